@@ -1,0 +1,132 @@
+//! What can go wrong with a lake, named by the situation its user is in.
+
+use std::path::PathBuf;
+
+use rollbook_model::{BatchId, SnapshotNumber};
+
+/// An error of the lake. Messages say what to do; sources carry the detail.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The location is neither a folder nor a URL that is served.
+    #[error("`{location}` is not a place for a lake: use a folder or a `file://` URL")]
+    Location {
+        /// The text that was given.
+        location: String,
+    },
+    /// Nothing has been stored there yet.
+    #[error(
+        "there is no lake for tenant `{tenant}` at `{location}`: `rollbook ingest` makes one, or name another with --lake and --tenant"
+    )]
+    NoLake {
+        /// Where it was looked for.
+        location: String,
+        /// The tenant that was asked for.
+        tenant: String,
+    },
+    /// The lake was written by a newer program.
+    #[error(
+        "the lake at `{location}` has format {found}, this program knows up to {known}: use a newer rollbook"
+    )]
+    NewerFormat {
+        /// The lake.
+        location: String,
+        /// The format that it says it has.
+        found: u32,
+        /// The newest format that this program reads.
+        known: u32,
+    },
+    /// A snapshot number that does not exist, or not any more.
+    #[error("there is no snapshot {number}: the newest is {newest}; `rollbook snapshots` lists them")]
+    NoSnapshot {
+        /// The number that was asked for.
+        number: SnapshotNumber,
+        /// The newest one.
+        newest: SnapshotNumber,
+    },
+    /// Another program wrote to a table's Delta log.
+    #[error(
+        "table `{table}` has a commit of another program at Delta version {version}: rollbook must be the only writer; move that file out of `_delta_log` and run the command again"
+    )]
+    ForeignCommit {
+        /// The table.
+        table: String,
+        /// The Delta version that it took.
+        version: u64,
+    },
+    /// Other writers were faster, again and again.
+    #[error("the lake is busy: {attempts} attempts to commit were overtaken by other writers; run the command again")]
+    Busy {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A batch that no snapshot names.
+    #[error("there is no batch `{batch}`: `rollbook snapshots` lists them")]
+    NoBatch {
+        /// The batch that was asked for.
+        batch: BatchId,
+    },
+    /// A batch that was taken back before.
+    #[error("batch `{batch}` was taken back before, by snapshot {by}")]
+    AlreadyUndone {
+        /// The batch.
+        batch: BatchId,
+        /// The snapshot that took it back.
+        by: SnapshotNumber,
+    },
+    /// A batch whose rows later batches have changed.
+    #[error(
+        "batch `{batch}` cannot be taken back: files of `{table}` that it wrote were rewritten since; take back the later batches first (`rollbook snapshots`)"
+    )]
+    Overwritten {
+        /// The batch.
+        batch: BatchId,
+        /// The table in question.
+        table: String,
+    },
+    /// An object of the lake that cannot be understood.
+    #[error("`{path}` in the lake is damaged: {detail}")]
+    Damaged {
+        /// The object, relative to the tenant's folder.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A local file could not be written or read.
+    #[error("cannot {doing} `{}`: {source}", path.display())]
+    File {
+        /// What was being done, such as `write`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The object store failed.
+    #[error("cannot {doing} `{path}` in the lake: {source}")]
+    Store {
+        /// What was being done, such as `read`.
+        doing: &'static str,
+        /// The object.
+        path: String,
+        /// The store's answer.
+        source: object_store::Error,
+    },
+    /// A Parquet file could not be written or read.
+    #[error("cannot {doing} the Parquet file `{path}`: {source}")]
+    Parquet {
+        /// What was being done, such as `write`.
+        doing: &'static str,
+        /// The file.
+        path: String,
+        /// What the Parquet library said.
+        source: parquet::errors::ParquetError,
+    },
+    /// Rows do not have the table's schema.
+    #[error("rows for `{table}` do not fit its schema: {source}")]
+    Schema {
+        /// The table.
+        table: String,
+        /// What Arrow said.
+        source: arrow::error::ArrowError,
+    },
+}

@@ -1,0 +1,251 @@
+//! A tenant's lake: opening it, its snapshots, and the commit that makes the next one.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+use rollbook_model::config::LAKE_FORMAT;
+use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
+use serde_json::json;
+
+use crate::LakeError;
+use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
+use crate::state::{DataFile, State};
+use crate::store::{Put, Store};
+use crate::{delta, objects};
+
+const FORMAT_PATH: &str = "_format.json";
+
+/// The lake of one tenant.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    store: Store,
+    tenant: TenantName,
+}
+
+/// Files that come and go in one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableChange {
+    /// New files, durable already.
+    pub adds: Vec<DataFile>,
+    /// Files whose rows are elsewhere now, or gone.
+    pub removes: Vec<DataFile>,
+}
+
+impl TableChange {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.adds.is_empty() && self.removes.is_empty()
+    }
+}
+
+/// What is to become the next snapshot.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Why.
+    pub cause: Cause,
+    /// When, by the caller's clock.
+    pub at: Timestamp,
+    /// Changes by table name; empty ones are left out.
+    pub tables: BTreeMap<&'static str, TableChange>,
+    /// Persons whose rows change.
+    pub touched: RoaringTreemap,
+    /// Named values to set, or to take away.
+    pub named: BTreeMap<String, Option<serde_json::Value>>,
+}
+
+impl Commit {
+    /// A commit that changes no table.
+    pub fn of_names(
+        cause: Cause,
+        at: Timestamp,
+        named: BTreeMap<String, Option<serde_json::Value>>,
+    ) -> Self {
+        Self { cause, at, tables: BTreeMap::new(), touched: RoaringTreemap::new(), named }
+    }
+}
+
+/// How an attempt to commit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// It is the newest snapshot now.
+    Done(Box<State>),
+    /// Another writer took the number: resolve anew on the newest state and try again.
+    Overtaken,
+}
+
+impl Lake {
+    /// Opens a lake that exists.
+    pub async fn open(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
+        let lake = Self { store: Store::at(location)?, tenant };
+        lake.check_format().await?;
+        if lake.newest().await?.0 == 0 {
+            return Err(LakeError::NoLake {
+                location: lake.store.location(),
+                tenant: lake.tenant.to_string(),
+            });
+        }
+        Ok(lake)
+    }
+
+    /// Opens a lake, or the place where the first commit will make one.
+    pub async fn open_or_new(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
+        let lake = Self { store: Store::at(location)?, tenant };
+        lake.check_format().await?;
+        Ok(lake)
+    }
+
+    /// Where its objects lie.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> &TenantName {
+        &self.tenant
+    }
+
+    /// The path in the store of something in the tenant's folder.
+    pub fn path(&self, below: &str) -> String {
+        format!("{}/{below}", self.tenant)
+    }
+
+    pub(crate) async fn list(&self, below: &str) -> Result<Vec<String>, LakeError> {
+        self.store.list(&self.path(below)).await
+    }
+
+    /// The state at the newest snapshot, with its Delta logs published.
+    pub async fn head(&self) -> Result<State, LakeError> {
+        let newest = self.newest().await?;
+        let state = self.replay(newest).await?;
+        if newest.0 > 0 {
+            // Whoever committed it may have died before publishing: anyone may do it again.
+            self.publish(&self.record(newest).await?).await?;
+        }
+        Ok(state)
+    }
+
+    /// The state at a snapshot.
+    pub async fn state(&self, number: SnapshotNumber) -> Result<State, LakeError> {
+        let newest = self.newest().await?;
+        if number.0 == 0 || number > newest {
+            return Err(LakeError::NoSnapshot { number, newest });
+        }
+        self.replay(number).await
+    }
+
+    /// The records of all snapshots, oldest first.
+    pub async fn records(&self) -> Result<Vec<SnapshotRecord>, LakeError> {
+        let mut records = Vec::new();
+        for number in 1..=self.newest().await?.0 {
+            records.push(self.record(SnapshotNumber(number)).await?);
+        }
+        Ok(records)
+    }
+
+    /// Tries to make `commit` the snapshot after `base`.
+    ///
+    /// Everything that it names must be durable before. It is done when the snapshot's object
+    /// exists; publishing to the Delta logs follows, and is done again by the next opener if this
+    /// process dies in between.
+    pub async fn commit(&self, base: &State, commit: Commit) -> Result<Committed, LakeError> {
+        if base.number.0 == 0 {
+            let format = json!({ "format": LAKE_FORMAT }).to_string();
+            self.store.put_new(FORMAT_PATH, format.as_bytes())?;
+        }
+        let number = base.number.next();
+        let mut record = SnapshotRecord {
+            number,
+            committed_at: commit.at,
+            cause: commit.cause,
+            tables: BTreeMap::new(),
+            touched: objects::encode_persons(&commit.touched),
+            idempotency_keys: Vec::new(),
+            named: commit.named,
+            state: None,
+        };
+        for (name, change) in commit.tables.iter().filter(|(_, change)| !change.is_empty()) {
+            let def = tables::table(name).expect("only canonical tables are committed to");
+            let entry = delta::table_commit(def, &base.table(name), change, number, commit.at)?;
+            record.tables.insert((*name).to_owned(), entry);
+        }
+        let state = base.clone().apply(&record)?;
+        if number.0.is_multiple_of(STATE_EVERY) {
+            record.state = Some(Box::new(state.clone()));
+        }
+        let bytes = objects::to_json(&record)?;
+        match self.store.put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)? {
+            Put::Exists => Ok(Committed::Overtaken),
+            Put::Done => {
+                self.publish(&record).await?;
+                Ok(Committed::Done(Box::new(state)))
+            }
+        }
+    }
+
+    /// Writes the record's actions to the Delta logs, where they are not there yet.
+    async fn publish(&self, record: &SnapshotRecord) -> Result<(), LakeError> {
+        for (table, entry) in &record.tables {
+            let path = self.path(&delta::log_path(table, entry.version));
+            if self.store.put_new(&path, entry.log.as_bytes())? == Put::Exists {
+                let found = self.store.get(&path).await?.unwrap_or_default();
+                if found != entry.log.as_bytes() {
+                    let version = entry.version;
+                    return Err(LakeError::ForeignCommit { table: table.clone(), version });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_format(&self) -> Result<(), LakeError> {
+        let Some(bytes) = self.store.get(FORMAT_PATH).await? else { return Ok(()) };
+        let found = serde_json::from_slice::<serde_json::Value>(&bytes)
+            .ok()
+            .and_then(|value| value["format"].as_u64())
+            .ok_or_else(|| LakeError::Damaged {
+                path: FORMAT_PATH.to_owned(),
+                detail: "it does not say which format the lake has".to_owned(),
+            })?;
+        if found > u64::from(LAKE_FORMAT) {
+            return Err(LakeError::NewerFormat {
+                location: self.store.location(),
+                found: u32::try_from(found).unwrap_or(u32::MAX),
+                known: LAKE_FORMAT,
+            });
+        }
+        Ok(())
+    }
+
+    async fn newest(&self) -> Result<SnapshotNumber, LakeError> {
+        let names = self.list(snapshot::FOLDER).await?;
+        Ok(names.iter().rev().find_map(|name| snapshot::number_of(name)).unwrap_or_default())
+    }
+
+    async fn record(&self, number: SnapshotNumber) -> Result<SnapshotRecord, LakeError> {
+        let path = snapshot::path(self.tenant.as_str(), number);
+        let bytes = self.store.get(&path).await?.ok_or_else(|| LakeError::Damaged {
+            path: path.clone(),
+            detail: "it is missing".to_owned(),
+        })?;
+        objects::from_json(&path, &bytes)
+    }
+
+    async fn replay(&self, until: SnapshotNumber) -> Result<State, LakeError> {
+        let mut later = Vec::new();
+        let mut state = State::default();
+        let mut number = until;
+        while number.0 > 0 {
+            let mut record = self.record(number).await?;
+            if let Some(whole) = record.state.take() {
+                state = *whole;
+                break;
+            }
+            later.push(record);
+            number = SnapshotNumber(number.0 - 1);
+        }
+        later.iter().rev().try_fold(state, State::apply)
+    }
+}
+
+#[cfg(test)]
+mod tests;

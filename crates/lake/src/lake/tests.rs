@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde_json::json;
+
+use super::{Commit, Committed, Lake, TableChange};
+use crate::snapshot::Cause;
+use crate::state::{DataFile, State};
+use crate::{LakeError, delta};
+
+async fn lake(folder: &tempfile::TempDir) -> Lake {
+    let location = folder.path().to_str().unwrap();
+    Lake::open_or_new(location, "default".parse().unwrap()).await.unwrap()
+}
+
+fn file(path: &str) -> DataFile {
+    DataFile {
+        path: path.to_owned(),
+        size: 10,
+        rows: 3,
+        min_person: Some(1),
+        max_person: Some(2),
+    }
+}
+
+fn commit(adds: &[&str], removes: &[&str]) -> Commit {
+    let change = TableChange {
+        adds: adds.iter().map(|path| file(path)).collect(),
+        removes: removes.iter().map(|path| file(path)).collect(),
+    };
+    Commit {
+        cause: Cause::Define { name: "test".to_owned() },
+        at: Timestamp::from_micros(1_700_000_000_000_000),
+        tables: BTreeMap::from([("orders", change)]),
+        touched: RoaringTreemap::from_iter([1, 2]),
+        named: BTreeMap::from([("settings".to_owned(), Some(json!({"timezone": "UTC"})))]),
+    }
+}
+
+async fn done(lake: &Lake, base: &State, commit: Commit) -> State {
+    match lake.commit(base, commit).await.unwrap() {
+        Committed::Done(state) => *state,
+        Committed::Overtaken => panic!("nobody else writes"),
+    }
+}
+
+#[tokio::test]
+async fn a_state_is_the_replay_of_its_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let mut state = lake.head().await.unwrap();
+    for n in 0..40 {
+        let (add, gone) = (format!("f{n}"), format!("f{}", n - 1));
+        let gone = if n == 0 { vec![] } else { vec![gone.as_str()] };
+        state = done(&lake, &state, commit(&[&add], &gone)).await;
+    }
+    assert_eq!(lake.head().await.unwrap(), state);
+    assert_eq!(state.table("orders").files, vec![file("f39")]);
+    let earlier = lake.state(SnapshotNumber(17)).await.unwrap();
+    assert_eq!(earlier.table("orders").files, vec![file("f16")]);
+    assert!(matches!(
+        lake.state(SnapshotNumber(41)).await,
+        Err(LakeError::NoSnapshot { newest: SnapshotNumber(40), .. })
+    ));
+}
+
+#[tokio::test]
+async fn of_two_writers_one_is_overtaken() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let base = lake.head().await.unwrap();
+    let first = done(&lake, &base, commit(&["a"], &[])).await;
+    assert_eq!(lake.commit(&base, commit(&["b"], &[])).await.unwrap(), Committed::Overtaken);
+    assert_eq!(lake.head().await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_commit_that_died_before_publishing_is_published_by_the_next_opener() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let base = lake.head().await.unwrap();
+    done(&lake, &base, commit(&["a"], &[])).await;
+    let log = lake.store().file(&lake.path(&delta::log_path("orders", 0)));
+    let published = std::fs::read(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    lake.head().await.unwrap();
+    assert_eq!(std::fs::read(&log).unwrap(), published);
+}
+
+#[tokio::test]
+async fn a_foreign_commit_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let base = lake.head().await.unwrap();
+    done(&lake, &base, commit(&["a"], &[])).await;
+    lake.store().put_over(&lake.path(&delta::log_path("orders", 0)), b"{}").unwrap();
+    let error = lake.head().await.unwrap_err();
+    assert!(matches!(&error, LakeError::ForeignCommit { table, version: 0 } if table == "orders"));
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("_format.json"), r#"{"format": 99}"#).unwrap();
+    let location = folder.path().to_str().unwrap();
+    let error = Lake::open_or_new(location, "default".parse().unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("format 99"), "{error}");
+}
+
+#[tokio::test]
+async fn ids_are_never_given_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let at = Timestamp::from_micros(0);
+    let kind = crate::ids::IdKind::Person;
+    assert_eq!(crate::ids::reserve(&lake, kind, 5, at).await.unwrap(), 1);
+    assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 6);
+    // A writer that died between its range and the end marker.
+    std::fs::remove_file(lake.store().file("default/_ids/person/00000000000000000007.end")).unwrap();
+    assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 7);
+}

@@ -1,0 +1,25 @@
+//! Tables of one tenant in one object-store prefix, and the snapshots that commit them together.
+//!
+//! A commit is one object, `_snapshots/<n>.json`, put if absent. Everything that it names was
+//! durable before; publishing its actions to the Delta logs is a redo step after. So a crash
+//! leaves garbage or a redo, and never half a batch.
+
+pub mod delta;
+pub mod error;
+pub mod ids;
+pub mod lake;
+pub mod objects;
+pub mod scan;
+pub mod snapshot;
+pub mod state;
+pub mod store;
+pub mod undo;
+pub mod vault;
+pub mod write;
+
+pub use error::LakeError;
+pub use lake::{Commit, Committed, Lake, TableChange};
+pub use scan::LakeTable;
+pub use snapshot::{Cause, SnapshotRecord};
+pub use state::{DataFile, State, TableState};
+pub use store::Store;

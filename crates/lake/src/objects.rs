@@ -1,0 +1,89 @@
+//! Small immutable objects: JSON documents and Roaring bitmaps, and how they are read back.
+
+use bytes::Bytes;
+use roaring::RoaringTreemap;
+
+use crate::LakeError;
+use crate::lake::Lake;
+
+/// A document as JSON that a human can read.
+pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, LakeError> {
+    serde_json::to_vec_pretty(document).map_err(|error| LakeError::Damaged {
+        path: "a new object".to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
+    path: &str,
+    bytes: &Bytes,
+) -> Result<T, LakeError> {
+    serde_json::from_slice(bytes).map_err(|error| LakeError::Damaged {
+        path: path.to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+/// A set of persons as text: the portable Roaring format, in hexadecimal; empty for none.
+pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
+    if persons.is_empty() {
+        return String::new();
+    }
+    let bytes = serialize(persons);
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        text
+    })
+}
+
+/// The set that [`encode_persons`] wrote; `None` if the text is not one.
+pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
+    if text.is_empty() {
+        return Some(RoaringTreemap::new());
+    }
+    let bytes = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect::<Option<Vec<_>>>()?;
+    RoaringTreemap::deserialize_from(bytes.as_slice()).ok()
+}
+
+fn serialize(persons: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(persons.serialized_size());
+    persons.serialize_into(&mut bytes).expect("writing to memory does not fail");
+    bytes
+}
+
+impl Lake {
+    /// Puts an immutable document in the tenant's folder; the same path must mean the same bytes.
+    pub fn put_document<T: serde::Serialize>(&self, below: &str, document: &T) -> Result<(), LakeError> {
+        self.store().put_new(&self.path(below), &to_json(document)?).map(|_| ())
+    }
+
+    /// Reads a document of the tenant's folder.
+    pub async fn document<T: serde::de::DeserializeOwned>(&self, below: &str) -> Result<T, LakeError> {
+        from_json(below, &self.bytes(below).await?)
+    }
+
+    /// Puts a set of persons in the tenant's folder, in the portable Roaring format.
+    pub fn put_persons(&self, below: &str, persons: &RoaringTreemap) -> Result<(), LakeError> {
+        self.store().put_new(&self.path(below), &serialize(persons)).map(|_| ())
+    }
+
+    /// Reads a set of persons of the tenant's folder.
+    pub async fn persons(&self, below: &str) -> Result<RoaringTreemap, LakeError> {
+        let bytes = self.bytes(below).await?;
+        RoaringTreemap::deserialize_from(bytes.as_ref()).map_err(|error| LakeError::Damaged {
+            path: below.to_owned(),
+            detail: error.to_string(),
+        })
+    }
+
+    async fn bytes(&self, below: &str) -> Result<Bytes, LakeError> {
+        self.store().get(&self.path(below)).await?.ok_or_else(|| LakeError::Damaged {
+            path: below.to_owned(),
+            detail: "it is missing".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
+
+use std::collections::BTreeMap;
+
+use deltalake_core::kernel::{Action, Add};
+use rollbook_model::{Settings, SnapshotNumber};
+use serde::{Deserialize, Serialize};
+
+use crate::LakeError;
+use crate::snapshot::SnapshotRecord;
+
+/// A Parquet file of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// Its name, relative to the table's folder.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Smallest `person_id` in it, where the table has one.
+    pub min_person: Option<i64>,
+    /// Largest `person_id` in it.
+    pub max_person: Option<i64>,
+}
+
+/// One table at one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TableState {
+    /// Its newest Delta version; `None` before the first commit that has rows of it.
+    pub version: Option<u64>,
+    /// Its files, in the order in which they were added.
+    pub files: Vec<DataFile>,
+}
+
+impl TableState {
+    /// Rows in all files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// All tables and named values at one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The snapshot; 0 is a lake without a commit.
+    pub number: SnapshotNumber,
+    /// The newest snapshot that changed a table: the data that figures are computed from.
+    pub data: SnapshotNumber,
+    /// Tables that have been committed to.
+    pub tables: BTreeMap<String, TableState>,
+    /// Named values, such as `settings` or `segment/big-spenders`.
+    pub named: BTreeMap<String, serde_json::Value>,
+}
+
+impl State {
+    /// The table, empty where nothing of it was committed.
+    pub fn table(&self, name: &str) -> TableState {
+        self.tables.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The tenant's settings.
+    pub fn settings(&self) -> Result<Settings, LakeError> {
+        self.value("settings").map(Option::unwrap_or_default)
+    }
+
+    /// A named value, `None` where there is none of that name.
+    pub fn value<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, LakeError> {
+        let damaged = |error: serde_json::Error| LakeError::Damaged {
+            path: name.to_owned(),
+            detail: error.to_string(),
+        };
+        self.named.get(name).map(|v| serde_json::from_value(v.clone()).map_err(damaged)).transpose()
+    }
+
+    /// The named values below a prefix such as `segment/`, in order of their names.
+    pub fn names_below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.named.keys().filter_map(move |name| name.strip_prefix(prefix))
+    }
+
+    /// The state after one more commit.
+    pub(crate) fn apply(mut self, record: &SnapshotRecord) -> Result<Self, LakeError> {
+        for (name, commit) in &record.tables {
+            let table = self.tables.entry(name.clone()).or_default();
+            table.version = Some(commit.version);
+            for line in commit.log.lines() {
+                let action = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
+                    path: format!("{name} in snapshot {}", record.number),
+                    detail: error.to_string(),
+                })?;
+                match action {
+                    Action::Add(add) => table.files.push(data_file(&add)),
+                    Action::Remove(gone) => table.files.retain(|file| file.path != gone.path),
+                    _ => {}
+                }
+            }
+        }
+        for (name, value) in &record.named {
+            match value {
+                Some(value) => drop(self.named.insert(name.clone(), value.clone())),
+                None => drop(self.named.remove(name)),
+            }
+        }
+        if !record.tables.is_empty() {
+            self.data = record.number;
+        }
+        self.number = record.number;
+        Ok(self)
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct FileStatistics {
+    pub(crate) num_records: u64,
+    pub(crate) min_values: BTreeMap<String, i64>,
+    pub(crate) max_values: BTreeMap<String, i64>,
+    pub(crate) null_count: BTreeMap<String, i64>,
+}
+
+fn data_file(add: &Add) -> DataFile {
+    let statistics: FileStatistics = add
+        .stats
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    DataFile {
+        path: add.path.clone(),
+        size: add.size.unsigned_abs(),
+        rows: statistics.num_records,
+        min_person: statistics.min_values.get("person_id").copied(),
+        max_person: statistics.max_values.get("person_id").copied(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Personal values: apart from the tables, latest state only, never pinned by a snapshot.
+//!
+//! A table's vault is a set of Parquet runs in which every key stands once, named by a manifest.
+//! Manifests are numbered and put if absent: the highest number holds. Writing makes a run of the
+//! new values, copies the older runs that hold one of their keys without those, puts the next
+//! manifest, and deletes what it replaced. A crash before the manifest leaves garbage, after it
+//! files that nobody reads.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::row::{RowConverter, SortField};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use rollbook_model::TableDef;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::LakeError;
+use crate::lake::Lake;
+use crate::objects::{from_json, to_json};
+use crate::scan::{LakeTable, read_path};
+use crate::state::DataFile;
+use crate::store::Put;
+
+/// Attempts until a writer gives way to faster ones.
+const ATTEMPTS: u32 = 20;
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Manifest {
+    runs: Vec<DataFile>,
+}
+
+/// The vault of one table.
+#[derive(Debug, Clone, Copy)]
+pub struct Vault<'a> {
+    lake: &'a Lake,
+    def: &'static TableDef,
+}
+
+impl<'a> Vault<'a> {
+    /// The vault of a table that has personal columns.
+    pub fn new(lake: &'a Lake, def: &'static TableDef) -> Self {
+        Self { lake, def }
+    }
+
+    /// The personal values as a table: `def.vault_schema()`, each key once.
+    pub async fn table(&self) -> Result<LakeTable, LakeError> {
+        let (_, manifest) = self.manifest().await?;
+        LakeTable::over(self.lake, self.def.vault_schema(), &self.folder(), &manifest.runs)
+    }
+
+    /// All runs as batches, for those who compare values.
+    pub async fn batches(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+        let (_, manifest) = self.manifest().await?;
+        let mut readers = Vec::new();
+        for run in &manifest.runs {
+            let below = format!("{}/{}", self.folder(), run.path);
+            let reader = read_path(self.lake, &below, None)?;
+            let table = self.def.name.to_owned();
+            readers.push(reader.map(move |batch| {
+                batch.map_err(|source| LakeError::Schema { table: table.clone(), source })
+            }));
+        }
+        Ok(readers.into_iter().flatten())
+    }
+
+    /// Makes `rows` (in `def.vault_schema()`, each key once) the latest values of their keys.
+    pub async fn put(&self, rows: &[RecordBatch]) -> Result<(), LakeError> {
+        if rows.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(());
+        }
+        self.replace(rows, &self.keys_of(rows)?).await
+    }
+
+    /// Forgets the values of the keys in `keys` (columns `def.vault_keys()`).
+    pub async fn remove(&self, keys: &[RecordBatch]) -> Result<(), LakeError> {
+        if keys.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(());
+        }
+        self.replace(&[], &self.keys_of(keys)?).await
+    }
+
+    async fn replace(&self, rows: &[RecordBatch], keys: &HashSet<Box<[u8]>>) -> Result<(), LakeError> {
+        let new = self.write_run(rows.iter().cloned().map(Ok))?;
+        for _ in 0..ATTEMPTS {
+            let (number, manifest) = self.manifest().await?;
+            let mut next = Manifest { runs: new.iter().cloned().collect() };
+            let mut replaced = Vec::new();
+            for run in manifest.runs {
+                match self.without(&run, keys)? {
+                    None => next.runs.push(run),
+                    Some(copy) => {
+                        replaced.push(run);
+                        next.runs.extend(copy);
+                    }
+                }
+            }
+            let path = self.manifest_path(number + 1);
+            if self.lake.store().put_new(&path, &to_json(&next)?)? == Put::Done {
+                for run in replaced {
+                    self.lake.store().delete(&self.run_path(&run))?;
+                }
+                if number > 0 {
+                    self.lake.store().delete(&self.manifest_path(number))?;
+                }
+                return Ok(());
+            }
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// A copy of a run without some keys; `None` if it holds none of them, an empty option inside
+    /// if nothing is left of it.
+    fn without(
+        &self,
+        run: &DataFile,
+        keys: &HashSet<Box<[u8]>>,
+    ) -> Result<Option<Option<DataFile>>, LakeError> {
+        let below = format!("{}/{}", self.folder(), run.path);
+        let mut found = false;
+        for batch in read_path(self.lake, &below, Some(self.def.vault_keys()))? {
+            let batch = batch.map_err(|source| self.misfit(source))?;
+            found |= self.mask(&batch, keys)?.true_count() < batch.num_rows();
+            if found {
+                break;
+            }
+        }
+        if !found {
+            return Ok(None);
+        }
+        let kept = read_path(self.lake, &below, None)?.map(|batch| {
+            let batch = batch.map_err(|source| self.misfit(source))?;
+            let mask = self.mask(&batch, keys)?;
+            filter_record_batch(&batch, &mask).map_err(|source| self.misfit(source))
+        });
+        self.write_run(kept).map(Some)
+    }
+
+    /// True for the rows whose key is not in `keys`.
+    fn mask(&self, batch: &RecordBatch, keys: &HashSet<Box<[u8]>>) -> Result<BooleanArray, LakeError> {
+        let found = self.encode(batch)?;
+        Ok(found.iter().map(|key| Some(!keys.contains(key))).collect())
+    }
+
+    fn keys_of(&self, batches: &[RecordBatch]) -> Result<HashSet<Box<[u8]>>, LakeError> {
+        let mut keys = HashSet::new();
+        for batch in batches {
+            keys.extend(self.encode(batch)?);
+        }
+        Ok(keys)
+    }
+
+    fn encode(&self, batch: &RecordBatch) -> Result<Vec<Box<[u8]>>, LakeError> {
+        let columns = self
+            .def
+            .vault_keys()
+            .iter()
+            .map(|name| {
+                batch.column_by_name(name).cloned().ok_or_else(|| LakeError::Damaged {
+                    path: self.folder(),
+                    detail: format!("column `{name}` is missing"),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(|source| self.misfit(source))?;
+        let rows = converter.convert_columns(&columns).map_err(|source| self.misfit(source))?;
+        Ok(rows.iter().map(|row| row.as_ref().into()).collect())
+    }
+
+    fn write_run(
+        &self,
+        batches: impl Iterator<Item = Result<RecordBatch, LakeError>>,
+    ) -> Result<Option<DataFile>, LakeError> {
+        let failed =
+            |source| LakeError::Parquet { doing: "write", path: self.folder(), source };
+        let staged = self.lake.store().staging_file(&self.lake.path(&self.folder()))?;
+        // No statistics: they would repeat personal values where nothing erases them.
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .build();
+        let mut writer =
+            ArrowWriter::try_new(staged, self.def.vault_schema(), Some(properties)).map_err(failed)?;
+        let mut rows = 0;
+        for batch in batches {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            writer.write(&batch).map_err(failed)?;
+        }
+        let staged = writer.into_inner().map_err(failed)?;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let size = staged.as_file().metadata().map(|meta| meta.len()).unwrap_or_default();
+        let path = format!("run-{}.parquet", Uuid::new_v4());
+        let run = DataFile { path, size, rows, min_person: None, max_person: None };
+        self.lake.store().put_file(&self.run_path(&run), staged)?;
+        Ok(Some(run))
+    }
+
+    async fn manifest(&self) -> Result<(u64, Manifest), LakeError> {
+        loop {
+            let names = self.lake.list(&format!("{}/manifests", self.folder())).await?;
+            let newest = names.iter().rev().find_map(|name| name.strip_suffix(".json")?.parse().ok());
+            let Some(number) = newest else { return Ok((0, Manifest::default())) };
+            let path = self.manifest_path(number);
+            // A writer that was faster may have deleted it since the listing: list again.
+            if let Some(bytes) = self.lake.store().get(&path).await? {
+                return Ok((number, from_json(&path, &bytes)?));
+            }
+        }
+    }
+
+    fn folder(&self) -> String {
+        format!("_vault/{}", self.def.name)
+    }
+
+    fn manifest_path(&self, number: u64) -> String {
+        self.lake.path(&format!("{}/manifests/{number:020}.json", self.folder()))
+    }
+
+    fn run_path(&self, run: &DataFile) -> String {
+        self.lake.path(&format!("{}/{}", self.folder(), run.path))
+    }
+
+    fn misfit(&self, source: arrow::error::ArrowError) -> LakeError {
+        LakeError::Schema { table: self.def.name.to_owned(), source }
+    }
+}
+
+impl Lake {
+    /// The key under which a tenant's e-mail addresses become external ids: 32 random bytes, made
+    /// on first use. It is kept with the vault; who copies the lake copies it too.
+    pub async fn token_key(&self) -> Result<Arc<[u8]>, LakeError> {
+        let path = self.path("_vault/token.key");
+        if self.store().get(&path).await?.is_none() {
+            let mut fresh = Uuid::new_v4().into_bytes().to_vec();
+            fresh.extend(Uuid::new_v4().into_bytes());
+            self.store().put_new(&path, &fresh)?;
+        }
+        let key = self.store().get(&path).await?.unwrap_or_default();
+        Ok(Arc::from(key.as_ref()))
+    }
+}

@@ -1,0 +1,59 @@
+//! What one run of ingest took in, counted so that nothing can be lost silently.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::InvalidName;
+
+/// The name of one run of ingest, by which it can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BatchId(String);
+
+impl BatchId {
+    /// From the day and a random part, both given by the caller: `20241101-3f9a1c`.
+    pub fn new(day: &str, random: u32) -> Self {
+        Self(format!("{day}-{:06x}", random & 0x00ff_ffff))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BatchId {
+    type Err = InvalidName;
+    fn from_str(value: &str) -> Result<Self, InvalidName> {
+        let valid = !value.is_empty()
+            && value.len() <= 64
+            && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if valid {
+            return Ok(Self(value.to_owned()));
+        }
+        let rule = "it looks like `20241101-3f9a1c`; `rollbook snapshots` lists them";
+        Err(InvalidName { kind: "batch", value: value.to_owned(), rule })
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Rows of one table in one run. `read == accepted + unchanged + quarantined`, always.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TableCounts {
+    /// The canonical table.
+    pub table: String,
+    /// Rows that the mappings yielded for it, and those refused before a mapping saw them.
+    pub read: u64,
+    /// Rows written: new ones and changed ones.
+    pub accepted: u64,
+    /// Rows that the table already held, and repetitions of a key within the run.
+    pub unchanged: u64,
+    /// Rows set aside with a reason.
+    pub quarantined: u64,
+}

@@ -1,0 +1,42 @@
+//! Defaults, all in one place.
+
+use std::time::Duration;
+
+/// The lake used when neither `--lake` nor `ROLLBOOK_LAKE` names one.
+pub const DEFAULT_LAKE: &str = "./rollbook-lake";
+/// The tenant used when neither `--tenant` nor `ROLLBOOK_TENANT` names one.
+pub const DEFAULT_TENANT: &str = "default";
+/// The layout of the lake that this program writes; a newer one is refused.
+pub const LAKE_FORMAT: u32 = 1;
+
+/// What one query may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the memory pool; beyond it sorts and aggregates spill to disk.
+    pub memory: usize,
+    /// Bytes that spilling may take on disk.
+    pub disk: u64,
+    /// Wall-clock time until the query is given up.
+    pub time: Duration,
+    /// Rows that an answer holds at most.
+    pub rows: usize,
+    /// Characters of SQL that are read at most.
+    pub sql_chars: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 2 << 30,
+            disk: 64 << 30,
+            time: Duration::from_secs(60),
+            rows: 10_000,
+            sql_chars: 100_000,
+        }
+    }
+}
+
+/// Rows that a preview shows as a sample.
+pub const PREVIEW_SAMPLE: usize = 10;
+/// Rows of one batch between readers, mappings and writers.
+pub const BATCH_ROWS: usize = 8_192;

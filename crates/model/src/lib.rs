@@ -1,0 +1,18 @@
+//! Plain data that every floor above shares: names, times, money, table definitions, settings.
+//! Nothing here reads a file, a clock or a random source.
+
+pub mod batch;
+pub mod config;
+pub mod names;
+pub mod nearest;
+pub mod settings;
+pub mod table;
+pub mod tables;
+pub mod time;
+
+pub use batch::{BatchId, TableCounts};
+pub use names::{InvalidName, ProviderName, SegmentKey, SnapshotNumber, TenantName};
+pub use nearest::nearest;
+pub use settings::Settings;
+pub use table::{Ages, ColumnDef, ColumnType, Shape, TableDef};
+pub use time::{InvalidTime, Timestamp};

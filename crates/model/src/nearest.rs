@@ -1,0 +1,27 @@
+//! The nearest known name to one that was mistyped.
+
+/// The candidate closest to `name` by Jaro-Winkler distance, if any is close enough to suggest.
+///
+/// Case is ignored. A similarity below 0.8 suggests nothing: a wrong hint is worse than none.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, _)| *similarity >= 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn suggests_what_was_meant_and_nothing_far() {
+        let columns = ["total_spent", "order_count", "country"];
+        assert_eq!(nearest("total_spend", columns), Some("total_spent"));
+        assert_eq!(nearest("Country", columns), Some("country"));
+        assert_eq!(nearest("zzz", columns), None);
+    }
+}

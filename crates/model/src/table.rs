@@ -1,0 +1,285 @@
+//! What a table definition says, and the Arrow schemas that follow from it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use serde::Serialize;
+
+/// Digits of a money amount, and how many of them stand after the point.
+pub const MONEY_PRECISION: u8 = 19;
+/// Decimal places of a money amount.
+pub const MONEY_SCALE: i8 = 4;
+
+/// The type of a column, as users know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// UTF-8 text.
+    Text,
+    /// A list of texts, such as tags.
+    TextList,
+    /// True or false.
+    Bool,
+    /// 64-bit integer.
+    Int,
+    /// 64-bit floating point: measures that are not money.
+    Float,
+    /// `decimal(19,4)`: money and quantities.
+    Decimal,
+    /// UTC microseconds.
+    Time,
+    /// A calendar day.
+    Date,
+    /// A JSON document as text.
+    Json,
+}
+
+impl ColumnType {
+    /// The Arrow type that holds it.
+    pub fn arrow(self) -> DataType {
+        match self {
+            Self::Text | Self::Json => DataType::Utf8,
+            Self::TextList => {
+                DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)))
+            }
+            Self::Bool => DataType::Boolean,
+            Self::Int => DataType::Int64,
+            Self::Float => DataType::Float64,
+            Self::Decimal => DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE),
+            Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Date => DataType::Date32,
+        }
+    }
+
+    /// The name that messages and documents use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::TextList => "list of text",
+            Self::Bool => "boolean",
+            Self::Int => "integer",
+            Self::Float => "float",
+            Self::Decimal => "decimal(19,4)",
+            Self::Time => "time",
+            Self::Date => "date",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// What an earlier moment can know of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ages {
+    /// Written once; true at any time after the row's own.
+    Immutable,
+    /// Known from the time in another column of the row.
+    DatedBy(&'static str),
+    /// Earlier values are kept with their time.
+    WithHistory,
+    /// Only the present value is known.
+    CurrentOnly,
+}
+
+/// One column of a canonical table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ColumnDef {
+    /// Its name in SQL.
+    pub name: &'static str,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: ColumnType,
+    /// Whether a row may leave it empty.
+    pub nullable: bool,
+    /// Whether it identifies a human; such values lie apart from the tables.
+    pub personal: bool,
+    /// What an earlier moment can know of it.
+    pub ages: Ages,
+    /// Its unit, empty where it has none.
+    pub unit: &'static str,
+    /// One line of meaning.
+    pub meaning: &'static str,
+}
+
+impl ColumnDef {
+    pub(crate) const fn new(name: &'static str, ty: ColumnType, meaning: &'static str) -> Self {
+        Self {
+            name,
+            ty,
+            nullable: true,
+            personal: false,
+            ages: Ages::CurrentOnly,
+            unit: "",
+            meaning,
+        }
+    }
+
+    pub(crate) const fn required(mut self) -> Self {
+        self.nullable = false;
+        self
+    }
+
+    pub(crate) const fn personal(mut self) -> Self {
+        self.personal = true;
+        self
+    }
+
+    pub(crate) const fn immutable(mut self) -> Self {
+        self.ages = Ages::Immutable;
+        self
+    }
+
+    pub(crate) const fn dated_by(mut self, column: &'static str) -> Self {
+        self.ages = Ages::DatedBy(column);
+        self
+    }
+
+    pub(crate) const fn with_history(mut self) -> Self {
+        self.ages = Ages::WithHistory;
+        self
+    }
+
+    pub(crate) const fn unit(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// The Arrow field of this column.
+    pub fn field(&self) -> Field {
+        Field::new(self.name, self.ty.arrow(), self.nullable)
+    }
+}
+
+/// What the rows of a table are, which decides its leading columns and its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// The persons themselves: `person_id, identity_id, provider, external_id` lead.
+    Person,
+    /// Something that a person did or has: `person_id, identity_id, provider, external_id` lead.
+    Fact,
+    /// Something that belongs to no person: `provider, external_id` lead.
+    Reference,
+    /// Kept by rollbook itself; its columns are all that it has, and no mapping fills it.
+    Own,
+}
+
+/// One canonical table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TableDef {
+    /// Its name in SQL, and its folder in the lake.
+    pub name: &'static str,
+    /// What its rows are.
+    pub shape: Shape,
+    /// The column that says when a row happened, for tables of facts that have one.
+    pub time: Option<&'static str>,
+    /// The columns after the leading ones.
+    pub columns: &'static [ColumnDef],
+    /// One line on what a row is.
+    pub meaning: &'static str,
+}
+
+const PERSON_ID: ColumnDef = ColumnDef::new(
+    "person_id",
+    ColumnType::Int,
+    "the person, given by rollbook, never reused; 0 = not linked yet",
+)
+.required();
+const IDENTITY_ID: ColumnDef = ColumnDef::new(
+    "identity_id",
+    ColumnType::Int,
+    "the provider's record of the person; 0 = the source names none",
+)
+.required();
+const PROVIDER: ColumnDef =
+    ColumnDef::new("provider", ColumnType::Text, "the system that the row came from")
+        .required()
+        .immutable();
+const EXTERNAL_ID: ColumnDef =
+    ColumnDef::new("external_id", ColumnType::Text, "the row's id there; the key with provider")
+        .required()
+        .immutable();
+
+const LEAD_PERSON: [ColumnDef; 4] = [PERSON_ID, IDENTITY_ID, PROVIDER, EXTERNAL_ID];
+const LEAD_REFERENCE: [ColumnDef; 2] = [PROVIDER, EXTERNAL_ID];
+
+impl TableDef {
+    /// The columns that every table of this shape begins with.
+    pub fn leading(&self) -> &'static [ColumnDef] {
+        match self.shape {
+            Shape::Person | Shape::Fact => &LEAD_PERSON,
+            Shape::Reference => &LEAD_REFERENCE,
+            Shape::Own => &[],
+        }
+    }
+
+    /// All columns in order, the personal ones among them.
+    pub fn all_columns(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
+        self.leading().iter().chain(self.columns)
+    }
+
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&'static ColumnDef> {
+        self.all_columns().find(|column| column.name == name)
+    }
+
+    /// The columns that are held in the vault.
+    pub fn personal_columns(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
+        self.all_columns().filter(|column| column.personal)
+    }
+
+    /// Whether any column is personal.
+    pub fn has_personal(&self) -> bool {
+        self.personal_columns().next().is_some()
+    }
+
+    /// Whether rows belong to persons.
+    pub fn is_personal_fact(&self) -> bool {
+        matches!(self.shape, Shape::Person | Shape::Fact)
+    }
+
+    /// The schema of the table's files in the lake: every column but the personal ones.
+    pub fn stored_schema(&self) -> SchemaRef {
+        schema(self.all_columns().filter(|column| !column.personal))
+    }
+
+    /// The schema that SQL sees: every column.
+    pub fn full_schema(&self) -> SchemaRef {
+        schema(self.all_columns())
+    }
+
+    /// The schema of the table's vault files: the key columns, then the personal ones.
+    pub fn vault_schema(&self) -> SchemaRef {
+        let keys = self.all_columns().filter(|c| self.vault_keys().contains(&c.name));
+        schema(keys.chain(self.personal_columns()))
+    }
+
+    /// The columns that join a row to its personal values. `identity_id` is among them wherever
+    /// the row belongs to a person, so that one person's values can be found and erased.
+    pub fn vault_keys(&self) -> &'static [&'static str] {
+        match self.shape {
+            Shape::Person => &["identity_id"],
+            Shape::Fact => &["identity_id", "provider", "external_id"],
+            Shape::Reference => &["provider", "external_id"],
+            Shape::Own => &["quarantine_id"],
+        }
+    }
+
+    /// The columns that the table's files are sorted by.
+    pub fn sort_columns(&self) -> Vec<&'static str> {
+        match self.shape {
+            Shape::Person => vec!["person_id"],
+            Shape::Fact => ["person_id"]
+                .into_iter()
+                .chain(self.time)
+                .chain(["provider", "external_id"])
+                .collect(),
+            Shape::Reference => vec!["provider", "external_id"],
+            Shape::Own => self.columns.iter().take(1).map(|column| column.name).collect(),
+        }
+    }
+}
+
+fn schema<'a>(columns: impl Iterator<Item = &'a ColumnDef>) -> SchemaRef {
+    Arc::new(Schema::new(columns.map(ColumnDef::field).collect::<Vec<_>>()))
+}
