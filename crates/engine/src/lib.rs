@@ -1,1 +1,30 @@
+//! DataFusion sessions: one tenant at one snapshot, seen from one moment, read only and within
+//! limits. Sessions are made here and nowhere else.
 
+mod complexity;
+mod diagnosis;
+mod environment;
+mod error;
+mod functions;
+mod mapping;
+mod people;
+mod plain_types;
+mod planning;
+mod rows;
+mod session;
+mod statement;
+mod table;
+mod threads;
+mod traits;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use environment::mapping_session;
+pub use error::{EngineError, Position};
+pub use mapping::{plan_select, rows_where};
+pub use rows::Rows;
+pub use session::{Answer, Session, SessionOptions};
+pub use statement::is_select;
+pub use table::TableSource;

@@ -1,1 +1,27 @@
+//! From files to rows of the canonical tables, committed as one snapshot; nothing is lost on the
+//! way: a row is accepted, unchanged, or in quarantine with the reason.
 
+mod canonical;
+mod claim;
+mod error;
+mod execute;
+mod fingerprint;
+mod identify;
+mod identities;
+mod kept;
+pub mod mapping;
+mod people;
+mod progress;
+mod quarantine;
+pub mod read;
+
+mod run;
+mod settle;
+mod sorted;
+mod source;
+mod stage;
+mod upsert;
+
+pub use error::IngestError;
+pub use progress::{Event, Progress};
+pub use run::{Report, Request, ingest, retry};

@@ -28,6 +28,7 @@ use crate::store::Put;
 
 /// Attempts until a writer gives way to faster ones.
 const ATTEMPTS: u32 = 20;
+const TOKEN_KEY: &str = "_vault/token.key";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Manifest {
@@ -239,13 +240,21 @@ impl Lake {
     /// The key under which a tenant's e-mail addresses become external ids: 32 random bytes, made
     /// on first use. It is kept with the vault; who copies the lake copies it too.
     pub async fn token_key(&self) -> Result<Arc<[u8]>, LakeError> {
-        let path = self.path("_vault/token.key");
-        if self.store().get(&path).await?.is_none() {
-            let mut fresh = Uuid::new_v4().into_bytes().to_vec();
-            fresh.extend(Uuid::new_v4().into_bytes());
-            self.store().put_new(&path, &fresh)?;
+        if let Some(key) = self.existing_token_key().await? {
+            return Ok(key);
         }
-        let key = self.store().get(&path).await?.unwrap_or_default();
-        Ok(Arc::from(key.as_ref()))
+        let mut fresh = Uuid::new_v4().into_bytes().to_vec();
+        fresh.extend(Uuid::new_v4().into_bytes());
+        self.store().put_new(&self.path(TOKEN_KEY), &fresh)?;
+        // Another process may have been faster: the key is what lies there now.
+        let missing =
+            || LakeError::Damaged { path: TOKEN_KEY.to_owned(), detail: "it is missing".to_owned() };
+        self.existing_token_key().await?.ok_or_else(missing)
+    }
+
+    /// That key where it was made before.
+    pub async fn existing_token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
+        let key = self.store().get(&self.path(TOKEN_KEY)).await?;
+        Ok(key.map(|key| Arc::from(key.as_ref())))
     }
 }

@@ -1,1 +1,13 @@
+//! Segments: from criteria in SQL to the exact set of persons who belong.
 
+mod criteria;
+pub mod definition;
+mod error;
+mod members;
+pub mod refresh;
+
+pub use criteria::{Criteria, Preview, evaluate, preview};
+pub use definition::{Definition, Draft};
+pub use error::SegmentError;
+pub use members::{Membership, SegmentMembers};
+pub use refresh::{Evaluated, Refreshed};

@@ -1,0 +1,418 @@
+"""Ingest of generated CSV files: rollbook into a fresh lake beside DuckDB's COPY to Parquet.
+
+One run on one machine: generate the files, run both sides once and compare their rows, then measure
+both in turn for several rounds, each time as a process of its own. The raw result goes to
+benches/runs/<date>-<machine>/ingest.json; a table with medians goes to standard output.
+How to run it, and what it does not measure: benches/README.md.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BENCHES = pathlib.Path(__file__).resolve().parent
+ROOT = BENCHES.parent
+MEGABYTE = 1_000_000
+
+
+class Failed(Exception):
+    """A run that cannot give a result, with what to do about it."""
+
+
+def main() -> int:
+    options = parse_options()
+    try:
+        result = compare(options)
+    except Failed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    print_table(result)
+    if options.no_record:
+        print("\nnot recorded, as asked for")
+        return 0
+    folder = BENCHES / "runs" / f"{result['date']}-{result['machine']['label']}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "ingest.json"
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"\nrecorded in {path.relative_to(ROOT)}")
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=pathlib.Path, help="a folder for input and output, about 6 GB")
+    parser.add_argument("--persons", type=int, default=1_000_000)
+    parser.add_argument("--orders", type=int, default=3_000_000)
+    parser.add_argument("--activities", type=int, default=5_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds (default 5)")
+    parser.add_argument(
+        "--tables",
+        default="persons,orders,activities",
+        help="files to take in, comma-separated, or `all` (default persons,orders,activities)",
+    )
+    parser.add_argument(
+        "--rollbook",
+        type=pathlib.Path,
+        default=ROOT / "target" / "release" / "rollbook",
+        help="the program (default target/release/rollbook)",
+    )
+    parser.add_argument("--machine", help="a label for this machine (default: its processor)")
+    parser.add_argument(
+        "--reuse-input", action="store_true", help="take the input of an earlier run from WORK"
+    )
+    parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds takes a number from 1")
+    return options
+
+
+def compare(options: argparse.Namespace) -> dict:
+    """Everything from input to result."""
+    check_programs(options)
+    options.work.mkdir(parents=True, exist_ok=True)
+    source = options.work / "input"
+    generate(options, source)
+    files = chosen_files(source, options.tables)
+    sides = {"rollbook": RollbookSide(options, files), "duckdb": DuckdbSide(options, files)}
+
+    print("comparing rows", file=sys.stderr)
+    check = {name: side.run() for name, side in sides.items()}
+    rows = compare_rows(files, sides, check)
+
+    rounds = []
+    for number in range(1, options.rounds + 1):
+        # Who goes first alternates: a side should not always meet the other's warm disk.
+        order = list(sides) if number % 2 else list(reversed(sides))
+        for name in order:
+            measured = sides[name].run()
+            if measured.pop("rows") != rows:
+                raise Failed(f"{name} took in other rows in round {number} than in the first run")
+            rounds.append({"round": number, "side": name, **measured})
+            print(
+                f"round {number} {name}: {measured['wall_seconds']:.2f} s, "
+                f"{measured['peak_rss_bytes'] / MEGABYTE:,.0f} MB",
+                file=sys.stderr,
+            )
+    for side in sides.values():
+        side.clean()
+
+    return {
+        "bench": "ingest",
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "machine": describe_machine(options.machine),
+        "versions": {
+            "rollbook": sides["rollbook"].version,
+            "rollbook_commit": commit(),
+            "duckdb": sides["duckdb"].version,
+            "deltalake": installed("deltalake"),
+            "python": platform.python_version(),
+        },
+        "parameters": {
+            "persons": options.persons,
+            "orders": options.orders,
+            "activities": options.activities,
+            "seed": options.seed,
+            "rounds": options.rounds,
+            "duckdb_threads": sides["duckdb"].threads,
+            "commands": {
+                "generate": f"rollbook generate --persons {options.persons} --orders"
+                f" {options.orders} --activities {options.activities} --seed {options.seed}"
+                " --out INPUT",
+                "rollbook": "rollbook --lake LAKE --output json ingest native FILES",
+                "duckdb": "python duckdb_copy.py OUT FILES",
+            },
+        },
+        "input": {
+            file.stem: {"rows": rows[file.stem], "bytes": file.stat().st_size} for file in files
+        },
+        "rounds": rounds,
+        "medians": {name: medians(rounds, name) for name in sides},
+    }
+
+
+def check_programs(options: argparse.Namespace) -> None:
+    if not options.rollbook.is_file():
+        raise Failed(f"`{options.rollbook}` is not there; build it with `cargo build --release`")
+    options.rollbook = options.rollbook.resolve()
+    for module in ("duckdb", "deltalake"):
+        if installed(module) is None:
+            raise Failed(
+                f"Python has no `{module}`; run `pip install -r benches/peers/requirements.txt`"
+                " in a virtual environment and start this script with its python"
+            )
+
+
+def installed(module: str) -> str | None:
+    """The version of a Python package."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(module)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def generate(options: argparse.Namespace, source: pathlib.Path) -> None:
+    if options.reuse_input:
+        if not source.is_dir():
+            raise Failed(f"there is no input in `{source}` to reuse; leave `--reuse-input` out")
+        return
+    empty_folder(source)
+    print("generating the input", file=sys.stderr)
+    command = [options.rollbook, "generate", "--out", source]
+    for name in ("persons", "orders", "activities", "seed"):
+        command += [f"--{name}", str(getattr(options, name))]
+    run_process(command)
+
+
+def chosen_files(source: pathlib.Path, tables: str) -> list[pathlib.Path]:
+    if tables == "all":
+        return sorted(source.glob("*.csv"))
+    files = [source / f"{table.strip()}.csv" for table in tables.split(",")]
+    for file in files:
+        if not file.is_file():
+            raise Failed(f"`--tables` names `{file.stem}`, of which there is no generated file")
+    return files
+
+
+class RollbookSide:
+    """Takes the files into a lake that was not there before."""
+
+    def __init__(self, options: argparse.Namespace, files: list[pathlib.Path]) -> None:
+        self.program, self.files = options.rollbook, files
+        self.lake = options.work / "lake"
+        said, _ = run_process([self.program, "--version"])
+        self.version = said.split()[-1]
+
+    def run(self) -> dict:
+        self.clean()
+        settle(self.files)
+        command = [self.program, "--lake", self.lake, "--output", "json", "ingest", "native"]
+        said, measured = run_process([*command, *self.files])
+        rows = {}
+        for counts in json.loads(said)["tables"]:
+            if counts["accepted"] != counts["read"]:
+                raise Failed(f"rollbook did not accept all rows of a table: {counts}")
+            rows[counts["table"]] = counts["accepted"]
+        rows = {file.stem: rows.get(file.stem, 0) for file in self.files}
+        return {**measured, **flush(), "output_bytes": size(self.lake), "rows": rows}
+
+    def rows_of(self, table: str) -> str:
+        """The rows of a table as DuckDB reads them, over the files that the Delta log names."""
+        from deltalake import DeltaTable
+
+        files = DeltaTable(str(self.lake / "default" / table)).file_uris()
+        names = ", ".join("'" + name.replace("'", "''") + "'" for name in files)
+        return f"read_parquet([{names}])"
+
+    def clean(self) -> None:
+        remove(self.lake)
+
+
+class DuckdbSide:
+    """Copies each file to a Parquet file."""
+
+    def __init__(self, options: argparse.Namespace, files: list[pathlib.Path]) -> None:
+        self.files, self.out = files, options.work / "duckdb"
+        self.version, self.threads = None, None
+
+    def run(self) -> dict:
+        empty_folder(self.out)
+        settle(self.files)
+        script = BENCHES / "peers" / "duckdb_copy.py"
+        said, measured = run_process([sys.executable, script, self.out, *self.files])
+        told = json.loads(said)
+        self.version, self.threads = told["version"], told["threads"]
+        return {**measured, **flush(), "output_bytes": size(self.out), "rows": told["rows"]}
+
+    def rows_of(self, table: str) -> str:
+        return "read_parquet('" + str(self.out / f"{table}.parquet").replace("'", "''") + "')"
+
+    def clean(self) -> None:
+        remove(self.out)
+
+
+# What both sides must agree on beside their ids, where a table has it.
+SUMS = {
+    "orders": "sum(cast(total as decimal(19, 4)))",
+    "order_lines": "sum(cast(total as decimal(19, 4)))",
+    "refunds": "sum(cast(amount as decimal(19, 4)))",
+    "activities": "sum(epoch_us(cast(occurred_at as timestamptz)))",
+}
+
+
+def compare_rows(files: list[pathlib.Path], sides: dict, check: dict) -> dict:
+    """The rows of each table, once both sides and a count of ours agree on them."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    rows = {}
+    for file in files:
+        table = file.stem
+        found = {}
+        for name, side in sides.items():
+            more = SUMS.get(table, "0")
+            found[name] = connection.execute(
+                "select count(*), sum(hash(cast(external_id as varchar)))::varchar, "
+                f"{more}::varchar from {side.rows_of(table)}"
+            ).fetchone()
+            if found[name][0] != check[name]["rows"][table]:
+                raise Failed(
+                    f"{name} says it wrote {check[name]['rows'][table]} rows of {table},"
+                    f" its files hold {found[name][0]}"
+                )
+        if found["rollbook"] != found["duckdb"]:
+            raise Failed(f"the two sides do not hold the same rows of {table}: {found}")
+        rows[table] = found["duckdb"][0]
+    return rows
+
+
+def run_process(command: list) -> tuple[str, dict]:
+    """Runs a program to its end: what it said, and what it took."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=said, stderr=complaints
+        )
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except KeyboardInterrupt:
+            process.kill()
+            raise
+        wall = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        complaints.seek(0)
+        if process.returncode != 0:
+            shown = " ".join(str(part) for part in command)
+            raise Failed(f"`{shown}` ended with {process.returncode}:\n{complaints.read()[-2000:]}")
+        # Linux counts the peak in KiB, macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        measured = {
+            "wall_seconds": round(wall, 3),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_rss_bytes": usage.ru_maxrss * unit,
+        }
+        return said.read(), measured
+
+
+def settle(files: list[pathlib.Path]) -> None:
+    """Before a run: nothing waits to be written, and the input is in memory for either side."""
+    os.sync()
+    for file in files:
+        with file.open("rb") as opened:
+            while opened.read(8 << 20):
+                pass
+
+
+def flush() -> dict:
+    """After a run: how long the disk takes for what the process left unwritten."""
+    begun = time.perf_counter()
+    os.sync()
+    return {"sync_seconds": round(time.perf_counter() - begun, 3)}
+
+
+def size(folder: pathlib.Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def empty_folder(folder: pathlib.Path) -> None:
+    remove(folder)
+    folder.mkdir(parents=True)
+
+
+def remove(folder: pathlib.Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def commit() -> str | None:
+    """The commit that the working tree stands on; `+` where it was changed since."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def describe_machine(label: str | None) -> dict:
+    model = processor()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    label = label or f"{model}-{cores}-cores"
+    return {
+        "label": re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-"),
+        "processor": model,
+        "cores": cores,
+        "memory_bytes": memory,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def processor() -> str:
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1]
+                return re.sub(r"\(R\)|\(TM\)|CPU|Processor|@.*", "", name).strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def medians(rounds: list[dict], side: str) -> dict:
+    own = [one for one in rounds if one["side"] == side]
+    names = ("wall_seconds", "cpu_seconds", "sync_seconds", "peak_rss_bytes", "output_bytes")
+    return {name: statistics.median(one[name] for one in own) for name in names}
+
+
+def print_table(result: dict) -> None:
+    rows = sum(table["rows"] for table in result["input"].values())
+    sizes = sum(table["bytes"] for table in result["input"].values())
+    tables = ", ".join(f"{table['rows']:,} {name}" for name, table in result["input"].items())
+    machine = result["machine"]
+    print(
+        f"ingest of {tables} ({sizes / MEGABYTE:,.0f} MB of CSV)\n"
+        f"{machine['processor']}, {machine['cores']} cores,"
+        f" {machine['memory_bytes'] / 1e9:.0f} GB; medians of"
+        f" {result['parameters']['rounds']} rounds\n"
+    )
+    ours, theirs = result["medians"]["rollbook"], result["medians"]["duckdb"]
+    lines = [("", f"rollbook {result['versions']['rollbook']}", f"DuckDB {result['versions']['duckdb']}", "ratio")]
+    for title, name, scale in [
+        ("wall time, s", "wall_seconds", 1),
+        ("CPU time, s", "cpu_seconds", 1),
+        ("sync after, s", "sync_seconds", 1),
+        ("peak memory, MB", "peak_rss_bytes", MEGABYTE),
+        ("written, MB", "output_bytes", MEGABYTE),
+    ]:
+        ratio = f"{ours[name] / theirs[name]:.2f}" if theirs[name] else "–"
+        lines.append((title, f"{ours[name] / scale:,.2f}", f"{theirs[name] / scale:,.2f}", ratio))
+    speeds = [rows / one["wall_seconds"] for one in (ours, theirs)]
+    lines.append(("rows a second", *(f"{speed:,.0f}" for speed in speeds), f"{speeds[0] / speeds[1]:.2f}"))
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    for line in lines:
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+//! From DataFusion's errors to ours: which name, where in the text, what was probably meant.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{Diagnostic, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::execution::session_state::SessionState;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use rollbook_model::config::Limits;
+use rollbook_model::nearest;
+
+use crate::complexity::{MOST_NESTING, lower_first, position};
+use crate::error::{EngineError, Position};
+use crate::plain_types::plain_types;
+
+/// How the planner's messages about types can be told from its others.
+const ABOUT_TYPES: [&str; 6] = [
+    "coerce",
+    "coercion",
+    "common argument type",
+    "given name and argument types",
+    "Cannot cast",
+    "cannot be cast",
+];
+
+/// What is known of a query when something goes wrong with it.
+pub(crate) struct Diagnosis {
+    tokens: Vec<TokenWithSpan>,
+    tables: Vec<String>,
+    functions: Vec<String>,
+    aggregates: Vec<String>,
+    limits: Limits,
+}
+
+impl Diagnosis {
+    pub(crate) fn new(state: &SessionState, tokens: Vec<TokenWithSpan>, limits: Limits) -> Self {
+        let tables = state
+            .schema_for_ref("people")
+            .map(|schema| schema.table_names())
+            .unwrap_or_default();
+        let scalars = state.scalar_functions().keys().chain(state.window_functions().keys());
+        let functions = scalars.cloned().collect();
+        let aggregates = state.aggregate_functions().keys().cloned().collect();
+        Self { tokens, tables, functions, aggregates, limits }
+    }
+
+    pub(crate) fn tokens(&self) -> &[TokenWithSpan] {
+        &self.tokens
+    }
+
+    /// Where a name first stands in the text.
+    pub(crate) fn position_of(&self, name: &str) -> Option<Position> {
+        let found = self.tokens.iter().find(
+            |token| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case(name)),
+        );
+        found.and_then(|token| position(token.span.start))
+    }
+
+    /// The error for a function over many rows where there is one person at a time.
+    pub(crate) fn many_rows(&self, function: Option<&str>) -> EngineError {
+        let is_aggregate =
+            |name: &str| self.aggregates.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let mut words = self.tokens.iter().filter_map(|token| match &token.token {
+            Token::Word(word) => Some(word.value.as_str()),
+            _ => None,
+        });
+        let function = function.or_else(|| words.find(|word| is_aggregate(word)));
+        EngineError::ManyRows {
+            function: function.unwrap_or("an aggregate").to_owned(),
+            position: function.and_then(|function| self.position_of(function)),
+        }
+    }
+
+    /// Our error for DataFusion's.
+    pub(crate) fn explain(&self, error: DataFusionError) -> EngineError {
+        let diagnostic = error.diagnostic().cloned();
+        let place = diagnostic.as_ref().and_then(place);
+        match root(&error) {
+            DataFusionError::SQL(error, _) => self.syntax(error, place),
+            DataFusionError::SchemaError(error, _) => self.schema(error, place),
+            DataFusionError::Plan(message) => self.plan(message, diagnostic.as_ref(), place),
+            DataFusionError::NotImplemented(message) => EngineError::Unsupported {
+                message: plain_types(&lower_first(first_line(message))),
+            },
+            DataFusionError::ResourcesExhausted(message) => self.exhausted(message),
+            DataFusionError::Execution(message) => {
+                EngineError::Value { message: plain_types(&lower_first(first_line(message))) }
+            }
+            DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+                ArrowError::IoError(..)
+                | ArrowError::ParquetError(_)
+                | ArrowError::IpcError(_)
+                | ArrowError::ExternalError(_) => {
+                    EngineError::Storage { source: Box::new(error) }
+                }
+                ArrowError::DivideByZero => {
+                    EngineError::Value { message: "division by zero".to_owned() }
+                }
+                ArrowError::CastError(message)
+                | ArrowError::ParseError(message)
+                | ArrowError::ComputeError(message)
+                | ArrowError::ArithmeticOverflow(message)
+                | ArrowError::InvalidArgumentError(message) => {
+                    EngineError::Value { message: plain_types(&lower_first(message)) }
+                }
+                _ => EngineError::Internal { source: Box::new(error) },
+            },
+            DataFusionError::ObjectStore(_)
+            | DataFusionError::ParquetError(_)
+            | DataFusionError::IoError(_)
+            | DataFusionError::External(_) => EngineError::Storage { source: Box::new(error) },
+            _ => EngineError::Internal { source: Box::new(error) },
+        }
+    }
+
+    fn syntax(&self, error: &ParserError, place: Option<Position>) -> EngineError {
+        let text = match error {
+            ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
+            ParserError::RecursionLimitExceeded => {
+                let what = "levels within each other";
+                return EngineError::TooComplex { what, limit: MOST_NESTING, position: None };
+            }
+        };
+        // `Expected: an expression, found: EOF at Line: 1, Column: 9`
+        let (message, told) = match text.rsplit_once(" at Line: ") {
+            Some((message, told)) => (message, told),
+            None => (text.as_str(), ""),
+        };
+        let numbers = told.split_once(", Column: ");
+        let told = numbers.and_then(|(line, column)| {
+            Some(Position { line: line.parse().ok()?, column: column.trim().parse().ok()? })
+        });
+        let at_end = message.ends_with("found: EOF");
+        let position = place.or(told).or_else(|| if at_end { self.end() } else { None });
+        let message = message
+            .replace("Expected: ", "expected ")
+            .replace("found: EOF", "found the end of the text")
+            .replace("found: ", "found ");
+        EngineError::Syntax { message: lower_first(&message), position }
+    }
+
+    fn schema(&self, error: &SchemaError, place: Option<Position>) -> EngineError {
+        match error {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let names = valid_fields.iter().map(|field| field.name.as_str());
+                let table = field.relation.as_ref().map(ToString::to_string).or_else(|| {
+                    let mut tables = valid_fields.iter().map(|field| field.relation.as_ref());
+                    let first = tables.next()??;
+                    tables.all(|table| table == Some(first)).then(|| first.to_string())
+                });
+                EngineError::UnknownColumn {
+                    position: place.or_else(|| self.position_of(&field.name)),
+                    nearest: nearest(&field.name, names).map(str::to_owned),
+                    column: field.name.clone(),
+                    table,
+                }
+            }
+            SchemaError::AmbiguousReference { field } => EngineError::AmbiguousColumn {
+                position: place.or_else(|| self.position_of(&field.name)),
+                column: field.name.clone(),
+            },
+            SchemaError::DuplicateQualifiedField { name, .. }
+            | SchemaError::DuplicateUnqualifiedField { name } => EngineError::Invalid {
+                message: format!("two columns are called `{name}`: rename one with `as`"),
+            },
+        }
+    }
+
+    fn plan(
+        &self,
+        message: &str,
+        diagnostic: Option<&Diagnostic>,
+        place: Option<Position>,
+    ) -> EngineError {
+        let told = diagnostic.map(|diagnostic| diagnostic.message.as_str());
+        if let Some(table) = told.and_then(|told| between(told, "table '", "' not found")) {
+            return self.unknown_table(table, place);
+        }
+        if let Some(table) = between(message, "table '", "' not found") {
+            let table = table.rsplit('.').next().unwrap_or(table);
+            return self.unknown_table(table, place);
+        }
+        if let Some(function) = between(message, "Invalid function '", "'")
+            .or_else(|| between(message, "table function '", "' not found"))
+        {
+            let known = self.functions.iter().chain(&self.aggregates).map(String::as_str);
+            return EngineError::UnknownFunction {
+                position: place.or_else(|| self.position_of(function)),
+                nearest: nearest(function, known).map(str::to_owned),
+                function: function.to_owned(),
+            };
+        }
+        if let Some((_, found)) = message.rsplit_once(" returning ")
+            && message.starts_with("Cannot create filter with non-boolean predicate")
+        {
+            return EngineError::NotBoolean { found: plain_types(found) };
+        }
+        if ["DDL not supported", "DML not supported", "Statement not supported"]
+            .iter()
+            .any(|start| message.starts_with(start))
+        {
+            let statement = message.rsplit(": ").next().unwrap_or(message).to_lowercase();
+            return EngineError::NotReadOnly { statement };
+        }
+        let is_about_types = ABOUT_TYPES.iter().any(|part| message.contains(part));
+        let message = plain_types(&lower_first(first_line(message)));
+        if is_about_types {
+            EngineError::Types { message }
+        } else {
+            EngineError::Invalid { message }
+        }
+    }
+
+    fn unknown_table(&self, table: &str, place: Option<Position>) -> EngineError {
+        let known = self.tables.iter().map(String::as_str);
+        EngineError::UnknownTable {
+            position: place.or_else(|| self.position_of(table)),
+            nearest: nearest(table, known).map(str::to_owned),
+            table: table.to_owned(),
+        }
+    }
+
+    fn exhausted(&self, message: &str) -> EngineError {
+        if message.contains("disk") {
+            EngineError::DiskExhausted { limit: self.limits.disk }
+        } else {
+            EngineError::MemoryExhausted { limit: self.limits.memory as u64 }
+        }
+    }
+
+    /// The place after the last token.
+    fn end(&self) -> Option<Position> {
+        crate::statement::spoken(&self.tokens).last().and_then(|token| position(token.span.end))
+    }
+}
+
+/// The error at the bottom, without what was wrapped around it.
+fn root(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
+        DataFusionError::Shared(inner) => root(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or(error, root),
+        DataFusionError::External(inner) => {
+            inner.downcast_ref::<DataFusionError>().map_or(error, root)
+        }
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::ExternalError(inner) => {
+                inner.downcast_ref::<DataFusionError>().map_or(error, root)
+            }
+            _ => error,
+        },
+        _ => error,
+    }
+}
+
+fn place(diagnostic: &Diagnostic) -> Option<Position> {
+    let start = diagnostic.span?.start;
+    Some(Position { line: start.line, column: start.column })
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
+}
+
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default().trim_end_matches('.')
+}

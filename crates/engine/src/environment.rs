@@ -1,0 +1,102 @@
+//! The limits and settings that every DataFusion session of ours shares.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use rollbook_model::config::{BATCH_ROWS, Limits};
+
+use crate::complexity::MOST_NESTING;
+use crate::error::EngineError;
+use crate::functions;
+
+/// How many of the largest consumers a message on exhausted memory names.
+const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
+
+/// A session for running mappings over source files: the limits of `limits`, one partition, so
+/// that rows keep the order in which they were read, and the function `json_object`.
+///
+/// # Errors
+/// [`EngineError::Setup`] where the folder for spilling cannot be made.
+pub fn mapping_session(
+    limits: Limits,
+    spill_dir: Option<PathBuf>,
+) -> Result<SessionContext, EngineError> {
+    let config = config().with_target_partitions(1);
+    let state = state(config, &limits, spill_dir).map_err(setup)?;
+    Ok(SessionContext::new_with_state(state))
+}
+
+/// A state with our functions, without tables.
+pub(crate) fn state(
+    config: SessionConfig,
+    limits: &Limits,
+    spill_dir: Option<PathBuf>,
+) -> Result<SessionState> {
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime(limits, spill_dir)?)
+        .with_default_features()
+        .build();
+    for name in functions::LEFT_OUT {
+        state.deregister_udf(name)?;
+    }
+    for function in functions::own() {
+        state.register_udf(Arc::new(function))?;
+    }
+    for name in functions::BOUNDED {
+        let unbounded = state.udf(name)?;
+        let bounded = ScalarUDF::from(functions::Bounded::new(unbounded));
+        state.register_udf(Arc::new(bounded))?;
+    }
+    Ok(state)
+}
+
+/// Settings that differ from DataFusion's own.
+pub(crate) fn config() -> SessionConfig {
+    let mut config =
+        SessionConfig::new().with_batch_size(BATCH_ROWS).with_information_schema(false);
+    let options = config.options_mut();
+    // Times of the lake are UTC; with a zone of its own `now()` compares with them as it stands.
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.enable_recursive_ctes = false;
+    options.sql_parser.collect_spans = true;
+    // The lake's texts are plain `Utf8`; views would have to be converted on the way out.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    // Nesting is limited by our own count; the parser spends several levels on each parenthesis.
+    if let Ok(limit) = ConfigNonZeroUsize::try_new(8 * MOST_NESTING) {
+        options.sql_parser.recursion_limit = limit;
+    }
+    config
+}
+
+pub(crate) fn setup(source: DataFusionError) -> EngineError {
+    EngineError::Setup { source: Box::new(source) }
+}
+
+fn runtime(limits: &Limits, spill_dir: Option<PathBuf>) -> Result<Arc<RuntimeEnv>> {
+    let spill = match spill_dir {
+        Some(folder) => DiskManagerMode::Directories(vec![folder]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(
+            FairSpillPool::new(limits.memory),
+            CONSUMERS_NAMED,
+        )))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default()
+                .with_mode(spill)
+                .with_max_temp_directory_size(limits.disk),
+        )
+        .build_arc()
+}

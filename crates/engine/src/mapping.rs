@@ -1,0 +1,59 @@
+//! Planning the statements of mappings, with errors as good as those of queries.
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use rollbook_model::config::Limits;
+
+use crate::complexity::{check_steps, tokens};
+use crate::diagnosis::Diagnosis;
+use crate::error::EngineError;
+use crate::statement::{ParseError, query, read_only};
+
+/// Plans one `select` over the tables of `context`, after `edit` has changed its parsed form.
+///
+/// # Errors
+/// Those of a query: syntax, unknown columns and tables, with their position in `sql`.
+pub async fn plan_select(
+    context: &SessionContext,
+    sql: &str,
+    edit: impl FnOnce(&mut Query),
+) -> Result<LogicalPlan, EngineError> {
+    let state = context.state();
+    let diagnosis = diagnosis(&state, sql)?;
+    let mut statement = query(diagnosis.tokens()).map_err(|error| match error {
+        ParseError::Refused(error) => error,
+        ParseError::Parser(error) => diagnosis.explain(error),
+    })?;
+    if let Statement::Statement(statement) = &mut statement
+        && let SqlStatement::Query(query) = statement.as_mut()
+    {
+        edit(query);
+    }
+    let explain = |error| diagnosis.explain(error);
+    let plan = state.statement_to_plan(statement).await.map_err(explain)?;
+    read_only().verify_plan(&plan).map_err(explain)?;
+    check_steps(&plan)?;
+    Ok(plan)
+}
+
+/// The rows of a frame that meet a condition written in SQL.
+///
+/// # Errors
+/// Those of a query, with their position in `condition`.
+pub async fn rows_where(
+    context: &SessionContext,
+    frame: DataFrame,
+    condition: &str,
+) -> Result<DataFrame, EngineError> {
+    let diagnosis = diagnosis(&context.state(), condition)?;
+    let parsed = frame.parse_sql_expr(condition).and_then(|parsed| frame.filter(parsed));
+    parsed.map_err(|error| diagnosis.explain(error))
+}
+
+fn diagnosis(state: &SessionState, sql: &str) -> Result<Diagnosis, EngineError> {
+    let limits = Limits::default();
+    Ok(Diagnosis::new(state, tokens(sql, limits.sql_chars)?, limits))
+}

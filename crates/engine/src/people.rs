@@ -1,0 +1,145 @@
+//! The view `people`: one row per person, the columns of `persons` and the traits, of which only
+//! those are computed that a query asks for.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session as PlanningSession, TableProvider};
+use datafusion::common::{Column, ParamValues, ScalarValue};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::{
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
+use rollbook_model::{ColumnType, Timestamp};
+
+use crate::traits::{TRAIT_GROUPS, Trait, TraitGroup};
+use crate::view::{Asked, pushdown};
+
+const PERSONS: &str = "persons";
+const PERSON_ID: &str = "person_id";
+
+/// The view, with the plans of all trait groups ready to be joined.
+#[derive(Debug)]
+pub(crate) struct People {
+    persons: Arc<dyn TableProvider>,
+    groups: Vec<(&'static TraitGroup, LogicalPlan)>,
+    schema: SchemaRef,
+}
+
+impl People {
+    /// Plans the trait groups over the tables that `state` holds.
+    pub(crate) async fn new(
+        state: &SessionState,
+        persons: Arc<dyn TableProvider>,
+        as_of: Timestamp,
+        currency: Option<String>,
+    ) -> Result<Self> {
+        let as_of = ScalarValue::TimestampMicrosecond(Some(as_of.micros()), Some("UTC".into()));
+        let values = ParamValues::from(vec![
+            ("as_of", as_of),
+            ("currency", ScalarValue::Utf8(currency)),
+        ]);
+        let mut groups = Vec::new();
+        for group in TRAIT_GROUPS {
+            let plan = state.create_logical_plan(group.sql).await?;
+            groups.push((group, plan.with_param_values(values.clone())?));
+        }
+        let traits = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
+        let fields: Vec<_> = persons
+            .schema()
+            .fields()
+            .iter()
+            .cloned()
+            .chain(traits.map(|a_trait| Arc::new(field(a_trait))))
+            .collect();
+        Ok(Self { persons, groups, schema: Arc::new(Schema::new(fields)) })
+    }
+
+    /// The persons, joined with the groups that one of `columns` belongs to.
+    fn rows(&self, asked: &Asked<'_>) -> Result<LogicalPlanBuilder> {
+        let columns = asked.columns();
+        let persons = provider_as_source(Arc::clone(&self.persons));
+        let mut rows = LogicalPlanBuilder::scan(PERSONS, persons, None)?
+            // Row 0 would be everybody who is not linked yet.
+            .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
+        for (group, plan) in &self.groups {
+            if !group.traits.iter().any(|a_trait| columns.contains(a_trait.name)) {
+                continue;
+            }
+            let traits = LogicalPlanBuilder::from(plan.clone()).alias(group.name)?.build()?;
+            let keys = (
+                vec![Column::new(Some(PERSONS), PERSON_ID)],
+                vec![Column::new(Some(group.name), PERSON_ID)],
+            );
+            rows = rows.join(traits, JoinType::Left, keys, None)?;
+        }
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl TableProvider for People {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn PlanningSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let asked = Asked { schema: &self.schema, projection, filters, limit };
+        asked.plan(state, self.rows(&asked)?, column).await
+    }
+}
+
+/// The expression that gives a column of `people` over the joined rows.
+fn column(name: &str) -> Expr {
+    let found = TRAIT_GROUPS.iter().find_map(|group| {
+        let a_trait = group.traits.iter().find(|a_trait| a_trait.name == name)?;
+        Some((group, a_trait))
+    });
+    match found {
+        None => Expr::Column(Column::new(Some(PERSONS), name)),
+        Some((group, a_trait)) => {
+            let value = Expr::Column(Column::new(Some(group.name), name));
+            match zero(a_trait) {
+                Some(zero) => coalesce(vec![value, lit(zero)]),
+                None => value,
+            }
+        }
+    }
+}
+
+fn field(a_trait: &Trait) -> Field {
+    Field::new(a_trait.name, a_trait.ty.arrow(), true)
+}
+
+fn zero(a_trait: &Trait) -> Option<ScalarValue> {
+    match (a_trait.is_zero_without_facts, a_trait.ty) {
+        (true, ColumnType::Decimal) => {
+            Some(ScalarValue::Decimal128(Some(0), MONEY_PRECISION, MONEY_SCALE))
+        }
+        (true, _) => Some(ScalarValue::Int64(Some(0))),
+        (false, _) => None,
+    }
+}

@@ -1,0 +1,223 @@
+//! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use object_store::ObjectStore;
+use rollbook_model::config::Limits;
+use rollbook_model::tables::{PERSONS, TABLES};
+use rollbook_model::Timestamp;
+use url::Url;
+
+use crate::environment::{config, setup, state};
+use crate::error::EngineError;
+use crate::people::People;
+use crate::planning::Request;
+use crate::rows::Rows;
+use crate::table::{SeenTable, TableSource};
+use crate::threads::QueryThreads;
+
+const PEOPLE: &str = "people";
+
+/// From where and with what a session looks.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// The moment that `now()` gives; later facts are hidden.
+    pub as_of: Timestamp,
+    /// The tenant's currency, ISO 4217, in which traits are reported.
+    pub currency: Option<String>,
+    /// What each query may use. Memory and disk are shared by the session's queries.
+    pub limits: Limits,
+    /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
+    pub spill_dir: Option<PathBuf>,
+}
+
+/// The whole answer to a query, within the row limit.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows.
+    pub batches: Vec<RecordBatch>,
+    /// Whether there were more rows than the limit; the further ones are left out.
+    pub truncated: bool,
+}
+
+/// The tables of one tenant at one snapshot, seen from one moment, and queries over them.
+///
+/// Make it, add the tables, then [`Session::finish`] it.
+#[derive(Debug)]
+pub struct Session {
+    state: SessionState,
+    options: SessionOptions,
+    threads: QueryThreads,
+}
+
+impl Session {
+    /// A session without tables.
+    ///
+    /// # Errors
+    /// [`EngineError::AsOfOutOfRange`], [`EngineError::Setup`] where the folder for spilling
+    /// cannot be made, [`EngineError::Threads`].
+    pub fn new(options: SessionOptions) -> Result<Self, EngineError> {
+        let as_of = options.as_of;
+        let start = as_of
+            .to_utc()
+            .filter(|time| time.timestamp_nanos_opt().is_some())
+            .ok_or_else(|| EngineError::AsOfOutOfRange { as_of: as_of.to_string() })?;
+        let mut state =
+            state(config(), &options.limits, options.spill_dir.clone()).map_err(setup)?;
+        // A context would set the start to the present time for each query; `now()`,
+        // `current_date` and the like follow from it.
+        let config = Arc::clone(state.config_options());
+        let properties = state.execution_props_mut();
+        *properties = ExecutionProps::new().with_query_execution_start_time(start);
+        properties.config_options = Some(config);
+        Ok(Self { state, options, threads: QueryThreads::start()? })
+    }
+
+    /// Lets providers of this session reach a store under `url`.
+    pub fn register_object_store(&self, url: &Url, store: Arc<dyn ObjectStore>) {
+        self.state.runtime_env().register_object_store(url, store);
+    }
+
+    /// Adds a canonical table.
+    ///
+    /// # Errors
+    /// [`EngineError::TableLacksColumn`], [`EngineError::TableExists`].
+    pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
+        let name = source.def.name;
+        let seen = SeenTable::new(source, self.options.as_of)?;
+        self.add_view(name, Arc::new(seen))
+    }
+
+    /// Adds anything else that queries can read, such as `segment_members`, as it stands.
+    ///
+    /// # Errors
+    /// [`EngineError::TableExists`].
+    pub fn add_view(
+        &self,
+        name: &str,
+        provider: Arc<dyn TableProvider>,
+    ) -> Result<(), EngineError> {
+        let tables = self.state.schema_for_ref(name).map_err(setup)?;
+        if tables.table_exist(name) {
+            return Err(EngineError::TableExists { table: name.to_owned() });
+        }
+        tables.register_table(name.to_owned(), provider).map_err(setup)?;
+        Ok(())
+    }
+
+    /// Adds the canonical tables that are still missing, without rows.
+    ///
+    /// # Errors
+    /// [`EngineError::Setup`].
+    pub fn add_missing_tables(&self) -> Result<(), EngineError> {
+        for def in TABLES {
+            let tables = self.state.schema_for_ref(def.name).map_err(setup)?;
+            if !tables.table_exist(def.name) {
+                let stored = Arc::new(EmptyTable::new(def.stored_schema()));
+                self.add_table(TableSource { def, stored, vault: None })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the missing tables and builds the view `people`. Call it once, after the tables.
+    ///
+    /// # Errors
+    /// [`EngineError::TableExists`] on a second call, [`EngineError::Setup`].
+    pub async fn finish(&self) -> Result<(), EngineError> {
+        self.add_missing_tables()?;
+        let tables = self.state.schema_for_ref(PERSONS.name).map_err(setup)?;
+        let persons = tables.table(PERSONS.name).await.map_err(setup)?;
+        let persons = persons.expect("the missing tables were just added");
+        let currency = self.options.currency.clone();
+        let people = People::new(&self.state, persons, self.options.as_of, currency)
+            .await
+            .map_err(setup)?;
+        self.add_view(PEOPLE, Arc::new(people))
+    }
+
+    /// Runs one query and gives its rows, up to the row limit.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the text, and the limits of memory, disk and time.
+    pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
+        let limit = self.options.limits.rows;
+        let mut rows = self.start(Request::Query(sql.to_owned())).await?;
+        let mut answer =
+            Answer { schema: Arc::clone(rows.schema()), batches: Vec::new(), truncated: false };
+        let mut count = 0;
+        while let Some(batch) = rows.next_batch().await? {
+            let room = limit - count;
+            if batch.num_rows() > room {
+                answer.batches.push(batch.slice(0, room));
+                answer.truncated = true;
+                break;
+            }
+            count += batch.num_rows();
+            answer.batches.push(batch);
+        }
+        Ok(answer)
+    }
+
+    /// Runs one query and gives its rows as they come, however many. The time limit holds for
+    /// the engine's own time, not for what the caller does between two batches.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the text; the limits also while reading.
+    pub async fn stream(&self, sql: &str) -> Result<Rows, EngineError> {
+        self.start(Request::Query(sql.to_owned())).await
+    }
+
+    /// The persons who meet a condition on `people`: one column `person_id` (bigint), each once,
+    /// in no order. A person for whom the condition is null is not among them.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the text, with positions in the text as given here.
+    pub async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
+        self.start(Request::PeopleWhere(criteria.to_owned())).await
+    }
+
+    /// The persons of `people` whose ids a `select person_id …` gives: one column `person_id`
+    /// (bigint), each once, in no order. Nulls and ids that `people` does not have are left out.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the text; [`EngineError::NotPersonIds`].
+    pub async fn select_person_ids(&self, sql: &str) -> Result<Rows, EngineError> {
+        self.start(Request::PersonIds(sql.to_owned())).await
+    }
+
+    /// The columns of `people`, which criteria are written on; `None` before
+    /// [`Session::finish`].
+    pub async fn people_schema(&self) -> Option<SchemaRef> {
+        let tables = self.state.schema_for_ref(PEOPLE).ok()?;
+        tables.table(PEOPLE).await.ok()?.map(|people| people.schema())
+    }
+
+    /// The moment from which this session looks.
+    pub fn as_of(&self) -> Timestamp {
+        self.options.as_of
+    }
+
+    /// What each query may use.
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    async fn start(&self, request: Request) -> Result<Rows, EngineError> {
+        Rows::start(&self.threads, self.state.clone(), request, self.options.limits).await
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole sessions over small tables in memory.
+
+mod errors;
+mod excess;
+mod fixture;
+mod members;
+mod traits;
+mod views;

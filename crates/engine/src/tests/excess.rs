@@ -1,0 +1,155 @@
+//! Texts that once took an engine down: each gets an error in time, and the session lives on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::fixture::{Fixture, lines};
+use crate::{EngineError, Session};
+
+async fn limited(change: impl FnOnce(&mut Fixture)) -> Session {
+    let mut fixture = Fixture::with_persons();
+    for person in 10..210 {
+        fixture = fixture.row("persons", json!({ "person_id": person }));
+    }
+    change(&mut fixture);
+    fixture.session().await
+}
+
+/// Runs a text that must fail, and a harmless one after it.
+async fn refuse(session: &Session, sql: &str) -> EngineError {
+    let started = Instant::now();
+    let error = session.query(sql).await.unwrap_err();
+    let most = session.limits().time + Duration::from_secs(5);
+    assert!(started.elapsed() < most, "took {:?}", started.elapsed());
+    assert_eq!(lines(session, "select 1").await, ["1"]);
+    error
+}
+
+#[tokio::test]
+async fn too_many_terms_are_refused_before_planning() {
+    let session = limited(|_| {}).await;
+    let or = vec!["1 = 1"; 10_000].join(" or ");
+    let plus = vec!["1"; 5_000].join(" + ");
+    let union = vec!["select 1"; 4_000].join(" union all ");
+    let nested = format!("select {}1{}", "(".repeat(1_000), ")".repeat(1_000));
+    let cases = format!("select {}1{}", "case when true then ".repeat(900), " end".repeat(900));
+    let not = format!("select {} true", "not ".repeat(1_900));
+    let minus = format!("select {}1", "- ".repeat(1_900));
+    let joins = format!("select 1 from people a {}", "join people b on true ".repeat(300));
+    for sql in [
+        format!("select {or}"),
+        format!("select {plus}"),
+        union,
+        nested,
+        cases,
+        not,
+        minus,
+        joins,
+    ] {
+        let error = refuse(&session, &sql).await;
+        assert!(matches!(error, EngineError::TooComplex { .. }), "{error}: {}", &sql[..60]);
+    }
+    let error = session.people_where(&or).await.unwrap_err();
+    let message = "the query has too many operators at line 1, column 9001: at most 2000";
+    assert_eq!(error.to_string(), message);
+}
+
+#[tokio::test]
+async fn texts_just_within_the_limits_run() {
+    let session = limited(|fixture| fixture.limits.time = Duration::from_secs(120)).await;
+    let or = vec!["person_id = 1"; 1_000].join(" or ");
+    let sql = format!("select count(*) from people where {or}");
+    assert_eq!(lines(&session, &sql).await, ["1"]);
+    let many: Vec<_> = (0..1_000).map(|id| format!("order_count + {id} = 5")).collect();
+    let ids = session.people_where(&many[..600].join(" or ")).await.unwrap().person_ids().await;
+    assert_eq!(ids.unwrap().len(), 203);
+    let list: Vec<_> = (0..10_000).map(|id: i64| id.to_string()).collect();
+    let sql = format!("select count(*) from people where person_id in ({})", list.join(","));
+    assert_eq!(lines(&session, &sql).await, ["203"]);
+    let plus = vec!["person_id"; 1_000].join(" + ");
+    let sql = format!("select {plus} from people where person_id = 2");
+    assert_eq!(lines(&session, &sql).await, ["2000"]);
+    let union = vec!["select 1 as one"; 150].join(" union all ");
+    let sql = format!("select sum(one) from ({union})");
+    assert_eq!(lines(&session, &sql).await, ["150"]);
+    let nested = format!("select {}1{}", "(".repeat(90), ")".repeat(90));
+    assert_eq!(lines(&session, &nested).await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_plan_that_doubles_is_refused() {
+    let session = limited(|_| {}).await;
+    let mut sql = String::from("with t0 as (select 1 as one)");
+    for step in 1..40 {
+        let before = step - 1;
+        sql += &format!(
+            ", t{step} as (select * from t{before} union all select * from t{before})"
+        );
+    }
+    let error = refuse(&session, &format!("{sql} select count(*) from t39")).await;
+    let message = "the query has too many steps: at most 5000";
+    assert_eq!(error.to_string(), message);
+}
+
+#[tokio::test]
+async fn recursion_and_length_are_refused() {
+    let session = limited(|_| {}).await;
+    let sql = "with recursive t as (select 1 as n union all select n + 1 from t) select * from t";
+    let error = refuse(&session, sql).await;
+    let message = "`with recursive` at line 1, column 6 is not available, because it may never end";
+    assert_eq!(error.to_string(), message);
+    let error = refuse(&session, &format!("select '{}'", "x".repeat(100_000))).await;
+    assert_eq!(error.to_string(), "the SQL has 100009 characters, at most 100000 are read");
+}
+
+#[tokio::test]
+async fn much_text_from_little_is_refused() {
+    let session = limited(|_| {}).await;
+    let error = refuse(&session, "select repeat('x', 600000000)").await;
+    let message = "a value cannot be computed with: `repeat` gives more than 10000 characters";
+    assert_eq!(error.to_string(), message);
+    refuse(&session, "select repeat(repeat('x', 9000), 9000)").await;
+    refuse(&session, "select lpad('x', 600000000)").await;
+    refuse(&session, "select array_repeat(1, 600000000)").await;
+    assert_eq!(lines(&session, "select repeat('ab', 3), lpad('7', 3, '0')").await, ["ababab|007"]);
+}
+
+#[tokio::test]
+async fn a_join_of_all_with_all_runs_into_the_time_limit() {
+    let session = limited(|fixture| fixture.limits.time = Duration::from_secs(2)).await;
+    let sql = "select count(*) from generate_series(1, 200000) a (x) \
+         join generate_series(1, 200000) b (y) on a.x < b.y";
+    let error = refuse(&session, sql).await;
+    assert_eq!(error.to_string(), "the query took longer than 2 s and was stopped");
+}
+
+#[tokio::test]
+async fn memory_is_limited() {
+    let session = limited(|fixture| {
+        fixture.limits.memory = 4 << 20;
+        fixture.limits.disk = 1 << 20;
+    })
+    .await;
+    let sql = "select x, count(*) from generate_series(1, 3000000) a (x) group by x order by x";
+    let error = refuse(&session, sql).await;
+    assert!(
+        matches!(error, EngineError::MemoryExhausted { .. } | EngineError::DiskExhausted { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn answers_are_cut_at_the_row_limit_and_say_so() {
+    let session = limited(|fixture| fixture.limits.rows = 100).await;
+    let answer = session.query("select * from generate_series(1, 100)").await.unwrap();
+    assert_eq!((super::fixture::text(&answer).len(), answer.truncated), (100, false));
+    let answer = session.query("select * from generate_series(1, 101)").await.unwrap();
+    assert_eq!((super::fixture::text(&answer).len(), answer.truncated), (100, true));
+    let mut rows = session.stream("select * from generate_series(1, 50000)").await.unwrap();
+    let mut count = 0;
+    while let Some(batch) = rows.next_batch().await.unwrap() {
+        count += batch.num_rows();
+    }
+    assert_eq!(count, 50_000);
+}

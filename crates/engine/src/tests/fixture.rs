@@ -1,0 +1,116 @@
+//! Sessions over tables that a test writes down row by row.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::json::ReaderBuilder;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use rollbook_model::config::Limits;
+use rollbook_model::tables::table;
+use serde_json::{Value, json};
+
+use crate::{Answer, Session, SessionOptions, TableSource};
+
+/// What a test's tenant holds. Leading columns that a row leaves out are filled in.
+pub(crate) struct Fixture {
+    pub(crate) as_of: &'static str,
+    pub(crate) currency: Option<&'static str>,
+    pub(crate) limits: Limits,
+    tables: BTreeMap<&'static str, Vec<Value>>,
+    vaults: BTreeMap<&'static str, Vec<Value>>,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self {
+            as_of: "2024-06-30T12:00:00Z",
+            currency: Some("EUR"),
+            limits: Limits::default(),
+            tables: BTreeMap::new(),
+            vaults: BTreeMap::new(),
+        }
+    }
+
+    /// With persons 0 (who is nobody), 1, 2 and 3.
+    pub(crate) fn with_persons() -> Self {
+        Self::new()
+            .row("persons", json!({ "person_id": 0, "country": "DE" }))
+            .row("persons", json!({ "person_id": 1, "country": "DE", "tags": ["vip"] }))
+            .row("persons", json!({ "person_id": 2, "country": "US" }))
+            .row("persons", json!({ "person_id": 3 }))
+            .vault_row("persons", json!({ "identity_id": 1, "email": "ada@example.com" }))
+            .vault_row("persons", json!({ "identity_id": 2, "email": "bob@example.com" }))
+    }
+
+    pub(crate) fn row(mut self, name: &'static str, mut row: Value) -> Self {
+        let rows = self.tables.entry(name).or_default();
+        let columns = row.as_object_mut().unwrap();
+        let person = columns.get("person_id").cloned().unwrap_or_else(|| json!(1));
+        for (column, value) in [
+            ("person_id", person.clone()),
+            ("identity_id", person),
+            ("provider", json!("shop")),
+            ("external_id", json!(format!("{name}/{}", rows.len() + 1))),
+        ] {
+            columns.entry(column).or_insert(value);
+        }
+        rows.push(row);
+        self
+    }
+
+    pub(crate) fn vault_row(mut self, name: &'static str, row: Value) -> Self {
+        self.vaults.entry(name).or_default().push(row);
+        self
+    }
+
+    pub(crate) async fn session(self) -> Session {
+        let session = Session::new(SessionOptions {
+            as_of: self.as_of.parse().unwrap(),
+            currency: self.currency.map(str::to_owned),
+            limits: self.limits,
+            spill_dir: None,
+        })
+        .unwrap();
+        for (name, rows) in &self.tables {
+            let def = table(name).unwrap();
+            let stored = provider(def.stored_schema(), rows);
+            let vault = self.vaults.get(name).map(|rows| provider(def.vault_schema(), rows));
+            session.add_table(TableSource { def, stored, vault }).unwrap();
+        }
+        session.finish().await.unwrap();
+        session
+    }
+}
+
+/// The answer to a query that succeeds, a line for each row, values separated by `|`.
+pub(crate) async fn lines(session: &Session, sql: &str) -> Vec<String> {
+    let answer = session.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    text(&answer)
+}
+
+pub(crate) fn text(answer: &Answer) -> Vec<String> {
+    let options = FormatOptions::default().with_null("null");
+    let mut lines = Vec::new();
+    for batch in &answer.batches {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+            .collect();
+        for row in 0..batch.num_rows() {
+            let values: Vec<_> = columns.iter().map(|c| c.value(row).to_string()).collect();
+            lines.push(values.join("|"));
+        }
+    }
+    lines
+}
+
+fn provider(schema: SchemaRef, rows: &[Value]) -> Arc<dyn TableProvider> {
+    let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();
+    decoder.serialize(rows).unwrap();
+    let batches = decoder.flush().unwrap().into_iter().collect();
+    Arc::new(MemTable::try_new(schema, vec![batches]).unwrap())
+}

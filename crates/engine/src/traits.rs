@@ -1,0 +1,80 @@
+//! The traits of a person: which text of `queries/traits` computes them, and what they are for
+//! somebody without such facts.
+
+use rollbook_model::ColumnType;
+use rollbook_queries::traits;
+
+/// Traits that are computed together, by one text.
+#[derive(Debug)]
+pub(crate) struct TraitGroup {
+    /// The name under which `people` joins it.
+    pub(crate) name: &'static str,
+    /// One `select`, which puts out `person_id` and the traits.
+    pub(crate) sql: &'static str,
+    /// What it puts out beside `person_id`.
+    pub(crate) traits: &'static [Trait],
+}
+
+/// One computed column of `people`.
+#[derive(Debug)]
+pub(crate) struct Trait {
+    pub(crate) name: &'static str,
+    pub(crate) ty: ColumnType,
+    /// Whether it is 0 for persons without facts; otherwise it is null for them.
+    pub(crate) is_zero_without_facts: bool,
+}
+
+const fn counted(name: &'static str) -> Trait {
+    Trait { name, ty: ColumnType::Int, is_zero_without_facts: true }
+}
+
+const fn summed(name: &'static str) -> Trait {
+    Trait { name, ty: ColumnType::Decimal, is_zero_without_facts: true }
+}
+
+const fn or_null(name: &'static str, ty: ColumnType) -> Trait {
+    Trait { name, ty, is_zero_without_facts: false }
+}
+
+/// All groups, in the order in which their columns stand in `people`.
+pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
+    TraitGroup {
+        name: "order_traits",
+        sql: traits::ORDERS,
+        traits: &[
+            counted("order_count"),
+            or_null("first_order_at", ColumnType::Time),
+            or_null("last_order_at", ColumnType::Time),
+        ],
+    },
+    TraitGroup {
+        name: "revenue_traits",
+        sql: traits::REVENUE,
+        traits: &[
+            counted("paid_order_count"),
+            summed("total_spent"),
+            or_null("average_order_value", ColumnType::Decimal),
+            counted("unconverted_order_count"),
+        ],
+    },
+    TraitGroup {
+        name: "deal_traits",
+        sql: traits::DEALS,
+        traits: &[
+            counted("open_deal_count"),
+            summed("open_deal_value"),
+            summed("won_deal_value"),
+            counted("unconverted_deal_count"),
+        ],
+    },
+    TraitGroup {
+        name: "activity_traits",
+        sql: traits::ACTIVITIES,
+        traits: &[or_null("last_activity_at", ColumnType::Time)],
+    },
+    TraitGroup {
+        name: "ticket_traits",
+        sql: traits::TICKETS,
+        traits: &[counted("open_ticket_count")],
+    },
+];

@@ -1,0 +1,91 @@
+//! What the views over the lake share: a scan builds a plan for just what is asked, and lets
+//! DataFusion optimise that plan as a whole.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session as PlanningSession;
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+
+/// What a query asks of a view.
+pub(crate) struct Asked<'a> {
+    pub(crate) schema: &'a SchemaRef,
+    pub(crate) projection: Option<&'a Vec<usize>>,
+    pub(crate) filters: &'a [Expr],
+    pub(crate) limit: Option<usize>,
+}
+
+impl Asked<'_> {
+    /// The names of the columns that are put out or looked at.
+    pub(crate) fn columns(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.output().into_iter().collect();
+        for filter in self.filters {
+            names.extend(filter.column_refs().into_iter().map(|column| column.name.clone()));
+        }
+        names
+    }
+
+    /// Filters, cuts and projects `rows`, whose expression for a column is given by `column`.
+    pub(crate) async fn plan(
+        &self,
+        state: &dyn PlanningSession,
+        mut rows: LogicalPlanBuilder,
+        column: impl Fn(&str) -> Expr,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        for filter in self.filters {
+            let filter = filter.clone().transform(|expr| match expr {
+                Expr::Column(Column { name, .. }) => Ok(Transformed::yes(column(&name))),
+                other => Ok(Transformed::no(other)),
+            })?;
+            rows = rows.filter(filter.data)?;
+        }
+        if let Some(limit) = self.limit {
+            rows = rows.limit(0, Some(limit))?;
+        }
+        let output = self.output().into_iter().map(|name| column(&name).alias(name));
+        let plan = rows.project(output.collect::<Vec<_>>())?.build()?;
+        state.create_physical_plan(&plan).await
+    }
+
+    fn output(&self) -> Vec<String> {
+        let name = |index: usize| self.schema.field(index).name().clone();
+        match self.projection {
+            Some(projection) => projection.iter().copied().map(name).collect(),
+            None => (0..self.schema.fields().len()).map(name).collect(),
+        }
+    }
+}
+
+/// Every filter is applied within a view's own plan, unless it holds a plan of its own.
+pub(crate) fn pushdown(filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+    filters
+        .iter()
+        .map(|filter| {
+            let mut alone = true;
+            filter.apply(|expr| {
+                if matches!(
+                    expr,
+                    Expr::ScalarSubquery(_)
+                        | Expr::InSubquery(_)
+                        | Expr::Exists(_)
+                        | Expr::SetComparison(_)
+                        | Expr::OuterReferenceColumn(..)
+                ) {
+                    alone = false;
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            Ok(if alone {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,94 @@
+//! Where the made-up persons live: names, cities, taxes, currencies and numbers nobody answers.
+
+mod inhabited;
+
+pub(crate) use inhabited::COUNTRIES;
+
+/// A country with what its inhabitants have in common.
+#[derive(Debug)]
+pub(crate) struct Country {
+    /// ISO 3166-1 alpha-2.
+    pub(crate) code: &'static str,
+    pub(crate) timezone: &'static str,
+    pub(crate) currency: &'static str,
+    /// Tax on top of prices, in thousandths.
+    pub(crate) tax: i64,
+    /// City, region, postal code.
+    pub(crate) cities: &'static [(&'static str, &'static str, &'static str)],
+    pub(crate) first_names: &'static [&'static str],
+    pub(crate) last_names: &'static [&'static str],
+    pub(crate) phones: Option<Phones>,
+}
+
+/// Numbers that a regulator keeps for fiction: each prefix is followed by a number of `digits`.
+#[derive(Debug)]
+pub(crate) struct Phones {
+    prefixes: &'static [&'static str],
+    /// The first number behind a prefix.
+    first: u64,
+    /// How many numbers follow a prefix.
+    each: u64,
+    digits: usize,
+}
+
+impl Phones {
+    /// The number of that rank; `None` once all of them are given out, so that no two persons
+    /// ever share one.
+    pub(crate) fn number(&self, rank: u64) -> Option<String> {
+        let prefix = self.prefixes.get(usize::try_from(rank / self.each).ok()?)?;
+        let number = self.first + rank % self.each;
+        Some(format!("{prefix}{number:0digits$}", digits = self.digits))
+    }
+}
+
+/// A name without its accents, in lower case, for the part of an e-mail address before the `@`.
+pub(crate) fn plain(name: &str, plain: &mut String) {
+    for letter in name.chars().flat_map(char::to_lowercase) {
+        match letter {
+            'a'..='z' => plain.push(letter),
+            'ä' => plain.push_str("ae"),
+            'ö' => plain.push_str("oe"),
+            'ü' => plain.push_str("ue"),
+            'ß' => plain.push_str("ss"),
+            'á' | 'à' | 'â' => plain.push('a'),
+            'ç' => plain.push('c'),
+            'é' | 'è' | 'ê' | 'ë' => plain.push('e'),
+            'í' | 'ì' | 'î' | 'ï' => plain.push('i'),
+            'ñ' => plain.push('n'),
+            'ó' | 'ò' | 'ô' => plain.push('o'),
+            'ú' | 'ù' | 'û' => plain.push('u'),
+            'ŷ' => plain.push('y'),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COUNTRIES, plain};
+
+    #[test]
+    fn every_name_keeps_a_letter_for_each_of_its_own() {
+        for (_, country) in COUNTRIES {
+            for name in country.first_names.iter().chain(country.last_names) {
+                let mut written = String::new();
+                plain(name, &mut written);
+                let letters = name.chars().filter(|letter| letter.is_alphabetic()).count();
+                assert!(written.len() >= letters, "`{name}` became `{written}`");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_given_out_once() {
+        let phones = COUNTRIES.iter().find_map(|(_, country)| {
+            (country.code == "GB")
+                .then_some(country.phones.as_ref())
+                .flatten()
+        });
+        let phones = phones.unwrap();
+        assert_eq!(phones.number(0).as_deref(), Some("+44 7700 900000"));
+        assert_eq!(phones.number(999).as_deref(), Some("+44 7700 900999"));
+        assert_eq!(phones.number(1_000), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Random choices that come out the same on every machine.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// What a stream of random numbers decides, so that one kind of choice never shifts another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Tables that belong to nobody.
+    Reference = 0,
+    /// What a person is like.
+    Profile = 1,
+    /// What a person does.
+    Facts = 2,
+    /// One organization.
+    Organization = 3,
+}
+
+/// One stream of random choices. It uses whole numbers of a fixed width only, and none of `rand`'s
+/// distributions, whose results may change with its version.
+#[derive(Debug)]
+pub(crate) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    /// The stream of one kind for the thing of that number.
+    pub(crate) fn new(seed: u64, stream: Stream, number: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream((number << 3) | stream as u64);
+        Self(random)
+    }
+
+    /// A whole number from 0 up to but not including `bound`, which is not 0.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let product = u128::from(self.0.next_u64()) * u128::from(bound);
+        u64::try_from(product >> 64).expect("the upper half of a 128-bit product fits")
+    }
+
+    /// A whole number from `low` to `high`, both included; `low` where `high` is below it.
+    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
+        let width = high.saturating_sub(low).max(0).unsigned_abs();
+        low + i64::try_from(self.below(width + 1)).expect("a number below a positive i64")
+    }
+
+    /// True in `per_mille` of 1,000 cases.
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+
+    /// One of the items, all alike.
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.index(items.len())]
+    }
+
+    /// One of the items, each as often as its weight says.
+    pub(crate) fn weighted<'a, T>(&mut self, items: &'a [(u64, T)]) -> &'a T {
+        let mut left = self.below(items.iter().map(|(weight, _)| weight).sum());
+        let chosen = items.iter().find(|(weight, _)| {
+            let falls_here = left < *weight;
+            left = left.saturating_sub(*weight);
+            falls_here
+        });
+        &chosen
+            .expect("a number below the sum of the weights falls into one of them")
+            .1
+    }
+
+    /// An index below `len`.
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        let bound = u64::try_from(len).expect("a slice is shorter than u64");
+        usize::try_from(self.below(bound)).expect("a number below a usize")
+    }
+
+    /// The index at which a running sum of weights passes a random number below its end.
+    pub(crate) fn along(&mut self, running: &[u64]) -> usize {
+        let last = running
+            .last()
+            .copied()
+            .expect("a running sum has at least one member");
+        let at = self.below(last);
+        running.partition_point(|sum| *sum <= at)
+    }
+
+    /// A Pareto number in thousandths, from 1,000 to `most`, with shape 4/3: most are small, a few
+    /// very large. The shape is one that square roots can compute.
+    pub(crate) fn pareto(&mut self, most: u64) -> u64 {
+        let thousandths = self.below(1 << 30) + 1;
+        #[expect(clippy::cast_precision_loss, reason = "30 bits are exact in an f64")]
+        let fraction = thousandths as f64 / (1_u64 << 30) as f64;
+        let root = fraction.sqrt();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1,000 and 6e9 by the bounds of the fraction"
+        )]
+        let value = (1000.0 / (root * root.sqrt())) as u64;
+        value.min(most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dice, Stream};
+
+    #[test]
+    fn a_stream_is_fixed_for_ever() {
+        let mut dice = Dice::new(7, Stream::Facts, 3);
+        let first = [dice.below(1000), dice.below(1000), dice.pareto(100_000)];
+        assert_eq!(
+            first,
+            [828, 780, 11_182],
+            "every data set ever generated would change"
+        );
+        let mut other = Dice::new(7, Stream::Profile, 3);
+        assert_ne!(
+            first,
+            [other.below(1000), other.below(1000), other.pareto(100_000)]
+        );
+    }
+
+    #[test]
+    fn pareto_is_skewed_and_bounded() {
+        let mut dice = Dice::new(1, Stream::Profile, 0);
+        let mut values: Vec<u64> = (0..10_000).map(|_| dice.pareto(50_000)).collect();
+        values.sort_unstable();
+        assert!(values[0] >= 1000 && values[9_999] == 50_000);
+        assert!(
+            (1500..1900).contains(&values[5_000]),
+            "median {}",
+            values[5_000]
+        );
+    }
+}

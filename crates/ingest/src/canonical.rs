@@ -1,0 +1,316 @@
+//! From what a mapping yields to rows of the canonical table, with the faults of those that fail.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, StringBuilder,
+    new_null_array,
+};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use rollbook_model::{ColumnDef, ColumnType, Shape, TableDef, nearest};
+
+use crate::IngestError;
+use crate::identify::Tokens;
+use crate::mapping::Mapping;
+
+mod cast;
+mod value;
+
+use cast::cast_column;
+
+/// A row that cannot be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) file: String,
+    pub(crate) line: i64,
+    pub(crate) column: Option<String>,
+    pub(crate) code: &'static str,
+    pub(crate) reason: String,
+    pub(crate) value: Option<String>,
+}
+
+/// Rows of a table before they are given their persons, with where they came from.
+pub(crate) struct Canonical {
+    /// In [`staged_schema`].
+    pub(crate) rows: RecordBatch,
+    /// Of each row, the file.
+    pub(crate) files: StringArray,
+    /// Of each row, the line.
+    pub(crate) lines: Int64Array,
+    /// Rows that were left out.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// The external id of the person that a row refers to, null for none.
+pub(crate) const PERSON: &str = "_person";
+/// Whether the row is retired at the source.
+pub(crate) const DELETED: &str = "_deleted";
+
+/// The columns of a table as they are put aside: without the ids that rollbook gives.
+pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
+    let own = staged_columns(def).map(|column| column.field());
+    let extra = [
+        Field::new(PERSON, DataType::Utf8, true),
+        Field::new(DELETED, DataType::Boolean, true),
+    ];
+    Arc::new(Schema::new(own.chain(extra).collect::<Vec<_>>()))
+}
+
+fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + use<> {
+    def.all_columns().filter(|column| !matches!(column.name, "person_id" | "identity_id"))
+}
+
+/// Casts what one mapping yields.
+pub(crate) struct Caster {
+    mapping: Mapping,
+    tokens: Tokens,
+    schema: SchemaRef,
+}
+
+const REFERENCES: [ColumnDef; 2] = [
+    text_column("person_external_id"),
+    text_column("person_email"),
+];
+const RETIRED: ColumnDef = ColumnDef { ty: ColumnType::Bool, ..text_column(DELETED) };
+
+const fn text_column(name: &'static str) -> ColumnDef {
+    ColumnDef {
+        name,
+        ty: ColumnType::Text,
+        nullable: true,
+        personal: false,
+        ages: rollbook_model::Ages::CurrentOnly,
+        unit: "",
+        meaning: "",
+    }
+}
+
+impl Caster {
+    /// Checks that every column that the mapping yields has a place, and that rows are named.
+    pub(crate) fn new(
+        mapping: &Mapping,
+        output: &Schema,
+        tokens: Tokens,
+    ) -> Result<Self, IngestError> {
+        let def = mapping.table;
+        let special = ["_file", "_line", DELETED].into_iter();
+        let references = REFERENCES.iter().map(|column| column.name);
+        let known: Vec<&str> = staged_columns(def)
+            .map(|column| column.name)
+            .chain(special)
+            .chain(references.filter(|_| def.shape == Shape::Fact))
+            .collect();
+        for field in output.fields() {
+            if !known.contains(&field.name().as_str()) {
+                return Err(IngestError::UnknownOutput {
+                    mapping: mapping.label(),
+                    column: field.name().clone(),
+                    table: def.name,
+                    nearest: nearest(field.name(), known.iter().copied()).map(str::to_owned),
+                });
+            }
+        }
+        let missing = |column, hint| IngestError::MissingOutput {
+            mapping: mapping.label(),
+            column,
+            hint,
+        };
+        let has = |column: &str| output.field_with_name(column).is_ok();
+        if !has("_file") || !has("_line") {
+            let hint = "carry `_file` and `_line` of the driving source through the statement";
+            return Err(missing("_file", hint));
+        }
+        if !has("external_id") && !(def.shape == Shape::Person && has("email")) {
+            let hint = "name the column that tells one row from another `as external_id`";
+            return Err(missing("external_id", hint));
+        }
+        Ok(Self { mapping: mapping.clone(), tokens, schema: staged_schema(def) })
+    }
+
+    /// Casts a batch; rows that fail are left out and told in `faults`.
+    pub(crate) fn cast(&self, batch: &RecordBatch) -> Result<Canonical, IngestError> {
+        let failed = IngestError::rows(self.mapping.table.name, "cast");
+        let rows = batch.num_rows();
+        let files = cast(column(batch, "_file")?, &DataType::Utf8).map_err(&failed)?;
+        let files = files.as_string::<i32>().clone();
+        let lines = cast(column(batch, "_line")?, &DataType::Int64).map_err(&failed)?;
+        let lines = lines.as_primitive::<Int64Type>().clone();
+        let mut faulty: Vec<Option<Fault>> = vec![None; rows];
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for def in staged_columns(self.mapping.table) {
+            let cast = self.column(batch, def, &mut faulty).map_err(&failed)?;
+            columns.push(cast);
+        }
+        self.name_rows(&mut columns);
+        self.derive(&mut columns);
+        columns.push(self.references(batch, &mut faulty).map_err(&failed)?);
+        columns.push(self.column(batch, &RETIRED, &mut faulty).map_err(&failed)?);
+        for (def, values) in staged_columns(self.mapping.table).zip(&columns) {
+            if !def.nullable {
+                missing_values(def, values, &mut faulty);
+            }
+        }
+        let schema = nullable(&self.schema);
+        let all = RecordBatch::try_new(schema, columns).map_err(&failed)?;
+        let good: BooleanArray = faulty.iter().map(|fault| Some(fault.is_none())).collect();
+        let kept = filter_record_batch(&all, &good).map_err(&failed)?;
+        let kept = RecordBatch::try_new(self.schema.clone(), kept.columns().to_vec());
+        let faults = faulty
+            .into_iter()
+            .enumerate()
+            .filter_map(|(row, fault)| {
+                let fault = fault?;
+                Some(Fault { file: files.value(row).to_owned(), line: lines.value(row), ..fault })
+            })
+            .collect();
+        let filter = |array: &dyn Array| arrow::compute::filter(array, &good);
+        Ok(Canonical {
+            rows: kept.map_err(&failed)?,
+            files: filter(&files).map_err(&failed)?.as_string::<i32>().clone(),
+            lines: filter(&lines).map_err(&failed)?.as_primitive::<Int64Type>().clone(),
+            faults,
+        })
+    }
+
+    fn column(
+        &self,
+        batch: &RecordBatch,
+        def: &ColumnDef,
+        faulty: &mut [Option<Fault>],
+    ) -> Result<ArrayRef, ArrowError> {
+        let Some(source) = batch.column_by_name(def.name) else {
+            return Ok(self.default_of(def, batch.num_rows()));
+        };
+        let cast = cast_column(source, def, self.mapping.timezone)?;
+        if !cast.refused.is_empty() {
+            let options = FormatOptions::default();
+            let shown = ArrayFormatter::try_new(source.as_ref(), &options)?;
+            for row in cast.refused {
+                faulty[row].get_or_insert_with(|| Fault {
+                    column: Some(def.name.to_owned()),
+                    code: "bad_value",
+                    reason: format!("`{}` cannot take this value: it is not a {}", def.name, def.ty.name()),
+                    value: Some(shown.value(row).to_string()),
+                    ..blank_fault()
+                });
+            }
+        }
+        if def.name == "provider" {
+            return fill(&cast.column, self.mapping.provider.as_str());
+        }
+        Ok(cast.column)
+    }
+
+    /// The values of a column that the mapping does not yield.
+    fn default_of(&self, def: &ColumnDef, rows: usize) -> ArrayRef {
+        match def.name {
+            "provider" => {
+                let name = self.mapping.provider.as_str();
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, rows)))
+            }
+            _ => new_null_array(&def.ty.arrow(), rows),
+        }
+    }
+
+    /// Persons of a source that knows them by e-mail alone are named by a token of it.
+    fn name_rows(&self, columns: &mut [ArrayRef]) {
+        if self.mapping.table.shape != Shape::Person {
+            return;
+        }
+        let (id, email) = (self.index("external_id"), self.index("email"));
+        let emails = columns[email].as_string::<i32>();
+        let ids = columns[id].as_string::<i32>();
+        let named = ids.iter().zip(emails).map(|(id, email)| match (id, email) {
+            (Some(id), _) => Some(id.to_owned()),
+            (None, Some(email)) => Some(self.tokens.of_email(email)),
+            (None, None) => None,
+        });
+        columns[id] = Arc::new(named.collect::<StringArray>());
+    }
+
+    /// `email_domain` follows from `email` where the mapping does not say it.
+    fn derive(&self, columns: &mut [ArrayRef]) {
+        if self.mapping.table.shape != Shape::Person {
+            return;
+        }
+        let (domain, email) = (self.index("email_domain"), self.index("email"));
+        let emails = columns[email].as_string::<i32>();
+        let domains = columns[domain].as_string::<i32>();
+        let derived = domains.iter().zip(emails).map(|(domain, email)| {
+            domain.or_else(|| email.and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain))
+        });
+        columns[domain] = Arc::new(derived.collect::<StringArray>());
+    }
+
+    /// The external id of the person that each row refers to.
+    fn references(
+        &self,
+        batch: &RecordBatch,
+        faulty: &mut [Option<Fault>],
+    ) -> Result<ArrayRef, ArrowError> {
+        let rows = batch.num_rows();
+        if self.mapping.table.shape != Shape::Fact {
+            return Ok(new_null_array(&DataType::Utf8, rows));
+        }
+        let [id, email] = REFERENCES.each_ref();
+        let ids = self.column(batch, id, faulty)?;
+        let emails = self.column(batch, email, faulty)?;
+        let mut found = StringBuilder::with_capacity(rows, rows * 16);
+        for (id, email) in ids.as_string::<i32>().iter().zip(emails.as_string::<i32>()) {
+            match (id, email) {
+                (Some(id), _) => found.append_value(id),
+                (None, Some(email)) => found.append_value(self.tokens.of_email(&email.to_lowercase())),
+                (None, None) => found.append_null(),
+            }
+        }
+        Ok(Arc::new(found.finish()))
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.schema.index_of(name).expect("persons have the columns that they are named by")
+    }
+}
+
+fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<Fault>]) {
+    for row in (0..values.len()).filter(|&row| values.is_null(row)) {
+        faulty[row].get_or_insert_with(|| Fault {
+            column: Some(def.name.to_owned()),
+            code: "missing_value",
+            reason: format!("`{}` needs a value and has none", def.name),
+            ..blank_fault()
+        });
+    }
+}
+
+fn blank_fault() -> Fault {
+    Fault {
+        file: String::new(),
+        line: 0,
+        column: None,
+        code: "",
+        reason: String::new(),
+        value: None,
+    }
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, IngestError> {
+    batch.column_by_name(name).ok_or(IngestError::MissingOutput {
+        mapping: String::new(),
+        column: name,
+        hint: "carry it through the statement",
+    })
+}
+
+fn fill(values: &ArrayRef, default: &str) -> Result<ArrayRef, ArrowError> {
+    let text = cast(values, &DataType::Utf8)?;
+    let filled = text.as_string::<i32>().iter().map(|value| Some(value.unwrap_or(default)));
+    Ok(Arc::new(filled.collect::<StringArray>()))
+}
+
+fn nullable(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

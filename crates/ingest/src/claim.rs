@@ -1,0 +1,63 @@
+//! Which mapping reads which of the files that were given.
+
+use rollbook_model::ProviderName;
+
+use crate::IngestError;
+use crate::mapping::Mapping;
+use crate::read::{Format, SourceFile};
+
+/// A mapping with the files of each of its sources, in the order of `mapping.sources`.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) mapping: Mapping,
+    pub(crate) files: Vec<Vec<SourceFile>>,
+}
+
+/// The mappings whose driving source has files, and the labels of files that nobody reads.
+pub(crate) fn claim(
+    provider: &ProviderName,
+    mappings: &[Mapping],
+    files: &[SourceFile],
+) -> Result<(Vec<Claim>, Vec<String>), IngestError> {
+    let mut claims = Vec::new();
+    let mut read = vec![false; files.len()];
+    for mapping in mappings {
+        let matching = |source: &crate::mapping::Source| -> Vec<usize> {
+            let readable = |file: &SourceFile| file.format != Format::Unknown;
+            let meant = |file: &SourceFile| readable(file) && source.pattern.matches(&file.name());
+            (0..files.len()).filter(|&at| meant(&files[at])).collect()
+        };
+        let found: Vec<Vec<usize>> = mapping.sources.iter().map(matching).collect();
+        if found[0].is_empty() {
+            continue;
+        }
+        for (source, files) in mapping.sources.iter().zip(&found) {
+            if files.is_empty() && !source.may_be_absent {
+                return Err(IngestError::MissingSource {
+                    mapping: mapping.label(),
+                    wanted: source.name.clone(),
+                    pattern: source.pattern.to_string(),
+                });
+            }
+        }
+        found.iter().flatten().for_each(|&at| read[at] = true);
+        let files_of = |places: &Vec<usize>| places.iter().map(|&at| files[at].clone()).collect();
+        claims.push(Claim {
+            mapping: mapping.clone(),
+            files: found.iter().map(files_of).collect(),
+        });
+    }
+    if claims.is_empty() {
+        let patterns: Vec<_> = mappings.iter().map(|m| m.driving().pattern.to_string()).collect();
+        let mut patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
+        patterns.sort_unstable();
+        patterns.dedup();
+        return Err(IngestError::NothingClaimed {
+            provider: provider.clone(),
+            files: files.len(),
+            patterns: patterns.join(", "),
+        });
+    }
+    let unread = files.iter().zip(&read).filter(|(_, read)| !**read);
+    Ok((claims, unread.map(|(file, _)| file.label.clone()).collect()))
+}

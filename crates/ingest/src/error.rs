@@ -1,0 +1,151 @@
+//! What can go wrong with an ingest as a whole; single rows go to quarantine instead.
+
+use rollbook_engine::EngineError;
+use rollbook_lake::LakeError;
+use rollbook_model::ProviderName;
+
+use crate::read::ReadError;
+
+/// An error that stops an ingest. Nothing has been committed when one is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// No folder of mappings has this name.
+    #[error("there is no provider `{provider}`{}; built in: {known}; or give a folder of your own with --mappings DIR", did_you_mean(nearest))]
+    UnknownProvider {
+        /// The name that was given.
+        provider: ProviderName,
+        /// The provider that was probably meant.
+        nearest: Option<String>,
+        /// The names of those built in.
+        known: String,
+    },
+    /// A folder of mappings that cannot be read, or holds none.
+    #[error("no mapping can be read from `{folder}`: {detail}")]
+    MappingFolder {
+        /// The folder.
+        folder: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The header of a mapping does not say what it must.
+    #[error("mapping `{mapping}`: {detail}")]
+    MappingHeader {
+        /// Provider and name.
+        mapping: String,
+        /// What is wrong and how to mend it.
+        detail: String,
+    },
+    /// The statement of a mapping cannot be planned over its sources.
+    #[error("mapping `{mapping}`: {source}")]
+    MappingSql {
+        /// Provider and name.
+        mapping: String,
+        /// What the engine said.
+        source: Box<EngineError>,
+    },
+    /// A mapping failed while it ran.
+    #[error("mapping `{mapping}` failed: {source}")]
+    MappingRun {
+        /// Provider and name.
+        mapping: String,
+        /// What DataFusion said.
+        source: Box<datafusion::error::DataFusionError>,
+    },
+    /// A mapping yields a column that its table does not have.
+    #[error("mapping `{mapping}` yields a column `{column}`, which `{table}` does not have{}", did_you_mean(nearest))]
+    UnknownOutput {
+        /// Provider and name.
+        mapping: String,
+        /// The column.
+        column: String,
+        /// The target table.
+        table: &'static str,
+        /// The column that was probably meant.
+        nearest: Option<String>,
+    },
+    /// A mapping does not yield what names a row.
+    #[error("mapping `{mapping}` yields no `{column}`: {hint}")]
+    MissingOutput {
+        /// Provider and name.
+        mapping: String,
+        /// The column.
+        column: &'static str,
+        /// How to mend it.
+        hint: &'static str,
+    },
+    /// A mapping joins a source of which no file was given.
+    #[error("mapping `{mapping}` needs the source `{wanted}` ({pattern}), and no such file was given: give its folder, or both files")]
+    MissingSource {
+        /// Provider and name.
+        mapping: String,
+        /// The source's name in the mapping.
+        wanted: String,
+        /// The pattern of its files.
+        pattern: String,
+    },
+    /// Not one of the files is claimed by a mapping.
+    #[error("no mapping of `{provider}` claims any of the {files} files given: {patterns}")]
+    NothingClaimed {
+        /// The provider.
+        provider: ProviderName,
+        /// How many files were given.
+        files: usize,
+        /// What its mappings look for.
+        patterns: String,
+    },
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The lake could not be read or written.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A session could not be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Rows could not be put aside on the local disk.
+    #[error("cannot put rows aside in a temporary file: {source}")]
+    Staging {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Rows could not be sorted, filtered or put together.
+    #[error("rows for `{table}` cannot be {doing}: {detail}")]
+    Rows {
+        /// The table.
+        table: &'static str,
+        /// What was being done, such as `sorted`.
+        doing: &'static str,
+        /// What the library said.
+        detail: String,
+    },
+    /// More rows than one run may take.
+    #[error("table `{table}` gets more than {limit} rows in one run: ingest the files in parts")]
+    TooManyRows {
+        /// The table.
+        table: &'static str,
+        /// The limit.
+        limit: u32,
+    },
+    /// There is nothing in quarantine to try again.
+    #[error("there is nothing in quarantine that can be tried again")]
+    NothingQuarantined,
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+impl IngestError {
+    /// An Arrow failure while something was done to a table's rows.
+    pub(crate) fn rows(
+        table: &'static str,
+        doing: &'static str,
+    ) -> impl Fn(arrow::error::ArrowError) -> Self {
+        move |error| Self::Rows { table, doing, detail: error.to_string() }
+    }
+}
+
+/// Writing to or reading from the files that rows are put aside in.
+pub(crate) fn staging(source: impl Into<std::io::Error>) -> IngestError {
+    IngestError::Staging { source: source.into() }
+}

@@ -1,0 +1,295 @@
+//! Running one mapping over its files: rows to the stage, what fails to quarantine.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema};
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use roaring::RoaringTreemap;
+use rollbook_engine::EngineError;
+use rollbook_model::config::Limits;
+
+use crate::IngestError;
+use crate::canonical::{Caster, Fault};
+use crate::claim::Claim;
+use crate::identify::Tokens;
+use crate::mapping::{Mapping, provenance};
+use crate::progress::{Event, Progress};
+use crate::quarantine::{Entry, Quarantine};
+use crate::read::Refused;
+use crate::source::SourceTable;
+use crate::stage::Stage;
+
+/// The driving source as its file has it, before `only` is applied.
+const WHOLE: &str = "_whole_source";
+
+/// What running mappings needs besides the mapping itself.
+pub(crate) struct Execution<'a> {
+    pub(crate) limits: Limits,
+    pub(crate) tokens: Tokens,
+    /// The place of each file, by its label, among all files of the run.
+    pub(crate) places: &'a HashMap<String, u64>,
+    pub(crate) progress: Progress,
+}
+
+/// Where a mapping's driving rows come from.
+pub(crate) enum Driving {
+    /// From the claimed files.
+    Files,
+    /// From records that were kept in quarantine.
+    Records(Vec<RecordBatch>),
+}
+
+impl Execution<'_> {
+    /// Runs the mapping that is the `ordinal`th of the run.
+    pub(crate) async fn run(
+        &self,
+        claim: &Claim,
+        ordinal: u64,
+        driving: Driving,
+        stage: &mut Stage,
+        quarantine: &mut Quarantine,
+    ) -> Result<(), IngestError> {
+        let mapping = &claim.mapping;
+        self.progress.tell(Event::Mapping {
+            mapping: mapping.label(),
+            files: claim.files.first().map_or(0, Vec::len),
+        });
+        let context = rollbook_engine::mapping_session(self.limits, None)?;
+        let sources = self.register(&context, claim, driving).await?;
+        let (plan, may_drop) = plan(&context, mapping).await?;
+        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.tokens.clone())?;
+        let failed = |source| run_error(mapping, source);
+        let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let mut faults: BTreeMap<(String, i64), Vec<Fault>> = BTreeMap::new();
+        let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
+        while let Some(batch) = stream.try_next().await.map_err(failed)? {
+            stage.counts.read += batch.num_rows() as u64;
+            let canonical = caster.cast(&batch)?;
+            stage.counts.quarantined += canonical.faults.len() as u64;
+            if may_drop {
+                note_lines(&canonical.files, &canonical.lines, &mut yielded);
+                for fault in &canonical.faults {
+                    note(&fault.file, fault.line, &mut yielded);
+                }
+            }
+            for fault in canonical.faults {
+                faults.entry((fault.file.clone(), fault.line)).or_default().push(fault);
+            }
+            let order = |row: usize| {
+                let place = self.places.get(canonical.files.value(row)).copied().unwrap_or(0);
+                place_of(ordinal, place, canonical.lines.value(row))
+            };
+            stage.add(&canonical.rows, mapping.keep_existing, order)?;
+        }
+        if may_drop || !faults.is_empty() {
+            let lost = Lost { faults, yielded: may_drop.then_some(yielded) };
+            self.set_aside(&context, mapping, lost, stage, quarantine).await?;
+        }
+        for refused in sources.iter().flat_map(SourceTable::take_refused) {
+            stage.counts.read += 1;
+            stage.counts.quarantined += 1;
+            quarantine.add(refused_entry(mapping, refused))?;
+        }
+        Ok(())
+    }
+
+    async fn register(
+        &self,
+        context: &SessionContext,
+        claim: &Claim,
+        driving: Driving,
+    ) -> Result<Vec<SourceTable>, IngestError> {
+        let mapping = &claim.mapping;
+        let failed = |source| run_error(mapping, source);
+        let mut tables = Vec::new();
+        for (at, (source, files)) in mapping.sources.iter().zip(&claim.files).enumerate() {
+            let provider: Arc<dyn TableProvider> = match &driving {
+                Driving::Records(batches) if at == 0 => {
+                    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+                    Arc::new(MemTable::try_new(schema, vec![batches.clone()]).map_err(failed)?)
+                }
+                _ => {
+                    let table = SourceTable::new(source, files.clone(), self.progress.clone())?;
+                    let provider = table.provider().map_err(failed)?;
+                    tables.push(table);
+                    provider
+                }
+            };
+            let name = if at == 0 { WHOLE } else { source.name.as_str() };
+            context.register_table(name, provider).map_err(failed)?;
+        }
+        let mut rows = context.table(WHOLE).await.map_err(failed)?;
+        if let Some(only) = &mapping.only {
+            rows = rollbook_engine::rows_where(context, rows, only)
+                .await
+                .map_err(|source| sql_error(mapping, source))?;
+        }
+        let driving = mapping.driving().name.as_str();
+        context.register_table(driving, rows.into_view()).map_err(failed)?;
+        Ok(tables)
+    }
+
+    /// Reads the driving source again for the records of rows that failed or were dropped.
+    async fn set_aside(
+        &self,
+        context: &SessionContext,
+        mapping: &Mapping,
+        lost: Lost,
+        stage: &mut Stage,
+        quarantine: &mut Quarantine,
+    ) -> Result<(), IngestError> {
+        let failed = |source| run_error(mapping, source);
+        let rows = context.table(mapping.driving().name.as_str()).await.map_err(failed)?;
+        let mut stream = rows.execute_stream().await.map_err(failed)?;
+        while let Some(batch) = stream.try_next().await.map_err(failed)? {
+            let files = batch["_file"].as_string::<i32>();
+            let lines = batch["_line"].as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                let (file, line) = (files.value(row), lines.value(row));
+                if let Some(faults) = lost.faults.get(&(file.to_owned(), line)) {
+                    let record = record_of(&batch, row);
+                    for fault in faults {
+                        quarantine.add(fault_entry(mapping, fault, record.clone()))?;
+                    }
+                } else if lost.is_dropped(file, line) {
+                    stage.counts.read += 1;
+                    stage.counts.quarantined += 1;
+                    quarantine.add(dropped_entry(mapping, file, line, record_of(&batch, row)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows of the driving source that did not come out as rows of the table.
+struct Lost {
+    faults: BTreeMap<(String, i64), Vec<Fault>>,
+    /// The lines that came out, where the mapping can drop some.
+    yielded: Option<HashMap<String, RoaringTreemap>>,
+}
+
+impl Lost {
+    fn is_dropped(&self, file: &str, line: i64) -> bool {
+        let came_out = |lines: &RoaringTreemap| lines.contains(line.unsigned_abs());
+        self.yielded.as_ref().is_some_and(|all| !all.get(file).is_some_and(came_out))
+    }
+}
+
+async fn plan(
+    context: &SessionContext,
+    mapping: &Mapping,
+) -> Result<(LogicalPlan, bool), IngestError> {
+    let mut may_drop = true;
+    let driving = mapping.driving().name.clone();
+    let plan = rollbook_engine::plan_select(context, &mapping.sql, |query| {
+        may_drop = provenance::carry(query, &driving).may_drop;
+    })
+    .await
+    .map_err(|source| sql_error(mapping, source))?;
+    Ok((plan, may_drop))
+}
+
+/// Mapping, file and line as one number that sorts like the three: 8, 20 and 36 bits.
+fn place_of(mapping: u64, file: u64, line: i64) -> u64 {
+    let line = line.unsigned_abs().min((1 << 36) - 1);
+    (mapping.min(255) << 56) | (file.min((1 << 20) - 1) << 36) | line
+}
+
+fn note_lines(
+    files: &arrow::array::StringArray,
+    lines: &arrow::array::Int64Array,
+    yielded: &mut HashMap<String, RoaringTreemap>,
+) {
+    for (file, line) in files.iter().zip(lines) {
+        note(file.unwrap_or_default(), line.unwrap_or_default(), yielded);
+    }
+}
+
+fn note(file: &str, line: i64, yielded: &mut HashMap<String, RoaringTreemap>) {
+    let line = line.unsigned_abs();
+    match yielded.get_mut(file) {
+        Some(lines) => drop(lines.insert(line)),
+        None => drop(yielded.insert(file.to_owned(), RoaringTreemap::from_iter([line]))),
+    }
+}
+
+/// A row's cells as a JSON object; blank ones are left out.
+fn record_of(batch: &RecordBatch, row: usize) -> String {
+    let schema = batch.schema();
+    let cells = schema.fields().iter().zip(batch.columns());
+    let shown = cells.filter(|(field, column)| {
+        !matches!(field.name().as_str(), "_file" | "_line") && column.is_valid(row)
+    });
+    let object: serde_json::Map<String, serde_json::Value> = shown
+        .map(|(field, column)| (field.name().clone(), column.as_string::<i32>().value(row).into()))
+        .collect();
+    serde_json::Value::Object(object).to_string()
+}
+
+fn fault_entry(mapping: &Mapping, fault: &Fault, record: String) -> Entry {
+    Entry {
+        mapping: mapping.name.clone(),
+        table: mapping.table.name,
+        file: fault.file.clone(),
+        line: fault.line,
+        column: fault.column.clone(),
+        code: fault.code,
+        reason: fault.reason.clone(),
+        value: fault.value.clone(),
+        record,
+    }
+}
+
+fn dropped_entry(mapping: &Mapping, file: &str, line: i64, record: String) -> Entry {
+    Entry {
+        mapping: mapping.name.clone(),
+        table: mapping.table.name,
+        file: file.to_owned(),
+        line,
+        column: None,
+        code: "dropped",
+        reason: "a join or a condition of the mapping leaves this row out".to_owned(),
+        value: None,
+        record,
+    }
+}
+
+fn refused_entry(mapping: &Mapping, refused: Refused) -> Entry {
+    Entry {
+        mapping: mapping.name.clone(),
+        table: mapping.table.name,
+        file: refused.file,
+        line: refused.line,
+        column: refused.column,
+        code: refused.code,
+        reason: refused.reason,
+        value: refused.value,
+        record: refused.record,
+    }
+}
+
+fn sql_error(mapping: &Mapping, source: EngineError) -> IngestError {
+    IngestError::MappingSql { mapping: mapping.label(), source: Box::new(source) }
+}
+
+/// A reader's own error is more telling than the stream's that carries it.
+fn run_error(mapping: &Mapping, error: datafusion::error::DataFusionError) -> IngestError {
+    use datafusion::error::DataFusionError;
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<crate::read::ReadError>() {
+            Ok(read) => IngestError::Read(*read),
+            Err(inner) => IngestError::MappingRun {
+                mapping: mapping.label(),
+                source: Box::new(DataFusionError::External(inner)),
+            },
+        },
+        other => IngestError::MappingRun { mapping: mapping.label(), source: Box::new(other) },
+    }
+}

@@ -1,0 +1,112 @@
+//! The table `identities`: rows for new records, and changes of those that are known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use rollbook_lake::scan::read_file;
+use rollbook_lake::write::TableWriter;
+use rollbook_lake::{Lake, State, TableChange};
+use rollbook_model::config::BATCH_ROWS;
+use rollbook_model::tables::IDENTITIES;
+
+use crate::IngestError;
+use crate::people::{NewIdentity, People};
+
+/// Writes what a run changes in `identities`. `seen` tells when records were last changed.
+pub(crate) fn change(
+    lake: &Lake,
+    state: &State,
+    people: &People,
+    seen: &HashMap<i64, i64>,
+) -> Result<TableChange, IngestError> {
+    let failed = IngestError::rows(IDENTITIES.name, "put together");
+    let mut change = TableChange::default();
+    let mut writer = TableWriter::new(lake, IDENTITIES);
+    for chunk in people.new.chunks(BATCH_ROWS) {
+        writer.write(&rows(chunk).map_err(&failed)?)?;
+    }
+    change.adds = writer.finish()?;
+    let is_new: HashMap<i64, ()> = people.new.iter().map(|new| (new.ids.identity, ())).collect();
+    let concerned = |identity: &i64| {
+        people.linked.contains_key(identity)
+            || (seen.contains_key(identity) && !is_new.contains_key(identity))
+    };
+    if people.linked.is_empty() && !seen.keys().any(concerned) {
+        return Ok(change);
+    }
+    for file in &state.table(IDENTITIES.name).files {
+        let mut any = false;
+        let mut rewritten = Vec::new();
+        for batch in read_file(lake, IDENTITIES, file, None)? {
+            let batch = batch.map_err(&failed)?;
+            let identities = batch["identity_id"].as_primitive::<Int64Type>();
+            any |= identities.values().iter().any(concerned);
+            rewritten.push(changed(&batch, people, seen).map_err(&failed)?);
+        }
+        if any {
+            let mut writer = TableWriter::new(lake, IDENTITIES);
+            for batch in &rewritten {
+                writer.write(batch)?;
+            }
+            change.removes.push(file.clone());
+            change.adds.extend(writer.finish()?);
+        }
+    }
+    Ok(change)
+}
+
+fn changed(
+    batch: &RecordBatch,
+    people: &People,
+    seen: &HashMap<i64, i64>,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let identities = batch["identity_id"].as_primitive::<Int64Type>();
+    let persons = batch["person_id"].as_primitive::<Int64Type>();
+    let last_seen = batch["last_seen_at"].as_primitive::<TimestampMicrosecondType>();
+    let of = identities.values().iter();
+    let linked: Int64Array = of
+        .clone()
+        .zip(persons.values())
+        .map(|(identity, person)| people.linked.get(identity).copied().unwrap_or(*person))
+        .collect();
+    let later: TimestampMicrosecondArray =
+        of.zip(last_seen).map(|(identity, before)| seen.get(identity).copied().or(before)).collect();
+    let schema = batch.schema();
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "person_id" => Arc::new(linked.clone()) as ArrayRef,
+        "last_seen_at" => Arc::new(later.clone().with_timezone("UTC")),
+        name => ArrayRef::clone(&batch[name]),
+    });
+    RecordBatch::try_new(schema.clone(), columns.collect())
+}
+
+fn rows(new: &[NewIdentity]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let number = |of: fn(&NewIdentity) -> i64| -> ArrayRef {
+        Arc::new(new.iter().map(of).collect::<Int64Array>())
+    };
+    let time = |of: fn(&NewIdentity) -> Option<i64>| -> ArrayRef {
+        let times: TimestampMicrosecondArray = new.iter().map(of).collect();
+        Arc::new(times.with_timezone("UTC"))
+    };
+    let text = |of: fn(&NewIdentity) -> &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(new.iter().map(of)))
+    };
+    let by_email = |new: &NewIdentity| {
+        if new.external_id.starts_with("email:") { "email" } else { "external_id" }
+    };
+    let schema = IDENTITIES.stored_schema();
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "identity_id" => number(|new| new.ids.identity),
+        "person_id" => number(|new| new.ids.person),
+        "provider" => text(|new| &new.provider),
+        "external_id" => text(|new| &new.external_id),
+        "identity_type" => Arc::new(StringArray::from_iter_values(new.iter().map(by_email))),
+        "first_seen_at" => time(|new| new.first_seen),
+        _ => time(|new| new.last_seen),
+    });
+    RecordBatch::try_new(schema.clone(), columns.collect())
+}

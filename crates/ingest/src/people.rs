@@ -1,0 +1,210 @@
+//! Giving rows their identities and persons: those known to the lake, and new ones.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use rollbook_lake::ids::{IdKind, reserve};
+use rollbook_lake::scan::read_file;
+use rollbook_lake::{Lake, State};
+use rollbook_model::{Shape, Timestamp, tables};
+
+use crate::IngestError;
+use crate::canonical::PERSON;
+use crate::identify::{Identity, KeyMap, NOBODY, key_of};
+use crate::stage::Stage;
+
+/// A record of a person that the lake does not know yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewIdentity {
+    pub(crate) ids: Identity,
+    pub(crate) provider: String,
+    pub(crate) external_id: String,
+    pub(crate) first_seen: Option<i64>,
+    pub(crate) last_seen: Option<i64>,
+}
+
+/// All identities that the rows of a run can refer to.
+pub(crate) struct People {
+    known: KeyMap<Identity>,
+    /// Identities that are new with this run, in the order of their ids.
+    pub(crate) new: Vec<NewIdentity>,
+    /// Identities that were seen in facts before and now get their person.
+    pub(crate) linked: HashMap<i64, i64>,
+}
+
+/// A record that needs an id, before it has one.
+struct Wanted {
+    provider: String,
+    external_id: String,
+    first_seen: Option<i64>,
+    last_seen: Option<i64>,
+    is_person: bool,
+}
+
+impl People {
+    /// Finds or makes the identities of all staged rows. A rehearsal reserves no ids.
+    pub(crate) async fn resolve(
+        lake: &Lake,
+        state: &State,
+        stages: &[Stage],
+        at: Timestamp,
+        rehearsal: bool,
+    ) -> Result<Self, IngestError> {
+        let mut people =
+            Self { known: KeyMap::default(), new: Vec::new(), linked: HashMap::new() };
+        if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
+            return Ok(people);
+        }
+        people.load(lake, state)?;
+        let wanted = people.wanted(stages)?;
+        let is_new = |key: &u128| !people.known.contains_key(key);
+        let identities = wanted.iter().filter(|(_, (key, _))| is_new(key)).count() as u64;
+        let persons = wanted.values().filter(|(_, record)| record.is_person).count() as u64;
+        let (mut identity, mut person) = (i64::MAX / 2, i64::MAX / 2);
+        if !rehearsal {
+            if identities > 0 {
+                identity = reserve(lake, IdKind::Identity, identities, at).await?;
+            }
+            if persons > 0 {
+                person = reserve(lake, IdKind::Person, persons, at).await?;
+            }
+        }
+        for (_, (key, record)) in wanted {
+            let mut ids = NOBODY;
+            if record.is_person {
+                ids.person = person;
+                person += 1;
+            }
+            match people.known.get(&key) {
+                Some(before) => {
+                    ids.identity = before.identity;
+                    people.linked.insert(ids.identity, ids.person);
+                }
+                None => {
+                    ids.identity = identity;
+                    identity += 1;
+                    let Wanted { provider, external_id, first_seen, last_seen, .. } = record;
+                    people.new.push(NewIdentity {
+                        ids,
+                        provider,
+                        external_id,
+                        first_seen,
+                        last_seen,
+                    });
+                }
+            }
+            people.known.insert(key, ids);
+        }
+        Ok(people)
+    }
+
+    /// Identity and person of each row of a staged batch.
+    pub(crate) fn of_rows(&self, stage: &Stage, batch: &RecordBatch) -> (ArrayRef, ArrayRef) {
+        let mut buffer = Vec::new();
+        let provider = batch["provider"].as_string::<i32>();
+        let record = match stage.def.shape {
+            Shape::Person => batch["external_id"].as_string::<i32>(),
+            _ => batch[PERSON].as_string::<i32>(),
+        };
+        let found: Vec<Identity> = (0..batch.num_rows())
+            .map(|row| {
+                if record.is_null(row) {
+                    return NOBODY;
+                }
+                let key = key_of([provider.value(row), record.value(row)], &mut buffer);
+                self.known.get(&key).copied().unwrap_or(NOBODY)
+            })
+            .collect();
+        let identities: Int64Array = found.iter().map(|ids| ids.identity).collect();
+        let persons: Int64Array = found.iter().map(|ids| ids.person).collect();
+        (Arc::new(identities), Arc::new(persons))
+    }
+
+    fn load(&mut self, lake: &Lake, state: &State) -> Result<(), IngestError> {
+        let mut buffer = Vec::new();
+        let columns = ["identity_id", "person_id", "provider", "external_id"];
+        for file in &state.table(tables::IDENTITIES.name).files {
+            for batch in read_file(lake, tables::IDENTITIES, file, Some(&columns))? {
+                let batch = batch.map_err(IngestError::rows("identities", "read"))?;
+                let identities = batch["identity_id"].as_primitive::<Int64Type>();
+                let persons = batch["person_id"].as_primitive::<Int64Type>();
+                let providers = batch["provider"].as_string::<i32>();
+                let records = batch["external_id"].as_string::<i32>();
+                for row in 0..batch.num_rows() {
+                    let key = key_of([providers.value(row), records.value(row)], &mut buffer);
+                    let (identity, person) = (identities.value(row), persons.value(row));
+                    self.known.insert(key, Identity { identity, person });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that need an identity or a person, in the order in which ids are given: persons
+    /// first, each by its place in the run.
+    fn wanted(
+        &self,
+        stages: &[Stage],
+    ) -> Result<BTreeMap<(usize, u64), (u128, Wanted)>, IngestError> {
+        let mut wanted = BTreeMap::new();
+        let mut seen = HashSet::new();
+        let is_person = |stage: &&Stage| stage.def.shape == Shape::Person;
+        let facts = stages.iter().filter(|stage| stage.def.shape == Shape::Fact);
+        for (rank, stage) in stages.iter().filter(is_person).chain(facts).enumerate() {
+            self.wanted_by(stage, rank, &mut seen, &mut wanted)?;
+        }
+        Ok(wanted)
+    }
+
+    fn wanted_by(
+        &self,
+        stage: &Stage,
+        rank: usize,
+        seen: &mut HashSet<u128>,
+        wanted: &mut BTreeMap<(usize, u64), (u128, Wanted)>,
+    ) -> Result<(), IngestError> {
+        let mut buffer = Vec::new();
+        let is_person = stage.def.shape == Shape::Person;
+        for batch in stage.batches()? {
+            let (first, batch) = batch?;
+            let provider = batch["provider"].as_string::<i32>();
+            let ids = batch["external_id"].as_string::<i32>();
+            let records = if is_person { ids } else { batch[PERSON].as_string::<i32>() };
+            for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
+                let key = key_of([provider.value(row), records.value(row)], &mut buffer);
+                let lacks = match self.known.get(&key) {
+                    None => true,
+                    Some(ids) => is_person && ids.person == 0,
+                };
+                if !lacks || seen.contains(&key) {
+                    continue;
+                }
+                let own = key_of([provider.value(row), ids.value(row)], &mut buffer);
+                let number = first + u32::try_from(row).unwrap_or(u32::MAX);
+                let Some(slot) = stage.keys.get(&own).filter(|slot| slot.row == number) else {
+                    continue;
+                };
+                if is_person && slot.deleted {
+                    continue;
+                }
+                seen.insert(key);
+                let time = |name: &str| {
+                    let column = batch.column_by_name(name).filter(|_| is_person)?;
+                    let column = column.as_primitive::<TimestampMicrosecondType>();
+                    column.is_valid(row).then(|| column.value(row))
+                };
+                let record = Wanted {
+                    provider: provider.value(row).to_owned(),
+                    external_id: records.value(row).to_owned(),
+                    first_seen: time("created_at"),
+                    last_seen: time("updated_at").or_else(|| time("created_at")),
+                    is_person,
+                };
+                wanted.insert((rank, slot.order), (key, record));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! What an ingest tells about itself while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A mapping begins to read its files.
+    Mapping {
+        /// Provider and name.
+        mapping: String,
+        /// How many files its driving source has.
+        files: usize,
+    },
+    /// Rows of a source were read.
+    Rows {
+        /// How many more.
+        rows: u64,
+    },
+    /// Rows of a table are compared with the lake and written.
+    Writing {
+        /// The table.
+        table: &'static str,
+    },
+    /// Another writer was faster; the comparison is done again on the newest snapshot.
+    Overtaken,
+}
+
+/// Where events go.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Progress {
+    /// Events go to `listener`, from any thread.
+    pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+
+    /// Nobody listens.
+    pub fn silent() -> Self {
+        Self::new(|_| {})
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}

@@ -1,0 +1,118 @@
+//! Rows that could not be taken in, on their way to the table `quarantine`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use rollbook_model::{BatchId, ProviderName, Timestamp, tables};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::IngestError;
+use crate::canonical::staged_schema;
+use crate::stage::Stage;
+
+/// Entries that wait in memory for being put aside.
+const BUFFERED: usize = 4_096;
+
+/// One row that could not be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) mapping: String,
+    pub(crate) table: &'static str,
+    pub(crate) file: String,
+    pub(crate) line: i64,
+    pub(crate) column: Option<String>,
+    pub(crate) code: &'static str,
+    pub(crate) reason: String,
+    pub(crate) value: Option<String>,
+    pub(crate) record: String,
+}
+
+/// Entries of one run, put aside as rows of `quarantine`.
+pub(crate) struct Quarantine {
+    batch: BatchId,
+    provider: ProviderName,
+    at: Timestamp,
+    waiting: Vec<Entry>,
+    stage: Stage,
+}
+
+impl Quarantine {
+    pub(crate) fn new(
+        batch: BatchId,
+        provider: ProviderName,
+        at: Timestamp,
+        folder: &Path,
+    ) -> Result<Self, IngestError> {
+        let stage = Stage::new(tables::QUARANTINE, folder)?;
+        Ok(Self { batch, provider, at, waiting: Vec::new(), stage })
+    }
+
+    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), IngestError> {
+        self.waiting.push(entry);
+        if self.waiting.len() >= BUFFERED { self.flush() } else { Ok(()) }
+    }
+
+    /// The rows, ready to be compared with those of the lake.
+    pub(crate) fn into_stage(mut self) -> Result<Stage, IngestError> {
+        self.flush()?;
+        self.stage.finish()?;
+        Ok(self.stage)
+    }
+
+    fn flush(&mut self) -> Result<(), IngestError> {
+        let entries = std::mem::take(&mut self.waiting);
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let text = |of: fn(&Entry) -> Option<&str>| -> ArrayRef {
+            Arc::new(entries.iter().map(of).collect::<StringArray>())
+        };
+        let same = |value: &str| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(entries.iter().map(|_| value)))
+        };
+        let ids = entries.iter().map(|entry| id_of(&self.provider, entry));
+        let at = vec![self.at.micros(); entries.len()];
+        let schema = staged_schema(tables::QUARANTINE);
+        let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+            "quarantine_id" => Arc::new(StringArray::from_iter_values(ids.clone())),
+            "batch" => same(self.batch.as_str()),
+            "provider" => same(self.provider.as_str()),
+            "mapping" => text(|e| Some(&e.mapping)),
+            "table_name" => text(|e| Some(e.table)),
+            "file" => text(|e| Some(&e.file)),
+            "line" => Arc::new(entries.iter().map(|e| Some(e.line)).collect::<Int64Array>()),
+            "column_name" => text(|e| e.column.as_deref()),
+            "code" => text(|e| Some(e.code)),
+            "reason" => text(|e| Some(&e.reason)),
+            "quarantined_at" => {
+                Arc::new(TimestampMicrosecondArray::from(at.clone()).with_timezone("UTC"))
+            }
+            "value" => text(|e| e.value.as_deref()),
+            "record" => text(|e| Some(&e.record)),
+            _ => new_null_array(field.data_type(), entries.len()),
+        });
+        let rows = RecordBatch::try_new(schema.clone(), columns.collect())
+            .map_err(IngestError::rows(tables::QUARANTINE.name, "put together"))?;
+        self.stage.add(&rows, true, |row| row as u64)
+    }
+}
+
+/// The same row of the same file failing for the same reason is the same entry, in every run.
+fn id_of(provider: &ProviderName, entry: &Entry) -> String {
+    let line = entry.line.to_string();
+    let column = entry.column.as_deref().unwrap_or_default();
+    let parts = [
+        provider.as_str(),
+        &entry.mapping,
+        &entry.file,
+        &line,
+        entry.code,
+        column,
+        entry.value.as_deref().unwrap_or_default(),
+        &entry.record,
+    ];
+    format!("{:032x}", xxh3_128(parts.join("\u{1f}").as_bytes()))
+}

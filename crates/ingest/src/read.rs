@@ -1,0 +1,118 @@
+//! Reads files as they are found into batches of text, losing nothing: what cannot be read is
+//! handed over with its line and the reason.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use serde::Serialize;
+
+mod csv;
+mod error;
+mod names;
+mod ndjson;
+mod parquet;
+mod rows;
+mod source;
+mod text;
+mod window;
+
+pub use error::ReadError;
+pub use source::{Compression, Format, SourceFile, discover, spool};
+
+/// A record that could not be read, as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The file, as `_file` shows it.
+    pub file: String,
+    /// The physical line on which it begins, from 1.
+    pub line: i64,
+    /// The column at fault, where one is.
+    pub column: Option<String>,
+    /// The kind of fault: `ragged`, `bad_quoting`, `bad_encoding`, `bad_json` or `too_long`.
+    pub code: &'static str,
+    /// What is wrong, in words, without the content, which may be personal.
+    pub reason: String,
+    /// The value at fault, where one is.
+    pub value: Option<String>,
+    /// The record; bytes that are no text are shown as U+FFFD.
+    pub record: String,
+}
+
+/// The rows of one file, batch by batch, in the order of the file.
+///
+/// All columns of the file are text, and a blank cell is null. `_file` and `_line` follow them:
+/// the file's label, and the physical line (of Parquet the row), from 1, where the row begins.
+/// The same file always gives the same rows in the same order.
+pub struct Reader {
+    rows: Rows,
+}
+
+enum Rows {
+    Csv(Box<csv::Csv>),
+    Ndjson(Box<ndjson::Ndjson>),
+    Parquet(Box<parquet::Parquet>),
+}
+
+impl Reader {
+    /// Opens a file to be read in batches of at most `batch_rows` rows.
+    ///
+    /// A text file is looked through once for its encoding, and NDJSON once more for its keys.
+    pub fn open(file: &SourceFile, batch_rows: usize) -> Result<Self, ReadError> {
+        Self::open_in_chunks(file, batch_rows, window::CHUNK)
+    }
+
+    fn open_in_chunks(
+        file: &SourceFile,
+        batch_rows: usize,
+        chunk: usize,
+    ) -> Result<Self, ReadError> {
+        let rows = match file.format {
+            Format::Csv => Rows::Csv(Box::new(csv::Csv::open(file, batch_rows, chunk)?)),
+            Format::Ndjson => {
+                Rows::Ndjson(Box::new(ndjson::Ndjson::open(file, batch_rows, chunk)?))
+            }
+            Format::Parquet => Rows::Parquet(Box::new(parquet::Parquet::open(file, batch_rows)?)),
+            Format::Unknown => {
+                return Err(ReadError::UnknownFormat {
+                    file: file.label.clone(),
+                });
+            }
+        };
+        Ok(Self { rows })
+    }
+
+    /// The names of the file's columns, made usable: trimmed, none blank, none twice.
+    pub fn columns(&self) -> &[String] {
+        match &self.rows {
+            Rows::Csv(rows) => rows.columns(),
+            Rows::Ndjson(rows) => rows.columns(),
+            Rows::Parquet(rows) => rows.columns(),
+        }
+    }
+
+    /// The schema of every batch: the columns as nullable text, then `_file` and `_line`.
+    pub fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(match &self.rows {
+            Rows::Csv(rows) => rows.schema(),
+            Rows::Ndjson(rows) => rows.schema(),
+            Rows::Parquet(rows) => rows.schema(),
+        })
+    }
+
+    /// The next rows, or `None` behind the last; records that cannot be read go to `refused`.
+    ///
+    /// A batch can be empty: one call refuses at most `batch_rows` records, so that the caller
+    /// can put them away before more come.
+    pub fn next_batch(
+        &mut self,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Option<RecordBatch>, ReadError> {
+        match &mut self.rows {
+            Rows::Csv(rows) => rows.next_batch(refused),
+            Rows::Ndjson(rows) => rows.next_batch(refused),
+            Rows::Parquet(rows) => rows.next_batch(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

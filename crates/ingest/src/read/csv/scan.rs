@@ -1,0 +1,258 @@
+//! One CSV record: where it ends and what its fields hold, as far as the bytes at hand tell.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memchr3};
+
+use crate::read::window::{LONGEST_RECORD, after_line_end, line_ends};
+
+const QUOTE: u8 = b'"';
+
+/// How far a closing quote may be from its opening one, in bytes and in lines. A quote that is
+/// never closed would otherwise swallow the rest of the file.
+const FARTHEST_QUOTE: usize = 1 << 20;
+const FARTHEST_QUOTE_LINES: i64 = 10_000;
+
+/// What the bytes at hand begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scan {
+    /// A whole record of `content` bytes; the next one begins at `next`.
+    Record { content: usize, next: usize },
+    /// No record: up to `reach`, lines are in doubt.
+    BadQuoting {
+        fault: Fault,
+        field: usize,
+        reach: usize,
+    },
+    /// The record goes on beyond the bytes at hand.
+    More,
+}
+
+/// How quotes can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    TextAfterQuote,
+    NeverClosed,
+}
+
+/// The fields of a record, without quotes.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+    /// Whether a quote stands inside a field that does not begin with one.
+    pub(super) stray_quote: bool,
+}
+
+impl Fields {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The text of all fields on end.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Where each field stands in it.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| start..*end)
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.stray_quote = false;
+    }
+
+    fn end_field(&mut self) {
+        self.ends.push(self.text.len());
+    }
+}
+
+/// The fields of a line that holds no quote.
+pub(super) fn split(line: &[u8], delimiter: u8, ranges: &mut Vec<Range<usize>>) {
+    ranges.clear();
+    let mut start = 0;
+    for end in memchr_iter(delimiter, line) {
+        ranges.push(start..end);
+        start = end + 1;
+    }
+    ranges.push(start..line.len());
+}
+
+/// Reads the record that `bytes` begin with into `fields`; `ended` says that nothing follows.
+pub(super) fn scan(bytes: &[u8], ended: bool, delimiter: u8, fields: &mut Fields) -> Scan {
+    fields.clear();
+    let mut at = 0;
+    loop {
+        if bytes.get(at) == Some(&QUOTE) {
+            match quoted(bytes, at, ended, fields) {
+                Quoted::Closed(after) => at = after,
+                Quoted::More => return more(bytes, fields),
+                Quoted::Bad { fault, reach } => {
+                    return Scan::BadQuoting {
+                        fault,
+                        field: fields.len(),
+                        reach,
+                    };
+                }
+            }
+        } else {
+            let rest = &bytes[at..];
+            let length = match memchr3(delimiter, b'\n', b'\r', rest) {
+                Some(length) => length,
+                None if ended => rest.len(),
+                None => return Scan::More,
+            };
+            let field = &rest[..length];
+            fields.stray_quote |= memchr(QUOTE, field).is_some();
+            fields.text.extend_from_slice(field);
+            at += length;
+        }
+        // What follows a field is a delimiter, the end of the line, or the end of the file.
+        match bytes.get(at) {
+            Some(byte) if *byte == delimiter => {
+                fields.end_field();
+                at += 1;
+            }
+            Some(b'\n' | b'\r') => {
+                let Some(next) = after_line_end(bytes, at, ended) else {
+                    return Scan::More;
+                };
+                fields.end_field();
+                return Scan::Record { content: at, next };
+            }
+            Some(_) => {
+                let fault = Fault::TextAfterQuote;
+                return Scan::BadQuoting {
+                    fault,
+                    field: fields.len(),
+                    reach: at,
+                };
+            }
+            None if ended => {
+                fields.end_field();
+                return Scan::Record {
+                    content: at,
+                    next: at,
+                };
+            }
+            None => return Scan::More,
+        }
+    }
+}
+
+enum Quoted {
+    /// The position after the closing quote.
+    Closed(usize),
+    Bad {
+        fault: Fault,
+        reach: usize,
+    },
+    More,
+}
+
+/// Reads the quoted field whose opening quote stands at `open`.
+fn quoted(bytes: &[u8], open: usize, ended: bool, fields: &mut Fields) -> Quoted {
+    let mut at = open + 1;
+    let mut lines = 0;
+    loop {
+        let farthest = bytes.len().min(open + FARTHEST_QUOTE);
+        let searched = &bytes[at.min(farthest)..farthest];
+        let found = memchr(QUOTE, searched);
+        let piece = &searched[..found.unwrap_or(searched.len())];
+        lines += line_ends(piece);
+        let too_far = lines > FARTHEST_QUOTE_LINES || (found.is_none() && farthest < bytes.len());
+        let reach = at + piece.len();
+        let Some(length) = found.filter(|_| !too_far) else {
+            if too_far || ended {
+                return Quoted::Bad {
+                    fault: Fault::NeverClosed,
+                    reach,
+                };
+            }
+            return Quoted::More;
+        };
+        fields.text.extend_from_slice(piece);
+        at += length + 1;
+        match bytes.get(at) {
+            Some(&QUOTE) => {
+                fields.text.push(QUOTE);
+                at += 1;
+            }
+            None if !ended => return Quoted::More,
+            _ => return Quoted::Closed(at),
+        }
+    }
+}
+
+/// A record of many quoted fields without an end is wrongly quoted as well.
+fn more(bytes: &[u8], fields: &Fields) -> Scan {
+    if bytes.len() < LONGEST_RECORD {
+        return Scan::More;
+    }
+    Scan::BadQuoting {
+        fault: Fault::NeverClosed,
+        field: fields.len(),
+        reach: bytes.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Fields, Scan, scan};
+
+    fn check(text: &str, expected: &[&str], next: usize) {
+        let mut fields = Fields::default();
+        let found = scan(text.as_bytes(), true, b',', &mut fields);
+        assert!(
+            matches!(found, Scan::Record { next: n, .. } if n == next),
+            "{text:?}: {found:?}"
+        );
+        let all = std::str::from_utf8(fields.text()).unwrap();
+        let read: Vec<&str> = fields.ranges().map(|range| &all[range]).collect();
+        assert_eq!(read, expected, "{text:?}");
+        // Whatever comes in pieces is the same, or waits for more.
+        for cut in 0..next {
+            let part = scan(&text.as_bytes()[..cut], false, b',', &mut fields);
+            assert_eq!(part, Scan::More, "{:?}", &text[..cut]);
+        }
+    }
+
+    fn check_bad(text: &str, fault: Fault, field: usize, reach: usize) {
+        let found = scan(text.as_bytes(), true, b',', &mut Fields::default());
+        assert_eq!(
+            found,
+            Scan::BadQuoting {
+                fault,
+                field,
+                reach
+            },
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn fields_are_split_and_quotes_taken_off() {
+        check("a,b\nc", &["a", "b"], 4);
+        check("a,\"b,c\"\r\n", &["a", "b,c"], 9);
+        check("\"a \"\"b\"\" c\",\n", &["a \"b\" c", ""], 13);
+        check("\"two\nlines\",x\ry", &["two\nlines", "x"], 14);
+        check("\"\",\"\"\"\"\n", &["", "\""], 8);
+        check("5\" pipe,x\n", &["5\" pipe", "x"], 10);
+        check(" \"a\",b\n", &[" \"a\"", "b"], 7);
+    }
+
+    #[test]
+    fn wrong_quotes_are_told_from_right_ones() {
+        check_bad("a,\"b\"c,d\n", Fault::TextAfterQuote, 1, 5);
+        check_bad("\"a\" ,b\n", Fault::TextAfterQuote, 0, 3);
+        check_bad("a,b,\"c\nd,e\n", Fault::NeverClosed, 2, 11);
+        let long = format!("\"{}\"\n", "x".repeat(2 << 20));
+        check_bad(&long, Fault::NeverClosed, 0, 1 << 20);
+        let high = format!("\"{}\"\n", "\n".repeat(10_001));
+        check_bad(&high, Fault::NeverClosed, 0, 10_002);
+    }
+}

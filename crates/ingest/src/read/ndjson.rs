@@ -1,0 +1,142 @@
+//! JSON objects, one a line or in one array, as rows with a column per key.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::rows::Rows;
+use super::window::Window;
+use super::{ReadError, Refused, SourceFile, names, text};
+
+mod documents;
+mod object;
+
+use documents::{Document, Documents};
+use object::Fault;
+
+/// A file of JSON objects whose keys are known.
+pub(super) struct Ndjson {
+    file: SourceFile,
+    documents: Documents,
+    columns: Vec<String>,
+    places: HashMap<String, usize>,
+    rows: Rows,
+    ended: bool,
+}
+
+impl Ndjson {
+    pub(super) fn open(
+        file: &SourceFile,
+        batch_rows: usize,
+        chunk: usize,
+    ) -> Result<Self, ReadError> {
+        let charset = text::charset(file)?;
+        let open = || -> Result<Documents, ReadError> {
+            Documents::open(Window::new(text::open(file, charset)?, chunk), file)
+        };
+        let (keys, places) = keys(&mut open()?, file)?;
+        let columns = names::unique(keys.iter().map(String::as_str));
+        let rows = Rows::new(&columns, &file.label, batch_rows);
+        Ok(Self {
+            file: file.clone(),
+            documents: open()?,
+            columns,
+            places,
+            rows,
+            ended: false,
+        })
+    }
+
+    pub(super) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    pub(super) fn schema(&self) -> &SchemaRef {
+        self.rows.schema()
+    }
+
+    /// Reads on until a batch is full, as many rows are refused, or the file ends.
+    pub(super) fn next_batch(
+        &mut self,
+        refused: &mut Vec<Refused>,
+    ) -> Result<Option<RecordBatch>, ReadError> {
+        let most_refused = refused.len() + self.rows.capacity();
+        while !self.ended && !self.rows.is_full() && refused.len() < most_refused {
+            let next = self
+                .documents
+                .next()
+                .map_err(|error| self.file.io_error(error))?;
+            let Some(document) = next else {
+                self.ended = true;
+                break;
+            };
+            if let Err(fault) = take(&mut self.rows, &self.places, &document) {
+                refused.push(refusal(&self.file, &document, fault));
+            }
+        }
+        let left = !self.ended || !self.rows.is_empty();
+        Ok(left.then(|| self.rows.take()))
+    }
+}
+
+/// All keys of the objects in order of first appearance, and the place of each.
+fn keys(
+    documents: &mut Documents,
+    file: &SourceFile,
+) -> Result<(Vec<String>, HashMap<String, usize>), ReadError> {
+    let mut keys = Vec::new();
+    let mut places = HashMap::new();
+    while let Some(document) = documents.next().map_err(|error| file.io_error(error))? {
+        let Ok(entries) = document.text().and_then(object::entries) else {
+            continue;
+        };
+        for (key, _) in entries {
+            if !places.contains_key(key.as_ref()) {
+                places.insert(key.clone().into_owned(), keys.len());
+                keys.push(key.into_owned());
+            }
+        }
+    }
+    Ok((keys, places))
+}
+
+fn take(
+    rows: &mut Rows,
+    places: &HashMap<String, usize>,
+    document: &Document<'_>,
+) -> Result<(), Fault> {
+    let mut values = vec![None; rows.width()];
+    for (key, value) in object::entries(document.text()?)? {
+        let Some(place) = places.get(key.as_ref()) else {
+            let reason = "it has a key that was not there when the file was looked through";
+            return Err(Fault::Json(reason.to_owned()));
+        };
+        values[*place] = object::text_of(value)?;
+    }
+    rows.push(document.line, values.iter().map(Option::as_deref));
+    Ok(())
+}
+
+fn refusal(file: &SourceFile, document: &Document<'_>, fault: Fault) -> Refused {
+    let (code, reason) = match fault {
+        Fault::Encoding(at) => (
+            "bad_encoding",
+            format!("byte {} of the record cannot be decoded", at + 1),
+        ),
+        Fault::TooLong => ("too_long", "the record is longer than 16 MiB".to_owned()),
+        Fault::Json(reason) => ("bad_json", reason),
+    };
+    Refused {
+        file: file.label.clone(),
+        line: document.line,
+        column: None,
+        code,
+        reason,
+        value: None,
+        record: document.shown(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Which files there are to read, what they are called, and what they hold.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use serde::Serialize;
+use walkdir::WalkDir;
+
+use super::ReadError;
+
+mod sniff;
+
+/// How the content of a file is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Fields between commas, semicolons, tabs or bars, with a header.
+    Csv,
+    /// A JSON object per line, or one array of objects.
+    Ndjson,
+    /// Apache Parquet.
+    Parquet,
+    /// Nothing that can be read as rows: a document, a picture, a script.
+    Unknown,
+}
+
+/// How a file is packed, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not packed.
+    None,
+    /// gzip, of one member or several.
+    Gzip,
+    /// Zstandard, of one frame or several.
+    Zstd,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "plain bytes",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// A file that can be opened as often as needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What the user calls it, and what `_file` shows: the path as given, down to the file.
+    pub label: String,
+    /// How its content is laid out.
+    pub format: Format,
+    /// How it is packed.
+    pub compression: Compression,
+}
+
+impl SourceFile {
+    /// The file's name without its folder and without the ending of a compression.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        unpacked_name(&name).to_owned()
+    }
+
+    fn at(path: &Path, label: String) -> Result<Self, ReadError> {
+        let unreadable = |source| ReadError::Unreadable {
+            path: label.clone(),
+            source,
+        };
+        let compression = compression_of(path).map_err(unreadable)?;
+        let mut file = Self {
+            path: path.to_owned(),
+            label,
+            format: Format::Unknown,
+            compression,
+        };
+        file.format = sniff::format(&file);
+        Ok(file)
+    }
+
+    /// The content, unpacked, from the start.
+    pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, ReadError> {
+        let file = File::open(&self.path).map_err(|source| self.io_error(source))?;
+        Ok(match self.compression {
+            Compression::None => Box::new(file),
+            Compression::Gzip => Box::new(MultiGzDecoder::new(io::BufReader::new(file))),
+            Compression::Zstd => {
+                let decoder = zstd::stream::read::Decoder::new(file);
+                Box::new(decoder.map_err(|source| self.io_error(source))?)
+            }
+        })
+    }
+
+    /// What a failure to read or unpack this file means to the user.
+    pub(super) fn io_error(&self, source: io::Error) -> ReadError {
+        match self.compression {
+            Compression::None => ReadError::Unreadable {
+                path: self.label.clone(),
+                source,
+            },
+            compression => ReadError::Damaged {
+                file: self.label.clone(),
+                compression,
+                source,
+            },
+        }
+    }
+}
+
+/// The files at `paths`: each file itself, each folder with all below it in order of name.
+///
+/// Hidden files and folders are skipped, and a file that two paths lead to is listed once. Files
+/// that hold no rows are listed with `Format::Unknown`, for the caller to name them.
+pub fn discover(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let given = path.display().to_string();
+        let kind = fs::metadata(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ReadError::Missing {
+                path: given.clone(),
+            },
+            _ => ReadError::Unreadable {
+                path: given.clone(),
+                source,
+            },
+        })?;
+        if kind.is_dir() {
+            walk(path, &mut files)?;
+        } else if kind.is_file() {
+            files.push(SourceFile::at(path, given)?);
+        } else {
+            return Err(ReadError::NotAFile { path: given });
+        }
+    }
+    let mut seen = HashSet::new();
+    files.retain(|file| {
+        seen.insert(fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone()))
+    });
+    Ok(files)
+}
+
+/// Keeps `stdin` in a new file in `dir`, because reading looks at a file more than once.
+///
+/// `name` is what the input is to be called, such as `orders.csv`: mappings match it, and without
+/// a known ending the format is found out from the content.
+pub fn spool(mut stdin: impl Read, name: &str, dir: &Path) -> Result<SourceFile, ReadError> {
+    let name = Path::new(name).file_name().unwrap_or("stdin".as_ref());
+    let path = dir.join(name);
+    let failed = |source| ReadError::Spool {
+        folder: dir.display().to_string(),
+        source,
+    };
+    let mut file = File::create_new(&path).map_err(failed)?;
+    io::copy(&mut stdin, &mut file).map_err(failed)?;
+    SourceFile::at(&path, format!("<stdin>/{}", name.to_string_lossy()))
+}
+
+fn walk(folder: &Path, files: &mut Vec<SourceFile>) -> Result<(), ReadError> {
+    let hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    let entries = WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || !hidden(entry.file_name()));
+    for entry in entries {
+        let entry = entry.map_err(|source| ReadError::Unlistable {
+            folder: folder.display().to_string(),
+            source,
+        })?;
+        if entry.file_type().is_file() {
+            files.push(SourceFile::at(
+                entry.path(),
+                entry.path().display().to_string(),
+            )?);
+        }
+    }
+    Ok(())
+}
+
+fn unpacked_name(name: &str) -> &str {
+    [".gz", ".gzip", ".zst", ".zstd"]
+        .into_iter()
+        .find_map(|ending| {
+            let cut = name.len().checked_sub(ending.len())?;
+            let matches = name.get(cut..)?.eq_ignore_ascii_case(ending);
+            (matches && cut > 0).then(|| &name[..cut])
+        })
+        .unwrap_or(name)
+}
+
+fn compression_of(path: &Path) -> io::Result<Compression> {
+    let mut magic = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut magic)?;
+    Ok(match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        // A Zstandard frame, or a skippable one before it.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Compression::Zstd,
+        _ => Compression::None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! One run of ingest, from files to a committed snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use rollbook_lake::vault::Vault;
+use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, TableChange};
+use rollbook_model::config::Limits;
+use rollbook_model::{
+    BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
+};
+use roaring::RoaringTreemap;
+use serde_json::json;
+
+use crate::IngestError;
+use crate::claim::{Claim, claim};
+use crate::error::staging;
+use crate::execute::{Driving, Execution};
+use crate::identify::{KeyMap, Tokens};
+use crate::mapping::mappings;
+use crate::people::People;
+use crate::progress::{Event, Progress};
+use crate::quarantine::Quarantine;
+use crate::read::SourceFile;
+use crate::settle;
+use crate::stage::Stage;
+use crate::upsert::{Outcome, Upsert};
+use crate::{identities, kept};
+
+/// Attempts to commit until a run gives way to faster writers.
+const ATTEMPTS: u32 = 10;
+
+/// What to take in, and how.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose mappings to use.
+    pub provider: ProviderName,
+    /// The user's own folder of mappings.
+    pub mappings: Option<PathBuf>,
+    /// The files.
+    pub files: Vec<SourceFile>,
+    /// The name of the run.
+    pub batch: BatchId,
+    /// When it runs.
+    pub at: Timestamp,
+    /// What sorting may use.
+    pub limits: Limits,
+    /// Count only, and change nothing.
+    pub dry_run: bool,
+}
+
+/// What a run did, or would have done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The snapshot that holds the rows; the one before where nothing changed.
+    pub snapshot: SnapshotNumber,
+    /// The run.
+    pub batch: BatchId,
+    /// Counts by table, in the order of the tables.
+    pub tables: Vec<TableCounts>,
+    /// Files that no mapping reads.
+    pub unclaimed: Vec<String>,
+    /// The currency that the run set as the tenant's, where it had none.
+    pub currency: Option<String>,
+}
+
+/// Takes files in. Either all of the run is committed, as one snapshot, or nothing.
+pub async fn ingest(lake: &Lake, request: Request, progress: &Progress) -> Result<Report, IngestError> {
+    let known = mappings(&request.provider, request.mappings.as_deref())?;
+    let (claims, unclaimed) = claim(&request.provider, &known, &request.files)?;
+    let places = places(&request.files);
+    let work = claims.into_iter().map(|claim| (claim, Driving::Files)).collect();
+    let settled_by = settle::Rule::FilesRead(request.files.iter().map(|f| f.label.clone()).collect());
+    let mut report = run(lake, &request, work, &places, settled_by, progress).await?;
+    report.unclaimed = unclaimed;
+    Ok(report)
+}
+
+/// Runs the rows in quarantine through the mappings again; those that pass leave it.
+///
+/// `request.files` are the sources that mappings join; the driving rows come from quarantine.
+pub async fn retry(lake: &Lake, request: Request, progress: &Progress) -> Result<Report, IngestError> {
+    let state = lake.head().await?;
+    let known = mappings(&request.provider, request.mappings.as_deref())?;
+    let kept = kept::load(lake, &state, &request.provider).await?;
+    let mut work = Vec::new();
+    let mut ids = Vec::new();
+    for mapping in known {
+        let Some(records) = kept.of(&mapping.name) else { continue };
+        ids.extend(records.ids.iter().cloned());
+        let matching = |source: &crate::mapping::Source| -> Vec<SourceFile> {
+            let files = request.files.iter().filter(|file| source.pattern.matches(&file.name()));
+            files.cloned().collect()
+        };
+        let mut files: Vec<_> = mapping.sources.iter().map(matching).collect();
+        files[0].clear();
+        let batches = records.batches(&mapping.driving().optional)?;
+        work.push((Claim { mapping, files }, Driving::Records(batches)));
+    }
+    if work.is_empty() {
+        return Err(IngestError::NothingQuarantined);
+    }
+    let places = kept.places();
+    run(lake, &request, work, &places, settle::Rule::Tried(ids), progress).await
+}
+
+async fn run(
+    lake: &Lake,
+    request: &Request,
+    work: Vec<(Claim, Driving)>,
+    places: &HashMap<String, u64>,
+    settled_by: settle::Rule,
+    progress: &Progress,
+) -> Result<Report, IngestError> {
+    let folder = tempfile::tempdir().map_err(staging)?;
+    // A rehearsal leaves no trace, not even the key that makes tokens of e-mail addresses.
+    let key = match request.dry_run {
+        true => lake.existing_token_key().await?.unwrap_or_else(|| [0; 32].as_slice().into()),
+        false => lake.token_key().await?,
+    };
+    let execution = Execution {
+        limits: request.limits,
+        tokens: Tokens::new(key),
+        places,
+        progress: progress.clone(),
+    };
+    let (batch, provider) = (request.batch.clone(), request.provider.clone());
+    let mut quarantine = Quarantine::new(batch, provider, request.at, folder.path())?;
+    let mut stages: BTreeMap<&'static str, Stage> = BTreeMap::new();
+    let mut mappings_run = Vec::new();
+    for (ordinal, (claim, driving)) in work.into_iter().enumerate() {
+        let def = claim.mapping.table;
+        let stage = match stages.entry(def.name) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(Stage::new(def, folder.path())?)
+            }
+        };
+        execution.run(&claim, ordinal as u64, driving, stage, &mut quarantine).await?;
+        mappings_run.push(claim.mapping.name);
+    }
+    let mut staged: Vec<Stage> = stages.into_values().collect();
+    for stage in &mut staged {
+        stage.finish()?;
+    }
+    staged.push(quarantine.into_stage()?);
+    let attempt = Attempt { lake, request, staged, mappings_run, settled_by, progress };
+    for _ in 0..ATTEMPTS {
+        if let Some(report) = attempt.commit().await? {
+            return Ok(report);
+        }
+        progress.tell(Event::Overtaken);
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// The staged rows of a run, to be compared with the newest snapshot and committed after it.
+struct Attempt<'a> {
+    lake: &'a Lake,
+    request: &'a Request,
+    staged: Vec<Stage>,
+    mappings_run: Vec<String>,
+    settled_by: settle::Rule,
+    progress: &'a Progress,
+}
+
+impl Attempt<'_> {
+    /// One attempt; `None` if another writer was faster.
+    async fn commit(&self) -> Result<Option<Report>, IngestError> {
+        let (lake, request) = (self.lake, self.request);
+        let base = lake.head().await?;
+        let people =
+            People::resolve(lake, &base, &self.staged, request.at, request.dry_run).await?;
+        let quarantined = self.staged.last().expect("the quarantine is always staged");
+        let scope = settle::Scope {
+            provider: &request.provider,
+            mappings: &self.mappings_run,
+            rule: &self.settled_by,
+        };
+        let settled = settle::settled(lake, &base, &scope, quarantined)?;
+        let mut counts = Vec::new();
+        let (mut changes, mut touched) = (BTreeMap::new(), RoaringTreemap::new());
+        let (mut seen, mut forgotten) = (HashMap::new(), Vec::new());
+        for def in tables::TABLES.iter().filter(|def| def.name != tables::IDENTITIES.name) {
+            let stage = self.staged.iter().find(|stage| stage.def.name == def.name);
+            let is_quarantine = def.name == tables::QUARANTINE.name;
+            let relinks = !people.linked.is_empty() && def.shape == Shape::Fact;
+            if stage.is_none() && !relinks {
+                continue;
+            }
+            self.progress.tell(Event::Writing { table: def.name });
+            let nothing = KeyMap::default();
+            let upsert = Upsert {
+                lake,
+                def,
+                table: base.table(def.name),
+                stage,
+                people: &people,
+                settled: if is_quarantine { &settled.keys } else { &nothing },
+                limits: request.limits,
+                rehearsal: request.dry_run,
+            };
+            let outcome: Outcome = upsert.run().await?;
+            if !request.dry_run && def.has_personal() {
+                Vault::new(lake, def).put(&outcome.personal).await?;
+            }
+            if stage.is_some() && !is_quarantine {
+                counts.push(outcome.counts);
+            }
+            forgotten.push((def, outcome.forgotten));
+            touched |= outcome.touched;
+            seen.extend(outcome.seen);
+            changes.insert(def.name, outcome.change);
+        }
+        forgotten.push((tables::QUARANTINE, settled.vault_keys()?));
+        let report = |snapshot, currency| {
+            let (batch, tables) = (request.batch.clone(), counts.clone());
+            Some(Report { snapshot, batch, tables, unclaimed: Vec::new(), currency })
+        };
+        if request.dry_run {
+            return Ok(report(base.data, None));
+        }
+        changes.insert(tables::IDENTITIES.name, identities::change(lake, &base, &people, &seen)?);
+        if changes.values().all(TableChange::is_empty) {
+            return Ok(report(base.data, None));
+        }
+        let currency = self.first_currency(&base)?;
+        let commit = Commit {
+            cause: Cause::Ingest {
+                batch: request.batch.clone(),
+                provider: request.provider.clone(),
+                tables: counts.clone(),
+            },
+            at: request.at,
+            tables: changes,
+            touched,
+            named: self.settings(&base, currency.as_deref())?,
+        };
+        match lake.commit(&base, commit).await? {
+            Committed::Overtaken => {
+                self.forget_new(&people).await?;
+                Ok(None)
+            }
+            Committed::Done(state) => {
+                for (def, keys) in forgotten.iter().filter(|(def, _)| def.has_personal()) {
+                    Vault::new(lake, def).remove(keys).await?;
+                }
+                Ok(report(state.number, currency))
+            }
+        }
+    }
+
+    /// The most common currency of the run, for a tenant that has none yet.
+    fn first_currency(&self, base: &State) -> Result<Option<String>, IngestError> {
+        if base.settings()?.currency.is_some() {
+            return Ok(None);
+        }
+        let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+        for (currency, count) in self.staged.iter().flat_map(|stage| &stage.currencies) {
+            *seen.entry(currency).or_default() += count;
+        }
+        // Of equally common ones the first by name, so that the outcome does not depend on order.
+        let most = seen.iter().max_by(|a, b| (a.1, b.0).cmp(&(b.1, a.0)));
+        Ok(most.map(|(currency, _)| (*currency).to_owned()).filter(|code| code.len() == 3))
+    }
+
+    fn settings(
+        &self,
+        base: &State,
+        currency: Option<&str>,
+    ) -> Result<BTreeMap<String, Option<serde_json::Value>>, IngestError> {
+        let mut named = BTreeMap::new();
+        if let Some(currency) = currency {
+            let mut settings = base.settings()?;
+            settings.currency = Some(currency.to_owned());
+            named.insert("settings".to_owned(), Some(json!(settings)));
+        }
+        Ok(named)
+    }
+
+    /// Takes the personal values of persons back whose ids nobody will ever see.
+    async fn forget_new(&self, people: &People) -> Result<(), IngestError> {
+        let keys = settle::identity_keys(people.new.iter().map(|new| new.ids.identity))?;
+        Vault::new(self.lake, tables::PERSONS).remove(&[keys]).await?;
+        Ok(())
+    }
+}
+
+fn places(files: &[SourceFile]) -> HashMap<String, u64> {
+    files.iter().zip(0..).map(|(file, place)| (file.label.clone(), place)).collect()
+}

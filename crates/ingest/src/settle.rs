@@ -1,0 +1,94 @@
+//! Which rows of `quarantine` a run settles: those that it read again and that did not fail again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use rollbook_lake::scan::read_file;
+use rollbook_lake::{Lake, State};
+use rollbook_model::{ProviderName, tables::QUARANTINE};
+
+use crate::IngestError;
+use crate::identify::{KeyMap, key_of};
+use crate::stage::Stage;
+
+/// How to tell which rows were read again.
+#[derive(Debug, Clone)]
+pub(crate) enum Rule {
+    /// All rows of these files.
+    FilesRead(HashSet<String>),
+    /// The rows of these ids.
+    Tried(Vec<String>),
+}
+
+/// What a run was about.
+pub(crate) struct Scope<'a> {
+    pub(crate) provider: &'a ProviderName,
+    pub(crate) mappings: &'a [String],
+    pub(crate) rule: &'a Rule,
+}
+
+/// Rows of `quarantine` that are to go.
+pub(crate) struct Settled {
+    pub(crate) keys: KeyMap<()>,
+    ids: Vec<String>,
+}
+
+/// The rows of the lake's quarantine that the run read again and did not put there again.
+pub(crate) fn settled(
+    lake: &Lake,
+    base: &State,
+    scope: &Scope<'_>,
+    again: &Stage,
+) -> Result<Settled, IngestError> {
+    let mut found = Settled { keys: KeyMap::default(), ids: Vec::new() };
+    let tried: HashSet<&str> = match scope.rule {
+        Rule::Tried(ids) => ids.iter().map(String::as_str).collect(),
+        Rule::FilesRead(_) => HashSet::new(),
+    };
+    let mut buffer = Vec::new();
+    let columns = ["quarantine_id", "provider", "mapping", "file"];
+    for file in &base.table(QUARANTINE.name).files {
+        for batch in read_file(lake, QUARANTINE, file, Some(&columns))? {
+            let batch = batch.map_err(IngestError::rows(QUARANTINE.name, "read"))?;
+            let text = |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
+            for row in 0..batch.num_rows() {
+                let id = text("quarantine_id", row);
+                let read_again = match scope.rule {
+                    Rule::Tried(_) => tried.contains(id.as_str()),
+                    Rule::FilesRead(files) => {
+                        text("provider", row) == scope.provider.as_str()
+                            && scope.mappings.contains(&text("mapping", row))
+                            && files.contains(&text("file", row))
+                    }
+                };
+                let key = key_of([id.as_str()], &mut buffer);
+                if read_again && !again.keys.contains_key(&key) {
+                    found.keys.insert(key, ());
+                    found.ids.push(id);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Settled {
+    /// The keys of the personal values that go with the rows.
+    pub(crate) fn vault_keys(&self) -> Result<Vec<RecordBatch>, IngestError> {
+        let ids: ArrayRef = Arc::new(StringArray::from_iter_values(&self.ids));
+        keys(QUARANTINE.vault_keys()[0], DataType::Utf8, ids).map(|batch| vec![batch])
+    }
+}
+
+/// Identities as keys of a vault.
+pub(crate) fn identity_keys(ids: impl Iterator<Item = i64>) -> Result<RecordBatch, IngestError> {
+    keys("identity_id", DataType::Int64, Arc::new(ids.collect::<Int64Array>()))
+}
+
+fn keys(name: &str, ty: DataType, values: ArrayRef) -> Result<RecordBatch, IngestError> {
+    let schema = Arc::new(Schema::new(vec![Field::new(name, ty, false)]));
+    RecordBatch::try_new(schema, vec![values])
+        .map_err(IngestError::rows(QUARANTINE.name, "put together"))
+}

@@ -1,0 +1,107 @@
+//! Writing rows in the table's order, whatever their number: sorted with spilling to disk.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::ident;
+use futures::{StreamExt, TryStreamExt};
+use rollbook_lake::write::TableWriter;
+use rollbook_lake::{DataFile, Lake};
+use rollbook_model::TableDef;
+use rollbook_model::config::Limits;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::IngestError;
+
+/// Batches that wait between those who make rows and the sort.
+const WAITING: usize = 4;
+
+/// Rows on their way into sorted files of one table.
+pub(crate) struct SortedWriter {
+    sender: mpsc::Sender<RecordBatch>,
+    files: JoinHandle<Result<Vec<DataFile>, IngestError>>,
+}
+
+impl SortedWriter {
+    pub(crate) fn start(lake: &Lake, def: &'static TableDef, limits: Limits) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let files = tokio::spawn(write(lake.clone(), def, limits, receiver));
+        Self { sender, files }
+    }
+
+    /// Takes rows in the stored schema, in any order.
+    pub(crate) async fn send(&self, batch: RecordBatch) {
+        // A closed channel means that writing failed; `finish` tells why.
+        let _ = self.sender.send(batch).await;
+    }
+
+    /// Waits for the files.
+    pub(crate) async fn finish(self) -> Result<Vec<DataFile>, IngestError> {
+        drop(self.sender);
+        self.files.await.unwrap_or_else(|error| {
+            let detail = error.to_string();
+            Err(IngestError::Rows { table: "a table", doing: "sorted", detail })
+        })
+    }
+}
+
+async fn write(
+    lake: Lake,
+    def: &'static TableDef,
+    limits: Limits,
+    receiver: mpsc::Receiver<RecordBatch>,
+) -> Result<Vec<DataFile>, IngestError> {
+    let failed = |error: DataFusionError| IngestError::Rows {
+        table: def.name,
+        doing: "sorted",
+        detail: error.to_string(),
+    };
+    let context = rollbook_engine::mapping_session(limits, None)?;
+    let schema = def.stored_schema();
+    let input = Input { schema: schema.clone(), receiver: Mutex::new(Some(receiver)) };
+    let table = StreamingTable::try_new(schema, vec![Arc::new(input)]).map_err(failed)?;
+    let rows = context.read_table(Arc::new(table)).map_err(failed)?;
+    let order = def.sort_columns().iter().map(|name| ident(*name).sort(true, true)).collect();
+    let sorted = rows.sort(order).map_err(failed)?;
+    let mut stream = sorted.execute_stream().await.map_err(failed)?;
+    let mut writer = TableWriter::new(&lake, def);
+    while let Some(batch) = stream.try_next().await.map_err(failed)? {
+        writer.write(&batch)?;
+    }
+    Ok(writer.finish()?)
+}
+
+struct Input {
+    schema: SchemaRef,
+    receiver: Mutex<Option<mpsc::Receiver<RecordBatch>>>,
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Input")
+    }
+}
+
+impl PartitionStream for Input {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let batches = futures::stream::unfold(receiver, |receiver| async {
+            let mut receiver = receiver?;
+            let batch = receiver.recv().await?;
+            Some((Ok(batch), Some(receiver)))
+        });
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches.boxed()))
+    }
+}

@@ -1,0 +1,4 @@
+-- about: records of types that a tenant defines, one row each, in our own columns
+-- table: objects
+-- source: objects = objects.*|objects-*|objects_*
+select * from objects

@@ -1,0 +1,16 @@
+-- about: what was given back for an order, as one sum: the export does not list single refunds
+-- table: refunds
+-- source: orders = orders_export*
+-- only: "Refunded Amount" is not null and coalesce(try_cast("Refunded Amount" as decimal(19, 4)), 1) <> 0
+-- optional: orders."Id", orders."Currency", orders."Refunded Amount", orders."Paid at"
+-- optional: orders."Cancelled at"
+select
+    coalesce(o."Id", o."Name") as external_id,
+    coalesce(o."Id", o."Name") as order_id,
+    o."Email" as person_email,
+    o."Refunded Amount" as amount,
+    o."Currency" as currency,
+    -- No time of the refund itself: it came with the cancellation, or some time after the payment.
+    coalesce(o."Cancelled at", o."Paid at", o."Created at") as refunded_at,
+    true as is_time_estimated
+from orders o

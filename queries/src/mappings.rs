@@ -1,0 +1,214 @@
+//! The mappings that are built in, each the text of its file under `mappings/<provider>/`.
+
+/// A mapping: how files of a provider become rows of one canonical table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappingFile {
+    /// The provider, which is the folder's name.
+    pub provider: &'static str,
+    /// The file's name without `.sql`; unique within the provider.
+    pub name: &'static str,
+    /// The file's text: a header of `-- key: value` lines, then one `select`.
+    pub sql: &'static str,
+}
+
+const fn mapping(provider: &'static str, name: &'static str, sql: &'static str) -> MappingFile {
+    MappingFile {
+        provider,
+        name,
+        sql,
+    }
+}
+
+/// Every built-in mapping, by provider and then by name.
+pub const MAPPINGS: &[MappingFile] = &[
+    mapping(
+        "native",
+        "activities",
+        include_str!("../mappings/native/activities.sql"),
+    ),
+    mapping(
+        "native",
+        "addresses",
+        include_str!("../mappings/native/addresses.sql"),
+    ),
+    mapping(
+        "native",
+        "campaign_spend",
+        include_str!("../mappings/native/campaign_spend.sql"),
+    ),
+    mapping(
+        "native",
+        "campaigns",
+        include_str!("../mappings/native/campaigns.sql"),
+    ),
+    mapping(
+        "native",
+        "carts",
+        include_str!("../mappings/native/carts.sql"),
+    ),
+    mapping(
+        "native",
+        "deal_lines",
+        include_str!("../mappings/native/deal_lines.sql"),
+    ),
+    mapping(
+        "native",
+        "deal_stages",
+        include_str!("../mappings/native/deal_stages.sql"),
+    ),
+    mapping(
+        "native",
+        "deals",
+        include_str!("../mappings/native/deals.sql"),
+    ),
+    mapping(
+        "native",
+        "fx_rates",
+        include_str!("../mappings/native/fx_rates.sql"),
+    ),
+    mapping(
+        "native",
+        "objects",
+        include_str!("../mappings/native/objects.sql"),
+    ),
+    mapping(
+        "native",
+        "order_lines",
+        include_str!("../mappings/native/order_lines.sql"),
+    ),
+    mapping(
+        "native",
+        "order_status_history",
+        include_str!("../mappings/native/order_status_history.sql"),
+    ),
+    mapping(
+        "native",
+        "orders",
+        include_str!("../mappings/native/orders.sql"),
+    ),
+    mapping(
+        "native",
+        "organizations",
+        include_str!("../mappings/native/organizations.sql"),
+    ),
+    mapping(
+        "native",
+        "payments",
+        include_str!("../mappings/native/payments.sql"),
+    ),
+    mapping(
+        "native",
+        "person_organizations",
+        include_str!("../mappings/native/person_organizations.sql"),
+    ),
+    mapping(
+        "native",
+        "persons",
+        include_str!("../mappings/native/persons.sql"),
+    ),
+    mapping(
+        "native",
+        "pipelines",
+        include_str!("../mappings/native/pipelines.sql"),
+    ),
+    mapping(
+        "native",
+        "products",
+        include_str!("../mappings/native/products.sql"),
+    ),
+    mapping(
+        "native",
+        "refunds",
+        include_str!("../mappings/native/refunds.sql"),
+    ),
+    mapping(
+        "native",
+        "shipments",
+        include_str!("../mappings/native/shipments.sql"),
+    ),
+    mapping(
+        "native",
+        "subscriptions",
+        include_str!("../mappings/native/subscriptions.sql"),
+    ),
+    mapping(
+        "native",
+        "tickets",
+        include_str!("../mappings/native/tickets.sql"),
+    ),
+    mapping(
+        "olist",
+        "activities",
+        include_str!("../mappings/olist/activities.sql"),
+    ),
+    mapping(
+        "olist",
+        "deals",
+        include_str!("../mappings/olist/deals.sql"),
+    ),
+    mapping(
+        "olist",
+        "order_lines",
+        include_str!("../mappings/olist/order_lines.sql"),
+    ),
+    mapping(
+        "olist",
+        "orders",
+        include_str!("../mappings/olist/orders.sql"),
+    ),
+    mapping(
+        "olist",
+        "organizations",
+        include_str!("../mappings/olist/organizations.sql"),
+    ),
+    mapping(
+        "olist",
+        "payments",
+        include_str!("../mappings/olist/payments.sql"),
+    ),
+    mapping(
+        "olist",
+        "persons_customers",
+        include_str!("../mappings/olist/persons_customers.sql"),
+    ),
+    mapping(
+        "olist",
+        "persons_leads",
+        include_str!("../mappings/olist/persons_leads.sql"),
+    ),
+    mapping(
+        "olist",
+        "products",
+        include_str!("../mappings/olist/products.sql"),
+    ),
+    mapping(
+        "olist",
+        "shipments",
+        include_str!("../mappings/olist/shipments.sql"),
+    ),
+    mapping(
+        "shopify",
+        "order_lines",
+        include_str!("../mappings/shopify/order_lines.sql"),
+    ),
+    mapping(
+        "shopify",
+        "orders",
+        include_str!("../mappings/shopify/orders.sql"),
+    ),
+    mapping(
+        "shopify",
+        "persons",
+        include_str!("../mappings/shopify/persons.sql"),
+    ),
+    mapping(
+        "shopify",
+        "persons_from_orders",
+        include_str!("../mappings/shopify/persons_from_orders.sql"),
+    ),
+    mapping(
+        "shopify",
+        "refunds",
+        include_str!("../mappings/shopify/refunds.sql"),
+    ),
+];
