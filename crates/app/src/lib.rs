@@ -1,1 +1,17 @@
+//! One function per verb of a user. What they answer is plain data; showing it is the caller's.
 
+pub mod data;
+pub mod demo;
+mod error;
+mod place;
+pub mod segments;
+pub mod taking_in;
+
+pub use error::AppError;
+pub use place::Place;
+
+/// What callers need of the floors below, under one name.
+pub use rollbook_engine::{Answer, Position};
+pub use rollbook_generate::{Format, Options, generate};
+pub use rollbook_ingest::inspect;
+pub use rollbook_ingest::{Event, Progress};

@@ -1,1 +1,50 @@
-fn main() {}
+//! The binary `rollbook`: parse arguments, do the verb, print, exit.
+//!
+//! Exit status 0: done, also with rows in quarantine. 1: failed. 2: wrong usage.
+
+mod arguments;
+mod commands;
+mod complain;
+mod show;
+mod telling;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, Segment};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start worker threads: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let sql = sql_of(&arguments.command);
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = commands::run(arguments) => outcome,
+            // Dropping the work removes its temporary files; nothing of it was committed.
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        }
+    });
+    let status = outcome
+        .unwrap_or_else(|error| ExitCode::from(complain::complain(&error, sql.as_deref())));
+    // A query that was given up may still be planning on a thread of its own: do not wait for it.
+    runtime.shutdown_background();
+    status
+}
+
+/// The SQL that an error's position refers to.
+fn sql_of(command: &Command) -> Option<String> {
+    match command {
+        Command::Sql { query, .. } => Some(query.clone()),
+        Command::Segment(Segment::Put { criteria, .. } | Segment::Preview { criteria, .. }) => {
+            Some(criteria.clone())
+        }
+        _ => None,
+    }
+}

@@ -17,7 +17,7 @@ use crate::identify::Tokens;
 use crate::mapping::Mapping;
 
 mod cast;
-mod value;
+pub(crate) mod value;
 
 use cast::cast_column;
 

@@ -9,6 +9,7 @@ mod fingerprint;
 mod identify;
 mod identities;
 mod kept;
+pub mod inspect;
 pub mod mapping;
 mod people;
 mod progress;

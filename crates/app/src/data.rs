@@ -1,0 +1,141 @@
+//! Looking at what a lake holds: SQL, tables, schema, snapshots, settings.
+
+use std::collections::BTreeMap;
+
+use rollbook_engine::Answer;
+use rollbook_lake::{Cause, Commit, Committed, LakeError};
+use rollbook_model::{
+    ColumnDef, Settings, SnapshotNumber, TableCounts, TableDef, Timestamp, nearest, tables,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{AppError, Place};
+
+/// Attempts to commit until faster writers are given way to.
+const ATTEMPTS: u32 = 10;
+
+/// The answer to a query, within the limit of rows.
+pub async fn sql(
+    place: &Place,
+    query: &str,
+    as_of: Timestamp,
+    snapshot: Option<SnapshotNumber>,
+) -> Result<Answer, AppError> {
+    let lake = place.lake().await?;
+    let state = place.state(&lake, snapshot).await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    Ok(session.query(query).await?)
+}
+
+/// A table and how much of it there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableSize {
+    /// Its name.
+    pub table: &'static str,
+    /// Rows.
+    pub rows: u64,
+    /// Parquet files.
+    pub files: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+    /// Its newest Delta version.
+    pub delta_version: u64,
+    /// What a row is.
+    pub meaning: &'static str,
+}
+
+/// The tables that hold rows, or held some.
+pub async fn table_sizes(place: &Place) -> Result<Vec<TableSize>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let sizes = tables::TABLES.iter().filter_map(|def| {
+        let table = state.tables.get(def.name)?;
+        Some(TableSize {
+            table: def.name,
+            rows: table.rows(),
+            files: table.files.len() as u64,
+            bytes: table.files.iter().map(|file| file.size).sum(),
+            delta_version: table.version?,
+            meaning: def.meaning,
+        })
+    });
+    Ok(sizes.collect())
+}
+
+/// The definition of a table.
+pub fn table(name: &str) -> Result<&'static TableDef, AppError> {
+    tables::table(name).ok_or_else(|| AppError::UnknownTable {
+        table: name.to_owned(),
+        nearest: nearest(name, tables::TABLES.iter().map(|t| t.name)).map(str::to_owned),
+    })
+}
+
+/// The columns of a table in order, the leading ones among them.
+pub fn columns(def: &TableDef) -> Vec<&'static ColumnDef> {
+    def.all_columns().collect()
+}
+
+/// One commit, for listings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotLine {
+    /// Its number.
+    pub snapshot: SnapshotNumber,
+    /// When it was committed.
+    pub committed_at: Timestamp,
+    /// `ingest`, `undo`, `refresh` or `define`.
+    pub kind: &'static str,
+    /// The run, for `ingest` and `undo`.
+    pub batch: Option<String>,
+    /// What it was about.
+    pub detail: String,
+}
+
+/// All snapshots, oldest first.
+pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
+    let lake = place.lake().await?;
+    let lines = lake.records().await?.into_iter().map(|record| {
+        let (kind, batch, detail) = match &record.cause {
+            Cause::Ingest { batch, provider, tables } => {
+                ("ingest", Some(batch.to_string()), format!("{provider}: {}", accepted(tables)))
+            }
+            Cause::Undo { batch } => ("undo", Some(batch.to_string()), "taken back".to_owned()),
+            Cause::Refresh { segments } => ("refresh", None, format!("{segments} segments")),
+            Cause::Define { name } => ("define", None, name.clone()),
+        };
+        let (snapshot, committed_at) = (record.number, record.committed_at);
+        SnapshotLine { snapshot, committed_at, kind, batch, detail }
+    });
+    Ok(lines.collect())
+}
+
+fn accepted(counts: &[TableCounts]) -> String {
+    let shown = counts.iter().filter(|counts| counts.accepted > 0);
+    let shown: Vec<_> = shown.map(|c| format!("{} {}", c.accepted, c.table)).collect();
+    if shown.is_empty() { "quarantine only".to_owned() } else { shown.join(", ") }
+}
+
+/// The tenant's settings; the defaults where there is no lake yet.
+pub async fn settings(place: &Place) -> Result<Settings, AppError> {
+    let lake = place.lake_or_new().await?;
+    Ok(lake.head().await?.settings()?)
+}
+
+/// Changes one setting.
+pub async fn set(place: &Place, key: &str, value: &str, at: Timestamp) -> Result<Settings, AppError> {
+    let lake = place.lake_or_new().await?;
+    for _ in 0..ATTEMPTS {
+        let state = lake.head().await?;
+        let before = state.settings()?;
+        let after = before.clone().with(key, value)?;
+        if after == before {
+            return Ok(after);
+        }
+        let cause = Cause::Define { name: format!("settings/{key}") };
+        let named = BTreeMap::from([("settings".to_owned(), Some(json!(after)))]);
+        if let Committed::Done(_) = lake.commit(&state, Commit::of_names(cause, at, named)).await? {
+            return Ok(after);
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}

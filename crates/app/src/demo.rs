@@ -1,0 +1,167 @@
+//! The newcomer's first command: the sample business, six segments, and what came out.
+
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use rollbook_engine::Answer;
+use rollbook_ingest::Progress;
+use rollbook_model::{BatchId, ProviderName, Timestamp};
+use rollbook_segments::Draft;
+
+use crate::segments::{self, Outcome};
+use crate::taking_in::{Ingest, Ingested, ingest};
+use crate::{AppError, Place, data};
+
+/// The tenant that the demo uses, so that it never mixes with somebody's own data.
+pub const TENANT: &str = "demo";
+
+const SAMPLE: [(&str, &[u8]); 13] = [
+    ("activities.csv", include_bytes!("../../../data/sample/activities.csv")),
+    ("campaign_spend.csv", include_bytes!("../../../data/sample/campaign_spend.csv")),
+    ("campaigns.csv", include_bytes!("../../../data/sample/campaigns.csv")),
+    ("deals.csv", include_bytes!("../../../data/sample/deals.csv")),
+    ("fx_rates.csv", include_bytes!("../../../data/sample/fx_rates.csv")),
+    ("order_lines.csv", include_bytes!("../../../data/sample/order_lines.csv")),
+    ("orders.csv", include_bytes!("../../../data/sample/orders.csv")),
+    ("organizations.csv", include_bytes!("../../../data/sample/organizations.csv")),
+    ("persons.csv", include_bytes!("../../../data/sample/persons.csv")),
+    ("pipelines.csv", include_bytes!("../../../data/sample/pipelines.csv")),
+    ("products.csv", include_bytes!("../../../data/sample/products.csv")),
+    ("refunds.csv", include_bytes!("../../../data/sample/refunds.csv")),
+    ("tickets.csv", include_bytes!("../../../data/sample/tickets.csv")),
+];
+
+/// A segment of the demo: key, name, what it is for, criteria.
+const SEGMENTS: [[&str; 4]; 6] = [
+    [
+        "big-spenders",
+        "Big spenders",
+        "thank them, ask them for a review",
+        "total_spent >= 1000",
+    ],
+    [
+        "lapsed",
+        "Lapsed customers",
+        "win them back while they still know the name",
+        "paid_order_count >= 2 and last_order_at < now() - interval '180 days'",
+    ],
+    [
+        "new-leads",
+        "Recent leads without an order",
+        "welcome them, before somebody else does",
+        "order_count = 0 and created_at >= now() - interval '60 days'",
+    ],
+    [
+        "engaged-by-mail",
+        "Clicked a mail lately, and may be mailed",
+        "the first to hear of what is new",
+        "select person_id from people where accepts_email_marketing and person_id in (select person_id from activities where type = 'email_clicked' and occurred_at >= now() - interval '90 days')",
+    ],
+    [
+        "deals-worth-a-call",
+        "Open deals of 5,000 and more",
+        "call them this week",
+        "open_deal_value >= 5000",
+    ],
+    [
+        "needs-care",
+        "Good customers with an open ticket",
+        "answer them first",
+        "open_ticket_count > 0 and total_spent > 0",
+    ],
+];
+
+/// What the demo did.
+#[derive(Debug)]
+pub struct Demo {
+    /// The moment that the sample ends, and that everything is computed for.
+    pub as_of: Timestamp,
+    /// What was taken in.
+    pub ingested: Ingested,
+    /// The segments in order, with their best customers.
+    pub segments: Vec<DemoSegment>,
+}
+
+/// One segment of the demo.
+#[derive(Debug)]
+pub struct DemoSegment {
+    /// Its key.
+    pub key: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What a marketer would do with it.
+    pub purpose: &'static str,
+    /// Who belongs, in SQL.
+    pub criteria: &'static str,
+    /// Its membership.
+    pub outcome: Outcome,
+    /// Its three best customers: `person_id, display_name, country, total_spent`.
+    pub best: Answer,
+}
+
+/// Runs the demo in `place`. A second time it finds everything unchanged.
+pub async fn demo(
+    place: &Place,
+    batch: BatchId,
+    now: Timestamp,
+    progress: &Progress,
+) -> Result<Demo, AppError> {
+    let folder = tempfile::tempdir().map_err(|source| AppError::Sample { source })?;
+    lay_out(folder.path()).map_err(|source| AppError::Sample { source })?;
+    let what = Ingest {
+        provider: "native".parse::<ProviderName>().expect("a name of our own"),
+        paths: vec![folder.path().to_owned()],
+        standard_input: None,
+        mappings: None,
+        dry_run: false,
+        batch,
+        at: now,
+    };
+    let ingested = ingest(place, what, progress).await?;
+    let as_of = last_event(place).await?;
+    let mut keys = Vec::new();
+    for [key, name, purpose, criteria] in SEGMENTS {
+        let key = key.parse().expect("a key of our own");
+        let (name, description) = (Some(name.to_owned()), Some(purpose.to_owned()));
+        let draft = Draft { key, criteria: criteria.to_owned(), name, description };
+        keys.push(segments::put(place, &draft, now).await?.key);
+    }
+    let outcomes = segments::refresh(place, &keys, as_of, now).await?;
+    let mut shown = Vec::new();
+    for ([key, name, purpose, criteria], outcome) in SEGMENTS.into_iter().zip(outcomes) {
+        let best = data::sql(place, &best_of(key), as_of, None).await?;
+        shown.push(DemoSegment { key, name, purpose, criteria, outcome, best });
+    }
+    Ok(Demo { as_of, ingested, segments: shown })
+}
+
+fn lay_out(folder: &Path) -> std::io::Result<()> {
+    for (name, content) in SAMPLE {
+        std::fs::write(folder.join(name), content)?;
+    }
+    Ok(())
+}
+
+/// The time of the last fact in the lake.
+async fn last_event(place: &Place) -> Result<Timestamp, AppError> {
+    const QUERY: &str = "select max(at) as at from (select max(placed_at) as at from orders union all select max(paid_at) from orders union all select max(occurred_at) from activities union all select max(refunded_at) from refunds union all select max(opened_at) from tickets union all select max(created_at) from deals)";
+    // Later than anything in the sample, and within what timestamps can say.
+    let end = Timestamp::from_micros(7_258_118_400_000_000);
+    let answer = data::sql(place, QUERY, end, None).await?;
+    let at = answer.batches.first().and_then(|batch| {
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let micros = cast(&cast(batch.column(0), &micros).ok()?, &DataType::Int64).ok()?;
+        micros.as_primitive::<Int64Type>().iter().next().flatten()
+    });
+    Ok(at.map_or(end, Timestamp::from_micros))
+}
+
+fn best_of(key: &'static str) -> String {
+    format!(
+        "select p.person_id, p.display_name, p.country, p.total_spent from segment_members m \
+         join people p on p.person_id = m.person_id where m.segment = '{key}' \
+         order by p.total_spent desc, p.person_id limit 3"
+    )
+}

@@ -1,0 +1,76 @@
+//! The errors of all floors below, with the place in the SQL and the next step where they have one.
+
+use rollbook_engine::{EngineError, Position};
+use rollbook_generate::GenerateError;
+use rollbook_ingest::IngestError;
+use rollbook_ingest::inspect::InspectError;
+use rollbook_ingest::read::ReadError;
+use rollbook_lake::LakeError;
+use rollbook_model::settings::InvalidSetting;
+use rollbook_segments::SegmentError;
+
+/// Why a verb could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// A query.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An ingest.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// A file that cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file that cannot be profiled.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// A segment.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Data that cannot be generated.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// A setting.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// A table that is not one of ours.
+    #[error("there is no table `{table}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    UnknownTable {
+        /// The name that was given.
+        table: String,
+        /// The table that was probably meant.
+        nearest: Option<String>,
+    },
+    /// The sample of the demo could not be laid out.
+    #[error("cannot lay out the sample data in a temporary folder: {source}")]
+    Sample {
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl AppError {
+    /// Where in the SQL it is, if that is known.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Engine(error) => error.position(),
+            Self::Segment(error) => error.position(),
+            Self::Ingest(IngestError::MappingSql { source, .. }) => source.position(),
+            _ => None,
+        }
+    }
+
+    /// The next step, where the message itself does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Engine(error) => error.hint(),
+            Self::Segment(error) => error.hint(),
+            Self::Ingest(IngestError::MappingSql { source, .. }) => source.hint(),
+            Self::UnknownTable { .. } => Some("`rollbook schema` lists them all"),
+            _ => None,
+        }
+    }
+}

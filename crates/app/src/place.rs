@@ -1,0 +1,74 @@
+//! The lake and tenant that a verb works on, and sessions over them.
+
+use std::sync::Arc;
+
+use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_lake::vault::Vault;
+use rollbook_lake::{Lake, LakeTable, State};
+use rollbook_model::config::Limits;
+use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
+use rollbook_segments::SegmentMembers;
+use rollbook_segments::refresh::memberships;
+
+use crate::AppError;
+
+/// Where a tenant's lake is, and what queries on it may use.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// A folder or a `file://` URL.
+    pub location: String,
+    /// The tenant.
+    pub tenant: TenantName,
+    /// What one query may use.
+    pub limits: Limits,
+}
+
+impl Place {
+    pub(crate) async fn lake(&self) -> Result<Lake, AppError> {
+        Ok(Lake::open(&self.location, self.tenant.clone()).await?)
+    }
+
+    pub(crate) async fn lake_or_new(&self) -> Result<Lake, AppError> {
+        Ok(Lake::open_or_new(&self.location, self.tenant.clone()).await?)
+    }
+
+    /// The lake's state at a snapshot, or the newest.
+    pub(crate) async fn state(
+        &self,
+        lake: &Lake,
+        snapshot: Option<SnapshotNumber>,
+    ) -> Result<State, AppError> {
+        Ok(match snapshot {
+            Some(number) => lake.state(number).await?,
+            None => lake.head().await?,
+        })
+    }
+
+    /// A session over everything that the lake holds at `state`, seen from `as_of`.
+    pub(crate) async fn session(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+    ) -> Result<Session, AppError> {
+        let currency = state.settings()?.currency;
+        let options = SessionOptions { as_of, currency, limits: self.limits, spill_dir: None };
+        let session = Session::new(options)?;
+        for def in tables::TABLES {
+            let table = state.table(def.name);
+            if table.files.is_empty() {
+                continue;
+            }
+            let stored = Arc::new(LakeTable::new(lake, def, &table)?);
+            let vault = match def.has_personal() {
+                true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
+                false => None,
+            };
+            session.add_table(TableSource { def, stored, vault })?;
+        }
+        let members = SegmentMembers::new(memberships(lake, state).await?);
+        session.add_view("segment_members", Arc::new(members))?;
+        session.finish().await?;
+        Ok(session)
+    }
+}

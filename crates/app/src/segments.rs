@@ -1,0 +1,148 @@
+//! Segments as a user asks for them.
+
+use rollbook_lake::{Lake, State};
+use rollbook_model::config::PREVIEW_SAMPLE;
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_segments::definition;
+use rollbook_segments::refresh::{self, standing};
+pub use rollbook_segments::{Definition, Draft, Refreshed};
+use rollbook_segments::{Criteria, preview as preview_criteria};
+use serde::Serialize;
+
+use crate::{AppError, Place};
+
+/// An exact count before anything is saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Previewed {
+    /// How many persons belong.
+    pub count: u64,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// The moment it was computed for.
+    pub as_of: Timestamp,
+    /// Some of them, by id.
+    pub sample: Vec<u64>,
+}
+
+/// A segment in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The definition.
+    #[serde(flatten)]
+    pub definition: Definition,
+    /// How many belong, where it was refreshed.
+    pub count: Option<u64>,
+    /// The snapshot of the data of that refresh.
+    pub snapshot: Option<SnapshotNumber>,
+    /// The moment that the refresh was computed for.
+    pub as_of: Option<Timestamp>,
+    /// When it was refreshed.
+    pub computed_at: Option<Timestamp>,
+}
+
+/// What became of one segment in a refresh.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The segment.
+    pub segment: SegmentKey,
+    /// Its membership, or why there is none.
+    pub result: Result<Refreshed, AppError>,
+}
+
+/// Saves a segment after checking that its criteria can be evaluated.
+pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
+    let lake = place.lake_or_new().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, at).await?;
+    // Counting is the one check that finds what planning does not, such as a value that cannot be
+    // computed with.
+    preview_criteria(&session, &Criteria::parse(&draft.criteria)?, 0).await?;
+    Ok(definition::put(&lake, draft, at).await?)
+}
+
+/// The exact count of criteria, and some of the persons.
+pub async fn preview(place: &Place, criteria: &str, as_of: Timestamp) -> Result<Previewed, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let found = preview_criteria(&session, &Criteria::parse(criteria)?, PREVIEW_SAMPLE).await?;
+    let (count, sample) = (found.count, found.sample);
+    Ok(Previewed { count, snapshot: state.data, as_of, sample })
+}
+
+/// All segments, in order of their keys.
+pub async fn list(place: &Place) -> Result<Vec<Listed>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let definitions = definition::list(&lake, &state).await?;
+    definitions.into_iter().map(|definition| listed(&state, definition)).collect()
+}
+
+/// One segment.
+pub async fn show(place: &Place, key: &SegmentKey) -> Result<Listed, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    listed(&state, definition::show(&lake, &state, key).await?)
+}
+
+fn listed(state: &State, definition: Definition) -> Result<Listed, AppError> {
+    let refreshed = standing(state, &definition.key)?;
+    Ok(Listed {
+        count: refreshed.as_ref().map(|refreshed| refreshed.count),
+        snapshot: refreshed.as_ref().map(|refreshed| refreshed.snapshot),
+        as_of: refreshed.as_ref().map(|refreshed| refreshed.as_of),
+        computed_at: refreshed.map(|refreshed| refreshed.computed_at),
+        definition,
+    })
+}
+
+/// Takes a segment away.
+pub async fn delete(place: &Place, key: &SegmentKey, at: Timestamp) -> Result<(), AppError> {
+    let lake = place.lake().await?;
+    Ok(definition::delete(&lake, key, at).await?)
+}
+
+/// Evaluates segments, all of them where none is named.
+pub async fn refresh(
+    place: &Place,
+    keys: &[SegmentKey],
+    as_of: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Outcome>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let definitions = chosen(&lake, &state, keys).await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let evaluated = refresh::refresh(&lake, &session, &state, &definitions, now).await?;
+    let outcome = |one: rollbook_segments::Evaluated| Outcome {
+        segment: one.segment,
+        result: one.outcome.map_err(AppError::from),
+    };
+    Ok(evaluated.into_iter().map(outcome).collect())
+}
+
+async fn chosen(
+    lake: &Lake,
+    state: &State,
+    keys: &[SegmentKey],
+) -> Result<Vec<Definition>, AppError> {
+    if keys.is_empty() {
+        return Ok(definition::list(lake, state).await?);
+    }
+    let mut chosen = Vec::new();
+    for key in keys {
+        chosen.push(definition::show(lake, state, key).await?);
+    }
+    Ok(chosen)
+}
+
+/// Who belongs, by id in order, and what that rests on.
+pub async fn members(
+    place: &Place,
+    key: &SegmentKey,
+    snapshot: Option<SnapshotNumber>,
+) -> Result<(Refreshed, Vec<u64>), AppError> {
+    let lake = place.lake().await?;
+    let (refreshed, persons) = refresh::members(&lake, key, snapshot).await?;
+    Ok((refreshed, persons.iter().collect()))
+}

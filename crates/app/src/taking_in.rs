@@ -1,0 +1,153 @@
+//! Ingest as a user asks for it: paths and standard input, undo, quarantine.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use arrow::array::AsArray;
+use rollbook_engine::Answer;
+use rollbook_ingest::inspect::{self, Profile};
+use rollbook_ingest::read::{self, SourceFile};
+use rollbook_ingest::{Progress, Report, Request};
+use rollbook_lake::{Committed, LakeError};
+use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
+use serde::Serialize;
+
+use crate::{AppError, Place, data};
+
+/// Attempts to commit until faster writers are given way to.
+const ATTEMPTS: u32 = 10;
+/// Rows of a file that a profile looks at.
+const PROFILED_ROWS: usize = 100_000;
+
+/// What to take in.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// Whose mappings to use.
+    pub provider: ProviderName,
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// The name that standard input goes by, where it is to be read.
+    pub standard_input: Option<String>,
+    /// The user's own folder of mappings.
+    pub mappings: Option<PathBuf>,
+    /// Count only.
+    pub dry_run: bool,
+    /// The name of the run.
+    pub batch: BatchId,
+    /// When it runs.
+    pub at: Timestamp,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ingested {
+    /// The snapshot that holds the rows.
+    pub snapshot: SnapshotNumber,
+    /// The run; it can be taken back by this name.
+    pub batch: BatchId,
+    /// Counts by table.
+    pub tables: Vec<TableCounts>,
+    /// Files that no mapping reads.
+    #[serde(skip)]
+    pub unclaimed: Vec<String>,
+    /// The currency that the run set as the tenant's.
+    #[serde(skip)]
+    pub currency: Option<String>,
+}
+
+impl From<Report> for Ingested {
+    fn from(report: Report) -> Self {
+        let Report { snapshot, batch, tables, unclaimed, currency } = report;
+        Self { snapshot, batch, tables, unclaimed, currency }
+    }
+}
+
+/// Takes files in.
+pub async fn ingest(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
+    let lake = place.lake_or_new().await?;
+    let folder = tempfile::tempdir().map_err(|source| AppError::Sample { source })?;
+    let mut files = read::discover(&what.paths)?;
+    if let Some(name) = &what.standard_input {
+        files.push(spooled(std::io::stdin().lock(), name, folder.path())?);
+    }
+    let request = request(place, &what, files);
+    Ok(rollbook_ingest::ingest(&lake, request, progress).await?.into())
+}
+
+/// Runs the rows in quarantine again.
+pub async fn retry(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
+    let lake = place.lake().await?;
+    let request = request(place, &what, read::discover(&what.paths)?);
+    Ok(rollbook_ingest::retry(&lake, request, progress).await?.into())
+}
+
+fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
+    Request {
+        provider: what.provider.clone(),
+        mappings: what.mappings.clone(),
+        files,
+        batch: what.batch.clone(),
+        at: what.at,
+        limits: place.limits,
+        dry_run: what.dry_run,
+    }
+}
+
+fn spooled(input: impl Read, name: &str, folder: &Path) -> Result<SourceFile, AppError> {
+    Ok(read::spool(input, name, folder)?)
+}
+
+/// Takes a run back; the snapshot that did it.
+pub async fn undo(place: &Place, batch: &BatchId, at: Timestamp) -> Result<SnapshotNumber, AppError> {
+    let lake = place.lake().await?;
+    for _ in 0..ATTEMPTS {
+        let base = lake.head().await?;
+        let commit = lake.undo(&base, batch, at).await?;
+        if let Committed::Done(state) = lake.commit(&base, commit).await? {
+            return Ok(state.number);
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+const QUARANTINED: &str = "select table_name, file, line, column_name, value, code, reason, provider, mapping, batch from quarantine";
+
+/// The rows in quarantine, of one table or of all, in order of their places.
+pub async fn quarantine(
+    place: &Place,
+    table: Option<&str>,
+    at: Timestamp,
+) -> Result<Answer, AppError> {
+    // The name is one of our own tables', so it can stand in the text as it is.
+    let chosen = match table {
+        Some(name) => format!(" where table_name = '{}'", data::table(name)?.name),
+        None => String::new(),
+    };
+    let query = format!("{QUARANTINED}{chosen} order by table_name, file, line, column_name");
+    data::sql(place, &query, at, None).await
+}
+
+/// What a file holds, and a draft of a mapping for it.
+pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
+    let files = read::discover(&[path.to_owned()])?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = files.first().ok_or_else(|| read::ReadError::Missing { path: name.clone() })?;
+    let profile = inspect::inspect(file, PROFILED_ROWS)?;
+    let draft = inspect::draft_mapping(&profile, &file.name());
+    Ok((profile, draft))
+}
+
+/// The providers that have rows in quarantine.
+pub async fn quarantined_providers(
+    place: &Place,
+    at: Timestamp,
+) -> Result<Vec<ProviderName>, AppError> {
+    let query = "select distinct provider from quarantine order by provider";
+    let found = data::sql(place, query, at, None).await?;
+    let names = found.batches.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter());
+    Ok(names.flatten().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// The keys of a column's profile that people see.
+pub const PROFILE_COLUMNS: [&str; 7] =
+    ["column", "kind", "blank", "distinct", "examples", "formats", "note"];

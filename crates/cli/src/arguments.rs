@@ -1,0 +1,243 @@
+//! The command line, as `--help` tells it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rollbook_model::{
+    BatchId, ProviderName, SegmentKey, SnapshotNumber, TenantName, Timestamp, config,
+};
+
+/// Segments, scores and attribution over your customers' data, in SQL
+#[derive(Debug, Parser)]
+#[command(name = "rollbook", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes, before or after its name.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Folder or file:// URL of the lake
+    #[arg(long, global = true, env = "ROLLBOOK_LAKE", default_value = config::DEFAULT_LAKE, value_name = "DIR|URL")]
+    pub(crate) lake: String,
+    /// Whose data; `default`, and `demo` for the demo
+    #[arg(long, global = true, env = "ROLLBOOK_TENANT", value_name = "NAME")]
+    pub(crate) tenant: Option<TenantName>,
+    /// How to print the answer
+    #[arg(long, global = true, value_enum, default_value_t = Form::Table)]
+    pub(crate) output: Form,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// Comma-separated, with a header
+    Csv,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what rollbook does, on sample data of its own
+    Demo,
+    /// Write made-up data of any size, the same for the same seed
+    Generate(Generate),
+    /// Take in files of a provider, or take such a run back
+    Ingest(Ingest),
+    /// Profile a file and draft a mapping for it
+    Inspect {
+        /// The file
+        file: PathBuf,
+    },
+    /// Show the rows that could not be taken in, or try them again
+    Quarantine(Quarantine),
+    /// List the tables that hold rows
+    Tables,
+    /// List all canonical tables, or the columns of one
+    Schema {
+        /// The table
+        table: Option<String>,
+    },
+    /// Answer a query
+    Sql {
+        /// One `select`; `-` reads it from standard input
+        query: String,
+        #[command(flatten)]
+        moment: Moment,
+        /// The snapshot of the data; the newest by default
+        #[arg(long, value_name = "N")]
+        snapshot: Option<SnapshotNumber>,
+        /// Rows to print at most
+        #[arg(long, value_name = "ROWS")]
+        limit: Option<usize>,
+        /// Seconds until the query is given up
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<u64>,
+    },
+    /// Show the tenant's settings, or change one
+    Settings {
+        /// currency, timezone or default_region
+        key: Option<String>,
+        /// The new value
+        value: Option<String>,
+    },
+    /// Define segments and pull their members
+    #[command(subcommand)]
+    Segment(Segment),
+    /// List the snapshots
+    Snapshots,
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Moment {
+    /// The moment to look from: sets now() and hides every later fact [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// Persons to make up
+    #[arg(long)]
+    pub(crate) persons: u64,
+    /// Orders in all [default: three for every two persons]
+    #[arg(long)]
+    pub(crate) orders: Option<u64>,
+    /// Activities in all [default: six for every person]
+    #[arg(long)]
+    pub(crate) activities: Option<u64>,
+    /// Deals in all [default: one for every ten persons]
+    #[arg(long)]
+    pub(crate) deals: Option<u64>,
+    /// The number that everything follows from
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The kind of files
+    #[arg(long, value_enum, default_value_t = FileFormat::Csv)]
+    pub(crate) format: FileFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileFormat {
+    Csv,
+    Parquet,
+}
+
+#[derive(Debug, Args)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+pub(crate) struct Ingest {
+    /// Whose mappings to use: native, olist, shopify, or any name with --mappings
+    #[arg(required = true)]
+    pub(crate) provider: Option<ProviderName>,
+    /// Files and folders; `-` is standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) mapping: MappingFolder,
+    /// The file name that standard input goes by
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) named: Option<String>,
+    /// Show what would happen, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<IngestCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IngestCommand {
+    /// Take a run back
+    Undo {
+        /// The run, as `ingest` and `snapshots` name it
+        batch: BatchId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MappingFolder {
+    /// A folder with mappings of your own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mappings: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Quarantine {
+    /// Only rows that were meant for this table
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Option<QuarantineCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Run them through their mappings again
+    Retry {
+        /// Only rows of this provider [default: all that have rows there]
+        #[arg(long)]
+        provider: Option<ProviderName>,
+        /// Files that the mappings join
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        mapping: MappingFolder,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Segment {
+    /// Save a segment, or a new revision of one
+    Put {
+        key: SegmentKey,
+        /// A condition on `people`, or one `select person_id …`
+        #[arg(long, value_name = "SQL")]
+        criteria: String,
+        /// The name to show
+        #[arg(long)]
+        name: Option<String>,
+        /// What it is for
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List all segments
+    List,
+    /// Show one segment
+    Show { key: SegmentKey },
+    /// Delete a segment
+    Delete { key: SegmentKey },
+    /// Count who would belong, without saving anything
+    Preview {
+        /// A condition on `people`, or one `select person_id …`
+        #[arg(long, value_name = "SQL")]
+        criteria: String,
+        #[command(flatten)]
+        moment: Moment,
+    },
+    /// Compute who belongs, to the segments named or to all
+    Refresh {
+        keys: Vec<SegmentKey>,
+        #[command(flatten)]
+        moment: Moment,
+    },
+    /// List who belongs, as of the last refresh
+    Members {
+        key: SegmentKey,
+        /// As computed from the data of this snapshot
+        #[arg(long, value_name = "N")]
+        snapshot: Option<SnapshotNumber>,
+    },
+}

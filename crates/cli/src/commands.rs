@@ -1,0 +1,144 @@
+//! What each command does: call the verb, print its answer.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::Utc;
+use clap::CommandFactory;
+use rollbook_app::{Place, data};
+use rollbook_model::config::{DEFAULT_TENANT, Limits};
+use rollbook_model::settings::SETTING_KEYS;
+use rollbook_model::{BatchId, TenantName, Timestamp, tables};
+use serde_json::json;
+
+use crate::arguments::{Arguments, Command, Form, Moment};
+use crate::show::{Shown, print, print_rows};
+
+mod demo;
+mod ingest;
+mod segment;
+
+/// Does what the arguments say.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { common, command } = arguments;
+    let form = common.output;
+    let is_demo = matches!(command, Command::Demo);
+    let fallback = if is_demo { rollbook_app::demo::TENANT } else { DEFAULT_TENANT };
+    let tenant = match common.tenant {
+        Some(tenant) => tenant,
+        None => fallback.parse::<TenantName>()?,
+    };
+    let place = Place { location: common.lake, tenant, limits: Limits::default() };
+    match command {
+        Command::Demo => demo::run(&place, form).await?,
+        Command::Generate(what) => ingest::generate(what, form)?,
+        Command::Ingest(what) => ingest::ingest(&place, what, form).await?,
+        Command::Inspect { file } => ingest::inspect(&file, form)?,
+        Command::Quarantine(what) => ingest::quarantine(&place, what, form).await?,
+        Command::Tables => {
+            let sizes = data::table_sizes(&place).await?;
+            let columns = ["table", "rows", "files", "bytes", "delta_version", "meaning"];
+            print(&Shown::list(&sizes, &columns)?, form)?;
+        }
+        Command::Schema { table } => print(&schema(table.as_deref())?, form)?,
+        Command::Sql { query, moment, snapshot, limit, timeout } => {
+            let mut place = place;
+            place.limits.rows = limit.unwrap_or(place.limits.rows);
+            place.limits.time = timeout.map_or(place.limits.time, Duration::from_secs);
+            let query = if query == "-" { standard_input()? } else { query };
+            let answer = data::sql(&place, &query, as_of(&moment), snapshot).await?;
+            print_rows(&answer.schema, &answer.batches, form)?;
+            if answer.truncated {
+                eprintln!("only the first {} rows are shown: --limit ROWS shows more", place.limits.rows);
+            }
+        }
+        Command::Settings { key, value } => settings(&place, key, value, form).await?,
+        Command::Segment(what) => return segment::run(&place, what, form).await,
+        Command::Snapshots => {
+            let lines = data::snapshots(&place).await?;
+            let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];
+            print(&Shown::list(&lines, &columns)?, form)?;
+        }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "rollbook", &mut text);
+            std::io::stdout().write_all(&text)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The clock is read here and nowhere below.
+fn now() -> Timestamp {
+    Timestamp::from(Utc::now())
+}
+
+fn as_of(moment: &Moment) -> Timestamp {
+    moment.as_of.unwrap_or_else(now)
+}
+
+/// A name for a run: the day, and a part that tells two runs of a day apart.
+fn new_batch() -> BatchId {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(now().micros());
+    BatchId::new(&Utc::now().format("%Y%m%d").to_string(), (random & 0x00ff_ffff) as u32)
+}
+
+fn standard_input() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("cannot read the SQL from standard input")?;
+    Ok(text)
+}
+
+fn schema(table: Option<&str>) -> anyhow::Result<Shown> {
+    let Some(name) = table else {
+        let all: Vec<_> = tables::TABLES
+            .iter()
+            .map(|def| {
+                let columns = data::columns(def).len();
+                json!({"table": def.name, "columns": columns, "meaning": def.meaning})
+            })
+            .collect();
+        return Shown::list(&all, &["table", "columns", "meaning"]);
+    };
+    let def = data::table(name)?;
+    let columns: Vec<_> = data::columns(def)
+        .iter()
+        .map(|column| {
+            json!({
+                "column": column.name,
+                "type": column.ty.name(),
+                "nullable": column.nullable,
+                "personal": column.personal,
+                "unit": column.unit,
+                "ages": column.ages,
+                "meaning": column.meaning,
+            })
+        })
+        .collect();
+    Shown::list(&columns, &["column", "type", "nullable", "personal", "unit", "meaning"])
+}
+
+async fn settings(
+    place: &Place,
+    key: Option<String>,
+    value: Option<String>,
+    form: Form,
+) -> anyhow::Result<()> {
+    let settings = match (&key, &value) {
+        (Some(key), Some(value)) => data::set(place, key, value, now()).await?,
+        _ => data::settings(place).await?,
+    };
+    let keys = SETTING_KEYS.into_iter().filter(|(known, _)| key.as_ref().is_none_or(|k| k == known));
+    let mut lines = Vec::new();
+    for (known, meaning) in keys {
+        lines.push(json!({"key": known, "value": settings.get(known)?, "meaning": meaning}));
+    }
+    if let Some(key) = &key {
+        // Only to complain of a name that is none.
+        settings.get(key).map_err(rollbook_app::AppError::from)?;
+    }
+    Ok(print(&Shown::list(&lines, &["key", "value", "meaning"])?, form)?)
+}

@@ -1,0 +1,152 @@
+//! The commands around files: generate, ingest, inspect, quarantine.
+
+use std::path::Path;
+
+use rollbook_app::taking_in::{self, Ingested};
+use rollbook_app::{AppError, Options, Place};
+use rollbook_model::ProviderName;
+use serde_json::json;
+
+use super::{new_batch, now};
+use crate::arguments::{
+    FileFormat, Form, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
+};
+use crate::show::{Shown, print, print_rows};
+use crate::telling::progress;
+
+pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
+    let options = Options {
+        persons: what.persons,
+        seed: what.seed,
+        format: match what.format {
+            FileFormat::Csv => rollbook_app::Format::Csv,
+            FileFormat::Parquet => rollbook_app::Format::Parquet,
+        },
+        out: what.out,
+        orders: what.orders,
+        activities: what.activities,
+        deals: what.deals,
+    };
+    let summary = rollbook_app::generate(&options).map_err(AppError::from)?;
+    let files: Vec<_> = summary
+        .files
+        .iter()
+        .map(|file| json!({"table": file.table, "rows": file.rows, "bytes": file.bytes, "path": file.path}))
+        .collect();
+    print(&Shown::list(&files, &["table", "rows", "bytes", "path"])?, form)
+}
+
+pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::Result<()> {
+    if let Some(IngestCommand::Undo { batch }) = what.command {
+        let snapshot = taking_in::undo(place, &batch, now()).await?;
+        return print(&Shown::object(&json!({"snapshot": snapshot, "undone": batch}))?, form);
+    }
+    let provider = what.provider.expect("clap demands it where there is no subcommand");
+    let (pipes, paths): (Vec<_>, Vec<_>) =
+        what.paths.into_iter().partition(|path| path == Path::new("-"));
+    let standard_input = match (pipes.is_empty(), what.named) {
+        (true, _) => None,
+        (false, Some(name)) => Some(name),
+        (false, None) => anyhow::bail!(
+            "standard input has no file name for the mappings to go by: give one with --as, such as `--as orders.csv`"
+        ),
+    };
+    let request = taking_in::Ingest {
+        provider,
+        paths,
+        standard_input,
+        mappings: what.mapping.mappings,
+        dry_run: what.dry_run,
+        batch: new_batch(),
+        at: now(),
+    };
+    let done = {
+        let (progress, _bar) = progress();
+        taking_in::ingest(place, request, &progress).await?
+    };
+    show_ingested(&done, what.dry_run, form)
+}
+
+fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<()> {
+    for file in &done.unclaimed {
+        eprintln!("note: no mapping reads `{file}`");
+    }
+    let columns = ["table", "read", "accepted", "unchanged", "quarantined"];
+    let mut shown = Shown::list(&done.tables, &columns)?;
+    shown.document = serde_json::to_value(done)?;
+    print(&shown, form)?;
+    let quarantined: u64 = done.tables.iter().map(|table| table.quarantined).sum();
+    if quarantined > 0 {
+        eprintln!("note: {quarantined} rows are in quarantine: `rollbook quarantine` shows them");
+    }
+    if let Some(currency) = &done.currency {
+        eprintln!(
+            "note: reports are in {currency}, the most common currency here; `rollbook settings currency CODE` changes it"
+        );
+    }
+    if form == Form::Table {
+        match (dry_run, done.tables.iter().any(|table| table.accepted > 0)) {
+            (true, _) => eprintln!("a rehearsal: nothing was changed"),
+            (false, true) => eprintln!("snapshot {}, batch {}", done.snapshot, done.batch),
+            (false, false) => eprintln!("nothing new; the newest data is snapshot {}", done.snapshot),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
+    let (profile, draft) = taking_in::profile(file)?;
+    let document = serde_json::to_value(&profile)?;
+    let columns = document["columns"].as_array().cloned().unwrap_or_default();
+    let names = taking_in::PROFILE_COLUMNS;
+    let mut shown = Shown::list(&columns, &names)?;
+    shown.document = json!({"profile": document, "mapping": draft});
+    print(&shown, form)?;
+    if form == Form::Table {
+        println!("{draft}");
+    }
+    Ok(())
+}
+
+pub(super) async fn quarantine(place: &Place, what: Quarantine, form: Form) -> anyhow::Result<()> {
+    match what.command {
+        None => {
+            let found = taking_in::quarantine(place, what.table.as_deref(), now()).await?;
+            print_rows(&found.schema, &found.batches, form)?;
+            if found.truncated {
+                eprintln!("only the first {} rows are shown", place.limits.rows);
+            }
+            Ok(())
+        }
+        Some(QuarantineCommand::Retry { provider, paths, mapping }) => {
+            let providers = match provider {
+                Some(provider) => vec![provider],
+                None => taking_in::quarantined_providers(place, now()).await?,
+            };
+            let [provider] = <[ProviderName; 1]>::try_from(providers).map_err(|found| {
+                let names: Vec<_> = found.iter().map(ProviderName::as_str).collect();
+                match names.is_empty() {
+                    true => anyhow::anyhow!("there is nothing in quarantine"),
+                    false => anyhow::anyhow!(
+                        "there are rows of {} in quarantine: choose one with --provider",
+                        names.join(", ")
+                    ),
+                }
+            })?;
+            let request = taking_in::Ingest {
+                provider,
+                paths,
+                standard_input: None,
+                mappings: mapping.mappings,
+                dry_run: false,
+                batch: new_batch(),
+                at: now(),
+            };
+            let done = {
+                let (progress, _bar) = progress();
+                taking_in::retry(place, request, &progress).await?
+            };
+            show_ingested(&done, false, form)
+        }
+    }
+}

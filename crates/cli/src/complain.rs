@@ -1,0 +1,51 @@
+//! Errors as users read them: what is wrong, where in the SQL, and what to do.
+
+use std::io;
+
+use rollbook_app::AppError;
+
+/// Prints an error and gives the exit status: nothing and 0 for a reader that went away.
+pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
+    if is_broken_pipe(error) {
+        return 0;
+    }
+    eprintln!("error: {}", one_line(error));
+    if let Some(app) = error.downcast_ref::<AppError>() {
+        if let (Some(position), Some(sql)) = (app.position(), sql) {
+            let line = usize::try_from(position.line).unwrap_or(1).saturating_sub(1);
+            if let Some(text) = sql.lines().nth(line) {
+                let column = usize::try_from(position.column).unwrap_or(1).saturating_sub(1);
+                let (text, column) = window(text, column);
+                eprintln!("  | {text}");
+                eprintln!("  | {}^", " ".repeat(column));
+            }
+        }
+        if let Some(hint) = app.hint() {
+            eprintln!("hint: {hint}");
+        }
+    }
+    1
+}
+
+/// Where a reader such as `head` has gone, there is nothing to complain of.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_csv = cause.downcast_ref::<csv::Error>().and_then(|error| match error.kind() {
+            csv::ErrorKind::Io(error) => Some(error.kind()),
+            _ => None,
+        });
+        let of_io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        of_csv.or(of_io) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+/// The part of a long line around a column, as wide as a terminal.
+fn window(text: &str, column: usize) -> (String, usize) {
+    const WIDTH: usize = 74;
+    let from = column.saturating_sub(WIDTH - 14);
+    (text.chars().skip(from).take(WIDTH).collect(), column - from)
+}

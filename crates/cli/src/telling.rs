@@ -1,0 +1,61 @@
+//! Progress on standard error: a bar that moves on a terminal, plain lines in a log.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::Mutex;
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use rollbook_app::{Event, Progress};
+
+/// Progress that a user sees. The bar goes away when it is dropped.
+pub(crate) fn progress() -> (Progress, Bar) {
+    if !stderr().is_terminal() {
+        return (Progress::new(|event| log(&event)), Bar(None));
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} rows read ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    let shown = bar.clone();
+    (Progress::new(move |event| show(&shown, &event)), Bar(Some(bar)))
+}
+
+/// Clears the bar at its end.
+pub(crate) struct Bar(Option<ProgressBar>);
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn show(bar: &ProgressBar, event: &Event) {
+    match event {
+        Event::Mapping { mapping, .. } => bar.set_message(format!("reading {mapping}:")),
+        Event::Rows { rows } => bar.inc(*rows),
+        Event::Writing { table } => bar.set_message(format!("writing {table}:")),
+        Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
+    }
+}
+
+/// Rows between two lines of a log.
+const LOG_EVERY: u64 = 1_000_000;
+
+fn log(event: &Event) {
+    static READ: Mutex<u64> = Mutex::new(0);
+    match event {
+        Event::Mapping { mapping, files } => eprintln!("reading {mapping} ({files} files)"),
+        Event::Rows { rows } => {
+            if let Ok(mut read) = READ.lock() {
+                if (*read + rows) / LOG_EVERY > *read / LOG_EVERY {
+                    eprintln!("{} rows read", HumanCount(*read + rows));
+                }
+                *read += rows;
+            }
+        }
+        Event::Writing { .. } => {}
+        Event::Overtaken => eprintln!("another writer was faster, comparing again"),
+    }
+}

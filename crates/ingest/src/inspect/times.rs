@@ -1,0 +1,174 @@
+//! In which form a column writes its times, and whether the day or the month comes first.
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
+use serde::Serialize;
+
+/// A form in which times are written, with the values that have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenFormat {
+    /// In strptime's notation, such as `%d/%m/%Y %H:%M`.
+    pub format: &'static str,
+    /// Rows written like this.
+    pub rows: usize,
+    /// Whether times of day go with the days.
+    pub has_time: bool,
+    /// Whether the value names its offset from UTC.
+    pub has_zone: bool,
+    /// Whether ingest reads it as it is; else the mapping has to say the format.
+    pub canonical: bool,
+}
+
+/// What the times of a column look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Times {
+    pub(super) formats: Vec<SeenFormat>,
+    /// Whether every day could as well be a month.
+    pub(super) day_or_month: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Date,
+    Local,
+    Zoned,
+}
+
+/// The forms that are known, the canonical ones first; of two that read the same text with day
+/// and month exchanged, the one with the day first stands first.
+const FORMS: &[(&str, Form, bool)] = &[
+    ("%Y-%m-%d", Form::Date, true),
+    ("%Y-%m-%d %H:%M:%S%.f", Form::Local, true),
+    ("%Y-%m-%dT%H:%M:%S%.f", Form::Local, true),
+    ("%Y-%m-%d %H:%M", Form::Local, true),
+    ("%Y-%m-%dT%H:%M", Form::Local, true),
+    ("%Y-%m-%dT%H:%M:%S%.f%#z", Form::Zoned, true),
+    ("%Y-%m-%d %H:%M:%S%.f %#z", Form::Zoned, true),
+    ("%Y-%m-%d %H:%M:%S%.f%#z", Form::Zoned, true),
+    ("%Y-%m-%d %H:%M:%S%.f UTC", Form::Local, true),
+    ("%Y%m%d", Form::Date, false),
+    ("%Y/%m/%d", Form::Date, false),
+    ("%Y/%m/%d %H:%M:%S", Form::Local, false),
+    ("%Y/%m/%d %H:%M", Form::Local, false),
+    ("%d/%m/%Y", Form::Date, false),
+    ("%m/%d/%Y", Form::Date, false),
+    ("%d/%m/%Y %H:%M:%S", Form::Local, false),
+    ("%m/%d/%Y %H:%M:%S", Form::Local, false),
+    ("%d/%m/%Y %H:%M", Form::Local, false),
+    ("%m/%d/%Y %H:%M", Form::Local, false),
+    ("%m/%d/%Y %I:%M:%S %p", Form::Local, false),
+    ("%m/%d/%Y %I:%M %p", Form::Local, false),
+    ("%d/%m/%y", Form::Date, false),
+    ("%m/%d/%y", Form::Date, false),
+    ("%d/%m/%y %H:%M", Form::Local, false),
+    ("%m/%d/%y %H:%M", Form::Local, false),
+    ("%d.%m.%Y", Form::Date, false),
+    ("%d.%m.%Y %H:%M:%S", Form::Local, false),
+    ("%d.%m.%Y %H:%M", Form::Local, false),
+    ("%d-%m-%Y", Form::Date, false),
+    ("%m-%d-%Y", Form::Date, false),
+    ("%d-%m-%Y %H:%M:%S", Form::Local, false),
+    ("%m-%d-%Y %H:%M:%S", Form::Local, false),
+    ("%d-%m-%Y %H:%M", Form::Local, false),
+    ("%m-%d-%Y %H:%M", Form::Local, false),
+    ("%d %b %Y", Form::Date, false),
+    ("%d-%b-%Y", Form::Date, false),
+    ("%d-%b-%y", Form::Date, false),
+    ("%b %d, %Y", Form::Date, false),
+    ("%b %d, %Y %H:%M:%S", Form::Local, false),
+    ("%a, %d %b %Y %H:%M:%S %z", Form::Zoned, false),
+];
+
+/// The forms of distinct `values` with how many rows have each; `None` unless all are times.
+pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<Times> {
+    // A format is right for the column when it reads the most rows; what it leaves is looked at
+    // with the other formats, so that a mixed column shows all of its own.
+    let mut left: Vec<(&'a str, usize)> = values.to_vec();
+    let mut formats = Vec::new();
+    let mut day_or_month = false;
+    while !left.is_empty() {
+        let rows_read = |format: &(&'static str, Form, bool)| {
+            let read = left.iter().filter(|(text, _)| is(text.trim(), format));
+            read.map(|(_, rows)| rows).sum::<usize>()
+        };
+        let counts: Vec<usize> = FORMS.iter().map(rows_read).collect();
+        let most = counts.iter().max().copied().filter(|most| *most > 0)?;
+        // The first of equals, so that canonical formats win.
+        let chosen = counts.iter().position(|count| *count == most)?;
+        let (format, form, canonical) = FORMS[chosen];
+        let exchanged = exchanged(format);
+        day_or_month |= FORMS.iter().zip(&counts).any(|((other, ..), count)| {
+            *count == most && exchanged.as_deref() == Some(*other)
+        });
+        formats.push(SeenFormat {
+            format,
+            rows: most,
+            has_time: form != Form::Date,
+            has_zone: form == Form::Zoned || format.ends_with("UTC"),
+            canonical,
+        });
+        left.retain(|(text, _)| !is(text.trim(), &FORMS[chosen]));
+    }
+    (!formats.is_empty()).then_some(Times { formats, day_or_month })
+}
+
+/// The format with day and month exchanged, if the day comes first in it.
+fn exchanged(format: &str) -> Option<String> {
+    let rest = format.strip_prefix("%d")?;
+    let (separator, rest) = rest.split_at_checked(1)?;
+    Some(format!("%m{separator}%d{}", rest.strip_prefix("%m")?))
+}
+
+fn is(text: &str, (format, form, _): &(&str, Form, bool)) -> bool {
+    let long_year = format.contains("%Y");
+    let plausible = |year: i32| !long_year || (1800..2200).contains(&year);
+    if !text.as_bytes().iter().any(u8::is_ascii_digit) || (*format == "%Y%m%d" && text.len() != 8) {
+        return false;
+    }
+    let year = match form {
+        Form::Date => NaiveDate::parse_from_str(text, format).map(|date| date.year()),
+        Form::Local => NaiveDateTime::parse_from_str(text, format).map(|time| time.year()),
+        Form::Zoned => DateTime::parse_from_str(text, format).map(|time| time.year()),
+    };
+    year.is_ok_and(plausible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::times;
+
+    fn check(values: &[&str], formats: &[&str], day_or_month: bool) {
+        let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
+        let found = times(&counted).unwrap_or_else(|| panic!("{values:?} are no times"));
+        let seen: Vec<_> = found.formats.iter().map(|seen| seen.format).collect();
+        assert_eq!(seen, formats, "{values:?}");
+        assert_eq!(found.day_or_month, day_or_month, "{values:?}");
+    }
+
+    #[test]
+    fn the_usual_forms_are_known() {
+        check(&["2024-05-01"], &["%Y-%m-%d"], false);
+        check(&["2017-10-02 10:56:33"], &["%Y-%m-%d %H:%M:%S%.f"], false);
+        check(&["2024-05-01T12:00:00Z", "2024-05-01T12:00:00.5+02:00"], &["%Y-%m-%dT%H:%M:%S%.f%#z"], false);
+        check(&["2024-03-10 01:59:59 -0500"], &["%Y-%m-%d %H:%M:%S%.f %#z"], false);
+        check(&["2020-08-11 16:44:06 UTC"], &["%Y-%m-%d %H:%M:%S%.f UTC"], false);
+        check(&["19970101"], &["%Y%m%d"], false);
+        check(&["1 Feb 2024"], &["%d %b %Y"], false);
+    }
+
+    #[test]
+    fn one_day_above_twelve_decides_which_comes_first() {
+        check(&["01/02/2024", "03/04/2024"], &["%d/%m/%Y"], true);
+        check(&["01/02/2024", "13/04/2024"], &["%d/%m/%Y"], false);
+        check(&["01/02/2024", "04/13/2024"], &["%m/%d/%Y"], false);
+        check(&["01/13/2024", "02/14/2024", "13/01/2024"], &["%m/%d/%Y", "%d/%m/%Y"], false);
+        check(&["1.2.2024 08:30"], &["%d.%m.%Y %H:%M"], false);
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for values in [&["2024-05-01", "soon"][..], &["12345678"], &["1.5"], &["00000000"], &[]] {
+            let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
+            assert_eq!(times(&counted), None, "{values:?}");
+        }
+    }
+}
