@@ -1,6 +1,10 @@
 //! Whole conversations with the program, in one binary so that it links once.
 
+mod bad_input;
+mod crash;
 mod malformed;
 mod olist;
+mod other_tools;
 mod own_lake;
 mod shopify;
+mod tidy;

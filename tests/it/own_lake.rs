@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -31,15 +31,30 @@ impl OwnLake {
         path
     }
 
+    /// Where something in the folder is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Removes the lake, and keeps what lies beside it.
+    pub(crate) fn forget(&self) {
+        let lake = self.folder.join("lake");
+        if lake.exists() {
+            fs::remove_dir_all(lake).unwrap();
+        }
+    }
+
+    /// A command on the lake.
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
+        let mut command = rollbook_tests::rollbook();
+        command.arg("--lake").arg(self.folder.join("lake"));
+        command.args(["--output", "json"]).args(arguments);
+        command
+    }
+
     /// Runs a command on the lake.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Output {
-        rollbook_tests::rollbook()
-            .arg("--lake")
-            .arg(self.folder.join("lake"))
-            .args(["--output", "json"])
-            .args(arguments)
-            .output()
-            .unwrap()
+        self.command(arguments).output().unwrap()
     }
 
     /// Runs a command that has to succeed, and gives the JSON that it prints.

@@ -96,23 +96,41 @@ pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
     let lake = place.lake().await?;
     let lines = lake.records().await?.into_iter().map(|record| {
         let (kind, batch, detail) = match &record.cause {
-            Cause::Ingest { batch, provider, tables } => {
-                ("ingest", Some(batch.to_string()), format!("{provider}: {}", accepted(tables)))
-            }
+            Cause::Ingest {
+                batch,
+                provider,
+                tables,
+            } => (
+                "ingest",
+                Some(batch.to_string()),
+                format!("{provider}: {}", accepted(tables)),
+            ),
             Cause::Undo { batch } => ("undo", Some(batch.to_string()), "taken back".to_owned()),
             Cause::Refresh { segments } => ("refresh", None, format!("{segments} segments")),
             Cause::Define { name } => ("define", None, name.clone()),
         };
         let (snapshot, committed_at) = (record.number, record.committed_at);
-        SnapshotLine { snapshot, committed_at, kind, batch, detail }
+        SnapshotLine {
+            snapshot,
+            committed_at,
+            kind,
+            batch,
+            detail,
+        }
     });
     Ok(lines.collect())
 }
 
 fn accepted(counts: &[TableCounts]) -> String {
     let shown = counts.iter().filter(|counts| counts.accepted > 0);
-    let shown: Vec<_> = shown.map(|c| format!("{} {}", c.accepted, c.table)).collect();
-    if shown.is_empty() { "quarantine only".to_owned() } else { shown.join(", ") }
+    let shown: Vec<_> = shown
+        .map(|c| format!("{} {}", c.accepted, c.table))
+        .collect();
+    if shown.is_empty() {
+        "quarantine only".to_owned()
+    } else {
+        shown.join(", ")
+    }
 }
 
 /// The tenant's settings; the defaults where there is no lake yet.
@@ -122,7 +140,12 @@ pub async fn settings(place: &Place) -> Result<Settings, AppError> {
 }
 
 /// Changes one setting.
-pub async fn set(place: &Place, key: &str, value: &str, at: Timestamp) -> Result<Settings, AppError> {
+pub async fn set(
+    place: &Place,
+    key: &str,
+    value: &str,
+    at: Timestamp,
+) -> Result<Settings, AppError> {
     let lake = place.lake_or_new().await?;
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
@@ -131,9 +154,14 @@ pub async fn set(place: &Place, key: &str, value: &str, at: Timestamp) -> Result
         if after == before {
             return Ok(after);
         }
-        let cause = Cause::Define { name: format!("settings/{key}") };
+        let cause = Cause::Define {
+            name: format!("settings/{key}"),
+        };
         let named = BTreeMap::from([("settings".to_owned(), Some(json!(after)))]);
-        if let Committed::Done(_) = lake.commit(&state, Commit::of_names(cause, at, named)).await? {
+        if let Committed::Done(_) = lake
+            .commit(&state, Commit::of_names(cause, at, named))
+            .await?
+        {
             return Ok(after);
         }
     }

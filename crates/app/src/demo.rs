@@ -18,19 +18,58 @@ use crate::{AppError, Place, data};
 pub const TENANT: &str = "demo";
 
 const SAMPLE: [(&str, &[u8]); 13] = [
-    ("activities.csv", include_bytes!("../../../data/sample/activities.csv")),
-    ("campaign_spend.csv", include_bytes!("../../../data/sample/campaign_spend.csv")),
-    ("campaigns.csv", include_bytes!("../../../data/sample/campaigns.csv")),
-    ("deals.csv", include_bytes!("../../../data/sample/deals.csv")),
-    ("fx_rates.csv", include_bytes!("../../../data/sample/fx_rates.csv")),
-    ("order_lines.csv", include_bytes!("../../../data/sample/order_lines.csv")),
-    ("orders.csv", include_bytes!("../../../data/sample/orders.csv")),
-    ("organizations.csv", include_bytes!("../../../data/sample/organizations.csv")),
-    ("persons.csv", include_bytes!("../../../data/sample/persons.csv")),
-    ("pipelines.csv", include_bytes!("../../../data/sample/pipelines.csv")),
-    ("products.csv", include_bytes!("../../../data/sample/products.csv")),
-    ("refunds.csv", include_bytes!("../../../data/sample/refunds.csv")),
-    ("tickets.csv", include_bytes!("../../../data/sample/tickets.csv")),
+    (
+        "activities.csv",
+        include_bytes!("../../../data/sample/activities.csv"),
+    ),
+    (
+        "campaign_spend.csv",
+        include_bytes!("../../../data/sample/campaign_spend.csv"),
+    ),
+    (
+        "campaigns.csv",
+        include_bytes!("../../../data/sample/campaigns.csv"),
+    ),
+    (
+        "deals.csv",
+        include_bytes!("../../../data/sample/deals.csv"),
+    ),
+    (
+        "fx_rates.csv",
+        include_bytes!("../../../data/sample/fx_rates.csv"),
+    ),
+    (
+        "order_lines.csv",
+        include_bytes!("../../../data/sample/order_lines.csv"),
+    ),
+    (
+        "orders.csv",
+        include_bytes!("../../../data/sample/orders.csv"),
+    ),
+    (
+        "organizations.csv",
+        include_bytes!("../../../data/sample/organizations.csv"),
+    ),
+    (
+        "persons.csv",
+        include_bytes!("../../../data/sample/persons.csv"),
+    ),
+    (
+        "pipelines.csv",
+        include_bytes!("../../../data/sample/pipelines.csv"),
+    ),
+    (
+        "products.csv",
+        include_bytes!("../../../data/sample/products.csv"),
+    ),
+    (
+        "refunds.csv",
+        include_bytes!("../../../data/sample/refunds.csv"),
+    ),
+    (
+        "tickets.csv",
+        include_bytes!("../../../data/sample/tickets.csv"),
+    ),
 ];
 
 /// A segment of the demo: key, name, what it is for, criteria.
@@ -44,13 +83,13 @@ const SEGMENTS: [[&str; 4]; 6] = [
     [
         "lapsed",
         "Lapsed customers",
-        "win them back while they still know the name",
+        "win them back",
         "paid_order_count >= 2 and last_order_at < now() - interval '180 days'",
     ],
     [
         "new-leads",
         "Recent leads without an order",
-        "welcome them, before somebody else does",
+        "welcome them",
         "order_count = 0 and created_at >= now() - interval '60 days'",
     ],
     [
@@ -125,16 +164,32 @@ pub async fn demo(
     for [key, name, purpose, criteria] in SEGMENTS {
         let key = key.parse().expect("a key of our own");
         let (name, description) = (Some(name.to_owned()), Some(purpose.to_owned()));
-        let draft = Draft { key, criteria: criteria.to_owned(), name, description };
+        let draft = Draft {
+            key,
+            criteria: criteria.to_owned(),
+            name,
+            description,
+        };
         keys.push(segments::put(place, &draft, now).await?.key);
     }
     let outcomes = segments::refresh(place, &keys, as_of, now).await?;
     let mut shown = Vec::new();
     for ([key, name, purpose, criteria], outcome) in SEGMENTS.into_iter().zip(outcomes) {
         let best = data::sql(place, &best_of(key), as_of, None).await?;
-        shown.push(DemoSegment { key, name, purpose, criteria, outcome, best });
+        shown.push(DemoSegment {
+            key,
+            name,
+            purpose,
+            criteria,
+            outcome,
+            best,
+        });
     }
-    Ok(Demo { as_of, ingested, segments: shown })
+    Ok(Demo {
+        as_of,
+        ingested,
+        segments: shown,
+    })
 }
 
 fn lay_out(folder: &Path) -> std::io::Result<()> {

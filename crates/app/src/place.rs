@@ -52,7 +52,12 @@ impl Place {
         as_of: Timestamp,
     ) -> Result<Session, AppError> {
         let currency = state.settings()?.currency;
-        let options = SessionOptions { as_of, currency, limits: self.limits, spill_dir: None };
+        let options = SessionOptions {
+            as_of,
+            currency,
+            limits: self.limits,
+            spill_dir: None,
+        };
         let session = Session::new(options)?;
         for def in tables::TABLES {
             let table = state.table(def.name);

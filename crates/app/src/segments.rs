@@ -5,8 +5,8 @@ use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::definition;
 use rollbook_segments::refresh::{self, standing};
-pub use rollbook_segments::{Definition, Draft, Refreshed};
 use rollbook_segments::{Criteria, preview as preview_criteria};
+pub use rollbook_segments::{Definition, Draft, Refreshed};
 use serde::Serialize;
 
 use crate::{AppError, Place};
@@ -61,13 +61,22 @@ pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definiti
 }
 
 /// The exact count of criteria, and some of the persons.
-pub async fn preview(place: &Place, criteria: &str, as_of: Timestamp) -> Result<Previewed, AppError> {
+pub async fn preview(
+    place: &Place,
+    criteria: &str,
+    as_of: Timestamp,
+) -> Result<Previewed, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let session = place.session(&lake, &state, as_of).await?;
     let found = preview_criteria(&session, &Criteria::parse(criteria)?, PREVIEW_SAMPLE).await?;
     let (count, sample) = (found.count, found.sample);
-    Ok(Previewed { count, snapshot: state.data, as_of, sample })
+    Ok(Previewed {
+        count,
+        snapshot: state.data,
+        as_of,
+        sample,
+    })
 }
 
 /// All segments, in order of their keys.
@@ -75,7 +84,10 @@ pub async fn list(place: &Place) -> Result<Vec<Listed>, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let definitions = definition::list(&lake, &state).await?;
-    definitions.into_iter().map(|definition| listed(&state, definition)).collect()
+    definitions
+        .into_iter()
+        .map(|definition| listed(&state, definition))
+        .collect()
 }
 
 /// One segment.

@@ -57,13 +57,29 @@ pub struct Ingested {
 
 impl From<Report> for Ingested {
     fn from(report: Report) -> Self {
-        let Report { snapshot, batch, tables, unclaimed, currency } = report;
-        Self { snapshot, batch, tables, unclaimed, currency }
+        let Report {
+            snapshot,
+            batch,
+            tables,
+            unclaimed,
+            currency,
+        } = report;
+        Self {
+            snapshot,
+            batch,
+            tables,
+            unclaimed,
+            currency,
+        }
     }
 }
 
 /// Takes files in.
-pub async fn ingest(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
+pub async fn ingest(
+    place: &Place,
+    what: Ingest,
+    progress: &Progress,
+) -> Result<Ingested, AppError> {
     let lake = place.lake_or_new().await?;
     let folder = tempfile::tempdir().map_err(|source| AppError::Sample { source })?;
     let mut files = read::discover(&what.paths)?;
@@ -71,14 +87,18 @@ pub async fn ingest(place: &Place, what: Ingest, progress: &Progress) -> Result<
         files.push(spooled(std::io::stdin().lock(), name, folder.path())?);
     }
     let request = request(place, &what, files);
-    Ok(rollbook_ingest::ingest(&lake, request, progress).await?.into())
+    Ok(rollbook_ingest::ingest(&lake, request, progress)
+        .await?
+        .into())
 }
 
 /// Runs the rows in quarantine again.
 pub async fn retry(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
     let lake = place.lake().await?;
     let request = request(place, &what, read::discover(&what.paths)?);
-    Ok(rollbook_ingest::retry(&lake, request, progress).await?.into())
+    Ok(rollbook_ingest::retry(&lake, request, progress)
+        .await?
+        .into())
 }
 
 fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
@@ -98,7 +118,11 @@ fn spooled(input: impl Read, name: &str, folder: &Path) -> Result<SourceFile, Ap
 }
 
 /// Takes a run back; the snapshot that did it.
-pub async fn undo(place: &Place, batch: &BatchId, at: Timestamp) -> Result<SnapshotNumber, AppError> {
+pub async fn undo(
+    place: &Place,
+    batch: &BatchId,
+    at: Timestamp,
+) -> Result<SnapshotNumber, AppError> {
     let lake = place.lake().await?;
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
@@ -130,8 +154,14 @@ pub async fn quarantine(
 /// What a file holds, and a draft of a mapping for it.
 pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
     let files = read::discover(&[path.to_owned()])?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let file = files.first().ok_or_else(|| read::ReadError::Missing { path: name.clone() })?;
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let file = files
+        .first()
+        .ok_or_else(|| read::ReadError::Missing { path: name.clone() })?;
     let profile = inspect::inspect(file, PROFILED_ROWS)?;
     let draft = inspect::draft_mapping(&profile, &file.name());
     Ok((profile, draft))
@@ -144,10 +174,17 @@ pub async fn quarantined_providers(
 ) -> Result<Vec<ProviderName>, AppError> {
     let query = "select distinct provider from quarantine order by provider";
     let found = data::sql(place, query, at, None).await?;
-    let names = found.batches.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter());
-    Ok(names.flatten().filter_map(|name| name.parse().ok()).collect())
+    let names = found
+        .batches
+        .iter()
+        .flat_map(|batch| batch.column(0).as_string::<i32>().iter());
+    Ok(names
+        .flatten()
+        .filter_map(|name| name.parse().ok())
+        .collect())
 }
 
 /// The keys of a column's profile that people see.
-pub const PROFILE_COLUMNS: [&str; 7] =
-    ["column", "kind", "blank", "distinct", "examples", "formats", "note"];
+pub const PROFILE_COLUMNS: [&str; 7] = [
+    "column", "kind", "blank", "distinct", "examples", "formats", "note",
+];

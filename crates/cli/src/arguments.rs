@@ -9,7 +9,12 @@ use rollbook_model::{
 
 /// Segments, scores and attribution over your customers' data, in SQL
 #[derive(Debug, Parser)]
-#[command(name = "rollbook", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "rollbook",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -25,12 +25,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { common, command } = arguments;
     let form = common.output;
     let is_demo = matches!(command, Command::Demo);
-    let fallback = if is_demo { rollbook_app::demo::TENANT } else { DEFAULT_TENANT };
+    let fallback = if is_demo {
+        rollbook_app::demo::TENANT
+    } else {
+        DEFAULT_TENANT
+    };
     let tenant = match common.tenant {
         Some(tenant) => tenant,
         None => fallback.parse::<TenantName>()?,
     };
-    let place = Place { location: common.lake, tenant, limits: Limits::default() };
+    let place = Place {
+        location: common.lake,
+        tenant,
+        limits: Limits::default(),
+    };
     match command {
         Command::Demo => demo::run(&place, form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,
@@ -39,19 +47,39 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Quarantine(what) => ingest::quarantine(&place, what, form).await?,
         Command::Tables => {
             let sizes = data::table_sizes(&place).await?;
-            let columns = ["table", "rows", "files", "bytes", "delta_version", "meaning"];
+            let columns = [
+                "table",
+                "rows",
+                "files",
+                "bytes",
+                "delta_version",
+                "meaning",
+            ];
             print(&Shown::list(&sizes, &columns)?, form)?;
         }
         Command::Schema { table } => print(&schema(table.as_deref())?, form)?,
-        Command::Sql { query, moment, snapshot, limit, timeout } => {
+        Command::Sql {
+            query,
+            moment,
+            snapshot,
+            limit,
+            timeout,
+        } => {
             let mut place = place;
             place.limits.rows = limit.unwrap_or(place.limits.rows);
             place.limits.time = timeout.map_or(place.limits.time, Duration::from_secs);
-            let query = if query == "-" { standard_input()? } else { query };
+            let query = if query == "-" {
+                standard_input()?
+            } else {
+                query
+            };
             let answer = data::sql(&place, &query, as_of(&moment), snapshot).await?;
             print_rows(&answer.schema, &answer.batches, form)?;
             if answer.truncated {
-                eprintln!("only the first {} rows are shown: --limit ROWS shows more", place.limits.rows);
+                eprintln!(
+                    "only the first {} rows are shown: --limit ROWS shows more",
+                    place.limits.rows
+                );
             }
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
@@ -83,12 +111,17 @@ fn as_of(moment: &Moment) -> Timestamp {
 fn new_batch() -> BatchId {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(now().micros());
-    BatchId::new(&Utc::now().format("%Y%m%d").to_string(), (random & 0x00ff_ffff) as u32)
+    BatchId::new(
+        &Utc::now().format("%Y%m%d").to_string(),
+        (random & 0x00ff_ffff) as u32,
+    )
 }
 
 fn standard_input() -> anyhow::Result<String> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("cannot read the SQL from standard input")?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("cannot read the SQL from standard input")?;
     Ok(text)
 }
 
@@ -118,7 +151,10 @@ fn schema(table: Option<&str>) -> anyhow::Result<Shown> {
             })
         })
         .collect();
-    Shown::list(&columns, &["column", "type", "nullable", "personal", "unit", "meaning"])
+    Shown::list(
+        &columns,
+        &["column", "type", "nullable", "personal", "unit", "meaning"],
+    )
 }
 
 async fn settings(
@@ -131,7 +167,9 @@ async fn settings(
         (Some(key), Some(value)) => data::set(place, key, value, now()).await?,
         _ => data::settings(place).await?,
     };
-    let keys = SETTING_KEYS.into_iter().filter(|(known, _)| key.as_ref().is_none_or(|k| k == known));
+    let keys = SETTING_KEYS
+        .into_iter()
+        .filter(|(known, _)| key.as_ref().is_none_or(|k| k == known));
     let mut lines = Vec::new();
     for (known, meaning) in keys {
         lines.push(json!({"key": known, "value": settings.get(known)?, "meaning": meaning}));
@@ -140,5 +178,7 @@ async fn settings(
         // Only to complain of a name that is none.
         settings.get(key).map_err(rollbook_app::AppError::from)?;
     }
-    Ok(print(&Shown::list(&lines, &["key", "value", "meaning"])?, form)?)
+    let mut shown = Shown::list(&lines, &["key", "value", "meaning"])?;
+    shown.document = json!(settings);
+    print(&shown, form)
 }

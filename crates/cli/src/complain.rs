@@ -12,9 +12,13 @@ pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
     eprintln!("error: {}", one_line(error));
     if let Some(app) = error.downcast_ref::<AppError>() {
         if let (Some(position), Some(sql)) = (app.position(), sql) {
-            let line = usize::try_from(position.line).unwrap_or(1).saturating_sub(1);
+            let line = usize::try_from(position.line)
+                .unwrap_or(1)
+                .saturating_sub(1);
             if let Some(text) = sql.lines().nth(line) {
-                let column = usize::try_from(position.column).unwrap_or(1).saturating_sub(1);
+                let column = usize::try_from(position.column)
+                    .unwrap_or(1)
+                    .saturating_sub(1);
                 let (text, column) = window(text, column);
                 eprintln!("  | {text}");
                 eprintln!("  | {}^", " ".repeat(column));
@@ -30,10 +34,12 @@ pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
 /// Where a reader such as `head` has gone, there is nothing to complain of.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let of_csv = cause.downcast_ref::<csv::Error>().and_then(|error| match error.kind() {
-            csv::ErrorKind::Io(error) => Some(error.kind()),
-            _ => None,
-        });
+        let of_csv = cause
+            .downcast_ref::<csv::Error>()
+            .and_then(|error| match error.kind() {
+                csv::ErrorKind::Io(error) => Some(error.kind()),
+                _ => None,
+            });
         let of_io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         of_csv.or(of_io) == Some(io::ErrorKind::BrokenPipe)
     })

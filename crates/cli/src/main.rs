@@ -16,7 +16,10 @@ use arguments::{Arguments, Command, Segment};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start worker threads: {error}");
@@ -31,8 +34,8 @@ fn main() -> ExitCode {
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
         }
     });
-    let status = outcome
-        .unwrap_or_else(|error| ExitCode::from(complain::complain(&error, sql.as_deref())));
+    let status =
+        outcome.unwrap_or_else(|error| ExitCode::from(complain::complain(&error, sql.as_deref())));
     // A query that was given up may still be planning on a thread of its own: do not wait for it.
     runtime.shutdown_background();
     status

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use arrow::json::WriterBuilder;
 use arrow::json::writer::JsonArray;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -27,17 +27,29 @@ impl Shown {
     pub(crate) fn list<T: serde::Serialize>(items: &[T], columns: &[&str]) -> anyhow::Result<Self> {
         let document = serde_json::to_value(items)?;
         let rows = document.as_array().into_iter().flatten();
-        let rows = rows.map(|item| columns.iter().map(|key| plain(&item[*key])).collect()).collect();
+        let rows = rows
+            .map(|item| columns.iter().map(|key| plain(&item[*key])).collect())
+            .collect();
         let columns = columns.iter().map(|&key| key.to_owned()).collect();
-        Ok(Self { document, columns, rows })
+        Ok(Self {
+            document,
+            columns,
+            rows,
+        })
     }
 
     /// One object, as lines of key and value for people.
     pub(crate) fn object<T: serde::Serialize>(item: &T) -> anyhow::Result<Self> {
         let document = serde_json::to_value(item)?;
         let pairs = document.as_object().into_iter().flatten();
-        let rows = pairs.map(|(key, value)| vec![key.clone(), plain(value)]).collect();
-        Ok(Self { document, columns: vec!["field".into(), "value".into()], rows })
+        let rows = pairs
+            .map(|(key, value)| vec![key.clone(), plain(value)])
+            .collect();
+        Ok(Self {
+            document,
+            columns: vec!["field".into(), "value".into()],
+            rows,
+        })
     }
 }
 
@@ -74,7 +86,17 @@ pub(crate) fn print(shown: &Shown, form: Form) -> anyhow::Result<()> {
 /// A table that fits the terminal; as wide as it needs to be in a pipe.
 pub(crate) fn table(columns: &[String], rows: &[Vec<String>]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(columns).add_rows(rows);
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(columns)
+        .add_rows(rows);
+    table.set_style(TableComponent::HeaderLines, '─');
+    for (at, column) in table.column_iter_mut().enumerate() {
+        let is_number = |row: &Vec<String>| row[at].is_empty() || row[at].parse::<f64>().is_ok();
+        if !rows.is_empty() && rows.iter().all(is_number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     if io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
@@ -113,13 +135,18 @@ pub(crate) fn print_rows(
 /// times as RFC 3339 with `Z`.
 pub(crate) fn json(batches: &[RecordBatch]) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut writer =
-        WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, JsonArray>(&mut bytes);
     for batch in batches {
         writer.write(&exact(batch)?)?;
     }
     writer.finish()?;
-    Ok(if bytes.is_empty() { b"[]".to_vec() } else { bytes })
+    Ok(if bytes.is_empty() {
+        b"[]".to_vec()
+    } else {
+        bytes
+    })
 }
 
 /// Decimals and times as the text that programs get.
@@ -143,10 +170,11 @@ fn text_of(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         DataType::Timestamp(..) => {
             let utc = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
             let micros = cast(&utc, &DataType::Int64)?;
-            let micros = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&micros);
-            let texts = micros.iter().map(|at| {
-                at.map(|at| rollbook_model::Timestamp::from_micros(at).to_string())
-            });
+            let micros =
+                arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&micros);
+            let texts = micros
+                .iter()
+                .map(|at| at.map(|at| rollbook_model::Timestamp::from_micros(at).to_string()));
             Ok(Arc::new(texts.collect::<arrow::array::StringArray>()))
         }
         _ => Ok(Arc::clone(column)),
@@ -165,7 +193,12 @@ pub(crate) fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, ArrowEr
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            rows.push(formatters.iter().map(|column| column.value(row).to_string()).collect());
+            rows.push(
+                formatters
+                    .iter()
+                    .map(|column| column.value(row).to_string())
+                    .collect(),
+            );
         }
     }
     Ok(rows)

@@ -12,12 +12,17 @@ pub(crate) fn progress() -> (Progress, Bar) {
         return (Progress::new(|event| log(&event)), Bar(None));
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} rows read ({elapsed})") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {msg} {human_pos} rows read ({elapsed})")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(120));
     let shown = bar.clone();
-    (Progress::new(move |event| show(&shown, &event)), Bar(Some(bar)))
+    (
+        Progress::new(move |event| show(&shown, &event)),
+        Bar(Some(bar)),
+    )
 }
 
 /// Clears the bar at its end.

@@ -5,40 +5,48 @@
 //! the one before twice takes all memory. The counts here are far above what people write and far
 //! below what hurts.
 
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{EngineError, Position};
 
-/// Operators in one text: comparisons, arithmetic, `and`, `or`.
+/// Comparisons, `and`, `or`, `not` and the like in one text.
 pub(crate) const MOST_OPERATORS: usize = 2_000;
+/// `+`, `-`, `*`, `/`, `%` and `||` in one text. The planner's time grows with the square of a
+/// chain of these, and faster.
+pub(crate) const MOST_ARITHMETIC: usize = 400;
 /// `union`, `intersect` and `except` in one text.
 pub(crate) const MOST_SET_OPERATIONS: usize = 200;
-/// `join` and `from` in one text.
+/// Tables and subqueries that a text reads, each `with` counted where it is used.
 pub(crate) const MOST_RELATIONS: usize = 200;
-/// Parentheses within parentheses.
+/// Parentheses and `case` within each other.
 pub(crate) const MOST_NESTING: usize = 100;
-/// Steps of a plan, once every `with` is put where it is used.
-const MOST_STEPS: usize = 5_000;
-
 /// Splits a text into tokens and counts what costs the planner dear.
 pub(crate) fn tokens(sql: &str, most_characters: usize) -> Result<Vec<TokenWithSpan>, EngineError> {
     let characters = sql.chars().count();
     if characters > most_characters {
-        return Err(EngineError::TooLong { characters, limit: most_characters });
+        return Err(EngineError::TooLong {
+            characters,
+            limit: most_characters,
+        });
     }
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().map_err(
-        |error| EngineError::Syntax {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| EngineError::Syntax {
             message: lower_first(&error.message),
             position: position(error.location),
-        },
-    )?;
+        })?;
     let mut counts = Counts::default();
     let mut previous = None;
-    for token in tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))) {
+    for token in tokens
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+    {
         counts.add(token, previous)?;
         previous = Some(token);
     }
@@ -48,32 +56,32 @@ pub(crate) fn tokens(sql: &str, most_characters: usize) -> Result<Vec<TokenWithS
     Ok(tokens)
 }
 
-/// Refuses a plan of too many steps. The count stops at the limit, so that a plan which doubles
-/// with each `with` is never walked whole.
-pub(crate) fn check_steps(plan: &LogicalPlan) -> Result<(), EngineError> {
-    let mut steps = 0;
-    plan.apply_with_subqueries(|_| {
-        steps += 1;
-        let within = steps <= MOST_STEPS;
-        Ok(if within { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
-    })
-    .map_err(|source| EngineError::Internal { source: Box::new(source) })?;
-    if steps > MOST_STEPS {
-        return Err(EngineError::TooComplex { what: "steps", limit: MOST_STEPS, position: None });
+/// Refuses a parsed text that reads too many tables and subqueries, once every `with` is put where
+/// it is used: a chain of them that each use the one before twice doubles at every step.
+pub(crate) fn check_relations(parsed: &impl Visit) -> Result<(), EngineError> {
+    let mut relations = Relations {
+        sizes: vec![0],
+        ..Relations::default()
+    };
+    match parsed.visit(&mut relations) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
     }
-    Ok(())
 }
 
 /// The place of a token, unless it has none.
 pub(crate) fn position(location: Location) -> Option<Position> {
-    (location.line > 0).then_some(Position { line: location.line, column: location.column })
+    (location.line > 0).then_some(Position {
+        line: location.line,
+        column: location.column,
+    })
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     operators: usize,
+    arithmetic: usize,
     set_operations: usize,
-    relations: usize,
     nesting: usize,
 }
 
@@ -85,21 +93,31 @@ impl Counts {
     ) -> Result<(), EngineError> {
         let (count, limit, what) = match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
-                (&mut self.nesting, MOST_NESTING, "parentheses within each other")
+                (&mut self.nesting, MOST_NESTING, "levels within each other")
             }
             Token::RParen | Token::RBracket | Token::RBrace => {
                 self.nesting = self.nesting.saturating_sub(1);
                 return Ok(());
             }
-            Token::Word(Word { keyword, quote_style: None, .. }) => match keyword {
-                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => {
-                    (&mut self.set_operations, MOST_SET_OPERATIONS, "set operations")
-                }
-                Keyword::JOIN | Keyword::FROM => {
-                    (&mut self.relations, MOST_RELATIONS, "tables to join")
+            Token::Word(Word {
+                keyword,
+                quote_style: None,
+                ..
+            }) => match keyword {
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => (
+                    &mut self.set_operations,
+                    MOST_SET_OPERATIONS,
+                    "set operations",
+                ),
+                Keyword::CASE => (&mut self.nesting, MOST_NESTING, "levels within each other"),
+                Keyword::END => {
+                    self.nesting = self.nesting.saturating_sub(1);
+                    return Ok(());
                 }
                 Keyword::RECURSIVE if previous.is_some_and(is_with) => {
-                    return Err(EngineError::Recursive { position: position(token.span.start) });
+                    return Err(EngineError::Recursive {
+                        position: position(token.span.start),
+                    });
                 }
                 Keyword::AND
                 | Keyword::OR
@@ -111,10 +129,23 @@ impl Counts {
                 | Keyword::LIKE
                 | Keyword::ILIKE
                 | Keyword::SIMILAR
-                | Keyword::CASE
                 | Keyword::WHEN => (&mut self.operators, MOST_OPERATORS, "operators"),
                 _ => return Ok(()),
             },
+            Token::Plus
+            | Token::Minus
+            | Token::Mul
+            | Token::Div
+            | Token::Mod
+            | Token::StringConcat
+                if previous.is_some_and(|token| !stands_before_a_sign(&token.token)) =>
+            {
+                (
+                    &mut self.arithmetic,
+                    MOST_ARITHMETIC,
+                    "arithmetic operators",
+                )
+            }
             other if is_operator(other) => (&mut self.operators, MOST_OPERATORS, "operators"),
             _ => return Ok(()),
         };
@@ -134,6 +165,69 @@ fn is_with(token: &TokenWithSpan) -> bool {
     matches!(&token.token, Token::Word(word) if word.keyword == Keyword::WITH)
 }
 
+/// How many tables and subqueries each query reads, itself among them.
+#[derive(Debug, Default)]
+struct Relations {
+    /// The queries that are being walked, innermost last.
+    sizes: Vec<usize>,
+    /// The names of `with` queries, by where they lie in the parsed text.
+    names: HashMap<*const Query, String>,
+    /// The sizes of `with` queries, by name.
+    known: HashMap<String, usize>,
+}
+
+impl Visitor for Relations {
+    type Break = EngineError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<EngineError> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.names
+                .insert(&raw const *cte.query, cte.alias.name.value.to_lowercase());
+        }
+        self.sizes.push(1);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<EngineError> {
+        let size = self.sizes.pop().unwrap_or_default();
+        match self.names.remove(&(&raw const *query)) {
+            Some(name) => {
+                self.known.insert(name, size);
+                ControlFlow::Continue(())
+            }
+            None => self.add(size),
+        }
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<EngineError> {
+        let name = relation.to_string().to_lowercase();
+        self.add(self.known.get(&name).copied().unwrap_or(1))
+    }
+}
+
+impl Relations {
+    fn add(&mut self, size: usize) -> ControlFlow<EngineError> {
+        let Some(sum) = self.sizes.last_mut() else {
+            return ControlFlow::Continue(());
+        };
+        *sum = sum.saturating_add(size);
+        if *sum <= MOST_RELATIONS {
+            return ControlFlow::Continue(());
+        }
+        let what = "tables and subqueries";
+        ControlFlow::Break(EngineError::TooComplex {
+            what,
+            limit: MOST_RELATIONS,
+            position: None,
+        })
+    }
+}
+
+/// Whether a `-` after this token is the sign of a number, as in `in (-1, -2)`.
+fn stands_before_a_sign(token: &Token) -> bool {
+    matches!(token, Token::Comma | Token::LParen) || is_operator(token)
+}
+
 /// Everything that is neither a word, a value, a space nor a separator joins two values.
 fn is_operator(token: &Token) -> bool {
     !matches!(
@@ -143,6 +237,12 @@ fn is_operator(token: &Token) -> bool {
             | Token::Comma
             | Token::Period
             | Token::SemiColon
+            | Token::LParen
+            | Token::RParen
+            | Token::LBracket
+            | Token::RBracket
+            | Token::LBrace
+            | Token::RBrace
             | Token::Placeholder(_)
             | Token::Number(..)
             | Token::Char(_)

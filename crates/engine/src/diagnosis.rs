@@ -38,10 +38,19 @@ impl Diagnosis {
             .schema_for_ref("people")
             .map(|schema| schema.table_names())
             .unwrap_or_default();
-        let scalars = state.scalar_functions().keys().chain(state.window_functions().keys());
+        let scalars = state
+            .scalar_functions()
+            .keys()
+            .chain(state.window_functions().keys());
         let functions = scalars.cloned().collect();
         let aggregates = state.aggregate_functions().keys().cloned().collect();
-        Self { tokens, tables, functions, aggregates, limits }
+        Self {
+            tokens,
+            tables,
+            functions,
+            aggregates,
+            limits,
+        }
     }
 
     pub(crate) fn tokens(&self) -> &[TokenWithSpan] {
@@ -50,16 +59,21 @@ impl Diagnosis {
 
     /// Where a name first stands in the text.
     pub(crate) fn position_of(&self, name: &str) -> Option<Position> {
-        let found = self.tokens.iter().find(
-            |token| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case(name)),
-        );
+        let found = self.tokens.iter().find(|token| match &token.token {
+            Token::Word(word) => word.value.eq_ignore_ascii_case(name),
+            Token::SingleQuotedString(text) => text == name,
+            _ => false,
+        });
         found.and_then(|token| position(token.span.start))
     }
 
     /// The error for a function over many rows where there is one person at a time.
     pub(crate) fn many_rows(&self, function: Option<&str>) -> EngineError {
-        let is_aggregate =
-            |name: &str| self.aggregates.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_aggregate = |name: &str| {
+            self.aggregates
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name))
+        };
         let mut words = self.tokens.iter().filter_map(|token| match &token.token {
             Token::Word(word) => Some(word.value.as_str()),
             _ => None,
@@ -83,33 +97,39 @@ impl Diagnosis {
                 message: plain_types(&lower_first(first_line(message))),
             },
             DataFusionError::ResourcesExhausted(message) => self.exhausted(message),
-            DataFusionError::Execution(message) => {
-                EngineError::Value { message: plain_types(&lower_first(first_line(message))) }
-            }
+            DataFusionError::Execution(message) => EngineError::Value {
+                message: plain_types(&lower_first(first_line(message))),
+            },
             DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
                 ArrowError::IoError(..)
                 | ArrowError::ParquetError(_)
                 | ArrowError::IpcError(_)
-                | ArrowError::ExternalError(_) => {
-                    EngineError::Storage { source: Box::new(error) }
-                }
-                ArrowError::DivideByZero => {
-                    EngineError::Value { message: "division by zero".to_owned() }
-                }
+                | ArrowError::ExternalError(_) => EngineError::Storage {
+                    source: Box::new(error),
+                },
+                ArrowError::DivideByZero => EngineError::Value {
+                    message: "division by zero".to_owned(),
+                },
                 ArrowError::CastError(message)
                 | ArrowError::ParseError(message)
                 | ArrowError::ComputeError(message)
                 | ArrowError::ArithmeticOverflow(message)
-                | ArrowError::InvalidArgumentError(message) => {
-                    EngineError::Value { message: plain_types(&lower_first(message)) }
-                }
-                _ => EngineError::Internal { source: Box::new(error) },
+                | ArrowError::InvalidArgumentError(message) => EngineError::Value {
+                    message: plain_types(&lower_first(message)),
+                },
+                _ => EngineError::Internal {
+                    source: Box::new(error),
+                },
             },
             DataFusionError::ObjectStore(_)
             | DataFusionError::ParquetError(_)
             | DataFusionError::IoError(_)
-            | DataFusionError::External(_) => EngineError::Storage { source: Box::new(error) },
-            _ => EngineError::Internal { source: Box::new(error) },
+            | DataFusionError::External(_) => EngineError::Storage {
+                source: Box::new(error),
+            },
+            _ => EngineError::Internal {
+                source: Box::new(error),
+            },
         }
     }
 
@@ -118,7 +138,11 @@ impl Diagnosis {
             ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
             ParserError::RecursionLimitExceeded => {
                 let what = "levels within each other";
-                return EngineError::TooComplex { what, limit: MOST_NESTING, position: None };
+                return EngineError::TooComplex {
+                    what,
+                    limit: MOST_NESTING,
+                    position: None,
+                };
             }
         };
         // `Expected: an expression, found: EOF at Line: 1, Column: 9`
@@ -128,26 +152,43 @@ impl Diagnosis {
         };
         let numbers = told.split_once(", Column: ");
         let told = numbers.and_then(|(line, column)| {
-            Some(Position { line: line.parse().ok()?, column: column.trim().parse().ok()? })
+            Some(Position {
+                line: line.parse().ok()?,
+                column: column.trim().parse().ok()?,
+            })
         });
         let at_end = message.ends_with("found: EOF");
-        let position = place.or(told).or_else(|| if at_end { self.end() } else { None });
+        let position = place
+            .or(told)
+            .or_else(|| if at_end { self.end() } else { None });
         let message = message
             .replace("Expected: ", "expected ")
             .replace("found: EOF", "found the end of the text")
             .replace("found: ", "found ");
-        EngineError::Syntax { message: lower_first(&message), position }
+        EngineError::Syntax {
+            message: lower_first(&message),
+            position,
+        }
     }
 
     fn schema(&self, error: &SchemaError, place: Option<Position>) -> EngineError {
         match error {
-            SchemaError::FieldNotFound { field, valid_fields } => {
+            SchemaError::FieldNotFound {
+                field,
+                valid_fields,
+            } => {
                 let names = valid_fields.iter().map(|field| field.name.as_str());
-                let table = field.relation.as_ref().map(ToString::to_string).or_else(|| {
-                    let mut tables = valid_fields.iter().map(|field| field.relation.as_ref());
-                    let first = tables.next()??;
-                    tables.all(|table| table == Some(first)).then(|| first.to_string())
-                });
+                let table = field
+                    .relation
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .or_else(|| {
+                        let mut tables = valid_fields.iter().map(|field| field.relation.as_ref());
+                        let first = tables.next()??;
+                        tables
+                            .all(|table| table == Some(first))
+                            .then(|| first.to_string())
+                    });
                 EngineError::UnknownColumn {
                     position: place.or_else(|| self.position_of(&field.name)),
                     nearest: nearest(&field.name, names).map(str::to_owned),
@@ -183,7 +224,11 @@ impl Diagnosis {
         if let Some(function) = between(message, "Invalid function '", "'")
             .or_else(|| between(message, "table function '", "' not found"))
         {
-            let known = self.functions.iter().chain(&self.aggregates).map(String::as_str);
+            let known = self
+                .functions
+                .iter()
+                .chain(&self.aggregates)
+                .map(String::as_str);
             return EngineError::UnknownFunction {
                 position: place.or_else(|| self.position_of(function)),
                 nearest: nearest(function, known).map(str::to_owned),
@@ -193,13 +238,23 @@ impl Diagnosis {
         if let Some((_, found)) = message.rsplit_once(" returning ")
             && message.starts_with("Cannot create filter with non-boolean predicate")
         {
-            return EngineError::NotBoolean { found: plain_types(found) };
+            return EngineError::NotBoolean {
+                found: plain_types(found),
+            };
         }
-        if ["DDL not supported", "DML not supported", "Statement not supported"]
-            .iter()
-            .any(|start| message.starts_with(start))
+        if [
+            "DDL not supported",
+            "DML not supported",
+            "Statement not supported",
+        ]
+        .iter()
+        .any(|start| message.starts_with(start))
         {
-            let statement = message.rsplit(": ").next().unwrap_or(message).to_lowercase();
+            let statement = message
+                .rsplit(": ")
+                .next()
+                .unwrap_or(message)
+                .to_lowercase();
             return EngineError::NotReadOnly { statement };
         }
         let is_about_types = ABOUT_TYPES.iter().any(|part| message.contains(part));
@@ -222,15 +277,21 @@ impl Diagnosis {
 
     fn exhausted(&self, message: &str) -> EngineError {
         if message.contains("disk") {
-            EngineError::DiskExhausted { limit: self.limits.disk }
+            EngineError::DiskExhausted {
+                limit: self.limits.disk,
+            }
         } else {
-            EngineError::MemoryExhausted { limit: self.limits.memory as u64 }
+            EngineError::MemoryExhausted {
+                limit: self.limits.memory as u64,
+            }
         }
     }
 
     /// The place after the last token.
     fn end(&self) -> Option<Position> {
-        crate::statement::spoken(&self.tokens).last().and_then(|token| position(token.span.end))
+        crate::statement::spoken(&self.tokens)
+            .last()
+            .and_then(|token| position(token.span.end))
     }
 }
 
@@ -255,7 +316,10 @@ fn root(error: &DataFusionError) -> &DataFusionError {
 
 fn place(diagnostic: &Diagnostic) -> Option<Position> {
     let start = diagnostic.span?.start;
-    Some(Position { line: start.line, column: start.column })
+    Some(Position {
+        line: start.line,
+        column: start.column,
+    })
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -264,5 +328,9 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 fn first_line(message: &str) -> &str {
-    message.lines().next().unwrap_or_default().trim_end_matches('.')
+    message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
 }

@@ -63,8 +63,9 @@ pub(crate) fn state(
 
 /// Settings that differ from DataFusion's own.
 pub(crate) fn config() -> SessionConfig {
-    let mut config =
-        SessionConfig::new().with_batch_size(BATCH_ROWS).with_information_schema(false);
+    let mut config = SessionConfig::new()
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(false);
     let options = config.options_mut();
     // Times of the lake are UTC; with a zone of its own `now()` compares with them as it stands.
     options.execution.time_zone = Some("UTC".to_owned());
@@ -80,7 +81,9 @@ pub(crate) fn config() -> SessionConfig {
 }
 
 pub(crate) fn setup(source: DataFusionError) -> EngineError {
-    EngineError::Setup { source: Box::new(source) }
+    EngineError::Setup {
+        source: Box::new(source),
+    }
 }
 
 fn runtime(limits: &Limits, spill_dir: Option<PathBuf>) -> Result<Arc<RuntimeEnv>> {

@@ -37,7 +37,12 @@ pub enum EngineError {
     },
 
     /// A name that no column in reach has.
-    #[error("unknown column `{column}`{}{}{}", in_table(table), at(position), did_you_mean(nearest))]
+    #[error(
+        "unknown column `{column}`{}{}{}",
+        in_table(table),
+        at(position),
+        did_you_mean(nearest)
+    )]
     UnknownColumn {
         /// The name as it was written.
         column: String,
@@ -50,7 +55,10 @@ pub enum EngineError {
     },
 
     /// A column name that more than one table in reach has.
-    #[error("column `{column}`{} is in more than one table: write `table.{column}`", at(position))]
+    #[error(
+        "column `{column}`{} is in more than one table: write `table.{column}`",
+        at(position)
+    )]
     AmbiguousColumn {
         /// The name as it was written.
         column: String,
@@ -70,7 +78,11 @@ pub enum EngineError {
     },
 
     /// A name that no function has.
-    #[error("unknown function `{function}`{}{}", at(position), did_you_mean(nearest))]
+    #[error(
+        "unknown function `{function}`{}{}",
+        at(position),
+        did_you_mean(nearest)
+    )]
     UnknownFunction {
         /// The name as it was written.
         function: String,
@@ -123,7 +135,10 @@ pub enum EngineError {
     },
 
     /// A `with recursive`, which may never end.
-    #[error("`with recursive`{} is not available, because it may never end", at(position))]
+    #[error(
+        "`with recursive`{} is not available, because it may never end",
+        at(position)
+    )]
     Recursive {
         /// Where.
         position: Option<Position>,
@@ -162,7 +177,10 @@ pub enum EngineError {
     },
 
     /// A function in criteria that needs many rows, outside a subquery.
-    #[error("`{function}`{} needs many rows, criteria look at one person", at(position))]
+    #[error(
+        "`{function}`{} needs many rows, criteria look at one person",
+        at(position)
+    )]
     ManyRows {
         /// The function.
         function: String,
@@ -178,7 +196,9 @@ pub enum EngineError {
     },
 
     /// A `select` for members whose output is not one column of person ids.
-    #[error("a segment's `select` must give one column `person_id` of integers, this gives {found}")]
+    #[error(
+        "a segment's `select` must give one column `person_id` of integers, this gives {found}"
+    )]
     NotPersonIds {
         /// What it gives instead.
         found: String,
@@ -299,9 +319,9 @@ impl EngineError {
             Self::Volatile { .. } => {
                 Some("`now()` is the moment that the segment is computed for, and stays the same")
             }
-            Self::ManyRows { .. } => {
-                Some("use a trait of `people`, or `person_id in (select …)` with the aggregate inside")
-            }
+            Self::ManyRows { .. } => Some(
+                "use a trait of `people`, or `person_id in (select …)` with the aggregate inside",
+            ),
             Self::NotBoolean { .. } => Some("compare it with something, as in `total_spent > 100`"),
             Self::NotPersonIds { .. } => Some("write `select person_id from …`"),
             Self::Types { .. } => Some("convert one side with `cast(… as type)`"),
@@ -314,15 +334,23 @@ impl EngineError {
 }
 
 fn at(position: &Option<Position>) -> String {
-    position.map(|position| format!(" at {position}")).unwrap_or_default()
+    position
+        .map(|position| format!(" at {position}"))
+        .unwrap_or_default()
 }
 
 fn in_table(table: &Option<String>) -> String {
-    table.as_ref().map(|table| format!(" in `{table}`")).unwrap_or_default()
+    table
+        .as_ref()
+        .map(|table| format!(" in `{table}`"))
+        .unwrap_or_default()
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+    nearest
+        .as_ref()
+        .map(|nearest| format!("; did you mean `{nearest}`?"))
+        .unwrap_or_default()
 }
 
 fn size(bytes: u64) -> String {

@@ -15,17 +15,22 @@ pub(crate) const BOUNDED: [&str; 3] = ["repeat", "lpad", "rpad"];
 
 /// Functions that build lists of any length in memory which no pool counts. Series are still to
 /// be had as tables: `select * from generate_series(1, 10)`.
-pub(crate) const LEFT_OUT: [&str; 4] =
-    ["array_repeat", "array_resize", "generate_series", "range"];
+pub(crate) const LEFT_OUT: [&str; 4] = ["array_repeat", "array_resize", "generate_series", "range"];
 
 /// The functions that DataFusion does not have.
 pub(crate) fn own() -> [ScalarUDF; 2] {
-    [ScalarUDF::from(json_object::JsonObject::new()), ScalarUDF::from(json_text::JsonText::new())]
+    [
+        ScalarUDF::from(json_object::JsonObject::new()),
+        ScalarUDF::from(json_text::JsonText::new()),
+    ]
 }
 
 /// A function's result. Scalars alone give one row, which then stands for all rows of the batch.
 fn columnar(args: &[ColumnarValue], result: ArrayRef) -> Result<ColumnarValue> {
-    if args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) {
+    if args
+        .iter()
+        .all(|arg| matches!(arg, ColumnarValue::Scalar(_)))
+    {
         return ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar);
     }
     Ok(ColumnarValue::Array(result))

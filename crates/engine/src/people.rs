@@ -19,7 +19,7 @@ use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use rollbook_model::{ColumnType, Timestamp};
 
 use crate::traits::{TRAIT_GROUPS, Trait, TraitGroup};
-use crate::view::{Asked, pushdown};
+use crate::view::{Asked, ViewPlanner, pushdown};
 
 const PERSONS: &str = "persons";
 const PERSON_ID: &str = "person_id";
@@ -30,6 +30,7 @@ pub(crate) struct People {
     persons: Arc<dyn TableProvider>,
     groups: Vec<(&'static TraitGroup, LogicalPlan)>,
     schema: SchemaRef,
+    planner: ViewPlanner,
 }
 
 impl People {
@@ -39,6 +40,7 @@ impl People {
         persons: Arc<dyn TableProvider>,
         as_of: Timestamp,
         currency: Option<String>,
+        planner: ViewPlanner,
     ) -> Result<Self> {
         let as_of = ScalarValue::TimestampMicrosecond(Some(as_of.micros()), Some("UTC".into()));
         let values = ParamValues::from(vec![
@@ -58,7 +60,12 @@ impl People {
             .cloned()
             .chain(traits.map(|a_trait| Arc::new(field(a_trait))))
             .collect();
-        Ok(Self { persons, groups, schema: Arc::new(Schema::new(fields)) })
+        Ok(Self {
+            persons,
+            groups,
+            schema: Arc::new(Schema::new(fields)),
+            planner,
+        })
     }
 
     /// The persons, joined with the groups that one of `columns` belongs to.
@@ -69,10 +76,16 @@ impl People {
             // Row 0 would be everybody who is not linked yet.
             .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
         for (group, plan) in &self.groups {
-            if !group.traits.iter().any(|a_trait| columns.contains(a_trait.name)) {
+            if !group
+                .traits
+                .iter()
+                .any(|a_trait| columns.contains(a_trait.name))
+            {
                 continue;
             }
-            let traits = LogicalPlanBuilder::from(plan.clone()).alias(group.name)?.build()?;
+            let traits = LogicalPlanBuilder::from(plan.clone())
+                .alias(group.name)?
+                .build()?;
             let keys = (
                 vec![Column::new(Some(PERSONS), PERSON_ID)],
                 vec![Column::new(Some(group.name), PERSON_ID)],
@@ -102,13 +115,18 @@ impl TableProvider for People {
 
     async fn scan(
         &self,
-        state: &dyn PlanningSession,
+        _state: &dyn PlanningSession,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = Asked { schema: &self.schema, projection, filters, limit };
-        asked.plan(state, self.rows(&asked)?, column).await
+        let asked = Asked {
+            schema: &self.schema,
+            projection,
+            filters,
+            limit,
+        };
+        asked.plan(&self.planner, self.rows(&asked)?, column).await
     }
 }
 
@@ -136,9 +154,11 @@ fn field(a_trait: &Trait) -> Field {
 
 fn zero(a_trait: &Trait) -> Option<ScalarValue> {
     match (a_trait.is_zero_without_facts, a_trait.ty) {
-        (true, ColumnType::Decimal) => {
-            Some(ScalarValue::Decimal128(Some(0), MONEY_PRECISION, MONEY_SCALE))
-        }
+        (true, ColumnType::Decimal) => Some(ScalarValue::Decimal128(
+            Some(0),
+            MONEY_PRECISION,
+            MONEY_SCALE,
+        )),
         (true, _) => Some(ScalarValue::Int64(Some(0))),
         (false, _) => None,
     }

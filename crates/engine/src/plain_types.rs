@@ -30,7 +30,11 @@ const NAMES: [(&str, &str); 24] = [
 
 /// The message with every Arrow type in our words.
 pub(crate) fn plain_types(message: &str) -> String {
-    NAMES.iter().fold(message.to_owned(), |message, (theirs, ours)| message.replace(theirs, ours))
+    NAMES
+        .iter()
+        .fold(message.to_owned(), |message, (theirs, ours)| {
+            message.replace(theirs, ours)
+        })
 }
 
 #[cfg(test)]
@@ -40,6 +44,9 @@ mod tests {
     #[test]
     fn names_types_as_users_do() {
         assert_eq!(plain_types("Utf8 = Timestamp(µs, \"UTC\")"), "text = time");
-        assert_eq!(plain_types("Decimal128(19, 4) + UInt64"), "decimal(19, 4) + integer");
+        assert_eq!(
+            plain_types("Decimal128(19, 4) + UInt64"),
+            "decimal(19, 4) + integer"
+        );
     }
 }

@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
-use crate::complexity::{check_steps, tokens};
+use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
 use crate::statement::{ParseError, matching_people, query, read_only};
@@ -63,7 +63,6 @@ pub(crate) async fn plan(
         _ => diagnosis.explain(error),
     })?;
     read_only().verify_plan(&plan).map_err(explain)?;
-    check_steps(&plan)?;
     match request {
         Request::Query(_) => {}
         Request::PeopleWhere(_) => check_criteria(&plan, &diagnosis)?,
@@ -86,7 +85,10 @@ fn check_criteria(plan: &LogicalPlan, diagnosis: &Diagnosis) -> Result<(), Engin
                 refused = match expr {
                     Expr::ScalarFunction(call) if expr.is_volatile_node() => {
                         let position = diagnosis.position_of(call.name());
-                        Some(EngineError::Volatile { function: call.name().to_owned(), position })
+                        Some(EngineError::Volatile {
+                            function: call.name().to_owned(),
+                            position,
+                        })
                     }
                     Expr::WindowFunction(call) if is_filter => {
                         Some(diagnosis.many_rows(Some(call.fun.name())))
@@ -111,21 +113,32 @@ async fn known_persons(
     let fits = matches!(fields.as_ref(), [field] if field.name() == "person_id"
         && (field.data_type().is_integer() || *field.data_type() == DataType::Null));
     if !fits {
-        let found: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
-        return Err(EngineError::NotPersonIds { found: found.join(", ") });
+        let found: Vec<_> = fields
+            .iter()
+            .map(|field| format!("`{}`", field.name()))
+            .collect();
+        return Err(EngineError::NotPersonIds {
+            found: found.join(", "),
+        });
     }
-    let everybody = state.create_logical_plan("select person_id from people").await;
+    let everybody = state
+        .create_logical_plan("select person_id from people")
+        .await;
     let joined = everybody.and_then(|everybody| {
         let chosen = LogicalPlanBuilder::from(chosen)
             .alias("chosen_rows")?
-            .project(vec![cast(ident("person_id"), ColumnType::Int.arrow()).alias("person_id")])?
+            .project(vec![
+                cast(ident("person_id"), ColumnType::Int.arrow()).alias("person_id"),
+            ])?
             .alias("chosen")?
             .build()?;
         let keys = (
             vec![Column::new(Some("people"), "person_id")],
             vec![Column::new(Some("chosen"), "person_id")],
         );
-        LogicalPlanBuilder::from(everybody).join(chosen, JoinType::LeftSemi, keys, None)?.build()
+        LogicalPlanBuilder::from(everybody)
+            .join(chosen, JoinType::LeftSemi, keys, None)?
+            .build()
     });
     joined.map_err(|error| diagnosis.explain(error))
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::error::EngineError;
 use crate::planning::{Request, plan};
-use crate::threads::{QueryThreads, Running};
+use crate::threads::Running;
 
 /// What the query's thread yields: the columns first, then the rows.
 enum Part {
@@ -33,15 +33,18 @@ pub struct Rows {
 
 impl Rows {
     pub(crate) async fn start(
-        threads: &QueryThreads,
         state: SessionState,
         request: Request,
         limits: Limits,
     ) -> Result<Self, EngineError> {
-        let running =
-            threads.spawn(move |parts| async move { run(state, request, limits, parts).await });
+        let running = Running::start(move |parts| run(state, request, limits, parts))?;
         let schema = Arc::new(arrow::datatypes::Schema::empty());
-        let mut rows = Self { schema, running, limit: limits.time, left: limits.time };
+        let mut rows = Self {
+            schema,
+            running,
+            limit: limits.time,
+            left: limits.time,
+        };
         match rows.next_part().await? {
             Some(Part::Schema(schema)) => rows.schema = schema,
             Some(Part::Batch(_)) | None => return Err(EngineError::Vanished),
@@ -90,7 +93,10 @@ impl Rows {
     pub async fn person_ids(mut self) -> Result<Vec<i64>, EngineError> {
         let mut ids = Vec::new();
         while let Some(batch) = self.next_batch().await? {
-            let column = batch.columns().first().and_then(|c| c.as_primitive_opt::<Int64Type>());
+            let column = batch
+                .columns()
+                .first()
+                .and_then(|c| c.as_primitive_opt::<Int64Type>());
             let column = column.ok_or_else(|| EngineError::NotPersonIds {
                 found: format!("{} columns", batch.num_columns()),
             })?;
@@ -114,7 +120,9 @@ impl Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,11 +147,17 @@ async fn run(
             return;
         }
     };
-    if parts.send(Ok(Part::Schema(batches.schema()))).await.is_err() {
+    if parts
+        .send(Ok(Part::Schema(batches.schema())))
+        .await
+        .is_err()
+    {
         return;
     }
     while let Some(batch) = batches.next().await {
-        let part = batch.map(Part::Batch).map_err(|error| diagnosis.explain(error));
+        let part = batch
+            .map(Part::Batch)
+            .map_err(|error| diagnosis.explain(error));
         let failed = part.is_err();
         if parts.send(part).await.is_err() || failed {
             return;

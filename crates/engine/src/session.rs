@@ -10,9 +10,9 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use object_store::ObjectStore;
+use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
-use rollbook_model::Timestamp;
 use url::Url;
 
 use crate::environment::{config, setup, state};
@@ -21,7 +21,7 @@ use crate::people::People;
 use crate::planning::Request;
 use crate::rows::Rows;
 use crate::table::{SeenTable, TableSource};
-use crate::threads::QueryThreads;
+use crate::view::ViewPlanner;
 
 const PEOPLE: &str = "people";
 
@@ -55,8 +55,8 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Session {
     state: SessionState,
+    planner: ViewPlanner,
     options: SessionOptions,
-    threads: QueryThreads,
 }
 
 impl Session {
@@ -64,13 +64,15 @@ impl Session {
     ///
     /// # Errors
     /// [`EngineError::AsOfOutOfRange`], [`EngineError::Setup`] where the folder for spilling
-    /// cannot be made, [`EngineError::Threads`].
+    /// cannot be made.
     pub fn new(options: SessionOptions) -> Result<Self, EngineError> {
         let as_of = options.as_of;
         let start = as_of
             .to_utc()
             .filter(|time| time.timestamp_nanos_opt().is_some())
-            .ok_or_else(|| EngineError::AsOfOutOfRange { as_of: as_of.to_string() })?;
+            .ok_or_else(|| EngineError::AsOfOutOfRange {
+                as_of: as_of.to_string(),
+            })?;
         let mut state =
             state(config(), &options.limits, options.spill_dir.clone()).map_err(setup)?;
         // A context would set the start to the present time for each query; `now()`,
@@ -79,7 +81,12 @@ impl Session {
         let properties = state.execution_props_mut();
         *properties = ExecutionProps::new().with_query_execution_start_time(start);
         properties.config_options = Some(config);
-        Ok(Self { state, options, threads: QueryThreads::start()? })
+        let planner = ViewPlanner::new(&state);
+        Ok(Self {
+            state,
+            planner,
+            options,
+        })
     }
 
     /// Lets providers of this session reach a store under `url`.
@@ -93,7 +100,7 @@ impl Session {
     /// [`EngineError::TableLacksColumn`], [`EngineError::TableExists`].
     pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
         let name = source.def.name;
-        let seen = SeenTable::new(source, self.options.as_of)?;
+        let seen = SeenTable::new(source, self.options.as_of, self.planner.clone())?;
         self.add_view(name, Arc::new(seen))
     }
 
@@ -108,9 +115,13 @@ impl Session {
     ) -> Result<(), EngineError> {
         let tables = self.state.schema_for_ref(name).map_err(setup)?;
         if tables.table_exist(name) {
-            return Err(EngineError::TableExists { table: name.to_owned() });
+            return Err(EngineError::TableExists {
+                table: name.to_owned(),
+            });
         }
-        tables.register_table(name.to_owned(), provider).map_err(setup)?;
+        tables
+            .register_table(name.to_owned(), provider)
+            .map_err(setup)?;
         Ok(())
     }
 
@@ -123,7 +134,11 @@ impl Session {
             let tables = self.state.schema_for_ref(def.name).map_err(setup)?;
             if !tables.table_exist(def.name) {
                 let stored = Arc::new(EmptyTable::new(def.stored_schema()));
-                self.add_table(TableSource { def, stored, vault: None })?;
+                self.add_table(TableSource {
+                    def,
+                    stored,
+                    vault: None,
+                })?;
             }
         }
         Ok(())
@@ -139,7 +154,8 @@ impl Session {
         let persons = tables.table(PERSONS.name).await.map_err(setup)?;
         let persons = persons.expect("the missing tables were just added");
         let currency = self.options.currency.clone();
-        let people = People::new(&self.state, persons, self.options.as_of, currency)
+        let planner = self.planner.clone();
+        let people = People::new(&self.state, persons, self.options.as_of, currency, planner)
             .await
             .map_err(setup)?;
         self.add_view(PEOPLE, Arc::new(people))
@@ -152,8 +168,11 @@ impl Session {
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
         let limit = self.options.limits.rows;
         let mut rows = self.start(Request::Query(sql.to_owned())).await?;
-        let mut answer =
-            Answer { schema: Arc::clone(rows.schema()), batches: Vec::new(), truncated: false };
+        let mut answer = Answer {
+            schema: Arc::clone(rows.schema()),
+            batches: Vec::new(),
+            truncated: false,
+        };
         let mut count = 0;
         while let Some(batch) = rows.next_batch().await? {
             let room = limit - count;
@@ -199,7 +218,11 @@ impl Session {
     /// [`Session::finish`].
     pub async fn people_schema(&self) -> Option<SchemaRef> {
         let tables = self.state.schema_for_ref(PEOPLE).ok()?;
-        tables.table(PEOPLE).await.ok()?.map(|people| people.schema())
+        tables
+            .table(PEOPLE)
+            .await
+            .ok()?
+            .map(|people| people.schema())
     }
 
     /// The moment from which this session looks.
@@ -218,6 +241,6 @@ impl Session {
     }
 
     async fn start(&self, request: Request) -> Result<Rows, EngineError> {
-        Rows::start(&self.threads, self.state.clone(), request, self.options.limits).await
+        Rows::start(self.state.clone(), request, self.options.limits).await
     }
 }

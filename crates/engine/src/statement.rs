@@ -10,12 +10,15 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use rollbook_queries::traits::MATCHING_PEOPLE;
 
-use crate::complexity::{MOST_NESTING, position};
+use crate::complexity::{MOST_NESTING, check_relations, position};
 use crate::error::EngineError;
 
 /// What a plan may hold.
 pub(crate) fn read_only() -> SQLOptions {
-    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
 }
 
 /// Why a text was not parsed.
@@ -54,16 +57,23 @@ pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
         let mut after = spoken(tokens).skip_while(|token| token.token != Token::SemiColon);
         let second = after.find(|token| token.token != Token::SemiColon);
         let position = second.and_then(|token| position(token.span.start));
-        return Err(ParseError::Refused(EngineError::MoreThanOneStatement { position }));
+        return Err(ParseError::Refused(EngineError::MoreThanOneStatement {
+            position,
+        }));
     }
     match statements.pop_front() {
         None => Err(ParseError::Refused(EngineError::Empty)),
         Some(Statement::Statement(statement)) if is_query(&statement) => {
+            check_relations(statement.as_ref()).map_err(ParseError::Refused)?;
             Ok(Statement::Statement(statement))
         }
         Some(other) => {
             let text = other.to_string();
-            let statement = text.split_whitespace().next().unwrap_or_default().to_lowercase();
+            let statement = text
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_lowercase();
             Err(ParseError::Refused(EngineError::NotReadOnly { statement }))
         }
     }
@@ -78,8 +88,13 @@ pub(crate) fn matching_people(tokens: &[TokenWithSpan]) -> Result<Statement, Par
             position: position(alias.span.start),
         }));
     }
-    let mut statements = DFParserBuilder::new(MATCHING_PEOPLE).build()?.parse_statements()?;
-    let mut template = statements.pop_front().expect("the text holds one statement");
+    check_relations(&condition.expr).map_err(ParseError::Refused)?;
+    let mut statements = DFParserBuilder::new(MATCHING_PEOPLE)
+        .build()?
+        .parse_statements()?;
+    let mut template = statements
+        .pop_front()
+        .expect("the text holds one statement");
     *selection(&mut template).expect("the text is a plain select with a condition") =
         condition.expr;
     Ok(template)
@@ -100,16 +115,22 @@ pub fn is_select(sql: &str) -> bool {
 
 /// The tokens that are neither blanks nor comments.
 pub(crate) fn spoken(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &TokenWithSpan> {
-    tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+    tokens
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
 }
 
 fn parser(tokens: &[TokenWithSpan]) -> Result<DFParser<'static>> {
     // The parser spends several levels on one parenthesis.
-    DFParserBuilder::new(tokens.to_vec()).with_recursion_limit(8 * MOST_NESTING).build()
+    DFParserBuilder::new(tokens.to_vec())
+        .with_recursion_limit(8 * MOST_NESTING)
+        .build()
 }
 
 fn is_query(statement: &SqlStatement) -> bool {
-    let SqlStatement::Query(query) = statement else { return false };
+    let SqlStatement::Query(query) = statement else {
+        return false;
+    };
     !matches!(
         *query.body,
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
@@ -117,8 +138,14 @@ fn is_query(statement: &SqlStatement) -> bool {
 }
 
 fn selection(statement: &mut Statement) -> Option<&mut ast::Expr> {
-    let Statement::Statement(statement) = statement else { return None };
-    let SqlStatement::Query(query) = statement.as_mut() else { return None };
-    let SetExpr::Select(select) = query.body.as_mut() else { return None };
+    let Statement::Statement(statement) = statement else {
+        return None;
+    };
+    let SqlStatement::Query(query) = statement.as_mut() else {
+        return None;
+    };
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return None;
+    };
     select.selection.as_mut()
 }

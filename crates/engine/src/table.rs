@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{TableDef, Timestamp};
 
 use crate::error::EngineError;
-use crate::view::{Asked, pushdown};
+use crate::view::{Asked, ViewPlanner, pushdown};
 
 const VAULT: &str = "vault";
 
@@ -38,10 +38,15 @@ pub(crate) struct SeenTable {
     source: TableSource,
     schema: SchemaRef,
     as_of: Timestamp,
+    planner: ViewPlanner,
 }
 
 impl SeenTable {
-    pub(crate) fn new(source: TableSource, as_of: Timestamp) -> Result<Self, EngineError> {
+    pub(crate) fn new(
+        source: TableSource,
+        as_of: Timestamp,
+        planner: ViewPlanner,
+    ) -> Result<Self, EngineError> {
         check_columns(source.def, &source.stored, false)?;
         if let Some(vault) = &source.vault {
             check_columns(source.def, vault, true)?;
@@ -54,7 +59,12 @@ impl SeenTable {
             column.field().with_nullable(nullable)
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Ok(Self { source, schema, as_of })
+        Ok(Self {
+            source,
+            schema,
+            as_of,
+            planner,
+        })
     }
 
     fn stored_column(&self, name: &str) -> Column {
@@ -83,8 +93,13 @@ impl SeenTable {
                 let vault = provider_as_source(Arc::clone(vault));
                 let vault = LogicalPlanBuilder::scan(VAULT, vault, None)?.build()?;
                 let keys = def.vault_keys().iter();
-                let ours = keys.clone().map(|key| self.stored_column(key)).collect::<Vec<_>>();
-                let theirs = keys.map(|key| Column::new(Some(VAULT), *key)).collect::<Vec<_>>();
+                let ours = keys
+                    .clone()
+                    .map(|key| self.stored_column(key))
+                    .collect::<Vec<_>>();
+                let theirs = keys
+                    .map(|key| Column::new(Some(VAULT), *key))
+                    .collect::<Vec<_>>();
                 rows.join(vault, JoinType::Left, (ours, theirs), None)
             }
             _ => Ok(rows),
@@ -111,12 +126,17 @@ impl TableProvider for SeenTable {
 
     async fn scan(
         &self,
-        state: &dyn PlanningSession,
+        _state: &dyn PlanningSession,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = Asked { schema: &self.schema, projection, filters, limit };
+        let asked = Asked {
+            schema: &self.schema,
+            projection,
+            filters,
+            limit,
+        };
         let def = self.source.def;
         let is_personal = |name: &str| def.column(name).is_some_and(|column| column.personal);
         let with_vault = asked.columns().iter().any(|name| is_personal(name));
@@ -130,7 +150,7 @@ impl TableProvider for SeenTable {
             }
             _ => Expr::Column(self.stored_column(name)),
         };
-        asked.plan(state, rows, column).await
+        asked.plan(&self.planner, rows, column).await
     }
 }
 
@@ -139,7 +159,11 @@ fn check_columns(
     provider: &Arc<dyn TableProvider>,
     of_vault: bool,
 ) -> Result<(), EngineError> {
-    let expected = if of_vault { def.vault_schema() } else { def.stored_schema() };
+    let expected = if of_vault {
+        def.vault_schema()
+    } else {
+        def.stored_schema()
+    };
     let found = provider.schema();
     for field in expected.fields() {
         let fits = found
@@ -147,7 +171,11 @@ fn check_columns(
             .is_ok_and(|found| found.data_type() == field.data_type());
         if !fits {
             return Err(EngineError::TableLacksColumn {
-                table: if of_vault { format!("{} (vault)", def.name) } else { def.name.to_owned() },
+                table: if of_vault {
+                    format!("{} (vault)", def.name)
+                } else {
+                    def.name.to_owned()
+                },
                 column: field.name().clone(),
                 expected: field.data_type().to_string(),
             });

@@ -1,7 +1,8 @@
-//! Threads of a session's own, so that a query which never pauses cannot hold up whoever asked.
+//! Threads of a query's own, so that one which never pauses can hold up nobody else.
 //!
-//! A timer in the caller's runtime then always fires, whatever the query does, and the deep
-//! recursion of planning and evaluating gets a stack that fits it.
+//! A timer in the caller's runtime always fires, whatever the query does; the next query finds
+//! threads that are free; and the deep recursion of planning and evaluating gets a stack that
+//! fits it. Starting them takes well below a millisecond.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,57 +17,45 @@ use crate::error::EngineError;
 /// Memory is only taken as far as a stack really grows.
 const STACK_BYTES: usize = 64 << 20;
 
-/// The worker threads of one session.
+/// Work on threads of its own. Dropping it stops the work at its next pause.
 #[derive(Debug)]
-pub(crate) struct QueryThreads {
+pub(crate) struct Running<T> {
+    receiver: mpsc::Receiver<Result<T, EngineError>>,
+    task: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
 }
 
-impl QueryThreads {
-    pub(crate) fn start() -> Result<Self, EngineError> {
+impl<T: Send + 'static> Running<T> {
+    /// Starts `work`, which sends what it yields into the channel.
+    pub(crate) fn start<W, F>(work: W) -> Result<Self, EngineError>
+    where
+        W: FnOnce(mpsc::Sender<Result<T, EngineError>>) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let runtime = Builder::new_multi_thread()
             .thread_name("rollbook-query")
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|source| EngineError::Threads { source })?;
-        Ok(Self { runtime: Some(runtime) })
-    }
-
-    /// Runs `work` on these threads. `work` sends what it yields into the channel.
-    pub(crate) fn spawn<T, W, F>(&self, work: W) -> Running<T>
-    where
-        T: Send + 'static,
-        W: FnOnce(mpsc::Sender<Result<T, EngineError>>) -> F,
-        F: Future<Output = ()> + Send + 'static,
-    {
+        // Two waiting batches keep the work going while one is being used.
         let (sender, receiver) = mpsc::channel(2);
-        let runtime = self.runtime.as_ref().expect("the runtime is only taken on drop");
-        Running { receiver, task: Some(runtime.spawn(work(sender))) }
+        let task = runtime.spawn(work(sender));
+        Ok(Self {
+            receiver,
+            task: Some(task),
+            runtime: Some(runtime),
+        })
     }
-}
 
-impl Drop for QueryThreads {
-    fn drop(&mut self) {
-        // Waiting for a query that hangs would hang the caller; and a plain drop would panic
-        // inside another runtime.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Work on the query threads. Dropping it stops the work at its next pause.
-#[derive(Debug)]
-pub(crate) struct Running<T> {
-    receiver: mpsc::Receiver<Result<T, EngineError>>,
-    task: Option<JoinHandle<()>>,
-}
-
-impl<T> Running<T> {
     /// What the work yields next: `Some(None)` when it is done, `None` when it takes too long.
-    pub(crate) async fn next(&mut self, within: Duration) -> Option<Option<Result<T, EngineError>>> {
-        let item = tokio::time::timeout(within, self.receiver.recv()).await.ok()?;
+    pub(crate) async fn next(
+        &mut self,
+        within: Duration,
+    ) -> Option<Option<Result<T, EngineError>>> {
+        let item = tokio::time::timeout(within, self.receiver.recv())
+            .await
+            .ok()?;
         if item.is_none()
             && let Some(task) = self.task.take()
             && task.await.is_err()
@@ -79,8 +68,10 @@ impl<T> Running<T> {
 
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
+        // Waiting for work that hangs would hang the caller; and a plain drop would panic inside
+        // another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -25,15 +25,27 @@ pub(crate) struct Trait {
 }
 
 const fn counted(name: &'static str) -> Trait {
-    Trait { name, ty: ColumnType::Int, is_zero_without_facts: true }
+    Trait {
+        name,
+        ty: ColumnType::Int,
+        is_zero_without_facts: true,
+    }
 }
 
 const fn summed(name: &'static str) -> Trait {
-    Trait { name, ty: ColumnType::Decimal, is_zero_without_facts: true }
+    Trait {
+        name,
+        ty: ColumnType::Decimal,
+        is_zero_without_facts: true,
+    }
 }
 
 const fn or_null(name: &'static str, ty: ColumnType) -> Trait {
-    Trait { name, ty, is_zero_without_facts: false }
+    Trait {
+        name,
+        ty,
+        is_zero_without_facts: false,
+    }
 }
 
 /// All groups, in the order in which their columns stand in `people`.

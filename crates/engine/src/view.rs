@@ -5,12 +5,31 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::catalog::Session as PlanningSession;
+use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+
+/// Plans what is inside a view.
+///
+/// It leaves the physical rules out: they run once, over the whole plan that the view becomes part
+/// of. (Some of them refuse what they have already been through.) It holds no tables, since tables
+/// hold it.
+#[derive(Debug, Clone)]
+pub(crate) struct ViewPlanner(Arc<SessionState>);
+
+impl ViewPlanner {
+    pub(crate) fn new(state: &SessionState) -> Self {
+        let state = SessionStateBuilder::new_from_existing(state.clone())
+            .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
+            .with_physical_optimizer_rules(Vec::new())
+            .build();
+        Self(Arc::new(state))
+    }
+}
 
 /// What a query asks of a view.
 pub(crate) struct Asked<'a> {
@@ -25,7 +44,12 @@ impl Asked<'_> {
     pub(crate) fn columns(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.output().into_iter().collect();
         for filter in self.filters {
-            names.extend(filter.column_refs().into_iter().map(|column| column.name.clone()));
+            names.extend(
+                filter
+                    .column_refs()
+                    .into_iter()
+                    .map(|column| column.name.clone()),
+            );
         }
         names
     }
@@ -33,7 +57,7 @@ impl Asked<'_> {
     /// Filters, cuts and projects `rows`, whose expression for a column is given by `column`.
     pub(crate) async fn plan(
         &self,
-        state: &dyn PlanningSession,
+        planner: &ViewPlanner,
         mut rows: LogicalPlanBuilder,
         column: impl Fn(&str) -> Expr,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -47,9 +71,12 @@ impl Asked<'_> {
         if let Some(limit) = self.limit {
             rows = rows.limit(0, Some(limit))?;
         }
-        let output = self.output().into_iter().map(|name| column(&name).alias(name));
+        let output = self
+            .output()
+            .into_iter()
+            .map(|name| column(&name).alias(name));
         let plan = rows.project(output.collect::<Vec<_>>())?.build()?;
-        state.create_physical_plan(&plan).await
+        planner.0.create_physical_plan(&plan).await
     }
 
     fn output(&self) -> Vec<String> {

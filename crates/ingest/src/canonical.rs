@@ -60,7 +60,8 @@ pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
 }
 
 fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + use<> {
-    def.all_columns().filter(|column| !matches!(column.name, "person_id" | "identity_id"))
+    def.all_columns()
+        .filter(|column| !matches!(column.name, "person_id" | "identity_id"))
 }
 
 /// Casts what one mapping yields.
@@ -74,7 +75,10 @@ const REFERENCES: [ColumnDef; 2] = [
     text_column("person_external_id"),
     text_column("person_email"),
 ];
-const RETIRED: ColumnDef = ColumnDef { ty: ColumnType::Bool, ..text_column(DELETED) };
+const RETIRED: ColumnDef = ColumnDef {
+    ty: ColumnType::Bool,
+    ..text_column(DELETED)
+};
 
 const fn text_column(name: &'static str) -> ColumnDef {
     ColumnDef {
@@ -127,7 +131,11 @@ impl Caster {
             let hint = "name the column that tells one row from another `as external_id`";
             return Err(missing("external_id", hint));
         }
-        Ok(Self { mapping: mapping.clone(), tokens, schema: staged_schema(def) })
+        Ok(Self {
+            mapping: mapping.clone(),
+            tokens,
+            schema: staged_schema(def),
+        })
     }
 
     /// Casts a batch; rows that fail are left out and told in `faults`.
@@ -163,14 +171,21 @@ impl Caster {
             .enumerate()
             .filter_map(|(row, fault)| {
                 let fault = fault?;
-                Some(Fault { file: files.value(row).to_owned(), line: lines.value(row), ..fault })
+                Some(Fault {
+                    file: files.value(row).to_owned(),
+                    line: lines.value(row),
+                    ..fault
+                })
             })
             .collect();
         let filter = |array: &dyn Array| arrow::compute::filter(array, &good);
         Ok(Canonical {
             rows: kept.map_err(&failed)?,
             files: filter(&files).map_err(&failed)?.as_string::<i32>().clone(),
-            lines: filter(&lines).map_err(&failed)?.as_primitive::<Int64Type>().clone(),
+            lines: filter(&lines)
+                .map_err(&failed)?
+                .as_primitive::<Int64Type>()
+                .clone(),
             faults,
         })
     }
@@ -192,7 +207,11 @@ impl Caster {
                 faulty[row].get_or_insert_with(|| Fault {
                     column: Some(def.name.to_owned()),
                     code: "bad_value",
-                    reason: format!("`{}` cannot take this value: it is not a {}", def.name, def.ty.name()),
+                    reason: format!(
+                        "`{}` cannot take this value: it is not a {}",
+                        def.name,
+                        def.ty.name()
+                    ),
                     value: Some(shown.value(row).to_string()),
                     ..blank_fault()
                 });
@@ -209,7 +228,9 @@ impl Caster {
         match def.name {
             "provider" => {
                 let name = self.mapping.provider.as_str();
-                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(name, rows)))
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                    name, rows,
+                )))
             }
             _ => new_null_array(&def.ty.arrow(), rows),
         }
@@ -240,7 +261,11 @@ impl Caster {
         let emails = columns[email].as_string::<i32>();
         let domains = columns[domain].as_string::<i32>();
         let derived = domains.iter().zip(emails).map(|(domain, email)| {
-            domain.or_else(|| email.and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain))
+            domain.or_else(|| {
+                email
+                    .and_then(|email| email.rsplit_once('@'))
+                    .map(|(_, domain)| domain)
+            })
         });
         columns[domain] = Arc::new(derived.collect::<StringArray>());
     }
@@ -262,7 +287,9 @@ impl Caster {
         for (id, email) in ids.as_string::<i32>().iter().zip(emails.as_string::<i32>()) {
             match (id, email) {
                 (Some(id), _) => found.append_value(id),
-                (None, Some(email)) => found.append_value(self.tokens.of_email(&email.to_lowercase())),
+                (None, Some(email)) => {
+                    found.append_value(self.tokens.of_email(&email.to_lowercase()))
+                }
                 (None, None) => found.append_null(),
             }
         }
@@ -270,7 +297,9 @@ impl Caster {
     }
 
     fn index(&self, name: &str) -> usize {
-        self.schema.index_of(name).expect("persons have the columns that they are named by")
+        self.schema
+            .index_of(name)
+            .expect("persons have the columns that they are named by")
     }
 }
 
@@ -297,20 +326,28 @@ fn blank_fault() -> Fault {
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, IngestError> {
-    batch.column_by_name(name).ok_or(IngestError::MissingOutput {
-        mapping: String::new(),
-        column: name,
-        hint: "carry it through the statement",
-    })
+    batch
+        .column_by_name(name)
+        .ok_or(IngestError::MissingOutput {
+            mapping: String::new(),
+            column: name,
+            hint: "carry it through the statement",
+        })
 }
 
 fn fill(values: &ArrayRef, default: &str) -> Result<ArrayRef, ArrowError> {
     let text = cast(values, &DataType::Utf8)?;
-    let filled = text.as_string::<i32>().iter().map(|value| Some(value.unwrap_or(default)));
+    let filled = text
+        .as_string::<i32>()
+        .iter()
+        .map(|value| Some(value.unwrap_or(default)));
     Ok(Arc::new(filled.collect::<StringArray>()))
 }
 
 fn nullable(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -48,7 +48,10 @@ pub(crate) fn claim(
         });
     }
     if claims.is_empty() {
-        let patterns: Vec<_> = mappings.iter().map(|m| m.driving().pattern.to_string()).collect();
+        let patterns: Vec<_> = mappings
+            .iter()
+            .map(|m| m.driving().pattern.to_string())
+            .collect();
         let mut patterns: Vec<_> = patterns.iter().map(String::as_str).collect();
         patterns.sort_unstable();
         patterns.dedup();

@@ -10,7 +10,10 @@ use crate::read::ReadError;
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// No folder of mappings has this name.
-    #[error("there is no provider `{provider}`{}; built in: {known}; or give a folder of your own with --mappings DIR", did_you_mean(nearest))]
+    #[error(
+        "there is no provider `{provider}`{}; built in: {known}; or give a folder of your own with --mappings DIR",
+        did_you_mean(nearest)
+    )]
     UnknownProvider {
         /// The name that was given.
         provider: ProviderName,
@@ -52,7 +55,10 @@ pub enum IngestError {
         source: Box<datafusion::error::DataFusionError>,
     },
     /// A mapping yields a column that its table does not have.
-    #[error("mapping `{mapping}` yields a column `{column}`, which `{table}` does not have{}", did_you_mean(nearest))]
+    #[error(
+        "mapping `{mapping}` yields a column `{column}`, which `{table}` does not have{}",
+        did_you_mean(nearest)
+    )]
     UnknownOutput {
         /// Provider and name.
         mapping: String,
@@ -74,7 +80,9 @@ pub enum IngestError {
         hint: &'static str,
     },
     /// A mapping joins a source of which no file was given.
-    #[error("mapping `{mapping}` needs the source `{wanted}` ({pattern}), and no such file was given: give its folder, or both files")]
+    #[error(
+        "mapping `{mapping}` needs the source `{wanted}` ({pattern}), and no such file was given: give its folder, or both files"
+    )]
     MissingSource {
         /// Provider and name.
         mapping: String,
@@ -132,7 +140,10 @@ pub enum IngestError {
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    nearest
+        .as_ref()
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
 }
 
 impl IngestError {
@@ -141,11 +152,17 @@ impl IngestError {
         table: &'static str,
         doing: &'static str,
     ) -> impl Fn(arrow::error::ArrowError) -> Self {
-        move |error| Self::Rows { table, doing, detail: error.to_string() }
+        move |error| Self::Rows {
+            table,
+            doing,
+            detail: error.to_string(),
+        }
     }
 }
 
 /// Writing to or reading from the files that rows are put aside in.
 pub(crate) fn staging(source: impl Into<std::io::Error>) -> IngestError {
-    IngestError::Staging { source: source.into() }
+    IngestError::Staging {
+        source: source.into(),
+    }
 }

@@ -79,17 +79,28 @@ impl Execution<'_> {
                 }
             }
             for fault in canonical.faults {
-                faults.entry((fault.file.clone(), fault.line)).or_default().push(fault);
+                faults
+                    .entry((fault.file.clone(), fault.line))
+                    .or_default()
+                    .push(fault);
             }
             let order = |row: usize| {
-                let place = self.places.get(canonical.files.value(row)).copied().unwrap_or(0);
+                let place = self
+                    .places
+                    .get(canonical.files.value(row))
+                    .copied()
+                    .unwrap_or(0);
                 place_of(ordinal, place, canonical.lines.value(row))
             };
             stage.add(&canonical.rows, mapping.keep_existing, order)?;
         }
         if may_drop || !faults.is_empty() {
-            let lost = Lost { faults, yielded: may_drop.then_some(yielded) };
-            self.set_aside(&context, mapping, lost, stage, quarantine).await?;
+            let lost = Lost {
+                faults,
+                yielded: may_drop.then_some(yielded),
+            };
+            self.set_aside(&context, mapping, lost, stage, quarantine)
+                .await?;
         }
         for refused in sources.iter().flat_map(SourceTable::take_refused) {
             stage.counts.read += 1;
@@ -111,7 +122,9 @@ impl Execution<'_> {
         for (at, (source, files)) in mapping.sources.iter().zip(&claim.files).enumerate() {
             let provider: Arc<dyn TableProvider> = match &driving {
                 Driving::Records(batches) if at == 0 => {
-                    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+                    let schema = batches
+                        .first()
+                        .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
                     Arc::new(MemTable::try_new(schema, vec![batches.clone()]).map_err(failed)?)
                 }
                 _ => {
@@ -131,7 +144,9 @@ impl Execution<'_> {
                 .map_err(|source| sql_error(mapping, source))?;
         }
         let driving = mapping.driving().name.as_str();
-        context.register_table(driving, rows.into_view()).map_err(failed)?;
+        context
+            .register_table(driving, rows.into_view())
+            .map_err(failed)?;
         Ok(tables)
     }
 
@@ -145,7 +160,10 @@ impl Execution<'_> {
         quarantine: &mut Quarantine,
     ) -> Result<(), IngestError> {
         let failed = |source| run_error(mapping, source);
-        let rows = context.table(mapping.driving().name.as_str()).await.map_err(failed)?;
+        let rows = context
+            .table(mapping.driving().name.as_str())
+            .await
+            .map_err(failed)?;
         let mut stream = rows.execute_stream().await.map_err(failed)?;
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
             let files = batch["_file"].as_string::<i32>();
@@ -178,7 +196,9 @@ struct Lost {
 impl Lost {
     fn is_dropped(&self, file: &str, line: i64) -> bool {
         let came_out = |lines: &RoaringTreemap| lines.contains(line.unsigned_abs());
-        self.yielded.as_ref().is_some_and(|all| !all.get(file).is_some_and(came_out))
+        self.yielded
+            .as_ref()
+            .is_some_and(|all| !all.get(file).is_some_and(came_out))
     }
 }
 
@@ -228,7 +248,12 @@ fn record_of(batch: &RecordBatch, row: usize) -> String {
         !matches!(field.name().as_str(), "_file" | "_line") && column.is_valid(row)
     });
     let object: serde_json::Map<String, serde_json::Value> = shown
-        .map(|(field, column)| (field.name().clone(), column.as_string::<i32>().value(row).into()))
+        .map(|(field, column)| {
+            (
+                field.name().clone(),
+                column.as_string::<i32>().value(row).into(),
+            )
+        })
         .collect();
     serde_json::Value::Object(object).to_string()
 }
@@ -276,7 +301,10 @@ fn refused_entry(mapping: &Mapping, refused: Refused) -> Entry {
 }
 
 fn sql_error(mapping: &Mapping, source: EngineError) -> IngestError {
-    IngestError::MappingSql { mapping: mapping.label(), source: Box::new(source) }
+    IngestError::MappingSql {
+        mapping: mapping.label(),
+        source: Box::new(source),
+    }
 }
 
 /// A reader's own error is more telling than the stream's that carries it.
@@ -290,6 +318,9 @@ fn run_error(mapping: &Mapping, error: datafusion::error::DataFusionError) -> In
                 source: Box::new(DataFusionError::External(inner)),
             },
         },
-        other => IngestError::MappingRun { mapping: mapping.label(), source: Box::new(other) },
+        other => IngestError::MappingRun {
+            mapping: mapping.label(),
+            source: Box::new(other),
+        },
     }
 }

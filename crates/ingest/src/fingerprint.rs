@@ -16,21 +16,34 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     fn new(def: &'static TableDef, columns: Vec<&'static str>) -> Result<Self, IngestError> {
-        let field = |name: &&str| def.column(name).map(|column| SortField::new(column.ty.arrow()));
+        let field = |name: &&str| {
+            def.column(name)
+                .map(|column| SortField::new(column.ty.arrow()))
+        };
         let fields = columns.iter().filter_map(field).collect();
-        let converter = RowConverter::new(fields).map_err(IngestError::rows(def.name, "compared"))?;
-        Ok(Self { table: def.name, columns, converter })
+        let converter =
+            RowConverter::new(fields).map_err(IngestError::rows(def.name, "compared"))?;
+        Ok(Self {
+            table: def.name,
+            columns,
+            converter,
+        })
     }
 
     /// What a row says, apart from its personal values and the person it is clustered by.
     pub(crate) fn stored(def: &'static TableDef) -> Result<Self, IngestError> {
-        let stored = def.all_columns().filter(|c| !c.personal && c.name != "person_id");
+        let stored = def
+            .all_columns()
+            .filter(|c| !c.personal && c.name != "person_id");
         Self::new(def, stored.map(|column| column.name).collect())
     }
 
     /// The personal values of a row.
     pub(crate) fn personal(def: &'static TableDef) -> Result<Self, IngestError> {
-        Self::new(def, def.personal_columns().map(|column| column.name).collect())
+        Self::new(
+            def,
+            def.personal_columns().map(|column| column.name).collect(),
+        )
     }
 
     /// What joins a row to its personal values.
@@ -60,8 +73,15 @@ impl Encoder {
         let columns = self
             .columns
             .iter()
-            .map(|name| batch.column_by_name(name).cloned().ok_or_else(|| missing(name)))
+            .map(|name| {
+                batch
+                    .column_by_name(name)
+                    .cloned()
+                    .ok_or_else(|| missing(name))
+            })
             .collect::<Result<Vec<ArrayRef>, _>>()?;
-        self.converter.convert_columns(&columns).map_err(IngestError::rows(self.table, "compared"))
+        self.converter
+            .convert_columns(&columns)
+            .map_err(IngestError::rows(self.table, "compared"))
     }
 }

@@ -21,7 +21,8 @@ impl Tokens {
 
     /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address as it stands.
     pub(crate) fn of_email(&self, email: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length will do");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length will do");
         mac.update(email.trim().as_bytes());
         let digest = mac.finalize().into_bytes();
         let mut token = String::from("email:");
@@ -76,7 +77,10 @@ pub(crate) struct Identity {
 }
 
 /// The identity of rows that name no person.
-pub(crate) const NOBODY: Identity = Identity { identity: 0, person: 0 };
+pub(crate) const NOBODY: Identity = Identity {
+    identity: 0,
+    person: 0,
+};
 
 #[cfg(test)]
 mod tests {
@@ -88,14 +92,23 @@ mod tests {
     fn tokens_depend_on_the_key_and_the_address_alone() {
         let one = Tokens::new(Arc::from([1_u8; 32].as_slice()));
         let other = Tokens::new(Arc::from([2_u8; 32].as_slice()));
-        assert_eq!(one.of_email("ada@example.com"), one.of_email(" ada@example.com "));
-        assert_ne!(one.of_email("ada@example.com"), other.of_email("ada@example.com"));
+        assert_eq!(
+            one.of_email("ada@example.com"),
+            one.of_email(" ada@example.com ")
+        );
+        assert_ne!(
+            one.of_email("ada@example.com"),
+            other.of_email("ada@example.com")
+        );
         assert!(!one.of_email("ada@example.com").contains("ada"));
     }
 
     #[test]
     fn parts_do_not_run_together() {
         let mut buffer = Vec::new();
-        assert_ne!(key_of(["ab", "c"], &mut buffer), key_of(["a", "bc"], &mut buffer));
+        assert_ne!(
+            key_of(["ab", "c"], &mut buffer),
+            key_of(["a", "bc"], &mut buffer)
+        );
     }
 }

@@ -30,7 +30,11 @@ pub(crate) fn change(
         writer.write(&rows(chunk).map_err(&failed)?)?;
     }
     change.adds = writer.finish()?;
-    let is_new: HashMap<i64, ()> = people.new.iter().map(|new| (new.ids.identity, ())).collect();
+    let is_new: HashMap<i64, ()> = people
+        .new
+        .iter()
+        .map(|new| (new.ids.identity, ()))
+        .collect();
     let concerned = |identity: &i64| {
         people.linked.contains_key(identity)
             || (seen.contains_key(identity) && !is_new.contains_key(identity))
@@ -73,14 +77,19 @@ fn changed(
         .zip(persons.values())
         .map(|(identity, person)| people.linked.get(identity).copied().unwrap_or(*person))
         .collect();
-    let later: TimestampMicrosecondArray =
-        of.zip(last_seen).map(|(identity, before)| seen.get(identity).copied().or(before)).collect();
+    let later: TimestampMicrosecondArray = of
+        .zip(last_seen)
+        .map(|(identity, before)| seen.get(identity).copied().or(before))
+        .collect();
     let schema = batch.schema();
-    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
-        "person_id" => Arc::new(linked.clone()) as ArrayRef,
-        "last_seen_at" => Arc::new(later.clone().with_timezone("UTC")),
-        name => ArrayRef::clone(&batch[name]),
-    });
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "person_id" => Arc::new(linked.clone()) as ArrayRef,
+            "last_seen_at" => Arc::new(later.clone().with_timezone("UTC")),
+            name => ArrayRef::clone(&batch[name]),
+        });
     RecordBatch::try_new(schema.clone(), columns.collect())
 }
 
@@ -96,17 +105,24 @@ fn rows(new: &[NewIdentity]) -> Result<RecordBatch, arrow::error::ArrowError> {
         Arc::new(StringArray::from_iter_values(new.iter().map(of)))
     };
     let by_email = |new: &NewIdentity| {
-        if new.external_id.starts_with("email:") { "email" } else { "external_id" }
+        if new.external_id.starts_with("email:") {
+            "email"
+        } else {
+            "external_id"
+        }
     };
     let schema = IDENTITIES.stored_schema();
-    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
-        "identity_id" => number(|new| new.ids.identity),
-        "person_id" => number(|new| new.ids.person),
-        "provider" => text(|new| &new.provider),
-        "external_id" => text(|new| &new.external_id),
-        "identity_type" => Arc::new(StringArray::from_iter_values(new.iter().map(by_email))),
-        "first_seen_at" => time(|new| new.first_seen),
-        _ => time(|new| new.last_seen),
-    });
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "identity_id" => number(|new| new.ids.identity),
+            "person_id" => number(|new| new.ids.person),
+            "provider" => text(|new| &new.provider),
+            "external_id" => text(|new| &new.external_id),
+            "identity_type" => Arc::new(StringArray::from_iter_values(new.iter().map(by_email))),
+            "first_seen_at" => time(|new| new.first_seen),
+            _ => time(|new| new.last_seen),
+        });
     RecordBatch::try_new(schema.clone(), columns.collect())
 }

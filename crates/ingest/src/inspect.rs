@@ -96,13 +96,23 @@ pub fn inspect(file: &SourceFile, max_rows: usize) -> Result<Profile, InspectErr
         }
         rows += batch.num_rows();
         for (column, values) in cells.iter_mut().zip(batch.columns()) {
-            column.extend(values.as_string::<i32>().iter().map(|cell| cell.map(str::to_owned)));
+            column.extend(
+                values
+                    .as_string::<i32>()
+                    .iter()
+                    .map(|cell| cell.map(str::to_owned)),
+            );
         }
     }
     if rows == 0 && refused.is_empty() {
-        return Err(InspectError::NoRows { file: file.label.clone() });
+        return Err(InspectError::NoRows {
+            file: file.label.clone(),
+        });
     }
-    let profiled = names.into_iter().zip(cells).map(|(name, cells)| column(name, &cells));
+    let profiled = names
+        .into_iter()
+        .zip(cells)
+        .map(|(name, cells)| column(name, &cells));
     let columns = profiled.collect::<Result<Vec<_>, _>>()?;
     let reason = |r: &crate::read::Refused| format!("line {}: {}", r.line, r.reason);
     Ok(Profile {
@@ -117,7 +127,10 @@ pub fn inspect(file: &SourceFile, max_rows: usize) -> Result<Profile, InspectErr
 }
 
 fn column(name: String, cells: &[Option<String>]) -> Result<ColumnProfile, InspectError> {
-    let failed = |source| InspectError::Profile { column: name.clone(), source };
+    let failed = |source| InspectError::Profile {
+        column: name.clone(),
+        source,
+    };
     let series = Series::new(PlSmallStr::from_str(&name), cells);
     let blank = series.null_count();
     let values = series.drop_nulls();
@@ -143,7 +156,17 @@ fn column(name: String, cells: &[Option<String>]) -> Result<ColumnProfile, Inspe
     let note = kind::note(&texts, kind, &formats);
     let share = 100.0 * blank as f64 / cells.len().max(1) as f64;
     let blank = (share * 10.0).round() / 10.0;
-    Ok(ColumnProfile { column: name, kind, formats, blank, distinct, min, max, examples, note })
+    Ok(ColumnProfile {
+        column: name,
+        kind,
+        formats,
+        blank,
+        distinct,
+        min,
+        max,
+        examples,
+        note,
+    })
 }
 
 /// Smallest and largest value: by number where they are numbers, else by text.
@@ -162,7 +185,11 @@ fn extremes(
             return Ok(None);
         }
         let value = sorted.get(index)?;
-        Ok(Some(value.get_str().map_or_else(|| value.to_string(), str::to_owned)))
+        Ok(Some(
+            value
+                .get_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+        ))
     };
     Ok((at(0)?, at(sorted.len().saturating_sub(1))?))
 }
@@ -178,7 +205,13 @@ fn likely_keys(columns: &[ColumnProfile], rows: usize) -> Vec<String> {
                 && column.blank == 0.0
                 && !matches!(column.kind, Kind::Decimal | Kind::Time)
         })
-        .map(|(at, column)| (!draft::looks_like_id(&column.column), at, column.column.clone()))
+        .map(|(at, column)| {
+            (
+                !draft::looks_like_id(&column.column),
+                at,
+                column.column.clone(),
+            )
+        })
         .collect();
     keys.sort();
     keys.into_iter().map(|(_, _, name)| name).collect()

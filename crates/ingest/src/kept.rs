@@ -51,7 +51,8 @@ pub(crate) async fn load(
     for file in &state.table(QUARANTINE.name).files {
         for batch in read_file(lake, QUARANTINE, file, None)? {
             let batch = batch.map_err(&failed)?;
-            let text = |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
+            let text =
+                |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
             let lines = batch["line"].as_primitive::<Int64Type>();
             for row in 0..batch.num_rows() {
                 let id = text("quarantine_id", row);
@@ -83,7 +84,11 @@ impl Kept {
 
     /// The place of each file among all, in order of their names.
     pub(crate) fn places(&self) -> HashMap<String, u64> {
-        let mut files: Vec<_> = self.by_mapping.values().flat_map(|r| r.files.clone()).collect();
+        let mut files: Vec<_> = self
+            .by_mapping
+            .values()
+            .flat_map(|r| r.files.clone())
+            .collect();
         files.sort_unstable();
         files.dedup();
         files.into_iter().zip(0..).collect()
@@ -94,7 +99,11 @@ impl Records {
     /// A row refused twice, for two of its outputs, is tried once.
     fn push(&mut self, id: String, file: String, line: i64, cells: Record) {
         self.ids.push(id);
-        let known = self.files.iter().zip(&self.lines).any(|(f, l)| *f == file && *l == line);
+        let known = self
+            .files
+            .iter()
+            .zip(&self.lines)
+            .any(|(f, l)| *f == file && *l == line);
         if !known {
             self.files.push(file);
             self.lines.push(line);
@@ -111,15 +120,22 @@ impl Records {
             }
         }
         let column = |name: &&str| -> ArrayRef {
-            let cells = self.cells.iter().map(|cells| cells.get(*name).and_then(|v| v.as_str()));
+            let cells = self
+                .cells
+                .iter()
+                .map(|cells| cells.get(*name).and_then(|v| v.as_str()));
             Arc::new(cells.collect::<StringArray>())
         };
         let mut columns: Vec<ArrayRef> = names.iter().map(column).collect();
         columns.push(Arc::new(StringArray::from_iter_values(&self.files)));
         columns.push(Arc::new(Int64Array::from(self.lines.clone())));
-        let text = names.iter().map(|name| Field::new(*name, DataType::Utf8, true));
-        let place =
-            [Field::new("_file", DataType::Utf8, true), Field::new("_line", DataType::Int64, true)];
+        let text = names
+            .iter()
+            .map(|name| Field::new(*name, DataType::Utf8, true));
+        let place = [
+            Field::new("_file", DataType::Utf8, true),
+            Field::new("_line", DataType::Int64, true),
+        ];
         let schema = Arc::new(Schema::new(text.chain(place).collect::<Vec<_>>()));
         RecordBatch::try_new(schema, columns)
             .map(|batch| vec![batch])

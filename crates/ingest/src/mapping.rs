@@ -72,7 +72,10 @@ pub fn mappings(
 }
 
 fn built_in(provider: &ProviderName) -> Result<Vec<Mapping>, IngestError> {
-    let own: Vec<_> = MAPPINGS.iter().filter(|m| m.provider == provider.as_str()).collect();
+    let own: Vec<_> = MAPPINGS
+        .iter()
+        .filter(|m| m.provider == provider.as_str())
+        .collect();
     if own.is_empty() {
         let mut known: Vec<_> = MAPPINGS.iter().map(|m| m.provider).collect();
         known.dedup();
@@ -95,7 +98,11 @@ fn from_folder(provider: &ProviderName, folder: &Path) -> Result<Vec<Mapping>, I
     for entry in std::fs::read_dir(folder).map_err(|error| failed(error.to_string()))? {
         let path = entry.map_err(|error| failed(error.to_string()))?.path();
         if path.extension().is_some_and(|extension| extension == "sql") {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             let sql = std::fs::read_to_string(&path)
                 .map_err(|error| failed(format!("{}: {error}", path.display())))?;
             found.push(header::parse(provider, &name, &sql)?);

@@ -52,8 +52,11 @@ impl People {
         at: Timestamp,
         rehearsal: bool,
     ) -> Result<Self, IngestError> {
-        let mut people =
-            Self { known: KeyMap::default(), new: Vec::new(), linked: HashMap::new() };
+        let mut people = Self {
+            known: KeyMap::default(),
+            new: Vec::new(),
+            linked: HashMap::new(),
+        };
         if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
             return Ok(people);
         }
@@ -61,7 +64,10 @@ impl People {
         let wanted = people.wanted(stages)?;
         let is_new = |key: &u128| !people.known.contains_key(key);
         let identities = wanted.iter().filter(|(_, (key, _))| is_new(key)).count() as u64;
-        let persons = wanted.values().filter(|(_, record)| record.is_person).count() as u64;
+        let persons = wanted
+            .values()
+            .filter(|(_, record)| record.is_person)
+            .count() as u64;
         let (mut identity, mut person) = (i64::MAX / 2, i64::MAX / 2);
         if !rehearsal {
             if identities > 0 {
@@ -85,7 +91,13 @@ impl People {
                 None => {
                     ids.identity = identity;
                     identity += 1;
-                    let Wanted { provider, external_id, first_seen, last_seen, .. } = record;
+                    let Wanted {
+                        provider,
+                        external_id,
+                        first_seen,
+                        last_seen,
+                        ..
+                    } = record;
                     people.new.push(NewIdentity {
                         ids,
                         provider,
@@ -171,7 +183,11 @@ impl People {
             let (first, batch) = batch?;
             let provider = batch["provider"].as_string::<i32>();
             let ids = batch["external_id"].as_string::<i32>();
-            let records = if is_person { ids } else { batch[PERSON].as_string::<i32>() };
+            let records = if is_person {
+                ids
+            } else {
+                batch[PERSON].as_string::<i32>()
+            };
             for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
                 let key = key_of([provider.value(row), records.value(row)], &mut buffer);
                 let lacks = match self.known.get(&key) {

@@ -47,12 +47,22 @@ impl Quarantine {
         folder: &Path,
     ) -> Result<Self, IngestError> {
         let stage = Stage::new(tables::QUARANTINE, folder)?;
-        Ok(Self { batch, provider, at, waiting: Vec::new(), stage })
+        Ok(Self {
+            batch,
+            provider,
+            at,
+            waiting: Vec::new(),
+            stage,
+        })
     }
 
     pub(crate) fn add(&mut self, entry: Entry) -> Result<(), IngestError> {
         self.waiting.push(entry);
-        if self.waiting.len() >= BUFFERED { self.flush() } else { Ok(()) }
+        if self.waiting.len() >= BUFFERED {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// The rows, ready to be compared with those of the lake.
@@ -76,24 +86,27 @@ impl Quarantine {
         let ids = entries.iter().map(|entry| id_of(&self.provider, entry));
         let at = vec![self.at.micros(); entries.len()];
         let schema = staged_schema(tables::QUARANTINE);
-        let columns = schema.fields().iter().map(|field| match field.name().as_str() {
-            "quarantine_id" => Arc::new(StringArray::from_iter_values(ids.clone())),
-            "batch" => same(self.batch.as_str()),
-            "provider" => same(self.provider.as_str()),
-            "mapping" => text(|e| Some(&e.mapping)),
-            "table_name" => text(|e| Some(e.table)),
-            "file" => text(|e| Some(&e.file)),
-            "line" => Arc::new(entries.iter().map(|e| Some(e.line)).collect::<Int64Array>()),
-            "column_name" => text(|e| e.column.as_deref()),
-            "code" => text(|e| Some(e.code)),
-            "reason" => text(|e| Some(&e.reason)),
-            "quarantined_at" => {
-                Arc::new(TimestampMicrosecondArray::from(at.clone()).with_timezone("UTC"))
-            }
-            "value" => text(|e| e.value.as_deref()),
-            "record" => text(|e| Some(&e.record)),
-            _ => new_null_array(field.data_type(), entries.len()),
-        });
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| match field.name().as_str() {
+                "quarantine_id" => Arc::new(StringArray::from_iter_values(ids.clone())),
+                "batch" => same(self.batch.as_str()),
+                "provider" => same(self.provider.as_str()),
+                "mapping" => text(|e| Some(&e.mapping)),
+                "table_name" => text(|e| Some(e.table)),
+                "file" => text(|e| Some(&e.file)),
+                "line" => Arc::new(entries.iter().map(|e| Some(e.line)).collect::<Int64Array>()),
+                "column_name" => text(|e| e.column.as_deref()),
+                "code" => text(|e| Some(e.code)),
+                "reason" => text(|e| Some(&e.reason)),
+                "quarantined_at" => {
+                    Arc::new(TimestampMicrosecondArray::from(at.clone()).with_timezone("UTC"))
+                }
+                "value" => text(|e| e.value.as_deref()),
+                "record" => text(|e| Some(&e.record)),
+                _ => new_null_array(field.data_type(), entries.len()),
+            });
         let rows = RecordBatch::try_new(schema.clone(), columns.collect())
             .map_err(IngestError::rows(tables::QUARANTINE.name, "put together"))?;
         self.stage.add(&rows, true, |row| row as u64)

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use roaring::RoaringTreemap;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, TableChange};
 use rollbook_model::config::Limits;
 use rollbook_model::{
     BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
 };
-use roaring::RoaringTreemap;
 use serde_json::json;
 
 use crate::IngestError;
@@ -65,12 +65,20 @@ pub struct Report {
 }
 
 /// Takes files in. Either all of the run is committed, as one snapshot, or nothing.
-pub async fn ingest(lake: &Lake, request: Request, progress: &Progress) -> Result<Report, IngestError> {
+pub async fn ingest(
+    lake: &Lake,
+    request: Request,
+    progress: &Progress,
+) -> Result<Report, IngestError> {
     let known = mappings(&request.provider, request.mappings.as_deref())?;
     let (claims, unclaimed) = claim(&request.provider, &known, &request.files)?;
     let places = places(&request.files);
-    let work = claims.into_iter().map(|claim| (claim, Driving::Files)).collect();
-    let settled_by = settle::Rule::FilesRead(request.files.iter().map(|f| f.label.clone()).collect());
+    let work = claims
+        .into_iter()
+        .map(|claim| (claim, Driving::Files))
+        .collect();
+    let settled_by =
+        settle::Rule::FilesRead(request.files.iter().map(|f| f.label.clone()).collect());
     let mut report = run(lake, &request, work, &places, settled_by, progress).await?;
     report.unclaimed = unclaimed;
     Ok(report)
@@ -79,17 +87,26 @@ pub async fn ingest(lake: &Lake, request: Request, progress: &Progress) -> Resul
 /// Runs the rows in quarantine through the mappings again; those that pass leave it.
 ///
 /// `request.files` are the sources that mappings join; the driving rows come from quarantine.
-pub async fn retry(lake: &Lake, request: Request, progress: &Progress) -> Result<Report, IngestError> {
+pub async fn retry(
+    lake: &Lake,
+    request: Request,
+    progress: &Progress,
+) -> Result<Report, IngestError> {
     let state = lake.head().await?;
     let known = mappings(&request.provider, request.mappings.as_deref())?;
     let kept = kept::load(lake, &state, &request.provider).await?;
     let mut work = Vec::new();
     let mut ids = Vec::new();
     for mapping in known {
-        let Some(records) = kept.of(&mapping.name) else { continue };
+        let Some(records) = kept.of(&mapping.name) else {
+            continue;
+        };
         ids.extend(records.ids.iter().cloned());
         let matching = |source: &crate::mapping::Source| -> Vec<SourceFile> {
-            let files = request.files.iter().filter(|file| source.pattern.matches(&file.name()));
+            let files = request
+                .files
+                .iter()
+                .filter(|file| source.pattern.matches(&file.name()));
             files.cloned().collect()
         };
         let mut files: Vec<_> = mapping.sources.iter().map(matching).collect();
@@ -101,7 +118,15 @@ pub async fn retry(lake: &Lake, request: Request, progress: &Progress) -> Result
         return Err(IngestError::NothingQuarantined);
     }
     let places = kept.places();
-    run(lake, &request, work, &places, settle::Rule::Tried(ids), progress).await
+    run(
+        lake,
+        &request,
+        work,
+        &places,
+        settle::Rule::Tried(ids),
+        progress,
+    )
+    .await
 }
 
 async fn run(
@@ -115,7 +140,10 @@ async fn run(
     let folder = tempfile::tempdir().map_err(staging)?;
     // A rehearsal leaves no trace, not even the key that makes tokens of e-mail addresses.
     let key = match request.dry_run {
-        true => lake.existing_token_key().await?.unwrap_or_else(|| [0; 32].as_slice().into()),
+        true => lake
+            .existing_token_key()
+            .await?
+            .unwrap_or_else(|| [0; 32].as_slice().into()),
         false => lake.token_key().await?,
     };
     let execution = Execution {
@@ -136,7 +164,9 @@ async fn run(
                 entry.insert(Stage::new(def, folder.path())?)
             }
         };
-        execution.run(&claim, ordinal as u64, driving, stage, &mut quarantine).await?;
+        execution
+            .run(&claim, ordinal as u64, driving, stage, &mut quarantine)
+            .await?;
         mappings_run.push(claim.mapping.name);
     }
     let mut staged: Vec<Stage> = stages.into_values().collect();
@@ -144,7 +174,14 @@ async fn run(
         stage.finish()?;
     }
     staged.push(quarantine.into_stage()?);
-    let attempt = Attempt { lake, request, staged, mappings_run, settled_by, progress };
+    let attempt = Attempt {
+        lake,
+        request,
+        staged,
+        mappings_run,
+        settled_by,
+        progress,
+    };
     for _ in 0..ATTEMPTS {
         if let Some(report) = attempt.commit().await? {
             return Ok(report);
@@ -181,7 +218,10 @@ impl Attempt<'_> {
         let mut counts = Vec::new();
         let (mut changes, mut touched) = (BTreeMap::new(), RoaringTreemap::new());
         let (mut seen, mut forgotten) = (HashMap::new(), Vec::new());
-        for def in tables::TABLES.iter().filter(|def| def.name != tables::IDENTITIES.name) {
+        for def in tables::TABLES
+            .iter()
+            .filter(|def| def.name != tables::IDENTITIES.name)
+        {
             let stage = self.staged.iter().find(|stage| stage.def.name == def.name);
             let is_quarantine = def.name == tables::QUARANTINE.name;
             let relinks = !people.linked.is_empty() && def.shape == Shape::Fact;
@@ -196,7 +236,11 @@ impl Attempt<'_> {
                 table: base.table(def.name),
                 stage,
                 people: &people,
-                settled: if is_quarantine { &settled.keys } else { &nothing },
+                settled: if is_quarantine {
+                    &settled.keys
+                } else {
+                    &nothing
+                },
                 limits: request.limits,
                 rehearsal: request.dry_run,
             };
@@ -215,12 +259,21 @@ impl Attempt<'_> {
         forgotten.push((tables::QUARANTINE, settled.vault_keys()?));
         let report = |snapshot, currency| {
             let (batch, tables) = (request.batch.clone(), counts.clone());
-            Some(Report { snapshot, batch, tables, unclaimed: Vec::new(), currency })
+            Some(Report {
+                snapshot,
+                batch,
+                tables,
+                unclaimed: Vec::new(),
+                currency,
+            })
         };
         if request.dry_run {
             return Ok(report(base.data, None));
         }
-        changes.insert(tables::IDENTITIES.name, identities::change(lake, &base, &people, &seen)?);
+        changes.insert(
+            tables::IDENTITIES.name,
+            identities::change(lake, &base, &people, &seen)?,
+        );
         if changes.values().all(TableChange::is_empty) {
             return Ok(report(base.data, None));
         }
@@ -261,7 +314,9 @@ impl Attempt<'_> {
         }
         // Of equally common ones the first by name, so that the outcome does not depend on order.
         let most = seen.iter().max_by(|a, b| (a.1, b.0).cmp(&(b.1, a.0)));
-        Ok(most.map(|(currency, _)| (*currency).to_owned()).filter(|code| code.len() == 3))
+        Ok(most
+            .map(|(currency, _)| (*currency).to_owned())
+            .filter(|code| code.len() == 3))
     }
 
     fn settings(
@@ -281,11 +336,17 @@ impl Attempt<'_> {
     /// Takes the personal values of persons back whose ids nobody will ever see.
     async fn forget_new(&self, people: &People) -> Result<(), IngestError> {
         let keys = settle::identity_keys(people.new.iter().map(|new| new.ids.identity))?;
-        Vault::new(self.lake, tables::PERSONS).remove(&[keys]).await?;
+        Vault::new(self.lake, tables::PERSONS)
+            .remove(&[keys])
+            .await?;
         Ok(())
     }
 }
 
 fn places(files: &[SourceFile]) -> HashMap<String, u64> {
-    files.iter().zip(0..).map(|(file, place)| (file.label.clone(), place)).collect()
+    files
+        .iter()
+        .zip(0..)
+        .map(|(file, place)| (file.label.clone(), place))
+        .collect()
 }

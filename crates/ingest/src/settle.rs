@@ -42,7 +42,10 @@ pub(crate) fn settled(
     scope: &Scope<'_>,
     again: &Stage,
 ) -> Result<Settled, IngestError> {
-    let mut found = Settled { keys: KeyMap::default(), ids: Vec::new() };
+    let mut found = Settled {
+        keys: KeyMap::default(),
+        ids: Vec::new(),
+    };
     let tried: HashSet<&str> = match scope.rule {
         Rule::Tried(ids) => ids.iter().map(String::as_str).collect(),
         Rule::FilesRead(_) => HashSet::new(),
@@ -52,7 +55,8 @@ pub(crate) fn settled(
     for file in &base.table(QUARANTINE.name).files {
         for batch in read_file(lake, QUARANTINE, file, Some(&columns))? {
             let batch = batch.map_err(IngestError::rows(QUARANTINE.name, "read"))?;
-            let text = |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
+            let text =
+                |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();
             for row in 0..batch.num_rows() {
                 let id = text("quarantine_id", row);
                 let read_again = match scope.rule {
@@ -84,7 +88,11 @@ impl Settled {
 
 /// Identities as keys of a vault.
 pub(crate) fn identity_keys(ids: impl Iterator<Item = i64>) -> Result<RecordBatch, IngestError> {
-    keys("identity_id", DataType::Int64, Arc::new(ids.collect::<Int64Array>()))
+    keys(
+        "identity_id",
+        DataType::Int64,
+        Arc::new(ids.collect::<Int64Array>()),
+    )
 }
 
 fn keys(name: &str, ty: DataType, values: ArrayRef) -> Result<RecordBatch, IngestError> {

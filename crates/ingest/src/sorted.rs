@@ -48,7 +48,11 @@ impl SortedWriter {
         drop(self.sender);
         self.files.await.unwrap_or_else(|error| {
             let detail = error.to_string();
-            Err(IngestError::Rows { table: "a table", doing: "sorted", detail })
+            Err(IngestError::Rows {
+                table: "a table",
+                doing: "sorted",
+                detail,
+            })
         })
     }
 }
@@ -66,10 +70,17 @@ async fn write(
     };
     let context = rollbook_engine::mapping_session(limits, None)?;
     let schema = def.stored_schema();
-    let input = Input { schema: schema.clone(), receiver: Mutex::new(Some(receiver)) };
+    let input = Input {
+        schema: schema.clone(),
+        receiver: Mutex::new(Some(receiver)),
+    };
     let table = StreamingTable::try_new(schema, vec![Arc::new(input)]).map_err(failed)?;
     let rows = context.read_table(Arc::new(table)).map_err(failed)?;
-    let order = def.sort_columns().iter().map(|name| ident(*name).sort(true, true)).collect();
+    let order = def
+        .sort_columns()
+        .iter()
+        .map(|name| ident(*name).sort(true, true))
+        .collect();
     let sorted = rows.sort(order).map_err(failed)?;
     let mut stream = sorted.execute_stream().await.map_err(failed)?;
     let mut writer = TableWriter::new(&lake, def);
@@ -96,12 +107,19 @@ impl PartitionStream for Input {
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let receiver = self
+            .receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let batches = futures::stream::unfold(receiver, |receiver| async {
             let mut receiver = receiver?;
             let batch = receiver.recv().await?;
             Some((Ok(batch), Some(receiver)))
         });
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), batches.boxed()))
+        Box::pin(RecordBatchStreamAdapter::new(
+            self.schema.clone(),
+            batches.boxed(),
+        ))
     }
 }

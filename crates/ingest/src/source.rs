@@ -33,7 +33,9 @@ pub(crate) struct SourceTable {
 
 impl std::fmt::Debug for SourceTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourceTable").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("SourceTable")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,20 +62,36 @@ impl SourceTable {
                 }
             }
         }
-        names.extend(source.optional.iter().filter(|name| !known.contains(*name)).cloned());
-        let text = names.iter().map(|name| Field::new(name, DataType::Utf8, true));
+        names.extend(
+            source
+                .optional
+                .iter()
+                .filter(|name| !known.contains(*name))
+                .cloned(),
+        );
+        let text = names
+            .iter()
+            .map(|name| Field::new(name, DataType::Utf8, true));
         let place = [
             Field::new("_file", DataType::Utf8, true),
             Field::new("_line", DataType::Int64, true),
         ];
         let schema = Arc::new(Schema::new(text.chain(place).collect::<Vec<_>>()));
-        Ok(Self { files: Arc::new(files), schema, refused: Arc::default(), progress })
+        Ok(Self {
+            files: Arc::new(files),
+            schema,
+            refused: Arc::default(),
+            progress,
+        })
     }
 
     /// The table as DataFusion takes it.
     pub(crate) fn provider(&self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let partition: Arc<dyn PartitionStream> = Arc::new(self.clone());
-        Ok(Arc::new(StreamingTable::try_new(self.schema.clone(), vec![partition])?))
+        Ok(Arc::new(StreamingTable::try_new(
+            self.schema.clone(),
+            vec![partition],
+        )?))
     }
 
     /// What the readers refused so far.
@@ -121,7 +139,9 @@ impl PartitionStream for SourceTable {
                 let mut reader = Reader::open(file, BATCH_ROWS).map_err(external)?;
                 while let Some(batch) = reader.next_batch(&mut refused).map_err(external)? {
                     table.refuse(&mut refused);
-                    table.progress.tell(Event::Rows { rows: batch.num_rows() as u64 });
+                    table.progress.tell(Event::Rows {
+                        rows: batch.num_rows() as u64,
+                    });
                     if sender.blocking_send(table.aligned(&batch)).is_err() {
                         return Ok(());
                     }

@@ -59,15 +59,24 @@ pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, 
     let columns = key_columns(def)
         .iter()
         .map(|name| {
-            batch.column_by_name(name).map(|column| column.as_string::<i32>()).ok_or_else(|| {
-                let detail = format!("column `{name}` is missing");
-                IngestError::Rows { table: def.name, doing: "told apart", detail }
-            })
+            batch
+                .column_by_name(name)
+                .map(|column| column.as_string::<i32>())
+                .ok_or_else(|| {
+                    let detail = format!("column `{name}` is missing");
+                    IngestError::Rows {
+                        table: def.name,
+                        doing: "told apart",
+                        detail,
+                    }
+                })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut buffer = Vec::new();
     let rows = 0..batch.num_rows();
-    Ok(rows.map(|row| key_of(columns.iter().map(|c| c.value(row)), &mut buffer)).collect())
+    Ok(rows
+        .map(|row| key_of(columns.iter().map(|c| c.value(row)), &mut buffer))
+        .collect())
 }
 
 impl Stage {
@@ -77,7 +86,10 @@ impl Stage {
         let out = BufWriter::with_capacity(1 << 20, file.reopen().map_err(staging)?);
         let writer = StreamWriter::try_new(out, &staged_schema(def))
             .map_err(IngestError::rows(def.name, "put aside"))?;
-        let counts = TableCounts { table: def.name.to_owned(), ..TableCounts::default() };
+        let counts = TableCounts {
+            table: def.name.to_owned(),
+            ..TableCounts::default()
+        };
         Ok(Self {
             def,
             keys: KeyMap::default(),
@@ -101,7 +113,9 @@ impl Stage {
         let updated = batch
             .column_by_name("updated_at")
             .map(|column| column.as_primitive::<TimestampMicrosecondType>());
-        let deleted = batch.column_by_name(DELETED).map(|column| column.as_boolean());
+        let deleted = batch
+            .column_by_name(DELETED)
+            .map(|column| column.as_boolean());
         for (row, key) in keys.into_iter().enumerate() {
             let slot = Slot {
                 row: self.rows,
@@ -114,12 +128,20 @@ impl Stage {
             };
             self.fold(key, slot);
             let limit = u32::MAX;
-            let too_many = IngestError::TooManyRows { table: self.def.name, limit };
+            let too_many = IngestError::TooManyRows {
+                table: self.def.name,
+                limit,
+            };
             self.rows = self.rows.checked_add(1).ok_or(too_many)?;
         }
         self.count_currencies(batch);
-        let writer = self.writer.as_mut().expect("rows are added before they are read");
-        writer.write(batch).map_err(IngestError::rows(self.def.name, "put aside"))
+        let writer = self
+            .writer
+            .as_mut()
+            .expect("rows are added before they are read");
+        writer
+            .write(batch)
+            .map_err(IngestError::rows(self.def.name, "put aside"))
     }
 
     fn fold(&mut self, key: u128, slot: Slot) {
@@ -151,7 +173,9 @@ impl Stage {
     /// Ends the writing; rows can be read from now on.
     pub(crate) fn finish(&mut self) -> Result<(), IngestError> {
         if let Some(mut writer) = self.writer.take() {
-            writer.finish().map_err(IngestError::rows(self.def.name, "put aside"))?;
+            writer
+                .finish()
+                .map_err(IngestError::rows(self.def.name, "put aside"))?;
         }
         Ok(())
     }
@@ -189,7 +213,13 @@ mod tests {
     use super::{Slot, wins};
 
     fn slot(keep: bool, updated: i64, order: u64) -> Slot {
-        Slot { row: 0, keep, deleted: false, updated, order }
+        Slot {
+            row: 0,
+            keep,
+            deleted: false,
+            updated,
+            order,
+        }
     }
 
     #[test]

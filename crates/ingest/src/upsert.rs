@@ -68,11 +68,15 @@ impl Upsert<'_> {
         let mut gone = vec![RoaringBitmap::new(); self.table.files.len()];
         let mut moved = gone.clone();
         let existing = self.existing(&mut gone, &mut moved).await?;
-        let sorter = (!self.rehearsal).then(|| SortedWriter::start(self.lake, self.def, self.limits));
+        let sorter =
+            (!self.rehearsal).then(|| SortedWriter::start(self.lake, self.def, self.limits));
         if let Some(stage) = self.stage {
-            self.compare(stage, &existing, sorter.as_ref(), &mut gone, &mut outcome).await?;
+            self.compare(stage, &existing, sorter.as_ref(), &mut gone, &mut outcome)
+                .await?;
         }
-        let Some(sorter) = sorter else { return Ok(outcome) };
+        let Some(sorter) = sorter else {
+            return Ok(outcome);
+        };
         self.rewrite(&gone, &moved, &sorter, &mut outcome).await?;
         outcome.change.adds.extend(sorter.finish().await?);
         Ok(outcome)
@@ -104,7 +108,10 @@ impl Upsert<'_> {
                 for key in keys_of(self.def, &batch)? {
                     if self.settled.contains_key(&key) {
                         gone[at].insert(row);
-                    } else if self.stage.is_some_and(|stage| stage.keys.contains_key(&key)) {
+                    } else if self
+                        .stage
+                        .is_some_and(|stage| stage.keys.contains_key(&key))
+                    {
                         found.push((row, key));
                     }
                     row += 1;
@@ -128,7 +135,9 @@ impl Upsert<'_> {
         let persons = batch["person_id"].as_primitive::<Int64Type>();
         let identities = batch["identity_id"].as_primitive::<Int64Type>();
         let begin = end - u32::try_from(batch.num_rows()).unwrap_or(end);
-        for (row, (person, identity)) in (begin..).zip(persons.values().iter().zip(identities.values())) {
+        for (row, (person, identity)) in
+            (begin..).zip(persons.values().iter().zip(identities.values()))
+        {
             if *person == 0 && self.people.linked.contains_key(identity) {
                 moved.insert(row);
             }
@@ -142,19 +151,34 @@ impl Upsert<'_> {
         existing: &mut KeyMap<Existing>,
     ) -> Result<(), IngestError> {
         let stored = Encoder::stored(self.def)?;
-        let vault_key = self.def.has_personal().then(|| Encoder::vault_key(self.def)).transpose()?;
+        let vault_key = self
+            .def
+            .has_personal()
+            .then(|| Encoder::vault_key(self.def))
+            .transpose()?;
         let (mut begin, mut next) = (0_u32, found.iter().peekable());
         for batch in read_file(self.lake, self.def, &self.table.files[at], None)? {
             let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
             let end = begin + u32::try_from(batch.num_rows()).unwrap_or(0);
             let hashes = stored.hashes(&batch)?;
             // Until the vault has been read, `personal` holds the low half of the vault's key.
-            let keys = vault_key.as_ref().map(|encoder| encoder.keys(&batch)).transpose()?;
+            let keys = vault_key
+                .as_ref()
+                .map(|encoder| encoder.keys(&batch))
+                .transpose()?;
             while let Some((row, key)) = next.next_if(|(row, _)| *row < end) {
                 let place = (row - begin) as usize;
                 let personal = keys.as_ref().map_or(0, |keys| keys[place] as u64);
                 let stored = hashes[place];
-                existing.insert(*key, Existing { file: at, row: *row, stored, personal });
+                existing.insert(
+                    *key,
+                    Existing {
+                        file: at,
+                        row: *row,
+                        stored,
+                        personal,
+                    },
+                );
             }
             begin = end;
         }
@@ -168,7 +192,11 @@ impl Upsert<'_> {
         for batch in Vault::new(self.lake, self.def).batches().await? {
             let batch = batch?;
             let keys = vault_key.keys(&batch)?;
-            held.extend(keys.iter().map(|key| *key as u64).zip(personal.hashes(&batch)?));
+            held.extend(
+                keys.iter()
+                    .map(|key| *key as u64)
+                    .zip(personal.hashes(&batch)?),
+            );
         }
         for row in existing.values_mut() {
             row.personal = held.get(&row.personal).copied().unwrap_or(0);
@@ -199,9 +227,14 @@ impl Upsert<'_> {
             let mut wanted = Vec::with_capacity(keys.len());
             let mut retired = Vec::with_capacity(keys.len());
             for (row, key) in keys.iter().enumerate() {
-                let slot = stage.keys.get(key).filter(|slot| slot.row as usize == first as usize + row);
+                let slot = stage
+                    .keys
+                    .get(key)
+                    .filter(|slot| slot.row as usize == first as usize + row);
                 let same = |before: &Existing| {
-                    hashes.as_ref().is_some_and(|hashes| hashes[row] == before.stored)
+                    hashes
+                        .as_ref()
+                        .is_some_and(|hashes| hashes[row] == before.stored)
                         && secrets.as_ref().is_none_or(|s| s[row] == before.personal)
                 };
                 let (write, retire) = match (slot, existing.get(key)) {
@@ -255,8 +288,9 @@ impl Upsert<'_> {
                 let goes: Vec<bool> = stays.iter().map(|stays| !stays).collect();
                 self.touch(&filter(&batch, &goes, self.def)?, &mut outcome.touched);
                 writer.write(&filter(&batch, &stays, self.def)?)?;
-                let moves: Vec<bool> =
-                    rows.map(|row| moved[at].contains(row) && !gone[at].contains(row)).collect();
+                let moves: Vec<bool> = rows
+                    .map(|row| moved[at].contains(row) && !gone[at].contains(row))
+                    .collect();
                 if moves.contains(&true) {
                     let moving = self.linked(&filter(&batch, &moves, self.def)?)?;
                     self.touch(&moving, &mut outcome.touched);
@@ -277,20 +311,28 @@ impl Upsert<'_> {
         let index = rows.schema().index_of("person_id").unwrap_or(0);
         let mut columns = rows.columns().to_vec();
         columns[index] = std::sync::Arc::new(persons);
-        RecordBatch::try_new(rows.schema(), columns).map_err(IngestError::rows(self.def.name, "linked"))
+        RecordBatch::try_new(rows.schema(), columns)
+            .map_err(IngestError::rows(self.def.name, "linked"))
     }
 
     /// Staged rows with identity and person: the table's full schema.
     fn full(&self, stage: &Stage, staged: &RecordBatch) -> Result<RecordBatch, IngestError> {
-        let ids = self.def.is_personal_fact().then(|| self.people.of_rows(stage, staged));
+        let ids = self
+            .def
+            .is_personal_fact()
+            .then(|| self.people.of_rows(stage, staged));
         let schema = self.def.full_schema();
-        let columns = schema.fields().iter().map(|field| match (field.name().as_str(), &ids) {
-            ("identity_id", Some((identities, _))) => ArrayRef::clone(identities),
-            ("person_id", Some((_, persons))) => ArrayRef::clone(persons),
-            (name, _) => ArrayRef::clone(&staged[name]),
-        });
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| match (field.name().as_str(), &ids) {
+                ("identity_id", Some((identities, _))) => ArrayRef::clone(identities),
+                ("person_id", Some((_, persons))) => ArrayRef::clone(persons),
+                (name, _) => ArrayRef::clone(&staged[name]),
+            });
         let columns = columns.collect();
-        RecordBatch::try_new(schema, columns).map_err(IngestError::rows(self.def.name, "put together"))
+        RecordBatch::try_new(schema, columns)
+            .map_err(IngestError::rows(self.def.name, "put together"))
     }
 
     fn stored(&self, full: &RecordBatch) -> Result<RecordBatch, IngestError> {
@@ -302,9 +344,13 @@ impl Upsert<'_> {
         full: &RecordBatch,
         schema: arrow::datatypes::SchemaRef,
     ) -> Result<RecordBatch, IngestError> {
-        let columns = schema.fields().iter().map(|field| ArrayRef::clone(&full[field.name().as_str()]));
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| ArrayRef::clone(&full[field.name().as_str()]));
         let columns = columns.collect();
-        RecordBatch::try_new(schema, columns).map_err(IngestError::rows(self.def.name, "put together"))
+        RecordBatch::try_new(schema, columns)
+            .map_err(IngestError::rows(self.def.name, "put together"))
     }
 
     fn keep_personal(
@@ -317,7 +363,10 @@ impl Upsert<'_> {
         if !self.def.has_personal() || self.rehearsal {
             return Ok(());
         }
-        for (rows, kept) in [(wanted, &mut outcome.personal), (retired, &mut outcome.forgotten)] {
+        for (rows, kept) in [
+            (wanted, &mut outcome.personal),
+            (retired, &mut outcome.forgotten),
+        ] {
             if rows.contains(&true) {
                 let chosen = filter(full, rows, self.def)?;
                 kept.push(self.project(&chosen, self.def.vault_schema())?);
@@ -338,14 +387,25 @@ impl Upsert<'_> {
     }
 
     fn touch(&self, rows: &RecordBatch, touched: &mut RoaringTreemap) {
-        if let Some(persons) = rows.column_by_name("person_id").filter(|_| self.def.is_personal_fact()) {
+        if let Some(persons) = rows
+            .column_by_name("person_id")
+            .filter(|_| self.def.is_personal_fact())
+        {
             let persons = persons.as_primitive::<Int64Type>().values().iter();
-            touched.extend(persons.filter(|person| **person > 0).map(|person| person.unsigned_abs()));
+            touched.extend(
+                persons
+                    .filter(|person| **person > 0)
+                    .map(|person| person.unsigned_abs()),
+            );
         }
     }
 }
 
-fn filter(batch: &RecordBatch, rows: &[bool], def: &'static TableDef) -> Result<RecordBatch, IngestError> {
+fn filter(
+    batch: &RecordBatch,
+    rows: &[bool],
+    def: &'static TableDef,
+) -> Result<RecordBatch, IngestError> {
     let mask = BooleanArray::from(rows.to_vec());
     filter_record_batch(batch, &mask).map_err(IngestError::rows(def.name, "filtered"))
 }

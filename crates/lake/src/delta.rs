@@ -28,11 +28,20 @@ pub(crate) fn table_commit(
     if before.version.is_none() {
         actions.extend(first_actions(def)?);
     }
-    actions.extend(change.removes.iter().map(|file| Action::Remove(remove(file, milliseconds))));
+    actions.extend(
+        change
+            .removes
+            .iter()
+            .map(|file| Action::Remove(remove(file, milliseconds))),
+    );
     for file in &change.adds {
         actions.push(Action::Add(add(def, file, milliseconds)?));
     }
-    let operation = if change.removes.is_empty() { "WRITE" } else { "MERGE" };
+    let operation = if change.removes.is_empty() {
+        "WRITE"
+    } else {
+        "MERGE"
+    };
     let info = HashMap::from([("rollbookSnapshot".to_owned(), json!(snapshot.0))]);
     actions.push(Action::CommitInfo(CommitInfo {
         timestamp: Some(milliseconds),
@@ -41,10 +50,16 @@ pub(crate) fn table_commit(
         info,
         ..Default::default()
     }));
-    let lines = actions.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+    let lines = actions
+        .iter()
+        .map(serde_json::to_string)
+        .collect::<Result<Vec<_>, _>>();
     let lines = lines.map_err(|error| damaged(def, &error))?;
     let version = before.version.map_or(0, |version| version + 1);
-    Ok(TableCommit { version, log: lines.join("\n") + "\n" })
+    Ok(TableCommit {
+        version,
+        log: lines.join("\n") + "\n",
+    })
 }
 
 /// The path of a log entry, relative to the tenant's folder.
@@ -53,9 +68,14 @@ pub(crate) fn log_path(table: &str, version: u64) -> String {
 }
 
 fn first_actions(def: &TableDef) -> Result<Vec<Action>, LakeError> {
-    let schema: StructType = def.stored_schema().as_ref().try_into_kernel().map_err(|source| {
-        LakeError::Schema { table: def.name.to_owned(), source }
-    })?;
+    let schema: StructType = def
+        .stored_schema()
+        .as_ref()
+        .try_into_kernel()
+        .map_err(|source| LakeError::Schema {
+            table: def.name.to_owned(),
+            source,
+        })?;
     // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
     let configuration = [("delta.enableExpiredLogCleanup", "false")];
     let metadata = new_metadata(&schema, Vec::<String>::new(), configuration)
@@ -69,7 +89,12 @@ fn first_actions(def: &TableDef) -> Result<Vec<Action>, LakeError> {
 }
 
 fn add(def: &TableDef, file: &DataFile, milliseconds: i64) -> Result<Add, LakeError> {
-    let person = |value: Option<i64>| value.map(|v| ("person_id".to_owned(), v)).into_iter().collect();
+    let person = |value: Option<i64>| {
+        value
+            .map(|v| ("person_id".to_owned(), v))
+            .into_iter()
+            .collect()
+    };
     let statistics = FileStatistics {
         num_records: file.rows,
         min_values: person(file.min_person),
@@ -108,5 +133,8 @@ fn remove(file: &DataFile, milliseconds: i64) -> Remove {
 }
 
 fn damaged(def: &TableDef, error: &dyn std::fmt::Display) -> LakeError {
-    LakeError::Damaged { path: def.name.to_owned(), detail: error.to_string() }
+    LakeError::Damaged {
+        path: def.name.to_owned(),
+        detail: error.to_string(),
+    }
 }

@@ -36,7 +36,9 @@ pub enum LakeError {
         known: u32,
     },
     /// A snapshot number that does not exist, or not any more.
-    #[error("there is no snapshot {number}: the newest is {newest}; `rollbook snapshots` lists them")]
+    #[error(
+        "there is no snapshot {number}: the newest is {newest}; `rollbook snapshots` lists them"
+    )]
     NoSnapshot {
         /// The number that was asked for.
         number: SnapshotNumber,
@@ -54,7 +56,9 @@ pub enum LakeError {
         version: u64,
     },
     /// Other writers were faster, again and again.
-    #[error("the lake is busy: {attempts} attempts to commit were overtaken by other writers; run the command again")]
+    #[error(
+        "the lake is busy: {attempts} attempts to commit were overtaken by other writers; run the command again"
+    )]
     Busy {
         /// How often it was tried.
         attempts: u32,

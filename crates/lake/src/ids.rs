@@ -29,16 +29,26 @@ impl IdKind {
 ///
 /// The object of a range is named by its first id and the one after its last, so that one listing
 /// tells where the next range begins. Who loses the race for a name lists again.
-pub async fn reserve(lake: &Lake, kind: IdKind, count: u64, at: Timestamp) -> Result<i64, LakeError> {
+pub async fn reserve(
+    lake: &Lake,
+    kind: IdKind,
+    count: u64,
+    at: Timestamp,
+) -> Result<i64, LakeError> {
     loop {
         let names = lake.list(kind.folder()).await?;
-        let next = names.iter().rev().find_map(|name| end_of(name)).unwrap_or(1);
+        let next = names
+            .iter()
+            .rev()
+            .find_map(|name| end_of(name))
+            .unwrap_or(1);
         let end = next + count;
         // The name is the first id alone: two writers who want the same start must collide.
         let path = lake.path(&format!("{}/{next:020}.json", kind.folder()));
         let body = json!({"first": next, "end": end, "reserved_at": at}).to_string();
         if lake.store().put_new(&path, body.as_bytes())? == Put::Done {
-            lake.store().put_over(&lake.path(&format!("{}/{end:020}.end", kind.folder())), b"")?;
+            lake.store()
+                .put_over(&lake.path(&format!("{}/{end:020}.end", kind.folder())), b"")?;
             return i64::try_from(next).map_err(|_| LakeError::Damaged {
                 path,
                 detail: "the ids are used up".to_owned(),
@@ -53,7 +63,8 @@ pub async fn reserve(lake: &Lake, kind: IdKind, count: u64, at: Timestamp) -> Re
                     path: path.clone(),
                     detail: "it does not say where its range ends".to_owned(),
                 })?;
-            lake.store().put_over(&lake.path(&format!("{}/{end:020}.end", kind.folder())), b"")?;
+            lake.store()
+                .put_over(&lake.path(&format!("{}/{end:020}.end", kind.folder())), b"")?;
         }
     }
 }

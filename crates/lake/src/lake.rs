@@ -60,7 +60,13 @@ impl Commit {
         at: Timestamp,
         named: BTreeMap<String, Option<serde_json::Value>>,
     ) -> Self {
-        Self { cause, at, tables: BTreeMap::new(), touched: RoaringTreemap::new(), named }
+        Self {
+            cause,
+            at,
+            tables: BTreeMap::new(),
+            touched: RoaringTreemap::new(),
+            named,
+        }
     }
 }
 
@@ -76,7 +82,10 @@ pub enum Committed {
 impl Lake {
     /// Opens a lake that exists.
     pub async fn open(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
-        let lake = Self { store: Store::at(location)?, tenant };
+        let lake = Self {
+            store: Store::at(location)?,
+            tenant,
+        };
         lake.check_format().await?;
         if lake.newest().await?.0 == 0 {
             return Err(LakeError::NoLake {
@@ -89,7 +98,10 @@ impl Lake {
 
     /// Opens a lake, or the place where the first commit will make one.
     pub async fn open_or_new(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
-        let lake = Self { store: Store::at(location)?, tenant };
+        let lake = Self {
+            store: Store::at(location)?,
+            tenant,
+        };
         lake.check_format().await?;
         Ok(lake)
     }
@@ -163,7 +175,11 @@ impl Lake {
             named: commit.named,
             state: None,
         };
-        for (name, change) in commit.tables.iter().filter(|(_, change)| !change.is_empty()) {
+        for (name, change) in commit
+            .tables
+            .iter()
+            .filter(|(_, change)| !change.is_empty())
+        {
             let def = tables::table(name).expect("only canonical tables are committed to");
             let entry = delta::table_commit(def, &base.table(name), change, number, commit.at)?;
             record.tables.insert((*name).to_owned(), entry);
@@ -173,7 +189,10 @@ impl Lake {
             record.state = Some(Box::new(state.clone()));
         }
         let bytes = objects::to_json(&record)?;
-        match self.store.put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)? {
+        match self
+            .store
+            .put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)?
+        {
             Put::Exists => Ok(Committed::Overtaken),
             Put::Done => {
                 self.publish(&record).await?;
@@ -190,7 +209,10 @@ impl Lake {
                 let found = self.store.get(&path).await?.unwrap_or_default();
                 if found != entry.log.as_bytes() {
                     let version = entry.version;
-                    return Err(LakeError::ForeignCommit { table: table.clone(), version });
+                    return Err(LakeError::ForeignCommit {
+                        table: table.clone(),
+                        version,
+                    });
                 }
             }
         }
@@ -198,7 +220,9 @@ impl Lake {
     }
 
     async fn check_format(&self) -> Result<(), LakeError> {
-        let Some(bytes) = self.store.get(FORMAT_PATH).await? else { return Ok(()) };
+        let Some(bytes) = self.store.get(FORMAT_PATH).await? else {
+            return Ok(());
+        };
         let found = serde_json::from_slice::<serde_json::Value>(&bytes)
             .ok()
             .and_then(|value| value["format"].as_u64())
@@ -218,15 +242,23 @@ impl Lake {
 
     async fn newest(&self) -> Result<SnapshotNumber, LakeError> {
         let names = self.list(snapshot::FOLDER).await?;
-        Ok(names.iter().rev().find_map(|name| snapshot::number_of(name)).unwrap_or_default())
+        Ok(names
+            .iter()
+            .rev()
+            .find_map(|name| snapshot::number_of(name))
+            .unwrap_or_default())
     }
 
     async fn record(&self, number: SnapshotNumber) -> Result<SnapshotRecord, LakeError> {
         let path = snapshot::path(self.tenant.as_str(), number);
-        let bytes = self.store.get(&path).await?.ok_or_else(|| LakeError::Damaged {
-            path: path.clone(),
-            detail: "it is missing".to_owned(),
-        })?;
+        let bytes = self
+            .store
+            .get(&path)
+            .await?
+            .ok_or_else(|| LakeError::Damaged {
+                path: path.clone(),
+                detail: "it is missing".to_owned(),
+            })?;
         objects::from_json(&path, &bytes)
     }
 

@@ -30,11 +30,13 @@ pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
         return String::new();
     }
     let bytes = serialize(persons);
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+            text
+        })
 }
 
 /// The set that [`encode_persons`] wrote; `None` if the text is not one.
@@ -51,24 +53,37 @@ pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
 
 fn serialize(persons: &RoaringTreemap) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(persons.serialized_size());
-    persons.serialize_into(&mut bytes).expect("writing to memory does not fail");
+    persons
+        .serialize_into(&mut bytes)
+        .expect("writing to memory does not fail");
     bytes
 }
 
 impl Lake {
     /// Puts an immutable document in the tenant's folder; the same path must mean the same bytes.
-    pub fn put_document<T: serde::Serialize>(&self, below: &str, document: &T) -> Result<(), LakeError> {
-        self.store().put_new(&self.path(below), &to_json(document)?).map(|_| ())
+    pub fn put_document<T: serde::Serialize>(
+        &self,
+        below: &str,
+        document: &T,
+    ) -> Result<(), LakeError> {
+        self.store()
+            .put_new(&self.path(below), &to_json(document)?)
+            .map(|_| ())
     }
 
     /// Reads a document of the tenant's folder.
-    pub async fn document<T: serde::de::DeserializeOwned>(&self, below: &str) -> Result<T, LakeError> {
+    pub async fn document<T: serde::de::DeserializeOwned>(
+        &self,
+        below: &str,
+    ) -> Result<T, LakeError> {
         from_json(below, &self.bytes(below).await?)
     }
 
     /// Puts a set of persons in the tenant's folder, in the portable Roaring format.
     pub fn put_persons(&self, below: &str, persons: &RoaringTreemap) -> Result<(), LakeError> {
-        self.store().put_new(&self.path(below), &serialize(persons)).map(|_| ())
+        self.store()
+            .put_new(&self.path(below), &serialize(persons))
+            .map(|_| ())
     }
 
     /// Reads a set of persons of the tenant's folder.
@@ -81,9 +96,12 @@ impl Lake {
     }
 
     async fn bytes(&self, below: &str) -> Result<Bytes, LakeError> {
-        self.store().get(&self.path(below)).await?.ok_or_else(|| LakeError::Damaged {
-            path: below.to_owned(),
-            detail: "it is missing".to_owned(),
-        })
+        self.store()
+            .get(&self.path(below))
+            .await?
+            .ok_or_else(|| LakeError::Damaged {
+                path: below.to_owned(),
+                detail: "it is missing".to_owned(),
+            })
     }
 }

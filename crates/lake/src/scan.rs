@@ -46,7 +46,9 @@ impl LakeTable {
         let files = files
             .iter()
             .map(|file| {
-                let path = lake.store().absolute(&lake.path(&format!("{folder}/{}", file.path)))?;
+                let path = lake
+                    .store()
+                    .absolute(&lake.path(&format!("{folder}/{}", file.path)))?;
                 Ok(PartitionedFile::new(String::from(path), file.size))
             })
             .collect::<Result<_, LakeError>>()?;
@@ -72,19 +74,21 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let options = state.config_options().execution.parquet.clone();
-        let source = ParquetSource::new(self.schema.clone())
-            .with_table_parquet_options(datafusion_common::config::TableParquetOptions {
+        let source = ParquetSource::new(self.schema.clone()).with_table_parquet_options(
+            datafusion_common::config::TableParquetOptions {
                 global: options,
                 ..Default::default()
-            });
+            },
+        );
         // One group a core; clustered groups with a declared order are to come.
         let groups = FileGroup::new(self.files.clone())
             .split_files(state.config().target_partitions().max(1));
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_limit(limit)
-            .with_projection_indices(projection.cloned())?
-            .build();
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(groups)
+                .with_limit(limit)
+                .with_projection_indices(projection.cloned())?
+                .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 }
@@ -110,8 +114,11 @@ pub(crate) fn read_path(
         path: path.clone(),
         source,
     })?;
-    let failed =
-        |source| LakeError::Parquet { doing: "read", path: below.to_owned(), source };
+    let failed = |source| LakeError::Parquet {
+        doing: "read",
+        path: below.to_owned(),
+        source,
+    };
     let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(failed)?;
     let mask = match columns {
         None => ProjectionMask::all(),
@@ -120,9 +127,16 @@ pub(crate) fn read_path(
             ProjectionMask::roots(builder.parquet_schema(), roots)
         }
     };
-    builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(failed)
+    builder
+        .with_projection(mask)
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(failed)
 }
 
 fn indices(schema: &Schema, names: &[&str]) -> Vec<usize> {
-    names.iter().filter_map(|name| schema.index_of(name).ok()).collect()
+    names
+        .iter()
+        .filter_map(|name| schema.index_of(name).ok())
+        .collect()
 }

@@ -83,5 +83,8 @@ pub(crate) fn path(tenant: &str, number: SnapshotNumber) -> String {
 
 /// The number in the name of a snapshot's object.
 pub(crate) fn number_of(name: &str) -> Option<SnapshotNumber> {
-    name.strip_suffix(".json").filter(|digits| digits.len() == 20)?.parse().ok()
+    name.strip_suffix(".json")
+        .filter(|digits| digits.len() == 20)?
+        .parse()
+        .ok()
 }

@@ -65,17 +65,25 @@ impl State {
     }
 
     /// A named value, `None` where there is none of that name.
-    pub fn value<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, LakeError> {
+    pub fn value<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, LakeError> {
         let damaged = |error: serde_json::Error| LakeError::Damaged {
             path: name.to_owned(),
             detail: error.to_string(),
         };
-        self.named.get(name).map(|v| serde_json::from_value(v.clone()).map_err(damaged)).transpose()
+        self.named
+            .get(name)
+            .map(|v| serde_json::from_value(v.clone()).map_err(damaged))
+            .transpose()
     }
 
     /// The named values below a prefix such as `segment/`, in order of their names.
     pub fn names_below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.named.keys().filter_map(move |name| name.strip_prefix(prefix))
+        self.named
+            .keys()
+            .filter_map(move |name| name.strip_prefix(prefix))
     }
 
     /// The state after one more commit.

@@ -37,10 +37,15 @@ pub struct Store {
 impl Store {
     /// The store at a folder or a `file://` URL. The folder need not exist yet.
     pub fn at(location: &str) -> Result<Self, LakeError> {
-        let refused = || LakeError::Location { location: location.to_owned() };
+        let refused = || LakeError::Location {
+            location: location.to_owned(),
+        };
         let folder = match Url::parse(location) {
             Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| refused())?,
-            Ok(url) if location.contains("://") || !FsPath::new(location).is_absolute() && url.has_host() => {
+            Ok(url)
+                if location.contains("://")
+                    || !FsPath::new(location).is_absolute() && url.has_host() =>
+            {
                 return Err(refused());
             }
             _ if location.trim().is_empty() => return Err(refused()),
@@ -52,7 +57,11 @@ impl Store {
             source,
         })?;
         let url = Url::from_directory_path(&root).map_err(|()| refused())?;
-        Ok(Self { root, object: Arc::new(LocalFileSystem::new()), url })
+        Ok(Self {
+            root,
+            object: Arc::new(LocalFileSystem::new()),
+            url,
+        })
     }
 
     /// The folder, for messages.
@@ -92,7 +101,13 @@ impl Store {
         let linked = match std::fs::hard_link(staged.path(), &target) {
             Ok(()) => Put::Done,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Put::Exists,
-            Err(source) => return Err(LakeError::File { doing: "write", path: target, source }),
+            Err(source) => {
+                return Err(LakeError::File {
+                    doing: "write",
+                    path: target,
+                    source,
+                });
+            }
         };
         sync_folder(folder)?;
         Ok(linked)
@@ -115,9 +130,15 @@ impl Store {
     /// Takes a finished local file into the store under a name that nothing has.
     pub fn put_file(&self, path: &str, staged: tempfile::NamedTempFile) -> Result<(), LakeError> {
         let target = self.file(path);
-        let failed = |source| LakeError::File { doing: "write", path: target.clone(), source };
+        let failed = |source| LakeError::File {
+            doing: "write",
+            path: target.clone(),
+            source,
+        };
         staged.as_file().sync_all().map_err(failed)?;
-        staged.persist_noclobber(&target).map_err(|error| failed(error.error))?;
+        staged
+            .persist_noclobber(&target)
+            .map_err(|error| failed(error.error))?;
         sync_folder(parent(&target))
     }
 
@@ -125,14 +146,23 @@ impl Store {
     pub fn staging_file(&self, folder: &str) -> Result<tempfile::NamedTempFile, LakeError> {
         let folder = self.file(folder);
         make_folder(&folder)?;
-        tempfile::Builder::new().prefix(".staged-").tempfile_in(&folder).map_err(|source| {
-            LakeError::File { doing: "write in", path: folder.clone(), source }
-        })
+        tempfile::Builder::new()
+            .prefix(".staged-")
+            .tempfile_in(&folder)
+            .map_err(|source| LakeError::File {
+                doing: "write in",
+                path: folder.clone(),
+                source,
+            })
     }
 
     /// The bytes of an object, `None` where there is none.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
-        let failed = |source| LakeError::Store { doing: "read", path: path.to_owned(), source };
+        let failed = |source| LakeError::Store {
+            doing: "read",
+            path: path.to_owned(),
+            source,
+        };
         match self.object.get(&self.absolute(path)?).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -145,7 +175,11 @@ impl Store {
         if !self.file(folder).is_dir() {
             return Ok(Vec::new());
         }
-        let failed = |source| LakeError::Store { doing: "list", path: folder.to_owned(), source };
+        let failed = |source| LakeError::Store {
+            doing: "list",
+            path: folder.to_owned(),
+            source,
+        };
         let listed = self
             .object
             .list(Some(&self.absolute(folder)?))
@@ -153,7 +187,10 @@ impl Store {
             .try_collect::<Vec<_>>()
             .await
             .map_err(failed)?;
-        let mut names: Vec<_> = listed.into_iter().filter(|name| !name.starts_with('.')).collect();
+        let mut names: Vec<_> = listed
+            .into_iter()
+            .filter(|name| !name.starts_with('.'))
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -162,9 +199,11 @@ impl Store {
     pub fn delete(&self, path: &str) -> Result<(), LakeError> {
         let target = self.file(path);
         match std::fs::remove_file(&target) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(LakeError::File { doing: "delete", path: target, source })
-            }
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(LakeError::File {
+                doing: "delete",
+                path: target,
+                source,
+            }),
             _ => Ok(()),
         }
     }
@@ -178,31 +217,47 @@ fn make_folder(folder: &FsPath) -> Result<(), LakeError> {
     if folder.is_dir() {
         return Ok(());
     }
-    let failed =
-        |source| LakeError::File { doing: "make the folder", path: folder.to_owned(), source };
+    let failed = |source| LakeError::File {
+        doing: "make the folder",
+        path: folder.to_owned(),
+        source,
+    };
     std::fs::create_dir_all(folder).map_err(failed)?;
     // A new folder is lost in a crash unless the folder above it is synced too.
-    for above in folder.ancestors().skip(1).take(3).filter(|above| above.is_dir()) {
+    for above in folder
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .filter(|above| above.is_dir())
+    {
         sync_folder(above)?;
     }
     Ok(())
 }
 
 fn stage(folder: &FsPath, bytes: &[u8]) -> Result<tempfile::NamedTempFile, LakeError> {
-    let failed = |source| LakeError::File { doing: "write in", path: folder.to_owned(), source };
-    let mut staged =
-        tempfile::Builder::new().prefix(".staged-").tempfile_in(folder).map_err(failed)?;
+    let failed = |source| LakeError::File {
+        doing: "write in",
+        path: folder.to_owned(),
+        source,
+    };
+    let mut staged = tempfile::Builder::new()
+        .prefix(".staged-")
+        .tempfile_in(folder)
+        .map_err(failed)?;
     staged.write_all(bytes).map_err(failed)?;
     staged.as_file().sync_all().map_err(failed)?;
     Ok(staged)
 }
 
 fn sync_folder(folder: &FsPath) -> Result<(), LakeError> {
-    File::open(folder).and_then(|opened| opened.sync_all()).map_err(|source| LakeError::File {
-        doing: "sync",
-        path: folder.to_owned(),
-        source,
-    })
+    File::open(folder)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|source| LakeError::File {
+            doing: "sync",
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 #[cfg(test)]

@@ -16,7 +16,12 @@ impl Lake {
     ///
     /// It is refused when a later batch has rewritten a file of this one: then the later one has
     /// to be taken back first.
-    pub async fn undo(&self, base: &State, batch: &BatchId, at: Timestamp) -> Result<Commit, LakeError> {
+    pub async fn undo(
+        &self,
+        base: &State,
+        batch: &BatchId,
+        at: Timestamp,
+    ) -> Result<Commit, LakeError> {
         let records = self.records().await?;
         let record = find(&records, batch)?;
         let before = match record.number.0 {
@@ -25,8 +30,10 @@ impl Lake {
         };
         let mut changes = BTreeMap::new();
         for (name, entry) in &record.tables {
-            let overwritten =
-                || LakeError::Overwritten { batch: batch.clone(), table: name.clone() };
+            let overwritten = || LakeError::Overwritten {
+                batch: batch.clone(),
+                table: name.clone(),
+            };
             let mut change = TableChange::default();
             for line in entry.log.lines() {
                 let action = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
@@ -47,7 +54,9 @@ impl Lake {
             changes.insert(def.name, change);
         }
         Ok(Commit {
-            cause: Cause::Undo { batch: batch.clone() },
+            cause: Cause::Undo {
+                batch: batch.clone(),
+            },
             at,
             tables: changes,
             touched: objects::decode_persons(&record.touched).unwrap_or_else(RoaringTreemap::new),
@@ -60,14 +69,21 @@ fn find<'a>(
     records: &'a [SnapshotRecord],
     batch: &BatchId,
 ) -> Result<&'a SnapshotRecord, LakeError> {
-    let undone = records.iter().find(|r| matches!(&r.cause, Cause::Undo { batch: b } if b == batch));
+    let undone = records
+        .iter()
+        .find(|r| matches!(&r.cause, Cause::Undo { batch: b } if b == batch));
     if let Some(undone) = undone {
-        return Err(LakeError::AlreadyUndone { batch: batch.clone(), by: undone.number });
+        return Err(LakeError::AlreadyUndone {
+            batch: batch.clone(),
+            by: undone.number,
+        });
     }
     records
         .iter()
         .find(|r| matches!(&r.cause, Cause::Ingest { batch: b, .. } if b == batch))
-        .ok_or_else(|| LakeError::NoBatch { batch: batch.clone() })
+        .ok_or_else(|| LakeError::NoBatch {
+            batch: batch.clone(),
+        })
 }
 
 fn file(table: &TableState, path: &str) -> Option<DataFile> {

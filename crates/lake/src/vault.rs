@@ -51,7 +51,12 @@ impl<'a> Vault<'a> {
     /// The personal values as a table: `def.vault_schema()`, each key once.
     pub async fn table(&self) -> Result<LakeTable, LakeError> {
         let (_, manifest) = self.manifest().await?;
-        LakeTable::over(self.lake, self.def.vault_schema(), &self.folder(), &manifest.runs)
+        LakeTable::over(
+            self.lake,
+            self.def.vault_schema(),
+            &self.folder(),
+            &manifest.runs,
+        )
     }
 
     /// All runs as batches, for those who compare values.
@@ -65,7 +70,10 @@ impl<'a> Vault<'a> {
             let reader = read_path(self.lake, &below, None)?;
             let table = self.def.name.to_owned();
             readers.push(reader.map(move |batch| {
-                batch.map_err(|source| LakeError::Schema { table: table.clone(), source })
+                batch.map_err(|source| LakeError::Schema {
+                    table: table.clone(),
+                    source,
+                })
             }));
         }
         Ok(readers.into_iter().flatten())
@@ -87,11 +95,17 @@ impl<'a> Vault<'a> {
         self.replace(&[], &self.keys_of(keys)?).await
     }
 
-    async fn replace(&self, rows: &[RecordBatch], keys: &HashSet<Box<[u8]>>) -> Result<(), LakeError> {
+    async fn replace(
+        &self,
+        rows: &[RecordBatch],
+        keys: &HashSet<Box<[u8]>>,
+    ) -> Result<(), LakeError> {
         let new = self.write_run(rows.iter().cloned().map(Ok))?;
         for _ in 0..ATTEMPTS {
             let (number, manifest) = self.manifest().await?;
-            let mut next = Manifest { runs: new.iter().cloned().collect() };
+            let mut next = Manifest {
+                runs: new.iter().cloned().collect(),
+            };
             let mut replaced = Vec::new();
             for run in manifest.runs {
                 match self.without(&run, keys)? {
@@ -144,7 +158,11 @@ impl<'a> Vault<'a> {
     }
 
     /// True for the rows whose key is not in `keys`.
-    fn mask(&self, batch: &RecordBatch, keys: &HashSet<Box<[u8]>>) -> Result<BooleanArray, LakeError> {
+    fn mask(
+        &self,
+        batch: &RecordBatch,
+        keys: &HashSet<Box<[u8]>>,
+    ) -> Result<BooleanArray, LakeError> {
         let found = self.encode(batch)?;
         Ok(found.iter().map(|key| Some(!keys.contains(key))).collect())
     }
@@ -163,15 +181,23 @@ impl<'a> Vault<'a> {
             .vault_keys()
             .iter()
             .map(|name| {
-                batch.column_by_name(name).cloned().ok_or_else(|| LakeError::Damaged {
-                    path: self.folder(),
-                    detail: format!("column `{name}` is missing"),
-                })
+                batch
+                    .column_by_name(name)
+                    .cloned()
+                    .ok_or_else(|| LakeError::Damaged {
+                        path: self.folder(),
+                        detail: format!("column `{name}` is missing"),
+                    })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let fields = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+        let fields = columns
+            .iter()
+            .map(|c| SortField::new(c.data_type().clone()))
+            .collect();
         let converter = RowConverter::new(fields).map_err(|source| self.misfit(source))?;
-        let rows = converter.convert_columns(&columns).map_err(|source| self.misfit(source))?;
+        let rows = converter
+            .convert_columns(&columns)
+            .map_err(|source| self.misfit(source))?;
         Ok(rows.iter().map(|row| row.as_ref().into()).collect())
     }
 
@@ -179,16 +205,22 @@ impl<'a> Vault<'a> {
         &self,
         batches: impl Iterator<Item = Result<RecordBatch, LakeError>>,
     ) -> Result<Option<DataFile>, LakeError> {
-        let failed =
-            |source| LakeError::Parquet { doing: "write", path: self.folder(), source };
-        let staged = self.lake.store().staging_file(&self.lake.path(&self.folder()))?;
+        let failed = |source| LakeError::Parquet {
+            doing: "write",
+            path: self.folder(),
+            source,
+        };
+        let staged = self
+            .lake
+            .store()
+            .staging_file(&self.lake.path(&self.folder()))?;
         // No statistics: they would repeat personal values where nothing erases them.
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_statistics_enabled(EnabledStatistics::None)
             .build();
-        let mut writer =
-            ArrowWriter::try_new(staged, self.def.vault_schema(), Some(properties)).map_err(failed)?;
+        let mut writer = ArrowWriter::try_new(staged, self.def.vault_schema(), Some(properties))
+            .map_err(failed)?;
         let mut rows = 0;
         for batch in batches {
             let batch = batch?;
@@ -199,18 +231,36 @@ impl<'a> Vault<'a> {
         if rows == 0 {
             return Ok(None);
         }
-        let size = staged.as_file().metadata().map(|meta| meta.len()).unwrap_or_default();
+        let size = staged
+            .as_file()
+            .metadata()
+            .map(|meta| meta.len())
+            .unwrap_or_default();
         let path = format!("run-{}.parquet", Uuid::new_v4());
-        let run = DataFile { path, size, rows, min_person: None, max_person: None };
+        let run = DataFile {
+            path,
+            size,
+            rows,
+            min_person: None,
+            max_person: None,
+        };
         self.lake.store().put_file(&self.run_path(&run), staged)?;
         Ok(Some(run))
     }
 
     async fn manifest(&self) -> Result<(u64, Manifest), LakeError> {
         loop {
-            let names = self.lake.list(&format!("{}/manifests", self.folder())).await?;
-            let newest = names.iter().rev().find_map(|name| name.strip_suffix(".json")?.parse().ok());
-            let Some(number) = newest else { return Ok((0, Manifest::default())) };
+            let names = self
+                .lake
+                .list(&format!("{}/manifests", self.folder()))
+                .await?;
+            let newest = names
+                .iter()
+                .rev()
+                .find_map(|name| name.strip_suffix(".json")?.parse().ok());
+            let Some(number) = newest else {
+                return Ok((0, Manifest::default()));
+            };
             let path = self.manifest_path(number);
             // A writer that was faster may have deleted it since the listing: list again.
             if let Some(bytes) = self.lake.store().get(&path).await? {
@@ -224,7 +274,8 @@ impl<'a> Vault<'a> {
     }
 
     fn manifest_path(&self, number: u64) -> String {
-        self.lake.path(&format!("{}/manifests/{number:020}.json", self.folder()))
+        self.lake
+            .path(&format!("{}/manifests/{number:020}.json", self.folder()))
     }
 
     fn run_path(&self, run: &DataFile) -> String {
@@ -232,7 +283,10 @@ impl<'a> Vault<'a> {
     }
 
     fn misfit(&self, source: arrow::error::ArrowError) -> LakeError {
-        LakeError::Schema { table: self.def.name.to_owned(), source }
+        LakeError::Schema {
+            table: self.def.name.to_owned(),
+            source,
+        }
     }
 }
 
@@ -247,8 +301,10 @@ impl Lake {
         fresh.extend(Uuid::new_v4().into_bytes());
         self.store().put_new(&self.path(TOKEN_KEY), &fresh)?;
         // Another process may have been faster: the key is what lies there now.
-        let missing =
-            || LakeError::Damaged { path: TOKEN_KEY.to_owned(), detail: "it is missing".to_owned() };
+        let missing = || LakeError::Damaged {
+            path: TOKEN_KEY.to_owned(),
+            detail: "it is missing".to_owned(),
+        };
         self.existing_token_key().await?.ok_or_else(missing)
     }
 

@@ -40,7 +40,13 @@ struct OpenFile {
 impl<'a> TableWriter<'a> {
     /// A writer of files of `def` in the stored schema.
     pub fn new(lake: &'a Lake, def: &'static TableDef) -> Self {
-        Self { lake, def, schema: def.stored_schema(), open: None, finished: Vec::new() }
+        Self {
+            lake,
+            def,
+            schema: def.stored_schema(),
+            open: None,
+            finished: Vec::new(),
+        }
     }
 
     /// Writes rows that follow all earlier ones in the table's order.
@@ -48,7 +54,11 @@ impl<'a> TableWriter<'a> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        if self.open.as_ref().is_some_and(|file| file.rows >= FILE_ROWS) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|file| file.rows >= FILE_ROWS)
+        {
             self.close()?;
         }
         let mut file = match self.open.take() {
@@ -61,7 +71,9 @@ impl<'a> TableWriter<'a> {
             file.first_person = file.first_person.or(Some(persons.value(0)));
             file.last_person = Some(persons.value(persons.len() - 1));
         }
-        file.writer.write(batch).map_err(|source| self.failed(source))?;
+        file.writer
+            .write(batch)
+            .map_err(|source| self.failed(source))?;
         self.open = Some(file);
         Ok(())
     }
@@ -73,27 +85,54 @@ impl<'a> TableWriter<'a> {
     }
 
     fn begin(&self) -> Result<OpenFile, LakeError> {
-        let staged = self.lake.store().staging_file(&self.lake.path(self.def.name))?;
+        let staged = self
+            .lake
+            .store()
+            .staging_file(&self.lake.path(self.def.name))?;
         let properties = properties(self.def, &self.schema);
         let writer = ArrowWriter::try_new(staged, self.schema.clone(), Some(properties))
             .map_err(|source| self.failed(source))?;
-        Ok(OpenFile { writer, rows: 0, first_person: None, last_person: None })
+        Ok(OpenFile {
+            writer,
+            rows: 0,
+            first_person: None,
+            last_person: None,
+        })
     }
 
     fn close(&mut self) -> Result<(), LakeError> {
-        let Some(file) = self.open.take() else { return Ok(()) };
-        let staged = file.writer.into_inner().map_err(|source| self.failed(source))?;
+        let Some(file) = self.open.take() else {
+            return Ok(());
+        };
+        let staged = file
+            .writer
+            .into_inner()
+            .map_err(|source| self.failed(source))?;
         let name = format!("part-{}.parquet", Uuid::new_v4());
         let path = self.lake.path(&format!("{}/{name}", self.def.name));
-        let size = staged.as_file().metadata().map(|meta| meta.len()).unwrap_or_default();
+        let size = staged
+            .as_file()
+            .metadata()
+            .map(|meta| meta.len())
+            .unwrap_or_default();
         self.lake.store().put_file(&path, staged)?;
         let (rows, min_person, max_person) = (file.rows, file.first_person, file.last_person);
-        self.finished.push(DataFile { path: name, size, rows, min_person, max_person });
+        self.finished.push(DataFile {
+            path: name,
+            size,
+            rows,
+            min_person,
+            max_person,
+        });
         Ok(())
     }
 
     fn failed(&self, source: parquet::errors::ParquetError) -> LakeError {
-        LakeError::Parquet { doing: "write", path: self.def.name.to_owned(), source }
+        LakeError::Parquet {
+            doing: "write",
+            path: self.def.name.to_owned(),
+            source,
+        }
     }
 }
 
@@ -103,7 +142,11 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
         .iter()
         .filter_map(|name| schema.index_of(name).ok())
         .filter_map(|index| i32::try_from(index).ok())
-        .map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true })
+        .map(|column_idx| SortingColumn {
+            column_idx,
+            descending: false,
+            nulls_first: true,
+        })
         .collect();
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))

@@ -33,7 +33,11 @@ impl FromStr for BatchId {
             return Ok(Self(value.to_owned()));
         }
         let rule = "it looks like `20241101-3f9a1c`; `rollbook snapshots` lists them";
-        Err(InvalidName { kind: "batch", value: value.to_owned(), rule })
+        Err(InvalidName {
+            kind: "batch",
+            value: value.to_owned(),
+            rule,
+        })
     }
 }
 

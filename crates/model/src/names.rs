@@ -28,7 +28,11 @@ fn parse_name(kind: &'static str, value: &str) -> Result<String, InvalidName> {
     if valid {
         Ok(value.to_owned())
     } else {
-        Err(InvalidName { kind, value: value.to_owned(), rule: NAME_RULE })
+        Err(InvalidName {
+            kind,
+            value: value.to_owned(),
+            rule: NAME_RULE,
+        })
     }
 }
 
@@ -187,6 +191,9 @@ mod tests {
     #[test]
     fn the_message_names_the_rule() {
         let error = "_keys".parse::<TenantName>().unwrap_err().to_string();
-        assert!(error.contains("tenant `_keys`") && error.contains("beginning with"), "{error}");
+        assert!(
+            error.contains("tenant `_keys`") && error.contains("beginning with"),
+            "{error}"
+        );
     }
 }

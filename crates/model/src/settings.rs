@@ -9,9 +9,15 @@ use crate::nearest;
 
 /// The keys that `rollbook settings` knows, with what each one is.
 pub const SETTING_KEYS: [(&str, &str); 3] = [
-    ("currency", "ISO 4217 code that amounts are reported in, such as EUR"),
+    (
+        "currency",
+        "ISO 4217 code that amounts are reported in, such as EUR",
+    ),
     ("timezone", "IANA zone for calendars, such as Europe/Berlin"),
-    ("default_region", "ISO 3166 country for phone numbers without a prefix, such as DE"),
+    (
+        "default_region",
+        "ISO 3166 country for phone numbers without a prefix, such as DE",
+    ),
 ];
 
 /// A tenant's settings. `currency` is unset until the first amounts arrive or a user sets it.
@@ -27,7 +33,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { currency: None, timezone: "UTC".to_owned(), default_region: None }
+        Self {
+            currency: None,
+            timezone: "UTC".to_owned(),
+            default_region: None,
+        }
     }
 }
 
@@ -73,7 +83,11 @@ impl Settings {
             _ => value.len() == 2 && value.chars().all(|c| c.is_ascii_alphabetic()),
         };
         if !fits {
-            return Err(InvalidSetting::Value { key, value: value.to_owned(), expected });
+            return Err(InvalidSetting::Value {
+                key,
+                value: value.to_owned(),
+                expected,
+            });
         }
         match key {
             "currency" => self.currency = Some(value.to_ascii_uppercase()),
@@ -85,12 +99,13 @@ impl Settings {
 }
 
 fn known_key(key: &str) -> Result<(&'static str, &'static str), InvalidSetting> {
-    SETTING_KEYS.into_iter().find(|(known, _)| *known == key).ok_or_else(|| {
-        InvalidSetting::UnknownKey {
+    SETTING_KEYS
+        .into_iter()
+        .find(|(known, _)| *known == key)
+        .ok_or_else(|| InvalidSetting::UnknownKey {
             key: key.to_owned(),
             nearest: nearest(key, SETTING_KEYS.map(|(known, _)| known)),
-        }
-    })
+        })
 }
 
 #[cfg(test)]
@@ -102,7 +117,10 @@ mod tests {
         let settings = Settings::default().with("currency", "eur").unwrap();
         assert_eq!(settings.get("currency").unwrap(), Some("EUR"));
         assert!(Settings::default().with("timezone", "Mars/Base").is_err());
-        let error = Settings::default().with("curency", "EUR").unwrap_err().to_string();
+        let error = Settings::default()
+            .with("curency", "EUR")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("did you mean `currency`"), "{error}");
     }
 }

@@ -39,9 +39,7 @@ impl ColumnType {
     pub fn arrow(self) -> DataType {
         match self {
             Self::Text | Self::Json => DataType::Utf8,
-            Self::TextList => {
-                DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)))
-            }
+            Self::TextList => DataType::List(Arc::new(Field::new("element", DataType::Utf8, true))),
             Self::Bool => DataType::Boolean,
             Self::Int => DataType::Int64,
             Self::Float => DataType::Float64,
@@ -191,14 +189,20 @@ const IDENTITY_ID: ColumnDef = ColumnDef::new(
     "the provider's record of the person; 0 = the source names none",
 )
 .required();
-const PROVIDER: ColumnDef =
-    ColumnDef::new("provider", ColumnType::Text, "the system that the row came from")
-        .required()
-        .immutable();
-const EXTERNAL_ID: ColumnDef =
-    ColumnDef::new("external_id", ColumnType::Text, "the row's id there; the key with provider")
-        .required()
-        .immutable();
+const PROVIDER: ColumnDef = ColumnDef::new(
+    "provider",
+    ColumnType::Text,
+    "the system that the row came from",
+)
+.required()
+.immutable();
+const EXTERNAL_ID: ColumnDef = ColumnDef::new(
+    "external_id",
+    ColumnType::Text,
+    "the row's id there; the key with provider",
+)
+.required()
+.immutable();
 
 const LEAD_PERSON: [ColumnDef; 4] = [PERSON_ID, IDENTITY_ID, PROVIDER, EXTERNAL_ID];
 const LEAD_REFERENCE: [ColumnDef; 2] = [PROVIDER, EXTERNAL_ID];
@@ -250,7 +254,9 @@ impl TableDef {
 
     /// The schema of the table's vault files: the key columns, then the personal ones.
     pub fn vault_schema(&self) -> SchemaRef {
-        let keys = self.all_columns().filter(|c| self.vault_keys().contains(&c.name));
+        let keys = self
+            .all_columns()
+            .filter(|c| self.vault_keys().contains(&c.name));
         schema(keys.chain(self.personal_columns()))
     }
 
@@ -275,11 +281,18 @@ impl TableDef {
                 .chain(["provider", "external_id"])
                 .collect(),
             Shape::Reference => vec!["provider", "external_id"],
-            Shape::Own => self.columns.iter().take(1).map(|column| column.name).collect(),
+            Shape::Own => self
+                .columns
+                .iter()
+                .take(1)
+                .map(|column| column.name)
+                .collect(),
         }
     }
 }
 
 fn schema<'a>(columns: impl Iterator<Item = &'a ColumnDef>) -> SchemaRef {
-    Arc::new(Schema::new(columns.map(ColumnDef::field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        columns.map(ColumnDef::field).collect::<Vec<_>>(),
+    ))
 }

@@ -62,7 +62,13 @@ const fn fact(
     meaning: &'static str,
     columns: &'static [ColumnDef],
 ) -> TableDef {
-    TableDef { name, shape: Shape::Fact, time, columns, meaning }
+    TableDef {
+        name,
+        shape: Shape::Fact,
+        time,
+        columns,
+        meaning,
+    }
 }
 
 const fn reference(
@@ -70,7 +76,13 @@ const fn reference(
     meaning: &'static str,
     columns: &'static [ColumnDef],
 ) -> TableDef {
-    TableDef { name, shape: Shape::Reference, time: None, columns, meaning }
+    TableDef {
+        name,
+        shape: Shape::Reference,
+        time: None,
+        columns,
+        meaning,
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +99,12 @@ mod tests {
             assert!(tables.insert(table.name), "table {} twice", table.name);
             let mut columns = HashSet::new();
             for column in table.all_columns() {
-                assert!(columns.insert(column.name), "{}.{} twice", table.name, column.name);
+                assert!(
+                    columns.insert(column.name),
+                    "{}.{} twice",
+                    table.name,
+                    column.name
+                );
                 assert!(!column.meaning.is_empty(), "{}.{}", table.name, column.name);
                 if let Ages::DatedBy(other) = column.ages {
                     assert!(table.column(other).is_some(), "{}.{other}", table.name);

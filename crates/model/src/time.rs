@@ -46,7 +46,11 @@ impl FromStr for Timestamp {
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Ok(Self(time.timestamp_micros()));
         }
-        for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"] {
+        for format in [
+            "%Y-%m-%dT%H:%M:%S%.f",
+            "%Y-%m-%d %H:%M:%S%.f",
+            "%Y-%m-%d %H:%M",
+        ] {
             if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
                 return Ok(Self(time.and_utc().timestamp_micros()));
             }
@@ -55,7 +59,9 @@ impl FromStr for Timestamp {
             .ok()
             .and_then(|day| day.and_hms_opt(0, 0, 0))
             .map(|time| Self(time.and_utc().timestamp_micros()))
-            .ok_or_else(|| InvalidTime { value: value.to_owned() })
+            .ok_or_else(|| InvalidTime {
+                value: value.to_owned(),
+            })
     }
 }
 

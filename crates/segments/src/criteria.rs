@@ -36,7 +36,11 @@ impl Criteria {
             return Err(SegmentError::EmptyCriteria);
         }
         let text = text.to_owned();
-        Ok(if is_select(&text) { Self::Select(text) } else { Self::Expression(text) })
+        Ok(if is_select(&text) {
+            Self::Select(text)
+        } else {
+            Self::Expression(text)
+        })
     }
 
     /// The text as it was written.
@@ -75,7 +79,10 @@ pub async fn preview(
     sample: usize,
 ) -> Result<Preview, SegmentError> {
     let members = evaluate(session, criteria).await?;
-    Ok(Preview { count: members.len(), sample: members.iter().take(sample).collect() })
+    Ok(Preview {
+        count: members.len(),
+        sample: members.iter().take(sample).collect(),
+    })
 }
 
 async fn collect(rows: &mut Rows) -> Result<RoaringTreemap, EngineError> {

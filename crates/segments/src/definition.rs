@@ -69,7 +69,11 @@ pub async fn list(lake: &Lake, state: &State) -> Result<Vec<Definition>, Segment
 }
 
 /// The definition of a segment at a snapshot.
-pub async fn show(lake: &Lake, state: &State, key: &SegmentKey) -> Result<Definition, SegmentError> {
+pub async fn show(
+    lake: &Lake,
+    state: &State,
+    key: &SegmentKey,
+) -> Result<Definition, SegmentError> {
     match state.value::<Pointer>(&name_of(key))? {
         Some(pointer) => Ok(lake.document(&pointer.path).await?),
         None => Err(unknown(state, key)),
@@ -96,7 +100,10 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
             at.micros()
         );
         lake.put_document(&path, &after)?;
-        let pointer = json!(Pointer { revision: after.revision, path });
+        let pointer = json!(Pointer {
+            revision: after.revision,
+            path
+        });
         let named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
         if commit(lake, &state, &draft.key, named, at).await? {
             return Ok(after);
@@ -128,14 +135,21 @@ async fn commit(
     at: Timestamp,
 ) -> Result<bool, SegmentError> {
     let cause = Cause::Define { name: name_of(key) };
-    let committed = lake.commit(state, Commit::of_names(cause, at, named)).await?;
+    let committed = lake
+        .commit(state, Commit::of_names(cause, at, named))
+        .await?;
     Ok(matches!(committed, Committed::Done(_)))
 }
 
 fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definition {
-    let name = draft.name.clone().or_else(|| before.map(|before| before.name.clone()));
-    let description =
-        draft.description.clone().or_else(|| before.and_then(|before| before.description.clone()));
+    let name = draft
+        .name
+        .clone()
+        .or_else(|| before.map(|before| before.name.clone()));
+    let description = draft
+        .description
+        .clone()
+        .or_else(|| before.and_then(|before| before.description.clone()));
     let after = Definition {
         key: draft.key.clone(),
         revision: before.map_or(1, |before| before.revision),
@@ -145,16 +159,21 @@ fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definiti
         updated_at: before.map_or(at, |before| before.updated_at),
     };
     match before {
-        Some(before) if *before != after => {
-            Definition { revision: before.revision + 1, updated_at: at, ..after }
-        }
+        Some(before) if *before != after => Definition {
+            revision: before.revision + 1,
+            updated_at: at,
+            ..after
+        },
         _ => after,
     }
 }
 
 pub(crate) fn unknown(state: &State, key: &SegmentKey) -> SegmentError {
     let nearest = nearest(key.as_str(), state.names_below("segment/")).map(str::to_owned);
-    SegmentError::Unknown { segment: key.clone(), nearest }
+    SegmentError::Unknown {
+        segment: key.clone(),
+        nearest,
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +184,12 @@ mod tests {
 
     fn draft(criteria: &str) -> Draft {
         let key = "vip".parse().unwrap();
-        Draft { key, criteria: criteria.to_owned(), name: None, description: None }
+        Draft {
+            key,
+            criteria: criteria.to_owned(),
+            name: None,
+            description: None,
+        }
     }
 
     #[test]
@@ -174,13 +198,20 @@ mod tests {
         let first = revise(None, &draft("vip_status"), early);
         assert_eq!((first.revision, first.name.as_str()), (1, "vip"));
         assert_eq!(revise(Some(&first), &draft(" vip_status\n"), late), first);
-        let named = Draft { name: Some("Very important".into()), ..draft("vip_status") };
+        let named = Draft {
+            name: Some("Very important".into()),
+            ..draft("vip_status")
+        };
         let second = revise(Some(&first), &named, late);
         assert_eq!((second.revision, second.updated_at), (2, late));
         let third = revise(Some(&second), &draft("total_spent > 5"), late);
         assert_eq!(
             third,
-            Definition { revision: 3, criteria: "total_spent > 5".into(), ..second.clone() }
+            Definition {
+                revision: 3,
+                criteria: "total_spent > 5".into(),
+                ..second.clone()
+            }
         );
     }
 }

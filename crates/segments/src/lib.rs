@@ -6,6 +6,9 @@ mod error;
 mod members;
 pub mod refresh;
 
+#[cfg(test)]
+mod tests;
+
 pub use criteria::{Criteria, Preview, evaluate, preview};
 pub use definition::{Definition, Draft};
 pub use error::SegmentError;

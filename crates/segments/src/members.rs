@@ -50,16 +50,20 @@ impl SegmentMembers {
     fn chosen(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Membership>> {
         let keys = self.segments.iter().map(|(key, _)| key.as_str());
         let keys: ArrayRef = Arc::new(StringArray::from_iter_values(keys));
-        let schema = Arc::new(Schema::new(vec![Field::new(SEGMENT, DataType::Utf8, false)]));
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            SEGMENT,
+            DataType::Utf8,
+            false,
+        )]));
         let columns = DFSchema::try_from(Arc::clone(&schema))?;
         let names = RecordBatch::try_new(schema, vec![keys])?;
         let mut chosen = self.segments.clone();
         let mut keep = vec![true; self.segments.len()];
         for filter in filters {
             let filter = filter.clone().transform(|expr| match expr {
-                Expr::Column(column) => {
-                    Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name))))
-                }
+                Expr::Column(column) => Ok(Transformed::yes(Expr::Column(
+                    Column::new_unqualified(column.name),
+                ))),
                 other => Ok(Transformed::no(other)),
             })?;
             let filter = state.create_physical_expr(filter.data, &columns)?;
@@ -129,7 +133,10 @@ impl TableProvider for SegmentMembers {
 
 impl SegmentMembers {
     fn partition(&self, segments: Vec<Membership>) -> Arc<dyn PartitionStream> {
-        Arc::new(MemberRows { schema: Arc::clone(&self.schema), segments })
+        Arc::new(MemberRows {
+            schema: Arc::clone(&self.schema),
+            segments,
+        })
     }
 }
 
@@ -147,15 +154,19 @@ impl PartitionStream for MemberRows {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let schema = Arc::clone(&self.schema);
-        let batches = self.segments.clone().into_iter().flat_map(move |(key, members)| {
-            let schema = Arc::clone(&schema);
-            let mut next = Some(0);
-            std::iter::from_fn(move || {
-                let ids = ids_from(&members, next?);
-                next = ids.last().map(|last| last + 1);
-                (!ids.is_empty()).then(|| batch(&schema, &key, &ids))
-            })
-        });
+        let batches = self
+            .segments
+            .clone()
+            .into_iter()
+            .flat_map(move |(key, members)| {
+                let schema = Arc::clone(&schema);
+                let mut next = Some(0);
+                std::iter::from_fn(move || {
+                    let ids = ids_from(&members, next?);
+                    next = ids.last().map(|last| last + 1);
+                    (!ids.is_empty()).then(|| batch(&schema, &key, &ids))
+                })
+            });
         let schema = Arc::clone(&self.schema);
         Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches)))
     }
@@ -171,7 +182,10 @@ fn batch(schema: &SchemaRef, key: &SegmentKey, ids: &[u64]) -> Result<RecordBatc
     let keys = StringArray::from_iter_values(std::iter::repeat_n(key.as_str(), ids.len()));
     // Person ids are bigints that are never negative, so each fits back into one.
     let ids = Int64Array::from_iter_values(ids.iter().map(|id| id.cast_signed()));
-    Ok(RecordBatch::try_new(Arc::clone(schema), vec![Arc::new(keys), Arc::new(ids)])?)
+    Ok(RecordBatch::try_new(
+        Arc::clone(schema),
+        vec![Arc::new(keys), Arc::new(ids)],
+    )?)
 }
 
 fn holds_a_query(filter: &Expr) -> bool {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -60,12 +60,20 @@ pub async fn refresh(
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Ok(members) => {
-                Ok(keep(lake, state, definition, &members, session.as_of(), computed_at)?)
-            }
+            Ok(members) => Ok(keep(
+                lake,
+                state,
+                definition,
+                &members,
+                session.as_of(),
+                computed_at,
+            )?),
             Err(error) => Err(error),
         };
-        evaluated.push(Evaluated { segment: definition.key.clone(), outcome });
+        evaluated.push(Evaluated {
+            segment: definition.key.clone(),
+            outcome,
+        });
     }
     let named: BTreeMap<_, _> = evaluated
         .iter()
@@ -116,10 +124,16 @@ async fn commit(
         let state = lake.head().await?;
         let mut named = named.clone();
         named.retain(|name, _| {
-            state.named.contains_key(&name.replacen("members/", "segment/", 1))
+            state
+                .named
+                .contains_key(&name.replacen("members/", "segment/", 1))
         });
-        let cause = Cause::Refresh { segments: named.len() as u64 };
-        let committed = lake.commit(&state, Commit::of_names(cause, at, named)).await?;
+        let cause = Cause::Refresh {
+            segments: named.len() as u64,
+        };
+        let committed = lake
+            .commit(&state, Commit::of_names(cause, at, named))
+            .await?;
         if matches!(committed, Committed::Done(_)) {
             return Ok(());
         }
@@ -151,8 +165,10 @@ pub async fn members(
         }
         Some(number) => of_snapshot(lake, &head, key, number).await?,
     };
-    let refreshed =
-        found.ok_or_else(|| SegmentError::NotRefreshed { segment: key.clone(), snapshot })?;
+    let refreshed = found.ok_or_else(|| SegmentError::NotRefreshed {
+        segment: key.clone(),
+        snapshot,
+    })?;
     let persons = persons(lake, &refreshed).await?;
     Ok((refreshed, persons))
 }

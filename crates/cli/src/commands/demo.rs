@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use rollbook_app::demo::{Demo, demo};
 use rollbook_app::Place;
+use rollbook_app::demo::{Demo, demo};
 use serde_json::{Value, json};
 
 use super::{new_batch, now};
@@ -24,14 +24,26 @@ pub(super) async fn run(place: &Place, form: Form) -> anyhow::Result<()> {
 
 fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let counts = done.ingested.tables.iter().map(|t| format!("{} {}", t.read, t.table));
+    let counts = done
+        .ingested
+        .tables
+        .iter()
+        .map(|t| format!("{} {}", t.read, t.table));
     writeln!(out, "An outdoor shop that never was, as of {}:", done.as_of)?;
     for line in wrapped(&counts.collect::<Vec<_>>().join(", ")) {
         writeln!(out, "  {line}")?;
     }
     for segment in &done.segments {
-        let count = segment.outcome.result.as_ref().map_or(0, |refreshed| refreshed.count);
-        writeln!(out, "\n{} - {count} persons; {}", segment.name, segment.purpose)?;
+        let count = segment
+            .outcome
+            .result
+            .as_ref()
+            .map_or(0, |refreshed| refreshed.count);
+        writeln!(
+            out,
+            "\n{}: {count} persons ({})",
+            segment.name, segment.purpose
+        )?;
         for line in wrapped(segment.criteria) {
             writeln!(out, "    {line}")?;
         }
@@ -48,7 +60,10 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
         format!("--lake {lake} --tenant {tenant}")
     };
     let as_of = done.as_of;
-    writeln!(out, "\nThe lake is {lake}, tenant `{tenant}`. What to try next:")?;
+    writeln!(
+        out,
+        "\nThe lake is {lake}, tenant `{tenant}`. What to try next:"
+    )?;
     writeln!(out, "  rollbook {flags} tables")?;
     writeln!(out, "  rollbook {flags} segment members big-spenders")?;
     writeln!(
@@ -59,7 +74,10 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
         out,
         "  rollbook {flags} sql --as-of {as_of} \\\n    \"select country, count(*), sum(total_spent) from people group by 1 order by 3 desc\""
     )?;
-    writeln!(out, "(`cargo run -- ARGUMENTS` runs rollbook from the source folder.)")?;
+    writeln!(
+        out,
+        "(`cargo run -- ARGUMENTS` runs rollbook from the source folder.)"
+    )?;
     Ok(())
 }
 

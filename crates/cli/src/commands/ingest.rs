@@ -33,17 +33,27 @@ pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
         .iter()
         .map(|file| json!({"table": file.table, "rows": file.rows, "bytes": file.bytes, "path": file.path}))
         .collect();
-    print(&Shown::list(&files, &["table", "rows", "bytes", "path"])?, form)
+    print(
+        &Shown::list(&files, &["table", "rows", "bytes", "path"])?,
+        form,
+    )
 }
 
 pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::Result<()> {
     if let Some(IngestCommand::Undo { batch }) = what.command {
         let snapshot = taking_in::undo(place, &batch, now()).await?;
-        return print(&Shown::object(&json!({"snapshot": snapshot, "undone": batch}))?, form);
+        return print(
+            &Shown::object(&json!({"snapshot": snapshot, "undone": batch}))?,
+            form,
+        );
     }
-    let provider = what.provider.expect("clap demands it where there is no subcommand");
-    let (pipes, paths): (Vec<_>, Vec<_>) =
-        what.paths.into_iter().partition(|path| path == Path::new("-"));
+    let provider = what
+        .provider
+        .expect("clap demands it where there is no subcommand");
+    let (pipes, paths): (Vec<_>, Vec<_>) = what
+        .paths
+        .into_iter()
+        .partition(|path| path == Path::new("-"));
     let standard_input = match (pipes.is_empty(), what.named) {
         (true, _) => None,
         (false, Some(name)) => Some(name),
@@ -88,7 +98,9 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
         match (dry_run, done.tables.iter().any(|table| table.accepted > 0)) {
             (true, _) => eprintln!("a rehearsal: nothing was changed"),
             (false, true) => eprintln!("snapshot {}, batch {}", done.snapshot, done.batch),
-            (false, false) => eprintln!("nothing new; the newest data is snapshot {}", done.snapshot),
+            (false, false) => {
+                eprintln!("nothing new; the newest data is snapshot {}", done.snapshot)
+            }
         }
     }
     Ok(())
@@ -118,7 +130,11 @@ pub(super) async fn quarantine(place: &Place, what: Quarantine, form: Form) -> a
             }
             Ok(())
         }
-        Some(QuarantineCommand::Retry { provider, paths, mapping }) => {
+        Some(QuarantineCommand::Retry {
+            provider,
+            paths,
+            mapping,
+        }) => {
             let providers = match provider {
                 Some(provider) => vec![provider],
                 None => taking_in::quarantined_providers(place, now()).await?,

@@ -13,8 +13,18 @@ use crate::show::{Shown, print};
 
 pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Result<ExitCode> {
     match what {
-        Segment::Put { key, criteria, name, description } => {
-            let draft = segments::Draft { key, criteria, name, description };
+        Segment::Put {
+            key,
+            criteria,
+            name,
+            description,
+        } => {
+            let draft = segments::Draft {
+                key,
+                criteria,
+                name,
+                description,
+            };
             let saved = segments::put(place, &draft, now()).await?;
             print(&Shown::object(&saved)?, form)?;
             if form == Form::Table {
@@ -24,7 +34,9 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
         }
         Segment::List => {
             let listed = segments::list(place).await?;
-            let columns = ["key", "name", "revision", "count", "snapshot", "as_of", "criteria"];
+            let columns = [
+                "key", "name", "revision", "count", "snapshot", "as_of", "criteria",
+            ];
             print(&Shown::list(&listed, &columns)?, form)?;
         }
         Segment::Show { key } => {
@@ -44,9 +56,19 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
         }
         Segment::Members { key, snapshot } => {
             let (_, persons) = segments::members(place, &key, snapshot).await?;
-            let rows = persons.iter().map(|person| vec![person.to_string()]).collect();
+            let rows = persons
+                .iter()
+                .map(|person| vec![person.to_string()])
+                .collect();
             let columns = vec!["person_id".to_owned()];
-            print(&Shown { document: json!(persons), columns, rows }, form)?;
+            print(
+                &Shown {
+                    document: json!(persons),
+                    columns,
+                    rows,
+                },
+                form,
+            )?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -77,7 +99,9 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
             }
         }
     }
-    let columns = ["segment", "status", "count", "snapshot", "revision", "as_of"];
+    let columns = [
+        "segment", "status", "count", "snapshot", "revision", "as_of",
+    ];
     print(&Shown::list(&lines, &columns)?, form)?;
     for (segment, error) in &failed {
         let error: &AppError = error;

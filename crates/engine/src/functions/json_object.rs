@@ -25,7 +25,9 @@ pub(crate) struct JsonObject {
 
 impl JsonObject {
     pub(crate) fn new() -> Self {
-        Self { signature: Signature::variadic_any(Volatility::Immutable) }
+        Self {
+            signature: Signature::variadic_any(Volatility::Immutable),
+        }
     }
 }
 
@@ -85,7 +87,11 @@ impl Pair {
             }
             _ => Arc::clone(values),
         };
-        Ok(Self { keys: cast(keys, &DataType::Utf8)?, values, bare })
+        Ok(Self {
+            keys: cast(keys, &DataType::Utf8)?,
+            values,
+            bare,
+        })
     }
 
     fn write(&self, row: usize, document: &mut String) -> Result<()> {
@@ -103,7 +109,9 @@ impl Pair {
             return Ok(());
         }
         let options = FormatOptions::default();
-        let value = ArrayFormatter::try_new(&self.values, &options)?.value(row).to_string();
+        let value = ArrayFormatter::try_new(&self.values, &options)?
+            .value(row)
+            .to_string();
         // JSON has no word for infinity and not-a-number.
         if self.bare && value.parse::<f64>().map_or(true, f64::is_finite) {
             document.push_str(&value);
@@ -150,12 +158,26 @@ mod tests {
     async fn writes_pairs_leaves_out_nulls_and_escapes() {
         check("json_object('a', 'x', 'b', null)", Some(r#"{"a":"x"}"#)).await;
         check("json_object('a', null)", None).await;
-        check("json_object('n', 1, 't', true, 'd', 1.50::decimal(9,2))", Some(r#"{"n":1,"t":true,"d":1.50}"#))
-            .await;
-        check("json_object('q', 'say \"hi\" \\ ' || chr(10) || chr(1))", Some(r#"{"q":"say \"hi\" \\ \n\u0001"}"#))
-            .await;
-        check("json_object('nan', cast('NaN' as double))", Some(r#"{"nan":"NaN"}"#)).await;
-        check("json_object('day', date '2024-05-01')", Some(r#"{"day":"2024-05-01"}"#)).await;
+        check(
+            "json_object('n', 1, 't', true, 'd', 1.50::decimal(9,2))",
+            Some(r#"{"n":1,"t":true,"d":1.50}"#),
+        )
+        .await;
+        check(
+            "json_object('q', 'say \"hi\" \\ ' || chr(10) || chr(1))",
+            Some(r#"{"q":"say \"hi\" \\ \n\u0001"}"#),
+        )
+        .await;
+        check(
+            "json_object('nan', cast('NaN' as double))",
+            Some(r#"{"nan":"NaN"}"#),
+        )
+        .await;
+        check(
+            "json_object('day', date '2024-05-01')",
+            Some(r#"{"day":"2024-05-01"}"#),
+        )
+        .await;
     }
 
     #[tokio::test]
@@ -164,13 +186,20 @@ mod tests {
         let sql = "select json_object('v', v) from (values ('a'), (null), ('c')) as t (v)";
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
         let documents: Vec<_> = batches[0].column(0).as_string::<i32>().iter().collect();
-        assert_eq!(documents, [Some(r#"{"v":"a"}"#), None, Some(r#"{"v":"c"}"#)]);
+        assert_eq!(
+            documents,
+            [Some(r#"{"v":"a"}"#), None, Some(r#"{"v":"c"}"#)]
+        );
     }
 
     #[tokio::test]
     async fn refuses_half_a_pair() {
         let session = crate::mapping_session(Limits::default(), None).unwrap();
-        let error = session.sql("select json_object('a')").await.unwrap_err().to_string();
+        let error = session
+            .sql("select json_object('a')")
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("pairs of a key and a value"), "{error}");
     }
 }

@@ -24,7 +24,9 @@ pub(crate) struct JsonText {
 
 impl JsonText {
     pub(crate) fn new() -> Self {
-        Self { signature: Signature::string(2, Volatility::Immutable) }
+        Self {
+            signature: Signature::string(2, Volatility::Immutable),
+        }
     }
 }
 
@@ -46,7 +48,11 @@ impl ScalarUDFImpl for JsonText {
         let documents = cast(&arrays[0], &DataType::Utf8)?;
         let paths = cast(&arrays[1], &DataType::Utf8)?;
         let mut texts = StringBuilder::new();
-        for (document, path) in documents.as_string::<i32>().iter().zip(paths.as_string::<i32>()) {
+        for (document, path) in documents
+            .as_string::<i32>()
+            .iter()
+            .zip(paths.as_string::<i32>())
+        {
             texts.append_option(document.zip(path).and_then(|(d, p)| text_at(d, p)));
         }
         columnar(&args.args, Arc::new(texts.finish()))
@@ -55,11 +61,13 @@ impl ScalarUDFImpl for JsonText {
 
 fn text_at(document: &str, path: &str) -> Option<String> {
     let document: Value = serde_json::from_str(document).ok()?;
-    let found = path.split('.').try_fold(&document, |value, step| match value {
-        Value::Object(fields) => fields.get(step),
-        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-        _ => None,
-    })?;
+    let found = path
+        .split('.')
+        .try_fold(&document, |value, step| match value {
+            Value::Object(fields) => fields.get(step),
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })?;
     match found {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
@@ -73,7 +81,8 @@ mod tests {
 
     #[test]
     fn follows_the_path() {
-        let document = r#"{"utm": {"source": "mail"}, "items": [{"sku": "A"}], "n": 1.50, "z": null}"#;
+        let document =
+            r#"{"utm": {"source": "mail"}, "items": [{"sku": "A"}], "n": 1.50, "z": null}"#;
         for (path, expected) in [
             ("utm.source", Some("mail")),
             ("utm", Some(r#"{"source":"mail"}"#)),

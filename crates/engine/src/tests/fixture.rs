@@ -38,17 +38,29 @@ impl Fixture {
     pub(crate) fn with_persons() -> Self {
         Self::new()
             .row("persons", json!({ "person_id": 0, "country": "DE" }))
-            .row("persons", json!({ "person_id": 1, "country": "DE", "tags": ["vip"] }))
+            .row(
+                "persons",
+                json!({ "person_id": 1, "country": "DE", "tags": ["vip"] }),
+            )
             .row("persons", json!({ "person_id": 2, "country": "US" }))
             .row("persons", json!({ "person_id": 3 }))
-            .vault_row("persons", json!({ "identity_id": 1, "email": "ada@example.com" }))
-            .vault_row("persons", json!({ "identity_id": 2, "email": "bob@example.com" }))
+            .vault_row(
+                "persons",
+                json!({ "identity_id": 1, "email": "ada@example.com" }),
+            )
+            .vault_row(
+                "persons",
+                json!({ "identity_id": 2, "email": "bob@example.com" }),
+            )
     }
 
     pub(crate) fn row(mut self, name: &'static str, mut row: Value) -> Self {
         let rows = self.tables.entry(name).or_default();
         let columns = row.as_object_mut().unwrap();
-        let person = columns.get("person_id").cloned().unwrap_or_else(|| json!(1));
+        let person = columns
+            .get("person_id")
+            .cloned()
+            .unwrap_or_else(|| json!(1));
         for (column, value) in [
             ("person_id", person.clone()),
             ("identity_id", person),
@@ -77,8 +89,13 @@ impl Fixture {
         for (name, rows) in &self.tables {
             let def = table(name).unwrap();
             let stored = provider(def.stored_schema(), rows);
-            let vault = self.vaults.get(name).map(|rows| provider(def.vault_schema(), rows));
-            session.add_table(TableSource { def, stored, vault }).unwrap();
+            let vault = self
+                .vaults
+                .get(name)
+                .map(|rows| provider(def.vault_schema(), rows));
+            session
+                .add_table(TableSource { def, stored, vault })
+                .unwrap();
         }
         session.finish().await.unwrap();
         session
@@ -87,7 +104,10 @@ impl Fixture {
 
 /// The answer to a query that succeeds, a line for each row, values separated by `|`.
 pub(crate) async fn lines(session: &Session, sql: &str) -> Vec<String> {
-    let answer = session.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let answer = session
+        .query(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     text(&answer)
 }
 
@@ -109,7 +129,9 @@ pub(crate) fn text(answer: &Answer) -> Vec<String> {
 }
 
 fn provider(schema: SchemaRef, rows: &[Value]) -> Arc<dyn TableProvider> {
-    let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).build_decoder().unwrap();
+    let mut decoder = ReaderBuilder::new(Arc::clone(&schema))
+        .build_decoder()
+        .unwrap();
     decoder.serialize(rows).unwrap();
     let batches = decoder.flush().unwrap().into_iter().collect();
     Arc::new(MemTable::try_new(schema, vec![batches]).unwrap())

@@ -6,10 +6,16 @@ use super::fixture::Fixture;
 
 fn fixture() -> Fixture {
     Fixture::with_persons()
-        .row("orders", json!({ "person_id": 1, "status": "paid", "total": "600", "currency": "EUR",
-            "placed_at": "2024-06-01T00:00:00Z" }))
-        .row("orders", json!({ "person_id": 2, "status": "paid", "total": "20", "currency": "EUR",
-            "placed_at": "2024-01-01T00:00:00Z" }))
+        .row(
+            "orders",
+            json!({ "person_id": 1, "status": "paid", "total": "600", "currency": "EUR",
+            "placed_at": "2024-06-01T00:00:00Z" }),
+        )
+        .row(
+            "orders",
+            json!({ "person_id": 2, "status": "paid", "total": "20", "currency": "EUR",
+            "placed_at": "2024-01-01T00:00:00Z" }),
+        )
 }
 
 async fn check(criteria: &str, expected: &[i64]) {
@@ -35,15 +41,27 @@ async fn null_is_not_true() {
     check("country is null", &[3]).await;
     check("null", &[]).await;
     check("last_order_at < now() - interval '90 days'", &[2]).await;
-    check("last_order_at < now() - interval '90 days' or last_order_at is null", &[2, 3]).await;
+    check(
+        "last_order_at < now() - interval '90 days' or last_order_at is null",
+        &[2, 3],
+    )
+    .await;
     check("true", &[1, 2, 3]).await;
 }
 
 #[tokio::test]
 async fn conditions_use_traits_and_subqueries() {
     check("total_spent > 500 and last_order_at >= '2024-06-01'", &[1]).await;
-    check("person_id in (select person_id from orders where total < 100)", &[2]).await;
-    check("not exists (select 1 from orders o where o.person_id = people.person_id)", &[3]).await;
+    check(
+        "person_id in (select person_id from orders where total < 100)",
+        &[2],
+    )
+    .await;
+    check(
+        "not exists (select 1 from orders o where o.person_id = people.person_id)",
+        &[3],
+    )
+    .await;
     check("total_spent >= (select max(total) from orders)", &[1]).await;
     check("  -- spenders\n total_spent > 500 ", &[1]).await;
 }
@@ -51,13 +69,27 @@ async fn conditions_use_traits_and_subqueries() {
 #[tokio::test]
 async fn a_select_gives_known_persons_once() {
     check_select("select person_id from orders", &[1, 2]).await;
-    check_select("select person_id from orders union all select person_id from orders", &[1, 2])
-        .await;
-    check_select("select * from (values (0), (2), (99), (null), (2)) as t (person_id)", &[2]).await;
-    check_select("with t as (select 3 as person_id) select person_id from t", &[3]).await;
+    check_select(
+        "select person_id from orders union all select person_id from orders",
+        &[1, 2],
+    )
+    .await;
+    check_select(
+        "select * from (values (0), (2), (99), (null), (2)) as t (person_id)",
+        &[2],
+    )
+    .await;
+    check_select(
+        "with t as (select 3 as person_id) select person_id from t",
+        &[3],
+    )
+    .await;
     check_select("select person_id from persons", &[1, 2, 3]).await;
-    check_select("select p.person_id from people p order by p.total_spent desc limit 1", &[1])
-        .await;
+    check_select(
+        "select p.person_id from people p order by p.total_spent desc limit 1",
+        &[1],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -65,23 +97,43 @@ async fn a_select_of_something_else_is_refused() {
     let session = fixture().session().await;
     for (sql, found) in [
         ("select country from people", "`country`"),
-        ("select person_id, country from people", "`person_id`, `country`"),
+        (
+            "select person_id, country from people",
+            "`person_id`, `country`",
+        ),
         ("select country as person_id from people", "`person_id`"),
     ] {
-        let error = session.select_person_ids(sql).await.unwrap_err().to_string();
-        assert!(error.contains("one column `person_id` of integers"), "{error}");
+        let error = session
+            .select_person_ids(sql)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("one column `person_id` of integers"),
+            "{error}"
+        );
         assert!(error.ends_with(found), "{error}");
     }
     let sql = "select person_id from people where random() < 0.5";
-    let error = session.select_person_ids(sql).await.unwrap_err().to_string();
-    assert!(error.starts_with("`random` at line 1, column 36 cannot be used"), "{error}");
+    let error = session
+        .select_person_ids(sql)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("`random` at line 1, column 36 cannot be used"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_select_is_told_from_a_condition() {
     for (text, expected) in [
         ("select person_id from people", true),
-        ("-- note\n /* more */ WITH t as (select 1) select person_id from t", true),
+        (
+            "-- note\n /* more */ WITH t as (select 1) select person_id from t",
+            true,
+        ),
         ("(select person_id from people)", true),
         ("country = 'select'", false),
         ("(country = 'DE')", false),

@@ -10,7 +10,9 @@ const REVENUE: &str = "select paid_order_count, total_spent, average_order_value
 fn order(status: &str, total: &str, extra: Value) -> Value {
     let mut row = json!({ "status": status, "total": total, "currency": "EUR",
         "placed_at": "2024-06-01T10:00:00Z" });
-    row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    row.as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
     row
 }
 
@@ -33,7 +35,11 @@ async fn revenue_counts_six_statuses() {
         ("Paid", false),
     ] {
         let fixture = Fixture::with_persons().row("orders", order(status, "10.00", json!({})));
-        let expected = if counts { "1|10.0000|10.0000|0" } else { "0|0.0000|null|0" };
+        let expected = if counts {
+            "1|10.0000|10.0000|0"
+        } else {
+            "0|0.0000|null|0"
+        };
         check(fixture, REVENUE, expected).await;
     }
 }
@@ -45,7 +51,14 @@ async fn an_order_counts_from_its_payment() {
     let fixture = Fixture::with_persons()
         .row("orders", order("paid", "10.00", paid_later))
         .row("orders", order("paid", "20.00", paid_just_now))
-        .row("orders", order("paid", "40.00", json!({ "placed_at": "2024-06-30T12:00:01Z" })));
+        .row(
+            "orders",
+            order(
+                "paid",
+                "40.00",
+                json!({ "placed_at": "2024-06-30T12:00:01Z" }),
+            ),
+        );
     check(fixture, REVENUE, "1|20.0000|20.0000|0").await;
 }
 
@@ -60,11 +73,26 @@ async fn refunds_lessen_revenue_from_their_own_time() {
         .row("orders", order("refunded", "10.00", json!({})))
         .row("orders", order("cancelled", "99.00", json!({})))
         // Not linked itself: it belongs to whom its order belongs to.
-        .row("refunds", refund("orders/1", "7.00", "2024-06-10T00:00:00Z", 0))
-        .row("refunds", refund("orders/1", "5.00", "2024-07-10T00:00:00Z", 1))
-        .row("refunds", refund("orders/2", "10.00", "2024-06-12T00:00:00Z", 1))
-        .row("refunds", refund("orders/3", "99.00", "2024-06-12T00:00:00Z", 1))
-        .row("refunds", refund("orders/77", "3.00", "2024-06-12T00:00:00Z", 1));
+        .row(
+            "refunds",
+            refund("orders/1", "7.00", "2024-06-10T00:00:00Z", 0),
+        )
+        .row(
+            "refunds",
+            refund("orders/1", "5.00", "2024-07-10T00:00:00Z", 1),
+        )
+        .row(
+            "refunds",
+            refund("orders/2", "10.00", "2024-06-12T00:00:00Z", 1),
+        )
+        .row(
+            "refunds",
+            refund("orders/3", "99.00", "2024-06-12T00:00:00Z", 1),
+        )
+        .row(
+            "refunds",
+            refund("orders/77", "3.00", "2024-06-12T00:00:00Z", 1),
+        );
     check(fixture, REVENUE, "2|23.0000|11.5000|0").await;
 }
 
@@ -76,16 +104,53 @@ async fn foreign_amounts_are_converted_by_the_day_or_reported() {
         .row("fx_rates", rate("2024-06-01", "USD", 0.92345))
         .row("fx_rates", rate("2024-06-02", "USD", 0.5))
         // 33.33 × 0.92345 = 30.7785885, and the day is that of UTC.
-        .row("orders", order("paid", "33.33", foreign(json!("USD"), "2024-06-01T23:59:59Z")))
-        .row("orders", order("paid", "10.00", foreign(json!("USD"), "2024-06-02T01:00:00Z")))
+        .row(
+            "orders",
+            order(
+                "paid",
+                "33.33",
+                foreign(json!("USD"), "2024-06-01T23:59:59Z"),
+            ),
+        )
+        .row(
+            "orders",
+            order(
+                "paid",
+                "10.00",
+                foreign(json!("USD"), "2024-06-02T01:00:00Z"),
+            ),
+        )
         // No rate on that day, none at all, and no currency, which is the tenant's.
-        .row("orders", order("paid", "50.00", foreign(json!("USD"), "2024-06-03T00:00:00Z")))
-        .row("orders", order("paid", "60.00", foreign(json!("GBP"), "2024-06-01T00:00:00Z")))
-        .row("orders", order("paid", "1.00", foreign(Value::Null, "2024-06-01T00:00:00Z")))
-        .row("refunds", json!({ "order_id": "orders/2", "amount": "4.00",
-            "refunded_at": "2024-06-02T02:00:00Z" }))
-        .row("refunds", json!({ "order_id": "orders/2", "amount": "4.00",
-            "refunded_at": "2024-06-05T02:00:00Z" }));
+        .row(
+            "orders",
+            order(
+                "paid",
+                "50.00",
+                foreign(json!("USD"), "2024-06-03T00:00:00Z"),
+            ),
+        )
+        .row(
+            "orders",
+            order(
+                "paid",
+                "60.00",
+                foreign(json!("GBP"), "2024-06-01T00:00:00Z"),
+            ),
+        )
+        .row(
+            "orders",
+            order("paid", "1.00", foreign(Value::Null, "2024-06-01T00:00:00Z")),
+        )
+        .row(
+            "refunds",
+            json!({ "order_id": "orders/2", "amount": "4.00",
+            "refunded_at": "2024-06-02T02:00:00Z" }),
+        )
+        .row(
+            "refunds",
+            json!({ "order_id": "orders/2", "amount": "4.00",
+            "refunded_at": "2024-06-05T02:00:00Z" }),
+        );
     check(fixture, REVENUE, "5|34.7786|11.5929|3").await;
 }
 
@@ -95,14 +160,20 @@ async fn rates_of_two_sources_do_not_double_an_order() {
     let fixture = Fixture::with_persons()
         .row("fx_rates", rate.clone())
         .row("fx_rates", rate)
-        .row("orders", order("paid", "10.00", json!({ "currency": "USD" })));
+        .row(
+            "orders",
+            order("paid", "10.00", json!({ "currency": "USD" })),
+        );
     check(fixture, REVENUE, "1|5.0000|5.0000|0").await;
 }
 
 #[tokio::test]
 async fn without_a_currency_of_its_own_only_bare_amounts_are_summed() {
     let mut fixture = Fixture::with_persons()
-        .row("orders", order("paid", "10.00", json!({ "currency": null })))
+        .row(
+            "orders",
+            order("paid", "10.00", json!({ "currency": null })),
+        )
         .row("orders", order("paid", "10.00", json!({})));
     fixture.currency = None;
     check(fixture, REVENUE, "2|10.0000|10.0000|1").await;
@@ -110,8 +181,8 @@ async fn without_a_currency_of_its_own_only_bare_amounts_are_summed() {
 
 #[tokio::test]
 async fn orders_of_guests_are_nobodys() {
-    let fixture = Fixture::with_persons()
-        .row("orders", order("paid", "10.00", json!({ "person_id": 0 })));
+    let fixture =
+        Fixture::with_persons().row("orders", order("paid", "10.00", json!({ "person_id": 0 })));
     let session = fixture.session().await;
     let sql = "select person_id, order_count, total_spent from people order by person_id";
     let expected = ["1|0|0.0000", "2|0|0.0000", "3|0|0.0000"];
@@ -122,7 +193,14 @@ async fn orders_of_guests_are_nobodys() {
 #[tokio::test]
 async fn order_count_and_times_know_every_status() {
     let fixture = Fixture::with_persons()
-        .row("orders", order("cancelled", "10.00", json!({ "placed_at": "2024-01-05T00:00:00Z" })))
+        .row(
+            "orders",
+            order(
+                "cancelled",
+                "10.00",
+                json!({ "placed_at": "2024-01-05T00:00:00Z" }),
+            ),
+        )
         .row("orders", order("pending", "10.00", json!({})));
     let sql = "select order_count, first_order_at, last_order_at from people where person_id = 1";
     check(fixture, sql, "2|2024-01-05T00:00:00Z|2024-06-01T10:00:00Z").await;
@@ -139,10 +217,16 @@ async fn deals_are_as_they_stood() {
         .row("deals", deal("won", "2.00", json!("2024-07-01T00:00:00Z")))
         .row("deals", deal("lost", "4.00", json!("2024-07-01T00:00:00Z")))
         .row("deals", deal("won", "8.00", json!("2024-06-01T00:00:00Z")))
-        .row("deals", deal("lost", "16.00", json!("2024-06-01T00:00:00Z")))
+        .row(
+            "deals",
+            deal("lost", "16.00", json!("2024-06-01T00:00:00Z")),
+        )
         .row("deals", deal("won", "32.00", Value::Null))
-        .row("deals", json!({ "status": "open", "value": "64.00", "currency": "USD",
-            "created_at": "2024-05-01T00:00:00Z" }));
+        .row(
+            "deals",
+            json!({ "status": "open", "value": "64.00", "currency": "USD",
+            "created_at": "2024-05-01T00:00:00Z" }),
+        );
     let sql = "select open_deal_count, open_deal_value, won_deal_value, unconverted_deal_count \
          from people where person_id = 1";
     check(fixture, sql, "4|7.0000|40.0000|1").await;
@@ -150,15 +234,19 @@ async fn deals_are_as_they_stood() {
 
 #[tokio::test]
 async fn tickets_and_activities_are_as_they_stood() {
-    let ticket = |status: Value, closed_at: Value| {
-        json!({ "status": status, "closed_at": closed_at, "opened_at": "2024-05-01T00:00:00Z" })
-    };
+    let ticket = |status: Value, closed_at: Value| json!({ "status": status, "closed_at": closed_at, "opened_at": "2024-05-01T00:00:00Z" });
     let activity = |at: &str| json!({ "type": "page_viewed", "occurred_at": at });
     let fixture = Fixture::with_persons()
         .row("tickets", ticket(json!("open"), Value::Null))
         .row("tickets", ticket(Value::Null, Value::Null))
-        .row("tickets", ticket(json!("closed"), json!("2024-07-01T00:00:00Z")))
-        .row("tickets", ticket(json!("closed"), json!("2024-06-01T00:00:00Z")))
+        .row(
+            "tickets",
+            ticket(json!("closed"), json!("2024-07-01T00:00:00Z")),
+        )
+        .row(
+            "tickets",
+            ticket(json!("closed"), json!("2024-06-01T00:00:00Z")),
+        )
         .row("tickets", ticket(json!("solved"), Value::Null))
         .row("activities", activity("2024-06-05T00:00:00Z"))
         .row("activities", activity("2024-06-04T00:00:00Z"))
@@ -173,21 +261,40 @@ async fn a_person_without_facts_has_zeros_and_nulls() {
          unconverted_order_count, open_deal_count, open_deal_value, won_deal_value, \
          unconverted_deal_count, open_ticket_count, first_order_at, last_activity_at \
          from people where person_id = 2";
-    check(Fixture::with_persons(), sql, "0|0|0.0000|null|0|0|0.0000|0.0000|0|0|null|null").await;
+    check(
+        Fixture::with_persons(),
+        sql,
+        "0|0|0.0000|null|0|0|0.0000|0.0000|0|0|null|null",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn money_stays_decimal() {
     let session = Fixture::with_persons().session().await;
     let schema = session.people_schema().await.unwrap();
-    for name in ["total_spent", "average_order_value", "open_deal_value", "won_deal_value"] {
-        let found = schema.field_with_name(name).unwrap().data_type().to_string();
+    for name in [
+        "total_spent",
+        "average_order_value",
+        "open_deal_value",
+        "won_deal_value",
+    ] {
+        let found = schema
+            .field_with_name(name)
+            .unwrap()
+            .data_type()
+            .to_string();
         assert_eq!(found, "Decimal128(19, 4)", "{name}");
     }
     // The schema that queries give is the one that was promised.
     let answer = session.query("select * from people").await.unwrap();
     for (promised, given) in schema.fields().iter().zip(answer.schema.fields()) {
         assert_eq!(promised.name(), given.name());
-        assert_eq!(promised.data_type(), given.data_type(), "{}", promised.name());
+        assert_eq!(
+            promised.data_type(),
+            given.data_type(),
+            "{}",
+            promised.name()
+        );
     }
 }

@@ -12,7 +12,9 @@ use crate::{EngineError, Session, SessionOptions, TableSource};
 
 async fn plan_text(session: &Session, sql: &str) -> String {
     let request = Request::Query(sql.to_owned());
-    let (plan, _) = plan(session.state(), &request, session.limits()).await.unwrap();
+    let (plan, _) = plan(session.state(), &request, session.limits())
+        .await
+        .unwrap();
     displayable(plan.as_ref()).indent(true).to_string()
 }
 
@@ -34,7 +36,10 @@ async fn what_happens_later_is_hidden() {
         .row("activities", activity("2024-06-30T12:00:00Z"))
         .row("activities", activity("2024-06-30T12:00:00.000001Z"));
     let session = fixture.session().await;
-    assert_eq!(lines(&session, "select count(*) from activities").await, ["1"]);
+    assert_eq!(
+        lines(&session, "select count(*) from activities").await,
+        ["1"]
+    );
     let sql = "select count(*) from activities where occurred_at > now()";
     assert_eq!(lines(&session, sql).await, ["0"]);
 }
@@ -67,14 +72,25 @@ async fn only_the_traits_asked_for_are_computed() {
         ("select person_id, country from people", 0, 0),
         ("select count(*) from people", 0, 1),
         ("select person_id, order_count from people", 1, 1),
-        ("select person_id from people where last_activity_at is null", 1, 1),
-        ("select person_id from people where order_count = 0 and open_ticket_count = 0", 2, 2),
+        (
+            "select person_id from people where last_activity_at is null",
+            1,
+            1,
+        ),
+        (
+            "select person_id from people where order_count = 0 and open_ticket_count = 0",
+            2,
+            2,
+        ),
     ] {
         let text = plan_text(&session, sql).await;
         let found = text.matches("JoinExec").count();
         assert_eq!(found, joins, "{sql}\n{text}");
         let found = text.matches("AggregateExec: mode=").count();
-        assert!(found >= aggregates && found <= 2 * aggregates, "{sql}\n{text}");
+        assert!(
+            found >= aggregates && found <= 2 * aggregates,
+            "{sql}\n{text}"
+        );
     }
     assert_eq!(lines(&session, "select count(*) from people").await, ["3"]);
 }
@@ -103,7 +119,10 @@ async fn a_view_can_be_joined_with_itself_and_others() {
 #[tokio::test]
 async fn a_table_without_a_vault_has_null_for_personal_values() {
     let address = json!({ "entity_type": "person", "city": "Ulm" });
-    let session = Fixture::with_persons().row("addresses", address).session().await;
+    let session = Fixture::with_persons()
+        .row("addresses", address)
+        .session()
+        .await;
     let sql = "select city, line1 from addresses";
     assert_eq!(lines(&session, sql).await, ["Ulm|null"]);
 }
@@ -114,7 +133,12 @@ async fn every_table_is_there_without_rows() {
     for def in rollbook_model::tables::TABLES {
         let sql = format!("select * from {}", def.name);
         let answer = session.query(&sql).await.unwrap();
-        let names: Vec<_> = answer.schema.fields().iter().map(|f| f.name().clone()).collect();
+        let names: Vec<_> = answer
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.name().clone())
+            .collect();
         let expected: Vec<_> = def.all_columns().map(|column| column.name).collect();
         assert_eq!(names, expected, "{}", def.name);
     }
@@ -133,17 +157,36 @@ async fn a_table_must_have_its_columns() {
     let def = table("orders").unwrap();
     let other = table("deals").unwrap().stored_schema();
     let stored = Arc::new(datafusion::datasource::empty::EmptyTable::new(other));
-    let error = session.add_table(TableSource { def, stored, vault: None }).unwrap_err();
-    assert!(matches!(error, EngineError::TableLacksColumn { .. }), "{error}");
+    let error = session
+        .add_table(TableSource {
+            def,
+            stored,
+            vault: None,
+        })
+        .unwrap_err();
+    assert!(
+        matches!(error, EngineError::TableLacksColumn { .. }),
+        "{error}"
+    );
     session.finish().await.unwrap();
-    assert!(matches!(session.finish().await, Err(EngineError::TableExists { .. })));
+    assert!(matches!(
+        session.finish().await,
+        Err(EngineError::TableExists { .. })
+    ));
 }
 
 #[tokio::test]
 async fn json_can_be_read_and_written() {
     let activity = json!({ "type": "page_viewed", "occurred_at": "2024-06-01T00:00:00Z",
         "properties": "{\"utm\": {\"source\": \"mail\"}}" });
-    let session = Fixture::with_persons().row("activities", activity).session().await;
-    let sql = "select json_text(properties, 'utm.source'), json_object('type', type) from activities";
-    assert_eq!(lines(&session, sql).await, [r#"mail|{"type":"page_viewed"}"#]);
+    let session = Fixture::with_persons()
+        .row("activities", activity)
+        .session()
+        .await;
+    let sql =
+        "select json_text(properties, 'utm.source'), json_object('type', type) from activities";
+    assert_eq!(
+        lines(&session, sql).await,
+        [r#"mail|{"type":"page_viewed"}"#]
+    );
 }

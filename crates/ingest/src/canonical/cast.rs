@@ -43,11 +43,21 @@ pub(crate) fn cast_column(
         }
         _ if target.ty == ColumnType::Json || target.ty == ColumnType::TextList => {
             let same = source.data_type() == &target.ty.arrow();
-            let text = if same { Arc::clone(source) } else { cast(source, &target.ty.arrow())? };
-            Ok(Cast { column: text, refused: Vec::new() })
+            let text = if same {
+                Arc::clone(source)
+            } else {
+                cast(source, &target.ty.arrow())?
+            };
+            Ok(Cast {
+                column: text,
+                refused: Vec::new(),
+            })
         }
         _ => {
-            let options = CastOptions { safe: true, ..CastOptions::default() };
+            let options = CastOptions {
+                safe: true,
+                ..CastOptions::default()
+            };
             let column = cast_with_options(source, &target.ty.arrow(), &options)?;
             let lost = |&row: &usize| column.is_null(row) && source.is_valid(row);
             let refused = (0..source.len()).filter(lost).collect();
@@ -59,13 +69,17 @@ pub(crate) fn cast_column(
 fn parse(text: &StringArray, target: &ColumnDef, zone: Tz) -> Cast {
     let rows = text.len();
     let mut refused = Vec::new();
-    let cells = text.iter().map(|cell| cell.map(str::trim).filter(|cell| !cell.is_empty()));
+    let cells = text
+        .iter()
+        .map(|cell| cell.map(str::trim).filter(|cell| !cell.is_empty()));
     let column: ArrayRef = match target.ty {
         ColumnType::Text => Arc::new(texts(cells, target.name, rows)),
         ColumnType::Json => {
             let mut builder = StringBuilder::with_capacity(rows, rows * 16);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, |t| value::is_json(t).then_some(t)));
+                builder.append_option(keep(cell, row, &mut refused, |t| {
+                    value::is_json(t).then_some(t)
+                }));
             }
             Arc::new(builder.finish())
         }
@@ -108,8 +122,7 @@ fn parse(text: &StringArray, target: &ColumnDef, zone: Tz) -> Cast {
             Arc::new(builder.finish())
         }
         ColumnType::Time => {
-            let mut builder =
-                TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC");
+            let mut builder = TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC");
             for (row, cell) in cells.enumerate() {
                 builder.append_option(keep(cell, row, &mut refused, |t| value::time(t, zone)));
             }

@@ -22,7 +22,10 @@ pub(crate) fn integer(text: &str) -> Option<i64> {
         Ok(number) => Some(number),
         Err(_) => {
             let (whole, fraction) = text.split_once('.')?;
-            fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
+            fraction
+                .bytes()
+                .all(|digit| digit == b'0')
+                .then(|| whole.parse().ok())?
         }
     }
 }
@@ -127,7 +130,9 @@ fn local(naive: NaiveDateTime, zone: Tz) -> Option<i64> {
             ))?;
             (1..=24 * 60).find_map(|minutes| {
                 let later = whole.checked_add_signed(Duration::minutes(minutes))?;
-                zone.from_local_datetime(&later).earliest().map(|time| time.timestamp_micros())
+                zone.from_local_datetime(&later)
+                    .earliest()
+                    .map(|time| time.timestamp_micros())
             })
         }
     }
@@ -159,7 +164,10 @@ fn leading_time(text: &str) -> Option<(NaiveTime, &str)> {
             rest = &after[length..];
         }
     }
-    Some((NaiveTime::from_hms_micro_opt(hour, minute, second, micro)?, rest))
+    Some((
+        NaiveTime::from_hms_micro_opt(hour, minute, second, micro)?,
+        rest,
+    ))
 }
 
 /// `+02:00`, `+0200` or `+02` in seconds.
@@ -171,7 +179,11 @@ fn offset_seconds(text: &str) -> Option<i64> {
     };
     let (hours, rest) = digits(rest, 2)?;
     let rest = rest.strip_prefix(':').unwrap_or(rest);
-    let (minutes, rest) = if rest.is_empty() { (0, rest) } else { digits(rest, 2)? };
+    let (minutes, rest) = if rest.is_empty() {
+        (0, rest)
+    } else {
+        digits(rest, 2)?
+    };
     let valid = rest.is_empty() && hours <= 18 && minutes < 60;
     valid.then(|| sign * i64::from(hours * 3_600 + minutes * 60))
 }
@@ -179,7 +191,9 @@ fn offset_seconds(text: &str) -> Option<i64> {
 fn digits(text: &str, count: usize) -> Option<(u32, &str)> {
     let shown = text.get(..count)?;
     let only_digits = shown.bytes().all(|byte| byte.is_ascii_digit());
-    only_digits.then(|| shown.parse().ok())?.map(|number| (number, &text[count..]))
+    only_digits
+        .then(|| shown.parse().ok())?
+        .map(|number| (number, &text[count..]))
 }
 
 /// The items of a JSON array of texts, or of a list set off with commas.
@@ -187,7 +201,10 @@ pub(crate) fn list(text: &str) -> Option<Vec<String>> {
     if text.starts_with('[') {
         return serde_json::from_str(text).ok();
     }
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items = text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
     Some(items.map(str::to_owned).collect())
 }
 
@@ -233,8 +250,16 @@ mod tests {
     fn times_with_and_without_a_zone() {
         let brazil = Tz::America__Sao_Paulo;
         check_time("2018-02-26 19:58:54", brazil, Some("2018-02-26T22:58:54Z"));
-        check_time("2025-03-30 01:59:59 +0100", brazil, Some("2025-03-30T00:59:59Z"));
-        check_time("2025-03-30T03:00:00.5+02:00", Tz::UTC, Some("2025-03-30T01:00:00.500Z"));
+        check_time(
+            "2025-03-30 01:59:59 +0100",
+            brazil,
+            Some("2025-03-30T00:59:59Z"),
+        );
+        check_time(
+            "2025-03-30T03:00:00.5+02:00",
+            Tz::UTC,
+            Some("2025-03-30T01:00:00.500Z"),
+        );
         check_time("2025-03-30T03:00Z", Tz::UTC, Some("2025-03-30T03:00:00Z"));
         check_time("2025-02-30", Tz::UTC, None);
         check_time("2025-02-03 12:00 nonsense", Tz::UTC, None);
@@ -250,7 +275,11 @@ mod tests {
 
     #[test]
     fn of_a_local_time_that_was_twice_the_earlier_is_taken() {
-        check_time("2018-02-17 23:30:00", Tz::America__Sao_Paulo, Some("2018-02-18T01:30:00Z"));
+        check_time(
+            "2018-02-17 23:30:00",
+            Tz::America__Sao_Paulo,
+            Some("2018-02-18T01:30:00Z"),
+        );
     }
 
     #[test]

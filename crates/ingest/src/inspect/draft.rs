@@ -8,11 +8,38 @@ use super::{Kind, Profile};
 
 /// Words in the names of columns that speak for a table.
 const SIGNS: [(&str, &[&str]); 5] = [
-    ("orders", &["order", "total", "subtotal", "currency", "paid", "shipping", "purchase"]),
-    ("order_lines", &["item", "line", "sku", "quantity", "unit", "product"]),
-    ("deals", &["deal", "stage", "pipeline", "won", "probability", "close"]),
-    ("persons", &["email", "first", "last", "phone", "lead", "customer", "contact", "city", "country"]),
-    ("activities", &["event", "type", "channel", "session", "occurred", "timestamp", "click"]),
+    (
+        "orders",
+        &[
+            "order", "total", "subtotal", "currency", "paid", "shipping", "purchase",
+        ],
+    ),
+    (
+        "order_lines",
+        &["item", "line", "sku", "quantity", "unit", "product"],
+    ),
+    (
+        "deals",
+        &["deal", "stage", "pipeline", "won", "probability", "close"],
+    ),
+    (
+        "persons",
+        &[
+            "email", "first", "last", "phone", "lead", "customer", "contact", "city", "country",
+        ],
+    ),
+    (
+        "activities",
+        &[
+            "event",
+            "type",
+            "channel",
+            "session",
+            "occurred",
+            "timestamp",
+            "click",
+        ],
+    ),
 ];
 
 /// What sources call our columns, where the names are far apart.
@@ -62,16 +89,25 @@ pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
     let key = profile.keys.first();
     match key {
         Some(key) => lines.push(format!("  {} as external_id", quoted(key))),
-        None => lines.push("  null as external_id -- no column tells rows apart: combine some".to_owned()),
+        None => lines
+            .push("  null as external_id -- no column tells rows apart: combine some".to_owned()),
     }
-    for column in profile.columns.iter().filter(|column| Some(&column.column) != key) {
+    for column in profile
+        .columns
+        .iter()
+        .filter(|column| Some(&column.column) != key)
+    {
         match canonical(def, &column.column).filter(|name| !taken.contains(name)) {
             Some(name) => {
                 taken.push(name);
                 lines.push(format!("  {} as {name}", quoted(&column.column)));
             }
             None if column.kind == Kind::Blank => {}
-            None => open.push(format!("  -- {} ({:?})", quoted(&column.column), column.kind)),
+            None => open.push(format!(
+                "  -- {} ({:?})",
+                quoted(&column.column),
+                column.kind
+            )),
         }
     }
     text.push_str(&lines.join(",\n"));
@@ -102,20 +138,36 @@ pub(super) fn looks_like_id(name: &str) -> bool {
 
 fn target(profile: &Profile, file_name: &str) -> &'static TableDef {
     let file = snake(file_name);
-    let names: Vec<String> = profile.columns.iter().map(|column| snake(&column.column)).collect();
+    let names: Vec<String> = profile
+        .columns
+        .iter()
+        .map(|column| snake(&column.column))
+        .collect();
     let score = |words: &[&str]| {
-        let in_columns = names.iter().filter(|name| words.iter().any(|word| name.contains(word)));
+        let in_columns = names
+            .iter()
+            .filter(|name| words.iter().any(|word| name.contains(word)));
         in_columns.count() + 3 * words.iter().filter(|word| file.contains(**word)).count()
     };
     let best = SIGNS.iter().max_by_key(|(_, words)| score(words));
-    best.and_then(|(name, _)| tables::table(name)).unwrap_or(tables::PERSONS)
+    best.and_then(|(name, _)| tables::table(name))
+        .unwrap_or(tables::PERSONS)
 }
 
 fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
     let name = snake(source);
-    let named = |wanted: &str| def.columns.iter().map(|c| c.name).find(|column| *column == wanted);
-    let synonym = SYNONYMS.iter().find(|(theirs, _)| *theirs == name).and_then(|(_, ours)| named(ours));
-    let person = def.shape == Shape::Fact && ["customer_id", "person_id", "user_id", "contact_id"].contains(&name.as_str());
+    let named = |wanted: &str| {
+        def.columns
+            .iter()
+            .map(|c| c.name)
+            .find(|column| *column == wanted)
+    };
+    let synonym = SYNONYMS
+        .iter()
+        .find(|(theirs, _)| *theirs == name)
+        .and_then(|(_, ours)| named(ours));
+    let person = def.shape == Shape::Fact
+        && ["customer_id", "person_id", "user_id", "contact_id"].contains(&name.as_str());
     if person {
         return Some("person_external_id");
     }
@@ -139,7 +191,9 @@ fn snake(name: &str) -> String {
 }
 
 fn quoted(name: &str) -> String {
-    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let plain = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain && !name.starts_with(|c: char| c.is_ascii_digit()) {
         name.to_owned()
     } else {

@@ -27,7 +27,9 @@ pub enum Kind {
     Json,
 }
 
-const DATES: [&str; 6] = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d"];
+const DATES: [&str; 6] = [
+    "%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
+];
 const TIMES: [&str; 9] = [
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -56,7 +58,9 @@ pub(super) fn of(
         return (Kind::Boolean, Vec::new());
     }
     let dates = fitting(&DATES, |format| {
-        texts.iter().all(|text| NaiveDate::parse_from_str(text, format).is_ok())
+        texts
+            .iter()
+            .all(|text| NaiveDate::parse_from_str(text, format).is_ok())
     });
     // Eight digits are a date only if they all are; other numbers are numbers.
     if !dates.is_empty() && (!whole || texts.iter().all(|text| text.len() == 8)) {
@@ -69,22 +73,34 @@ pub(super) fn of(
         return (Kind::Decimal, Vec::new());
     }
     let times = fitting(&TIMES, |format| {
-        texts.iter().all(|text| NaiveDateTime::parse_from_str(text, format).is_ok())
+        texts
+            .iter()
+            .all(|text| NaiveDateTime::parse_from_str(text, format).is_ok())
     });
     if !times.is_empty() {
         return (Kind::Time, times);
     }
-    if texts.iter().all(|text| value::time(text, chrono_tz::Tz::UTC).is_some()) {
+    if texts
+        .iter()
+        .all(|text| value::time(text, chrono_tz::Tz::UTC).is_some())
+    {
         return (Kind::Time, vec!["RFC 3339"]);
     }
-    if texts.iter().all(|text| text.starts_with(['{', '[']) && value::is_json(text)) {
+    if texts
+        .iter()
+        .all(|text| text.starts_with(['{', '[']) && value::is_json(text))
+    {
         return (Kind::Json, Vec::new());
     }
     (Kind::Text, Vec::new())
 }
 
 fn fitting(formats: &[&'static str], fits: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    formats.iter().copied().filter(|format| fits(format)).collect()
+    formats
+        .iter()
+        .copied()
+        .filter(|format| fits(format))
+        .collect()
 }
 
 /// What whoever maps the column should mind.
@@ -99,11 +115,18 @@ pub(super) fn note(texts: &[&str], kind: Kind, formats: &[&str]) -> Option<Strin
         Kind::Date | Kind::Time if formats.len() > 1 => {
             Some("day and month could be either way round".to_owned())
         }
-        Kind::Date | Kind::Time if !formats.iter().all(|f| f.starts_with("%Y-") || *f == "RFC 3339") => {
+        Kind::Date | Kind::Time
+            if !formats
+                .iter()
+                .all(|f| f.starts_with("%Y-") || *f == "RFC 3339") =>
+        {
             Some("not ISO 8601: convert it with to_timestamp(column, format)".to_owned())
         }
         Kind::Text => {
-            let mails = texts.iter().filter(|text| text.contains('@') && !text.contains(' ')).count();
+            let mails = texts
+                .iter()
+                .filter(|text| text.contains('@') && !text.contains(' '))
+                .count();
             (mails * 10 > texts.len() * 9).then(|| "e-mail addresses".to_owned())
         }
         _ => None,

@@ -18,11 +18,30 @@ fn kinds_formats_and_keys() {
     let kinds: Vec<_> = profile.columns.iter().map(|column| column.kind).collect();
     assert_eq!(
         kinds,
-        [Kind::Text, Kind::Integer, Kind::Time, Kind::Date, Kind::Decimal, Kind::Boolean]
+        [
+            Kind::Text,
+            Kind::Integer,
+            Kind::Time,
+            Kind::Date,
+            Kind::Decimal,
+            Kind::Boolean
+        ]
     );
     assert_eq!(profile.keys[0], "id");
-    assert!(profile.columns[1].note.as_ref().unwrap().contains("keep it as text"));
-    assert!(profile.columns[3].note.as_ref().unwrap().contains("either way round"));
+    assert!(
+        profile.columns[1]
+            .note
+            .as_ref()
+            .unwrap()
+            .contains("keep it as text")
+    );
+    assert!(
+        profile.columns[3]
+            .note
+            .as_ref()
+            .unwrap()
+            .contains("either way round")
+    );
 }
 
 #[test]

@@ -60,7 +60,11 @@ mod tests {
     use super::Pattern;
 
     fn check(pattern: &str, name: &str, expected: bool) {
-        assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name}");
+        assert_eq!(
+            Pattern::new(pattern).matches(name),
+            expected,
+            "{pattern} on {name}"
+        );
     }
 
     #[test]

@@ -6,8 +6,9 @@ use rollbook_model::{ProviderName, Shape, nearest, tables};
 use super::{Mapping, Pattern, Source};
 use crate::IngestError;
 
-const KEYS: [&str; 7] =
-    ["about", "table", "source", "timezone", "only", "existing", "optional"];
+const KEYS: [&str; 7] = [
+    "about", "table", "source", "timezone", "only", "existing", "optional",
+];
 
 /// Reads a mapping from the text of its file.
 pub(super) fn parse(
@@ -15,8 +16,10 @@ pub(super) fn parse(
     name: &str,
     text: &str,
 ) -> Result<Mapping, IngestError> {
-    let wrong =
-        |detail: String| IngestError::MappingHeader { mapping: format!("{provider}/{name}"), detail };
+    let wrong = |detail: String| IngestError::MappingHeader {
+        mapping: format!("{provider}/{name}"),
+        detail,
+    };
     let (mut table, mut timezone, mut only, mut keep_existing) = (None, Tz::UTC, None, false);
     let (mut sources, mut optional) = (Vec::<Source>::new(), Vec::new());
     for (key, value) in lines(text) {
@@ -25,7 +28,8 @@ pub(super) fn parse(
             "table" => table = Some(target(value).map_err(wrong)?),
             "source" => sources.push(source(value).map_err(wrong)?),
             "timezone" => {
-                let unknown = || format!("`{value}` is not an IANA time zone such as Europe/Berlin");
+                let unknown =
+                    || format!("`{value}` is not an IANA time zone such as Europe/Berlin");
                 timezone = value.parse().map_err(|_| wrong(unknown()))?;
             }
             "only" => only = Some(value.to_owned()),
@@ -41,16 +45,30 @@ pub(super) fn parse(
     }
     let table = table.ok_or_else(|| wrong("the header lacks `-- table: NAME`".to_owned()))?;
     if sources.is_empty() {
-        return Err(wrong("the header lacks `-- source: NAME = FILE PATTERN`".to_owned()));
+        return Err(wrong(
+            "the header lacks `-- source: NAME = FILE PATTERN`".to_owned(),
+        ));
     }
     for (of, column) in optional {
         let source = sources.iter_mut().find(|source| source.name == of);
         let unknown = || format!("`optional: {of}.{column}`: there is no source `{of}`");
-        source.ok_or_else(|| wrong(unknown()))?.optional.push(column);
+        source
+            .ok_or_else(|| wrong(unknown()))?
+            .optional
+            .push(column);
     }
     let name = name.to_owned();
     let (provider, sql) = (provider.clone(), text.to_owned());
-    Ok(Mapping { provider, name, table, sources, timezone, only, keep_existing, sql })
+    Ok(Mapping {
+        provider,
+        name,
+        table,
+        sources,
+        timezone,
+        only,
+        keep_existing,
+        sql,
+    })
 }
 
 /// The `key: value` pairs of the comment lines at the top; a comment without a key among them
@@ -70,7 +88,10 @@ fn target(value: &str) -> Result<&'static rollbook_model::TableDef, String> {
         Some(table) => Ok(table),
         None => {
             let hint = nearest(value, names).map(|name| format!("; did you mean `{name}`?"));
-            Err(format!("there is no table `{value}` to fill{}", hint.unwrap_or_default()))
+            Err(format!(
+                "there is no table `{value}` to fill{}",
+                hint.unwrap_or_default()
+            ))
         }
     }
 }
@@ -83,13 +104,20 @@ fn source(value: &str) -> Result<Source, String> {
     let name = name.trim_end_matches('?').trim();
     let simple = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || !name.chars().all(simple) {
-        return Err(format!("`{name}` is not a name for a source: use a-z, 0-9 and `_`"));
+        return Err(format!(
+            "`{name}` is not a name for a source: use a-z, 0-9 and `_`"
+        ));
     }
     if pattern.trim().is_empty() {
         return Err(form());
     }
     let (name, pattern) = (name.to_owned(), Pattern::new(pattern));
-    Ok(Source { name, pattern, may_be_absent, optional: Vec::new() })
+    Ok(Source {
+        name,
+        pattern,
+        may_be_absent,
+        optional: Vec::new(),
+    })
 }
 
 /// `a.b, a."C d"` as pairs of source and column.
@@ -97,7 +125,8 @@ fn columns(value: &str) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     let mut rest = value.trim();
     while !rest.is_empty() {
-        let form = || format!("`optional: {value}`: write SOURCE.COLUMN, and quote names with blanks");
+        let form =
+            || format!("`optional: {value}`: write SOURCE.COLUMN, and quote names with blanks");
         let (of, after) = rest.split_once('.').ok_or_else(form)?;
         let (column, after) = match after.strip_prefix('"') {
             Some(quoted) => {
@@ -132,7 +161,9 @@ mod tests {
     }
 
     fn check(text: &str, expected: &str) {
-        let error = parse(&"shop".parse().unwrap(), "x", text).unwrap_err().to_string();
+        let error = parse(&"shop".parse().unwrap(), "x", text)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error}");
     }
 
@@ -140,15 +171,27 @@ mod tests {
     fn messages_say_what_to_do() {
         check("select 1", "lacks `-- table: NAME`");
         check("-- table: ordres\nselect 1", "did you mean `orders`");
-        check("-- table: quarantine\nselect 1", "no table `quarantine` to fill");
+        check(
+            "-- table: quarantine\nselect 1",
+            "no table `quarantine` to fill",
+        );
         check("-- table: orders\nselect 1", "lacks `-- source");
-        check("-- table: orders\n-- sorce: a = b\nselect 1", "did you mean `source`");
-        check("-- table: orders\n-- source: a = b\n-- timezone: Mars\n", "not an IANA time zone");
+        check(
+            "-- table: orders\n-- sorce: a = b\nselect 1",
+            "did you mean `source`",
+        );
+        check(
+            "-- table: orders\n-- source: a = b\n-- timezone: Mars\n",
+            "not an IANA time zone",
+        );
     }
 
     #[test]
     fn quoted_columns_may_hold_dots_and_commas() {
         let found = columns("o.\"A, b.c\", p.d").unwrap();
-        assert_eq!(found, [("o".into(), "A, b.c".into()), ("p".into(), "d".into())]);
+        assert_eq!(
+            found,
+            [("o".into(), "A, b.c".into()), ("p".into(), "d".into())]
+        );
     }
 }

@@ -29,7 +29,9 @@ pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
                     }
                 }
             }
-            Provenance { may_drop: limited || alias.is_none() || drops(select) }
+            Provenance {
+                may_drop: limited || alias.is_none() || drops(select),
+            }
         }
         _ => Provenance { may_drop: true },
     }
@@ -41,7 +43,9 @@ fn alias_of(select: &Select, driving: &str) -> Option<Ident> {
         TableFactor::Table { name, alias, .. } => {
             let table = name.0.last()?.as_ident()?;
             (table.value.eq_ignore_ascii_case(driving)).then(|| {
-                alias.as_ref().map_or_else(|| table.clone(), |alias| alias.name.clone())
+                alias
+                    .as_ref()
+                    .map_or_else(|| table.clone(), |alias| alias.name.clone())
             })
         }
         _ => None,
@@ -86,14 +90,20 @@ mod tests {
 
     fn check(sql: &str, expected: &str, may_drop: bool) {
         let mut statements = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
-        let Statement::Query(query) = &mut statements[0] else { panic!("a query") };
+        let Statement::Query(query) = &mut statements[0] else {
+            panic!("a query")
+        };
         assert_eq!(carry(query, "orders").may_drop, may_drop, "{sql}");
         assert_eq!(query.to_string(), expected);
     }
 
     #[test]
     fn the_two_columns_are_added_where_they_are_missing() {
-        check("SELECT a FROM orders", "SELECT a, orders._file, orders._line FROM orders", false);
+        check(
+            "SELECT a FROM orders",
+            "SELECT a, orders._file, orders._line FROM orders",
+            false,
+        );
         check("SELECT * FROM orders", "SELECT * FROM orders", false);
         check(
             "SELECT o.a FROM orders AS o LEFT JOIN c ON o.c = c.c",

@@ -11,7 +11,9 @@ use crate::{LakeError, delta};
 
 async fn lake(folder: &tempfile::TempDir) -> Lake {
     let location = folder.path().to_str().unwrap();
-    Lake::open_or_new(location, "default".parse().unwrap()).await.unwrap()
+    Lake::open_or_new(location, "default".parse().unwrap())
+        .await
+        .unwrap()
 }
 
 fn file(path: &str) -> DataFile {
@@ -30,7 +32,9 @@ fn commit(adds: &[&str], removes: &[&str]) -> Commit {
         removes: removes.iter().map(|path| file(path)).collect(),
     };
     Commit {
-        cause: Cause::Define { name: "test".to_owned() },
+        cause: Cause::Define {
+            name: "test".to_owned(),
+        },
         at: Timestamp::from_micros(1_700_000_000_000_000),
         tables: BTreeMap::from([("orders", change)]),
         touched: RoaringTreemap::from_iter([1, 2]),
@@ -61,7 +65,10 @@ async fn a_state_is_the_replay_of_its_commits() {
     assert_eq!(earlier.table("orders").files, vec![file("f16")]);
     assert!(matches!(
         lake.state(SnapshotNumber(41)).await,
-        Err(LakeError::NoSnapshot { newest: SnapshotNumber(40), .. })
+        Err(LakeError::NoSnapshot {
+            newest: SnapshotNumber(40),
+            ..
+        })
     ));
 }
 
@@ -71,7 +78,10 @@ async fn of_two_writers_one_is_overtaken() {
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
     let first = done(&lake, &base, commit(&["a"], &[])).await;
-    assert_eq!(lake.commit(&base, commit(&["b"], &[])).await.unwrap(), Committed::Overtaken);
+    assert_eq!(
+        lake.commit(&base, commit(&["b"], &[])).await.unwrap(),
+        Committed::Overtaken
+    );
     assert_eq!(lake.head().await.unwrap(), first);
 }
 
@@ -94,7 +104,9 @@ async fn a_foreign_commit_is_named() {
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
     done(&lake, &base, commit(&["a"], &[])).await;
-    lake.store().put_over(&lake.path(&delta::log_path("orders", 0)), b"{}").unwrap();
+    lake.store()
+        .put_over(&lake.path(&delta::log_path("orders", 0)), b"{}")
+        .unwrap();
     let error = lake.head().await.unwrap_err();
     assert!(matches!(&error, LakeError::ForeignCommit { table, version: 0 } if table == "orders"));
 }
@@ -104,7 +116,9 @@ async fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("_format.json"), r#"{"format": 99}"#).unwrap();
     let location = folder.path().to_str().unwrap();
-    let error = Lake::open_or_new(location, "default".parse().unwrap()).await.unwrap_err();
+    let error = Lake::open_or_new(location, "default".parse().unwrap())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("format 99"), "{error}");
 }
 
@@ -117,6 +131,10 @@ async fn ids_are_never_given_twice() {
     assert_eq!(crate::ids::reserve(&lake, kind, 5, at).await.unwrap(), 1);
     assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 6);
     // A writer that died between its range and the end marker.
-    std::fs::remove_file(lake.store().file("default/_ids/person/00000000000000000007.end")).unwrap();
+    std::fs::remove_file(
+        lake.store()
+            .file("default/_ids/person/00000000000000000007.end"),
+    )
+    .unwrap();
     assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 7);
 }

@@ -13,17 +13,31 @@ pub(super) const ACTIVITIES: TableDef = fact(
     Some("occurred_at"),
     "something that a person did or that was done to reach them",
     &[
-        col("type", Text, "such as email_clicked, page_viewed, form_submitted")
-            .required()
-            .immutable(),
+        col(
+            "type",
+            Text,
+            "such as email_clicked, page_viewed, form_submitted",
+        )
+        .required()
+        .immutable(),
         col("channel", Text, "such as email, paid_search, social").immutable(),
         col("campaign_id", Text, "external id of the campaign").immutable(),
         col("direction", Text, "inbound or outbound").immutable(),
         col("thread_id", Text, "the conversation it belongs to").immutable(),
-        col("subject_type", Text, "what it is about: order, deal, product …").immutable(),
+        col(
+            "subject_type",
+            Text,
+            "what it is about: order, deal, product …",
+        )
+        .immutable(),
         col("subject_id", Text, "external id of what it is about").immutable(),
         col("occurred_at", Time, "when").required().immutable(),
-        col("properties", Json, "fields of the source without a column here").immutable(),
+        col(
+            "properties",
+            Json,
+            "fields of the source without a column here",
+        )
+        .immutable(),
     ],
 );
 
@@ -49,7 +63,9 @@ pub(super) const CAMPAIGN_SPEND: TableDef = reference(
     &[
         col("campaign_id", Text, "external id of the campaign").required(),
         col("day", Date, "the day").required(),
-        col("amount", Decimal, "what was spent").unit("currency").required(),
+        col("amount", Decimal, "what was spent")
+            .unit("currency")
+            .required(),
         col("currency", Text, "ISO 4217 code of the amount"),
         col("impressions", Int, "how often it was shown"),
         col("clicks", Int, "how often it was clicked"),
@@ -64,9 +80,15 @@ pub(super) const TICKETS: TableDef = fact(
         col("status", Text, "open, pending, solved, closed").with_history(),
         col("priority", Text, "low, normal, high, urgent"),
         col("category", Text, "what it is about"),
-        col("opened_at", Time, "when it was opened").required().immutable(),
+        col("opened_at", Time, "when it was opened")
+            .required()
+            .immutable(),
         col("closed_at", Time, "when it was closed").dated_by("closed_at"),
-        col("satisfaction", Float, "the rating given, in the source's scale"),
+        col(
+            "satisfaction",
+            Float,
+            "the rating given, in the source's scale",
+        ),
     ],
 );
 
@@ -78,7 +100,9 @@ pub(super) const OBJECTS: TableDef = fact(
         col("object_type", Text, "the type").required().immutable(),
         col("properties", Json, "its fields"),
         col("associations", Json, "what it is linked to"),
-        col("created_at", Time, "when it was made").required().immutable(),
+        col("created_at", Time, "when it was made")
+            .required()
+            .immutable(),
         col("updated_at", Time, "when it was last changed"),
     ],
 );

@@ -14,7 +14,12 @@ pub(super) const FX_RATES: TableDef = reference(
     &[
         col("day", Date, "the day, in UTC").required(),
         col("currency", Text, "ISO 4217 code of the foreign currency").required(),
-        col("rate", Float, "units of the tenant's currency for one of it").required(),
+        col(
+            "rate",
+            Float,
+            "units of the tenant's currency for one of it",
+        )
+        .required(),
     ],
 );
 
@@ -24,9 +29,13 @@ pub(super) const QUARANTINE: TableDef = TableDef {
     time: None,
     meaning: "a row that could not be taken in, with the reason",
     columns: &[
-        col("quarantine_id", Text, "content hash of provider, mapping, place and record")
-            .required()
-            .immutable(),
+        col(
+            "quarantine_id",
+            Text,
+            "content hash of provider, mapping, place and record",
+        )
+        .required()
+        .immutable(),
         col("batch", Text, "the run that set it aside").required(),
         col("provider", Text, "whose mapping read it").required(),
         col("mapping", Text, "the mapping that read it").required(),
@@ -34,7 +43,12 @@ pub(super) const QUARANTINE: TableDef = TableDef {
         col("file", Text, "the file it came from").required(),
         col("line", Int, "the line in that file, from 1").required(),
         col("column_name", Text, "the column at fault, where one is"),
-        col("code", Text, "the kind of fault, such as bad_value or ragged").required(),
+        col(
+            "code",
+            Text,
+            "the kind of fault, such as bad_value or ragged",
+        )
+        .required(),
         col("reason", Text, "what is wrong, in words, without the value").required(),
         col("quarantined_at", Time, "when").required(),
         col("value", Text, "the value at fault").personal(),

@@ -21,18 +21,38 @@ pub(super) const PERSONS: TableDef = TableDef {
         col("email_verified", Bool, "whether the address was confirmed"),
         col("phone", Text, "phone number as the source wrote it").personal(),
         col("phone_verified", Bool, "whether the number was confirmed"),
-        col("email_domain", Text, "the part of the e-mail address after the @"),
+        col(
+            "email_domain",
+            Text,
+            "the part of the e-mail address after the @",
+        ),
         col("job_title", Text, "title at work"),
         col("department", Text, "department at work"),
-        col("organization_id", Text, "external id of the organization they belong to"),
-        col("reports_to", Text, "external id of the person they report to"),
+        col(
+            "organization_id",
+            Text,
+            "external id of the organization they belong to",
+        ),
+        col(
+            "reports_to",
+            Text,
+            "external id of the person they report to",
+        ),
         col("assigned_to", Text, "the user who looks after them"),
         col("next_follow_up_date", Date, "when to get in touch next"),
         col("preferred_contact_method", Text, "email, phone or sms"),
         col("city", Text, "city of the main address"),
         col("region", Text, "state or province of the main address"),
-        col("postal_code", Text, "postal code of the main address, zeros kept"),
-        col("country", Text, "ISO 3166-1 alpha-2 country of the main address"),
+        col(
+            "postal_code",
+            Text,
+            "postal code of the main address, zeros kept",
+        ),
+        col(
+            "country",
+            Text,
+            "ISO 3166-1 alpha-2 country of the main address",
+        ),
         col("timezone", Text, "IANA time zone"),
         col("is_user", Bool, "has a login"),
         col("is_customer", Bool, "has bought"),
@@ -40,24 +60,45 @@ pub(super) const PERSONS: TableDef = TableDef {
         col("is_contact", Bool, "is a contact in the CRM"),
         col("is_vendor", Bool, "supplies to the business"),
         col("is_employee", Bool, "works for the business"),
-        col("lifecycle_stage", Text, "visitor, lead, contact, customer or evangelist")
-            .with_history(),
-        col("lead_status", Text, "new, contacted, qualified, unqualified …").with_history(),
-        col("source", Text, "where the person came from, in the source's words"),
+        col(
+            "lifecycle_stage",
+            Text,
+            "visitor, lead, contact, customer or evangelist",
+        )
+        .with_history(),
+        col(
+            "lead_status",
+            Text,
+            "new, contacted, qualified, unqualified …",
+        )
+        .with_history(),
+        col(
+            "source",
+            Text,
+            "where the person came from, in the source's words",
+        ),
         col("tags", TextList, "labels"),
         col("loyalty_points", Int, "points held").unit("points"),
         col("loyalty_tier", Text, "tier of the loyalty program"),
         col("vip_status", Bool, "marked as a very important customer"),
         col("accepts_email_marketing", Bool, "may be mailed").with_history(),
         col("accepts_sms_marketing", Bool, "may be texted").with_history(),
-        col("marketing_opt_in_date", Time, "when marketing was agreed to"),
+        col(
+            "marketing_opt_in_date",
+            Time,
+            "when marketing was agreed to",
+        ),
         col("gdpr_consent", Bool, "agreed to processing").with_history(),
         col("gdpr_consent_date", Time, "when that was agreed to"),
         col("data_retention_date", Date, "until when data may be kept"),
         col("custom", Json, "fields of the source without a column here"),
         col("created_at", Time, "when the source first had them").immutable(),
         col("updated_at", Time, "when the source last changed them"),
-        col("last_seen_at", Time, "when they were last seen by the source"),
+        col(
+            "last_seen_at",
+            Time,
+            "when they were last seen by the source",
+        ),
     ],
 };
 
@@ -67,14 +108,37 @@ pub(super) const IDENTITIES: TableDef = TableDef {
     time: None,
     meaning: "one record of a person at a provider",
     columns: &[
-        col("identity_id", Int, "given by rollbook, never reused").required().immutable(),
-        col("person_id", Int, "the person it belongs to; 0 = not linked yet").required(),
-        col("provider", Text, "the system that holds the record").required().immutable(),
-        col("external_id", Text, "the record's id there").required().immutable(),
-        col("identity_type", Text, "external_id, or email where the source has nothing else")
-            .required(),
-        col("first_seen_at", Time, "created_at of the record when it was first read"),
-        col("last_seen_at", Time, "updated_at of the record when it last changed"),
+        col("identity_id", Int, "given by rollbook, never reused")
+            .required()
+            .immutable(),
+        col(
+            "person_id",
+            Int,
+            "the person it belongs to; 0 = not linked yet",
+        )
+        .required(),
+        col("provider", Text, "the system that holds the record")
+            .required()
+            .immutable(),
+        col("external_id", Text, "the record's id there")
+            .required()
+            .immutable(),
+        col(
+            "identity_type",
+            Text,
+            "external_id, or email where the source has nothing else",
+        )
+        .required(),
+        col(
+            "first_seen_at",
+            Time,
+            "created_at of the record when it was first read",
+        ),
+        col(
+            "last_seen_at",
+            Time,
+            "updated_at of the record when it last changed",
+        ),
     ],
 };
 
@@ -88,7 +152,11 @@ pub(super) const ORGANIZATIONS: TableDef = reference(
         col("employee_count", Int, "people employed").unit("persons"),
         col("annual_revenue", Decimal, "revenue of a year").unit("currency"),
         col("currency", Text, "ISO 4217 code of its amounts"),
-        col("parent_id", Text, "external id of the organization above it"),
+        col(
+            "parent_id",
+            Text,
+            "external id of the organization above it",
+        ),
         col("country", Text, "ISO 3166-1 alpha-2 country"),
         col("credit_limit", Decimal, "credit it is given").unit("currency"),
         col("payment_terms", Text, "such as net 30"),

@@ -16,7 +16,9 @@ pub(super) const DEALS: TableDef = fact(
         col("organization_id", Text, "external id of the organization"),
         col("pipeline", Text, "external id of the pipeline"),
         col("stage", Text, "stage in the pipeline").with_history(),
-        col("status", Text, "open, won or lost").required().dated_by("closed_at"),
+        col("status", Text, "open, won or lost")
+            .required()
+            .dated_by("closed_at"),
         col("lost_reason", Text, "why it was lost").dated_by("closed_at"),
         col("name", Text, "its title"),
         col("value", Decimal, "what it is worth").unit("currency"),
@@ -26,7 +28,9 @@ pub(super) const DEALS: TableDef = fact(
         col("expected_close_date", Date, "when it should close"),
         col("is_recurring", Bool, "whether the value comes again"),
         col("custom", Json, "fields of the source without a column here"),
-        col("created_at", Time, "when it was opened").required().immutable(),
+        col("created_at", Time, "when it was opened")
+            .required()
+            .immutable(),
         col("closed_at", Time, "when it was won or lost").dated_by("closed_at"),
         col("updated_at", Time, "when the source last changed it"),
     ],
@@ -52,7 +56,9 @@ pub(super) const DEAL_STAGES: TableDef = fact(
     Some("changed_at"),
     "a deal's move from one stage to another",
     &[
-        col("deal_id", Text, "external id of the deal").required().immutable(),
+        col("deal_id", Text, "external id of the deal")
+            .required()
+            .immutable(),
         col("from_stage", Text, "before").immutable(),
         col("to_stage", Text, "after").required().immutable(),
         col("changed_at", Time, "when").required().immutable(),

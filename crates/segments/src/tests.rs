@@ -1,0 +1,173 @@
+//! Members over a session with three persons in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::datasource::MemTable;
+use roaring::RoaringTreemap;
+use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_model::config::Limits;
+use rollbook_model::tables::PERSONS;
+
+use crate::{Criteria, SegmentError, SegmentMembers, evaluate, preview};
+
+/// Persons 0 (nobody), 1 in DE, 2 in US, 3 of an unknown country.
+async fn session() -> Session {
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 2, 3]));
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c", "d"]));
+    let countries: ArrayRef = Arc::new(StringArray::from(vec![
+        Some("DE"),
+        Some("DE"),
+        Some("US"),
+        None,
+    ]));
+    let known = BTreeMap::from([
+        ("person_id", &ids),
+        ("identity_id", &ids),
+        ("provider", &texts),
+        ("external_id", &texts),
+        ("country", &countries),
+    ]);
+    let schema = PERSONS.stored_schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match known.get(field.name().as_str()) {
+            Some(&values) => Arc::clone(values),
+            None => new_null_array(field.data_type(), 4),
+        });
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+    let stored = Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap());
+    let session = Session::new(SessionOptions {
+        as_of: "2024-06-30".parse().unwrap(),
+        currency: None,
+        limits: Limits::default(),
+        spill_dir: None,
+    })
+    .unwrap();
+    session
+        .add_table(TableSource {
+            def: PERSONS,
+            stored,
+            vault: None,
+        })
+        .unwrap();
+    session.finish().await.unwrap();
+    session
+}
+
+async fn lines(session: &Session, sql: &str) -> Vec<String> {
+    let answer = session
+        .query(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let options = FormatOptions::default();
+    let mut lines = Vec::new();
+    for batch in &answer.batches {
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().map(|column| {
+                ArrayFormatter::try_new(column, &options)
+                    .unwrap()
+                    .value(row)
+                    .to_string()
+            });
+            lines.push(values.collect::<Vec<_>>().join("|"));
+        }
+    }
+    lines
+}
+
+#[tokio::test]
+async fn members_are_known_persons_for_whom_it_is_true() {
+    let session = session().await;
+    for (text, expected) in [
+        ("country = 'DE'", vec![1_u64]),
+        ("country <> 'DE'", vec![2]),
+        ("country is null or country = 'US'", vec![2, 3]),
+        ("true", vec![1, 2, 3]),
+        ("null", vec![]),
+        ("select person_id from persons", vec![1, 2, 3]),
+        (
+            "-- a list\nselect * from (values (3), (-1), (0), (77), (null)) as t (person_id)",
+            vec![3],
+        ),
+    ] {
+        let criteria = Criteria::parse(text).unwrap();
+        let members = evaluate(&session, &criteria).await.unwrap();
+        assert_eq!(
+            members,
+            expected.iter().copied().collect::<RoaringTreemap>(),
+            "{text}"
+        );
+        let preview = preview(&session, &criteria, 2).await.unwrap();
+        assert_eq!(preview.count, members.len(), "{text}");
+        assert_eq!(
+            preview.sample,
+            members.iter().take(2).collect::<Vec<_>>(),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn faults_are_placed_in_the_text_as_written() {
+    let session = session().await;
+    let criteria = Criteria::parse("country = 'DE'\n or contry = 'US'").unwrap();
+    let error = evaluate(&session, &criteria).await.unwrap_err();
+    let message =
+        "unknown column `contry` in `people` at line 2, column 5; did you mean `country`?";
+    assert_eq!(error.to_string(), message);
+    assert_eq!(
+        error.position().map(|place| (place.line, place.column)),
+        Some((2, 5))
+    );
+    assert!(matches!(
+        Criteria::parse(" \n "),
+        Err(SegmentError::EmptyCriteria)
+    ));
+    assert!(matches!(
+        Criteria::parse("with t as (select 1) select 2"),
+        Ok(Criteria::Select(_))
+    ));
+}
+
+#[tokio::test]
+async fn the_view_gives_a_row_for_each_member() {
+    let session = session().await;
+    let many: RoaringTreemap = (1..=20_000).chain([1 << 40]).collect();
+    let segments = vec![
+        (
+            "first".parse().unwrap(),
+            Arc::new(RoaringTreemap::from_iter([2, 3])),
+        ),
+        ("many".parse().unwrap(), Arc::new(many)),
+        ("nobody".parse().unwrap(), Arc::new(RoaringTreemap::new())),
+    ];
+    session
+        .add_view("segment_members", Arc::new(SegmentMembers::new(segments)))
+        .unwrap();
+    let sql = "select segment, count(*), max(person_id) from segment_members group by 1 order by 1";
+    assert_eq!(
+        lines(&session, sql).await,
+        ["first|2|3", "many|20001|1099511627776"]
+    );
+    for (filter, expected) in [
+        ("segment = 'first'", "2"),
+        ("segment in ('first', 'nobody')", "2"),
+        ("segment like 'm%' and person_id > 19999", "2"),
+        ("segment = 'none'", "0"),
+        ("segment <> 'many' or person_id = 5", "3"),
+    ] {
+        let sql = format!("select count(*) from segment_members where {filter}");
+        assert_eq!(lines(&session, &sql).await, [expected], "{filter}");
+    }
+    let sql = "select person_id from segment_members s where segment = 'first' order by 1 limit 1";
+    assert_eq!(lines(&session, sql).await, ["2"]);
+    let text = "person_id in (select person_id from segment_members where segment = 'first')";
+    let members = evaluate(&session, &Criteria::parse(text).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(members.iter().collect::<Vec<_>>(), [2, 3]);
+}
