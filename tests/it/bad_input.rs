@@ -281,7 +281,7 @@ fn criteria_and_segments_that_do_not_exist() {
     );
     check(
         &lake,
-        &["segment", "members", "vop"],
+        &["segment", "members", "vips"],
         1,
         &["did you mean `vip`"],
     );

@@ -1,18 +1,22 @@
 //! What a file holds, before there is a mapping for it: types, blanks, distinct values, formats,
 //! likely keys; and from that a draft of a mapping.
 
-use arrow::array::AsArray;
-use polars::prelude::{DataType as PolarsType, NamedFrom, PlSmallStr, Series};
 use rollbook_model::config::BATCH_ROWS;
 use serde::Serialize;
 
-use crate::read::{ReadError, Reader, SourceFile};
+use crate::read::{ReadError, Reader, Refused, SourceFile};
 
 mod draft;
+mod frame;
 mod kind;
+mod names;
+mod notes;
+mod times;
 
 pub use draft::draft_mapping;
 pub use kind::Kind;
+
+use frame::{Counted, Frame};
 
 /// Examples that are shown of a column.
 const EXAMPLES: usize = 3;
@@ -32,12 +36,12 @@ pub enum InspectError {
         file: String,
     },
     /// Polars could not count.
-    #[error("column `{column}` cannot be profiled: {source}")]
-    Profile {
-        /// The column.
-        column: String,
+    #[error("the values of `{file}` cannot be counted")]
+    Polars {
+        /// The file.
+        file: String,
         /// What Polars said.
-        source: polars::error::PolarsError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -48,9 +52,9 @@ pub struct Profile {
     pub file: String,
     /// Rows that were looked at.
     pub rows: usize,
-    /// Whether those were all.
+    /// Whether those were all; else the profile is that of the file's beginning.
     pub complete: bool,
-    /// Records that could not be read.
+    /// Records among them that could not be read.
     pub refused: usize,
     /// The first reasons, with their lines.
     pub reasons: Vec<String>,
@@ -60,61 +64,71 @@ pub struct Profile {
     pub columns: Vec<ColumnProfile>,
 }
 
-/// What a column holds.
+/// What a column holds. Values are looked at without the blanks around them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ColumnProfile {
     /// Its name in the file.
     pub column: String,
     /// What its values are.
     pub kind: Kind,
-    /// Formats of its times, as `strftime` writes them; more than one where they are ambiguous.
+    /// Formats of its times, as `strftime` writes them, the most frequent first.
     pub formats: Vec<&'static str>,
+    /// Whether in each of its dates the day could as well be the month.
+    pub day_or_month: bool,
+    /// Whether some of its numbers begin with zeros, which a number would lose.
+    pub leading_zeros: bool,
     /// Share of blank cells, in percent.
     pub blank: f64,
     /// Distinct values.
     pub distinct: usize,
-    /// Smallest value as text.
+    /// Smallest number, earliest time, or first text in order.
     pub min: Option<String>,
-    /// Largest value as text.
+    /// Largest number, latest time, or last text in order.
     pub max: Option<String>,
+    /// Characters of the shortest value.
+    pub shortest: Option<u32>,
+    /// Characters of the longest value.
+    pub longest: Option<u32>,
     /// Some values, the first that occur.
     pub examples: Vec<String>,
     /// What to mind, such as zeros that a number would lose.
     pub note: Option<String>,
 }
 
-/// Profiles the first `max_rows` rows of a file.
+/// Profiles the first `max_rows` rows of a file, and one row at least.
+///
+/// # Errors
+/// The file cannot be read, or has neither rows nor records that were refused.
 pub fn inspect(file: &SourceFile, max_rows: usize) -> Result<Profile, InspectError> {
-    let mut reader = Reader::open(file, BATCH_ROWS)?;
+    let max_rows = max_rows.max(1);
+    let mut reader = Reader::open(file, BATCH_ROWS.min(max_rows))?;
     let names = reader.columns().to_vec();
-    let mut cells: Vec<Vec<Option<String>>> = vec![Vec::new(); names.len()];
-    let (mut rows, mut refused, mut complete) = (0, Vec::new(), true);
+    let mut frame = Frame::new(names.len());
+    let (mut refused, mut complete) = (Vec::new(), true);
     while let Some(batch) = reader.next_batch(&mut refused)? {
-        if rows >= max_rows {
+        let room = max_rows - frame.rows();
+        frame.add(&batch.slice(0, batch.num_rows().min(room)));
+        if batch.num_rows() > room {
             complete = false;
             break;
         }
-        rows += batch.num_rows();
-        for (column, values) in cells.iter_mut().zip(batch.columns()) {
-            column.extend(
-                values
-                    .as_string::<i32>()
-                    .iter()
-                    .map(|cell| cell.map(str::to_owned)),
-            );
-        }
     }
+    let rows = frame.rows();
     if rows == 0 && refused.is_empty() {
         return Err(InspectError::NoRows {
             file: file.label.clone(),
         });
     }
-    let profiled = names
+    let counted = frame.count().map_err(|error| InspectError::Polars {
+        file: file.label.clone(),
+        source: Box::new(error),
+    })?;
+    let columns: Vec<_> = names
         .into_iter()
-        .zip(cells)
-        .map(|(name, cells)| column(name, &cells));
-    let columns = profiled.collect::<Result<Vec<_>, _>>()?;
-    let reason = |r: &crate::read::Refused| format!("line {}: {}", r.line, r.reason);
+        .zip(&counted)
+        .map(|(name, counted)| column(name, counted, rows))
+        .collect();
+    let reason = |refused: &Refused| format!("line {}: {}", refused.line, refused.reason);
     Ok(Profile {
         file: file.label.clone(),
         rows,
@@ -126,95 +140,77 @@ pub fn inspect(file: &SourceFile, max_rows: usize) -> Result<Profile, InspectErr
     })
 }
 
-fn column(name: String, cells: &[Option<String>]) -> Result<ColumnProfile, InspectError> {
-    let failed = |source| InspectError::Profile {
-        column: name.clone(),
-        source,
-    };
-    let series = Series::new(PlSmallStr::from_str(&name), cells);
-    let blank = series.null_count();
-    let values = series.drop_nulls();
-    let distinct = values.n_unique().map_err(&failed)?;
-    let casts = |ty: PolarsType| -> Result<bool, InspectError> {
-        let cast = values.cast(&ty).map_err(&failed)?;
-        Ok(cast.null_count() == 0)
-    };
-    let texts: Vec<&str> = cells.iter().flatten().map(|cell| cell.trim()).collect();
-    let whole = !texts.is_empty() && casts(PolarsType::Int64)?;
-    let number = !texts.is_empty() && casts(PolarsType::Float64)?;
-    let (kind, formats) = kind::of(&texts, distinct, whole, number);
-    let (min, max) = extremes(&values, kind).map_err(&failed)?;
-    let mut examples: Vec<String> = Vec::new();
-    for text in &texts {
-        if examples.len() == EXAMPLES {
-            break;
-        }
-        if !examples.iter().any(|seen| seen == text) {
-            examples.push((*text).to_owned());
-        }
-    }
-    let note = kind::note(&texts, kind, &formats);
-    let share = 100.0 * blank as f64 / cells.len().max(1) as f64;
-    let blank = (share * 10.0).round() / 10.0;
-    Ok(ColumnProfile {
+fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
+    let values: Vec<_> = counted
+        .values
+        .iter()
+        .map(|(text, rows)| (text.as_str(), *rows))
+        .collect();
+    let (kind, times) = kind::of(&values);
+    let formats: Vec<_> = times
+        .iter()
+        .flat_map(|times| &times.formats)
+        .map(|seen| seen.format)
+        .collect();
+    let (min, max) = extremes(&values, kind, &formats);
+    let share = 100.0 * counted.blank as f64 / rows.max(1) as f64;
+    ColumnProfile {
         column: name,
         kind,
-        formats,
-        blank,
-        distinct,
+        day_or_month: times.as_ref().is_some_and(|times| times.day_or_month),
+        leading_zeros: kind == Kind::Integer && notes::has_leading_zeros(&values),
+        blank: (share * 10.0).round() / 10.0,
+        distinct: values.len(),
         min,
         max,
-        examples,
-        note,
-    })
+        shortest: counted.shortest,
+        longest: counted.longest,
+        examples: values
+            .iter()
+            .take(EXAMPLES)
+            .map(|(text, _)| (*text).to_owned())
+            .collect(),
+        note: notes::note(&values, kind, times.as_ref()),
+        formats,
+    }
 }
 
-/// Smallest and largest value: by number where they are numbers, else by text.
+/// Smallest and largest value, as the file writes them.
 fn extremes(
-    values: &Series,
+    values: &[(&str, usize)],
     kind: Kind,
-) -> Result<(Option<String>, Option<String>), polars::error::PolarsError> {
-    let ordered = match kind {
-        Kind::Integer => values.cast(&PolarsType::Int64)?,
-        Kind::Decimal => values.cast(&PolarsType::Float64)?,
-        _ => values.clone(),
+    formats: &[&str],
+) -> (Option<String>, Option<String>) {
+    let order = |text: &str| match kind {
+        Kind::Integer | Kind::Decimal => kind::number(text).unwrap_or(f64::NAN),
+        Kind::Date | Kind::Time => times::seconds(text, formats).unwrap_or(f64::NAN),
+        _ => 0.0,
     };
-    let sorted = ordered.sort(Default::default())?;
-    let at = |index: usize| -> Result<Option<String>, polars::error::PolarsError> {
-        if sorted.is_empty() {
-            return Ok(None);
-        }
-        let value = sorted.get(index)?;
-        Ok(Some(
-            value
-                .get_str()
-                .map_or_else(|| value.to_string(), str::to_owned),
-        ))
-    };
-    Ok((at(0)?, at(sorted.len().saturating_sub(1))?))
+    let mut keyed: Vec<_> = values
+        .iter()
+        .map(|(text, _)| (order(text), *text))
+        .collect();
+    keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
+    let text = |found: Option<&(f64, &str)>| found.map(|(_, text)| (*text).to_owned());
+    (text(keyed.first()), text(keyed.last()))
 }
 
 /// All distinct and none blank; names that look like ids first.
 fn likely_keys(columns: &[ColumnProfile], rows: usize) -> Vec<String> {
+    let may_be_key = |column: &&ColumnProfile| {
+        let measure = matches!(
+            column.kind,
+            Kind::Decimal | Kind::Date | Kind::Time | Kind::Json
+        );
+        rows > 1 && column.distinct == rows && !measure
+    };
     let mut keys: Vec<_> = columns
         .iter()
-        .enumerate()
-        .filter(|(_, column)| {
-            rows > 1
-                && column.distinct == rows
-                && column.blank == 0.0
-                && !matches!(column.kind, Kind::Decimal | Kind::Time)
-        })
-        .map(|(at, column)| {
-            (
-                !draft::looks_like_id(&column.column),
-                at,
-                column.column.clone(),
-            )
-        })
+        .filter(may_be_key)
+        .map(|c| c.column.clone())
         .collect();
-    keys.sort();
-    keys.into_iter().map(|(_, _, name)| name).collect()
+    keys.sort_by_key(|name| !names::looks_like_id(name));
+    keys
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What the values of a column are.
 
-use chrono::{NaiveDate, NaiveDateTime};
 use serde::Serialize;
 
+use super::times::{Times, times};
 use crate::canonical::value;
 
 /// What the values of a column are.
@@ -27,108 +27,78 @@ pub enum Kind {
     Json,
 }
 
-const DATES: [&str; 6] = [
-    "%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
-];
-const TIMES: [&str; 9] = [
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.fZ",
-    "%Y-%m-%d %H:%M",
-    "%d/%m/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M",
-    "%d.%m.%Y %H:%M",
-];
-
-/// The kind of the values, and the formats that fit all of them where they are times.
-pub(super) fn of(
-    texts: &[&str],
-    distinct: usize,
-    whole: bool,
-    number: bool,
-) -> (Kind, Vec<&'static str>) {
-    if texts.is_empty() {
-        return (Kind::Blank, Vec::new());
+impl Kind {
+    /// The word that drafts use.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Decimal => "decimal",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Time => "time",
+            Self::Json => "json",
+        }
     }
-    let is_boolean = distinct <= 2 && texts.iter().all(|text| value::boolean(text).is_some());
-    let digits = texts.iter().all(|text| text.len() == 1);
-    if is_boolean && !(digits && distinct == 1) {
-        return (Kind::Boolean, Vec::new());
-    }
-    let dates = fitting(&DATES, |format| {
-        texts
-            .iter()
-            .all(|text| NaiveDate::parse_from_str(text, format).is_ok())
-    });
-    // Eight digits are a date only if they all are; other numbers are numbers.
-    if !dates.is_empty() && (!whole || texts.iter().all(|text| text.len() == 8)) {
-        return (Kind::Date, dates);
-    }
-    if whole {
-        return (Kind::Integer, Vec::new());
-    }
-    if number {
-        return (Kind::Decimal, Vec::new());
-    }
-    let times = fitting(&TIMES, |format| {
-        texts
-            .iter()
-            .all(|text| NaiveDateTime::parse_from_str(text, format).is_ok())
-    });
-    if !times.is_empty() {
-        return (Kind::Time, times);
-    }
-    if texts
-        .iter()
-        .all(|text| value::time(text, chrono_tz::Tz::UTC).is_some())
-    {
-        return (Kind::Time, vec!["RFC 3339"]);
-    }
-    if texts
-        .iter()
-        .all(|text| text.starts_with(['{', '[']) && value::is_json(text))
-    {
-        return (Kind::Json, Vec::new());
-    }
-    (Kind::Text, Vec::new())
 }
 
-fn fitting(formats: &[&'static str], fits: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    formats
-        .iter()
-        .copied()
-        .filter(|format| fits(format))
-        .collect()
+/// The kind of distinct values, and the formats of those that are times.
+pub(super) fn of(values: &[(&str, usize)]) -> (Kind, Option<Times>) {
+    if values.is_empty() {
+        return (Kind::Blank, None);
+    }
+    let all = |is: fn(&str) -> bool| values.iter().all(|(text, _)| is(text));
+    // A column of nothing but ones is a number as likely as a yes.
+    let lone_digit = values.len() == 1 && all(|text| text == "0" || text == "1");
+    if values.len() <= 2 && !lone_digit && all(|text| value::boolean(text).is_some()) {
+        return (Kind::Boolean, None);
+    }
+    // Days of eight digits come before numbers, and their years are looked at.
+    if let Some(times) = times(values) {
+        let has_time = times.formats.iter().any(|seen| seen.has_time);
+        return (if has_time { Kind::Time } else { Kind::Date }, Some(times));
+    }
+    let kind = if all(|text| text.parse::<i64>().is_ok()) {
+        Kind::Integer
+    } else if all(|text| number(text).is_some()) {
+        Kind::Decimal
+    } else if all(|text| text.starts_with(['{', '[']) && value::is_json(text)) {
+        Kind::Json
+    } else {
+        Kind::Text
+    };
+    (kind, None)
 }
 
-/// What whoever maps the column should mind.
-pub(super) fn note(texts: &[&str], kind: Kind, formats: &[&str]) -> Option<String> {
-    let zeros = texts.iter().filter(|text| {
-        text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    match kind {
-        Kind::Integer if zeros.clone().count() > 0 => {
-            Some("some begin with 0: a code, keep it as text".to_owned())
-        }
-        Kind::Date | Kind::Time if formats.len() > 1 => {
-            Some("day and month could be either way round".to_owned())
-        }
-        Kind::Date | Kind::Time
-            if !formats
-                .iter()
-                .all(|f| f.starts_with("%Y-") || *f == "RFC 3339") =>
-        {
-            Some("not ISO 8601: convert it with to_timestamp(column, format)".to_owned())
-        }
-        Kind::Text => {
-            let mails = texts
-                .iter()
-                .filter(|text| text.contains('@') && !text.contains(' '))
-                .count();
-            (mails * 10 > texts.len() * 9).then(|| "e-mail addresses".to_owned())
-        }
-        _ => None,
+/// The number that ingest would read.
+pub(super) fn number(text: &str) -> Option<f64> {
+    value::float(text).or_else(|| value::decimal(text).map(|units| units as f64 / 10_000.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, of};
+
+    fn check(values: &[&str], expected: Kind) {
+        let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
+        assert_eq!(of(&counted).0, expected, "{values:?}");
+    }
+
+    #[test]
+    fn kinds_by_all_values() {
+        check(&[], Kind::Blank);
+        check(&["yes", "No"], Kind::Boolean);
+        check(&["0", "1"], Kind::Boolean);
+        check(&["1"], Kind::Integer);
+        check(&["1", "2"], Kind::Integer);
+        check(&["1", "2.5", "1,234.50"], Kind::Decimal);
+        check(&["1", "2,5"], Kind::Text);
+        check(&["1", "nan"], Kind::Text);
+        check(&["20240501", "20240502"], Kind::Date);
+        check(&["20249999", "20240502"], Kind::Integer);
+        check(&["2024-05-01 10:00", "2024-05-02"], Kind::Time);
+        check(&["{\"a\":1}", "[]"], Kind::Json);
+        check(&["{a}"], Kind::Text);
     }
 }

@@ -1,66 +1,290 @@
+//! Whole files: what their profile says, and that the draft of each runs.
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{Kind, draft_mapping, inspect};
-use crate::read::discover;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::concat_batches;
+use datafusion::catalog::MemTable;
+use rollbook_model::config::Limits;
 
-fn profile_of(content: &str) -> super::Profile {
+use super::{InspectError, Kind, Profile, draft_mapping, inspect};
+use crate::mapping::mappings;
+use crate::read::{Reader, SourceFile, discover};
+
+struct Given {
+    _folder: tempfile::TempDir,
+    file: SourceFile,
+}
+
+fn given(name: &str, content: &str) -> Given {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("orders.csv");
+    let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();
-    inspect(&discover(&[path]).unwrap()[0], 1_000).unwrap()
+    let file = discover(&[path]).unwrap().remove(0);
+    Given {
+        _folder: folder,
+        file,
+    }
+}
+
+/// The draft of a file, and the rows that it yields.
+///
+/// The draft must be a mapping that ingest finds, and whose statement runs over the file.
+async fn draft_of(file: &SourceFile, profile: &Profile) -> (String, RecordBatch) {
+    let draft = draft_mapping(profile, &file.name());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("draft.sql"), &draft).unwrap();
+    let mapping = mappings(&"shop".parse().unwrap(), Some(folder.path()))
+        .unwrap()
+        .remove(0);
+    let driving = mapping.driving();
+    assert!(
+        driving.pattern.matches(&file.name()),
+        "{} in\n{draft}",
+        driving.pattern
+    );
+
+    let mut reader = Reader::open(file, 1_000).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = reader.next_batch(&mut Vec::new()).unwrap() {
+        batches.push(batch);
+    }
+    let context = rollbook_engine::mapping_session(Limits::default(), None).unwrap();
+    let table = MemTable::try_new(reader.schema(), vec![batches]).unwrap();
+    context
+        .register_table(driving.name.as_str(), Arc::new(table))
+        .unwrap();
+    let plan = rollbook_engine::plan_select(&context, &mapping.sql, |_| {}).await;
+    let plan = plan.unwrap_or_else(|error| panic!("{error}\n{draft}"));
+    for field in plan.schema().fields() {
+        let special = ["person_external_id", "person_email"].contains(&field.name().as_str());
+        assert!(
+            special || mapping.table.column(field.name()).is_some(),
+            "{}",
+            field.name()
+        );
+    }
+    let schema = Arc::new(plan.schema().as_arrow().clone());
+    let rows = context
+        .execute_logical_plan(plan)
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
+    let rows = concat_batches(&schema, &rows).unwrap();
+    assert_eq!(rows.num_rows(), profile.rows, "{draft}");
+    (draft, rows)
 }
 
 #[test]
 fn kinds_formats_and_keys() {
-    let profile = profile_of(
-        "id,zip,when,day,total,ok\na,01067,2024-05-01 10:00:00,03/04/2024,1.5,yes\nb,98101,2024-05-02 10:00:00,05/06/2024,2,no\n",
+    let given = given(
+        "orders.csv",
+        "day,zip,when,total,ok,id,none\n\
+         03/04/2024,01067,2024-05-01 10:00:00,1.5,yes,a,\n\
+         12/03/2024,98101,2024-05-02 10:00:00,\"1,002\",no,b,\n\
+         ,98101,2024-05-02 10:00:00,20,no,cé,\n",
     );
+    let profile = inspect(&given.file, 1_000).unwrap();
     let kinds: Vec<_> = profile.columns.iter().map(|column| column.kind).collect();
+    let expected = [
+        Kind::Date,
+        Kind::Integer,
+        Kind::Time,
+        Kind::Decimal,
+        Kind::Boolean,
+        Kind::Text,
+        Kind::Blank,
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(profile.keys, ["id"]);
+    let [day, zip, when, total, _, id, none] = &profile.columns[..] else {
+        panic!()
+    };
+    assert!(day.day_or_month && !when.day_or_month);
+    assert_eq!((day.blank, day.distinct, none.blank), (33.3, 2, 100.0));
+    assert_eq!(day.formats, ["%d/%m/%Y"]);
+    // By the calendar; by letter 03/04/2024 would be first.
+    assert_eq!(day.min.as_deref(), Some("12/03/2024"));
+    assert!(zip.leading_zeros && zip.note.as_ref().unwrap().contains("keep it as text"));
     assert_eq!(
-        kinds,
-        [
-            Kind::Text,
-            Kind::Integer,
-            Kind::Time,
-            Kind::Date,
-            Kind::Decimal,
-            Kind::Boolean
-        ]
+        (total.min.as_deref(), total.max.as_deref()),
+        (Some("1.5"), Some("1,002"))
     );
-    assert_eq!(profile.keys[0], "id");
-    assert!(
-        profile.columns[1]
-            .note
-            .as_ref()
-            .unwrap()
-            .contains("keep it as text")
-    );
-    assert!(
-        profile.columns[3]
-            .note
-            .as_ref()
-            .unwrap()
-            .contains("either way round")
-    );
+    assert_eq!((id.shortest, id.longest), (Some(1), Some(2)));
+    assert_eq!(id.examples, ["a", "b", "cé"]);
 }
 
 #[test]
-fn a_draft_names_the_key_the_times_and_what_is_open() {
-    let Some(data) = std::env::var_os("ROLLBOOK_TEST_DATA").map(PathBuf::from) else {
+fn a_part_says_that_it_is_one() {
+    let given = given("a.csv", "id\n1\n2\n3\n");
+    for (max_rows, rows, complete) in [(0, 1, false), (2, 2, false), (3, 3, true), (9, 3, true)] {
+        let profile = inspect(&given.file, max_rows).unwrap();
+        assert_eq!(
+            (profile.rows, profile.complete),
+            (rows, complete),
+            "{max_rows}"
+        );
+    }
+}
+
+#[test]
+fn what_is_refused_is_counted_and_no_rows_are_an_error() {
+    let ragged = given("a.csv", "id,b\n1,2\n3,4,5,6\n5,6\n");
+    let profile = inspect(&ragged.file, 10).unwrap();
+    assert_eq!((profile.rows, profile.refused), (2, 1));
+    assert!(
+        profile.reasons[0].starts_with("line 3: "),
+        "{:?}",
+        profile.reasons
+    );
+    let empty = given("a.csv", "id,b\n");
+    assert!(matches!(
+        inspect(&empty.file, 10),
+        Err(InspectError::NoRows { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_draft_runs_whatever_the_names() {
+    for (name, content) in [
+        ("a|b*.csv", "order,From,a\"\"b,*\n1,2,3,4\n1,2,3,4\n"),
+        (
+            "orders.csv",
+            "\"id\",\"two\nlines\",Created at,Group\n1,a,13/04/2024 10:00,x\n2,b,14/04/2024 11:00,y\n",
+        ),
+        (
+            "x.csv",
+            "Email,First Name,created\na@example.com,A,13.04.2024\nb@example.org,B,14.04.2024\n",
+        ),
+    ] {
+        let given = given(name, content);
+        let profile = inspect(&given.file, 10).unwrap();
+        draft_of(&given.file, &profile).await;
+    }
+}
+
+#[tokio::test]
+async fn other_formats_are_brought_to_iso_8601() {
+    for (given_times, expected) in [
+        (
+            ["13/04/2024 10:00", "14/04/2024 11:00"],
+            ["2024-04-13 10:00", "2024-04-14 11:00"],
+        ),
+        (
+            ["4/13/2024 9:05", "12/1/2024 11:00"],
+            ["2024-04-13 09:05", "2024-12-01 11:00"],
+        ),
+        (["13.4.2024", "01.05.2024"], ["2024-04-13", "2024-05-01"]),
+        (
+            ["2024/04/13 10:00:01", "2024/04/14 10:00:02"],
+            ["2024-04-13 10:00:01", "2024-04-14 10:00:02"],
+        ),
+        (["20240413", "20240414"], ["2024-04-13", "2024-04-14"]),
+        (["13-04-2024", "14-04-2024"], ["2024-04-13", "2024-04-14"]),
+        // What ingest reads as it is, and what a pattern cannot put in order, stay.
+        (
+            ["2024-04-13T10:00:00Z", "2024-04-14T10:00:00Z"],
+            ["2024-04-13T10:00:00Z", "2024-04-14T10:00:00Z"],
+        ),
+        (["1 Feb 2024", "2 Feb 2024"], ["1 Feb 2024", "2 Feb 2024"]),
+    ] {
+        let [first, second] = given_times;
+        let given = given(
+            "orders.csv",
+            &format!("id,created at\n1,{first}\n2,{second}\n"),
+        );
+        let (draft, rows) = draft_of(&given.file, &inspect(&given.file, 10).unwrap()).await;
+        let placed: Vec<_> = rows
+            .column_by_name("placed_at")
+            .unwrap()
+            .as_string::<i32>()
+            .iter()
+            .flatten()
+            .collect();
+        assert_eq!(placed, expected, "{draft}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_behind_the_sample_does_not_end_the_run() {
+    let given = given(
+        "orders.csv",
+        "id,created at\n1,13/04/2024\n2,14/04/2024\n3,soon\n",
+    );
+    let mut profile = inspect(&given.file, 2).unwrap();
+    assert!(!profile.complete);
+    profile.rows = 3;
+    let (_, rows) = draft_of(&given.file, &profile).await;
+    let placed = rows.column_by_name("placed_at").unwrap().as_string::<i32>();
+    assert_eq!((placed.value(0), placed.value(2)), ("2024-04-13", "soon"));
+}
+
+fn test_data() -> Option<PathBuf> {
+    let data = std::env::var_os("ROLLBOOK_TEST_DATA").map(PathBuf::from);
+    if data.is_none() {
         println!("skipped: ROLLBOOK_TEST_DATA is not set");
-        return;
-    };
+    }
+    data
+}
+
+#[tokio::test]
+async fn olist_orders() {
+    let Some(data) = test_data() else { return };
     let path = data.join("olist/orders_8k/olist_orders_dataset.csv");
-    let profile = inspect(&discover(&[path]).unwrap()[0], 100_000).unwrap();
-    assert_eq!((profile.rows, profile.complete), (8_000, true));
-    let draft = draft_mapping(&profile, "olist_orders_dataset.csv");
+    let file = discover(&[path]).unwrap().remove(0);
+    let profile = inspect(&file, 100_000).unwrap();
+    assert_eq!(
+        (profile.rows, profile.complete, profile.refused),
+        (8_000, true, 0)
+    );
+    assert_eq!(profile.keys, ["order_id", "customer_id"]);
+    let status = profile
+        .columns
+        .iter()
+        .find(|column| column.column == "order_status")
+        .unwrap();
+    assert_eq!(
+        (status.kind, status.distinct, status.blank),
+        (Kind::Text, 6, 0.0)
+    );
+    let (draft, _) = draft_of(&file, &profile).await;
     for line in [
         "-- table: orders",
-        "order_id as external_id",
-        "order_purchase_timestamp as placed_at",
-        "order_status as status",
-        "customer_id as person_external_id",
-        "-- order_estimated_delivery_date",
+        "\"order_id\" as external_id",
+        "\"order_purchase_timestamp\" as placed_at",
+        "\"order_status\" as status",
+        "\"order_approved_at\" as paid_at",
+        "\"customer_id\" as person_external_id",
+        "--   \"order_estimated_delivery_date\"",
+    ] {
+        assert!(draft.contains(line), "{line} is not in\n{draft}");
+    }
+}
+
+#[tokio::test]
+async fn leads_of_x_education() {
+    let Some(data) = test_data() else { return };
+    let file = discover(&[data.join("x_education/leads.csv")])
+        .unwrap()
+        .remove(0);
+    let profile = inspect(&file, 100_000).unwrap();
+    assert_eq!((profile.rows, profile.complete), (9_240, true));
+    assert_eq!(profile.keys, ["Prospect ID", "Lead Number"]);
+    let column = |name: &str| profile.columns.iter().find(|c| c.column == name).unwrap();
+    assert_eq!(column("Converted").kind, Kind::Boolean);
+    assert_eq!(column("Page Views Per Visit").kind, Kind::Decimal);
+    assert_eq!(column("Total Time Spent on Website").kind, Kind::Integer);
+    assert!(column("City").note.as_ref().unwrap().contains("`Select`"));
+    let (draft, _) = draft_of(&file, &profile).await;
+    for line in [
+        "-- table: persons",
+        "\"Prospect ID\" as external_id",
+        "\"Lead Source\" as source",
+        "\"City\" as city",
+        "--   \"Converted\" (boolean)",
     ] {
         assert!(draft.contains(line), "{line} is not in\n{draft}");
     }

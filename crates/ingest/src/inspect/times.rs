@@ -1,21 +1,18 @@
 //! In which form a column writes its times, and whether the day or the month comes first.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
-use serde::Serialize;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
-/// A form in which times are written, with the values that have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SeenFormat {
+/// A form in which times are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SeenFormat {
     /// In strptime's notation, such as `%d/%m/%Y %H:%M`.
-    pub format: &'static str,
-    /// Rows written like this.
-    pub rows: usize,
+    pub(super) format: &'static str,
     /// Whether times of day go with the days.
-    pub has_time: bool,
+    pub(super) has_time: bool,
     /// Whether the value names its offset from UTC.
-    pub has_zone: bool,
+    pub(super) has_zone: bool,
     /// Whether ingest reads it as it is; else the mapping has to say the format.
-    pub canonical: bool,
+    pub(super) canonical: bool,
 }
 
 /// What the times of a column look like.
@@ -96,19 +93,22 @@ pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<Times> {
         let chosen = counts.iter().position(|count| *count == most)?;
         let (format, form, canonical) = FORMS[chosen];
         let exchanged = exchanged(format);
-        day_or_month |= FORMS.iter().zip(&counts).any(|((other, ..), count)| {
-            *count == most && exchanged.as_deref() == Some(*other)
-        });
+        day_or_month |= FORMS
+            .iter()
+            .zip(&counts)
+            .any(|((other, ..), count)| *count == most && exchanged.as_deref() == Some(*other));
         formats.push(SeenFormat {
             format,
-            rows: most,
             has_time: form != Form::Date,
             has_zone: form == Form::Zoned || format.ends_with("UTC"),
             canonical,
         });
         left.retain(|(text, _)| !is(text.trim(), &FORMS[chosen]));
     }
-    (!formats.is_empty()).then_some(Times { formats, day_or_month })
+    (!formats.is_empty()).then_some(Times {
+        formats,
+        day_or_month,
+    })
 }
 
 /// The format with day and month exchanged, if the day comes first in it.
@@ -118,18 +118,33 @@ fn exchanged(format: &str) -> Option<String> {
     Some(format!("%m{separator}%d{}", rest.strip_prefix("%m")?))
 }
 
-fn is(text: &str, (format, form, _): &(&str, Form, bool)) -> bool {
-    let long_year = format.contains("%Y");
-    let plausible = |year: i32| !long_year || (1800..2200).contains(&year);
-    if !text.as_bytes().iter().any(u8::is_ascii_digit) || (*format == "%Y%m%d" && text.len() != 8) {
-        return false;
+/// Seconds since 1970, read with the first of these formats that fits.
+pub(super) fn seconds(text: &str, formats: &[&str]) -> Option<f64> {
+    let forms = formats
+        .iter()
+        .filter_map(|format| FORMS.iter().find(|form| form.0 == *format));
+    let mut read = forms.filter_map(|form| value(text, form));
+    read.next()
+        .map(|time| time.and_utc().timestamp_micros() as f64 / 1e6)
+}
+
+fn is(text: &str, form: &(&str, Form, bool)) -> bool {
+    value(text, form).is_some()
+}
+
+fn value(text: &str, (format, form, _): &(&str, Form, bool)) -> Option<NaiveDateTime> {
+    // Chrono takes years of any length, and `01/02/2024` must not be day 20 of the year 1.
+    if *format == "%Y%m%d" && text.len() != 8 {
+        return None;
     }
-    let year = match form {
-        Form::Date => NaiveDate::parse_from_str(text, format).map(|date| date.year()),
-        Form::Local => NaiveDateTime::parse_from_str(text, format).map(|time| time.year()),
-        Form::Zoned => DateTime::parse_from_str(text, format).map(|time| time.year()),
+    let time = match form {
+        Form::Date => NaiveDate::parse_from_str(text, format)
+            .ok()?
+            .and_time(NaiveTime::MIN),
+        Form::Local => NaiveDateTime::parse_from_str(text, format).ok()?,
+        Form::Zoned => DateTime::parse_from_str(text, format).ok()?.naive_utc(),
     };
-    year.is_ok_and(plausible)
+    (!format.contains("%Y") || (1800..2200).contains(&time.year())).then_some(time)
 }
 
 #[cfg(test)]
@@ -148,9 +163,21 @@ mod tests {
     fn the_usual_forms_are_known() {
         check(&["2024-05-01"], &["%Y-%m-%d"], false);
         check(&["2017-10-02 10:56:33"], &["%Y-%m-%d %H:%M:%S%.f"], false);
-        check(&["2024-05-01T12:00:00Z", "2024-05-01T12:00:00.5+02:00"], &["%Y-%m-%dT%H:%M:%S%.f%#z"], false);
-        check(&["2024-03-10 01:59:59 -0500"], &["%Y-%m-%d %H:%M:%S%.f %#z"], false);
-        check(&["2020-08-11 16:44:06 UTC"], &["%Y-%m-%d %H:%M:%S%.f UTC"], false);
+        check(
+            &["2024-05-01T12:00:00Z", "2024-05-01T12:00:00.5+02:00"],
+            &["%Y-%m-%dT%H:%M:%S%.f%#z"],
+            false,
+        );
+        check(
+            &["2024-03-10 01:59:59 -0500"],
+            &["%Y-%m-%d %H:%M:%S%.f %#z"],
+            false,
+        );
+        check(
+            &["2020-08-11 16:44:06 UTC"],
+            &["%Y-%m-%d %H:%M:%S%.f UTC"],
+            false,
+        );
         check(&["19970101"], &["%Y%m%d"], false);
         check(&["1 Feb 2024"], &["%d %b %Y"], false);
     }
@@ -160,13 +187,23 @@ mod tests {
         check(&["01/02/2024", "03/04/2024"], &["%d/%m/%Y"], true);
         check(&["01/02/2024", "13/04/2024"], &["%d/%m/%Y"], false);
         check(&["01/02/2024", "04/13/2024"], &["%m/%d/%Y"], false);
-        check(&["01/13/2024", "02/14/2024", "13/01/2024"], &["%m/%d/%Y", "%d/%m/%Y"], false);
+        check(
+            &["01/13/2024", "02/14/2024", "13/01/2024"],
+            &["%m/%d/%Y", "%d/%m/%Y"],
+            false,
+        );
         check(&["1.2.2024 08:30"], &["%d.%m.%Y %H:%M"], false);
     }
 
     #[test]
     fn what_is_no_time_is_none() {
-        for values in [&["2024-05-01", "soon"][..], &["12345678"], &["1.5"], &["00000000"], &[]] {
+        for values in [
+            &["2024-05-01", "soon"][..],
+            &["12345678"],
+            &["1.5"],
+            &["00000000"],
+            &[],
+        ] {
             let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
             assert_eq!(times(&counted), None, "{values:?}");
         }

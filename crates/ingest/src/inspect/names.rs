@@ -1,0 +1,304 @@
+//! What the names of files and columns tell: the table that is meant, and the column of ours.
+
+use rollbook_model::{Shape, TableDef, nearest, tables};
+
+/// Words in a file's name that speak for a table; the first that occurs counts.
+const FILES: [(&str, &str); 38] = [
+    ("status_history", "order_status_history"),
+    ("order_item", "order_lines"),
+    ("order_line", "order_lines"),
+    ("line_item", "order_lines"),
+    ("deal_line", "deal_lines"),
+    ("deal_stage", "deal_stages"),
+    ("pipeline", "pipelines"),
+    ("refund", "refunds"),
+    ("payment", "payments"),
+    ("transaction", "payments"),
+    ("shipment", "shipments"),
+    ("cart", "carts"),
+    ("checkout", "carts"),
+    ("subscription", "subscriptions"),
+    ("spend", "campaign_spend"),
+    ("campaign", "campaigns"),
+    ("fx_rate", "fx_rates"),
+    ("exchange_rate", "fx_rates"),
+    ("ticket", "tickets"),
+    ("address", "addresses"),
+    ("product", "products"),
+    ("event", "activities"),
+    ("activit", "activities"),
+    ("touch", "activities"),
+    ("session", "activities"),
+    ("order", "orders"),
+    ("deal", "deals"),
+    ("opportunit", "deals"),
+    ("lead", "persons"),
+    ("contact", "persons"),
+    ("customer", "persons"),
+    ("person", "persons"),
+    ("people", "persons"),
+    ("member", "persons"),
+    ("user", "persons"),
+    ("compan", "organizations"),
+    ("organization", "organizations"),
+    ("seller", "organizations"),
+];
+/// What a word in the file's name weighs against columns that match.
+const FILE_WEIGHT: usize = 5;
+
+/// What sources call our columns, where the names are far apart. Of a source's name that stands
+/// for several of ours the target table has at most one, or the first is meant.
+const SYNONYMS: [(&str, &str); 54] = [
+    ("created", "created_at"),
+    ("created_date", "created_at"),
+    ("create_date", "created_at"),
+    ("joined", "created_at"),
+    ("signup_date", "created_at"),
+    ("updated", "updated_at"),
+    ("modified", "updated_at"),
+    ("last_modified", "updated_at"),
+    ("order_date", "placed_at"),
+    ("purchase_timestamp", "placed_at"),
+    ("purchased_at", "placed_at"),
+    ("invoice_date", "placed_at"),
+    ("created_at", "placed_at"),
+    ("approved_at", "paid_at"),
+    ("financial_status", "status"),
+    ("state", "status"),
+    ("amount", "total"),
+    ("total_price", "total"),
+    ("amount", "value"),
+    ("value", "amount"),
+    ("price", "unit_price"),
+    ("unit_price", "price"),
+    ("qty", "quantity"),
+    ("freight_value", "shipping"),
+    ("given_name", "first_name"),
+    ("surname", "last_name"),
+    ("family_name", "last_name"),
+    ("full_name", "display_name"),
+    ("name", "display_name"),
+    ("title", "name"),
+    ("name", "title"),
+    ("e_mail", "email"),
+    ("mail", "email"),
+    ("email_address", "email"),
+    ("mobile", "phone"),
+    ("phone_number", "phone"),
+    ("zip", "postal_code"),
+    ("zip_code", "postal_code"),
+    ("postcode", "postal_code"),
+    ("state", "region"),
+    ("province", "region"),
+    ("country_code", "country"),
+    ("origin", "source"),
+    ("lead_source", "source"),
+    ("company_id", "organization_id"),
+    ("stage_name", "stage"),
+    ("timestamp", "occurred_at"),
+    ("event_time", "occurred_at"),
+    ("time", "occurred_at"),
+    ("event_type", "type"),
+    ("payment_type", "method"),
+    ("payment_value", "amount"),
+    ("won_date", "closed_at"),
+    ("close_date", "closed_at"),
+];
+
+const PERSON_IDS: [&str; 8] = [
+    "customer_id",
+    "person_id",
+    "user_id",
+    "contact_id",
+    "lead_id",
+    "member_id",
+    "visitor_id",
+    "customer",
+];
+const PERSON_EMAILS: [&str; 5] = ["email", "e_mail", "mail", "email_address", "customer_email"];
+
+/// The table that a file is most likely about.
+pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
+    let file = snake(file_name);
+    let named = FILES
+        .iter()
+        .find(|(word, _)| file.contains(word))
+        .map(|(_, table)| *table);
+    let mut best = (0, tables::PERSONS);
+    for def in tables::mapped_tables() {
+        let matched = columns
+            .iter()
+            .filter(|column| canonical(def, column).is_some())
+            .count();
+        let score = matched
+            + if named == Some(def.name) {
+                FILE_WEIGHT
+            } else {
+                0
+            };
+        if score > best.0 {
+            best = (score, def);
+        }
+    }
+    best.1
+}
+
+/// The column of a table that a source's column is most likely about.
+pub(super) fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
+    let name = snake(source);
+    let ours = |wanted: &str| {
+        def.columns
+            .iter()
+            .map(|c| c.name)
+            .find(|column| *column == wanted)
+    };
+    let known = |name: &str| {
+        let synonyms = SYNONYMS.iter().filter(|(theirs, _)| *theirs == name);
+        ours(name).or_else(|| synonyms.filter_map(|(_, column)| ours(column)).next())
+    };
+    if def.shape == Shape::Fact && PERSON_IDS.contains(&name.as_str()) {
+        return Some("person_external_id");
+    }
+    if def.shape == Shape::Fact && PERSON_EMAILS.contains(&name.as_str()) {
+        return Some("person_email");
+    }
+    // `order_status` of an order is its `status`.
+    let bare = name
+        .strip_prefix(&format!("{}_", singular(def)))
+        .filter(|bare| *bare != "id");
+    known(&name).or_else(|| bare.and_then(known)).or_else(|| {
+        let near = nearest(&name, def.columns.iter().map(|column| column.name))?;
+        // Only names that are nearly the same: a wrong guess costs more than an open line.
+        let numbered = near.ends_with(|c: char| c.is_ascii_digit());
+        let most = if near.len() < 8 { 1 } else { 2 };
+        let same = !numbered && strsim::levenshtein(near, &name) <= most;
+        same.then(|| ours(near)).flatten()
+    })
+}
+
+/// Whether a name is that of an id.
+pub(super) fn looks_like_id(name: &str) -> bool {
+    let name = snake(name);
+    ["id", "uuid", "guid", "key", "number", "no"]
+        .iter()
+        .any(|word| {
+            name == *word
+                || name
+                    .strip_suffix(word)
+                    .is_some_and(|rest| rest.ends_with('_'))
+        })
+}
+
+/// The key that names the table itself (`order_id` of orders), else the first that is an id.
+pub(super) fn key<'a>(def: &TableDef, keys: &'a [String]) -> Option<&'a str> {
+    let own = ["id".to_owned(), format!("{}_id", singular(def))];
+    let named = keys.iter().find(|key| own.contains(&snake(key)));
+    let id = || keys.iter().find(|key| looks_like_id(key));
+    named.or_else(id).map(String::as_str)
+}
+
+/// `TotalVisits`, `Total Visits` and `total-visits` as `total_visits`.
+fn snake(name: &str) -> String {
+    let mut text = String::new();
+    let mut after_small = false;
+    for c in name.trim().chars() {
+        let parts = !c.is_alphanumeric() || (after_small && c.is_uppercase());
+        if parts && !text.is_empty() && !text.ends_with('_') {
+            text.push('_');
+        }
+        if c.is_alphanumeric() {
+            text.extend(c.to_lowercase());
+        }
+        after_small = c.is_lowercase() || c.is_ascii_digit();
+    }
+    text.trim_matches('_').to_owned()
+}
+
+fn singular(def: &TableDef) -> String {
+    let name = def.name;
+    match name.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None if name.ends_with("sses") => name.trim_end_matches("es").to_owned(),
+        None => name.strip_suffix('s').unwrap_or(name).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollbook_model::tables;
+
+    use super::{FILES, SYNONYMS, canonical, key, looks_like_id, snake, target};
+
+    #[test]
+    fn files_and_columns_find_their_place() {
+        for (file, columns, table) in [
+            (
+                "olist_orders_dataset.csv",
+                &["order_id", "order_status"][..],
+                "orders",
+            ),
+            (
+                "olist_order_items_dataset.csv",
+                &["order_id", "price"],
+                "order_lines",
+            ),
+            (
+                "export.csv",
+                &["First Name", "Last Name", "Email", "Phone"],
+                "persons",
+            ),
+            (
+                "export.csv",
+                &["Deal Name", "Pipeline", "Stage", "Probability"],
+                "deals",
+            ),
+            ("export.csv", &["x", "y"], "persons"),
+        ] {
+            assert_eq!(target(file, columns).name, table, "{file} {columns:?}");
+        }
+    }
+
+    #[test]
+    fn columns_by_name_synonym_prefix_and_likeness() {
+        let check = |table: &str, source: &str, expected: Option<&str>| {
+            assert_eq!(
+                canonical(tables::table(table).unwrap(), source),
+                expected,
+                "{source}"
+            );
+        };
+        check("orders", "Order Status", Some("status"));
+        check("orders", "order_purchase_timestamp", Some("placed_at"));
+        check("orders", "customerId", Some("person_external_id"));
+        check("orders", "Email", Some("person_email"));
+        check("orders", "Subtotl", Some("subtotal"));
+        check("orders", "order_estimated_delivery_date", None);
+        check("persons", "State", Some("region"));
+        check("persons", "EMail", Some("email"));
+        check("deals", "Deal Name", Some("name"));
+        check("addresses", "line3", None);
+    }
+
+    #[test]
+    fn ids_and_keys() {
+        assert!(looks_like_id("Lead Number") && looks_like_id("ProspectID") && looks_like_id("id"));
+        assert!(!looks_like_id("paid") && !looks_like_id("valid") && !looks_like_id("casino"));
+        let keys = ["customer_id".to_owned(), "order_id".to_owned()];
+        assert_eq!(
+            key(tables::table("orders").unwrap(), &keys),
+            Some("order_id")
+        );
+        assert_eq!(snake(" TotalVisits (web)"), "total_visits_web");
+    }
+
+    #[test]
+    fn the_lists_name_tables_and_columns_that_exist() {
+        for (_, table) in FILES {
+            assert!(tables::table(table).is_some(), "{table}");
+        }
+        for (_, column) in SYNONYMS {
+            let known = tables::mapped_tables().any(|def| def.column(column).is_some());
+            assert!(known, "{column}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What whoever maps a column should mind.
+
+use super::Kind;
+use super::times::Times;
+
+/// Words that people and forms write where there is no value.
+const PLACEHOLDERS: [&str; 9] = [
+    "select",
+    "n/a",
+    "#n/a",
+    "null",
+    "nan",
+    "-",
+    "--",
+    "?",
+    "not provided",
+];
+
+/// Remarks on a column, the most weighty first.
+pub(super) fn note(values: &[(&str, usize)], kind: Kind, times: Option<&Times>) -> Option<String> {
+    let mut notes = Vec::new();
+    if kind == Kind::Integer && has_leading_zeros(values) {
+        notes.push("some begin with 0: a code, keep it as text".to_owned());
+    }
+    if let Some(times) = times {
+        notes.extend(of_times(times));
+    }
+    if kind == Kind::Text {
+        notes.extend(of_texts(values));
+    }
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// Whether some are digits that begin with a zero which a number would lose.
+pub(super) fn has_leading_zeros(values: &[(&str, usize)]) -> bool {
+    values.iter().any(|(text, _)| {
+        text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn of_times(times: &Times) -> Vec<String> {
+    let mut notes = Vec::new();
+    if times.day_or_month {
+        notes.push("day and month could be either way round".to_owned());
+    }
+    if times.formats.len() > 1 {
+        notes.push("written in several ways".to_owned());
+    }
+    if times.formats.iter().any(|seen| !seen.canonical) {
+        notes.push("not ISO 8601: bring it to YYYY-MM-DD".to_owned());
+    }
+    if times
+        .formats
+        .iter()
+        .any(|seen| seen.has_time && !seen.has_zone)
+    {
+        notes.push("names no zone".to_owned());
+    }
+    notes
+}
+
+fn of_texts(values: &[(&str, usize)]) -> Vec<String> {
+    let rows: usize = values.iter().map(|(_, rows)| rows).sum();
+    let share = |is: fn(&str) -> bool| {
+        let found = values
+            .iter()
+            .filter(|(text, _)| is(text))
+            .map(|(_, rows)| rows);
+        found.sum::<usize>() * 10 > rows * 9
+    };
+    let mut notes = Vec::new();
+    // Nine in ten: a column of contacts has its typos and remarks.
+    if share(is_email) {
+        notes.push("e-mail addresses".to_owned());
+    } else if share(is_decimal_comma) {
+        notes.push("numbers with a decimal comma: replace it with a point".to_owned());
+    }
+    let words = values
+        .iter()
+        .map(|(text, _)| *text)
+        .filter(|text| is_placeholder(text));
+    notes.extend(words.map(|word| format!("`{word}` may stand for no value: nullif makes it one")));
+    notes
+}
+
+fn is_placeholder(text: &str) -> bool {
+    PLACEHOLDERS
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
+}
+
+fn is_email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, domain)| {
+        let dotted = domain.trim_matches('.').contains('.');
+        dotted && !local.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
+    })
+}
+
+fn is_decimal_comma(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once(',').is_some_and(|(whole, fraction)| {
+        digits(fraction) && digits(&whole.trim_start_matches('-').replace('.', ""))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::note;
+    use crate::inspect::kind;
+
+    fn check(values: &[&str], expected: &[&str]) {
+        let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
+        let (kind, times) = kind::of(&counted);
+        let found = note(&counted, kind, times.as_ref()).unwrap_or_default();
+        let found: Vec<_> = found.split("; ").filter(|note| !note.is_empty()).collect();
+        assert_eq!(found.len(), expected.len(), "{values:?}: {found:?}");
+        for (note, part) in found.iter().zip(expected) {
+            assert!(note.contains(part), "{values:?}: {note}");
+        }
+    }
+
+    #[test]
+    fn each_remark_has_its_values() {
+        check(&["01067", "98101"], &["begin with 0"]);
+        check(&["0", "10"], &[]);
+        check(&["ada@example.com", "bo@example.org"], &["e-mail"]);
+        check(&["Mumbai", "Select"], &["`Select` may stand"]);
+        check(&["1,5", "1.234,75", "-2,25"], &["decimal comma"]);
+        check(
+            &["01/02/2024", "03/04/2024"],
+            &["either way round", "not ISO 8601"],
+        );
+        check(&["13/02/2024", "03/04/2024"], &["not ISO 8601"]);
+        check(&["2024-05-01 10:00:00"], &["names no zone"]);
+        check(&["2024-05-01T10:00:00Z"], &[]);
+        check(&["2024-05-01"], &[]);
+    }
+}
