@@ -1,7 +1,7 @@
 //! What goes wrong in daily use: each a clear message, the right exit status, nothing changed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::own_lake::OwnLake;
 
@@ -41,7 +41,7 @@ fn check(lake: &OwnLake, arguments: &[&str], status: i32, parts: &[&str]) {
     );
 }
 
-fn path(path: &PathBuf) -> &str {
+fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

@@ -1,5 +1,7 @@
 //! Whole conversations with the program, in one binary so that it links once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod crash;
 mod malformed;

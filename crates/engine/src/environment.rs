@@ -31,7 +31,9 @@ pub fn mapping_session(
     limits: Limits,
     spill_dir: Option<PathBuf>,
 ) -> Result<SessionContext, EngineError> {
-    let config = config().with_target_partitions(1);
+    let mut config = config().with_target_partitions(1);
+    // A time that a mapping parses names no zone: the mapping's own is applied where it is cast.
+    config.options_mut().execution.time_zone = None;
     let state = state(config, &limits, spill_dir).map_err(setup)?;
     Ok(SessionContext::new_with_state(state))
 }

@@ -127,7 +127,8 @@ impl Caster {
             let hint = "carry `_file` and `_line` of the driving source through the statement";
             return Err(missing("_file", hint));
         }
-        if !has("external_id") && !(def.shape == Shape::Person && has("email")) {
+        let named_by_email = def.shape == Shape::Person && has("email");
+        if !(has("external_id") || named_by_email) {
             let hint = "name the column that tells one row from another `as external_id`";
             return Err(missing("external_id", hint));
         }

@@ -34,6 +34,9 @@ pub(crate) struct People {
     pub(crate) linked: HashMap<i64, i64>,
 }
 
+/// Records in the order in which ids are given, each with its key.
+type InOrder = BTreeMap<(usize, u64), (u128, Wanted)>;
+
 /// A record that needs an id, before it has one.
 struct Wanted {
     provider: String,
@@ -156,10 +159,7 @@ impl People {
 
     /// The records that need an identity or a person, in the order in which ids are given: persons
     /// first, each by its place in the run.
-    fn wanted(
-        &self,
-        stages: &[Stage],
-    ) -> Result<BTreeMap<(usize, u64), (u128, Wanted)>, IngestError> {
+    fn wanted(&self, stages: &[Stage]) -> Result<InOrder, IngestError> {
         let mut wanted = BTreeMap::new();
         let mut seen = HashSet::new();
         let is_person = |stage: &&Stage| stage.def.shape == Shape::Person;
@@ -175,7 +175,7 @@ impl People {
         stage: &Stage,
         rank: usize,
         seen: &mut HashSet<u128>,
-        wanted: &mut BTreeMap<(usize, u64), (u128, Wanted)>,
+        wanted: &mut InOrder,
     ) -> Result<(), IngestError> {
         let mut buffer = Vec::new();
         let is_person = stage.def.shape == Shape::Person;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use deltalake_core::kernel::Action;
-use roaring::RoaringTreemap;
 use rollbook_model::{BatchId, SnapshotNumber, Timestamp, tables};
 
 use crate::lake::{Commit, Lake, TableChange};
@@ -53,13 +52,18 @@ impl Lake {
             let def = tables::table(name).ok_or_else(overwritten)?;
             changes.insert(def.name, change);
         }
+        let touched =
+            objects::decode_persons(&record.touched).ok_or_else(|| LakeError::Damaged {
+                path: format!("snapshot {}", record.number),
+                detail: "its set of persons cannot be read".to_owned(),
+            })?;
         Ok(Commit {
             cause: Cause::Undo {
                 batch: batch.clone(),
             },
             at,
             tables: changes,
-            touched: objects::decode_persons(&record.touched).unwrap_or_else(RoaringTreemap::new),
+            touched,
             named: BTreeMap::new(),
         })
     }

@@ -37,7 +37,9 @@ pub(crate) fn cast_column(
             refused: Vec::new(),
         }),
         // A time without a zone is local: it goes the way of text, so that gaps are treated alike.
-        DataType::Timestamp(_, None) if target.ty == ColumnType::Time && zone != Tz::UTC => {
+        DataType::Timestamp(_, None) | DataType::Date32
+            if target.ty == ColumnType::Time && zone != Tz::UTC =>
+        {
             let text = cast(source, &DataType::Utf8)?;
             Ok(parse(text.as_string(), target, zone))
         }
