@@ -1,43 +1,59 @@
 //! What the conversations under `it/` share: the program itself, and the real data where it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
-/// The program, freshly built with what this test run was built with.
+/// The program that `cargo test` built beside this test.
 ///
 /// # Panics
-/// Where cargo cannot build it.
+/// Where it is missing or older than the sources: a test of an old program would prove nothing.
 pub fn rollbook() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let mut command = Command::new(PROGRAM.get_or_init(build));
+    let mut command = Command::new(PROGRAM.get_or_init(program));
     for variable in ["ROLLBOOK_LAKE", "ROLLBOOK_TENANT"] {
         command.env_remove(variable);
     }
     command
 }
 
-/// `cargo test` builds the tests of a binary, not always the binary. All members are chosen, as
-/// in `cargo run`, so that the dependencies keep their features and are not built again.
-fn build() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bin", "rollbook"]);
-    command.current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".."));
+fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let profile = test
         .ancestors()
         .nth(2)
         .expect("tests lie in target/<profile>/deps");
-    if profile.file_name().is_some_and(|name| name == "release") {
-        command.arg("--release");
-    }
-    if let Some(target) = profile.parent() {
-        command.arg("--target-dir").arg(target);
-    }
-    let status = command.status().expect("cargo can be started");
-    assert!(status.success(), "the program does not build");
-    profile.join("rollbook")
+    let program = profile.join("rollbook");
+    let built = program.metadata().and_then(|meta| meta.modified()).ok();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let newest = [root.join("crates"), root.join("queries")]
+        .iter()
+        .filter_map(|f| newest(f))
+        .max();
+    assert!(
+        built >= newest,
+        "{} is missing or older than the sources: `cargo test` builds it, or `cargo build`",
+        program.display()
+    );
+    program
+}
+
+/// When the last source file below a folder was changed; tests of the crates do not count.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let times = entries.filter_map(|entry| {
+        let path = entry.path();
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let is_source = name.ends_with(".rs") || name.ends_with(".sql");
+        match path.is_dir() {
+            true if name == "tests" => None,
+            true => newest(&path),
+            false if is_source && name != "tests.rs" => entry.metadata().ok()?.modified().ok(),
+            false => None,
+        }
+    });
+    times.max()
 }
 
 /// The folder of real data, or `None` with the reason printed.

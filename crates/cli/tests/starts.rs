@@ -1,0 +1,14 @@
+//! The program starts. Being a test beside the binary, it also makes `cargo test` build the
+//! program, which the conversations in the package `tests` use.
+
+use std::process::Command;
+
+#[test]
+fn the_program_says_its_version() {
+    let output = Command::new(env!("CARGO_BIN_EXE_rollbook"))
+        .arg("--version")
+        .output();
+    let output = output.expect("the program can be started");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text.trim(), concat!("rollbook ", env!("CARGO_PKG_VERSION")));
+}
