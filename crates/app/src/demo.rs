@@ -147,8 +147,8 @@ pub async fn demo(
     now: Timestamp,
     progress: &Progress,
 ) -> Result<Demo, AppError> {
-    let folder = tempfile::tempdir().map_err(|source| AppError::Sample { source })?;
-    lay_out(folder.path()).map_err(|source| AppError::Sample { source })?;
+    let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
+    lay_out(folder.path()).map_err(|source| AppError::TemporaryFolder { source })?;
     let what = Ingest {
         provider: "native".parse::<ProviderName>().expect("a name of our own"),
         paths: vec![folder.path().to_owned()],

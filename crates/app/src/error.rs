@@ -44,9 +44,9 @@ pub enum AppError {
         /// The table that was probably meant.
         nearest: Option<String>,
     },
-    /// The sample of the demo could not be laid out.
-    #[error("cannot lay out the sample data in a temporary folder: {source}")]
-    Sample {
+    /// Files could not be laid out for a while.
+    #[error("cannot use a temporary folder: {source}")]
+    TemporaryFolder {
         /// What the system said.
         source: std::io::Error,
     },

@@ -81,7 +81,7 @@ pub async fn ingest(
     progress: &Progress,
 ) -> Result<Ingested, AppError> {
     let lake = place.lake_or_new().await?;
-    let folder = tempfile::tempdir().map_err(|source| AppError::Sample { source })?;
+    let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
     let mut files = read::discover(&what.paths)?;
     if let Some(name) = &what.standard_input {
         files.push(spooled(std::io::stdin().lock(), name, folder.path())?);

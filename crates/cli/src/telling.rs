@@ -51,6 +51,7 @@ const LOG_EVERY: u64 = 1_000_000;
 fn log(event: &Event) {
     static READ: Mutex<u64> = Mutex::new(0);
     match event {
+        Event::Mapping { mapping, files: 1 } => eprintln!("reading {mapping} (1 file)"),
         Event::Mapping { mapping, files } => eprintln!("reading {mapping} ({files} files)"),
         Event::Rows { rows } => {
             if let Ok(mut read) = READ.lock() {

@@ -134,6 +134,9 @@ pub enum IngestError {
         /// The limit.
         limit: u32,
     },
+    /// Two first runs of a tenant at once: e-mail addresses would get two kinds of ids.
+    #[error("another process made this lake at the same time: run the command again")]
+    FirstRunOvertaken,
     /// There is nothing in quarantine to try again.
     #[error("there is nothing in quarantine that can be tried again")]
     NothingQuarantined,

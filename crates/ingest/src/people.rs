@@ -34,8 +34,9 @@ pub(crate) struct People {
     pub(crate) linked: HashMap<i64, i64>,
 }
 
-/// Records in the order in which ids are given, each with its key.
-type InOrder = BTreeMap<(usize, u64), (u128, Wanted)>;
+/// Records in the order in which ids are given: persons before facts, then the place in the run,
+/// then the key, since one line of a source can give several records.
+type InOrder = BTreeMap<(usize, u64, u128), Wanted>;
 
 /// A record that needs an id, before it has one.
 struct Wanted {
@@ -66,11 +67,8 @@ impl People {
         people.load(lake, state)?;
         let wanted = people.wanted(stages)?;
         let is_new = |key: &u128| !people.known.contains_key(key);
-        let identities = wanted.iter().filter(|(_, (key, _))| is_new(key)).count() as u64;
-        let persons = wanted
-            .values()
-            .filter(|(_, record)| record.is_person)
-            .count() as u64;
+        let identities = wanted.keys().filter(|(_, _, key)| is_new(key)).count() as u64;
+        let persons = wanted.values().filter(|record| record.is_person).count() as u64;
         let (mut identity, mut person) = (i64::MAX / 2, i64::MAX / 2);
         if !rehearsal {
             if identities > 0 {
@@ -80,7 +78,7 @@ impl People {
                 person = reserve(lake, IdKind::Person, persons, at).await?;
             }
         }
-        for (_, (key, record)) in wanted {
+        for ((_, _, key), record) in wanted {
             let mut ids = NOBODY;
             if record.is_person {
                 ids.person = person;
@@ -218,7 +216,7 @@ impl People {
                     last_seen: time("updated_at").or_else(|| time("created_at")),
                     is_person,
                 };
-                wanted.insert((rank, slot.order), (key, record));
+                wanted.insert((rank, slot.order, key), record);
             }
         }
         Ok(())

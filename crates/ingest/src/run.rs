@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::vault::Vault;
+use rollbook_lake::vault::{Vault, fresh_token_key};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, TableChange};
 use rollbook_model::config::Limits;
 use rollbook_model::{
@@ -138,17 +139,11 @@ async fn run(
     progress: &Progress,
 ) -> Result<Report, IngestError> {
     let folder = tempfile::tempdir().map_err(staging)?;
-    // A rehearsal leaves no trace, not even the key that makes tokens of e-mail addresses.
-    let key = match request.dry_run {
-        true => lake
-            .existing_token_key()
-            .await?
-            .unwrap_or_else(|| [0; 32].as_slice().into()),
-        false => lake.token_key().await?,
-    };
+    // A new key is kept when the run commits: one that is refused leaves no trace.
+    let key = lake.token_key().await?.unwrap_or_else(fresh_token_key);
     let execution = Execution {
         limits: request.limits,
-        tokens: Tokens::new(key),
+        tokens: Tokens::new(Arc::clone(&key)),
         places,
         progress: progress.clone(),
     };
@@ -176,6 +171,7 @@ async fn run(
     staged.push(quarantine.into_stage()?);
     let attempt = Attempt {
         lake,
+        key,
         request,
         staged,
         mappings_run,
@@ -194,6 +190,8 @@ async fn run(
 /// The staged rows of a run, to be compared with the newest snapshot and committed after it.
 struct Attempt<'a> {
     lake: &'a Lake,
+    /// What the run made tokens of e-mail addresses with.
+    key: Arc<[u8]>,
     request: &'a Request,
     staged: Vec<Stage>,
     mappings_run: Vec<String>,
@@ -205,6 +203,9 @@ impl Attempt<'_> {
     /// One attempt; `None` if another writer was faster.
     async fn commit(&self) -> Result<Option<Report>, IngestError> {
         let (lake, request) = (self.lake, self.request);
+        if !request.dry_run && !lake.keep_token_key(&self.key).await? {
+            return Err(IngestError::FirstRunOvertaken);
+        }
         let base = lake.head().await?;
         let people =
             People::resolve(lake, &base, &self.staged, request.at, request.dry_run).await?;

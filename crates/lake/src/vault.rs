@@ -291,26 +291,26 @@ impl<'a> Vault<'a> {
 }
 
 impl Lake {
-    /// The key under which a tenant's e-mail addresses become external ids: 32 random bytes, made
-    /// on first use. It is kept with the vault; who copies the lake copies it too.
-    pub async fn token_key(&self) -> Result<Arc<[u8]>, LakeError> {
-        if let Some(key) = self.existing_token_key().await? {
-            return Ok(key);
-        }
-        let mut fresh = Uuid::new_v4().into_bytes().to_vec();
-        fresh.extend(Uuid::new_v4().into_bytes());
-        self.store().put_new(&self.path(TOKEN_KEY), &fresh)?;
-        // Another process may have been faster: the key is what lies there now.
-        let missing = || LakeError::Damaged {
-            path: TOKEN_KEY.to_owned(),
-            detail: "it is missing".to_owned(),
-        };
-        self.existing_token_key().await?.ok_or_else(missing)
-    }
-
-    /// That key where it was made before.
-    pub async fn existing_token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
+    /// The key under which a tenant's e-mail addresses become external ids: 32 bytes, `None`
+    /// before the first run was committed. Who copies the lake copies it too.
+    pub async fn token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
         let key = self.store().get(&self.path(TOKEN_KEY)).await?;
         Ok(key.map(|key| Arc::from(key.as_ref())))
     }
+
+    /// Keeps `key` as the tenant's, for good. False where another one is kept already: ids made
+    /// with this one must not be committed.
+    pub async fn keep_token_key(&self, key: &[u8]) -> Result<bool, LakeError> {
+        if self.store().put_new(&self.path(TOKEN_KEY), key)? == Put::Done {
+            return Ok(true);
+        }
+        Ok(self.token_key().await?.as_deref() == Some(key))
+    }
+}
+
+/// A key for a tenant that has none yet: 32 random bytes.
+pub fn fresh_token_key() -> Arc<[u8]> {
+    [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()]
+        .concat()
+        .into()
 }

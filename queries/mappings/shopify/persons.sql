@@ -29,10 +29,10 @@ select
     c."Accepts SMS Marketing" as accepts_sms_marketing,
     -- The list of tags is quoted once more inside its field.
     btrim(c."Tags", '"') as tags,
+    c."Note" as note,
     json_object(
         'customer_id', ltrim(c."Customer ID", ''''),
         'company', coalesce(c."Company", c."Default Address Company"),
-        'note', c."Note",
         'tax_exempt', c."Tax Exempt",
         'total_spent', c."Total Spent",
         'total_orders', c."Total Orders"

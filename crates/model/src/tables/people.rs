@@ -78,6 +78,7 @@ pub(super) const PERSONS: TableDef = TableDef {
             "where the person came from, in the source's words",
         ),
         col("tags", TextList, "labels"),
+        col("note", Text, "free text about them").personal(),
         col("loyalty_points", Int, "points held").unit("points"),
         col("loyalty_tier", Text, "tier of the loyalty program"),
         col("vip_status", Bool, "marked as a very important customer"),
