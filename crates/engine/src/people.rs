@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
-use datafusion::common::{Column, ParamValues, ScalarValue};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
@@ -18,6 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use rollbook_model::{ColumnType, Timestamp};
 
+use crate::parameter::{Parameter, values};
 use crate::traits::{TRAIT_GROUPS, Trait, TraitGroup};
 use crate::view::{Asked, ViewPlanner, pushdown};
 
@@ -42,10 +43,9 @@ impl People {
         currency: Option<String>,
         planner: ViewPlanner,
     ) -> Result<Self> {
-        let as_of = ScalarValue::TimestampMicrosecond(Some(as_of.micros()), Some("UTC".into()));
-        let values = ParamValues::from(vec![
-            ("as_of", as_of),
-            ("currency", ScalarValue::Utf8(currency)),
+        let values = values(&[
+            ("as_of", Parameter::Time(Some(as_of))),
+            ("currency", Parameter::Text(currency)),
         ]);
         let mut groups = Vec::new();
         for group in TRAIT_GROUPS {

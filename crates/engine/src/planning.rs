@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::Column;
+use datafusion::common::{Column, ParamValues};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
@@ -22,8 +22,8 @@ const AGGREGATE_IN_WHERE: &str = "Aggregate functions are not allowed in the WHE
 /// What a caller asks.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    /// The rows of a query.
-    Query(String),
+    /// The rows of a query, with values for its `$names`.
+    Query(String, Option<ParamValues>),
     /// The ids of the persons who meet a condition.
     PeopleWhere(String),
     /// The ids of the persons that a query names.
@@ -33,7 +33,7 @@ pub(crate) enum Request {
 impl Request {
     fn sql(&self) -> &str {
         match self {
-            Self::Query(sql) | Self::PeopleWhere(sql) | Self::PersonIds(sql) => sql,
+            Self::Query(sql, _) | Self::PeopleWhere(sql) | Self::PersonIds(sql) => sql,
         }
     }
 }
@@ -48,7 +48,7 @@ pub(crate) async fn plan(
     let diagnosis = Diagnosis::new(state, tokens, *limits);
     let parsed = match request {
         Request::PeopleWhere(_) => matching_people(diagnosis.tokens()),
-        Request::Query(_) | Request::PersonIds(_) => query(diagnosis.tokens()),
+        Request::Query(..) | Request::PersonIds(_) => query(diagnosis.tokens()),
     };
     let statement = parsed.map_err(|error| match error {
         ParseError::Refused(error) => error,
@@ -64,7 +64,10 @@ pub(crate) async fn plan(
     })?;
     read_only().verify_plan(&plan).map_err(explain)?;
     match request {
-        Request::Query(_) => {}
+        Request::Query(_, None) => {}
+        Request::Query(_, Some(values)) => {
+            plan = plan.with_param_values(values.clone()).map_err(explain)?;
+        }
         Request::PeopleWhere(_) => check_criteria(&plan, &diagnosis)?,
         Request::PersonIds(_) => {
             check_criteria(&plan, &diagnosis)?;

@@ -17,6 +17,7 @@ use url::Url;
 
 use crate::environment::{config, setup, state};
 use crate::error::EngineError;
+use crate::parameter::{Parameters, values};
 use crate::people::People;
 use crate::planning::Request;
 use crate::rows::Rows;
@@ -166,8 +167,25 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the text, and the limits of memory, disk and time.
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
+        self.answer(Request::Query(sql.to_owned(), None)).await
+    }
+
+    /// Runs a text of our own with values for its `$names`; rows up to the row limit.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn query_with(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Answer, EngineError> {
+        let values = Some(values(parameters));
+        self.answer(Request::Query(sql.to_owned(), values)).await
+    }
+
+    async fn answer(&self, request: Request) -> Result<Answer, EngineError> {
         let limit = self.options.limits.rows;
-        let mut rows = self.start(Request::Query(sql.to_owned())).await?;
+        let mut rows = self.start(request).await?;
         let mut answer = Answer {
             schema: Arc::clone(rows.schema()),
             batches: Vec::new(),
@@ -193,7 +211,20 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the text; the limits also while reading.
     pub async fn stream(&self, sql: &str) -> Result<Rows, EngineError> {
-        self.start(Request::Query(sql.to_owned())).await
+        self.start(Request::Query(sql.to_owned(), None)).await
+    }
+
+    /// As [`Session::stream`], with values for the text's `$names`.
+    ///
+    /// # Errors
+    /// As [`Session::stream`].
+    pub async fn stream_with(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Rows, EngineError> {
+        let values = Some(values(parameters));
+        self.start(Request::Query(sql.to_owned(), values)).await
     }
 
     /// The persons who meet a condition on `people`: one column `person_id` (bigint), each once,
@@ -223,6 +254,11 @@ impl Session {
             .await
             .ok()?
             .map(|people| people.schema())
+    }
+
+    /// The currency in which amounts are reported, ISO 4217.
+    pub fn currency(&self) -> Option<&str> {
+        self.options.currency.as_deref()
     }
 
     /// The moment from which this session looks.

@@ -11,7 +11,7 @@ use crate::planning::{Request, plan};
 use crate::{EngineError, Session, SessionOptions, TableSource};
 
 async fn plan_text(session: &Session, sql: &str) -> String {
-    let request = Request::Query(sql.to_owned());
+    let request = Request::Query(sql.to_owned(), None);
     let (plan, _) = plan(session.state(), &request, session.limits())
         .await
         .unwrap();

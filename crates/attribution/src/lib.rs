@@ -1,0 +1,1 @@
+//! Journeys to credits: what the money came from, by model and channel, exact to the cent.

@@ -1,0 +1,1 @@
+//! Features to scores: who will buy, who will leave, and why.
