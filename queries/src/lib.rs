@@ -5,6 +5,9 @@
 mod mappings;
 pub use mappings::{MAPPINGS, MappingFile};
 
+// Questions that the program asks by itself.
+pub mod questions;
+
 // Traits of persons, and the persons that meet a condition.
 pub mod traits;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollbook_engine::Answer;
+use rollbook_engine::{Answer, Parameters};
 use rollbook_lake::{Cause, Commit, Committed, LakeError};
 use rollbook_model::{
     ColumnDef, Settings, SnapshotNumber, TableCounts, TableDef, Timestamp, nearest, tables,
@@ -22,10 +22,37 @@ pub async fn sql(
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<Answer, AppError> {
+    Ok(answer(place, query, as_of, snapshot).await?.0)
+}
+
+/// The answer to a query, and the snapshot of the data that it rests on.
+pub async fn answer(
+    place: &Place,
+    query: &str,
+    as_of: Timestamp,
+    snapshot: Option<SnapshotNumber>,
+) -> Result<(Answer, SnapshotNumber), AppError> {
     let lake = place.lake().await?;
     let state = place.state(&lake, snapshot).await?;
     let session = place.session(&lake, &state, as_of).await?;
-    Ok(session.query(query).await?)
+    Ok((session.query(query).await?, state.data))
+}
+
+/// The answer to a question of our own on the newest data.
+pub(crate) async fn own_query(
+    place: &Place,
+    query: &str,
+    parameters: Parameters<'_>,
+    as_of: Timestamp,
+) -> Result<Answer, AppError> {
+    let lake = place.lake().await?;
+    let session = place.session(&lake, &lake.head().await?, as_of).await?;
+    Ok(session.query_with(query, parameters).await?)
+}
+
+/// The newest snapshot; 0 where nothing was committed yet.
+pub async fn newest_snapshot(place: &Place) -> Result<SnapshotNumber, AppError> {
+    Ok(place.lake_or_new().await?.head().await?.number)
 }
 
 /// A table and how much of it there is.

@@ -1,13 +1,16 @@
 //! The newcomer's first command: the sample business, six segments, and what came out.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use rollbook_engine::Answer;
+use arrow::array::{AsArray, StringArray};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit};
+use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::Progress;
 use rollbook_model::{BatchId, ProviderName, Timestamp};
+use rollbook_queries::questions;
 use rollbook_segments::Draft;
 
 use crate::segments::{self, Outcome};
@@ -173,9 +176,11 @@ pub async fn demo(
         keys.push(segments::put(place, &draft, now).await?.key);
     }
     let outcomes = segments::refresh(place, &keys, as_of, now).await?;
+    let most = [("most", Parameter::Int(3))];
+    let best = data::own_query(place, questions::BEST_MEMBERS, &most, as_of).await?;
     let mut shown = Vec::new();
     for ([key, name, purpose, criteria], outcome) in SEGMENTS.into_iter().zip(outcomes) {
-        let best = data::sql(place, &best_of(key), as_of, None).await?;
+        let best = best_of(&best, key)?;
         shown.push(DemoSegment {
             key,
             name,
@@ -201,10 +206,9 @@ fn lay_out(folder: &Path) -> std::io::Result<()> {
 
 /// The time of the last fact in the lake.
 async fn last_event(place: &Place) -> Result<Timestamp, AppError> {
-    const QUERY: &str = "select max(at) as at from (select max(placed_at) as at from orders union all select max(paid_at) from orders union all select max(occurred_at) from activities union all select max(refunded_at) from refunds union all select max(opened_at) from tickets union all select max(created_at) from deals)";
     // Later than anything in the sample, and within what timestamps can say.
     let end = Timestamp::from_micros(7_258_118_400_000_000);
-    let answer = data::sql(place, QUERY, end, None).await?;
+    let answer = data::own_query(place, questions::LAST_EVENT, &[], end).await?;
     let at = answer.batches.first().and_then(|batch| {
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
         let micros = cast(&cast(batch.column(0), &micros).ok()?, &DataType::Int64).ok()?;
@@ -213,10 +217,22 @@ async fn last_event(place: &Place) -> Result<Timestamp, AppError> {
     Ok(at.map_or(end, Timestamp::from_micros))
 }
 
-fn best_of(key: &'static str) -> String {
-    format!(
-        "select p.person_id, p.display_name, p.country, p.total_spent from segment_members m \
-         join people p on p.person_id = m.person_id where m.segment = '{key}' \
-         order by p.total_spent desc, p.person_id limit 3"
-    )
+/// The rows of `best` that are of one segment, without its key.
+fn best_of(best: &Answer, key: &str) -> Result<Answer, AppError> {
+    let unfit = |source| AppError::Rows { source };
+    let mut batches = Vec::new();
+    for batch in &best.batches {
+        let of_key = StringArray::new_scalar(key);
+        let own = eq(batch.column(0), &of_key).map_err(unfit)?;
+        let rows = filter_record_batch(batch, &own).map_err(unfit)?;
+        let columns: Vec<usize> = (1..rows.num_columns()).collect();
+        batches.push(rows.project(&columns).map_err(unfit)?);
+    }
+    let fields = best.schema.fields().iter().skip(1).cloned();
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(Answer {
+        schema,
+        batches,
+        truncated: best.truncated,
+    })
 }

@@ -6,6 +6,7 @@ use rollbook_ingest::IngestError;
 use rollbook_ingest::inspect::InspectError;
 use rollbook_ingest::read::ReadError;
 use rollbook_lake::LakeError;
+use rollbook_model::SegmentKey;
 use rollbook_model::settings::InvalidSetting;
 use rollbook_segments::SegmentError;
 
@@ -43,6 +44,30 @@ pub enum AppError {
         table: String,
         /// The table that was probably meant.
         nearest: Option<String>,
+    },
+    /// A segment that is to be made is there already.
+    #[error("there is a segment `{segment}` already")]
+    SegmentExists {
+        /// The segment.
+        segment: SegmentKey,
+    },
+    /// A person whom the lake does not know.
+    #[error("there is no person {person}")]
+    UnknownPerson {
+        /// The id that was given.
+        person: i64,
+    },
+    /// A page token that this lake did not give out.
+    #[error("this page token is not one of this lake's: ask for the first page again")]
+    ForgedPageToken,
+    /// A key that stood for another request before.
+    #[error("this idempotency key was used for another body: use a new one for each request")]
+    KeyReused,
+    /// Rows that could not be turned into what was asked for.
+    #[error("the rows cannot be written: {source}")]
+    Rows {
+        /// What the writer said.
+        source: arrow::error::ArrowError,
     },
     /// Files could not be laid out for a while.
     #[error("cannot use a temporary folder: {source}")]

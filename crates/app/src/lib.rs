@@ -2,15 +2,23 @@
 
 pub mod data;
 pub mod demo;
+mod code;
 mod error;
+pub mod export;
+mod page;
+pub mod persons;
 mod place;
+pub mod posting;
+pub mod rows;
 pub mod segments;
 pub mod taking_in;
 
+pub use code::Kind;
 pub use error::AppError;
 pub use place::Place;
 
 /// What callers need of the floors below, under one name.
+pub use arrow::array::RecordBatch;
 pub use rollbook_engine::{Answer, Position};
 pub use rollbook_generate::{Format, Options, generate};
 pub use rollbook_ingest::inspect;

@@ -7,9 +7,9 @@ use rollbook_segments::definition;
 use rollbook_segments::refresh::{self, standing};
 use rollbook_segments::{Criteria, preview as preview_criteria};
 pub use rollbook_segments::{Definition, Draft, Refreshed};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{AppError, Place};
+use crate::{AppError, Place, page};
 
 /// An exact count before anything is saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,6 +97,18 @@ pub async fn show(place: &Place, key: &SegmentKey) -> Result<Listed, AppError> {
     listed(&state, definition::show(&lake, &state, key).await?)
 }
 
+/// Saves a segment that is not there yet.
+pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
+    let lake = place.lake_or_new().await?;
+    let state = lake.head().await?;
+    if definition::list(&lake, &state).await?.iter().any(|known| known.key == draft.key) {
+        return Err(AppError::SegmentExists {
+            segment: draft.key.clone(),
+        });
+    }
+    put(place, draft, at).await
+}
+
 fn listed(state: &State, definition: Definition) -> Result<Listed, AppError> {
     let refreshed = standing(state, &definition.key)?;
     Ok(Listed {
@@ -133,6 +145,18 @@ pub async fn refresh(
     Ok(evaluated.into_iter().map(outcome).collect())
 }
 
+/// Evaluates one segment.
+pub async fn refresh_one(
+    place: &Place,
+    key: &SegmentKey,
+    as_of: Timestamp,
+    now: Timestamp,
+) -> Result<Refreshed, AppError> {
+    let outcomes = refresh(place, std::slice::from_ref(key), as_of, now).await?;
+    let outcome = outcomes.into_iter().next();
+    outcome.expect("one segment has one outcome").result
+}
+
 async fn chosen(
     lake: &Lake,
     state: &State,
@@ -157,4 +181,64 @@ pub async fn members(
     let lake = place.lake().await?;
     let (refreshed, persons) = refresh::members(&lake, key, snapshot).await?;
     Ok((refreshed, persons.iter().collect()))
+}
+
+/// A part of a segment's members, in order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// What all pages of one pull rest on.
+    pub refreshed: Refreshed,
+    /// The members of this page.
+    pub members: Vec<u64>,
+    /// What asks for the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// What a page token carries: the membership itself, so that nothing can change it in between.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pinned {
+    of: Refreshed,
+    after: u64,
+}
+
+/// The first page, or the one that `token` asks for: of the same membership, whatever was
+/// ingested, refreshed or deleted since.
+pub async fn members_page(
+    place: &Place,
+    key: &SegmentKey,
+    token: Option<&str>,
+    limit: usize,
+) -> Result<Page, AppError> {
+    let lake = place.lake().await?;
+    let (refreshed, persons, from) = match token {
+        None => {
+            let (refreshed, persons) = refresh::members(&lake, key, None).await?;
+            (refreshed, persons, 0)
+        }
+        Some(token) => {
+            let pinned: Pinned = page::open(&lake, token).await?;
+            if pinned.of.segment != *key {
+                return Err(AppError::ForgedPageToken);
+            }
+            let persons = refresh::persons(&lake, &pinned.of).await?;
+            (pinned.of, persons, pinned.after + 1)
+        }
+    };
+    let mut ids = persons.iter();
+    ids.advance_to(from);
+    let mut members: Vec<u64> = ids.take(limit + 1).collect();
+    let is_last = members.len() <= limit;
+    members.truncate(limit);
+    let next = match members.last() {
+        Some(&after) if !is_last => {
+            let of = refreshed.clone();
+            Some(page::seal(&lake, &Pinned { of, after }).await?)
+        }
+        _ => None,
+    };
+    Ok(Page {
+        refreshed,
+        members,
+        next,
+    })
 }

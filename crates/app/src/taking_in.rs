@@ -4,13 +4,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
-use rollbook_engine::Answer;
+use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::read::{self, SourceFile};
 use rollbook_ingest::{Progress, Report, Request};
 use rollbook_lake::{Committed, LakeError};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
-use serde::Serialize;
+use rollbook_queries::questions;
+use serde::{Deserialize, Serialize};
 
 use crate::{AppError, Place, data};
 
@@ -39,7 +40,7 @@ pub struct Ingest {
 }
 
 /// What a run did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingested {
     /// The snapshot that holds the rows.
     pub snapshot: SnapshotNumber,
@@ -92,6 +93,23 @@ pub async fn ingest(
         .into())
 }
 
+/// Takes one file in that goes by `label`, in answer to the request with `key`.
+pub(crate) async fn ingest_body(
+    place: &Place,
+    what: Ingest,
+    label: String,
+    key: Option<String>,
+) -> Result<Ingested, AppError> {
+    let lake = place.lake_or_new().await?;
+    let body = what.paths.first().expect("a request has a body");
+    let files = vec![SourceFile::labelled(body, label)?];
+    let mut request = request(place, &what, files);
+    request.idempotency_key = key;
+    Ok(rollbook_ingest::ingest(&lake, request, &Progress::silent())
+        .await?
+        .into())
+}
+
 /// Runs the rows in quarantine again.
 pub async fn retry(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
     let lake = place.lake().await?;
@@ -110,6 +128,7 @@ fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
         at: what.at,
         limits: place.limits,
         dry_run: what.dry_run,
+        idempotency_key: None,
     }
 }
 
@@ -134,21 +153,15 @@ pub async fn undo(
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-const QUARANTINED: &str = "select table_name, file, line, column_name, value, code, reason, provider, mapping, batch from quarantine";
-
 /// The rows in quarantine, of one table or of all, in order of their places.
 pub async fn quarantine(
     place: &Place,
     table: Option<&str>,
     at: Timestamp,
 ) -> Result<Answer, AppError> {
-    // The name is one of our own tables', so it can stand in the text as it is.
-    let chosen = match table {
-        Some(name) => format!(" where table_name = '{}'", data::table(name)?.name),
-        None => String::new(),
-    };
-    let query = format!("{QUARANTINED}{chosen} order by table_name, file, line, column_name");
-    data::sql(place, &query, at, None).await
+    let table = table.map(data::table).transpose()?;
+    let chosen = Parameter::Text(table.map(|def| def.name.to_owned()));
+    data::own_query(place, questions::QUARANTINE, &[("table", chosen)], at).await
 }
 
 /// What a file holds, and a draft of a mapping for it.
@@ -172,8 +185,7 @@ pub async fn quarantined_providers(
     place: &Place,
     at: Timestamp,
 ) -> Result<Vec<ProviderName>, AppError> {
-    let query = "select distinct provider from quarantine order by provider";
-    let found = data::sql(place, query, at, None).await?;
+    let found = data::own_query(place, questions::QUARANTINED_PROVIDERS, &[], at).await?;
     let names = found
         .batches
         .iter()

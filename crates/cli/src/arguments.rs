@@ -1,5 +1,6 @@
 //! The command line, as `--help` tells it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -95,6 +96,8 @@ pub(crate) enum Command {
     /// Define segments and pull their members
     #[command(subcommand)]
     Segment(Segment),
+    /// Answer over HTTP, to programs on this machine
+    Serve(Serve),
     /// List the snapshots
     Snapshots,
     /// Print the completions for a shell
@@ -109,6 +112,16 @@ pub(crate) struct Moment {
     /// The moment to look from: sets now() and hides every later fact [default: now]
     #[arg(long, value_name = "TIME")]
     pub(crate) as_of: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on; one of this machine's own
+    #[arg(long, value_name = "ADDRESS", default_value = config::DEFAULT_LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// A folder with a folder of mappings for each provider of your own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mappings: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

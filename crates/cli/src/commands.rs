@@ -19,6 +19,7 @@ use crate::show::{Shown, print, print_rows};
 mod demo;
 mod ingest;
 mod segment;
+mod serve;
 
 /// Does what the arguments say.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -84,6 +85,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
         Command::Segment(what) => return segment::run(&place, what, form).await,
+        Command::Serve(what) => serve::run(place, what).await?,
         Command::Snapshots => {
             let lines = data::snapshots(&place).await?;
             let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];

@@ -27,7 +27,12 @@ fn main() -> ExitCode {
         }
     };
     let sql = sql_of(&arguments.command);
+    let serves = matches!(arguments.command, Command::Serve(_));
     let outcome = runtime.block_on(async {
+        if serves {
+            // The server stops in its own way: running requests are answered first.
+            return commands::run(arguments).await;
+        }
         tokio::select! {
             outcome = commands::run(arguments) => outcome,
             // Dropping the work removes its temporary files; nothing of it was committed.

@@ -2,17 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::error::ArrowError;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::JsonArray;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use rollbook_app::rows::{cells, json};
 use serde_json::Value;
-use std::sync::Arc;
-
 use crate::arguments::Form;
 
 /// Something to print: what programs get, and the same for people.
@@ -129,77 +123,4 @@ pub(crate) fn print_rows(
         }
     }
     Ok(out.flush()?)
-}
-
-/// Rows as a JSON array of objects, nulls included: integers as numbers, decimals as strings,
-/// times as RFC 3339 with `Z`.
-pub(crate) fn json(batches: &[RecordBatch]) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut writer = WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, JsonArray>(&mut bytes);
-    for batch in batches {
-        writer.write(&exact(batch)?)?;
-    }
-    writer.finish()?;
-    Ok(if bytes.is_empty() {
-        b"[]".to_vec()
-    } else {
-        bytes
-    })
-}
-
-/// Decimals and times as the text that programs get.
-fn exact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let mut fields = Vec::new();
-    let mut columns = Vec::new();
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let column = text_of(column)?;
-        fields.push(Field::new(field.name(), column.data_type().clone(), true));
-        columns.push(column);
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
-fn text_of(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    match column.data_type() {
-        DataType::Decimal32(..)
-        | DataType::Decimal64(..)
-        | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => cast(column, &DataType::Utf8),
-        DataType::Timestamp(..) => {
-            let utc = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-            let micros = cast(&utc, &DataType::Int64)?;
-            let micros =
-                arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&micros);
-            let texts = micros
-                .iter()
-                .map(|at| at.map(|at| rollbook_model::Timestamp::from_micros(at).to_string()));
-            Ok(Arc::new(texts.collect::<arrow::array::StringArray>()))
-        }
-        _ => Ok(Arc::clone(column)),
-    }
-}
-
-/// Every cell as text; null is empty.
-pub(crate) fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, ArrowError> {
-    let options = FormatOptions::default();
-    let mut rows = Vec::new();
-    for batch in batches {
-        let batch = exact(batch)?;
-        let formatters = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-            .collect::<Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows() {
-            rows.push(
-                formatters
-                    .iter()
-                    .map(|column| column.value(row).to_string())
-                    .collect(),
-            );
-        }
-    }
-    Ok(rows)
 }

@@ -32,7 +32,7 @@ pub(crate) fn claim(
             continue;
         }
         for (source, files) in mapping.sources.iter().zip(&found) {
-            if files.is_empty() && !source.may_be_absent {
+            if files.is_empty() && !source.may_be_absent && source.from_lake.is_none() {
                 return Err(IngestError::MissingSource {
                     mapping: mapping.label(),
                     wanted: source.name.clone(),

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, Schema};
+use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{LogicalPlan, cast, ident};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use roaring::RoaringTreemap;
 use rollbook_engine::EngineError;
+use rollbook_lake::{Lake, LakeError, LakeTable, State};
+use rollbook_model::TableDef;
 use rollbook_model::config::Limits;
 
 use crate::IngestError;
@@ -29,6 +32,9 @@ const WHOLE: &str = "_whole_source";
 
 /// What running mappings needs besides the mapping itself.
 pub(crate) struct Execution<'a> {
+    pub(crate) lake: &'a Lake,
+    /// What the lake holds already, for mappings that join it.
+    pub(crate) state: &'a State,
     pub(crate) limits: Limits,
     pub(crate) tokens: Tokens,
     /// The place of each file, by its label, among all files of the run.
@@ -127,6 +133,10 @@ impl Execution<'_> {
                         .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
                     Arc::new(MemTable::try_new(schema, vec![batches.clone()]).map_err(failed)?)
                 }
+                _ if files.is_empty() && source.from_lake.is_some() => {
+                    let def = source.from_lake.expect("it was just seen");
+                    self.text_of_lake(context, def).map_err(failed)?
+                }
                 _ => {
                     let table = SourceTable::new(source, files.clone(), self.progress.clone())?;
                     let provider = table.provider().map_err(failed)?;
@@ -148,6 +158,24 @@ impl Execution<'_> {
             .register_table(driving, rows.into_view())
             .map_err(failed)?;
         Ok(tables)
+    }
+
+    /// A table of the lake as sources are: columns of text, personal ones not among them.
+    fn text_of_lake(
+        &self,
+        context: &SessionContext,
+        def: &'static TableDef,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let external = |error: LakeError| DataFusionError::External(Box::new(error));
+        let table = LakeTable::new(self.lake, def, &self.state.table(def.name));
+        let rows = context.read_table(Arc::new(table.map_err(external)?))?;
+        let schema = def.stored_schema();
+        let texts = schema
+            .fields()
+            .iter()
+            .filter(|field| !matches!(field.data_type(), DataType::List(_)))
+            .map(|field| cast(ident(field.name()), DataType::Utf8).alias(field.name()));
+        Ok(rows.select(texts.collect::<Vec<_>>())?.into_view())
     }
 
     /// Reads the driving source again for the records of rows that failed or were dropped.
@@ -308,8 +336,7 @@ fn sql_error(mapping: &Mapping, source: EngineError) -> IngestError {
 }
 
 /// A reader's own error is more telling than the stream's that carries it.
-fn run_error(mapping: &Mapping, error: datafusion::error::DataFusionError) -> IngestError {
-    use datafusion::error::DataFusionError;
+fn run_error(mapping: &Mapping, error: DataFusionError) -> IngestError {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<crate::read::ReadError>() {
             Ok(read) => IngestError::Read(*read),

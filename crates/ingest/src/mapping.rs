@@ -36,12 +36,14 @@ pub struct Mapping {
 }
 
 /// A set of files that a mapping reads as one table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Source {
     /// Its name in the statement.
     pub name: String,
     /// The names of its files.
     pub pattern: Pattern,
+    /// The table of the lake that stands in where no file was given.
+    pub from_lake: Option<&'static TableDef>,
     /// Whether the mapping can do without any file of it.
     pub may_be_absent: bool,
     /// Columns that its files may lack.

@@ -48,6 +48,8 @@ pub struct Request {
     pub limits: Limits,
     /// Count only, and change nothing.
     pub dry_run: bool,
+    /// The key of the request that this run answers, where it has one.
+    pub idempotency_key: Option<String>,
 }
 
 /// What a run did, or would have done.
@@ -141,7 +143,10 @@ async fn run(
     let folder = tempfile::tempdir().map_err(staging)?;
     // A new key is kept when the run commits: one that is refused leaves no trace.
     let key = lake.token_key().await?.unwrap_or_else(fresh_token_key);
+    let state = lake.head().await?;
     let execution = Execution {
+        lake,
+        state: &state,
         limits: request.limits,
         tokens: Tokens::new(Arc::clone(&key)),
         places,
@@ -289,6 +294,7 @@ impl Attempt<'_> {
             tables: changes,
             touched,
             named: self.settings(&base, currency.as_deref())?,
+            idempotency_keys: request.idempotency_key.iter().cloned().collect(),
         };
         match lake.commit(&base, commit).await? {
             Committed::Overtaken => {

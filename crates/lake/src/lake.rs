@@ -51,6 +51,8 @@ pub struct Commit {
     pub touched: RoaringTreemap,
     /// Named values to set, or to take away.
     pub named: BTreeMap<String, Option<serde_json::Value>>,
+    /// Keys of the requests that it answers.
+    pub idempotency_keys: Vec<String>,
 }
 
 impl Commit {
@@ -66,6 +68,7 @@ impl Commit {
             tables: BTreeMap::new(),
             touched: RoaringTreemap::new(),
             named,
+            idempotency_keys: Vec::new(),
         }
     }
 }
@@ -154,6 +157,21 @@ impl Lake {
         Ok(records)
     }
 
+    /// The newest snapshot after `after` that answers the request with this key, if there is one.
+    pub async fn answering(
+        &self,
+        key: &str,
+        after: SnapshotNumber,
+    ) -> Result<Option<SnapshotRecord>, LakeError> {
+        for number in (after.0 + 1..=self.newest().await?.0).rev() {
+            let record = self.record(SnapshotNumber(number)).await?;
+            if record.idempotency_keys.iter().any(|known| known == key) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
     /// Tries to make `commit` the snapshot after `base`.
     ///
     /// Everything that it names must be durable before. It is done when the snapshot's object
@@ -171,7 +189,7 @@ impl Lake {
             cause: commit.cause,
             tables: BTreeMap::new(),
             touched: objects::encode_persons(&commit.touched),
-            idempotency_keys: Vec::new(),
+            idempotency_keys: commit.idempotency_keys,
             named: commit.named,
             state: None,
         };

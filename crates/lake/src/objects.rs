@@ -79,6 +79,25 @@ impl Lake {
         from_json(below, &self.bytes(below).await?)
     }
 
+    /// Puts a document that a later one may replace.
+    pub fn replace_document<T: serde::Serialize>(
+        &self,
+        below: &str,
+        document: &T,
+    ) -> Result<(), LakeError> {
+        self.store()
+            .put_over(&self.path(below), &to_json(document)?)
+    }
+
+    /// Reads a document that may not be there.
+    pub async fn find_document<T: serde::de::DeserializeOwned>(
+        &self,
+        below: &str,
+    ) -> Result<Option<T>, LakeError> {
+        let found = self.store().get(&self.path(below)).await?;
+        found.map(|bytes| from_json(below, &bytes)).transpose()
+    }
+
     /// Puts a set of persons in the tenant's folder, in the portable Roaring format.
     pub fn put_persons(&self, below: &str, persons: &RoaringTreemap) -> Result<(), LakeError> {
         self.store()

@@ -65,6 +65,7 @@ impl Lake {
             tables: changes,
             touched,
             named: BTreeMap::new(),
+            idempotency_keys: Vec::new(),
         })
     }
 }

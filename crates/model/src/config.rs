@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const DEFAULT_LAKE: &str = "./rollbook-lake";
 /// The tenant used when neither `--tenant` nor `ROLLBOOK_TENANT` names one.
 pub const DEFAULT_TENANT: &str = "default";
+/// Where the server listens when `--listen` does not say: this machine alone can reach it.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// The layout of the lake that this program writes; a newer one is refused.
 pub const LAKE_FORMAT: u32 = 1;
 

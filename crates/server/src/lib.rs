@@ -1,1 +1,151 @@
 //! HTTP in, use-case, HTTP out.
+
+mod extract;
+mod guard;
+mod metrics;
+mod problem;
+mod routes;
+mod server;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use problem::Problem;
+use server::Server;
+pub use server::{Options, ServeLimits};
+
+/// Why a server could not be started, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is open to others, who would need keys that do not exist yet.
+    #[error(
+        "`{address}` can be reached from other machines, and there are no keys for callers yet: listen on 127.0.0.1 or [::1]"
+    )]
+    NotLoopback {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on `{address}`: {source}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Accepting connections failed.
+    #[error("the server stopped: {source}")]
+    Stopped {
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A server that has its address and does not answer yet.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listening {
+    /// Takes the address; only those of this machine, until callers have keys.
+    ///
+    /// # Errors
+    /// [`ServeError::NotLoopback`], [`ServeError::Listen`].
+    pub async fn on(address: SocketAddr) -> Result<Self, ServeError> {
+        if !address.ip().is_loopback() {
+            return Err(ServeError::NotLoopback { address });
+        }
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address, with the port that was chosen where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is there; running requests are then finished for a while.
+    ///
+    /// # Errors
+    /// [`ServeError::Stopped`].
+    pub async fn serve(
+        self,
+        options: Options,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let farewell = options.limits.farewell;
+        let (told, hears) = tokio::sync::oneshot::channel();
+        let stopping = async move {
+            stop.await;
+            // Nobody hears it where the server has failed already.
+            let _ = told.send(());
+        };
+        let serving = axum::serve(self.listener, router(options)).with_graceful_shutdown(stopping);
+        let patience = async move {
+            match hears.await {
+                Ok(()) => tokio::time::sleep(farewell).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            served = serving.into_future() => served.map_err(|source| ServeError::Stopped { source }),
+            () = patience => Ok(()),
+        }
+    }
+}
+
+/// Every route behind its guards.
+fn router(options: Options) -> Router {
+    let room = Arc::new(Semaphore::new(options.limits.requests));
+    let server = Server::new(options);
+    let (routes, document) = routes::all().split_for_parts();
+    let document = Json(serde_json::to_value(&document).unwrap_or_default());
+    routes
+        .route("/openapi.json", get(move || async move { document }))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(server.clone(), guard::in_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(room, guard::not_too_many))
+        .layer(from_fn(guard::local_host))
+        .layer(from_fn_with_state(server.clone(), guard::observe))
+        .with_state(server)
+}
+
+async fn no_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is no such route")
+        .hint("`GET /openapi.json` lists them all")
+}
+
+async fn no_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this route does not know this method",
+    )
+    .hint("`GET /openapi.json` lists them all")
+}
+
+fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "something went wrong here; the log has the details",
+    )
+    .into_response()
+}

@@ -4,11 +4,12 @@ use std::io::Write;
 
 use rollbook_app::Place;
 use rollbook_app::demo::{Demo, demo};
+use rollbook_app::rows::{cells, json as rows_as_json};
 use serde_json::{Value, json};
 
 use super::{new_batch, now};
 use crate::arguments::Form;
-use crate::show::{Shown, cells, json as rows_as_json, print};
+use crate::show::{Shown, print};
 use crate::telling::progress;
 
 pub(super) async fn run(place: &Place, form: Form) -> anyhow::Result<()> {

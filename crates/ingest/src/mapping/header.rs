@@ -49,6 +49,11 @@ pub(super) fn parse(
             "the header lacks `-- source: NAME = FILE PATTERN`".to_owned(),
         ));
     }
+    if sources[0].from_lake.is_some() {
+        return Err(wrong(
+            "the first source must be files: its rows become the rows of the table".to_owned(),
+        ));
+    }
     for (of, column) in optional {
         let source = sources.iter_mut().find(|source| source.name == of);
         let unknown = || format!("`optional: {of}.{column}`: there is no source `{of}`");
@@ -111,10 +116,20 @@ fn source(value: &str) -> Result<Source, String> {
     if pattern.trim().is_empty() {
         return Err(form());
     }
-    let (name, pattern) = (name.to_owned(), Pattern::new(pattern));
+    let (of_lake, of_files): (Vec<_>, Vec<_>) = pattern
+        .split('|')
+        .map(str::trim)
+        .partition(|one| one.starts_with("lake:"));
+    let from_lake = match of_lake.as_slice() {
+        [] => None,
+        [one] => Some(target(one.trim_start_matches("lake:").trim())?),
+        [..] => return Err(format!("`source: {value}` names more than one table of the lake")),
+    };
+    let (name, pattern) = (name.to_owned(), Pattern::new(&of_files.join("|")));
     Ok(Source {
         name,
         pattern,
+        from_lake,
         may_be_absent,
         optional: Vec::new(),
     })
@@ -183,6 +198,20 @@ mod tests {
         check(
             "-- table: orders\n-- source: a = b\n-- timezone: Mars\n",
             "not an IANA time zone",
+        );
+    }
+
+    #[test]
+    fn a_source_may_be_a_table_of_the_lake() {
+        let text = "-- table: orders\n-- source: o = *orders*\n-- source: buyers = *buyers*|lake:persons\nselect 1";
+        let mapping = parse(&"shop".parse().unwrap(), "x", text).unwrap();
+        let buyers = &mapping.sources[1];
+        assert_eq!(buyers.from_lake.map(|table| table.name), Some("persons"));
+        assert!(buyers.pattern.matches("my_buyers.csv") && !buyers.pattern.matches("lake:persons"));
+        check(&text.replace("lake:persons", "lake:perons"), "did you mean `persons`");
+        check(
+            "-- table: orders\n-- source: o = lake:orders\nselect 1",
+            "the first source must be files",
         );
     }
 

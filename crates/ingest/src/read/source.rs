@@ -70,7 +70,8 @@ impl SourceFile {
         unpacked_name(&name).to_owned()
     }
 
-    fn at(path: &Path, label: String) -> Result<Self, ReadError> {
+    /// A file that goes by another name than its path.
+    pub fn labelled(path: &Path, label: String) -> Result<Self, ReadError> {
         let unreadable = |source| ReadError::Unreadable {
             path: label.clone(),
             source,
@@ -135,7 +136,7 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
         if kind.is_dir() {
             walk(path, &mut files)?;
         } else if kind.is_file() {
-            files.push(SourceFile::at(path, given)?);
+            files.push(SourceFile::labelled(path, given)?);
         } else {
             return Err(ReadError::NotAFile { path: given });
         }
@@ -160,7 +161,7 @@ pub fn spool(mut stdin: impl Read, name: &str, dir: &Path) -> Result<SourceFile,
     };
     let mut file = File::create_new(&path).map_err(failed)?;
     io::copy(&mut stdin, &mut file).map_err(failed)?;
-    SourceFile::at(&path, format!("<stdin>/{}", name.to_string_lossy()))
+    SourceFile::labelled(&path, format!("<stdin>/{}", name.to_string_lossy()))
 }
 
 fn walk(folder: &Path, files: &mut Vec<SourceFile>) -> Result<(), ReadError> {
@@ -176,7 +177,7 @@ fn walk(folder: &Path, files: &mut Vec<SourceFile>) -> Result<(), ReadError> {
             source,
         })?;
         if entry.file_type().is_file() {
-            files.push(SourceFile::at(
+            files.push(SourceFile::labelled(
                 entry.path(),
                 entry.path().display().to_string(),
             )?);

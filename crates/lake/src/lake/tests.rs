@@ -39,6 +39,7 @@ fn commit(adds: &[&str], removes: &[&str]) -> Commit {
         tables: BTreeMap::from([("orders", change)]),
         touched: RoaringTreemap::from_iter([1, 2]),
         named: BTreeMap::from([("settings".to_owned(), Some(json!({"timezone": "UTC"})))]),
+        idempotency_keys: Vec::new(),
     }
 }
 

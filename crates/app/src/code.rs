@@ -1,0 +1,129 @@
+//! What programs call each error, and what kind of trouble it is.
+
+use rollbook_engine::EngineError;
+use rollbook_ingest::IngestError;
+use rollbook_lake::LakeError;
+use rollbook_segments::SegmentError;
+
+use crate::AppError;
+
+/// Whose trouble an error is, and what may be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request cannot be read as it stands.
+    Malformed,
+    /// What it names is not there.
+    Missing,
+    /// It contradicts what is there.
+    Conflict,
+    /// It can be read, and cannot be done.
+    Unprocessable,
+    /// It needs more than it may use.
+    Excessive,
+    /// Later it may go through.
+    Busy,
+    /// It is no fault of the request.
+    Internal,
+}
+
+impl AppError {
+    /// The name of the situation, and its kind.
+    pub fn code(&self) -> (&'static str, Kind) {
+        match self {
+            Self::Lake(error) => of_lake(error),
+            Self::Engine(error) => of_engine(error),
+            Self::Ingest(error) => of_ingest(error),
+            Self::Read(_) => ("unreadable_file", Kind::Unprocessable),
+            Self::Inspect(_) => ("unreadable_file", Kind::Unprocessable),
+            Self::Segment(error) => of_segment(error),
+            Self::Generate(_) => ("cannot_generate", Kind::Unprocessable),
+            Self::Setting(_) => ("invalid_setting", Kind::Unprocessable),
+            Self::UnknownTable { .. } => ("unknown_table", Kind::Missing),
+            Self::SegmentExists { .. } => ("segment_exists", Kind::Conflict),
+            Self::UnknownPerson { .. } => ("unknown_person", Kind::Missing),
+            Self::ForgedPageToken => ("invalid_page_token", Kind::Malformed),
+            Self::KeyReused => ("idempotency_key_reused", Kind::Unprocessable),
+            Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", Kind::Internal),
+        }
+    }
+}
+
+fn of_lake(error: &LakeError) -> (&'static str, Kind) {
+    match error {
+        LakeError::NoLake { .. } => ("no_lake", Kind::Missing),
+        LakeError::NoSnapshot { .. } => ("unknown_snapshot", Kind::Missing),
+        LakeError::NoBatch { .. } => ("unknown_batch", Kind::Missing),
+        LakeError::AlreadyUndone { .. } | LakeError::Overwritten { .. } => {
+            ("cannot_undo", Kind::Conflict)
+        }
+        LakeError::Busy { .. } => ("lake_busy", Kind::Busy),
+        LakeError::Location { .. }
+        | LakeError::NewerFormat { .. }
+        | LakeError::ForeignCommit { .. }
+        | LakeError::Damaged { .. }
+        | LakeError::File { .. }
+        | LakeError::Store { .. }
+        | LakeError::Parquet { .. }
+        | LakeError::Schema { .. } => ("lake_unavailable", Kind::Internal),
+    }
+}
+
+fn of_engine(error: &EngineError) -> (&'static str, Kind) {
+    match error {
+        EngineError::Empty => ("empty_sql", Kind::Unprocessable),
+        EngineError::Syntax { .. } => ("sql_syntax", Kind::Unprocessable),
+        EngineError::UnknownColumn { .. } => ("unknown_column", Kind::Unprocessable),
+        EngineError::AmbiguousColumn { .. } => ("ambiguous_column", Kind::Unprocessable),
+        EngineError::UnknownTable { .. } => ("unknown_table", Kind::Unprocessable),
+        EngineError::UnknownFunction { .. } => ("unknown_function", Kind::Unprocessable),
+        EngineError::NotReadOnly { .. } => ("not_read_only", Kind::Unprocessable),
+        EngineError::MoreThanOneStatement { .. } => {
+            ("more_than_one_statement", Kind::Unprocessable)
+        }
+        EngineError::TooLong { .. } | EngineError::TooComplex { .. } => {
+            ("sql_too_complex", Kind::Unprocessable)
+        }
+        EngineError::MemoryExhausted { .. } => ("memory_exhausted", Kind::Excessive),
+        EngineError::DiskExhausted { .. } => ("disk_exhausted", Kind::Excessive),
+        EngineError::TimeExhausted { .. } => ("time_exhausted", Kind::Excessive),
+        EngineError::AsOfOutOfRange { .. } => ("invalid_time", Kind::Unprocessable),
+        EngineError::Types { .. }
+        | EngineError::Value { .. }
+        | EngineError::Invalid { .. }
+        | EngineError::Unsupported { .. }
+        | EngineError::Recursive { .. }
+        | EngineError::Volatile { .. }
+        | EngineError::ManyRows { .. }
+        | EngineError::NotBoolean { .. }
+        | EngineError::NotPersonIds { .. } => ("invalid_sql", Kind::Unprocessable),
+        EngineError::TableExists { .. }
+        | EngineError::TableLacksColumn { .. }
+        | EngineError::Storage { .. }
+        | EngineError::Setup { .. }
+        | EngineError::Threads { .. }
+        | EngineError::Internal { .. }
+        | EngineError::Vanished => ("internal", Kind::Internal),
+    }
+}
+
+fn of_ingest(error: &IngestError) -> (&'static str, Kind) {
+    match error {
+        IngestError::UnknownProvider { .. } => ("unknown_provider", Kind::Missing),
+        IngestError::NothingClaimed { .. } => ("unknown_source", Kind::Missing),
+        IngestError::MissingSource { .. } => ("missing_source", Kind::Unprocessable),
+        IngestError::Lake(error) => of_lake(error),
+        IngestError::Engine(error) => of_engine(error),
+        IngestError::Staging { .. } | IngestError::FirstRunOvertaken => ("busy", Kind::Busy),
+        _ => ("cannot_ingest", Kind::Unprocessable),
+    }
+}
+
+fn of_segment(error: &SegmentError) -> (&'static str, Kind) {
+    match error {
+        SegmentError::EmptyCriteria => ("empty_criteria", Kind::Unprocessable),
+        SegmentError::Unknown { .. } => ("unknown_segment", Kind::Missing),
+        SegmentError::NotRefreshed { .. } => ("segment_not_refreshed", Kind::Conflict),
+        SegmentError::Lake(error) => of_lake(error),
+        SegmentError::Criteria(error) => of_engine(error),
+    }
+}

@@ -1,0 +1,52 @@
+//! One person as the lake knows them.
+
+use rollbook_engine::Parameter;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_queries::questions;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{AppError, Place, rows};
+
+/// One person: their columns and traits, and where they belong.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Person {
+    /// The columns of `people`.
+    pub person: Value,
+    /// The segments that they belong to, as of each one's last refresh.
+    pub segments: Vec<String>,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// The moment that the traits were computed for.
+    pub as_of: Timestamp,
+}
+
+/// What is known of a person.
+pub async fn show(place: &Place, person: i64, as_of: Timestamp) -> Result<Person, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let id = [("person_id", Parameter::Int(person))];
+    let found = objects(&session.query_with(questions::PERSON, &id).await?.batches)?;
+    let Some(found) = found.into_iter().next() else {
+        return Err(AppError::UnknownPerson { person });
+    };
+    let segments = session
+        .query_with(questions::SEGMENTS_OF_PERSON, &id)
+        .await?;
+    let segments = objects(&segments.batches)?;
+    let name = |row: &Value| row["segment"].as_str().map(str::to_owned);
+    Ok(Person {
+        person: found,
+        segments: segments.iter().filter_map(name).collect(),
+        snapshot: state.data,
+        as_of,
+    })
+}
+
+fn objects(batches: &[arrow::array::RecordBatch]) -> Result<Vec<Value>, AppError> {
+    let json = rows::json(batches).map_err(|source| AppError::Rows { source })?;
+    serde_json::from_slice(&json).map_err(|error| AppError::Rows {
+        source: arrow::error::ArrowError::JsonError(error.to_string()),
+    })
+}

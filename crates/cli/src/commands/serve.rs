@@ -1,0 +1,61 @@
+//! The `serve` command: the server, its log, and the signals that stop it.
+
+use rollbook_app::Place;
+use rollbook_server::{Listening, Options, ServeLimits};
+use tracing_subscriber::fmt::time::ChronoUtc;
+
+use super::{new_batch, now};
+use crate::arguments::Serve;
+
+/// Bytes of memory that one query of the server may use; several run at once.
+const QUERY_MEMORY: usize = 1 << 30;
+
+pub(super) async fn run(mut place: Place, what: Serve) -> anyhow::Result<()> {
+    place.limits.memory = QUERY_MEMORY;
+    let listening = Listening::on(what.listen).await?;
+    log_as_json();
+    let address = listening.address();
+    eprintln!("serving tenant `{}` of `{}`", place.tenant, place.location);
+    eprintln!(
+        "callers have no keys yet, so only programs on this machine are answered: http://{address}"
+    );
+    let options = Options {
+        place,
+        mappings: what.mappings,
+        limits: ServeLimits::default(),
+        clock: now,
+        new_batch,
+    };
+    listening.serve(options, stopped()).await?;
+    eprintln!("stopped");
+    Ok(())
+}
+
+/// One JSON object a line on standard error, without personal data.
+fn log_as_json() {
+    let log = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_timer(ChronoUtc::rfc_3339())
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::INFO);
+    // Only a second server in one process would find a log set already.
+    let _ = log.try_init();
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stopped() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupted.await;
+}

@@ -1,0 +1,132 @@
+//! What stands before every route: the host, the number of requests, the log, the time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::server::{Server, busy};
+
+const REQUEST_ID: &str = "x-request-id";
+/// Characters of a caller's request id that are kept.
+const REQUEST_ID_CHARS: usize = 64;
+
+/// Gives each request an id, counts it and writes a line to the log. Neither path nor query go
+/// there: they may name somebody.
+pub(crate) async fn observe(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().to_string();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str)
+        .to_owned();
+    server.metrics().in_flight.inc();
+    let span = tracing::info_span!("request", request_id = %id);
+    let mut response = {
+        use tracing::Instrument;
+        next.run(request).instrument(span).await
+    };
+    server.metrics().in_flight.dec();
+    let status = response.status().as_u16();
+    let took = started.elapsed();
+    server.metrics().answered(&method, &route, status, took);
+    let milliseconds = took.as_secs_f64() * 1000.0;
+    tracing::info!(request_id = %id, %method, %route, status, milliseconds, "answered");
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Only a name of this machine may be asked for: a page of a stranger that points its own name
+/// here must not read the lake through somebody's browser.
+pub(crate) async fn local_host(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|a| a.as_str()));
+    match host {
+        Some(host) if is_local(host) => next.run(request).await,
+        _ => Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "foreign_host",
+            "this server answers to names of this machine only",
+        )
+        .hint("ask for `localhost` or `127.0.0.1`")
+        .into_response(),
+    }
+}
+
+/// Turns requests away while too many are being answered or waiting.
+pub(crate) async fn not_too_many(
+    State(room): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match room.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => busy().into_response(),
+    }
+}
+
+/// Gives up an answer that does not begin in time.
+pub(crate) async fn in_time(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let limit = server.limits().answer_time;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "too_slow",
+            format!("there was no answer within {} s", limit.as_secs()),
+        )
+        .hint("ask for less")
+        .into_response(),
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The caller's own id where it is a plain one, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request.headers().get(REQUEST_ID);
+    let given = given.and_then(|id| id.to_str().ok());
+    let plain = |id: &&str| {
+        !id.is_empty()
+            && id.len() <= REQUEST_ID_CHARS
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+    };
+    given
+        .filter(plain)
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.8.8.8", "[::1]:80", "[::1]"] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in ["", "example.com", "localhost.example.com", "127.0.0.1.example.com:80", "10.0.0.1", "[::2]:80"] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+}

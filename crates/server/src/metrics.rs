@@ -1,0 +1,105 @@
+//! Figures about the server for Prometheus: requests, times, rows taken in.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Seconds.
+const BUCKETS: [f64; 11] = [
+    0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+];
+
+/// The figures and their registry.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    times: Family<Route, Histogram>,
+    pub(crate) in_flight: Gauge,
+    pub(crate) rows: Family<Rows, Counter>,
+    pub(crate) snapshot: Gauge<u64, AtomicU64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    method: String,
+    route: String,
+}
+
+/// Rows of posts by what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Rows {
+    pub(crate) table: String,
+    pub(crate) outcome: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("rollbook");
+        let metrics = Self {
+            requests: Family::default(),
+            times: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            in_flight: Gauge::default(),
+            rows: Family::default(),
+            snapshot: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time until the answer began",
+            Unit::Seconds,
+            metrics.times.clone(),
+        );
+        registry.register(
+            "http_requests_in_flight",
+            "Requests that are being answered",
+            metrics.in_flight.clone(),
+        );
+        registry.register(
+            "ingested_rows",
+            "Rows of posts by table and what became of them",
+            metrics.rows.clone(),
+        );
+        registry.register(
+            "snapshot",
+            "The newest snapshot that this process committed or read",
+            metrics.snapshot.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// Notes an answer. `route` is the pattern, never the path, which may name somebody.
+    pub(crate) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let (method, route) = (method.to_owned(), route.to_owned());
+        let request = Request {
+            method: method.clone(),
+            route: route.clone(),
+            status,
+        };
+        self.requests.get_or_create(&request).inc();
+        self.times
+            .get_or_create(&Route { method, route })
+            .observe(took.as_secs_f64());
+    }
+
+    /// All figures in the text format of OpenMetrics.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to memory does not fail");
+        text
+    }
+}

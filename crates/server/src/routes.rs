@@ -1,0 +1,50 @@
+//! Every route, with the document that describes it.
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::server::Server;
+
+mod health;
+mod ingest;
+mod members;
+mod persons;
+mod segments;
+mod sql;
+mod tables;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "rollbook",
+        description = "Segments, scores and attribution over your customers' data. Errors are \
+            `application/problem+json` with `code`, `detail` and `hint`."
+    ),
+    tags(
+        (name = "data", description = "Rows in, questions answered"),
+        (name = "segments", description = "Who belongs"),
+        (name = "scores", description = "Who will buy, who will leave"),
+        (name = "attribution", description = "What the money came from"),
+        (name = "server", description = "How the server is"),
+    )
+)]
+struct Document;
+
+/// The routes and their document.
+pub(crate) fn all() -> OpenApiRouter<Server> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(ingest::post_rows))
+        .routes(routes!(sql::answer))
+        .routes(routes!(segments::list, segments::create))
+        .routes(routes!(segments::show, segments::replace, segments::remove))
+        .routes(routes!(segments::preview))
+        .routes(routes!(segments::refresh))
+        .routes(routes!(members::page))
+        .routes(routes!(persons::show))
+        .routes(routes!(tables::sizes))
+        .routes(routes!(tables::schema))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}

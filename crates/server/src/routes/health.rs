@@ -1,0 +1,52 @@
+//! How the server is.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use rollbook_app::data;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// That the process answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Alive {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// That the lake can be read.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Ready {
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// The newest snapshot; 0 before the first rows came.
+    snapshot: u64,
+}
+
+/// Whether the process answers
+#[utoipa::path(get, path = "/healthz", tag = "server", responses((status = 200, body = Alive)))]
+pub(super) async fn healthz() -> Json<Alive> {
+    Json(Alive { status: "ok" })
+}
+
+/// Whether the lake can be read
+#[utoipa::path(get, path = "/readyz", tag = "server",
+    responses((status = 200, body = Ready), (status = 500, body = Problem)))]
+pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, Problem> {
+    let snapshot = data::newest_snapshot(server.place()).await?;
+    server.metrics().snapshot.set(snapshot.0);
+    let (status, snapshot) = ("ready", snapshot.0);
+    Ok(Json(Ready { status, snapshot }))
+}
+
+/// Figures about the server, for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "server",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(State(server): State<Server>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], server.metrics().text()).into_response()
+}

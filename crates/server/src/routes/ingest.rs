@@ -1,0 +1,202 @@
+//! Rows that come in as a request's body.
+
+use std::path::Path as FilePath;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use futures::StreamExt;
+use rollbook_app::AppError;
+use rollbook_app::posting::{Post, Posted, post};
+use rollbook_app::taking_in::Ingested;
+use rollbook_model::{BatchId, ProviderName, SnapshotNumber};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt;
+use utoipa::ToSchema;
+
+use crate::extract::{media_type, parsed, too_large, too_slow};
+use crate::metrics::Rows;
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// Characters of an idempotency key at most.
+const KEY_CHARS: usize = 255;
+
+/// What became of the rows.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// The snapshot that holds the rows.
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    /// The run; `rollbook ingest undo` takes it back by this name.
+    #[schema(value_type = String)]
+    batch: BatchId,
+    tables: Vec<Counts>,
+}
+
+/// Rows of one table: `read` is the sum of the others.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Counts {
+    table: String,
+    read: u64,
+    accepted: u64,
+    unchanged: u64,
+    quarantined: u64,
+}
+
+/// Takes rows in; they are committed when the answer comes
+///
+/// The source is what a file would be called, such as `orders`: the mapping whose pattern it fits
+/// reads the body. With an `Idempotency-Key` a request that is sent again is done once and gets
+/// the first answer again.
+#[utoipa::path(post, path = "/v1/ingest/{provider}/{source}", tag = "data",
+    params(
+        ("provider" = String, Path, example = "native"),
+        ("source" = String, Path, example = "activities"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the request, up to 255 characters"),
+    ),
+    request_body(content(
+        (String = "application/x-ndjson", example =
+            "{\"external_id\":\"web-1\",\"person_external_id\":\"c-000001\",\"type\":\"page_viewed\",\"channel\":\"web\",\"occurred_at\":\"2026-01-05T10:00:00Z\"}"),
+        (String = "text/csv"),
+    )),
+    responses((status = 200, body = Accepted), (status = 404, body = Problem), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn post_rows(
+    State(server): State<Server>,
+    Path((provider, source)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Accepted>, Problem> {
+    let provider: ProviderName = parsed(&provider, "invalid_path")?;
+    let idempotency_key = key(&headers)?;
+    let name = file_name(&source, &headers)?;
+    let internal = |source| Problem::from(AppError::TemporaryFolder { source });
+    let folder = tempfile::tempdir().map_err(internal)?;
+    let path = folder.path().join(name);
+    receive(&server, body, &path).await?;
+    let (batch, at) = (server.new_batch(), server.now());
+    let folder_of = server.mappings().map(|folder| folder.join(provider.as_str()));
+    let request = Post {
+        provider,
+        mappings: folder_of.filter(|folder| folder.is_dir()),
+        body: path,
+        idempotency_key,
+        batch,
+        at,
+    };
+    // On a task of its own: a caller who hangs up must not stop a commit half way.
+    let posting = tokio::spawn(async move {
+        let _writer = server.writer().await;
+        let posted = server
+            .compute(move |server| async move { post(server.place(), request).await })
+            .await?;
+        drop(folder);
+        note(&server, &posted);
+        Ok::<_, Problem>(posted.ingested)
+    });
+    let ingested = posting.await.map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong here; the log has the details",
+        )
+    })??;
+    Ok(Json(accepted(ingested)))
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(text) if !text.trim().is_empty() && text.len() <= KEY_CHARS => Ok(Some(text.to_owned())),
+        _ => Err(Problem::malformed(
+            "invalid_idempotency_key",
+            format!("an idempotency key has 1 to {KEY_CHARS} characters of ASCII"),
+        )),
+    }
+}
+
+/// What the body would be called as a file: the source, and an ending that tells its format.
+fn file_name(source: &str, headers: &HeaderMap) -> Result<String, Problem> {
+    let ending = match media_type(headers) {
+        Some("application/x-ndjson" | "application/jsonl" | "application/json") => "ndjson",
+        Some("text/csv") => "csv",
+        _ => {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unknown_format",
+                "the body has to be NDJSON or CSV, and to say so",
+            )
+            .hint("send `content-type: application/x-ndjson` or `text/csv`"));
+        }
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if source.is_empty() || source.len() > 100 || !source.chars().all(plain) {
+        return Err(Problem::malformed(
+            "invalid_path",
+            "a source is named with letters, digits, `_` and `-`",
+        ));
+    }
+    Ok(format!("{source}.{ending}"))
+}
+
+/// Writes the body to a file, within the limits of size and time.
+async fn receive(server: &Server, body: Body, path: &FilePath) -> Result<(), Problem> {
+    let limits = server.limits();
+    let internal = |source| Problem::from(AppError::TemporaryFolder { source });
+    let writing = async {
+        let mut file = tokio::fs::File::create(path).await.map_err(internal)?;
+        let mut stream = body.into_data_stream();
+        let mut size = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| {
+                Problem::malformed("body_broken_off", "the body broke off before its end")
+            })?;
+            size += chunk.len() as u64;
+            if size > limits.body_bytes {
+                return Err(too_large(limits.body_bytes));
+            }
+            file.write_all(&chunk).await.map_err(internal)?;
+        }
+        file.flush().await.map_err(internal)
+    };
+    tokio::time::timeout(limits.body_time, writing)
+        .await
+        .map_err(|_| too_slow())?
+}
+
+fn note(server: &Server, posted: &Posted) {
+    if posted.repeated {
+        return;
+    }
+    server.metrics().snapshot.set(posted.ingested.snapshot.0);
+    for counts in &posted.ingested.tables {
+        for (outcome, rows) in [
+            ("accepted", counts.accepted),
+            ("unchanged", counts.unchanged),
+            ("quarantined", counts.quarantined),
+        ] {
+            let table = counts.table.clone();
+            let rows_of = server.metrics().rows.get_or_create(&Rows { table, outcome });
+            rows_of.inc_by(rows);
+        }
+    }
+}
+
+fn accepted(ingested: Ingested) -> Accepted {
+    let counts = ingested.tables.into_iter().map(|counts| Counts {
+        table: counts.table,
+        read: counts.read,
+        accepted: counts.accepted,
+        unchanged: counts.unchanged,
+        quarantined: counts.quarantined,
+    });
+    Accepted {
+        snapshot: ingested.snapshot,
+        batch: ingested.batch,
+        tables: counts.collect(),
+    }
+}

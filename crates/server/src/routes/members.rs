@@ -1,0 +1,138 @@
+//! Members, page by page, all pages of one membership.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use rollbook_app::segments::{self, Page};
+use rollbook_app::{export, AppError};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::extract::{Asked, Named};
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// Members of a page where the caller does not say.
+const PAGE: usize = 1000;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    /// Members of a page, 1 to 100,000.
+    #[param(example = 3, default = 1000)]
+    limit: Option<usize>,
+    /// What the page before gave.
+    page_token: Option<String>,
+    /// json, ndjson, csv, arrow or parquet.
+    #[param(value_type = Option<String>, default = "json")]
+    format: Option<Format>,
+}
+
+/// How a page is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Json,
+    Ndjson,
+    Csv,
+    Arrow,
+    Parquet,
+}
+
+/// A page of members.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Members {
+    /// Ids of persons, in order.
+    members: Vec<u64>,
+    /// Asks for the next page; null on the last one.
+    next_page_token: Option<String>,
+    /// Members in all.
+    count: u64,
+    /// The snapshot of the data.
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    /// The revision of the definition.
+    revision: u64,
+    #[schema(value_type = String)]
+    computed_at: Timestamp,
+}
+
+/// Who belongs, as of the last refresh
+///
+/// All pages of one pull are of one membership, whatever is taken in or refreshed meanwhile. In
+/// forms other than JSON the token of the next page is in the header `x-next-page-token`.
+#[utoipa::path(get, path = "/v1/segments/{key}/members", tag = "segments",
+    params(("key" = String, Path, example = "big-spenders"), Which),
+    responses(
+        (status = 200, content(
+            (Members = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"),
+        )),
+        (status = 400, body = Problem), (status = 404, body = Problem)
+    ))]
+pub(super) async fn page(
+    State(server): State<Server>,
+    Named(key): Named<SegmentKey>,
+    Asked(which): Asked<Which>,
+) -> Result<Response, Problem> {
+    let (limit, most) = (which.limit.unwrap_or(PAGE), server.limits().page);
+    if !(1..=most).contains(&limit) {
+        return Err(Problem::malformed(
+            "invalid_limit",
+            format!("a page has 1 to {most} members, not {limit}"),
+        ));
+    }
+    let token = which.page_token.as_deref();
+    let page = segments::members_page(server.place(), &key, token, limit).await?;
+    written(page, which.format.unwrap_or(Format::Json))
+}
+
+fn written(page: Page, format: Format) -> Result<Response, Problem> {
+    let headers = headers(&page);
+    let failed = |source| Problem::from(AppError::Rows { source });
+    let (kind, bytes) = match format {
+        Format::Json => {
+            let members = Members {
+                members: page.members,
+                next_page_token: page.next,
+                count: page.refreshed.count,
+                snapshot: page.refreshed.snapshot,
+                revision: page.refreshed.revision,
+                computed_at: page.refreshed.computed_at,
+            };
+            return Ok((headers, Json(members)).into_response());
+        }
+        Format::Ndjson => ("application/x-ndjson", export::ndjson(&page.members)),
+        Format::Csv => ("text/csv; charset=utf-8", export::csv(&page.members)),
+        Format::Arrow => (
+            "application/vnd.apache.arrow.stream",
+            export::arrow(&page.members).map_err(failed)?,
+        ),
+        Format::Parquet => (
+            "application/vnd.apache.parquet",
+            export::parquet(&page.members).map_err(failed)?,
+        ),
+    };
+    Ok((headers, [(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+/// What JSON says in its envelope, for the other forms.
+fn headers(page: &Page) -> HeaderMap {
+    let refreshed = &page.refreshed;
+    let pairs = [
+        ("x-next-page-token", page.next.clone()),
+        ("x-count", Some(refreshed.count.to_string())),
+        ("x-snapshot", Some(refreshed.snapshot.to_string())),
+        ("x-revision", Some(refreshed.revision.to_string())),
+        ("x-computed-at", Some(refreshed.computed_at.to_string())),
+    ];
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}

@@ -1,0 +1,55 @@
+//! One person.
+
+use axum::Json;
+use axum::extract::State;
+use rollbook_app::persons;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::extract::{Asked, Named};
+use crate::problem::Problem;
+use crate::server::Server;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Moment {
+    /// The moment that traits are computed for; now by default.
+    #[param(value_type = Option<String>, example = "2026-01-01T00:00:00Z")]
+    as_of: Option<Timestamp>,
+}
+
+/// A person as `people` has them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Person {
+    /// The columns of `people`.
+    #[schema(value_type = Object)]
+    person: serde_json::Value,
+    /// The segments that they belong to, as of each one's last refresh.
+    segments: Vec<String>,
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    #[schema(value_type = String)]
+    as_of: Timestamp,
+}
+
+/// One person: columns, traits, segments
+#[utoipa::path(get, path = "/v1/persons/{person_id}", tag = "data",
+    params(("person_id" = i64, Path, example = 1), Moment),
+    responses((status = 200, body = Person), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(server): State<Server>,
+    Named(person_id): Named<i64>,
+    Asked(moment): Asked<Moment>,
+) -> Result<Json<Person>, Problem> {
+    let as_of = moment.as_of.unwrap_or_else(|| server.now());
+    let found = server
+        .compute(move |server| async move { persons::show(server.place(), person_id, as_of).await })
+        .await?;
+    Ok(Json(Person {
+        person: found.person,
+        segments: found.segments,
+        snapshot: found.snapshot,
+        as_of: found.as_of,
+    }))
+}

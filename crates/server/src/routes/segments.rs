@@ -1,0 +1,258 @@
+//! Segments: define, preview, refresh, delete.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use rollbook_app::segments::{self, Draft, Listed, Refreshed};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::extract::{Body, Named};
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// A new segment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "key": "big-spenders-us",
+    "name": "Big spenders in the US",
+    "criteria": "total_spent >= 500 and country = 'US'"
+}))]
+pub(crate) struct New {
+    /// The name by which programs ask for it.
+    #[schema(value_type = String)]
+    key: SegmentKey,
+    /// A condition on `people`, or one `select person_id …`.
+    criteria: String,
+    name: Option<String>,
+    description: Option<String>,
+}
+
+/// What a segment is to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"criteria": "total_spent >= 1000"}))]
+pub(crate) struct Change {
+    /// A condition on `people`, or one `select person_id …`.
+    criteria: String,
+    /// Kept as it is where there is none.
+    name: Option<String>,
+    /// Kept as it is where there is none.
+    description: Option<String>,
+}
+
+/// Criteria to try.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"criteria": "order_count >= 2", "as_of": "2026-01-01T00:00:00Z"}))]
+pub(crate) struct Trial {
+    criteria: String,
+    /// The moment to count for; now by default.
+    #[schema(value_type = Option<String>)]
+    as_of: Option<Timestamp>,
+}
+
+/// The moment to compute for.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"as_of": "2026-01-01T00:00:00Z"}))]
+pub(crate) struct Moment {
+    /// Now by default.
+    #[schema(value_type = Option<String>)]
+    as_of: Option<Timestamp>,
+}
+
+/// A segment and the size of its standing membership.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Segment {
+    #[schema(value_type = String)]
+    key: SegmentKey,
+    name: String,
+    description: Option<String>,
+    criteria: String,
+    revision: u64,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    /// Absent before the first refresh.
+    count: Option<u64>,
+    /// The snapshot of the data that the count rests on.
+    #[schema(value_type = Option<u64>)]
+    snapshot: Option<SnapshotNumber>,
+    #[schema(value_type = Option<String>)]
+    as_of: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
+    computed_at: Option<Timestamp>,
+}
+
+/// An exact count.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Count {
+    count: u64,
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    #[schema(value_type = String)]
+    as_of: Timestamp,
+    /// Some of the persons.
+    sample: Vec<u64>,
+}
+
+/// A membership that was computed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Membership {
+    #[schema(value_type = String)]
+    segment: SegmentKey,
+    count: u64,
+    /// The snapshot of the data.
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    revision: u64,
+    #[schema(value_type = String)]
+    as_of: Timestamp,
+    #[schema(value_type = String)]
+    computed_at: Timestamp,
+}
+
+impl From<Listed> for Segment {
+    fn from(listed: Listed) -> Self {
+        let definition = listed.definition;
+        Self {
+            key: definition.key,
+            name: definition.name,
+            description: definition.description,
+            criteria: definition.criteria,
+            revision: definition.revision,
+            updated_at: definition.updated_at,
+            count: listed.count,
+            snapshot: listed.snapshot,
+            as_of: listed.as_of,
+            computed_at: listed.computed_at,
+        }
+    }
+}
+
+impl From<Refreshed> for Membership {
+    fn from(refreshed: Refreshed) -> Self {
+        Self {
+            segment: refreshed.segment,
+            count: refreshed.count,
+            snapshot: refreshed.snapshot,
+            revision: refreshed.revision,
+            as_of: refreshed.as_of,
+            computed_at: refreshed.computed_at,
+        }
+    }
+}
+
+/// All segments, by key
+#[utoipa::path(get, path = "/v1/segments", tag = "segments",
+    responses((status = 200, body = Vec<Segment>)))]
+pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segment>>, Problem> {
+    let listed = segments::list(server.place()).await?;
+    Ok(Json(listed.into_iter().map(Segment::from).collect()))
+}
+
+/// Saves a segment that is not there yet
+#[utoipa::path(post, path = "/v1/segments", tag = "segments", request_body = New,
+    responses((status = 201, body = Segment), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn create(
+    State(server): State<Server>,
+    Body(new): Body<New>,
+) -> Result<(StatusCode, Json<Segment>), Problem> {
+    let (key, at) = (new.key.clone(), server.now());
+    let draft = Draft {
+        key: new.key,
+        criteria: new.criteria,
+        name: new.name,
+        description: new.description,
+    };
+    let saved = server.compute(move |server| async move {
+        segments::create(server.place(), &draft, at).await?;
+        segments::show(server.place(), &key).await
+    });
+    Ok((StatusCode::CREATED, Json(saved.await?.into())))
+}
+
+/// One segment
+#[utoipa::path(get, path = "/v1/segments/{key}", tag = "segments",
+    params(("key" = String, Path, example = "big-spenders")),
+    responses((status = 200, body = Segment), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(server): State<Server>,
+    Named(key): Named<SegmentKey>,
+) -> Result<Json<Segment>, Problem> {
+    Ok(Json(segments::show(server.place(), &key).await?.into()))
+}
+
+/// Saves a segment, or a new revision of one
+#[utoipa::path(put, path = "/v1/segments/{key}", tag = "segments", request_body = Change,
+    params(("key" = String, Path, example = "big-spenders")),
+    responses((status = 200, body = Segment), (status = 422, body = Problem)))]
+pub(super) async fn replace(
+    State(server): State<Server>,
+    Named(key): Named<SegmentKey>,
+    Body(change): Body<Change>,
+) -> Result<Json<Segment>, Problem> {
+    let at = server.now();
+    let draft = Draft {
+        key: key.clone(),
+        criteria: change.criteria,
+        name: change.name,
+        description: change.description,
+    };
+    let saved = server.compute(move |server| async move {
+        segments::put(server.place(), &draft, at).await?;
+        segments::show(server.place(), &key).await
+    });
+    Ok(Json(saved.await?.into()))
+}
+
+/// Deletes a segment; earlier snapshots keep it
+#[utoipa::path(delete, path = "/v1/segments/{key}", tag = "segments",
+    params(("key" = String, Path, example = "lapsed")),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(super) async fn remove(
+    State(server): State<Server>,
+    Named(key): Named<SegmentKey>,
+) -> Result<StatusCode, Problem> {
+    segments::delete(server.place(), &key, server.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Counts who would belong, without saving anything
+#[utoipa::path(post, path = "/v1/segments/preview", tag = "segments", request_body = Trial,
+    responses((status = 200, body = Count), (status = 422, body = Problem)))]
+pub(super) async fn preview(
+    State(server): State<Server>,
+    Body(trial): Body<Trial>,
+) -> Result<Json<Count>, Problem> {
+    let as_of = trial.as_of.unwrap_or_else(|| server.now());
+    let counted = server.compute(move |server| async move {
+        segments::preview(server.place(), &trial.criteria, as_of).await
+    });
+    let counted = counted.await?;
+    Ok(Json(Count {
+        count: counted.count,
+        snapshot: counted.snapshot,
+        as_of: counted.as_of,
+        sample: counted.sample,
+    }))
+}
+
+/// Computes who belongs
+#[utoipa::path(post, path = "/v1/segments/{key}/refresh", tag = "segments", request_body = Moment,
+    params(("key" = String, Path, example = "big-spenders")),
+    responses((status = 200, body = Membership), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn refresh(
+    State(server): State<Server>,
+    Named(key): Named<SegmentKey>,
+    Body(moment): Body<Moment>,
+) -> Result<Json<Membership>, Problem> {
+    let now = server.now();
+    let as_of = moment.as_of.unwrap_or(now);
+    let refreshed = server.compute(move |server| async move {
+        segments::refresh_one(server.place(), &key, as_of, now).await
+    });
+    Ok(Json(refreshed.await?.into()))
+}

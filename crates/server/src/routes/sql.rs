@@ -1,0 +1,80 @@
+//! Questions in SQL.
+
+use axum::Json;
+use axum::extract::State;
+use rollbook_app::{AppError, data, rows};
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::extract::Body;
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// One query.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "query": "select channel, count(*) as activities from activities group by channel order by channel",
+    "as_of": "2026-01-01T00:00:00Z"
+}))]
+pub(crate) struct Question {
+    /// One `select`.
+    query: String,
+    /// The moment to look from; now by default.
+    #[schema(value_type = Option<String>)]
+    as_of: Option<Timestamp>,
+    /// The snapshot of the data; the newest by default.
+    #[schema(value_type = Option<u64>)]
+    snapshot: Option<SnapshotNumber>,
+}
+
+/// The rows of an answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Rows {
+    columns: Vec<String>,
+    /// One object a row: integers as numbers, decimals as text, times in RFC 3339.
+    #[schema(value_type = Vec<Object>)]
+    rows: Box<RawValue>,
+    /// Whether there were more rows than are given.
+    truncated: bool,
+    /// The snapshot of the data.
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    #[schema(value_type = String)]
+    as_of: Timestamp,
+}
+
+/// Answers one query, read-only and within limits
+#[utoipa::path(post, path = "/v1/sql", tag = "data", request_body = Question,
+    responses((status = 200, body = Rows), (status = 422, body = Problem)))]
+pub(super) async fn answer(
+    State(server): State<Server>,
+    Body(question): Body<Question>,
+) -> Result<Json<Rows>, Problem> {
+    let as_of = question.as_of.unwrap_or_else(|| server.now());
+    let answered = server.compute(move |server| async move {
+        let (answer, snapshot) =
+            data::answer(server.place(), &question.query, as_of, question.snapshot).await?;
+        let columns = answer.schema.fields().iter();
+        let columns = columns.map(|field| field.name().clone()).collect();
+        Ok(Rows {
+            columns,
+            rows: raw(&answer.batches)?,
+            truncated: answer.truncated,
+            snapshot,
+            as_of,
+        })
+    });
+    Ok(Json(answered.await?))
+}
+
+fn raw(batches: &[rollbook_app::RecordBatch]) -> Result<Box<RawValue>, AppError> {
+    let json = rows::json(batches).map_err(|source| AppError::Rows { source })?;
+    let text = String::from_utf8_lossy(&json).into_owned();
+    Ok(RawValue::from_string(text).unwrap_or_else(|_| {
+        serde_json::value::to_raw_value(&Value::Array(Vec::new())).expect("an empty list is JSON")
+    }))
+}

@@ -1,0 +1,88 @@
+//! What the lake holds, and what it could hold.
+
+use axum::Json;
+use axum::extract::State;
+use rollbook_app::data;
+use rollbook_model::tables::TABLES;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// A table that holds rows, or held some.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Size {
+    #[schema(example = "orders")]
+    table: &'static str,
+    #[schema(example = 3000)]
+    rows: u64,
+    files: u64,
+    bytes: u64,
+    /// The newest version of it as a Delta table.
+    delta_version: u64,
+    meaning: &'static str,
+}
+
+/// A canonical table.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Table {
+    #[schema(example = "orders")]
+    table: &'static str,
+    meaning: &'static str,
+    columns: Vec<Column>,
+}
+
+/// A column of a canonical table.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Column {
+    #[schema(example = "total")]
+    column: &'static str,
+    /// text, integer, float, decimal(19,4), boolean, time, date, json, list of text.
+    #[serde(rename = "type")]
+    #[schema(example = "decimal(19,4)")]
+    ty: &'static str,
+    nullable: bool,
+    /// Kept apart from the tables' files, latest state only.
+    personal: bool,
+    unit: &'static str,
+    meaning: &'static str,
+}
+
+/// The tables that hold rows
+#[utoipa::path(get, path = "/v1/tables", tag = "data",
+    responses((status = 200, body = Vec<Size>), (status = 404, body = Problem)))]
+pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<Size>>, Problem> {
+    let sizes = data::table_sizes(server.place()).await?;
+    let size = |size: data::TableSize| Size {
+        table: size.table,
+        rows: size.rows,
+        files: size.files,
+        bytes: size.bytes,
+        delta_version: size.delta_version,
+        meaning: size.meaning,
+    };
+    Ok(Json(sizes.into_iter().map(size).collect()))
+}
+
+/// All canonical tables and their columns
+#[utoipa::path(get, path = "/v1/schema", tag = "data",
+    responses((status = 200, body = Vec<Table>)))]
+pub(super) async fn schema() -> Json<Vec<Table>> {
+    let tables = TABLES.iter().map(|def| Table {
+        table: def.name,
+        meaning: def.meaning,
+        columns: data::columns(def)
+            .into_iter()
+            .map(|column| Column {
+                column: column.name,
+                ty: column.ty.name(),
+                nullable: column.nullable,
+                personal: column.personal,
+                unit: column.unit,
+                meaning: column.meaning,
+            })
+            .collect(),
+    });
+    Json(tables.collect())
+}

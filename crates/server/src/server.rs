@@ -1,0 +1,150 @@
+//! What all handlers share: the lake's place, the limits, the clock, the figures.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use rollbook_app::{AppError, Place};
+use rollbook_model::{BatchId, Timestamp};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
+
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// What one request, and all together, may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// Bytes of a body of rows.
+    pub body_bytes: u64,
+    /// Bytes of a JSON body.
+    pub json_bytes: usize,
+    /// Time in which a body has to come.
+    pub body_time: Duration,
+    /// Time in which an answer begins.
+    pub answer_time: Duration,
+    /// Requests that compute at once; others wait for their turn.
+    pub computing: usize,
+    /// Requests at once, waiting ones among them; others are turned away.
+    pub requests: usize,
+    /// Members of a page at most.
+    pub page: usize,
+    /// Time that running requests get when the server stops.
+    pub farewell: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 << 20,
+            json_bytes: 1 << 20,
+            body_time: Duration::from_secs(30),
+            answer_time: Duration::from_secs(120),
+            computing: 4,
+            requests: 512,
+            page: 100_000,
+            farewell: Duration::from_secs(20),
+        }
+    }
+}
+
+/// How to serve.
+#[derive(Clone)]
+pub struct Options {
+    /// The lake and tenant.
+    pub place: Place,
+    /// A folder with a folder of mappings for each provider of the user's own.
+    pub mappings: Option<PathBuf>,
+    /// What requests may use.
+    pub limits: ServeLimits,
+    /// The time, read for each request.
+    pub clock: fn() -> Timestamp,
+    /// A name for a run of ingest.
+    pub new_batch: fn() -> BatchId,
+}
+
+#[derive(Clone)]
+pub(crate) struct Server(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    metrics: Metrics,
+    computing: Semaphore,
+    /// Commits of this process follow each other, instead of overtaking and repeating themselves.
+    writing: Mutex<()>,
+}
+
+impl Server {
+    pub(crate) fn new(options: Options) -> Self {
+        Self(Arc::new(Inner {
+            computing: Semaphore::new(options.limits.computing),
+            writing: Mutex::new(()),
+            metrics: Metrics::new(),
+            options,
+        }))
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.0.options.place
+    }
+
+    pub(crate) fn limits(&self) -> &ServeLimits {
+        &self.0.options.limits
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn mappings(&self) -> Option<&PathBuf> {
+        self.0.options.mappings.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0.options.clock)()
+    }
+
+    pub(crate) fn new_batch(&self) -> BatchId {
+        (self.0.options.new_batch)()
+    }
+
+    /// The turn of one that commits.
+    pub(crate) async fn writer(&self) -> MutexGuard<'_, ()> {
+        self.0.writing.lock().await
+    }
+
+    /// Does work that takes a core for a while, on a thread of its own and when it is its turn, so
+    /// that pages and health checks are answered meanwhile.
+    pub(crate) async fn compute<T, F, W>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self) -> W + Send + 'static,
+        W: Future<Output = Result<T, AppError>>,
+    {
+        let waiting = tokio::time::timeout(self.limits().answer_time, self.0.computing.acquire());
+        let turn = waiting.await.map_err(|_| busy())?.map_err(|_| busy())?;
+        let server = self.clone();
+        let handle = tokio::runtime::Handle::current();
+        let done = tokio::task::spawn_blocking(move || handle.block_on(work(server)));
+        let done = done.await;
+        drop(turn);
+        match done {
+            Ok(result) => result.map_err(Problem::from),
+            Err(_) => Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "something went wrong here; the log has the details",
+            )),
+        }
+    }
+}
+
+pub(crate) fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "too many requests are waiting",
+    )
+    .hint("try again in a moment")
+}

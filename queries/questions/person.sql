@@ -1,0 +1,6 @@
+-- purpose: all that `people` says of one person
+-- parameters: $person_id bigint
+-- output: the columns of `people`
+select *
+from people
+where person_id = $person_id
