@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crash;
+mod http;
 mod malformed;
 mod olist;
 mod other_tools;

@@ -1,8 +1,8 @@
 //! One function per verb of a user. What they answer is plain data; showing it is the caller's.
 
+mod code;
 pub mod data;
 pub mod demo;
-mod code;
 mod error;
 pub mod export;
 mod page;

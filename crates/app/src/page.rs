@@ -80,8 +80,12 @@ mod tests {
     async fn only_what_was_sealed_is_opened() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().to_str().unwrap();
-        let lake = Lake::open_or_new(place, "a".parse().unwrap()).await.unwrap();
-        let other = Lake::open_or_new(place, "b".parse().unwrap()).await.unwrap();
+        let lake = Lake::open_or_new(place, "a".parse().unwrap())
+            .await
+            .unwrap();
+        let other = Lake::open_or_new(place, "b".parse().unwrap())
+            .await
+            .unwrap();
         let token = seal(&lake, &("vip", 7)).await.unwrap();
         let opened: (String, i64) = open(&lake, &token).await.unwrap();
         assert_eq!(opened, ("vip".to_owned(), 7));
@@ -90,7 +94,10 @@ mod tests {
             let mut forged = token.clone().into_bytes();
             forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
             let forged = String::from_utf8(forged).unwrap();
-            assert!(open::<(String, i64)>(&lake, &forged).await.is_err(), "at {at}");
+            assert!(
+                open::<(String, i64)>(&lake, &forged).await.is_err(),
+                "at {at}"
+            );
         }
         for nonsense in ["", "abc", "zz", "é0"] {
             assert!(open::<(String, i64)>(&lake, nonsense).await.is_err());

@@ -101,7 +101,11 @@ pub async fn show(place: &Place, key: &SegmentKey) -> Result<Listed, AppError> {
 pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
     let lake = place.lake_or_new().await?;
     let state = lake.head().await?;
-    if definition::list(&lake, &state).await?.iter().any(|known| known.key == draft.key) {
+    if definition::list(&lake, &state)
+        .await?
+        .iter()
+        .any(|known| known.key == draft.key)
+    {
         return Err(AppError::SegmentExists {
             segment: draft.key.clone(),
         });

@@ -122,6 +122,12 @@ pub(crate) struct Serve {
     /// A folder with a folder of mappings for each provider of your own
     #[arg(long, value_name = "DIR")]
     pub(crate) mappings: Option<PathBuf>,
+    /// Bytes that a body of rows may have
+    #[arg(long, value_name = "BYTES", default_value_t = config::SERVE_BODY_BYTES)]
+    pub(crate) body_bytes: u64,
+    /// Seconds in which a body has to come
+    #[arg(long, value_name = "SECONDS", default_value_t = config::SERVE_BODY_SECONDS)]
+    pub(crate) body_seconds: u64,
 }
 
 #[derive(Debug, Args)]

@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::arguments::Form;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use rollbook_app::rows::{cells, json};
 use serde_json::Value;
-use crate::arguments::Form;
 
 /// Something to print: what programs get, and the same for people.
 pub(crate) struct Shown {

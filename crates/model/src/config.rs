@@ -8,6 +8,10 @@ pub const DEFAULT_LAKE: &str = "./rollbook-lake";
 pub const DEFAULT_TENANT: &str = "default";
 /// Where the server listens when `--listen` does not say: this machine alone can reach it.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+/// Bytes that a request's body of rows may have.
+pub const SERVE_BODY_BYTES: u64 = 64 << 20;
+/// Seconds in which a request's body has to come.
+pub const SERVE_BODY_SECONDS: u64 = 30;
 /// The layout of the lake that this program writes; a newer one is refused.
 pub const LAKE_FORMAT: u32 = 1;
 

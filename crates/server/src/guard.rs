@@ -19,7 +19,11 @@ const REQUEST_ID_CHARS: usize = 64;
 
 /// Gives each request an id, counts it and writes a line to the log. Neither path nor query go
 /// there: they may name somebody.
-pub(crate) async fn observe(State(server): State<Server>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(server): State<Server>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().to_string();
@@ -77,7 +81,11 @@ pub(crate) async fn not_too_many(
 }
 
 /// Gives up an answer that does not begin in time.
-pub(crate) async fn in_time(State(server): State<Server>, request: Request, next: Next) -> Response {
+pub(crate) async fn in_time(
+    State(server): State<Server>,
+    request: Request,
+    next: Next,
+) -> Response {
     let limit = server.limits().answer_time;
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
@@ -109,7 +117,9 @@ fn request_id(request: &Request) -> String {
     let plain = |id: &&str| {
         !id.is_empty()
             && id.len() <= REQUEST_ID_CHARS
-            && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+            && id
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
     };
     given
         .filter(plain)
@@ -122,10 +132,24 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_local() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "127.8.8.8", "[::1]:80", "[::1]"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:1",
+            "127.8.8.8",
+            "[::1]:80",
+            "[::1]",
+        ] {
             assert!(is_local(host), "{host}");
         }
-        for host in ["", "example.com", "localhost.example.com", "127.0.0.1.example.com:80", "10.0.0.1", "[::2]:80"] {
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com:80",
+            "10.0.0.1",
+            "[::2]:80",
+        ] {
             assert!(!is_local(host), "{host}");
         }
     }

@@ -127,8 +127,12 @@ fn router(options: Options) -> Router {
 }
 
 async fn no_route() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is no such route")
-        .hint("`GET /openapi.json` lists them all")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown_route",
+        "there is no such route",
+    )
+    .hint("`GET /openapi.json` lists them all")
 }
 
 async fn no_method() -> Problem {

@@ -57,7 +57,11 @@ impl Metrics {
             snapshot: Gauge::default(),
             registry: Registry::default(),
         };
-        registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register(
+            "http_requests",
+            "Requests answered",
+            metrics.requests.clone(),
+        );
         registry.register_with_unit(
             "http_request_duration",
             "Time until the answer began",
@@ -79,7 +83,10 @@ impl Metrics {
             "The newest snapshot that this process committed or read",
             metrics.snapshot.clone(),
         );
-        Self { registry, ..metrics }
+        Self {
+            registry,
+            ..metrics
+        }
     }
 
     /// Notes an answer. `route` is the pattern, never the path, which may name somebody.

@@ -71,8 +71,12 @@ impl From<AppError> for Problem {
         if kind == Kind::Internal {
             // All of it is in the log, and nothing of it outside.
             tracing::error!(code, error = %error, "a request failed through no fault of its own");
-            return Self::new(status, code, "something went wrong here; the log has the details")
-                .hint("try again; if it stays, report it with the `x-request-id` of this answer");
+            return Self::new(
+                status,
+                code,
+                "something went wrong here; the log has the details",
+            )
+            .hint("try again; if it stays, report it with the `x-request-id` of this answer");
         }
         let mut problem = Self::new(status, code, error.to_string());
         problem.hint = error.hint().map(str::to_owned);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use rollbook_app::{AppError, Place};
+use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
 use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
@@ -37,9 +38,9 @@ pub struct ServeLimits {
 impl Default for ServeLimits {
     fn default() -> Self {
         Self {
-            body_bytes: 64 << 20,
+            body_bytes: SERVE_BODY_BYTES,
             json_bytes: 1 << 20,
-            body_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(SERVE_BODY_SECONDS),
             answer_time: Duration::from_secs(120),
             computing: 4,
             requests: 512,

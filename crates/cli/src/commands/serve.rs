@@ -1,5 +1,7 @@
 //! The `serve` command: the server, its log, and the signals that stop it.
 
+use std::time::Duration;
+
 use rollbook_app::Place;
 use rollbook_server::{Listening, Options, ServeLimits};
 use tracing_subscriber::fmt::time::ChronoUtc;
@@ -22,7 +24,11 @@ pub(super) async fn run(mut place: Place, what: Serve) -> anyhow::Result<()> {
     let options = Options {
         place,
         mappings: what.mappings,
-        limits: ServeLimits::default(),
+        limits: ServeLimits {
+            body_bytes: what.body_bytes,
+            body_time: Duration::from_secs(what.body_seconds),
+            ..ServeLimits::default()
+        },
         clock: now,
         new_batch,
     };

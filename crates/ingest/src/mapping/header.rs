@@ -123,7 +123,11 @@ fn source(value: &str) -> Result<Source, String> {
     let from_lake = match of_lake.as_slice() {
         [] => None,
         [one] => Some(target(one.trim_start_matches("lake:").trim())?),
-        [..] => return Err(format!("`source: {value}` names more than one table of the lake")),
+        [..] => {
+            return Err(format!(
+                "`source: {value}` names more than one table of the lake"
+            ));
+        }
     };
     let (name, pattern) = (name.to_owned(), Pattern::new(&of_files.join("|")));
     Ok(Source {
@@ -208,7 +212,10 @@ mod tests {
         let buyers = &mapping.sources[1];
         assert_eq!(buyers.from_lake.map(|table| table.name), Some("persons"));
         assert!(buyers.pattern.matches("my_buyers.csv") && !buyers.pattern.matches("lake:persons"));
-        check(&text.replace("lake:persons", "lake:perons"), "did you mean `persons`");
+        check(
+            &text.replace("lake:persons", "lake:perons"),
+            "did you mean `persons`",
+        );
         check(
             "-- table: orders\n-- source: o = lake:orders\nselect 1",
             "the first source must be files",

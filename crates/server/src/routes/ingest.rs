@@ -58,7 +58,7 @@ pub(crate) struct Counts {
     ),
     request_body(content(
         (String = "application/x-ndjson", example =
-            "{\"external_id\":\"web-1\",\"person_external_id\":\"c-000001\",\"type\":\"page_viewed\",\"channel\":\"web\",\"occurred_at\":\"2026-01-05T10:00:00Z\"}"),
+            "{\"external_id\":\"web-1\",\"person_external_id\":\"P1\",\"type\":\"page_viewed\",\"channel\":\"web\",\"occurred_at\":\"2026-01-05T10:00:00Z\"}"),
         (String = "text/csv"),
     )),
     responses((status = 200, body = Accepted), (status = 404, body = Problem), (status = 413, body = Problem),
@@ -77,7 +77,9 @@ pub(super) async fn post_rows(
     let path = folder.path().join(name);
     receive(&server, body, &path).await?;
     let (batch, at) = (server.new_batch(), server.now());
-    let folder_of = server.mappings().map(|folder| folder.join(provider.as_str()));
+    let folder_of = server
+        .mappings()
+        .map(|folder| folder.join(provider.as_str()));
     let request = Post {
         provider,
         mappings: folder_of.filter(|folder| folder.is_dir()),
@@ -180,7 +182,10 @@ fn note(server: &Server, posted: &Posted) {
             ("quarantined", counts.quarantined),
         ] {
             let table = counts.table.clone();
-            let rows_of = server.metrics().rows.get_or_create(&Rows { table, outcome });
+            let rows_of = server
+                .metrics()
+                .rows
+                .get_or_create(&Rows { table, outcome });
             rows_of.inc_by(rows);
         }
     }
