@@ -81,7 +81,7 @@ fn from_rows_to_members_and_away_again() {
         &other,
     );
 
-    let question = json!({"query": "select table_name, line, column_name, code from quarantine"});
+    let question = json!({"query": "select table_name, line, column_name, code from quarantine", "as_of": as_of});
     said.note("POST /v1/sql", &server.send("POST", "/v1/sql", &question));
     let trial = json!({"criteria": "total_spent >= 100", "as_of": as_of});
     said.note(

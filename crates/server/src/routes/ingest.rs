@@ -5,7 +5,7 @@ use std::path::Path as FilePath;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use rollbook_app::AppError;
 use rollbook_app::posting::{Post, Posted, post};
@@ -72,6 +72,12 @@ pub(super) async fn post_rows(
     let provider: ProviderName = parsed(&provider, "invalid_path")?;
     let idempotency_key = key(&headers)?;
     let name = file_name(&source, &headers)?;
+    let announced = headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let most = server.limits().body_bytes;
+    if announced.is_some_and(|length| length > most) {
+        return Err(too_large(most));
+    }
     let internal = |source| Problem::from(AppError::TemporaryFolder { source });
     let folder = tempfile::tempdir().map_err(internal)?;
     let path = folder.path().join(name);

@@ -18,6 +18,7 @@ use crate::server::Server;
 const PAGE: usize = 1000;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     /// Members of a page, 1 to 100,000.

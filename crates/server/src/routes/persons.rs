@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::server::Server;
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Moment {
     /// The moment that traits are computed for; now by default.

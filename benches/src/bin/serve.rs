@@ -1,0 +1,298 @@
+//! Many clients at once on one server: mixed reads, previews and posts, then a kill.
+//!
+//! Makes a lake of generated data, serves it, lets the clients ask for a while, kills the server
+//! as a power cut would, starts it again and looks for every row that was acknowledged. Prints
+//! one JSON document: answers, errors, p50 and p99 by kind, and the server's memory.
+
+use std::collections::{BTreeMap, HashSet};
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const KINDS: [&str; 6] = ["post", "preview", "sql", "members", "person", "segments"];
+
+/// What to run.
+struct Options {
+    program: PathBuf,
+    work: PathBuf,
+    clients: u64,
+    seconds: u64,
+    persons: u64,
+}
+
+/// What the clients saw.
+#[derive(Default)]
+struct Seen {
+    /// Milliseconds by kind.
+    times: BTreeMap<&'static str, Vec<f64>>,
+    errors: Vec<String>,
+    acknowledged: HashSet<String>,
+}
+
+fn main() -> Outcome<()> {
+    let options = options()?;
+    if options.work.exists() {
+        return Err(format!(
+            "{} exists already: name a new folder",
+            options.work.display()
+        )
+        .into());
+    }
+    let lake = options.work.join("lake");
+    prepare(&options, &lake)?;
+    let (mut server, address) = serve(&options.program, &lake)?;
+    let seen = Mutex::new(Seen::default());
+    let (stop, number) = (AtomicBool::new(false), AtomicU64::new(0));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for client in 0..options.clients {
+            let (seen, stop, number, address) = (&seen, &stop, &number, address.as_str());
+            let persons = options.persons;
+            scope.spawn(move || ask_on(address, client, persons, number, stop, seen));
+        }
+        std::thread::sleep(Duration::from_secs(options.seconds));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let (peak, resident) = memory(&server);
+    server.kill()?;
+    server.wait()?;
+    let seen = seen.into_inner().map_err(|_| "a client panicked")?;
+    let lost = lost(&options.program, &lake, &seen.acknowledged)?;
+    let count: usize = seen.times.values().map(Vec::len).sum();
+    let kinds = seen.times.iter().map(|(kind, times)| {
+        let mut times = times.clone();
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        let figures = json!({"answers": times.len(), "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": at(1.0)});
+        ((*kind).to_owned(), figures)
+    });
+    let result = json!({
+        "bench": "serve",
+        "clients": options.clients,
+        "seconds": seconds,
+        "persons": options.persons,
+        "answers": count,
+        "answers_per_second": count as f64 / seconds,
+        "errors": seen.errors.len(),
+        "first_errors": seen.errors.iter().take(5).collect::<Vec<_>>(),
+        "rows_acknowledged": seen.acknowledged.len(),
+        "rows_lost_after_kill": lost,
+        "peak_rss_bytes": peak,
+        "rss_bytes_at_end": resident,
+        "kinds": kinds.collect::<serde_json::Map<_, _>>(),
+    });
+    println!("{}", serde_json::to_string_pretty(&result)?);
+    std::fs::remove_dir_all(&options.work)?;
+    if seen.errors.is_empty() && lost == 0 {
+        Ok(())
+    } else {
+        Err("there were errors or losses".into())
+    }
+}
+
+fn options() -> Outcome<Options> {
+    let mut options = Options {
+        program: PathBuf::from("target/release/rollbook"),
+        work: PathBuf::from("target/serve-bench"),
+        clients: 64,
+        seconds: 60,
+        persons: 20_000,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{name} wants a value"));
+        match name.as_str() {
+            "--program" => options.program = value()?.into(),
+            "--work" => options.work = value()?.into(),
+            "--clients" => options.clients = value()?.parse()?,
+            "--seconds" => options.seconds = value()?.parse()?,
+            "--persons" => options.persons = value()?.parse()?,
+            _ => {
+                return Err(format!(
+                    "unknown option {name}: --program --work --clients --seconds --persons"
+                )
+                .into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn prepare(options: &Options, lake: &Path) -> Outcome<()> {
+    let input = options.work.join("input");
+    let persons = options.persons.to_string();
+    let run = |arguments: &[&str]| -> Outcome<()> {
+        let mut command = Command::new(&options.program);
+        command
+            .arg("--lake")
+            .arg(lake)
+            .args(arguments)
+            .stdout(Stdio::null());
+        if command.status()?.success() {
+            return Ok(());
+        }
+        Err(format!("rollbook {} failed", arguments.join(" ")).into())
+    };
+    let folder = input.to_str().ok_or("the folder's name is no text")?;
+    run(&[
+        "generate",
+        "--persons",
+        &persons,
+        "--seed",
+        "1",
+        "--out",
+        folder,
+    ])?;
+    run(&["ingest", "native", folder])?;
+    for (key, criteria) in [("buyers", "total_spent > 0"), ("everybody", "true")] {
+        run(&["segment", "put", key, "--criteria", criteria])?;
+    }
+    run(&["segment", "refresh"])
+}
+
+fn serve(program: &Path, lake: &Path) -> Outcome<(Child, String)> {
+    let mut command = Command::new(program);
+    command
+        .arg("--lake")
+        .arg(lake)
+        .args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stderr(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
+    loop {
+        let line = lines.next().ok_or("the server ended")??;
+        if let Some((_, address)) = line.split_once("http://") {
+            // Somebody has to read the log, or the server waits for it.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok((child, address.trim().to_owned()));
+        }
+    }
+}
+
+fn ask_on(
+    address: &str,
+    client: u64,
+    persons: u64,
+    number: &AtomicU64,
+    stop: &AtomicBool,
+    seen: &Mutex<Seen>,
+) {
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent: ureq::Agent = config
+        .timeout_global(Some(Duration::from_secs(120)))
+        .build()
+        .into();
+    let mut turn = client;
+    while !stop.load(Ordering::Relaxed) {
+        let n = number.fetch_add(1, Ordering::Relaxed);
+        let kind = KINDS[(turn % KINDS.len() as u64) as usize];
+        turn += 1;
+        let started = Instant::now();
+        let outcome = ask(&agent, address, kind, n, persons);
+        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        let Ok(mut seen) = seen.lock() else { return };
+        match outcome {
+            Ok(row) => {
+                seen.times.entry(kind).or_default().push(milliseconds);
+                seen.acknowledged.extend(row);
+            }
+            Err(error) => seen.errors.push(format!("{kind}: {error}")),
+        }
+    }
+}
+
+/// One request; for a post the id of the row that was acknowledged.
+fn ask(
+    agent: &ureq::Agent,
+    address: &str,
+    kind: &str,
+    n: u64,
+    persons: u64,
+) -> Outcome<Option<String>> {
+    let get = |path: String| agent.get(format!("http://{address}{path}")).call();
+    let post = |path: &str, media: &str, body: String| {
+        agent
+            .post(format!("http://{address}{path}"))
+            .header("content-type", media)
+            .send(body)
+    };
+    let json_body = "application/json";
+    let mut row = None;
+    let mut answer = match kind {
+        "post" => {
+            let id = format!("load-{n}");
+            let body = json!({"external_id": id, "person_external_id": format!("P{}", n % persons + 1),
+                "type": "page_viewed", "channel": "web", "occurred_at": "2025-12-31T00:00:00Z"});
+            row = Some(id);
+            post(
+                "/v1/ingest/native/activities",
+                "application/x-ndjson",
+                body.to_string(),
+            )?
+        }
+        "preview" => {
+            let criteria = format!("total_spent > {} and country <> 'DE'", n % 500);
+            post(
+                "/v1/segments/preview",
+                json_body,
+                json!({ "criteria": criteria }).to_string(),
+            )?
+        }
+        "sql" => {
+            let query = "select country, count(*) as n from persons group by country";
+            post("/v1/sql", json_body, json!({ "query": query }).to_string())?
+        }
+        "members" => get("/v1/segments/everybody/members?limit=5000".to_owned())?,
+        "person" => get(format!("/v1/persons/{}", n % persons + 1))?,
+        _ => get("/v1/segments".to_owned())?,
+    };
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().read_to_string()?;
+    if status == 200 {
+        return Ok(row);
+    }
+    Err(format!("{status} {body}").into())
+}
+
+/// Peak and present resident memory of a process, in bytes.
+fn memory(server: &Child) -> (u64, u64) {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
+    let of = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kilobytes.unwrap_or(0) * 1024
+    };
+    (of("VmHWM:"), of("VmRSS:"))
+}
+
+/// How many of the acknowledged rows a new process does not find.
+fn lost(program: &Path, lake: &Path, acknowledged: &HashSet<String>) -> Outcome<usize> {
+    let query = "select external_id from activities where external_id like 'load-%'";
+    let mut command = Command::new(program);
+    command
+        .arg("--lake")
+        .arg(lake)
+        .args(["--output", "json", "sql", query, "--limit", "10000000"]);
+    let output = command.output()?;
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+    let found: HashSet<&str> = rows
+        .iter()
+        .filter_map(|row| row["external_id"].as_str())
+        .collect();
+    if found.len() != rows.len() {
+        return Err("a row is there twice".into());
+    }
+    Ok(acknowledged
+        .iter()
+        .filter(|id| !found.contains(id.as_str()))
+        .count())
+}
