@@ -2,7 +2,7 @@
 -- parameters: $currency text (the tenant's currency, may be null), $as_of time
 -- output: person_id bigint, paid_order_count bigint (never null), total_spent decimal(19,4) (never null),
 --   average_order_value decimal(19,4) (total_spent per paid order whose amount is known and converted;
---   null without one), unconverted_order_count bigint (never null; orders and refunds left out of the
+--   null without one), unconverted_amount_count bigint (never null; orders and refunds left out of the
 --   sums because `fx_rates` has no rate of their currency on their day)
 --
 -- An order counts from `paid_at`, else `placed_at`, while its status is one of the six below. A refund
@@ -66,6 +66,6 @@ select
             / nullif(count(converted) filter (where orders = 1), 0)
         as decimal(19, 4)
     ) as average_order_value,
-    count(*) filter (where amount is not null and converted is null) as unconverted_order_count
+    count(*) filter (where amount is not null and converted is null) as unconverted_amount_count
 from converted
 group by person_id

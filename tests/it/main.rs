@@ -10,4 +10,5 @@ mod olist;
 mod other_tools;
 mod own_lake;
 mod shopify;
+mod taking_in;
 mod tidy;

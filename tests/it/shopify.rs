@@ -170,7 +170,7 @@ fn a_foreign_currency_is_never_added_one_to_one() {
     assert_eq!(bo["paid_order_count"], 2);
     assert_eq!(bo["total_spent"], "0.0000", "dollars counted as euros");
     // Two orders and two refunds, reported as what they are: not converted.
-    assert_eq!(bo["unconverted_order_count"], 4);
+    assert_eq!(bo["unconverted_amount_count"], 4);
 }
 
 #[test]

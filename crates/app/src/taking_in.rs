@@ -8,15 +8,12 @@ use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::read::{self, SourceFile};
 use rollbook_ingest::{Progress, Report, Request};
-use rollbook_lake::{Committed, LakeError};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
 use serde::{Deserialize, Serialize};
 
 use crate::{AppError, Place, data};
 
-/// Attempts to commit until faster writers are given way to.
-const ATTEMPTS: u32 = 10;
 /// Rows of a file that a profile looks at.
 const PROFILED_ROWS: usize = 100_000;
 
@@ -143,14 +140,7 @@ pub async fn undo(
     at: Timestamp,
 ) -> Result<SnapshotNumber, AppError> {
     let lake = place.lake().await?;
-    for _ in 0..ATTEMPTS {
-        let base = lake.head().await?;
-        let commit = lake.undo(&base, batch, at).await?;
-        if let Committed::Done(state) = lake.commit(&base, commit).await? {
-            return Ok(state.number);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+    Ok(rollbook_ingest::undo(&lake, batch, at).await?)
 }
 
 /// The rows in quarantine, of one table or of all, in order of their places.

@@ -41,8 +41,15 @@ fn show(bar: &ProgressBar, event: &Event) {
         Event::Mapping { mapping, .. } => bar.set_message(format!("reading {mapping}:")),
         Event::Rows { rows } => bar.inc(*rows),
         Event::Writing { table } => bar.set_message(format!("writing {table}:")),
+        Event::ColumnsMissing { file, columns } => bar.suspend(|| note_missing(file, columns)),
         Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
     }
+}
+
+fn note_missing(file: &str, columns: &[String]) {
+    let columns: Vec<_> = columns.iter().map(|name| format!("`{name}`")).collect();
+    let columns = columns.join(", ");
+    eprintln!("note: `{file}` lacks {columns}, which other files have: blank in its rows");
 }
 
 /// Rows between two lines of a log.
@@ -62,6 +69,7 @@ fn log(event: &Event) {
             }
         }
         Event::Writing { .. } => {}
+        Event::ColumnsMissing { file, columns } => note_missing(file, columns),
         Event::Overtaken => eprintln!("another writer was faster, comparing again"),
     }
 }

@@ -66,7 +66,7 @@ pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
             counted("paid_order_count"),
             summed("total_spent"),
             or_null("average_order_value", ColumnType::Decimal),
-            counted("unconverted_order_count"),
+            counted("unconverted_amount_count"),
         ],
     },
     TraitGroup {

@@ -21,8 +21,10 @@ mod settle;
 mod sorted;
 mod source;
 mod stage;
+mod undo;
 mod upsert;
 
 pub use error::IngestError;
 pub use progress::{Event, Progress};
 pub use run::{Report, Request, ingest, retry};
+pub use undo::undo;

@@ -18,6 +18,13 @@ pub enum Event {
         /// How many more.
         rows: u64,
     },
+    /// A file lacks columns that others of the same source have: its rows have nulls there.
+    ColumnsMissing {
+        /// The file.
+        file: String,
+        /// The columns.
+        columns: Vec<String>,
+    },
     /// Rows of a table are compared with the lake and written.
     Writing {
         /// The table.

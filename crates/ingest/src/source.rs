@@ -55,11 +55,22 @@ impl SourceTable {
     ) -> Result<Self, IngestError> {
         let mut names: Vec<String> = Vec::new();
         let mut known = HashSet::new();
+        let mut own = Vec::new();
         for file in &files {
-            for column in Reader::open(file, BATCH_ROWS)?.columns() {
+            let columns = Reader::open(file, BATCH_ROWS)?.columns().to_vec();
+            for column in &columns {
                 if known.insert(column.clone()) {
                     names.push(column.clone());
                 }
+            }
+            own.push(columns);
+        }
+        for (file, own) in files.iter().zip(&own) {
+            let missing = |name: &&String| !own.contains(name) && !source.optional.contains(name);
+            let columns: Vec<String> = names.iter().filter(missing).cloned().collect();
+            if !columns.is_empty() {
+                let file = file.label.clone();
+                progress.tell(Event::ColumnsMissing { file, columns });
             }
         }
         names.extend(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, lines};
 
 const REVENUE: &str = "select paid_order_count, total_spent, average_order_value, \
-     unconverted_order_count from people where person_id = 1";
+     unconverted_amount_count from people where person_id = 1";
 
 fn order(status: &str, total: &str, extra: Value) -> Value {
     let mut row = json!({ "status": status, "total": total, "currency": "EUR",
@@ -258,7 +258,7 @@ async fn tickets_and_activities_are_as_they_stood() {
 #[tokio::test]
 async fn a_person_without_facts_has_zeros_and_nulls() {
     let sql = "select order_count, paid_order_count, total_spent, average_order_value, \
-         unconverted_order_count, open_deal_count, open_deal_value, won_deal_value, \
+         unconverted_amount_count, open_deal_count, open_deal_value, won_deal_value, \
          unconverted_deal_count, open_ticket_count, first_order_at, last_activity_at \
          from people where person_id = 2";
     check(

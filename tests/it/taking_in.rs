@@ -1,0 +1,171 @@
+//! Ingest as its users lean on it: the same rows are the same rows, and nothing is left behind.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::own_lake::{OwnLake, counts};
+
+#[test]
+fn the_same_rows_as_csv_and_as_parquet_are_unchanged() {
+    let lake = OwnLake::new("csv_and_parquet");
+    let folder = |format: &str| {
+        let out = lake.path(format);
+        let out = out.to_str().unwrap().to_owned();
+        lake.json(&[
+            "generate",
+            "--persons",
+            "300",
+            "--seed",
+            "5",
+            "--format",
+            format,
+            "--out",
+            &out,
+        ]);
+        out
+    };
+    let first = lake.json(&["ingest", "native", &folder("csv")]);
+    let second = lake.json(&["ingest", "native", &folder("parquet")]);
+    for entry in first["tables"].as_array().unwrap() {
+        let table = entry["table"].as_str().unwrap();
+        let [read, accepted, _, quarantined] = counts(&first, table);
+        assert_eq!((read, quarantined), (accepted, 0), "{table}");
+        assert_eq!(counts(&second, table), [read, 0, read, 0], "{table}");
+    }
+    assert_eq!(second["snapshot"], first["snapshot"]);
+}
+
+#[test]
+fn one_line_may_be_several_persons() {
+    let lake = OwnLake::new("fan_out");
+    let mapping = "-- about: households, a person for each member\n-- table: persons\n\
+        -- source: h = households*\n-- source: m = members*\n\
+        select h.id || '/' || m.name as external_id, m.name as display_name \
+        from h join m on m.household = h.id";
+    lake.write("mappings/persons.sql", mapping);
+    lake.write("in/households.csv", "id\nx\ny\n");
+    lake.write(
+        "in/members.csv",
+        "household,name\nx,Ada\nx,Bea\nx,Cy\ny,Di\n",
+    );
+    let file = lake.path("in");
+    let mappings = lake.path("mappings");
+    let run = [
+        "ingest",
+        "clan",
+        file.to_str().unwrap(),
+        "--mappings",
+        mappings.to_str().unwrap(),
+    ];
+    assert_eq!(counts(&lake.json(&run), "persons"), [4, 4, 0, 0]);
+    let ids = lake.sql("select person_id, identity_id from persons order by person_id");
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|row| (row["person_id"].as_i64(), row["identity_id"].as_i64()))
+        .collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    assert!(
+        ids.iter()
+            .all(|(person, identity)| *person > Some(0) && *identity > Some(0))
+    );
+    assert_eq!(counts(&lake.json(&run), "persons"), [4, 0, 4, 0]);
+}
+
+#[test]
+fn a_rehearsal_and_a_refused_run_leave_nothing_behind() {
+    let lake = OwnLake::new("nothing_behind");
+    let file = lake.write(
+        "orders.csv",
+        "external_id,placed_at,total,currency\no1,2025-01-01,5,EUR\n",
+    );
+    let file = file.to_str().unwrap();
+    let rehearsed = lake.json(&["ingest", "native", file, "--dry-run"]);
+    assert_eq!(counts(&rehearsed, "orders"), [1, 1, 0, 0]);
+    assert!(!lake.path("lake").exists());
+    let wrong = "-- about: x\n-- table: orders\n-- source: o = orders*\nselect o.nothing as external_id from orders o";
+    lake.write("mappings/orders.sql", wrong);
+    let mappings = lake.path("mappings");
+    let refused = lake.run(&[
+        "ingest",
+        "shop",
+        file,
+        "--mappings",
+        mappings.to_str().unwrap(),
+    ]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!lake.path("lake").exists());
+}
+
+#[test]
+fn standard_input_is_a_file_with_a_name() {
+    let lake = OwnLake::new("standard_input");
+    let mut command = lake.command(&["ingest", "native", "-", "--as", "orders.ndjson"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let row =
+        json!({"external_id": "o1", "placed_at": "2025-01-01", "total": "5", "currency": "EUR"});
+    writeln!(child.stdin.take().unwrap(), "{row}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let ingested: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(counts(&ingested, "orders"), [1, 1, 0, 0]);
+    let nameless = lake.run(&["ingest", "native", "-"]);
+    assert_eq!(nameless.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nameless.stderr).contains("--as orders.csv"));
+}
+
+#[test]
+fn a_column_that_one_file_lacks_is_told() {
+    let lake = OwnLake::new("missing_column");
+    lake.write(
+        "in/orders_1.csv",
+        "external_id,placed_at,total,currency\no1,2025-01-01,5,EUR\n",
+    );
+    lake.write(
+        "in/orders_2.csv",
+        "external_id,placed_at,total\no2,2025-01-02,6\n",
+    );
+    let output = lake.run(&["ingest", "native", lake.path("in").to_str().unwrap()]);
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("orders_2.csv` lacks `currency`"), "{said}");
+    assert!(!said.contains("orders_1.csv` lacks"), "{said}");
+}
+
+#[test]
+fn what_is_taken_back_is_forgotten() {
+    let lake = OwnLake::new("undo_forgets");
+    let kept = lake.write("a/persons.csv", "external_id,display_name\np1,Keep Me\n");
+    lake.json(&["ingest", "native", kept.to_str().unwrap()]);
+    let gone = lake.write("b/persons.csv", "external_id,display_name,country,created_at\np2,Forget Me,DE,2025-01-01\np3,Odd One,DE,tomorrow\n");
+    let run = lake.json(&["ingest", "native", gone.to_str().unwrap()]);
+    assert_eq!(counts(&run, "persons"), [2, 1, 0, 1]);
+    let holds = |needle: &str| {
+        let folder = lake.path("lake/default");
+        let search = std::process::Command::new("grep")
+            .args(["-rlaF", needle])
+            .arg(&folder)
+            .output()
+            .unwrap();
+        String::from_utf8(search.stdout).unwrap()
+    };
+    let vault_of = |table: &str| {
+        std::fs::read_dir(lake.path(&format!("lake/default/_vault/{table}")))
+            .unwrap()
+            .count()
+    };
+    assert!(vault_of("persons") > 0);
+    lake.json(&["ingest", "undo", run["batch"].as_str().unwrap()]);
+    let names = lake.sql("select display_name from people");
+    assert_eq!(names, [json!({"display_name": "Keep Me"})]);
+    // Short values are stored as they are, so a search of the bytes would find them.
+    assert_ne!(holds("Keep Me"), "");
+    assert_eq!(holds("Forget Me"), "");
+    assert_eq!(holds("tomorrow"), "");
+    assert_eq!(holds("Odd One"), "");
+}
