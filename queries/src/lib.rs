@@ -5,6 +5,9 @@
 mod mappings;
 pub use mappings::{MAPPINGS, MappingFile};
 
+// What the money came from.
+pub mod attribution;
+
 // Questions that the program asks by itself.
 pub mod questions;
 

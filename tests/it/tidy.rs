@@ -10,7 +10,7 @@ use rollbook_model::tables::TABLES;
 use serde_json::Value;
 
 /// The floor of every crate, and what it alone may touch. `docs/ARCHITECTURE.md` says the same.
-const FLOORS: [(&str, u8, &[&str]); 9] = [
+const FLOORS: [(&str, u8, &[&str]); 12] = [
     (
         "rollbook-cli",
         5,
@@ -22,6 +22,18 @@ const FLOORS: [(&str, u8, &[&str]); 9] = [
             "comfy-table",
         ],
     ),
+    (
+        "rollbook-server",
+        4,
+        &[
+            "axum",
+            "tower",
+            "tower-http",
+            "utoipa",
+            "utoipa-axum",
+            "prometheus-client",
+        ],
+    ),
     ("rollbook-app", 3, &[]),
     (
         "rollbook-ingest",
@@ -29,6 +41,12 @@ const FLOORS: [(&str, u8, &[&str]); 9] = [
         &["csv-core", "polars", "encoding_rs", "chardetng"],
     ),
     ("rollbook-segments", 2, &[]),
+    ("rollbook-attribution", 2, &[]),
+    (
+        "rollbook-scoring",
+        2,
+        &["linfa", "linfa-logistic", "ndarray"],
+    ),
     ("rollbook-generate", 2, &[]),
     ("rollbook-engine", 1, &[]),
     ("rollbook-lake", 1, &["deltalake-core"]),

@@ -1,5 +1,6 @@
 //! What programs call each error, and what kind of trouble it is.
 
+use rollbook_attribution::AttributionError;
 use rollbook_engine::EngineError;
 use rollbook_ingest::IngestError;
 use rollbook_lake::LakeError;
@@ -36,6 +37,7 @@ impl AppError {
             Self::Read(_) => ("unreadable_file", Kind::Unprocessable),
             Self::Inspect(_) => ("unreadable_file", Kind::Unprocessable),
             Self::Segment(error) => of_segment(error),
+            Self::Attribution(error) => of_attribution(error),
             Self::Generate(_) => ("cannot_generate", Kind::Unprocessable),
             Self::Setting(_) => ("invalid_setting", Kind::Unprocessable),
             Self::UnknownTable { .. } => ("unknown_table", Kind::Missing),
@@ -115,6 +117,16 @@ fn of_ingest(error: &IngestError) -> (&'static str, Kind) {
         IngestError::Engine(error) => of_engine(error),
         IngestError::Staging { .. } | IngestError::FirstRunOvertaken => ("busy", Kind::Busy),
         _ => ("cannot_ingest", Kind::Unprocessable),
+    }
+}
+
+fn of_attribution(error: &AttributionError) -> (&'static str, Kind) {
+    match error {
+        AttributionError::UnknownModel { .. } => ("unknown_model", Kind::Unprocessable),
+        AttributionError::UnknownBy { .. } => ("unknown_by", Kind::Unprocessable),
+        AttributionError::EmptyTime { .. } => ("empty_time", Kind::Unprocessable),
+        AttributionError::Engine(error) => of_engine(error),
+        AttributionError::Unbalanced { .. } => ("internal", Kind::Internal),
     }
 }
 

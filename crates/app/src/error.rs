@@ -1,5 +1,6 @@
 //! The errors of all floors below, with the place in the SQL and the next step where they have one.
 
+use rollbook_attribution::AttributionError;
 use rollbook_engine::{EngineError, Position};
 use rollbook_generate::GenerateError;
 use rollbook_ingest::IngestError;
@@ -31,6 +32,9 @@ pub enum AppError {
     /// A segment.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// Attribution.
+    #[error(transparent)]
+    Attribution(#[from] AttributionError),
     /// Data that cannot be generated.
     #[error(transparent)]
     Generate(#[from] GenerateError),
@@ -83,6 +87,7 @@ impl AppError {
         match self {
             Self::Engine(error) => error.position(),
             Self::Segment(error) => error.position(),
+            Self::Attribution(AttributionError::Engine(error)) => error.position(),
             Self::Ingest(IngestError::MappingSql { source, .. }) => source.position(),
             _ => None,
         }

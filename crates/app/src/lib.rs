@@ -1,5 +1,6 @@
 //! One function per verb of a user. What they answer is plain data; showing it is the caller's.
 
+pub mod attribution;
 mod code;
 pub mod data;
 pub mod demo;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rollbook_app::attribution::{By, Model};
 use rollbook_model::{
-    BatchId, ProviderName, SegmentKey, SnapshotNumber, TenantName, Timestamp, config,
+    BatchId, ProviderName, SegmentKey, SnapshotNumber, Span, TenantName, Timestamp, config,
 };
 
 /// Segments, scores and attribution over your customers' data, in SQL
@@ -96,6 +97,9 @@ pub(crate) enum Command {
     /// Define segments and pull their members
     #[command(subcommand)]
     Segment(Segment),
+    /// Credit what was sold to the channels that led to it
+    #[command(subcommand)]
+    Attribution(Attribution),
     /// Answer over HTTP, to programs on this machine
     Serve(Serve),
     /// List the snapshots
@@ -264,4 +268,34 @@ pub(crate) enum Segment {
         #[arg(long, value_name = "N")]
         snapshot: Option<SnapshotNumber>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Attribution {
+    /// Share each conversion among the touches before it, by several models
+    Run(AttributionRun),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttributionRun {
+    /// first, last, linear, time-decay
+    #[arg(long, value_delimiter = ',', default_values_t = Model::ALL)]
+    pub(crate) models: Vec<Model>,
+    /// What to sum by
+    #[arg(long, default_value = "channel")]
+    pub(crate) by: By,
+    /// Conversions from this moment on [default: the first]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Timestamp>,
+    /// Conversions before this moment [default: the last]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<Timestamp>,
+    /// How long before a conversion a touch counts
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, default_value_t = config::ATTRIBUTION_LOOKBACK)]
+    pub(crate) lookback: Span,
+    /// The time in which the weight of a touch halves
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, default_value_t = config::ATTRIBUTION_HALF_LIFE)]
+    pub(crate) half_life: Span,
+    #[command(flatten)]
+    pub(crate) moment: Moment,
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::arguments::{Arguments, Command, Form, Moment};
 use crate::show::{Shown, print, print_rows};
 
+mod attribution;
 mod demo;
 mod ingest;
 mod segment;
@@ -85,6 +86,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
         Command::Segment(what) => return segment::run(&place, what, form).await,
+        Command::Attribution(what) => attribution::run(&place, what, form).await?,
         Command::Serve(what) => serve::run(place, what).await?,
         Command::Snapshots => {
             let lines = data::snapshots(&place).await?;

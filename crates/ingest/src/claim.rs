@@ -41,7 +41,11 @@ pub(crate) fn claim(
             }
         }
         found.iter().flatten().for_each(|&at| read[at] = true);
-        let files_of = |places: &Vec<usize>| places.iter().map(|&at| files[at].clone()).collect();
+        let as_read = |&at: &usize| SourceFile {
+            pads_short_lines: mapping.pads_short_lines,
+            ..files[at].clone()
+        };
+        let files_of = |places: &Vec<usize>| places.iter().map(as_read).collect();
         claims.push(Claim {
             mapping: mapping.clone(),
             files: found.iter().map(files_of).collect(),

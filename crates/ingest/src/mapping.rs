@@ -31,6 +31,8 @@ pub struct Mapping {
     pub only: Option<String>,
     /// Whether a key that exists stays as it is.
     pub keep_existing: bool,
+    /// Whether lines with too few fields have blanks at their end.
+    pub pads_short_lines: bool,
     /// The statement.
     pub sql: String,
 }

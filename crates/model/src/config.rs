@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Span;
+
 /// The lake used when neither `--lake` nor `ROLLBOOK_LAKE` names one.
 pub const DEFAULT_LAKE: &str = "./rollbook-lake";
 /// The tenant used when neither `--tenant` nor `ROLLBOOK_TENANT` names one.
@@ -42,6 +44,10 @@ impl Default for Limits {
     }
 }
 
+/// How long before a conversion a touch counts.
+pub const ATTRIBUTION_LOOKBACK: Span = Span::days(30);
+/// The time in which the weight of a touch halves.
+pub const ATTRIBUTION_HALF_LIFE: Span = Span::days(7);
 /// Rows that a preview shows as a sample.
 pub const PREVIEW_SAMPLE: usize = 10;
 /// Rows of one batch between readers, mappings and writers.

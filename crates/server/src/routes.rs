@@ -6,6 +6,7 @@ use utoipa_axum::routes;
 
 use crate::server::Server;
 
+mod attribution;
 mod health;
 mod ingest;
 mod members;
@@ -41,6 +42,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(segments::preview))
         .routes(routes!(segments::refresh))
         .routes(routes!(members::page))
+        .routes(routes!(attribution::run))
         .routes(routes!(persons::show))
         .routes(routes!(tables::sizes))
         .routes(routes!(tables::schema))

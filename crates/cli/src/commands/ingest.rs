@@ -1,5 +1,6 @@
 //! The commands around files: generate, ingest, inspect, quarantine.
 
+use std::io::Write;
 use std::path::Path;
 
 use rollbook_app::taking_in::{self, Ingested};
@@ -115,7 +116,7 @@ pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
     shown.document = json!({"profile": document, "mapping": draft});
     print(&shown, form)?;
     if form == Form::Table {
-        println!("{draft}");
+        writeln!(std::io::stdout(), "{draft}")?;
     }
     Ok(())
 }

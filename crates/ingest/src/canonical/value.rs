@@ -147,9 +147,10 @@ fn leading_date(text: &str) -> Option<(NaiveDate, &str)> {
     Some((NaiveDate::from_ymd_opt(year, month, day)?, rest))
 }
 
-/// `12:30`, `12:30:59` or `12:30:59.123456` at the beginning, and what follows it.
+/// `12:30`, `12:30:59` or `12:30:59.123456` at the beginning, and what follows it. Spreadsheets
+/// leave out the zero of an hour before ten.
 fn leading_time(text: &str) -> Option<(NaiveTime, &str)> {
-    let (hour, rest) = digits(text, 2)?;
+    let (hour, rest) = digits(text, 2).or_else(|| digits(text, 1))?;
     let (minute, mut rest) = digits(rest.strip_prefix(':')?, 2)?;
     let (mut second, mut micro) = (0, 0);
     if let Some(after) = rest.strip_prefix(':') {
@@ -261,6 +262,8 @@ mod tests {
             Some("2025-03-30T01:00:00.500Z"),
         );
         check_time("2025-03-30T03:00Z", Tz::UTC, Some("2025-03-30T03:00:00Z"));
+        check_time("2020-02-04 4:30:21", Tz::UTC, Some("2020-02-04T04:30:21Z"));
+        check_time("2020-02-04 :30:21", Tz::UTC, None);
         check_time("2025-02-30", Tz::UTC, None);
         check_time("2025-02-03 12:00 nonsense", Tz::UTC, None);
         check_time("03/02/2025", Tz::UTC, None);

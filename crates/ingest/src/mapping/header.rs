@@ -6,8 +6,8 @@ use rollbook_model::{ProviderName, Shape, nearest, tables};
 use super::{Mapping, Pattern, Source};
 use crate::IngestError;
 
-const KEYS: [&str; 7] = [
-    "about", "table", "source", "timezone", "only", "existing", "optional",
+const KEYS: [&str; 8] = [
+    "about", "table", "source", "timezone", "only", "existing", "optional", "short",
 ];
 
 /// Reads a mapping from the text of its file.
@@ -21,6 +21,7 @@ pub(super) fn parse(
         detail,
     };
     let (mut table, mut timezone, mut only, mut keep_existing) = (None, Tz::UTC, None, false);
+    let mut pads_short_lines = false;
     let (mut sources, mut optional) = (Vec::<Source>::new(), Vec::new());
     for (key, value) in lines(text) {
         match key {
@@ -35,6 +36,8 @@ pub(super) fn parse(
             "only" => only = Some(value.to_owned()),
             "existing" if value == "keep" => keep_existing = true,
             "existing" => return Err(wrong(format!("`existing: {value}`: only `keep` is known"))),
+            "short" if value == "blank" => pads_short_lines = true,
+            "short" => return Err(wrong(format!("`short: {value}`: only `blank` is known"))),
             "optional" => optional.extend(columns(value).map_err(wrong)?),
             other => {
                 let hint = nearest(other, KEYS).map(|key| format!("; did you mean `{key}`?"));
@@ -72,6 +75,7 @@ pub(super) fn parse(
         timezone,
         only,
         keep_existing,
+        pads_short_lines,
         sql,
     })
 }

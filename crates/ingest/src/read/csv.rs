@@ -115,8 +115,9 @@ impl Csv {
         }
         if memchr(QUOTE, line).is_none() {
             scan::split(line, self.delimiter, &mut self.ranges);
+            let pads = self.file.pads_short_lines;
             let result = match std::str::from_utf8(line) {
-                Ok(text) => take(&mut self.rows, self.window.line(), text, &self.ranges),
+                Ok(text) => take(&mut self.rows, self.window.line(), text, &self.ranges, pads),
                 Err(error) => Err(self.undecodable(error)),
             };
             if let Err(fault) = result {
@@ -171,7 +172,8 @@ impl Csv {
         let text = std::str::from_utf8(fields.text()).map_err(|error| self.undecodable(error))?;
         self.ranges.clear();
         self.ranges.extend(fields.ranges());
-        take(&mut self.rows, self.window.line(), text, &self.ranges)
+        let pads = self.file.pads_short_lines;
+        take(&mut self.rows, self.window.line(), text, &self.ranges, pads)
     }
 
     fn refuse_endless_line(&mut self, refused: &mut Vec<Refused>) -> Result<(), ReadError> {
@@ -254,10 +256,17 @@ fn in_doubt() -> Bad {
     }
 }
 
-/// Takes a record whose fields stand at `ranges` of `text`, if it has as many as the header.
-fn take(rows: &mut Rows, line: i64, text: &str, ranges: &[Range<usize>]) -> Result<(), Bad> {
+/// Takes a record whose fields stand at `ranges` of `text`, if it has as many as the header, or
+/// fewer where it `pads` them.
+fn take(
+    rows: &mut Rows,
+    line: i64,
+    text: &str,
+    ranges: &[Range<usize>],
+    pads: bool,
+) -> Result<(), Bad> {
     let expected = rows.width();
-    if ranges.len() != expected {
+    if ranges.len() != expected && !(pads && ranges.len() < expected) {
         let plural = if ranges.len() == 1 { "" } else { "s" };
         let reason = format!(
             "the row has {} field{plural} where the header has {expected}",
@@ -269,6 +278,8 @@ fn take(rows: &mut Rows, line: i64, text: &str, ranges: &[Range<usize>]) -> Resu
             column: None,
         });
     }
-    rows.push(line, ranges.iter().map(|range| Some(&text[range.clone()])));
+    let fields = ranges.iter().map(|range| Some(&text[range.clone()]));
+    let blanks = std::iter::repeat_n(None, expected - ranges.len());
+    rows.push(line, fields.chain(blanks));
     Ok(())
 }

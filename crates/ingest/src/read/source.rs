@@ -61,6 +61,8 @@ pub struct SourceFile {
     pub format: Format,
     /// How it is packed.
     pub compression: Compression,
+    /// Whether a line of CSV with too few fields has blanks at its end; it is refused otherwise.
+    pub pads_short_lines: bool,
 }
 
 impl SourceFile {
@@ -82,6 +84,7 @@ impl SourceFile {
             label,
             format: Format::Unknown,
             compression,
+            pads_short_lines: false,
         };
         file.format = sniff::format(&file);
         Ok(file)

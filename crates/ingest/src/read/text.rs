@@ -235,6 +235,7 @@ mod tests {
             label: "x.csv".to_owned(),
             format: Format::Csv,
             compression: Compression::None,
+            pads_short_lines: false,
         };
         (kept, file)
     }

@@ -1,0 +1,32 @@
+//! Attribution as a user asks for it.
+
+pub use rollbook_attribution::{Amount, AttributionError, By, CreditRow, Model, Question, Report};
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::Serialize;
+
+use crate::{AppError, Place};
+
+/// Credits, and the snapshot of the data that they rest on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attributed {
+    /// The credits.
+    #[serde(flatten)]
+    pub report: Report,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+}
+
+/// Credits conversions to channels.
+pub async fn run(
+    place: &Place,
+    question: &Question,
+    as_of: Timestamp,
+) -> Result<Attributed, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    Ok(Attributed {
+        report: rollbook_attribution::run(&session, question).await?,
+        snapshot: state.data,
+    })
+}

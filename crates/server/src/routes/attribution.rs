@@ -1,0 +1,149 @@
+//! What the money came from.
+
+use axum::Json;
+use axum::extract::State;
+use rollbook_app::attribution::{self, Attributed, Model, Question};
+use rollbook_model::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::extract::Body;
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// What to credit, and how.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "models": ["first", "last", "linear", "time-decay"], "by": "channel",
+    "from": "2025-10-01", "to": "2026-01-01", "lookback": "30d", "half_life": "7d",
+    "as_of": "2026-01-01T00:00:00Z"
+}))]
+pub(crate) struct Run {
+    /// Of first, last, linear, time-decay; all by default.
+    models: Option<Vec<String>>,
+    /// channel.
+    by: Option<String>,
+    /// Conversions from this moment on.
+    #[schema(value_type = Option<String>)]
+    from: Option<Timestamp>,
+    /// Conversions before this moment.
+    #[schema(value_type = Option<String>)]
+    to: Option<Timestamp>,
+    /// How long before a conversion a touch counts; `30d` by default.
+    lookback: Option<String>,
+    /// The time in which the weight of a touch halves; `7d` by default.
+    half_life: Option<String>,
+    /// Now by default.
+    #[schema(value_type = Option<String>)]
+    as_of: Option<Timestamp>,
+}
+
+/// Credits; for every model the rows sum to `booked`. Amounts are text with four decimals.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Credits {
+    #[schema(value_type = String)]
+    as_of: Timestamp,
+    snapshot: u64,
+    currency: Option<String>,
+    lookback: String,
+    half_life: String,
+    /// What was booked, before refunds.
+    #[schema(example = "1234.5000")]
+    booked: String,
+    /// What was given back of it.
+    refunded: String,
+    conversions: u64,
+    /// Left out, because there is no rate of their currency on their day.
+    unconverted: u64,
+    /// Of nobody that is known; they are unattributed.
+    not_linked: u64,
+    rows: Vec<Credit>,
+}
+
+/// What one channel is credited with by one model.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Credit {
+    #[schema(example = "linear")]
+    model: &'static str,
+    /// `unattributed` for conversions without a touch.
+    channel: String,
+    conversions: String,
+    value: String,
+    /// Of what was booked, 0 to 1.
+    share: f64,
+}
+
+impl Run {
+    fn question(&self) -> Result<Question, Problem> {
+        let invalid = |code: &'static str| {
+            move |error: &dyn std::fmt::Display| {
+                Problem::new(
+                    axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+                    code,
+                    error.to_string(),
+                )
+            }
+        };
+        let mut question = Question {
+            from: self.from,
+            to: self.to,
+            ..Question::default()
+        };
+        if let Some(models) = &self.models {
+            let parsed: Result<Vec<Model>, _> = models.iter().map(|name| name.parse()).collect();
+            question.models = parsed.map_err(|error| invalid("unknown_model")(&error))?;
+        }
+        if let Some(by) = &self.by {
+            question.by = by.parse().map_err(|error| invalid("unknown_by")(&error))?;
+        }
+        let span = |text: &Option<String>, default: Span, code| match text {
+            Some(text) => text.parse().map_err(|error| invalid(code)(&error)),
+            None => Ok(default),
+        };
+        question.lookback = span(&self.lookback, question.lookback, "invalid_lookback")?;
+        question.half_life = span(&self.half_life, question.half_life, "invalid_half_life")?;
+        Ok(question)
+    }
+}
+
+impl From<Attributed> for Credits {
+    fn from(attributed: Attributed) -> Self {
+        let report = attributed.report;
+        let rows = report.rows.into_iter().map(|row| Credit {
+            model: row.model.name(),
+            channel: row.channel,
+            conversions: row.conversions.to_string(),
+            value: row.value.to_string(),
+            share: row.share,
+        });
+        Self {
+            as_of: report.as_of,
+            snapshot: attributed.snapshot.0,
+            currency: report.currency,
+            lookback: report.question.lookback.to_string(),
+            half_life: report.question.half_life.to_string(),
+            booked: report.booked.to_string(),
+            refunded: report.refunded.to_string(),
+            conversions: report.conversions,
+            unconverted: report.unconverted,
+            not_linked: report.not_linked,
+            rows: rows.collect(),
+        }
+    }
+}
+
+/// Credits conversions to the channels that touched the person before
+#[utoipa::path(post, path = "/v1/attribution/runs", tag = "attribution", request_body = Run,
+    responses((status = 200, body = Credits), (status = 422, body = Problem)))]
+pub(super) async fn run(
+    State(server): State<Server>,
+    Body(run): Body<Run>,
+) -> Result<Json<Credits>, Problem> {
+    let question = run.question()?;
+    let as_of = run.as_of.unwrap_or_else(|| server.now());
+    let attributed = server.compute(move |server| async move {
+        attribution::run(server.place(), &question, as_of).await
+    });
+    Ok(Json(attributed.await?.into()))
+}

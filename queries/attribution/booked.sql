@@ -1,0 +1,61 @@
+-- purpose: what was booked in a time: orders that count as revenue and won deals, before refunds
+-- parameters: $currency text (the tenant's currency, may be null), $as_of time, $from time (inclusive,
+--   may be null), $to time (exclusive, may be null)
+-- output: conversions bigint, booked decimal(19,4), unconverted bigint (left out because `fx_rates` has
+--   no rate of their currency on their day), not_linked bigint (conversions of nobody that is known),
+--   refunded decimal(19,4) (given back of the booked orders until $as_of, in the tenant's currency)
+with facts as (
+    select provider, external_id as order_id, person_id, total as amount, currency,
+        coalesce(paid_at, placed_at) as at
+    from orders
+    where status in (
+        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded', 'refunded'
+    )
+    union all
+    select provider, null as order_id, person_id, value as amount, currency,
+        coalesce(closed_at, created_at) as at
+    from deals
+    where status = 'won'
+),
+rates as (
+    select day, currency, cast(max(rate) as decimal(18, 10)) as rate
+    from fx_rates
+    group by day, currency
+),
+chosen as (
+    select *
+    from facts
+    where at <= $as_of and ($from is null or at >= $from) and ($to is null or at < $to)
+),
+given_back as (
+    select refunds.amount, coalesce(refunds.currency, chosen.currency) as currency,
+        cast(refunds.refunded_at as date) as day
+    from refunds
+    inner join chosen
+        on chosen.provider = refunds.provider and chosen.order_id = refunds.order_id
+    where refunds.refunded_at <= $as_of
+),
+amounts as (
+    select 1 as is_conversion, person_id, amount, currency, cast(at as date) as day from chosen
+    union all
+    select 0 as is_conversion, 0 as person_id, amount, currency, day from given_back
+),
+converted as (
+    select
+        amounts.is_conversion,
+        amounts.person_id,
+        case
+            when amounts.amount is null then cast(0 as decimal(19, 4))
+            when amounts.currency is null or amounts.currency = $currency then amounts.amount
+            else cast(amounts.amount * rates.rate as decimal(19, 4))
+        end as value
+    from amounts
+    left join rates on rates.day = amounts.day and rates.currency = amounts.currency
+)
+select
+    count(value) filter (where is_conversion = 1) as conversions,
+    cast(coalesce(sum(value) filter (where is_conversion = 1), 0) as decimal(19, 4)) as booked,
+    count(*) filter (where is_conversion = 1 and value is null) as unconverted,
+    count(value) filter (where is_conversion = 1 and person_id = 0) as not_linked,
+    cast(coalesce(sum(value) filter (where is_conversion = 0), 0) as decimal(19, 4)) as refunded
+from converted

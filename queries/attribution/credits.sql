@@ -1,0 +1,138 @@
+-- purpose: what each channel is credited with by four models, over the journeys before conversions
+-- parameters: $currency text (the tenant's currency, may be null), $as_of time, $from time (inclusive,
+--   may be null), $to time (exclusive, may be null), $lookback interval, $half_life_micros double
+-- output: channel text (null: conversions without a touch), and for each model `<model>_value` bigint (in
+--   ten-thousandths of the currency) and `<model>_conversions` bigint (in ten-thousandths of a conversion)
+--
+-- A conversion is an order that counts as revenue, or a won deal; its touches are the activities with a
+-- channel of the same person in (conversion - lookback, conversion]. Credits are differences of rounded
+-- cumulated shares, so those of one conversion sum to its value exactly, whatever the weights.
+with facts as (
+    select
+        'order' as kind, provider, external_id, person_id, total as amount, currency,
+        coalesce(paid_at, placed_at) as at
+    from orders
+    where status in (
+        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded', 'refunded'
+    )
+    union all
+    select
+        'deal' as kind, provider, external_id, person_id, value as amount, currency,
+        coalesce(closed_at, created_at) as at
+    from deals
+    where status = 'won'
+),
+rates as (
+    select day, currency, cast(max(rate) as decimal(18, 10)) as rate
+    from fx_rates
+    group by day, currency
+),
+converted as (
+    select
+        facts.kind, facts.provider, facts.external_id, facts.person_id, facts.at,
+        case
+            when facts.amount is null then cast(0 as decimal(19, 4))
+            when facts.currency is null or facts.currency = $currency then facts.amount
+            else cast(facts.amount * rates.rate as decimal(19, 4))
+        end as value
+    from facts
+    left join rates on rates.day = cast(facts.at as date) and rates.currency = facts.currency
+    where facts.at <= $as_of
+        and ($from is null or facts.at >= $from)
+        and ($to is null or facts.at < $to)
+),
+conversions as (
+    select
+        kind, provider, external_id, person_id, at,
+        cast(value * 10000 as bigint) as units
+    from converted
+    where value is not null
+),
+touches as (
+    select person_id, provider, external_id, channel, occurred_at
+    from activities
+    where channel is not null and person_id <> 0
+),
+journeys as (
+    select
+        conversions.kind, conversions.provider, conversions.external_id, conversions.units,
+        touches.channel, touches.occurred_at,
+        touches.provider as touch_provider, touches.external_id as touch_id,
+        pow(
+            2.0,
+            -cast(cast(conversions.at as bigint) - cast(touches.occurred_at as bigint) as double)
+                / $half_life_micros
+        ) as weight
+    from conversions
+    left join touches
+        on touches.person_id = conversions.person_id
+        and touches.occurred_at <= conversions.at
+        and touches.occurred_at > conversions.at - $lookback
+),
+ranked as (
+    select
+        channel,
+        units,
+        cast(row_number() over journey as bigint) as place,
+        cast(count(*) over whole as bigint) as places,
+        sum(weight) over (
+            partition by kind, provider, external_id
+            order by occurred_at, touch_provider, touch_id
+            rows between unbounded preceding and 1 preceding
+        ) as weight_before,
+        sum(weight) over (
+            partition by kind, provider, external_id
+            order by occurred_at, touch_provider, touch_id
+            rows between unbounded preceding and current row
+        ) as weight_until,
+        sum(weight) over whole as weight_of_all
+    from journeys
+    window
+        whole as (partition by kind, provider, external_id),
+        journey as (
+            partition by kind, provider, external_id
+            order by occurred_at, touch_provider, touch_id
+        )
+),
+shares as (
+    select
+        channel,
+        units,
+        place,
+        places,
+        -- units * place / places to the nearest whole number, without leaving the range of bigint.
+        units / places * place
+            + (2 * (units % places) * place + places) / (2 * places) as linear_until,
+        units / places * (place - 1)
+            + (2 * (units % places) * (place - 1) + places) / (2 * places) as linear_before,
+        (20000 * place + places) / (2 * places) as linear_share_until,
+        (20000 * (place - 1) + places) / (2 * places) as linear_share_before,
+        coalesce(weight_before / weight_of_all, 0) as share_before,
+        -- The last touch closes the journey: all of the value is given away by then.
+        case
+            when place = places then 1
+            else least(weight_until / weight_of_all, 1)
+        end as share_until
+    from ranked
+)
+select
+    channel,
+    sum(case when place = 1 then units else 0 end) as first_value,
+    sum(case when place = 1 then 10000 else 0 end) as first_conversions,
+    sum(case when place = places then units else 0 end) as last_value,
+    sum(case when place = places then 10000 else 0 end) as last_conversions,
+    sum(
+        case when place = places then units else linear_until end - linear_before
+    ) as linear_value,
+    sum(
+        case when place = places then 10000 else linear_share_until end - linear_share_before
+    ) as linear_conversions,
+    sum(
+        cast(round(units * share_until) as bigint) - cast(round(units * share_before) as bigint)
+    ) as decay_value,
+    sum(
+        cast(round(10000 * share_until) as bigint) - cast(round(10000 * share_before) as bigint)
+    ) as decay_conversions
+from shares
+group by channel
+order by channel
