@@ -11,6 +11,9 @@ pub mod attribution;
 // Questions that the program asks by itself.
 pub mod questions;
 
+// Who will buy, who will leave.
+pub mod scoring;
+
 // Traits of persons, and the persons that meet a condition.
 pub mod traits;
 

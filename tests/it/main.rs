@@ -10,6 +10,7 @@ mod malformed;
 mod olist;
 mod other_tools;
 mod own_lake;
+mod scores;
 mod shopify;
 mod taking_in;
 mod tidy;

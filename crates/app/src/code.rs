@@ -4,6 +4,7 @@ use rollbook_attribution::AttributionError;
 use rollbook_engine::EngineError;
 use rollbook_ingest::IngestError;
 use rollbook_lake::LakeError;
+use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
 
 use crate::AppError;
@@ -38,6 +39,7 @@ impl AppError {
             Self::Inspect(_) => ("unreadable_file", Kind::Unprocessable),
             Self::Segment(error) => of_segment(error),
             Self::Attribution(error) => of_attribution(error),
+            Self::Scoring(error) => of_scoring(error),
             Self::Generate(_) => ("cannot_generate", Kind::Unprocessable),
             Self::Setting(_) => ("invalid_setting", Kind::Unprocessable),
             Self::UnknownTable { .. } => ("unknown_table", Kind::Missing),
@@ -127,6 +129,18 @@ fn of_attribution(error: &AttributionError) -> (&'static str, Kind) {
         AttributionError::EmptyTime { .. } => ("empty_time", Kind::Unprocessable),
         AttributionError::Engine(error) => of_engine(error),
         AttributionError::Unbalanced { .. } => ("internal", Kind::Internal),
+    }
+}
+
+fn of_scoring(error: &ScoringError) -> (&'static str, Kind) {
+    match error {
+        ScoringError::UnknownKind { .. } => ("unknown_score", Kind::Missing),
+        ScoringError::NotTrained { .. } => ("not_trained", Kind::Conflict),
+        ScoringError::NotScored { .. } => ("not_scored", Kind::Conflict),
+        ScoringError::NoCandidate { .. } => ("no_candidate", Kind::Missing),
+        ScoringError::Engine(error) => of_engine(error),
+        ScoringError::Lake(error) => of_lake(error),
+        ScoringError::Rows { .. } => ("internal", Kind::Internal),
     }
 }
 

@@ -9,6 +9,7 @@ use rollbook_ingest::read::ReadError;
 use rollbook_lake::LakeError;
 use rollbook_model::SegmentKey;
 use rollbook_model::settings::InvalidSetting;
+use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
 
 /// Why a verb could not be done.
@@ -35,6 +36,9 @@ pub enum AppError {
     /// Attribution.
     #[error(transparent)]
     Attribution(#[from] AttributionError),
+    /// Scores.
+    #[error(transparent)]
+    Scoring(#[from] ScoringError),
     /// Data that cannot be generated.
     #[error(transparent)]
     Generate(#[from] GenerateError),

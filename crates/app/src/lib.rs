@@ -11,6 +11,7 @@ pub mod persons;
 mod place;
 pub mod posting;
 pub mod rows;
+pub mod scores;
 pub mod segments;
 pub mod taking_in;
 

@@ -7,6 +7,7 @@ use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, LakeTable, State};
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
+use rollbook_scoring::scores_table;
 use rollbook_segments::SegmentMembers;
 use rollbook_segments::refresh::memberships;
 
@@ -73,6 +74,7 @@ impl Place {
         }
         let members = SegmentMembers::new(memberships(lake, state).await?);
         session.add_view("segment_members", Arc::new(members))?;
+        session.add_view("scores", Arc::new(scores_table(lake, state)?))?;
         session.finish().await?;
         Ok(session)
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rollbook_app::attribution::{By, Model};
+use rollbook_app::scores::ScoreKind;
 use rollbook_model::{
     BatchId, ProviderName, SegmentKey, SnapshotNumber, Span, TenantName, Timestamp, config,
 };
@@ -100,6 +101,9 @@ pub(crate) enum Command {
     /// Credit what was sold to the channels that led to it
     #[command(subcommand)]
     Attribution(Attribution),
+    /// Score who will buy and who will leave, and say why
+    #[command(subcommand)]
+    Score(Score),
     /// Answer over HTTP, to programs on this machine
     Serve(Serve),
     /// List the snapshots
@@ -298,4 +302,31 @@ pub(crate) struct AttributionRun {
     pub(crate) half_life: Span,
     #[command(flatten)]
     pub(crate) moment: Moment,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Score {
+    /// Learn from earlier moments, and test on the last one
+    Train {
+        /// lead or churn
+        kind: ScoreKind,
+        #[command(flatten)]
+        moment: Moment,
+    },
+    /// Score everybody whom it is about
+    Run {
+        /// lead or churn
+        kind: ScoreKind,
+        #[command(flatten)]
+        moment: Moment,
+    },
+    /// Say why a person has their score
+    Explain {
+        /// lead or churn
+        kind: ScoreKind,
+        /// The person's id
+        person: i64,
+        #[command(flatten)]
+        moment: Moment,
+    },
 }

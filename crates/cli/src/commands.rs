@@ -19,6 +19,7 @@ use crate::show::{Shown, print, print_rows};
 mod attribution;
 mod demo;
 mod ingest;
+mod score;
 mod segment;
 mod serve;
 
@@ -87,6 +88,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
         Command::Segment(what) => return segment::run(&place, what, form).await,
         Command::Attribution(what) => attribution::run(&place, what, form).await?,
+        Command::Score(what) => score::run(&place, what, form).await?,
         Command::Serve(what) => serve::run(place, what).await?,
         Command::Snapshots => {
             let lines = data::snapshots(&place).await?;

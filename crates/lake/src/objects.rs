@@ -1,10 +1,16 @@
 //! Small immutable objects: JSON documents and Roaring bitmaps, and how they are read back.
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 use roaring::RoaringTreemap;
 
 use crate::LakeError;
 use crate::lake::Lake;
+use crate::scan::read_path;
 
 /// A document as JSON that a human can read.
 pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, LakeError> {
@@ -96,6 +102,29 @@ impl Lake {
     ) -> Result<Option<T>, LakeError> {
         let found = self.store().get(&self.path(below)).await?;
         found.map(|bytes| from_json(below, &bytes)).transpose()
+    }
+
+    /// Puts rows in the tenant's folder as one immutable Parquet object; its size in bytes.
+    pub fn put_rows(&self, below: &str, rows: &RecordBatch) -> Result<u64, LakeError> {
+        let failed = |source| LakeError::Parquet {
+            doing: "write",
+            path: below.to_owned(),
+            source,
+        };
+        let compression = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        let writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(compression));
+        let mut writer = writer.map_err(failed)?;
+        writer.write(rows).map_err(failed)?;
+        let bytes = writer.into_inner().map_err(failed)?;
+        self.store().put_new(&self.path(below), &bytes)?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// Reads the rows that [`Lake::put_rows`] put.
+    pub fn rows(&self, below: &str) -> Result<ParquetRecordBatchReader, LakeError> {
+        read_path(self, below, None)
     }
 
     /// Puts a set of persons in the tenant's folder, in the portable Roaring format.

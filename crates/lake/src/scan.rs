@@ -37,6 +37,26 @@ impl LakeTable {
         Self::over(lake, def.stored_schema(), def.name, &state.files)
     }
 
+    /// Immutable Parquet objects of one schema in a folder of the tenant's, by name and size.
+    pub fn of_objects(
+        lake: &Lake,
+        schema: SchemaRef,
+        folder: &str,
+        objects: &[(String, u64)],
+    ) -> Result<Self, LakeError> {
+        let files: Vec<DataFile> = objects
+            .iter()
+            .map(|(path, size)| DataFile {
+                path: path.clone(),
+                size: *size,
+                rows: 0,
+                min_person: None,
+                max_person: None,
+            })
+            .collect();
+        Self::over(lake, schema, folder, &files)
+    }
+
     pub(crate) fn over(
         lake: &Lake,
         schema: SchemaRef,

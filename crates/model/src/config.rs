@@ -48,6 +48,10 @@ impl Default for Limits {
 pub const ATTRIBUTION_LOOKBACK: Span = Span::days(30);
 /// The time in which the weight of a touch halves.
 pub const ATTRIBUTION_HALF_LIFE: Span = Span::days(7);
+/// Within what time a lead score foretells that somebody buys.
+pub const LEAD_HORIZON: Span = Span::days(30);
+/// For what time a churn score foretells that somebody does not buy.
+pub const CHURN_HORIZON: Span = Span::days(90);
 /// Rows that a preview shows as a sample.
 pub const PREVIEW_SAMPLE: usize = 10;
 /// Rows of one batch between readers, mappings and writers.

@@ -11,6 +11,7 @@ mod health;
 mod ingest;
 mod members;
 mod persons;
+mod scores;
 mod segments;
 mod sql;
 mod tables;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(segments::refresh))
         .routes(routes!(members::page))
         .routes(routes!(attribution::run))
+        .routes(routes!(scores::list))
         .routes(routes!(persons::show))
         .routes(routes!(tables::sizes))
         .routes(routes!(tables::schema))

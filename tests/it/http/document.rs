@@ -5,16 +5,18 @@ use serde_json::Value;
 use super::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
-const ROUTES: [&str; 16] = [
+const ROUTES: [&str; 18] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
     "GET /v1/persons/{person_id}",
     "GET /v1/schema",
+    "GET /v1/scores/{kind}",
     "GET /v1/segments",
     "GET /v1/segments/{key}",
     "GET /v1/segments/{key}/members",
     "GET /v1/tables",
+    "POST /v1/attribution/runs",
     "POST /v1/ingest/{provider}/{source}",
     "POST /v1/segments",
     "POST /v1/segments/preview",
@@ -109,6 +111,17 @@ fn ask(server: &Serving, example: &Example) -> Answer {
 fn every_route_is_described_and_its_example_works() {
     let lake = OwnLake::new("http_document");
     assert!(lake.run(&["demo"]).status.success());
+    for verb in ["train", "run"] {
+        lake.json(&[
+            "--tenant",
+            "demo",
+            "score",
+            verb,
+            "lead",
+            "--as-of",
+            "2026-01-01",
+        ]);
+    }
     let server = Serving::start(&lake, "demo");
     let document = server.get("/openapi.json").json();
     let examples = examples(&document);

@@ -174,6 +174,16 @@ fn bad_requests_are_refused_and_change_nothing() {
         persons,
     );
     check(&answer, 400, "invalid_idempotency_key");
+    let credit = |body: serde_json::Value| server.send("POST", "/v1/attribution/runs", &body);
+    check(&credit(json!({"lookback": "-1"})), 422, "invalid_lookback");
+    check(&credit(json!({"models": ["lst"]})), 422, "unknown_model");
+    check(
+        &credit(json!({"from": "2026-01-01", "to": "2025-01-01"})),
+        422,
+        "empty_time",
+    );
+    check(&get("/v1/scores/leads"), 400, "invalid_path");
+    check(&get("/v1/scores/lead"), 409, "not_scored");
     let bad = json!({"key": "bad", "criteria": "countri = 'DE'"});
     check(
         &server.send("POST", "/v1/segments", &bad),

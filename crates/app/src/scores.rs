@@ -1,0 +1,149 @@
+//! Scores as a user asks for them.
+
+use rollbook_model::Timestamp;
+pub use rollbook_scoring::{
+    Explanation, Factor, Kind as ScoreKind, Method, Model as ScoreModel, Scored, ScoresHead,
+    ScoringError,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{AppError, Place, page};
+
+/// Trains a model as of a moment; it is the standing one from then on.
+pub async fn train(
+    place: &Place,
+    kind: ScoreKind,
+    as_of: Timestamp,
+    now: Timestamp,
+) -> Result<ScoreModel, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let model = rollbook_scoring::train(&session, kind, state.data).await?;
+    rollbook_scoring::keep_model(&lake, &model, now).await?;
+    Ok(model)
+}
+
+/// Scores, and what they rest on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Run {
+    /// What they rest on.
+    #[serde(flatten)]
+    pub head: ScoresHead,
+    /// The highest, by probability and then by id.
+    pub highest: Vec<Scored>,
+}
+
+/// Scores all candidates as of a moment with the standing model.
+pub async fn run(
+    place: &Place,
+    kind: ScoreKind,
+    as_of: Timestamp,
+    now: Timestamp,
+    highest: usize,
+) -> Result<Run, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let mut scored = rollbook_scoring::score(&session, &model).await?;
+    let head =
+        rollbook_scoring::keep_scores(&lake, &model, &scored, as_of, state.data, now).await?;
+    sort_highest(&mut scored);
+    scored.truncate(highest);
+    Ok(Run {
+        head,
+        highest: scored,
+    })
+}
+
+/// Why a person has the score that they have as of a moment.
+pub async fn explain(
+    place: &Place,
+    kind: ScoreKind,
+    person: i64,
+    as_of: Timestamp,
+) -> Result<Explanation, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    Ok(rollbook_scoring::explain(&session, &model, person).await?)
+}
+
+/// A part of the standing scores, the highest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoresPage {
+    /// What all pages of one pull rest on.
+    pub head: ScoresHead,
+    /// The scores of this page.
+    pub scores: Vec<Scored>,
+    /// What asks for the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// What a page token carries.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pinned {
+    of: ScoresHead,
+    least: f64,
+    taken: usize,
+}
+
+/// The first page, or the one that `token` asks for, of persons with a probability of at least
+/// `least`; all pages are of the same scores.
+pub async fn scores_page(
+    place: &Place,
+    kind: ScoreKind,
+    least: f64,
+    token: Option<&str>,
+    limit: usize,
+) -> Result<ScoresPage, AppError> {
+    let lake = place.lake().await?;
+    let pinned = match token {
+        None => Pinned {
+            of: rollbook_scoring::standing_scores(&lake.head().await?, kind)?,
+            least,
+            taken: 0,
+        },
+        Some(token) => page::open(&lake, token).await?,
+    };
+    if pinned.of.kind != kind {
+        return Err(AppError::ForgedPageToken);
+    }
+    let mut scored = pinned.of.read(&lake)?;
+    scored.retain(|one| one.probability >= pinned.least);
+    sort_highest(&mut scored);
+    let taken = pinned.taken.min(scored.len());
+    let end = scored.len().min(taken.saturating_add(limit));
+    let next = match end < scored.len() {
+        true => {
+            let of = pinned.of.clone();
+            let least = pinned.least;
+            Some(
+                page::seal(
+                    &lake,
+                    &Pinned {
+                        of,
+                        least,
+                        taken: end,
+                    },
+                )
+                .await?,
+            )
+        }
+        false => None,
+    };
+    Ok(ScoresPage {
+        head: pinned.of,
+        scores: scored[taken..end].to_vec(),
+        next,
+    })
+}
+
+fn sort_highest(scored: &mut [Scored]) {
+    scored.sort_by(|a, b| {
+        let by_probability = b.probability.total_cmp(&a.probability);
+        by_probability.then(a.person_id.cmp(&b.person_id))
+    });
+}

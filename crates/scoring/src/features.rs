@@ -1,0 +1,65 @@
+//! Features of all candidates at one moment, as plain numbers.
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use rollbook_engine::{Parameter, Session};
+use rollbook_model::Timestamp;
+
+use crate::ScoringError;
+use crate::kind::Kind;
+
+/// A row for each candidate, in order of their ids.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Features {
+    pub(crate) names: Vec<String>,
+    pub(crate) persons: Vec<i64>,
+    /// Row by row.
+    pub(crate) values: Vec<f64>,
+}
+
+impl Features {
+    /// The features of the candidates at `as_of`, which the session must not be before.
+    pub(crate) async fn at(
+        session: &Session,
+        kind: Kind,
+        as_of: Timestamp,
+    ) -> Result<Self, ScoringError> {
+        let rows_failed = |source| ScoringError::Rows { source };
+        let moment = [("as_of", Parameter::Time(Some(as_of)))];
+        let mut rows = session.stream_with(kind.features_sql(), &moment).await?;
+        let fields = rows.schema().fields().iter().skip(1);
+        let mut features = Self {
+            names: fields.map(|field| field.name().clone()).collect(),
+            ..Self::default()
+        };
+        while let Some(batch) = rows.next_batch().await? {
+            let persons = batch.column(0).as_primitive::<Int64Type>();
+            features.persons.extend(persons.values());
+            let columns = batch.columns()[1..].iter();
+            let columns = columns.map(|column| cast(column, &DataType::Float64));
+            let columns = columns
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(rows_failed)?;
+            for row in 0..batch.num_rows() {
+                features.values.extend(columns.iter().map(|column| {
+                    let column = column.as_primitive::<Float64Type>();
+                    let value = column.is_valid(row).then(|| column.value(row));
+                    value.filter(|value| value.is_finite()).unwrap_or(0.0)
+                }));
+            }
+        }
+        Ok(features)
+    }
+
+    /// One candidate's features.
+    pub(crate) fn row(&self, at: usize) -> &[f64] {
+        let width = self.names.len();
+        &self.values[at * width..(at + 1) * width]
+    }
+
+    /// Where a person stands, if they are a candidate.
+    pub(crate) fn place_of(&self, person: i64) -> Option<usize> {
+        self.persons.binary_search(&person).ok()
+    }
+}

@@ -1,0 +1,105 @@
+-- purpose: what is known at a moment of persons who bought in the year before it
+-- parameters: $as_of time
+-- output: person_id bigint, then the features, double each, none of them null
+--
+-- Bought is an order from `paid_at` on, whatever its status says later (without `paid_at` from
+-- `placed_at` on, where its status counts as revenue), or a won deal from `closed_at` on. Only
+-- columns that say when something happened are read, so that what is dated after `$as_of` cannot
+-- move a feature.
+with bought as (
+    select person_id, at, total
+    from (
+        select
+            person_id,
+            coalesce(
+                paid_at,
+                case
+                    when status in (
+                        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded',
+                        'refunded'
+                    ) then placed_at
+                end
+            ) as at,
+            total
+        from orders
+        union all
+        select person_id, closed_at as at, value as total
+        from deals
+        where status = 'won'
+    )
+    where person_id <> 0 and at is not null
+),
+buyers as (
+    select
+        person_id,
+        count(*) as times,
+        max(at) as last_at,
+        min(at) as first_at,
+        sum(total) as spent
+    from bought
+    where at <= $as_of
+    group by person_id
+    having max(at) > $as_of - interval '365 days'
+),
+spans as (
+    select
+        person_id,
+        times,
+        cast(coalesce(spent, 0) as double) as spent,
+        cast(cast($as_of as bigint) - cast(last_at as bigint) as double) / 86400000000 as recency,
+        cast(cast($as_of as bigint) - cast(first_at as bigint) as double) / 86400000000 as tenure,
+        cast(cast(last_at as bigint) - cast(first_at as bigint) as double) / 86400000000
+            / greatest(times - 1, 1) as interval_days
+    from buyers
+),
+acts as (
+    select
+        person_id,
+        ln(1 + count(*) filter (where occurred_at > $as_of - interval '30 days')) as last_month,
+        ln(1 + count(*) filter (where occurred_at > $as_of - interval '90 days')) as last_quarter,
+        ln(1 + count(*) filter (
+            where type = 'email_clicked' and occurred_at > $as_of - interval '90 days'
+        )) as email_clicks,
+        ln(1 + count(*) filter (where type = 'email_unsubscribed')) as unsubscribed
+    from activities
+    where person_id <> 0
+        and occurred_at <= $as_of
+        and coalesce(direction, 'inbound') <> 'outbound'
+    group by person_id
+),
+returned as (
+    select orders.person_id, ln(1 + count(*)) as refunds
+    from refunds
+    inner join orders
+        on orders.provider = refunds.provider and orders.external_id = refunds.order_id
+    where refunds.refunded_at <= $as_of
+    group by orders.person_id
+),
+asked as (
+    select person_id, ln(1 + count(*)) as tickets
+    from tickets
+    where opened_at <= $as_of and opened_at > $as_of - interval '180 days'
+    group by person_id
+)
+select
+    spans.person_id,
+    ln(1 + spans.recency) as recency,
+    cast(spans.recency <= 30 as double) as bought_last_month,
+    cast(spans.recency > 180 as double) as silent_half_a_year,
+    ln(spans.times) as purchases,
+    cast(spans.times = 1 as double) as bought_once,
+    ln(1 + spans.interval_days) as interval_days,
+    ln(1 + spans.recency / (1 + spans.interval_days)) as overdue,
+    ln(1 + greatest(spans.spent, 0) / spans.times) as basket,
+    ln(1 + spans.tenure) as tenure,
+    coalesce(acts.last_month, 0) as active_last_month,
+    coalesce(acts.last_quarter, 0) as active_last_quarter,
+    coalesce(acts.email_clicks, 0) as email_clicks,
+    coalesce(acts.unsubscribed, 0) as unsubscribed,
+    coalesce(returned.refunds, 0) as refunds,
+    coalesce(asked.tickets, 0) as tickets
+from spans
+left join acts on acts.person_id = spans.person_id
+left join returned on returned.person_id = spans.person_id
+left join asked on asked.person_id = spans.person_id
+order by spans.person_id

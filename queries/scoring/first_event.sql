@@ -1,0 +1,11 @@
+-- purpose: when the data begin, so that no model is trained on times of which nothing is known
+-- parameters: none
+-- output: at time (null in an empty lake)
+select min(at) as at
+from (
+    select min(created_at) as at from persons
+    union all
+    select min(placed_at) from orders
+    union all
+    select min(occurred_at) from activities
+)

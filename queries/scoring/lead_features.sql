@@ -1,0 +1,83 @@
+-- purpose: what is known at a moment of persons who have not bought anything by then
+-- parameters: $as_of time
+-- output: person_id bigint, then the features, double each, none of them null
+--
+-- Bought is an order from `paid_at` on, whatever its status says later (without `paid_at` from
+-- `placed_at` on, where its status counts as revenue), or a won deal from `closed_at` on. Only
+-- columns that say when something happened are read, so that what is dated after `$as_of` cannot
+-- move a feature.
+with bought as (
+    select person_id, at
+    from (
+        select
+            person_id,
+            coalesce(
+                paid_at,
+                case
+                    when status in (
+                        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded',
+                        'refunded'
+                    ) then placed_at
+                end
+            ) as at
+        from orders
+        union all
+        select person_id, closed_at as at
+        from deals
+        where status = 'won'
+    )
+    where person_id <> 0 and at is not null
+),
+leads as (
+    select
+        persons.person_id,
+        cast(cast($as_of as bigint) - cast(persons.created_at as bigint) as double)
+            / 86400000000 as age
+    from persons
+    where persons.person_id <> 0
+        and persons.created_at <= $as_of
+        and persons.person_id not in (select person_id from bought where at <= $as_of)
+),
+acts as (
+    select
+        person_id,
+        ln(1 + count(*) filter (where type = 'page_viewed')) as page_views,
+        ln(1 + count(*) filter (where type = 'email_clicked')) as email_clicks,
+        ln(1 + count(*) filter (where type = 'email_opened')) as email_opens,
+        ln(1 + count(*) filter (where type like '%form%' or type like '%demo%')) as forms,
+        ln(1 + count(*) filter (where type like 'cart%' or type like 'checkout%')) as carts,
+        ln(1 + count(distinct cast(occurred_at as date))) as active_days,
+        max(occurred_at) as last_at,
+        first_value(channel order by occurred_at, provider, external_id) as first_channel
+    from activities
+    where person_id <> 0
+        and occurred_at <= $as_of
+        and coalesce(direction, 'inbound') <> 'outbound'
+    group by person_id
+)
+select
+    leads.person_id,
+    cast(leads.age <= 3 as double) as age_to_3_days,
+    cast(leads.age > 3 and leads.age <= 14 as double) as age_to_14_days,
+    cast(leads.age > 14 and leads.age <= 30 as double) as age_to_30_days,
+    cast(leads.age > 30 and leads.age <= 45 as double) as age_to_45_days,
+    cast(leads.age > 45 and leads.age <= 63 as double) as age_to_63_days,
+    cast(leads.age > 63 and leads.age <= 120 as double) as age_to_120_days,
+    coalesce(acts.page_views, 0) as page_views,
+    coalesce(acts.email_clicks, 0) as email_clicks,
+    coalesce(acts.email_opens, 0) as email_opens,
+    coalesce(acts.forms, 0) as forms,
+    coalesce(acts.carts, 0) as carts,
+    coalesce(acts.active_days, 0) as active_days,
+    ln(1 + coalesce(
+        cast(cast($as_of as bigint) - cast(acts.last_at as bigint) as double) / 86400000000,
+        leads.age
+    )) as quiet_days,
+    cast(coalesce(acts.first_channel, '') like '%paid%' as double) as came_by_paid,
+    cast(coalesce(acts.first_channel, '') = 'email' as double) as came_by_email,
+    cast(coalesce(acts.first_channel, '') = 'organic' as double) as came_by_organic,
+    cast(coalesce(acts.first_channel, '') = 'referral' as double) as came_by_referral,
+    cast(coalesce(acts.first_channel, '') like '%social%' as double) as came_by_social
+from leads
+left join acts on acts.person_id = leads.person_id
+order by leads.person_id
