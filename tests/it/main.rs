@@ -14,3 +14,4 @@ mod scores;
 mod shopify;
 mod taking_in;
 mod tidy;
+mod truth;

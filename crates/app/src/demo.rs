@@ -1,4 +1,4 @@
-//! The newcomer's first command: the sample business, six segments, and what came out.
+//! The newcomer's first command: the sample business, six segments, scores, credit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +13,11 @@ use rollbook_model::{BatchId, ProviderName, Timestamp};
 use rollbook_queries::questions;
 use rollbook_segments::Draft;
 
+use crate::attribution::{self, Attributed, Question};
+use crate::scores::{self, Explanation, ScoreKind, ScoreModel};
 use crate::segments::{self, Outcome};
 use crate::taking_in::{Ingest, Ingested, ingest};
-use crate::{AppError, Place, data};
+use crate::{AppError, Place, data, persons};
 
 /// The tenant that the demo uses, so that it never mixes with somebody's own data.
 pub const TENANT: &str = "demo";
@@ -124,7 +126,25 @@ pub struct Demo {
     pub ingested: Ingested,
     /// The segments in order, with their best customers.
     pub segments: Vec<DemoSegment>,
+    /// What the money came from.
+    pub attributed: Attributed,
+    /// How leads are scored.
+    pub lead_model: ScoreModel,
+    /// The best leads, and why.
+    pub best_leads: Vec<BestLead>,
 }
+
+/// A lead with one of the highest scores.
+#[derive(Debug)]
+pub struct BestLead {
+    /// Their name.
+    pub name: String,
+    /// The score, taken apart.
+    pub explanation: Explanation,
+}
+
+/// Leads that the demo shows.
+const BEST_LEADS: usize = 3;
 
 /// One segment of the demo.
 #[derive(Debug)]
@@ -190,11 +210,37 @@ pub async fn demo(
             best,
         });
     }
+    let attributed = attribution::run(place, &Question::default(), as_of).await?;
+    scores::train(place, ScoreKind::Churn, as_of, now).await?;
+    scores::run(place, ScoreKind::Churn, as_of, now, 0).await?;
+    let lead_model = scores::train(place, ScoreKind::Lead, as_of, now).await?;
+    let best_leads = best_leads(place, as_of, now).await?;
     Ok(Demo {
         as_of,
         ingested,
         segments: shown,
+        attributed,
+        lead_model,
+        best_leads,
     })
+}
+
+async fn best_leads(
+    place: &Place,
+    as_of: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<BestLead>, AppError> {
+    let run = scores::run(place, ScoreKind::Lead, as_of, now, BEST_LEADS).await?;
+    let mut leads = Vec::new();
+    for lead in run.highest {
+        let person = persons::show(place, lead.person_id, as_of).await?.person;
+        let name = person["display_name"].as_str().unwrap_or("(no name)");
+        leads.push(BestLead {
+            name: name.to_owned(),
+            explanation: scores::explain(place, ScoreKind::Lead, lead.person_id, as_of).await?,
+        });
+    }
+    Ok(leads)
 }
 
 fn lay_out(folder: &Path) -> std::io::Result<()> {

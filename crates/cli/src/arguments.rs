@@ -53,7 +53,13 @@ pub(crate) enum Form {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what rollbook does, on sample data of its own
-    Demo,
+    Demo {
+        /// Then answer over HTTP on the lake that it made
+        #[arg(long)]
+        serve: bool,
+        #[command(flatten)]
+        how: Serve,
+    },
     /// Write made-up data of any size, the same for the same seed
     Generate(Generate),
     /// Take in files of a provider, or take such a run back
@@ -152,6 +158,9 @@ pub(crate) struct Generate {
     /// Deals in all [default: one for every ten persons]
     #[arg(long)]
     pub(crate) deals: Option<u64>,
+    /// Also write what the data were made from, to `truth/` in that folder
+    #[arg(long)]
+    pub(crate) truth: bool,
     /// The number that everything follows from
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,

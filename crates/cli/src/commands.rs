@@ -27,7 +27,7 @@ mod serve;
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { common, command } = arguments;
     let form = common.output;
-    let is_demo = matches!(command, Command::Demo);
+    let is_demo = matches!(command, Command::Demo { .. });
     let fallback = if is_demo {
         rollbook_app::demo::TENANT
     } else {
@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         limits: Limits::default(),
     };
     match command {
-        Command::Demo => demo::run(&place, form).await?,
+        Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,
         Command::Ingest(what) => ingest::ingest(&place, what, form).await?,
         Command::Inspect { file } => ingest::inspect(&file, form)?,
@@ -89,7 +89,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Segment(what) => return segment::run(&place, what, form).await,
         Command::Attribution(what) => attribution::run(&place, what, form).await?,
         Command::Score(what) => score::run(&place, what, form).await?,
-        Command::Serve(what) => serve::run(place, what).await?,
+        Command::Serve(what) => serve::run(place, what, None).await?,
         Command::Snapshots => {
             let lines = data::snapshots(&place).await?;
             let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];

@@ -27,7 +27,10 @@ fn main() -> ExitCode {
         }
     };
     let sql = sql_of(&arguments.command);
-    let serves = matches!(arguments.command, Command::Serve(_));
+    let serves = matches!(
+        arguments.command,
+        Command::Serve(_) | Command::Demo { serve: true, .. }
+    );
     let outcome = runtime.block_on(async {
         if serves {
             // The server stops in its own way: running requests are answered first.

@@ -1,8 +1,8 @@
 //! Shares a fixed number of rows out among persons by weight, exactly, without keeping the persons.
 
 /// A number of rows to be shared out: first every weight is announced with [`Allotment::expect`],
-/// then, in the same order, [`Allotment::take`] gives each its share.
-#[derive(Debug)]
+/// then the rows are given, and, in the same order, [`Allotment::take`] gives each its share.
+#[derive(Debug, Default)]
 pub(crate) struct Allotment {
     rows: u64,
     expected_persons: u64,
@@ -12,14 +12,9 @@ pub(crate) struct Allotment {
 }
 
 impl Allotment {
-    pub(crate) fn new(rows: u64) -> Self {
-        Self {
-            rows,
-            expected_persons: 0,
-            expected_weight: 0,
-            taken_weight: 0,
-            taken_rows: 0,
-        }
+    /// The rows to share out, once everybody was announced.
+    pub(crate) fn share(&mut self, rows: u64) {
+        self.rows = rows;
     }
 
     pub(crate) fn expect(&mut self, weight: u64) {
@@ -49,8 +44,9 @@ mod tests {
     use super::Allotment;
 
     fn shares(rows: u64, weights: &[u64]) -> Vec<u64> {
-        let mut allotment = Allotment::new(rows);
+        let mut allotment = Allotment::default();
         weights.iter().for_each(|weight| allotment.expect(*weight));
+        allotment.share(rows);
         weights
             .iter()
             .map(|weight| allotment.take(*weight))

@@ -1,7 +1,7 @@
 //! Why files could not be generated.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What stopped a run.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,16 @@ pub enum GenerateError {
         what: &'static str,
         /// How many were asked for.
         rows: u64,
+    },
+    /// The truth is asked for, and there are too few rows to tell the stories that it is about.
+    #[error(
+        "--truth needs at least {orders} orders and {activities} activities for so many persons: ask for more"
+    )]
+    TooFewForTruth {
+        /// First orders.
+        orders: u64,
+        /// Activities of leads in their first days.
+        activities: u64,
     },
     /// A file or folder cannot be written.
     #[error("`{path}` cannot be written: {source}; choose another folder or make room in it")]
@@ -38,4 +48,13 @@ pub enum GenerateError {
         /// What the writer said.
         source: parquet::errors::ParquetError,
     },
+}
+
+impl GenerateError {
+    pub(crate) fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }

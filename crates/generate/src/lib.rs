@@ -23,6 +23,7 @@ mod profile;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod truth;
 
 pub use error::GenerateError;
 
@@ -30,6 +31,7 @@ use allotment::Allotment;
 use dice::{Dice, Stream};
 use output::Output;
 use person::World;
+use truth::Truth;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Options {
     pub activities: Option<u64>,
     /// Deals in all; by default one for every ten persons.
     pub deals: Option<u64>,
+    /// Whether to write what the data were made from, to `truth/` in the same folder.
+    pub truth: bool,
 }
 
 /// The kind of files to write. Both hold the same rows in the same order.
@@ -84,7 +88,9 @@ pub struct WrittenFile {
 /// Generates the files that `options` asks for.
 ///
 /// The numbers of persons, orders, activities and deals are met exactly; order lines, refunds and
-/// tickets follow from them.
+/// tickets follow from them. Customers buy as they join; a lead shows in the first three days what
+/// they are after, and decides in the sixty days that follow. Where fewer orders or activities are
+/// asked for than these stories need, the rows are shared out by inclination alone.
 ///
 /// # Errors
 ///
@@ -106,16 +112,38 @@ pub fn generate(options: &Options) -> Result<Summary, GenerateError> {
     }
 
     let world = World::new(options.seed, persons);
-    let mut order_shares = Allotment::new(orders);
-    let mut activity_shares = Allotment::new(activities);
-    let mut deal_shares = Allotment::new(deals);
+    let mut order_shares = Allotment::default();
+    let mut activity_shares = Allotment::default();
+    let mut deal_shares = Allotment::default();
+    // Rows that a story cannot do without: first orders, and what leads do at first.
+    let (mut first_orders, mut first_acts) = (0, 0);
     for number in 0..persons {
         let profile = world.profile(number);
+        first_orders += u64::from(profile.first_order_at().is_some());
+        first_acts += profile
+            .courtship
+            .map_or(0, |courtship| courtship.activities());
         order_shares.expect(profile.order_weight);
         activity_shares.expect(profile.activity_weight);
         deal_shares.expect(profile.deal_weight);
     }
 
+    let is_enough = orders >= first_orders && activities >= first_acts;
+    if options.truth && !is_enough {
+        return Err(GenerateError::TooFewForTruth {
+            orders: first_orders,
+            activities: first_acts,
+        });
+    }
+    let of_stories = |rows: u64| if is_enough { rows } else { 0 };
+    order_shares.share(orders - of_stories(first_orders));
+    activity_shares.share(activities - of_stories(first_acts));
+    deal_shares.share(deals);
+
+    let mut truth = options
+        .truth
+        .then(|| Truth::create(&options.out))
+        .transpose()?;
     let mut output = Output::create(&options.out, options.format)?;
     reference::write(
         &world,
@@ -126,11 +154,18 @@ pub fn generate(options: &Options) -> Result<Summary, GenerateError> {
     for number in 0..persons {
         let profile = world.profile(number);
         let share = person::Share {
+            has_story: is_enough,
             orders: order_shares.take(profile.order_weight),
             activities: activity_shares.take(profile.activity_weight),
             deals: deal_shares.take(profile.deal_weight),
         };
         writer.write(number, &profile, &share, &mut output)?;
+        if let Some(truth) = &mut truth {
+            truth.note(number, &profile)?;
+        }
+    }
+    if let Some(truth) = truth {
+        truth.finish()?;
     }
     output.finish()
 }

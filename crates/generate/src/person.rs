@@ -47,6 +47,8 @@ impl World {
 /// How many rows a person has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
+    /// Whether there is room for the first order and for what a lead does at first.
+    pub(crate) has_story: bool,
     pub(crate) orders: u64,
     pub(crate) activities: u64,
     pub(crate) deals: u64,
@@ -138,9 +140,11 @@ impl<'a> Writer<'a> {
         };
 
         self.orders.clear();
-        for _ in 0..share.orders {
-            let placed =
-                orders::write(&subject, &mut dice, &mut self.numbers, &mut outcome, output)?;
+        let first = profile.first_order_at().filter(|_| share.has_story);
+        let when = std::iter::repeat_n(None, usize::try_from(share.orders).unwrap_or(usize::MAX));
+        for when in first.map(Some).into_iter().chain(when) {
+            let numbers = &mut self.numbers;
+            let placed = orders::write(&subject, &mut dice, when, numbers, &mut outcome, output)?;
             self.orders.push(placed);
         }
         self.tickets.clear();
@@ -156,7 +160,9 @@ impl<'a> Writer<'a> {
         for _ in 0..share.deals {
             deals::write(&subject, &mut dice, &mut self.numbers, &mut outcome, output)?;
         }
+        let courtship = profile.courtship.filter(|_| share.has_story);
         let told = activities::Told {
+            courtship: courtship.as_ref(),
             orders: &self.orders,
             tickets: &self.tickets,
         };
@@ -164,7 +170,7 @@ impl<'a> Writer<'a> {
             &subject,
             &mut dice,
             &told,
-            share.activities,
+            share.activities + courtship.map_or(0, |courtship| courtship.activities()),
             &mut self.touches,
         );
         for touch in &self.touches {

@@ -1,15 +1,19 @@
 //! What a person is like before anything happens to them.
 
-use crate::calendar::{Calendar, DAY, END};
+use crate::calendar::{Calendar, DAY, END, HOUR};
 use crate::countries::{COUNTRIES, Country};
 use crate::dice::Dice;
+
+pub(crate) mod courtship;
+
+use courtship::Courtship;
 
 /// What a person is to the business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Buys in the shop.
     Shopper,
-    /// Signed up and has not bought.
+    /// Signed up, and may buy in the end.
     Lead,
     /// Buys for an organization, by deals.
     Business,
@@ -19,6 +23,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) kind: Kind,
+    /// What they do at first, for leads.
+    pub(crate) courtship: Option<Courtship>,
     pub(crate) country: &'static Country,
     /// When they joined, in seconds since 1970.
     pub(crate) joined: i64,
@@ -59,15 +65,22 @@ impl Profile {
             .map(|at| calendar.moment(dice, at, END))
             .filter(|at| Some(*at) > opted_in);
 
+        let courtship = (kind == Kind::Lead).then(|| Courtship::draw(dice, joined));
+        let bought = courtship.and_then(|courtship| courtship.buys_at);
+        // What leads do beside their courtship must not tell how it ends.
+        let left = if kind == Kind::Lead { END } else { left };
         let days = (left - joined) / DAY + 30;
         let days = u64::try_from(days).expect("nobody leaves before they join");
         let buys = match kind {
             Kind::Shopper => dice.pareto(40_000),
-            Kind::Lead => 0,
+            Kind::Lead => bought.map_or(0, |_| dice.pareto(20_000)),
             Kind::Business => dice.pareto(4_000) / 4,
         };
         let order_weight = buys * days;
-        let activity_weight = (dice.pareto(60_000) + 1_000) * days + order_weight;
+        let activity_weight = match kind {
+            Kind::Lead => (dice.pareto(20_000) + 1_000) * days,
+            Kind::Shopper | Kind::Business => (dice.pareto(60_000) + 1_000) * days + order_weight,
+        };
         let deal_weight = if kind == Kind::Business {
             dice.pareto(9_000) * days
         } else {
@@ -75,6 +88,7 @@ impl Profile {
         };
         Self {
             kind,
+            courtship,
             country,
             joined,
             left,
@@ -84,6 +98,14 @@ impl Profile {
             order_weight,
             activity_weight,
             deal_weight,
+        }
+    }
+
+    /// When they first buy: customers as they join, leads when they decide to.
+    pub(crate) fn first_order_at(&self) -> Option<i64> {
+        match self.courtship {
+            Some(courtship) => courtship.buys_at,
+            None => Some((self.joined + HOUR).min(END)),
         }
     }
 

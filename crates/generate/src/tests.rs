@@ -42,6 +42,7 @@ fn options(out: &Path, persons: u64, seed: u64) -> Options {
         orders: None,
         activities: None,
         deals: None,
+        truth: false,
     }
 }
 

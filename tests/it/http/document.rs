@@ -111,17 +111,6 @@ fn ask(server: &Serving, example: &Example) -> Answer {
 fn every_route_is_described_and_its_example_works() {
     let lake = OwnLake::new("http_document");
     assert!(lake.run(&["demo"]).status.success());
-    for verb in ["train", "run"] {
-        lake.json(&[
-            "--tenant",
-            "demo",
-            "score",
-            verb,
-            "lead",
-            "--as-of",
-            "2026-01-01",
-        ]);
-    }
     let server = Serving::start(&lake, "demo");
     let document = server.get("/openapi.json").json();
     let examples = examples(&document);

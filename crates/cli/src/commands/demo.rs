@@ -7,19 +7,23 @@ use rollbook_app::demo::{Demo, demo};
 use rollbook_app::rows::{cells, json as rows_as_json};
 use serde_json::{Value, json};
 
-use super::{new_batch, now};
-use crate::arguments::Form;
+use super::{new_batch, now, serve};
+use crate::arguments::{Form, Serve};
 use crate::show::{Shown, print};
 use crate::telling::progress;
 
-pub(super) async fn run(place: &Place, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(place: Place, serves: Option<Serve>, form: Form) -> anyhow::Result<()> {
     let done = {
         let (progress, _bar) = progress();
-        demo(place, new_batch(), now(), &progress).await?
+        demo(&place, new_batch(), now(), &progress).await?
     };
     match form {
-        Form::Table => tell(place, &done),
-        _ => print(&shown(place, &done)?, form),
+        Form::Table => tell(&place, &done)?,
+        _ => print(&shown(&place, &done)?, form)?,
+    }
+    match serves {
+        None => Ok(()),
+        Some(what) => serve::run(place, what, Some(done.as_of)).await,
     }
 }
 
@@ -54,6 +58,8 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
             }
         }
     }
+    tell_credit(&mut out, done)?;
+    tell_leads(&mut out, done)?;
     let (lake, tenant) = (&place.location, &place.tenant);
     let flags = if lake == rollbook_model::config::DEFAULT_LAKE {
         format!("--tenant {tenant}")
@@ -82,6 +88,71 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Channels down, models across.
+fn tell_credit(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
+    let report = &done.attributed.report;
+    let currency = report.currency.as_deref().unwrap_or_default();
+    writeln!(out, "\nWhat the money came from, in {currency}, by model:")?;
+    let models = &report.question.models;
+    let names: String = models
+        .iter()
+        .map(|model| format!("{:>14}", model.name()))
+        .collect();
+    writeln!(out, "  {:<14}{names}", "channel")?;
+    let channels = report.rows.iter().filter(|row| row.model == models[0]);
+    for channel in channels.map(|row| &row.channel) {
+        let value = |model| {
+            let row = report
+                .rows
+                .iter()
+                .find(|row| row.model == model && row.channel == *channel);
+            row.map_or_else(String::new, |row| row.value.to_string())
+        };
+        let values: String = models
+            .iter()
+            .map(|model| format!("{:>14}", value(*model)))
+            .collect();
+        writeln!(out, "  {channel:<14}{values}")?;
+    }
+    let sums: String = models
+        .iter()
+        .map(|_| format!("{:>14}", report.booked.to_string()))
+        .collect();
+    writeln!(out, "  {:<14}{sums}", "booked")?;
+    Ok(())
+}
+
+fn tell_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
+    let tested = &done.lead_model.evaluation;
+    let auc = tested
+        .roc_auc
+        .map_or_else(|| "none".to_owned(), |auc| format!("{auc:.3}"));
+    writeln!(
+        out,
+        "\nThe best leads, of {} (ROC AUC {auc} on the last {}):",
+        tested.examples,
+        done.lead_model.kind.horizon()
+    )?;
+    for lead in &done.best_leads {
+        let explanation = &lead.explanation;
+        let percent = explanation.probability * 100.0;
+        writeln!(
+            out,
+            "  {:>7}  {:<32} {percent:>5.1} %",
+            explanation.person_id, lead.name
+        )?;
+        let mut factors: Vec<_> = explanation
+            .factors
+            .iter()
+            .filter(|one| one.points > 0.0)
+            .collect();
+        factors.sort_by(|a, b| b.points.total_cmp(&a.points));
+        let why: Vec<_> = factors.iter().take(3).map(|one| one.meaning).collect();
+        writeln!(out, "           {}", why.join("; "))?;
+    }
+    Ok(())
+}
+
 fn shown(place: &Place, done: &Demo) -> anyhow::Result<Shown> {
     let mut segments = Vec::new();
     for segment in &done.segments {
@@ -106,6 +177,9 @@ fn shown(place: &Place, done: &Demo) -> anyhow::Result<Shown> {
         "as_of": done.as_of,
         "ingest": done.ingested,
         "segments": segments,
+        "attribution": done.attributed,
+        "lead_model": done.lead_model,
+        "best_leads": done.best_leads.iter().map(|lead| json!(lead.explanation)).collect::<Vec<_>>(),
     });
     Ok(shown)
 }

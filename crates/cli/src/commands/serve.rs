@@ -1,8 +1,10 @@
 //! The `serve` command: the server, its log, and the signals that stop it.
 
+use std::io::Write;
 use std::time::Duration;
 
 use rollbook_app::Place;
+use rollbook_model::Timestamp;
 use rollbook_server::{Listening, Options, ServeLimits};
 use tracing_subscriber::fmt::time::ChronoUtc;
 
@@ -12,7 +14,13 @@ use crate::arguments::Serve;
 /// Bytes of memory that one query of the server may use; several run at once.
 const QUERY_MEMORY: usize = 1 << 30;
 
-pub(super) async fn run(mut place: Place, what: Serve) -> anyhow::Result<()> {
+/// Serves until it is told to stop. After the demo `lines_for` is the moment that lines to try are
+/// shown for.
+pub(super) async fn run(
+    mut place: Place,
+    what: Serve,
+    lines_for: Option<Timestamp>,
+) -> anyhow::Result<()> {
     place.limits.memory = QUERY_MEMORY;
     let listening = Listening::on(what.listen).await?;
     log_as_json();
@@ -21,6 +29,20 @@ pub(super) async fn run(mut place: Place, what: Serve) -> anyhow::Result<()> {
     eprintln!(
         "callers have no keys yet, so only programs on this machine are answered: http://{address}"
     );
+    if let Some(as_of) = lines_for {
+        let json = "-H 'content-type: application/json'";
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\nIn another terminal:")?;
+        writeln!(
+            out,
+            "  curl 'http://{address}/v1/segments/big-spenders/members?limit=5'"
+        )?;
+        writeln!(
+            out,
+            "  curl {json} http://{address}/v1/segments/preview \\\n    -d '{{\"criteria\": \"order_count >= 3\", \"as_of\": \"{as_of}\"}}'"
+        )?;
+        writeln!(out, "  curl 'http://{address}/v1/scores/lead?limit=5'")?;
+    }
     let options = Options {
         place,
         mappings: what.mappings,

@@ -10,6 +10,7 @@ use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
 use crate::profile::Kind;
+use crate::profile::courtship::{Courtship, SHOWS};
 
 /// One activity.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +58,8 @@ impl Touch {
 /// What happened to the person that activities tell of.
 #[derive(Debug)]
 pub(super) struct Told<'a> {
+    /// What a lead does at first.
+    pub(super) courtship: Option<&'a Courtship>,
     pub(super) orders: &'a [Placed],
     pub(super) tickets: &'a [Opened],
 }
@@ -76,10 +79,17 @@ pub(super) fn make(
         dice,
         touches,
     };
-    if count > 0 {
+    if let Some(courtship) = told.courtship {
+        story.courts(courtship);
+    } else if count > 0 {
         story.signs_up();
     }
-    for order in told.orders.iter().filter(|order| order.known) {
+    // What leads do before they decide is their courtship and nothing else.
+    let decided = usize::from(
+        told.courtship
+            .is_some_and(|courtship| courtship.buys_at.is_some()),
+    );
+    for order in told.orders.iter().skip(decided).filter(|order| order.known) {
         // Not all of a heavy buyer's activities should be visits that led to an order.
         if story.touches.len() * 3 < count * 2 {
             story.visits_before(order);
@@ -143,6 +153,29 @@ impl Story<'_> {
             campaign,
             What::FormSubmitted { form },
         );
+    }
+
+    fn courts(&mut self, courtship: &Courtship) {
+        let (joined, world) = (self.subject.profile.joined, self.subject.world);
+        let channel = courtship.channel;
+        let month = world.calendar.month(joined);
+        let campaign = world.catalog.campaign(self.dice, channel, month, joined);
+        let form = self.dice.pick(&["newsletter", "size_guide"]);
+        self.add(joined, channel, campaign, What::FormSubmitted { form });
+        for _ in 0..courtship.pages {
+            let at = joined + self.dice.between(60, SHOWS - 60);
+            let product = world.catalog.product(self.dice);
+            self.view(at, channel, campaign, product);
+        }
+        for _ in 0..courtship.forms {
+            let at = joined + self.dice.between(60, SHOWS - 60);
+            self.add(at, "direct", None, What::FormSubmitted { form: "contact" });
+        }
+        for _ in 0..courtship.clicks {
+            let at = joined + self.dice.between(60, SHOWS - 60);
+            let product = world.catalog.product(self.dice);
+            self.add(at, "email", None, What::EmailClicked { product });
+        }
     }
 
     fn visits_before(&mut self, order: &Placed) {
@@ -229,9 +262,11 @@ impl Story<'_> {
 
     fn browses(&mut self) {
         let (profile, world) = (self.subject.profile, self.subject.world);
-        let mut at = world
-            .calendar
-            .moment(self.dice, profile.joined, profile.left);
+        let from = match profile.courtship {
+            Some(_) => END.min(profile.joined + SHOWS),
+            None => profile.joined,
+        };
+        let mut at = world.calendar.moment(self.dice, from, profile.left);
         let (channel, campaign) = self.visit_channel(at);
         let pages = *self.dice.weighted(&[(500, 1), (300, 2), (140, 4), (60, 7)]);
         for _ in 0..pages {

@@ -47,22 +47,26 @@ enum Fate {
     Refunded { paid_at: i64, at: i64 },
 }
 
+/// Writes an order; one that is paid at `first_paid_at` where that is given, else one at any time
+/// since the first.
 pub(super) fn write(
     subject: &Subject<'_>,
     dice: &mut Dice,
+    first_paid_at: Option<i64>,
     numbers: &mut Numbers,
     outcome: &mut Outcome,
     output: &mut Output,
 ) -> Result<Placed, GenerateError> {
     let (world, profile) = (subject.world, subject.profile);
     let number = Numbers::take(&mut numbers.order);
-    let first = outcome.revenue_orders == 0 && dice.chance(600);
-    let soon = if first {
-        profile.left.min(profile.joined + 7 * DAY)
-    } else {
-        profile.left
+    let begins = profile.first_order_at().unwrap_or(profile.joined);
+    let wait = dice.between(5, 300);
+    let at = match first_paid_at {
+        Some(paid_at) => paid_at - wait,
+        None => world
+            .calendar
+            .moment(dice, begins.min(profile.left), profile.left),
     };
-    let at = world.calendar.moment(dice, profile.joined, soon);
     let source = *dice.weighted(&[(640, "web"), (260, "app"), (100, "pos")]);
     let channel = if source == "pos" {
         "direct"
@@ -71,7 +75,7 @@ pub(super) fn write(
     };
     let month = world.calendar.month(at);
     let campaign = world.catalog.campaign(dice, channel, month, at);
-    let known = !dice.chance(30);
+    let known = first_paid_at.is_some() || !dice.chance(30);
     let person = known.then_some(subject.number);
     let currency = profile.country.currency;
 
@@ -132,7 +136,10 @@ pub(super) fn write(
     };
     amounts.total = net + amounts.tax + amounts.shipping;
 
-    let fate = fate(dice, at);
+    let fate = match first_paid_at {
+        Some(at) => Fate::Paid { at },
+        None => fate(dice, at),
+    };
     let (paid_at, refunded_at) = match fate {
         Fate::Pending | Fate::Cancelled => (None, None),
         Fate::Paid { at } => (Some(at), None),
