@@ -42,6 +42,7 @@ acts as (
     select
         person_id,
         ln(1 + count(*) filter (where type = 'page_viewed')) as page_views,
+        ln(1 + count(*) filter (where type like '%pricing%')) as pricing_views,
         ln(1 + count(*) filter (where type = 'email_clicked')) as email_clicks,
         ln(1 + count(*) filter (where type = 'email_opened')) as email_opens,
         ln(1 + count(*) filter (where type like '%form%' or type like '%demo%')) as forms,
@@ -64,6 +65,7 @@ select
     cast(leads.age > 45 and leads.age <= 63 as double) as age_to_63_days,
     cast(leads.age > 63 and leads.age <= 120 as double) as age_to_120_days,
     coalesce(acts.page_views, 0) as page_views,
+    coalesce(acts.pricing_views, 0) as pricing_views,
     coalesce(acts.email_clicks, 0) as email_clicks,
     coalesce(acts.email_opens, 0) as email_opens,
     coalesce(acts.forms, 0) as forms,

@@ -158,6 +158,9 @@ pub(crate) struct Generate {
     /// Deals in all [default: one for every ten persons]
     #[arg(long)]
     pub(crate) deals: Option<u64>,
+    /// Of 1,000 persons, how many have a second record at another provider, with typos
+    #[arg(long, value_name = "PER_MILLE", default_value_t = 0)]
+    pub(crate) duplicates: u64,
     /// Also write what the data were made from, to `truth/` in that folder
     #[arg(long)]
     pub(crate) truth: bool,

@@ -26,6 +26,28 @@ pub(crate) struct Campaign {
     pub(crate) ends_at: i64,
     /// Cents of a euro for the whole of it; 0 where it costs nothing by the day.
     pub(crate) budget: i64,
+    /// The arm of a test that it is, where there is one.
+    pub(crate) variant: Option<&'static str>,
+    /// Of 1,000 opened mails, in how many a link is clicked; 0 for campaigns that send none to all.
+    pub(crate) click_rate: u64,
+}
+
+/// Something that is mailed to all who agreed, one of its arms to each.
+#[derive(Debug)]
+pub(crate) struct Mailing {
+    pub(crate) starts_at: i64,
+    /// The campaigns that differ in the variant; a single one where nothing is tested.
+    arms: Vec<usize>,
+}
+
+impl Mailing {
+    /// The campaign that a person is sent: the same one whenever it is asked for.
+    pub(crate) fn arm(&self, person: u64) -> usize {
+        let mixed = (person ^ self.starts_at.unsigned_abs()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let arms = u64::try_from(self.arms.len()).expect("a short list");
+        let arm = usize::try_from((mixed >> 32) % arms).expect("an index of the list");
+        self.arms[arm]
+    }
 }
 
 /// Everything that persons choose from.
@@ -34,7 +56,13 @@ pub(crate) struct Catalog {
     pub(crate) products: Vec<Product>,
     pub(crate) campaigns: Vec<Campaign>,
     /// Newsletters and promotions by mail, in the order in which they are sent.
-    pub(crate) mailings: Vec<usize>,
+    pub(crate) mailings: Vec<Mailing>,
+    /// The mail that greets those who sign up.
+    pub(crate) welcome: usize,
+    /// Promotions by mail, in the order in which they are sent.
+    promotions: Vec<usize>,
+    /// Mails that are sent to one person when they left a cart behind or stayed away.
+    reminders: Vec<usize>,
     popularity: Vec<u64>,
     paid: Vec<[Vec<usize>; 2]>,
 }
@@ -83,6 +111,8 @@ const CATEGORIES: [(&str, &str, i64, [&str; 5]); 6] = [
         ],
     ),
 ];
+/// The campaign of the mail that greets.
+const WELCOME: &str = "auto-welcome";
 const SERIES: [&str; 4] = ["Fjälla", "Nørdvik", "Élan", "Birch"];
 
 impl Catalog {
@@ -95,11 +125,18 @@ impl Catalog {
                 .take(products.len())
                 .map(|rank: u64| 1_000_000 / (rank + 3)),
         );
-        let mailings: Vec<usize> = (0..campaigns.len())
-            .filter(|at| is_mailing(&campaigns[*at]))
-            .collect();
+        let of_kind = |kind: &str| -> Vec<usize> {
+            let is_meant = |at: &usize| campaigns[*at].kind == kind;
+            (0..campaigns.len()).filter(is_meant).collect()
+        };
+        let mailings = mailings(&campaigns);
+        let promotions = of_kind("promotion");
+        let (welcome, reminders) = of_kind("automation")
+            .into_iter()
+            .partition::<Vec<_>, _>(|at| campaigns[*at].id == WELCOME);
+        let welcome = welcome[0];
         let paid = (0..MONTHS).map(|month| {
-            ["paid_search", "social"].map(|channel| {
+            ["paid_search", "paid_social"].map(|channel| {
                 let middle = START + (DAYS * (2 * to_i64(month) + 1) / 48) * DAY;
                 let runs = |at: &usize| {
                     let campaign = &campaigns[*at];
@@ -114,6 +151,9 @@ impl Catalog {
             products,
             campaigns,
             mailings,
+            welcome,
+            promotions,
+            reminders,
             popularity,
             paid,
         }
@@ -134,21 +174,45 @@ impl Catalog {
     ) -> Option<usize> {
         let candidates: &[usize] = match channel {
             "paid_search" => &self.paid[month][0],
-            "social" => &self.paid[month][1],
-            "email" => {
-                let sent = self
-                    .mailings
-                    .partition_point(|one| self.campaigns[*one].starts_at < at);
-                &self.mailings[sent.saturating_sub(2)..sent]
-            }
+            "paid_social" => &self.paid[month][1],
+            "email" => self.mail_to_order_by(at),
             _ => &[],
         };
         (!candidates.is_empty()).then(|| dice.pick(candidates))
     }
+
+    /// What somebody who orders from a mail was sent: the promotion that runs, else a reminder. A
+    /// newsletter never: its clicks are drawn by its variant alone.
+    fn mail_to_order_by(&self, at: i64) -> &[usize] {
+        let sent = self
+            .promotions
+            .partition_point(|one| self.campaigns[*one].starts_at < at);
+        let last = &self.promotions[sent.saturating_sub(1)..sent];
+        match last {
+            [one] if at <= self.campaigns[*one].ends_at => last,
+            _ => &self.reminders,
+        }
+    }
 }
 
-fn is_mailing(campaign: &Campaign) -> bool {
-    campaign.channel == "email" && campaign.kind != "automation"
+/// The campaigns that are mailed to all, those that begin together as arms of one.
+fn mailings(campaigns: &[Campaign]) -> Vec<Mailing> {
+    let mut mailings: Vec<Mailing> = Vec::new();
+    for (at, campaign) in campaigns.iter().enumerate() {
+        if campaign.click_rate == 0 {
+            continue;
+        }
+        match mailings.last_mut() {
+            Some(last) if campaign.variant.is_some() && last.starts_at == campaign.starts_at => {
+                last.arms.push(at);
+            }
+            _ => mailings.push(Mailing {
+                starts_at: campaign.starts_at,
+                arms: vec![at],
+            }),
+        }
+    }
+    mailings
 }
 
 fn products(dice: &mut Dice) -> Vec<Product> {
@@ -179,31 +243,40 @@ fn products(dice: &mut Dice) -> Vec<Product> {
 fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
     let mut campaigns = Vec::new();
     for (id, name) in [
-        ("welcome", "Welcome"),
-        ("cart", "Cart reminder"),
-        ("back", "Come back"),
+        (WELCOME, "Welcome"),
+        ("auto-cart", "Cart reminder"),
+        ("auto-back", "Come back"),
     ] {
         campaigns.push(Campaign {
-            id: format!("auto-{id}"),
+            id: id.to_owned(),
             name: name.to_owned(),
             kind: "automation",
             channel: "email",
             starts_at: START,
             ends_at: END,
             budget: 0,
+            variant: None,
+            click_rate: 0,
         });
     }
     for number in 0..52 {
         let starts_at = START + (3 + 14 * number) * DAY + 8 * 3_600;
-        campaigns.push(Campaign {
-            id: format!("news-{:02}", number + 1),
-            name: format!("Newsletter {}", number + 1),
-            kind: "newsletter",
-            channel: "email",
-            starts_at,
-            ends_at: (starts_at + 7 * DAY).min(END),
-            budget: 0,
-        });
+        // Half of the readers get another subject line, which some weeks makes a difference.
+        let click_rate = 250 + dice.below(151);
+        let other_rate = click_rate * dice.pick(&[75, 100, 125, 160]) / 100;
+        for (variant, click_rate) in [("a", click_rate), ("b", other_rate)] {
+            campaigns.push(Campaign {
+                id: format!("news-{:02}-{variant}", number + 1),
+                name: format!("Newsletter {}", number + 1),
+                kind: "newsletter",
+                channel: "email",
+                starts_at,
+                ends_at: (starts_at + 7 * DAY).min(END),
+                budget: 0,
+                variant: Some(variant),
+                click_rate,
+            });
+        }
     }
     for year in [2024, 2025] {
         let new_year = START + if year == 2024 { 0 } else { 366 * DAY };
@@ -221,6 +294,8 @@ fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
                 starts_at,
                 ends_at: starts_at + 9 * DAY,
                 budget: 0,
+                variant: None,
+                click_rate: 450,
             });
         }
     }
@@ -229,7 +304,7 @@ fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
         for (id, name, channel, budget) in [
             ("search-brand", "Brand search", "paid_search", 400_000),
             ("search-shopping", "Shopping ads", "paid_search", 900_000),
-            ("social-video", "Trail stories", "social", 500_000),
+            ("social-video", "Trail stories", "paid_social", 500_000),
         ] {
             campaigns.push(Campaign {
                 id: format!("{id}-{year}q{number}"),
@@ -239,6 +314,8 @@ fn campaigns(dice: &mut Dice) -> Vec<Campaign> {
                 starts_at: START + DAYS * quarter / 8 * DAY,
                 ends_at: START + DAYS * (quarter + 1) / 8 * DAY - 1,
                 budget: budget + dice.between(0, 200) * 1_000,
+                variant: None,
+                click_rate: 0,
             });
         }
     }

@@ -1,8 +1,10 @@
 //! Where the made-up persons live: names, cities, taxes, currencies and numbers nobody answers.
 
 mod inhabited;
+mod streets;
 
 pub(crate) use inhabited::COUNTRIES;
+pub(crate) use streets::Home;
 
 /// A country with what its inhabitants have in common.
 #[derive(Debug)]

@@ -14,6 +14,12 @@ pub(crate) enum Stream {
     Facts = 2,
     /// One organization.
     Organization = 3,
+    /// How a lead comes in, and whether they buy.
+    Lead = 4,
+    /// What a lead does until then.
+    Funnel = 5,
+    /// The record of a person at a second provider.
+    SecondRecord = 6,
 }
 
 /// One stream of random choices. It uses whole numbers of a fixed width only, and none of `rand`'s
@@ -80,6 +86,16 @@ impl Dice {
         running.partition_point(|sum| *sum <= at)
     }
 
+    /// A count with that mean, in thousandths, that never exceeds `most`: geometric, so that most
+    /// counts are small and some are many times the mean.
+    pub(crate) fn count(&mut self, mean: u64, most: u64) -> u64 {
+        let mut count = 0;
+        while count < most && self.below(1000 + mean) < mean {
+            count += 1;
+        }
+        count
+    }
+
     /// A Pareto number in thousandths, from 1,000 to `most`, with shape 4/3: most are small, a few
     /// very large. The shape is one that square roots can compute.
     pub(crate) fn pareto(&mut self, most: u64) -> u64 {
@@ -115,6 +131,19 @@ mod tests {
             first,
             [other.below(1000), other.below(1000), other.pareto(100_000)]
         );
+    }
+
+    #[test]
+    fn counts_have_their_mean() {
+        let mut dice = Dice::new(1, Stream::Lead, 0);
+        let counts: Vec<u64> = (0..20_000).map(|_| dice.count(1_500, 60)).collect();
+        let mean = counts.iter().sum::<u64>() as f64 / 20_000.0;
+        // The standard deviation of a geometric count of mean 1.5 is 1.94.
+        assert!(
+            (mean - 1.5).abs() < 4.0 * 1.94 / 20_000_f64.sqrt(),
+            "{mean}"
+        );
+        assert!((0..100).all(|_| dice.count(50_000, 3) <= 3));
     }
 
     #[test]

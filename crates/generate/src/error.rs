@@ -1,7 +1,7 @@
 //! Why files could not be generated.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What stopped a run.
 #[derive(Debug, thiserror::Error)]
@@ -14,15 +14,25 @@ pub enum GenerateError {
         /// How many were asked for.
         rows: u64,
     },
-    /// The truth is asked for, and there are too few rows to tell the stories that it is about.
+    /// Fewer rows were asked for than the persons have for certain.
     #[error(
-        "--truth needs at least {orders} orders and {activities} activities for so many persons: ask for more"
+        "{rows} {what} are too few: {persons} persons have {least} at least; ask for that many, or for fewer persons"
     )]
-    TooFewForTruth {
-        /// First orders.
-        orders: u64,
-        /// Activities of leads in their first days.
-        activities: u64,
+    TooFew {
+        /// The kind of row.
+        what: &'static str,
+        /// How many were asked for.
+        rows: u64,
+        /// How many there are at least.
+        least: u64,
+        /// The persons asked for.
+        persons: u64,
+    },
+    /// More second records than persons were asked for.
+    #[error("{per_mille} of 1,000 persons cannot have a second record; ask for 1,000 at most")]
+    TooManyDuplicates {
+        /// Of 1,000 persons, how many were to have one.
+        per_mille: u64,
     },
     /// A file or folder cannot be written.
     #[error("`{path}` cannot be written: {source}; choose another folder or make room in it")]
@@ -48,13 +58,4 @@ pub enum GenerateError {
         /// What the writer said.
         source: parquet::errors::ParquetError,
     },
-}
-
-impl GenerateError {
-    pub(crate) fn writing(path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Write {
-            path: path.to_owned(),
-            source,
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! Writes a business that never was, in rollbook's own columns, the same bytes for the same seed.
 //!
-//! A run goes over the persons twice. The first pass adds up how much each of them is inclined to
-//! order, to act and to negotiate; the second shares the asked-for rows out by that inclination and
-//! writes them. Every person draws from a random stream of their own, nothing is kept between two
+//! A run goes over the persons twice. The first pass adds up what each of them has for certain (a
+//! customer's first order, what a lead does before it) and how much they are inclined to order, to
+//! act and to negotiate beyond that; the second shares the asked-for rows out and writes them. Every person draws from a random stream of their own, nothing is kept between two
 //! persons, and so memory does not grow with the size of the data. All that happens lies between
 //! 2024-01-01 and 2025-12-31. There is no clock and no floating point function that differs between
 //! machines (only the four operations and the square root, which IEEE 754 defines to the bit).
@@ -17,21 +17,20 @@ mod catalog;
 mod countries;
 mod dice;
 mod error;
+mod lead;
 mod output;
 mod person;
 mod profile;
 mod reference;
 #[cfg(test)]
 mod tests;
-mod truth;
 
 pub use error::GenerateError;
 
-use allotment::Allotment;
+use allotment::{Allotment, Expected};
 use dice::{Dice, Stream};
-use output::Output;
+use output::{Extras, Output};
 use person::World;
-use truth::Truth;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +49,10 @@ pub struct Options {
     pub activities: Option<u64>,
     /// Deals in all; by default one for every ten persons.
     pub deals: Option<u64>,
-    /// Whether to write what the data were made from, to `truth/` in the same folder.
+    /// Of 1,000 persons, how many have a second record at another provider, with other spellings.
+    /// With any, persons have a `provider` and addresses are written.
+    pub duplicates_per_mille: u64,
+    /// Whether to write, to the folder `truth`, what the rest was made from.
     pub truth: bool,
 }
 
@@ -66,7 +68,7 @@ pub enum Format {
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// The files, in the order of the canonical tables.
+    /// The files, in the order of the canonical tables, the truth behind them.
     pub files: Vec<WrittenFile>,
     /// The time of the last fact; `None` where there is none.
     pub last_event: Option<Timestamp>,
@@ -75,7 +77,8 @@ pub struct Summary {
 /// One file of a [`Summary`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFile {
-    /// The canonical table, which is also the file's name without its extension.
+    /// The canonical table, which is also the file's name without its extension; `truth/…` for
+    /// what stands in no table.
     pub table: &'static str,
     /// Where it lies.
     pub path: PathBuf,
@@ -88,84 +91,74 @@ pub struct WrittenFile {
 /// Generates the files that `options` asks for.
 ///
 /// The numbers of persons, orders, activities and deals are met exactly; order lines, refunds and
-/// tickets follow from them. Customers buy as they join; a lead shows in the first three days what
-/// they are after, and decides in the sixty days that follow. Where fewer orders or activities are
-/// asked for than these stories need, the rows are shared out by inclination alone.
+/// tickets follow from them, second records come on top. A number that is not asked for is its
+/// default, or what the persons have for certain where that is more.
 ///
 /// # Errors
 ///
-/// When orders, activities or deals are asked for without a person to have them, and when the
-/// folder cannot be written.
+/// When orders, activities or deals are asked for without a person to have them, or fewer than the
+/// persons have for certain, and when the folder cannot be written.
 pub fn generate(options: &Options) -> Result<Summary, GenerateError> {
     let persons = options.persons;
-    let orders = options.orders.unwrap_or(persons + persons / 2);
-    let activities = options.activities.unwrap_or(persons * 6);
-    let deals = options.deals.unwrap_or(persons / 10);
     for (what, rows) in [
-        ("orders", orders),
-        ("activities", activities),
-        ("deals", deals),
+        ("orders", options.orders.unwrap_or(0)),
+        ("activities", options.activities.unwrap_or(0)),
+        ("deals", options.deals.unwrap_or(0)),
     ] {
         if persons == 0 && rows > 0 {
             return Err(GenerateError::NobodyToHaveThem { what, rows });
         }
     }
-
-    let world = World::new(options.seed, persons);
-    let mut order_shares = Allotment::default();
-    let mut activity_shares = Allotment::default();
-    let mut deal_shares = Allotment::default();
-    // Rows that a story cannot do without: first orders, and what leads do at first.
-    let (mut first_orders, mut first_acts) = (0, 0);
-    for number in 0..persons {
-        let profile = world.profile(number);
-        first_orders += u64::from(profile.first_order_at().is_some());
-        first_acts += profile
-            .courtship
-            .map_or(0, |courtship| courtship.activities());
-        order_shares.expect(profile.order_weight);
-        activity_shares.expect(profile.activity_weight);
-        deal_shares.expect(profile.deal_weight);
+    let per_mille = options.duplicates_per_mille;
+    if per_mille > 1_000 {
+        return Err(GenerateError::TooManyDuplicates { per_mille });
     }
 
-    let is_enough = orders >= first_orders && activities >= first_acts;
-    if options.truth && !is_enough {
-        return Err(GenerateError::TooFewForTruth {
-            orders: first_orders,
-            activities: first_acts,
-        });
-    }
-    let of_stories = |rows: u64| if is_enough { rows } else { 0 };
-    order_shares.share(orders - of_stories(first_orders));
-    activity_shares.share(activities - of_stories(first_acts));
-    deal_shares.share(deals);
-
-    let mut truth = options
-        .truth
-        .then(|| Truth::create(&options.out))
-        .transpose()?;
-    let mut output = Output::create(&options.out, options.format)?;
-    reference::write(
-        &world,
-        &mut Dice::new(options.seed, Stream::Reference, 0),
-        &mut output,
-    )?;
+    let activities = options.activities.unwrap_or(persons * 6);
+    let world = World::new(options.seed, persons, activities, per_mille);
+    let (mut orders, mut acts, mut deals) = <(Expected, Expected, Expected)>::default();
     let mut writer = person::Writer::new(&world);
     for number in 0..persons {
         let profile = world.profile(number);
-        let share = person::Share {
-            has_story: is_enough,
-            orders: order_shares.take(profile.order_weight),
-            activities: activity_shares.take(profile.activity_weight),
-            deals: deal_shares.take(profile.deal_weight),
-        };
-        writer.write(number, &profile, &share, &mut output)?;
-        if let Some(truth) = &mut truth {
-            truth.note(number, &profile)?;
-        }
+        orders.add(profile.certain_orders(), profile.order_weight);
+        acts.add(
+            writer.certain_activities(number, &profile),
+            profile.activity_weight,
+        );
+        deals.add(0, profile.deal_weight);
     }
-    if let Some(truth) = truth {
-        truth.finish()?;
+    let share_out = |expected: &Expected, what, asked: Option<u64>, default: u64| {
+        let least = expected.certain();
+        match asked {
+            Some(rows) if rows < least => Err(GenerateError::TooFew {
+                what,
+                rows,
+                least,
+                persons,
+            }),
+            asked => Ok(expected.share_out(asked.unwrap_or(default.max(least)))),
+        }
+    };
+    let mut orders: Allotment =
+        share_out(&orders, "orders", options.orders, persons + persons / 2)?;
+    let mut acts: Allotment = share_out(&acts, "activities", options.activities, activities)?;
+    let mut deals: Allotment = share_out(&deals, "deals", options.deals, persons / 10)?;
+
+    let extras = Extras {
+        truth: options.truth,
+        second_records: per_mille > 0,
+    };
+    let mut output = Output::create(&options.out, options.format, extras)?;
+    let dice = &mut Dice::new(options.seed, Stream::Reference, 0);
+    reference::write(&world, dice, &mut output)?;
+    for number in 0..persons {
+        let profile = world.profile(number);
+        let share = |certain| person::Share {
+            orders: orders.take(profile.certain_orders(), profile.order_weight),
+            activities: acts.take(certain, profile.activity_weight),
+            deals: deals.take(0, profile.deal_weight),
+        };
+        writer.write(number, &profile, share, &mut output)?;
     }
     output.finish()
 }

@@ -26,15 +26,24 @@ pub(crate) struct Output {
     folder: PathBuf,
     format: Format,
     calendar: Calendar,
-    tables: Vec<Writer>,
+    /// One for each of [`Table::all`], where it was asked for.
+    tables: Vec<Option<Writer>>,
     /// Dropped last: it takes the parts away, whether the run came to its end or not.
     parts: PartsFolder,
     last_event: Option<i64>,
 }
 
+/// Which files are written besides those of every run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extras {
+    pub(crate) truth: bool,
+    pub(crate) second_records: bool,
+}
+
 #[derive(Debug)]
 struct Writer {
     table: Table,
+    columns: &'static [&'static str],
     parts: Vec<Option<csv::Writer<File>>>,
     rows: u64,
     record: ByteRecord,
@@ -62,26 +71,49 @@ pub(crate) struct Row<'a> {
 }
 
 impl Output {
-    pub(crate) fn create(folder: &Path, format: Format) -> Result<Self, GenerateError> {
+    pub(crate) fn create(
+        folder: &Path,
+        format: Format,
+        extras: Extras,
+    ) -> Result<Self, GenerateError> {
         let parts = folder.join(".rollbook-generate-parts");
         fs::create_dir_all(folder).map_err(cannot_write(folder))?;
         if parts.exists() {
             fs::remove_dir_all(&parts).map_err(cannot_write(&parts))?;
         }
         fs::create_dir(&parts).map_err(cannot_write(&parts))?;
+        if extras.truth {
+            let truth = folder.join("truth");
+            fs::create_dir_all(&truth).map_err(cannot_write(&truth))?;
+        }
+        let is_asked_for = |table: Table| match table {
+            _ if table.is_truth() => extras.truth,
+            _ if Table::OF_SECOND_RECORDS.contains(&table) => extras.second_records,
+            _ => true,
+        };
+        let tables = Table::all()
+            .map(|table| is_asked_for(table).then(|| Writer::new(table, extras.second_records)))
+            .collect();
         Ok(Self {
             folder: folder.to_owned(),
             format,
             calendar: Calendar::new(),
-            tables: Table::ALL.map(Writer::new).into(),
+            tables,
             parts: PartsFolder(parts),
             last_event: None,
         })
     }
 
-    /// Begins a row.
+    /// Whether a file was asked for.
+    pub(crate) fn has(&self, table: Table) -> bool {
+        self.tables[table as usize].is_some()
+    }
+
+    /// Begins a row of a file that the run [has](Self::has).
     pub(crate) fn row(&mut self, table: Table) -> Row<'_> {
-        let writer = &mut self.tables[table as usize];
+        let writer = self.tables[table as usize]
+            .as_mut()
+            .expect("only files that were asked for get rows");
         writer.record.clear();
         Row {
             writer,
@@ -94,16 +126,16 @@ impl Output {
     /// Joins the parts to the files that stay, in the order of the canonical tables.
     pub(crate) fn finish(self) -> Result<Summary, GenerateError> {
         let mut files = Vec::new();
-        for writer in self.tables {
-            let (table, rows) = (writer.table, writer.rows);
+        for writer in self.tables.into_iter().flatten() {
+            let (table, columns, rows) = (writer.table, writer.columns, writer.rows);
             let parts = writer.close(&self.parts.0)?;
-            let (extension, join): (_, fn(_, &_, &_) -> _) = match self.format {
-                Format::Csv => ("csv", join_csv),
-                Format::Parquet => ("parquet", parquet::join),
+            let (extension, join): (_, Join) = match self.format {
+                Format::Parquet if !table.is_truth() => ("parquet", parquet::join),
+                Format::Csv | Format::Parquet => ("csv", join_csv),
             };
             let path = self.folder.join(format!("{}.{extension}", table.name()));
             let joined = self.parts.0.join("joined");
-            join(table, &parts, &joined)?;
+            join(table, columns, &parts, &joined)?;
             fs::rename(&joined, &path).map_err(cannot_write(&path))?;
             for part in &parts {
                 fs::remove_file(part).map_err(cannot_write(part))?;
@@ -117,9 +149,10 @@ impl Output {
             });
         }
         files.sort_by_key(|file| {
-            tables::TABLES
+            let place = tables::TABLES
                 .iter()
-                .position(|table| table.name == file.table)
+                .position(|table| table.name == file.table);
+            place.unwrap_or(tables::TABLES.len())
         });
         let last_event = self
             .last_event
@@ -128,11 +161,15 @@ impl Output {
     }
 }
 
+/// Joins the parts of a table with those columns to a file.
+type Join = fn(Table, &[&str], &[PathBuf], &Path) -> Result<(), GenerateError>;
+
 impl Writer {
-    fn new(table: Table) -> Self {
+    fn new(table: Table, second_records: bool) -> Self {
         let parts = (0..MONTHS).map(|_| None).collect();
         Self {
             table,
+            columns: table.columns(second_records),
             parts,
             rows: 0,
             record: ByteRecord::new(),
@@ -152,12 +189,7 @@ impl Writer {
                 slot.insert(writer)
             }
         };
-        debug_assert_eq!(
-            self.record.len(),
-            self.table.columns().len(),
-            "{:?}",
-            self.table
-        );
+        debug_assert_eq!(self.record.len(), self.columns.len(), "{:?}", self.table);
         writer
             .write_byte_record(&self.record)
             .map_err(|source| GenerateError::WriteRow {
@@ -218,6 +250,21 @@ impl Row<'_> {
         self.cell(|cell, _| write!(cell, "{}.{:02}", number / 100, number % 100))
     }
 
+    /// A share given in thousandths.
+    pub(crate) fn thousandths(self, number: u64) -> Self {
+        self.cell(|cell, _| write!(cell, "{}.{:03}", number / 1_000, number % 1_000))
+    }
+
+    /// A share given in millionths.
+    pub(crate) fn millionths(self, number: u64) -> Self {
+        self.cell(|cell, _| write!(cell, "{}.{:06}", number / 1_000_000, number % 1_000_000))
+    }
+
+    /// A text that is put together in place.
+    pub(crate) fn written(self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Self {
+        self.cell(|cell, _| write(cell))
+    }
+
     pub(crate) fn flag(self, flag: bool) -> Self {
         self.text(if flag { "true" } else { "false" })
     }
@@ -259,6 +306,11 @@ impl Row<'_> {
         self.writer.write(self.folder, 0)
     }
 
+    /// Ends a row that stands behind all those that [end](Self::end) where they were begun.
+    pub(crate) fn end_behind(self) -> Result<(), GenerateError> {
+        self.writer.write(self.folder, MONTHS - 1)
+    }
+
     fn cell(self, write: impl FnOnce(&mut Vec<u8>, &Calendar) -> io::Result<()>) -> Self {
         let cell = &mut self.writer.cell;
         cell.clear();
@@ -269,12 +321,17 @@ impl Row<'_> {
 }
 
 fn part_path(folder: &Path, table: Table, part: usize) -> PathBuf {
-    folder.join(format!("{}.{part:02}", table.name()))
+    folder.join(format!("{}.{part:02}", table as usize))
 }
 
-fn join_csv(table: Table, parts: &[PathBuf], path: &Path) -> Result<(), GenerateError> {
+fn join_csv(
+    _: Table,
+    columns: &[&str],
+    parts: &[PathBuf],
+    path: &Path,
+) -> Result<(), GenerateError> {
     let mut file = BufWriter::new(File::create(path).map_err(cannot_write(path))?);
-    writeln!(file, "{}", table.columns().join(",")).map_err(cannot_write(path))?;
+    writeln!(file, "{}", columns.join(",")).map_err(cannot_write(path))?;
     let mut file = file
         .into_inner()
         .map_err(|error| error.into_error())

@@ -10,10 +10,13 @@ use crate::output::Output;
 use crate::profile::Profile;
 
 mod activities;
+mod card;
 mod deals;
 mod orders;
 mod record;
+mod second_record;
 mod tickets;
+mod truth;
 
 /// What all persons share.
 #[derive(Debug)]
@@ -23,10 +26,15 @@ pub(crate) struct World {
     pub(crate) organizations: u64,
     pub(crate) calendar: Calendar,
     pub(crate) catalog: Catalog,
+    /// How often a lead is heard of in a month, in thousandths, where the usual number of
+    /// activities is 1,000.
+    pub(crate) idle_rate: u64,
+    /// Of 1,000 persons, how many have a second record.
+    pub(crate) duplicates_per_mille: u64,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, persons: u64) -> Self {
+    pub(crate) fn new(seed: u64, persons: u64, activities: u64, duplicates_per_mille: u64) -> Self {
         // The catalog has a stream of its own: the last number that `Reference` can have.
         let catalog = Catalog::new(&mut Dice::new(seed, Stream::Reference, u64::MAX >> 3));
         Self {
@@ -35,20 +43,27 @@ impl World {
             organizations: persons / 40,
             calendar: Calendar::new(),
             catalog,
+            idle_rate: idle_rate(persons, activities),
+            duplicates_per_mille,
         }
     }
 
     pub(crate) fn profile(&self, number: u64) -> Profile {
-        let mut dice = Dice::new(self.seed, Stream::Profile, number);
-        Profile::draw(&mut dice, &self.calendar, number, self.persons)
+        Profile::draw(self, number)
     }
+}
+
+/// Leads are idle in proportion to all activities, yet never so busy that few asked-for activities
+/// would not do: what they do in their first days takes up to four for every person.
+fn idle_rate(persons: u64, activities: u64) -> u64 {
+    let each = u128::from(activities) * 1_000 / u128::from(persons.max(1));
+    let rate = (each / 6).min(each.saturating_sub(4_000) / 2);
+    u64::try_from(rate).unwrap_or(u64::MAX).min(1_000_000)
 }
 
 /// How many rows a person has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
-    /// Whether there is room for the first order and for what a lead does at first.
-    pub(crate) has_story: bool,
     pub(crate) orders: u64,
     pub(crate) activities: u64,
     pub(crate) deals: u64,
@@ -75,6 +90,8 @@ struct Numbers {
     deal: u64,
     ticket: u64,
     activity: u64,
+    address: u64,
+    second_record: u64,
 }
 
 impl Numbers {
@@ -91,8 +108,6 @@ struct Subject<'a> {
     world: &'a World,
     profile: &'a Profile,
     number: u64,
-    /// The organization they buy for, for those who do.
-    organization: Option<u64>,
 }
 
 /// What the facts say of a person in the end.
@@ -118,21 +133,35 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// How many activities a person has whatever is asked for.
+    pub(crate) fn certain_activities(&mut self, number: u64, profile: &Profile) -> u64 {
+        self.touches.clear();
+        if let Some(lead) = &profile.lead {
+            let subject = Subject {
+                world: self.world,
+                profile,
+                number,
+            };
+            activities::before_the_first_order(&subject, lead, &mut self.touches);
+        }
+        u64::try_from(self.touches.len()).expect("a short list")
+    }
+
+    /// Writes all rows of a person. `share` says how many they have, given how many activities
+    /// are certain.
     pub(crate) fn write(
         &mut self,
         number: u64,
         profile: &Profile,
-        share: &Share,
+        share: impl FnOnce(u64) -> Share,
         output: &mut Output,
     ) -> Result<(), GenerateError> {
+        let share = share(self.certain_activities(number, profile));
         let mut dice = Dice::new(self.world.seed, Stream::Facts, number);
-        let works = profile.deal_weight > 0 && self.world.organizations > 0;
-        let organization = works.then(|| dice.below(self.world.organizations));
         let subject = Subject {
             world: self.world,
             profile,
             number,
-            organization,
         };
         let mut outcome = Outcome {
             last_seen: profile.joined,
@@ -140,11 +169,9 @@ impl<'a> Writer<'a> {
         };
 
         self.orders.clear();
-        let first = profile.first_order_at().filter(|_| share.has_story);
-        let when = std::iter::repeat_n(None, usize::try_from(share.orders).unwrap_or(usize::MAX));
-        for when in first.map(Some).into_iter().chain(when) {
-            let numbers = &mut self.numbers;
-            let placed = orders::write(&subject, &mut dice, when, numbers, &mut outcome, output)?;
+        for nth in 0..share.orders {
+            let (numbers, outcome) = (&mut self.numbers, &mut outcome);
+            let placed = orders::write(&subject, nth == 0, &mut dice, numbers, outcome, output)?;
             self.orders.push(placed);
         }
         self.tickets.clear();
@@ -160,19 +187,15 @@ impl<'a> Writer<'a> {
         for _ in 0..share.deals {
             deals::write(&subject, &mut dice, &mut self.numbers, &mut outcome, output)?;
         }
-        let courtship = profile.courtship.filter(|_| share.has_story);
         let told = activities::Told {
-            courtship: courtship.as_ref(),
             orders: &self.orders,
             tickets: &self.tickets,
         };
-        activities::make(
-            &subject,
-            &mut dice,
-            &told,
-            share.activities + courtship.map_or(0, |courtship| courtship.activities()),
-            &mut self.touches,
-        );
+        if profile.customer_since.is_some() {
+            let touches = &mut self.touches;
+            activities::of_a_customer(&subject, &mut dice, &told, share.activities, touches);
+        }
+        self.touches.sort_by_key(|touch| touch.at);
         for touch in &self.touches {
             let activity = Numbers::take(&mut self.numbers.activity);
             activities::write(&subject, touch, activity, output)?;
@@ -181,12 +204,13 @@ impl<'a> Writer<'a> {
             }
         }
 
-        let phone = profile.country.phones.as_ref().filter(|_| dice.chance(600));
-        let phone = phone.and_then(|phones| {
-            phones.number(Numbers::take(
-                self.phones.entry(profile.country.code).or_default(),
-            ))
-        });
-        record::write(&subject, &mut dice, &outcome, phone.as_deref(), output)
+        let card = card::Card::draw(&subject, &mut dice, &mut self.phones);
+        record::write(&subject, &mut dice, &outcome, &card, output)?;
+        truth::write(&subject, output)?;
+        if self.world.duplicates_per_mille > 0 {
+            card.write_address(&subject, &mut self.numbers, output)?;
+            second_record::write(&subject, &outcome, &card, &mut self.numbers, output)?;
+        }
+        Ok(())
     }
 }

@@ -90,7 +90,14 @@ fn campaigns(world: &World, dice: &mut Dice, output: &mut Output) -> Result<(), 
         } else {
             row.blank().blank()
         };
-        row.end()?;
+        row.maybe_text(campaign.variant).end()?;
+        if let Some(variant) = campaign
+            .variant
+            .filter(|_| output.has(Table::TruthVariants))
+        {
+            let row = output.row(Table::TruthVariants).text(&campaign.id);
+            row.text(variant).thousandths(campaign.click_rate).end()?;
+        }
         if !costs {
             continue;
         }

@@ -97,6 +97,7 @@ pub fn feature_meaning(feature: &str) -> &'static str {
         "age_to_63_days" => "known for 45 to 63 days",
         "age_to_120_days" => "known for 63 to 120 days",
         "page_views" => "pages viewed",
+        "pricing_views" => "pages about prices viewed",
         "email_clicks" => "clicks in mails",
         "email_opens" => "mails opened",
         "forms" => "forms sent",

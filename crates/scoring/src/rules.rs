@@ -5,11 +5,12 @@ use crate::model::Weight;
 
 const LEAD_BASE: f64 = -3.0;
 /// Log-odds for each unit of a feature.
-const LEAD: [(&str, f64); 9] = [
+const LEAD: [(&str, f64); 10] = [
     ("age_to_3_days", 0.5),
     ("age_to_14_days", 0.8),
     ("age_to_30_days", 0.5),
     ("page_views", 0.4),
+    ("pricing_views", 0.6),
     ("email_clicks", 0.6),
     ("forms", 0.7),
     ("carts", 0.8),

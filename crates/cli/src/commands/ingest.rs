@@ -27,6 +27,7 @@ pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
         orders: what.orders,
         activities: what.activities,
         deals: what.deals,
+        duplicates_per_mille: what.duplicates,
         truth: what.truth,
     };
     let summary = rollbook_app::generate(&options).map_err(AppError::from)?;

@@ -1,4 +1,4 @@
-//! The tables that are written, each with the columns that its file has.
+//! The files that are written, each with its columns.
 
 /// A file to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,10 +16,16 @@ pub(crate) enum Table {
     CampaignSpend,
     Tickets,
     FxRates,
+    Addresses,
+    TruthLeads,
+    TruthCustomers,
+    TruthVariants,
+    TruthIdentities,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 13] = [
+    /// The files of every run.
+    pub(crate) const ALWAYS: [Self; 13] = [
         Self::Persons,
         Self::Organizations,
         Self::Orders,
@@ -34,8 +40,27 @@ impl Table {
         Self::Tickets,
         Self::FxRates,
     ];
+    /// The files that are written along with second records of persons.
+    pub(crate) const OF_SECOND_RECORDS: [Self; 1] = [Self::Addresses];
+    /// What the rest was made from.
+    pub(crate) const TRUTH: [Self; 4] = [
+        Self::TruthLeads,
+        Self::TruthCustomers,
+        Self::TruthVariants,
+        Self::TruthIdentities,
+    ];
+    /// All of them, in the order of their declaration.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let asked_for = Self::OF_SECOND_RECORDS.into_iter().chain(Self::TRUTH);
+        Self::ALWAYS.into_iter().chain(asked_for)
+    }
 
-    /// The canonical table that the rows are for.
+    pub(crate) fn is_truth(self) -> bool {
+        Self::TRUTH.contains(&self)
+    }
+
+    /// The canonical table that the rows are for, and the file's name without its extension. No
+    /// mapping claims the names of the truth.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Persons => "persons",
@@ -51,12 +76,25 @@ impl Table {
             Self::CampaignSpend => "campaign_spend",
             Self::Tickets => "tickets",
             Self::FxRates => "fx_rates",
+            Self::Addresses => "addresses",
+            Self::TruthLeads => "truth/leads",
+            Self::TruthCustomers => "truth/customers",
+            Self::TruthVariants => "truth/variants",
+            Self::TruthIdentities => "truth/identities",
+        }
+    }
+
+    /// The columns of a run with or without second records, which give persons a `provider`.
+    pub(crate) fn columns(self, second_records: bool) -> &'static [&'static str] {
+        match self.all_columns() {
+            [columns @ .., "provider"] if self == Self::Persons && !second_records => columns,
+            columns => columns,
         }
     }
 
     /// The columns in order: `external_id`, for facts `person_external_id`, and those canonical
     /// columns that are filled.
-    pub(crate) fn columns(self) -> &'static [&'static str] {
+    fn all_columns(self) -> &'static [&'static str] {
         match self {
             Self::Persons => &[
                 "external_id",
@@ -100,6 +138,7 @@ impl Table {
                 "created_at",
                 "updated_at",
                 "last_seen_at",
+                "provider",
             ],
             Self::Organizations => &[
                 "external_id",
@@ -217,6 +256,7 @@ impl Table {
                 "ends_at",
                 "budget",
                 "currency",
+                "variant",
             ],
             Self::CampaignSpend => &[
                 "external_id",
@@ -238,6 +278,30 @@ impl Table {
                 "satisfaction",
             ],
             Self::FxRates => &["external_id", "day", "currency", "rate"],
+            Self::Addresses => &[
+                "external_id",
+                "person_external_id",
+                "entity_type",
+                "entity_id",
+                "address_type",
+                "line1",
+                "city",
+                "region",
+                "postal_code",
+                "country",
+                "is_default",
+                "provider",
+            ],
+            Self::TruthLeads => &[
+                "person_external_id",
+                "created_at",
+                "decides_from",
+                "decides_until",
+                "probability",
+            ],
+            Self::TruthCustomers => &["person_external_id", "first_order_at", "left_at"],
+            Self::TruthVariants => &["campaign_id", "variant", "click_rate"],
+            Self::TruthIdentities => &["provider", "external_id", "human"],
         }
     }
 }
@@ -252,13 +316,15 @@ mod tests {
 
     #[test]
     fn every_column_is_one_of_its_canonical_table() {
-        for (at, table) in Table::ALL.into_iter().enumerate() {
-            assert_eq!(table as usize, at, "rows are found by the place in `ALL`");
+        for (at, table) in Table::all().enumerate() {
+            assert_eq!(table as usize, at, "rows are found by the place in `all`");
+        }
+        for table in Table::all().filter(|table| !table.is_truth()) {
             let canonical = tables::table(table.name()).unwrap();
-            let columns: HashSet<&str> = table.columns().iter().copied().collect();
+            let columns: HashSet<&str> = table.all_columns().iter().copied().collect();
             assert_eq!(
                 columns.len(),
-                table.columns().len(),
+                table.all_columns().len(),
                 "{table:?} names a column twice"
             );
             for column in &columns {

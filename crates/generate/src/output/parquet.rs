@@ -19,13 +19,18 @@ const BATCH_ROWS: usize = 8_192;
 const GROUP_ROWS: usize = 128 * 1_024;
 
 /// Reads the parts back as text and writes them typed.
-pub(super) fn join(table: Table, parts: &[PathBuf], path: &Path) -> Result<(), GenerateError> {
+pub(super) fn join(
+    table: Table,
+    columns: &[&str],
+    parts: &[PathBuf],
+    path: &Path,
+) -> Result<(), GenerateError> {
     let failed = |source| GenerateError::WriteParquet {
         path: path.to_owned(),
         source,
     };
     let file = File::create(path).map_err(cannot_write(path))?;
-    let schema = schema(table);
+    let schema = schema(table, columns);
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(failed)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
@@ -50,9 +55,9 @@ pub(super) fn join(table: Table, parts: &[PathBuf], path: &Path) -> Result<(), G
 }
 
 /// The columns of the file. Lists stay the text that the other format has.
-fn schema(table: Table) -> SchemaRef {
+fn schema(table: Table, columns: &[&str]) -> SchemaRef {
     let canonical = tables::table(table.name());
-    let fields = table.columns().iter().map(|name| {
+    let fields = columns.iter().map(|name| {
         let column = canonical.and_then(|canonical| canonical.column(name));
         let data_type = match column.map(|column| column.ty.arrow()) {
             None | Some(DataType::List(_)) => DataType::Utf8,

@@ -51,7 +51,7 @@ pub(super) fn write(
         .id('D', number)
         .id('P', subject.number);
     let row = row
-        .maybe_id('G', subject.organization)
+        .maybe_id('G', profile.organization)
         .text(pipeline)
         .text(stage)
         .text(status);

@@ -17,6 +17,8 @@ pub(crate) struct Placed {
     pub(super) product: usize,
     /// False for orders of guests, of which nobody knows whose they are.
     pub(super) known: bool,
+    /// Whether it is the one that made a customer of them.
+    pub(super) first: bool,
     pub(super) refunded_at: Option<i64>,
 }
 
@@ -47,35 +49,36 @@ enum Fate {
     Refunded { paid_at: i64, at: i64 },
 }
 
-/// Writes an order; one that is paid at `first_paid_at` where that is given, else one at any time
-/// since the first.
+/// Writes an order of a customer. The `first` is the one that made them one: it is theirs beyond
+/// doubt, and paid as it is placed. The others follow it while they stay.
 pub(super) fn write(
     subject: &Subject<'_>,
+    first: bool,
     dice: &mut Dice,
-    first_paid_at: Option<i64>,
     numbers: &mut Numbers,
     outcome: &mut Outcome,
     output: &mut Output,
 ) -> Result<Placed, GenerateError> {
     let (world, profile) = (subject.world, subject.profile);
     let number = Numbers::take(&mut numbers.order);
-    let begins = profile.first_order_at().unwrap_or(profile.joined);
-    let wait = dice.between(5, 300);
-    let at = match first_paid_at {
-        Some(paid_at) => paid_at - wait,
-        None => world
-            .calendar
-            .moment(dice, begins.min(profile.left), profile.left),
+    let since = profile.customer_since.unwrap_or(profile.joined);
+    let at = if first {
+        since
+    } else {
+        world.calendar.moment(dice, since, profile.left)
     };
     let source = *dice.weighted(&[(640, "web"), (260, "app"), (100, "pos")]);
-    let channel = if source == "pos" {
-        "direct"
-    } else {
-        channel(subject, dice, at)
+    let (channel, campaign) = match &profile.lead {
+        Some(lead) if first => (lead.channel, lead.campaign),
+        _ if source == "pos" => ("direct", None),
+        _ => {
+            let channel = channel(subject, dice, at);
+            let month = world.calendar.month(at);
+            let campaign = world.catalog.campaign(dice, channel, month, at);
+            (channel, campaign)
+        }
     };
-    let month = world.calendar.month(at);
-    let campaign = world.catalog.campaign(dice, channel, month, at);
-    let known = first_paid_at.is_some() || !dice.chance(30);
+    let known = first || !dice.chance(30);
     let person = known.then_some(subject.number);
     let currency = profile.country.currency;
 
@@ -136,9 +139,10 @@ pub(super) fn write(
     };
     amounts.total = net + amounts.tax + amounts.shipping;
 
-    let fate = match first_paid_at {
-        Some(at) => Fate::Paid { at },
-        None => fate(dice, at),
+    let fate = if first {
+        fate_of_paid(dice, at)
+    } else {
+        fate(dice, at)
     };
     let (paid_at, refunded_at) = match fate {
         Fate::Pending | Fate::Cancelled => (None, None),
@@ -208,6 +212,7 @@ pub(super) fn write(
         campaign,
         product,
         known,
+        first,
         refunded_at,
     })
 }
@@ -219,7 +224,7 @@ fn channel(subject: &Subject<'_>, dice: &mut Dice, at: i64) -> &'static str {
         (220, "paid_search"),
         (210, "organic"),
         (190, "direct"),
-        (100, "social"),
+        (100, "paid_social"),
         (50, "referral"),
     ]);
     if channel == "email" && !subject.profile.may_be_mailed(at) {
@@ -252,6 +257,11 @@ fn fate(dice: &mut Dice, at: i64) -> Fate {
     if paid_at > END || dice.chance(8) {
         return Fate::Pending;
     }
+    fate_of_paid(dice, paid_at)
+}
+
+/// What becomes of an order that was paid.
+fn fate_of_paid(dice: &mut Dice, paid_at: i64) -> Fate {
     let refunded_at = paid_at + dice.between(2 * DAY, 35 * DAY);
     match dice.below(1_000) {
         0..25 if refunded_at <= END => Fate::Refunded {

@@ -1,9 +1,10 @@
 //! The person's own row, which says in the end what their facts made of them.
 
+use super::card::Card;
 use super::deals::OWNERS;
+use super::second_record::FIRST_PROVIDER;
 use super::{Outcome, Subject};
 use crate::calendar::{DAY, END};
-use crate::countries::plain;
 use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
@@ -13,23 +14,22 @@ pub(super) fn write(
     subject: &Subject<'_>,
     dice: &mut Dice,
     outcome: &Outcome,
-    phone: Option<&str>,
+    card: &Card,
     output: &mut Output,
 ) -> Result<(), GenerateError> {
     let (profile, country) = (subject.profile, subject.profile.country);
     let business = profile.kind == Kind::Business;
     let customer = outcome.revenue_orders > 0 || outcome.won_deals > 0;
-    let lead = !customer && profile.kind != Kind::Shopper;
+    let lead = !customer && profile.kind == Kind::Lead;
     let seen = outcome.last_seen;
 
     let row = output.row(Table::Persons).id('P', subject.number);
-    let (first, last) = (
-        dice.pick(country.first_names),
-        dice.pick(country.last_names),
-    );
-    let row = row.text(&format!("{first} {last}")).text(first).text(last);
-    let email = address(first, last, subject.number, dice);
-    let row = row.text(&email).flag(customer || dice.chance(500));
+    let row = row
+        .text(&format!("{} {}", card.first_name, card.last_name))
+        .text(card.first_name)
+        .text(card.last_name);
+    let row = row.text(&card.email).flag(customer || dice.chance(500));
+    let phone = card.phone.as_deref();
     let row = match phone {
         Some(phone) => row.text(phone).flag(dice.chance(300)),
         None => row.blank().blank(),
@@ -44,13 +44,13 @@ pub(super) fn write(
     } else {
         row.blank().blank()
     };
-    let row = row.maybe_id('G', subject.organization);
+    let row = row.maybe_id('G', profile.organization);
     let cared_for = lead || business;
     let row = row.maybe_text(cared_for.then(|| dice.pick(&OWNERS)));
     let follow_up = (cared_for && dice.chance(350)).then(|| END + dice.between(1, 45) * DAY);
     let contact = *dice.weighted(&[(800, "email"), (120, "phone"), (80, "sms")]);
     let contact = if phone.is_none() { "email" } else { contact };
-    let (city, region, postal_code) = dice.pick(country.cities);
+    let (city, region, postal_code) = card.city;
     let row = row
         .maybe_day(follow_up)
         .text(contact)
@@ -79,14 +79,17 @@ pub(super) fn write(
         (true, _) => Some("qualified"),
         (false, _) => None,
     };
-    let source = *dice.weighted(&[
-        (300, "organic search"),
-        (250, "paid search"),
-        (150, "social"),
-        (130, "referral"),
-        (90, "trade fair"),
-        (80, "newsletter"),
-    ]);
+    let source = match &profile.lead {
+        Some(lead) => source_of(lead.channel),
+        None => *dice.weighted(&[
+            (300, "organic search"),
+            (250, "paid search"),
+            (150, "paid social"),
+            (130, "referral"),
+            (90, "trade fair"),
+            (80, "newsletter"),
+        ]),
+    };
     let row = row.text(stage).maybe_text(lead_status).text(source);
 
     let vip = outcome.spent >= 150_000;
@@ -128,19 +131,21 @@ pub(super) fn write(
         row.blank()
     };
     let updated_at = seen.max(profile.opted_out.unwrap_or(seen));
-    row.time(profile.joined).time(updated_at).time(seen).end()
+    let row = row.time(profile.joined).time(updated_at).time(seen);
+    if subject.world.duplicates_per_mille > 0 {
+        row.text(FIRST_PROVIDER).end()
+    } else {
+        row.end()
+    }
 }
 
-fn address(first: &str, last: &str, number: u64, dice: &mut Dice) -> String {
-    let mut address = String::with_capacity(48);
-    plain(first, &mut address);
-    address.push('.');
-    plain(last, &mut address);
-    address.push_str(&(number + 1).to_string());
-    address.push_str(if dice.chance(600) {
-        "@example.com"
-    } else {
-        "@example.org"
-    });
-    address
+/// What the shop calls the channel by which a lead came in.
+fn source_of(channel: &'static str) -> &'static str {
+    match channel {
+        "organic" => "organic search",
+        "paid_search" => "paid search",
+        "paid_social" => "paid social",
+        "email" => "newsletter",
+        channel => channel,
+    }
 }

@@ -1,0 +1,32 @@
+//! What a person's rows were made from, for those who check what is found in them.
+
+use super::Subject;
+use super::second_record::FIRST_PROVIDER;
+use crate::calendar::END;
+use crate::error::GenerateError;
+use crate::lead::{DECIDING, FIRST_DAYS};
+use crate::output::{Output, Table};
+
+/// Writes what stands nowhere else: a lead's chance, when a customer left, who a record is.
+pub(super) fn write(subject: &Subject<'_>, output: &mut Output) -> Result<(), GenerateError> {
+    if !output.has(Table::TruthLeads) {
+        return Ok(());
+    }
+    let profile = subject.profile;
+    if let Some(lead) = &profile.lead {
+        let decides_from = profile.joined + FIRST_DAYS;
+        let row = output.row(Table::TruthLeads).id('P', subject.number);
+        let row = row.time(profile.joined).time(decides_from);
+        row.time(decides_from + DECIDING)
+            .millionths(lead.probability)
+            .end()?;
+    }
+    if let Some(since) = profile.customer_since {
+        let row = output.row(Table::TruthCustomers).id('P', subject.number);
+        row.time(since)
+            .maybe_time(Some(profile.left).filter(|left| *left < END))
+            .end()?;
+    }
+    let row = output.row(Table::TruthIdentities).text(FIRST_PROVIDER);
+    row.id('P', subject.number).id('H', subject.number).end()
+}
