@@ -74,7 +74,7 @@ where
 }
 
 /// A text from outside in the form that the inside trusts.
-pub(crate) fn parsed<T>(text: &str, code: &str) -> Result<T, Problem>
+pub(crate) fn parsed<T>(text: &str, code: &'static str) -> Result<T, Problem>
 where
     T: FromStr,
     T::Err: std::fmt::Display,

@@ -14,10 +14,10 @@ pub(crate) struct Problem {
     #[schema(example = 404)]
     pub(crate) status: u16,
     /// The status in words.
-    pub(crate) title: String,
+    pub(crate) title: &'static str,
     /// The situation, for programs.
     #[schema(example = "unknown_segment")]
-    pub(crate) code: String,
+    pub(crate) code: &'static str,
     /// The situation, for people.
     pub(crate) detail: String,
     /// The next step.
@@ -36,11 +36,11 @@ pub(crate) struct Place {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
-            code: code.to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
+            code,
             detail: detail.into(),
             hint: None,
             position: None,
@@ -52,7 +52,7 @@ impl Problem {
         self
     }
 
-    pub(crate) fn malformed(code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 }

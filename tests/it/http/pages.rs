@@ -79,7 +79,7 @@ fn pull(server: &Serving, format: &str) -> (Vec<u64>, Vec<(String, String)>) {
 fn pages_are_of_one_snapshot_while_others_write() {
     let lake = OwnLake::new("http_pages");
     let server = Serving::start(&lake, "default");
-    let row = |n: u64| format!("p{n},{}\n", if n % 3 == 0 { "DE" } else { "FR" });
+    let row = |n: u64| format!("p{n},{}\n", if n.is_multiple_of(3) { "DE" } else { "FR" });
     let persons = |range: std::ops::Range<u64>| {
         format!(
             "external_id,country\n{}",
@@ -129,6 +129,6 @@ fn pages_are_of_one_snapshot_while_others_write() {
             .1;
         assert_eq!(members.len() as u64, size);
         // Ids follow the order of the rows, from 1; every third one of them, from the first.
-        assert!(members.iter().all(|id| (id - 1) % 3 == 0));
+        assert!(members.iter().all(|id| (id - 1).is_multiple_of(3)));
     }
 }
