@@ -58,8 +58,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The direct dependencies of each member of the workspace, as cargo reads the manifests.
-fn dependencies() -> BTreeMap<String, Vec<String>> {
+/// The members of the workspace, as cargo reads the manifests.
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -77,9 +77,14 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         String::from_utf8_lossy(&output.stderr)
     );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+/// The direct dependencies of each member of the workspace.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
-    let packages = metadata["packages"].as_array().unwrap().iter();
-    packages
+    packages()
+        .iter()
         .map(|package| {
             let needs = package["dependencies"].as_array().unwrap().iter().map(name);
             (name(package), needs.collect())
@@ -130,6 +135,19 @@ fn arrows_point_down_the_floors() {
             "`{package}` is not there"
         );
     }
+}
+
+#[test]
+fn there_is_one_program_for_cargo_run() {
+    let packages = packages();
+    let targets = packages
+        .iter()
+        .flat_map(|package| package["targets"].as_array().unwrap());
+    let programs: Vec<&str> = targets
+        .filter(|target| target["kind"] == serde_json::json!(["bin"]))
+        .map(|target| target["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(programs, ["rollbook"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Kind {
     /// Earlier moments that are learnt from, at most.
     pub(crate) fn cut_offs(self) -> i64 {
         match self {
-            Self::Lead => 6,
+            Self::Lead => 12,
             Self::Churn => 4,
         }
     }

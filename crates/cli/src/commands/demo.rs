@@ -5,6 +5,7 @@ use std::io::Write;
 use rollbook_app::Place;
 use rollbook_app::demo::{Demo, demo};
 use rollbook_app::rows::{cells, json as rows_as_json};
+use rollbook_app::scores::Method;
 use serde_json::{Value, json};
 
 use super::{new_batch, now, serve};
@@ -73,6 +74,13 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
     )?;
     writeln!(out, "  rollbook {flags} tables")?;
     writeln!(out, "  rollbook {flags} segment members big-spenders")?;
+    if let Some(best) = done.best_leads.first() {
+        let person = best.explanation.person_id;
+        writeln!(
+            out,
+            "  rollbook {flags} score explain lead {person} \\\n    --as-of {as_of}"
+        )?;
+    }
     writeln!(
         out,
         "  rollbook {flags} segment preview --as-of {as_of} \\\n    --criteria \"country = 'DE' and total_spent > 500\""
@@ -124,12 +132,16 @@ fn tell_credit(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
 
 fn tell_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     let tested = &done.lead_model.evaluation;
+    let how = match done.lead_model.method {
+        Method::Logistic => "learnt from what others did",
+        Method::Rules => "by written rules",
+    };
     let auc = tested
         .roc_auc
         .map_or_else(|| "none".to_owned(), |auc| format!("{auc:.3}"));
     writeln!(
         out,
-        "\nThe best leads, of {} (ROC AUC {auc} on the last {}):",
+        "\nThe best leads, {how} (ROC AUC {auc} of {} persons over {}):",
         tested.examples,
         done.lead_model.kind.horizon()
     )?;
