@@ -4,6 +4,7 @@
 
 mod attribution;
 mod bad_input;
+mod bucket;
 mod crash;
 mod http;
 mod malformed;

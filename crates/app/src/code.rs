@@ -62,6 +62,7 @@ fn of_lake(error: &LakeError) -> (&'static str, Kind) {
         }
         LakeError::Busy { .. } => ("lake_busy", Kind::Busy),
         LakeError::Location { .. }
+        | LakeError::NoConditionalPut { .. }
         | LakeError::NewerFormat { .. }
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }

@@ -16,7 +16,7 @@ use crate::AppError;
 /// Where a tenant's lake is, and what queries on it may use.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// A folder or a `file://` URL.
+    /// A folder, a `file://` or an `s3://` URL.
     pub location: String,
     /// The tenant.
     pub tenant: TenantName,
@@ -65,7 +65,7 @@ impl Place {
             if table.files.is_empty() {
                 continue;
             }
-            let stored = Arc::new(LakeTable::new(lake, def, &table)?);
+            let stored = Arc::new(LakeTable::new(lake, def, &table));
             let vault = match def.has_personal() {
                 true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
                 false => None,

@@ -72,7 +72,7 @@ pub async fn post(place: &Place, post: Post) -> Result<Posted, AppError> {
         }
         Some(kept) => {
             if let Some(ingested) = committed(&lake, &id, kept.after).await? {
-                keep(&lake, &path, &digest, kept.after, Some(&ingested))?;
+                keep(&lake, &path, &digest, kept.after, Some(&ingested)).await?;
                 let repeated = true;
                 return Ok(Posted { ingested, repeated });
             }
@@ -82,13 +82,13 @@ pub async fn post(place: &Place, post: Post) -> Result<Posted, AppError> {
             let newest = lake.head().await?.number;
             // A lake that does not exist yet is made by the commit and nothing before it.
             if newest.0 > 0 {
-                keep(&lake, &path, &digest, newest, None)?;
+                keep(&lake, &path, &digest, newest, None).await?;
             }
             newest
         }
     };
     let ingested = take_in(place, &post, Some(id)).await?;
-    keep(&lake, &path, &digest, after, Some(&ingested))?;
+    keep(&lake, &path, &digest, after, Some(&ingested)).await?;
     let repeated = false;
     Ok(Posted { ingested, repeated })
 }
@@ -130,7 +130,7 @@ async fn committed(
     })
 }
 
-fn keep(
+async fn keep(
     lake: &Lake,
     path: &str,
     digest: &str,
@@ -143,7 +143,7 @@ fn keep(
         after,
         answer,
     };
-    Ok(lake.replace_document(path, &kept)?)
+    Ok(lake.replace_document(path, &kept).await?)
 }
 
 /// Provider, the name that the mappings go by, and the content.

@@ -111,7 +111,7 @@ pub async fn scores_page(
     if pinned.of.kind != kind {
         return Err(AppError::ForgedPageToken);
     }
-    let mut scored = pinned.of.read(&lake)?;
+    let mut scored = pinned.of.read(&lake).await?;
     scored.retain(|one| one.probability >= pinned.least);
     sort_highest(&mut scored);
     let taken = pinned.taken.min(scored.len());

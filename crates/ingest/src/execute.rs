@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use roaring::RoaringTreemap;
 use rollbook_engine::EngineError;
-use rollbook_lake::{Lake, LakeError, LakeTable, State};
+use rollbook_lake::{Lake, LakeTable, State};
 use rollbook_model::TableDef;
 use rollbook_model::config::Limits;
 
@@ -166,9 +166,8 @@ impl Execution<'_> {
         context: &SessionContext,
         def: &'static TableDef,
     ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let external = |error: LakeError| DataFusionError::External(Box::new(error));
         let table = LakeTable::new(self.lake, def, &self.state.table(def.name));
-        let rows = context.read_table(Arc::new(table.map_err(external)?))?;
+        let rows = context.read_table(Arc::new(table))?;
         let schema = def.stored_schema();
         let texts = schema
             .fields()

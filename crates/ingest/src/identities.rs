@@ -17,7 +17,7 @@ use crate::IngestError;
 use crate::people::{NewIdentity, People};
 
 /// Writes what a run changes in `identities`. `seen` tells when records were last changed.
-pub(crate) fn change(
+pub(crate) async fn change(
     lake: &Lake,
     state: &State,
     people: &People,
@@ -27,9 +27,9 @@ pub(crate) fn change(
     let mut change = TableChange::default();
     let mut writer = TableWriter::new(lake, IDENTITIES);
     for chunk in people.new.chunks(BATCH_ROWS) {
-        writer.write(&rows(chunk).map_err(&failed)?)?;
+        writer.write(&rows(chunk).map_err(&failed)?).await?;
     }
-    change.adds = writer.finish()?;
+    change.adds = writer.finish().await?;
     let is_new: HashMap<i64, ()> = people
         .new
         .iter()
@@ -45,7 +45,7 @@ pub(crate) fn change(
     for file in &state.table(IDENTITIES.name).files {
         let mut any = false;
         let mut rewritten = Vec::new();
-        for batch in read_file(lake, IDENTITIES, file, None)? {
+        for batch in read_file(lake, IDENTITIES, file, None).await? {
             let batch = batch.map_err(&failed)?;
             let identities = batch["identity_id"].as_primitive::<Int64Type>();
             any |= identities.values().iter().any(concerned);
@@ -54,10 +54,10 @@ pub(crate) fn change(
         if any {
             let mut writer = TableWriter::new(lake, IDENTITIES);
             for batch in &rewritten {
-                writer.write(batch)?;
+                writer.write(batch).await?;
             }
             change.removes.push(file.clone());
-            change.adds.extend(writer.finish()?);
+            change.adds.extend(writer.finish().await?);
         }
     }
     Ok(change)

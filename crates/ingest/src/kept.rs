@@ -49,7 +49,7 @@ pub(crate) async fn load(
     }
     let mut by_mapping: BTreeMap<String, Records> = BTreeMap::new();
     for file in &state.table(QUARANTINE.name).files {
-        for batch in read_file(lake, QUARANTINE, file, None)? {
+        for batch in read_file(lake, QUARANTINE, file, None).await? {
             let batch = batch.map_err(&failed)?;
             let text =
                 |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();

@@ -64,7 +64,7 @@ impl People {
         if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
             return Ok(people);
         }
-        people.load(lake, state)?;
+        people.load(lake, state).await?;
         let wanted = people.wanted(stages)?;
         let is_new = |key: &u128| !people.known.contains_key(key);
         let identities = wanted.keys().filter(|(_, _, key)| is_new(key)).count() as u64;
@@ -135,11 +135,11 @@ impl People {
         (Arc::new(identities), Arc::new(persons))
     }
 
-    fn load(&mut self, lake: &Lake, state: &State) -> Result<(), IngestError> {
+    async fn load(&mut self, lake: &Lake, state: &State) -> Result<(), IngestError> {
         let mut buffer = Vec::new();
         let columns = ["identity_id", "person_id", "provider", "external_id"];
         for file in &state.table(tables::IDENTITIES.name).files {
-            for batch in read_file(lake, tables::IDENTITIES, file, Some(&columns))? {
+            for batch in read_file(lake, tables::IDENTITIES, file, Some(&columns)).await? {
                 let batch = batch.map_err(IngestError::rows("identities", "read"))?;
                 let identities = batch["identity_id"].as_primitive::<Int64Type>();
                 let persons = batch["person_id"].as_primitive::<Int64Type>();

@@ -220,7 +220,7 @@ impl Attempt<'_> {
             mappings: &self.mappings_run,
             rule: &self.settled_by,
         };
-        let settled = settle::settled(lake, &base, &scope, quarantined)?;
+        let settled = settle::settled(lake, &base, &scope, quarantined).await?;
         let mut counts = Vec::new();
         let (mut changes, mut touched) = (BTreeMap::new(), RoaringTreemap::new());
         let (mut seen, mut forgotten) = (HashMap::new(), Vec::new());
@@ -278,7 +278,7 @@ impl Attempt<'_> {
         }
         changes.insert(
             tables::IDENTITIES.name,
-            identities::change(lake, &base, &people, &seen)?,
+            identities::change(lake, &base, &people, &seen).await?,
         );
         if changes.values().all(TableChange::is_empty) {
             return Ok(report(base.data, None));

@@ -36,7 +36,7 @@ pub(crate) struct Settled {
 }
 
 /// The rows of the lake's quarantine that the run read again and did not put there again.
-pub(crate) fn settled(
+pub(crate) async fn settled(
     lake: &Lake,
     base: &State,
     scope: &Scope<'_>,
@@ -53,7 +53,7 @@ pub(crate) fn settled(
     let mut buffer = Vec::new();
     let columns = ["quarantine_id", "provider", "mapping", "file"];
     for file in &base.table(QUARANTINE.name).files {
-        for batch in read_file(lake, QUARANTINE, file, Some(&columns))? {
+        for batch in read_file(lake, QUARANTINE, file, Some(&columns)).await? {
             let batch = batch.map_err(IngestError::rows(QUARANTINE.name, "read"))?;
             let text =
                 |name: &str, row: usize| batch[name].as_string::<i32>().value(row).to_owned();

@@ -85,9 +85,9 @@ async fn write(
     let mut stream = sorted.execute_stream().await.map_err(failed)?;
     let mut writer = TableWriter::new(&lake, def);
     while let Some(batch) = stream.try_next().await.map_err(failed)? {
-        writer.write(&batch)?;
+        writer.write(&batch).await?;
     }
-    Ok(writer.finish()?)
+    Ok(writer.finish().await?)
 }
 
 struct Input {

@@ -48,11 +48,11 @@ async fn forget(
         };
         let encoder = Encoder::vault_key(def)?;
         let mut stays = HashSet::new();
-        for batch in keys_in(lake, def, &change.adds)? {
+        for batch in keys_in(lake, def, &change.adds).await? {
             stays.extend(encoder.keys(&batch)?);
         }
         let mut gone = Vec::new();
-        for batch in keys_in(lake, def, &change.removes)? {
+        for batch in keys_in(lake, def, &change.removes).await? {
             let keys = encoder.keys(&batch)?;
             let leaves: BooleanArray = keys.iter().map(|key| Some(!stays.contains(key))).collect();
             let rows = filter_record_batch(&batch, &leaves);
@@ -63,14 +63,14 @@ async fn forget(
     Ok(())
 }
 
-fn keys_in(
+async fn keys_in(
     lake: &Lake,
     def: &'static TableDef,
     files: &[DataFile],
 ) -> Result<Vec<RecordBatch>, IngestError> {
     let mut batches = Vec::new();
     for file in files {
-        for batch in read_file(lake, def, file, Some(def.vault_keys()))? {
+        for batch in read_file(lake, def, file, Some(def.vault_keys())).await? {
             batches.push(batch.map_err(IngestError::rows(def.name, "read"))?);
         }
     }

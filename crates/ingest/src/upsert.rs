@@ -103,7 +103,7 @@ impl Upsert<'_> {
                 columns.extend(["person_id", "identity_id"]);
             }
             let (mut row, mut found) = (0_u32, Vec::new());
-            for batch in read_file(self.lake, self.def, file, Some(&columns))? {
+            for batch in read_file(self.lake, self.def, file, Some(&columns)).await? {
                 let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
                 for key in keys_of(self.def, &batch)? {
                     if self.settled.contains_key(&key) {
@@ -121,7 +121,7 @@ impl Upsert<'_> {
                 }
             }
             if !found.is_empty() {
-                self.fingerprint(at, &found, &mut existing)?;
+                self.fingerprint(at, &found, &mut existing).await?;
             }
         }
         if self.def.has_personal() && !existing.is_empty() {
@@ -144,7 +144,7 @@ impl Upsert<'_> {
         }
     }
 
-    fn fingerprint(
+    async fn fingerprint(
         &self,
         at: usize,
         found: &[(u32, u128)],
@@ -157,7 +157,7 @@ impl Upsert<'_> {
             .then(|| Encoder::vault_key(self.def))
             .transpose()?;
         let (mut begin, mut next) = (0_u32, found.iter().peekable());
-        for batch in read_file(self.lake, self.def, &self.table.files[at], None)? {
+        for batch in read_file(self.lake, self.def, &self.table.files[at], None).await? {
             let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
             let end = begin + u32::try_from(batch.num_rows()).unwrap_or(0);
             let hashes = stored.hashes(&batch)?;
@@ -280,14 +280,14 @@ impl Upsert<'_> {
             }
             let mut writer = TableWriter::new(self.lake, self.def);
             let mut begin = 0_u32;
-            for batch in read_file(self.lake, self.def, file, None)? {
+            for batch in read_file(self.lake, self.def, file, None).await? {
                 let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
                 let rows = begin..begin + u32::try_from(batch.num_rows()).unwrap_or(0);
                 begin = rows.end;
                 let stays: Vec<bool> = rows.clone().map(|row| !leaving.contains(row)).collect();
                 let goes: Vec<bool> = stays.iter().map(|stays| !stays).collect();
                 self.touch(&filter(&batch, &goes, self.def)?, &mut outcome.touched);
-                writer.write(&filter(&batch, &stays, self.def)?)?;
+                writer.write(&filter(&batch, &stays, self.def)?).await?;
                 let moves: Vec<bool> = rows
                     .map(|row| moved[at].contains(row) && !gone[at].contains(row))
                     .collect();
@@ -298,7 +298,7 @@ impl Upsert<'_> {
                 }
             }
             outcome.change.removes.push(file.clone());
-            outcome.change.adds.extend(writer.finish()?);
+            outcome.change.adds.extend(writer.finish().await?);
         }
         Ok(())
     }

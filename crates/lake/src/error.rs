@@ -8,10 +8,22 @@ use rollbook_model::{BatchId, SnapshotNumber};
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// The location is neither a folder nor a URL that is served.
-    #[error("`{location}` is not a place for a lake: use a folder or a `file://` URL")]
+    #[error(
+        "`{location}` is not a place for a lake: use a folder, or a URL such as `file:///data/lake` or `s3://bucket/lake`"
+    )]
     Location {
         /// The text that was given.
         location: String,
+    },
+    /// The store cannot do what commits rest on.
+    #[error(
+        "`{location}` cannot put an object only where there is none ({detail}): two writers could overwrite each other's commits; use a store with conditional puts (S3's `If-None-Match`)"
+    )]
+    NoConditionalPut {
+        /// The store.
+        location: String,
+        /// What it did instead.
+        detail: String,
     },
     /// Nothing has been stored there yet.
     #[error(

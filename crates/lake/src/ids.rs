@@ -2,6 +2,7 @@
 
 use rollbook_model::Timestamp;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::LakeError;
 use crate::lake::Lake;
@@ -45,10 +46,11 @@ pub async fn reserve(
         let end = next + count;
         // The name is the first id alone: two writers who want the same start must collide.
         let path = lake.path(&format!("{}/{next:020}.json", kind.folder()));
-        let body = json!({"first": next, "end": end, "reserved_at": at}).to_string();
-        if lake.store().put_new(&path, body.as_bytes())? == Put::Done {
-            lake.store()
-                .put_over(&lake.path(&format!("{}/{end:020}.end", kind.folder())), b"")?;
+        let body = json!({"first": next, "end": end, "reserved_at": at, "writer": Uuid::new_v4()})
+            .to_string();
+        if lake.store().put_new(&path, body.as_bytes()).await? == Put::Done {
+            let marker = lake.path(&format!("{}/{end:020}.end", kind.folder()));
+            lake.store().put_over(&marker, b"").await?;
             return i64::try_from(next).map_err(|_| LakeError::Damaged {
                 path,
                 detail: "the ids are used up".to_owned(),
@@ -63,8 +65,8 @@ pub async fn reserve(
                     path: path.clone(),
                     detail: "it does not say where its range ends".to_owned(),
                 })?;
-            lake.store()
-                .put_over(&lake.path(&format!("{}/{end:020}.end", kind.folder())), b"")?;
+            let marker = lake.path(&format!("{}/{end:020}.end", kind.folder()));
+            lake.store().put_over(&marker, b"").await?;
         }
     }
 }

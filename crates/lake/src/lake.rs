@@ -6,6 +6,7 @@ use roaring::RoaringTreemap;
 use rollbook_model::config::LAKE_FORMAT;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::LakeError;
 use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
@@ -92,7 +93,7 @@ impl Lake {
         lake.check_format().await?;
         if lake.newest().await?.0 == 0 {
             return Err(LakeError::NoLake {
-                location: lake.store.location(),
+                location: lake.store.location().to_owned(),
                 tenant: lake.tenant.to_string(),
             });
         }
@@ -101,10 +102,12 @@ impl Lake {
 
     /// Opens a lake, or the place where the first commit will make one.
     pub async fn open_or_new(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
-        let lake = Self {
-            store: Store::at(location)?,
-            tenant,
-        };
+        Self::on(Store::at(location)?, tenant).await
+    }
+
+    /// The same in a store that is open.
+    pub async fn on(store: Store, tenant: TenantName) -> Result<Self, LakeError> {
+        let lake = Self { store, tenant };
         lake.check_format().await?;
         Ok(lake)
     }
@@ -180,12 +183,17 @@ impl Lake {
     pub async fn commit(&self, base: &State, commit: Commit) -> Result<Committed, LakeError> {
         if base.number.0 == 0 {
             let format = json!({ "format": LAKE_FORMAT }).to_string();
-            self.store.put_new(FORMAT_PATH, format.as_bytes())?;
+            self.store.put_new(FORMAT_PATH, format.as_bytes()).await?;
+            let checked = self
+                .store
+                .check_conditional_put(FORMAT_PATH, format.as_bytes());
+            checked.await?;
         }
         let number = base.number.next();
         let mut record = SnapshotRecord {
             number,
             committed_at: commit.at,
+            writer: Uuid::new_v4(),
             cause: commit.cause,
             tables: BTreeMap::new(),
             touched: objects::encode_persons(&commit.touched),
@@ -209,7 +217,8 @@ impl Lake {
         let bytes = objects::to_json(&record)?;
         match self
             .store
-            .put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)?
+            .put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)
+            .await?
         {
             Put::Exists => Ok(Committed::Overtaken),
             Put::Done => {
@@ -223,15 +232,12 @@ impl Lake {
     async fn publish(&self, record: &SnapshotRecord) -> Result<(), LakeError> {
         for (table, entry) in &record.tables {
             let path = self.path(&delta::log_path(table, entry.version));
-            if self.store.put_new(&path, entry.log.as_bytes())? == Put::Exists {
-                let found = self.store.get(&path).await?.unwrap_or_default();
-                if found != entry.log.as_bytes() {
-                    let version = entry.version;
-                    return Err(LakeError::ForeignCommit {
-                        table: table.clone(),
-                        version,
-                    });
-                }
+            // The same bytes count as put, whoever put them.
+            if self.store.put_new(&path, entry.log.as_bytes()).await? == Put::Exists {
+                return Err(LakeError::ForeignCommit {
+                    table: table.clone(),
+                    version: entry.version,
+                });
             }
         }
         Ok(())
@@ -250,7 +256,7 @@ impl Lake {
             })?;
         if found > u64::from(LAKE_FORMAT) {
             return Err(LakeError::NewerFormat {
-                location: self.store.location(),
+                location: self.store.location().to_owned(),
                 found: u32::try_from(found).unwrap_or(u32::MAX),
                 known: LAKE_FORMAT,
             });

@@ -67,14 +67,15 @@ fn serialize(persons: &RoaringTreemap) -> Vec<u8> {
 
 impl Lake {
     /// Puts an immutable document in the tenant's folder; the same path must mean the same bytes.
-    pub fn put_document<T: serde::Serialize>(
+    pub async fn put_document<T: serde::Serialize>(
         &self,
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
         self.store()
             .put_new(&self.path(below), &to_json(document)?)
-            .map(|_| ())
+            .await
+            .map(drop)
     }
 
     /// Reads a document of the tenant's folder.
@@ -86,13 +87,14 @@ impl Lake {
     }
 
     /// Puts a document that a later one may replace.
-    pub fn replace_document<T: serde::Serialize>(
+    pub async fn replace_document<T: serde::Serialize>(
         &self,
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
         self.store()
             .put_over(&self.path(below), &to_json(document)?)
+            .await
     }
 
     /// Reads a document that may not be there.
@@ -105,7 +107,7 @@ impl Lake {
     }
 
     /// Puts rows in the tenant's folder as one immutable Parquet object; its size in bytes.
-    pub fn put_rows(&self, below: &str, rows: &RecordBatch) -> Result<u64, LakeError> {
+    pub async fn put_rows(&self, below: &str, rows: &RecordBatch) -> Result<u64, LakeError> {
         let failed = |source| LakeError::Parquet {
             doing: "write",
             path: below.to_owned(),
@@ -118,20 +120,25 @@ impl Lake {
         let mut writer = writer.map_err(failed)?;
         writer.write(rows).map_err(failed)?;
         let bytes = writer.into_inner().map_err(failed)?;
-        self.store().put_new(&self.path(below), &bytes)?;
+        self.store().put_new(&self.path(below), &bytes).await?;
         Ok(bytes.len() as u64)
     }
 
     /// Reads the rows that [`Lake::put_rows`] put.
-    pub fn rows(&self, below: &str) -> Result<ParquetRecordBatchReader, LakeError> {
-        read_path(self, below, None)
+    pub async fn rows(&self, below: &str) -> Result<ParquetRecordBatchReader, LakeError> {
+        read_path(self, below, None).await
     }
 
     /// Puts a set of persons in the tenant's folder, in the portable Roaring format.
-    pub fn put_persons(&self, below: &str, persons: &RoaringTreemap) -> Result<(), LakeError> {
+    pub async fn put_persons(
+        &self,
+        below: &str,
+        persons: &RoaringTreemap,
+    ) -> Result<(), LakeError> {
         self.store()
             .put_new(&self.path(below), &serialize(persons))
-            .map(|_| ())
+            .await
+            .map(drop)
     }
 
     /// Reads a set of persons of the tenant's folder.

@@ -1,6 +1,5 @@
 //! Reading a table: by DataFusion as a table provider, and file by file for those who merge.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -12,7 +11,6 @@ use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
 use datafusion_datasource::source::DataSourceExec;
 use datafusion_datasource_parquet::source::ParquetSource;
-use datafusion_execution::object_store::ObjectStoreUrl;
 use datafusion_expr::{Expr, TableType};
 use datafusion_physical_plan::ExecutionPlan;
 use parquet::arrow::ProjectionMask;
@@ -23,17 +21,19 @@ use rollbook_model::config::BATCH_ROWS;
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::state::{DataFile, TableState};
+use crate::store::Store;
 
 /// The rows of a set of Parquet files of one schema.
 #[derive(Debug)]
 pub struct LakeTable {
     schema: SchemaRef,
     files: Vec<PartitionedFile>,
+    store: Store,
 }
 
 impl LakeTable {
     /// A table at a snapshot, without its personal columns.
-    pub fn new(lake: &Lake, def: &TableDef, state: &TableState) -> Result<Self, LakeError> {
+    pub fn new(lake: &Lake, def: &TableDef, state: &TableState) -> Self {
         Self::over(lake, def.stored_schema(), def.name, &state.files)
     }
 
@@ -43,7 +43,7 @@ impl LakeTable {
         schema: SchemaRef,
         folder: &str,
         objects: &[(String, u64)],
-    ) -> Result<Self, LakeError> {
+    ) -> Self {
         let files: Vec<DataFile> = objects
             .iter()
             .map(|(path, size)| DataFile {
@@ -57,22 +57,19 @@ impl LakeTable {
         Self::over(lake, schema, folder, &files)
     }
 
-    pub(crate) fn over(
-        lake: &Lake,
-        schema: SchemaRef,
-        folder: &str,
-        files: &[DataFile],
-    ) -> Result<Self, LakeError> {
+    pub(crate) fn over(lake: &Lake, schema: SchemaRef, folder: &str, files: &[DataFile]) -> Self {
         let files = files
             .iter()
             .map(|file| {
-                let path = lake
-                    .store()
-                    .absolute(&lake.path(&format!("{folder}/{}", file.path)))?;
-                Ok(PartitionedFile::new(String::from(path), file.size))
+                let path = lake.path(&format!("{folder}/{}", file.path));
+                PartitionedFile::new(path, file.size)
             })
-            .collect::<Result<_, LakeError>>()?;
-        Ok(Self { schema, files })
+            .collect();
+        Self {
+            schema,
+            files,
+            store: lake.store().clone(),
+        }
     }
 }
 
@@ -103,37 +100,35 @@ impl TableProvider for LakeTable {
         // One group a core; clustered groups with a declared order are to come.
         let groups = FileGroup::new(self.files.clone())
             .split_files(state.config().target_partitions().max(1));
-        let config =
-            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
-                .with_file_groups(groups)
-                .with_limit(limit)
-                .with_projection_indices(projection.cloned())?
-                .build();
+        let url = self.store.url();
+        state
+            .runtime_env()
+            .register_object_store(url.as_ref(), self.store.object_store());
+        let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_limit(limit)
+            .with_projection_indices(projection.cloned())?
+            .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 }
 
 /// Reads one file of a table, with the named columns only, in the file's order.
-pub fn read_file(
+pub async fn read_file(
     lake: &Lake,
     def: &TableDef,
     file: &DataFile,
     columns: Option<&[&str]>,
 ) -> Result<ParquetRecordBatchReader, LakeError> {
-    read_path(lake, &format!("{}/{}", def.name, file.path), columns)
+    read_path(lake, &format!("{}/{}", def.name, file.path), columns).await
 }
 
-pub(crate) fn read_path(
+pub(crate) async fn read_path(
     lake: &Lake,
     below: &str,
     columns: Option<&[&str]>,
 ) -> Result<ParquetRecordBatchReader, LakeError> {
-    let path = lake.store().file(&lake.path(below));
-    let opened = File::open(&path).map_err(|source| LakeError::File {
-        doing: "read",
-        path: path.clone(),
-        source,
-    })?;
+    let opened = lake.store().open(&lake.path(below)).await?;
     let failed = |source| LakeError::Parquet {
         doing: "read",
         path: below.to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::state::State;
 
@@ -56,6 +57,9 @@ pub struct SnapshotRecord {
     pub number: SnapshotNumber,
     /// When it was made, by the clock of who made it.
     pub committed_at: Timestamp,
+    /// Of whom it is: no two attempts have the same, so that none takes another's for its own.
+    #[serde(default)]
+    pub writer: Uuid,
     /// Why.
     pub cause: Cause,
     /// The tables that changed.

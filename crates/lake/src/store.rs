@@ -1,21 +1,33 @@
 //! Objects of the lake: put if absent, put over, get, list; durable before they are named.
 //!
-//! object_store's local store does not sync what it writes, so local puts are done here: stage,
-//! fsync, link or rename, fsync the folder.
+//! A lake lies in a local folder or in an object store that can put if absent. Paths are relative
+//! to the lake's root everywhere.
 
 use std::fs::File;
-use std::io::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use datafusion_execution::object_store::ObjectStoreUrl;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tempfile::NamedTempFile;
 use url::Url;
 
 use crate::LakeError;
+
+pub mod disk;
+mod local;
+mod remote;
+
+use disk::{Disk, SyncedDisk};
+use local::Local;
+use remote::Remote;
 
 /// Whether an object was put, or was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,22 +38,55 @@ pub enum Put {
     Exists,
 }
 
+/// One object, as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path, relative to the lake's root.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: DateTime<Utc>,
+}
+
 /// The place where a lake lies.
 #[derive(Debug, Clone)]
 pub struct Store {
-    root: PathBuf,
-    object: Arc<dyn ObjectStore>,
-    url: Url,
+    place: Place,
+    /// Reads objects by their path below the root.
+    reader: Arc<dyn ObjectStore>,
+    /// Under what sessions of DataFusion know `reader`.
+    url: ObjectStoreUrl,
+    /// The root, as users name it.
+    location: String,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Local(Local),
+    Remote(Remote),
 }
 
 impl Store {
-    /// The store at a folder or a `file://` URL. The folder need not exist yet.
+    /// The store at a folder, a `file://` URL or an `s3://bucket/prefix` URL. A folder need not
+    /// exist yet. Keys, region and endpoint of S3 come from the usual variables (`AWS_…`).
     pub fn at(location: &str) -> Result<Self, LakeError> {
         let refused = || LakeError::Location {
             location: location.to_owned(),
         };
         let folder = match Url::parse(location) {
             Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| refused())?,
+            Ok(url) if url.scheme() == "s3" => {
+                let (object, prefix) = remote::s3(&url).map_err(|source| LakeError::Store {
+                    doing: "open",
+                    path: location.to_owned(),
+                    source,
+                })?;
+                return Ok(Self::on(
+                    Arc::new(PrefixStore::new(object, prefix)),
+                    location,
+                ));
+            }
             Ok(url)
                 if location.contains("://")
                     || !FsPath::new(location).is_absolute() && url.has_host() =>
@@ -51,109 +96,103 @@ impl Store {
             _ if location.trim().is_empty() => return Err(refused()),
             _ => PathBuf::from(location),
         };
-        let root = std::path::absolute(&folder).map_err(|source| LakeError::File {
+        Self::local(&folder, Arc::new(SyncedDisk))
+    }
+
+    /// The store in a folder, writing through `disk`.
+    pub fn local(folder: &FsPath, disk: Arc<dyn Disk>) -> Result<Self, LakeError> {
+        let root = std::path::absolute(folder).map_err(|source| LakeError::File {
             doing: "find",
-            path: folder.clone(),
+            path: folder.to_owned(),
             source,
         })?;
-        let url = Url::from_directory_path(&root).map_err(|()| refused())?;
+        let prefix = Path::from_absolute_path(&root).map_err(|_| LakeError::Location {
+            location: folder.display().to_string(),
+        })?;
         Ok(Self {
-            root,
-            object: Arc::new(LocalFileSystem::new()),
-            url,
+            reader: Arc::new(PrefixStore::new(LocalFileSystem::new(), prefix)),
+            url: url_of(&root.display().to_string()),
+            location: root.display().to_string(),
+            place: Place::Local(Local::new(root, disk)),
         })
     }
 
-    /// The folder, for messages.
-    pub fn location(&self) -> String {
-        self.root.display().to_string()
+    /// The store whose root is that of `object`; `location` is its name for users.
+    pub fn on(object: Arc<dyn ObjectStore>, location: &str) -> Self {
+        Self {
+            place: Place::Remote(Remote::new(Arc::clone(&object))),
+            reader: object,
+            url: url_of(location),
+            location: location.to_owned(),
+        }
     }
 
-    /// The URL under which readers find the store's objects.
-    pub fn url(&self) -> &Url {
+    /// Where it lies, for messages.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Whether it is a folder of this machine.
+    pub fn is_local(&self) -> bool {
+        matches!(self.place, Place::Local(_))
+    }
+
+    /// Under what sessions of DataFusion register [`Store::object_store`].
+    pub(crate) fn url(&self) -> &ObjectStoreUrl {
         &self.url
     }
 
-    /// The store that reads paths made by [`Store::absolute`].
+    /// Reads objects by their path below the root.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.object)
+        Arc::clone(&self.reader)
     }
 
-    /// The path of an object as [`Store::object_store`] wants it.
-    pub fn absolute(&self, path: &str) -> Result<Path, LakeError> {
-        Path::from_absolute_path(self.file(path)).map_err(|source| LakeError::Damaged {
-            path: path.to_owned(),
-            detail: source.to_string(),
-        })
-    }
-
-    /// The local file of an object.
-    pub fn file(&self, path: &str) -> PathBuf {
-        self.root.join(path)
-    }
-
-    /// Puts an object if there is none of that name.
-    pub fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
-        let target = self.file(path);
-        let folder = parent(&target);
-        make_folder(folder)?;
-        let staged = stage(folder, bytes)?;
-        let linked = match std::fs::hard_link(staged.path(), &target) {
-            Ok(()) => Put::Done,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Put::Exists,
-            Err(source) => {
-                return Err(LakeError::File {
-                    doing: "write",
-                    path: target,
-                    source,
-                });
-            }
-        };
-        sync_folder(folder)?;
-        Ok(linked)
+    /// Puts an object if there is none of that name. An object of the same bytes counts as put:
+    /// a store may do what it is asked and still answer with an error. Who must know which of two
+    /// writers it was makes the bytes differ.
+    pub async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
+        match &self.place {
+            Place::Local(local) => local.put_new(path, bytes),
+            Place::Remote(remote) => remote.put_new(path, bytes).await,
+        }
     }
 
     /// Puts an object over whatever has that name.
-    pub fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
-        let target = self.file(path);
-        let folder = parent(&target);
-        make_folder(folder)?;
-        let staged = stage(folder, bytes)?;
-        staged.persist(&target).map_err(|error| LakeError::File {
-            doing: "write",
-            path: target.clone(),
-            source: error.error,
-        })?;
-        sync_folder(folder)
+    pub async fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(local) => local.put_over(path, bytes),
+            Place::Remote(remote) => remote.put_over(path, bytes).await,
+        }
     }
 
     /// Takes a finished local file into the store under a name that nothing has.
-    pub fn put_file(&self, path: &str, staged: tempfile::NamedTempFile) -> Result<(), LakeError> {
-        let target = self.file(path);
-        let failed = |source| LakeError::File {
-            doing: "write",
-            path: target.clone(),
-            source,
-        };
-        staged.as_file().sync_all().map_err(failed)?;
-        staged
-            .persist_noclobber(&target)
-            .map_err(|error| failed(error.error))?;
-        sync_folder(parent(&target))
+    pub async fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(local) => local.put_file(path, staged),
+            Place::Remote(remote) => remote.put_file(path, staged).await,
+        }
     }
 
-    /// A file to write in, on the store's own disk so that it can be taken in without a copy.
-    pub fn staging_file(&self, folder: &str) -> Result<tempfile::NamedTempFile, LakeError> {
-        let folder = self.file(folder);
-        make_folder(&folder)?;
-        tempfile::Builder::new()
-            .prefix(".staged-")
-            .tempfile_in(&folder)
-            .map_err(|source| LakeError::File {
+    /// A file to write in: on the store's own disk where it has one, so that it can be taken in
+    /// without a copy.
+    pub fn staging_file(&self, folder: &str) -> Result<NamedTempFile, LakeError> {
+        match &self.place {
+            Place::Local(local) => local.staging_file(folder),
+            Place::Remote(_) => NamedTempFile::new().map_err(|source| LakeError::File {
                 doing: "write in",
-                path: folder.clone(),
+                path: std::env::temp_dir(),
                 source,
-            })
+            }),
+        }
+    }
+
+    /// An object as a local file, for readers that want one: the file itself, or a copy that goes
+    /// when it is closed.
+    pub async fn open(&self, path: &str) -> Result<File, LakeError> {
+        match &self.place {
+            Place::Local(local) => local.open(path),
+            Place::Remote(remote) => remote.download(path).await,
+        }
     }
 
     /// The bytes of an object, `None` where there is none.
@@ -163,7 +202,7 @@ impl Store {
             path: path.to_owned(),
             source,
         };
-        match self.object.get(&self.absolute(path)?).await {
+        match self.reader.get(&Path::from(path)).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
@@ -172,112 +211,137 @@ impl Store {
 
     /// The names directly below a folder, sorted; empty where there is no such folder.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
-        if !self.file(folder).is_dir() {
+        if !self.may_exist(folder) {
             return Ok(Vec::new());
         }
-        let failed = |source| LakeError::Store {
-            doing: "list",
-            path: folder.to_owned(),
-            source,
-        };
         let listed = self
-            .object
-            .list(Some(&self.absolute(folder)?))
-            .map_ok(|meta| meta.location.filename().unwrap_or_default().to_owned())
-            .try_collect::<Vec<_>>()
+            .reader
+            .list_with_delimiter(Some(&Path::from(folder)))
             .await
-            .map_err(failed)?;
-        let mut names: Vec<_> = listed
-            .into_iter()
-            .filter(|name| !name.starts_with('.'))
-            .collect();
+            .map_err(|source| self.unlisted(folder, source))?;
+        let names = listed.objects.into_iter();
+        let names = names.filter_map(|meta| meta.location.filename().map(str::to_owned));
+        let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
         names.sort_unstable();
         Ok(names)
     }
 
+    /// Everything below a folder, at any depth, in no order; files that are being written too.
+    pub async fn walk(&self, folder: &str) -> Result<Vec<Listed>, LakeError> {
+        if !self.may_exist(folder) {
+            return Ok(Vec::new());
+        }
+        self.reader
+            .list(Some(&Path::from(folder)))
+            .map_ok(|meta| Listed {
+                path: meta.location.to_string(),
+                size: meta.size,
+                modified: meta.last_modified,
+            })
+            .try_collect()
+            .await
+            .map_err(|source| self.unlisted(folder, source))
+    }
+
     /// Deletes an object; one that is gone already is no error.
-    pub fn delete(&self, path: &str) -> Result<(), LakeError> {
-        let target = self.file(path);
-        match std::fs::remove_file(&target) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(LakeError::File {
-                doing: "delete",
-                path: target,
-                source,
-            }),
-            _ => Ok(()),
+    pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(local) => local.delete(path),
+            Place::Remote(remote) => remote.delete(path).await,
+        }
+    }
+
+    /// Makes sure that the store can put if absent, on which every commit rests, by putting an
+    /// object that exists once more, with the bytes that it has.
+    pub(crate) async fn check_conditional_put(
+        &self,
+        path: &str,
+        bytes: &[u8],
+    ) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(_) => Ok(()),
+            Place::Remote(remote) => {
+                let checked = remote.check_conditional_put(path, bytes, &self.location);
+                checked.await
+            }
+        }
+    }
+
+    /// Folders of this machine are asked first: listing one that is not there is an error.
+    fn may_exist(&self, folder: &str) -> bool {
+        match &self.place {
+            Place::Local(local) => local.file(folder).is_dir(),
+            Place::Remote(_) => true,
+        }
+    }
+
+    fn unlisted(&self, folder: &str, source: object_store::Error) -> LakeError {
+        LakeError::Store {
+            doing: "list",
+            path: folder.to_owned(),
+            source,
         }
     }
 }
 
-fn parent(path: &FsPath) -> &FsPath {
-    path.parent().expect("objects lie below the lake's folder")
-}
-
-fn make_folder(folder: &FsPath) -> Result<(), LakeError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let failed = |source| LakeError::File {
-        doing: "make the folder",
-        path: folder.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    // A new folder is lost in a crash unless the folder above it is synced too.
-    for above in folder
-        .ancestors()
-        .skip(1)
-        .take(3)
-        .filter(|above| above.is_dir())
-    {
-        sync_folder(above)?;
-    }
-    Ok(())
-}
-
-fn stage(folder: &FsPath, bytes: &[u8]) -> Result<tempfile::NamedTempFile, LakeError> {
-    let failed = |source| LakeError::File {
-        doing: "write in",
-        path: folder.to_owned(),
-        source,
-    };
-    let mut staged = tempfile::Builder::new()
-        .prefix(".staged-")
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    staged.write_all(bytes).map_err(failed)?;
-    staged.as_file().sync_all().map_err(failed)?;
-    Ok(staged)
-}
-
-fn sync_folder(folder: &FsPath) -> Result<(), LakeError> {
-    File::open(folder)
-        .and_then(|opened| opened.sync_all())
-        .map_err(|source| LakeError::File {
-            doing: "sync",
-            path: folder.to_owned(),
-            source,
-        })
+/// A URL for a place, the same for the same place within a process.
+fn url_of(location: &str) -> ObjectStoreUrl {
+    let mut hasher = DefaultHasher::new();
+    location.hash(&mut hasher);
+    let url = format!("lake://{:016x}", hasher.finish());
+    ObjectStoreUrl::parse(url).expect("a scheme and a host are a URL of a store")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
     use super::{Put, Store};
 
-    #[test]
-    fn the_first_put_wins_and_stays() {
+    async fn the_first_put_wins(store: &Store) {
+        assert_eq!(store.put_new("a/b.json", b"one").await.unwrap(), Put::Done);
+        assert_eq!(
+            store.put_new("a/b.json", b"two").await.unwrap(),
+            Put::Exists
+        );
+        assert_eq!(store.get("a/b.json").await.unwrap().unwrap(), "one");
+        store.put_over("a/b.json", b"two").await.unwrap();
+        assert_eq!(store.get("a/b.json").await.unwrap().unwrap(), "two");
+        assert_eq!(store.list("a").await.unwrap(), ["b.json"]);
+        assert_eq!(store.walk("a").await.unwrap()[0].path, "a/b.json");
+        store.delete("a/b.json").await.unwrap();
+        store.delete("a/b.json").await.unwrap();
+        assert_eq!(store.get("a/b.json").await.unwrap(), None);
+        assert!(store.list("nowhere").await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_first_put_wins_and_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::at(folder.path().to_str().unwrap()).unwrap();
-        assert_eq!(store.put_new("a/b.json", b"one").unwrap(), Put::Done);
-        assert_eq!(store.put_new("a/b.json", b"two").unwrap(), Put::Exists);
-        assert_eq!(std::fs::read(store.file("a/b.json")).unwrap(), b"one");
-        store.put_over("a/b.json", b"two").unwrap();
-        assert_eq!(std::fs::read(store.file("a/b.json")).unwrap(), b"two");
+        the_first_put_wins(&Store::at(folder.path().to_str().unwrap()).unwrap()).await;
+        the_first_put_wins(&Store::on(Arc::new(InMemory::new()), "memory")).await;
+    }
+
+    #[tokio::test]
+    async fn files_are_taken_in_and_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Store::at(folder.path().to_str().unwrap()).unwrap();
+        for store in [local, Store::on(Arc::new(InMemory::new()), "memory")] {
+            let staged = store.staging_file("t").unwrap();
+            std::fs::write(staged.path(), vec![7; 20 << 20]).unwrap();
+            store.put_file("t/f", staged).await.unwrap();
+            let mut read = Vec::new();
+            let mut file = store.open("t/f").await.unwrap();
+            std::io::Read::read_to_end(&mut file, &mut read).unwrap();
+            assert_eq!(read.len(), 20 << 20);
+        }
     }
 
     #[test]
-    fn only_folders_are_places_for_now() {
-        assert!(Store::at("s3://bucket/lake").is_err());
+    fn places_are_folders_and_buckets() {
+        assert!(Store::at("gopher://lake").is_err());
         assert!(Store::at("").is_err());
         assert!(Store::at("./lake").is_ok());
     }

@@ -32,6 +32,9 @@ const TOKEN_KEY: &str = "_vault/token.key";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Manifest {
+    /// No two attempts have the same, so that none takes another's for its own.
+    #[serde(default)]
+    writer: Uuid,
     runs: Vec<DataFile>,
 }
 
@@ -51,12 +54,13 @@ impl<'a> Vault<'a> {
     /// The personal values as a table: `def.vault_schema()`, each key once.
     pub async fn table(&self) -> Result<LakeTable, LakeError> {
         let (_, manifest) = self.manifest().await?;
-        LakeTable::over(
+        let schema = self.def.vault_schema();
+        Ok(LakeTable::over(
             self.lake,
-            self.def.vault_schema(),
+            schema,
             &self.folder(),
             &manifest.runs,
-        )
+        ))
     }
 
     /// All runs as batches, for those who compare values.
@@ -67,7 +71,7 @@ impl<'a> Vault<'a> {
         let mut readers = Vec::new();
         for run in &manifest.runs {
             let below = format!("{}/{}", self.folder(), run.path);
-            let reader = read_path(self.lake, &below, None)?;
+            let reader = read_path(self.lake, &below, None).await?;
             let table = self.def.name.to_owned();
             readers.push(reader.map(move |batch| {
                 batch.map_err(|source| LakeError::Schema {
@@ -100,15 +104,16 @@ impl<'a> Vault<'a> {
         rows: &[RecordBatch],
         keys: &HashSet<Box<[u8]>>,
     ) -> Result<(), LakeError> {
-        let new = self.write_run(rows.iter().cloned().map(Ok))?;
+        let new = self.write_run(rows.iter().cloned().map(Ok)).await?;
         for _ in 0..ATTEMPTS {
             let (number, manifest) = self.manifest().await?;
             let mut next = Manifest {
+                writer: Uuid::new_v4(),
                 runs: new.iter().cloned().collect(),
             };
             let mut replaced = Vec::new();
             for run in manifest.runs {
-                match self.without(&run, keys)? {
+                match self.without(&run, keys).await? {
                     None => next.runs.push(run),
                     Some(copy) => {
                         replaced.push(run);
@@ -117,12 +122,15 @@ impl<'a> Vault<'a> {
                 }
             }
             let path = self.manifest_path(number + 1);
-            if self.lake.store().put_new(&path, &to_json(&next)?)? == Put::Done {
+            if self.lake.store().put_new(&path, &to_json(&next)?).await? == Put::Done {
                 for run in replaced {
-                    self.lake.store().delete(&self.run_path(&run))?;
+                    self.lake.store().delete(&self.run_path(&run)).await?;
                 }
                 if number > 0 {
-                    self.lake.store().delete(&self.manifest_path(number))?;
+                    self.lake
+                        .store()
+                        .delete(&self.manifest_path(number))
+                        .await?;
                 }
                 return Ok(());
             }
@@ -132,14 +140,14 @@ impl<'a> Vault<'a> {
 
     /// A copy of a run without some keys; `None` if it holds none of them, an empty option inside
     /// if nothing is left of it.
-    fn without(
+    async fn without(
         &self,
         run: &DataFile,
         keys: &HashSet<Box<[u8]>>,
     ) -> Result<Option<Option<DataFile>>, LakeError> {
         let below = format!("{}/{}", self.folder(), run.path);
         let mut found = false;
-        for batch in read_path(self.lake, &below, Some(self.def.vault_keys()))? {
+        for batch in read_path(self.lake, &below, Some(self.def.vault_keys())).await? {
             let batch = batch.map_err(|source| self.misfit(source))?;
             found |= self.mask(&batch, keys)?.true_count() < batch.num_rows();
             if found {
@@ -149,12 +157,12 @@ impl<'a> Vault<'a> {
         if !found {
             return Ok(None);
         }
-        let kept = read_path(self.lake, &below, None)?.map(|batch| {
+        let kept = read_path(self.lake, &below, None).await?.map(|batch| {
             let batch = batch.map_err(|source| self.misfit(source))?;
             let mask = self.mask(&batch, keys)?;
             filter_record_batch(&batch, &mask).map_err(|source| self.misfit(source))
         });
-        self.write_run(kept).map(Some)
+        self.write_run(kept).await.map(Some)
     }
 
     /// True for the rows whose key is not in `keys`.
@@ -201,7 +209,7 @@ impl<'a> Vault<'a> {
         Ok(rows.iter().map(|row| row.as_ref().into()).collect())
     }
 
-    fn write_run(
+    async fn write_run(
         &self,
         batches: impl Iterator<Item = Result<RecordBatch, LakeError>>,
     ) -> Result<Option<DataFile>, LakeError> {
@@ -244,7 +252,10 @@ impl<'a> Vault<'a> {
             min_person: None,
             max_person: None,
         };
-        self.lake.store().put_file(&self.run_path(&run), staged)?;
+        self.lake
+            .store()
+            .put_file(&self.run_path(&run), staged)
+            .await?;
         Ok(Some(run))
     }
 
@@ -301,7 +312,7 @@ impl Lake {
     /// Keeps `key` as the tenant's, for good. False where another one is kept already: ids made
     /// with this one must not be committed.
     pub async fn keep_token_key(&self, key: &[u8]) -> Result<bool, LakeError> {
-        if self.store().put_new(&self.path(TOKEN_KEY), key)? == Put::Done {
+        if self.store().put_new(&self.path(TOKEN_KEY), key).await? == Put::Done {
             return Ok(true);
         }
         Ok(self.token_key().await?.as_deref() == Some(key))

@@ -50,7 +50,7 @@ impl<'a> TableWriter<'a> {
     }
 
     /// Writes rows that follow all earlier ones in the table's order.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -59,7 +59,7 @@ impl<'a> TableWriter<'a> {
             .as_ref()
             .is_some_and(|file| file.rows >= FILE_ROWS)
         {
-            self.close()?;
+            self.close().await?;
         }
         let mut file = match self.open.take() {
             Some(file) => file,
@@ -79,8 +79,8 @@ impl<'a> TableWriter<'a> {
     }
 
     /// Finishes the last file and returns all of them.
-    pub fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
-        self.close()?;
+    pub async fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
+        self.close().await?;
         Ok(self.finished)
     }
 
@@ -100,7 +100,7 @@ impl<'a> TableWriter<'a> {
         })
     }
 
-    fn close(&mut self) -> Result<(), LakeError> {
+    async fn close(&mut self) -> Result<(), LakeError> {
         let Some(file) = self.open.take() else {
             return Ok(());
         };
@@ -115,7 +115,7 @@ impl<'a> TableWriter<'a> {
             .metadata()
             .map(|meta| meta.len())
             .unwrap_or_default();
-        self.lake.store().put_file(&path, staged)?;
+        self.lake.store().put_file(&path, staged).await?;
         let (rows, min_person, max_person) = (file.rows, file.first_person, file.last_person);
         self.finished.push(DataFile {
             path: name,

@@ -48,7 +48,7 @@ struct Pointer {
 pub async fn keep_model(lake: &Lake, model: &Model, at: Timestamp) -> Result<(), ScoringError> {
     let (kind, stamp) = (model.kind, at.micros());
     let path = format!("_models/{kind}/{:020}-{stamp:016x}.json", model.snapshot.0);
-    lake.put_document(&path, model)?;
+    lake.put_document(&path, model).await?;
     commit(lake, &format!("model/{kind}"), json!(Pointer { path }), at).await
 }
 
@@ -72,7 +72,7 @@ pub async fn keep_scores(
     let kind = model.kind;
     let name = format!("{kind}-{:020}-{:016x}.parquet", snapshot.0, at.micros());
     let rows = rows(kind, scored).map_err(|source| ScoringError::Rows { source })?;
-    let bytes = lake.put_rows(&format!("_scores/{name}"), &rows)?;
+    let bytes = lake.put_rows(&format!("_scores/{name}"), &rows).await?;
     let head = ScoresHead {
         kind,
         method: model.method,
@@ -96,9 +96,9 @@ pub fn standing_scores(state: &State, kind: Kind) -> Result<ScoresHead, ScoringE
 
 impl ScoresHead {
     /// The scores, in order of the persons' ids.
-    pub fn read(&self, lake: &Lake) -> Result<Vec<Scored>, ScoringError> {
+    pub async fn read(&self, lake: &Lake) -> Result<Vec<Scored>, ScoringError> {
         let mut scored = Vec::new();
-        for batch in lake.rows(&format!("_scores/{}", self.path))? {
+        for batch in lake.rows(&format!("_scores/{}", self.path)).await? {
             let batch = batch.map_err(|source| ScoringError::Rows { source })?;
             let persons = batch["person_id"].as_primitive::<Int64Type>();
             let scores = batch["score"].as_primitive::<Float64Type>();
@@ -122,7 +122,7 @@ pub fn scores_table(lake: &Lake, state: &State) -> Result<LakeTable, ScoringErro
             files.push((head.path, head.bytes));
         }
     }
-    Ok(LakeTable::of_objects(lake, schema(), "_scores", &files)?)
+    Ok(LakeTable::of_objects(lake, schema(), "_scores", &files))
 }
 
 async fn commit(

@@ -99,7 +99,7 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
             after.revision,
             at.micros()
         );
-        lake.put_document(&path, &after)?;
+        lake.put_document(&path, &after).await?;
         let pointer = json!(Pointer {
             revision: after.revision,
             path

@@ -67,7 +67,8 @@ pub async fn refresh(
                 &members,
                 session.as_of(),
                 computed_at,
-            )?),
+            )
+            .await?),
             Err(error) => Err(error),
         };
         evaluated.push(Evaluated {
@@ -86,7 +87,7 @@ pub async fn refresh(
     Ok(evaluated)
 }
 
-fn keep(
+async fn keep(
     lake: &Lake,
     state: &State,
     definition: &Definition,
@@ -101,7 +102,7 @@ fn keep(
         definition.revision,
         computed_at.micros()
     );
-    lake.put_persons(&path, members)?;
+    lake.put_persons(&path, members).await?;
     Ok(Refreshed {
         segment: definition.key.clone(),
         count: members.len(),

@@ -92,7 +92,10 @@ async fn a_commit_that_died_before_publishing_is_published_by_the_next_opener() 
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
     done(&lake, &base, commit(&["a"], &[])).await;
-    let log = lake.store().file(&lake.path(&delta::log_path("orders", 0)));
+    let log = folder
+        .path()
+        .join("default")
+        .join(delta::log_path("orders", 0));
     let published = std::fs::read(&log).unwrap();
     std::fs::remove_file(&log).unwrap();
     lake.head().await.unwrap();
@@ -107,6 +110,7 @@ async fn a_foreign_commit_is_named() {
     done(&lake, &base, commit(&["a"], &[])).await;
     lake.store()
         .put_over(&lake.path(&delta::log_path("orders", 0)), b"{}")
+        .await
         .unwrap();
     let error = lake.head().await.unwrap_err();
     assert!(matches!(&error, LakeError::ForeignCommit { table, version: 0 } if table == "orders"));
@@ -132,10 +136,7 @@ async fn ids_are_never_given_twice() {
     assert_eq!(crate::ids::reserve(&lake, kind, 5, at).await.unwrap(), 1);
     assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 6);
     // A writer that died between its range and the end marker.
-    std::fs::remove_file(
-        lake.store()
-            .file("default/_ids/person/00000000000000000007.end"),
-    )
-    .unwrap();
+    let marker = "default/_ids/person/00000000000000000007.end";
+    lake.store().delete(marker).await.unwrap();
     assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 7);
 }

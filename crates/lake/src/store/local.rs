@@ -1,0 +1,171 @@
+//! A folder as a store: stage, sync, link or rename, sync the folder.
+//!
+//! object_store's local store does not sync what it writes, so puts are done here.
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::NamedTempFile;
+
+use super::Put;
+use super::disk::Disk;
+use crate::LakeError;
+
+#[derive(Debug, Clone)]
+pub(super) struct Local {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl Local {
+    pub(super) fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { root, disk }
+    }
+
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    pub(super) fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
+        let target = self.file(path);
+        let folder = parent(&target);
+        self.make_folder(folder)?;
+        let staged = self.stage(folder, bytes)?;
+        let linked = match self.disk.link(staged.path(), &target) {
+            Ok(()) => Put::Done,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                match std::fs::read(&target) {
+                    Ok(found) if found == bytes => Put::Done,
+                    _ => Put::Exists,
+                }
+            }
+            Err(source) => {
+                return Err(LakeError::File {
+                    doing: "write",
+                    path: target,
+                    source,
+                });
+            }
+        };
+        self.sync_folder(folder)?;
+        Ok(linked)
+    }
+
+    pub(super) fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+        let target = self.file(path);
+        let folder = parent(&target);
+        self.make_folder(folder)?;
+        let staged = self.stage(folder, bytes)?;
+        self.rename(staged, &target)
+    }
+
+    pub(super) fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
+        let target = self.file(path);
+        self.disk
+            .sync_file(staged.as_file(), staged.path())
+            .map_err(|source| LakeError::File {
+                doing: "write",
+                path: target.clone(),
+                source,
+            })?;
+        self.rename(staged, &target)
+    }
+
+    pub(super) fn staging_file(&self, folder: &str) -> Result<NamedTempFile, LakeError> {
+        let folder = self.file(folder);
+        self.make_folder(&folder)?;
+        staged_in(&folder)
+    }
+
+    pub(super) fn open(&self, path: &str) -> Result<File, LakeError> {
+        let path = self.file(path);
+        File::open(&path).map_err(|source| LakeError::File {
+            doing: "read",
+            path,
+            source,
+        })
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<(), LakeError> {
+        let target = self.file(path);
+        match self.disk.remove(&target) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(LakeError::File {
+                doing: "delete",
+                path: target,
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn rename(&self, staged: NamedTempFile, target: &Path) -> Result<(), LakeError> {
+        let failed = |source| LakeError::File {
+            doing: "write",
+            path: target.to_owned(),
+            source,
+        };
+        self.disk.rename(staged.path(), target).map_err(failed)?;
+        // Its name is taken away already: there is nothing to clean up.
+        let (_, path) = staged.into_parts();
+        drop(path.keep());
+        self.sync_folder(parent(target))
+    }
+
+    fn stage(&self, folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, LakeError> {
+        let failed = |source| LakeError::File {
+            doing: "write in",
+            path: folder.to_owned(),
+            source,
+        };
+        let mut staged = staged_in(folder)?;
+        staged.write_all(bytes).map_err(failed)?;
+        self.disk
+            .sync_file(staged.as_file(), staged.path())
+            .map_err(failed)?;
+        Ok(staged)
+    }
+
+    /// Makes a folder and those above it, each durable in the one above.
+    fn make_folder(&self, folder: &Path) -> Result<(), LakeError> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let above = parent(folder);
+        self.make_folder(above)?;
+        match self.disk.make_folder(folder) {
+            Err(source) if source.kind() != ErrorKind::AlreadyExists => Err(LakeError::File {
+                doing: "make the folder",
+                path: folder.to_owned(),
+                source,
+            }),
+            _ => self.sync_folder(above),
+        }
+    }
+
+    fn sync_folder(&self, folder: &Path) -> Result<(), LakeError> {
+        self.disk
+            .sync_folder(folder)
+            .map_err(|source| LakeError::File {
+                doing: "sync",
+                path: folder.to_owned(),
+                source,
+            })
+    }
+}
+
+fn staged_in(folder: &Path) -> Result<NamedTempFile, LakeError> {
+    tempfile::Builder::new()
+        .prefix(".staged-")
+        .tempfile_in(folder)
+        .map_err(|source| LakeError::File {
+            doing: "write in",
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
