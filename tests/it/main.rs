@@ -9,6 +9,7 @@ mod crash;
 mod http;
 mod malformed;
 mod olist;
+mod ordered;
 mod other_tools;
 mod own_lake;
 mod scores;

@@ -15,6 +15,19 @@ use crate::{AppError, Place};
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 
+/// How a query would be run: the physical plan, one operator a line.
+pub async fn explain(
+    place: &Place,
+    query: &str,
+    as_of: Timestamp,
+    snapshot: Option<SnapshotNumber>,
+) -> Result<String, AppError> {
+    let lake = place.lake().await?;
+    let state = place.state(&lake, snapshot).await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    Ok(session.explain(query).await?)
+}
+
 /// The answer to a query, within the limit of rows.
 pub async fn sql(
     place: &Place,
@@ -110,7 +123,7 @@ pub struct SnapshotLine {
     pub snapshot: SnapshotNumber,
     /// When it was committed.
     pub committed_at: Timestamp,
-    /// `ingest`, `undo`, `refresh` or `define`.
+    /// `ingest`, `undo`, `refresh`, `compact` or `define`.
     pub kind: &'static str,
     /// The run, for `ingest` and `undo`.
     pub batch: Option<String>,
@@ -134,6 +147,7 @@ pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
             ),
             Cause::Undo { batch } => ("undo", Some(batch.to_string()), "taken back".to_owned()),
             Cause::Refresh { segments } => ("refresh", None, format!("{segments} segments")),
+            Cause::Compact { files } => ("compact", None, compacted(files)),
             Cause::Define { name } => ("define", None, name.clone()),
         };
         let (snapshot, committed_at) = (record.number, record.committed_at);
@@ -146,6 +160,13 @@ pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
         }
     });
     Ok(lines.collect())
+}
+
+fn compacted(files: &BTreeMap<String, [u64; 2]>) -> String {
+    let tables = files.iter();
+    let tables =
+        tables.map(|(table, [before, after])| format!("{table} {before} to {after} files"));
+    tables.collect::<Vec<_>>().join(", ")
 }
 
 fn accepted(counts: &[TableCounts]) -> String {

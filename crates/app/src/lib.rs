@@ -2,6 +2,7 @@
 
 pub mod attribution;
 mod code;
+pub mod compacting;
 pub mod data;
 pub mod demo;
 mod error;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{Lake, LakeTable, State};
+use rollbook_lake::{CutPoints, Lake, LakeTable, State};
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
@@ -60,12 +60,16 @@ impl Place {
             spill_dir: None,
         };
         let session = Session::new(options)?;
+        // All tables are cut at the same persons, so that joins by person keep the ranges.
+        let by_person = tables::TABLES.iter().filter(|def| def.is_personal_fact());
+        let files = by_person.filter_map(|def| Some(&state.tables.get(def.name)?.files));
+        let cuts = Arc::new(CutPoints::of(files.flatten()));
         for def in tables::TABLES {
             let table = state.table(def.name);
             if table.files.is_empty() {
                 continue;
             }
-            let stored = Arc::new(LakeTable::new(lake, def, &table));
+            let stored = Arc::new(LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts)));
             let vault = match def.has_personal() {
                 true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
                 false => None,

@@ -93,6 +93,9 @@ pub(crate) enum Command {
         /// Seconds until the query is given up
         #[arg(long, value_name = "SECONDS")]
         timeout: Option<u64>,
+        /// Show how it would be run, and do not run it
+        #[arg(long)]
+        explain: bool,
     },
     /// Show the tenant's settings, or change one
     Settings {
@@ -114,6 +117,12 @@ pub(crate) enum Command {
     Serve(Serve),
     /// List the snapshots
     Snapshots,
+    /// Write rows anew in order and in few files, where that pays
+    Compact {
+        /// Until every table is in order throughout
+        #[arg(long)]
+        all: bool,
+    },
     /// Print the completions for a shell
     Completions {
         /// The shell

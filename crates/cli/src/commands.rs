@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::Utc;
 use clap::CommandFactory;
+use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::{Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
@@ -67,6 +68,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             snapshot,
             limit,
             timeout,
+            explain,
         } => {
             let mut place = place;
             place.limits.rows = limit.unwrap_or(place.limits.rows);
@@ -76,6 +78,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             } else {
                 query
             };
+            if explain {
+                let plan = data::explain(&place, &query, as_of(&moment), snapshot).await?;
+                return show_plan(&plan, form);
+            }
             let answer = data::sql(&place, &query, as_of(&moment), snapshot).await?;
             print_rows(&answer.schema, &answer.batches, form)?;
             if answer.truncated {
@@ -95,11 +101,32 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];
             print(&Shown::list(&lines, &columns)?, form)?;
         }
+        Command::Compact { all } => {
+            let extent = match all {
+                true => Extent::All,
+                false => Extent::Due,
+            };
+            let done = compact(&place, extent, now()).await?;
+            if done.is_empty() {
+                eprintln!("every table is in good order: nothing was written");
+            }
+            let columns = ["table", "files_before", "files_after", "rows", "snapshot"];
+            print(&Shown::list(&done, &columns)?, form)?;
+        }
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "rollbook", &mut text);
             std::io::stdout().write_all(&text)?;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_plan(plan: &str, form: Form) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    match form {
+        Form::Json => writeln!(out, "{}", json!({ "plan": plan }))?,
+        Form::Table | Form::Csv => write!(out, "{plan}")?,
     }
     Ok(ExitCode::SUCCESS)
 }

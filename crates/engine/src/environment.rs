@@ -72,6 +72,11 @@ pub(crate) fn config() -> SessionConfig {
     // Times of the lake are UTC; with a zone of its own `now()` compares with them as it stands.
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.enable_recursive_ctes = false;
+    // Tables that are worth it come in ranges of persons; dealing out the rows of the others, or
+    // those of a range again, costs their order and more than it gives.
+    options.optimizer.enable_round_robin_repartition = false;
+    // Ranges of persons serve whatever is grouped by person and something else.
+    options.optimizer.subset_repartition_threshold = 1;
     options.sql_parser.collect_spans = true;
     // The lake's texts are plain `Utf8`; views would have to be converted on the way out.
     options.sql_parser.map_string_types_to_utf8view = false;

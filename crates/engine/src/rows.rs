@@ -8,7 +8,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{displayable, execute_stream};
 use futures::{Stream, StreamExt, stream};
 use rollbook_model::config::Limits;
 use tokio::sync::mpsc;
@@ -123,6 +123,25 @@ impl std::fmt::Debug for Rows {
         f.debug_struct("Rows")
             .field("schema", &self.schema)
             .finish_non_exhaustive()
+    }
+}
+
+/// How a request would be run: the physical plan, one operator a line.
+pub(crate) async fn explain(
+    state: SessionState,
+    request: Request,
+    limits: Limits,
+) -> Result<String, EngineError> {
+    let mut running = Running::start(move |plans| async move {
+        let planned = plan(&state, &request, &limits).await;
+        let text = planned.map(|(plan, _)| displayable(plan.as_ref()).indent(false).to_string());
+        // Nobody listens any more when sending fails; there is nothing left to do then.
+        let _ = plans.send(text).await;
+    })?;
+    match running.next(limits.time).await {
+        Some(Some(plan)) => plan,
+        Some(None) => Err(EngineError::Vanished),
+        None => Err(EngineError::TimeExhausted { limit: limits.time }),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::error::EngineError;
 use crate::parameter::{Parameters, values};
 use crate::people::People;
 use crate::planning::Request;
-use crate::rows::Rows;
+use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
 use crate::view::ViewPlanner;
 
@@ -168,6 +168,15 @@ impl Session {
     /// Whatever is wrong with the text, and the limits of memory, disk and time.
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
         self.answer(Request::Query(sql.to_owned(), None)).await
+    }
+
+    /// How a query would be run: the physical plan, one operator a line.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the text; the limit of time.
+    pub async fn explain(&self, sql: &str) -> Result<String, EngineError> {
+        let request = Request::Query(sql.to_owned(), None);
+        explain(self.state.clone(), request, self.options.limits).await
     }
 
     /// Runs a text of our own with values for its `$names`; rows up to the row limit.

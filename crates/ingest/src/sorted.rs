@@ -5,12 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
-use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::prelude::ident;
 use futures::{StreamExt, TryStreamExt};
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{DataFile, Lake};
@@ -63,28 +61,22 @@ async fn write(
     limits: Limits,
     receiver: mpsc::Receiver<RecordBatch>,
 ) -> Result<Vec<DataFile>, IngestError> {
-    let failed = |error: DataFusionError| IngestError::Rows {
-        table: def.name,
-        doing: "sorted",
-        detail: error.to_string(),
-    };
-    let context = rollbook_engine::mapping_session(limits, None)?;
     let schema = def.stored_schema();
     let input = Input {
         schema: schema.clone(),
         receiver: Mutex::new(Some(receiver)),
     };
-    let table = StreamingTable::try_new(schema, vec![Arc::new(input)]).map_err(failed)?;
-    let rows = context.read_table(Arc::new(table)).map_err(failed)?;
-    let order = def
-        .sort_columns()
-        .iter()
-        .map(|name| ident(*name).sort(true, true))
-        .collect();
-    let sorted = rows.sort(order).map_err(failed)?;
-    let mut stream = sorted.execute_stream().await.map_err(failed)?;
+    let table = StreamingTable::try_new(schema, vec![Arc::new(input)]).map_err(|error| {
+        let (table, detail) = (def.name, error.to_string());
+        IngestError::Rows {
+            table,
+            doing: "sorted",
+            detail,
+        }
+    })?;
+    let mut rows = rollbook_engine::in_order(limits, Arc::new(table), &def.sort_columns()).await?;
     let mut writer = TableWriter::new(&lake, def);
-    while let Some(batch) = stream.try_next().await.map_err(failed)? {
+    while let Some(batch) = rows.try_next().await? {
         writer.write(&batch).await?;
     }
     Ok(writer.finish().await?)

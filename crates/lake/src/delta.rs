@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::LakeError;
 use crate::lake::TableChange;
 use crate::snapshot::TableCommit;
-use crate::state::{DataFile, FileStatistics, TableState};
+use crate::state::{DataFile, FileStatistics, TableState, tags};
 
 /// The log entry for a change of a table, as the version after the one that it has.
 pub(crate) fn table_commit(
@@ -22,6 +22,7 @@ pub(crate) fn table_commit(
     change: &TableChange,
     snapshot: SnapshotNumber,
     at: Timestamp,
+    data_change: bool,
 ) -> Result<TableCommit, LakeError> {
     let milliseconds = at.micros() / 1_000;
     let mut actions = Vec::new();
@@ -32,15 +33,15 @@ pub(crate) fn table_commit(
         change
             .removes
             .iter()
-            .map(|file| Action::Remove(remove(file, milliseconds))),
+            .map(|file| Action::Remove(remove(file, milliseconds, data_change))),
     );
     for file in &change.adds {
-        actions.push(Action::Add(add(def, file, milliseconds)?));
+        actions.push(Action::Add(add(def, file, milliseconds, data_change)?));
     }
-    let operation = if change.removes.is_empty() {
-        "WRITE"
-    } else {
-        "MERGE"
+    let operation = match (data_change, change.removes.is_empty()) {
+        (false, _) => "OPTIMIZE",
+        (true, true) => "WRITE",
+        (true, false) => "MERGE",
     };
     let info = HashMap::from([("rollbookSnapshot".to_owned(), json!(snapshot.0))]);
     actions.push(Action::CommitInfo(CommitInfo {
@@ -88,7 +89,12 @@ fn first_actions(def: &TableDef) -> Result<Vec<Action>, LakeError> {
     Ok(vec![Action::Protocol(protocol), Action::Metadata(metadata)])
 }
 
-fn add(def: &TableDef, file: &DataFile, milliseconds: i64) -> Result<Add, LakeError> {
+fn add(
+    def: &TableDef,
+    file: &DataFile,
+    milliseconds: i64,
+    data_change: bool,
+) -> Result<Add, LakeError> {
     let person = |value: Option<i64>| {
         value
             .map(|v| ("person_id".to_owned(), v))
@@ -107,9 +113,9 @@ fn add(def: &TableDef, file: &DataFile, milliseconds: i64) -> Result<Add, LakeEr
         partition_values: HashMap::new(),
         size: file.size.cast_signed(),
         modification_time: milliseconds,
-        data_change: true,
+        data_change,
         stats: Some(stats),
-        tags: None,
+        tags: tags(file),
         deletion_vector: None,
         base_row_id: None,
         default_row_commit_version: None,
@@ -117,10 +123,10 @@ fn add(def: &TableDef, file: &DataFile, milliseconds: i64) -> Result<Add, LakeEr
     })
 }
 
-fn remove(file: &DataFile, milliseconds: i64) -> Remove {
+fn remove(file: &DataFile, milliseconds: i64, data_change: bool) -> Remove {
     Remove {
         path: file.path.clone(),
-        data_change: true,
+        data_change,
         deletion_timestamp: Some(milliseconds),
         extended_file_metadata: Some(true),
         partition_values: Some(HashMap::new()),

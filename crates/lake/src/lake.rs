@@ -190,6 +190,7 @@ impl Lake {
             checked.await?;
         }
         let number = base.number.next();
+        let data_change = !matches!(commit.cause, Cause::Compact { .. });
         let mut record = SnapshotRecord {
             number,
             committed_at: commit.at,
@@ -207,7 +208,8 @@ impl Lake {
             .filter(|(_, change)| !change.is_empty())
         {
             let def = tables::table(name).expect("only canonical tables are committed to");
-            let entry = delta::table_commit(def, &base.table(name), change, number, commit.at)?;
+            let (before, at) = (base.table(name), commit.at);
+            let entry = delta::table_commit(def, &before, change, number, at, data_change)?;
             record.tables.insert((*name).to_owned(), entry);
         }
         let state = base.clone().apply(&record)?;

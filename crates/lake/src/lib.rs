@@ -4,11 +4,14 @@
 //! durable before; publishing its actions to the Delta logs is a redo step after. So a crash
 //! leaves garbage or a redo, and never half a batch.
 
+pub mod cluster;
+pub mod compact;
 pub mod delta;
 pub mod error;
 pub mod ids;
 pub mod lake;
 pub mod objects;
+mod ordered;
 pub mod scan;
 pub mod snapshot;
 pub mod state;
@@ -17,6 +20,7 @@ pub mod undo;
 pub mod vault;
 pub mod write;
 
+pub use cluster::CutPoints;
 pub use error::LakeError;
 pub use lake::{Commit, Committed, Lake, TableChange};
 pub use scan::LakeTable;

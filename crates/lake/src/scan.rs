@@ -5,13 +5,17 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion_catalog::{Session, TableProvider};
-use datafusion_common::Result as DataFusionResult;
+use datafusion_common::config::TableParquetOptions;
+use datafusion_common::stats::Precision;
+use datafusion_common::{DFSchema, Result as DataFusionResult};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
 use datafusion_datasource::source::DataSourceExec;
 use datafusion_datasource_parquet::source::ParquetSource;
-use datafusion_expr::{Expr, TableType};
+use datafusion_datasource_parquet::{ParquetAccessPlan, RowGroupAccess};
+use datafusion_expr::utils::conjunction;
+use datafusion_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion_physical_plan::ExecutionPlan;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -19,7 +23,9 @@ use rollbook_model::TableDef;
 use rollbook_model::config::BATCH_ROWS;
 
 use crate::LakeError;
+use crate::cluster::{CutPoints, groups_between, overlaps, runs};
 use crate::lake::Lake;
+use crate::ordered::{OrderedScan, RangeScan};
 use crate::state::{DataFile, TableState};
 use crate::store::Store;
 
@@ -27,14 +33,35 @@ use crate::store::Store;
 #[derive(Debug)]
 pub struct LakeTable {
     schema: SchemaRef,
-    files: Vec<PartitionedFile>,
+    /// Where the files lie, relative to the lake's root.
+    folder: String,
+    files: Vec<DataFile>,
     store: Store,
+    /// Of tables whose rows belong to persons.
+    clustering: Option<Clustering>,
+}
+
+#[derive(Debug)]
+struct Clustering {
+    sort_columns: Vec<&'static str>,
+    cuts: Arc<CutPoints>,
 }
 
 impl LakeTable {
     /// A table at a snapshot, without its personal columns.
     pub fn new(lake: &Lake, def: &TableDef, state: &TableState) -> Self {
-        Self::over(lake, def.stored_schema(), def.name, &state.files)
+        let cuts = Arc::new(CutPoints::of(state.files.iter()));
+        Self::cut_at(lake, def, state, cuts)
+    }
+
+    /// The same, scanned in ranges of persons that other tables have too.
+    pub fn cut_at(lake: &Lake, def: &TableDef, state: &TableState, cuts: Arc<CutPoints>) -> Self {
+        let mut table = Self::over(lake, def.stored_schema(), def.name, &state.files);
+        table.clustering = def.is_personal_fact().then(|| Clustering {
+            sort_columns: def.sort_columns(),
+            cuts,
+        });
+        table
     }
 
     /// Immutable Parquet objects of one schema in a folder of the tenant's, by name and size.
@@ -49,26 +76,112 @@ impl LakeTable {
             .map(|(path, size)| DataFile {
                 path: path.clone(),
                 size: *size,
-                rows: 0,
-                min_person: None,
-                max_person: None,
+                ..DataFile::default()
             })
             .collect();
         Self::over(lake, schema, folder, &files)
     }
 
     pub(crate) fn over(lake: &Lake, schema: SchemaRef, folder: &str, files: &[DataFile]) -> Self {
-        let files = files
-            .iter()
-            .map(|file| {
-                let path = lake.path(&format!("{folder}/{}", file.path));
-                PartitionedFile::new(path, file.size)
-            })
-            .collect();
         Self {
             schema,
-            files,
+            folder: lake.path(folder),
+            files: files.to_vec(),
             store: lake.store().clone(),
+            clustering: None,
+        }
+    }
+
+    fn partitioned(&self, file: &DataFile) -> PartitionedFile {
+        PartitionedFile::new(format!("{}/{}", self.folder, file.path), file.size)
+    }
+
+    /// How to read these columns; row groups that `filters` rule out are left out.
+    fn source(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<ParquetSource> {
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..Default::default()
+        };
+        let source =
+            ParquetSource::new(Arc::clone(&self.schema)).with_table_parquet_options(options);
+        let Some(all) = conjunction(filters.to_vec()) else {
+            return Ok(source);
+        };
+        let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        Ok(source.with_predicate(state.create_physical_expr(all, &schema)?))
+    }
+
+    fn read(
+        &self,
+        source: &ParquetSource,
+        groups: Vec<FileGroup>,
+        projection: Option<Vec<usize>>,
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let url = self.store.url().clone();
+        let config = FileScanConfigBuilder::new(url, Arc::new(source.clone()))
+            .with_file_groups(groups)
+            .with_limit(limit)
+            .with_projection_indices(projection)?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// Ranges of persons, each in order.
+    fn ordered(
+        &self,
+        clustering: &Clustering,
+        source: &ParquetSource,
+        projection: Option<&Vec<usize>>,
+        partitions: usize,
+        rows: Precision<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let person_id = self.schema.index_of("person_id")?;
+        let all = || (0..self.schema.fields().len()).collect();
+        let mut columns: Vec<usize> = projection.cloned().unwrap_or_else(all);
+        let output = Arc::new(self.schema.project(&columns)?);
+        let found = columns.iter().position(|column| *column == person_id);
+        let person = found.unwrap_or(columns.len());
+        if found.is_none() {
+            columns.push(person_id);
+        }
+        let splits = clustering.cuts.split(partitions);
+        let begins = std::iter::once(i64::MIN).chain(splits.iter().copied());
+        let ends = splits.iter().copied().chain(std::iter::once(i64::MAX));
+        let runs = runs(&self.files);
+        let mut ranges = Vec::new();
+        for (from, to) in begins.zip(ends) {
+            let mut plans = Vec::new();
+            for run in &runs {
+                let inside = run.iter().filter(|file| overlaps(file, from, to));
+                let files: Vec<_> = inside.map(|file| self.between(file, from, to)).collect();
+                if !files.is_empty() {
+                    let groups = vec![FileGroup::new(files)];
+                    plans.push(self.read(source, groups, Some(columns.clone()), None)?);
+                }
+            }
+            let runs = plans;
+            ranges.push(RangeScan { from, to, runs });
+        }
+        let table = self.folder.clone();
+        let sort = &clustering.sort_columns;
+        let scan = OrderedScan::try_new(table, ranges, output, person, sort, rows)?;
+        Ok(Arc::new(scan))
+    }
+
+    /// A file without the row groups that hold nobody of a range.
+    fn between(&self, file: &DataFile, from: i64, to: i64) -> PartitionedFile {
+        let whole = self.partitioned(file);
+        match groups_between(file, from, to) {
+            Some(wanted) if wanted.contains(&false) => {
+                let access = |wanted| match wanted {
+                    true => RowGroupAccess::Scan,
+                    false => RowGroupAccess::Skip,
+                };
+                let groups = wanted.into_iter().map(access).collect();
+                whole.with_extension(ParquetAccessPlan::new(groups))
+            }
+            _ => whole,
         }
     }
 }
@@ -83,33 +196,37 @@ impl TableProvider for LakeTable {
         TableType::Base
     }
 
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let options = state.config_options().execution.parquet.clone();
-        let source = ParquetSource::new(self.schema.clone()).with_table_parquet_options(
-            datafusion_common::config::TableParquetOptions {
-                global: options,
-                ..Default::default()
-            },
-        );
-        // One group a core; clustered groups with a declared order are to come.
-        let groups = FileGroup::new(self.files.clone())
-            .split_files(state.config().target_partitions().max(1));
-        let url = self.store.url();
-        state
-            .runtime_env()
-            .register_object_store(url.as_ref(), self.store.object_store());
-        let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
-            .with_file_groups(groups)
-            .with_limit(limit)
-            .with_projection_indices(projection.cloned())?
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let store = self.store.object_store();
+        let url = self.store.url().as_ref();
+        state.runtime_env().register_object_store(url, store);
+        let source = self.source(state, filters)?;
+        let partitions = state.config().target_partitions().max(1);
+        if let Some(clustering) = &self.clustering {
+            let rows: u64 = self.files.iter().map(|file| file.rows).sum();
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            let rows = match filters {
+                [] => Precision::Exact(rows),
+                _ => Precision::Inexact(rows),
+            };
+            return self.ordered(clustering, &source, projection, partitions, rows);
+        }
+        let files = self.files.iter().map(|file| self.partitioned(file));
+        let groups = FileGroup::new(files.collect()).split_files(partitions);
+        self.read(&source, groups, projection.cloned(), limit)
     }
 }
 

@@ -34,6 +34,11 @@ pub enum Cause {
         /// How many.
         segments: u64,
     },
+    /// Rows were written anew in better order; what they say is the same.
+    Compact {
+        /// Files before and after, by table.
+        files: BTreeMap<String, [u64; 2]>,
+    },
     /// A definition or a setting was changed.
     Define {
         /// Its name, such as `segment/big-spenders`.

@@ -1,16 +1,16 @@
 //! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deltalake_core::kernel::{Action, Add};
 use rollbook_model::{Settings, SnapshotNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
-use crate::snapshot::SnapshotRecord;
+use crate::snapshot::{Cause, SnapshotRecord};
 
 /// A Parquet file of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
     /// Its name, relative to the table's folder.
     pub path: String,
@@ -22,6 +22,12 @@ pub struct DataFile {
     pub min_person: Option<i64>,
     /// Largest `person_id` in it.
     pub max_person: Option<i64>,
+    /// First and last `person_id` of each row group; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<[i64; 2]>,
+    /// The XXH3 of its bytes in hexadecimal; empty in files of older programs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksum: String,
 }
 
 /// One table at one snapshot.
@@ -109,7 +115,7 @@ impl State {
                 None => drop(self.named.remove(name)),
             }
         }
-        if !record.tables.is_empty() {
+        if !record.tables.is_empty() && !matches!(record.cause, Cause::Compact { .. }) {
             self.data = record.number;
         }
         self.number = record.number;
@@ -132,11 +138,49 @@ fn data_file(add: &Add) -> DataFile {
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
+    let tag = |name: &str| {
+        let tags = add.tags.as_ref()?;
+        tags.get(name)?.clone()
+    };
     DataFile {
+        groups: tag(GROUPS_TAG)
+            .map(|text| groups_of(&text))
+            .unwrap_or_default(),
+        checksum: tag(CHECKSUM_TAG).unwrap_or_default(),
         path: add.path.clone(),
         size: add.size.unsigned_abs(),
         rows: statistics.num_records,
         min_person: statistics.min_values.get("person_id").copied(),
         max_person: statistics.max_values.get("person_id").copied(),
     }
+}
+
+/// The tag of an added file that says which persons its row groups hold.
+const GROUPS_TAG: &str = "rollbook.groups";
+/// The tag of an added file that holds its checksum.
+const CHECKSUM_TAG: &str = "rollbook.xxh3";
+
+/// What a file's tags say, for the Delta log.
+pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
+    let groups = file
+        .groups
+        .iter()
+        .map(|[first, last]| format!("{first}-{last}"));
+    let groups = groups.collect::<Vec<_>>().join(" ");
+    let tags = [(GROUPS_TAG, groups), (CHECKSUM_TAG, file.checksum.clone())];
+    let known = tags.into_iter().filter(|(_, text)| !text.is_empty());
+    let tags: HashMap<_, _> = known
+        .map(|(name, text)| (name.to_owned(), Some(text)))
+        .collect();
+    (!tags.is_empty()).then_some(tags)
+}
+
+/// Persons of row groups as [`tags`] wrote them; none at all where one of them is not understood.
+fn groups_of(text: &str) -> Vec<[i64; 2]> {
+    let group = |range: &str| {
+        let (first, last) = range.split_once('-')?;
+        Some([first.parse().ok()?, last.parse().ok()?])
+    };
+    let groups: Option<_> = text.split(' ').map(group).collect();
+    groups.unwrap_or_default()
 }

@@ -249,8 +249,7 @@ impl<'a> Vault<'a> {
             path,
             size,
             rows,
-            min_person: None,
-            max_person: None,
+            ..DataFile::default()
         };
         self.lake
             .store()

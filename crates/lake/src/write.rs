@@ -1,23 +1,32 @@
 //! Parquet files of a table, written in the table's order and durable before anyone names them.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::state::DataFile;
 
-/// Rows of one file; at the next person boundary after them a new file begins.
-const FILE_ROWS: u64 = 2_000_000;
-/// Rows of one row group.
-const ROW_GROUP_ROWS: usize = 256 * 1024;
+/// Rows from which on a file ends, where the rows of a person end.
+const FILE_ROWS: u64 = 4_000_000;
+/// Rows from which on a row group ends, where the rows of a person end.
+const GROUP_ROWS: usize = 128 * 1024;
+/// Rows of a row group at most, however many one person has.
+const MOST_GROUP_ROWS: usize = 1024 * 1024;
+/// Rows of a page at most.
+const PAGE_ROWS: usize = 8 * 1024;
 
 /// Writes a table's rows, already in order, into as many files as they need.
 #[derive(Debug)]
@@ -33,8 +42,17 @@ pub struct TableWriter<'a> {
 struct OpenFile {
     writer: ArrowWriter<NamedTempFile>,
     rows: u64,
-    first_person: Option<i64>,
-    last_person: Option<i64>,
+    /// First and last person of each row group that has ended.
+    groups: Vec<[i64; 2]>,
+    group: Option<OpenGroup>,
+}
+
+/// The row group that is being written.
+#[derive(Debug, Clone, Copy)]
+struct OpenGroup {
+    rows: usize,
+    first_person: i64,
+    last_person: i64,
 }
 
 impl<'a> TableWriter<'a> {
@@ -51,37 +69,89 @@ impl<'a> TableWriter<'a> {
 
     /// Writes rows that follow all earlier ones in the table's order.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|file| file.rows >= FILE_ROWS)
-        {
-            self.close().await?;
-        }
-        let mut file = match self.open.take() {
-            Some(file) => file,
-            None => self.begin()?,
+        let Some(persons) = batch.column_by_name("person_id") else {
+            return self.append(batch, None);
         };
-        file.rows += batch.num_rows() as u64;
-        if let Some(persons) = batch.column_by_name("person_id") {
-            let persons = persons.as_primitive::<Int64Type>();
-            file.first_person = file.first_person.or(Some(persons.value(0)));
-            file.last_person = Some(persons.value(persons.len() - 1));
+        let persons = persons.as_primitive::<Int64Type>().values().clone();
+        let mut begin = 0;
+        while begin < persons.len() {
+            let end = begin + self.room(&persons[begin..]);
+            if begin < end {
+                let ends = [persons[begin], persons[end - 1]];
+                self.append(&batch.slice(begin, end - begin), Some(ends))?;
+            }
+            // Whether a person goes on after the batch, the next one tells.
+            if end < persons.len() {
+                self.end_group().await?;
+            }
+            begin = end;
         }
-        file.writer
-            .write(batch)
-            .map_err(|source| self.failed(source))?;
-        self.open = Some(file);
         Ok(())
+    }
+
+    /// How many of the next rows belong in the open row group: all of them until it is full, then
+    /// those of the person that it ends with.
+    fn room(&self, persons: &[i64]) -> usize {
+        let group = self.open.as_ref().and_then(|file| file.group);
+        let (rows, mut last) = group.map_or((0, None), |g| (g.rows, Some(g.last_person)));
+        let mut taken = GROUP_ROWS.saturating_sub(rows).min(persons.len());
+        if let Some(person) = taken.checked_sub(1).and_then(|at| persons.get(at)) {
+            last = Some(*person);
+        }
+        taken += persons[taken..]
+            .iter()
+            .take_while(|person| Some(**person) == last)
+            .count();
+        taken
     }
 
     /// Finishes the last file and returns all of them.
     pub async fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
         self.close().await?;
         Ok(self.finished)
+    }
+
+    /// Adds rows to the open row group.
+    fn append(&mut self, rows: &RecordBatch, ends: Option<[i64; 2]>) -> Result<(), LakeError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => self.begin()?,
+        };
+        file.rows += rows.num_rows() as u64;
+        if let Some([first, last]) = ends {
+            let group = file.group.get_or_insert(OpenGroup {
+                rows: 0,
+                first_person: first,
+                last_person: last,
+            });
+            group.rows += rows.num_rows();
+            group.last_person = last;
+        }
+        let written = file.writer.write(rows);
+        written.map_err(|source| self.failed(source))?;
+        self.open = Some(file);
+        Ok(())
+    }
+
+    /// Ends the open row group, and the file where it is long enough.
+    async fn end_group(&mut self) -> Result<(), LakeError> {
+        let Some(mut file) = self.open.take() else {
+            return Ok(());
+        };
+        let flushed = file.writer.flush();
+        flushed.map_err(|source| self.failed(source))?;
+        let ended = file.group.take();
+        file.groups
+            .extend(ended.map(|group| [group.first_person, group.last_person]));
+        let is_full = file.rows >= FILE_ROWS;
+        self.open = Some(file);
+        if is_full {
+            self.close().await?;
+        }
+        Ok(())
     }
 
     fn begin(&self) -> Result<OpenFile, LakeError> {
@@ -95,34 +165,46 @@ impl<'a> TableWriter<'a> {
         Ok(OpenFile {
             writer,
             rows: 0,
-            first_person: None,
-            last_person: None,
+            groups: Vec::new(),
+            group: None,
         })
     }
 
     async fn close(&mut self) -> Result<(), LakeError> {
-        let Some(file) = self.open.take() else {
+        let Some(mut file) = self.open.take() else {
             return Ok(());
         };
+        let flushed = file.writer.flush();
+        flushed.map_err(|source| self.failed(source))?;
+        let ended = file.group.take();
+        let mut groups = file.groups;
+        groups.extend(ended.map(|group| [group.first_person, group.last_person]));
+        let ends = groups.first().zip(groups.last());
+        let (min_person, max_person) = ends.map(|(first, last)| (first[0], last[1])).unzip();
+        // A person with more rows than a row group may have has several of them.
+        if groups.len() != file.writer.flushed_row_groups().len() {
+            groups.clear();
+        }
         let staged = file
             .writer
             .into_inner()
             .map_err(|source| self.failed(source))?;
         let name = format!("part-{}.parquet", Uuid::new_v4());
         let path = self.lake.path(&format!("{}/{name}", self.def.name));
-        let size = staged
-            .as_file()
-            .metadata()
-            .map(|meta| meta.len())
-            .unwrap_or_default();
+        let (size, checksum) = measure(staged.as_file()).map_err(|source| LakeError::File {
+            doing: "read back",
+            path: staged.path().to_owned(),
+            source,
+        })?;
         self.lake.store().put_file(&path, staged).await?;
-        let (rows, min_person, max_person) = (file.rows, file.first_person, file.last_person);
         self.finished.push(DataFile {
             path: name,
             size,
-            rows,
+            rows: file.rows,
             min_person,
             max_person,
+            groups,
+            checksum,
         });
         Ok(())
     }
@@ -148,10 +230,34 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
             nulls_first: true,
         })
         .collect();
-    WriterProperties::builder()
+    let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_row_count(Some(MOST_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_sorting_columns(Some(sorting))
-        .build()
+        .set_sorting_columns(Some(sorting));
+    // Pages are skipped by what the rows are ordered by.
+    for name in ["person_id"].into_iter().chain(def.time) {
+        builder =
+            builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
+    }
+    builder.build()
+}
+
+/// The size of a file, and the XXH3 of its bytes in hexadecimal.
+pub(crate) fn measure(mut file: &File) -> std::io::Result<(u64, String)> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            length => {
+                size += length as u64;
+                hasher.update(&buffer[..length]);
+            }
+        }
+    }
+    Ok((size, format!("{:016x}", hasher.digest())))
 }

@@ -23,6 +23,7 @@ fn file(path: &str) -> DataFile {
         rows: 3,
         min_person: Some(1),
         max_person: Some(2),
+        ..DataFile::default()
     }
 }
 

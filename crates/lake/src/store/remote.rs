@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::SpawnedReqwestConnector;
 use object_store::path::Path;
 use object_store::{
     Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
 };
 use tempfile::NamedTempFile;
+use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::Put;
@@ -38,9 +40,25 @@ pub(super) fn s3(url: &Url) -> Result<(AmazonS3, Path), Error> {
         .any(|name| std::env::var(name).is_ok_and(|value| value.starts_with("http://")));
     let bucket = AmazonS3Builder::from_env()
         .with_url(url.as_str())
+        .with_http_connector(SpawnedReqwestConnector::new(threads()?.handle().clone()))
         .with_allow_http(endpoint_is_plain)
         .build()?;
     Ok((bucket, Path::from(url.path())))
+}
+
+/// Threads of the connections' own: they are kept open, and queries come and go with theirs.
+fn threads() -> Result<&'static Runtime, Error> {
+    static THREADS: OnceLock<Runtime> = OnceLock::new();
+    if let Some(threads) = THREADS.get() {
+        return Ok(threads);
+    }
+    let threads = Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("rollbook-store")
+        .enable_all()
+        .build()
+        .map_err(local)?;
+    Ok(THREADS.get_or_init(|| threads))
 }
 
 impl Remote {

@@ -1,0 +1,139 @@
+//! Writing a table's rows anew, in order and in few files, beside readers and writers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use roaring::RoaringTreemap;
+use rollbook_lake::write::TableWriter;
+use rollbook_lake::{
+    Cause, Commit, Committed, DataFile, Lake, LakeError, LakeTable, State, TableChange, TableState,
+    compact,
+};
+use rollbook_model::{SnapshotNumber, TableDef, Timestamp, tables};
+use serde::Serialize;
+
+use crate::{AppError, Place};
+
+/// Attempts until a compaction gives way to faster writers.
+const ATTEMPTS: u32 = 20;
+
+/// How much to write anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What pays by now.
+    Due,
+    /// Until every table is one run.
+    All,
+}
+
+/// What a compaction did to one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compacted {
+    /// The table.
+    pub table: &'static str,
+    /// Files that were read.
+    pub files_before: u64,
+    /// Files that were written.
+    pub files_after: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// The snapshot that names the new files.
+    pub snapshot: SnapshotNumber,
+}
+
+/// Writes tables anew where they have too many files; each table is a commit of its own.
+pub async fn compact(
+    place: &Place,
+    extent: Extent,
+    at: Timestamp,
+) -> Result<Vec<Compacted>, AppError> {
+    let lake = place.lake().await?;
+    let mut done = Vec::new();
+    for def in tables::TABLES {
+        let state = lake.head().await?;
+        let files = chosen(&state.table(def.name), extent);
+        if !files.is_empty() {
+            done.extend(compact_table(place, &lake, def, files, at).await?);
+        }
+    }
+    Ok(done)
+}
+
+fn chosen(table: &TableState, extent: Extent) -> Vec<DataFile> {
+    match extent {
+        Extent::Due => compact::due(table),
+        Extent::All => compact::all(table),
+    }
+}
+
+/// `None` where another writer has replaced one of the files meanwhile.
+async fn compact_table(
+    place: &Place,
+    lake: &Lake,
+    def: &'static TableDef,
+    files: Vec<DataFile>,
+    at: Timestamp,
+) -> Result<Option<Compacted>, AppError> {
+    let part = TableState {
+        version: None,
+        files: files.clone(),
+    };
+    let table = Arc::new(LakeTable::new(lake, def, &part));
+    let order = def.sort_columns();
+    let mut rows = rollbook_engine::in_order(place.limits, table, &order).await?;
+    let mut writer = TableWriter::new(lake, def);
+    while let Some(batch) = rows.try_next().await? {
+        writer.write(&batch).await?;
+    }
+    let written = writer.finish().await?;
+    let count = |files: &[DataFile]| files.iter().map(|file| file.rows).sum::<u64>();
+    if count(&written) != count(&files) {
+        let (before, after) = (count(&files), count(&written));
+        return Err(LakeError::Damaged {
+            path: def.name.to_owned(),
+            detail: format!(
+                "its files should hold {before} rows and hold {after}; nothing was changed, \
+                 `rollbook check` looks at every file"
+            ),
+        }
+        .into());
+    }
+    let counts = [files.len() as u64, written.len() as u64];
+    for _ in 0..ATTEMPTS {
+        let base = lake.head().await?;
+        if !holds(&base, def, &files) {
+            return Ok(None);
+        }
+        let change = TableChange {
+            adds: written.clone(),
+            removes: files.clone(),
+        };
+        let commit = Commit {
+            cause: Cause::Compact {
+                files: BTreeMap::from([(def.name.to_owned(), counts)]),
+            },
+            at,
+            tables: BTreeMap::from([(def.name, change)]),
+            touched: RoaringTreemap::new(),
+            named: BTreeMap::new(),
+            idempotency_keys: Vec::new(),
+        };
+        if let Committed::Done(state) = lake.commit(&base, commit).await? {
+            return Ok(Some(Compacted {
+                table: def.name,
+                files_before: counts[0],
+                files_after: counts[1],
+                rows: count(&written),
+                snapshot: state.number,
+            }));
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+fn holds(state: &State, def: &TableDef, files: &[DataFile]) -> bool {
+    let table = state.table(def.name);
+    let is_there = |file: &DataFile| table.files.iter().any(|known| known.path == file.path);
+    files.iter().all(is_there)
+}

@@ -1,0 +1,249 @@
+//! The scan of a clustered table: ranges of persons side by side, each in order of person and time.
+//!
+//! A range reads the runs that reach into it, leaves out row groups beyond its ends, cuts the rows
+//! that stand over, and merges the runs where there are several. DataFusion is told the order and
+//! the ranges, so that what is asked by person neither sorts nor is partitioned anew.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion_common::stats::Precision;
+use datafusion_common::tree_node::TreeNodeRecursion;
+use datafusion_common::{Result, ScalarValue, SplitPoint, Statistics, internal_err};
+use datafusion_execution::memory_pool::MemoryConsumer;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_expr::{
+    EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr,
+    RangePartitioning,
+};
+use datafusion_physical_plan::execution_plan::{
+    Boundedness, EmissionType, PlanProperties, ReplaceChildrenOptions,
+};
+use datafusion_physical_plan::expressions::Column;
+use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion_physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
+use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
+use futures::{StreamExt, TryStreamExt};
+
+/// One range of persons: a plan of one partition for every run that reaches into it.
+#[derive(Debug)]
+pub(crate) struct RangeScan {
+    /// The first person in it.
+    pub(crate) from: i64,
+    /// The first person after it.
+    pub(crate) to: i64,
+    pub(crate) runs: Vec<Arc<dyn ExecutionPlan>>,
+}
+
+/// Ranges of a clustered table, one partition each.
+#[derive(Debug)]
+pub(crate) struct OrderedScan {
+    table: String,
+    ranges: Vec<RangeScan>,
+    /// Columns of the output; the runs may have one more, `person_id`, as their last.
+    schema: SchemaRef,
+    /// The place of `person_id` in the runs.
+    person: usize,
+    /// The order of the output, as far as its columns tell; `None` where it lacks the person.
+    order: Option<LexOrdering>,
+    rows: Precision<usize>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl OrderedScan {
+    pub(crate) fn try_new(
+        table: String,
+        ranges: Vec<RangeScan>,
+        schema: SchemaRef,
+        person: usize,
+        sort_columns: &[&str],
+        rows: Precision<usize>,
+    ) -> Result<Self> {
+        let order = order_of(&schema, sort_columns);
+        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
+        if let Some(order) = &order {
+            equivalence.add_ordering(order.clone());
+        }
+        let partitioning = match &order {
+            Some(order) if ranges.len() > 1 => {
+                let by_person = LexOrdering::new([order.first().clone()]).expect("one expression");
+                let splits = ranges[1..]
+                    .iter()
+                    .map(|range| SplitPoint::new(vec![ScalarValue::Int64(Some(range.from))]));
+                let splits = splits.collect();
+                Partitioning::Range(RangePartitioning::try_new(by_person, splits)?)
+            }
+            _ => Partitioning::UnknownPartitioning(ranges.len().max(1)),
+        };
+        let properties = Arc::new(PlanProperties::new(
+            equivalence,
+            partitioning,
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        Ok(Self {
+            table,
+            ranges,
+            schema,
+            person,
+            order,
+            rows,
+            properties,
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+}
+
+/// The longest prefix of the table's order that the columns hold.
+fn order_of(schema: &SchemaRef, sort_columns: &[&str]) -> Option<LexOrdering> {
+    let columns = sort_columns.iter().map_while(|name| {
+        let index = schema.index_of(name).ok()?;
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
+        Some(PhysicalSortExpr::new_default(column).asc().nulls_first())
+    });
+    LexOrdering::new(columns)
+}
+
+impl DisplayAs for OrderedScan {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs: Vec<String> = self
+            .ranges
+            .iter()
+            .map(|range| range.runs.len().to_string())
+            .collect();
+        write!(
+            f,
+            "OrderedScan: table={}, runs_by_range=[{}]",
+            self.table,
+            runs.join(", ")
+        )?;
+        if let Some(order) = &self.order {
+            write!(f, ", order=[{order}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for OrderedScan {
+    fn name(&self) -> &'static str {
+        "OrderedScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some(range) = self.ranges.get(partition) else {
+            return internal_err!("there is no range {partition}");
+        };
+        let streams = range.runs.iter().map(|run| {
+            let rows = run.execute(0, Arc::clone(&context))?;
+            Ok(self.cut(rows, range.from, range.to))
+        });
+        let mut streams = streams.collect::<Result<Vec<_>>>()?;
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        match (&self.order, streams.len()) {
+            (_, 1) => Ok(streams.swap_remove(0)),
+            (Some(order), 2..) => {
+                let consumer = MemoryConsumer::new(format!("OrderedScan[{partition}]"));
+                StreamingMergeBuilder::new()
+                    .with_streams(streams)
+                    .with_schema(Arc::clone(&self.schema))
+                    .with_expressions(order)
+                    .with_metrics(metrics)
+                    .with_batch_size(context.session_config().batch_size())
+                    .with_reservation(consumer.register(context.memory_pool()))
+                    .with_round_robin_tie_breaker(false)
+                    .build()
+            }
+            _ => {
+                let all = futures::stream::iter(streams).flatten();
+                let schema = Arc::clone(&self.schema);
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, all)))
+            }
+        }
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut all = self.metrics.clone_inner();
+        for run in self.ranges.iter().flat_map(|range| &range.runs) {
+            for metric in run.metrics().iter().flat_map(MetricsSet::iter) {
+                all.push(Arc::clone(metric));
+            }
+        }
+        Some(all)
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        if partition.is_none() {
+            statistics.num_rows = self.rows;
+        }
+        Ok(Arc::new(statistics))
+    }
+}
+
+impl OrderedScan {
+    /// The rows of one range out of a stream in order of persons, with the output's columns.
+    fn cut(
+        &self,
+        rows: SendableRecordBatchStream,
+        from: i64,
+        to: i64,
+    ) -> SendableRecordBatchStream {
+        let (person, columns) = (self.person, self.schema.fields().len());
+        let schema = Arc::clone(&self.schema);
+        let inside = rows.try_filter_map(move |batch| {
+            let cut = between(&batch, person, from, to).map(|batch| {
+                // The person is the last column where the output lacks it.
+                let indices: Vec<usize> = (0..columns).collect();
+                batch.project(&indices)
+            });
+            futures::future::ready(cut.transpose().map_err(Into::into))
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema, inside))
+    }
+}
+
+/// The rows of an ordered batch from person `from` on and before `to`; `None` where there are none.
+fn between(batch: &RecordBatch, person: usize, from: i64, to: i64) -> Option<RecordBatch> {
+    let persons = batch.column(person).as_primitive::<Int64Type>().values();
+    let begin = persons.partition_point(|person| *person < from);
+    let end = persons.partition_point(|person| *person < to);
+    (begin < end).then(|| batch.slice(begin, end - begin))
+}

@@ -1,0 +1,170 @@
+//! Clustered tables: scans by person neither sort nor partition anew, whatever runs lie over each
+//! other, and give every row once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
+};
+use arrow::datatypes::Int64Type;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_lake::compact::{all, due};
+use rollbook_lake::write::TableWriter;
+use rollbook_lake::{DataFile, Lake, LakeTable, TableState};
+use rollbook_model::config::Limits;
+use rollbook_model::{TableDef, Timestamp, tables};
+
+type Row = (i64, i64, String);
+
+/// Rows of persons up to `persons`, in order.
+fn rows(random: &mut ChaCha8Rng, persons: i64, count: usize, run: usize) -> Vec<Row> {
+    let row = |at| {
+        let (person, time) = (
+            random.random_range(0..persons),
+            random.random_range(0..1_000_000),
+        );
+        (person, time, format!("{run}-{at}"))
+    };
+    let mut rows: Vec<Row> = (0..count).map(row).collect();
+    rows.sort();
+    rows
+}
+
+fn batch(def: &'static TableDef, rows: &[Row]) -> RecordBatch {
+    let schema = def.stored_schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            "person_id" | "identity_id" => {
+                Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>())
+            }
+            "occurred_at" => {
+                let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.1)).collect();
+                Arc::new(times.with_timezone("UTC"))
+            }
+            "external_id" => Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.2))),
+            "provider" => Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "test"))),
+            "type" => Arc::new(StringArray::from_iter_values(
+                rows.iter()
+                    .map(|row| ["seen", "clicked"][usize::from(row.1 % 2 == 0)]),
+            )),
+            _ => new_null_array(field.data_type(), rows.len()),
+        }
+    });
+    let columns = columns.collect();
+    RecordBatch::try_new(schema, columns).unwrap()
+}
+
+async fn write(lake: &Lake, def: &'static TableDef, rows: &[Row]) -> Vec<DataFile> {
+    let mut writer = TableWriter::new(lake, def);
+    for chunk in rows.chunks(10_000) {
+        writer.write(&batch(def, chunk)).await.unwrap();
+    }
+    writer.finish().await.unwrap()
+}
+
+async fn session(lake: &Lake, def: &'static TableDef, files: &[DataFile]) -> Session {
+    let options = SessionOptions {
+        as_of: Timestamp::from_micros(2_000_000),
+        currency: None,
+        limits: Limits {
+            rows: 10_000_000,
+            ..Limits::default()
+        },
+        spill_dir: None,
+    };
+    let session = Session::new(options).unwrap();
+    let state = TableState {
+        version: Some(0),
+        files: files.to_vec(),
+    };
+    let stored = Arc::new(LakeTable::new(lake, def, &state));
+    let vault = None;
+    session
+        .add_table(TableSource { def, stored, vault })
+        .unwrap();
+    session.finish().await.unwrap();
+    session
+}
+
+const BY_PERSON: [&str; 3] = [
+    "select person_id, count(*) as n from activities group by person_id",
+    "select person_id, type, count(*) as n from activities group by person_id, type",
+    "select person_id, row_number() over (partition by person_id order by occurred_at) as n from activities",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_by_person_streams_over_any_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = folder.path().to_str().unwrap();
+    let lake = Lake::open_or_new(location, "default".parse().unwrap());
+    let lake = lake.await.unwrap();
+    let def = tables::table("activities").unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let (mut files, mut expected) = (Vec::new(), BTreeMap::<i64, i64>::new());
+    // A large load, and small ones that lie over it; one person has more rows than a row group.
+    for (run, count) in [400_000, 20_000, 3_000, 300, 1].into_iter().enumerate() {
+        let mut all = rows(&mut random, 5_000, count, run);
+        if run == 0 {
+            all.extend((0..300_000).map(|at| (2_500, at, format!("many-{at:06}"))));
+            all.sort();
+        }
+        for (person, ..) in &all {
+            *expected.entry(*person).or_default() += 1;
+        }
+        files.extend(write(&lake, def, &all).await);
+    }
+    files.shuffle(&mut random);
+    let session = session(&lake, def, &files).await;
+    for query in BY_PERSON {
+        let plan = session.explain(query).await.unwrap();
+        assert!(!plan.contains("SortExec"), "{plan}");
+        assert!(!plan.contains("Repartition"), "{plan}");
+        // The run of one row reaches into one of the two ranges.
+        assert!(plan.contains("runs_by_range=[4, 5]"), "{plan}");
+    }
+    let answer = session.query(BY_PERSON[0]).await.unwrap();
+    let mut found = BTreeMap::new();
+    for batch in &answer.batches {
+        let persons = batch["person_id"].as_primitive::<Int64Type>();
+        let counts = batch["n"].as_primitive::<Int64Type>();
+        for (person, count) in persons.values().iter().zip(counts.values()) {
+            assert_eq!(
+                found.insert(*person, *count),
+                None,
+                "person {person} in two ranges"
+            );
+        }
+    }
+    assert_eq!(found, expected);
+    // Every row once and in its place, also where neither person nor time is asked for.
+    let whole = "select count(*) as n, count(distinct external_id) as ids from activities";
+    let answer = session.query(whole).await.unwrap();
+    let total: i64 = expected.values().sum();
+    for name in ["n", "ids"] {
+        assert_eq!(
+            answer.batches[0][name].as_primitive::<Int64Type>().value(0),
+            total
+        );
+    }
+    let places = "select count(*) as n from (select occurred_at, lag(occurred_at) over (partition by person_id order by occurred_at) as before from activities) as ranked where before > occurred_at";
+    let answer = session.query(places).await.unwrap();
+    assert_eq!(
+        answer.batches[0]["n"].as_primitive::<Int64Type>().value(0),
+        0
+    );
+
+    let state = TableState {
+        version: Some(0),
+        files,
+    };
+    assert_eq!(all(&state).len(), state.files.len());
+    assert!(
+        due(&state).is_empty(),
+        "small runs lie on a large one: they wait"
+    );
+}
