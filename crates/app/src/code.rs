@@ -56,6 +56,9 @@ fn of_lake(error: &LakeError) -> (&'static str, Kind) {
     match error {
         LakeError::NoLake { .. } => ("no_lake", Kind::Missing),
         LakeError::NoSnapshot { .. } => ("unknown_snapshot", Kind::Missing),
+        LakeError::Expired { .. } => ("expired_snapshot", Kind::Missing),
+        LakeError::Name { .. } => ("invalid_name", Kind::Conflict),
+        LakeError::Occupied { .. } => ("occupied", Kind::Conflict),
         LakeError::NoBatch { .. } => ("unknown_batch", Kind::Missing),
         LakeError::AlreadyUndone { .. } | LakeError::Overwritten { .. } => {
             ("cannot_undo", Kind::Conflict)

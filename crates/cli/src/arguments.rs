@@ -117,6 +117,30 @@ pub(crate) enum Command {
     Serve(Serve),
     /// List the snapshots
     Snapshots,
+    /// Give snapshots names under which they stay
+    #[command(subcommand)]
+    Snapshot(Snapshot),
+    /// Let old snapshots expire, and remove files that nothing names any more
+    Vacuum {
+        /// Only count what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Look whether everything that the lake should hold is there and unharmed
+    Check,
+    /// Copy the tenant's lake to an empty place, while others go on using it
+    Backup {
+        /// A folder or an s3:// URL
+        to: String,
+        /// The snapshot; the newest by default
+        #[arg(long, value_name = "N")]
+        snapshot: Option<SnapshotNumber>,
+    },
+    /// Bring a backup back to where --lake says, which must be empty
+    Restore {
+        /// The folder or s3:// URL of the backup
+        from: String,
+    },
     /// Write rows anew in order and in few files, where that pays
     Compact {
         /// Until every table is in order throughout
@@ -128,6 +152,24 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// Keep a snapshot for good, under a name
+    Keep {
+        /// The snapshot
+        number: SnapshotNumber,
+        /// Its name
+        name: String,
+    },
+    /// Take a name away: the snapshot expires like any other
+    Release {
+        /// The name
+        name: String,
+    },
+    /// List the snapshots that have names
+    List,
 }
 
 #[derive(Debug, Args)]

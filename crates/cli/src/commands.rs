@@ -8,6 +8,7 @@ use anyhow::Context;
 use chrono::Utc;
 use clap::CommandFactory;
 use rollbook_app::compacting::{Extent, compact};
+use rollbook_app::keeping::{backup, restore, vacuum};
 use rollbook_app::{Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
@@ -20,6 +21,7 @@ use crate::show::{Shown, print, print_rows};
 mod attribution;
 mod demo;
 mod ingest;
+mod keeping;
 mod score;
 mod segment;
 mod serve;
@@ -100,6 +102,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let lines = data::snapshots(&place).await?;
             let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];
             print(&Shown::list(&lines, &columns)?, form)?;
+        }
+        Command::Snapshot(what) => keeping::snapshot(&place, what, form).await?,
+        Command::Vacuum { dry_run } => {
+            let collected = vacuum(&place, dry_run, now()).await?;
+            print(&Shown::object(&collected)?, form)?;
+        }
+        Command::Check => return keeping::check(&place, form).await,
+        Command::Backup { to, snapshot } => {
+            let copied = backup(&place, &to, snapshot).await?;
+            print(&Shown::object(&copied)?, form)?;
+        }
+        Command::Restore { from } => {
+            let copied = restore(&place, &from).await?;
+            print(&Shown::object(&copied)?, form)?;
         }
         Command::Compact { all } => {
             let extent = match all {

@@ -11,7 +11,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use rollbook_model::{Shape, TableCounts, TableDef};
+use rollbook_model::{TableCounts, TableDef};
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
@@ -46,17 +46,10 @@ pub(crate) struct Stage {
     rows: u32,
 }
 
-/// The columns that make a row's key.
-pub(crate) fn key_columns(def: &TableDef) -> &'static [&'static str] {
-    match def.shape {
-        Shape::Own => &["quarantine_id"],
-        _ => &["provider", "external_id"],
-    }
-}
-
 /// The keys of a batch's rows.
 pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, IngestError> {
-    let columns = key_columns(def)
+    let columns = def
+        .key_columns()
         .iter()
         .map(|name| {
             batch

@@ -18,7 +18,7 @@ use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
 use crate::people::People;
 use crate::sorted::SortedWriter;
-use crate::stage::{Stage, key_columns, keys_of};
+use crate::stage::{Stage, keys_of};
 
 /// What became of one table's rows.
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl Upsert<'_> {
             if nothing_staged && !may_move && self.settled.is_empty() {
                 continue;
             }
-            let mut columns = key_columns(self.def).to_vec();
+            let mut columns = self.def.key_columns();
             if may_move {
                 columns.extend(["person_id", "identity_id"]);
             }

@@ -57,6 +57,30 @@ pub enum LakeError {
         /// The newest one.
         newest: SnapshotNumber,
     },
+    /// A snapshot that is not kept any more.
+    #[error(
+        "snapshot {number} has expired: `rollbook snapshots` lists those that are there, `rollbook snapshot keep` keeps one for good, the setting `snapshot_days` says how long the others stay"
+    )]
+    Expired {
+        /// The number that was asked for.
+        number: SnapshotNumber,
+    },
+    /// A name of a kept snapshot that is taken, or that nothing has.
+    #[error("{problem}: `rollbook snapshot list` shows the names")]
+    Name {
+        /// What is wrong with the name.
+        problem: String,
+    },
+    /// A place that a copy was to be written to holds something already.
+    #[error(
+        "`{location}` holds data of tenant `{tenant}` already: name an empty place, so that nothing is mixed or lost"
+    )]
+    Occupied {
+        /// The place.
+        location: String,
+        /// The tenant.
+        tenant: String,
+    },
     /// Another program wrote to a table's Delta log.
     #[error(
         "table `{table}` has a commit of another program at Delta version {version}: rollbook must be the only writer; move that file out of `_delta_log` and run the command again"

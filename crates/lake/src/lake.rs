@@ -144,17 +144,21 @@ impl Lake {
 
     /// The state at a snapshot.
     pub async fn state(&self, number: SnapshotNumber) -> Result<State, LakeError> {
-        let newest = self.newest().await?;
+        let (_, newest) = self.span().await?;
         if number.0 == 0 || number > newest {
             return Err(LakeError::NoSnapshot { number, newest });
         }
-        self.replay(number).await
+        match self.kept_state(number).await? {
+            Some(state) => Ok(state),
+            None => self.replay(number).await,
+        }
     }
 
     /// The records of all snapshots, oldest first.
     pub async fn records(&self) -> Result<Vec<SnapshotRecord>, LakeError> {
+        let (oldest, newest) = self.span().await?;
         let mut records = Vec::new();
-        for number in 1..=self.newest().await?.0 {
+        for number in oldest.0.max(1)..=newest.0 {
             records.push(self.record(SnapshotNumber(number)).await?);
         }
         Ok(records)
@@ -166,7 +170,8 @@ impl Lake {
         key: &str,
         after: SnapshotNumber,
     ) -> Result<Option<SnapshotRecord>, LakeError> {
-        for number in (after.0 + 1..=self.newest().await?.0).rev() {
+        let (oldest, newest) = self.span().await?;
+        for number in (oldest.max(after.next()).0..=newest.0).rev() {
             let record = self.record(SnapshotNumber(number)).await?;
             if record.idempotency_keys.iter().any(|known| known == key) {
                 return Ok(Some(record));
@@ -267,15 +272,18 @@ impl Lake {
     }
 
     async fn newest(&self) -> Result<SnapshotNumber, LakeError> {
-        let names = self.list(snapshot::FOLDER).await?;
-        Ok(names
-            .iter()
-            .rev()
-            .find_map(|name| snapshot::number_of(name))
-            .unwrap_or_default())
+        self.span().await.map(|(_, newest)| newest)
     }
 
-    async fn record(&self, number: SnapshotNumber) -> Result<SnapshotRecord, LakeError> {
+    /// The oldest snapshot that has not expired and the newest one; 0 where there is none.
+    pub(crate) async fn span(&self) -> Result<(SnapshotNumber, SnapshotNumber), LakeError> {
+        let names = self.list(snapshot::FOLDER).await?;
+        let mut numbers = names.iter().filter_map(|name| snapshot::number_of(name));
+        let oldest = numbers.next().unwrap_or_default();
+        Ok((oldest, numbers.last().unwrap_or(oldest)))
+    }
+
+    pub(crate) async fn record(&self, number: SnapshotNumber) -> Result<SnapshotRecord, LakeError> {
         let path = snapshot::path(self.tenant.as_str(), number);
         let bytes = self
             .store
@@ -288,12 +296,22 @@ impl Lake {
         objects::from_json(&path, &bytes)
     }
 
-    async fn replay(&self, until: SnapshotNumber) -> Result<State, LakeError> {
+    async fn has_expired(&self, number: SnapshotNumber) -> Result<bool, LakeError> {
+        let (oldest, _) = self.span().await?;
+        Ok(number < oldest)
+    }
+
+    pub(crate) async fn replay(&self, until: SnapshotNumber) -> Result<State, LakeError> {
         let mut later = Vec::new();
         let mut state = State::default();
         let mut number = until;
         while number.0 > 0 {
-            let mut record = self.record(number).await?;
+            let mut record = match self.record(number).await {
+                Err(LakeError::Damaged { .. }) if self.has_expired(number).await? => {
+                    return Err(LakeError::Expired { number: until });
+                }
+                found => found?,
+            };
             if let Some(whole) = record.state.take() {
                 state = *whole;
                 break;

@@ -4,14 +4,17 @@
 //! durable before; publishing its actions to the Delta logs is a redo step after. So a crash
 //! leaves garbage or a redo, and never half a batch.
 
+pub mod check;
 pub mod cluster;
 pub mod compact;
+pub mod copy;
 pub mod delta;
 pub mod error;
 pub mod ids;
 pub mod lake;
 pub mod objects;
 mod ordered;
+pub mod retain;
 pub mod scan;
 pub mod snapshot;
 pub mod state;
@@ -20,9 +23,12 @@ pub mod undo;
 pub mod vault;
 pub mod write;
 
+pub use check::{Checked, Problem};
 pub use cluster::CutPoints;
+pub use copy::Copied;
 pub use error::LakeError;
 pub use lake::{Commit, Committed, Lake, TableChange};
+pub use retain::{Collected, Retention};
 pub use scan::LakeTable;
 pub use snapshot::{Cause, SnapshotRecord};
 pub use state::{DataFile, State, TableState};

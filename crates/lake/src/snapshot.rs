@@ -84,6 +84,25 @@ pub struct SnapshotRecord {
     pub state: Option<Box<State>>,
 }
 
+impl SnapshotRecord {
+    /// The record of a snapshot whose own has expired; its state is all that is left of it.
+    pub(crate) fn nameless(number: SnapshotNumber) -> Self {
+        Self {
+            number,
+            committed_at: Timestamp::from_micros(0),
+            writer: Uuid::new_v4(),
+            cause: Cause::Define {
+                name: "snapshot".to_owned(),
+            },
+            tables: BTreeMap::new(),
+            touched: String::new(),
+            idempotency_keys: Vec::new(),
+            named: BTreeMap::new(),
+            state: None,
+        }
+    }
+}
+
 pub(crate) const FOLDER: &str = "_snapshots";
 
 pub(crate) fn path(tenant: &str, number: SnapshotNumber) -> String {

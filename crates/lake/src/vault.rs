@@ -15,7 +15,7 @@ use arrow::row::{RowConverter, SortField};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use rollbook_model::TableDef;
+use rollbook_model::{TableDef, tables};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ use crate::store::Put;
 
 /// Attempts until a writer gives way to faster ones.
 const ATTEMPTS: u32 = 20;
-const TOKEN_KEY: &str = "_vault/token.key";
+pub(crate) const TOKEN_KEY: &str = "_vault/token.key";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Manifest {
@@ -316,6 +316,18 @@ impl Lake {
         }
         Ok(self.token_key().await?.as_deref() == Some(key))
     }
+}
+
+/// The runs that the vaults' manifests name, relative to the tenant's folder.
+pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
+    let mut live = Vec::new();
+    for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
+        let vault = Vault::new(lake, def);
+        let (_, manifest) = vault.manifest().await?;
+        let runs = manifest.runs.iter();
+        live.extend(runs.map(|run| format!("{}/{}", vault.folder(), run.path)));
+    }
+    Ok(live)
 }
 
 /// A key for a tenant that has none yet: 32 random bytes.

@@ -69,7 +69,9 @@ impl<'a> TableWriter<'a> {
 
     /// Writes rows that follow all earlier ones in the table's order.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
-        let Some(persons) = batch.column_by_name("person_id") else {
+        let by_person = self.def.is_personal_fact();
+        let persons = batch.column_by_name("person_id").filter(|_| by_person);
+        let Some(persons) = persons else {
             return self.append(batch, None);
         };
         let persons = persons.as_primitive::<Int64Type>().values().clone();

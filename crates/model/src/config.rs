@@ -17,6 +17,11 @@ pub const SERVE_BODY_SECONDS: u64 = 30;
 /// The layout of the lake that this program writes; a newer one is refused.
 pub const LAKE_FORMAT: u32 = 1;
 
+/// Days that a snapshot is kept, unless the tenant's settings say otherwise.
+pub const SNAPSHOT_DAYS: u16 = 30;
+/// Hours for which files that nothing names are left alone: they may be somebody's next commit.
+pub const GARBAGE_HOURS: u64 = 24;
+
 /// What one query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

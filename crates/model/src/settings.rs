@@ -5,10 +5,11 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use crate::config::SNAPSHOT_DAYS;
 use crate::nearest;
 
 /// The keys that `rollbook settings` knows, with what each one is.
-pub const SETTING_KEYS: [(&str, &str); 3] = [
+pub const SETTING_KEYS: [(&str, &str); 4] = [
     (
         "currency",
         "ISO 4217 code that amounts are reported in, such as EUR",
@@ -18,7 +19,13 @@ pub const SETTING_KEYS: [(&str, &str); 3] = [
         "default_region",
         "ISO 3166 country for phone numbers without a prefix, such as DE",
     ),
+    (
+        "snapshot_days",
+        "days that snapshots are kept, from 1 to 3650, such as 30",
+    ),
 ];
+
+const MOST_SNAPSHOT_DAYS: u16 = 3_650;
 
 /// A tenant's settings. `currency` is unset until the first amounts arrive or a user sets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +36,13 @@ pub struct Settings {
     pub timezone: String,
     /// ISO 3166-1 alpha-2 country assumed where a source names none.
     pub default_region: Option<String>,
+    /// Days that snapshots are kept for, beside those that have a name.
+    #[serde(default = "snapshot_days")]
+    pub snapshot_days: u16,
+}
+
+fn snapshot_days() -> u16 {
+    SNAPSHOT_DAYS
 }
 
 impl Default for Settings {
@@ -37,6 +51,7 @@ impl Default for Settings {
             currency: None,
             timezone: "UTC".to_owned(),
             default_region: None,
+            snapshot_days: SNAPSHOT_DAYS,
         }
     }
 }
@@ -66,11 +81,12 @@ pub enum InvalidSetting {
 
 impl Settings {
     /// The value of a setting as text, `None` where it is unset.
-    pub fn get(&self, key: &str) -> Result<Option<&str>, InvalidSetting> {
+    pub fn get(&self, key: &str) -> Result<Option<String>, InvalidSetting> {
         match known_key(key)?.0 {
-            "currency" => Ok(self.currency.as_deref()),
-            "timezone" => Ok(Some(&self.timezone)),
-            _ => Ok(self.default_region.as_deref()),
+            "currency" => Ok(self.currency.clone()),
+            "timezone" => Ok(Some(self.timezone.clone())),
+            "snapshot_days" => Ok(Some(self.snapshot_days.to_string())),
+            _ => Ok(self.default_region.clone()),
         }
     }
 
@@ -80,6 +96,9 @@ impl Settings {
         let fits = match key {
             "currency" => value.len() == 3 && value.chars().all(|c| c.is_ascii_alphabetic()),
             "timezone" => Tz::from_str(value).is_ok(),
+            "snapshot_days" => value
+                .parse()
+                .is_ok_and(|days: u16| (1..=MOST_SNAPSHOT_DAYS).contains(&days)),
             _ => value.len() == 2 && value.chars().all(|c| c.is_ascii_alphabetic()),
         };
         if !fits {
@@ -92,6 +111,7 @@ impl Settings {
         match key {
             "currency" => self.currency = Some(value.to_ascii_uppercase()),
             "timezone" => self.timezone = value.to_owned(),
+            "snapshot_days" => self.snapshot_days = value.parse().unwrap_or(SNAPSHOT_DAYS),
             _ => self.default_region = Some(value.to_ascii_uppercase()),
         }
         Ok(self)
@@ -115,7 +135,12 @@ mod tests {
     #[test]
     fn checks_values_before_taking_them() {
         let settings = Settings::default().with("currency", "eur").unwrap();
-        assert_eq!(settings.get("currency").unwrap(), Some("EUR"));
+        assert_eq!(settings.get("currency").unwrap().as_deref(), Some("EUR"));
+        assert_eq!(
+            settings.get("snapshot_days").unwrap().as_deref(),
+            Some("30")
+        );
+        assert!(Settings::default().with("snapshot_days", "0").is_err());
         assert!(Settings::default().with("timezone", "Mars/Base").is_err());
         let error = Settings::default()
             .with("curency", "EUR")

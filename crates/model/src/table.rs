@@ -271,6 +271,19 @@ impl TableDef {
         }
     }
 
+    /// The columns that tell its rows apart.
+    pub fn key_columns(&self) -> Vec<&'static str> {
+        match self.shape {
+            Shape::Own => self
+                .columns
+                .iter()
+                .take(1)
+                .map(|column| column.name)
+                .collect(),
+            Shape::Person | Shape::Fact | Shape::Reference => vec!["provider", "external_id"],
+        }
+    }
+
     /// The columns that the table's files are sorted by.
     pub fn sort_columns(&self) -> Vec<&'static str> {
         match self.shape {
@@ -280,13 +293,7 @@ impl TableDef {
                 .chain(self.time)
                 .chain(["provider", "external_id"])
                 .collect(),
-            Shape::Reference => vec!["provider", "external_id"],
-            Shape::Own => self
-                .columns
-                .iter()
-                .take(1)
-                .map(|column| column.name)
-                .collect(),
+            Shape::Reference | Shape::Own => self.key_columns(),
         }
     }
 }

@@ -1,0 +1,81 @@
+//! Care for a lake: how long snapshots stay, whether all is well, copies.
+
+use std::time::Duration;
+
+use rollbook_lake::{Checked, Collected, Copied, Lake, Retention, Store};
+use rollbook_model::config::GARBAGE_HOURS;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::Serialize;
+
+use crate::{AppError, Place};
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// A snapshot that stays as long as it has a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+    /// The snapshot.
+    pub snapshot: SnapshotNumber,
+}
+
+/// Gives a snapshot a name, under which it stays.
+pub async fn keep(
+    place: &Place,
+    number: SnapshotNumber,
+    name: &str,
+    at: Timestamp,
+) -> Result<Named, AppError> {
+    place.lake().await?.keep(number, name, at).await?;
+    let (name, snapshot) = (name.to_owned(), number);
+    Ok(Named { name, snapshot })
+}
+
+/// Takes a name away.
+pub async fn release(place: &Place, name: &str) -> Result<Named, AppError> {
+    let snapshot = place.lake().await?.release(name).await?;
+    let name = name.to_owned();
+    Ok(Named { name, snapshot })
+}
+
+/// The snapshots that have a name.
+pub async fn named(place: &Place) -> Result<Vec<Named>, AppError> {
+    let kept = place.lake().await?.kept().await?.into_iter();
+    Ok(kept
+        .map(|(name, snapshot)| Named { name, snapshot })
+        .collect())
+}
+
+/// Lets snapshots expire that are older than the tenant's setting, and removes what nothing names.
+pub async fn vacuum(place: &Place, rehearsal: bool, at: Timestamp) -> Result<Collected, AppError> {
+    let lake = place.lake().await?;
+    let days = u64::from(lake.head().await?.settings()?.snapshot_days);
+    let how = Retention {
+        snapshots: Duration::from_secs(days * DAY),
+        garbage: Duration::from_secs(GARBAGE_HOURS * 60 * 60),
+        rehearsal,
+    };
+    Ok(lake.collect(how, at).await?)
+}
+
+/// Looks at everything that the lake should hold.
+pub async fn check(place: &Place) -> Result<Checked, AppError> {
+    Ok(place.lake().await?.check().await?)
+}
+
+/// Copies the tenant's lake at a snapshot to an empty place.
+pub async fn backup(
+    place: &Place,
+    to: &str,
+    number: Option<SnapshotNumber>,
+) -> Result<Copied, AppError> {
+    let lake = place.lake().await?;
+    Ok(lake.copy_to(&Store::at(to)?, number).await?)
+}
+
+/// Brings a copy back to where the place is, which must hold nothing of the tenant.
+pub async fn restore(place: &Place, from: &str) -> Result<Copied, AppError> {
+    let copy = Lake::open(from, place.tenant.clone()).await?;
+    Ok(copy.copy_to(&Store::at(&place.location)?, None).await?)
+}

@@ -1,0 +1,156 @@
+//! A plain copy of a tenant's lake at a snapshot, while others go on writing: the backup and its
+//! restoring, which is the same the other way round.
+//!
+//! What a snapshot names never changes, so it can be copied at leisure. Personal values are latest
+//! only: the vault's manifest is read again when a run that it names has gone meanwhile. The
+//! snapshots' records go last, so that a copy that was broken off is no lake.
+
+use std::collections::HashSet;
+
+use rollbook_model::{SnapshotNumber, tables};
+use serde::Serialize;
+
+use crate::LakeError;
+use crate::delta;
+use crate::lake::Lake;
+use crate::objects::to_json;
+use crate::snapshot::{self, SnapshotRecord};
+use crate::state::State;
+use crate::store::Store;
+use crate::vault;
+
+const FORMAT: &str = "_format.json";
+/// Attempts to copy a vault that others write to.
+const ATTEMPTS: u32 = 10;
+/// Folders of objects that are copied as a whole: small, immutable, or never given twice.
+const WHOLE: [&str; 5] = ["_definitions", "_members", "_models", "_scores", "_ids"];
+
+/// What was copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// The newest snapshot of the copy.
+    pub snapshot: SnapshotNumber,
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Lake {
+    /// Copies the tenant's lake at a snapshot, the newest without one, to an empty place.
+    pub async fn copy_to(
+        &self,
+        to: &Store,
+        number: Option<SnapshotNumber>,
+    ) -> Result<Copied, LakeError> {
+        let state = match number {
+            Some(number) => self.state(number).await?,
+            None => self.head().await?,
+        };
+        let tenant = self.tenant().as_str();
+        if !to
+            .list(&format!("{tenant}/{}", snapshot::FOLDER))
+            .await?
+            .is_empty()
+        {
+            return Err(LakeError::Occupied {
+                location: to.location().to_owned(),
+                tenant: tenant.to_owned(),
+            });
+        }
+        let mut copied = Copied {
+            snapshot: state.number,
+            ..Copied::default()
+        };
+        self.copy(FORMAT, to, &mut copied).await?;
+        for (name, table) in &state.tables {
+            for file in &table.files {
+                let path = self.path(&format!("{name}/{}", file.path));
+                self.copy(&path, to, &mut copied).await?;
+            }
+            for version in 0..=table.version.unwrap_or_default() {
+                let path = self.path(&delta::log_path(name, version));
+                self.copy(&path, to, &mut copied).await?;
+            }
+        }
+        for folder in WHOLE {
+            for object in self.store().walk(&self.path(folder)).await? {
+                self.copy(&object.path, to, &mut copied).await?;
+            }
+        }
+        self.copy_vaults(to, &mut copied).await?;
+        self.copy_record(state, to, &mut copied).await?;
+        Ok(copied)
+    }
+
+    async fn copy_vaults(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+        for attempt in 1.. {
+            match self.copy_vaults_once(to, copied).await {
+                Err(
+                    LakeError::File { .. } | LakeError::Store { .. } | LakeError::Damaged { .. },
+                ) if attempt < ATTEMPTS => {}
+                done => return done,
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn copy_vaults_once(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+        let key = self.path(vault::TOKEN_KEY);
+        if self.store().get(&key).await?.is_some() {
+            self.copy(&key, to, copied).await?;
+        }
+        for run in vault::live(self).await? {
+            self.copy(&self.path(&run), to, copied).await?;
+        }
+        let mut manifests = HashSet::new();
+        for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
+            let folder = self.path(&format!("_vault/{}/manifests", def.name));
+            let newest = self.store().list(&folder).await?.pop();
+            manifests.extend(newest.map(|name| format!("{folder}/{name}")));
+        }
+        for manifest in manifests {
+            self.copy(&manifest, to, copied).await?;
+        }
+        Ok(())
+    }
+
+    /// The record of the snapshot, with the whole state in it: what the copy is opened from.
+    async fn copy_record(
+        &self,
+        state: State,
+        to: &Store,
+        copied: &mut Copied,
+    ) -> Result<(), LakeError> {
+        let number = state.number;
+        let path = snapshot::path(self.tenant().as_str(), number);
+        let mut record = match self.record(number).await {
+            Ok(record) => record,
+            // A snapshot that was kept by name may have outlived its record.
+            Err(LakeError::Damaged { .. }) => SnapshotRecord::nameless(number),
+            Err(error) => return Err(error),
+        };
+        record.state = Some(Box::new(state));
+        let bytes = to_json(&record)?;
+        to.put_new(&path, &bytes).await?;
+        copied.objects += 1;
+        copied.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    async fn copy(&self, path: &str, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+        let mut from = self.store().open(path).await?;
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut staged = to.staging_file(folder)?;
+        let bytes = std::io::copy(&mut from, staged.as_file_mut());
+        let bytes = bytes.map_err(|source| LakeError::File {
+            doing: "copy",
+            path: path.into(),
+            source,
+        })?;
+        to.put_file(path, staged).await?;
+        copied.objects += 1;
+        copied.bytes += bytes;
+        Ok(())
+    }
+}

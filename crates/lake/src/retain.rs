@@ -1,0 +1,264 @@
+//! How long snapshots stay, and what goes when they have gone.
+//!
+//! A snapshot expires when it is older than the retention, unless it has a name. First the records
+//! go, then whatever nothing retained names any more, if it is old enough to be nobody's next
+//! commit. A crash in between leaves files without a record: the next collection finds them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::LakeError;
+use crate::lake::Lake;
+use crate::objects::to_json;
+use crate::snapshot::{self, STATE_EVERY};
+use crate::state::State;
+use crate::store::{Listed, Put};
+use crate::vault;
+
+const KEPT: &str = "_kept";
+/// Folders of immutable objects that the named values of a state point to.
+const OBJECTS: [&str; 4] = ["_definitions", "_members", "_models", "_scores"];
+
+/// A snapshot that stays as long as it has a name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Kept {
+    number: SnapshotNumber,
+    kept_at: Timestamp,
+    /// All that opening it takes: its own record and those before may be gone.
+    state: State,
+}
+
+/// What a collection removed, or would remove.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Records of snapshots.
+    pub snapshots: u64,
+    /// Files and objects that nothing names.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// How a collection is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Snapshots older than this expire.
+    pub snapshots: Duration,
+    /// What nothing names is left alone for this long.
+    pub garbage: Duration,
+    /// Only count.
+    pub rehearsal: bool,
+}
+
+impl Lake {
+    /// Gives a snapshot a name, under which it stays.
+    pub async fn keep(
+        &self,
+        number: SnapshotNumber,
+        name: &str,
+        at: Timestamp,
+    ) -> Result<(), LakeError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with('.') || name.len() > 64 || !name.chars().all(allowed)
+        {
+            let problem = format!("`{name}` is not a name of letters, digits, `-`, `_` and `.`");
+            return Err(LakeError::Name { problem });
+        }
+        let state = self.state(number).await?;
+        let kept = Kept {
+            number,
+            kept_at: at,
+            state,
+        };
+        let path = self.path(&format!("{KEPT}/{name}.json"));
+        match self.store().put_new(&path, &to_json(&kept)?).await? {
+            Put::Done => Ok(()),
+            Put::Exists => Err(LakeError::Name {
+                problem: format!("there is a snapshot called `{name}` already"),
+            }),
+        }
+    }
+
+    /// Takes a name away; the snapshot expires like any other from now on.
+    pub async fn release(&self, name: &str) -> Result<SnapshotNumber, LakeError> {
+        let Some(number) = self.kept().await?.get(name).copied() else {
+            return Err(LakeError::Name {
+                problem: format!("there is no snapshot called `{name}`"),
+            });
+        };
+        let path = self.path(&format!("{KEPT}/{name}.json"));
+        self.store().delete(&path).await?;
+        Ok(number)
+    }
+
+    /// The snapshots that have a name, by name.
+    pub async fn kept(&self) -> Result<BTreeMap<String, SnapshotNumber>, LakeError> {
+        let kept = self.kept_documents().await?;
+        Ok(kept
+            .into_iter()
+            .map(|(name, kept)| (name, kept.number))
+            .collect())
+    }
+
+    /// The state of a snapshot that has a name.
+    pub(crate) async fn kept_state(
+        &self,
+        number: SnapshotNumber,
+    ) -> Result<Option<State>, LakeError> {
+        let mut kept = self.kept_documents().await?.into_iter();
+        Ok(kept.find_map(|(_, kept)| (kept.number == number).then_some(kept.state)))
+    }
+
+    async fn kept_documents(&self) -> Result<Vec<(String, Kept)>, LakeError> {
+        let mut found = Vec::new();
+        for name in self.list(KEPT).await? {
+            // One that was released since the listing is not kept.
+            let document = self.find_document(&format!("{KEPT}/{name}")).await?;
+            let name = name.trim_end_matches(".json").to_owned();
+            found.extend(document.map(|kept| (name, kept)));
+        }
+        Ok(found)
+    }
+
+    /// Shows `visit` the state of every snapshot that has a name, then those of all that have not
+    /// expired, oldest first.
+    pub async fn each_retained(
+        &self,
+        mut visit: impl FnMut(&State) -> Result<(), LakeError>,
+    ) -> Result<(), LakeError> {
+        for (_, kept) in self.kept_documents().await? {
+            visit(&kept.state)?;
+        }
+        let (oldest, newest) = self.span().await?;
+        let Some(mut state) = self.first_state(oldest, newest).await? else {
+            return Ok(());
+        };
+        visit(&state)?;
+        for number in state.number.0 + 1..=newest.0 {
+            state = state.apply(&self.record(SnapshotNumber(number)).await?)?;
+            visit(&state)?;
+        }
+        Ok(())
+    }
+
+    /// The earliest state that the records which are left give.
+    async fn first_state(
+        &self,
+        oldest: SnapshotNumber,
+        newest: SnapshotNumber,
+    ) -> Result<Option<State>, LakeError> {
+        let mut number = oldest;
+        while number <= newest && number.0 > 0 {
+            match self.replay(number).await {
+                Ok(state) => return Ok(Some(state)),
+                Err(LakeError::Expired { .. }) => number = number.next(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets old snapshots expire and removes what nothing names any more.
+    pub async fn collect(&self, how: Retention, at: Timestamp) -> Result<Collected, LakeError> {
+        let mut collected = Collected::default();
+        self.expire(how, at, &mut collected).await?;
+        let garbage = self.garbage(how, at).await?;
+        for object in garbage {
+            collected.files += 1;
+            collected.bytes += object.size;
+            if !how.rehearsal {
+                self.store().delete(&object.path).await?;
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Removes records before the whole state that the oldest retained snapshot is replayed from.
+    async fn expire(
+        &self,
+        how: Retention,
+        at: Timestamp,
+        collected: &mut Collected,
+    ) -> Result<(), LakeError> {
+        let (oldest, newest) = self.span().await?;
+        let mut first = oldest;
+        while first < newest {
+            let record = self.record(first).await?;
+            let age = at.micros().saturating_sub(record.committed_at.micros());
+            if u128::try_from(age).unwrap_or(0) <= how.snapshots.as_micros() {
+                break;
+            }
+            first = first.next();
+        }
+        let base = first.0 - first.0 % STATE_EVERY;
+        for number in oldest.0..base.max(oldest.0) {
+            collected.snapshots += 1;
+            if !how.rehearsal {
+                let path = snapshot::path(self.tenant().as_str(), SnapshotNumber(number));
+                self.store().delete(&path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies in the tenant's folder, is old enough, and is named by nothing retained.
+    async fn garbage(&self, how: Retention, at: Timestamp) -> Result<Vec<Listed>, LakeError> {
+        let mut live = HashSet::new();
+        let note = |state: &State| {
+            for (name, table) in &state.tables {
+                live.extend(
+                    table
+                        .files
+                        .iter()
+                        .map(|file| format!("{name}/{}", file.path)),
+                );
+            }
+            for value in state.named.values() {
+                note_texts(value, &mut live);
+            }
+            Ok(())
+        };
+        self.each_retained(note).await?;
+        live.extend(vault::live(self).await?);
+        let root = self.path("");
+        let mut garbage = Vec::new();
+        for object in self.store().walk(self.tenant().as_str()).await? {
+            let below = object.path.strip_prefix(&root).unwrap_or_default();
+            let (folder, rest) = below.split_once('/').unwrap_or(("", below));
+            let name = rest.rsplit('/').next().unwrap_or(rest);
+            let is_staged = name.starts_with(".staged-");
+            let is_data = name.ends_with(".parquet")
+                && (folder == "_vault" || rollbook_model::tables::table(folder).is_some());
+            let limit = match folder {
+                _ if is_staged || is_data => how.garbage,
+                "_answers" => how.snapshots,
+                folder if OBJECTS.contains(&folder) => how.snapshots.max(how.garbage),
+                _ => continue,
+            };
+            let is_named = live.contains(below) || live.contains(rest);
+            if !is_named && is_older(object.modified, limit, at) {
+                garbage.push(object);
+            }
+        }
+        Ok(garbage)
+    }
+}
+
+fn is_older(modified: DateTime<Utc>, limit: Duration, at: Timestamp) -> bool {
+    let age = at.micros().saturating_sub(modified.timestamp_micros());
+    u128::try_from(age).is_ok_and(|age| age > limit.as_micros())
+}
+
+/// Every text in a named value: paths of objects are among them.
+fn note_texts(value: &serde_json::Value, texts: &mut HashSet<String>) {
+    match value {
+        serde_json::Value::String(text) => drop(texts.insert(text.clone())),
+        serde_json::Value::Array(all) => all.iter().for_each(|value| note_texts(value, texts)),
+        serde_json::Value::Object(all) => all.values().for_each(|value| note_texts(value, texts)),
+        _ => {}
+    }
+}
