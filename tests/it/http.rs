@@ -3,5 +3,6 @@
 mod conversation;
 mod document;
 mod pages;
+mod posts;
 mod refusals;
 mod serving;

@@ -140,6 +140,7 @@ pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
                 batch,
                 provider,
                 tables,
+                ..
             } => (
                 "ingest",
                 Some(batch.to_string()),

@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::read::{self, SourceFile};
-use rollbook_ingest::{Progress, Report, Request};
+use rollbook_ingest::{Asked, Progress, Report, Request};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,7 @@ impl From<Report> for Ingested {
             tables,
             unclaimed,
             currency,
+            ..
         } = report;
         Self {
             snapshot,
@@ -90,21 +91,30 @@ pub async fn ingest(
         .into())
 }
 
-/// Takes one file in that goes by `label`, in answer to the request with `key`.
-pub(crate) async fn ingest_body(
+/// Takes the bodies of requests in, each a file that goes by a label, and says what each came to.
+pub(crate) async fn ingest_bodies(
     place: &Place,
     what: Ingest,
-    label: String,
-    key: Option<String>,
-) -> Result<Ingested, AppError> {
+    bodies: Vec<(PathBuf, Asked)>,
+) -> Result<Vec<Ingested>, AppError> {
     let lake = place.lake_or_new().await?;
-    let body = what.paths.first().expect("a request has a body");
-    let files = vec![SourceFile::labelled(body, label)?];
+    let (mut files, mut requests) = (Vec::new(), Vec::new());
+    for (body, asked) in bodies {
+        files.push(SourceFile::labelled(&body, asked.label.clone())?);
+        requests.push(asked);
+    }
     let mut request = request(place, &what, files);
-    request.idempotency_key = key;
-    Ok(rollbook_ingest::ingest(&lake, request, &Progress::silent())
-        .await?
-        .into())
+    request.requests = requests;
+    let report = rollbook_ingest::ingest(&lake, request, &Progress::silent()).await?;
+    let (snapshot, batch) = (report.snapshot, report.batch);
+    let each = report.by_request.into_iter().map(|tables| Ingested {
+        snapshot,
+        batch: batch.clone(),
+        tables,
+        unclaimed: Vec::new(),
+        currency: None,
+    });
+    Ok(each.collect())
 }
 
 /// Runs the rows in quarantine again.
@@ -125,7 +135,7 @@ fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
         at: what.at,
         limits: place.limits,
         dry_run: what.dry_run,
-        idempotency_key: None,
+        requests: Vec::new(),
     }
 }
 

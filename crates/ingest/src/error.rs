@@ -137,6 +137,9 @@ pub enum IngestError {
     /// Two first runs of a tenant at once: e-mail addresses would get two kinds of ids.
     #[error("another process made this lake at the same time: run the command again")]
     FirstRunOvertaken,
+    /// Several requests that cannot be done as one run.
+    #[error("these requests have to be taken in one by one")]
+    NotTogether,
     /// There is nothing in quarantine to try again.
     #[error("there is nothing in quarantine that can be tried again")]
     NothingQuarantined,

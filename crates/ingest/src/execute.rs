@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, cast, ident};
 use datafusion::prelude::SessionContext;
@@ -25,7 +26,7 @@ use crate::progress::{Event, Progress};
 use crate::quarantine::{Entry, Quarantine};
 use crate::read::Refused;
 use crate::source::SourceTable;
-use crate::stage::Stage;
+use crate::stage::{Stage, place_of};
 
 /// The driving source as its file has it, before `only` is applied.
 const WHOLE: &str = "_whole_source";
@@ -40,6 +41,8 @@ pub(crate) struct Execution<'a> {
     /// The place of each file, by its label, among all files of the run.
     pub(crate) places: &'a HashMap<String, u64>,
     pub(crate) progress: Progress,
+    /// Whether the files are of several requests, each of which has to come out as if alone.
+    pub(crate) together: bool,
 }
 
 /// Where a mapping's driving rows come from.
@@ -68,6 +71,9 @@ impl Execution<'_> {
         let context = rollbook_engine::mapping_session(self.limits, None)?;
         let sources = self.register(&context, claim, driving).await?;
         let (plan, may_drop) = plan(&context, mapping).await?;
+        if self.together && !(is_row_by_row(&plan) && sources.iter().all(SourceTable::is_alike)) {
+            return Err(IngestError::NotTogether);
+        }
         let caster = Caster::new(mapping, plan.schema().as_arrow(), self.tokens.clone())?;
         let failed = |source| run_error(mapping, source);
         let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
@@ -75,9 +81,16 @@ impl Execution<'_> {
         let mut faults: BTreeMap<(String, i64), Vec<Fault>> = BTreeMap::new();
         let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
-            stage.counts.read += batch.num_rows() as u64;
             let canonical = caster.cast(&batch)?;
-            stage.counts.quarantined += canonical.faults.len() as u64;
+            let places = self.places_of(&canonical.files);
+            for place in &places {
+                stage.tally.at(*place).read += 1;
+            }
+            for fault in &canonical.faults {
+                let counts = stage.tally.at(self.place(&fault.file));
+                counts.read += 1;
+                counts.quarantined += 1;
+            }
             if may_drop {
                 note_lines(&canonical.files, &canonical.lines, &mut yielded);
                 for fault in &canonical.faults {
@@ -90,14 +103,7 @@ impl Execution<'_> {
                     .or_default()
                     .push(fault);
             }
-            let order = |row: usize| {
-                let place = self
-                    .places
-                    .get(canonical.files.value(row))
-                    .copied()
-                    .unwrap_or(0);
-                place_of(ordinal, place, canonical.lines.value(row))
-            };
+            let order = |row: usize| place_of(ordinal, places[row], canonical.lines.value(row));
             stage.add(&canonical.rows, mapping.keep_existing, order)?;
         }
         if may_drop || !faults.is_empty() {
@@ -109,11 +115,33 @@ impl Execution<'_> {
                 .await?;
         }
         for refused in sources.iter().flat_map(SourceTable::take_refused) {
-            stage.counts.read += 1;
-            stage.counts.quarantined += 1;
+            let counts = stage.tally.at(self.place(&refused.file));
+            counts.read += 1;
+            counts.quarantined += 1;
             quarantine.add(refused_entry(mapping, refused))?;
         }
         Ok(())
+    }
+
+    /// The place of each row's file. Rows of one file mostly follow each other.
+    fn places_of(&self, labels: &StringArray) -> Vec<u64> {
+        let mut last = ("", 0);
+        let place = |label| {
+            if label != last.0 {
+                last = (label, self.place(label));
+            }
+            last.1
+        };
+        labels
+            .iter()
+            .map(Option::unwrap_or_default)
+            .map(place)
+            .collect()
+    }
+
+    /// The place of a file, by its label, among all files of the run.
+    fn place(&self, label: &str) -> u64 {
+        self.places.get(label).copied().unwrap_or(0)
     }
 
     async fn register(
@@ -203,8 +231,9 @@ impl Execution<'_> {
                         quarantine.add(fault_entry(mapping, fault, record.clone()))?;
                     }
                 } else if lost.is_dropped(file, line) {
-                    stage.counts.read += 1;
-                    stage.counts.quarantined += 1;
+                    let counts = stage.tally.at(self.place(file));
+                    counts.read += 1;
+                    counts.quarantined += 1;
                     quarantine.add(dropped_entry(mapping, file, line, record_of(&batch, row)))?;
                 }
             }
@@ -243,10 +272,25 @@ async fn plan(
     Ok((plan, may_drop))
 }
 
-/// Mapping, file and line as one number that sorts like the three: 8, 20 and 36 bits.
-fn place_of(mapping: u64, file: u64, line: i64) -> u64 {
-    let line = line.unsigned_abs().min((1 << 36) - 1);
-    (mapping.min(255) << 56) | (file.min((1 << 20) - 1) << 36) | line
+/// Whether each row of the sources is turned into rows without regard to the others.
+fn is_row_by_row(plan: &LogicalPlan) -> bool {
+    let by_row = |node: &LogicalPlan| {
+        matches!(
+            node,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::TableScan(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::Unnest(_)
+                | LogicalPlan::Union(_)
+        )
+    };
+    let mut is_by_row = true;
+    let walked = plan.apply_with_subqueries(|node| {
+        is_by_row &= by_row(node);
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.is_ok() && is_by_row
 }
 
 fn note_lines(

@@ -21,10 +21,11 @@ mod settle;
 mod sorted;
 mod source;
 mod stage;
+mod tally;
 mod undo;
 mod upsert;
 
 pub use error::IngestError;
 pub use progress::{Event, Progress};
-pub use run::{Report, Request, ingest, retry};
+pub use run::{Asked, Report, Request, ingest, retry};
 pub use undo::undo;

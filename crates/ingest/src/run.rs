@@ -48,8 +48,17 @@ pub struct Request {
     pub limits: Limits,
     /// Count only, and change nothing.
     pub dry_run: bool,
-    /// The key of the request that this run answers, where it has one.
-    pub idempotency_key: Option<String>,
+    /// The requests that this run answers, each by one of the files; none for a run of files.
+    pub requests: Vec<Asked>,
+}
+
+/// One of several requests that are answered by one run.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The label of its file.
+    pub label: String,
+    /// Its idempotency key, where it has one.
+    pub key: Option<String>,
 }
 
 /// What a run did, or would have done.
@@ -61,6 +70,8 @@ pub struct Report {
     pub batch: BatchId,
     /// Counts by table, in the order of the tables.
     pub tables: Vec<TableCounts>,
+    /// The same for each request, in their order.
+    pub by_request: Vec<Vec<TableCounts>>,
     /// Files that no mapping reads.
     pub unclaimed: Vec<String>,
     /// The currency that the run set as the tenant's, where it had none.
@@ -151,6 +162,7 @@ async fn run(
         tokens: Tokens::new(Arc::clone(&key)),
         places,
         progress: progress.clone(),
+        together: request.requests.len() > 1,
     };
     let (batch, provider) = (request.batch.clone(), request.provider.clone());
     let mut quarantine = Quarantine::new(batch, provider, request.at, folder.path())?;
@@ -181,6 +193,7 @@ async fn run(
         staged,
         mappings_run,
         settled_by,
+        places,
         progress,
     };
     for _ in 0..ATTEMPTS {
@@ -201,6 +214,7 @@ struct Attempt<'a> {
     staged: Vec<Stage>,
     mappings_run: Vec<String>,
     settled_by: settle::Rule,
+    places: &'a HashMap<String, u64>,
     progress: &'a Progress,
 }
 
@@ -222,6 +236,7 @@ impl Attempt<'_> {
         };
         let settled = settle::settled(lake, &base, &scope, quarantined).await?;
         let mut counts = Vec::new();
+        let mut by_request = vec![Vec::new(); request.requests.len()];
         let (mut changes, mut touched) = (BTreeMap::new(), RoaringTreemap::new());
         let (mut seen, mut forgotten) = (HashMap::new(), Vec::new());
         for def in tables::TABLES
@@ -255,7 +270,11 @@ impl Attempt<'_> {
                 Vault::new(lake, def).put(&outcome.personal).await?;
             }
             if stage.is_some() && !is_quarantine {
-                counts.push(outcome.counts);
+                counts.push(outcome.tally.total(def.name));
+                for (asked, tables) in request.requests.iter().zip(&mut by_request) {
+                    let place = self.places.get(&asked.label).copied().unwrap_or(0);
+                    tables.push(outcome.tally.of_file(def.name, place));
+                }
             }
             forgotten.push((def, outcome.forgotten));
             touched |= outcome.touched;
@@ -269,6 +288,7 @@ impl Attempt<'_> {
                 snapshot,
                 batch,
                 tables,
+                by_request: by_request.clone(),
                 unclaimed: Vec::new(),
                 currency,
             })
@@ -289,12 +309,13 @@ impl Attempt<'_> {
                 batch: request.batch.clone(),
                 provider: request.provider.clone(),
                 tables: counts.clone(),
+                answers: answers(&request.requests, &by_request),
             },
             at: request.at,
             tables: changes,
             touched,
             named: self.settings(&base, currency.as_deref())?,
-            idempotency_keys: request.idempotency_key.iter().cloned().collect(),
+            idempotency_keys: request.keys().cloned().collect(),
         };
         match lake.commit(&base, commit).await? {
             Committed::Overtaken => {
@@ -348,6 +369,22 @@ impl Attempt<'_> {
             .await?;
         Ok(())
     }
+}
+
+impl Request {
+    fn keys(&self) -> impl Iterator<Item = &String> {
+        self.requests.iter().filter_map(|asked| asked.key.as_ref())
+    }
+}
+
+/// What is counted for each request that has a key.
+fn answers(
+    requests: &[Asked],
+    by_request: &[Vec<TableCounts>],
+) -> BTreeMap<String, Vec<TableCounts>> {
+    let counted = requests.iter().zip(by_request);
+    let keyed = counted.filter_map(|(asked, tables)| Some((asked.key.clone()?, tables.clone())));
+    keyed.collect()
 }
 
 fn places(files: &[SourceFile]) -> HashMap<String, u64> {

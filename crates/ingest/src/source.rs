@@ -29,6 +29,7 @@ pub(crate) struct SourceTable {
     schema: SchemaRef,
     refused: Arc<Mutex<Seen>>,
     progress: Progress,
+    is_alike: bool,
 }
 
 impl std::fmt::Debug for SourceTable {
@@ -65,10 +66,12 @@ impl SourceTable {
             }
             own.push(columns);
         }
+        let mut is_alike = true;
         for (file, own) in files.iter().zip(&own) {
             let missing = |name: &&String| !own.contains(name) && !source.optional.contains(name);
             let columns: Vec<String> = names.iter().filter(missing).cloned().collect();
             if !columns.is_empty() {
+                is_alike = false;
                 let file = file.label.clone();
                 progress.tell(Event::ColumnsMissing { file, columns });
             }
@@ -93,7 +96,13 @@ impl SourceTable {
             schema,
             refused: Arc::default(),
             progress,
+            is_alike,
         })
+    }
+
+    /// Whether no file lacks a column that another one has and that may not be missing.
+    pub(crate) fn is_alike(&self) -> bool {
+        self.is_alike
     }
 
     /// The table as DataFusion takes it.

@@ -11,13 +11,14 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
-use rollbook_model::{TableCounts, TableDef};
+use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
 use crate::canonical::{DELETED, staged_schema};
 use crate::error::staging;
 use crate::identify::{KeyMap, key_of};
+use crate::tally::Tally;
 
 /// The latest row of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) struct Slot {
 pub(crate) struct Stage {
     pub(crate) def: &'static TableDef,
     pub(crate) keys: KeyMap<Slot>,
-    pub(crate) counts: TableCounts,
+    pub(crate) tally: Tally,
     /// How often each currency occurs, for a tenant that has not chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
     writer: Option<StreamWriter<BufWriter<File>>>,
@@ -79,14 +80,10 @@ impl Stage {
         let out = BufWriter::with_capacity(1 << 20, file.reopen().map_err(staging)?);
         let writer = StreamWriter::try_new(out, &staged_schema(def))
             .map_err(IngestError::rows(def.name, "put aside"))?;
-        let counts = TableCounts {
-            table: def.name.to_owned(),
-            ..TableCounts::default()
-        };
         Ok(Self {
             def,
             keys: KeyMap::default(),
-            counts,
+            tally: Tally::default(),
             currencies: BTreeMap::new(),
             writer: Some(writer),
             file,
@@ -141,10 +138,11 @@ impl Stage {
         match self.keys.entry(key) {
             std::collections::hash_map::Entry::Vacant(vacant) => drop(vacant.insert(slot)),
             std::collections::hash_map::Entry::Occupied(mut standing) => {
-                self.counts.unchanged += 1;
-                if wins(&slot, standing.get()) {
-                    standing.insert(slot);
-                }
+                let given_up = match wins(&slot, standing.get()) {
+                    true => standing.insert(slot),
+                    false => slot,
+                };
+                self.tally.at(file_of(given_up.order)).unchanged += 1;
             }
         }
     }
@@ -190,6 +188,20 @@ impl Stage {
         }))
     }
 }
+
+/// Mapping, file and line as one number that sorts like the three: 8, 20 and 36 bits.
+pub(crate) fn place_of(mapping: u64, file: u64, line: i64) -> u64 {
+    let line = line.unsigned_abs().min((1 << 36) - 1);
+    (mapping.min(255) << 56) | (file.min(MOST_FILES) << 36) | line
+}
+
+/// The file in a number that [`place_of`] made.
+pub(crate) fn file_of(order: u64) -> u64 {
+    (order >> 36) & MOST_FILES
+}
+
+/// Files of a run that are told apart by their places.
+const MOST_FILES: u64 = (1 << 20) - 1;
 
 /// Whether a new row of a key takes the place of the standing one.
 fn wins(new: &Slot, standing: &Slot) -> bool {

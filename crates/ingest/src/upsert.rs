@@ -11,19 +11,20 @@ use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{Lake, TableChange, TableState};
 use rollbook_model::config::Limits;
-use rollbook_model::{Shape, TableCounts, TableDef};
+use rollbook_model::{Shape, TableDef};
 
 use crate::IngestError;
 use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
 use crate::people::People;
 use crate::sorted::SortedWriter;
-use crate::stage::{Stage, keys_of};
+use crate::stage::{Stage, file_of, keys_of};
+use crate::tally::Tally;
 
 /// What became of one table's rows.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) counts: TableCounts,
+    pub(crate) tally: Tally,
     pub(crate) change: TableChange,
     /// Persons whose rows changed, before or after.
     pub(crate) touched: RoaringTreemap,
@@ -63,7 +64,7 @@ impl Upsert<'_> {
     pub(crate) async fn run(self) -> Result<Outcome, IngestError> {
         let mut outcome = Outcome::default();
         if let Some(stage) = self.stage {
-            outcome.counts = stage.counts.clone();
+            outcome.tally = stage.tally.clone();
         }
         let mut gone = vec![RoaringBitmap::new(); self.table.files.len()];
         let mut moved = gone.clone();
@@ -246,10 +247,12 @@ impl Upsert<'_> {
                 if let Some(before) = existing.get(key).filter(|_| write || retire) {
                     gone[before.file].insert(before.row);
                 }
-                if write || retire {
-                    outcome.counts.accepted += 1;
-                } else if slot.is_some() {
-                    outcome.counts.unchanged += 1;
+                if let Some(slot) = slot {
+                    let counts = outcome.tally.at(file_of(slot.order));
+                    match write || retire {
+                        true => counts.accepted += 1,
+                        false => counts.unchanged += 1,
+                    }
                 }
                 wanted.push(write);
                 retired.push(retire);

@@ -23,6 +23,9 @@ pub enum Cause {
         provider: ProviderName,
         /// What became of the rows.
         tables: Vec<TableCounts>,
+        /// The same for each request that is answered by it, by its idempotency key.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        answers: BTreeMap<String, Vec<TableCounts>>,
     },
     /// A run was taken back.
     Undo {

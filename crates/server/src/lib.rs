@@ -3,6 +3,7 @@
 mod extract;
 mod guard;
 mod metrics;
+mod posts;
 mod problem;
 mod routes;
 mod server;

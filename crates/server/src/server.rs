@@ -12,6 +12,7 @@ use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::metrics::Metrics;
+use crate::posts::Queue;
 use crate::problem::Problem;
 
 /// What one request, and all together, may use.
@@ -74,6 +75,7 @@ struct Inner {
     computing: Semaphore,
     /// Commits of this process follow each other, instead of overtaking and repeating themselves.
     writing: Mutex<()>,
+    queue: Queue,
 }
 
 impl Server {
@@ -81,6 +83,7 @@ impl Server {
         Self(Arc::new(Inner {
             computing: Semaphore::new(options.limits.computing),
             writing: Mutex::new(()),
+            queue: Queue::default(),
             metrics: Metrics::new(),
             options,
         }))
@@ -108,6 +111,11 @@ impl Server {
 
     pub(crate) fn new_batch(&self) -> BatchId {
         (self.0.options.new_batch)()
+    }
+
+    /// The requests that wait for the next commit.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
     }
 
     /// The turn of one that commits.

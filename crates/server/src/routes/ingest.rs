@@ -8,15 +8,17 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use rollbook_app::AppError;
-use rollbook_app::posting::{Post, Posted, post};
+use rollbook_app::posting::{Post, Posted};
 use rollbook_app::taking_in::Ingested;
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use crate::extract::{media_type, parsed, too_large, too_slow};
 use crate::metrics::Rows;
+use crate::posts::{Waiting, take_turn};
 use crate::problem::Problem;
 use crate::server::Server;
 
@@ -94,24 +96,25 @@ pub(super) async fn post_rows(
         batch,
         at,
     };
-    // On a task of its own: a caller who hangs up must not stop a commit half way.
-    let posting = tokio::spawn(async move {
-        let _writer = server.writer().await;
-        let posted = server
-            .compute(move |server| async move { post(server.place(), request).await })
-            .await?;
-        drop(folder);
-        note(&server, &posted);
-        Ok::<_, Problem>(posted.ingested)
+    let (answer, answered) = oneshot::channel();
+    server.queue().push(Waiting {
+        post: request,
+        answer,
+        folder,
     });
-    let ingested = posting.await.map_err(|_| {
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "something went wrong here; the log has the details",
-        )
-    })??;
-    Ok(Json(accepted(ingested)))
+    // On a task of its own: a caller who hangs up must not stop a commit half way.
+    tokio::spawn(take_turn(server.clone()));
+    let posted = answered.await.map_err(|_| internal_error())??;
+    note(&server, &posted);
+    Ok(Json(accepted(posted.ingested)))
+}
+
+fn internal_error() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "something went wrong here; the log has the details",
+    )
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

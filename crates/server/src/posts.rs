@@ -1,0 +1,67 @@
+//! Posts that wait for the next commit. Those that come while one is under way share the next.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use rollbook_app::posting::{Post, Posted, post_all};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// Requests that share a commit at most.
+const REQUESTS_AT_ONCE: usize = 256;
+
+/// A request whose body has come, until it is answered.
+pub(crate) struct Waiting {
+    pub(crate) post: Post,
+    pub(crate) answer: oneshot::Sender<Result<Posted, Problem>>,
+    /// Holds the body.
+    pub(crate) folder: TempDir,
+}
+
+/// Requests that wait for the next commit, in the order in which their bodies came.
+#[derive(Default)]
+pub(crate) struct Queue(Mutex<VecDeque<Waiting>>);
+
+impl Queue {
+    pub(crate) fn push(&self, one: Waiting) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push_back(one);
+    }
+
+    fn take(&self, most: usize) -> Vec<Waiting> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.len().min(most);
+        waiting.drain(..count).collect()
+    }
+}
+
+/// Waits for the turn to commit, and then answers all who wait by then. So posts that come while
+/// a commit is under way share the next one; who finds nobody waiting was answered by another.
+pub(crate) async fn take_turn(server: Server) {
+    let _writer = server.writer().await;
+    let waiting = server.queue().take(REQUESTS_AT_ONCE);
+    if waiting.is_empty() {
+        return;
+    }
+    let (posts, answers): (Vec<_>, Vec<_>) = waiting
+        .into_iter()
+        .map(|one| (one.post, (one.answer, one.folder)))
+        .unzip();
+    let work = |server: Server| async move { Ok(post_all(server.place(), posts).await) };
+    // Who has hung up meanwhile hears nothing; the rows are taken in all the same.
+    match server.compute(work).await {
+        Ok(posted) => {
+            for ((answer, _folder), posted) in answers.into_iter().zip(posted) {
+                let _ = answer.send(posted.map_err(Problem::from));
+            }
+        }
+        Err(problem) => {
+            for (answer, _folder) in answers {
+                let _ = answer.send(Err(problem.clone()));
+            }
+        }
+    }
+}
