@@ -10,6 +10,7 @@ use rollbook_lake::{
     Cause, Commit, Committed, DataFile, Lake, LakeError, LakeTable, State, TableChange, TableState,
     compact,
 };
+use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TableDef, Timestamp, tables};
 use serde::Serialize;
 
@@ -48,13 +49,22 @@ pub async fn compact(
     extent: Extent,
     at: Timestamp,
 ) -> Result<Vec<Compacted>, AppError> {
-    let lake = place.lake().await?;
+    compact_lake(&place.lake().await?, place.limits, extent, at).await
+}
+
+/// The same for a lake that is open.
+pub async fn compact_lake(
+    lake: &Lake,
+    limits: Limits,
+    extent: Extent,
+    at: Timestamp,
+) -> Result<Vec<Compacted>, AppError> {
     let mut done = Vec::new();
     for def in tables::TABLES {
         let state = lake.head().await?;
         let files = chosen(&state.table(def.name), extent);
         if !files.is_empty() {
-            done.extend(compact_table(place, &lake, def, files, at).await?);
+            done.extend(compact_table(lake, limits, def, files, at).await?);
         }
     }
     Ok(done)
@@ -69,8 +79,8 @@ fn chosen(table: &TableState, extent: Extent) -> Vec<DataFile> {
 
 /// `None` where another writer has replaced one of the files meanwhile.
 async fn compact_table(
-    place: &Place,
     lake: &Lake,
+    limits: Limits,
     def: &'static TableDef,
     files: Vec<DataFile>,
     at: Timestamp,
@@ -81,7 +91,7 @@ async fn compact_table(
     };
     let table = Arc::new(LakeTable::new(lake, def, &part));
     let order = def.sort_columns();
-    let mut rows = rollbook_engine::in_order(place.limits, table, &order).await?;
+    let mut rows = rollbook_engine::in_order(limits, table, &order).await?;
     let mut writer = TableWriter::new(lake, def);
     while let Some(batch) = rows.try_next().await? {
         writer.write(&batch).await?;

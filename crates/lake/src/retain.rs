@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
@@ -17,7 +17,7 @@ use crate::objects::to_json;
 use crate::snapshot::{self, STATE_EVERY};
 use crate::state::State;
 use crate::store::{Listed, Put};
-use crate::vault;
+use crate::vault::{self, Vault};
 
 const KEPT: &str = "_kept";
 /// Folders of immutable objects that the named values of a state point to.
@@ -41,6 +41,8 @@ pub struct Collected {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Personal values of nobody: of runs that never came to their commit.
+    pub values: u64,
 }
 
 /// How a collection is done.
@@ -166,6 +168,7 @@ impl Lake {
     pub async fn collect(&self, how: Retention, at: Timestamp) -> Result<Collected, LakeError> {
         let mut collected = Collected::default();
         self.expire(how, at, &mut collected).await?;
+        self.forget_strangers(how, at, &mut collected).await?;
         let garbage = self.garbage(how, at).await?;
         for object in garbage {
             collected.files += 1;
@@ -175,6 +178,30 @@ impl Lake {
             }
         }
         Ok(collected)
+    }
+
+    /// Forgets personal values that were put for a commit which never came.
+    async fn forget_strangers(
+        &self,
+        how: Retention,
+        at: Timestamp,
+        collected: &mut Collected,
+    ) -> Result<(), LakeError> {
+        let limit = i64::try_from(how.garbage.as_micros()).unwrap_or(i64::MAX);
+        let until = at.micros().saturating_sub(limit);
+        let until = DateTime::from_timestamp_micros(until).unwrap_or(DateTime::UNIX_EPOCH);
+        for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
+            let vault = Vault::new(self, def);
+            let strangers = vault.strangers(&self.head().await?, until).await?;
+            collected.values += strangers
+                .iter()
+                .map(|keys| keys.num_rows() as u64)
+                .sum::<u64>();
+            if !how.rehearsal {
+                vault.remove(&strangers).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes records before the whole state that the oldest retained snapshot is replayed from.
@@ -232,7 +259,7 @@ impl Lake {
             let name = rest.rsplit('/').next().unwrap_or(rest);
             let is_staged = name.starts_with(".staged-");
             let is_data = name.ends_with(".parquet")
-                && (folder == "_vault" || rollbook_model::tables::table(folder).is_some());
+                && (folder == "_vault" || tables::table(folder).is_some());
             let limit = match folder {
                 _ if is_staged || is_data => how.garbage,
                 "_answers" => how.snapshots,

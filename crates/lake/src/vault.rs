@@ -6,12 +6,13 @@
 //! manifest, and deletes what it replaced. A crash before the manifest leaves garbage, after it
 //! files that nobody reads.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::row::{RowConverter, SortField};
+use chrono::{DateTime, Utc};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -23,7 +24,7 @@ use crate::LakeError;
 use crate::lake::Lake;
 use crate::objects::{from_json, to_json};
 use crate::scan::{LakeTable, read_path};
-use crate::state::DataFile;
+use crate::state::{DataFile, State};
 use crate::store::Put;
 
 /// Attempts until a writer gives way to faster ones.
@@ -97,6 +98,49 @@ impl<'a> Vault<'a> {
             return Ok(());
         }
         self.replace(&[], &self.keys_of(keys)?).await
+    }
+
+    /// The keys of values that have been there since before `until` and that no row of the table
+    /// at `state` has: what a run put whose commit never came.
+    pub(crate) async fn strangers(
+        &self,
+        state: &State,
+        until: DateTime<Utc>,
+    ) -> Result<Vec<RecordBatch>, LakeError> {
+        let (_, manifest) = self.manifest().await?;
+        if manifest.runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let folder = self.lake.path(&self.folder());
+        let written = self.lake.store().walk(&folder).await?;
+        let written: HashMap<String, DateTime<Utc>> = written
+            .into_iter()
+            .map(|object| (object.path, object.modified))
+            .collect();
+        let is_old = |run: &&DataFile| {
+            let modified = written.get(&self.run_path(run));
+            modified.is_some_and(|modified| *modified < until)
+        };
+        let mut known = HashSet::new();
+        for file in &state.table(self.def.name).files {
+            let below = format!("{}/{}", self.def.name, file.path);
+            for batch in read_path(self.lake, &below, Some(self.def.vault_keys())).await? {
+                known.extend(self.encode(&batch.map_err(|source| self.misfit(source))?)?);
+            }
+        }
+        let mut strangers = Vec::new();
+        for run in manifest.runs.iter().filter(is_old) {
+            let below = format!("{}/{}", self.folder(), run.path);
+            for batch in read_path(self.lake, &below, Some(self.def.vault_keys())).await? {
+                let batch = batch.map_err(|source| self.misfit(source))?;
+                let mask = self.mask(&batch, &known)?;
+                if mask.true_count() > 0 {
+                    let found = filter_record_batch(&batch, &mask);
+                    strangers.push(found.map_err(|source| self.misfit(source))?);
+                }
+            }
+        }
+        Ok(strangers)
     }
 
     async fn replace(
