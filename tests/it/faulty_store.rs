@@ -183,8 +183,8 @@ async fn a_store_that_fails_loses_and_doubles_nothing() {
             if run % 2 == 0
                 && let Ok(lake) = Lake::on(store.clone(), "default".parse().unwrap()).await
             {
-                let limits = Limits::default();
-                let done = compact_lake(&lake, limits, Extent::All, at(run)).await;
+                let (limits, turn) = (Limits::default(), tokio::sync::Mutex::new(()));
+                let done = compact_lake(&lake, limits, Extent::All, at(run), &turn).await;
                 refused += u64::from(done.is_err());
             }
         }

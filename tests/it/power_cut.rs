@@ -279,8 +279,8 @@ async fn what_was_acknowledged_outlives_a_power_cut() {
         let snapshot = report.snapshot.0;
         disk.note(Event::Acknowledged { snapshot });
         if run % 2 == 0 {
-            let limits = Limits::default();
-            let done = compact_lake(&lake, limits, Extent::All, at(run))
+            let (limits, turn) = (Limits::default(), tokio::sync::Mutex::new(()));
+            let done = compact_lake(&lake, limits, Extent::All, at(run), &turn)
                 .await
                 .unwrap();
             let snapshot = done.last().map_or(snapshot, |last| last.snapshot.0);

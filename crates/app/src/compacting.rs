@@ -13,6 +13,7 @@ use rollbook_lake::{
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TableDef, Timestamp, tables};
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use crate::{AppError, Place};
 
@@ -49,7 +50,19 @@ pub async fn compact(
     extent: Extent,
     at: Timestamp,
 ) -> Result<Vec<Compacted>, AppError> {
-    compact_lake(&place.lake().await?, place.limits, extent, at).await
+    let turn = Mutex::new(());
+    compact_lake(&place.lake().await?, place.limits, extent, at, &turn).await
+}
+
+/// What pays by now, beside writers of this process who commit while they hold `turn`: it is taken
+/// for the commits alone, not for the writing.
+pub async fn compact_beside(
+    place: &Place,
+    at: Timestamp,
+    turn: &Mutex<()>,
+) -> Result<Vec<Compacted>, AppError> {
+    let lake = place.lake().await?;
+    compact_lake(&lake, place.limits, Extent::Due, at, turn).await
 }
 
 /// The same for a lake that is open.
@@ -58,13 +71,14 @@ pub async fn compact_lake(
     limits: Limits,
     extent: Extent,
     at: Timestamp,
+    turn: &Mutex<()>,
 ) -> Result<Vec<Compacted>, AppError> {
     let mut done = Vec::new();
     for def in tables::TABLES {
         let state = lake.head().await?;
         let files = chosen(&state.table(def.name), extent);
         if !files.is_empty() {
-            done.extend(compact_table(lake, limits, def, files, at).await?);
+            done.extend(compact_table(lake, limits, def, files, at, turn).await?);
         }
     }
     Ok(done)
@@ -84,6 +98,7 @@ async fn compact_table(
     def: &'static TableDef,
     files: Vec<DataFile>,
     at: Timestamp,
+    turn: &Mutex<()>,
 ) -> Result<Option<Compacted>, AppError> {
     let part = TableState {
         version: None,
@@ -110,6 +125,7 @@ async fn compact_table(
         .into());
     }
     let counts = [files.len() as u64, written.len() as u64];
+    let _turn = turn.lock().await;
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
         if !holds(&base, def, &files) {

@@ -150,7 +150,7 @@ pub async fn undo(
     at: Timestamp,
 ) -> Result<SnapshotNumber, AppError> {
     let lake = place.lake().await?;
-    Ok(rollbook_ingest::undo(&lake, batch, at).await?)
+    Ok(rollbook_ingest::undo(&lake, batch, place.limits, at).await?)
 }
 
 /// The rows in quarantine, of one table or of all, in order of their places.

@@ -38,6 +38,17 @@ impl Encoder {
         Self::new(def, stored.map(|column| column.name).collect())
     }
 
+    /// All that the table's files say of a row, the person too.
+    pub(crate) fn whole(def: &'static TableDef) -> Result<Self, IngestError> {
+        let stored = def.all_columns().filter(|c| !c.personal);
+        Self::new(def, stored.map(|column| column.name).collect())
+    }
+
+    /// What tells a row from the others.
+    pub(crate) fn key(def: &'static TableDef) -> Result<Self, IngestError> {
+        Self::new(def, def.key_columns())
+    }
+
     /// The personal values of a row.
     pub(crate) fn personal(def: &'static TableDef) -> Result<Self, IngestError> {
         Self::new(

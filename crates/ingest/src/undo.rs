@@ -6,11 +6,15 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{Committed, DataFile, Lake, LakeError, TableChange};
+use rollbook_lake::write::TableWriter;
+use rollbook_lake::{Cause, Commit, Committed, DataFile, Lake, LakeError, State, TableChange};
+use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
 
 use crate::IngestError;
 use crate::fingerprint::Encoder;
+use crate::identify::KeyMap;
+use crate::sorted::SortedWriter;
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -18,22 +22,142 @@ const ATTEMPTS: u32 = 10;
 /// Takes a run back; the snapshot that did it.
 ///
 /// Rows come back as they were. Personal values are kept in their latest state only: those of rows
-/// that are gone now are forgotten, those of rows that come back stay as the run left them.
+/// that are gone now are forgotten, those of rows that come back stay as the run left them. It is
+/// refused when a later run has changed one of the rows: then that one has to be taken back first.
 pub async fn undo(
     lake: &Lake,
     batch: &BatchId,
+    limits: Limits,
     at: Timestamp,
 ) -> Result<SnapshotNumber, IngestError> {
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
-        let commit = lake.undo(&base, batch, at).await?;
-        let changes = commit.tables.clone();
+        let done = lake.change_of(batch).await?;
+        let mut changes = BTreeMap::new();
+        for (name, change) in done.tables {
+            let Some(def) = tables::table(name) else {
+                continue;
+            };
+            let undone = match stands(&base, name, &change) {
+                true => TableChange {
+                    adds: change.removes,
+                    removes: change.adds,
+                },
+                false => unwind(lake, &base, batch, def, &change, limits).await?,
+            };
+            changes.insert(name, undone);
+        }
+        let commit = Commit {
+            cause: Cause::Undo {
+                batch: batch.clone(),
+            },
+            at,
+            tables: changes.clone(),
+            touched: done.touched,
+            named: BTreeMap::new(),
+            idempotency_keys: Vec::new(),
+        };
         if let Committed::Done(state) = lake.commit(&base, commit).await? {
             forget(lake, &changes).await?;
             return Ok(state.number);
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// Whether all files that the run wrote are there still, so that they can go as they came.
+fn stands(base: &State, table: &str, change: &TableChange) -> bool {
+    let files = base.table(table).files;
+    let is_there = |added: &DataFile| files.iter().any(|file| file.path == added.path);
+    change.adds.iter().all(is_there)
+}
+
+/// The change that takes a run back row by row, where its files were written anew since.
+async fn unwind(
+    lake: &Lake,
+    base: &State,
+    batch: &BatchId,
+    def: &'static TableDef,
+    change: &TableChange,
+    limits: Limits,
+) -> Result<TableChange, IngestError> {
+    let overwritten = || LakeError::Overwritten {
+        batch: batch.clone(),
+        table: def.name.to_owned(),
+    };
+    let (key, whole) = (Encoder::key(def)?, Encoder::whole(def)?);
+    let (new, old) = (
+        versions(lake, def, &change.adds).await?,
+        versions(lake, def, &change.removes).await?,
+    );
+    let is_changed = |key: &u128| new.get(key) != old.get(key);
+    let mut missing = new.keys().filter(|key| is_changed(key)).count();
+    let mut undone = TableChange::default();
+    for file in &base.table(def.name).files {
+        let mut masks = Vec::new();
+        for rows in read_file(lake, def, file, None).await? {
+            let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
+            let (keys, hashes) = (key.keys(&rows)?, whole.hashes(&rows)?);
+            let mut stays = Vec::with_capacity(keys.len());
+            for (key, hash) in keys.iter().zip(hashes) {
+                let goes = is_changed(key);
+                if goes && new.get(key) != Some(&hash) {
+                    return Err(overwritten().into());
+                }
+                missing -= usize::from(goes);
+                stays.push(!goes);
+            }
+            masks.push(BooleanArray::from(stays));
+        }
+        if masks.iter().all(|mask| mask.true_count() == mask.len()) {
+            continue;
+        }
+        let mut writer = TableWriter::new(lake, def);
+        for (rows, mask) in read_file(lake, def, file, None).await?.zip(&masks) {
+            let rows = rows.and_then(|rows| filter_record_batch(&rows, mask));
+            let rows = rows.map_err(IngestError::rows(def.name, "filtered"))?;
+            writer.write(&rows).await?;
+        }
+        undone.removes.push(file.clone());
+        undone.adds.extend(writer.finish().await?);
+    }
+    // A row that is not there any more was retired by a later run.
+    if missing > 0 {
+        return Err(overwritten().into());
+    }
+    let back = SortedWriter::start(lake, def, limits);
+    for file in &change.removes {
+        for rows in read_file(lake, def, file, None).await? {
+            let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
+            let comes = key
+                .keys(&rows)?
+                .iter()
+                .map(|key| Some(is_changed(key)))
+                .collect();
+            let rows = filter_record_batch(&rows, &comes);
+            back.send(rows.map_err(IngestError::rows(def.name, "filtered"))?)
+                .await;
+        }
+    }
+    undone.adds.extend(back.finish().await?);
+    Ok(undone)
+}
+
+/// What files say of each row, by its key.
+async fn versions(
+    lake: &Lake,
+    def: &'static TableDef,
+    files: &[DataFile],
+) -> Result<KeyMap<u64>, IngestError> {
+    let (key, whole) = (Encoder::key(def)?, Encoder::whole(def)?);
+    let mut versions = KeyMap::default();
+    for file in files {
+        for rows in read_file(lake, def, file, None).await? {
+            let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
+            versions.extend(key.keys(&rows)?.into_iter().zip(whole.hashes(&rows)?));
+        }
+    }
+    Ok(versions)
 }
 
 /// Forgets the personal values of rows that were in removed files and are not in those that came

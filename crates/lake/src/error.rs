@@ -115,7 +115,7 @@ pub enum LakeError {
     },
     /// A batch whose rows later batches have changed.
     #[error(
-        "batch `{batch}` cannot be taken back: files of `{table}` that it wrote were rewritten since; take back the later batches first (`rollbook snapshots`)"
+        "batch `{batch}` cannot be taken back: rows of `{table}` that it wrote were changed since; take back the later batches first (`rollbook snapshots`)"
     )]
     Overwritten {
         /// The batch.

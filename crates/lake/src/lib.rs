@@ -33,3 +33,4 @@ pub use scan::LakeTable;
 pub use snapshot::{Cause, SnapshotRecord};
 pub use state::{DataFile, State, TableState};
 pub use store::Store;
+pub use undo::BatchChange;

@@ -1,71 +1,67 @@
-//! Taking a batch back: its files go, the files that it replaced come back.
+//! What a run of ingest changed, for those who take it back.
 
 use std::collections::BTreeMap;
 
 use deltalake_core::kernel::Action;
-use rollbook_model::{BatchId, SnapshotNumber, Timestamp, tables};
+use roaring::RoaringTreemap;
+use rollbook_model::{BatchId, SnapshotNumber, tables};
 
-use crate::lake::{Commit, Lake, TableChange};
+use crate::lake::{Lake, TableChange};
 use crate::snapshot::{Cause, SnapshotRecord};
 use crate::state::{DataFile, State, TableState};
 use crate::{LakeError, objects};
 
+/// What one run changed.
+#[derive(Debug, Clone)]
+pub struct BatchChange {
+    /// The files that it wrote and those that it replaced, by table.
+    pub tables: BTreeMap<&'static str, TableChange>,
+    /// The persons whose rows it changed.
+    pub touched: RoaringTreemap,
+}
+
 impl Lake {
-    /// The commit that takes `batch` back from the state `base`.
-    ///
-    /// It is refused when a later batch has rewritten a file of this one: then the later one has
-    /// to be taken back first.
-    pub async fn undo(
-        &self,
-        base: &State,
-        batch: &BatchId,
-        at: Timestamp,
-    ) -> Result<Commit, LakeError> {
+    /// The change that `batch` was, if it has not been taken back and its snapshot has not expired.
+    pub async fn change_of(&self, batch: &BatchId) -> Result<BatchChange, LakeError> {
         let records = self.records().await?;
         let record = find(&records, batch)?;
         let before = match record.number.0 {
             1 => State::default(),
             number => self.state(SnapshotNumber(number - 1)).await?,
         };
+        let after = self.state(record.number).await?;
+        let damaged = |detail: String| LakeError::Damaged {
+            path: format!("snapshot {}", record.number),
+            detail,
+        };
         let mut changes = BTreeMap::new();
         for (name, entry) in &record.tables {
-            let overwritten = || LakeError::Overwritten {
-                batch: batch.clone(),
-                table: name.clone(),
-            };
+            let unknown = |path: &str| damaged(format!("it names `{path}`, which is nowhere"));
             let mut change = TableChange::default();
             for line in entry.log.lines() {
-                let action = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
-                    path: format!("snapshot {}", record.number),
-                    detail: error.to_string(),
-                })?;
+                let action = serde_json::from_str(line).map_err(|e| damaged(e.to_string()))?;
                 match action {
-                    Action::Add(add) => change
-                        .removes
-                        .push(file(&base.table(name), &add.path).ok_or_else(overwritten)?),
-                    Action::Remove(gone) => change
-                        .adds
-                        .push(file(&before.table(name), &gone.path).ok_or_else(overwritten)?),
+                    Action::Add(add) => {
+                        let added = file(&after.table(name), &add.path);
+                        change.adds.push(added.ok_or_else(|| unknown(&add.path))?);
+                    }
+                    Action::Remove(gone) => {
+                        let removed = file(&before.table(name), &gone.path);
+                        change
+                            .removes
+                            .push(removed.ok_or_else(|| unknown(&gone.path))?);
+                    }
                     _ => {}
                 }
             }
-            let def = tables::table(name).ok_or_else(overwritten)?;
+            let def = tables::table(name).ok_or_else(|| damaged(format!("no table `{name}`")))?;
             changes.insert(def.name, change);
         }
-        let touched =
-            objects::decode_persons(&record.touched).ok_or_else(|| LakeError::Damaged {
-                path: format!("snapshot {}", record.number),
-                detail: "its set of persons cannot be read".to_owned(),
-            })?;
-        Ok(Commit {
-            cause: Cause::Undo {
-                batch: batch.clone(),
-            },
-            at,
+        let touched = objects::decode_persons(&record.touched)
+            .ok_or_else(|| damaged("its set of persons cannot be read".to_owned()))?;
+        Ok(BatchChange {
             tables: changes,
             touched,
-            named: BTreeMap::new(),
-            idempotency_keys: Vec::new(),
         })
     }
 }

@@ -41,10 +41,18 @@ impl Queue {
 /// Waits for the turn to commit, and then answers all who wait by then. So posts that come while
 /// a commit is under way share the next one; who finds nobody waiting was answered by another.
 pub(crate) async fn take_turn(server: Server) {
+    if answer_waiting(&server).await {
+        // Others go on meanwhile: it is a task of its own, and commits when it is its turn.
+        server.tidy_up().await;
+    }
+}
+
+/// False where nobody waited.
+async fn answer_waiting(server: &Server) -> bool {
     let _writer = server.writer().await;
     let waiting = server.queue().take(REQUESTS_AT_ONCE);
     if waiting.is_empty() {
-        return;
+        return false;
     }
     let (posts, answers): (Vec<_>, Vec<_>) = waiting
         .into_iter()
@@ -64,4 +72,5 @@ pub(crate) async fn take_turn(server: Server) {
             }
         }
     }
+    true
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use rollbook_app::compacting::compact_beside;
 use rollbook_app::{AppError, Place};
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
 use rollbook_model::{BatchId, Timestamp};
@@ -75,6 +76,7 @@ struct Inner {
     computing: Semaphore,
     /// Commits of this process follow each other, instead of overtaking and repeating themselves.
     writing: Mutex<()>,
+    compacting: Mutex<()>,
     queue: Queue,
 }
 
@@ -83,6 +85,7 @@ impl Server {
         Self(Arc::new(Inner {
             computing: Semaphore::new(options.limits.computing),
             writing: Mutex::new(()),
+            compacting: Mutex::new(()),
             queue: Queue::default(),
             metrics: Metrics::new(),
             options,
@@ -121,6 +124,23 @@ impl Server {
     /// The turn of one that commits.
     pub(crate) async fn writer(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().await
+    }
+
+    /// Writes tables in better order where that pays by now, unless that is being done already.
+    pub(crate) async fn tidy_up(&self) {
+        let Ok(_only) = self.0.compacting.try_lock() else {
+            return;
+        };
+        let compacted = compact_beside(self.place(), self.now(), &self.0.writing).await;
+        match compacted {
+            Ok(tables) => {
+                for done in tables {
+                    tracing::info!(table = done.table, rows = done.rows, "compacted");
+                }
+            }
+            // The tables are as good as before; the next post tries again.
+            Err(error) => tracing::warn!(%error, "not compacted"),
+        }
     }
 
     /// Does work that takes a core for a while, on a thread of its own and when it is its turn, so
