@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::taking_in::{self, Ingested};
 use rollbook_app::{AppError, Options, Place};
 use rollbook_model::ProviderName;
@@ -77,7 +78,26 @@ pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::R
         let (progress, _bar) = progress();
         taking_in::ingest(place, request, &progress).await?
     };
-    show_ingested(&done, what.dry_run, form)
+    show_ingested(&done, what.dry_run, form)?;
+    if !what.dry_run && done.tables.iter().any(|table| table.accepted > 0) {
+        tidy_up(place).await;
+    }
+    Ok(())
+}
+
+/// Writes tables in better order where that pays by now. The run is done, whatever comes of it.
+async fn tidy_up(place: &Place) {
+    match compact(place, Extent::Due, now()).await {
+        Ok(tables) => {
+            for table in tables {
+                let (name, before, after) = (table.table, table.files_before, table.files_after);
+                eprintln!("{name}: {before} files written anew as {after}, in order");
+            }
+        }
+        Err(error) => eprintln!(
+            "note: the rows are in, but the tables could not be put in better order ({error}): `rollbook compact` tries again"
+        ),
+    }
 }
 
 fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<()> {
