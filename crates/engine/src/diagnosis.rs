@@ -96,6 +96,12 @@ impl Diagnosis {
             DataFusionError::NotImplemented(message) => EngineError::Unsupported {
                 message: plain_types(&lower_first(first_line(message))),
             },
+            // A spill file that is full fails as a write, which hides that a limit was met.
+            DataFusionError::ArrowError(source, _) if is_of_spilling(source) => {
+                EngineError::DiskExhausted {
+                    limit: self.limits.disk,
+                }
+            }
             DataFusionError::ResourcesExhausted(message) => self.exhausted(message),
             DataFusionError::Execution(message) => EngineError::Value {
                 message: plain_types(&lower_first(first_line(message))),
@@ -296,6 +302,11 @@ impl Diagnosis {
 }
 
 /// The error at the bottom, without what was wrapped around it.
+/// Whether writing to a spill file failed because of the limit of disk.
+fn is_of_spilling(error: &ArrowError) -> bool {
+    matches!(error, ArrowError::IoError(message, _) if message.contains("max_temp_directory_size"))
+}
+
 fn root(error: &DataFusionError) -> &DataFusionError {
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
