@@ -280,7 +280,7 @@ impl Lake {
         let names = self.list(snapshot::FOLDER).await?;
         let mut numbers = names.iter().filter_map(|name| snapshot::number_of(name));
         let oldest = numbers.next().unwrap_or_default();
-        Ok((oldest, numbers.last().unwrap_or(oldest)))
+        Ok((oldest, numbers.next_back().unwrap_or(oldest)))
     }
 
     pub(crate) async fn record(&self, number: SnapshotNumber) -> Result<SnapshotRecord, LakeError> {
