@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Turns e-mail addresses into external ids that tell nothing without the tenant's key.
 #[derive(Clone)]
@@ -32,16 +31,6 @@ impl Tokens {
         }
         token
     }
-}
-
-/// A row's natural key as 128 bits: the parts, told apart by their lengths.
-pub(crate) fn key_of<'a>(parts: impl IntoIterator<Item = &'a str>, buffer: &mut Vec<u8>) -> u128 {
-    buffer.clear();
-    for part in parts {
-        buffer.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        buffer.extend_from_slice(part.as_bytes());
-    }
-    xxh3_128(buffer)
 }
 
 /// A map by keys that are hashes already.
@@ -86,7 +75,9 @@ pub(crate) const NOBODY: Identity = Identity {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Tokens, key_of};
+    use rollbook_lake::keys::key_of;
+
+    use super::Tokens;
 
     #[test]
     fn tokens_depend_on_the_key_and_the_address_alone() {

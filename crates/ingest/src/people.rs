@@ -3,17 +3,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use rollbook_lake::ids::{IdKind, reserve};
-use rollbook_lake::scan::read_file;
+use rollbook_lake::keys::{hash_of, key_of, look_up};
+use rollbook_lake::scan::{read_file, read_rows};
 use rollbook_lake::{Lake, State};
 use rollbook_model::{Shape, Timestamp, tables};
 
 use crate::IngestError;
 use crate::canonical::PERSON;
-use crate::identify::{Identity, KeyMap, NOBODY, key_of};
+use crate::identify::{Identity, KeyMap, NOBODY};
 use crate::stage::Stage;
+
+/// The columns of `identities` that rows are linked by.
+const IDENTITY: [&str; 4] = ["identity_id", "person_id", "provider", "external_id"];
+/// Identities are looked up one by one where a run refers to fewer than one in so many.
+const FEW: u64 = 4;
 
 /// A record of a person that the lake does not know yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +53,38 @@ struct Wanted {
     is_person: bool,
 }
 
+/// The hashes of the records that staged rows refer to, in order, each once; `None` where there are
+/// more than `most`.
+fn referred(stages: &[Stage], most: u64) -> Result<Option<Vec<u64>>, IngestError> {
+    let mut hashes = HashSet::new();
+    let mut buffer = Vec::new();
+    for stage in stages.iter().filter(|stage| stage.def.is_personal_fact()) {
+        for batch in stage.batches()? {
+            let (_, batch) = batch?;
+            let provider = batch["provider"].as_string::<i32>();
+            let records = records(stage, &batch);
+            for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
+                let key = key_of([provider.value(row), records.value(row)], &mut buffer);
+                hashes.insert(hash_of(key));
+            }
+            if hashes.len() as u64 > most {
+                return Ok(None);
+            }
+        }
+    }
+    let mut hashes: Vec<u64> = hashes.into_iter().collect();
+    hashes.sort_unstable();
+    Ok(Some(hashes))
+}
+
+/// The external ids of the persons that staged rows are of.
+fn records<'a>(stage: &Stage, batch: &'a RecordBatch) -> &'a StringArray {
+    match stage.def.shape {
+        Shape::Person => batch["external_id"].as_string::<i32>(),
+        _ => batch[PERSON].as_string::<i32>(),
+    }
+}
+
 impl People {
     /// Finds or makes the identities of all staged rows. A rehearsal reserves no ids.
     pub(crate) async fn resolve(
@@ -64,7 +102,7 @@ impl People {
         if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
             return Ok(people);
         }
-        people.load(lake, state).await?;
+        people.load(lake, state, stages).await?;
         let wanted = people.wanted(stages)?;
         let is_new = |key: &u128| !people.known.contains_key(key);
         let identities = wanted.keys().filter(|(_, _, key)| is_new(key)).count() as u64;
@@ -117,10 +155,7 @@ impl People {
     pub(crate) fn of_rows(&self, stage: &Stage, batch: &RecordBatch) -> (ArrayRef, ArrayRef) {
         let mut buffer = Vec::new();
         let provider = batch["provider"].as_string::<i32>();
-        let record = match stage.def.shape {
-            Shape::Person => batch["external_id"].as_string::<i32>(),
-            _ => batch[PERSON].as_string::<i32>(),
-        };
+        let record = records(stage, batch);
         let found: Vec<Identity> = (0..batch.num_rows())
             .map(|row| {
                 if record.is_null(row) {
@@ -135,24 +170,47 @@ impl People {
         (Arc::new(identities), Arc::new(persons))
     }
 
-    async fn load(&mut self, lake: &Lake, state: &State) -> Result<(), IngestError> {
-        let mut buffer = Vec::new();
-        let columns = ["identity_id", "person_id", "provider", "external_id"];
-        for file in &state.table(tables::IDENTITIES.name).files {
-            for batch in read_file(lake, tables::IDENTITIES, file, Some(&columns)).await? {
-                let batch = batch.map_err(IngestError::rows("identities", "read"))?;
-                let identities = batch["identity_id"].as_primitive::<Int64Type>();
-                let persons = batch["person_id"].as_primitive::<Int64Type>();
-                let providers = batch["provider"].as_string::<i32>();
-                let records = batch["external_id"].as_string::<i32>();
-                for row in 0..batch.num_rows() {
-                    let key = key_of([providers.value(row), records.value(row)], &mut buffer);
-                    let (identity, person) = (identities.value(row), persons.value(row));
-                    self.known.insert(key, Identity { identity, person });
+    /// The identities of the lake that staged rows refer to, or all of them where these are many.
+    async fn load(
+        &mut self,
+        lake: &Lake,
+        state: &State,
+        stages: &[Stage],
+    ) -> Result<(), IngestError> {
+        let table = state.table(tables::IDENTITIES.name);
+        let few = referred(stages, table.rows() / FEW)?;
+        for file in &table.files {
+            let rows = match &few {
+                Some(hashes) => look_up(lake, tables::IDENTITIES, file, hashes).await?,
+                None => None,
+            };
+            let columns = Some(&IDENTITY[..]);
+            let reader = match rows {
+                Some(rows) => {
+                    let mut rows: Vec<u32> = rows.into_iter().map(|(row, _)| row).collect();
+                    rows.dedup();
+                    read_rows(lake, tables::IDENTITIES, file, &rows, columns).await?
                 }
+                None => read_file(lake, tables::IDENTITIES, file, columns).await?,
+            };
+            for batch in reader {
+                self.know(&batch.map_err(IngestError::rows("identities", "read"))?);
             }
         }
         Ok(())
+    }
+
+    fn know(&mut self, batch: &RecordBatch) {
+        let mut buffer = Vec::new();
+        let identities = batch["identity_id"].as_primitive::<Int64Type>();
+        let persons = batch["person_id"].as_primitive::<Int64Type>();
+        let providers = batch["provider"].as_string::<i32>();
+        let records = batch["external_id"].as_string::<i32>();
+        for row in 0..batch.num_rows() {
+            let key = key_of([providers.value(row), records.value(row)], &mut buffer);
+            let (identity, person) = (identities.value(row), persons.value(row));
+            self.known.insert(key, Identity { identity, person });
+        }
     }
 
     /// The records that need an identity or a person, in the order in which ids are given: persons
@@ -181,11 +239,7 @@ impl People {
             let (first, batch) = batch?;
             let provider = batch["provider"].as_string::<i32>();
             let ids = batch["external_id"].as_string::<i32>();
-            let records = if is_person {
-                ids
-            } else {
-                batch[PERSON].as_string::<i32>()
-            };
+            let records = records(stage, &batch);
             for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
                 let key = key_of([provider.value(row), records.value(row)], &mut buffer);
                 let lacks = match self.known.get(&key) {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use rollbook_lake::keys::key_of;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};
 
 use crate::IngestError;
-use crate::identify::{KeyMap, key_of};
+use crate::identify::KeyMap;
 use crate::stage::Stage;
 
 /// How to tell which rows were read again.

@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 use crate::IngestError;
 use crate::canonical::{DELETED, staged_schema};
 use crate::error::staging;
-use crate::identify::{KeyMap, key_of};
+use crate::identify::KeyMap;
 use crate::tally::Tally;
 
 /// The latest row of a key.
@@ -49,28 +49,11 @@ pub(crate) struct Stage {
 
 /// The keys of a batch's rows.
 pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, IngestError> {
-    let columns = def
-        .key_columns()
-        .iter()
-        .map(|name| {
-            batch
-                .column_by_name(name)
-                .map(|column| column.as_string::<i32>())
-                .ok_or_else(|| {
-                    let detail = format!("column `{name}` is missing");
-                    IngestError::Rows {
-                        table: def.name,
-                        doing: "told apart",
-                        detail,
-                    }
-                })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut buffer = Vec::new();
-    let rows = 0..batch.num_rows();
-    Ok(rows
-        .map(|row| key_of(columns.iter().map(|c| c.value(row)), &mut buffer))
-        .collect())
+    rollbook_lake::keys::keys_of(def, batch).ok_or_else(|| IngestError::Rows {
+        table: def.name,
+        doing: "told apart",
+        detail: format!("`{}` is missing", def.key_columns().join("` or `")),
+    })
 }
 
 impl Stage {

@@ -6,10 +6,11 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use roaring::{RoaringBitmap, RoaringTreemap};
-use rollbook_lake::scan::read_file;
+use rollbook_lake::keys::{hash_of, look_up};
+use rollbook_lake::scan::{read_file, read_rows};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
-use rollbook_lake::{Lake, TableChange, TableState};
+use rollbook_lake::{DataFile, Lake, TableChange, TableState};
 use rollbook_model::config::Limits;
 use rollbook_model::{Shape, TableDef};
 
@@ -91,38 +92,23 @@ impl Upsert<'_> {
         moved: &mut [RoaringBitmap],
     ) -> Result<KeyMap<Existing>, IngestError> {
         let mut existing = KeyMap::default();
-        let nothing_staged = self.stage.is_none_or(|stage| stage.keys.is_empty());
+        let staged = self.stage.into_iter().flat_map(|stage| stage.keys.keys());
+        let mut wanted: Vec<u64> = staged
+            .chain(self.settled.keys())
+            .map(|key| hash_of(*key))
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
         for (at, file) in self.table.files.iter().enumerate() {
+            if !wanted.is_empty() {
+                let rows = self.candidates(file, &wanted).await?;
+                self.fingerprint(at, &rows, gone, &mut existing).await?;
+            }
             let may_move = !self.people.linked.is_empty()
                 && self.def.column("identity_id").is_some()
                 && file.min_person == Some(0);
-            if nothing_staged && !may_move && self.settled.is_empty() {
-                continue;
-            }
-            let mut columns = self.def.key_columns();
             if may_move {
-                columns.extend(["person_id", "identity_id"]);
-            }
-            let (mut row, mut found) = (0_u32, Vec::new());
-            for batch in read_file(self.lake, self.def, file, Some(&columns)).await? {
-                let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
-                for key in keys_of(self.def, &batch)? {
-                    if self.settled.contains_key(&key) {
-                        gone[at].insert(row);
-                    } else if self
-                        .stage
-                        .is_some_and(|stage| stage.keys.contains_key(&key))
-                    {
-                        found.push((row, key));
-                    }
-                    row += 1;
-                }
-                if may_move {
-                    self.mark_moved(&batch, row, &mut moved[at]);
-                }
-            }
-            if !found.is_empty() {
-                self.fingerprint(at, &found, &mut existing).await?;
+                self.mark_moved(file, &mut moved[at]).await?;
             }
         }
         if self.def.has_personal() && !existing.is_empty() {
@@ -131,57 +117,97 @@ impl Upsert<'_> {
         Ok(existing)
     }
 
-    /// Marks rows without a person whose identity has one now. `end` is the row after the batch.
-    fn mark_moved(&self, batch: &RecordBatch, end: u32, moved: &mut RoaringBitmap) {
-        let persons = batch["person_id"].as_primitive::<Int64Type>();
-        let identities = batch["identity_id"].as_primitive::<Int64Type>();
-        let begin = end - u32::try_from(batch.num_rows()).unwrap_or(end);
-        for (row, (person, identity)) in
-            (begin..).zip(persons.values().iter().zip(identities.values()))
-        {
-            if *person == 0 && self.people.linked.contains_key(identity) {
-                moved.insert(row);
+    /// The rows of a file that may have one of the wanted keys, in order.
+    async fn candidates(&self, file: &DataFile, wanted: &[u64]) -> Result<Vec<u32>, IngestError> {
+        if let Some(found) = look_up(self.lake, self.def, file, wanted).await? {
+            let mut rows: Vec<u32> = found.into_iter().map(|(row, _)| row).collect();
+            rows.dedup();
+            return Ok(rows);
+        }
+        let (mut rows, mut row) = (Vec::new(), 0_u32);
+        let columns = self.def.key_columns();
+        for batch in read_file(self.lake, self.def, file, Some(&columns)).await? {
+            let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
+            for key in keys_of(self.def, &batch)? {
+                if wanted.binary_search(&hash_of(key)).is_ok() {
+                    rows.push(row);
+                }
+                row += 1;
             }
         }
+        Ok(rows)
     }
 
+    /// Marks rows without a person whose identity has one now. They stand before all others.
+    async fn mark_moved(
+        &self,
+        file: &DataFile,
+        moved: &mut RoaringBitmap,
+    ) -> Result<(), IngestError> {
+        let columns = ["person_id", "identity_id"];
+        let mut row = 0_u32;
+        for batch in read_file(self.lake, self.def, file, Some(&columns)).await? {
+            let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
+            let persons = batch["person_id"].as_primitive::<Int64Type>();
+            let identities = batch["identity_id"].as_primitive::<Int64Type>();
+            for (person, identity) in persons.values().iter().zip(identities.values()) {
+                if *person != 0 {
+                    return Ok(());
+                }
+                if self.people.linked.contains_key(identity) {
+                    moved.insert(row);
+                }
+                row += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the rows that may have a staged key, and notes what those say that have one; rows
+    /// that are settled are to go.
     async fn fingerprint(
         &self,
         at: usize,
-        found: &[(u32, u128)],
+        rows: &[u32],
+        gone: &mut [RoaringBitmap],
         existing: &mut KeyMap<Existing>,
     ) -> Result<(), IngestError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let stored = Encoder::stored(self.def)?;
         let vault_key = self
             .def
             .has_personal()
             .then(|| Encoder::vault_key(self.def))
             .transpose()?;
-        let (mut begin, mut next) = (0_u32, found.iter().peekable());
-        for batch in read_file(self.lake, self.def, &self.table.files[at], None).await? {
+        let mut numbers = rows.iter();
+        let file = &self.table.files[at];
+        for batch in read_rows(self.lake, self.def, file, rows, None).await? {
             let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
-            let end = begin + u32::try_from(batch.num_rows()).unwrap_or(0);
             let hashes = stored.hashes(&batch)?;
             // Until the vault has been read, `personal` holds the low half of the vault's key.
-            let keys = vault_key
+            let personal = vault_key
                 .as_ref()
                 .map(|encoder| encoder.keys(&batch))
                 .transpose()?;
-            while let Some((row, key)) = next.next_if(|(row, _)| *row < end) {
-                let place = (row - begin) as usize;
-                let personal = keys.as_ref().map_or(0, |keys| keys[place] as u64);
-                let stored = hashes[place];
-                existing.insert(
-                    *key,
-                    Existing {
+            for (place, (key, row)) in keys_of(self.def, &batch)?
+                .iter()
+                .zip(&mut numbers)
+                .enumerate()
+            {
+                if self.settled.contains_key(key) {
+                    gone[at].insert(*row);
+                } else if self.stage.is_some_and(|stage| stage.keys.contains_key(key)) {
+                    let found = Existing {
                         file: at,
                         row: *row,
-                        stored,
-                        personal,
-                    },
-                );
+                        stored: hashes[place],
+                        personal: personal.as_ref().map_or(0, |keys| keys[place] as u64),
+                    };
+                    existing.insert(*key, found);
+                }
             }
-            begin = end;
         }
         Ok(())
     }

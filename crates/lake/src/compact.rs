@@ -12,7 +12,7 @@ const SHARE: u64 = 4;
 /// Runs that a scan merges at most before the smallest are put together whatever their size.
 const MOST_RUNS: usize = 8;
 /// Files of this many rows and more are long enough to stand alone.
-const LONG: u64 = 1_000_000;
+const LONG: u64 = 256 * 1024;
 
 /// The files that are worth writing anew by now; none where the table is in good order.
 pub fn due(table: &TableState) -> Vec<DataFile> {
@@ -102,7 +102,7 @@ mod tests {
         // The two small ones are of one size, and together a quarter of the large one.
         assert_eq!(due(&table(&files)).len(), 3);
         assert_eq!(all(&table(&files)).len(), 3);
-        assert!(all(&table(&[(1, 50, 2_000_000), (51, 99, 2_000_000)])).is_empty());
+        assert!(all(&table(&[(1, 50, 500_000), (51, 99, 500_000)])).is_empty());
     }
 
     #[test]

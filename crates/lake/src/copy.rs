@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::LakeError;
 use crate::delta;
+use crate::keys;
 use crate::lake::Lake;
 use crate::objects::to_json;
 use crate::snapshot::{self, SnapshotRecord};
@@ -67,6 +68,10 @@ impl Lake {
             for file in &table.files {
                 let path = self.path(&format!("{name}/{}", file.path));
                 self.copy(&path, to, &mut copied).await?;
+                let keys = keys::run_path(&path);
+                if self.store().get_size(&keys).await?.is_some() {
+                    self.copy(&keys, to, &mut copied).await?;
+                }
             }
             for version in 0..=table.version.unwrap_or_default() {
                 let path = self.path(&delta::log_path(name, version));

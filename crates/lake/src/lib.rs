@@ -11,6 +11,7 @@ pub mod copy;
 pub mod delta;
 pub mod error;
 pub mod ids;
+pub mod keys;
 pub mod lake;
 pub mod objects;
 mod ordered;

@@ -12,6 +12,7 @@ use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
+use crate::keys;
 use crate::lake::Lake;
 use crate::objects::to_json;
 use crate::snapshot::{self, STATE_EVERY};
@@ -258,7 +259,8 @@ impl Lake {
             let (folder, rest) = below.split_once('/').unwrap_or(("", below));
             let name = rest.rsplit('/').next().unwrap_or(rest);
             let is_staged = name.starts_with(".staged-");
-            let is_data = name.ends_with(".parquet")
+            let of_keys = keys::data_file_of(&object);
+            let is_data = (name.ends_with(".parquet") || of_keys.is_some())
                 && (folder == "_vault" || tables::table(folder).is_some());
             let limit = match folder {
                 _ if is_staged || is_data => how.garbage,
@@ -266,7 +268,9 @@ impl Lake {
                 folder if OBJECTS.contains(&folder) => how.snapshots.max(how.garbage),
                 _ => continue,
             };
-            let is_named = live.contains(below) || live.contains(rest);
+            // The index of a file's keys goes with it.
+            let file = of_keys.as_deref().and_then(|path| path.strip_prefix(&root));
+            let is_named = live.contains(file.unwrap_or(below)) || live.contains(rest);
             if !is_named && is_older(object.modified, limit, at) {
                 garbage.push(object);
             }

@@ -18,7 +18,10 @@ use datafusion_expr::utils::conjunction;
 use datafusion_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion_physical_plan::ExecutionPlan;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::file::metadata::PageIndexPolicy;
 use rollbook_model::TableDef;
 use rollbook_model::config::BATCH_ROWS;
 
@@ -240,10 +243,34 @@ pub async fn read_file(
     read_path(lake, &format!("{}/{}", def.name, file.path), columns).await
 }
 
+/// Reads the rows of a file that have these numbers, which are in order, with the named columns.
+pub async fn read_rows(
+    lake: &Lake,
+    def: &TableDef,
+    file: &DataFile,
+    rows: &[u32],
+    columns: Option<&[&str]>,
+) -> Result<ParquetRecordBatchReader, LakeError> {
+    let below = format!("{}/{}", def.name, file.path);
+    let total = usize::try_from(file.rows).unwrap_or(usize::MAX);
+    let ranges = rows.iter().map(|row| *row as usize..*row as usize + 1);
+    let wanted = RowSelection::from_consecutive_ranges(ranges, total);
+    read(lake, &below, columns, Some(wanted)).await
+}
+
 pub(crate) async fn read_path(
     lake: &Lake,
     below: &str,
     columns: Option<&[&str]>,
+) -> Result<ParquetRecordBatchReader, LakeError> {
+    read(lake, below, columns, None).await
+}
+
+async fn read(
+    lake: &Lake,
+    below: &str,
+    columns: Option<&[&str]>,
+    rows: Option<RowSelection>,
 ) -> Result<ParquetRecordBatchReader, LakeError> {
     let opened = lake.store().open(&lake.path(below)).await?;
     let failed = |source| LakeError::Parquet {
@@ -251,7 +278,13 @@ pub(crate) async fn read_path(
         path: below.to_owned(),
         source,
     };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(failed)?;
+    // Where pages begin matters only to who leaves rows out.
+    let options = ArrowReaderOptions::new().with_offset_index_policy(match rows {
+        Some(_) => PageIndexPolicy::Optional,
+        None => PageIndexPolicy::Skip,
+    });
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).map_err(failed)?;
     let mask = match columns {
         None => ProjectionMask::all(),
         Some(names) => {
@@ -259,11 +292,11 @@ pub(crate) async fn read_path(
             ProjectionMask::roots(builder.parquet_schema(), roots)
         }
     };
-    builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(failed)
+    let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    if let Some(rows) = rows {
+        builder = builder.with_row_selection(rows);
+    }
+    builder.build().map_err(failed)
 }
 
 fn indices(schema: &Schema, names: &[&str]) -> Vec<usize> {

@@ -209,6 +209,19 @@ impl Store {
         }
     }
 
+    /// The size of an object in bytes, `None` where there is none.
+    pub async fn get_size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        match self.reader.head(&Path::from(path)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(LakeError::Store {
+                doing: "read",
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
     /// The names directly below a folder, sorted; empty where there is no such folder.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
         if !self.may_exist(folder) {

@@ -16,11 +16,12 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::LakeError;
+use crate::keys::KeyRun;
 use crate::lake::Lake;
 use crate::state::DataFile;
 
-/// Rows from which on a file ends, where the rows of a person end.
-const FILE_ROWS: u64 = 4_000_000;
+/// Rows from which on a file ends, where the rows of a person end. A changed row costs a file.
+const FILE_ROWS: u64 = 512 * 1024;
 /// Rows from which on a row group ends, where the rows of a person end.
 const GROUP_ROWS: usize = 128 * 1024;
 /// Rows of a row group at most, however many one person has.
@@ -45,6 +46,7 @@ struct OpenFile {
     /// First and last person of each row group that has ended.
     groups: Vec<[i64; 2]>,
     group: Option<OpenGroup>,
+    keys: KeyRun,
 }
 
 /// The row group that is being written.
@@ -123,6 +125,7 @@ impl<'a> TableWriter<'a> {
             None => self.begin()?,
         };
         file.rows += rows.num_rows() as u64;
+        file.keys.add(self.def, rows);
         if let Some([first, last]) = ends {
             let group = file.group.get_or_insert(OpenGroup {
                 rows: 0,
@@ -169,6 +172,7 @@ impl<'a> TableWriter<'a> {
             rows: 0,
             groups: Vec::new(),
             group: None,
+            keys: KeyRun::default(),
         })
     }
 
@@ -199,6 +203,7 @@ impl<'a> TableWriter<'a> {
             source,
         })?;
         self.lake.store().put_file(&path, staged).await?;
+        file.keys.finish(self.lake, &path).await?;
         self.finished.push(DataFile {
             path: name,
             size,

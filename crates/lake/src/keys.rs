@@ -1,0 +1,311 @@
+//! The key index: where the row of a natural key stands, without reading the rows.
+//!
+//! Beside every data file lies a run of its keys: 64-bit hashes in order, and for each the number
+//! of its row. It is written with the file and goes with it, so it needs no commit of its own. A
+//! small batch looks its keys up, a large one reads the run through. What is found is compared with
+//! the row itself, so that two keys of one hash do no harm.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use rollbook_model::{Shape, TableDef, tables};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::LakeError;
+use crate::lake::Lake;
+use crate::state::DataFile;
+use crate::store::Listed;
+
+/// The first bytes of a run: its kind and version.
+const MAGIC: &[u8; 8] = b"rbkeys01";
+const HEADER: u64 = 16;
+/// A run is read through where more than one in so many of its keys is looked for.
+const DENSE: u64 = 64;
+
+/// A row's natural key as 128 bits: the parts, told apart by their lengths.
+pub fn key_of<'a>(parts: impl IntoIterator<Item = &'a str>, buffer: &mut Vec<u8>) -> u128 {
+    buffer.clear();
+    for part in parts {
+        buffer.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        buffer.extend_from_slice(part.as_bytes());
+    }
+    xxh3_128(buffer)
+}
+
+/// The half of a key by which it stands in the index.
+pub fn hash_of(key: u128) -> u64 {
+    key as u64
+}
+
+/// The columns by which rows of a table are looked up. Identities are found by the record that
+/// they are of.
+pub fn indexed_columns(def: &TableDef) -> Vec<&'static str> {
+    match def.shape {
+        Shape::Own if def.name != tables::IDENTITIES.name => def.key_columns(),
+        _ => vec!["provider", "external_id"],
+    }
+}
+
+/// The keys of a batch's rows, by the columns that are indexed.
+pub fn keys_of(def: &TableDef, batch: &RecordBatch) -> Option<Vec<u128>> {
+    let columns = indexed_columns(def)
+        .into_iter()
+        .map(|name| batch.column_by_name(name)?.as_string_opt::<i32>());
+    let columns = columns.collect::<Option<Vec<_>>>()?;
+    if columns.iter().any(|column| column.null_count() > 0) {
+        return None;
+    }
+    let mut buffer = Vec::new();
+    let key = |row| key_of(columns.iter().map(|column| column.value(row)), &mut buffer);
+    Some((0..batch.num_rows()).map(key).collect())
+}
+
+/// The run of a file that is being written.
+#[derive(Debug, Default)]
+pub(crate) struct KeyRun {
+    /// Hash and row.
+    entries: Vec<(u64, u32)>,
+    /// Whether some rows had no key to be found by.
+    is_partial: bool,
+}
+
+impl KeyRun {
+    /// Adds the rows that follow in the file.
+    pub(crate) fn add(&mut self, def: &TableDef, batch: &RecordBatch) {
+        let first = u32::try_from(self.entries.len());
+        let keys = keys_of(def, batch);
+        let (Ok(first), Some(keys)) = (first, keys) else {
+            self.is_partial = true;
+            return;
+        };
+        let hashes = keys.into_iter().map(hash_of);
+        self.entries.extend(hashes.zip(first..));
+    }
+
+    /// Writes the run beside its file.
+    pub(crate) async fn finish(mut self, lake: &Lake, path: &str) -> Result<(), LakeError> {
+        if self.is_partial || self.entries.is_empty() {
+            return Ok(());
+        }
+        self.entries.sort_unstable();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let staged = lake.store().staging_file(folder)?;
+        let written = self.write(staged.as_file());
+        written.map_err(|source| LakeError::File {
+            doing: "write",
+            path: staged.path().to_owned(),
+            source,
+        })?;
+        lake.store().put_file(&run_path(path), staged).await
+    }
+
+    fn write(&self, file: &File) -> std::io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 18, file);
+        out.write_all(MAGIC)?;
+        out.write_all(&(self.entries.len() as u64).to_le_bytes())?;
+        for (hash, _) in &self.entries {
+            out.write_all(&hash.to_le_bytes())?;
+        }
+        for (_, row) in &self.entries {
+            out.write_all(&row.to_le_bytes())?;
+        }
+        out.flush()
+    }
+}
+
+/// Where a data file's run lies.
+pub(crate) fn run_path(path: &str) -> String {
+    format!("{}.keys", path.trim_end_matches(".parquet"))
+}
+
+/// The data file that an object is the run of.
+pub(crate) fn data_file_of(object: &Listed) -> Option<String> {
+    let stem = object.path.strip_suffix(".keys")?;
+    Some(format!("{stem}.parquet"))
+}
+
+/// The rows of a file whose hashes are among `wanted` (in order, each once), each with the place of
+/// its hash there, in order of rows; `None` where the file has no run.
+pub async fn look_up(
+    lake: &Lake,
+    def: &TableDef,
+    file: &DataFile,
+    wanted: &[u64],
+) -> Result<Option<Vec<(u32, usize)>>, LakeError> {
+    let path = lake.path(&run_path(&format!("{}/{}", def.name, file.path)));
+    let Ok(opened) = lake.store().open(&path).await else {
+        return Ok(None);
+    };
+    let damaged = |detail: String| LakeError::Damaged {
+        path: path.clone(),
+        detail,
+    };
+    let found = search(&opened, file.rows, wanted);
+    let mut found = found.map_err(|error| damaged(error.to_string()))?;
+    found.sort_unstable();
+    Ok(Some(found))
+}
+
+fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, usize)>> {
+    let mut header = [0; HEADER as usize];
+    run.read_exact_at(&mut header, 0)?;
+    let (magic, count) = header.split_at(8);
+    let count = u64::from_le_bytes(count.try_into().unwrap_or_default());
+    if magic != MAGIC || count != rows {
+        let detail = format!("it is no index of {rows} rows");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, detail));
+    }
+    let mut places = Vec::new();
+    if wanted.len() as u64 > count / DENSE {
+        read_through(run, count, wanted, |entry, place| {
+            places.push((entry, place))
+        })?;
+    } else {
+        let mut from = 0;
+        for (place, hash) in wanted.iter().enumerate() {
+            from = first_not_below(run, *hash, from, count)?;
+            let mut entry = from;
+            while entry < count && hash_at(run, entry)? == *hash {
+                places.push((entry, place));
+                entry += 1;
+            }
+        }
+    }
+    let row = |(entry, place)| Ok((row_at(run, count, entry)?, place));
+    if places.len() as u64 > count / DENSE {
+        return rows_through(run, count, &places);
+    }
+    places.into_iter().map(row).collect()
+}
+
+/// Meets the run's hashes in order with the wanted ones.
+fn read_through(
+    mut run: &File,
+    count: u64,
+    wanted: &[u64],
+    mut meet: impl FnMut(u64, usize),
+) -> std::io::Result<()> {
+    run.seek(SeekFrom::Start(HEADER))?;
+    let mut reader = BufReader::with_capacity(1 << 18, run);
+    let (mut place, mut bytes) = (0, [0; 8]);
+    for entry in 0..count {
+        reader.read_exact(&mut bytes)?;
+        let hash = u64::from_le_bytes(bytes);
+        while place < wanted.len() && wanted[place] < hash {
+            place += 1;
+        }
+        match wanted.get(place) {
+            None => break,
+            Some(found) if *found == hash => meet(entry, place),
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The rows of entries that are in order, reading all rows.
+fn rows_through(
+    mut run: &File,
+    count: u64,
+    places: &[(u64, usize)],
+) -> std::io::Result<Vec<(u32, usize)>> {
+    run.seek(SeekFrom::Start(HEADER + count * 8))?;
+    let mut reader = BufReader::with_capacity(1 << 18, run);
+    let (mut next, mut bytes) = (0, [0; 4]);
+    let mut found = Vec::with_capacity(places.len());
+    for (entry, place) in places {
+        while next <= *entry {
+            reader.read_exact(&mut bytes)?;
+            next += 1;
+        }
+        found.push((u32::from_le_bytes(bytes), *place));
+    }
+    Ok(found)
+}
+
+/// The first entry from `from` on whose hash is not below `hash`. Hashes are spread evenly, so a
+/// guess comes close, and steps that double bracket it.
+fn first_not_below(run: &File, hash: u64, from: u64, count: u64) -> std::io::Result<u64> {
+    let guess = (u128::from(hash) * u128::from(count)) >> 64;
+    let guess = u64::try_from(guess).unwrap_or(from).clamp(from, count);
+    let (mut low, mut high, mut step) = (from, count, 64);
+    if guess < count && hash_at(run, guess)? < hash {
+        low = guess + 1;
+        while low + step < count && hash_at(run, low + step)? < hash {
+            low += step;
+            step *= 2;
+        }
+        high = (low + step).min(count);
+    } else {
+        high = high.min(guess);
+        while high > low + step && hash_at(run, high - step)? >= hash {
+            high -= step;
+            step *= 2;
+        }
+        low = low.max(high.saturating_sub(step));
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        match hash_at(run, middle)? < hash {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+fn hash_at(run: &File, entry: u64) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    run.read_exact_at(&mut bytes, HEADER + entry * 8)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn row_at(run: &File, count: u64, entry: u64) -> std::io::Result<u32> {
+    let mut bytes = [0; 4];
+    run.read_exact_at(&mut bytes, HEADER + count * 8 + entry * 4)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{KeyRun, search};
+
+    /// Every wanted hash is found in every place where it stands, whichever way it is looked for.
+    #[test]
+    fn what_is_there_is_found_and_nothing_else() {
+        for rows in [1_u64, 2, 100, 10_000] {
+            // Every third hash twice; spread, clustered at one end, and both ends of the range.
+            let mut hashes: Vec<u64> = (0..rows)
+                .map(|n| (n - n % 3).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+                .collect();
+            hashes[0] = u64::MAX;
+            let entries: Vec<(u64, u32)> = hashes.iter().copied().zip(0..).collect();
+            let mut run = KeyRun {
+                entries: entries.clone(),
+                is_partial: false,
+            };
+            run.entries.sort_unstable();
+            let mut file = tempfile::tempfile().unwrap();
+            run.write(&file).unwrap();
+            file.flush().unwrap();
+            for step in [1, 7, 997] {
+                let mut wanted: Vec<u64> = hashes.iter().copied().step_by(step).collect();
+                wanted.extend([0, 1, 5, u64::MAX - 1]);
+                wanted.sort_unstable();
+                wanted.dedup();
+                let mut found = search(&file, rows, &wanted).unwrap();
+                found.sort_unstable();
+                let expected: Vec<(u32, usize)> = entries
+                    .iter()
+                    .filter_map(|(hash, row)| Some((*row, wanted.binary_search(hash).ok()?)))
+                    .collect();
+                assert_eq!(found, expected, "{rows} rows, every {step}");
+            }
+        }
+        assert!(search(&tempfile::tempfile().unwrap(), 1, &[1]).is_err());
+    }
+}
