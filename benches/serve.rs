@@ -26,6 +26,10 @@ struct Options {
     clients: u64,
     seconds: u64,
     persons: u64,
+    /// Rows of a post.
+    rows: u64,
+    /// What to ask; all kinds in turn without it.
+    only: Option<&'static str>,
 }
 
 /// What the clients saw.
@@ -55,8 +59,8 @@ fn main() -> Outcome<()> {
     std::thread::scope(|scope| {
         for client in 0..options.clients {
             let (seen, stop, number, address) = (&seen, &stop, &number, address.as_str());
-            let persons = options.persons;
-            scope.spawn(move || ask_on(address, client, persons, number, stop, seen));
+            let options = &options;
+            scope.spawn(move || ask_on(options, address, client, number, stop, seen));
         }
         std::thread::sleep(Duration::from_secs(options.seconds));
         stop.store(true, Ordering::Relaxed);
@@ -80,12 +84,16 @@ fn main() -> Outcome<()> {
         "clients": options.clients,
         "seconds": seconds,
         "persons": options.persons,
+        "rows_of_a_post": options.rows,
+        "only": options.only,
         "answers": count,
         "answers_per_second": count as f64 / seconds,
         "errors": seen.errors.len(),
         "first_errors": seen.errors.iter().take(5).collect::<Vec<_>>(),
-        "rows_acknowledged": seen.acknowledged.len(),
-        "rows_lost_after_kill": lost,
+        "posts_acknowledged": seen.acknowledged.len(),
+        "rows_acknowledged": seen.acknowledged.len() as u64 * options.rows,
+        "rows_acknowledged_per_second": seen.acknowledged.len() as f64 * options.rows as f64 / seconds,
+        "posts_lost_after_kill": lost,
         "peak_rss_bytes": peak,
         "rss_bytes_at_end": resident,
         "kinds": kinds.collect::<serde_json::Map<_, _>>(),
@@ -106,6 +114,8 @@ fn options() -> Outcome<Options> {
         clients: 64,
         seconds: 60,
         persons: 20_000,
+        rows: 1,
+        only: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -116,11 +126,16 @@ fn options() -> Outcome<Options> {
             "--clients" => options.clients = value()?.parse()?,
             "--seconds" => options.seconds = value()?.parse()?,
             "--persons" => options.persons = value()?.parse()?,
+            "--rows" => options.rows = value()?.parse()?,
+            "--only" => {
+                let wanted = value()?;
+                let known = KINDS.into_iter().find(|kind| *kind == wanted);
+                let kinds = KINDS.join(", ");
+                options.only = Some(known.ok_or(format!("--only takes one of {kinds}"))?);
+            }
             _ => {
-                return Err(format!(
-                    "unknown option {name}: --program --work --clients --seconds --persons"
-                )
-                .into());
+                let known = "--program --work --clients --seconds --persons --rows --only";
+                return Err(format!("unknown option {name}: {known}").into());
             }
         }
     }
@@ -178,9 +193,9 @@ fn serve(program: &Path, lake: &Path) -> Outcome<(Child, String)> {
 }
 
 fn ask_on(
+    options: &Options,
     address: &str,
     client: u64,
-    persons: u64,
     number: &AtomicU64,
     stop: &AtomicBool,
     seen: &Mutex<Seen>,
@@ -193,10 +208,11 @@ fn ask_on(
     let mut turn = client;
     while !stop.load(Ordering::Relaxed) {
         let n = number.fetch_add(1, Ordering::Relaxed);
-        let kind = KINDS[(turn % KINDS.len() as u64) as usize];
+        let next = KINDS[(turn % KINDS.len() as u64) as usize];
+        let kind = options.only.unwrap_or(next);
         turn += 1;
         let started = Instant::now();
-        let outcome = ask(&agent, address, kind, n, persons);
+        let outcome = ask(options, &agent, address, kind, n);
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
         let Ok(mut seen) = seen.lock() else { return };
         match outcome {
@@ -211,12 +227,13 @@ fn ask_on(
 
 /// One request; for a post the id of the row that was acknowledged.
 fn ask(
+    options: &Options,
     agent: &ureq::Agent,
     address: &str,
     kind: &str,
     n: u64,
-    persons: u64,
 ) -> Outcome<Option<String>> {
+    let persons = options.persons;
     let get = |path: String| agent.get(format!("http://{address}{path}")).call();
     let post = |path: &str, media: &str, body: String| {
         agent
@@ -228,15 +245,17 @@ fn ask(
     let mut row = None;
     let mut answer = match kind {
         "post" => {
-            let id = format!("load-{n}");
-            let body = json!({"external_id": id, "person_external_id": format!("P{}", n % persons + 1),
-                "type": "page_viewed", "channel": "web", "occurred_at": "2025-12-31T00:00:00Z"});
-            row = Some(id);
-            post(
-                "/v1/ingest/native/activities",
-                "application/x-ndjson",
-                body.to_string(),
-            )?
+            let mut body = String::new();
+            for of_post in 0..options.rows {
+                let at = n * options.rows + of_post;
+                let person = format!("P{}", at % persons + 1);
+                let line = json!({"external_id": format!("load-{at}"), "person_external_id": person,
+                    "type": "page_viewed", "channel": "web", "occurred_at": "2025-12-31T00:00:00Z"});
+                body.push_str(&format!("{line}\n"));
+            }
+            // A post is taken in whole or not at all: its last row stands for it.
+            row = Some(format!("load-{}", (n + 1) * options.rows - 1));
+            post("/v1/ingest/native/activities", "application/x-ndjson", body)?
         }
         "preview" => {
             let criteria = format!("total_spent > {} and country <> 'DE'", n % 500);

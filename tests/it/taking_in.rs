@@ -213,3 +213,42 @@ fn a_run_is_taken_back_row_by_row_once_its_files_are_written_anew() {
         0
     );
 }
+
+#[test]
+fn rows_are_found_with_the_index_of_keys_and_without_it() {
+    let lake = OwnLake::new("key_index");
+    let header = "external_id,person_external_id,type,occurred_at\n";
+    let rows = |ids: std::ops::Range<u32>, kind: &str| {
+        let row = |id| format!("A{id},P{},{kind},2025-01-01T00:00:00Z\n", id % 500);
+        header.to_owned() + &ids.map(row).collect::<String>()
+    };
+    let ingest = |name: &str, text: &str| {
+        let file = lake.write(name, text);
+        let run = lake.json(&["ingest", "native", file.to_str().unwrap()]);
+        counts(&run, "activities")
+    };
+    let all = rows(0..20_000, "seen");
+    assert_eq!(ingest("1/activities.csv", &all), [20_000, 20_000, 0, 0]);
+    // Few rows are looked up one by one, many by reading the index through.
+    let few = rows(19_990..20_010, "seen");
+    assert_eq!(ingest("2/activities.csv", &few), [20, 10, 10, 0]);
+    assert_eq!(
+        ingest("3/activities.csv", &rows(5..8, "clicked")),
+        [3, 3, 0, 0]
+    );
+    assert_eq!(ingest("4/activities.csv", &all), [20_000, 3, 19_997, 0]);
+    let folder = lake.path("lake/default/activities");
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "keys") {
+            std::fs::remove_file(path).unwrap();
+            removed += 1;
+        }
+    }
+    assert!(removed > 1);
+    assert_eq!(ingest("5/activities.csv", &few), [20, 0, 20, 0]);
+    assert_eq!(ingest("6/activities.csv", &all), [20_000, 0, 20_000, 0]);
+    assert_eq!(lake.value("select count(*) as n from activities"), 20_010);
+    assert_eq!(lake.json(&["check"])["problems"], serde_json::json!([]));
+}
