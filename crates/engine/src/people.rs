@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::Result;
@@ -83,9 +84,12 @@ impl People {
             {
                 continue;
             }
-            let traits = LogicalPlanBuilder::from(plan.clone())
-                .alias(group.name)?
-                .build()?;
+            let mut traits = LogicalPlanBuilder::from(plan.clone()).alias(group.name)?;
+            // Who asks for few persons wants the traits of these few alone.
+            for filter in asked.filters.iter().filter(|filter| is_of_id(filter)) {
+                traits = traits.filter(of_group(filter, group.name)?)?;
+            }
+            let traits = traits.build()?;
             let keys = (
                 vec![Column::new(Some(PERSONS), PERSON_ID)],
                 vec![Column::new(Some(group.name), PERSON_ID)],
@@ -128,6 +132,34 @@ impl TableProvider for People {
         };
         asked.plan(&self.planner, self.rows(&asked)?, column).await
     }
+}
+
+/// Whether a condition is on the person's id and on nothing else.
+fn is_of_id(filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    !columns.is_empty()
+        && columns.iter().all(|column| column.name == PERSON_ID)
+        && !filter.is_volatile()
+        && !filter.exists(|part| Ok(is_subquery(part))).unwrap_or(true)
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_)
+    )
+}
+
+/// The same condition on the rows of a group.
+fn of_group(filter: &Expr, group: &str) -> Result<Expr> {
+    let renamed = filter.clone().transform(|part| match part {
+        Expr::Column(_) => {
+            let column = Column::new(Some(group), PERSON_ID);
+            Ok(Transformed::yes(Expr::Column(column)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    renamed.map(|renamed| renamed.data)
 }
 
 /// The expression that gives a column of `people` over the joined rows.

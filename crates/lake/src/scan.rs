@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion_catalog::{Session, TableProvider};
 use datafusion_common::config::TableParquetOptions;
 use datafusion_common::stats::Precision;
-use datafusion_common::{DFSchema, Result as DataFusionResult};
+use datafusion_common::{DFSchema, Result as DataFusionResult, Statistics};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
@@ -95,6 +95,11 @@ impl LakeTable {
         }
     }
 
+    fn rows(&self) -> usize {
+        let rows = self.files.iter().map(|file| file.rows).sum::<u64>();
+        usize::try_from(rows).unwrap_or(usize::MAX)
+    }
+
     fn partitioned(&self, file: &DataFile) -> PartitionedFile {
         PartitionedFile::new(format!("{}/{}", self.folder, file.path), file.size)
     }
@@ -122,8 +127,12 @@ impl LakeTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let url = self.store.url().clone();
+        // How many rows there are decides which side of a join is kept in memory.
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(self.rows());
         let config = FileScanConfigBuilder::new(url, Arc::new(source.clone()))
             .with_file_groups(groups)
+            .with_statistics(statistics)
             .with_limit(limit)
             .with_projection_indices(projection)?
             .build();
@@ -219,11 +228,9 @@ impl TableProvider for LakeTable {
         let source = self.source(state, filters)?;
         let partitions = state.config().target_partitions().max(1);
         if let Some(clustering) = &self.clustering {
-            let rows: u64 = self.files.iter().map(|file| file.rows).sum();
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
             let rows = match filters {
-                [] => Precision::Exact(rows),
-                _ => Precision::Inexact(rows),
+                [] => Precision::Exact(self.rows()),
+                _ => Precision::Inexact(self.rows()),
             };
             return self.ordered(clustering, &source, projection, partitions, rows);
         }
