@@ -14,6 +14,7 @@ mod ordered;
 mod other_tools;
 mod own_lake;
 mod power_cut;
+mod retention;
 mod scores;
 mod shopify;
 mod taking_in;

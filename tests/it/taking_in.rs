@@ -252,3 +252,23 @@ fn rows_are_found_with_the_index_of_keys_and_without_it() {
     assert_eq!(lake.value("select count(*) as n from activities"), 20_010);
     assert_eq!(lake.json(&["check"])["problems"], serde_json::json!([]));
 }
+
+#[test]
+fn an_older_version_that_comes_later_changes_nothing() {
+    let lake = OwnLake::new("out_of_order");
+    let ingest = |name: &str, country: &str, updated: &str| {
+        let rows = format!("external_id,country,updated_at\nP1,{country},{updated}\n");
+        let file = lake.write(&format!("{name}/persons.csv"), &rows);
+        let run = lake.json(&["ingest", "native", file.to_str().unwrap()]);
+        counts(&run, "persons")
+    };
+    let country = || lake.value("select country from persons");
+    assert_eq!(ingest("1", "DE", "2025-03-01"), [1, 1, 0, 0]);
+    assert_eq!(ingest("2", "FR", "2025-02-01"), [1, 0, 1, 0]);
+    assert_eq!(country(), "DE");
+    // Of versions of one time, and where the source does not say, the last to arrive holds.
+    assert_eq!(ingest("3", "AT", "2025-03-01"), [1, 1, 0, 0]);
+    assert_eq!(country(), "AT");
+    assert_eq!(ingest("4", "ES", ""), [1, 1, 0, 0]);
+    assert_eq!(country(), "ES");
+}

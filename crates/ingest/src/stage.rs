@@ -30,7 +30,7 @@ pub(crate) struct Slot {
     /// Whether it retires the key.
     pub(crate) deleted: bool,
     /// `updated_at` of the row; the smallest number where it has none.
-    updated: i64,
+    pub(crate) updated: i64,
     /// Mapping, file and line as one number.
     pub(crate) order: u64,
 }
@@ -54,6 +54,19 @@ pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, 
         doing: "told apart",
         detail: format!("`{}` is missing", def.key_columns().join("` or `")),
     })
+}
+
+/// When a row was changed that does not say so.
+pub(crate) const UNKNOWN: i64 = i64::MIN;
+
+/// When the source last changed each row of a batch.
+pub(crate) fn updated_of(batch: &RecordBatch) -> impl Fn(usize) -> i64 + use<> {
+    let column = batch.column_by_name("updated_at");
+    let times = column.map(|column| column.as_primitive::<TimestampMicrosecondType>().clone());
+    move |row| match &times {
+        Some(times) if times.is_valid(row) => times.value(row),
+        _ => UNKNOWN,
+    }
 }
 
 impl Stage {
@@ -83,9 +96,7 @@ impl Stage {
         order: impl Fn(usize) -> u64,
     ) -> Result<(), IngestError> {
         let keys = keys_of(self.def, batch)?;
-        let updated = batch
-            .column_by_name("updated_at")
-            .map(|column| column.as_primitive::<TimestampMicrosecondType>());
+        let updated = updated_of(batch);
         let deleted = batch
             .column_by_name(DELETED)
             .map(|column| column.as_boolean());
@@ -94,9 +105,7 @@ impl Stage {
                 row: self.rows,
                 keep,
                 deleted: deleted.is_some_and(|d| d.is_valid(row) && d.value(row)),
-                updated: updated
-                    .filter(|u| u.is_valid(row))
-                    .map_or(i64::MIN, |updated| updated.value(row)),
+                updated: updated(row),
                 order: order(row),
             };
             self.fold(key, slot);

@@ -19,7 +19,7 @@ use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
 use crate::people::People;
 use crate::sorted::SortedWriter;
-use crate::stage::{Stage, file_of, keys_of};
+use crate::stage::{Slot, Stage, UNKNOWN, file_of, keys_of, updated_of};
 use crate::tally::Tally;
 
 /// What became of one table's rows.
@@ -59,6 +59,16 @@ struct Existing {
     row: u32,
     stored: u64,
     personal: u64,
+    /// When the source last changed it; the smallest number where that is not known.
+    updated: i64,
+}
+
+impl Existing {
+    /// Whether a staged row is an older version than this one. Where one of the two does not say
+    /// when it was changed, the later to arrive holds.
+    fn is_newer_than(&self, slot: &Slot) -> bool {
+        slot.updated != UNKNOWN && slot.updated < self.updated
+    }
 }
 
 impl Upsert<'_> {
@@ -186,6 +196,7 @@ impl Upsert<'_> {
         for batch in read_rows(self.lake, self.def, file, rows, None).await? {
             let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
             let hashes = stored.hashes(&batch)?;
+            let updated = updated_of(&batch);
             // Until the vault has been read, `personal` holds the low half of the vault's key.
             let personal = vault_key
                 .as_ref()
@@ -204,6 +215,7 @@ impl Upsert<'_> {
                         row: *row,
                         stored: hashes[place],
                         personal: personal.as_ref().map_or(0, |keys| keys[place] as u64),
+                        updated: updated(place),
                     };
                     existing.insert(*key, found);
                 }
@@ -266,6 +278,7 @@ impl Upsert<'_> {
                 };
                 let (write, retire) = match (slot, existing.get(key)) {
                     (None, _) => (false, false),
+                    (Some(slot), Some(before)) if before.is_newer_than(slot) => (false, false),
                     (Some(slot), before) if slot.deleted => (false, before.is_some()),
                     (Some(_), None) => (true, false),
                     (Some(slot), Some(before)) => (!slot.keep && !same(before), false),
