@@ -1,6 +1,6 @@
 //! The house rules: arrows between crates point down, files stay short and say why they exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -148,6 +148,52 @@ fn there_is_one_program_for_cargo_run() {
         .map(|target| target["name"].as_str().unwrap())
         .collect();
     assert_eq!(programs, ["rollbook"]);
+}
+
+/// Name, version and features of every dependency, as cargo resolves them for a command.
+fn resolved(choice: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{f}",
+        ])
+        .args(choice)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let mut resolved = BTreeMap::<String, BTreeSet<String>>::new();
+    for (package, features) in tree.lines().filter_map(|line| line.split_once('|')) {
+        // What runs while building may have other features than what is built.
+        let features = features.trim_end_matches("(*)").trim().to_owned();
+        resolved
+            .entry(package.to_owned())
+            .or_default()
+            .insert(features);
+    }
+    resolved
+}
+
+/// A feature that only a test asks for, of a crate deep down, makes `cargo test` build half of the
+/// dependencies a second time.
+#[test]
+fn the_demo_and_the_tests_share_one_build_of_the_dependencies() {
+    let of_demo = resolved(&["--package", "rollbook-cli", "--edges", "normal,build"]);
+    let of_tests = resolved(&["--workspace", "--edges", "normal,build,dev"]);
+    assert!(of_demo.len() > 300, "{} packages", of_demo.len());
+    for (package, features) in &of_demo {
+        let tested = of_tests.get(package);
+        assert!(
+            tested.is_some_and(|tested| tested.is_superset(features)),
+            "{package} has {features:?} in the program and {tested:?} in the tests"
+        );
+    }
 }
 
 #[test]
