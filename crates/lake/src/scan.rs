@@ -67,13 +67,8 @@ impl LakeTable {
         table
     }
 
-    /// Immutable Parquet objects of one schema in a folder of the tenant's, by name and size.
-    pub fn of_objects(
-        lake: &Lake,
-        schema: SchemaRef,
-        folder: &str,
-        objects: &[(String, u64)],
-    ) -> Self {
+    /// Immutable Parquet objects of one schema, by path below the tenant's folder and size.
+    pub fn of_objects(lake: &Lake, schema: SchemaRef, objects: &[(String, u64)]) -> Self {
         let files: Vec<DataFile> = objects
             .iter()
             .map(|(path, size)| DataFile {
@@ -82,13 +77,17 @@ impl LakeTable {
                 ..DataFile::default()
             })
             .collect();
-        Self::over(lake, schema, folder, &files)
+        Self::in_folder(lake, schema, lake.tenant().to_string(), &files)
     }
 
     pub(crate) fn over(lake: &Lake, schema: SchemaRef, folder: &str, files: &[DataFile]) -> Self {
+        Self::in_folder(lake, schema, lake.path(folder), files)
+    }
+
+    fn in_folder(lake: &Lake, schema: SchemaRef, folder: String, files: &[DataFile]) -> Self {
         Self {
             schema,
-            folder: lake.path(folder),
+            folder,
             files: files.to_vec(),
             store: lake.store().clone(),
             clustering: None,

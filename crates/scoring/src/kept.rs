@@ -70,9 +70,13 @@ pub async fn keep_scores(
     at: Timestamp,
 ) -> Result<ScoresHead, ScoringError> {
     let kind = model.kind;
-    let name = format!("{kind}-{:020}-{:016x}.parquet", snapshot.0, at.micros());
+    let path = format!(
+        "_scores/{kind}-{:020}-{:016x}.parquet",
+        snapshot.0,
+        at.micros()
+    );
     let rows = rows(kind, scored).map_err(|source| ScoringError::Rows { source })?;
-    let bytes = lake.put_rows(&format!("_scores/{name}"), &rows).await?;
+    let bytes = lake.put_rows(&path, &rows).await?;
     let head = ScoresHead {
         kind,
         method: model.method,
@@ -81,7 +85,7 @@ pub async fn keep_scores(
         snapshot,
         as_of,
         computed_at: at,
-        path: name,
+        path,
         bytes,
     };
     commit(lake, &format!("scores/{kind}"), json!(head), at).await?;
@@ -98,7 +102,7 @@ impl ScoresHead {
     /// The scores, in order of the persons' ids.
     pub async fn read(&self, lake: &Lake) -> Result<Vec<Scored>, ScoringError> {
         let mut scored = Vec::new();
-        for batch in lake.rows(&format!("_scores/{}", self.path)).await? {
+        for batch in lake.rows(&self.path).await? {
             let batch = batch.map_err(|source| ScoringError::Rows { source })?;
             let persons = batch["person_id"].as_primitive::<Int64Type>();
             let scores = batch["score"].as_primitive::<Float64Type>();
@@ -122,7 +126,7 @@ pub fn scores_table(lake: &Lake, state: &State) -> Result<LakeTable, ScoringErro
             files.push((head.path, head.bytes));
         }
     }
-    Ok(LakeTable::of_objects(lake, schema(), "_scores", &files))
+    Ok(LakeTable::of_objects(lake, schema(), &files))
 }
 
 async fn commit(
