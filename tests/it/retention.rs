@@ -1,5 +1,7 @@
 //! Snapshots expire unless they have a name; what nothing names any more goes.
 
+use std::path::PathBuf;
+
 use rollbook_app::compacting::{Extent, compact_lake};
 use rollbook_lake::{Lake, LakeError, Store};
 use rollbook_model::SnapshotNumber;
@@ -59,19 +61,28 @@ async fn a_named_snapshot_outlives_the_others() {
     assert_eq!(gone.status.code(), Some(1));
     assert_eq!(content(&lake).await, before);
 
-    // What has gone from the disk, or was changed on it, is found.
-    let folder = own.path("lake/default/orders");
-    let file = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let file = file
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|e| e == "parquet"));
-    let file = file.unwrap();
-    let mut bytes = std::fs::read(&file).unwrap();
-    bytes[20] ^= 1;
-    std::fs::write(&file, bytes).unwrap();
-    let found = own.run(&["check"]);
-    assert_eq!(found.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&found.stdout).contains("its bytes have changed"));
+    // What was changed on the disk is found: an index first, then rows.
+    let file_of = |ending: &str| {
+        let folder = own.path("lake/default/orders");
+        let files = std::fs::read_dir(folder).unwrap();
+        let mut files = files.map(|entry| entry.unwrap().path());
+        let is_wanted = |path: &PathBuf| path.extension().is_some_and(|found| found == ending);
+        files.find(is_wanted).unwrap()
+    };
+    for (ending, place, said) in [
+        ("keys", 40, "its index of keys says something else"),
+        ("parquet", 20, "its bytes have changed"),
+    ] {
+        let file = file_of(ending);
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[place] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        let found = own.run(&["check"]);
+        assert_eq!(found.status.code(), Some(1));
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        assert!(found.contains(said), "{found}");
+        bytes[place] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        assert_eq!(own.json(&["check"])["problems"], json!([]));
+    }
 }

@@ -74,8 +74,8 @@ pub async fn compact_lake(
     turn: &Mutex<()>,
 ) -> Result<Vec<Compacted>, AppError> {
     let mut done = Vec::new();
+    let state = lake.head().await?;
     for def in tables::TABLES {
-        let state = lake.head().await?;
         let files = chosen(&state.table(def.name), extent);
         if !files.is_empty() {
             done.extend(compact_table(lake, limits, def, files, at, turn).await?);

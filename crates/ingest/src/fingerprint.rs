@@ -44,11 +44,6 @@ impl Encoder {
         Self::new(def, stored.map(|column| column.name).collect())
     }
 
-    /// What tells a row from the others.
-    pub(crate) fn key(def: &'static TableDef) -> Result<Self, IngestError> {
-        Self::new(def, def.key_columns())
-    }
-
     /// The personal values of a row.
     pub(crate) fn personal(def: &'static TableDef) -> Result<Self, IngestError> {
         Self::new(

@@ -15,6 +15,7 @@ use crate::IngestError;
 use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
 use crate::sorted::SortedWriter;
+use crate::stage::keys_of;
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -85,7 +86,7 @@ async fn unwind(
         batch: batch.clone(),
         table: def.name.to_owned(),
     };
-    let (key, whole) = (Encoder::key(def)?, Encoder::whole(def)?);
+    let whole = Encoder::whole(def)?;
     let (new, old) = (
         versions(lake, def, &change.adds).await?,
         versions(lake, def, &change.removes).await?,
@@ -97,7 +98,7 @@ async fn unwind(
         let mut masks = Vec::new();
         for rows in read_file(lake, def, file, None).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
-            let (keys, hashes) = (key.keys(&rows)?, whole.hashes(&rows)?);
+            let (keys, hashes) = (keys_of(def, &rows)?, whole.hashes(&rows)?);
             let mut stays = Vec::with_capacity(keys.len());
             for (key, hash) in keys.iter().zip(hashes) {
                 let goes = is_changed(key);
@@ -129,8 +130,7 @@ async fn unwind(
     for file in &change.removes {
         for rows in read_file(lake, def, file, None).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
-            let comes = key
-                .keys(&rows)?
+            let comes = keys_of(def, &rows)?
                 .iter()
                 .map(|key| Some(is_changed(key)))
                 .collect();
@@ -149,12 +149,12 @@ async fn versions(
     def: &'static TableDef,
     files: &[DataFile],
 ) -> Result<KeyMap<u64>, IngestError> {
-    let (key, whole) = (Encoder::key(def)?, Encoder::whole(def)?);
+    let whole = Encoder::whole(def)?;
     let mut versions = KeyMap::default();
     for file in files {
         for rows in read_file(lake, def, file, None).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
-            versions.extend(key.keys(&rows)?.into_iter().zip(whole.hashes(&rows)?));
+            versions.extend(keys_of(def, &rows)?.into_iter().zip(whole.hashes(&rows)?));
         }
     }
     Ok(versions)

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use rollbook_model::{SnapshotNumber, TableDef, tables};
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::LakeError;
 use crate::delta;
+use crate::keys;
 use crate::lake::Lake;
 use crate::state::{DataFile, State};
 use crate::vault;
@@ -68,13 +68,10 @@ impl Lake {
         let mut checked = Checked::default();
         let (mut steps, mut before) = (Vec::new(), State::default());
         let mut objects = HashSet::new();
-        self.each_retained(|state| {
+        self.each_retained(SnapshotNumber(0), |state| {
             checked.snapshots += 1;
             steps.extend(steps_between(&before, state));
-            state
-                .named
-                .values()
-                .for_each(|value| note_objects(value, &mut objects));
+            objects.extend(state.objects());
             before = state.clone();
             Ok(())
         })
@@ -107,7 +104,7 @@ impl Lake {
 
     async fn must_exist(&self, object: &str, checked: &mut Checked) -> Result<(), LakeError> {
         checked.objects += 1;
-        if self.store().get(&self.path(object)).await?.is_none() {
+        if self.store().get_size(&self.path(object)).await?.is_none() {
             checked.note(None, object.to_owned(), "is missing".to_owned());
         }
         Ok(())
@@ -127,8 +124,14 @@ impl Lake {
                 let object = format!("{}/{}", step.def.name, file.path);
                 let found = match self.store().open(&self.path(&object)).await {
                     Ok(opened) => inspect(step.def, &file, opened, checked),
-                    Err(_) => Err("is missing".to_owned()),
+                    Err(error) => Err(format!("cannot be opened: {error}")),
                 };
+                if let Ok(keys) = &found
+                    && !keys::agrees(self, step.def, &file, keys).await?
+                {
+                    let problem = "its index of keys says something else: remove the `.keys` file";
+                    checked.note(Some(step.number), object.clone(), problem.to_owned());
+                }
                 match found {
                     Ok(found) => drop(keys.by_file.insert(file.path.clone(), found)),
                     Err(problem) => checked.note(Some(step.number), object, problem),
@@ -207,18 +210,6 @@ fn steps_between(before: &State, after: &State) -> Vec<Step> {
     steps
 }
 
-/// Paths of objects in a named value: texts that begin like a folder of theirs.
-fn note_objects(value: &serde_json::Value, objects: &mut HashSet<String>) {
-    match value {
-        serde_json::Value::String(text) if text.starts_with('_') && text.contains('/') => {
-            objects.insert(text.clone());
-        }
-        serde_json::Value::Array(all) => all.iter().for_each(|v| note_objects(v, objects)),
-        serde_json::Value::Object(all) => all.values().for_each(|v| note_objects(v, objects)),
-        _ => {}
-    }
-}
-
 /// The keys of a file's rows, or what is wrong with it.
 fn inspect(
     def: &'static TableDef,
@@ -246,7 +237,7 @@ fn inspect(
         return Err(format!("has {rows} rows, {} were recorded", file.rows));
     }
     let mut columns = def.sort_columns();
-    columns.extend(def.key_columns());
+    columns.extend(keys::indexed_columns(def));
     let indices = columns
         .iter()
         .filter_map(|name| builder.schema().index_of(name).ok());
@@ -281,7 +272,7 @@ fn ordered_keys(
             }
             last = Some(row.owned());
         }
-        keys.extend(keys_of(def, &batch));
+        keys.extend(keys::keys_of(def, &batch).ok_or("has rows without a key")?);
         if let (Some(persons), Some(first), Some(end)) = (
             batch
                 .column_by_name("person_id")
@@ -296,26 +287,4 @@ fn ordered_keys(
         }
     }
     Ok(keys)
-}
-
-fn keys_of(def: &TableDef, batch: &RecordBatch) -> Vec<u128> {
-    let columns = def.key_columns();
-    let mut buffer = Vec::new();
-    let key = |row| {
-        buffer.clear();
-        for name in &columns {
-            match batch[*name].as_string_opt::<i32>() {
-                Some(texts) => {
-                    buffer.extend_from_slice(&(texts.value(row).len() as u64).to_le_bytes());
-                    buffer.extend_from_slice(texts.value(row).as_bytes());
-                }
-                None => {
-                    let number = batch[*name].as_primitive::<Int64Type>().value(row);
-                    buffer.extend_from_slice(&number.to_le_bytes());
-                }
-            }
-        }
-        xxh3_128(&buffer)
-    };
-    (0..batch.num_rows()).map(key).collect()
 }

@@ -5,9 +5,7 @@
 //! only: the vault's manifest is read again when a run that it names has gone meanwhile. The
 //! snapshots' records go last, so that a copy that was broken off is no lake.
 
-use std::collections::HashSet;
-
-use rollbook_model::{SnapshotNumber, tables};
+use rollbook_model::SnapshotNumber;
 use serde::Serialize;
 
 use crate::LakeError;
@@ -23,8 +21,8 @@ use crate::vault;
 const FORMAT: &str = "_format.json";
 /// Attempts to copy a vault that others write to.
 const ATTEMPTS: u32 = 10;
-/// Folders of objects that are copied as a whole: small, immutable, or never given twice.
-const WHOLE: [&str; 5] = ["_definitions", "_members", "_models", "_scores", "_ids"];
+/// Which ids have been given: none must be given again.
+const IDS: &str = "_ids";
 
 /// What was copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -48,6 +46,8 @@ impl Lake {
             Some(number) => self.state(number).await?,
             None => self.head().await?,
         };
+        // What lies there may belong to a program that is newer than this one.
+        Lake::on(to.clone(), self.tenant().clone()).await?;
         let tenant = self.tenant().as_str();
         if !to
             .list(&format!("{tenant}/{}", snapshot::FOLDER))
@@ -78,10 +78,11 @@ impl Lake {
                 self.copy(&path, to, &mut copied).await?;
             }
         }
-        for folder in WHOLE {
-            for object in self.store().walk(&self.path(folder)).await? {
-                self.copy(&object.path, to, &mut copied).await?;
-            }
+        for object in state.objects() {
+            self.copy(&self.path(&object), to, &mut copied).await?;
+        }
+        for object in self.store().walk(&self.path(IDS)).await? {
+            self.copy(&object.path, to, &mut copied).await?;
         }
         self.copy_vaults(to, &mut copied).await?;
         self.copy_record(state, to, &mut copied).await?;
@@ -105,17 +106,9 @@ impl Lake {
         if self.store().get(&key).await?.is_some() {
             self.copy(&key, to, copied).await?;
         }
-        for run in vault::live(self).await? {
-            self.copy(&self.path(&run), to, copied).await?;
-        }
-        let mut manifests = HashSet::new();
-        for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
-            let folder = self.path(&format!("_vault/{}/manifests", def.name));
-            let newest = self.store().list(&folder).await?.pop();
-            manifests.extend(newest.map(|name| format!("{folder}/{name}")));
-        }
-        for manifest in manifests {
-            self.copy(&manifest, to, copied).await?;
+        // A vault that was written to meanwhile lacks a run or the manifest that was read.
+        for object in vault::live(self).await? {
+            self.copy(&self.path(&object), to, copied).await?;
         }
         Ok(())
     }

@@ -74,14 +74,17 @@ pub(crate) struct KeyRun {
 impl KeyRun {
     /// Adds the rows that follow in the file.
     pub(crate) fn add(&mut self, def: &TableDef, batch: &RecordBatch) {
-        let first = u32::try_from(self.entries.len());
-        let keys = keys_of(def, batch);
-        let (Ok(first), Some(keys)) = (first, keys) else {
-            self.is_partial = true;
-            return;
-        };
-        let hashes = keys.into_iter().map(hash_of);
-        self.entries.extend(hashes.zip(first..));
+        match keys_of(def, batch) {
+            Some(keys) => self.extend(keys.into_iter()),
+            None => self.is_partial = true,
+        }
+    }
+
+    fn extend(&mut self, keys: impl Iterator<Item = u128>) {
+        match u32::try_from(self.entries.len()) {
+            Ok(first) => self.entries.extend(keys.map(hash_of).zip(first..)),
+            Err(_) => self.is_partial = true,
+        }
     }
 
     /// Writes the run beside its file.
@@ -101,8 +104,8 @@ impl KeyRun {
         lake.store().put_file(&run_path(path), staged).await
     }
 
-    fn write(&self, file: &File) -> std::io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 18, file);
+    fn write(&self, out: impl Write) -> std::io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 18, out);
         out.write_all(MAGIC)?;
         out.write_all(&(self.entries.len() as u64).to_le_bytes())?;
         for (hash, _) in &self.entries {
@@ -146,6 +149,30 @@ pub async fn look_up(
     let mut found = found.map_err(|error| damaged(error.to_string()))?;
     found.sort_unstable();
     Ok(Some(found))
+}
+
+/// Whether the index of a file says where its keys, in order of rows, stand. A file without one
+/// says nothing wrong.
+pub(crate) async fn agrees(
+    lake: &Lake,
+    def: &TableDef,
+    file: &DataFile,
+    keys: &[u128],
+) -> Result<bool, LakeError> {
+    let path = lake.path(&run_path(&format!("{}/{}", def.name, file.path)));
+    let Some(found) = lake.store().get(&path).await? else {
+        return Ok(true);
+    };
+    let mut run = KeyRun::default();
+    run.extend(keys.iter().copied());
+    run.entries.sort_unstable();
+    let mut expected = Vec::with_capacity(found.len());
+    run.write(&mut expected).map_err(|source| LakeError::File {
+        doing: "compare",
+        path: path.into(),
+        source,
+    })?;
+    Ok(expected == found)
 }
 
 fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, usize)>> {

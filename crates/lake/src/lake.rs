@@ -148,9 +148,12 @@ impl Lake {
         if number.0 == 0 || number > newest {
             return Err(LakeError::NoSnapshot { number, newest });
         }
-        match self.kept_state(number).await? {
-            Some(state) => Ok(state),
-            None => self.replay(number).await,
+        match self.replay(number).await {
+            Err(LakeError::Expired { number }) => {
+                let kept = self.kept_state(number).await?;
+                kept.ok_or(LakeError::Expired { number })
+            }
+            found => found,
         }
     }
 

@@ -127,17 +127,18 @@ impl Lake {
         Ok(found)
     }
 
-    /// Shows `visit` the state of every snapshot that has a name, then those of all that have not
-    /// expired, oldest first.
-    pub async fn each_retained(
+    /// Shows `visit` the state of every snapshot that has a name, then those of all from `from` on
+    /// that have not expired, oldest first.
+    pub(crate) async fn each_retained(
         &self,
+        from: SnapshotNumber,
         mut visit: impl FnMut(&State) -> Result<(), LakeError>,
     ) -> Result<(), LakeError> {
         for (_, kept) in self.kept_documents().await? {
             visit(&kept.state)?;
         }
         let (oldest, newest) = self.span().await?;
-        let Some(mut state) = self.first_state(oldest, newest).await? else {
+        let Some(mut state) = self.first_state(oldest.max(from), newest).await? else {
             return Ok(());
         };
         visit(&state)?;
@@ -168,9 +169,9 @@ impl Lake {
     /// Lets old snapshots expire and removes what nothing names any more.
     pub async fn collect(&self, how: Retention, at: Timestamp) -> Result<Collected, LakeError> {
         let mut collected = Collected::default();
-        self.expire(how, at, &mut collected).await?;
+        let from = self.expire(how, at, &mut collected).await?;
         self.forget_strangers(how, at, &mut collected).await?;
-        let garbage = self.garbage(how, at).await?;
+        let garbage = self.garbage(how, at, from).await?;
         for object in garbage {
             collected.files += 1;
             collected.bytes += object.size;
@@ -191,9 +192,10 @@ impl Lake {
         let limit = i64::try_from(how.garbage.as_micros()).unwrap_or(i64::MAX);
         let until = at.micros().saturating_sub(limit);
         let until = DateTime::from_timestamp_micros(until).unwrap_or(DateTime::UNIX_EPOCH);
+        let head = self.head().await?;
         for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
             let vault = Vault::new(self, def);
-            let strangers = vault.strangers(&self.head().await?, until).await?;
+            let strangers = vault.strangers(&head, until).await?;
             collected.values += strangers
                 .iter()
                 .map(|keys| keys.num_rows() as u64)
@@ -205,13 +207,14 @@ impl Lake {
         Ok(())
     }
 
-    /// Removes records before the whole state that the oldest retained snapshot is replayed from.
+    /// Removes records before the whole state that the oldest retained snapshot is replayed from;
+    /// the first that is left.
     async fn expire(
         &self,
         how: Retention,
         at: Timestamp,
         collected: &mut Collected,
-    ) -> Result<(), LakeError> {
+    ) -> Result<SnapshotNumber, LakeError> {
         let (oldest, newest) = self.span().await?;
         let mut first = oldest;
         while first < newest {
@@ -222,19 +225,25 @@ impl Lake {
             }
             first = first.next();
         }
-        let base = first.0 - first.0 % STATE_EVERY;
-        for number in oldest.0..base.max(oldest.0) {
+        let base = (first.0 - first.0 % STATE_EVERY).max(oldest.0);
+        for number in oldest.0..base {
             collected.snapshots += 1;
             if !how.rehearsal {
                 let path = snapshot::path(self.tenant().as_str(), SnapshotNumber(number));
                 self.store().delete(&path).await?;
             }
         }
-        Ok(())
+        Ok(SnapshotNumber(base))
     }
 
     /// What lies in the tenant's folder, is old enough, and is named by nothing retained.
-    async fn garbage(&self, how: Retention, at: Timestamp) -> Result<Vec<Listed>, LakeError> {
+    /// Retained are the snapshots from `from` on.
+    async fn garbage(
+        &self,
+        how: Retention,
+        at: Timestamp,
+        from: SnapshotNumber,
+    ) -> Result<Vec<Listed>, LakeError> {
         let mut live = HashSet::new();
         let note = |state: &State| {
             for (name, table) in &state.tables {
@@ -245,12 +254,10 @@ impl Lake {
                         .map(|file| format!("{name}/{}", file.path)),
                 );
             }
-            for value in state.named.values() {
-                note_texts(value, &mut live);
-            }
+            live.extend(state.objects());
             Ok(())
         };
-        self.each_retained(note).await?;
+        self.each_retained(from, note).await?;
         live.extend(vault::live(self).await?);
         let root = self.path("");
         let mut garbage = Vec::new();
@@ -270,7 +277,7 @@ impl Lake {
             };
             // The index of a file's keys goes with it.
             let file = of_keys.as_deref().and_then(|path| path.strip_prefix(&root));
-            let is_named = live.contains(file.unwrap_or(below)) || live.contains(rest);
+            let is_named = live.contains(file.unwrap_or(below));
             if !is_named && is_older(object.modified, limit, at) {
                 garbage.push(object);
             }
@@ -282,14 +289,4 @@ impl Lake {
 fn is_older(modified: DateTime<Utc>, limit: Duration, at: Timestamp) -> bool {
     let age = at.micros().saturating_sub(modified.timestamp_micros());
     u128::try_from(age).is_ok_and(|age| age > limit.as_micros())
-}
-
-/// Every text in a named value: paths of objects are among them.
-fn note_texts(value: &serde_json::Value, texts: &mut HashSet<String>) {
-    match value {
-        serde_json::Value::String(text) => drop(texts.insert(text.clone())),
-        serde_json::Value::Array(all) => all.iter().for_each(|value| note_texts(value, texts)),
-        serde_json::Value::Object(all) => all.values().for_each(|value| note_texts(value, texts)),
-        _ => {}
-    }
 }

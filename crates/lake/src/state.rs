@@ -1,6 +1,6 @@
 //! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deltalake_core::kernel::{Action, Add};
 use rollbook_model::{Settings, SnapshotNumber};
@@ -92,6 +92,15 @@ impl State {
             .filter_map(move |name| name.strip_prefix(prefix))
     }
 
+    /// The objects that the named values point to, relative to the tenant's folder.
+    pub(crate) fn objects(&self) -> BTreeSet<String> {
+        let mut objects = BTreeSet::new();
+        self.named
+            .values()
+            .for_each(|value| note_objects(value, &mut objects));
+        objects
+    }
+
     /// The state after one more commit.
     pub(crate) fn apply(mut self, record: &SnapshotRecord) -> Result<Self, LakeError> {
         for (name, commit) in &record.tables {
@@ -120,6 +129,18 @@ impl State {
         }
         self.number = record.number;
         Ok(self)
+    }
+}
+
+/// Texts in a named value that begin like a folder of objects.
+fn note_objects(value: &serde_json::Value, objects: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::String(text) if text.starts_with('_') && text.contains('/') => {
+            objects.insert(text.clone());
+        }
+        serde_json::Value::Array(all) => all.iter().for_each(|v| note_objects(v, objects)),
+        serde_json::Value::Object(all) => all.values().for_each(|v| note_objects(v, objects)),
+        _ => {}
     }
 }
 

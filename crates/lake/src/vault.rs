@@ -327,9 +327,12 @@ impl<'a> Vault<'a> {
         format!("_vault/{}", self.def.name)
     }
 
+    fn manifest_below(&self, number: u64) -> String {
+        format!("{}/manifests/{number:020}.json", self.folder())
+    }
+
     fn manifest_path(&self, number: u64) -> String {
-        self.lake
-            .path(&format!("{}/manifests/{number:020}.json", self.folder()))
+        self.lake.path(&self.manifest_below(number))
     }
 
     fn run_path(&self, run: &DataFile) -> String {
@@ -362,14 +365,18 @@ impl Lake {
     }
 }
 
-/// The runs that the vaults' manifests name, relative to the tenant's folder.
+/// What the vaults consist of, relative to the tenant's folder: of each the runs that its manifest
+/// names, then that manifest. A copy of all is whole if each was still there.
 pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
     let mut live = Vec::new();
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let vault = Vault::new(lake, def);
-        let (_, manifest) = vault.manifest().await?;
+        let (number, manifest) = vault.manifest().await?;
         let runs = manifest.runs.iter();
         live.extend(runs.map(|run| format!("{}/{}", vault.folder(), run.path)));
+        if number > 0 {
+            live.push(vault.manifest_below(number));
+        }
     }
     Ok(live)
 }
