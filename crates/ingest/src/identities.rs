@@ -30,14 +30,14 @@ pub(crate) async fn change(
         writer.write(&rows(chunk).map_err(&failed)?).await?;
     }
     change.adds = writer.finish().await?;
-    let is_new: HashMap<i64, ()> = people
-        .new
-        .iter()
-        .map(|new| (new.ids.identity, ()))
-        .collect();
+    let is_new = |identity: &i64| {
+        let found = people
+            .new
+            .binary_search_by_key(identity, |new| new.ids.identity);
+        found.is_ok()
+    };
     let concerned = |identity: &i64| {
-        people.linked.contains_key(identity)
-            || (seen.contains_key(identity) && !is_new.contains_key(identity))
+        people.linked.contains_key(identity) || (seen.contains_key(identity) && !is_new(identity))
     };
     if people.linked.is_empty() && !seen.keys().any(concerned) {
         return Ok(change);

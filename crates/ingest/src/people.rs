@@ -1,6 +1,6 @@
 //! Giving rows their identities and persons: those known to the lake, and new ones.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
@@ -21,14 +21,18 @@ const IDENTITY: [&str; 4] = ["identity_id", "person_id", "provider", "external_i
 /// Identities are looked up one by one where a run refers to fewer than one in so many.
 const FEW: u64 = 4;
 
-/// A record of a person that the lake does not know yet.
+/// A record of a person that the lake does not know yet, or whose person it does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewIdentity {
     pub(crate) ids: Identity,
-    pub(crate) provider: String,
-    pub(crate) external_id: String,
+    pub(crate) provider: Arc<str>,
+    pub(crate) external_id: Box<str>,
     pub(crate) first_seen: Option<i64>,
     pub(crate) last_seen: Option<i64>,
+    is_person: bool,
+    /// Where it stands among those that ids are given to: persons before facts, then the place in
+    /// the run, then the key, since one line of a source can give several records.
+    place: (usize, u64, u128),
 }
 
 /// All identities that the rows of a run can refer to.
@@ -40,27 +44,14 @@ pub(crate) struct People {
     pub(crate) linked: HashMap<i64, i64>,
 }
 
-/// Records in the order in which ids are given: persons before facts, then the place in the run,
-/// then the key, since one line of a source can give several records.
-type InOrder = BTreeMap<(usize, u64, u128), Wanted>;
-
-/// A record that needs an id, before it has one.
-struct Wanted {
-    provider: String,
-    external_id: String,
-    first_seen: Option<i64>,
-    last_seen: Option<i64>,
-    is_person: bool,
-}
-
 /// The hashes of the records that staged rows refer to, in order, each once; `None` where there are
 /// more than `most`.
 fn referred(stages: &[Stage], most: u64) -> Result<Option<Vec<u64>>, IngestError> {
     let mut hashes = HashSet::new();
     let mut buffer = Vec::new();
     for stage in stages.iter().filter(|stage| stage.def.is_personal_fact()) {
-        for batch in stage.batches()? {
-            let (_, batch) = batch?;
+        for piece in stage.pieces()? {
+            let batch = piece?.rows;
             let provider = batch["provider"].as_string::<i32>();
             let records = records(stage, &batch);
             for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
@@ -103,10 +94,10 @@ impl People {
             return Ok(people);
         }
         people.load(lake, state, stages).await?;
-        let wanted = people.wanted(stages)?;
-        let is_new = |key: &u128| !people.known.contains_key(key);
-        let identities = wanted.keys().filter(|(_, _, key)| is_new(key)).count() as u64;
-        let persons = wanted.values().filter(|record| record.is_person).count() as u64;
+        let mut wanted = people.wanted(stages)?;
+        let is_new = |record: &&NewIdentity| !people.known.contains_key(&record.place.2);
+        let identities = wanted.iter().filter(is_new).count() as u64;
+        let persons = wanted.iter().filter(|record| record.is_person).count() as u64;
         let (mut identity, mut person) = (i64::MAX / 2, i64::MAX / 2);
         if !rehearsal {
             if identities > 0 {
@@ -116,38 +107,27 @@ impl People {
                 person = reserve(lake, IdKind::Person, persons, at).await?;
             }
         }
-        for ((_, _, key), record) in wanted {
-            let mut ids = NOBODY;
+        wanted.retain_mut(|record| {
+            let (_, _, key) = record.place;
             if record.is_person {
-                ids.person = person;
+                record.ids.person = person;
                 person += 1;
             }
-            match people.known.get(&key) {
+            let before = people.known.get(&key).copied();
+            match before {
                 Some(before) => {
-                    ids.identity = before.identity;
-                    people.linked.insert(ids.identity, ids.person);
+                    record.ids.identity = before.identity;
+                    people.linked.insert(before.identity, record.ids.person);
                 }
                 None => {
-                    ids.identity = identity;
+                    record.ids.identity = identity;
                     identity += 1;
-                    let Wanted {
-                        provider,
-                        external_id,
-                        first_seen,
-                        last_seen,
-                        ..
-                    } = record;
-                    people.new.push(NewIdentity {
-                        ids,
-                        provider,
-                        external_id,
-                        first_seen,
-                        last_seen,
-                    });
                 }
             }
-            people.known.insert(key, ids);
-        }
+            people.known.insert(key, record.ids);
+            before.is_none()
+        });
+        people.new = wanted;
         Ok(people)
     }
 
@@ -213,15 +193,16 @@ impl People {
         }
     }
 
-    /// The records that need an identity or a person, in the order in which ids are given: persons
-    /// first, each by its place in the run.
-    fn wanted(&self, stages: &[Stage]) -> Result<InOrder, IngestError> {
-        let mut wanted = BTreeMap::new();
+    /// The records that need an identity or a person, in the order in which ids are given.
+    fn wanted(&self, stages: &[Stage]) -> Result<Vec<NewIdentity>, IngestError> {
+        let mut wanted = Vec::new();
         let mut seen = HashSet::new();
         let is_person = |stage: &&Stage| stage.def.shape == Shape::Person;
         let facts = stages.iter().filter(|stage| stage.def.shape == Shape::Fact);
         for (rank, stage) in stages.iter().filter(is_person).chain(facts).enumerate() {
+            let begin = wanted.len();
             self.wanted_by(stage, rank, &mut seen, &mut wanted)?;
+            wanted[begin..].sort_unstable_by_key(|record| record.place);
         }
         Ok(wanted)
     }
@@ -231,46 +212,48 @@ impl People {
         stage: &Stage,
         rank: usize,
         seen: &mut HashSet<u128>,
-        wanted: &mut InOrder,
+        wanted: &mut Vec<NewIdentity>,
     ) -> Result<(), IngestError> {
         let mut buffer = Vec::new();
+        let mut last_provider: Arc<str> = Arc::from("");
         let is_person = stage.def.shape == Shape::Person;
-        for batch in stage.batches()? {
-            let (first, batch) = batch?;
+        for piece in stage.pieces()? {
+            let piece = piece?;
+            let batch = &piece.rows;
             let provider = batch["provider"].as_string::<i32>();
-            let ids = batch["external_id"].as_string::<i32>();
-            let records = records(stage, &batch);
-            for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
+            let records = records(stage, batch);
+            for (row, slot) in piece.slots().enumerate() {
+                let Some(slot) = slot.filter(|slot| !(is_person && slot.deleted)) else {
+                    continue;
+                };
+                if records.is_null(row) {
+                    continue;
+                }
                 let key = key_of([provider.value(row), records.value(row)], &mut buffer);
                 let lacks = match self.known.get(&key) {
                     None => true,
                     Some(ids) => is_person && ids.person == 0,
                 };
-                if !lacks || seen.contains(&key) {
+                if !lacks || !seen.insert(key) {
                     continue;
                 }
-                let own = key_of([provider.value(row), ids.value(row)], &mut buffer);
-                let number = first + u32::try_from(row).unwrap_or(u32::MAX);
-                let Some(slot) = stage.keys.get(&own).filter(|slot| slot.row == number) else {
-                    continue;
-                };
-                if is_person && slot.deleted {
-                    continue;
-                }
-                seen.insert(key);
                 let time = |name: &str| {
                     let column = batch.column_by_name(name).filter(|_| is_person)?;
                     let column = column.as_primitive::<TimestampMicrosecondType>();
                     column.is_valid(row).then(|| column.value(row))
                 };
-                let record = Wanted {
-                    provider: provider.value(row).to_owned(),
-                    external_id: records.value(row).to_owned(),
+                if *last_provider != *provider.value(row) {
+                    last_provider = Arc::from(provider.value(row));
+                }
+                wanted.push(NewIdentity {
+                    ids: NOBODY,
+                    provider: Arc::clone(&last_provider),
+                    external_id: Box::from(records.value(row)),
                     first_seen: time("created_at"),
                     last_seen: time("updated_at").or_else(|| time("created_at")),
                     is_person,
-                };
-                wanted.insert((rank, slot.order, key), record);
+                    place: (rank, slot.order, key),
+                });
             }
         }
         Ok(())

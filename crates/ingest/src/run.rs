@@ -1,7 +1,7 @@
 //! One run of ingest, from files to a committed snapshot.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
@@ -17,7 +17,7 @@ use crate::IngestError;
 use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
-use crate::identify::{KeyMap, Tokens};
+use crate::identify::Tokens;
 use crate::mapping::mappings;
 use crate::people::People;
 use crate::progress::{Event, Progress};
@@ -195,6 +195,7 @@ async fn run(
         settled_by,
         places,
         progress,
+        folder: folder.path(),
     };
     for _ in 0..ATTEMPTS {
         if let Some(report) = attempt.commit().await? {
@@ -216,6 +217,8 @@ struct Attempt<'a> {
     settled_by: settle::Rule,
     places: &'a HashMap<String, u64>,
     progress: &'a Progress,
+    /// For temporary files.
+    folder: &'a Path,
 }
 
 impl Attempt<'_> {
@@ -250,25 +253,21 @@ impl Attempt<'_> {
                 continue;
             }
             self.progress.tell(Event::Writing { table: def.name });
-            let nothing = KeyMap::default();
             let upsert = Upsert {
                 lake,
                 def,
                 table: base.table(def.name),
                 stage,
                 people: &people,
-                settled: if is_quarantine {
-                    &settled.keys
-                } else {
-                    &nothing
+                settled: match is_quarantine {
+                    true => &settled.rows,
+                    false => &[],
                 },
                 limits: request.limits,
+                folder: self.folder,
                 rehearsal: request.dry_run,
             };
             let outcome: Outcome = upsert.run().await?;
-            if !request.dry_run && def.has_personal() {
-                Vault::new(lake, def).put(&outcome.personal).await?;
-            }
             if stage.is_some() && !is_quarantine {
                 counts.push(outcome.tally.total(def.name));
                 for (asked, tables) in request.requests.iter().zip(&mut by_request) {

@@ -1,17 +1,16 @@
 //! Which rows of `quarantine` a run settles: those that it read again and that did not fail again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use rollbook_lake::keys::key_of;
+use roaring::RoaringBitmap;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};
 
 use crate::IngestError;
-use crate::identify::KeyMap;
 use crate::stage::Stage;
 
 /// How to tell which rows were read again.
@@ -31,8 +30,10 @@ pub(crate) struct Scope<'a> {
 }
 
 /// Rows of `quarantine` that are to go.
+#[derive(Debug, Default)]
 pub(crate) struct Settled {
-    pub(crate) keys: KeyMap<()>,
+    /// Their numbers in each of the table's files.
+    pub(crate) rows: Vec<RoaringBitmap>,
     ids: Vec<String>,
 }
 
@@ -43,17 +44,15 @@ pub(crate) async fn settled(
     scope: &Scope<'_>,
     again: &Stage,
 ) -> Result<Settled, IngestError> {
-    let mut found = Settled {
-        keys: KeyMap::default(),
-        ids: Vec::new(),
-    };
     let tried: HashSet<&str> = match scope.rule {
         Rule::Tried(ids) => ids.iter().map(String::as_str).collect(),
         Rule::FilesRead(_) => HashSet::new(),
     };
-    let mut buffer = Vec::new();
+    let mut found: HashMap<String, (usize, u32)> = HashMap::new();
     let columns = ["quarantine_id", "provider", "mapping", "file"];
-    for file in &base.table(QUARANTINE.name).files {
+    let files = base.table(QUARANTINE.name).files;
+    for (at, file) in files.iter().enumerate() {
+        let mut number = 0;
         for batch in read_file(lake, QUARANTINE, file, Some(&columns)).await? {
             let batch = batch.map_err(IngestError::rows(QUARANTINE.name, "read"))?;
             let text =
@@ -68,15 +67,34 @@ pub(crate) async fn settled(
                             && files.contains(&text("file", row))
                     }
                 };
-                let key = key_of([id.as_str()], &mut buffer);
-                if read_again && !again.keys.contains_key(&key) {
-                    found.keys.insert(key, ());
-                    found.ids.push(id);
+                if read_again {
+                    found.insert(id, (at, number));
                 }
+                number += 1;
             }
         }
     }
-    Ok(found)
+    if !found.is_empty() {
+        for piece in again.pieces()? {
+            for id in piece?.rows["quarantine_id"]
+                .as_string::<i32>()
+                .iter()
+                .flatten()
+            {
+                found.remove(id);
+            }
+        }
+    }
+    let mut settled = Settled {
+        rows: vec![RoaringBitmap::new(); files.len()],
+        ids: Vec::with_capacity(found.len()),
+    };
+    for (id, (at, row)) in found {
+        settled.rows[at].insert(row);
+        settled.ids.push(id);
+    }
+    settled.ids.sort_unstable();
+    Ok(settled)
 }
 
 impl Settled {

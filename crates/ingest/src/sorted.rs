@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{DataFile, Lake};
 use rollbook_model::TableDef;
-use rollbook_model::config::Limits;
+use rollbook_model::config::{Limits, SORT_MEMORY};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -29,7 +29,8 @@ pub(crate) struct SortedWriter {
 }
 
 impl SortedWriter {
-    pub(crate) fn start(lake: &Lake, def: &'static TableDef, limits: Limits) -> Self {
+    pub(crate) fn start(lake: &Lake, def: &'static TableDef, mut limits: Limits) -> Self {
+        limits.memory = limits.memory.min(SORT_MEMORY);
         let (sender, receiver) = mpsc::channel(WAITING);
         let files = tokio::spawn(write(lake.clone(), def, limits, receiver));
         Self { sender, files }

@@ -1,30 +1,35 @@
 //! Rows put aside in a temporary file while a run goes on, folded by their keys.
 //!
-//! Only the keys stay in memory: of each, which row of the file is the latest so far.
+//! The keys lie on disk too, in order of their hashes, as the index of keys wants them. In memory
+//! stays which rows are not the latest of their key.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
+use std::io::{BufReader, BufWriter, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use roaring::RoaringBitmap;
+use rollbook_lake::keys::hash_of;
 use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
 use crate::canonical::{DELETED, staged_schema};
 use crate::error::staging;
-use crate::identify::KeyMap;
+use crate::sorter::{Records, Sorter};
 use crate::tally::Tally;
 
-/// The latest row of a key.
+/// The column of a staged row's place among all rows of the run.
+const ORDER: &str = "_order";
+
+/// What a row that stands says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
-    /// Its row in the file, from 0.
-    pub(crate) row: u32,
     /// Whether it gives way to a row that exists.
     pub(crate) keep: bool,
     /// Whether it retires the key.
@@ -38,13 +43,35 @@ pub(crate) struct Slot {
 /// The rows of one table in one run.
 pub(crate) struct Stage {
     pub(crate) def: &'static TableDef,
-    pub(crate) keys: KeyMap<Slot>,
     pub(crate) tally: Tally,
     /// How often each currency occurs, for a tenant that has not chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
-    writer: Option<StreamWriter<BufWriter<File>>>,
+    folder: PathBuf,
+    schema: SchemaRef,
     file: NamedTempFile,
     rows: u32,
+    /// Rows that give way to rows that exist.
+    keeping: RoaringBitmap,
+    writing: Option<Writing>,
+    /// Rows that are not the latest of their key.
+    given_up: RoaringBitmap,
+    /// Hash of the key and row of all others, in order.
+    keys: Option<File>,
+}
+
+/// What is open until all rows have come.
+struct Writing {
+    rows: StreamWriter<BufWriter<File>>,
+    /// The two halves of the key, row, `updated_at`, order.
+    keys: Sorter<5>,
+}
+
+/// Some rows as they were put aside.
+pub(crate) struct Piece<'a> {
+    stage: &'a Stage,
+    /// The number of the first row.
+    pub(crate) first: u32,
+    pub(crate) rows: RecordBatch,
 }
 
 /// The keys of a batch's rows.
@@ -70,20 +97,28 @@ pub(crate) fn updated_of(batch: &RecordBatch) -> impl Fn(usize) -> i64 + use<> {
 }
 
 impl Stage {
-    /// An empty stage with its file in `folder`.
+    /// An empty stage with its files in `folder`.
     pub(crate) fn new(def: &'static TableDef, folder: &Path) -> Result<Self, IngestError> {
         let file = NamedTempFile::new_in(folder).map_err(staging)?;
         let out = BufWriter::with_capacity(1 << 20, file.reopen().map_err(staging)?);
-        let writer = StreamWriter::try_new(out, &staged_schema(def))
+        let mut fields = staged_schema(def).fields().to_vec();
+        fields.push(Arc::new(Field::new(ORDER, DataType::UInt64, false)));
+        let schema = Arc::new(Schema::new(fields));
+        let rows = StreamWriter::try_new(out, &schema)
             .map_err(IngestError::rows(def.name, "put aside"))?;
+        let keys = Sorter::new(folder);
         Ok(Self {
             def,
-            keys: KeyMap::default(),
             tally: Tally::default(),
             currencies: BTreeMap::new(),
-            writer: Some(writer),
+            folder: folder.to_owned(),
+            schema,
             file,
             rows: 0,
+            keeping: RoaringBitmap::new(),
+            writing: Some(Writing { rows, keys }),
+            given_up: RoaringBitmap::new(),
+            keys: None,
         })
     }
 
@@ -95,48 +130,36 @@ impl Stage {
         keep: bool,
         order: impl Fn(usize) -> u64,
     ) -> Result<(), IngestError> {
+        let failed = IngestError::rows(self.def.name, "put aside");
         let keys = keys_of(self.def, batch)?;
         let updated = updated_of(batch);
-        let deleted = batch
-            .column_by_name(DELETED)
-            .map(|column| column.as_boolean());
+        let orders: UInt64Array = (0..batch.num_rows()).map(&order).collect();
+        self.count_currencies(batch);
+        let writing = self.writing.as_mut();
+        let writing = writing.expect("rows are added before they are read");
+        let first = self.rows;
         for (row, key) in keys.into_iter().enumerate() {
-            let slot = Slot {
-                row: self.rows,
-                keep,
-                deleted: deleted.is_some_and(|d| d.is_valid(row) && d.value(row)),
-                updated: updated(row),
-                order: order(row),
-            };
-            self.fold(key, slot);
-            let limit = u32::MAX;
+            let record = [
+                hash_of(key),
+                (key >> 64) as u64,
+                u64::from(self.rows),
+                updated(row).cast_unsigned(),
+                orders.value(row),
+            ];
+            writing.keys.push(record).map_err(staging)?;
             let too_many = IngestError::TooManyRows {
                 table: self.def.name,
-                limit,
+                limit: u32::MAX,
             };
             self.rows = self.rows.checked_add(1).ok_or(too_many)?;
         }
-        self.count_currencies(batch);
-        let writer = self
-            .writer
-            .as_mut()
-            .expect("rows are added before they are read");
-        writer
-            .write(batch)
-            .map_err(IngestError::rows(self.def.name, "put aside"))
-    }
-
-    fn fold(&mut self, key: u128, slot: Slot) {
-        match self.keys.entry(key) {
-            std::collections::hash_map::Entry::Vacant(vacant) => drop(vacant.insert(slot)),
-            std::collections::hash_map::Entry::Occupied(mut standing) => {
-                let given_up = match wins(&slot, standing.get()) {
-                    true => standing.insert(slot),
-                    false => slot,
-                };
-                self.tally.at(file_of(given_up.order)).unchanged += 1;
-            }
+        if keep {
+            self.keeping.insert_range(first..self.rows);
         }
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(orders));
+        let staged = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(&failed)?;
+        writing.rows.write(&staged).map_err(&failed)
     }
 
     fn count_currencies(&mut self, batch: &RecordBatch) {
@@ -153,31 +176,127 @@ impl Stage {
         }
     }
 
-    /// Ends the writing; rows can be read from now on.
+    /// Ends the writing, and finds the latest row of each key; rows can be read from now on.
     pub(crate) fn finish(&mut self) -> Result<(), IngestError> {
-        if let Some(mut writer) = self.writer.take() {
-            writer
-                .finish()
-                .map_err(IngestError::rows(self.def.name, "put aside"))?;
+        let Some(Writing { mut rows, keys }) = self.writing.take() else {
+            return Ok(());
+        };
+        rows.finish()
+            .map_err(IngestError::rows(self.def.name, "put aside"))?;
+        let mut index = Records::create(&self.folder).map_err(staging)?;
+        let mut standing: Option<Candidate> = None;
+        for record in keys.sorted().map_err(staging)? {
+            let next = Candidate::of(record.map_err(staging)?, &self.keeping);
+            let Some(before) = standing.filter(|before| before.key == next.key) else {
+                if let Some(ended) = standing.replace(next) {
+                    index.push(ended.entry()).map_err(staging)?;
+                }
+                continue;
+            };
+            let given_up = match wins(&next, &before) {
+                true => standing.replace(next).unwrap_or(before),
+                false => next,
+            };
+            self.given_up.insert(given_up.row);
+            self.tally.at(file_of(given_up.order)).unchanged += 1;
         }
+        if let Some(ended) = standing {
+            index.push(ended.entry()).map_err(staging)?;
+        }
+        self.keys = Some(index.finish().map_err(staging)?);
         Ok(())
     }
 
-    /// The rows in the order in which they were added, each batch with the number of its first.
-    pub(crate) fn batches(
+    /// Hash of the key and row of all rows that stand, in order, `most` at a time.
+    pub(crate) fn keys(
         &self,
-    ) -> Result<impl Iterator<Item = Result<(u32, RecordBatch), IngestError>> + use<>, IngestError>
-    {
+        most: usize,
+    ) -> Result<impl Iterator<Item = Result<Vec<[u64; 2]>, IngestError>> + use<>, IngestError> {
+        let mut records = None;
+        if let Some(file) = &self.keys {
+            let mut file = file.try_clone().map_err(staging)?;
+            file.seek(SeekFrom::Start(0)).map_err(staging)?;
+            records = Some(Records::<BufReader<File>>::new(file));
+        }
+        Ok(std::iter::from_fn(move || {
+            let mut chunk = Vec::new();
+            while chunk.len() < most {
+                match records.as_mut()?.read().map_err(staging) {
+                    Ok(Some(entry)) => chunk.push(entry),
+                    Ok(None) => break,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            (!chunk.is_empty()).then_some(Ok(chunk))
+        }))
+    }
+
+    /// The rows in the order in which they were added.
+    pub(crate) fn pieces(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Piece<'_>, IngestError>>, IngestError> {
         let failed = IngestError::rows(self.def.name, "read back");
         let opened = self.file.reopen().map_err(staging)?;
         let reader = StreamReader::try_new_buffered(opened, None).map_err(&failed)?;
-        let mut first = 0;
+        let mut next = 0;
         Ok(reader.map(move |batch| {
-            let batch = batch.map_err(&failed)?;
-            let begin = first;
-            first += u32::try_from(batch.num_rows()).unwrap_or(u32::MAX);
-            Ok((begin, batch))
+            let rows = batch.map_err(&failed)?;
+            let first = next;
+            next += u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
+            Ok(Piece {
+                stage: self,
+                first,
+                rows,
+            })
         }))
+    }
+}
+
+impl Piece<'_> {
+    /// What the rows say of themselves that stand; `None` for those that a later one replaces.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Option<Slot>> {
+        let updated = updated_of(&self.rows);
+        let orders = self.rows[ORDER].as_primitive::<UInt64Type>();
+        let deleted = self.rows.column_by_name(DELETED);
+        let deleted = deleted.map(|column| column.as_boolean());
+        (0..self.rows.num_rows())
+            .zip(self.first..)
+            .map(move |(row, number)| {
+                (!self.stage.given_up.contains(number)).then(|| Slot {
+                    keep: self.stage.keeping.contains(number),
+                    deleted: deleted.is_some_and(|d| d.is_valid(row) && d.value(row)),
+                    updated: updated(row),
+                    order: orders.value(row),
+                })
+            })
+    }
+}
+
+/// A row that may be the latest of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Candidate {
+    key: [u64; 2],
+    row: u32,
+    keep: bool,
+    updated: i64,
+    order: u64,
+}
+
+impl Candidate {
+    fn of([low, high, row, updated, order]: [u64; 5], keeping: &RoaringBitmap) -> Self {
+        let row = u32::try_from(row).unwrap_or(u32::MAX);
+        Self {
+            key: [low, high],
+            row,
+            keep: keeping.contains(row),
+            updated: updated.cast_signed(),
+            order,
+        }
+    }
+
+    /// As the index of keys has it.
+    fn entry(&self) -> [u64; 2] {
+        [self.key[0], u64::from(self.row)]
     }
 }
 
@@ -196,7 +315,7 @@ pub(crate) fn file_of(order: u64) -> u64 {
 const MOST_FILES: u64 = (1 << 20) - 1;
 
 /// Whether a new row of a key takes the place of the standing one.
-fn wins(new: &Slot, standing: &Slot) -> bool {
+fn wins(new: &Candidate, standing: &Candidate) -> bool {
     match (new.keep, standing.keep) {
         (true, false) => false,
         (false, true) => true,
@@ -207,13 +326,13 @@ fn wins(new: &Slot, standing: &Slot) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Slot, wins};
+    use super::{Candidate, wins};
 
-    fn slot(keep: bool, updated: i64, order: u64) -> Slot {
-        Slot {
+    fn row(keep: bool, updated: i64, order: u64) -> Candidate {
+        Candidate {
+            key: [0; 2],
             row: 0,
             keep,
-            deleted: false,
             updated,
             order,
         }
@@ -221,19 +340,19 @@ mod tests {
 
     #[test]
     fn which_row_of_a_key_stands_does_not_depend_on_arrival() {
-        let slots = [
-            slot(false, 5, 1),
-            slot(false, 3, 9),
-            slot(false, 5, 2),
-            slot(true, 9, 0),
-            slot(true, 9, 7),
+        let rows = [
+            row(false, 5, 1),
+            row(false, 3, 9),
+            row(false, 5, 2),
+            row(true, 9, 0),
+            row(true, 9, 7),
         ];
-        for a in &slots {
-            for b in slots.iter().filter(|b| *b != a) {
+        for a in &rows {
+            for b in rows.iter().filter(|b| *b != a) {
                 assert_ne!(wins(a, b), wins(b, a), "{a:?} and {b:?}");
             }
         }
-        assert!(wins(&slots[2], &slots[0]) && wins(&slots[0], &slots[1]));
-        assert!(wins(&slots[1], &slots[3]));
+        assert!(wins(&rows[2], &rows[0]) && wins(&rows[0], &rows[1]));
+        assert!(wins(&rows[1], &rows[3]));
     }
 }

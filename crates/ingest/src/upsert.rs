@@ -1,13 +1,13 @@
 //! Comparing the staged rows of one table with those of the lake, and writing the difference.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use roaring::{RoaringBitmap, RoaringTreemap};
-use rollbook_lake::keys::{hash_of, look_up};
-use rollbook_lake::scan::{read_file, read_rows};
+use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{DataFile, Lake, TableChange, TableState};
@@ -15,11 +15,11 @@ use rollbook_model::config::Limits;
 use rollbook_model::{Shape, TableDef};
 
 use crate::IngestError;
+use crate::existing::{Existing, Lookup};
 use crate::fingerprint::Encoder;
-use crate::identify::KeyMap;
 use crate::people::People;
 use crate::sorted::SortedWriter;
-use crate::stage::{Slot, Stage, UNKNOWN, file_of, keys_of, updated_of};
+use crate::stage::{Stage, file_of};
 use crate::tally::Tally;
 
 /// What became of one table's rows.
@@ -29,8 +29,6 @@ pub(crate) struct Outcome {
     pub(crate) change: TableChange,
     /// Persons whose rows changed, before or after.
     pub(crate) touched: RoaringTreemap,
-    /// Personal values to keep, in the vault's schema.
-    pub(crate) personal: Vec<RecordBatch>,
     /// Keys of personal values to forget.
     pub(crate) forgotten: Vec<RecordBatch>,
     /// Of records of persons that changed, when the source last changed them.
@@ -45,107 +43,48 @@ pub(crate) struct Upsert<'a> {
     /// The run's rows; `None` where only links change.
     pub(crate) stage: Option<&'a Stage>,
     pub(crate) people: &'a People,
-    /// Keys of rows that are to go, staged or not.
-    pub(crate) settled: &'a KeyMap<()>,
+    /// Rows that are to go, staged or not, by file; empty where there are none.
+    pub(crate) settled: &'a [RoaringBitmap],
     pub(crate) limits: Limits,
+    /// For temporary files.
+    pub(crate) folder: &'a Path,
     /// Count, and write nothing.
     pub(crate) rehearsal: bool,
-}
-
-/// Where a row of the lake stands, and what it says.
-#[derive(Debug, Clone, Copy)]
-struct Existing {
-    file: usize,
-    row: u32,
-    stored: u64,
-    personal: u64,
-    /// When the source last changed it; the smallest number where that is not known.
-    updated: i64,
-}
-
-impl Existing {
-    /// Whether a staged row is an older version than this one. Where one of the two does not say
-    /// when it was changed, the later to arrive holds.
-    fn is_newer_than(&self, slot: &Slot) -> bool {
-        slot.updated != UNKNOWN && slot.updated < self.updated
-    }
 }
 
 impl Upsert<'_> {
     pub(crate) async fn run(self) -> Result<Outcome, IngestError> {
         let mut outcome = Outcome::default();
-        if let Some(stage) = self.stage {
-            outcome.tally = stage.tally.clone();
-        }
-        let mut gone = vec![RoaringBitmap::new(); self.table.files.len()];
-        let mut moved = gone.clone();
-        let existing = self.existing(&mut gone, &mut moved).await?;
         let sorter =
             (!self.rehearsal).then(|| SortedWriter::start(self.lake, self.def, self.limits));
+        let mut gone = self.settled.to_vec();
+        gone.resize_with(self.table.files.len(), RoaringBitmap::new);
         if let Some(stage) = self.stage {
-            self.compare(stage, &existing, sorter.as_ref(), &mut gone, &mut outcome)
-                .await?;
+            outcome.tally = stage.tally.clone();
+            let compared = self.compare(stage, sorter.as_ref(), &mut gone, &mut outcome);
+            compared.await?;
         }
         let Some(sorter) = sorter else {
             return Ok(outcome);
         };
+        let moved = self.moved().await?;
         self.rewrite(&gone, &moved, &sorter, &mut outcome).await?;
         outcome.change.adds.extend(sorter.finish().await?);
         Ok(outcome)
     }
 
-    /// The rows of the lake that have a staged key; those that are to go, and those whose person
-    /// becomes known, are marked by file and row.
-    async fn existing(
-        &self,
-        gone: &mut [RoaringBitmap],
-        moved: &mut [RoaringBitmap],
-    ) -> Result<KeyMap<Existing>, IngestError> {
-        let mut existing = KeyMap::default();
-        let staged = self.stage.into_iter().flat_map(|stage| stage.keys.keys());
-        let mut wanted: Vec<u64> = staged
-            .chain(self.settled.keys())
-            .map(|key| hash_of(*key))
-            .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        for (at, file) in self.table.files.iter().enumerate() {
-            if !wanted.is_empty() {
-                let rows = self.candidates(file, &wanted).await?;
-                self.fingerprint(at, &rows, gone, &mut existing).await?;
-            }
-            let may_move = !self.people.linked.is_empty()
-                && self.def.column("identity_id").is_some()
-                && file.min_person == Some(0);
-            if may_move {
-                self.mark_moved(file, &mut moved[at]).await?;
+    /// The rows without a person whose identity has one now, by file.
+    async fn moved(&self) -> Result<Vec<RoaringBitmap>, IngestError> {
+        let mut moved = vec![RoaringBitmap::new(); self.table.files.len()];
+        if self.people.linked.is_empty() || self.def.column("identity_id").is_none() {
+            return Ok(moved);
+        }
+        for (file, moved) in self.table.files.iter().zip(&mut moved) {
+            if file.min_person == Some(0) {
+                self.mark_moved(file, moved).await?;
             }
         }
-        if self.def.has_personal() && !existing.is_empty() {
-            self.add_personal(&mut existing).await?;
-        }
-        Ok(existing)
-    }
-
-    /// The rows of a file that may have one of the wanted keys, in order.
-    async fn candidates(&self, file: &DataFile, wanted: &[u64]) -> Result<Vec<u32>, IngestError> {
-        if let Some(found) = look_up(self.lake, self.def, file, wanted).await? {
-            let mut rows: Vec<u32> = found.into_iter().map(|(row, _)| row).collect();
-            rows.dedup();
-            return Ok(rows);
-        }
-        let (mut rows, mut row) = (Vec::new(), 0_u32);
-        let columns = self.def.key_columns();
-        for batch in read_file(self.lake, self.def, file, Some(&columns)).await? {
-            let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
-            for key in keys_of(self.def, &batch)? {
-                if wanted.binary_search(&hash_of(key)).is_ok() {
-                    rows.push(row);
-                }
-                row += 1;
-            }
-        }
-        Ok(rows)
+        Ok(moved)
     }
 
     /// Marks rows without a person whose identity has one now. They stand before all others.
@@ -173,117 +112,71 @@ impl Upsert<'_> {
         Ok(())
     }
 
-    /// Reads the rows that may have a staged key, and notes what those say that have one; rows
-    /// that are settled are to go.
-    async fn fingerprint(
-        &self,
-        at: usize,
-        rows: &[u32],
-        gone: &mut [RoaringBitmap],
-        existing: &mut KeyMap<Existing>,
-    ) -> Result<(), IngestError> {
-        if rows.is_empty() {
-            return Ok(());
+    /// Hashes of all personal values, by the low half of the hash of their keys.
+    async fn personal(&self) -> Result<HashMap<u64, u64>, IngestError> {
+        let mut held = HashMap::new();
+        if !self.def.has_personal() {
+            return Ok(held);
         }
-        let stored = Encoder::stored(self.def)?;
-        let vault_key = self
-            .def
-            .has_personal()
-            .then(|| Encoder::vault_key(self.def))
-            .transpose()?;
-        let mut numbers = rows.iter();
-        let file = &self.table.files[at];
-        for batch in read_rows(self.lake, self.def, file, rows, None).await? {
-            let batch = batch.map_err(IngestError::rows(self.def.name, "read"))?;
-            let hashes = stored.hashes(&batch)?;
-            let updated = updated_of(&batch);
-            // Until the vault has been read, `personal` holds the low half of the vault's key.
-            let personal = vault_key
-                .as_ref()
-                .map(|encoder| encoder.keys(&batch))
-                .transpose()?;
-            for (place, (key, row)) in keys_of(self.def, &batch)?
-                .iter()
-                .zip(&mut numbers)
-                .enumerate()
-            {
-                if self.settled.contains_key(key) {
-                    gone[at].insert(*row);
-                } else if self.stage.is_some_and(|stage| stage.keys.contains_key(key)) {
-                    let found = Existing {
-                        file: at,
-                        row: *row,
-                        stored: hashes[place],
-                        personal: personal.as_ref().map_or(0, |keys| keys[place] as u64),
-                        updated: updated(place),
-                    };
-                    existing.insert(*key, found);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Replaces each row's vault key by the hash of what the vault holds under it.
-    async fn add_personal(&self, existing: &mut KeyMap<Existing>) -> Result<(), IngestError> {
         let (personal, vault_key) = (Encoder::personal(self.def)?, Encoder::vault_key(self.def)?);
-        let mut held: HashMap<u64, u64> = HashMap::new();
         for batch in Vault::new(self.lake, self.def).batches().await? {
             let batch = batch?;
-            let keys = vault_key.keys(&batch)?;
-            held.extend(
-                keys.iter()
-                    .map(|key| *key as u64)
-                    .zip(personal.hashes(&batch)?),
-            );
+            let keys = vault_key.keys(&batch)?.into_iter().map(|key| key as u64);
+            held.extend(keys.zip(personal.hashes(&batch)?));
         }
-        for row in existing.values_mut() {
-            row.personal = held.get(&row.personal).copied().unwrap_or(0);
-        }
-        Ok(())
+        Ok(held)
     }
 
     /// Sorts staged rows into new, changed and unchanged ones, and sends on what is to be written.
     async fn compare(
         &self,
         stage: &Stage,
-        existing: &KeyMap<Existing>,
         sorter: Option<&SortedWriter>,
         gone: &mut [RoaringBitmap],
         outcome: &mut Outcome,
     ) -> Result<(), IngestError> {
         let stored = Encoder::stored(self.def)?;
         let personal = Encoder::personal(self.def)?;
-        for batch in stage.batches()? {
-            let (first, staged) = batch?;
-            let keys = keys_of(self.def, &staged)?;
-            let full = self.full(stage, &staged)?;
-            let any_known = keys.iter().any(|key| existing.contains_key(key));
+        let lookup = Lookup {
+            lake: self.lake,
+            def: self.def,
+            files: &self.table.files,
+            folder: self.folder,
+        };
+        let mut known = lookup.known(stage).await?;
+        let held = match known.is_empty() {
+            true => HashMap::new(),
+            false => self.personal().await?,
+        };
+        let mut secret = Vault::new(self.lake, self.def).put();
+        for piece in stage.pieces()? {
+            let piece = piece?;
+            let full = self.full(stage, &piece.rows)?;
+            let existing = known.of(&piece)?;
+            let any_known = !existing.is_empty();
             let hashes = any_known.then(|| stored.hashes(&full)).transpose()?;
             let secrets = (any_known && self.def.has_personal())
                 .then(|| personal.hashes(&full))
                 .transpose()?;
-            let mut wanted = Vec::with_capacity(keys.len());
-            let mut retired = Vec::with_capacity(keys.len());
-            for (row, key) in keys.iter().enumerate() {
-                let slot = stage
-                    .keys
-                    .get(key)
-                    .filter(|slot| slot.row as usize == first as usize + row);
+            let mut wanted = Vec::with_capacity(full.num_rows());
+            let mut retired = Vec::with_capacity(full.num_rows());
+            for (row, slot) in piece.slots().enumerate() {
+                let before = existing.get(&row);
                 let same = |before: &Existing| {
+                    let held = held.get(&before.vault_key).copied().unwrap_or(0);
                     hashes
                         .as_ref()
                         .is_some_and(|hashes| hashes[row] == before.stored)
-                        && secrets.as_ref().is_none_or(|s| s[row] == before.personal)
+                        && secrets.as_ref().is_none_or(|s| s[row] == held)
                 };
-                let (write, retire) = match (slot, existing.get(key)) {
+                let (write, retire) = match (&slot, before) {
                     (None, _) => (false, false),
                     (Some(slot), Some(before)) if before.is_newer_than(slot) => (false, false),
                     (Some(slot), before) if slot.deleted => (false, before.is_some()),
                     (Some(_), None) => (true, false),
                     (Some(slot), Some(before)) => (!slot.keep && !same(before), false),
                 };
-                if let Some(before) = existing.get(key).filter(|_| write || retire) {
+                if let Some(before) = before.filter(|_| write || retire) {
                     gone[before.file].insert(before.row);
                 }
                 if let Some(slot) = slot {
@@ -296,14 +189,23 @@ impl Upsert<'_> {
                 wanted.push(write);
                 retired.push(retire);
             }
-            self.keep_personal(&full, &wanted, &retired, outcome)?;
-            if let Some(sorter) = sorter {
-                let rows = filter(&full, &wanted, self.def)?;
-                self.note_seen(&rows, &mut outcome.seen);
-                self.touch(&rows, &mut outcome.touched);
-                sorter.send(self.stored(&rows)?).await;
+            let Some(sorter) = sorter else {
+                continue;
+            };
+            let rows = filter(&full, &wanted, self.def)?;
+            if self.def.has_personal() {
+                secret.write(&self.project(&rows, self.def.vault_schema())?)?;
+                if retired.contains(&true) {
+                    let rows = filter(&full, &retired, self.def)?;
+                    let keys = self.project(&rows, self.def.vault_schema())?;
+                    outcome.forgotten.push(keys);
+                }
             }
+            self.note_seen(&rows, &mut outcome.seen);
+            self.touch(&rows, &mut outcome.touched);
+            sorter.send(self.stored(&rows)?).await;
         }
+        secret.keep().await?;
         Ok(())
     }
 
@@ -393,28 +295,6 @@ impl Upsert<'_> {
         let columns = columns.collect();
         RecordBatch::try_new(schema, columns)
             .map_err(IngestError::rows(self.def.name, "put together"))
-    }
-
-    fn keep_personal(
-        &self,
-        full: &RecordBatch,
-        wanted: &[bool],
-        retired: &[bool],
-        outcome: &mut Outcome,
-    ) -> Result<(), IngestError> {
-        if !self.def.has_personal() || self.rehearsal {
-            return Ok(());
-        }
-        for (rows, kept) in [
-            (wanted, &mut outcome.personal),
-            (retired, &mut outcome.forgotten),
-        ] {
-            if rows.contains(&true) {
-                let chosen = filter(full, rows, self.def)?;
-                kept.push(self.project(&chosen, self.def.vault_schema())?);
-            }
-        }
-        Ok(())
     }
 
     fn note_seen(&self, rows: &RecordBatch, seen: &mut HashMap<i64, i64>) {

@@ -184,13 +184,31 @@ fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, us
         let detail = format!("it is no index of {rows} rows");
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, detail));
     }
+    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
+        return Ok(Vec::new());
+    };
+    // What is wanted may be a slice of all hashes.
+    let begin = first_not_below(run, *first, 0, count)?;
+    let end = match last.checked_add(1) {
+        Some(beyond) => first_not_below(run, beyond, begin, count)?,
+        None => count,
+    };
+    let most = (end - begin) / DENSE;
     let mut places = Vec::new();
-    if wanted.len() as u64 > count / DENSE {
-        read_through(run, count, wanted, |entry, place| {
-            places.push((entry, place))
-        })?;
+    if wanted.len() as u64 > most {
+        let hashes = numbers::<8>(run, HEADER + begin * 8, end - begin)?;
+        let mut place = 0;
+        for (entry, hash) in (begin..).zip(hashes) {
+            let hash = u64::from_le_bytes(hash?);
+            while place < wanted.len() && wanted[place] < hash {
+                place += 1;
+            }
+            if wanted.get(place) == Some(&hash) {
+                places.push((entry, place));
+            }
+        }
     } else {
-        let mut from = 0;
+        let mut from = begin;
         for (place, hash) in wanted.iter().enumerate() {
             from = first_not_below(run, *hash, from, count)?;
             let mut entry = from;
@@ -200,56 +218,34 @@ fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, us
             }
         }
     }
-    let row = |(entry, place)| Ok((row_at(run, count, entry)?, place));
-    if places.len() as u64 > count / DENSE {
-        return rows_through(run, count, &places);
+    if places.len() as u64 <= most {
+        let row = |(entry, place)| Ok((row_at(run, count, entry)?, place));
+        return places.into_iter().map(row).collect();
     }
-    places.into_iter().map(row).collect()
-}
-
-/// Meets the run's hashes in order with the wanted ones.
-fn read_through(
-    mut run: &File,
-    count: u64,
-    wanted: &[u64],
-    mut meet: impl FnMut(u64, usize),
-) -> std::io::Result<()> {
-    run.seek(SeekFrom::Start(HEADER))?;
-    let mut reader = BufReader::with_capacity(1 << 18, run);
-    let (mut place, mut bytes) = (0, [0; 8]);
-    for entry in 0..count {
-        reader.read_exact(&mut bytes)?;
-        let hash = u64::from_le_bytes(bytes);
-        while place < wanted.len() && wanted[place] < hash {
-            place += 1;
+    let rows = numbers::<4>(run, HEADER + count * 8 + begin * 4, end - begin)?;
+    let (mut rows, mut next) = ((begin..).zip(rows), places.into_iter().peekable());
+    let mut found = Vec::with_capacity(next.len());
+    while let (Some((entry, row)), Some(_)) = (rows.next(), next.peek()) {
+        let row = u32::from_le_bytes(row?);
+        while let Some((_, place)) = next.next_if(|(at, _)| *at == entry) {
+            found.push((row, place));
         }
-        match wanted.get(place) {
-            None => break,
-            Some(found) if *found == hash => meet(entry, place),
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// The rows of entries that are in order, reading all rows.
-fn rows_through(
-    mut run: &File,
-    count: u64,
-    places: &[(u64, usize)],
-) -> std::io::Result<Vec<(u32, usize)>> {
-    run.seek(SeekFrom::Start(HEADER + count * 8))?;
-    let mut reader = BufReader::with_capacity(1 << 18, run);
-    let (mut next, mut bytes) = (0, [0; 4]);
-    let mut found = Vec::with_capacity(places.len());
-    for (entry, place) in places {
-        while next <= *entry {
-            reader.read_exact(&mut bytes)?;
-            next += 1;
-        }
-        found.push((u32::from_le_bytes(bytes), *place));
     }
     Ok(found)
+}
+
+/// So many numbers of `N` bytes that follow each other.
+fn numbers<const N: usize>(
+    mut run: &File,
+    from: u64,
+    count: u64,
+) -> std::io::Result<impl Iterator<Item = std::io::Result<[u8; N]>>> {
+    run.seek(SeekFrom::Start(from))?;
+    let mut reader = BufReader::with_capacity(1 << 18, run);
+    Ok((0..count).map(move |_| {
+        let mut bytes = [0; N];
+        reader.read_exact(&mut bytes).map(|()| bytes)
+    }))
 }
 
 /// The first entry from `from` on whose hash is not below `hash`. Hashes are spread evenly, so a

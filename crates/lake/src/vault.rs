@@ -13,12 +13,10 @@ use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::row::{RowConverter, SortField};
 use chrono::{DateTime, Utc};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rollbook_model::{TableDef, tables};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::LakeError;
 use crate::lake::Lake;
@@ -26,6 +24,11 @@ use crate::objects::{from_json, to_json};
 use crate::scan::{LakeTable, read_path};
 use crate::state::{DataFile, State};
 use crate::store::Put;
+
+mod run;
+
+pub use run::NewValues;
+use run::Run;
 
 /// Attempts until a writer gives way to faster ones.
 const ATTEMPTS: u32 = 20;
@@ -84,12 +87,9 @@ impl<'a> Vault<'a> {
         Ok(readers.into_iter().flatten())
     }
 
-    /// Makes `rows` (in `def.vault_schema()`, each key once) the latest values of their keys.
-    pub async fn put(&self, rows: &[RecordBatch]) -> Result<(), LakeError> {
-        if rows.iter().all(|batch| batch.num_rows() == 0) {
-            return Ok(());
-        }
-        self.replace(rows, &self.keys_of(rows)?).await
+    /// Takes new values; they hold from [`NewValues::keep`] on.
+    pub fn put(&self) -> NewValues<'a> {
+        NewValues::of(*self)
     }
 
     /// Forgets the values of the keys in `keys` (columns `def.vault_keys()`).
@@ -97,7 +97,11 @@ impl<'a> Vault<'a> {
         if keys.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(());
         }
-        self.replace(&[], &self.keys_of(keys)?).await
+        let mut gone = HashSet::new();
+        for batch in keys {
+            gone.extend(self.encode(batch)?);
+        }
+        self.replace(None, &gone).await
     }
 
     /// The keys of values that have been there since before `until` and that no row of the table
@@ -143,12 +147,7 @@ impl<'a> Vault<'a> {
         Ok(strangers)
     }
 
-    async fn replace(
-        &self,
-        rows: &[RecordBatch],
-        keys: &HashSet<Box<[u8]>>,
-    ) -> Result<(), LakeError> {
-        let new = self.write_run(rows.iter().cloned().map(Ok)).await?;
+    async fn replace(&self, new: Option<DataFile>, keys: &HashSet<u128>) -> Result<(), LakeError> {
         for _ in 0..ATTEMPTS {
             let (number, manifest) = self.manifest().await?;
             let mut next = Manifest {
@@ -187,7 +186,7 @@ impl<'a> Vault<'a> {
     async fn without(
         &self,
         run: &DataFile,
-        keys: &HashSet<Box<[u8]>>,
+        keys: &HashSet<u128>,
     ) -> Result<Option<Option<DataFile>>, LakeError> {
         let below = format!("{}/{}", self.folder(), run.path);
         let mut found = false;
@@ -210,24 +209,13 @@ impl<'a> Vault<'a> {
     }
 
     /// True for the rows whose key is not in `keys`.
-    fn mask(
-        &self,
-        batch: &RecordBatch,
-        keys: &HashSet<Box<[u8]>>,
-    ) -> Result<BooleanArray, LakeError> {
+    fn mask(&self, batch: &RecordBatch, keys: &HashSet<u128>) -> Result<BooleanArray, LakeError> {
         let found = self.encode(batch)?;
         Ok(found.iter().map(|key| Some(!keys.contains(key))).collect())
     }
 
-    fn keys_of(&self, batches: &[RecordBatch]) -> Result<HashSet<Box<[u8]>>, LakeError> {
-        let mut keys = HashSet::new();
-        for batch in batches {
-            keys.extend(self.encode(batch)?);
-        }
-        Ok(keys)
-    }
-
-    fn encode(&self, batch: &RecordBatch) -> Result<Vec<Box<[u8]>>, LakeError> {
+    /// What tells the rows of a batch apart, as hashes of 128 bits.
+    fn encode(&self, batch: &RecordBatch) -> Result<Vec<u128>, LakeError> {
         let columns = self
             .def
             .vault_keys()
@@ -250,56 +238,18 @@ impl<'a> Vault<'a> {
         let rows = converter
             .convert_columns(&columns)
             .map_err(|source| self.misfit(source))?;
-        Ok(rows.iter().map(|row| row.as_ref().into()).collect())
+        Ok(rows.iter().map(|row| xxh3_128(row.as_ref())).collect())
     }
 
     async fn write_run(
         &self,
         batches: impl Iterator<Item = Result<RecordBatch, LakeError>>,
     ) -> Result<Option<DataFile>, LakeError> {
-        let failed = |source| LakeError::Parquet {
-            doing: "write",
-            path: self.folder(),
-            source,
-        };
-        let staged = self
-            .lake
-            .store()
-            .staging_file(&self.lake.path(&self.folder()))?;
-        // No statistics: they would repeat personal values where nothing erases them.
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_statistics_enabled(EnabledStatistics::None)
-            .build();
-        let mut writer = ArrowWriter::try_new(staged, self.def.vault_schema(), Some(properties))
-            .map_err(failed)?;
-        let mut rows = 0;
+        let mut run = Run::begin(self)?;
         for batch in batches {
-            let batch = batch?;
-            rows += batch.num_rows() as u64;
-            writer.write(&batch).map_err(failed)?;
+            run.write(&batch?)?;
         }
-        let staged = writer.into_inner().map_err(failed)?;
-        if rows == 0 {
-            return Ok(None);
-        }
-        let size = staged
-            .as_file()
-            .metadata()
-            .map(|meta| meta.len())
-            .unwrap_or_default();
-        let path = format!("run-{}.parquet", Uuid::new_v4());
-        let run = DataFile {
-            path,
-            size,
-            rows,
-            ..DataFile::default()
-        };
-        self.lake
-            .store()
-            .put_file(&self.run_path(&run), staged)
-            .await?;
-        Ok(Some(run))
+        run.finish().await
     }
 
     async fn manifest(&self) -> Result<(u64, Manifest), LakeError> {
@@ -337,6 +287,14 @@ impl<'a> Vault<'a> {
 
     fn run_path(&self, run: &DataFile) -> String {
         self.lake.path(&format!("{}/{}", self.folder(), run.path))
+    }
+
+    fn unwritten(&self, source: parquet::errors::ParquetError) -> LakeError {
+        LakeError::Parquet {
+            doing: "write",
+            path: self.folder(),
+            source,
+        }
     }
 
     fn misfit(&self, source: arrow::error::ArrowError) -> LakeError {

@@ -22,6 +22,9 @@ pub const SNAPSHOT_DAYS: u16 = 30;
 /// Hours for which files that nothing names are left alone: they may be somebody's next commit.
 pub const GARBAGE_HOURS: u64 = 24;
 
+/// Bytes that sorting rows on their way into a table may take in memory.
+pub const SORT_MEMORY: usize = 256 << 20;
+
 /// What one query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

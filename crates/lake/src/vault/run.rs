@@ -1,0 +1,110 @@
+//! One Parquet file of a vault, and new values on their way into one.
+
+use std::collections::HashSet;
+
+use arrow::array::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+use super::Vault;
+use crate::LakeError;
+use crate::state::DataFile;
+
+/// Rows of a row group at most.
+const GROUP_ROWS: usize = 128 * 1024;
+
+/// Values on their way into a vault.
+#[derive(Debug)]
+pub struct NewValues<'a> {
+    vault: Vault<'a>,
+    run: Option<Run<'a>>,
+    keys: HashSet<u128>,
+}
+
+impl<'a> NewValues<'a> {
+    pub(super) fn of(vault: Vault<'a>) -> Self {
+        Self {
+            vault,
+            run: None,
+            keys: HashSet::new(),
+        }
+    }
+
+    /// Takes rows in `def.vault_schema()`; over all batches each key comes once.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.keys.extend(self.vault.encode(rows)?);
+        let run = match self.run.take() {
+            Some(run) => run,
+            None => Run::begin(&self.vault)?,
+        };
+        self.run.insert(run).write(rows)
+    }
+
+    /// Makes the rows the latest values of their keys.
+    pub async fn keep(self) -> Result<(), LakeError> {
+        let Some(run) = self.run else {
+            return Ok(());
+        };
+        let new = run.finish().await?;
+        self.vault.replace(new, &self.keys).await
+    }
+}
+
+/// A run that is being written.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    vault: Vault<'a>,
+    writer: ArrowWriter<NamedTempFile>,
+    rows: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn begin(vault: &Vault<'a>) -> Result<Self, LakeError> {
+        let folder = vault.lake.path(&vault.folder());
+        let staged = vault.lake.store().staging_file(&folder)?;
+        // No statistics: they would repeat personal values where nothing erases them.
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .build();
+        let writer = ArrowWriter::try_new(staged, vault.def.vault_schema(), Some(properties))
+            .map_err(|source| vault.unwritten(source))?;
+        Ok(Self {
+            vault: *vault,
+            writer,
+            rows: 0,
+        })
+    }
+
+    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
+        self.rows += rows.num_rows() as u64;
+        let written = self.writer.write(rows);
+        written.map_err(|source| self.vault.unwritten(source))
+    }
+
+    /// Puts the run into its place; `None` where it has no rows.
+    pub(super) async fn finish(self) -> Result<Option<DataFile>, LakeError> {
+        let staged = self.writer.into_inner();
+        let staged = staged.map_err(|source| self.vault.unwritten(source))?;
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let metadata = staged.as_file().metadata();
+        let run = DataFile {
+            path: format!("run-{}.parquet", Uuid::new_v4()),
+            size: metadata.map(|meta| meta.len()).unwrap_or_default(),
+            rows: self.rows,
+            ..DataFile::default()
+        };
+        let path = self.vault.run_path(&run);
+        self.vault.lake.store().put_file(&path, staged).await?;
+        Ok(Some(run))
+    }
+}
