@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
+use rollbook_tests::times;
 use serde_json::json;
 
 use crate::own_lake::OwnLake;
@@ -14,9 +15,6 @@ const KILLS: u64 = 5;
 
 #[test]
 fn a_killed_ingest_leaves_no_half_batch() {
-    let kills = std::env::var("ROLLBOOK_TEST_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok());
     let lake = OwnLake::new("a_killed_ingest");
     let out = lake.write("data/.keep", "");
     let data = out.parent().unwrap().to_str().unwrap().to_owned();
@@ -41,7 +39,7 @@ fn a_killed_ingest_leaves_no_half_batch() {
 
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(11);
     let (mut before, mut after) = (0, 0);
-    for kill in 0..kills.unwrap_or(KILLS) {
+    for kill in 0..times("ROLLBOOK_TEST_KILLS", KILLS) {
         lake.forget();
         let mut command = lake.command(&arguments);
         let mut child = command

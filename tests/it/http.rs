@@ -2,7 +2,8 @@
 
 mod conversation;
 mod document;
+mod journal;
 mod pages;
 mod posts;
 mod refusals;
-mod serving;
+pub(crate) mod serving;

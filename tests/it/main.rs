@@ -8,6 +8,7 @@ mod bucket;
 mod crash;
 mod faulty_store;
 mod http;
+mod kills;
 mod malformed;
 mod olist;
 mod ordered;

@@ -18,7 +18,8 @@ use rollbook_lake::store::disk::{Disk, SyncedDisk};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, Retention, Store};
 use rollbook_model::config::Limits;
-use rollbook_model::{Timestamp, tables};
+use rollbook_model::{SnapshotNumber, Timestamp, tables};
+use rollbook_tests::times;
 
 /// Cuts in a test run; `ROLLBOOK_TEST_CUTS` asks for more.
 const CUTS: u64 = 15;
@@ -193,6 +194,7 @@ pub(crate) async fn ingest(lake: &Lake, file: &Path, run: i64) -> Result<Report,
         limits: Limits::default(),
         dry_run: false,
         requests: Vec::new(),
+        unanswered: SnapshotNumber::default(),
     };
     rollbook_ingest::ingest(lake, request, &Progress::silent()).await
 }
@@ -264,8 +266,7 @@ pub(crate) async fn content(lake: &Lake) -> BTreeMap<String, u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_a_power_cut() {
-    let cuts = std::env::var("ROLLBOOK_TEST_CUTS").ok();
-    let cuts = cuts.and_then(|text| text.parse().ok()).unwrap_or(CUTS);
+    let cuts = times("ROLLBOOK_TEST_CUTS", CUTS);
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("lake");
     fs::create_dir(&root).unwrap();

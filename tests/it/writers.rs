@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rollbook_tests::times;
 use serde_json::{Value, json};
 
 use crate::own_lake::OwnLake;
@@ -14,11 +15,6 @@ use crate::own_lake::OwnLake;
 const ROUNDS: u64 = 4;
 /// Commits that another tool follows in a test run; `ROLLBOOK_TEST_COMMITS` asks for more.
 const COMMITS: u64 = 10;
-
-fn asked(variable: &str, default: u64) -> u64 {
-    let asked = std::env::var(variable).ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 fn orders(ids: std::ops::Range<u64>, total: u64) -> String {
     let mut rows = "external_id,person_external_id,status,currency,total,placed_at\n".to_owned();
@@ -33,7 +29,7 @@ fn two_writers_at_once_come_out_as_one_after_the_other() {
     let lake = OwnLake::new("two_writers");
     let first = lake.write("0/orders.csv", &orders(0..1, 1));
     lake.json(&["ingest", "native", first.to_str().unwrap()]);
-    for round in 1..=asked("ROLLBOOK_TEST_ROUNDS", ROUNDS) {
+    for round in 1..=times("ROLLBOOK_TEST_ROUNDS", ROUNDS) {
         // Own keys each, shared ones, and ones that are new in every round.
         let (mine, theirs) = (round * 2, round * 2 + 1);
         let new = 1_000 + round * 10;
@@ -95,7 +91,7 @@ fn another_tool_reads_every_commit_right_after_it() {
         .unwrap();
     let mut ask = reader.stdin.take().unwrap();
     let mut answers = BufReader::new(reader.stdout.take().unwrap()).lines();
-    for commit in 1..=asked("ROLLBOOK_TEST_COMMITS", COMMITS) {
+    for commit in 1..=times("ROLLBOOK_TEST_COMMITS", COMMITS) {
         match commit % 5 {
             4 => drop(lake.json(&["compact", "--all"])),
             _ => {

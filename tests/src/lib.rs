@@ -18,6 +18,12 @@ pub fn rollbook() -> Command {
     command
 }
 
+/// How many times a long test is to be done: as a variable says, else `short` times.
+pub fn times(variable: &str, short: u64) -> u64 {
+    let asked = std::env::var(variable).ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(short)
+}
+
 fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let profile = test

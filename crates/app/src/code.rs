@@ -46,6 +46,8 @@ impl AppError {
             Self::SegmentExists { .. } => ("segment_exists", Kind::Conflict),
             Self::UnknownPerson { .. } => ("unknown_person", Kind::Missing),
             Self::ForgedPageToken => ("invalid_page_token", Kind::Malformed),
+            Self::UnknownEntry { .. } => ("unknown_entry", Kind::Missing),
+            Self::Shared(error) => error.code(),
             Self::KeyReused => ("idempotency_key_reused", Kind::Unprocessable),
             Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", Kind::Internal),
         }

@@ -1,5 +1,7 @@
 //! The errors of all floors below, with the place in the SQL and the next step where they have one.
 
+use std::sync::Arc;
+
 use rollbook_attribution::AttributionError;
 use rollbook_engine::{EngineError, Position};
 use rollbook_generate::GenerateError;
@@ -11,6 +13,8 @@ use rollbook_model::SegmentKey;
 use rollbook_model::settings::InvalidSetting;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
+
+use crate::Kind;
 
 /// Why a verb could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +81,15 @@ pub enum AppError {
         /// What the writer said.
         source: arrow::error::ArrowError,
     },
+    /// Rows that are not among those that could not be taken in.
+    #[error("nothing with the id `{id}` was put aside: `rollbook journal` lists what was")]
+    UnknownEntry {
+        /// The id that was given.
+        id: String,
+    },
+    /// What kept several requests that were done together from being done.
+    #[error(transparent)]
+    Shared(Arc<AppError>),
     /// Files could not be laid out for a while.
     #[error("cannot use a temporary folder: {source}")]
     TemporaryFolder {
@@ -86,6 +99,12 @@ pub enum AppError {
 }
 
 impl AppError {
+    /// Whether the same request would fail again, on another day and another machine too.
+    pub(crate) fn is_about_the_request(&self) -> bool {
+        let (_, kind) = self.code();
+        !matches!(kind, Kind::Busy | Kind::Internal | Kind::Excessive)
+    }
+
     /// Where in the SQL it is, if that is known.
     pub fn position(&self) -> Option<Position> {
         match self {
@@ -93,6 +112,7 @@ impl AppError {
             Self::Segment(error) => error.position(),
             Self::Attribution(AttributionError::Engine(error)) => error.position(),
             Self::Ingest(IngestError::MappingSql { source, .. }) => source.position(),
+            Self::Shared(error) => error.position(),
             _ => None,
         }
     }
@@ -104,6 +124,7 @@ impl AppError {
             Self::Segment(error) => error.hint(),
             Self::Ingest(IngestError::MappingSql { source, .. }) => source.hint(),
             Self::UnknownTable { .. } => Some("`rollbook schema` lists them all"),
+            Self::Shared(error) => error.hint(),
             _ => None,
         }
     }

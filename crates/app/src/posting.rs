@@ -1,10 +1,11 @@
 //! Rows that a request brings: taken in once, whatever happens to the answer on its way back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rollbook_ingest::Asked;
+use rollbook_ingest::{Asked, IngestError};
 use rollbook_lake::{Cause, Lake};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -22,12 +23,28 @@ pub struct Post {
     pub mappings: Option<PathBuf>,
     /// The body as a file, named as the mappings' patterns want it.
     pub body: PathBuf,
-    /// What the caller named the request, so that sending it again does it once.
-    pub idempotency_key: Option<String>,
+    /// What it is known by when it comes again.
+    pub known_by: KnownBy,
     /// The name of the run.
     pub batch: BatchId,
     /// When it runs.
     pub at: Timestamp,
+}
+
+/// What a request is known by when it comes again, so that it is done once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownBy {
+    /// Nothing: it is a new one each time.
+    Nothing,
+    /// What the caller named it, who then gets the first answer again.
+    Key(String),
+    /// Its entry in the journal.
+    Entry {
+        /// The id.
+        id: String,
+        /// A snapshot that was there before.
+        after: SnapshotNumber,
+    },
 }
 
 /// What became of a request, and whether that was found out before.
@@ -55,12 +72,21 @@ struct Fresh {
     /// Its place among the requests.
     at: usize,
     post: Post,
-    keyed: Option<Keyed>,
+    known: Option<Known>,
 }
 
-/// What is kept of a request with a key until it is answered.
-struct Keyed {
+/// What is known of a request that may come again.
+struct Known {
+    /// By what commits tell that they answer it.
     id: String,
+    /// The newest snapshot that is known not to.
+    unanswered: SnapshotNumber,
+    /// What is kept under the caller's key until it is answered.
+    kept: Option<Keeping>,
+}
+
+/// Where the answer to a request with a key is kept, and beside what.
+struct Keeping {
     path: String,
     digest: String,
     after: SnapshotNumber,
@@ -69,7 +95,7 @@ struct Keyed {
 /// What a request comes to before its rows are looked at.
 enum Prepared {
     Answered(Posted),
-    Fresh(Option<Keyed>),
+    Fresh(Option<Known>),
 }
 
 /// Takes the rows of one request in; when this returns they are committed.
@@ -86,17 +112,24 @@ pub async fn post_all(place: &Place, posts: Vec<Post>) -> Vec<Result<Posted, App
     while !waiting.is_empty() {
         // Of requests with one key the first is answered before the next is looked at.
         let mut keys = HashSet::new();
-        let is_first = |(_, post): &(usize, Post)| match &post.idempotency_key {
-            Some(key) => keys.insert(key.clone()),
-            None => true,
+        let is_first = |(_, post): &(usize, Post)| match &post.known_by {
+            KnownBy::Key(key) => keys.insert(key.clone()),
+            KnownBy::Nothing | KnownBy::Entry { .. } => true,
         };
         let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_first);
         waiting = later;
         let mut fresh = Vec::new();
+        let journaled = answered_entries(place, &now).await.map_err(Arc::new);
         for (at, post) in now {
-            match prepare(place, &post).await {
+            let prepared = match (&post.known_by, &journaled) {
+                (KnownBy::Nothing, _) => Ok(Prepared::Fresh(None)),
+                (KnownBy::Key(key), _) => prepare(place, &post, key).await,
+                (KnownBy::Entry { .. }, Err(error)) => Err(AppError::Shared(Arc::clone(error))),
+                (KnownBy::Entry { id, .. }, Ok(answered)) => Ok(answered.prepare(&post, id)),
+            };
+            match prepared {
                 Ok(Prepared::Answered(posted)) => answers[at] = Some(Ok(posted)),
-                Ok(Prepared::Fresh(keyed)) => fresh.push(Fresh { at, post, keyed }),
+                Ok(Prepared::Fresh(known)) => fresh.push(Fresh { at, post, known }),
                 Err(error) => answers[at] = Some(Err(error)),
             }
         }
@@ -110,16 +143,83 @@ pub async fn post_all(place: &Place, posts: Vec<Post>) -> Vec<Result<Posted, App
         .collect()
 }
 
+/// Entries of the journal that have been taken in before: their objects outlived the commit.
+struct AnsweredEntries {
+    by: HashMap<String, SnapshotNumber>,
+    until: SnapshotNumber,
+}
+
+async fn answered_entries(
+    place: &Place,
+    posts: &[(usize, Post)],
+) -> Result<AnsweredEntries, AppError> {
+    let mut afters = posts.iter().filter_map(|(_, post)| match post.known_by {
+        KnownBy::Entry { after, .. } => Some(after),
+        KnownBy::Nothing | KnownBy::Key(_) => None,
+    });
+    let mut answered = AnsweredEntries {
+        by: HashMap::new(),
+        until: SnapshotNumber::default(),
+    };
+    if let Some(first) = afters.next() {
+        let after = afters.fold(first, std::cmp::min);
+        let lake = place.lake_or_new().await?;
+        answered.until = lake.head().await?.number;
+        answered.by = lake.answered_since(after).await?;
+    }
+    Ok(answered)
+}
+
+impl AnsweredEntries {
+    fn prepare(&self, post: &Post, id: &str) -> Prepared {
+        match self.by.get(id) {
+            Some(snapshot) => Prepared::Answered(Posted::before(post, *snapshot)),
+            None => Prepared::Fresh(Some(Known {
+                id: id.to_owned(),
+                unanswered: self.until,
+                kept: None,
+            })),
+        }
+    }
+}
+
+impl Posted {
+    /// What is left to say of an entry that was taken in before.
+    fn before(post: &Post, snapshot: SnapshotNumber) -> Self {
+        let ingested = Ingested {
+            snapshot,
+            batch: post.batch.clone(),
+            tables: Vec::new(),
+            unclaimed: Vec::new(),
+            currency: None,
+        };
+        let repeated = true;
+        Self { ingested, repeated }
+    }
+}
+
+/// Notes a request with a key before its rows are looked at: its answer, where there is one.
+///
+/// # Errors
+/// [`AppError::KeyReused`]; the lake.
+pub async fn answered(place: &Place, post: &Post) -> Result<Option<Posted>, AppError> {
+    let KnownBy::Key(key) = &post.known_by else {
+        return Ok(None);
+    };
+    match prepare(place, post, key).await? {
+        Prepared::Answered(posted) => Ok(Some(posted)),
+        Prepared::Fresh(_) => Ok(None),
+    }
+}
+
 /// The key goes into the commit itself. A process that dies between the commit and keeping the
 /// answer has still answered: the next attempt finds the key in the snapshots since.
-async fn prepare(place: &Place, post: &Post) -> Result<Prepared, AppError> {
-    let Some(key) = &post.idempotency_key else {
-        return Ok(Prepared::Fresh(None));
-    };
+async fn prepare(place: &Place, post: &Post, key: &str) -> Result<Prepared, AppError> {
     let lake = place.lake_or_new().await?;
     let digest = digest_of(&post.provider, &post.body)?;
     let id = hex(&Sha256::digest(key.as_bytes()));
     let path = format!("_answers/{id}.json");
+    let newest = lake.head().await?.number;
     let after = match lake.find_document::<Kept>(&path).await? {
         Some(kept) if kept.digest != digest => return Err(AppError::KeyReused),
         Some(Kept {
@@ -138,7 +238,6 @@ async fn prepare(place: &Place, post: &Post) -> Result<Prepared, AppError> {
             kept.after
         }
         None => {
-            let newest = lake.head().await?.number;
             // A lake that does not exist yet is made by the commit and nothing before it.
             if newest.0 > 0 {
                 keep(&lake, &path, &digest, newest, None).await?;
@@ -146,11 +245,14 @@ async fn prepare(place: &Place, post: &Post) -> Result<Prepared, AppError> {
             newest
         }
     };
-    Ok(Prepared::Fresh(Some(Keyed {
+    Ok(Prepared::Fresh(Some(Known {
         id,
-        path,
-        digest,
-        after,
+        unanswered: newest,
+        kept: Some(Keeping {
+            path,
+            digest,
+            after,
+        }),
     })))
 }
 
@@ -164,30 +266,43 @@ async fn take_all_in(place: &Place, fresh: Vec<Fresh>) -> Vec<(usize, Result<Pos
     }
     let mut answers = Vec::new();
     for group in groups.into_values() {
-        let shared = match group.len() {
-            1 => None,
-            _ => take_in(place, &group).await.ok(),
-        };
-        match shared {
-            Some(ingested) => {
+        match take_in(place, &group).await {
+            Ok(ingested) => {
                 for (one, ingested) in group.iter().zip(ingested) {
                     answers.push((one.at, settle(place, one, ingested).await));
                 }
             }
-            None => {
+            Err(error) if error.is_about_the_request() => {
                 for one in &group {
-                    let taken = take_in(place, std::slice::from_ref(one)).await;
-                    let answer = match taken.map(|mut ingested| ingested.pop()) {
-                        Ok(Some(ingested)) => settle(place, one, ingested).await,
-                        Ok(None) => unreachable!("as many answers as requests"),
-                        Err(error) => Err(error),
-                    };
-                    answers.push((one.at, answer));
+                    answers.push((one.at, take_one_in(place, one).await));
                 }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let failed = |one: &Fresh| (one.at, Err(AppError::Shared(Arc::clone(&error))));
+                answers.extend(group.iter().map(failed));
             }
         }
     }
     answers
+}
+
+async fn take_one_in(place: &Place, one: &Fresh) -> Result<Posted, AppError> {
+    match take_in(place, std::slice::from_ref(one)).await {
+        Ok(ingested) => {
+            let ingested = ingested.into_iter().next();
+            settle(place, one, ingested.expect("one request has one answer")).await
+        }
+        // Another process was sent the same, and was faster.
+        Err(AppError::Ingest(IngestError::Answered)) => match &one.post.known_by {
+            KnownBy::Key(key) => match prepare(place, &one.post, key).await? {
+                Prepared::Answered(posted) => Ok(posted),
+                Prepared::Fresh(_) => Err(AppError::Ingest(IngestError::Answered)),
+            },
+            _ => Ok(Posted::before(&one.post, SnapshotNumber::default())),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// One run over the bodies of all of them; what each comes to.
@@ -198,9 +313,16 @@ async fn take_in(place: &Place, group: &[Fresh]) -> Result<Vec<Ingested>, AppErr
         // Each request is a source of its own: what an earlier one left in quarantine stays there.
         let name = one.post.body.file_name().unwrap_or_default();
         let label = format!("http/{}/{}", one.post.batch, name.to_string_lossy());
-        let key = one.keyed.as_ref().map(|keyed| keyed.id.clone());
-        asked.push((one.post.body.clone(), Asked { label, key }));
+        let known = one.known.as_ref();
+        let described = Asked {
+            label,
+            key: known.map(|known| known.id.clone()),
+            is_told: known.is_some_and(|known| known.kept.is_some()),
+        };
+        asked.push((one.post.body.clone(), described));
     }
+    let known = group.iter().filter_map(|one| one.known.as_ref());
+    let unanswered = known.map(|known| known.unanswered).min();
     let what = Ingest {
         provider: first.provider.clone(),
         paths: Vec::new(),
@@ -210,19 +332,19 @@ async fn take_in(place: &Place, group: &[Fresh]) -> Result<Vec<Ingested>, AppErr
         batch: first.batch.clone(),
         at: first.at,
     };
-    ingest_bodies(place, what, asked).await
+    ingest_bodies(place, what, asked, unanswered.unwrap_or_default()).await
 }
 
 /// Keeps the answer to a request that has a key.
 async fn settle(place: &Place, one: &Fresh, ingested: Ingested) -> Result<Posted, AppError> {
-    if let Some(keyed) = &one.keyed {
+    let known = one.known.as_ref();
+    if let Some(kept) = known.and_then(|known| known.kept.as_ref()) {
         let lake = place.lake_or_new().await?;
-        let Keyed {
+        let Keeping {
             path,
             digest,
             after,
-            ..
-        } = keyed;
+        } = kept;
         keep(&lake, path, digest, *after, Some(&ingested)).await?;
     }
     let repeated = false;

@@ -92,10 +92,12 @@ pub async fn ingest(
 }
 
 /// Takes the bodies of requests in, each a file that goes by a label, and says what each came to.
+/// No snapshot up to `unanswered` answers one of them.
 pub(crate) async fn ingest_bodies(
     place: &Place,
     what: Ingest,
     bodies: Vec<(PathBuf, Asked)>,
+    unanswered: SnapshotNumber,
 ) -> Result<Vec<Ingested>, AppError> {
     let lake = place.lake_or_new().await?;
     let (mut files, mut requests) = (Vec::new(), Vec::new());
@@ -105,6 +107,7 @@ pub(crate) async fn ingest_bodies(
     }
     let mut request = request(place, &what, files);
     request.requests = requests;
+    request.unanswered = unanswered;
     let report = rollbook_ingest::ingest(&lake, request, &Progress::silent()).await?;
     let (snapshot, batch) = (report.snapshot, report.batch);
     let each = report.by_request.into_iter().map(|tables| Ingested {
@@ -136,6 +139,7 @@ fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
         limits: place.limits,
         dry_run: what.dry_run,
         requests: Vec::new(),
+        unanswered: SnapshotNumber::default(),
     }
 }
 

@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Score(Score),
     /// Answer over HTTP, to programs on this machine
     Serve(Serve),
+    /// Show what was posted and is in no snapshot yet, and take it in
+    Journal(Journal),
     /// List the snapshots
     Snapshots,
     /// Give snapshots names under which they stay
@@ -151,6 +153,33 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Journal {
+    #[command(subcommand)]
+    pub(crate) command: Option<JournalCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Take in what waits, as a server does
+    Fold {
+        /// A folder with a folder of mappings for each provider of your own
+        #[arg(long, value_name = "DIR")]
+        mappings: Option<PathBuf>,
+    },
+    /// Try again what could not be taken in
+    Retry {
+        /// A folder with a folder of mappings for each provider of your own
+        #[arg(long, value_name = "DIR")]
+        mappings: Option<PathBuf>,
+    },
+    /// Remove rows that could not be taken in, for good
+    Drop {
+        /// The id, as `journal` lists it
+        id: String,
     },
 }
 

@@ -21,6 +21,7 @@ use crate::show::{Shown, print, print_rows};
 mod attribution;
 mod demo;
 mod ingest;
+mod journal;
 mod keeping;
 mod score;
 mod segment;
@@ -98,6 +99,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Attribution(what) => attribution::run(&place, what, form).await?,
         Command::Score(what) => score::run(&place, what, form).await?,
         Command::Serve(what) => serve::run(place, what, None).await?,
+        Command::Journal(what) => return journal::run(&place, what.command, form).await,
         Command::Snapshots => {
             let lines = data::snapshots(&place).await?;
             let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];

@@ -1,9 +1,11 @@
 //! Which mapping reads which of the files that were given.
 
+use std::path::Path;
+
 use rollbook_model::ProviderName;
 
 use crate::IngestError;
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, mappings};
 use crate::read::{Format, SourceFile};
 
 /// A mapping with the files of each of its sources, in the order of `mapping.sources`.
@@ -11,6 +13,21 @@ use crate::read::{Format, SourceFile};
 pub(crate) struct Claim {
     pub(crate) mapping: Mapping,
     pub(crate) files: Vec<Vec<SourceFile>>,
+}
+
+/// Whether a mapping of the provider reads this file, with what the lake holds.
+///
+/// # Errors
+/// No mapping does, or it needs other files too.
+pub fn check_claimed(
+    provider: &ProviderName,
+    folder: Option<&Path>,
+    file: &Path,
+) -> Result<(), IngestError> {
+    let known = mappings(provider, folder)?;
+    let label = file.file_name().unwrap_or_default().to_string_lossy();
+    let file = SourceFile::labelled(file, label.into_owned())?;
+    claim(provider, &known, &[file]).map(drop)
 }
 
 /// The mappings whose driving source has files, and the labels of files that nobody reads.

@@ -137,6 +137,9 @@ pub enum IngestError {
     /// Two first runs of a tenant at once: e-mail addresses would get two kinds of ids.
     #[error("another process made this lake at the same time: run the command again")]
     FirstRunOvertaken,
+    /// Another commit answers one of the requests.
+    #[error("another program has taken these rows in meanwhile")]
+    Answered,
     /// Several requests that cannot be done as one run.
     #[error("these requests have to be taken in one by one")]
     NotTogether,

@@ -27,6 +27,7 @@ mod tally;
 mod undo;
 mod upsert;
 
+pub use claim::check_claimed;
 pub use error::IngestError;
 pub use progress::{Event, Progress};
 pub use run::{Asked, Report, Request, ingest, retry};

@@ -50,6 +50,8 @@ pub struct Request {
     pub dry_run: bool,
     /// The requests that this run answers, each by one of the files; none for a run of files.
     pub requests: Vec<Asked>,
+    /// The newest snapshot that is known to answer none of them.
+    pub unanswered: SnapshotNumber,
 }
 
 /// One of several requests that are answered by one run.
@@ -57,8 +59,10 @@ pub struct Request {
 pub struct Asked {
     /// The label of its file.
     pub label: String,
-    /// Its idempotency key, where it has one.
+    /// What it is known by, so that it is done once.
     pub key: Option<String>,
+    /// Whether the commit tells what its rows came to.
+    pub is_told: bool,
 }
 
 /// What a run did, or would have done.
@@ -229,6 +233,7 @@ impl Attempt<'_> {
             return Err(IngestError::FirstRunOvertaken);
         }
         let base = lake.head().await?;
+        self.must_be_unanswered(&base).await?;
         let people =
             People::resolve(lake, &base, &self.staged, request.at, request.dry_run).await?;
         let quarantined = self.staged.last().expect("the quarantine is always staged");
@@ -330,6 +335,20 @@ impl Attempt<'_> {
         }
     }
 
+    /// Another process may have been sent the same request, and be faster. If it commits after
+    /// `base`, this attempt is overtaken.
+    async fn must_be_unanswered(&self, base: &State) -> Result<(), IngestError> {
+        let (request, known) = (self.request, self.request.unanswered);
+        if base.number <= known || request.keys().next().is_none() {
+            return Ok(());
+        }
+        let answered = self.lake.answered_since(known).await?;
+        match request.keys().any(|key| answered.contains_key(key)) {
+            true => Err(IngestError::Answered),
+            false => Ok(()),
+        }
+    }
+
     /// The most common currency of the run, for a tenant that has none yet.
     fn first_currency(&self, base: &State) -> Result<Option<String>, IngestError> {
         if base.settings()?.currency.is_some() {
@@ -382,6 +401,7 @@ fn answers(
     by_request: &[Vec<TableCounts>],
 ) -> BTreeMap<String, Vec<TableCounts>> {
     let counted = requests.iter().zip(by_request);
+    let counted = counted.filter(|(asked, _)| asked.is_told);
     let keyed = counted.filter_map(|(asked, tables)| Some((asked.key.clone()?, tables.clone())));
     keyed.collect()
 }

@@ -1,6 +1,6 @@
 //! A tenant's lake: opening it, its snapshots, and the commit that makes the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringTreemap;
 use rollbook_model::config::LAKE_FORMAT;
@@ -181,6 +181,21 @@ impl Lake {
             }
         }
         Ok(None)
+    }
+
+    /// The keys of all requests that snapshots after `after` answer, and of each which.
+    pub async fn answered_since(
+        &self,
+        after: SnapshotNumber,
+    ) -> Result<HashMap<String, SnapshotNumber>, LakeError> {
+        let (oldest, newest) = self.span().await?;
+        let mut answered = HashMap::new();
+        for number in oldest.max(after.next()).0..=newest.0 {
+            let record = self.record(SnapshotNumber(number)).await?;
+            let keys = record.idempotency_keys.into_iter();
+            answered.extend(keys.map(|key| (key, record.number)));
+        }
+        Ok(answered)
     }
 
     /// Tries to make `commit` the snapshot after `base`.

@@ -19,6 +19,12 @@ pub const LAKE_FORMAT: u32 = 1;
 
 /// Days that a snapshot is kept, unless the tenant's settings say otherwise.
 pub const SNAPSHOT_DAYS: u16 = 30;
+/// Seconds after which what is in the journal becomes a snapshot, unless the settings say otherwise.
+pub const JOURNAL_SECONDS: u16 = 5;
+/// Mebibytes in the journal that become a snapshot at once, unless the settings say otherwise.
+pub const JOURNAL_MEBIBYTES: u16 = 64;
+/// As many times these bytes may wait in the journal until posts to it are turned away.
+pub const JOURNAL_SLACK: u64 = 4;
 /// Hours for which files that nothing names are left alone: they may be somebody's next commit.
 pub const GARBAGE_HOURS: u64 = 24;
 

@@ -5,11 +5,11 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::config::SNAPSHOT_DAYS;
+use crate::config::{JOURNAL_MEBIBYTES, JOURNAL_SECONDS, SNAPSHOT_DAYS};
 use crate::nearest;
 
 /// The keys that `rollbook settings` knows, with what each one is.
-pub const SETTING_KEYS: [(&str, &str); 4] = [
+pub const SETTING_KEYS: [(&str, &str); 6] = [
     (
         "currency",
         "ISO 4217 code that amounts are reported in, such as EUR",
@@ -23,12 +23,29 @@ pub const SETTING_KEYS: [(&str, &str); 4] = [
         "snapshot_days",
         "days that snapshots are kept, from 1 to 3650, such as 30",
     ),
+    (
+        "journal_seconds",
+        "seconds until rows in the journal become a snapshot, from 1 to 3600, such as 5",
+    ),
+    (
+        "journal_mebibytes",
+        "mebibytes in the journal that become one at once, from 1 to 1024, such as 64",
+    ),
 ];
 
-const MOST_SNAPSHOT_DAYS: u16 = 3_650;
+/// What a number among the settings can be at most; at least it is 1.
+fn most(key: &str) -> Option<u16> {
+    match key {
+        "snapshot_days" => Some(3_650),
+        "journal_seconds" => Some(3_600),
+        "journal_mebibytes" => Some(1_024),
+        _ => None,
+    }
+}
 
 /// A tenant's settings. `currency` is unset until the first amounts arrive or a user sets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// ISO 4217 code that amounts are reported in.
     pub currency: Option<String>,
@@ -37,12 +54,11 @@ pub struct Settings {
     /// ISO 3166-1 alpha-2 country assumed where a source names none.
     pub default_region: Option<String>,
     /// Days that snapshots are kept for, beside those that have a name.
-    #[serde(default = "snapshot_days")]
     pub snapshot_days: u16,
-}
-
-fn snapshot_days() -> u16 {
-    SNAPSHOT_DAYS
+    /// Seconds after which rows in the journal become a snapshot.
+    pub journal_seconds: u16,
+    /// Mebibytes in the journal that become one at once.
+    pub journal_mebibytes: u16,
 }
 
 impl Default for Settings {
@@ -52,6 +68,8 @@ impl Default for Settings {
             timezone: "UTC".to_owned(),
             default_region: None,
             snapshot_days: SNAPSHOT_DAYS,
+            journal_seconds: JOURNAL_SECONDS,
+            journal_mebibytes: JOURNAL_MEBIBYTES,
         }
     }
 }
@@ -68,7 +86,7 @@ pub enum InvalidSetting {
         nearest: Option<&'static str>,
     },
     /// The setting exists, its value does not fit.
-    #[error("`{value}` is not a value for `{key}`: it takes an {expected}")]
+    #[error("`{value}` is not a value for `{key}`: {expected}")]
     Value {
         /// The setting.
         key: &'static str,
@@ -86,6 +104,8 @@ impl Settings {
             "currency" => Ok(self.currency.clone()),
             "timezone" => Ok(Some(self.timezone.clone())),
             "snapshot_days" => Ok(Some(self.snapshot_days.to_string())),
+            "journal_seconds" => Ok(Some(self.journal_seconds.to_string())),
+            "journal_mebibytes" => Ok(Some(self.journal_mebibytes.to_string())),
             _ => Ok(self.default_region.clone()),
         }
     }
@@ -93,26 +113,28 @@ impl Settings {
     /// The settings with one value changed.
     pub fn with(mut self, key: &str, value: &str) -> Result<Self, InvalidSetting> {
         let (key, expected) = known_key(key)?;
-        let fits = match key {
-            "currency" => value.len() == 3 && value.chars().all(|c| c.is_ascii_alphabetic()),
-            "timezone" => Tz::from_str(value).is_ok(),
-            "snapshot_days" => value
-                .parse()
-                .is_ok_and(|days: u16| (1..=MOST_SNAPSHOT_DAYS).contains(&days)),
-            _ => value.len() == 2 && value.chars().all(|c| c.is_ascii_alphabetic()),
-        };
-        if !fits {
-            return Err(InvalidSetting::Value {
-                key,
-                value: value.to_owned(),
-                expected,
-            });
-        }
-        match key {
-            "currency" => self.currency = Some(value.to_ascii_uppercase()),
-            "timezone" => self.timezone = value.to_owned(),
-            "snapshot_days" => self.snapshot_days = value.parse().unwrap_or(SNAPSHOT_DAYS),
-            _ => self.default_region = Some(value.to_ascii_uppercase()),
+        let letters =
+            |length| value.len() == length && value.chars().all(|c| c.is_ascii_alphabetic());
+        let number = most(key).and_then(|most| {
+            let number = value.parse::<u16>().ok();
+            number.filter(|number| (1..=most).contains(number))
+        });
+        match (key, number) {
+            ("currency", _) if letters(3) => self.currency = Some(value.to_ascii_uppercase()),
+            ("timezone", _) if Tz::from_str(value).is_ok() => self.timezone = value.to_owned(),
+            ("default_region", _) if letters(2) => {
+                self.default_region = Some(value.to_ascii_uppercase());
+            }
+            ("snapshot_days", Some(number)) => self.snapshot_days = number,
+            ("journal_seconds", Some(number)) => self.journal_seconds = number,
+            ("journal_mebibytes", Some(number)) => self.journal_mebibytes = number,
+            _ => {
+                return Err(InvalidSetting::Value {
+                    key,
+                    value: value.to_owned(),
+                    expected,
+                });
+            }
         }
         Ok(self)
     }

@@ -14,6 +14,8 @@ use crate::problem::Problem;
 use crate::server::{Server, busy};
 
 const REQUEST_ID: &str = "x-request-id";
+/// How far the journal is ahead of what is answered from.
+const JOURNAL_AHEAD: &str = "x-journal-ahead";
 /// Characters of a caller's request id that are kept.
 const REQUEST_ID_CHARS: usize = 64;
 
@@ -46,6 +48,12 @@ pub(crate) async fn observe(
     tracing::info!(request_id = %id, %method, %route, status, milliseconds, "answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let (objects, bytes) = server.journal().ahead();
+    if objects > 0
+        && let Ok(ahead) = HeaderValue::from_str(&format!("objects={objects}, bytes={bytes}"))
+    {
+        response.headers_mut().insert(JOURNAL_AHEAD, ahead);
     }
     response
 }

@@ -2,6 +2,7 @@
 
 mod extract;
 mod guard;
+mod journal;
 mod metrics;
 mod posts;
 mod problem;
@@ -95,24 +96,28 @@ impl Listening {
             // Nobody hears it where the server has failed already.
             let _ = told.send(());
         };
-        let serving = axum::serve(self.listener, router(options)).with_graceful_shutdown(stopping);
+        let server = Server::new(options);
+        let folding = tokio::spawn(journal::keep_folding(server.clone()));
+        let serving = axum::serve(self.listener, router(server)).with_graceful_shutdown(stopping);
         let patience = async move {
             match hears.await {
                 Ok(()) => tokio::time::sleep(farewell).await,
                 Err(_) => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let served = tokio::select! {
             served = serving.into_future() => served.map_err(|source| ServeError::Stopped { source }),
             () = patience => Ok(()),
-        }
+        };
+        // What still waits in the journal is durable, and folded by the next one who serves.
+        folding.abort();
+        served
     }
 }
 
 /// Every route behind its guards.
-fn router(options: Options) -> Router {
-    let room = Arc::new(Semaphore::new(options.limits.requests));
-    let server = Server::new(options);
+fn router(server: Server) -> Router {
+    let room = Arc::new(Semaphore::new(server.limits().requests));
     let (routes, document) = routes::all().split_for_parts();
     let document = Json(serde_json::to_value(&document).unwrap_or_default());
     routes
@@ -147,10 +152,5 @@ async fn no_method() -> Problem {
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request panicked");
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal",
-        "something went wrong here; the log has the details",
-    )
-    .into_response()
+    Problem::internal().into_response()
 }

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rollbook_app::posting::Posted;
 
 /// Seconds.
 const BUCKETS: [f64; 11] = [
@@ -22,8 +23,11 @@ pub(crate) struct Metrics {
     requests: Family<Request, Counter>,
     times: Family<Route, Histogram>,
     pub(crate) in_flight: Gauge,
-    pub(crate) rows: Family<Rows, Counter>,
+    rows: Family<Rows, Counter>,
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
+    journal_objects: Gauge<u64, AtomicU64>,
+    journal_bytes: Gauge<u64, AtomicU64>,
+    pub(crate) refused: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,9 +45,9 @@ struct Route {
 
 /// Rows of posts by what became of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Rows {
-    pub(crate) table: String,
-    pub(crate) outcome: &'static str,
+struct Rows {
+    table: String,
+    outcome: &'static str,
 }
 
 impl Metrics {
@@ -55,6 +59,9 @@ impl Metrics {
             in_flight: Gauge::default(),
             rows: Family::default(),
             snapshot: Gauge::default(),
+            journal_objects: Gauge::default(),
+            journal_bytes: Gauge::default(),
+            refused: Counter::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -83,6 +90,22 @@ impl Metrics {
             "The newest snapshot that this process committed or read",
             metrics.snapshot.clone(),
         );
+        registry.register(
+            "journal_objects",
+            "Objects of the journal that are in no snapshot yet",
+            metrics.journal_objects.clone(),
+        );
+        registry.register_with_unit(
+            "journal",
+            "What is in the journal and in no snapshot yet",
+            Unit::Bytes,
+            metrics.journal_bytes.clone(),
+        );
+        registry.register(
+            "journal_refused",
+            "Acknowledged requests whose rows could not be taken in",
+            metrics.refused.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -101,6 +124,32 @@ impl Metrics {
         self.times
             .get_or_create(&Route { method, route })
             .observe(took.as_secs_f64());
+    }
+
+    /// Notes how far the journal is ahead of the snapshots.
+    pub(crate) fn journal(&self, (objects, bytes): (u64, u64)) {
+        self.journal_objects.set(objects);
+        self.journal_bytes.set(bytes);
+    }
+
+    /// Notes what became of a request's rows, the first time.
+    pub(crate) fn posted(&self, posted: &Posted) {
+        if posted.repeated {
+            return;
+        }
+        self.snapshot.set(posted.ingested.snapshot.0);
+        for counts in &posted.ingested.tables {
+            for (outcome, rows) in [
+                ("accepted", counts.accepted),
+                ("unchanged", counts.unchanged),
+                ("quarantined", counts.quarantined),
+            ] {
+                let table = counts.table.clone();
+                self.rows
+                    .get_or_create(&Rows { table, outcome })
+                    .inc_by(rows);
+            }
+        }
     }
 
     /// All figures in the text format of OpenMetrics.

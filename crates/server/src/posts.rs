@@ -7,6 +7,7 @@ use rollbook_app::posting::{Post, Posted, post_all};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::journal::fold_waiting;
 use crate::problem::Problem;
 use crate::server::Server;
 
@@ -59,8 +60,13 @@ async fn answer_waiting(server: &Server) -> bool {
         .map(|one| (one.post, (one.answer, one.folder)))
         .unzip();
     let work = |server: Server| async move { Ok(post_all(server.place(), posts).await) };
+    // What was acknowledged before comes before.
+    let posted = match fold_waiting(server).await {
+        Ok(()) => server.compute(work).await,
+        Err(problem) => Err(problem),
+    };
     // Who has hung up meanwhile hears nothing; the rows are taken in all the same.
-    match server.compute(work).await {
+    match posted {
         Ok(posted) => {
             for ((answer, _folder), posted) in answers.into_iter().zip(posted) {
                 let _ = answer.send(posted.map_err(Problem::from));

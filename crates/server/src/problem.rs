@@ -52,6 +52,15 @@ impl Problem {
         self
     }
 
+    /// Something that is no fault of the request, and that is in the log.
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong here; the log has the details",
+        )
+    }
+
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }

@@ -12,6 +12,7 @@ use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
 use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::posts::Queue;
 use crate::problem::Problem;
@@ -78,6 +79,7 @@ struct Inner {
     writing: Mutex<()>,
     compacting: Mutex<()>,
     queue: Queue,
+    journal: Journal,
 }
 
 impl Server {
@@ -87,6 +89,7 @@ impl Server {
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
             queue: Queue::default(),
+            journal: Journal::default(),
             metrics: Metrics::new(),
             options,
         }))
@@ -121,6 +124,11 @@ impl Server {
         &self.0.queue
     }
 
+    /// The posts that are durable, and in no snapshot yet.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
     /// The turn of one that commits.
     pub(crate) async fn writer(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().await
@@ -153,18 +161,24 @@ impl Server {
     {
         let waiting = tokio::time::timeout(self.limits().answer_time, self.0.computing.acquire());
         let turn = waiting.await.map_err(|_| busy())?.map_err(|_| busy())?;
+        let done = self.work(work).await;
+        drop(turn);
+        done
+    }
+
+    /// Does work on a thread of its own, at once.
+    pub(crate) async fn work<T, F, W>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self) -> W + Send + 'static,
+        W: Future<Output = Result<T, AppError>>,
+    {
         let server = self.clone();
         let handle = tokio::runtime::Handle::current();
         let done = tokio::task::spawn_blocking(move || handle.block_on(work(server)));
-        let done = done.await;
-        drop(turn);
-        match done {
+        match done.await {
             Ok(result) => result.map_err(Problem::from),
-            Err(_) => Err(Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "something went wrong here; the log has the details",
-            )),
+            Err(_) => Err(Problem::internal()),
         }
     }
 }

@@ -109,6 +109,19 @@ impl Serving {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let answer = self.try_text(method, path, kind, headers, body);
+        answer.expect("the server answers")
+    }
+
+    /// The same; `None` where the server does not answer any more.
+    pub(crate) fn try_text(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Option<Answer> {
         let mut request = match method {
             "PUT" => self.agent.put(self.url(path)),
             _ => self.agent.post(self.url(path)),
@@ -117,12 +130,17 @@ impl Serving {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(request.send(body))
+        try_read(request.send(body))
     }
 
     /// What the log said so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The process, for those who kill it.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills the process as a power cut would.
@@ -154,10 +172,14 @@ impl Drop for Serving {
 }
 
 fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
-    let mut answer = answer.unwrap();
-    Answer {
+    try_read(answer).expect("the server answers")
+}
+
+fn try_read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<Answer> {
+    let mut answer = answer.ok()?;
+    Some(Answer {
         status: answer.status().as_u16(),
         headers: answer.headers().clone(),
-        body: answer.body_mut().read_to_vec().unwrap(),
-    }
+        body: answer.body_mut().read_to_vec().ok()?,
+    })
 }

@@ -6,24 +6,29 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use rollbook_app::AppError;
-use rollbook_app::posting::{Post, Posted};
+use rollbook_app::journaling::entry_of;
+use rollbook_app::posting::{KnownBy, Post, answered};
 use rollbook_app::taking_in::Ingested;
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::extract::{media_type, parsed, too_large, too_slow};
-use crate::metrics::Rows;
+use crate::journal::acknowledge;
 use crate::posts::{Waiting, take_turn};
 use crate::problem::Problem;
 use crate::server::Server;
 
 /// Characters of an idempotency key at most.
 const KEY_CHARS: usize = 255;
+/// What a caller prefers who does not wait for the commit.
+const ASYNC: &str = "respond-async";
 
 /// What became of the rows.
 #[derive(Serialize, ToSchema)]
@@ -47,32 +52,53 @@ pub(crate) struct Counts {
     quarantined: u64,
 }
 
+/// Rows that are durable, and will be in a snapshot soon.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Acknowledged {
+    /// The request: what goes to quarantine is listed with a file of this name.
+    #[schema(value_type = String)]
+    batch: BatchId,
+    /// Objects of the journal that wait for the next snapshot.
+    journal_objects: u64,
+    /// Their bytes.
+    journal_bytes: u64,
+}
+
 /// Takes rows in; they are committed when the answer comes
 ///
 /// The source is what a file would be called, such as `orders`: the mapping whose pattern it fits
 /// reads the body. With an `Idempotency-Key` a request that is sent again is done once and gets
 /// the first answer again.
+///
+/// With `Prefer: respond-async` the answer is 202 and comes as soon as the body is durable in the
+/// journal; the rows are in a snapshot some seconds later, those of one source in the order of
+/// their requests. Rows that fail are in quarantine then.
 #[utoipa::path(post, path = "/v1/ingest/{provider}/{source}", tag = "data",
     params(
         ("provider" = String, Path, example = "native"),
         ("source" = String, Path, example = "activities"),
         ("Idempotency-Key" = Option<String>, Header, description = "Names the request, up to 255 characters"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` acknowledges before the rows are in a snapshot"),
     ),
     request_body(content(
         (String = "application/x-ndjson", example =
             "{\"external_id\":\"web-1\",\"person_external_id\":\"P1\",\"type\":\"page_viewed\",\"channel\":\"web\",\"occurred_at\":\"2026-01-05T10:00:00Z\"}"),
         (String = "text/csv"),
     )),
-    responses((status = 200, body = Accepted), (status = 404, body = Problem), (status = 413, body = Problem),
-        (status = 415, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Accepted), (status = 202, body = Acknowledged), (status = 404, body = Problem), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn post_rows(
     State(server): State<Server>,
     Path((provider, source)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Accepted>, Problem> {
+) -> Result<Response, Problem> {
     let provider: ProviderName = parsed(&provider, "invalid_path")?;
-    let idempotency_key = key(&headers)?;
+    let known_by = key(&headers)?;
+    let may_wait = prefers_async(&headers);
+    if may_wait && server.journal().is_full() {
+        return Err(journal_full());
+    }
     let name = file_name(&source, &headers)?;
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -92,11 +118,14 @@ pub(super) async fn post_rows(
         provider,
         mappings: folder_of.filter(|folder| folder.is_dir()),
         body: path,
-        idempotency_key,
+        known_by,
         batch,
         at,
     };
-    let (answer, answered) = oneshot::channel();
+    if may_wait {
+        return acknowledged(&server, request).await;
+    }
+    let (answer, committed) = oneshot::channel();
     server.queue().push(Waiting {
         post: request,
         answer,
@@ -104,25 +133,60 @@ pub(super) async fn post_rows(
     });
     // On a task of its own: a caller who hangs up must not stop a commit half way.
     tokio::spawn(take_turn(server.clone()));
-    let posted = answered.await.map_err(|_| internal_error())??;
-    note(&server, &posted);
-    Ok(Json(accepted(posted.ingested)))
+    let posted = committed.await.map_err(|_| Problem::internal())??;
+    server.metrics().posted(&posted);
+    Ok(Json(accepted(posted.ingested)).into_response())
 }
 
-fn internal_error() -> Problem {
+/// Appends the rows to the journal, unless the request was answered before.
+async fn acknowledged(server: &Server, request: Post) -> Result<Response, Problem> {
+    let batch = request.batch.clone();
+    let after = SnapshotNumber(server.metrics().snapshot.get());
+    let work = move |server: Server| async move {
+        match answered(server.place(), &request).await? {
+            Some(posted) => Ok(Err(posted)),
+            None => entry_of(&request, Uuid::new_v4().to_string(), after).map(Ok),
+        }
+    };
+    match server.work(work).await? {
+        Ok(entry) => acknowledge(server, entry).await?,
+        Err(posted) => return Ok(Json(accepted(posted.ingested)).into_response()),
+    }
+    let (journal_objects, journal_bytes) = server.journal().ahead();
+    let body = Json(Acknowledged {
+        batch,
+        journal_objects,
+        journal_bytes,
+    });
+    let applied = [("preference-applied", ASYNC)];
+    Ok((StatusCode::ACCEPTED, applied, body).into_response())
+}
+
+/// Whether the caller is content with rows that are durable (RFC 7240).
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").into_iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut all = values.flat_map(|value| value.split([',', ';']));
+    all.any(|preference| preference.trim().eq_ignore_ascii_case(ASYNC))
+}
+
+fn journal_full() -> Problem {
     Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal",
-        "something went wrong here; the log has the details",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "journal_full",
+        "more is waiting in the journal than can be taken in",
     )
+    .hint("send it again in a few seconds")
 }
 
-fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+fn key(headers: &HeaderMap) -> Result<KnownBy, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
-        return Ok(None);
+        return Ok(KnownBy::Nothing);
     };
     match value.to_str() {
-        Ok(text) if !text.trim().is_empty() && text.len() <= KEY_CHARS => Ok(Some(text.to_owned())),
+        Ok(text) if !text.trim().is_empty() && text.len() <= KEY_CHARS => {
+            Ok(KnownBy::Key(text.to_owned()))
+        }
         _ => Err(Problem::malformed(
             "invalid_idempotency_key",
             format!("an idempotency key has 1 to {KEY_CHARS} characters of ASCII"),
@@ -177,27 +241,6 @@ async fn receive(server: &Server, body: Body, path: &FilePath) -> Result<(), Pro
     tokio::time::timeout(limits.body_time, writing)
         .await
         .map_err(|_| too_slow())?
-}
-
-fn note(server: &Server, posted: &Posted) {
-    if posted.repeated {
-        return;
-    }
-    server.metrics().snapshot.set(posted.ingested.snapshot.0);
-    for counts in &posted.ingested.tables {
-        for (outcome, rows) in [
-            ("accepted", counts.accepted),
-            ("unchanged", counts.unchanged),
-            ("quarantined", counts.quarantined),
-        ] {
-            let table = counts.table.clone();
-            let rows_of = server
-                .metrics()
-                .rows
-                .get_or_create(&Rows { table, outcome });
-            rows_of.inc_by(rows);
-        }
-    }
 }
 
 fn accepted(ingested: Ingested) -> Accepted {

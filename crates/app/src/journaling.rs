@@ -1,0 +1,261 @@
+//! Rows that are acknowledged once they are in the journal, and taken in soon after.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rollbook_ingest::check_claimed;
+use rollbook_lake::{Appended, Entry, EntryHeader, Lake};
+use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::posting::{KnownBy, Post, Posted, post_all};
+use crate::{AppError, Place};
+
+/// Entries that share a commit at most.
+const ENTRIES: usize = 2_048;
+/// Bytes of bodies that are laid out for a commit at most.
+const BYTES: u64 = 64 << 20;
+
+/// What an entry of the journal says about its rows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Meant {
+    provider: ProviderName,
+    /// The name that the mappings' patterns want.
+    file: String,
+    /// The name of the request.
+    batch: BatchId,
+    at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+/// How often the journal is folded into a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The time between two.
+    pub every: Duration,
+    /// Bytes at which it does not wait any longer.
+    pub bytes: u64,
+}
+
+/// What waits in the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// Its objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows that could not be taken in, by request.
+    pub refused: Vec<Refusal>,
+}
+
+/// A request whose rows could not be taken in after it was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// By which `rollbook journal drop` knows it.
+    pub id: String,
+    /// Whose mappings were to read it.
+    pub provider: String,
+    /// The name of its body.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What folding did.
+#[derive(Debug, Default)]
+pub struct Folded {
+    /// Requests that were taken in, and what they came to.
+    pub posted: Vec<Posted>,
+    /// Requests whose rows could not be taken in.
+    pub refused: u64,
+}
+
+/// The newest snapshot; 0 where there is none.
+pub async fn newest(place: &Place) -> Result<SnapshotNumber, AppError> {
+    Ok(place.lake_or_new().await?.head().await?.number)
+}
+
+/// How often this tenant's journal is to be folded.
+pub async fn pace(place: &Place) -> Result<Pace, AppError> {
+    let settings = place.lake_or_new().await?.head().await?.settings()?;
+    Ok(Pace {
+        every: Duration::from_secs(u64::from(settings.journal_seconds)),
+        bytes: u64::from(settings.journal_mebibytes) << 20,
+    })
+}
+
+/// A request as an entry of the journal. `after` is a snapshot that is there.
+///
+/// # Errors
+/// No mapping of the provider reads such a body; the body cannot be read.
+pub fn entry_of(post: &Post, id: String, after: SnapshotNumber) -> Result<Entry, AppError> {
+    check_claimed(&post.provider, post.mappings.as_deref(), &post.body)?;
+    let name = post.body.file_name().unwrap_or_default();
+    let meant = Meant {
+        provider: post.provider.clone(),
+        file: name.to_string_lossy().into_owned(),
+        batch: post.batch.clone(),
+        at: post.at,
+        key: match &post.known_by {
+            KnownBy::Key(key) => Some(key.clone()),
+            KnownBy::Nothing | KnownBy::Entry { .. } => None,
+        },
+    };
+    let meant = serde_json::to_value(meant).expect("texts and numbers are JSON");
+    let body = std::fs::read(&post.body).map_err(temporary)?;
+    let header = EntryHeader { id, after, meant };
+    Ok(Entry { header, body })
+}
+
+/// Makes entries durable, after those of all smaller numbers.
+pub async fn append(place: &Place, entries: &[Entry], number: u64) -> Result<Appended, AppError> {
+    Ok(place.lake_or_new().await?.append(entries, number).await?)
+}
+
+/// The objects that wait, in order.
+pub async fn appended(place: &Place) -> Result<Vec<Appended>, AppError> {
+    Ok(place.lake_or_new().await?.journal().await?)
+}
+
+/// What waits, and what could not be taken in.
+pub async fn waiting(place: &Place) -> Result<Waiting, AppError> {
+    let lake = place.lake_or_new().await?;
+    let mut waiting = Waiting::default();
+    for appended in lake.journal().await? {
+        waiting.objects += 1;
+        waiting.bytes += appended.bytes;
+    }
+    for refused in lake.refused().await? {
+        let meant: Option<Meant> = serde_json::from_value(refused.header.meant).ok();
+        let (provider, file) = meant.map(|m| (m.provider.to_string(), m.file)).unzip();
+        waiting.refused.push(Refusal {
+            id: refused.header.id,
+            provider: provider.unwrap_or_default(),
+            file: file.unwrap_or_default(),
+            reason: refused.reason,
+        });
+    }
+    Ok(waiting)
+}
+
+/// Takes all that waits in the journal in, in order, and removes it from there. What cannot be
+/// taken in is put aside with the reason. `mappings` has a folder for each provider of the user's
+/// own.
+///
+/// # Errors
+/// The lake; everything that was not taken in still waits then.
+pub async fn fold(place: &Place, mappings: Option<&Path>) -> Result<Folded, AppError> {
+    let lake = place.lake_or_new().await?;
+    let mut folded = Folded::default();
+    let (mut group, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for appended in lake.journal().await? {
+        entries.extend(lake.entries(&appended).await?);
+        bytes += appended.bytes;
+        group.push(appended);
+        if entries.len() >= ENTRIES || bytes >= BYTES {
+            fold_group(place, &lake, mappings, &entries, &group, &mut folded).await?;
+            (group, entries, bytes) = (Vec::new(), Vec::new(), 0);
+        }
+    }
+    fold_group(place, &lake, mappings, &entries, &group, &mut folded).await?;
+    Ok(folded)
+}
+
+/// Tries once more what could not be taken in.
+pub async fn retry(place: &Place, mappings: Option<&Path>) -> Result<Folded, AppError> {
+    let lake = place.lake_or_new().await?;
+    let mut folded = Folded::default();
+    for refused in lake.refused().await? {
+        let entry = lake.refused_entry(&refused).await?;
+        let id = entry.header.id.clone();
+        let before = folded.refused;
+        fold_group(place, &lake, mappings, &[entry], &[], &mut folded).await?;
+        if folded.refused == before {
+            lake.forget_refused(&id).await?;
+        }
+    }
+    Ok(folded)
+}
+
+/// Removes rows that could not be taken in, for good.
+pub async fn drop_refused(place: &Place, id: &str) -> Result<(), AppError> {
+    let lake = place.lake_or_new().await?;
+    let refused = lake.refused().await?;
+    if !refused.iter().any(|refused| refused.header.id == id) {
+        return Err(AppError::UnknownEntry { id: id.to_owned() });
+    }
+    Ok(lake.forget_refused(id).await?)
+}
+
+async fn fold_group(
+    place: &Place,
+    lake: &Lake,
+    mappings: Option<&Path>,
+    entries: &[Entry],
+    group: &[Appended],
+    folded: &mut Folded,
+) -> Result<(), AppError> {
+    let folder = tempfile::tempdir().map_err(temporary)?;
+    let mut posts = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        posts.push(laid_out(entry, at, &folder, mappings)?);
+    }
+    let mut failed = None;
+    for (entry, answer) in entries.iter().zip(post_all(place, posts).await) {
+        match answer {
+            Ok(posted) => folded.posted.push(posted),
+            Err(error) if error.is_about_the_request() => {
+                lake.refuse(entry, error.to_string()).await?;
+                folded.refused += 1;
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    for appended in group {
+        lake.forget_entries(appended).await?;
+    }
+    Ok(())
+}
+
+/// The request that an entry was made of, with its body in a folder.
+fn laid_out(
+    entry: &Entry,
+    at: usize,
+    folder: &TempDir,
+    mappings: Option<&Path>,
+) -> Result<Post, AppError> {
+    let header = &entry.header;
+    let meant: Meant = serde_json::from_value(header.meant.clone()).map_err(|error| {
+        let (path, detail) = (header.id.clone(), error.to_string());
+        AppError::Lake(rollbook_lake::LakeError::Damaged { path, detail })
+    })?;
+    let own = folder.path().join(at.to_string());
+    std::fs::create_dir(&own).map_err(temporary)?;
+    let body = own.join(&meant.file);
+    std::fs::write(&body, &entry.body).map_err(temporary)?;
+    let mappings = mappings.map(|folder| folder.join(meant.provider.as_str()));
+    let known_by = match meant.key {
+        Some(key) => KnownBy::Key(key),
+        None => KnownBy::Entry {
+            id: header.id.clone(),
+            after: header.after,
+        },
+    };
+    Ok(Post {
+        provider: meant.provider,
+        mappings: mappings.filter(|folder| folder.is_dir()),
+        body,
+        known_by,
+        batch: meant.batch,
+        at: meant.at,
+    })
+}
+
+fn temporary(source: std::io::Error) -> AppError {
+    AppError::TemporaryFolder { source }
+}

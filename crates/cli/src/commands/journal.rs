@@ -1,0 +1,48 @@
+//! `journal`: what was posted and acknowledged, and is in no snapshot yet.
+
+use std::process::ExitCode;
+
+use rollbook_app::Place;
+use rollbook_app::journaling::{Folded, drop_refused, fold, retry, waiting};
+
+use crate::arguments::{Form, JournalCommand};
+use crate::show::{Shown, print};
+
+pub(super) async fn run(
+    place: &Place,
+    what: Option<JournalCommand>,
+    form: Form,
+) -> anyhow::Result<ExitCode> {
+    match what {
+        Some(JournalCommand::Fold { mappings }) => told(&fold(place, mappings.as_deref()).await?),
+        Some(JournalCommand::Retry { mappings }) => told(&retry(place, mappings.as_deref()).await?),
+        Some(JournalCommand::Drop { id }) => {
+            drop_refused(place, &id).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let waiting = waiting(place).await?;
+            let columns = ["id", "provider", "file", "reason"];
+            let mut shown = Shown::list(&waiting.refused, &columns)?;
+            shown.document = serde_json::to_value(&waiting)?;
+            if form != Form::Table || !waiting.refused.is_empty() {
+                print(&shown, form)?;
+            }
+            let (objects, bytes, refused) = (waiting.objects, waiting.bytes, waiting.refused.len());
+            eprintln!("{objects} objects wait, {bytes} bytes; {refused} requests were put aside");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Fails where something was put aside.
+fn told(folded: &Folded) -> anyhow::Result<ExitCode> {
+    eprintln!("{} requests were taken in", folded.posted.len());
+    match folded.refused {
+        0 => Ok(ExitCode::SUCCESS),
+        refused => {
+            eprintln!("{refused} could not be, and were put aside: `rollbook journal` says why");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

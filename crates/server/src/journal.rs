@@ -1,0 +1,220 @@
+//! Posts that are acknowledged once they are in the journal, and its folding into snapshots.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rollbook_app::journaling::{Folded, append, appended, fold, newest, pace};
+use rollbook_app::{AppError, Entry};
+use rollbook_model::config::{JOURNAL_MEBIBYTES, JOURNAL_SECONDS, JOURNAL_SLACK};
+use tokio::sync::{Mutex as Turn, Notify, oneshot};
+
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// Time in which entries gather before they are appended together.
+const GATHERING: Duration = Duration::from_millis(10);
+/// Bytes of bodies that are appended as one object at most, unless it is one body.
+const OBJECT_BYTES: usize = 4 << 20;
+/// The pause after folding has failed.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What this server has appended and not folded yet, and who waits to be acknowledged.
+pub(crate) struct Journal {
+    gathering: Mutex<VecDeque<Gathered>>,
+    /// The number of the next object; none before the journal has been looked at.
+    next: Turn<Option<u64>>,
+    objects: AtomicU64,
+    bytes: AtomicU64,
+    /// Bytes at which folding does not wait any longer.
+    limit: AtomicU64,
+    is_due: Notify,
+}
+
+struct Gathered {
+    entry: Entry,
+    acknowledge: oneshot::Sender<Result<(), Problem>>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            gathering: Mutex::default(),
+            next: Turn::default(),
+            objects: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::from(JOURNAL_MEBIBYTES) << 20),
+            is_due: Notify::new(),
+        }
+    }
+}
+
+impl Journal {
+    /// Objects that wait to be folded, and their bytes.
+    pub(crate) fn ahead(&self) -> (u64, u64) {
+        let objects = self.objects.load(Ordering::Relaxed);
+        (objects, self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Whether folding is so far behind that nothing more should come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.ahead().1
+            >= self
+                .limit
+                .load(Ordering::Relaxed)
+                .saturating_mul(JOURNAL_SLACK)
+    }
+
+    fn push(&self, one: Gathered) {
+        let mut gathering = self
+            .gathering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        gathering.push_back(one);
+    }
+
+    /// Those that are appended next, together.
+    fn take(&self) -> Vec<Gathered> {
+        let mut gathering = self
+            .gathering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(one) = gathering.front() {
+            bytes += one.entry.body.len();
+            if !taken.is_empty() && bytes > OBJECT_BYTES {
+                break;
+            }
+            taken.extend(gathering.pop_front());
+        }
+        taken
+    }
+}
+
+/// Makes an entry durable together with others that come at the same time.
+pub(crate) async fn acknowledge(server: &Server, entry: Entry) -> Result<(), Problem> {
+    let (sender, acknowledged) = oneshot::channel();
+    server.journal().push(Gathered {
+        entry,
+        acknowledge: sender,
+    });
+    // On a task of its own: a caller who hangs up must not stop it half way.
+    tokio::spawn(append_gathered(server.clone()));
+    acknowledged.await.map_err(|_| Problem::internal())?
+}
+
+/// Waits for the turn to append, and then for others to come; whoever finds nobody waiting was
+/// appended by another.
+async fn append_gathered(server: Server) {
+    let journal = server.journal();
+    let mut next = journal.next.lock().await;
+    tokio::time::sleep(GATHERING).await;
+    let (entries, waiting): (Vec<_>, Vec<_>) = journal
+        .take()
+        .into_iter()
+        .map(|one| (one.entry, one.acknowledge))
+        .unzip();
+    if entries.is_empty() {
+        return;
+    }
+    let first = *next;
+    let work = move |server: Server| async move {
+        let number = match first {
+            Some(number) => number,
+            None => 1 + last_number(&server).await?,
+        };
+        let appended = append(server.place(), &entries, number).await?;
+        Ok((number, appended.bytes))
+    };
+    let appended = server.work(work).await;
+    if let Ok((number, bytes)) = appended {
+        *next = Some(number + 1);
+        journal.objects.fetch_add(1, Ordering::Relaxed);
+        let before = journal.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes >= journal.limit.load(Ordering::Relaxed) {
+            journal.is_due.notify_one();
+        }
+    }
+    server.metrics().journal(journal.ahead());
+    for one in waiting {
+        // Who has hung up meanwhile hears nothing; the rows are durable all the same.
+        let _ = one.send(appended.as_ref().map(|_| ()).map_err(Clone::clone));
+    }
+}
+
+async fn last_number(server: &Server) -> Result<u64, AppError> {
+    let waiting = appended(server.place()).await?;
+    Ok(waiting.last().map_or(0, |last| last.number()))
+}
+
+/// Folds the journal again and again: after a while, and when enough waits. What an earlier server
+/// left is folded first.
+pub(crate) async fn keep_folding(server: Server) {
+    let mut every = Duration::from_secs(u64::from(JOURNAL_SECONDS));
+    let journal = server.journal();
+    let asked = server.work(|server| async move { newest(server.place()).await });
+    if let Ok(newest) = asked.await {
+        server.metrics().snapshot.set(newest.0);
+    }
+    // If that fails, the next post that is appended makes up for it.
+    let _ = count_waiting(&server).await;
+    loop {
+        if journal.ahead().0 > 0 {
+            let turn = server.writer().await;
+            let folded = fold_waiting(&server).await;
+            drop(turn);
+            match folded {
+                Ok(()) => server.tidy_up().await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+            let asked = server.work(|server| async move { pace(server.place()).await });
+            if let Ok(pace) = asked.await {
+                every = pace.every;
+                journal.limit.store(pace.bytes, Ordering::Relaxed);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = journal.is_due.notified() => {}
+        }
+    }
+}
+
+/// Takes what waits in the journal in; the caller has the turn to commit.
+pub(crate) async fn fold_waiting(server: &Server) -> Result<(), Problem> {
+    if server.journal().ahead().0 == 0 {
+        return Ok(());
+    }
+    let work = |server: Server| async move {
+        let mappings = server.mappings().map(PathBuf::as_path);
+        fold(server.place(), mappings).await
+    };
+    let folded = server.work(work).await;
+    count_waiting(server).await?;
+    let Folded { posted, refused } = folded?;
+    for one in &posted {
+        server.metrics().posted(one);
+    }
+    if refused > 0 {
+        tracing::warn!(refused, "requests of the journal could not be taken in");
+        server.metrics().refused.inc_by(refused);
+    }
+    Ok(())
+}
+
+/// Counts what waits, while nothing is being appended.
+async fn count_waiting(server: &Server) -> Result<(), Problem> {
+    let journal = server.journal();
+    let _nobody_appends = journal.next.lock().await;
+    let asked = server.work(|server| async move { appended(server.place()).await });
+    let waiting = asked.await?;
+    let bytes = waiting.iter().map(|appended| appended.bytes).sum();
+    journal
+        .objects
+        .store(waiting.len() as u64, Ordering::Relaxed);
+    journal.bytes.store(bytes, Ordering::Relaxed);
+    server.metrics().journal(journal.ahead());
+    Ok(())
+}
