@@ -17,7 +17,7 @@ use rollbook_model::Timestamp;
 use rollbook_tests::times;
 use serde_json::json;
 
-use crate::http::serving::Serving;
+use crate::http::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
 /// Kills in a test run; `ROLLBOOK_TEST_KILLS` asks for more.
@@ -66,7 +66,7 @@ impl Running {
             if self.is_over.load(Ordering::SeqCst) {
                 return false;
             }
-            let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+            let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
             children.push(command.spawn().unwrap());
             children.last().unwrap().id()
         };
@@ -74,12 +74,18 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
             let mut children = self.children.lock().unwrap();
             let at = children.iter().position(|child| child.id() == id).unwrap();
-            if let Some(status) = children[at].try_wait().unwrap() {
-                children.swap_remove(at).wait().unwrap();
-                let is_over = self.is_over.load(Ordering::SeqCst);
-                assert!(status.success() || is_over, "{command:?} failed: {status}");
-                return status.success();
+            if children[at].try_wait().unwrap().is_none() {
+                continue;
             }
+            let ended = children.swap_remove(at).wait_with_output().unwrap();
+            drop(children);
+            let said = String::from_utf8_lossy(&ended.stderr);
+            let is_over = self.is_over.load(Ordering::SeqCst);
+            assert!(
+                ended.status.success() || is_over,
+                "{command:?} failed: {said}"
+            );
+            return ended.status.success();
         }
     }
 
@@ -133,6 +139,14 @@ fn killed_together_nothing_is_lost_or_doubled() {
         drop(server);
         verify(&lake, kill, &batches, &posted);
     }
+    let sent = posted
+        .iter()
+        .flatten()
+        .map(|v| v.sent.load(Ordering::SeqCst));
+    let (sent, batches) = (sent.sum::<u64>(), batches.sent.load(Ordering::SeqCst));
+    let snapshots = lake.json(&["snapshots"]);
+    let newest = &snapshots.as_array().unwrap().last().unwrap()["snapshot"];
+    println!("{sent} posts, {batches} batches, {newest} snapshots");
 }
 
 /// Rows that change together, in two tables.
@@ -173,8 +187,8 @@ fn post(server: &Serving, poster: usize, keys: &[Versions; KEYS as usize]) -> bo
         let Some(answer) = server.try_text("POST", path, kind, headers, &row.to_string()) else {
             return false;
         };
-        let said = String::from_utf8_lossy(&answer.body);
-        assert_eq!(answer.status, if is_async { 202 } else { 200 }, "{said}");
+        let expected = if is_async { 202 } else { 200 };
+        assert_eq!(answer.status, expected, "{}", complaint(server, &answer));
         versions.acknowledge(version);
     }
     true
@@ -187,10 +201,18 @@ fn reads_whole_batches(server: &Serving) -> bool {
     let Some(answer) = server.try_text("POST", "/v1/sql", "application/json", &[], &body) else {
         return false;
     };
-    let said = String::from_utf8_lossy(&answer.body);
-    assert_eq!(answer.status, 200, "{said}");
-    assert_eq!(answer.json()["rows"].as_array().unwrap().len(), 1, "{said}");
+    assert_eq!(answer.status, 200, "{}", complaint(server, &answer));
+    let rows = answer.json()["rows"].clone();
+    assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
     true
+}
+
+/// An answer that was not expected, and what the log has to say.
+fn complaint(server: &Serving, answer: &Answer) -> String {
+    let log = server.log();
+    let errors = log.iter().filter(|line| !line.contains("\"INFO\""));
+    let errors: Vec<&String> = errors.collect();
+    format!("{}\n{errors:#?}", String::from_utf8_lossy(&answer.body))
 }
 
 fn verify(lake: &OwnLake, kill: u64, batches: &Versions, posted: &[[Versions; KEYS as usize]]) {

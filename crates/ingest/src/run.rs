@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use rollbook_lake::vault::{Vault, fresh_token_key};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, TableChange};
+use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, TableChange, Turn};
 use rollbook_model::config::Limits;
 use rollbook_model::{
     BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
@@ -201,13 +201,12 @@ async fn run(
         progress,
         folder: folder.path(),
     };
-    for _ in 0..ATTEMPTS {
-        if let Some(report) = attempt.commit().await? {
-            return Ok(report);
-        }
-        progress.tell(Event::Overtaken);
+    let mut turn = None;
+    let ended = attempt.commit_at_last(&mut turn).await;
+    if let Some(turn) = turn {
+        turn.release().await?;
     }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+    ended
 }
 
 /// The staged rows of a run, to be compared with the newest snapshot and committed after it.
@@ -226,8 +225,22 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Who was overtaken once has the turn from then on.
+    async fn commit_at_last(&self, turn: &mut Option<Turn>) -> Result<Report, IngestError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(report) = self.commit(turn.as_ref()).await? {
+                return Ok(report);
+            }
+            self.progress.tell(Event::Overtaken);
+            if turn.is_none() {
+                *turn = Some(self.lake.ask_turn().await?);
+            }
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+    }
+
     /// One attempt; `None` if another writer was faster.
-    async fn commit(&self) -> Result<Option<Report>, IngestError> {
+    async fn commit(&self, turn: Option<&Turn>) -> Result<Option<Report>, IngestError> {
         let (lake, request) = (self.lake, self.request);
         if !request.dry_run && !lake.keep_token_key(&self.key).await? {
             return Err(IngestError::FirstRunOvertaken);
@@ -321,7 +334,7 @@ impl Attempt<'_> {
             named: self.settings(&base, currency.as_deref())?,
             idempotency_keys: request.keys().cloned().collect(),
         };
-        match lake.commit(&base, commit).await? {
+        match lake.commit_in_turn(&base, commit, turn).await? {
             Committed::Overtaken => {
                 self.forget_new(&people).await?;
                 Ok(None)

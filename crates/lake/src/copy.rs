@@ -122,12 +122,9 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let number = state.number;
         let path = snapshot::path(self.tenant().as_str(), number);
-        let mut record = match self.record(number).await {
-            Ok(record) => record,
-            // A snapshot that was kept by name may have outlived its record.
-            Err(LakeError::Damaged { .. }) => SnapshotRecord::nameless(number),
-            Err(error) => return Err(error),
-        };
+        // A snapshot that was kept by name may have outlived its record.
+        let record = self.find_record(number).await?;
+        let mut record = record.unwrap_or_else(|| SnapshotRecord::nameless(number));
         record.state = Some(Box::new(state));
         let bytes = to_json(&record)?;
         to.put_new(&path, &bytes).await?;

@@ -12,6 +12,7 @@ use crate::LakeError;
 use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
 use crate::state::{DataFile, State};
 use crate::store::{Put, Store};
+use crate::turn::Turn;
 use crate::{delta, objects};
 
 const FORMAT_PATH: &str = "_format.json";
@@ -162,7 +163,7 @@ impl Lake {
         let (oldest, newest) = self.span().await?;
         let mut records = Vec::new();
         for number in oldest.0.max(1)..=newest.0 {
-            records.push(self.record(SnapshotNumber(number)).await?);
+            records.extend(self.find_record(SnapshotNumber(number)).await?);
         }
         Ok(records)
     }
@@ -175,9 +176,13 @@ impl Lake {
     ) -> Result<Option<SnapshotRecord>, LakeError> {
         let (oldest, newest) = self.span().await?;
         for number in (oldest.max(after.next()).0..=newest.0).rev() {
-            let record = self.record(SnapshotNumber(number)).await?;
-            if record.idempotency_keys.iter().any(|known| known == key) {
-                return Ok(Some(record));
+            let record = self.find_record(SnapshotNumber(number)).await?;
+            let answers = |record: &SnapshotRecord| {
+                let mut keys = record.idempotency_keys.iter();
+                keys.any(|known| known == key)
+            };
+            if record.as_ref().is_some_and(answers) {
+                return Ok(record);
             }
         }
         Ok(None)
@@ -191,9 +196,10 @@ impl Lake {
         let (oldest, newest) = self.span().await?;
         let mut answered = HashMap::new();
         for number in oldest.max(after.next()).0..=newest.0 {
-            let record = self.record(SnapshotNumber(number)).await?;
-            let keys = record.idempotency_keys.into_iter();
-            answered.extend(keys.map(|key| (key, record.number)));
+            if let Some(record) = self.find_record(SnapshotNumber(number)).await? {
+                let keys = record.idempotency_keys.into_iter();
+                answered.extend(keys.map(|key| (key, record.number)));
+            }
         }
         Ok(answered)
     }
@@ -204,6 +210,16 @@ impl Lake {
     /// exists; publishing to the Delta logs follows, and is done again by the next opener if this
     /// process dies in between.
     pub async fn commit(&self, base: &State, commit: Commit) -> Result<Committed, LakeError> {
+        self.commit_in_turn(base, commit, None).await
+    }
+
+    /// The same for one who may have the turn: the others wait meanwhile.
+    pub async fn commit_in_turn(
+        &self,
+        base: &State,
+        commit: Commit,
+        turn: Option<&Turn>,
+    ) -> Result<Committed, LakeError> {
         if base.number.0 == 0 {
             let format = json!({ "format": LAKE_FORMAT }).to_string();
             self.store.put_new(FORMAT_PATH, format.as_bytes()).await?;
@@ -240,6 +256,7 @@ impl Lake {
             record.state = Some(Box::new(state.clone()));
         }
         let bytes = objects::to_json(&record)?;
+        self.give_way(turn).await?;
         match self
             .store
             .put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)
@@ -319,6 +336,17 @@ impl Lake {
         objects::from_json(&path, &bytes)
     }
 
+    /// The record of a snapshot; `None` if it has expired since it was listed.
+    pub(crate) async fn find_record(
+        &self,
+        number: SnapshotNumber,
+    ) -> Result<Option<SnapshotRecord>, LakeError> {
+        match self.record(number).await {
+            Err(LakeError::Damaged { .. }) if self.has_expired(number).await? => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     async fn has_expired(&self, number: SnapshotNumber) -> Result<bool, LakeError> {
         let (oldest, _) = self.span().await?;
         Ok(number < oldest)
@@ -329,12 +357,8 @@ impl Lake {
         let mut state = State::default();
         let mut number = until;
         while number.0 > 0 {
-            let mut record = match self.record(number).await {
-                Err(LakeError::Damaged { .. }) if self.has_expired(number).await? => {
-                    return Err(LakeError::Expired { number: until });
-                }
-                found => found?,
-            };
+            let expired = LakeError::Expired { number: until };
+            let mut record = self.find_record(number).await?.ok_or(expired)?;
             if let Some(whole) = record.state.take() {
                 state = *whole;
                 break;

@@ -15,7 +15,7 @@ use crate::LakeError;
 use crate::keys;
 use crate::lake::Lake;
 use crate::objects::to_json;
-use crate::snapshot::{self, STATE_EVERY};
+use crate::snapshot::{self, STATE_EVERY, SnapshotRecord};
 use crate::state::State;
 use crate::store::{Listed, Put};
 use crate::vault::{self, Vault};
@@ -142,8 +142,15 @@ impl Lake {
             return Ok(());
         };
         visit(&state)?;
-        for number in state.number.0 + 1..=newest.0 {
-            state = state.apply(&self.record(SnapshotNumber(number)).await?)?;
+        while state.number < newest {
+            let next = state.number.next();
+            state = match self.find_record(next).await? {
+                Some(record) => state.apply(&record)?,
+                None => match self.first_state(next, newest).await? {
+                    Some(state) => state,
+                    None => return Ok(()),
+                },
+            };
             visit(&state)?;
         }
         Ok(())
@@ -218,9 +225,12 @@ impl Lake {
         let (oldest, newest) = self.span().await?;
         let mut first = oldest;
         while first < newest {
-            let record = self.record(first).await?;
-            let age = at.micros().saturating_sub(record.committed_at.micros());
-            if u128::try_from(age).unwrap_or(0) <= how.snapshots.as_micros() {
+            let record = self.find_record(first).await?;
+            let is_young = |record: SnapshotRecord| {
+                let age = at.micros().saturating_sub(record.committed_at.micros());
+                u128::try_from(age).unwrap_or(0) <= how.snapshots.as_micros()
+            };
+            if record.is_some_and(is_young) {
                 break;
             }
             first = first.next();
