@@ -1,5 +1,8 @@
 //! What programs call each error, and what kind of trouble it is.
 
+use std::error::Error;
+use std::io::ErrorKind;
+
 use rollbook_attribution::AttributionError;
 use rollbook_engine::EngineError;
 use rollbook_ingest::IngestError;
@@ -24,6 +27,8 @@ pub enum Kind {
     Excessive,
     /// Later it may go through.
     Busy,
+    /// The lake's disk cannot take it.
+    Storage,
     /// It is no fault of the request.
     Internal,
 }
@@ -31,6 +36,11 @@ pub enum Kind {
 impl AppError {
     /// The name of the situation, and its kind.
     pub fn code(&self) -> (&'static str, Kind) {
+        match self.trouble_of_disk() {
+            Some(ErrorKind::ReadOnlyFilesystem) => return ("read_only_disk", Kind::Storage),
+            Some(_) => return ("disk_full", Kind::Storage),
+            None => {}
+        }
         match self {
             Self::Lake(error) => of_lake(error),
             Self::Engine(error) => of_engine(error),
@@ -51,6 +61,26 @@ impl AppError {
             Self::KeyReused => ("idempotency_key_reused", Kind::Unprocessable),
             Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", Kind::Internal),
         }
+    }
+}
+
+impl AppError {
+    /// What keeps a disk from taking anything, if that is what went wrong.
+    pub(crate) fn trouble_of_disk(&self) -> Option<ErrorKind> {
+        let mut error: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(cause) = error {
+            let kind = cause
+                .downcast_ref::<std::io::Error>()
+                .map(std::io::Error::kind);
+            if let Some(
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem,
+            ) = kind
+            {
+                return kind;
+            }
+            error = cause.source();
+        }
+        None
     }
 }
 

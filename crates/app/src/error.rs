@@ -1,5 +1,6 @@
 //! The errors of all floors below, with the place in the SQL and the next step where they have one.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use rollbook_attribution::AttributionError;
@@ -102,7 +103,10 @@ impl AppError {
     /// Whether the same request would fail again, on another day and another machine too.
     pub(crate) fn is_about_the_request(&self) -> bool {
         let (_, kind) = self.code();
-        !matches!(kind, Kind::Busy | Kind::Internal | Kind::Excessive)
+        matches!(
+            kind,
+            Kind::Malformed | Kind::Missing | Kind::Conflict | Kind::Unprocessable
+        )
     }
 
     /// Where in the SQL it is, if that is known.
@@ -119,6 +123,13 @@ impl AppError {
 
     /// The next step, where the message itself does not say it.
     pub fn hint(&self) -> Option<&'static str> {
+        match self.trouble_of_disk() {
+            Some(ErrorKind::ReadOnlyFilesystem) => {
+                return Some("the disk is mounted for reading only: what is there can be read");
+            }
+            Some(_) => return Some("make room on that disk, then do it again"),
+            None => {}
+        }
         match self {
             Self::Engine(error) => error.hint(),
             Self::Segment(error) => error.hint(),

@@ -161,10 +161,13 @@ impl IngestError {
         table: &'static str,
         doing: &'static str,
     ) -> impl Fn(arrow::error::ArrowError) -> Self {
-        move |error| Self::Rows {
-            table,
-            doing,
-            detail: error.to_string(),
+        move |error| match error {
+            arrow::error::ArrowError::IoError(_, source) => Self::Staging { source },
+            error => Self::Rows {
+                table,
+                doing,
+                detail: error.to_string(),
+            },
         }
     }
 }

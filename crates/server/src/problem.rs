@@ -75,6 +75,7 @@ impl From<AppError> for Problem {
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::Unprocessable | Kind::Excessive => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Storage => StatusCode::INSUFFICIENT_STORAGE,
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if kind == Kind::Internal {
@@ -86,6 +87,15 @@ impl From<AppError> for Problem {
                 "something went wrong here; the log has the details",
             )
             .hint("try again; if it stays, report it with the `x-request-id` of this answer");
+        }
+        if kind == Kind::Storage {
+            tracing::error!(code, error = %error, "the lake's disk took nothing");
+            return Self::new(
+                status,
+                code,
+                "the disk of the lake cannot take anything now",
+            )
+            .hint("nothing was changed; send it again when that is mended");
         }
         let mut problem = Self::new(status, code, error.to_string());
         problem.hint = error.hint().map(str::to_owned);
