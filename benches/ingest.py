@@ -7,26 +7,28 @@ How to run it, and what it does not measure: benches/README.md.
 """
 
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
-import re
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 
-BENCHES = pathlib.Path(__file__).resolve().parent
-ROOT = BENCHES.parent
-MEGABYTE = 1_000_000
-
-
-class Failed(Exception):
-    """A run that cannot give a result, with what to do about it."""
+from common import (
+    BENCHES,
+    MEGABYTE,
+    ROOT,
+    Failed,
+    check_programs,
+    empty_folder,
+    flush,
+    header,
+    lake_rows,
+    quoted,
+    record,
+    remove,
+    run_process,
+    settle,
+    size,
+)
 
 
 def main() -> int:
@@ -40,11 +42,7 @@ def main() -> int:
     if options.no_record:
         print("\nnot recorded, as asked for")
         return 0
-    folder = BENCHES / "runs" / f"{result['date']}-{result['machine']['label']}"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "ingest.json"
-    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\nrecorded in {path.relative_to(ROOT)}")
+    record(result, "ingest")
     return 0
 
 
@@ -80,7 +78,7 @@ def parse_options() -> argparse.Namespace:
 
 def compare(options: argparse.Namespace) -> dict:
     """Everything from input to result."""
-    check_programs(options)
+    options.rollbook = check_programs(options.rollbook)
     options.work.mkdir(parents=True, exist_ok=True)
     source = options.work / "input"
     generate(options, source)
@@ -109,16 +107,7 @@ def compare(options: argparse.Namespace) -> dict:
         side.clean()
 
     return {
-        "bench": "ingest",
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "machine": describe_machine(options.machine),
-        "versions": {
-            "rollbook": sides["rollbook"].version,
-            "rollbook_commit": commit(),
-            "duckdb": sides["duckdb"].version,
-            "deltalake": installed("deltalake"),
-            "python": platform.python_version(),
-        },
+        **header("ingest", options.machine, options.rollbook, sides["duckdb"].version),
         "parameters": {
             "persons": options.persons,
             "orders": options.orders,
@@ -140,28 +129,6 @@ def compare(options: argparse.Namespace) -> dict:
         "rounds": rounds,
         "medians": {name: medians(rounds, name) for name in sides},
     }
-
-
-def check_programs(options: argparse.Namespace) -> None:
-    if not options.rollbook.is_file():
-        raise Failed(f"`{options.rollbook}` is not there; build it with `cargo build --release`")
-    options.rollbook = options.rollbook.resolve()
-    for module in ("duckdb", "deltalake"):
-        if installed(module) is None:
-            raise Failed(
-                f"Python has no `{module}`; run `pip install -r benches/peers/requirements.txt`"
-                " in a virtual environment and start this script with its python"
-            )
-
-
-def installed(module: str) -> str | None:
-    """The version of a Python package."""
-    from importlib import metadata
-
-    try:
-        return metadata.version(module)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def generate(options: argparse.Namespace, source: pathlib.Path) -> None:
@@ -193,8 +160,6 @@ class RollbookSide:
     def __init__(self, options: argparse.Namespace, files: list[pathlib.Path]) -> None:
         self.program, self.files = options.rollbook, files
         self.lake = options.work / "lake"
-        said, _ = run_process([self.program, "--version"])
-        self.version = said.split()[-1]
 
     def run(self) -> dict:
         self.clean()
@@ -210,12 +175,7 @@ class RollbookSide:
         return {**measured, **flush(), "output_bytes": size(self.lake), "rows": rows}
 
     def rows_of(self, table: str) -> str:
-        """The rows of a table as DuckDB reads them, over the files that the Delta log names."""
-        from deltalake import DeltaTable
-
-        files = DeltaTable(str(self.lake / "default" / table)).file_uris()
-        names = ", ".join("'" + name.replace("'", "''") + "'" for name in files)
-        return f"read_parquet([{names}])"
+        return lake_rows(self.lake, table)
 
     def clean(self) -> None:
         remove(self.lake)
@@ -238,7 +198,7 @@ class DuckdbSide:
         return {**measured, **flush(), "output_bytes": size(self.out), "rows": told["rows"]}
 
     def rows_of(self, table: str) -> str:
-        return "read_parquet('" + str(self.out / f"{table}.parquet").replace("'", "''") + "')"
+        return f"read_parquet({quoted(self.out / f'{table}.parquet')})"
 
     def clean(self) -> None:
         remove(self.out)
@@ -278,103 +238,6 @@ def compare_rows(files: list[pathlib.Path], sides: dict, check: dict) -> dict:
             raise Failed(f"the two sides do not hold the same rows of {table}: {found}")
         rows[table] = found["duckdb"][0]
     return rows
-
-
-def run_process(command: list) -> tuple[str, dict]:
-    """Runs a program to its end: what it said, and what it took."""
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=said, stderr=complaints
-        )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except KeyboardInterrupt:
-            process.kill()
-            raise
-        wall = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        complaints.seek(0)
-        if process.returncode != 0:
-            shown = " ".join(str(part) for part in command)
-            raise Failed(f"`{shown}` ended with {process.returncode}:\n{complaints.read()[-2000:]}")
-        # Linux counts the peak in KiB, macOS in bytes.
-        unit = 1 if sys.platform == "darwin" else 1024
-        measured = {
-            "wall_seconds": round(wall, 3),
-            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-            "peak_rss_bytes": usage.ru_maxrss * unit,
-        }
-        return said.read(), measured
-
-
-def settle(files: list[pathlib.Path]) -> None:
-    """Before a run: nothing waits to be written, and the input is in memory for either side."""
-    os.sync()
-    for file in files:
-        with file.open("rb") as opened:
-            while opened.read(8 << 20):
-                pass
-
-
-def flush() -> dict:
-    """After a run: how long the disk takes for what the process left unwritten."""
-    begun = time.perf_counter()
-    os.sync()
-    return {"sync_seconds": round(time.perf_counter() - begun, 3)}
-
-
-def size(folder: pathlib.Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def empty_folder(folder: pathlib.Path) -> None:
-    remove(folder)
-    folder.mkdir(parents=True)
-
-
-def remove(folder: pathlib.Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-
-
-def commit() -> str | None:
-    """The commit that the working tree stands on; `+` where it was changed since."""
-    git = ["git", "-C", str(ROOT)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
-def describe_machine(label: str | None) -> dict:
-    model = processor()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    label = label or f"{model}-{cores}-cores"
-    return {
-        "label": re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-"),
-        "processor": model,
-        "cores": cores,
-        "memory_bytes": memory,
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def processor() -> str:
-    try:
-        for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1]
-                return re.sub(r"\(R\)|\(TM\)|CPU|Processor|@.*", "", name).strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def medians(rounds: list[dict], side: str) -> dict:

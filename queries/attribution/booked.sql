@@ -4,27 +4,9 @@
 -- output: conversions bigint, booked decimal(19,4), unconverted bigint (left out because `fx_rates` has
 --   no rate of their currency on their day), not_linked bigint (conversions of nobody that is known),
 --   refunded decimal(19,4) (given back of the booked orders until $as_of, in the tenant's currency)
-with facts as (
-    select provider, external_id as order_id, person_id, total as amount, currency,
-        coalesce(paid_at, placed_at) as at
-    from orders
-    where status in (
-        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded', 'refunded'
-    )
-    union all
-    select provider, null as order_id, person_id, value as amount, currency,
-        coalesce(closed_at, created_at) as at
-    from deals
-    where status = 'won'
-),
-rates as (
-    select day, currency, cast(max(rate) as decimal(18, 10)) as rate
-    from fx_rates
-    group by day, currency
-),
-chosen as (
+with chosen as (
     select *
-    from facts
+    from _sales
     where at <= $as_of and ($from is null or at >= $from) and ($to is null or at < $to)
 ),
 given_back as (
@@ -32,7 +14,9 @@ given_back as (
         cast(refunds.refunded_at as date) as day
     from refunds
     inner join chosen
-        on chosen.provider = refunds.provider and chosen.order_id = refunds.order_id
+        on chosen.kind = 'order'
+        and chosen.provider = refunds.provider
+        and chosen.external_id = refunds.order_id
     where refunds.refunded_at <= $as_of
 ),
 amounts as (
@@ -50,7 +34,8 @@ converted as (
             else cast(amounts.amount * rates.rate as decimal(19, 4))
         end as value
     from amounts
-    left join rates on rates.day = amounts.day and rates.currency = amounts.currency
+    left join _rates as rates
+        on rates.day = amounts.day and rates.currency = amounts.currency
 )
 select
     count(value) filter (where is_conversion = 1) as conversions,

@@ -7,27 +7,7 @@
 -- A conversion is an order that counts as revenue, or a won deal; its touches are the activities with a
 -- channel of the same person in (conversion - lookback, conversion]. Credits are differences of rounded
 -- cumulated shares, so those of one conversion sum to its value exactly, whatever the weights.
-with facts as (
-    select
-        'order' as kind, provider, external_id, person_id, total as amount, currency,
-        coalesce(paid_at, placed_at) as at
-    from orders
-    where status in (
-        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded', 'refunded'
-    )
-    union all
-    select
-        'deal' as kind, provider, external_id, person_id, value as amount, currency,
-        coalesce(closed_at, created_at) as at
-    from deals
-    where status = 'won'
-),
-rates as (
-    select day, currency, cast(max(rate) as decimal(18, 10)) as rate
-    from fx_rates
-    group by day, currency
-),
-converted as (
+with converted as (
     select
         facts.kind, facts.provider, facts.external_id, facts.person_id, facts.at,
         case
@@ -35,8 +15,9 @@ converted as (
             when facts.currency is null or facts.currency = $currency then facts.amount
             else cast(facts.amount * rates.rate as decimal(19, 4))
         end as value
-    from facts
-    left join rates on rates.day = cast(facts.at as date) and rates.currency = facts.currency
+    from _sales as facts
+    left join _rates as rates
+        on rates.day = cast(facts.at as date) and rates.currency = facts.currency
     where facts.at <= $as_of
         and ($from is null or facts.at >= $from)
         and ($to is null or facts.at < $to)

@@ -2,41 +2,16 @@
 -- parameters: $as_of time
 -- output: person_id bigint, then the features, double each, none of them null
 --
--- Bought is an order from `paid_at` on, whatever its status says later (without `paid_at` from
--- `placed_at` on, where its status counts as revenue), or a won deal from `closed_at` on. Only
--- columns that say when something happened are read, so that what is dated after `$as_of` cannot
--- move a feature.
-with bought as (
-    select person_id, at, total
-    from (
-        select
-            person_id,
-            coalesce(
-                paid_at,
-                case
-                    when status in (
-                        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded',
-                        'refunded'
-                    ) then placed_at
-                end
-            ) as at,
-            total
-        from orders
-        union all
-        select person_id, closed_at as at, value as total
-        from deals
-        where status = 'won'
-    )
-    where person_id <> 0 and at is not null
-),
-buyers as (
+-- What counts as bought says the view `_purchases`. Only columns that say when something happened
+-- are read, so that what is dated after `$as_of` cannot move a feature.
+with buyers as (
     select
         person_id,
         count(*) as times,
         max(at) as last_at,
         min(at) as first_at,
-        sum(total) as spent
-    from bought
+        sum(amount) as spent
+    from _purchases
     where at <= $as_of
     group by person_id
     having max(at) > $as_of - interval '365 days'

@@ -2,33 +2,9 @@
 -- parameters: $as_of time
 -- output: person_id bigint, then the features, double each, none of them null
 --
--- Bought is an order from `paid_at` on, whatever its status says later (without `paid_at` from
--- `placed_at` on, where its status counts as revenue), or a won deal from `closed_at` on. Only
--- columns that say when something happened are read, so that what is dated after `$as_of` cannot
--- move a feature.
-with bought as (
-    select person_id, at
-    from (
-        select
-            person_id,
-            coalesce(
-                paid_at,
-                case
-                    when status in (
-                        'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded',
-                        'refunded'
-                    ) then placed_at
-                end
-            ) as at
-        from orders
-        union all
-        select person_id, closed_at as at
-        from deals
-        where status = 'won'
-    )
-    where person_id <> 0 and at is not null
-),
-leads as (
+-- What counts as bought says the view `_purchases`. Only columns that say when something happened
+-- are read, so that what is dated after `$as_of` cannot move a feature.
+with leads as (
     select
         persons.person_id,
         cast(cast($as_of as bigint) - cast(persons.created_at as bigint) as double)
@@ -36,7 +12,7 @@ leads as (
     from persons
     where persons.person_id <> 0
         and persons.created_at <= $as_of
-        and persons.person_id not in (select person_id from bought where at <= $as_of)
+        and persons.person_id not in (select person_id from _purchases where at <= $as_of)
 ),
 acts as (
     select

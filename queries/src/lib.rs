@@ -17,6 +17,9 @@ pub mod scoring;
 // Traits of persons, and the persons that meet a condition.
 pub mod traits;
 
+// What several of them mean by the same word.
+pub mod views;
+
 #[cfg(test)]
 mod tests {
     use std::fs;

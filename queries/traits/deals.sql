@@ -23,11 +23,6 @@ with standing as (
     from deals
     where person_id <> 0
 ),
-rates as (
-    select day, currency, cast(max(rate) as decimal(18, 10)) as rate
-    from fx_rates
-    group by day, currency
-),
 converted as (
     select
         standing.person_id,
@@ -39,7 +34,8 @@ converted as (
             else cast(standing.value * rates.rate as decimal(19, 4))
         end as converted
     from standing
-    left join rates on rates.day = standing.day and rates.currency = standing.currency
+    left join _rates as rates
+        on rates.day = standing.day and rates.currency = standing.currency
 )
 select
     person_id,

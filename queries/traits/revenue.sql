@@ -5,27 +5,16 @@
 --   null without one), unconverted_amount_count bigint (never null; orders and refunds left out of the
 --   sums because `fx_rates` has no rate of their currency on their day)
 --
--- An order counts from `paid_at`, else `placed_at`, while its status is one of the six below. A refund
--- counts by `refunded_at` when its order counts; it belongs to the order's person, and is in the
+-- Which orders count, and from when, says the view `_sales`. A refund counts by `refunded_at` when its order counts; it belongs to the order's person, and is in the
 -- order's currency where it names none. An amount without any currency is in the tenant's. Other
 -- amounts are multiplied by the rate of that UTC day and rounded to four decimals, one by one.
 with counted_orders as (
-    select
-        person_id,
-        provider,
-        external_id,
-        total,
-        currency,
-        coalesce(paid_at, placed_at) as counted_at
-    from orders
-    where person_id <> 0
-        and status in (
-            'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded', 'refunded'
-        )
-        and coalesce(paid_at, placed_at) <= $as_of
+    select person_id, provider, external_id, amount, currency, at
+    from _sales
+    where kind = 'order' and person_id <> 0 and at <= $as_of
 ),
 amounts as (
-    select person_id, 1 as orders, total as amount, currency, cast(counted_at as date) as day
+    select person_id, 1 as orders, amount, currency, cast(at as date) as day
     from counted_orders
     union all
     select
@@ -40,11 +29,6 @@ amounts as (
         and counted_orders.external_id = refunds.order_id
     where refunds.refunded_at <= $as_of
 ),
-rates as (
-    select day, currency, cast(max(rate) as decimal(18, 10)) as rate
-    from fx_rates
-    group by day, currency
-),
 converted as (
     select
         amounts.person_id,
@@ -55,7 +39,8 @@ converted as (
             else cast(amounts.amount * rates.rate as decimal(19, 4))
         end as converted
     from amounts
-    left join rates on rates.day = amounts.day and rates.currency = amounts.currency
+    left join _rates as rates
+        on rates.day = amounts.day and rates.currency = amounts.currency
 )
 select
     person_id,

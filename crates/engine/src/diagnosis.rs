@@ -38,6 +38,8 @@ impl Diagnosis {
             .schema_for_ref("people")
             .map(|schema| schema.table_names())
             .unwrap_or_default();
+        // Those are our own.
+        let tables = tables.into_iter().filter(|name| !name.starts_with('_'));
         let scalars = state
             .scalar_functions()
             .keys()
@@ -46,7 +48,7 @@ impl Diagnosis {
         let aggregates = state.aggregate_functions().keys().cloned().collect();
         Self {
             tokens,
-            tables,
+            tables: tables.collect(),
             functions,
             aggregates,
             limits,

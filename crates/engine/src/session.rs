@@ -6,14 +6,14 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
+use datafusion::catalog::view::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
-use object_store::ObjectStore;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
-use url::Url;
+use rollbook_queries::views::VIEWS;
 
 use crate::environment::{config, setup, state};
 use crate::error::EngineError;
@@ -90,11 +90,6 @@ impl Session {
         })
     }
 
-    /// Lets providers of this session reach a store under `url`.
-    pub fn register_object_store(&self, url: &Url, store: Arc<dyn ObjectStore>) {
-        self.state.runtime_env().register_object_store(url, store);
-    }
-
     /// Adds a canonical table.
     ///
     /// # Errors
@@ -145,12 +140,23 @@ impl Session {
         Ok(())
     }
 
+    /// Adds the views by which several of our texts mean the same.
+    async fn add_own_views(&self) -> Result<(), EngineError> {
+        for (name, sql) in VIEWS {
+            let plan = self.state.create_logical_plan(sql).await.map_err(setup)?;
+            let view = ViewTable::new(plan, Some(sql.to_owned()));
+            self.add_view(name, Arc::new(view))?;
+        }
+        Ok(())
+    }
+
     /// Adds the missing tables and builds the view `people`. Call it once, after the tables.
     ///
     /// # Errors
     /// [`EngineError::TableExists`] on a second call, [`EngineError::Setup`].
     pub async fn finish(&self) -> Result<(), EngineError> {
         self.add_missing_tables()?;
+        self.add_own_views().await?;
         let tables = self.state.schema_for_ref(PERSONS.name).map_err(setup)?;
         let persons = tables.table(PERSONS.name).await.map_err(setup)?;
         let persons = persons.expect("the missing tables were just added");

@@ -16,6 +16,8 @@ use crate::turn::Turn;
 use crate::{delta, objects};
 
 const FORMAT_PATH: &str = "_format.json";
+/// Which snapshot was the newest not long ago.
+const NEWEST: &str = "_snapshots/newest.json";
 
 /// The lake of one tenant.
 #[derive(Debug, Clone)]
@@ -145,7 +147,7 @@ impl Lake {
 
     /// The state at a snapshot.
     pub async fn state(&self, number: SnapshotNumber) -> Result<State, LakeError> {
-        let (_, newest) = self.span().await?;
+        let newest = self.newest().await?;
         if number.0 == 0 || number > newest {
             return Err(LakeError::NoSnapshot { number, newest });
         }
@@ -174,8 +176,8 @@ impl Lake {
         key: &str,
         after: SnapshotNumber,
     ) -> Result<Option<SnapshotRecord>, LakeError> {
-        let (oldest, newest) = self.span().await?;
-        for number in (oldest.max(after.next()).0..=newest.0).rev() {
+        let newest = self.newest().await?;
+        for number in (self.first_after(after).await?.0..=newest.0).rev() {
             let record = self.find_record(SnapshotNumber(number)).await?;
             let answers = |record: &SnapshotRecord| {
                 let mut keys = record.idempotency_keys.iter();
@@ -193,9 +195,9 @@ impl Lake {
         &self,
         after: SnapshotNumber,
     ) -> Result<HashMap<String, SnapshotNumber>, LakeError> {
-        let (oldest, newest) = self.span().await?;
+        let newest = self.newest().await?;
         let mut answered = HashMap::new();
-        for number in oldest.max(after.next()).0..=newest.0 {
+        for number in self.first_after(after).await?.0..=newest.0 {
             if let Some(record) = self.find_record(SnapshotNumber(number)).await? {
                 let keys = record.idempotency_keys.into_iter();
                 answered.extend(keys.map(|key| (key, record.number)));
@@ -265,6 +267,10 @@ impl Lake {
             Put::Exists => Ok(Committed::Overtaken),
             Put::Done => {
                 self.publish(&record).await?;
+                if number.0.is_multiple_of(STATE_EVERY) {
+                    // It saves looking for it and no more.
+                    let _ = self.replace_document(NEWEST, &number).await;
+                }
                 Ok(Committed::Done(Box::new(state)))
             }
         }
@@ -311,8 +317,42 @@ impl Lake {
         Ok(())
     }
 
+    /// The newest snapshot; 0 where there is none. Numbers follow each other, so it is searched for
+    /// from one that was the newest not long ago, and the folder is not listed.
     async fn newest(&self) -> Result<SnapshotNumber, LakeError> {
-        self.span().await.map(|(_, newest)| newest)
+        let noted = self.find_document(NEWEST).await.ok().flatten();
+        let noted = noted.unwrap_or(SnapshotNumber(0));
+        if noted.0 == 0 || !self.exists(noted).await? {
+            return self.span().await.map(|(_, newest)| newest);
+        }
+        let (mut low, mut step) = (noted.0, 1);
+        while self.exists(SnapshotNumber(low + step)).await? {
+            low += step;
+            step *= 2;
+        }
+        let mut high = low + step;
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            match self.exists(SnapshotNumber(middle)).await? {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        Ok(SnapshotNumber(low))
+    }
+
+    async fn exists(&self, number: SnapshotNumber) -> Result<bool, LakeError> {
+        let path = snapshot::path(self.tenant.as_str(), number);
+        Ok(self.store.get_size(&path).await?.is_some())
+    }
+
+    /// The first snapshot after `after` that has not expired.
+    async fn first_after(&self, after: SnapshotNumber) -> Result<SnapshotNumber, LakeError> {
+        if self.exists(after.next()).await? {
+            return Ok(after.next());
+        }
+        let (oldest, _) = self.span().await?;
+        Ok(oldest.max(after.next()))
     }
 
     /// The oldest snapshot that has not expired and the newest one; 0 where there is none.

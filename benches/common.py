@@ -1,0 +1,180 @@
+"""What the comparisons share: running a program and measuring it, the machine, the record."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+BENCHES = pathlib.Path(__file__).resolve().parent
+ROOT = BENCHES.parent
+MEGABYTE = 1_000_000
+
+
+class Failed(Exception):
+    """A run that cannot give a result, with what to do about it."""
+
+
+def check_programs(program: pathlib.Path) -> pathlib.Path:
+    """The program's whole path, once everything that a comparison needs is there."""
+    if not program.is_file():
+        raise Failed(f"`{program}` is not there; build it with `cargo build --release`")
+    for module in ("duckdb", "deltalake"):
+        if installed(module) is None:
+            raise Failed(
+                f"Python has no `{module}`; run `pip install -r benches/peers/requirements.txt`"
+                " in a virtual environment and start this script with its python"
+            )
+    return program.resolve()
+
+
+def installed(module: str) -> str | None:
+    """The version of a Python package."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(module)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def run_process(command: list) -> tuple[str, dict]:
+    """Runs a program to its end: what it said, and what it took."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=said, stderr=complaints
+        )
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except KeyboardInterrupt:
+            process.kill()
+            raise
+        wall = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        complaints.seek(0)
+        if process.returncode != 0:
+            shown = " ".join(str(part) for part in command)
+            raise Failed(f"`{shown}` ended with {process.returncode}:\n{complaints.read()[-2000:]}")
+        # Linux counts the peak in KiB, macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        measured = {
+            "wall_seconds": round(wall, 3),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_rss_bytes": usage.ru_maxrss * unit,
+        }
+        return said.read(), measured
+
+
+def settle(files: list[pathlib.Path]) -> None:
+    """Before a run: nothing waits to be written, and the input is in memory for either side."""
+    os.sync()
+    for file in files:
+        with file.open("rb") as opened:
+            while opened.read(8 << 20):
+                pass
+
+
+def flush() -> dict:
+    """After a run: how long the disk takes for what the process left unwritten."""
+    begun = time.perf_counter()
+    os.sync()
+    return {"sync_seconds": round(time.perf_counter() - begun, 3)}
+
+
+def size(folder: pathlib.Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def empty_folder(folder: pathlib.Path) -> None:
+    remove(folder)
+    folder.mkdir(parents=True)
+
+
+def remove(folder: pathlib.Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def commit() -> str | None:
+    """The commit that the working tree stands on; `+` where it was changed since."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def describe_machine(label: str | None) -> dict:
+    model = processor()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    label = label or f"{model}-{cores}-cores"
+    return {
+        "label": re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-"),
+        "processor": model,
+        "cores": cores,
+        "memory_bytes": memory,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def processor() -> str:
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1]
+                return re.sub(r"\(R\)|\(TM\)|CPU|Processor|@.*", "", name).strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def lake_rows(lake: pathlib.Path, table: str) -> str:
+    """The rows of a table as DuckDB reads them, over the files that the Delta log names."""
+    from deltalake import DeltaTable
+
+    files = DeltaTable(str(lake / "default" / table)).file_uris()
+    return f"read_parquet([{', '.join(quoted(name) for name in files)}])"
+
+
+def quoted(path) -> str:
+    """The path as an SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def header(bench: str, machine: str | None, program: pathlib.Path, duckdb: str) -> dict:
+    """What every record begins with."""
+    said, _ = run_process([program, "--version"])
+    return {
+        "bench": bench,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "machine": describe_machine(machine),
+        "versions": {
+            "rollbook": said.split()[-1],
+            "rollbook_commit": commit(),
+            "duckdb": duckdb,
+            "deltalake": installed("deltalake"),
+            "python": platform.python_version(),
+        },
+    }
+
+
+def record(result: dict, name: str) -> None:
+    """Keeps a result under its date and machine."""
+    folder = BENCHES / "runs" / f"{result['date']}-{result['machine']['label']}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"\nrecorded in {path.relative_to(ROOT)}")
