@@ -73,6 +73,14 @@ def run_process(command: list) -> tuple[str, dict]:
         return said.read(), measured
 
 
+def ask_duckdb(*statements: str) -> list:
+    """The rows of the last statement. In a process of its own: what a measured one takes in memory
+    begins with what the process that starts it has."""
+    script = BENCHES / "peers" / "duckdb_ask.py"
+    said, _ = run_process([sys.executable, script, *statements])
+    return json.loads(said)
+
+
 def settle(files: list[pathlib.Path]) -> None:
     """Before a run: nothing waits to be written, and the input is in memory for either side."""
     os.sync()

@@ -17,6 +17,7 @@ from common import (
     MEGABYTE,
     ROOT,
     Failed,
+    ask_duckdb,
     check_programs,
     empty_folder,
     flush,
@@ -215,20 +216,16 @@ SUMS = {
 
 def compare_rows(files: list[pathlib.Path], sides: dict, check: dict) -> dict:
     """The rows of each table, once both sides and a count of ours agree on them."""
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
     rows = {}
     for file in files:
         table = file.stem
         found = {}
         for name, side in sides.items():
             more = SUMS.get(table, "0")
-            found[name] = connection.execute(
+            found[name] = ask_duckdb(
                 "select count(*), sum(hash(cast(external_id as varchar)))::varchar, "
                 f"{more}::varchar from {side.rows_of(table)}"
-            ).fetchone()
+            )[0]
             if found[name][0] != check[name]["rows"][table]:
                 raise Failed(
                     f"{name} says it wrote {check[name]['rows'][table]} rows of {table},"

@@ -18,6 +18,7 @@ from common import (
     MEGABYTE,
     ROOT,
     Failed,
+    ask_duckdb,
     check_programs,
     empty_folder,
     flush,
@@ -116,8 +117,6 @@ def compare(options: argparse.Namespace) -> dict:
 
 def prepare(options: argparse.Namespace, source: pathlib.Path) -> None:
     """The generated files, the activities in the order of time, and a second load of them."""
-    import duckdb
-
     if options.reuse_input:
         if not (source / "second" / "activities.csv").is_file():
             raise Failed(f"there is no input in `{source}` to reuse; leave `--reuse-input` out")
@@ -131,19 +130,16 @@ def prepare(options: argparse.Namespace, source: pathlib.Path) -> None:
     generated = source / "activities.csv"
     for folder in ("first", "second"):
         (source / folder).mkdir()
-    connection = duckdb.connect()
-    connection.execute(f"set temp_directory = {quoted(source / 'temporary')}")
     read = f"read_csv({quoted(generated)}, all_varchar = true)"
-    connection.execute(
-        f"copy (select * from {read} order by occurred_at) to"
-        f" {quoted(source / 'first' / 'activities.csv')} (format csv, header)"
-    )
     # Of every hundred rows one is changed, and one more of the same person and day is new.
     chosen = f"select * from {read} where hash(external_id) % 100 = 7"
-    connection.execute(
+    ask_duckdb(
+        f"set temp_directory = {quoted(source / 'temporary')}",
+        f"copy (select * from {read} order by occurred_at) to"
+        f" {quoted(source / 'first' / 'activities.csv')} (format csv, header)",
         f"copy ((select * replace (channel || '-2' as channel) from ({chosen})) union all"
         f" (select * replace ('N' || external_id as external_id) from ({chosen})))"
-        f" to {quoted(source / 'second' / 'activities.csv')} (format csv, header)"
+        f" to {quoted(source / 'second' / 'activities.csv')} (format csv, header)",
     )
     generated.unlink()
     for file in source.glob("*.csv"):
@@ -155,8 +151,6 @@ class Sides:
     """The lake with the known persons, DuckDB's table of their keys, and what is made of both."""
 
     def __init__(self, options: argparse.Namespace, source: pathlib.Path) -> None:
-        import duckdb
-
         self.program, self.work = options.rollbook, options.work
         self.version, self.threads = None, None
         self.known, self.lake = options.work / "known", options.work / "lake"
@@ -165,7 +159,7 @@ class Sides:
         print("taking the persons and orders in", file=sys.stderr)
         files = [source / "persons.csv", source / "orders.csv"]
         run_process([self.program, "--lake", self.known, "ingest", "native", *files])
-        duckdb.connect().execute(
+        ask_duckdb(
             "copy (select external_id, row_number() over (order by external_id) as person_id"
             f" from read_csv({quoted(files[0])})) to {quoted(self.keys)} (format parquet)"
         )
@@ -195,18 +189,14 @@ class Sides:
 
     def compare_rows(self, load: str) -> int:
         """The rows of both sides, once they agree on ids, times, channels and who is whose."""
-        import duckdb
-
-        connection = duckdb.connect()
-        connection.execute("set timezone = 'UTC'")
         standing = {"first": "activities.parquet", "second": "activities-2.parquet"}[load]
         of_duckdb = f"read_parquet({quoted(self.out / 'first' / standing)})"
         found = [
-            connection.execute(
+            ask_duckdb(
                 "select count(*), sum(hash(external_id, coalesce(channel, '')))::varchar,"
                 " sum(epoch_us(cast(occurred_at as timestamptz)))::varchar,"
                 f" count(distinct person_id) from {rows} where person_id > 0"
-            ).fetchone()
+            )[0]
             for rows in (lake_rows(self.lake, "activities"), of_duckdb)
         ]
         if found[0] != found[1]:

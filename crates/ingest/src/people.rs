@@ -9,7 +9,7 @@ use rollbook_lake::ids::{IdKind, reserve};
 use rollbook_lake::keys::{hash_of, key_of, look_up};
 use rollbook_lake::scan::{read_file, read_rows};
 use rollbook_lake::{Lake, State};
-use rollbook_model::{Shape, Timestamp, tables};
+use rollbook_model::{Shape, TableDef, Timestamp, tables};
 
 use crate::IngestError;
 use crate::canonical::PERSON;
@@ -46,31 +46,21 @@ pub(crate) struct People {
 
 /// The hashes of the records that staged rows refer to, in order, each once; `None` where there are
 /// more than `most`.
-fn referred(stages: &[Stage], most: u64) -> Result<Option<Vec<u64>>, IngestError> {
-    let mut hashes = HashSet::new();
-    let mut buffer = Vec::new();
-    for stage in stages.iter().filter(|stage| stage.def.is_personal_fact()) {
-        for piece in stage.pieces()? {
-            let batch = piece?.rows;
-            let provider = batch["provider"].as_string::<i32>();
-            let records = records(stage, &batch);
-            for row in (0..batch.num_rows()).filter(|&row| records.is_valid(row)) {
-                let key = key_of([provider.value(row), records.value(row)], &mut buffer);
-                hashes.insert(hash_of(key));
-            }
-            if hashes.len() as u64 > most {
-                return Ok(None);
-            }
-        }
+fn referred(stages: &[Stage], most: u64) -> Option<Vec<u64>> {
+    let records = stages.iter().map(|stage| stage.referred.len() as u64);
+    if records.sum::<u64>() > most {
+        return None;
     }
-    let mut hashes: Vec<u64> = hashes.into_iter().collect();
+    let records = stages.iter().flat_map(|stage| stage.referred.keys());
+    let mut hashes: Vec<u64> = records.map(|key| hash_of(*key)).collect();
     hashes.sort_unstable();
-    Ok(Some(hashes))
+    hashes.dedup();
+    Some(hashes)
 }
 
 /// The external ids of the persons that staged rows are of.
-fn records<'a>(stage: &Stage, batch: &'a RecordBatch) -> &'a StringArray {
-    match stage.def.shape {
+pub(crate) fn records<'a>(def: &TableDef, batch: &'a RecordBatch) -> &'a StringArray {
+    match def.shape {
         Shape::Person => batch["external_id"].as_string::<i32>(),
         _ => batch[PERSON].as_string::<i32>(),
     }
@@ -135,7 +125,7 @@ impl People {
     pub(crate) fn of_rows(&self, stage: &Stage, batch: &RecordBatch) -> (ArrayRef, ArrayRef) {
         let mut buffer = Vec::new();
         let provider = batch["provider"].as_string::<i32>();
-        let record = records(stage, batch);
+        let record = records(stage.def, batch);
         let found: Vec<Identity> = (0..batch.num_rows())
             .map(|row| {
                 if record.is_null(row) {
@@ -158,7 +148,7 @@ impl People {
         stages: &[Stage],
     ) -> Result<(), IngestError> {
         let table = state.table(tables::IDENTITIES.name);
-        let few = referred(stages, table.rows() / FEW)?;
+        let few = referred(stages, table.rows() / FEW);
         for file in &table.files {
             let rows = match &few {
                 Some(hashes) => look_up(lake, tables::IDENTITIES, file, hashes).await?,
@@ -200,11 +190,23 @@ impl People {
         let is_person = |stage: &&Stage| stage.def.shape == Shape::Person;
         let facts = stages.iter().filter(|stage| stage.def.shape == Shape::Fact);
         for (rank, stage) in stages.iter().filter(is_person).chain(facts).enumerate() {
+            let lacks = |key| self.lacks(key, stage.def.shape == Shape::Person);
+            if !stage.referred.keys().any(lacks) {
+                continue;
+            }
             let begin = wanted.len();
             self.wanted_by(stage, rank, &mut seen, &mut wanted)?;
             wanted[begin..].sort_unstable_by_key(|record| record.place);
         }
         Ok(wanted)
+    }
+
+    /// Whether a record has to be given an identity or a person.
+    fn lacks(&self, key: &u128, is_person: bool) -> bool {
+        match self.known.get(key) {
+            None => true,
+            Some(ids) => is_person && ids.person == 0,
+        }
     }
 
     fn wanted_by(
@@ -221,7 +223,7 @@ impl People {
             let piece = piece?;
             let batch = &piece.rows;
             let provider = batch["provider"].as_string::<i32>();
-            let records = records(stage, batch);
+            let records = records(stage.def, batch);
             for (row, slot) in piece.slots().enumerate() {
                 let Some(slot) = slot.filter(|slot| !(is_person && slot.deleted)) else {
                     continue;
@@ -230,11 +232,7 @@ impl People {
                     continue;
                 }
                 let key = key_of([provider.value(row), records.value(row)], &mut buffer);
-                let lacks = match self.known.get(&key) {
-                    None => true,
-                    Some(ids) => is_person && ids.person == 0,
-                };
-                if !lacks || !seen.insert(key) {
+                if !self.lacks(&key, is_person) || !seen.insert(key) {
                     continue;
                 }
                 let time = |name: &str| {

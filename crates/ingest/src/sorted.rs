@@ -10,6 +10,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{StreamExt, TryStreamExt};
+use rollbook_engine::EngineError;
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{DataFile, Lake};
 use rollbook_model::TableDef;
@@ -76,10 +77,26 @@ async fn write(
         }
     })?;
     let mut rows = rollbook_engine::in_order(limits, Arc::new(table), &def.sort_columns()).await?;
+    // Merging goes on while files are written.
+    let (sender, mut merged) = mpsc::channel(WAITING);
+    let merging = tokio::spawn(async move {
+        while let Some(batch) = rows.try_next().await? {
+            if sender.send(batch).await.is_err() {
+                // Writing has failed, and tells why.
+                break;
+            }
+        }
+        Ok::<_, EngineError>(())
+    });
     let mut writer = TableWriter::new(&lake, def);
-    while let Some(batch) = rows.try_next().await? {
+    while let Some(batch) = merged.recv().await {
         writer.write(&batch).await?;
     }
+    merging.await.map_err(|error| IngestError::Rows {
+        table: def.name,
+        doing: "sorted",
+        detail: error.to_string(),
+    })??;
     Ok(writer.finish().await?)
 }
 

@@ -14,13 +14,15 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondT
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use roaring::RoaringBitmap;
-use rollbook_lake::keys::hash_of;
+use rollbook_lake::keys::{hash_of, key_of};
 use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
 use crate::canonical::{DELETED, staged_schema};
 use crate::error::staging;
+use crate::identify::KeyMap;
+use crate::people::records;
 use crate::sorter::{Records, Sorter};
 use crate::tally::Tally;
 
@@ -44,6 +46,8 @@ pub(crate) struct Slot {
 pub(crate) struct Stage {
     pub(crate) def: &'static TableDef,
     pub(crate) tally: Tally,
+    /// The records of persons that the rows refer to.
+    pub(crate) referred: KeyMap<()>,
     /// How often each currency occurs, for a tenant that has not chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
     folder: PathBuf,
@@ -110,6 +114,7 @@ impl Stage {
         Ok(Self {
             def,
             tally: Tally::default(),
+            referred: KeyMap::default(),
             currencies: BTreeMap::new(),
             folder: folder.to_owned(),
             schema,
@@ -135,6 +140,7 @@ impl Stage {
         let updated = updated_of(batch);
         let orders: UInt64Array = (0..batch.num_rows()).map(&order).collect();
         self.count_currencies(batch);
+        self.note_referred(batch);
         let writing = self.writing.as_mut();
         let writing = writing.expect("rows are added before they are read");
         let first = self.rows;
@@ -160,6 +166,20 @@ impl Stage {
         columns.push(Arc::new(orders));
         let staged = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(&failed)?;
         writing.rows.write(&staged).map_err(&failed)
+    }
+
+    fn note_referred(&mut self, batch: &RecordBatch) {
+        if !self.def.is_personal_fact() {
+            return;
+        }
+        let mut buffer = Vec::new();
+        let providers = batch["provider"].as_string::<i32>();
+        for (provider, record) in providers.iter().zip(records(self.def, batch)) {
+            if let (Some(provider), Some(record)) = (provider, record) {
+                let key = key_of([provider, record], &mut buffer);
+                self.referred.insert(key, ());
+            }
+        }
     }
 
     fn count_currencies(&mut self, batch: &RecordBatch) {
