@@ -30,6 +30,8 @@ struct Options {
     rows: u64,
     /// What to ask; all kinds in turn without it.
     only: Option<&'static str>,
+    /// Whether posts wait for the commit, or only until they are durable.
+    waits: bool,
 }
 
 /// What the clients saw.
@@ -39,6 +41,8 @@ struct Seen {
     times: BTreeMap<&'static str, Vec<f64>>,
     errors: Vec<String>,
     acknowledged: HashSet<String>,
+    /// Posts that were turned away, and sent again a second later.
+    turned_away: u64,
 }
 
 fn main() -> Outcome<()> {
@@ -81,11 +85,19 @@ fn main() -> Outcome<()> {
     });
     let result = json!({
         "bench": "serve",
+        "date": said("date", &["-u", "+%F"]),
+        "machine": machine(),
+        "versions": {
+            "rollbook": said(&options.program.to_string_lossy(), &["--version"]),
+            "rollbook_commit": said("git", &["rev-parse", "HEAD"]),
+        },
         "clients": options.clients,
         "seconds": seconds,
         "persons": options.persons,
         "rows_of_a_post": options.rows,
         "only": options.only,
+        "posts_wait_for_the_commit": options.waits,
+        "posts_turned_away": seen.turned_away,
         "answers": count,
         "answers_per_second": count as f64 / seconds,
         "errors": seen.errors.len(),
@@ -116,6 +128,7 @@ fn options() -> Outcome<Options> {
         persons: 20_000,
         rows: 1,
         only: None,
+        waits: true,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -127,6 +140,7 @@ fn options() -> Outcome<Options> {
             "--seconds" => options.seconds = value()?.parse()?,
             "--persons" => options.persons = value()?.parse()?,
             "--rows" => options.rows = value()?.parse()?,
+            "--async" => options.waits = false,
             "--only" => {
                 let wanted = value()?;
                 let known = KINDS.into_iter().find(|kind| *kind == wanted);
@@ -134,7 +148,7 @@ fn options() -> Outcome<Options> {
                 options.only = Some(known.ok_or(format!("--only takes one of {kinds}"))?);
             }
             _ => {
-                let known = "--program --work --clients --seconds --persons --rows --only";
+                let known = "--program --work --clients --seconds --persons --rows --async --only";
                 return Err(format!("unknown option {name}: {known}").into());
             }
         }
@@ -212,9 +226,19 @@ fn ask_on(
         let kind = options.only.unwrap_or(next);
         turn += 1;
         let started = Instant::now();
-        let outcome = ask(options, &agent, address, kind, n);
+        let mut turned_away = 0;
+        let outcome = loop {
+            match ask(options, &agent, address, kind, n) {
+                Ok(Told::Busy) if kind == "post" => turned_away += 1,
+                Ok(Told::Busy) => break Err("503".into()),
+                Ok(Told::Row(row)) => break Ok(row),
+                Err(error) => break Err(error),
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        };
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
         let Ok(mut seen) = seen.lock() else { return };
+        seen.turned_away += turned_away;
         match outcome {
             Ok(row) => {
                 seen.times.entry(kind).or_default().push(milliseconds);
@@ -225,20 +249,30 @@ fn ask_on(
     }
 }
 
-/// One request; for a post the id of the row that was acknowledged.
-fn ask(
-    options: &Options,
-    agent: &ureq::Agent,
-    address: &str,
-    kind: &str,
-    n: u64,
-) -> Outcome<Option<String>> {
+/// What came of a request.
+enum Told {
+    /// An answer; for a post the id of the row that was acknowledged.
+    Row(Option<String>),
+    /// That it is to be sent again later.
+    Busy,
+}
+
+/// One request.
+fn ask(options: &Options, agent: &ureq::Agent, address: &str, kind: &str, n: u64) -> Outcome<Told> {
     let persons = options.persons;
     let get = |path: String| agent.get(format!("http://{address}{path}")).call();
     let post = |path: &str, media: &str, body: String| {
         agent
             .post(format!("http://{address}{path}"))
             .header("content-type", media)
+            .header(
+                "prefer",
+                if options.waits {
+                    "wait"
+                } else {
+                    "respond-async"
+                },
+            )
             .send(body)
     };
     let json_body = "application/json";
@@ -275,8 +309,11 @@ fn ask(
     };
     let status = answer.status().as_u16();
     let body = answer.body_mut().read_to_string()?;
-    if status == 200 {
-        return Ok(row);
+    if matches!(status, 200 | 202) {
+        return Ok(Told::Row(row));
+    }
+    if status == 503 {
+        return Ok(Told::Busy);
     }
     Err(format!("{status} {body}").into())
 }
@@ -293,8 +330,36 @@ fn memory(server: &Child) -> (u64, u64) {
     (of("VmHWM:"), of("VmRSS:"))
 }
 
+/// What a program prints; nothing where it is not there.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let printed = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&printed).trim().to_owned()
+}
+
+fn machine() -> Value {
+    let line = |path: &str, name: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let found = text.lines().find(|line| line.starts_with(name));
+        let value = found.and_then(|line| Some(line.split_once(':')?.1.trim().to_owned()));
+        value.unwrap_or_default()
+    };
+    let cores = std::thread::available_parallelism();
+    json!({
+        "processor": line("/proc/cpuinfo", "model name"),
+        "cores": cores.map(usize::from).unwrap_or_default(),
+        "memory": line("/proc/meminfo", "MemTotal"),
+    })
+}
+
 /// How many of the acknowledged rows a new process does not find.
 fn lost(program: &Path, lake: &Path, acknowledged: &HashSet<String>) -> Outcome<usize> {
+    // What waits in the journal is taken in by whoever comes next.
+    let mut fold = Command::new(program);
+    fold.arg("--lake").arg(lake).args(["journal", "fold"]);
+    if !fold.output()?.status.success() {
+        return Err("the journal could not be folded".into());
+    }
     let query = "select external_id from activities where external_id like 'load-%'";
     let mut command = Command::new(program);
     command

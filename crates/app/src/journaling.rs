@@ -4,10 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollbook_ingest::check_claimed;
-use rollbook_lake::{Appended, Entry, EntryHeader, Lake};
+use rollbook_lake::{Appended, Entry, EntryHeader, Lake, LakeError};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use crate::posting::{KnownBy, Post, Posted, post_all};
 use crate::{AppError, Place};
@@ -25,7 +24,6 @@ struct Meant {
     file: String,
     /// The name of the request.
     batch: BatchId,
-    at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
@@ -97,7 +95,6 @@ pub fn entry_of(post: &Post, id: String, after: SnapshotNumber) -> Result<Entry,
         provider: post.provider.clone(),
         file: name.to_string_lossy().into_owned(),
         batch: post.batch.clone(),
-        at: post.at,
         key: match &post.known_by {
             KnownBy::Key(key) => Some(key.clone()),
             KnownBy::Nothing | KnownBy::Entry { .. } => None,
@@ -146,8 +143,18 @@ pub async fn waiting(place: &Place) -> Result<Waiting, AppError> {
 ///
 /// # Errors
 /// The lake; everything that was not taken in still waits then.
-pub async fn fold(place: &Place, mappings: Option<&Path>) -> Result<Folded, AppError> {
+pub async fn fold(
+    place: &Place,
+    mappings: Option<&Path>,
+    at: Timestamp,
+) -> Result<Folded, AppError> {
     let lake = place.lake_or_new().await?;
+    let folding = Folding {
+        place,
+        lake: &lake,
+        mappings,
+        at,
+    };
     let mut folded = Folded::default();
     let (mut group, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
     for appended in lake.journal().await? {
@@ -155,23 +162,33 @@ pub async fn fold(place: &Place, mappings: Option<&Path>) -> Result<Folded, AppE
         bytes += appended.bytes;
         group.push(appended);
         if entries.len() >= ENTRIES || bytes >= BYTES {
-            fold_group(place, &lake, mappings, &entries, &group, &mut folded).await?;
+            folding.take_in(&entries, &group, &mut folded).await?;
             (group, entries, bytes) = (Vec::new(), Vec::new(), 0);
         }
     }
-    fold_group(place, &lake, mappings, &entries, &group, &mut folded).await?;
+    folding.take_in(&entries, &group, &mut folded).await?;
     Ok(folded)
 }
 
 /// Tries once more what could not be taken in.
-pub async fn retry(place: &Place, mappings: Option<&Path>) -> Result<Folded, AppError> {
+pub async fn retry(
+    place: &Place,
+    mappings: Option<&Path>,
+    at: Timestamp,
+) -> Result<Folded, AppError> {
     let lake = place.lake_or_new().await?;
+    let folding = Folding {
+        place,
+        lake: &lake,
+        mappings,
+        at,
+    };
     let mut folded = Folded::default();
     for refused in lake.refused().await? {
         let entry = lake.refused_entry(&refused).await?;
         let id = entry.header.id.clone();
         let before = folded.refused;
-        fold_group(place, &lake, mappings, &[entry], &[], &mut folded).await?;
+        folding.take_in(&[entry], &[], &mut folded).await?;
         if folded.refused == before {
             lake.forget_refused(&id).await?;
         }
@@ -189,71 +206,75 @@ pub async fn drop_refused(place: &Place, id: &str) -> Result<(), AppError> {
     Ok(lake.forget_refused(id).await?)
 }
 
-async fn fold_group(
-    place: &Place,
-    lake: &Lake,
-    mappings: Option<&Path>,
-    entries: &[Entry],
-    group: &[Appended],
-    folded: &mut Folded,
-) -> Result<(), AppError> {
-    let folder = tempfile::tempdir().map_err(temporary)?;
-    let mut posts = Vec::new();
-    for (at, entry) in entries.iter().enumerate() {
-        posts.push(laid_out(entry, at, &folder, mappings)?);
-    }
-    let mut failed = None;
-    for (entry, answer) in entries.iter().zip(post_all(place, posts).await) {
-        match answer {
-            Ok(posted) => folded.posted.push(posted),
-            Err(error) if error.is_about_the_request() => {
-                lake.refuse(entry, error.to_string()).await?;
-                folded.refused += 1;
-            }
-            Err(error) => failed = Some(error),
-        }
-    }
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    for appended in group {
-        lake.forget_entries(appended).await?;
-    }
-    Ok(())
+/// What folding needs besides the entries.
+struct Folding<'a> {
+    place: &'a Place,
+    lake: &'a Lake,
+    mappings: Option<&'a Path>,
+    at: Timestamp,
 }
 
-/// The request that an entry was made of, with its body in a folder.
-fn laid_out(
-    entry: &Entry,
-    at: usize,
-    folder: &TempDir,
-    mappings: Option<&Path>,
-) -> Result<Post, AppError> {
-    let header = &entry.header;
-    let meant: Meant = serde_json::from_value(header.meant.clone()).map_err(|error| {
-        let (path, detail) = (header.id.clone(), error.to_string());
-        AppError::Lake(rollbook_lake::LakeError::Damaged { path, detail })
-    })?;
-    let own = folder.path().join(at.to_string());
-    std::fs::create_dir(&own).map_err(temporary)?;
-    let body = own.join(&meant.file);
-    std::fs::write(&body, &entry.body).map_err(temporary)?;
-    let mappings = mappings.map(|folder| folder.join(meant.provider.as_str()));
-    let known_by = match meant.key {
-        Some(key) => KnownBy::Key(key),
-        None => KnownBy::Entry {
-            id: header.id.clone(),
-            after: header.after,
-        },
-    };
-    Ok(Post {
-        provider: meant.provider,
-        mappings: mappings.filter(|folder| folder.is_dir()),
-        body,
-        known_by,
-        batch: meant.batch,
-        at: meant.at,
-    })
+impl Folding<'_> {
+    /// Takes the entries of some objects in, and removes these.
+    async fn take_in(
+        &self,
+        entries: &[Entry],
+        group: &[Appended],
+        folded: &mut Folded,
+    ) -> Result<(), AppError> {
+        let folder = tempfile::tempdir().map_err(temporary)?;
+        let mut posts = Vec::new();
+        for (number, entry) in entries.iter().enumerate() {
+            let own = folder.path().join(number.to_string());
+            posts.push(self.laid_out(entry, &own)?);
+        }
+        let mut failed = None;
+        for (entry, answer) in entries.iter().zip(post_all(self.place, posts).await) {
+            match answer {
+                Ok(posted) => folded.posted.push(posted),
+                Err(error) if error.is_about_the_request() => {
+                    self.lake.refuse(entry, error.to_string()).await?;
+                    folded.refused += 1;
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for appended in group {
+            self.lake.forget_entries(appended).await?;
+        }
+        Ok(())
+    }
+
+    /// The request that an entry was made of, with its body in a folder of its own.
+    fn laid_out(&self, entry: &Entry, folder: &Path) -> Result<Post, AppError> {
+        let header = &entry.header;
+        let meant: Meant = serde_json::from_value(header.meant.clone()).map_err(|error| {
+            let (path, detail) = (header.id.clone(), error.to_string());
+            LakeError::Damaged { path, detail }
+        })?;
+        std::fs::create_dir(folder).map_err(temporary)?;
+        let body = folder.join(&meant.file);
+        std::fs::write(&body, &entry.body).map_err(temporary)?;
+        let mappings = self.mappings.map(|all| all.join(meant.provider.as_str()));
+        let known_by = match meant.key {
+            Some(key) => KnownBy::Key(key),
+            None => KnownBy::Entry {
+                id: header.id.clone(),
+                after: header.after,
+            },
+        };
+        Ok(Post {
+            provider: meant.provider,
+            mappings: mappings.filter(|folder| folder.is_dir()),
+            body,
+            known_by,
+            batch: meant.batch,
+            at: self.at,
+        })
+    }
 }
 
 fn temporary(source: std::io::Error) -> AppError {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -77,6 +77,8 @@ pub(crate) fn config() -> SessionConfig {
     options.optimizer.enable_round_robin_repartition = false;
     // Ranges of persons serve whatever is grouped by person and something else.
     options.optimizer.subset_repartition_threshold = 1;
+    // What is spilled is read back soon: disks are slower than this compression.
+    options.execution.spill_compression = SpillCompression::Lz4Frame;
     options.sql_parser.collect_spans = true;
     // The lake's texts are plain `Utf8`; views would have to be converted on the way out.
     options.sql_parser.map_string_types_to_utf8view = false;

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
+use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use roaring::RoaringBitmap;
 use rollbook_lake::keys::{hash_of, key_of};
 use rollbook_model::TableDef;
@@ -108,8 +109,11 @@ impl Stage {
         let mut fields = staged_schema(def).fields().to_vec();
         fields.push(Arc::new(Field::new(ORDER, DataType::UInt64, false)));
         let schema = Arc::new(Schema::new(fields));
-        let rows = StreamWriter::try_new(out, &schema)
-            .map_err(IngestError::rows(def.name, "put aside"))?;
+        let failed = IngestError::rows(def.name, "put aside");
+        let compressed = IpcWriteOptions::default()
+            .try_with_compression(Some(CompressionType::LZ4_FRAME))
+            .map_err(&failed)?;
+        let rows = StreamWriter::try_new_with_options(out, &schema, compressed).map_err(failed)?;
         let keys = Sorter::new(folder);
         Ok(Self {
             def,

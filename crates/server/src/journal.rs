@@ -189,7 +189,7 @@ pub(crate) async fn fold_waiting(server: &Server) -> Result<(), Problem> {
     }
     let work = |server: Server| async move {
         let mappings = server.mappings().map(PathBuf::as_path);
-        fold(server.place(), mappings).await
+        fold(server.place(), mappings, server.now()).await
     };
     let folded = server.work(work).await;
     count_waiting(server).await?;

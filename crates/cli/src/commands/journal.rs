@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use rollbook_app::Place;
 use rollbook_app::journaling::{Folded, drop_refused, fold, retry, waiting};
 
+use super::now;
 use crate::arguments::{Form, JournalCommand};
 use crate::show::{Shown, print};
 
@@ -14,8 +15,12 @@ pub(super) async fn run(
     form: Form,
 ) -> anyhow::Result<ExitCode> {
     match what {
-        Some(JournalCommand::Fold { mappings }) => told(&fold(place, mappings.as_deref()).await?),
-        Some(JournalCommand::Retry { mappings }) => told(&retry(place, mappings.as_deref()).await?),
+        Some(JournalCommand::Fold { mappings }) => {
+            told(&fold(place, mappings.as_deref(), now()).await?)
+        }
+        Some(JournalCommand::Retry { mappings }) => {
+            told(&retry(place, mappings.as_deref(), now()).await?)
+        }
         Some(JournalCommand::Drop { id }) => {
             drop_refused(place, &id).await?;
             Ok(ExitCode::SUCCESS)

@@ -36,7 +36,8 @@ pub(crate) struct Accepted {
     /// The snapshot that holds the rows.
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
-    /// The run; `rollbook ingest undo` takes it back by this name.
+    /// The run, which requests that come at once may share; `rollbook ingest undo` takes back all
+    /// of it by this name.
     #[schema(value_type = String)]
     batch: BatchId,
     tables: Vec<Counts>,
