@@ -1,5 +1,6 @@
 """What the comparisons share: running a program and measuring it, the machine, the record."""
 
+import argparse
 import datetime
 import json
 import os
@@ -15,6 +16,51 @@ import time
 BENCHES = pathlib.Path(__file__).resolve().parent
 ROOT = BENCHES.parent
 MEGABYTE = 1_000_000
+
+
+def run(options: argparse.Namespace, compare, print_table, name: str) -> int:
+    """A whole comparison: measured, shown, and kept unless that is not wanted."""
+    try:
+        options.rollbook = check_programs(options.rollbook)
+        result = compare(options)
+    except Failed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    print_table(result)
+    if options.no_record:
+        print("\nnot recorded, as asked for")
+    else:
+        record(result, name)
+    return 0
+
+
+def options_of(description: str, work: str, rounds: int) -> argparse.ArgumentParser:
+    """The options that all comparisons have."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("work", type=pathlib.Path, help=work)
+    parser.add_argument(
+        "--rounds", type=int, default=rounds, help=f"measured rounds (default {rounds})"
+    )
+    parser.add_argument(
+        "--rollbook",
+        type=pathlib.Path,
+        default=ROOT / "target" / "release" / "rollbook",
+        help="the program (default target/release/rollbook)",
+    )
+    parser.add_argument("--machine", help="a label for this machine (default: its processor)")
+    parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
+    return parser
+
+
+def input_options(parser: argparse.ArgumentParser, activities: int) -> None:
+    """The options of those that generate their input."""
+    parser.add_argument("--persons", type=int, default=1_000_000)
+    parser.add_argument("--orders", type=int, default=3_000_000)
+    parser.add_argument("--activities", type=int, default=activities)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--reuse-input", action="store_true", help="take the input of an earlier run from WORK"
+    )
 
 
 class Failed(Exception):

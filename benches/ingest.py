@@ -15,17 +15,17 @@ import sys
 from common import (
     BENCHES,
     MEGABYTE,
-    ROOT,
     Failed,
     ask_duckdb,
-    check_programs,
     empty_folder,
     flush,
     header,
+    input_options,
     lake_rows,
+    options_of,
     quoted,
-    record,
     remove,
+    run,
     run_process,
     settle,
     size,
@@ -33,53 +33,18 @@ from common import (
 
 
 def main() -> int:
-    options = parse_options()
-    try:
-        result = compare(options)
-    except Failed as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    print_table(result)
-    if options.no_record:
-        print("\nnot recorded, as asked for")
-        return 0
-    record(result, "ingest")
-    return 0
-
-
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=pathlib.Path, help="a folder for input and output, about 6 GB")
-    parser.add_argument("--persons", type=int, default=1_000_000)
-    parser.add_argument("--orders", type=int, default=3_000_000)
-    parser.add_argument("--activities", type=int, default=5_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds (default 5)")
+    parser = options_of(__doc__, "a folder for input and output, about 6 GB", 5)
+    input_options(parser, 5_000_000)
     parser.add_argument(
         "--tables",
         default="persons,orders,activities",
         help="files to take in, comma-separated, or `all` (default persons,orders,activities)",
     )
-    parser.add_argument(
-        "--rollbook",
-        type=pathlib.Path,
-        default=ROOT / "target" / "release" / "rollbook",
-        help="the program (default target/release/rollbook)",
-    )
-    parser.add_argument("--machine", help="a label for this machine (default: its processor)")
-    parser.add_argument(
-        "--reuse-input", action="store_true", help="take the input of an earlier run from WORK"
-    )
-    parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds takes a number from 1")
-    return options
+    return run(parser.parse_args(), compare, print_table, "ingest")
 
 
 def compare(options: argparse.Namespace) -> dict:
     """Everything from input to result."""
-    options.rollbook = check_programs(options.rollbook)
     options.work.mkdir(parents=True, exist_ok=True)
     source = options.work / "input"
     generate(options, source)

@@ -16,17 +16,17 @@ import sys
 from common import (
     BENCHES,
     MEGABYTE,
-    ROOT,
     Failed,
     ask_duckdb,
-    check_programs,
     empty_folder,
     flush,
     header,
+    input_options,
     lake_rows,
+    options_of,
     quoted,
-    record,
     remove,
+    run,
     run_process,
     settle,
     size,
@@ -34,46 +34,15 @@ from common import (
 
 
 def main() -> int:
-    options = parse_options()
-    try:
-        result = compare(options)
-    except Failed as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    print_table(result)
-    if options.no_record:
-        print("\nnot recorded, as asked for")
-        return 0
-    record(result, options.name)
-    return 0
-
-
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=pathlib.Path, help="a folder for input and output, about 16 GB")
-    parser.add_argument("--persons", type=int, default=1_000_000)
-    parser.add_argument("--orders", type=int, default=3_000_000)
-    parser.add_argument("--activities", type=int, default=20_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
-    parser.add_argument(
-        "--rollbook",
-        type=pathlib.Path,
-        default=ROOT / "target" / "release" / "rollbook",
-        help="the program (default target/release/rollbook)",
-    )
-    parser.add_argument("--machine", help="a label for this machine (default: its processor)")
+    parser = options_of(__doc__, "a folder for input and output, about 16 GB", 3)
+    input_options(parser, 20_000_000)
     parser.add_argument("--name", default="load", help="the record's name (default load)")
-    parser.add_argument(
-        "--reuse-input", action="store_true", help="take the input of an earlier run from WORK"
-    )
-    parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
-    return parser.parse_args()
+    options = parser.parse_args()
+    return run(options, compare, print_table, options.name)
 
 
 def compare(options: argparse.Namespace) -> dict:
     """Everything from input to result."""
-    options.rollbook = check_programs(options.rollbook)
     options.work.mkdir(parents=True, exist_ok=True)
     source = options.work / "input"
     prepare(options, source)

@@ -14,18 +14,7 @@ import sys
 import time
 import urllib.request
 
-from common import (
-    MEGABYTE,
-    ROOT,
-    Failed,
-    check_programs,
-    header,
-    lake_rows,
-    quoted,
-    record,
-    remove,
-    run_process,
-)
+from common import MEGABYTE, Failed, header, lake_rows, options_of, quoted, remove, run, run_process
 
 # Every value of the columns is decoded; what is computed of them is as little as can be.
 QUERIES = {
@@ -43,43 +32,17 @@ QUERIES = {
 
 
 def main() -> int:
-    options = parse_options()
-    try:
-        result = compare(options)
-    except Failed as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    print_table(result)
-    if options.no_record:
-        print("\nnot recorded, as asked for")
-        return 0
-    record(result, "scan")
-    return 0
-
-
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=pathlib.Path, help="the folder of an earlier run of load.py")
+    parser = options_of(__doc__, "the folder of an earlier run of load.py", 9)
     parser.add_argument("--loads", type=int, default=100, help="small loads (default 100)")
     parser.add_argument("--rows", type=int, default=2_000, help="rows of each (default 2000)")
-    parser.add_argument("--rounds", type=int, default=9, help="measured rounds (default 9)")
     parser.add_argument("--port", type=int, default=18_080, help="where the server listens")
-    parser.add_argument(
-        "--rollbook",
-        type=pathlib.Path,
-        default=ROOT / "target" / "release" / "rollbook",
-        help="the program (default target/release/rollbook)",
-    )
-    parser.add_argument("--machine", help="a label for this machine (default: its processor)")
-    parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
-    return parser.parse_args()
+    return run(parser.parse_args(), compare, print_table, "scan")
 
 
 def compare(options: argparse.Namespace) -> dict:
     """Both states of the lake, one after the other."""
     import duckdb
 
-    options.rollbook = check_programs(options.rollbook)
     source, lake = options.work / "input", options.work / "scanned"
     first = source / "first" / "activities.csv"
     if not first.is_file():

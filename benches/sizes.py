@@ -12,42 +12,31 @@ import statistics
 import sys
 import time
 
-from common import MEGABYTE, ROOT, Failed, check_programs, header, lake_rows, quoted, record
+from common import MEGABYTE, header, lake_rows, options_of, quoted, run
 
 GROUPS = [16, 32, 64, 128, 256, 512, 1024]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=pathlib.Path, help="a folder for the files, about 3 GB")
+    parser = options_of(__doc__, "a folder for the files, about 3 GB", 7)
     parser.add_argument("lake", type=pathlib.Path, help="a lake with many activities")
     parser.add_argument("--rows", type=int, default=4 << 20, help="rows that are taken of it")
-    parser.add_argument("--rounds", type=int, default=7, help="measured rounds (default 7)")
-    parser.add_argument("--machine", help="a label for this machine (default: its processor)")
-    parser.add_argument(
-        "--rollbook", type=pathlib.Path, default=ROOT / "target" / "release" / "rollbook"
-    )
-    options = parser.parse_args()
-    try:
-        result = measure(options)
-    except Failed as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
+    return run(parser.parse_args(), measure, print_table, "sizes")
+
+
+def print_table(result: dict) -> None:
     print(f"{'rows a group':>12}{'MB':>8}{'scan ms':>9}{'person ms':>11}{'rewrite ms of 4 groups':>24}")
     for one in result["shapes"]:
         print(
             f"{one['group_rows']:12,}{one['bytes'] / MEGABYTE:8.1f}{one['scan_ms']:9.1f}"
             f"{one['person_ms']:11.2f}{one['rewrite_ms']:24.1f}"
         )
-    record(result, "sizes")
-    return 0
 
 
 def measure(options: argparse.Namespace) -> dict:
     import duckdb
     import pyarrow.parquet as pq
 
-    options.rollbook = check_programs(options.rollbook)
     options.work.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()
     rows = connection.execute(

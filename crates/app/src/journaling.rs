@@ -149,12 +149,7 @@ pub async fn fold(
     at: Timestamp,
 ) -> Result<Folded, AppError> {
     let lake = place.lake_or_new().await?;
-    let folding = Folding {
-        place,
-        lake: &lake,
-        mappings,
-        at,
-    };
+    let folding = Folding::new(place, &lake, mappings, at);
     let mut folded = Folded::default();
     let (mut group, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
     for appended in lake.journal().await? {
@@ -177,12 +172,7 @@ pub async fn retry(
     at: Timestamp,
 ) -> Result<Folded, AppError> {
     let lake = place.lake_or_new().await?;
-    let folding = Folding {
-        place,
-        lake: &lake,
-        mappings,
-        at,
-    };
+    let folding = Folding::new(place, &lake, mappings, at);
     let mut folded = Folded::default();
     for refused in lake.refused().await? {
         let entry = lake.refused_entry(&refused).await?;
@@ -214,7 +204,16 @@ struct Folding<'a> {
     at: Timestamp,
 }
 
-impl Folding<'_> {
+impl<'a> Folding<'a> {
+    fn new(place: &'a Place, lake: &'a Lake, mappings: Option<&'a Path>, at: Timestamp) -> Self {
+        Self {
+            place,
+            lake,
+            mappings,
+            at,
+        }
+    }
+
     /// Takes the entries of some objects in, and removes these.
     async fn take_in(
         &self,

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::LakeError;
 use crate::delta;
+use crate::journal::{self, Entry};
 use crate::keys;
 use crate::lake::Lake;
 use crate::objects::to_json;
@@ -42,12 +43,17 @@ impl Lake {
         to: &Store,
         number: Option<SnapshotNumber>,
     ) -> Result<Copied, LakeError> {
+        // What was acknowledged by now is in the journal, or in the snapshot that is read next.
+        let waiting = match number {
+            Some(_) => Vec::new(),
+            None => self.waiting_entries().await?,
+        };
         let state = match number {
             Some(number) => self.state(number).await?,
             None => self.head().await?,
         };
         // What lies there may belong to a program that is newer than this one.
-        Lake::on(to.clone(), self.tenant().clone()).await?;
+        let copy = Lake::on(to.clone(), self.tenant().clone()).await?;
         let tenant = self.tenant().as_str();
         if !to
             .list(&format!("{tenant}/{}", snapshot::FOLDER))
@@ -85,8 +91,45 @@ impl Lake {
             self.copy(&object.path, to, &mut copied).await?;
         }
         self.copy_vaults(to, &mut copied).await?;
+        if number.is_none() {
+            self.copy_journal(waiting, &copy, &mut copied).await?;
+        }
         self.copy_record(state, to, &mut copied).await?;
         Ok(copied)
+    }
+
+    async fn waiting_entries(&self) -> Result<Vec<Entry>, LakeError> {
+        let mut waiting = Vec::new();
+        for appended in self.journal().await? {
+            waiting.extend(self.entries(&appended).await?);
+        }
+        Ok(waiting)
+    }
+
+    /// Copies entries that the copied snapshot does not have, and those that were put aside.
+    async fn copy_journal(
+        &self,
+        mut waiting: Vec<Entry>,
+        copy: &Lake,
+        copied: &mut Copied,
+    ) -> Result<(), LakeError> {
+        if let Some(after) = waiting.iter().map(|entry| entry.header.after).min() {
+            let answered = self.answered_since(after).await?;
+            let is_in = |entry: &Entry| {
+                let by = answered.get(&entry.header.id);
+                by.is_some_and(|snapshot| *snapshot <= copied.snapshot)
+            };
+            waiting.retain(|entry| !is_in(entry));
+        }
+        if !waiting.is_empty() {
+            let appended = copy.append(&waiting, 1).await?;
+            copied.objects += 1;
+            copied.bytes += appended.bytes;
+        }
+        for object in self.store().walk(&self.path(journal::REFUSED)).await? {
+            self.copy(&object.path, copy.store(), copied).await?;
+        }
+        Ok(())
     }
 
     async fn copy_vaults(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {

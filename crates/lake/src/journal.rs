@@ -15,7 +15,7 @@ use crate::lake::Lake;
 
 const FOLDER: &str = "_journal";
 /// Entries that could not be taken in, until somebody decides about them.
-const REFUSED: &str = "_refused";
+pub(crate) const REFUSED: &str = "_refused";
 /// The first bytes of an object: its kind and version.
 const MAGIC: &[u8; 8] = b"rbjrnl01";
 const CHECKSUM: usize = 8;

@@ -124,6 +124,14 @@ fn what_was_acknowledged_is_taken_in_by_whoever_comes_next() {
     let waiting = lake.json(&["journal"]);
     assert_eq!(waiting["objects"], 2, "{waiting}");
 
+    // A backup has what was acknowledged.
+    let copy = lake.path("copy").to_str().unwrap().to_owned();
+    lake.json(&["backup", &copy]);
+    let back = OwnLake::new("journal_restored");
+    back.json(&["restore", &copy]);
+    back.run(&["journal", "fold"]);
+    assert_eq!(back.value("select count(*) as n from activities"), 3);
+
     let fold = lake.run(&["journal", "fold"]);
     let said = String::from_utf8_lossy(&fold.stderr).into_owned();
     assert_eq!(
