@@ -6,6 +6,7 @@ answers must be the same. The raw result goes to benches/runs/<date>-<machine>/s
 """
 
 import argparse
+import datetime
 import json
 import pathlib
 import statistics
@@ -109,7 +110,7 @@ def measure(options: argparse.Namespace, lake: pathlib.Path) -> dict:
                 answer = ask(address, query)
                 ours.append(time.perf_counter() - begun)
                 begun = time.perf_counter()
-                found = connection.execute(query).fetchone()
+                found = connection.execute(f"select n, p, epoch_us(t) from ({query})").fetchone()
                 theirs.append(time.perf_counter() - begun)
                 check(name, answer, found)
             # The first of each warms up.
@@ -145,8 +146,9 @@ def ask(address: str, query: str) -> dict:
 
 def check(name: str, answer: dict, found: tuple) -> None:
     row = answer["rows"][0]
-    ours = [int(row["n"]), int(row["p"]), row["t"][:19]]
-    theirs = [int(found[0]), int(found[1]), found[2].strftime("%Y-%m-%dT%H:%M:%S")]
+    at = datetime.datetime.fromisoformat(row["t"])
+    ours = [int(row["n"]), int(row["p"]), round(at.timestamp() * 1_000_000)]
+    theirs = [int(value) for value in found]
     if ours != theirs:
         raise Failed(f"`{name}` gives {ours} here and {theirs} in DuckDB")
 
