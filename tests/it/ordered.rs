@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::compact::{all, due};
 use rollbook_lake::write::TableWriter;
-use rollbook_lake::{DataFile, Lake, LakeTable, TableState};
+use rollbook_lake::{DataFile, Lake, LakeTable, OrderWhereNeeded, TableState};
 use rollbook_model::config::Limits;
 use rollbook_model::{TableDef, Timestamp, tables};
 
@@ -76,6 +76,7 @@ async fn session(lake: &Lake, def: &'static TableDef, files: &[DataFile]) -> Ses
             ..Limits::default()
         },
         spill_dir: None,
+        rules: vec![Arc::new(OrderWhereNeeded)],
     };
     let session = Session::new(options).unwrap();
     let state = TableState {
@@ -126,6 +127,19 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
         assert!(!plan.contains("Repartition"), "{plan}");
         // The run of one row reaches into one of the two ranges.
         assert!(plan.contains("runs_by_range=[4, 5]"), "{plan}");
+        assert!(plan.contains("order="), "{plan}");
+    }
+    // Nobody waits for an order that nobody uses; who sees the rows sees them in order.
+    let sums = "select max(occurred_at) as t, sum(person_id) as p from activities";
+    let by_another = "select external_id, count(*) as n from activities group by external_id";
+    for (query, is_ordered) in [
+        (sums, false),
+        (by_another, false),
+        ("select person_id, occurred_at from activities", true),
+        ("select * from activities order by person_id, occurred_at limit 5", true),
+    ] {
+        let plan = session.explain(query).await.unwrap();
+        assert_eq!(plan.contains("order="), is_ordered, "{plan}");
     }
     let answer = session.query(BY_PERSON[0]).await.unwrap();
     let mut found = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{CutPoints, Lake, LakeTable, State};
+use rollbook_lake::{CutPoints, Lake, LakeTable, OrderWhereNeeded, State};
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
@@ -58,6 +58,7 @@ impl Place {
             currency,
             limits: self.limits,
             spill_dir: None,
+            rules: vec![Arc::new(OrderWhereNeeded)],
         };
         let session = Session::new(options)?;
         // All tables are cut at the same persons, so that joins by person keep the ranges.

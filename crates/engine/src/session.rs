@@ -8,8 +8,9 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
@@ -37,6 +38,8 @@ pub struct SessionOptions {
     pub limits: Limits,
     /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
     pub spill_dir: Option<PathBuf>,
+    /// Rules for the physical plan that those who give the tables want to come last.
+    pub rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 }
 
 /// The whole answer to a query, within the row limit.
@@ -76,6 +79,11 @@ impl Session {
             })?;
         let mut state =
             state(config(), &options.limits, options.spill_dir.clone()).map_err(setup)?;
+        for rule in &options.rules {
+            state = SessionStateBuilder::new_from_existing(state)
+                .with_physical_optimizer_rule(Arc::clone(rule))
+                .build();
+        }
         // A context would set the start to the present time for each query; `now()`,
         // `current_date` and the like follow from it.
         let config = Arc::clone(state.config_options());

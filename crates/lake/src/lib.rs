@@ -23,6 +23,7 @@ pub mod state;
 pub mod store;
 pub mod turn;
 pub mod undo;
+mod unordered;
 pub mod vault;
 pub mod write;
 
@@ -39,3 +40,4 @@ pub use state::{DataFile, State, TableState};
 pub use store::Store;
 pub use turn::Turn;
 pub use undo::BatchChange;
+pub use unordered::OrderWhereNeeded;

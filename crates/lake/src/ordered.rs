@@ -29,7 +29,7 @@ use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::{StreamExt, TryStreamExt};
 
 /// One range of persons: a plan of one partition for every run that reaches into it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RangeScan {
     /// The first person in it.
     pub(crate) from: i64,
@@ -95,6 +95,26 @@ impl OrderedScan {
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// The same rows in the same ranges, one run after the other.
+    pub(crate) fn unordered(&self) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&self.schema)),
+            self.properties.partitioning.clone(),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self {
+            table: self.table.clone(),
+            ranges: self.ranges.clone(),
+            schema: Arc::clone(&self.schema),
+            person: self.person,
+            order: None,
+            rows: self.rows,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 }
 

@@ -45,6 +45,7 @@ async fn session() -> Session {
         currency: None,
         limits: Limits::default(),
         spill_dir: None,
+        rules: Vec::new(),
     })
     .unwrap();
     session

@@ -84,6 +84,7 @@ impl Fixture {
             currency: self.currency.map(str::to_owned),
             limits: self.limits,
             spill_dir: None,
+            rules: Vec::new(),
         })
         .unwrap();
         for (name, rows) in &self.tables {

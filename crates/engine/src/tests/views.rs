@@ -152,6 +152,7 @@ async fn a_table_must_have_its_columns() {
         currency: None,
         limits: rollbook_model::config::Limits::default(),
         spill_dir: None,
+        rules: Vec::new(),
     })
     .unwrap();
     let def = table("orders").unwrap();
