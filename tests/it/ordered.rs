@@ -136,7 +136,10 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
         (sums, false),
         (by_another, false),
         ("select person_id, occurred_at from activities", true),
-        ("select * from activities order by person_id, occurred_at limit 5", true),
+        (
+            "select * from activities order by person_id, occurred_at limit 5",
+            true,
+        ),
     ] {
         let plan = session.explain(query).await.unwrap();
         assert_eq!(plan.contains("order="), is_ordered, "{plan}");
