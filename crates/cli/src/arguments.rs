@@ -99,7 +99,7 @@ pub(crate) enum Command {
     },
     /// Show the tenant's settings, or change one
     Settings {
-        /// currency, timezone or default_region
+        /// currency, timezone, default_region, snapshot_days, journal_seconds or journal_mebibytes
         key: Option<String>,
         /// The new value
         value: Option<String>,

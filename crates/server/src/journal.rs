@@ -75,6 +75,11 @@ impl Journal {
         gathering.push_back(one);
     }
 
+    fn is_nobody_waiting(&self) -> bool {
+        let gathering = self.gathering.lock();
+        gathering.unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Those that are appended next, together.
     fn take(&self) -> Vec<Gathered> {
         let mut gathering = self
@@ -110,15 +115,15 @@ pub(crate) async fn acknowledge(server: &Server, entry: Entry) -> Result<(), Pro
 async fn append_gathered(server: Server) {
     let journal = server.journal();
     let mut next = journal.next.lock().await;
+    if journal.is_nobody_waiting() {
+        return;
+    }
     tokio::time::sleep(GATHERING).await;
     let (entries, waiting): (Vec<_>, Vec<_>) = journal
         .take()
         .into_iter()
         .map(|one| (one.entry, one.acknowledge))
         .unzip();
-    if entries.is_empty() {
-        return;
-    }
     let first = *next;
     let work = move |server: Server| async move {
         let number = match first {
