@@ -1,10 +1,10 @@
 //! The lake and tenant that a verb works on, and sessions over them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{CutPoints, Lake, LakeTable, OrderWhereNeeded, State};
+use rollbook_lake::{CutPoints, Lake, LakeTable, OrderWhereNeeded, State, Store};
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
@@ -22,15 +22,35 @@ pub struct Place {
     pub tenant: TenantName,
     /// What one query may use.
     pub limits: Limits,
+    /// Opened once, since it keeps what it has read of files that are read often.
+    store: OnceLock<Store>,
 }
 
 impl Place {
+    /// A place that need not exist yet.
+    pub fn new(location: String, tenant: TenantName, limits: Limits) -> Self {
+        Self {
+            location,
+            tenant,
+            limits,
+            store: OnceLock::new(),
+        }
+    }
+
     pub(crate) async fn lake(&self) -> Result<Lake, AppError> {
-        Ok(Lake::open(&self.location, self.tenant.clone()).await?)
+        Ok(Lake::open_in(self.store()?, self.tenant.clone()).await?)
     }
 
     pub(crate) async fn lake_or_new(&self) -> Result<Lake, AppError> {
-        Ok(Lake::open_or_new(&self.location, self.tenant.clone()).await?)
+        Ok(Lake::on(self.store()?, self.tenant.clone()).await?)
+    }
+
+    fn store(&self) -> Result<Store, AppError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let store = Store::at(&self.location)?;
+        Ok(self.store.get_or_init(|| store).clone())
     }
 
     /// The lake's state at a snapshot, or the newest.

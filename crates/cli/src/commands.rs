@@ -41,11 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(tenant) => tenant,
         None => fallback.parse::<TenantName>()?,
     };
-    let place = Place {
-        location: common.lake,
-        tenant,
-        limits: Limits::default(),
-    };
+    let place = Place::new(common.lake, tenant, Limits::default());
     match command {
         Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
+use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::Result;
@@ -71,12 +72,27 @@ impl SeenTable {
         Column::new(Some(self.source.def.name), name)
     }
 
+    /// Whether all rows are known to have happened by `as_of`.
+    fn is_past(&self, time: &str) -> bool {
+        let known = self.source.stored.statistics();
+        let index = self.source.stored.schema().index_of(time);
+        let (Some(known), Ok(index)) = (known, index) else {
+            return false;
+        };
+        let last = known.column_statistics.get(index).map(|one| &one.max_value);
+        matches!(
+            last,
+            Some(Precision::Exact(ScalarValue::TimestampMicrosecond(Some(last), _)))
+                if *last <= self.as_of.micros()
+        )
+    }
+
     /// The rows up to `as_of`, joined with the vault where that is wanted.
     fn rows(&self, with_vault: bool) -> Result<LogicalPlanBuilder> {
         let def = self.source.def;
         let stored = provider_as_source(Arc::clone(&self.source.stored));
         let mut rows = LogicalPlanBuilder::scan(def.name, stored, None)?;
-        if let Some(time) = def.time {
+        if let Some(time) = def.time.filter(|time| !self.is_past(time)) {
             let time_column = Expr::Column(self.stored_column(time));
             let until = lit(ScalarValue::TimestampMicrosecond(
                 Some(self.as_of.micros()),

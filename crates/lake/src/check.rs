@@ -15,7 +15,7 @@ use crate::keys;
 use crate::lake::Lake;
 use crate::state::{DataFile, State};
 use crate::vault;
-use crate::write::measure;
+use crate::write::{measure, times_of};
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -237,6 +237,7 @@ fn inspect(
         return Err(format!("has {rows} rows, {} were recorded", file.rows));
     }
     let mut columns = def.sort_columns();
+    columns.extend(def.time);
     columns.extend(keys::indexed_columns(def));
     let indices = columns
         .iter()
@@ -273,6 +274,11 @@ fn ordered_keys(
             last = Some(row.owned());
         }
         keys.extend(keys::keys_of(def, &batch).ok_or("has rows without a key")?);
+        if let (Some([first, last]), Some([from, to])) = (file.times, times_of(def, &batch))
+            && (from < first || to > last)
+        {
+            return Err("holds rows from before or after the times recorded of it".to_owned());
+        }
         if let (Some(persons), Some(first), Some(end)) = (
             batch
                 .column_by_name("person_id")

@@ -89,11 +89,12 @@ pub enum Committed {
 impl Lake {
     /// Opens a lake that exists.
     pub async fn open(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
-        let lake = Self {
-            store: Store::at(location)?,
-            tenant,
-        };
-        lake.check_format().await?;
+        Self::open_in(Store::at(location)?, tenant).await
+    }
+
+    /// The same in a store that is open.
+    pub async fn open_in(store: Store, tenant: TenantName) -> Result<Self, LakeError> {
+        let lake = Self::on(store, tenant).await?;
         if lake.newest().await?.0 == 0 {
             return Err(LakeError::NoLake {
                 location: lake.store.location().to_owned(),
@@ -108,7 +109,7 @@ impl Lake {
         Self::on(Store::at(location)?, tenant).await
     }
 
-    /// The same in a store that is open.
+    /// The lake, or the place of one, in a store that is open.
     pub async fn on(store: Store, tenant: TenantName) -> Result<Self, LakeError> {
         let lake = Self { store, tenant };
         lake.check_format().await?;

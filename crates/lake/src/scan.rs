@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion_catalog::{Session, TableProvider};
 use datafusion_common::config::TableParquetOptions;
 use datafusion_common::stats::Precision;
-use datafusion_common::{DFSchema, Result as DataFusionResult, Statistics};
+use datafusion_common::{DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
@@ -40,6 +40,8 @@ pub struct LakeTable {
     folder: String,
     files: Vec<DataFile>,
     store: Store,
+    /// The column that says when a row happened.
+    time: Option<&'static str>,
     /// Of tables whose rows belong to persons.
     clustering: Option<Clustering>,
 }
@@ -60,6 +62,7 @@ impl LakeTable {
     /// The same, scanned in ranges of persons that other tables have too.
     pub fn cut_at(lake: &Lake, def: &TableDef, state: &TableState, cuts: Arc<CutPoints>) -> Self {
         let mut table = Self::over(lake, def.stored_schema(), def.name, &state.files);
+        table.time = def.time;
         table.clustering = def.is_personal_fact().then(|| Clustering {
             sort_columns: def.sort_columns(),
             cuts,
@@ -90,6 +93,7 @@ impl LakeTable {
             folder,
             files: files.to_vec(),
             store: lake.store().clone(),
+            time: None,
             clustering: None,
         }
     }
@@ -97,6 +101,24 @@ impl LakeTable {
     fn rows(&self) -> usize {
         let rows = self.files.iter().map(|file| file.rows).sum::<u64>();
         usize::try_from(rows).unwrap_or(usize::MAX)
+    }
+
+    fn known(&self) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Exact(self.rows());
+        let time = self.time.and_then(|name| self.schema.index_of(name).ok());
+        let times: Option<Vec<[i64; 2]>> = self.files.iter().map(|file| file.times).collect();
+        if let (Some(time), Some(times)) = (time, times) {
+            let moment = |at: i64| {
+                let at = ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into()));
+                Precision::Exact(at)
+            };
+            let column = &mut statistics.column_statistics[time];
+            let (first, last) = (times.iter().map(|t| t[0]), times.iter().map(|t| t[1]));
+            column.min_value = first.min().map_or(Precision::Absent, moment);
+            column.max_value = last.max().map_or(Precision::Absent, moment);
+        }
+        statistics
     }
 
     fn partitioned(&self, file: &DataFile) -> PartitionedFile {
@@ -111,6 +133,7 @@ impl LakeTable {
         };
         let source =
             ParquetSource::new(Arc::clone(&self.schema)).with_table_parquet_options(options);
+        let source = source.with_parquet_file_reader_factory(self.store.parquet_readers());
         let Some(all) = conjunction(filters.to_vec()) else {
             return Ok(source);
         };
@@ -205,6 +228,11 @@ impl TableProvider for LakeTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    /// How many rows there are, and the moments that all of them lie between.
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.known())
     }
 
     fn supports_filters_pushdown(

@@ -25,6 +25,9 @@ pub struct DataFile {
     /// First and last `person_id` of each row group; empty where that is not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<[i64; 2]>,
+    /// First and last moment of its rows, in microseconds; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<[i64; 2]>,
     /// The XXH3 of its bytes in hexadecimal; empty in files of older programs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub checksum: String,
@@ -167,6 +170,7 @@ fn data_file(add: &Add) -> DataFile {
         groups: tag(GROUPS_TAG)
             .map(|text| groups_of(&text))
             .unwrap_or_default(),
+        times: tag(TIMES_TAG).and_then(|text| pair_of(&text)),
         checksum: tag(CHECKSUM_TAG).unwrap_or_default(),
         path: add.path.clone(),
         size: add.size.unsigned_abs(),
@@ -178,17 +182,21 @@ fn data_file(add: &Add) -> DataFile {
 
 /// The tag of an added file that says which persons its row groups hold.
 const GROUPS_TAG: &str = "rollbook.groups";
+/// The tag of an added file that says when the first and the last of its rows happened.
+const TIMES_TAG: &str = "rollbook.times";
 /// The tag of an added file that holds its checksum.
 const CHECKSUM_TAG: &str = "rollbook.xxh3";
 
 /// What a file's tags say, for the Delta log.
 pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
-    let groups = file
-        .groups
-        .iter()
-        .map(|[first, last]| format!("{first}-{last}"));
-    let groups = groups.collect::<Vec<_>>().join(" ");
-    let tags = [(GROUPS_TAG, groups), (CHECKSUM_TAG, file.checksum.clone())];
+    let pair = |[first, last]: &[i64; 2]| format!("{first}-{last}");
+    let groups = file.groups.iter().map(pair).collect::<Vec<_>>().join(" ");
+    let times = file.times.as_ref().map(pair).unwrap_or_default();
+    let tags = [
+        (GROUPS_TAG, groups),
+        (TIMES_TAG, times),
+        (CHECKSUM_TAG, file.checksum.clone()),
+    ];
     let known = tags.into_iter().filter(|(_, text)| !text.is_empty());
     let tags: HashMap<_, _> = known
         .map(|(name, text)| (name.to_owned(), Some(text)))
@@ -198,10 +206,12 @@ pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
 
 /// Persons of row groups as [`tags`] wrote them; none at all where one of them is not understood.
 fn groups_of(text: &str) -> Vec<[i64; 2]> {
-    let group = |range: &str| {
-        let (first, last) = range.split_once('-')?;
-        Some([first.parse().ok()?, last.parse().ok()?])
-    };
-    let groups: Option<_> = text.split(' ').map(group).collect();
+    let groups: Option<_> = text.split(' ').map(pair_of).collect();
     groups.unwrap_or_default()
+}
+
+/// Two numbers with a dash between them; either may be below zero.
+fn pair_of(text: &str) -> Option<[i64; 2]> {
+    let dash = 1 + text.get(1..)?.find('-')?;
+    Some([text[..dash].parse().ok()?, text[dash + 1..].parse().ok()?])
 }

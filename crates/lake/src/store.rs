@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use datafusion_datasource_parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
+use datafusion_execution::cache::cache_manager::FileMetadataCache;
+use datafusion_execution::cache::default_cache::DefaultCache;
 use datafusion_execution::object_store::ObjectStoreUrl;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
@@ -20,6 +23,9 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 use crate::LakeError;
+
+/// Bytes of footers that are kept at most, of all files of a lake.
+const FOOTERS_KEPT: usize = 64 << 20;
 
 pub mod disk;
 mod local;
@@ -59,6 +65,8 @@ pub struct Store {
     url: ObjectStoreUrl,
     /// The root, as users name it.
     location: String,
+    /// Footers of Parquet files that were read; no object is ever changed under its name.
+    footers: Arc<FileMetadataCache>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +122,7 @@ impl Store {
             url: url_of(&root.display().to_string()),
             location: root.display().to_string(),
             place: Place::Local(Local::new(root, disk)),
+            footers: footers(),
         })
     }
 
@@ -124,6 +133,7 @@ impl Store {
             reader: object,
             url: url_of(location),
             location: location.to_owned(),
+            footers: footers(),
         }
     }
 
@@ -135,6 +145,12 @@ impl Store {
     /// Whether it is a folder of this machine.
     pub fn is_local(&self) -> bool {
         matches!(self.place, Place::Local(_))
+    }
+
+    /// Reads Parquet files of the store for DataFusion; footers are read once.
+    pub(crate) fn parquet_readers(&self) -> Arc<dyn ParquetFileReaderFactory> {
+        let (reader, footers) = (Arc::clone(&self.reader), Arc::clone(&self.footers));
+        Arc::new(CachedParquetFileReaderFactory::new(reader, footers))
     }
 
     /// Under what sessions of DataFusion register [`Store::object_store`].
@@ -303,6 +319,10 @@ fn url_of(location: &str) -> ObjectStoreUrl {
     location.hash(&mut hasher);
     let url = format!("lake://{:016x}", hasher.finish());
     ObjectStoreUrl::parse(url).expect("a scheme and a host are a URL of a store")
+}
+
+fn footers() -> Arc<FileMetadataCache> {
+    Arc::new(DefaultCache::new(FOOTERS_KEPT))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::compute::{max, min};
+use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -46,6 +47,8 @@ struct OpenFile {
     /// First and last person of each row group that has ended.
     groups: Vec<[i64; 2]>,
     group: Option<OpenGroup>,
+    /// First and last moment of the rows so far.
+    times: Option<[i64; 2]>,
     keys: KeyRun,
 }
 
@@ -125,6 +128,10 @@ impl<'a> TableWriter<'a> {
             None => self.begin()?,
         };
         file.rows += rows.num_rows() as u64;
+        file.times = match (file.times, times_of(self.def, rows)) {
+            (Some([first, last]), Some([from, to])) => Some([first.min(from), last.max(to)]),
+            (known, new) => known.or(new),
+        };
         file.keys.add(self.def, rows);
         if let Some([first, last]) = ends {
             let group = file.group.get_or_insert(OpenGroup {
@@ -172,6 +179,7 @@ impl<'a> TableWriter<'a> {
             rows: 0,
             groups: Vec::new(),
             group: None,
+            times: None,
             keys: KeyRun::default(),
         })
     }
@@ -211,6 +219,7 @@ impl<'a> TableWriter<'a> {
             min_person,
             max_person,
             groups,
+            times: file.times,
             checksum,
         });
         Ok(())
@@ -249,6 +258,14 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
             builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
     }
     builder.build()
+}
+
+/// First and last moment of some rows, in microseconds.
+pub(crate) fn times_of(def: &TableDef, rows: &RecordBatch) -> Option<[i64; 2]> {
+    let times = rows
+        .column_by_name(def.time?)?
+        .as_primitive_opt::<TimestampMicrosecondType>()?;
+    Some([min(times)?, max(times)?])
 }
 
 /// The size of a file, and the XXH3 of its bytes in hexadecimal.
