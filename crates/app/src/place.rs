@@ -90,7 +90,8 @@ impl Place {
             if table.files.is_empty() {
                 continue;
             }
-            let stored = Arc::new(LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts)));
+            let stored = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
+            let stored = Arc::new(stored.with_text_views());
             let vault = match def.has_personal() {
                 true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
                 false => None,

@@ -80,7 +80,7 @@ pub(crate) fn config() -> SessionConfig {
     // What is spilled is read back soon: disks are slower than this compression.
     options.execution.spill_compression = SpillCompression::Lz4Frame;
     options.sql_parser.collect_spans = true;
-    // The lake's texts are plain `Utf8`; views would have to be converted on the way out.
+    // What a query casts to a text is given out: as a view it would have to be converted.
     options.sql_parser.map_string_types_to_utf8view = false;
     // Nesting is limited by our own count; the parser spends several levels on each parenthesis.
     if let Ok(limit) = ConfigNonZeroUsize::try_new(8 * MOST_NESTING) {

@@ -16,6 +16,7 @@ mod rows;
 mod session;
 mod statement;
 mod table;
+mod texts;
 mod threads;
 mod traits;
 mod view;

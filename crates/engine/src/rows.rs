@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::error::EngineError;
 use crate::planning::{Request, plan};
+use crate::texts;
 use crate::threads::Running;
 
 /// What the query's thread yields: the columns first, then the rows.
@@ -166,15 +167,14 @@ async fn run(
             return;
         }
     };
-    if parts
-        .send(Ok(Part::Schema(batches.schema())))
-        .await
-        .is_err()
-    {
+    let schema = texts::plain_schema(&batches.schema());
+    let begun = Part::Schema(Arc::clone(&schema));
+    if parts.send(Ok(begun)).await.is_err() {
         return;
     }
     while let Some(batch) = batches.next().await {
         let part = batch
+            .and_then(|batch| Ok(texts::plain(&batch, &schema)?))
             .map(Part::Batch)
             .map_err(|error| diagnosis.explain(error));
         let failed = part.is_err();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
 use datafusion::common::stats::Precision;
@@ -17,6 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{TableDef, Timestamp};
 
 use crate::error::EngineError;
+use crate::texts::stands_for;
 use crate::view::{Asked, ViewPlanner, pushdown};
 
 const VAULT: &str = "vault";
@@ -54,10 +55,14 @@ impl SeenTable {
         }
         let stored = source.stored.schema();
         let fields = source.def.all_columns().map(|column| {
-            let stored = stored.field_with_name(column.name).ok();
             // Rows without an entry in the vault have no personal values.
-            let nullable = stored.is_none_or(Field::is_nullable);
-            column.field().with_nullable(nullable)
+            match stored.field_with_name(column.name) {
+                Ok(stored) => column
+                    .field()
+                    .with_data_type(stored.data_type().clone())
+                    .with_nullable(stored.is_nullable()),
+                Err(_) => column.field().with_nullable(true),
+            }
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Ok(Self {
@@ -184,7 +189,7 @@ fn check_columns(
     for field in expected.fields() {
         let fits = found
             .field_with_name(field.name())
-            .is_ok_and(|found| found.data_type() == field.data_type());
+            .is_ok_and(|found| stands_for(found.data_type(), field.data_type()));
         if !fits {
             return Err(EngineError::TableLacksColumn {
                 table: if of_vault {

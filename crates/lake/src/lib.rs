@@ -14,6 +14,7 @@ pub mod ids;
 pub mod journal;
 pub mod keys;
 pub mod lake;
+mod merge;
 pub mod objects;
 mod ordered;
 pub mod retain;

@@ -12,7 +12,6 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion_common::stats::Precision;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, ScalarValue, SplitPoint, Statistics, internal_err};
-use datafusion_execution::memory_pool::MemoryConsumer;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{
     EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr,
@@ -23,10 +22,11 @@ use datafusion_physical_plan::execution_plan::{
 };
 use datafusion_physical_plan::expressions::Column;
 use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion_physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::{StreamExt, TryStreamExt};
+
+use crate::merge::merged;
 
 /// One range of persons: a plan of one partition for every run that reaches into it.
 #[derive(Debug, Clone)]
@@ -200,16 +200,14 @@ impl ExecutionPlan for OrderedScan {
         match (&self.order, streams.len()) {
             (_, 1) => Ok(streams.swap_remove(0)),
             (Some(order), 2..) => {
-                let consumer = MemoryConsumer::new(format!("OrderedScan[{partition}]"));
-                StreamingMergeBuilder::new()
-                    .with_streams(streams)
-                    .with_schema(Arc::clone(&self.schema))
-                    .with_expressions(order)
-                    .with_metrics(metrics)
-                    .with_batch_size(context.session_config().batch_size())
-                    .with_reservation(consumer.register(context.memory_pool()))
-                    .with_round_robin_tie_breaker(false)
-                    .build()
+                let place = |one: &PhysicalSortExpr| {
+                    let column = one.expr.downcast_ref::<Column>();
+                    column.map(Column::index)
+                };
+                let order = order.iter().filter_map(place).collect();
+                let batch_rows = context.session_config().batch_size();
+                let schema = Arc::clone(&self.schema);
+                Ok(merged(streams, schema, order, batch_rows, metrics))
             }
             _ => {
                 let all = futures::stream::iter(streams).flatten();

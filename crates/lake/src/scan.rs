@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion_catalog::{Session, TableProvider};
 use datafusion_common::config::TableParquetOptions;
@@ -68,6 +68,17 @@ impl LakeTable {
             cuts,
         });
         table
+    }
+
+    /// The same rows with texts as views, which are not copied out of a file's dictionaries.
+    pub fn with_text_views(mut self) -> Self {
+        let fields = self.schema.fields().iter();
+        let fields = fields.map(|field| match field.data_type() {
+            DataType::Utf8 => field.as_ref().clone().with_data_type(DataType::Utf8View),
+            _ => field.as_ref().clone(),
+        });
+        self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self
     }
 
     /// Immutable Parquet objects of one schema, by path below the tenant's folder and size.
