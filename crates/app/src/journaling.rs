@@ -153,7 +153,16 @@ pub async fn fold(
     let mut folded = Folded::default();
     let (mut group, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
     for appended in lake.journal().await? {
-        entries.extend(lake.entries(&appended).await?);
+        match lake.entries(&appended).await {
+            Ok(found) => entries.extend(found),
+            // What cannot be read must not hold up what can.
+            Err(error @ LakeError::Damaged { .. }) => {
+                lake.put_aside(&appended, error.to_string()).await?;
+                folded.refused += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
         bytes += appended.bytes;
         group.push(appended);
         if entries.len() >= ENTRIES || bytes >= BYTES {
@@ -175,12 +184,20 @@ pub async fn retry(
     let folding = Folding::new(place, &lake, mappings, at);
     let mut folded = Folded::default();
     for refused in lake.refused().await? {
-        let entry = lake.refused_entry(&refused).await?;
-        let id = entry.header.id.clone();
+        let id = &refused.header.id;
+        let entries = match lake.refused_entries(&refused).await {
+            Err(LakeError::Damaged { .. }) => {
+                folded.refused += 1;
+                continue;
+            }
+            entries => entries?,
+        };
         let before = folded.refused;
-        folding.take_in(&[entry], &[], &mut folded).await?;
-        if folded.refused == before {
-            lake.forget_refused(&id).await?;
+        folding.take_in(&entries, &[], &mut folded).await?;
+        // Of an object that was put aside, each entry that is refused stands for itself now.
+        let is_itself = entries.iter().any(|entry| entry.header.id == *id);
+        if folded.refused == before || !is_itself {
+            lake.forget_refused(id).await?;
         }
     }
     Ok(folded)
@@ -222,13 +239,26 @@ impl<'a> Folding<'a> {
         folded: &mut Folded,
     ) -> Result<(), AppError> {
         let folder = tempfile::tempdir().map_err(temporary)?;
-        let mut posts = Vec::new();
+        let (mut posts, mut understood) = (Vec::new(), Vec::new());
         for (number, entry) in entries.iter().enumerate() {
-            let own = folder.path().join(number.to_string());
-            posts.push(self.laid_out(entry, &own)?);
+            match serde_json::from_value::<Meant>(entry.header.meant.clone()) {
+                Ok(meant) => {
+                    let own = folder.path().join(number.to_string());
+                    posts.push(self.laid_out(entry, meant, &own)?);
+                    understood.push(entry);
+                }
+                Err(error) => {
+                    let reason = format!("what it says of its rows is not understood: {error}");
+                    self.lake.refuse(entry, reason).await?;
+                    folded.refused += 1;
+                }
+            }
         }
         let mut failed = None;
-        for (entry, answer) in entries.iter().zip(post_all(self.place, posts).await) {
+        for (entry, answer) in understood
+            .into_iter()
+            .zip(post_all(self.place, posts).await)
+        {
             match answer {
                 Ok(posted) => folded.posted.push(posted),
                 Err(error) if error.is_about_the_request() => {
@@ -248,12 +278,8 @@ impl<'a> Folding<'a> {
     }
 
     /// The request that an entry was made of, with its body in a folder of its own.
-    fn laid_out(&self, entry: &Entry, folder: &Path) -> Result<Post, AppError> {
+    fn laid_out(&self, entry: &Entry, meant: Meant, folder: &Path) -> Result<Post, AppError> {
         let header = &entry.header;
-        let meant: Meant = serde_json::from_value(header.meant.clone()).map_err(|error| {
-            let (path, detail) = (header.id.clone(), error.to_string());
-            LakeError::Damaged { path, detail }
-        })?;
         std::fs::create_dir(folder).map_err(temporary)?;
         let body = folder.join(&meant.file);
         std::fs::write(&body, &entry.body).map_err(temporary)?;

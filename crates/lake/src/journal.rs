@@ -7,6 +7,7 @@
 
 use rollbook_model::SnapshotNumber;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -16,6 +17,8 @@ use crate::lake::Lake;
 const FOLDER: &str = "_journal";
 /// Entries that could not be taken in, until somebody decides about them.
 pub(crate) const REFUSED: &str = "_refused";
+/// What the header of an object that was put aside says instead of what its rows need.
+const WHOLE_OBJECT: &str = "object_bytes";
 /// The first bytes of an object: its kind and version.
 const MAGIC: &[u8; 8] = b"rbjrnl01";
 const CHECKSUM: usize = 8;
@@ -95,6 +98,22 @@ impl Lake {
         decode(&object).map_err(|detail| LakeError::Damaged { path, detail })
     }
 
+    /// Puts an object that cannot be read where somebody may look at it, and out of the way.
+    pub async fn put_aside(&self, appended: &Appended, reason: String) -> Result<(), LakeError> {
+        let path = self.path(&format!("{FOLDER}/{}", appended.name));
+        let Some(object) = self.store().get(&path).await? else {
+            return Ok(());
+        };
+        let header = EntryHeader {
+            id: appended.name.clone(),
+            after: SnapshotNumber(0),
+            meant: json!({ WHOLE_OBJECT: appended.bytes }),
+        };
+        let body = object.to_vec();
+        self.refuse(&Entry { header, body }, reason).await?;
+        self.forget_entries(appended).await
+    }
+
     /// Removes an object whose entries are taken in.
     pub async fn forget_entries(&self, appended: &Appended) -> Result<(), LakeError> {
         let path = self.path(&format!("{FOLDER}/{}", appended.name));
@@ -122,14 +141,21 @@ impl Lake {
         Ok(refused)
     }
 
-    /// An entry that could not be taken in, with its body, to be tried again.
-    pub async fn refused_entry(&self, refused: &Refused) -> Result<Entry, LakeError> {
+    /// An entry that could not be taken in, with its body, to be tried again; all entries of an
+    /// object that was put aside.
+    pub async fn refused_entries(&self, refused: &Refused) -> Result<Vec<Entry>, LakeError> {
         let header = refused.header.clone();
         let path = self.path(&format!("{REFUSED}/{}.body", header.id));
         let body = self.store().get(&path).await?;
-        let detail = "it is missing".to_owned();
-        let body = body.ok_or(LakeError::Damaged { path, detail })?.to_vec();
-        Ok(Entry { header, body })
+        let damaged = |detail| LakeError::Damaged { path, detail };
+        let Some(body) = body else {
+            return Err(damaged("it is missing".to_owned()));
+        };
+        if header.meant.get(WHOLE_OBJECT).is_some() {
+            return decode(&body).map_err(damaged);
+        }
+        let body = body.to_vec();
+        Ok(vec![Entry { header, body }])
     }
 
     /// Removes an entry that could not be taken in, for good.
@@ -250,7 +276,10 @@ mod tests {
             .unwrap();
         let refused = lake.refused().await.unwrap();
         assert_eq!(refused[0].reason, "no such column");
-        assert_eq!(lake.refused_entry(&refused[0]).await.unwrap(), entry("b"));
+        assert_eq!(
+            lake.refused_entries(&refused[0]).await.unwrap(),
+            [entry("b")]
+        );
         lake.forget_refused("b").await.unwrap();
         assert!(lake.refused().await.unwrap().is_empty());
     }

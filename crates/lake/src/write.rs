@@ -30,6 +30,11 @@ const MOST_GROUP_ROWS: usize = 1024 * 1024;
 /// Rows of a page at most.
 const PAGE_ROWS: usize = 8 * 1024;
 
+/// The column of the ids that records have where they come from; each row group has a Bloom filter.
+const ID: &str = "external_id";
+/// How often such a filter says that a row group may have an id which it does not have.
+const BLOOM_ERRORS: f64 = 0.01;
+
 /// Writes a table's rows, already in order, into as many files as they need.
 #[derive(Debug)]
 pub struct TableWriter<'a> {
@@ -256,6 +261,13 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
     for name in ["person_id"].into_iter().chain(def.time) {
         builder =
             builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
+    }
+    // Whoever asks for one record by its id need not read the ids of all.
+    if schema.index_of(ID).is_ok() {
+        builder = builder
+            .set_column_bloom_filter_enabled(ColumnPath::from(ID), true)
+            .set_column_bloom_filter_fpp(ColumnPath::from(ID), BLOOM_ERRORS)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(ID), GROUP_ROWS as u64);
     }
     builder.build()
 }

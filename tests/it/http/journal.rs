@@ -157,3 +157,44 @@ fn what_was_acknowledged_is_taken_in_by_whoever_comes_next() {
     assert_eq!(lake.json(&["journal"])["refused"], json!([]));
     assert_eq!(lake.json(&["check"])["problems"], json!([]));
 }
+
+#[test]
+fn what_cannot_be_read_holds_nothing_up() {
+    let lake = OwnLake::new("journal_harmed");
+    let server = Serving::start(&lake, "default");
+    post(&server, PATH, &[], &activity("A0", "seen"));
+    lake.json(&["settings", "journal_seconds", "3600"]);
+    post(&server, PATH, &[ASYNC], &activity("A1", "seen"));
+    folded(&lake);
+    let mut objects = Vec::new();
+    let folder = lake.path("lake/default/_journal");
+    for name in ["A2", "A3"] {
+        post(&server, PATH, &[ASYNC], &activity(name, "seen"));
+        let all = std::fs::read_dir(&folder).unwrap();
+        objects.extend(all.map(|object| object.unwrap().path()));
+    }
+    server.kill();
+    let harmed = objects.first().unwrap();
+    let sound = std::fs::read(harmed).unwrap();
+    std::fs::write(harmed, &sound[..sound.len() / 2]).unwrap();
+
+    // What came after it is taken in; it is told of, and kept as it is.
+    assert_eq!(lake.run(&["journal", "fold"]).status.code(), Some(1));
+    assert_eq!(lake.value("select count(*) as n from activities"), 3);
+    let waiting = lake.json(&["journal"]);
+    assert_eq!(waiting["objects"], 0, "{waiting}");
+    let reason = waiting["refused"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("not what was appended"), "{waiting}");
+    assert_eq!(lake.run(&["journal", "retry"]).status.code(), Some(1));
+
+    // Made whole again from a copy, it is taken in.
+    let id = waiting["refused"][0]["id"].as_str().unwrap();
+    std::fs::write(
+        lake.path(&format!("lake/default/_refused/{id}.body")),
+        sound,
+    )
+    .unwrap();
+    assert!(lake.run(&["journal", "retry"]).status.success());
+    assert_eq!(lake.value("select count(*) as n from activities"), 4);
+    assert_eq!(lake.json(&["journal"])["refused"], json!([]));
+}
