@@ -14,6 +14,10 @@ use clap::Parser;
 
 use arguments::{Arguments, Command, Segment};
 
+/// Buffers of columns come and go by the megabyte; the system's allocator gives each back at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()

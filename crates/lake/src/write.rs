@@ -7,11 +7,11 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{max, min};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use rollbook_model::TableDef;
+use rollbook_model::{ColumnDef, ColumnType, TableDef};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
@@ -262,6 +262,16 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
         builder =
             builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
     }
+    // Hardly two rows have one time: a dictionary of them is longer than they are, and slower.
+    if let Some(name) = def.time {
+        builder = builder
+            .set_column_dictionary_enabled(ColumnPath::from(name), false)
+            .set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    for column in def.columns.iter().filter(|column| is_read_often(column)) {
+        builder =
+            builder.set_column_compression(ColumnPath::from(column.name), Compression::LZ4_RAW);
+    }
     // Whoever asks for one record by its id need not read the ids of all.
     if schema.index_of(ID).is_ok() {
         builder = builder
@@ -270,6 +280,16 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
             .set_column_bloom_filter_max_ndv(ColumnPath::from(ID), GROUP_ROWS as u64);
     }
     builder.build()
+}
+
+/// Whether a column is one that segments and reports go over as a whole: these are short, and
+/// quick to decompress rather than shorter still.
+fn is_read_often(column: &ColumnDef) -> bool {
+    match column.ty {
+        ColumnType::Text => ["type", "status", "stage"].contains(&column.name),
+        ColumnType::Json | ColumnType::TextList => false,
+        _ => true,
+    }
 }
 
 /// First and last moment of some rows, in microseconds.
