@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, DynComparator, RecordBatch, make_comparator};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute::{SortOptions, concat_batches};
+use arrow::compute::SortOptions;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion_common::Result;
@@ -17,6 +17,10 @@ use datafusion_execution::SendableRecordBatchStream;
 use datafusion_physical_plan::metrics::BaselineMetrics;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
+
+mod chosen;
+
+use chosen::Chosen;
 
 /// How the columns of an order that are not the person are sorted.
 const ASCENDING: SortOptions = SortOptions {
@@ -64,6 +68,8 @@ struct Run {
     rows: SendableRecordBatchStream,
     /// `None` at its beginning and its end.
     batch: Option<RecordBatch>,
+    /// How many batches came before it.
+    number: usize,
     persons: ScalarBuffer<i64>,
     at: usize,
     is_at_end: bool,
@@ -72,8 +78,8 @@ struct Run {
 impl Merge {
     /// The next rows; `None` at the end of all runs.
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let (mut slices, mut count) = (Vec::new(), 0);
-        while count < self.batch_rows {
+        let mut chosen = Chosen::default();
+        while chosen.rows < self.batch_rows {
             self.fill().await?;
             let Some((first, second)) = self.foremost()? else {
                 break;
@@ -83,17 +89,19 @@ impl Merge {
                 Some(second) => self.leading(first, second)?,
             };
             // Many rows are handed on as they lie: copying them to fill a batch up does not pay.
-            if count > 0 && rows >= self.batch_rows / 2 {
+            if chosen.rows > 0 && rows >= self.batch_rows / 2 {
                 break;
             }
-            let rows = rows.min(self.batch_rows - count);
-            slices.extend(self.runs[first].take(rows));
-            count += rows;
+            let rows = rows.min(self.batch_rows - chosen.rows);
+            let run = &mut self.runs[first];
+            if let Some(batch) = &run.batch {
+                chosen.add((first, run.number), batch, run.at..run.at + rows);
+            }
+            run.at += rows;
         }
-        Ok(match slices.len() {
+        Ok(match chosen.rows {
             0 => None,
-            1 => slices.pop(),
-            _ => Some(concat_batches(&self.schema, &slices)?),
+            _ => Some(chosen.together(&self.schema)?),
         })
     }
 
@@ -200,6 +208,7 @@ impl Run {
         Self {
             rows,
             batch: None,
+            number: 0,
             persons: ScalarBuffer::from(Vec::new()),
             at: 0,
             is_at_end: false,
@@ -213,6 +222,7 @@ impl Run {
         }
         loop {
             self.batch = self.rows.next().await.transpose()?;
+            self.number += 1;
             self.at = 0;
             let Some(batch) = &self.batch else {
                 self.is_at_end = true;
@@ -233,12 +243,6 @@ impl Run {
     fn left(&self) -> usize {
         self.persons.len() - self.at
     }
-
-    fn take(&mut self, rows: usize) -> Option<RecordBatch> {
-        let taken = self.batch.as_ref()?.slice(self.at, rows);
-        self.at += rows;
-        Some(taken)
-    }
 }
 
 /// How many of these ascending numbers are below `bound`, found in steps that double.
@@ -255,7 +259,7 @@ fn gallop(ascending: &[i64], bound: i64) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
     use arrow::compute::{SortColumn, SortOptions};
     use arrow::compute::{concat_batches, lexsort_to_indices, take_record_batch};
     use arrow::datatypes::SchemaRef;
@@ -272,8 +276,8 @@ mod tests {
     fn batch(rows: &[Row], run: usize) -> RecordBatch {
         let persons: ArrayRef = Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>());
         let times: ArrayRef = Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>());
-        let runs = rows.iter().map(|_| Some(run.to_string()));
-        let runs: ArrayRef = Arc::new(runs.collect::<StringArray>());
+        let runs = rows.iter().map(|_| Some(format!("run number {run}")));
+        let runs: ArrayRef = Arc::new(runs.collect::<StringViewArray>());
         RecordBatch::try_from_iter_with_nullable([
             ("person_id", persons, false),
             ("time", times, true),
