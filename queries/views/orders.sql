@@ -1,10 +1,12 @@
 -- purpose: orders, and whether they count as revenue
 -- parameters: none
--- output: provider text, external_id text, person_id bigint, amount decimal(19,4), currency text,
---   placed_at time, paid_at time, is_revenue boolean (null where the status is not known)
+-- output: the columns of orders, amount decimal(19,4), is_revenue boolean (null where the status is
+--   not known), revenue_at time (from when it counts)
 select
-    provider, external_id, person_id, total as amount, currency, placed_at, paid_at,
+    *,
+    total as amount,
     status in (
         'paid', 'partially_paid', 'fulfilled', 'completed', 'partially_refunded', 'refunded'
-    ) as is_revenue
+    ) as is_revenue,
+    coalesce(paid_at, placed_at) as revenue_at
 from orders

@@ -6,7 +6,7 @@
 -- An order counts from `paid_at`, else `placed_at`; a won deal from `closed_at`, else `created_at`.
 select
     'order' as kind, provider, external_id, person_id, amount, currency,
-    coalesce(paid_at, placed_at) as at
+    revenue_at as at
 from _orders
 where is_revenue
 union all

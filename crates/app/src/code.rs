@@ -134,6 +134,8 @@ fn of_engine(error: &EngineError) -> (&'static str, Kind) {
         | EngineError::Recursive { .. }
         | EngineError::Volatile { .. }
         | EngineError::ManyRows { .. }
+        | EngineError::Behaviour { .. }
+        | EngineError::InWhere { .. }
         | EngineError::NotBoolean { .. }
         | EngineError::NotPersonIds { .. } => ("invalid_sql", Kind::Unprocessable),
         EngineError::TableExists { .. }
@@ -184,6 +186,9 @@ fn of_segment(error: &SegmentError) -> (&'static str, Kind) {
     match error {
         SegmentError::EmptyCriteria => ("empty_criteria", Kind::Unprocessable),
         SegmentError::Unknown { .. } => ("unknown_segment", Kind::Missing),
+        SegmentError::UnknownName { .. } => ("unknown_segment_named", Kind::Unprocessable),
+        SegmentError::Named { .. } => ("named_segment_failed", Kind::Unprocessable),
+        SegmentError::Circle { .. } => ("segments_in_circle", Kind::Unprocessable),
         SegmentError::NotRefreshed { .. } => ("segment_not_refreshed", Kind::Conflict),
         SegmentError::Lake(error) => of_lake(error),
         SegmentError::Criteria(error) => of_engine(error),

@@ -72,10 +72,11 @@ impl Place {
         state: &State,
         as_of: Timestamp,
     ) -> Result<Session, AppError> {
-        let currency = state.settings()?.currency;
+        let settings = state.settings()?;
         let options = SessionOptions {
             as_of,
-            currency,
+            zone: settings.zone(),
+            currency: settings.currency,
             limits: self.limits,
             spill_dir: None,
             rules: vec![Arc::new(OrderWhereNeeded)],

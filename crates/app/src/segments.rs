@@ -5,7 +5,7 @@ use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::definition;
 use rollbook_segments::refresh::{self, standing};
-use rollbook_segments::{Criteria, preview as preview_criteria};
+use rollbook_segments::{Criteria, Evaluation, preview as preview_criteria};
 pub use rollbook_segments::{Definition, Draft, Refreshed};
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +54,13 @@ pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definiti
     let lake = place.lake_or_new().await?;
     let state = lake.head().await?;
     let session = place.session(&lake, &state, at).await?;
-    // Counting is the one check that finds what planning does not, such as a value that cannot be
-    // computed with.
-    preview_criteria(&session, &Criteria::parse(&draft.criteria)?, 0).await?;
+    // Evaluating is the one check that finds what planning does not, such as a value that cannot
+    // be computed with, or a circle of segments.
+    Criteria::parse(&draft.criteria)?;
+    let definitions = definition::list(&lake, &state).await?;
+    let mut evaluation = Evaluation::new(&session, &definitions).with(&draft.key, &draft.criteria);
+    let key = std::slice::from_ref(&draft.key);
+    evaluation.segments(key).await.pop().transpose()?;
     Ok(definition::put(&lake, draft, at).await?)
 }
 
@@ -69,7 +73,10 @@ pub async fn preview(
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let session = place.session(&lake, &state, as_of).await?;
-    let found = preview_criteria(&session, &Criteria::parse(criteria)?, PREVIEW_SAMPLE).await?;
+    let definitions = definition::list(&lake, &state).await?;
+    let mut evaluation = Evaluation::new(&session, &definitions);
+    let members = evaluation.of(&Criteria::parse(criteria)?).await?;
+    let found = preview_criteria(&members, PREVIEW_SAMPLE);
     let (count, sample) = (found.count, found.sample);
     Ok(Previewed {
         count,
@@ -141,7 +148,9 @@ pub async fn refresh(
     let state = lake.head().await?;
     let definitions = chosen(&lake, &state, keys).await?;
     let session = place.session(&lake, &state, as_of).await?;
-    let evaluated = refresh::refresh(&lake, &session, &state, &definitions, now).await?;
+    let all = definition::list(&lake, &state).await?;
+    let mut evaluation = Evaluation::new(&session, &all);
+    let evaluated = refresh::refresh(&lake, &mut evaluation, &state, &definitions, now).await?;
     let outcome = |one: rollbook_segments::Evaluated| Outcome {
         segment: one.segment,
         result: one.outcome.map_err(AppError::from),

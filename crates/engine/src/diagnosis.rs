@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use rollbook_model::config::Limits;
 use rollbook_model::nearest;
 
+use crate::behaviour::BEHAVIOURS;
 use crate::complexity::{MOST_NESTING, lower_first, position};
 use crate::error::{EngineError, Position};
 use crate::plain_types::plain_types;
@@ -44,7 +45,8 @@ impl Diagnosis {
             .scalar_functions()
             .keys()
             .chain(state.window_functions().keys());
-        let functions = scalars.cloned().collect();
+        let behaviours = BEHAVIOURS.into_iter().map(str::to_owned);
+        let functions = scalars.cloned().chain(behaviours).collect();
         let aggregates = state.aggregate_functions().keys().cloned().collect();
         Self {
             tokens,
@@ -69,18 +71,19 @@ impl Diagnosis {
         found.and_then(|token| position(token.span.start))
     }
 
+    /// Whether a function of this name is an aggregate.
+    pub(crate) fn is_aggregate(&self, name: &str) -> bool {
+        let mut known = self.aggregates.iter();
+        known.any(|known| known.eq_ignore_ascii_case(name))
+    }
+
     /// The error for a function over many rows where there is one person at a time.
     pub(crate) fn many_rows(&self, function: Option<&str>) -> EngineError {
-        let is_aggregate = |name: &str| {
-            self.aggregates
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(name))
-        };
         let mut words = self.tokens.iter().filter_map(|token| match &token.token {
             Token::Word(word) => Some(word.value.as_str()),
             _ => None,
         });
-        let function = function.or_else(|| words.find(|word| is_aggregate(word)));
+        let function = function.or_else(|| words.find(|word| self.is_aggregate(word)));
         EngineError::ManyRows {
             function: function.unwrap_or("an aggregate").to_owned(),
             position: function.and_then(|function| self.position_of(function)),

@@ -92,6 +92,28 @@ pub enum EngineError {
         position: Option<Position>,
     },
 
+    /// A behaviour function that is called as it cannot be.
+    #[error("`{function}`{}: {message}", at(position))]
+    Behaviour {
+        /// The function.
+        function: String,
+        /// What is wrong, and what it takes.
+        message: String,
+        /// Where.
+        position: Option<Position>,
+    },
+
+    /// The text of a `where` argument, which is SQL on the columns of a fact.
+    #[error("in `where` of `{function}`{}: {source}", at(position))]
+    InWhere {
+        /// The function.
+        function: String,
+        /// Where the text stands; what `source` says of places counts from its beginning.
+        position: Option<Position>,
+        /// What is wrong with it.
+        source: Box<EngineError>,
+    },
+
     /// Operators or functions that do not take values of these types.
     #[error("the types do not fit: {message}")]
     Types {
@@ -296,7 +318,9 @@ impl EngineError {
             | Self::Recursive { position }
             | Self::TooComplex { position, .. }
             | Self::Volatile { position, .. }
-            | Self::ManyRows { position, .. } => *position,
+            | Self::ManyRows { position, .. }
+            | Self::Behaviour { position, .. }
+            | Self::InWhere { position, .. } => *position,
             _ => None,
         }
     }

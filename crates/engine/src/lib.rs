@@ -1,6 +1,7 @@
 //! DataFusion sessions: one tenant at one snapshot, seen from one moment, read only and within
 //! limits. Sessions are made here and nowhere else.
 
+mod behaviour;
 mod complexity;
 mod diagnosis;
 mod environment;

@@ -1,23 +1,38 @@
 //! From what was asked to a physical plan, with everything that is refused on the way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::DataType;
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ParamValues};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
+use crate::behaviour::{Behaviours, Viewpoint, Where};
 use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
+use crate::environment::setup;
 use crate::error::EngineError;
-use crate::statement::{ParseError, matching_people, query, read_only};
+use crate::plain_types::plain_types;
+use crate::statement::{
+    ParseError, condition, holds_a_query, over_people, over_rows, query, read_only, rows_where,
+};
 
 /// What DataFusion says of an aggregate in a condition.
 const AGGREGATE_IN_WHERE: &str = "Aggregate functions are not allowed in the WHERE clause";
+
+/// Numbers for the names of tables that are there for one request.
+static NAMES: AtomicU64 = AtomicU64::new(0);
+
+/// Persons by the key of a segment, each a table with the column `person_id`.
+pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 
 /// What a caller asks.
 #[derive(Debug, Clone)]
@@ -25,17 +40,11 @@ pub(crate) enum Request {
     /// The rows of a query, with values for its `$names`.
     Query(String, Option<ParamValues>),
     /// The ids of the persons who meet a condition.
-    PeopleWhere(String),
+    PeopleWhere(String, Viewpoint),
+    /// Every person, and whether it meets each of some conditions.
+    People(Vec<String>, MemberTables, Viewpoint),
     /// The ids of the persons that a query names.
     PersonIds(String),
-}
-
-impl Request {
-    fn sql(&self) -> &str {
-        match self {
-            Self::Query(sql, _) | Self::PeopleWhere(sql) | Self::PersonIds(sql) => sql,
-        }
-    }
 }
 
 /// Plans a request, and gives the diagnosis that errors of running it need.
@@ -44,38 +53,178 @@ pub(crate) async fn plan(
     request: &Request,
     limits: &Limits,
 ) -> Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError> {
-    let tokens = tokens(request.sql(), limits.sql_chars)?;
-    let diagnosis = Diagnosis::new(state, tokens, *limits);
-    let parsed = match request {
-        Request::PeopleWhere(_) => matching_people(diagnosis.tokens()),
-        Request::Query(..) | Request::PersonIds(_) => query(diagnosis.tokens()),
+    let (mut plan, diagnosis) = match request {
+        Request::PeopleWhere(criteria, viewpoint) => {
+            let (criteria, members) = (std::slice::from_ref(criteria), MemberTables::new());
+            people(state, criteria, &members, *viewpoint, limits, false).await?
+        }
+        Request::People(criteria, members, viewpoint) => {
+            people(state, criteria, members, *viewpoint, limits, true).await?
+        }
+        Request::Query(sql, _) | Request::PersonIds(sql) => {
+            let diagnosis = Diagnosis::new(state, tokens(sql, limits.sql_chars)?, *limits);
+            let parsed = query(diagnosis.tokens());
+            let statement = parsed.map_err(|error| told(error, &diagnosis))?;
+            (planned(state, statement, &diagnosis).await?, diagnosis)
+        }
     };
-    let statement = parsed.map_err(|error| match error {
-        ParseError::Refused(error) => error,
-        ParseError::Parser(error) => diagnosis.explain(error),
-    })?;
-    let explain = |error| diagnosis.explain(error);
-    let planned = state.statement_to_plan(statement).await;
-    let mut plan = planned.map_err(|error| match request {
-        Request::PeopleWhere(_) if error.to_string().contains(AGGREGATE_IN_WHERE) => {
-            diagnosis.many_rows(None)
-        }
-        _ => diagnosis.explain(error),
-    })?;
-    read_only().verify_plan(&plan).map_err(explain)?;
     match request {
-        Request::Query(_, None) => {}
         Request::Query(_, Some(values)) => {
-            plan = plan.with_param_values(values.clone()).map_err(explain)?;
+            let with_values = plan.with_param_values(values.clone());
+            plan = with_values.map_err(|error| diagnosis.explain(error))?;
         }
-        Request::PeopleWhere(_) => check_criteria(&plan, &diagnosis)?,
         Request::PersonIds(_) => {
             check_criteria(&plan, &diagnosis)?;
             plan = known_persons(state, plan, &diagnosis).await?;
         }
+        _ => {}
     }
-    let physical = state.create_physical_plan(&plan).await.map_err(explain)?;
-    Ok((physical, diagnosis))
+    let physical = state.create_physical_plan(&plan).await;
+    Ok((
+        physical.map_err(|error| diagnosis.explain(error))?,
+        diagnosis,
+    ))
+}
+
+async fn planned(
+    state: &SessionState,
+    statement: Statement,
+    diagnosis: &Diagnosis,
+) -> Result<LogicalPlan, EngineError> {
+    let explain = |error| diagnosis.explain(error);
+    let plan = state.statement_to_plan(statement).await.map_err(explain)?;
+    read_only().verify_plan(&plan).map_err(explain)?;
+    Ok(plan)
+}
+
+fn told(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
+    match error {
+        ParseError::Refused(error) => error,
+        ParseError::Parser(error) => diagnosis.explain(error),
+    }
+}
+
+/// Who meets one condition, or which of several conditions everybody meets.
+async fn people(
+    state: &SessionState,
+    criteria: &[String],
+    members: &MemberTables,
+    viewpoint: Viewpoint,
+    limits: &Limits,
+    as_columns: bool,
+) -> Result<(LogicalPlan, Diagnosis), EngineError> {
+    let mut behaviours = Behaviours::new(viewpoint);
+    let mut conditions = Vec::new();
+    let mut diagnosis = None;
+    for criteria in criteria {
+        let of_this = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
+        let parsed = condition(of_this.tokens());
+        let mut condition = parsed.map_err(|error| told(error, &of_this))?;
+        let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
+        if let Some(function) = over_rows {
+            return Err(of_this.many_rows(Some(&function)));
+        }
+        behaviours.replace(&mut condition)?;
+        conditions.push(condition);
+        diagnosis = Some(of_this);
+    }
+    let diagnosis = diagnosis.ok_or(EngineError::Empty)?;
+    for text in &behaviours.texts {
+        check_text(state, text, limits).await?;
+    }
+    let named = NamedMembers::register(state, behaviours.segments(), members)?;
+    let joins = behaviours.joins(&named.tables);
+    let statement = over_people(conditions, &joins, as_columns);
+    let plan = match statement {
+        Ok(statement) => state.statement_to_plan(statement).await,
+        Err(error) => Err(error),
+    };
+    drop(named);
+    let plan = plan.map_err(|error| match error.to_string() {
+        text if text.contains(AGGREGATE_IN_WHERE) => diagnosis.many_rows(None),
+        _ => diagnosis.explain(error),
+    })?;
+    read_only()
+        .verify_plan(&plan)
+        .map_err(|error| diagnosis.explain(error))?;
+    check_criteria(&plan, &diagnosis)?;
+    for field in plan.schema().fields().iter().skip(1) {
+        if !matches!(field.data_type(), DataType::Boolean | DataType::Null) {
+            let found = plain_types(&field.data_type().to_string());
+            return Err(EngineError::NotBoolean { found });
+        }
+    }
+    Ok((plan, diagnosis))
+}
+
+/// Plans a `where` text by itself, so that what is wrong with it is told in its own words.
+async fn check_text(
+    state: &SessionState,
+    text: &Where,
+    limits: &Limits,
+) -> Result<(), EngineError> {
+    let wrong = |source| EngineError::InWhere {
+        function: text.function.clone(),
+        position: text.position,
+        source: Box::new(source),
+    };
+    let tokens = tokens(&text.text, limits.sql_chars).map_err(wrong)?;
+    let diagnosis = Diagnosis::new(state, tokens, *limits);
+    let checked = async {
+        let condition = condition(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+        if holds_a_query(&condition) {
+            let message = "a query within it".to_owned();
+            return Err(EngineError::Unsupported { message });
+        }
+        let explain = |error| diagnosis.explain(error);
+        let statement = rows_where(text.relation, condition).map_err(explain)?;
+        let plan = planned(state, statement, &diagnosis).await?;
+        check_criteria(&plan, &diagnosis)
+    };
+    checked.await.map_err(wrong)
+}
+
+/// Tables of members, registered while criteria that name them are planned.
+struct NamedMembers {
+    schema: Arc<dyn SchemaProvider>,
+    tables: Vec<String>,
+}
+
+impl NamedMembers {
+    fn register(
+        state: &SessionState,
+        segments: &[String],
+        members: &MemberTables,
+    ) -> Result<Self, EngineError> {
+        let mut named = Self {
+            schema: state.schema_for_ref("people").map_err(setup)?,
+            tables: Vec::new(),
+        };
+        for segment in segments {
+            let Some(table) = members.get(segment) else {
+                return Err(EngineError::Behaviour {
+                    function: "in_segment".to_owned(),
+                    message: format!("there is no segment `{segment}`"),
+                    position: None,
+                });
+            };
+            // Requests are planned side by side.
+            let name = format!("_members_{}", NAMES.fetch_add(1, Ordering::Relaxed));
+            let registered = named.schema.register_table(name.clone(), Arc::clone(table));
+            registered.map_err(setup)?;
+            named.tables.push(name);
+        }
+        Ok(named)
+    }
+}
+
+impl Drop for NamedMembers {
+    fn drop(&mut self) {
+        for table in &self.tables {
+            // It is there: it was registered under a name that nobody else has.
+            let _ = self.schema.deregister_table(table);
+        }
+    }
 }
 
 /// Members must be the same whenever they are computed, and a condition looks at one row.
@@ -144,4 +293,19 @@ async fn known_persons(
             .build()
     });
     joined.map_err(|error| diagnosis.explain(error))
+}
+
+/// The segments that criteria name in `in_segment`.
+pub(crate) fn segments_named(
+    state: &SessionState,
+    criteria: &str,
+    viewpoint: Viewpoint,
+    limits: &Limits,
+) -> Result<Vec<String>, EngineError> {
+    let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
+    let parsed = condition(diagnosis.tokens());
+    let mut condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    let mut behaviours = Behaviours::new(viewpoint);
+    behaviours.replace(&mut condition)?;
+    Ok(behaviours.segments().to_vec())
 }

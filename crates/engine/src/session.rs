@@ -1,10 +1,12 @@
 //! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
@@ -14,13 +16,14 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
-use rollbook_queries::views::VIEWS;
+use rollbook_queries::views::{FACTS, VIEWS};
 
+use crate::behaviour::Viewpoint;
 use crate::environment::{config, setup, state};
 use crate::error::EngineError;
-use crate::parameter::{Parameters, values};
+use crate::parameter::{Parameter, Parameters, values};
 use crate::people::People;
-use crate::planning::Request;
+use crate::planning::{Request, segments_named};
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
 use crate::view::ViewPlanner;
@@ -34,6 +37,8 @@ pub struct SessionOptions {
     pub as_of: Timestamp,
     /// The tenant's currency, ISO 4217, in which traits are reported.
     pub currency: Option<String>,
+    /// The zone of the tenant's calendar.
+    pub zone: Tz,
     /// What each query may use. Memory and disk are shared by the session's queries.
     pub limits: Limits,
     /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
@@ -150,8 +155,11 @@ impl Session {
 
     /// Adds the views by which several of our texts mean the same.
     async fn add_own_views(&self) -> Result<(), EngineError> {
-        for (name, sql) in VIEWS {
+        let currency = Parameter::Text(self.options.currency.clone());
+        let values = values(&[("currency", currency)]);
+        for (name, sql) in VIEWS.into_iter().chain(FACTS) {
             let plan = self.state.create_logical_plan(sql).await.map_err(setup)?;
+            let plan = plan.with_param_values(values.clone()).map_err(setup)?;
             let view = ViewTable::new(plan, Some(sql.to_owned()));
             self.add_view(name, Arc::new(view))?;
         }
@@ -256,7 +264,44 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the text, with positions in the text as given here.
     pub async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
-        self.start(Request::PeopleWhere(criteria.to_owned())).await
+        let request = Request::PeopleWhere(criteria.to_owned(), self.viewpoint());
+        self.start(request).await
+    }
+
+    /// Every person of `people`, and which of the conditions it meets: `person_id` (bigint), then
+    /// a boolean for each condition, null where that is unknown. All conditions are answered from
+    /// one pass over each fact that they ask about. `members` has a table with the column
+    /// `person_id` (bigint), each once, for every segment that a condition names.
+    ///
+    /// # Errors
+    /// Whatever is wrong with one of the texts, with positions in that text.
+    pub async fn people_matching(
+        &self,
+        criteria: Vec<String>,
+        members: BTreeMap<String, Arc<dyn TableProvider>>,
+    ) -> Result<Rows, EngineError> {
+        let request = Request::People(criteria, members, self.viewpoint());
+        self.start(request).await
+    }
+
+    /// The segments that a condition names in `in_segment`, each once.
+    ///
+    /// # Errors
+    /// Whatever keeps the text from being read.
+    pub fn segments_named(&self, criteria: &str) -> Result<Vec<String>, EngineError> {
+        segments_named(
+            &self.state,
+            criteria,
+            self.viewpoint(),
+            &self.options.limits,
+        )
+    }
+
+    fn viewpoint(&self) -> Viewpoint {
+        Viewpoint {
+            as_of: self.options.as_of,
+            zone: self.options.zone,
+        }
     }
 
     /// The persons of `people` whose ids a `select person_id …` gives: one column `person_id`

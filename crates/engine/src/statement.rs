@@ -1,5 +1,7 @@
 //! From text to one parsed `select`, or to one parsed condition; everything else is refused.
 
+use std::ops::ControlFlow;
+
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement};
@@ -79,8 +81,8 @@ pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
     }
 }
 
-/// A query for the persons who meet one condition. The condition keeps its places in the text.
-pub(crate) fn matching_people(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
+/// One condition. It keeps its places in the text.
+pub(crate) fn condition(tokens: &[TokenWithSpan]) -> Result<ast::Expr, ParseError> {
     let condition = parser(tokens)?.parse_into_expr()?;
     if let Some(alias) = condition.alias {
         return Err(ParseError::Refused(EngineError::Syntax {
@@ -89,15 +91,108 @@ pub(crate) fn matching_people(tokens: &[TokenWithSpan]) -> Result<Statement, Par
         }));
     }
     check_relations(&condition.expr).map_err(ParseError::Refused)?;
-    let mut statements = DFParserBuilder::new(MATCHING_PEOPLE)
+    Ok(condition.expr)
+}
+
+/// A query over `people` and what `joins` adds to it. With `as_columns` it gives every person, and
+/// whether it meets each of the conditions as `_m0`, `_m1` …; else the persons who meet the first.
+pub(crate) fn over_people(
+    conditions: Vec<ast::Expr>,
+    joins: &str,
+    as_columns: bool,
+) -> Result<Statement> {
+    let columns = match as_columns {
+        false => String::new(),
+        true => (0..conditions.len())
+            .map(|at| format!(", true as _m{at}"))
+            .collect(),
+    };
+    let selected = MATCHING_PEOPLE.replacen(
+        "people.person_id\n",
+        &format!("people.person_id{columns}\n"),
+        1,
+    );
+    let sql = selected.replacen("from people", &format!("from people{joins}"), 1);
+    let mut statements = DFParserBuilder::new(sql.as_str())
         .build()?
         .parse_statements()?;
     let mut template = statements
         .pop_front()
         .expect("the text holds one statement");
-    *selection(&mut template).expect("the text is a plain select with a condition") =
-        condition.expr;
+    let select = select(&mut template).expect("the text is a plain select");
+    if as_columns {
+        for (item, condition) in select.projection.iter_mut().skip(1).zip(conditions) {
+            if let ast::SelectItem::ExprWithAlias { expr, .. } = item {
+                *expr = condition;
+            }
+        }
+    } else {
+        select.selection = conditions.into_iter().next();
+    }
     Ok(template)
+}
+
+/// The rows of a view that meet a condition.
+pub(crate) fn rows_where(relation: &str, condition: ast::Expr) -> Result<Statement> {
+    let sql = format!("select 1 from {relation} where true");
+    let mut statements = DFParserBuilder::new(sql.as_str())
+        .build()?
+        .parse_statements()?;
+    let mut template = statements
+        .pop_front()
+        .expect("the text holds one statement");
+    if let Some(select) = select(&mut template) {
+        select.selection = Some(condition);
+    }
+    Ok(template)
+}
+
+/// The first function over many rows that stands in a condition, outside of queries within it.
+pub(crate) fn over_rows(
+    condition: &ast::Expr,
+    is_aggregate: impl Fn(&str) -> bool,
+) -> Option<String> {
+    struct OverRows<F>(usize, F);
+    impl<F: Fn(&str) -> bool> ast::Visitor for OverRows<F> {
+        type Break = String;
+
+        fn pre_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<String> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<String> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<String> {
+            match expr {
+                ast::Expr::Function(call) if self.0 == 0 => {
+                    let name = call.name.to_string();
+                    match call.over.is_some() || (self.1)(&name) {
+                        true => ControlFlow::Break(name),
+                        false => ControlFlow::Continue(()),
+                    }
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    ast::Visit::visit(condition, &mut OverRows(0, is_aggregate)).break_value()
+}
+
+/// Whether a condition has a query within it.
+pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
+    struct Queries;
+    impl ast::Visitor for Queries {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    ast::Visit::visit(condition, &mut Queries).is_break()
 }
 
 /// Whether a text is a whole `select` rather than a condition on `people`, by its first word.
@@ -137,15 +232,15 @@ fn is_query(statement: &SqlStatement) -> bool {
     )
 }
 
-fn selection(statement: &mut Statement) -> Option<&mut ast::Expr> {
+fn select(statement: &mut Statement) -> Option<&mut ast::Select> {
     let Statement::Statement(statement) = statement else {
         return None;
     };
     let SqlStatement::Query(query) = statement.as_mut() else {
         return None;
     };
-    let SetExpr::Select(select) = query.body.as_mut() else {
-        return None;
-    };
-    select.selection.as_mut()
+    match query.body.as_mut() {
+        SetExpr::Select(select) => Some(select),
+        _ => None,
+    }
 }

@@ -1,5 +1,6 @@
 //! Whole sessions over small tables in memory.
 
+mod behaviour;
 mod errors;
 mod excess;
 mod fixture;

@@ -2,6 +2,7 @@
 //! Nothing here reads a file, a clock or a random source.
 
 pub mod batch;
+pub mod calendar;
 pub mod config;
 pub mod names;
 pub mod nearest;

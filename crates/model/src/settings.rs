@@ -61,6 +61,13 @@ pub struct Settings {
     pub journal_mebibytes: u16,
 }
 
+impl Settings {
+    /// The zone of the tenant's calendar.
+    pub fn zone(&self) -> Tz {
+        self.timezone.parse().unwrap_or(Tz::UTC)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -1,9 +1,7 @@
-//! From criteria to members: the one path that previews, refreshes and lists share.
+//! Criteria as text: a condition on people, or a query for them.
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
-use rollbook_engine::{EngineError, Rows, Session, is_select};
+use rollbook_engine::is_select;
 
 use crate::error::SegmentError;
 
@@ -51,46 +49,10 @@ impl Criteria {
     }
 }
 
-/// The ids of all members, as of the session's moment.
-///
-/// Every member is a row of `people`: id 0, nulls, and ids that nobody has are left out, and so
-/// is a person for whom a condition is null.
-///
-/// # Errors
-/// [`SegmentError::Criteria`], with its place in the text.
-pub async fn evaluate(
-    session: &Session,
-    criteria: &Criteria,
-) -> Result<RoaringTreemap, SegmentError> {
-    let mut rows = match criteria {
-        Criteria::Expression(condition) => session.people_where(condition).await?,
-        Criteria::Select(sql) => session.select_person_ids(sql).await?,
-    };
-    collect(&mut rows).await.map_err(SegmentError::from)
-}
-
-/// The exact count, and the `sample` lowest ids, of whom [`evaluate`] gives.
-///
-/// # Errors
-/// As [`evaluate`].
-pub async fn preview(
-    session: &Session,
-    criteria: &Criteria,
-    sample: usize,
-) -> Result<Preview, SegmentError> {
-    let members = evaluate(session, criteria).await?;
-    Ok(Preview {
+/// The exact count, and the `sample` lowest ids, of some members.
+pub fn preview(members: &RoaringTreemap, sample: usize) -> Preview {
+    Preview {
         count: members.len(),
         sample: members.iter().take(sample).collect(),
-    })
-}
-
-async fn collect(rows: &mut Rows) -> Result<RoaringTreemap, EngineError> {
-    let mut members = RoaringTreemap::new();
-    while let Some(batch) = rows.next_batch().await? {
-        let ids = batch.column(0).as_primitive::<Int64Type>();
-        // Ids are given from 1 on, so a negative one is nobody's.
-        members.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));
     }
-    Ok(members)
 }

@@ -20,6 +20,34 @@ pub enum SegmentError {
         nearest: Option<String>,
     },
 
+    /// No segment can have this name.
+    #[error("there is no segment `{name}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    UnknownName {
+        /// The name, as criteria have it.
+        name: String,
+        /// The segment that was probably meant.
+        nearest: Option<String>,
+    },
+
+    /// Criteria name a segment whose own criteria cannot be evaluated.
+    #[error("it names segment `{segment}`, which has no members: {reason}")]
+    Named {
+        /// The segment that is named.
+        segment: SegmentKey,
+        /// What is wrong with that.
+        reason: String,
+    },
+
+    /// Segments whose criteria name each other.
+    #[error(
+        "segments name each other in a circle: {}",
+        segments.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" names ")
+    )]
+    Circle {
+        /// Each names the next; the last one is the first again.
+        segments: Vec<SegmentKey>,
+    },
+
     /// A segment whose members were not computed yet.
     #[error(
         "segment `{segment}` has no members computed{}: run `rollbook segment refresh {segment}`",
@@ -54,7 +82,9 @@ impl SegmentError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Criteria(error) => error.hint(),
-            Self::Unknown { .. } => Some("`rollbook segment list` shows them all"),
+            Self::Unknown { .. } | Self::UnknownName { .. } => {
+                Some("`rollbook segment list` shows them all")
+            }
             _ => None,
         }
     }

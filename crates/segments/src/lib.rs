@@ -3,14 +3,16 @@
 mod criteria;
 pub mod definition;
 mod error;
+mod evaluation;
 mod members;
 pub mod refresh;
 
 #[cfg(test)]
 mod tests;
 
-pub use criteria::{Criteria, Preview, evaluate, preview};
+pub use criteria::{Criteria, Preview, preview};
 pub use definition::{Definition, Draft};
 pub use error::SegmentError;
+pub use evaluation::{Evaluation, Members};
 pub use members::{Membership, SegmentMembers};
 pub use refresh::{Evaluated, Refreshed};

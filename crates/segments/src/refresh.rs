@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use rollbook_engine::Session;
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::criteria::{Criteria, evaluate};
 use crate::definition::{Definition, members_name, show, unknown};
-use crate::{Membership, SegmentError};
+use crate::{Evaluation, Membership, SegmentError};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -44,31 +42,23 @@ pub struct Evaluated {
     pub outcome: Result<Refreshed, SegmentError>,
 }
 
-/// Evaluates `definitions` in `session`, which looks at the data of `state`, and commits the
-/// memberships of those that succeed. One that fails holds up none of the others.
+/// Evaluates the segments of `definitions` in `evaluation`, whose session looks at the data of `state`, and
+/// commits the memberships of those that succeed. One that fails holds up none but those that name
+/// it.
 pub async fn refresh(
     lake: &Lake,
-    session: &Session,
+    evaluation: &mut Evaluation<'_>,
     state: &State,
     definitions: &[Definition],
     computed_at: Timestamp,
 ) -> Result<Vec<Evaluated>, SegmentError> {
+    let keys: Vec<SegmentKey> = definitions.iter().map(|one| one.key.clone()).collect();
+    let as_of = evaluation.as_of();
     let mut evaluated = Vec::new();
-    for definition in definitions {
-        let outcome = match Criteria::parse(&definition.criteria) {
-            Ok(criteria) => evaluate(session, &criteria).await,
-            Err(error) => Err(error),
-        };
-        let outcome = match outcome {
-            Ok(members) => Ok(keep(
-                lake,
-                state,
-                definition,
-                &members,
-                session.as_of(),
-                computed_at,
-            )
-            .await?),
+    let all = evaluation.segments(&keys).await;
+    for (definition, members) in definitions.iter().zip(all) {
+        let outcome = match members {
+            Ok(members) => Ok(keep(lake, state, definition, &members, as_of, computed_at).await?),
             Err(error) => Err(error),
         };
         evaluated.push(Evaluated {

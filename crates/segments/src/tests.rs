@@ -11,7 +11,13 @@ use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_model::config::Limits;
 use rollbook_model::tables::PERSONS;
 
-use crate::{Criteria, SegmentError, SegmentMembers, evaluate, preview};
+use crate::{Criteria, Evaluation, SegmentError, SegmentMembers, preview};
+
+mod differential;
+
+async fn evaluate(session: &Session, criteria: &Criteria) -> Result<RoaringTreemap, SegmentError> {
+    Evaluation::new(session, &[]).of(criteria).await
+}
 
 /// Persons 0 (nobody), 1 in DE, 2 in US, 3 of an unknown country.
 async fn session() -> Session {
@@ -43,6 +49,7 @@ async fn session() -> Session {
     let session = Session::new(SessionOptions {
         as_of: "2024-06-30".parse().unwrap(),
         currency: None,
+        zone: chrono_tz::Tz::UTC,
         limits: Limits::default(),
         spill_dir: None,
         rules: Vec::new(),
@@ -102,7 +109,7 @@ async fn members_are_known_persons_for_whom_it_is_true() {
             expected.iter().copied().collect::<RoaringTreemap>(),
             "{text}"
         );
-        let preview = preview(&session, &criteria, 2).await.unwrap();
+        let preview = preview(&members, 2);
         assert_eq!(preview.count, members.len(), "{text}");
         assert_eq!(
             preview.sample,

@@ -82,6 +82,7 @@ impl Fixture {
         let session = Session::new(SessionOptions {
             as_of: self.as_of.parse().unwrap(),
             currency: self.currency.map(str::to_owned),
+            zone: chrono_tz::Tz::UTC,
             limits: self.limits,
             spill_dir: None,
             rules: Vec::new(),

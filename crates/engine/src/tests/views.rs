@@ -150,6 +150,7 @@ async fn a_table_must_have_its_columns() {
     let session = Session::new(SessionOptions {
         as_of: "2024-06-30".parse().unwrap(),
         currency: None,
+        zone: chrono_tz::Tz::UTC,
         limits: rollbook_model::config::Limits::default(),
         spill_dir: None,
         rules: Vec::new(),

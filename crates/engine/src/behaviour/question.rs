@@ -1,0 +1,306 @@
+//! What a call asks: an aggregate over the rows of a fact, a sequence, a segment.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Visit, Visitor};
+use rollbook_model::calendar::{PERIODS, period};
+use rollbook_model::{Timestamp, nearest};
+
+use super::call::Call;
+use super::fact::{Fact, of_type, of_view, quoted};
+use super::{PERSON, Viewpoint, Where};
+use crate::error::EngineError;
+
+/// The arguments that say when.
+const WHEN: [&str; 4] = ["within", "from", "until", "where"];
+
+/// What a call asks.
+pub(super) enum Question {
+    /// Whether somebody belongs to a segment.
+    Segment(String),
+    /// Whether somebody is in a relation of those who did one thing after another.
+    Sequence { relation: String },
+    /// What an aggregate over a fact's rows comes to.
+    Aggregate {
+        relation: &'static str,
+        aggregate: String,
+        answer: Answer,
+        text: Option<Where>,
+    },
+}
+
+/// How the value of an aggregate answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer {
+    /// As it is; null for who has no such fact.
+    Value,
+    /// As it is; 0 for who has no such fact.
+    OrZero,
+    /// Whether there are at least so many, and at most so many.
+    Between(u64, Option<u64>),
+}
+
+impl Question {
+    pub(super) fn of(call: &Call, viewpoint: &Viewpoint) -> Result<Self, EngineError> {
+        let counted = [&["at_least", "at_most"], WHEN.as_slice()].concat();
+        match call.function {
+            "in_segment" => {
+                call.allow(1, &[])?;
+                Ok(Self::Segment(call.text_at(0, "the key of a segment")?))
+            }
+            "sequence" => sequence(call, viewpoint),
+            "did" | "ordered" => {
+                let fact = match call.function {
+                    "ordered" => {
+                        call.allow(0, &counted)?;
+                        of_type("order_placed")
+                    }
+                    _ => {
+                        call.allow(1, &counted)?;
+                        of_type(&call.text_at(0, "a type of behaviour")?)
+                    }
+                };
+                aggregate(call, viewpoint, fact, "count(*)", between(call)?)
+            }
+            "times" | "first_time" | "last_time" => {
+                call.allow(1, &WHEN)?;
+                let fact = of_type(&call.text_at(0, "a type of behaviour")?);
+                let (function, answer) = match call.function {
+                    "times" => ("count(*)", Answer::OrZero),
+                    "first_time" => ("min(at)", Answer::Value),
+                    _ => ("max(at)", Answer::Value),
+                };
+                aggregate(call, viewpoint, fact, function, answer)
+            }
+            "spent" => {
+                call.allow(0, &WHEN)?;
+                let fact = of_view("_spending", &[]);
+                let sum = "cast(sum(converted) as decimal(19, 4))";
+                aggregate(call, viewpoint, fact, sum, Answer::OrZero)
+            }
+            "bought" => bought(call, viewpoint, &counted),
+            "has_deal" => standing(
+                call,
+                viewpoint,
+                "_fact_deals",
+                &["pipeline", "stage", "status", "owner"],
+            ),
+            "has_ticket" => standing(
+                call,
+                viewpoint,
+                "_fact_tickets",
+                &["status", "priority", "category"],
+            ),
+            _ => standing(call, viewpoint, "_fact_objects", &[]),
+        }
+    }
+}
+
+fn between(call: &Call) -> Result<Answer, EngineError> {
+    let least = call.count("at_least")?.unwrap_or(1);
+    let most = call.count("at_most")?;
+    if most.is_some_and(|most| most < least) {
+        let message =
+            format!("`at_most` is below `at_least`, which is {least}: nobody can meet it");
+        return Err(call.refused(&message));
+    }
+    Ok(Answer::Between(least, most))
+}
+
+fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Question, EngineError> {
+    let columns = ["sku", "product", "category"];
+    call.allow(1, &[columns.as_slice(), counted].concat())?;
+    let mut values = Vec::new();
+    for (name, column) in [
+        ("sku", "sku"),
+        ("product", "product_id"),
+        ("category", "category"),
+    ] {
+        values.push((column, call.text(name)?));
+    }
+    let mut fact = of_view("_fact_order_lines", &values);
+    if let Some(any) = call.text_at_or_none(0, "a sku or a category")? {
+        let any = quoted(&any);
+        let condition = format!("({any} in (sku, product_id, category))");
+        fact.condition = Some(match fact.condition {
+            Some(more) => format!("{condition} and {more}"),
+            None => condition,
+        });
+    }
+    if fact.condition.is_none() && call.named("where").is_none() {
+        return Err(call.refused("it wants a sku or a category, such as bought('SKU-1')"));
+    }
+    aggregate(call, viewpoint, fact, "count(*)", between(call)?)
+}
+
+/// `has_deal` and its like: rows as they stand, with a value for each of some columns.
+fn standing(
+    call: &Call,
+    viewpoint: &Viewpoint,
+    relation: &'static str,
+    columns: &[&'static str],
+) -> Result<Question, EngineError> {
+    let is_object = call.function == "has_object";
+    let counted = ["at_least", "at_most"];
+    let places = usize::from(is_object);
+    call.allow(places, &[columns, &counted, &WHEN].concat())?;
+    let mut values = Vec::new();
+    if is_object {
+        let kind = call.text_at(0, "a type of object")?;
+        values.push(("object_type", Some(kind)));
+    }
+    for column in columns {
+        values.push((*column, call.text(column)?));
+    }
+    let fact = of_view(relation, &values);
+    aggregate(call, viewpoint, fact, "count(*)", between(call)?)
+}
+
+fn aggregate(
+    call: &Call,
+    viewpoint: &Viewpoint,
+    fact: Fact,
+    function: &str,
+    answer: Answer,
+) -> Result<Question, EngineError> {
+    let text = call.text("where")?.map(|text| Where {
+        function: call.function.to_owned(),
+        relation: fact.relation,
+        text,
+        position: call.position_of("where"),
+    });
+    let mut conditions: Vec<String> = fact.condition.into_iter().collect();
+    match when(call, viewpoint)? {
+        Some(when) => conditions.push(when),
+        None if fact.is_past => {}
+        None => conditions.push("at <= now()".to_owned()),
+    }
+    // A line of its own: the text may end in a comment.
+    conditions.extend(text.iter().map(|text| format!("({}\n)", text.text)));
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" filter (where {})", conditions.join(" and ")),
+    };
+    // The filter belongs to the aggregate, inside a cast of it.
+    let aggregate = match function.strip_prefix("cast(sum(converted)") {
+        Some(rest) => format!("cast(sum(converted){filter}{rest}"),
+        None => format!("{function}{filter}"),
+    };
+    Ok(Question::Aggregate {
+        relation: fact.relation,
+        aggregate,
+        answer,
+        text,
+    })
+}
+
+/// The condition on `at` that `within`, `from` and `until` make.
+fn when(call: &Call, viewpoint: &Viewpoint) -> Result<Option<String>, EngineError> {
+    let (from, until) = (moment(call, "from")?, moment(call, "until")?);
+    let Some(within) = call.named("within") else {
+        let from = from.map(|from| format!("at >= {from}"));
+        let until = until.map(|until| format!("at < {until}"));
+        let mut conditions: Vec<_> = from.into_iter().chain(until).collect();
+        if conditions.is_empty() {
+            return Ok(None);
+        }
+        conditions.push("at <= now()".to_owned());
+        return Ok(Some(conditions.join(" and ")));
+    };
+    if from.is_some() || until.is_some() {
+        return Err(call.refused("it has either `within`, or `from` and `until`"));
+    }
+    match within {
+        Expr::Interval(interval) => Ok(Some(format!("at > now() - {interval} and at <= now()"))),
+        Expr::Function(function) if matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty()) => {
+            let name = function.name.to_string().to_lowercase();
+            let Some([from, until]) = period(&name, viewpoint.as_of, viewpoint.zone) else {
+                let meant = nearest(&name, PERIODS.into_iter()).unwrap_or("last_month");
+                let message = format!("there is no period `{name}()`: did you mean `{meant}()`?");
+                return Err(call.refused(&message));
+            };
+            let (from, until) = (timestamp(from), timestamp(until));
+            Ok(Some(format!("at >= {from} and at < {until} and at <= now()")))
+        }
+        _ => Err(call.refused(
+            "`within` is an interval, such as interval '30 days', or a period, such as last_month()",
+        )),
+    }
+}
+
+/// A moment that is the same for everybody.
+fn moment(call: &Call, name: &str) -> Result<Option<String>, EngineError> {
+    let Some(expr) = call.named(name) else {
+        return Ok(None);
+    };
+    if expr.visit(&mut NamesNothing).is_break() {
+        let message = format!("`{name}` is a moment for everybody, such as '2025-01-31'");
+        return Err(call.refused(&message));
+    }
+    Ok(Some(format!("cast(({expr}) as timestamp with time zone)")))
+}
+
+/// Stops where a column or a query is named.
+struct NamesNothing;
+
+impl Visitor for NamesNothing {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(_)
+            | Expr::CompoundIdentifier(_)
+            | Expr::Subquery(_)
+            | Expr::InSubquery { .. }
+            | Expr::Exists { .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn timestamp(at: Timestamp) -> String {
+    format!("cast('{at}' as timestamp with time zone)")
+}
+
+/// Those who did one thing and then another, later, within a time of it. Both happened in the
+/// window that `from` and `until` make.
+fn sequence(call: &Call, viewpoint: &Viewpoint) -> Result<Question, EngineError> {
+    call.allow(2, &["within", "from", "until"])?;
+    let first = of_type(&call.text_at(0, "two types of behaviour")?);
+    let second = of_type(&call.text_at(1, "two types of behaviour")?);
+    let within = match call.named("within") {
+        None => None,
+        Some(Expr::Interval(interval)) => Some(interval),
+        Some(_) => {
+            let message = "`within` is the time between the two, such as interval '7 days'";
+            return Err(call.refused(message));
+        }
+    };
+    let mut window = vec!["at <= now()".to_owned()];
+    window.extend(moment(call, "from")?.map(|from| format!("at >= {from}")));
+    window.extend(moment(call, "until")?.map(|until| format!("at < {until}")));
+    let window = window.join(" and ");
+    let _ = viewpoint;
+    let rows = |fact: &Fact, is_second: bool| {
+        let condition = fact.condition.as_deref().unwrap_or("true");
+        format!(
+            "select person_id, at, {is_second} as is_second from {} where person_id <> 0 and \
+             {condition} and {window}",
+            fact.relation
+        )
+    };
+    // Of one moment the second comes before the first: it is not later.
+    let before = "max(case when not is_second then at end) over (partition by person_id order by \
+                  at, is_second desc rows between unbounded preceding and 1 preceding)";
+    let in_time = match within {
+        Some(within) => format!("at <= before + {within}"),
+        None => "before is not null".to_owned(),
+    };
+    let relation = format!(
+        "select distinct person_id as {PERSON} from (select person_id, at, is_second, {before} as \
+         before from ({} union all {})) where is_second and before < at and {in_time}",
+        rows(&first, false),
+        rows(&second, true)
+    );
+    Ok(Question::Sequence { relation })
+}

@@ -1,0 +1,5 @@
+-- purpose: custom objects as they stand
+-- parameters: none
+-- output: the columns of objects, at time (never null)
+select *, created_at as at
+from objects

@@ -1,0 +1,8 @@
+-- purpose: what was given back, for the order's person
+-- parameters: none
+-- output: the columns of refunds, at time (never null)
+select refunds.* except (person_id), orders.person_id, refunds.refunded_at as at
+from refunds
+inner join orders
+    on orders.provider = refunds.provider
+    and orders.external_id = refunds.order_id

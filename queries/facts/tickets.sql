@@ -1,0 +1,5 @@
+-- purpose: tickets as they stand
+-- parameters: none
+-- output: the columns of tickets, at time
+select *, opened_at as at
+from tickets

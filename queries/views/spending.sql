@@ -1,0 +1,39 @@
+-- purpose: what was paid and given back, amount by amount, in the tenant's currency
+-- parameters: $currency text (the tenant's currency, may be null)
+-- output: the columns of _orders (of the order that it belongs to), orders bigint (1 for what was
+--   paid, 0 for what was given back), paid decimal(19,4) (below zero for what was given back),
+--   converted decimal(19,4) (null where `fx_rates` has no rate of its currency on its day), at time
+--
+-- A refund counts by `refunded_at` when its order counts; it belongs to the order's person, and is
+-- in the order's currency where it names none. An amount without any currency is in the tenant's.
+-- Other amounts are multiplied by the rate of that UTC day and rounded to four decimals, one by one.
+with counted as (
+    select *
+    from _orders
+    where is_revenue and person_id <> 0 and revenue_at <= now()
+),
+amounts as (
+    select counted.*, 1 as orders, amount as paid, currency as paid_in, revenue_at as at
+    from counted
+    union all
+    select
+        counted.*,
+        0 as orders,
+        -refunds.amount as paid,
+        coalesce(refunds.currency, counted.currency) as paid_in,
+        refunds.refunded_at as at
+    from counted
+    inner join refunds
+        on counted.provider = refunds.provider
+        and counted.external_id = refunds.order_id
+    where refunds.refunded_at <= now()
+)
+select
+    amounts.*,
+    case
+        when amounts.paid_in is null or amounts.paid_in = $currency then amounts.paid
+        else cast(amounts.paid * rates.rate as decimal(19, 4))
+    end as converted
+from amounts
+left join _rates as rates
+    on rates.day = cast(amounts.at as date) and rates.currency = amounts.paid_in
