@@ -69,6 +69,7 @@ async fn write(lake: &Lake, def: &'static TableDef, rows: &[Row]) -> Vec<DataFil
 
 async fn session(lake: &Lake, def: &'static TableDef, files: &[DataFile]) -> Session {
     let options = SessionOptions {
+        zone: rollbook_model::Settings::default().zone(),
         as_of: Timestamp::from_micros(2_000_000),
         currency: None,
         limits: Limits {

@@ -215,7 +215,7 @@ fn when(call: &Call, viewpoint: &Viewpoint) -> Result<Option<String>, EngineErro
         Expr::Function(function) if matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty()) => {
             let name = function.name.to_string().to_lowercase();
             let Some([from, until]) = period(&name, viewpoint.as_of, viewpoint.zone) else {
-                let meant = nearest(&name, PERIODS.into_iter()).unwrap_or("last_month");
+                let meant = nearest(&name, PERIODS).unwrap_or("last_month");
                 let message = format!("there is no period `{name}()`: did you mean `{meant}()`?");
                 return Err(call.refused(&message));
             };

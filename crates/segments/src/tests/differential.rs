@@ -385,7 +385,7 @@ fn key(at: usize) -> SegmentKey {
     format!("segment-{at}").parse().unwrap()
 }
 
-fn provider(schema: SchemaRef, rows: &Vec<Value>) -> Arc<dyn TableProvider> {
+fn provider(schema: SchemaRef, rows: &[Value]) -> Arc<dyn TableProvider> {
     let mut decoder = ReaderBuilder::new(Arc::clone(&schema))
         .build_decoder()
         .unwrap();
