@@ -30,6 +30,7 @@ pub use error::{EngineError, Position};
 pub use mapping::{plan_select, rows_where};
 pub use ordering::{Batches, in_order};
 pub use parameter::{Parameter, Parameters};
+pub use planning::Needs;
 pub use rows::Rows;
 pub use session::{Answer, Session, SessionOptions};
 pub use statement::is_select;

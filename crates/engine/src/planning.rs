@@ -40,7 +40,7 @@ pub(crate) enum Request {
     /// The rows of a query, with values for its `$names`.
     Query(String, Option<ParamValues>),
     /// The ids of the persons who meet a condition.
-    PeopleWhere(String, Viewpoint),
+    PeopleWhere(String, MemberTables, Viewpoint),
     /// Every person, and whether it meets each of some conditions.
     People(Vec<String>, MemberTables, Viewpoint),
     /// The ids of the persons that a query names.
@@ -54,9 +54,9 @@ pub(crate) async fn plan(
     limits: &Limits,
 ) -> Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError> {
     let (mut plan, diagnosis) = match request {
-        Request::PeopleWhere(criteria, viewpoint) => {
-            let (criteria, members) = (std::slice::from_ref(criteria), MemberTables::new());
-            people(state, criteria, &members, *viewpoint, limits, false).await?
+        Request::PeopleWhere(criteria, members, viewpoint) => {
+            let criteria = std::slice::from_ref(criteria);
+            people(state, criteria, members, *viewpoint, limits, false).await?
         }
         Request::People(criteria, members, viewpoint) => {
             people(state, criteria, members, *viewpoint, limits, true).await?
@@ -295,17 +295,30 @@ async fn known_persons(
     joined.map_err(|error| diagnosis.explain(error))
 }
 
-/// The segments that criteria name in `in_segment`.
-pub(crate) fn segments_named(
+/// What a condition needs, before anything is evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// The segments that it names in `in_segment`, each once.
+    pub segments: Vec<String>,
+    /// Whether it can be answered together with others: one with a query within it cannot.
+    pub is_shareable: bool,
+}
+
+/// Reads what a condition needs.
+pub(crate) fn needs(
     state: &SessionState,
     criteria: &str,
     viewpoint: Viewpoint,
     limits: &Limits,
-) -> Result<Vec<String>, EngineError> {
+) -> Result<Needs, EngineError> {
     let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
     let parsed = condition(diagnosis.tokens());
     let mut condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    let is_shareable = !holds_a_query(&condition);
     let mut behaviours = Behaviours::new(viewpoint);
     behaviours.replace(&mut condition)?;
-    Ok(behaviours.segments().to_vec())
+    Ok(Needs {
+        segments: behaviours.segments().to_vec(),
+        is_shareable,
+    })
 }

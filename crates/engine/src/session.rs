@@ -23,7 +23,7 @@ use crate::environment::{config, setup, state};
 use crate::error::EngineError;
 use crate::parameter::{Parameter, Parameters, values};
 use crate::people::People;
-use crate::planning::{Request, segments_named};
+use crate::planning::{Needs, Request, needs};
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
 use crate::view::ViewPlanner;
@@ -264,14 +264,27 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the text, with positions in the text as given here.
     pub async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
-        let request = Request::PeopleWhere(criteria.to_owned(), self.viewpoint());
+        self.people_where_with(criteria, BTreeMap::new()).await
+    }
+
+    /// As [`Session::people_where`]. `members` has a table with the column `person_id` (bigint),
+    /// each once, for every segment that the condition names.
+    ///
+    /// # Errors
+    /// As [`Session::people_where`].
+    pub async fn people_where_with(
+        &self,
+        criteria: &str,
+        members: BTreeMap<String, Arc<dyn TableProvider>>,
+    ) -> Result<Rows, EngineError> {
+        let request = Request::PeopleWhere(criteria.to_owned(), members, self.viewpoint());
         self.start(request).await
     }
 
     /// Every person of `people`, and which of the conditions it meets: `person_id` (bigint), then
     /// a boolean for each condition, null where that is unknown. All conditions are answered from
-    /// one pass over each fact that they ask about. `members` has a table with the column
-    /// `person_id` (bigint), each once, for every segment that a condition names.
+    /// one pass over each fact that they ask about; none may have a query within it. `members`
+    /// is as for [`Session::people_where_with`].
     ///
     /// # Errors
     /// Whatever is wrong with one of the texts, with positions in that text.
@@ -284,12 +297,12 @@ impl Session {
         self.start(request).await
     }
 
-    /// The segments that a condition names in `in_segment`, each once.
+    /// What a condition needs, before anything is evaluated.
     ///
     /// # Errors
     /// Whatever keeps the text from being read.
-    pub fn segments_named(&self, criteria: &str) -> Result<Vec<String>, EngineError> {
-        segments_named(
+    pub fn needs(&self, criteria: &str) -> Result<Needs, EngineError> {
+        needs(
             &self.state,
             criteria,
             self.viewpoint(),

@@ -37,8 +37,17 @@ pub struct Evaluation<'a> {
 /// One segment's members, or why there are none.
 pub type Members = Result<Arc<RoaringTreemap>, SegmentError>;
 
-/// A condition that is ready to be evaluated: what it is called, its text, whom it names.
-type Ready = (SegmentKey, String, Vec<SegmentKey>);
+type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
+
+/// A segment that waits for those that it names.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    key: SegmentKey,
+    text: String,
+    named: Vec<SegmentKey>,
+    /// Whether it can be answered together with others.
+    is_shareable: bool,
+}
 
 impl<'a> Evaluation<'a> {
     /// Over the segments of `definitions`.
@@ -74,11 +83,10 @@ impl<'a> Evaluation<'a> {
         let Criteria::Expression(text) = criteria else {
             return self.selected(criteria.text()).await;
         };
-        let named = self.named(text)?;
+        let (named, _) = self.needs(text)?;
         self.settle(&named).await;
         self.check_named(&named)?;
-        let mut members = self.matching(vec![text.clone()], &named).await?;
-        Ok(members.pop().unwrap_or_default())
+        self.alone(text, &named).await
     }
 
     /// The members of segments, in the order of `keys`. One that fails holds up none but those
@@ -104,9 +112,9 @@ impl<'a> Evaluation<'a> {
         loop {
             let is_settled =
                 |key: &SegmentKey| self.known.contains_key(key) || self.failed.contains_key(key);
-            let (ready, rest): (Vec<Ready>, Vec<Ready>) = waiting
+            let (ready, rest): (Vec<Waiting>, Vec<Waiting>) = waiting
                 .into_iter()
-                .partition(|(_, _, named)| named.iter().all(is_settled));
+                .partition(|one| one.named.iter().all(is_settled));
             waiting = rest;
             if ready.is_empty() {
                 break;
@@ -116,7 +124,7 @@ impl<'a> Evaluation<'a> {
         // Those that are left wait for each other.
         let left: BTreeMap<_, _> = waiting
             .iter()
-            .map(|(key, _, named)| (key.clone(), named.clone()))
+            .map(|one| (one.key.clone(), one.named.clone()))
             .collect();
         for key in left.keys() {
             let segments = circle(&left, key);
@@ -130,7 +138,7 @@ impl<'a> Evaluation<'a> {
         &mut self,
         keys: &[SegmentKey],
         errors: &mut BTreeMap<SegmentKey, SegmentError>,
-    ) -> Vec<Ready> {
+    ) -> Vec<Waiting> {
         let mut waiting = Vec::new();
         let mut seen: BTreeSet<SegmentKey> = BTreeSet::new();
         let mut next: Vec<SegmentKey> = keys.to_vec();
@@ -143,10 +151,15 @@ impl<'a> Evaluation<'a> {
             }
             let text = self.criteria.get(&key).cloned();
             let text = text.ok_or_else(|| self.unknown(&key));
-            match text.and_then(|text| Ok((self.named_by(&text)?, text))) {
-                Ok((named, text)) => {
+            match text.and_then(|text| Ok((self.needs_of(&text)?, text))) {
+                Ok(((named, is_shareable), text)) => {
                     next.extend(named.iter().cloned());
-                    waiting.push((key, text, named));
+                    waiting.push(Waiting {
+                        key,
+                        text,
+                        named,
+                        is_shareable,
+                    });
                 }
                 Err(error) => self.fail(key, error, errors),
             }
@@ -157,45 +170,45 @@ impl<'a> Evaluation<'a> {
 
     async fn evaluate(
         &mut self,
-        ready: Vec<Ready>,
+        ready: Vec<Waiting>,
         errors: &mut BTreeMap<SegmentKey, SegmentError>,
     ) {
-        let mut conditions = Vec::new();
+        let (mut together, mut by_themselves) = (Vec::new(), Vec::new());
         for one in ready {
-            let checked = self
-                .check_named(&one.2)
-                .and_then(|()| Criteria::parse(&one.1));
-            match checked {
-                Ok(Criteria::Expression(_)) => conditions.push(one),
-                Ok(Criteria::Select(sql)) => {
-                    let members = self.selected(&sql).await;
-                    self.note(one.0, members, errors);
-                }
-                Err(error) => self.fail(one.0, error, errors),
+            match self.check_named(&one.named) {
+                Ok(()) if one.is_shareable => together.push(one),
+                Ok(()) => by_themselves.push(one),
+                Err(error) => self.fail(one.key, error, errors),
             }
         }
-        for part in conditions.chunks(TOGETHER) {
-            let texts = part.iter().map(|(_, text, _)| text.clone()).collect();
-            let named: BTreeSet<_> = part
-                .iter()
-                .flat_map(|(_, _, named)| named.clone())
-                .collect();
-            let named: Vec<_> = named.into_iter().collect();
-            match self.matching(texts, &named).await {
+        for part in together.chunks_mut(TOGETHER) {
+            let named: BTreeSet<_> = part.iter().flat_map(|one| one.named.clone()).collect();
+            let texts = part.iter().map(|one| one.text.clone()).collect();
+            match self
+                .matching(texts, &named.into_iter().collect::<Vec<_>>())
+                .await
+            {
                 Ok(all) => {
-                    for ((key, ..), members) in part.iter().zip(all) {
-                        self.note(key.clone(), Ok(members), errors);
+                    for (one, members) in part.iter().zip(all) {
+                        self.note(one.key.clone(), Ok(members), errors);
                     }
                 }
                 // One of them is wrong, or all of them together are too much.
                 Err(_) => {
-                    for (key, text, named) in part {
-                        let alone = self.matching(vec![text.clone()], named).await;
-                        let members = alone.map(|mut all| all.pop().unwrap_or_default());
-                        self.note(key.clone(), members, errors);
+                    for one in part {
+                        let members = self.alone(&one.text, &one.named).await;
+                        self.note(one.key.clone(), members, errors);
                     }
                 }
             }
+        }
+        for one in by_themselves {
+            let members = match Criteria::parse(&one.text) {
+                Ok(Criteria::Expression(text)) => self.alone(&text, &one.named).await,
+                Ok(Criteria::Select(sql)) => self.selected(&sql).await,
+                Err(error) => Err(error),
+            };
+            self.note(one.key, members, errors);
         }
     }
 
@@ -221,23 +234,25 @@ impl<'a> Evaluation<'a> {
         errors.insert(key, error);
     }
 
-    /// The segments that a text names; a `select` names none.
-    fn named_by(&self, text: &str) -> Result<Vec<SegmentKey>, SegmentError> {
+    /// The segments that a text names, and whether it can be answered together with others; a
+    /// `select` names none.
+    fn needs_of(&self, text: &str) -> Result<(Vec<SegmentKey>, bool), SegmentError> {
         match Criteria::parse(text)? {
-            Criteria::Expression(text) => self.named(&text),
-            Criteria::Select(_) => Ok(Vec::new()),
+            Criteria::Expression(text) => self.needs(&text),
+            Criteria::Select(_) => Ok((Vec::new(), false)),
         }
     }
 
-    fn named(&self, condition: &str) -> Result<Vec<SegmentKey>, SegmentError> {
-        let named = self.session.segments_named(condition)?;
+    fn needs(&self, condition: &str) -> Result<(Vec<SegmentKey>, bool), SegmentError> {
+        let needs = self.session.needs(condition)?;
         let key = |name: &String| {
             name.parse().map_err(|_| SegmentError::UnknownName {
                 name: name.clone(),
                 nearest: self.nearest(name),
             })
         };
-        named.iter().map(key).collect()
+        let named = needs.segments.iter().map(key).collect::<Result<_, _>>()?;
+        Ok((named, needs.is_shareable))
     }
 
     /// Refuses a condition that names segments which have no members.
@@ -276,13 +291,8 @@ impl<'a> Evaluation<'a> {
         conditions: Vec<String>,
         named: &[SegmentKey],
     ) -> Result<Vec<RoaringTreemap>, SegmentError> {
-        let mut tables = BTreeMap::new();
-        for key in named {
-            if let Some(members) = self.known.get(key) {
-                tables.insert(key.to_string(), table(members)?);
-            }
-        }
         let count = conditions.len();
+        let tables = self.tables(named)?;
         let mut rows = self.session.people_matching(conditions, tables).await?;
         let mut all = vec![RoaringTreemap::new(); count];
         while let Some(batch) = rows.next_batch().await? {
@@ -301,6 +311,27 @@ impl<'a> Evaluation<'a> {
             }
         }
         Ok(all)
+    }
+
+    /// The members of one condition.
+    async fn alone(
+        &self,
+        condition: &str,
+        named: &[SegmentKey],
+    ) -> Result<RoaringTreemap, SegmentError> {
+        let tables = self.tables(named)?;
+        let mut rows = self.session.people_where_with(condition, tables).await?;
+        Ok(collect(&mut rows).await?)
+    }
+
+    /// The members of segments as tables.
+    fn tables(&self, named: &[SegmentKey]) -> Result<MemberTables, EngineError> {
+        let known = named
+            .iter()
+            .filter_map(|key| Some((key, self.known.get(key)?)));
+        known
+            .map(|(key, members)| Ok((key.to_string(), table(members)?)))
+            .collect()
     }
 
     async fn selected(&self, sql: &str) -> Result<RoaringTreemap, SegmentError> {
