@@ -8,6 +8,7 @@ use arrow::compute::{max, min};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -230,7 +231,17 @@ impl<'a> TableWriter<'a> {
         Ok(())
     }
 
-    fn failed(&self, source: parquet::errors::ParquetError) -> LakeError {
+    fn failed(&self, source: ParquetError) -> LakeError {
+        // Of a Bloom filter that cannot be written the writer hands on the words alone.
+        if let ParquetError::General(words) = &source
+            && let Some(code) = code_of_system(words)
+        {
+            return LakeError::File {
+                doing: "write",
+                path: self.def.name.into(),
+                source: std::io::Error::from_raw_os_error(code),
+            };
+        }
         LakeError::Parquet {
             doing: "write",
             path: self.def.name.to_owned(),
@@ -280,6 +291,12 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
             .set_column_bloom_filter_max_ndv(ColumnPath::from(ID), GROUP_ROWS as u64);
     }
     builder.build()
+}
+
+/// The number of the system's error that words tell of, as the standard library puts it.
+fn code_of_system(words: &str) -> Option<i32> {
+    let (_, after) = words.split_once("(os error ")?;
+    after.split_once(')')?.0.parse().ok()
 }
 
 /// Whether a column is one that segments and reports go over as a whole: these are short, and

@@ -11,7 +11,7 @@ use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_model::config::Limits;
 use rollbook_model::tables::PERSONS;
 
-use crate::{Criteria, Evaluation, SegmentError, SegmentMembers, preview};
+use crate::{Criteria, Definition, Evaluation, SegmentError, SegmentMembers, preview};
 
 mod differential;
 
@@ -178,4 +178,100 @@ async fn the_view_gives_a_row_for_each_member() {
         .await
         .unwrap();
     assert_eq!(members.iter().collect::<Vec<_>>(), [2, 3]);
+}
+
+#[tokio::test]
+async fn the_examples_of_the_docs_can_be_evaluated() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/SEGMENTS.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let (_, examples) = docs.split_once("## Examples").unwrap();
+    let (_, examples) = examples.split_once("```sql\n").unwrap();
+    let (examples, _) = examples.split_once("```").unwrap();
+    let session = session().await;
+    let of = |key: String, criteria: &str| Definition {
+        name: key.clone(),
+        key: key.parse().unwrap(),
+        revision: 1,
+        description: None,
+        criteria: criteria.to_owned(),
+        updated_at: session.as_of(),
+    };
+    let examples: Vec<&str> = examples.lines().collect();
+    assert!(examples.len() >= 30);
+    let numbered = examples.iter().enumerate();
+    let mut definitions: Vec<_> = numbered
+        .map(|(at, example)| of(format!("example-{at}"), example))
+        .collect();
+    let keys: Vec<_> = definitions.iter().map(|one| one.key.clone()).collect();
+    definitions.push(of("employees".to_owned(), "country = 'US'"));
+    let all = Evaluation::new(&session, &definitions)
+        .segments(&keys)
+        .await;
+    for (example, members) in examples.iter().zip(all) {
+        assert!(members.is_ok(), "{example}: {members:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_segment_that_is_named_is_told() {
+    let session = session().await;
+    let definitions: Vec<_> = [
+        ("a", "in_segment('b') or country = 'DE'"),
+        ("b", "not in_segment('c')"),
+        ("c", "in_segment('a')"),
+        ("d", "in_segment('gone')"),
+        ("e", "in_segment('d') and true"),
+        ("f", "contry = 'DE'"),
+        ("g", "in_segment('f')"),
+        ("h", "not in_segment('i')"),
+        ("i", "country = 'DE'"),
+        ("j", "in_segment('j')"),
+        ("k", "in_segment('a')"),
+    ]
+    .into_iter()
+    .map(|(key, criteria)| Definition {
+        key: key.parse().unwrap(),
+        revision: 1,
+        name: key.to_owned(),
+        description: None,
+        criteria: criteria.to_owned(),
+        updated_at: session.as_of(),
+    })
+    .collect();
+    let keys: Vec<_> = definitions.iter().map(|one| one.key.clone()).collect();
+    let all = Evaluation::new(&session, &definitions)
+        .segments(&keys)
+        .await;
+    let told: Vec<String> = all
+        .into_iter()
+        .map(|members| match members {
+            Ok(members) => format!("{:?}", members.iter().collect::<Vec<_>>()),
+            Err(error) => error.to_string(),
+        })
+        .collect();
+    let circle = "segments name each other in a circle: `a` names `b` names `c` names `a`";
+    assert_eq!(told[0], circle);
+    assert!(
+        told[1].contains("`b` names `c` names `a` names `b`"),
+        "{}",
+        told[1]
+    );
+    assert_eq!(told[3], "there is no segment `gone`");
+    assert_eq!(
+        told[4],
+        "it names segment `d`, which has no members: there is no segment `gone`"
+    );
+    assert!(
+        told[5].starts_with("unknown column `contry`"),
+        "{}",
+        told[5]
+    );
+    assert!(
+        told[6].starts_with("it names segment `f`, which has no members"),
+        "{}",
+        told[6]
+    );
+    assert_eq!(told[7..9], ["[2, 3]", "[1]"]);
+    assert!(told[9].ends_with("`j` names `j`"), "{}", told[9]);
+    assert_eq!(told[10], circle);
 }
