@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use rollbook_model::Timestamp;
 
+use crate::counting::Counted;
 use crate::error::{EngineError, Position};
 
 mod call;
@@ -21,7 +22,9 @@ pub(crate) use call::Call;
 use question::{Answer, Question};
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.
-const PERSON: &str = "_person";
+pub(crate) const PERSON: &str = "_person";
+/// The name of the relation of what is counted of activities.
+const COUNTED: &str = "_counted";
 
 /// The names of all behaviour functions.
 pub(crate) const BEHAVIOURS: [&str; 12] = [
@@ -59,6 +62,8 @@ pub(crate) struct Where {
 #[derive(Debug)]
 pub(crate) struct Behaviours {
     viewpoint: Viewpoint,
+    /// What is counted of activities, by type and time alone.
+    counted: Vec<Counted>,
     /// Relations over facts, each with its aggregates.
     relations: Vec<(&'static str, Vec<String>)>,
     /// Pairs of types in sequence, each a relation of its own.
@@ -73,6 +78,7 @@ impl Behaviours {
     pub(crate) fn new(viewpoint: Viewpoint) -> Self {
         Self {
             viewpoint,
+            counted: Vec::new(),
             relations: Vec::new(),
             sequences: Vec::new(),
             segments: Vec::new(),
@@ -97,13 +103,22 @@ impl Behaviours {
         &self.segments
     }
 
-    /// What is to be joined to `people`; `member_tables` holds a table for each segment.
-    pub(crate) fn joins(&self, member_tables: &[String]) -> String {
+    /// What is counted of activities, each question once.
+    pub(crate) fn counted(&self) -> &[Counted] {
+        &self.counted
+    }
+
+    /// What is to be joined to `people`; `member_tables` holds a table for each segment, `counted`
+    /// is the one of what is counted of activities.
+    pub(crate) fn joins(&self, member_tables: &[String], counted: Option<&str>) -> String {
         let mut joins = String::new();
         let mut join = |relation: &str, name: &str| {
             let on = format!("on {name}.{PERSON} = people.person_id");
             joins += &format!(" left join ({relation}) as {name} {on}");
         };
+        if let Some(counted) = counted {
+            join(&format!("select * from {counted}"), COUNTED);
+        }
         for (fact, aggregates) in &self.relations {
             let columns: Vec<_> = (0..)
                 .zip(aggregates)
@@ -137,6 +152,10 @@ impl Behaviours {
                 let at = place(&mut self.sequences, relation);
                 Expr::IsNotNull(Box::new(column_of(&sequence_name(at), PERSON)))
             }
+            Question::Counted(counted, answer) => {
+                let at = place(&mut self.counted, counted);
+                answered(column_of(COUNTED, &column(at)), answer)
+            }
             Question::Aggregate {
                 relation,
                 aggregate,
@@ -160,7 +179,7 @@ impl Behaviours {
 }
 
 /// Where `one` stands among `all`, at their end where it is new.
-fn place(all: &mut Vec<String>, one: String) -> usize {
+fn place<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
     all.iter()
         .position(|known| *known == one)
         .unwrap_or_else(|| {

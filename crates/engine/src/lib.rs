@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod complexity;
+mod counting;
 mod diagnosis;
 mod environment;
 mod error;

@@ -15,8 +15,9 @@ use datafusion::sql::parser::Statement;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
-use crate::behaviour::{Behaviours, Viewpoint, Where};
+use crate::behaviour::{Behaviours, PERSON, Viewpoint, Where};
 use crate::complexity::tokens;
+use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
 use crate::environment::setup;
 use crate::error::EngineError;
@@ -24,9 +25,13 @@ use crate::plain_types::plain_types;
 use crate::statement::{
     ParseError, condition, holds_a_query, over_people, over_rows, query, read_only, rows_where,
 };
+use crate::view::ViewPlanner;
 
 /// What DataFusion says of an aggregate in a condition.
 const AGGREGATE_IN_WHERE: &str = "Aggregate functions are not allowed in the WHERE clause";
+
+/// The table that most behaviour is counted in.
+const ACTIVITIES: &str = "activities";
 
 /// Numbers for the names of tables that are there for one request.
 static NAMES: AtomicU64 = AtomicU64::new(0);
@@ -132,8 +137,10 @@ async fn people(
     for text in &behaviours.texts {
         check_text(state, text, limits).await?;
     }
-    let named = NamedMembers::register(state, behaviours.segments(), members)?;
-    let joins = behaviours.joins(&named.tables);
+    let mut named = NamedTables::new(state)?;
+    let of_segments = named.members(behaviours.segments(), members)?;
+    let counted = named.counted(state, behaviours.counted()).await?;
+    let joins = behaviours.joins(&of_segments, counted.as_deref());
     let statement = over_people(conditions, &joins, as_columns);
     let plan = match statement {
         Ok(statement) => state.statement_to_plan(statement).await,
@@ -184,22 +191,27 @@ async fn check_text(
     checked.await.map_err(wrong)
 }
 
-/// Tables of members, registered while criteria that name them are planned.
-struct NamedMembers {
+/// Tables that are there while a request is planned.
+struct NamedTables {
     schema: Arc<dyn SchemaProvider>,
-    tables: Vec<String>,
+    names: Vec<String>,
 }
 
-impl NamedMembers {
-    fn register(
-        state: &SessionState,
+impl NamedTables {
+    fn new(state: &SessionState) -> Result<Self, EngineError> {
+        Ok(Self {
+            schema: state.schema_for_ref("people").map_err(setup)?,
+            names: Vec::new(),
+        })
+    }
+
+    /// The names of tables of the members of segments.
+    fn members(
+        &mut self,
         segments: &[String],
         members: &MemberTables,
-    ) -> Result<Self, EngineError> {
-        let mut named = Self {
-            schema: state.schema_for_ref("people").map_err(setup)?,
-            tables: Vec::new(),
-        };
+    ) -> Result<Vec<String>, EngineError> {
+        let mut names = Vec::new();
         for segment in segments {
             let Some(table) = members.get(segment) else {
                 return Err(EngineError::Behaviour {
@@ -208,21 +220,41 @@ impl NamedMembers {
                     position: None,
                 });
             };
-            // Requests are planned side by side.
-            let name = format!("_members_{}", NAMES.fetch_add(1, Ordering::Relaxed));
-            let registered = named.schema.register_table(name.clone(), Arc::clone(table));
-            registered.map_err(setup)?;
-            named.tables.push(name);
+            names.push(self.register(Arc::clone(table))?);
         }
-        Ok(named)
+        Ok(names)
+    }
+
+    /// The name of the table of what is counted of activities.
+    async fn counted(
+        &mut self,
+        state: &SessionState,
+        questions: &[Counted],
+    ) -> Result<Option<String>, EngineError> {
+        let activities = self.schema.table(ACTIVITIES).await.map_err(setup)?;
+        let Some(activities) = activities.filter(|_| !questions.is_empty()) else {
+            return Ok(None);
+        };
+        let planner = ViewPlanner::new(state);
+        let table = CountedActivities::new(activities, questions.to_vec(), PERSON, planner);
+        self.register(Arc::new(table)).map(Some)
+    }
+
+    fn register(&mut self, table: Arc<dyn TableProvider>) -> Result<String, EngineError> {
+        // Requests are planned side by side.
+        let name = format!("_request_{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let registered = self.schema.register_table(name.clone(), table);
+        registered.map_err(setup)?;
+        self.names.push(name.clone());
+        Ok(name)
     }
 }
 
-impl Drop for NamedMembers {
+impl Drop for NamedTables {
     fn drop(&mut self) {
-        for table in &self.tables {
+        for name in &self.names {
             // It is there: it was registered under a name that nobody else has.
-            let _ = self.schema.deregister_table(table);
+            let _ = self.schema.deregister_table(name);
         }
     }
 }

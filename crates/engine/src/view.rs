@@ -10,7 +10,9 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown,
+};
 use datafusion::physical_plan::ExecutionPlan;
 
 /// Plans what is inside a view.
@@ -28,6 +30,11 @@ impl ViewPlanner {
             .with_physical_optimizer_rules(Vec::new())
             .build();
         Self(Arc::new(state))
+    }
+
+    /// The physical plan of what is inside a view.
+    pub(crate) async fn plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        self.0.create_physical_plan(plan).await
     }
 }
 
@@ -76,7 +83,7 @@ impl Asked<'_> {
             .into_iter()
             .map(|name| column(&name).alias(name));
         let plan = rows.project(output.collect::<Vec<_>>())?.build()?;
-        planner.0.create_physical_plan(&plan).await
+        planner.plan(&plan).await
     }
 
     fn output(&self) -> Vec<String> {

@@ -5,6 +5,8 @@
 pub(crate) struct Fact {
     /// The view that has them.
     pub(crate) relation: &'static str,
+    /// The type of activity, where it is nothing but that.
+    pub(crate) kind: Option<String>,
     /// A condition on its columns.
     pub(crate) condition: Option<String>,
     /// Whether the view hides what happens later than the moment that is looked from.
@@ -26,11 +28,13 @@ pub(crate) fn of_type(name: &str) -> Fact {
     match RESERVED.iter().find(|(reserved, ..)| *reserved == name) {
         Some((_, relation, is_past)) => Fact {
             relation,
+            kind: None,
             condition: None,
             is_past: *is_past,
         },
         None => Fact {
             relation: "_fact_activities",
+            kind: Some(name.to_owned()),
             condition: Some(format!("type = {}", quoted(name))),
             is_past: true,
         },
@@ -45,6 +49,7 @@ pub(crate) fn of_view(relation: &'static str, values: &[(&str, Option<String>)])
         .collect();
     Fact {
         relation,
+        kind: None,
         condition: (!conditions.is_empty()).then(|| conditions.join(" and ")),
         is_past: false,
     }

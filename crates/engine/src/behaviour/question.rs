@@ -2,13 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Visit, Visitor};
+use arrow::compute::kernels::cast_utils::{
+    IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config,
+};
+use chrono::{Days, Months};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Interval, Value, Visit, Visitor};
 use rollbook_model::calendar::{PERIODS, period};
 use rollbook_model::{Timestamp, nearest};
 
 use super::call::Call;
 use super::fact::{Fact, of_type, of_view, quoted};
 use super::{PERSON, Viewpoint, Where};
+use crate::counting::{Counted, What};
 use crate::error::EngineError;
 
 /// The arguments that say when.
@@ -20,6 +25,8 @@ pub(super) enum Question {
     Segment(String),
     /// Whether somebody is in a relation of those who did one thing after another.
     Sequence { relation: String },
+    /// What is counted of the activities of a type.
+    Counted(Counted, Answer),
     /// What an aggregate over a fact's rows comes to.
     Aggregate {
         relation: &'static str,
@@ -163,6 +170,9 @@ fn aggregate(
     function: &str,
     answer: Answer,
 ) -> Result<Question, EngineError> {
+    if let Some(counted) = counted(call, viewpoint, &fact, function)? {
+        return Ok(Question::Counted(counted, answer));
+    }
     let text = call.text("where")?.map(|text| Where {
         function: call.function.to_owned(),
         relation: fact.relation,
@@ -192,6 +202,84 @@ fn aggregate(
         answer,
         text,
     })
+}
+
+/// What a call asks of the activities of a type, where no SQL is needed to tell which.
+fn counted(
+    call: &Call,
+    viewpoint: &Viewpoint,
+    fact: &Fact,
+    function: &str,
+) -> Result<Option<Counted>, EngineError> {
+    let Some(kind) = fact.kind.clone() else {
+        return Ok(None);
+    };
+    // What is wrong with the window is told in any case.
+    let is_ever = when(call, viewpoint)?.is_none();
+    let window = match is_ever {
+        true => Some(None),
+        false => window(call, viewpoint).map(Some),
+    };
+    let what = match function {
+        "count(*)" => What::Count,
+        "min(at)" if is_ever => What::First,
+        "max(at)" if is_ever => What::Last,
+        _ => return Ok(None),
+    };
+    let window = window.filter(|_| call.named("where").is_none());
+    Ok(window.map(|window| Counted { kind, window, what }))
+}
+
+/// The window that a call names, from its first moment on, before its last, in microseconds; `None`
+/// where SQL has to tell.
+fn window(call: &Call, viewpoint: &Viewpoint) -> Option<[i64; 2]> {
+    match call.named("within") {
+        Some(Expr::Interval(interval)) => {
+            Some([before(viewpoint.as_of, interval)?.checked_add(1)?, i64::MAX])
+        }
+        Some(Expr::Function(function)) => {
+            let name = function.name.to_string().to_lowercase();
+            let period = period(&name, viewpoint.as_of, viewpoint.zone)?;
+            Some(period.map(Timestamp::micros))
+        }
+        Some(_) => None,
+        None => {
+            let end = |name: &str, open: i64| match call.named(name) {
+                None => Some(open),
+                Some(_) => {
+                    let text = call.text(name).ok().flatten()?;
+                    Some(text.parse::<Timestamp>().ok()?.micros())
+                }
+            };
+            Some([end("from", i64::MIN)?, end("until", i64::MAX)?])
+        }
+    }
+}
+
+/// A moment less an interval, as SQL has it: months, then days, then the rest.
+fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
+    let Expr::Value(value) = interval.value.as_ref() else {
+        return None;
+    };
+    let Value::SingleQuotedString(text) = &value.value else {
+        return None;
+    };
+    let is_plain = interval.leading_field.is_none()
+        && interval.leading_precision.is_none()
+        && interval.last_field.is_none()
+        && interval.fractional_seconds_precision.is_none();
+    let seconds = IntervalParseConfig::new(IntervalUnit::Second);
+    let parsed = parse_interval_month_day_nano_config(text, seconds).ok()?;
+    let months = u32::try_from(parsed.months).ok()?;
+    let days = u64::try_from(parsed.days).ok()?;
+    if !is_plain || parsed.nanoseconds % 1_000 != 0 {
+        return None;
+    }
+    let at = moment.to_utc()?;
+    let at = at.checked_sub_months(Months::new(months))?;
+    let at = at.checked_sub_days(Days::new(days))?;
+    at.timestamp_micros()
+        .checked_sub(parsed.nanoseconds / 1_000)
 }
 
 /// The condition on `at` that `within`, `from` and `until` make.

@@ -1,0 +1,335 @@
+//! Counting what each person did, many questions at once: one pass over rows in order of persons.
+//!
+//! A hundred aggregates with a filter each would compare every row a hundred times. Here a row is
+//! looked at once: its type says which questions it concerns, its time falls between two of the
+//! bounds that all their windows have, and is counted there. When a person ends, a window's count
+//! is the sum of what lies between its bounds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr,
+    PhysicalSortExpr, RangePartitioning,
+};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, PlanProperties, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, InputDistributionRequirements,
+};
+use futures::{StreamExt, TryStreamExt};
+
+mod source;
+mod tally;
+
+pub(crate) use source::CountedActivities;
+pub(crate) use tally::{Counted, What};
+use tally::{NOTHING, Tally};
+
+/// The columns that are read, in this order.
+const INPUT: [&str; 3] = ["person_id", "type", "occurred_at"];
+
+/// Rows of `person_id`, `type` and `occurred_at`, in order of persons, to a row for each person who
+/// did something that is asked about: the person, and a column for each question.
+#[derive(Debug)]
+struct CountingExec {
+    input: Arc<dyn ExecutionPlan>,
+    questions: Arc<Vec<Counted>>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What it puts out.
+fn output(person: &str, questions: &[Counted]) -> SchemaRef {
+    let mut fields = vec![Field::new(person, DataType::Int64, false)];
+    fields.extend(questions.iter().enumerate().map(|(at, question)| {
+        let name = format!("_c{at}");
+        match question.what {
+            What::Count => Field::new(name, DataType::Int64, false),
+            What::First | What::Last => Field::new(
+                name,
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                true,
+            ),
+        }
+    }));
+    Arc::new(Schema::new(fields))
+}
+
+impl CountingExec {
+    fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        questions: Arc<Vec<Counted>>,
+        schema: SchemaRef,
+    ) -> Result<Self> {
+        let person: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(0).name(), 0));
+        let by_person = PhysicalSortExpr::new_default(Arc::clone(&person))
+            .asc()
+            .nulls_first();
+        let order = LexOrdering::new([by_person]).expect("one expression");
+        let partitioning = match &input.properties().partitioning {
+            Partitioning::Range(ranges) => {
+                let splits = ranges.split_points().to_vec();
+                Partitioning::Range(RangePartitioning::try_new(order.clone(), splits)?)
+            }
+            Partitioning::Hash(_, count) => Partitioning::Hash(vec![person], *count),
+            other => Partitioning::UnknownPartitioning(other.partition_count()),
+        };
+        let mut equivalence = EquivalenceProperties::new(Arc::clone(&schema));
+        equivalence.add_ordering(order);
+        let properties = PlanProperties::new(
+            equivalence,
+            partitioning,
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Self {
+            input,
+            questions,
+            schema,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// The person among the columns that are read.
+    fn person() -> Arc<dyn PhysicalExpr> {
+        Arc::new(Column::new(INPUT[0], 0))
+    }
+}
+
+impl DisplayAs for CountingExec {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CountingExec: questions={}", self.questions.len())
+    }
+}
+
+impl ExecutionPlan for CountingExec {
+    fn name(&self) -> &'static str {
+        "CountingExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        let by_person = Distribution::KeyPartitioned(vec![Self::person()]);
+        InputDistributionRequirements::new(vec![by_person])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        let by_person = PhysicalSortExpr::new_default(Self::person())
+            .asc()
+            .nulls_first();
+        let order = LexOrdering::new([by_person]).expect("one expression");
+        vec![Some(OrderingRequirements::from(order))]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().ok_or_else(|| {
+            DataFusionError::Internal("counting without rows to count".to_owned())
+        })?;
+        let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
+        Ok(Arc::new(Self::try_new(input, questions, schema)?))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let counting = Counting {
+            rows: self.input.execute(partition, Arc::clone(&context))?,
+            tally: Tally::new(&self.questions),
+            person: None,
+            schema: Arc::clone(&self.schema),
+            batch_rows: context.session_config().batch_size(),
+            done: Done::new(self.questions.len()),
+            is_at_end: false,
+            metrics: metrics.clone(),
+        };
+        let counted = futures::stream::try_unfold(counting, |mut counting| async move {
+            Ok(counting.next().await?.map(|batch| (batch, counting)))
+        });
+        let counted = counted.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
+        let schema = Arc::clone(&self.schema);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+/// A partition on its way.
+struct Counting {
+    rows: SendableRecordBatchStream,
+    tally: Tally,
+    /// Whose rows are being counted.
+    person: Option<i64>,
+    schema: SchemaRef,
+    batch_rows: usize,
+    done: Done,
+    is_at_end: bool,
+    metrics: BaselineMetrics,
+}
+
+/// Persons that have ended.
+struct Done {
+    persons: Vec<i64>,
+    /// For each question a value for each of them.
+    columns: Vec<Vec<i64>>,
+}
+
+impl Done {
+    fn new(questions: usize) -> Self {
+        Self {
+            persons: Vec::new(),
+            columns: vec![Vec::new(); questions],
+        }
+    }
+}
+
+impl Counting {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while !self.is_at_end && self.done.persons.len() < self.batch_rows {
+            match self.rows.next().await.transpose()? {
+                Some(batch) => {
+                    let metrics = self.metrics.clone();
+                    let _timer = metrics.elapsed_compute().timer();
+                    self.count(&batch)?;
+                }
+                None => {
+                    self.end_person();
+                    self.is_at_end = true;
+                }
+            }
+        }
+        if self.done.persons.is_empty() {
+            return Ok(None);
+        }
+        let done = std::mem::replace(&mut self.done, Done::new(self.schema.fields().len() - 1));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(done.persons))];
+        for (values, field) in done
+            .columns
+            .into_iter()
+            .zip(self.schema.fields().iter().skip(1))
+        {
+            columns.push(match field.data_type() {
+                DataType::Int64 => Arc::new(Int64Array::from(values)),
+                _ => {
+                    let known = values.into_iter().map(|at| (at != NOTHING).then_some(at));
+                    let times: TimestampMicrosecondArray = known.collect();
+                    Arc::new(times.with_timezone("UTC"))
+                }
+            });
+        }
+        Ok(Some(RecordBatch::try_new(
+            Arc::clone(&self.schema),
+            columns,
+        )?))
+    }
+
+    fn count(&mut self, batch: &RecordBatch) -> Result<()> {
+        let persons = batch.column(0).as_primitive::<Int64Type>().values();
+        let types = cast(batch.column(1), &DataType::Utf8View)?;
+        let types = types.as_string_view();
+        let times = batch
+            .column(2)
+            .as_primitive::<TimestampMicrosecondType>()
+            .values();
+        let mut kinds = Kinds::default();
+        for row in 0..batch.num_rows() {
+            if self.person != Some(persons[row]) {
+                self.end_person();
+                self.person = Some(persons[row]);
+            }
+            if let Some(kind) = kinds.of(types, row, &self.tally) {
+                self.tally.add(kind, times[row]);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_person(&mut self) {
+        if let Some(person) = self.person.take()
+            && self.tally.end(&mut self.done.columns)
+        {
+            self.done.persons.push(person);
+        }
+    }
+}
+
+/// What the types of one batch are, by their views: equal views are equal texts.
+#[derive(Default)]
+struct Kinds {
+    known: Vec<(u128, Option<usize>)>,
+    last: usize,
+}
+
+impl Kinds {
+    fn of(&mut self, types: &StringViewArray, row: usize, tally: &Tally) -> Option<usize> {
+        let view = types.views()[row];
+        if let Some((known, kind)) = self.known.get(self.last)
+            && *known == view
+        {
+            return *kind;
+        }
+        self.last = match self.known.iter().position(|(known, _)| *known == view) {
+            Some(at) => at,
+            None => {
+                let text = types.is_valid(row).then(|| types.value(row));
+                self.known
+                    .push((view, text.and_then(|text| tally.kind(text))));
+                self.known.len() - 1
+            }
+        };
+        self.known[self.last].1
+    }
+}

@@ -1,0 +1,183 @@
+//! One person's counts.
+
+use std::collections::HashMap;
+
+/// What stands for no time at all.
+pub(super) const NOTHING: i64 = i64::MIN;
+
+/// One question about the rows of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) kind: String,
+    /// From the first moment on, before the second, in microseconds.
+    pub(crate) window: Option<[i64; 2]>,
+    pub(crate) what: What,
+}
+
+/// What of the rows is wanted; first and last are those of all time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Count,
+    First,
+    Last,
+}
+
+/// The counts of the person whose rows come.
+pub(super) struct Tally {
+    names: HashMap<String, usize>,
+    kinds: Vec<Kind>,
+    questions: Vec<Question>,
+}
+
+struct Kind {
+    /// The ends of all windows, in order.
+    bounds: Vec<i64>,
+    /// How many rows lie before the first bound, between each two, and after the last.
+    between: Vec<i64>,
+    first: i64,
+    last: i64,
+    rows: u64,
+}
+
+struct Question {
+    kind: usize,
+    what: What,
+    /// Which of the counts between bounds belong to the window.
+    from: usize,
+    until: usize,
+}
+
+impl Tally {
+    pub(super) fn new(questions: &[Counted]) -> Self {
+        let mut tally = Self {
+            names: HashMap::new(),
+            kinds: Vec::new(),
+            questions: Vec::new(),
+        };
+        for question in questions {
+            let count = tally.kinds.len();
+            let kind = *tally.names.entry(question.kind.clone()).or_insert(count);
+            if kind == count {
+                tally.kinds.push(Kind::new());
+            }
+            let bounds = question.window.into_iter().flatten();
+            tally.kinds[kind].bounds.extend(bounds);
+        }
+        for kind in &mut tally.kinds {
+            kind.bounds.sort_unstable();
+            kind.bounds.dedup();
+            kind.between = vec![0; kind.bounds.len() + 1];
+        }
+        for question in questions {
+            let kind = tally.names[&question.kind];
+            let bounds = &tally.kinds[kind].bounds;
+            let (from, until) = match question.window {
+                None => (0, bounds.len() + 1),
+                // From a bound on there are as many bounds as up to it, and itself.
+                Some([from, until]) => {
+                    let place = |bound: i64| bounds.partition_point(|known| *known <= bound);
+                    (place(from), place(until).max(place(from)))
+                }
+            };
+            tally.questions.push(Question {
+                kind,
+                what: question.what,
+                from,
+                until,
+            });
+        }
+        tally
+    }
+
+    /// The number of a type that is asked about.
+    pub(super) fn kind(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn add(&mut self, kind: usize, at: i64) {
+        let kind = &mut self.kinds[kind];
+        kind.between[kind.bounds.partition_point(|bound| *bound <= at)] += 1;
+        kind.first = kind.first.min(at);
+        kind.last = kind.last.max(at);
+        kind.rows += 1;
+    }
+
+    /// Adds a value to each question's column and begins anew; none where nothing was counted.
+    pub(super) fn end(&mut self, columns: &mut [Vec<i64>]) -> bool {
+        if self.kinds.iter().all(|kind| kind.rows == 0) {
+            return false;
+        }
+        for (question, column) in self.questions.iter().zip(columns) {
+            let kind = &self.kinds[question.kind];
+            column.push(match question.what {
+                What::Count if kind.rows == 0 => 0,
+                What::Count => kind.between[question.from..question.until].iter().sum(),
+                _ if kind.rows == 0 => NOTHING,
+                What::First => kind.first,
+                What::Last => kind.last,
+            });
+        }
+        for kind in self.kinds.iter_mut().filter(|kind| kind.rows > 0) {
+            kind.begin();
+        }
+        true
+    }
+}
+
+impl Kind {
+    fn new() -> Self {
+        Self {
+            bounds: Vec::new(),
+            between: Vec::new(),
+            first: i64::MAX,
+            last: i64::MIN,
+            rows: 0,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.between.fill(0);
+        (self.first, self.last, self.rows) = (i64::MAX, i64::MIN, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counted, NOTHING, Tally, What};
+
+    fn counted(kind: &str, window: Option<[i64; 2]>, what: What) -> Counted {
+        Counted {
+            kind: kind.to_owned(),
+            window,
+            what,
+        }
+    }
+
+    #[test]
+    fn a_window_counts_from_its_first_moment_to_before_its_last() {
+        let windows = [[0, 10], [5, 6], [10, 20], [6, 5], [7, 7], [-5, 100]];
+        let mut questions: Vec<_> = windows
+            .map(|window| counted("a", Some(window), What::Count))
+            .into();
+        questions.push(counted("a", None, What::Count));
+        questions.push(counted("a", None, What::First));
+        questions.push(counted("b", None, What::Last));
+        let mut tally = Tally::new(&questions);
+        let mut columns = vec![Vec::new(); questions.len()];
+        assert!(!tally.end(&mut columns));
+        let times = [-6, 0, 5, 5, 9, 10, 19, 20, 99, 100];
+        let kind = tally.kind("a").unwrap();
+        times.iter().for_each(|at| tally.add(kind, *at));
+        assert!(tally.end(&mut columns));
+        for (column, [from, until]) in columns.iter().zip(windows) {
+            let inside = times.iter().filter(|at| (from..until).contains(*at));
+            assert_eq!(
+                *column,
+                [i64::try_from(inside.count()).unwrap()],
+                "{from} to {until}"
+            );
+        }
+        assert_eq!(columns[6..], [vec![10], vec![-6], vec![NOTHING]]);
+        assert_eq!(tally.kind("c"), None);
+    }
+}
