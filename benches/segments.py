@@ -30,8 +30,8 @@ KINDS = [
 ]
 DAYS = [7, 14, 30, 60, 90, 180, 365]
 DECODE = {
-    "activities": "select count(person_id), sum(person_id), max(occurred_at), max(type)",
-    "orders": "select count(person_id), sum(person_id), max(placed_at)",
+    "activities": "select count(person_id), sum(person_id), epoch_us(max(occurred_at)), max(type)",
+    "orders": "select count(person_id), sum(person_id), epoch_us(max(placed_at))",
 }
 
 
