@@ -1,12 +1,10 @@
 //! Rows picked from several batches, made into one.
 
-use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{concat, interleave};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, MutableArrayData, RecordBatch, make_array};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 /// Rows of several batches that will be one.
@@ -37,29 +35,20 @@ impl Chosen {
         if let [(at, rows)] = self.parts.as_slice() {
             return Ok(self.batches[*at].1.slice(rows.start, rows.len()));
         }
-        let places: OnceCell<Vec<(usize, usize)>> = OnceCell::new();
-        let columns = schema.fields().iter().enumerate().map(|(column, field)| {
-            let of = |at: usize| self.batches[at].1.column(column);
-            if *field.data_type() == DataType::Utf8View {
-                // Put one after the other, each part would bring the texts of its whole batch.
-                let arrays: Vec<_> = (0..self.batches.len()).map(|at| of(at).as_ref()).collect();
-                return interleave(&arrays, places.get_or_init(|| self.places()));
-            }
-            let parts = self.parts.iter();
-            let parts: Vec<_> = parts
-                .map(|(at, rows)| of(*at).slice(rows.start, rows.len()))
+        let columns = (0..schema.fields().len()).map(|column| {
+            // Each batch brings its texts once, however many of its parts are taken.
+            let sources: Vec<_> = self
+                .batches
+                .iter()
+                .map(|(_, batch)| batch.column(column).to_data())
                 .collect();
-            concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+            let mut gathered = MutableArrayData::new(sources.iter().collect(), false, self.rows);
+            for (at, rows) in &self.parts {
+                gathered.try_extend(*at, rows.start, rows.end)?;
+            }
+            Ok(make_array(gathered.freeze()))
         });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
         RecordBatch::try_new(Arc::clone(schema), columns)
-    }
-
-    /// Each row as its batch and its place in it.
-    fn places(&self) -> Vec<(usize, usize)> {
-        let parts = self.parts.iter();
-        parts
-            .flat_map(|(at, rows)| rows.clone().map(move |row| (*at, row)))
-            .collect()
     }
 }
