@@ -170,10 +170,16 @@ async fn check_text(
     text: &Where,
     limits: &Limits,
 ) -> Result<(), EngineError> {
-    let wrong = |source| EngineError::InWhere {
-        function: text.function.clone(),
-        position: text.position,
-        source: Box::new(source),
+    let wrong = |mut source| {
+        // The view is ours; to who writes criteria the columns are those of the function.
+        if let EngineError::UnknownColumn { table, .. } = &mut source {
+            *table = None;
+        }
+        EngineError::InWhere {
+            function: text.function.clone(),
+            position: text.position,
+            source: Box::new(source),
+        }
     };
     let tokens = tokens(&text.text, limits.sql_chars).map_err(wrong)?;
     let diagnosis = Diagnosis::new(state, tokens, *limits);

@@ -261,7 +261,7 @@ async fn a_call_that_cannot_be_is_told_of() {
         ("bought()", "it wants a sku or a category"),
         (
             "country = 'DE'\n and did('x', where => 'chanel = 1')",
-            "in `where` of `did` at line 2, column 24: unknown column `chanel`",
+            "in `where` of `did` at line 2, column 24: unknown column `chanel` at line 1",
         ),
         (
             "did('x', where => 'channel = ')",
