@@ -1,11 +1,12 @@
 //! Segments as a user asks for them.
 
+use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
 use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::definition;
 use rollbook_segments::refresh::{self, standing};
-use rollbook_segments::{Criteria, Evaluation, preview as preview_criteria};
+use rollbook_segments::{Criteria, Evaluation, SegmentError, preview as preview_criteria};
 pub use rollbook_segments::{Definition, Draft, Refreshed};
 use serde::{Deserialize, Serialize};
 
@@ -56,9 +57,8 @@ pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definiti
     let session = place.session(&lake, &state, at).await?;
     // Evaluating is the one check that finds what planning does not, such as a value that cannot
     // be computed with, or a circle of segments.
-    Criteria::parse(&draft.criteria)?;
-    let definitions = definition::list(&lake, &state).await?;
-    let mut evaluation = Evaluation::new(&session, &definitions).with(&draft.key, &draft.criteria);
+    let named = named(&lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
+    let mut evaluation = Evaluation::new(&session, &named).with(&draft.key, &draft.criteria);
     let key = std::slice::from_ref(&draft.key);
     evaluation.segments(key).await.pop().transpose()?;
     Ok(definition::put(&lake, draft, at).await?)
@@ -73,9 +73,9 @@ pub async fn preview(
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let session = place.session(&lake, &state, as_of).await?;
-    let definitions = definition::list(&lake, &state).await?;
-    let mut evaluation = Evaluation::new(&session, &definitions);
-    let members = evaluation.of(&Criteria::parse(criteria)?).await?;
+    let criteria = Criteria::parse(criteria)?;
+    let named = named(&lake, &state, &session, &criteria).await?;
+    let members = Evaluation::new(&session, &named).of(&criteria).await?;
     let found = preview_criteria(&members, PREVIEW_SAMPLE);
     let (count, sample) = (found.count, found.sample);
     Ok(Previewed {
@@ -83,6 +83,26 @@ pub async fn preview(
         snapshot: state.data,
         as_of,
         sample,
+    })
+}
+
+/// The segments that criteria may need: none are read where they name none.
+async fn named(
+    lake: &Lake,
+    state: &State,
+    session: &Session,
+    criteria: &Criteria,
+) -> Result<Vec<Definition>, AppError> {
+    let names_some = match criteria {
+        Criteria::Expression(text) => {
+            let needs = session.needs(text).map_err(SegmentError::from)?;
+            !needs.segments.is_empty()
+        }
+        Criteria::Select(_) => false,
+    };
+    Ok(match names_some {
+        true => definition::list(lake, state).await?,
+        false => Vec::new(),
     })
 }
 
@@ -146,9 +166,9 @@ pub async fn refresh(
 ) -> Result<Vec<Outcome>, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let definitions = chosen(&lake, &state, keys).await?;
-    let session = place.session(&lake, &state, as_of).await?;
     let all = definition::list(&lake, &state).await?;
+    let definitions = chosen(&lake, &state, &all, keys).await?;
+    let session = place.session(&lake, &state, as_of).await?;
     let mut evaluation = Evaluation::new(&session, &all);
     let evaluated = refresh::refresh(&lake, &mut evaluation, &state, &definitions, now).await?;
     let outcome = |one: rollbook_segments::Evaluated| Outcome {
@@ -173,14 +193,18 @@ pub async fn refresh_one(
 async fn chosen(
     lake: &Lake,
     state: &State,
+    all: &[Definition],
     keys: &[SegmentKey],
 ) -> Result<Vec<Definition>, AppError> {
     if keys.is_empty() {
-        return Ok(definition::list(lake, state).await?);
+        return Ok(all.to_vec());
     }
     let mut chosen = Vec::new();
     for key in keys {
-        chosen.push(definition::show(lake, state, key).await?);
+        chosen.push(match all.iter().find(|known| known.key == *key) {
+            Some(known) => known.clone(),
+            None => definition::show(lake, state, key).await?,
+        });
     }
     Ok(chosen)
 }

@@ -6,8 +6,10 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, Ident, ObjectNamePart, Query, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, Expr, Function, Ident, ObjectNamePart, Query, Value, VisitMut,
+    VisitorMut,
 };
 use rollbook_model::Timestamp;
 
@@ -210,28 +212,17 @@ fn column_of(relation: &str, column: &str) -> Expr {
 
 /// What a call comes to, from its aggregate: null there is a person without any such fact.
 fn answered(aggregate: Expr, answer: Answer) -> Expr {
-    use datafusion::sql::sqlparser::ast::BinaryOperator::{And, GtEq, LtEq};
-    let number = |n: u64| {
-        Expr::value(datafusion::sql::sqlparser::ast::Value::Number(
-            n.to_string(),
-            false,
-        ))
-    };
-    let or_zero = |column: Expr| {
-        let is_null = Expr::IsNull(Box::new(column.clone()));
-        let when = datafusion::sql::sqlparser::ast::CaseWhen {
-            condition: is_null,
+    use BinaryOperator::{And, GtEq, LtEq};
+    let number = |n: u64| Expr::value(Value::Number(n.to_string(), false));
+    let or_zero = |column: Expr| Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: Expr::IsNull(Box::new(column.clone())),
             result: number(0),
-        };
-        Expr::Case {
-            case_token:
-                datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            end_token:
-                datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            operand: None,
-            conditions: vec![when],
-            else_result: Some(Box::new(column)),
-        }
+        }],
+        else_result: Some(Box::new(column)),
     };
     let compared = |left: Expr, op, right: u64| Expr::BinaryOp {
         left: Box::new(left),

@@ -43,6 +43,9 @@ use tally::{NOTHING, Tally};
 /// The columns that are read, in this order.
 const INPUT: [&str; 3] = ["person_id", "type", "occurred_at"];
 
+/// Types of one batch that are told by their views alone.
+const KINDS_REMEMBERED: usize = 32;
+
 /// Rows of `person_id`, `type` and `occurred_at`, in order of persons, to a row for each person who
 /// did something that is asked about: the person, and a column for each question.
 #[derive(Debug)]
@@ -321,15 +324,19 @@ impl Kinds {
         {
             return *kind;
         }
-        self.last = match self.known.iter().position(|(known, _)| *known == view) {
-            Some(at) => at,
-            None => {
-                let text = types.is_valid(row).then(|| types.value(row));
-                self.known
-                    .push((view, text.and_then(|text| tally.kind(text))));
-                self.known.len() - 1
-            }
-        };
-        self.known[self.last].1
+        let found = self.known.iter().position(|(known, _)| *known == view);
+        if let Some(at) = found {
+            self.last = at;
+            return self.known[at].1;
+        }
+        let text = types.is_valid(row).then(|| types.value(row));
+        let kind = text.and_then(|text| tally.kind(text));
+        // Of very many types those that come first are remembered; searching more is no quicker
+        // than asking for each.
+        if self.known.len() < KINDS_REMEMBERED {
+            self.last = self.known.len();
+            self.known.push((view, kind));
+        }
+        kind
     }
 }

@@ -235,16 +235,7 @@ impl Diagnosis {
         if let Some(function) = between(message, "Invalid function '", "'")
             .or_else(|| between(message, "table function '", "' not found"))
         {
-            let known = self
-                .functions
-                .iter()
-                .chain(&self.aggregates)
-                .map(String::as_str);
-            return EngineError::UnknownFunction {
-                position: place.or_else(|| self.position_of(function)),
-                nearest: nearest(function, known).map(str::to_owned),
-                function: function.to_owned(),
-            };
+            return self.unknown_function(function, place);
         }
         if let Some((_, found)) = message.rsplit_once(" returning ")
             && message.starts_with("Cannot create filter with non-boolean predicate")
@@ -274,6 +265,28 @@ impl Diagnosis {
             EngineError::Types { message }
         } else {
             EngineError::Invalid { message }
+        }
+    }
+
+    fn unknown_function(&self, function: &str, place: Option<Position>) -> EngineError {
+        let (function, position) = (
+            function.to_owned(),
+            place.or_else(|| self.position_of(function)),
+        );
+        if BEHAVIOURS.contains(&function.as_str()) {
+            let message = "it stands in the criteria of a segment, where they are a condition and \
+                           not a `select`";
+            return EngineError::Behaviour {
+                function,
+                message: message.to_owned(),
+                position,
+            };
+        }
+        let known = self.functions.iter().chain(&self.aggregates);
+        EngineError::UnknownFunction {
+            nearest: nearest(&function, known.map(String::as_str)).map(str::to_owned),
+            function,
+            position,
         }
     }
 

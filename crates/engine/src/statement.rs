@@ -113,12 +113,7 @@ pub(crate) fn over_people(
         1,
     );
     let sql = selected.replacen("from people", &format!("from people{joins}"), 1);
-    let mut statements = DFParserBuilder::new(sql.as_str())
-        .build()?
-        .parse_statements()?;
-    let mut template = statements
-        .pop_front()
-        .expect("the text holds one statement");
+    let mut template = template(&sql)?;
     let select = select(&mut template).expect("the text is a plain select");
     if as_columns {
         for (item, condition) in select.projection.iter_mut().skip(1).zip(conditions) {
@@ -135,16 +130,18 @@ pub(crate) fn over_people(
 /// The rows of a view that meet a condition.
 pub(crate) fn rows_where(relation: &str, condition: ast::Expr) -> Result<Statement> {
     let sql = format!("select 1 from {relation} where true");
-    let mut statements = DFParserBuilder::new(sql.as_str())
-        .build()?
-        .parse_statements()?;
-    let mut template = statements
-        .pop_front()
-        .expect("the text holds one statement");
-    if let Some(select) = select(&mut template) {
-        select.selection = Some(condition);
-    }
+    let mut template = template(&sql)?;
+    let select = select(&mut template).expect("the text is a plain select");
+    select.selection = Some(condition);
     Ok(template)
+}
+
+/// A text of our own, which holds one statement.
+fn template(sql: &str) -> Result<Statement> {
+    let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
+    Ok(statements
+        .pop_front()
+        .expect("the text holds one statement"))
 }
 
 /// The first function over many rows that stands in a condition, outside of queries within it.

@@ -181,7 +181,10 @@ impl<'a> Evaluation<'a> {
                 Err(error) => self.fail(one.key, error, errors),
             }
         }
-        for part in together.chunks_mut(TOGETHER) {
+        if together.len() == 1 {
+            by_themselves.append(&mut together);
+        }
+        for part in together.chunks(TOGETHER) {
             let named: BTreeSet<_> = part.iter().flat_map(|one| one.named.clone()).collect();
             let texts = part.iter().map(|one| one.text.clone()).collect();
             match self

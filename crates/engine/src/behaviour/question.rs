@@ -19,6 +19,12 @@ use crate::error::EngineError;
 /// The arguments that say when.
 const WHEN: [&str; 4] = ["within", "from", "until", "where"];
 
+/// The aggregates, each with the place of its filter.
+const COUNT: &str = "count(*){filter}";
+const FIRST: &str = "min(at){filter}";
+const LAST: &str = "max(at){filter}";
+const SPENT: &str = "cast(sum(converted){filter} as decimal(19, 4))";
+
 /// What a call asks.
 pub(super) enum Question {
     /// Whether somebody belongs to a segment.
@@ -55,7 +61,7 @@ impl Question {
                 call.allow(1, &[])?;
                 Ok(Self::Segment(call.text_at(0, "the key of a segment")?))
             }
-            "sequence" => sequence(call, viewpoint),
+            "sequence" => sequence(call),
             "did" | "ordered" => {
                 let fact = match call.function {
                     "ordered" => {
@@ -67,23 +73,22 @@ impl Question {
                         of_type(&call.text_at(0, "a type of behaviour")?)
                     }
                 };
-                aggregate(call, viewpoint, fact, "count(*)", between(call)?)
+                aggregate(call, viewpoint, fact, COUNT, between(call)?)
             }
             "times" | "first_time" | "last_time" => {
                 call.allow(1, &WHEN)?;
                 let fact = of_type(&call.text_at(0, "a type of behaviour")?);
                 let (function, answer) = match call.function {
-                    "times" => ("count(*)", Answer::OrZero),
-                    "first_time" => ("min(at)", Answer::Value),
-                    _ => ("max(at)", Answer::Value),
+                    "times" => (COUNT, Answer::OrZero),
+                    "first_time" => (FIRST, Answer::Value),
+                    _ => (LAST, Answer::Value),
                 };
                 aggregate(call, viewpoint, fact, function, answer)
             }
             "spent" => {
                 call.allow(0, &WHEN)?;
                 let fact = of_view("_spending", &[]);
-                let sum = "cast(sum(converted) as decimal(19, 4))";
-                aggregate(call, viewpoint, fact, sum, Answer::OrZero)
+                aggregate(call, viewpoint, fact, SPENT, Answer::OrZero)
             }
             "bought" => bought(call, viewpoint, &counted),
             "has_deal" => standing(
@@ -137,7 +142,7 @@ fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Questi
     if fact.condition.is_none() && call.named("where").is_none() {
         return Err(call.refused("it wants a sku or a category, such as bought('SKU-1')"));
     }
-    aggregate(call, viewpoint, fact, "count(*)", between(call)?)
+    aggregate(call, viewpoint, fact, COUNT, between(call)?)
 }
 
 /// `has_deal` and its like: rows as they stand, with a value for each of some columns.
@@ -160,7 +165,7 @@ fn standing(
         values.push((*column, call.text(column)?));
     }
     let fact = of_view(relation, &values);
-    aggregate(call, viewpoint, fact, "count(*)", between(call)?)
+    aggregate(call, viewpoint, fact, COUNT, between(call)?)
 }
 
 fn aggregate(
@@ -191,14 +196,9 @@ fn aggregate(
         true => String::new(),
         false => format!(" filter (where {})", conditions.join(" and ")),
     };
-    // The filter belongs to the aggregate, inside a cast of it.
-    let aggregate = match function.strip_prefix("cast(sum(converted)") {
-        Some(rest) => format!("cast(sum(converted){filter}{rest}"),
-        None => format!("{function}{filter}"),
-    };
     Ok(Question::Aggregate {
         relation: fact.relation,
-        aggregate,
+        aggregate: function.replace("{filter}", &filter),
         answer,
         text,
     })
@@ -221,9 +221,9 @@ fn counted(
         false => window(call, viewpoint).map(Some),
     };
     let what = match function {
-        "count(*)" => What::Count,
-        "min(at)" if is_ever => What::First,
-        "max(at)" if is_ever => What::Last,
+        COUNT => What::Count,
+        FIRST if is_ever => What::First,
+        LAST if is_ever => What::Last,
         _ => return Ok(None),
     };
     let window = window.filter(|_| call.named("where").is_none());
@@ -352,7 +352,7 @@ fn timestamp(at: Timestamp) -> String {
 
 /// Those who did one thing and then another, later, within a time of it. Both happened in the
 /// window that `from` and `until` make.
-fn sequence(call: &Call, viewpoint: &Viewpoint) -> Result<Question, EngineError> {
+fn sequence(call: &Call) -> Result<Question, EngineError> {
     call.allow(2, &["within", "from", "until"])?;
     let first = of_type(&call.text_at(0, "two types of behaviour")?);
     let second = of_type(&call.text_at(1, "two types of behaviour")?);
@@ -368,7 +368,6 @@ fn sequence(call: &Call, viewpoint: &Viewpoint) -> Result<Question, EngineError>
     window.extend(moment(call, "from")?.map(|from| format!("at >= {from}")));
     window.extend(moment(call, "until")?.map(|until| format!("at < {until}")));
     let window = window.join(" and ");
-    let _ = viewpoint;
     let rows = |fact: &Fact, is_second: bool| {
         let condition = fact.condition.as_deref().unwrap_or("true");
         format!(

@@ -289,4 +289,10 @@ async fn a_call_that_cannot_be_is_told_of() {
             .to_string();
         assert!(error.contains(message), "{criteria}: {error}");
     }
+    let error = session
+        .query("select did('x') from people")
+        .await
+        .unwrap_err();
+    let message = "`did` at line 1, column 8: it stands in the criteria of a segment";
+    assert!(error.to_string().starts_with(message), "{error}");
 }
