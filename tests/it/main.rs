@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod faulty_store;
 mod http;
+mod incremental;
 mod kills;
 mod malformed;
 mod olist;

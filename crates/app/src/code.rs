@@ -190,6 +190,7 @@ fn of_segment(error: &SegmentError) -> (&'static str, Kind) {
         SegmentError::Named { .. } => ("named_segment_failed", Kind::Unprocessable),
         SegmentError::Circle { .. } => ("segments_in_circle", Kind::Unprocessable),
         SegmentError::NotRefreshed { .. } => ("segment_not_refreshed", Kind::Conflict),
+        SegmentError::Session { .. } => ("internal", Kind::Internal),
         SegmentError::Lake(error) => of_lake(error),
         SegmentError::Criteria(error) => of_engine(error),
     }

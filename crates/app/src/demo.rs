@@ -188,14 +188,13 @@ pub async fn demo(
         let key = key.parse().expect("a key of our own");
         let (name, description) = (Some(name.to_owned()), Some(purpose.to_owned()));
         let draft = Draft {
-            key,
-            criteria: criteria.to_owned(),
             name,
             description,
+            ..Draft::new(key, criteria.to_owned())
         };
         keys.push(segments::put(place, &draft, now).await?.key);
     }
-    let outcomes = segments::refresh(place, &keys, as_of, now).await?;
+    let outcomes = segments::refresh(place, &keys, as_of, now, false).await?;
     let most = [("most", Parameter::Int(3))];
     let best = data::own_query(place, questions::BEST_MEMBERS, &most, as_of).await?;
     let mut shown = Vec::new();

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
+use roaring::RoaringTreemap;
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{CutPoints, Lake, LakeTable, OrderWhereNeeded, State, Store};
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
-use rollbook_segments::SegmentMembers;
-use rollbook_segments::refresh::memberships;
+use rollbook_segments::membership::memberships;
+use rollbook_segments::{OF_ORDERS, SegmentError, SegmentMembers, Sessions};
 
 use crate::AppError;
 
@@ -72,6 +74,17 @@ impl Place {
         state: &State,
         as_of: Timestamp,
     ) -> Result<Session, AppError> {
+        self.session_among(lake, state, as_of, None).await
+    }
+
+    /// The same, with the rows of some persons alone where they are named.
+    pub(crate) async fn session_among(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+        among: Option<Arc<RoaringTreemap>>,
+    ) -> Result<Session, AppError> {
         let settings = state.settings()?;
         let options = SessionOptions {
             as_of,
@@ -85,13 +98,17 @@ impl Place {
         // All tables are cut at the same persons, so that joins by person keep the ranges.
         let by_person = tables::TABLES.iter().filter(|def| def.is_personal_fact());
         let files = by_person.filter_map(|def| Some(&state.tables.get(def.name)?.files));
-        let cuts = Arc::new(CutPoints::of(files.flatten()));
+        let cuts = Arc::new(CutPoints::among(files.flatten(), among.as_deref()));
         for def in tables::TABLES {
             let table = state.table(def.name);
             if table.files.is_empty() {
                 continue;
             }
-            let stored = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
+            let mut stored = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
+            // Rows of orders belong to the persons of these, whatever person they name.
+            if let Some(among) = among.as_ref().filter(|_| !OF_ORDERS.contains(&def.name)) {
+                stored = stored.among(Arc::clone(among));
+            }
             let stored = Arc::new(stored.with_text_views());
             let vault = match def.has_personal() {
                 true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
@@ -99,10 +116,37 @@ impl Place {
             };
             session.add_table(TableSource { def, stored, vault })?;
         }
-        let members = SegmentMembers::new(memberships(lake, state).await?);
+        let members = SegmentMembers::new(lake, memberships(state)?);
         session.add_view("segment_members", Arc::new(members))?;
         session.add_view("scores", Arc::new(scores_table(lake, state)?))?;
         session.finish().await?;
         Ok(session)
+    }
+}
+
+/// A tenant's lake, for those who open sessions over its data as they need them.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) lake: &'a Lake,
+}
+
+#[async_trait]
+impl Sessions for Opening<'_> {
+    async fn open(
+        &self,
+        state: &State,
+        as_of: Timestamp,
+        among: Option<Arc<RoaringTreemap>>,
+    ) -> Result<Session, SegmentError> {
+        let opened = self.place.session_among(self.lake, state, as_of, among);
+        opened.await.map_err(|error| match error {
+            AppError::Lake(error) => error.into(),
+            AppError::Engine(error) => error.into(),
+            AppError::Segment(error) => error,
+            other => SegmentError::Session {
+                reason: other.to_string(),
+            },
+        })
     }
 }

@@ -1,15 +1,22 @@
 //! Segments as a user asks for them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
 use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use rollbook_segments::definition;
-use rollbook_segments::refresh::{self, standing};
-use rollbook_segments::{Criteria, Evaluation, SegmentError, preview as preview_criteria};
-pub use rollbook_segments::{Definition, Draft, Refreshed};
+use rollbook_segments::membership::{self, standing};
+use rollbook_segments::refresh::fixed;
+use rollbook_segments::{
+    Criteria, Evaluation, SegmentError, Wanted, definition, preview as preview_criteria,
+};
+pub use rollbook_segments::{Definition, Done, Draft, How, Refreshed};
 use serde::{Deserialize, Serialize};
 
+use crate::place::Opening;
 use crate::{AppError, Place, page};
 
 /// An exact count before anything is saved.
@@ -47,21 +54,27 @@ pub struct Outcome {
     /// The segment.
     pub segment: SegmentKey,
     /// Its membership, or why there is none.
-    pub result: Result<Refreshed, AppError>,
+    pub result: Result<Done, AppError>,
 }
 
-/// Saves a segment after checking that its criteria can be evaluated.
+/// Saves a segment after checking that its criteria can be evaluated. One that is a list is
+/// computed at once, and never again.
 pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
     let lake = place.lake_or_new().await?;
     let state = lake.head().await?;
     let session = place.session(&lake, &state, at).await?;
     // Evaluating is the one check that finds what planning does not, such as a value that cannot
     // be computed with, or a circle of segments.
-    let named = named(&lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
-    let mut evaluation = Evaluation::new(&session, &named).with(&draft.key, &draft.criteria);
+    let known = Named::of(&lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
+    let evaluation = known.evaluation(&session);
+    let mut evaluation = evaluation.with(&draft.key, &draft.criteria);
     let key = std::slice::from_ref(&draft.key);
     evaluation.segments(key).await.pop().transpose()?;
-    Ok(definition::put(&lake, draft, at).await?)
+    let saved = definition::put(&lake, draft, at).await?;
+    if saved.is_static() {
+        refresh_one(place, &saved.key, at, at).await?;
+    }
+    Ok(saved)
 }
 
 /// The exact count of criteria, and some of the persons.
@@ -74,8 +87,8 @@ pub async fn preview(
     let state = lake.head().await?;
     let session = place.session(&lake, &state, as_of).await?;
     let criteria = Criteria::parse(criteria)?;
-    let named = named(&lake, &state, &session, &criteria).await?;
-    let members = Evaluation::new(&session, &named).of(&criteria).await?;
+    let known = Named::of(&lake, &state, &session, &criteria).await?;
+    let members = known.evaluation(&session).of(&criteria).await?;
     let found = preview_criteria(&members, PREVIEW_SAMPLE);
     let (count, sample) = (found.count, found.sample);
     Ok(Previewed {
@@ -87,23 +100,36 @@ pub async fn preview(
 }
 
 /// The segments that criteria may need: none are read where they name none.
-async fn named(
-    lake: &Lake,
-    state: &State,
-    session: &Session,
-    criteria: &Criteria,
-) -> Result<Vec<Definition>, AppError> {
-    let names_some = match criteria {
-        Criteria::Expression(text) => {
-            let needs = session.needs(text).map_err(SegmentError::from)?;
-            !needs.segments.is_empty()
-        }
-        Criteria::Select(_) => false,
-    };
-    Ok(match names_some {
-        true => definition::list(lake, state).await?,
-        false => Vec::new(),
-    })
+pub(crate) struct Named {
+    definitions: Vec<Definition>,
+    fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
+}
+
+impl Named {
+    pub(crate) async fn of(
+        lake: &Lake,
+        state: &State,
+        session: &Session,
+        criteria: &Criteria,
+    ) -> Result<Self, AppError> {
+        let names_some = match criteria {
+            Criteria::Expression(text) => {
+                let needs = session.needs(text).map_err(SegmentError::from)?;
+                !needs.segments.is_empty()
+            }
+            Criteria::Select(_) => false,
+        };
+        let definitions = match names_some {
+            true => definition::list(lake, state).await?,
+            false => Vec::new(),
+        };
+        let fixed = fixed(lake, state, &definitions).await?;
+        Ok(Self { definitions, fixed })
+    }
+
+    pub(crate) fn evaluation<'a>(&self, session: &'a Session) -> Evaluation<'a> {
+        Evaluation::new(session, &self.definitions).with_fixed(&self.fixed)
+    }
 }
 
 /// All segments, in order of their keys.
@@ -157,20 +183,23 @@ pub async fn delete(place: &Place, key: &SegmentKey, at: Timestamp) -> Result<()
     Ok(definition::delete(&lake, key, at).await?)
 }
 
-/// Evaluates segments, all of them where none is named.
+/// Computes segments, all of them where none is named: for whom anything changed, or for all.
 pub async fn refresh(
     place: &Place,
     keys: &[SegmentKey],
     as_of: Timestamp,
     now: Timestamp,
+    is_full: bool,
 ) -> Result<Vec<Outcome>, AppError> {
     let lake = place.lake().await?;
-    let state = lake.head().await?;
-    let all = definition::list(&lake, &state).await?;
-    let definitions = chosen(&lake, &state, &all, keys).await?;
-    let session = place.session(&lake, &state, as_of).await?;
-    let mut evaluation = Evaluation::new(&session, &all);
-    let evaluated = refresh::refresh(&lake, &mut evaluation, &state, &definitions, now).await?;
+    let opening = Opening { place, lake: &lake };
+    let wanted = Wanted {
+        keys: keys.to_vec(),
+        as_of,
+        now,
+        is_full,
+    };
+    let evaluated = rollbook_segments::refresh::refresh(&lake, &opening, &wanted).await?;
     let outcome = |one: rollbook_segments::Evaluated| Outcome {
         segment: one.segment,
         result: one.outcome.map_err(AppError::from),
@@ -178,35 +207,16 @@ pub async fn refresh(
     Ok(evaluated.into_iter().map(outcome).collect())
 }
 
-/// Evaluates one segment.
+/// Computes one segment.
 pub async fn refresh_one(
     place: &Place,
     key: &SegmentKey,
     as_of: Timestamp,
     now: Timestamp,
-) -> Result<Refreshed, AppError> {
-    let outcomes = refresh(place, std::slice::from_ref(key), as_of, now).await?;
+) -> Result<Done, AppError> {
+    let outcomes = refresh(place, std::slice::from_ref(key), as_of, now, false).await?;
     let outcome = outcomes.into_iter().next();
     outcome.expect("one segment has one outcome").result
-}
-
-async fn chosen(
-    lake: &Lake,
-    state: &State,
-    all: &[Definition],
-    keys: &[SegmentKey],
-) -> Result<Vec<Definition>, AppError> {
-    if keys.is_empty() {
-        return Ok(all.to_vec());
-    }
-    let mut chosen = Vec::new();
-    for key in keys {
-        chosen.push(match all.iter().find(|known| known.key == *key) {
-            Some(known) => known.clone(),
-            None => definition::show(lake, state, key).await?,
-        });
-    }
-    Ok(chosen)
 }
 
 /// Who belongs, by id in order, and what that rests on.
@@ -216,7 +226,7 @@ pub async fn members(
     snapshot: Option<SnapshotNumber>,
 ) -> Result<(Refreshed, Vec<u64>), AppError> {
     let lake = place.lake().await?;
-    let (refreshed, persons) = refresh::members(&lake, key, snapshot).await?;
+    let (refreshed, persons) = membership::members(&lake, key, snapshot).await?;
     Ok((refreshed, persons.iter().collect()))
 }
 
@@ -249,7 +259,7 @@ pub async fn members_page(
     let lake = place.lake().await?;
     let (refreshed, persons, from) = match token {
         None => {
-            let (refreshed, persons) = refresh::members(&lake, key, None).await?;
+            let (refreshed, persons) = membership::members(&lake, key, None).await?;
             (refreshed, persons, 0)
         }
         Some(token) => {
@@ -257,7 +267,7 @@ pub async fn members_page(
             if pinned.of.segment != *key {
                 return Err(AppError::ForgedPageToken);
             }
-            let persons = refresh::persons(&lake, &pinned.of).await?;
+            let persons = membership::persons(&lake, &pinned.of).await?;
             (pinned.of, persons, pinned.after + 1)
         }
     };

@@ -354,6 +354,9 @@ pub(crate) enum Segment {
     /// Compute who belongs, to the segments named or to all
     Refresh {
         keys: Vec<SegmentKey>,
+        /// Evaluate all persons, also where those whom changes may concern would do
+        #[arg(long)]
+        full: bool,
         #[command(flatten)]
         moment: Moment,
     },

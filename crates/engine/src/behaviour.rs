@@ -17,10 +17,13 @@ use crate::counting::Counted;
 use crate::error::{EngineError, Position};
 
 mod call;
+mod clock;
 mod fact;
 mod question;
 
 pub(crate) use call::Call;
+pub use clock::Clock;
+pub(crate) use clock::{Reading, literal};
 use question::{Answer, Question};
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.

@@ -5,6 +5,7 @@ mod behaviour;
 mod complexity;
 mod counting;
 mod diagnosis;
+mod due;
 mod environment;
 mod error;
 mod functions;
@@ -26,6 +27,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use behaviour::Clock;
+pub use due::Due;
 pub use environment::mapping_session;
 pub use error::{EngineError, Position};
 pub use mapping::{plan_select, rows_where};

@@ -9,13 +9,15 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ParamValues};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
+use datafusion::logical_expr::{
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Volatility, cast, ident,
+};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
-use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
+use rollbook_model::{ColumnType, Timestamp};
 
-use crate::behaviour::{Behaviours, PERSON, Viewpoint, Where};
+use crate::behaviour::{Behaviours, Clock, PERSON, Reading, Viewpoint, Where};
 use crate::complexity::tokens;
 use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
@@ -359,4 +361,32 @@ pub(crate) fn needs(
         segments: behaviours.segments().to_vec(),
         is_shareable,
     })
+}
+
+/// For whom the clock alone may change what a condition comes to, since another moment.
+pub(crate) fn clock(
+    state: &SessionState,
+    criteria: &str,
+    now: Viewpoint,
+    since: Timestamp,
+    limits: &Limits,
+) -> Result<Clock, EngineError> {
+    let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
+    let parsed = condition(diagnosis.tokens());
+    let condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    let is_clock = |name: &str| {
+        let function = state.scalar_functions().get(name);
+        function.is_some_and(|known| known.signature().volatility != Volatility::Immutable)
+    };
+    let mut reading = Reading {
+        now,
+        since: Viewpoint {
+            as_of: since,
+            ..now
+        },
+        is_clock: &is_clock,
+        found: Clock::default(),
+    };
+    reading.condition(&condition)?;
+    Ok(reading.found)
 }

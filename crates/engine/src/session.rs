@@ -310,7 +310,7 @@ impl Session {
         )
     }
 
-    fn viewpoint(&self) -> Viewpoint {
+    pub(crate) fn viewpoint(&self) -> Viewpoint {
         Viewpoint {
             as_of: self.options.as_of,
             zone: self.options.zone,
@@ -352,7 +352,6 @@ impl Session {
         &self.options.limits
     }
 
-    #[cfg(test)]
     pub(crate) fn state(&self) -> &SessionState {
         &self.state
     }

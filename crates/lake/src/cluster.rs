@@ -4,6 +4,8 @@
 //! person ends. Files that do not overlap form a run, which is read as one ordered stream. A table
 //! right after a load or a compaction is one run; every small commit may add another.
 
+use roaring::RoaringTreemap;
+
 use crate::state::DataFile;
 
 /// The rows from which on one more range pays.
@@ -21,12 +23,23 @@ pub struct CutPoints {
 impl CutPoints {
     /// The points of these files.
     pub fn of<'a>(files: impl Iterator<Item = &'a DataFile>) -> Self {
+        Self::among(files, None)
+    }
+
+    /// The points of the row groups that may hold some of `persons`, or of all of them.
+    pub fn among<'a>(
+        files: impl Iterator<Item = &'a DataFile>,
+        persons: Option<&RoaringTreemap>,
+    ) -> Self {
         let mut groups = Vec::new();
         for file in files {
             let count = file.groups.len().max(1) as u64;
-            let firsts = file.groups.iter().map(|[first, _]| *first);
-            let whole = file.min_person.filter(|_| file.groups.is_empty());
-            groups.extend(firsts.chain(whole).map(|first| (first, file.rows / count)));
+            let whole = file.min_person.zip(file.max_person);
+            let whole = whole.filter(|_| file.groups.is_empty());
+            let ranges = file.groups.iter().copied();
+            let ranges = ranges.chain(whole.map(|(first, last)| [first, last]));
+            let wanted = ranges.filter(|range| persons.is_none_or(|some| holds_some(*range, some)));
+            groups.extend(wanted.map(|[first, _]| (first, file.rows / count)));
         }
         groups.sort_unstable();
         Self { groups }
@@ -54,6 +67,14 @@ impl CutPoints {
     }
 }
 
+/// Whether a range of ids, its ends included, has one of `persons`.
+fn holds_some([first, last]: [i64; 2], persons: &RoaringTreemap) -> bool {
+    let first = u64::try_from(first).unwrap_or(0);
+    let mut from = persons.iter();
+    from.advance_to(first);
+    from.next().is_some_and(|next| next.cast_signed() <= last)
+}
+
 /// The files as few runs of disjoint files, each in order of persons.
 pub fn runs(files: &[DataFile]) -> Vec<Vec<&DataFile>> {
     let mut ordered: Vec<&DataFile> = files.iter().collect();
@@ -72,10 +93,19 @@ pub fn runs(files: &[DataFile]) -> Vec<Vec<&DataFile>> {
     runs
 }
 
-/// The row groups of a file that may hold persons from `from` on and below `to`, one flag each;
-/// `None` where the file does not tell them apart.
-pub(crate) fn groups_between(file: &DataFile, from: i64, to: i64) -> Option<Vec<bool>> {
-    let inside = |[first, last]: &[i64; 2]| *last >= from && *first < to;
+/// The row groups of a file that may hold persons from `from` on and below `to`, and of these some
+/// of `persons`, one flag each; `None` where the file does not tell them apart.
+pub(crate) fn groups_between(
+    file: &DataFile,
+    from: i64,
+    to: i64,
+    persons: Option<&RoaringTreemap>,
+) -> Option<Vec<bool>> {
+    let inside = |[first, last]: &[i64; 2]| {
+        *last >= from
+            && *first < to
+            && persons.is_none_or(|persons| holds_some([*first, *last], persons))
+    };
     (!file.groups.is_empty()).then(|| file.groups.iter().map(inside).collect())
 }
 
@@ -138,9 +168,12 @@ mod tests {
         let mut file = file(1, 30, 30);
         file.groups = vec![[1, 10], [11, 20], [21, 30]];
         assert_eq!(
-            groups_between(&file, 11, 21),
+            groups_between(&file, 11, 21, None),
             Some(vec![false, true, false])
         );
-        assert_eq!(groups_between(&file, 10, 12), Some(vec![true, true, false]));
+        assert_eq!(
+            groups_between(&file, 10, 12, None),
+            Some(vec![true, true, false])
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
 use crate::state::{DataFile, State};
 use crate::store::{Put, Store};
 use crate::turn::Turn;
-use crate::{delta, objects};
+use crate::{delta, objects, sets};
 
 const FORMAT_PATH: &str = "_format.json";
 /// Which snapshot was the newest not long ago.
@@ -239,7 +239,7 @@ impl Lake {
             writer: Uuid::new_v4(),
             cause: commit.cause,
             tables: BTreeMap::new(),
-            touched: objects::encode_persons(&commit.touched),
+            touched: sets::encode_persons(&commit.touched),
             idempotency_keys: commit.idempotency_keys,
             named: commit.named,
             state: None,

@@ -4,6 +4,7 @@
 //! durable before; publishing its actions to the Delta logs is a redo step after. So a crash
 //! leaves garbage or a redo, and never half a batch.
 
+mod changes;
 pub mod check;
 pub mod cluster;
 pub mod compact;
@@ -19,6 +20,7 @@ pub mod objects;
 mod ordered;
 pub mod retain;
 pub mod scan;
+mod sets;
 pub mod snapshot;
 pub mod state;
 pub mod store;
@@ -28,6 +30,7 @@ mod unordered;
 pub mod vault;
 pub mod write;
 
+pub use changes::Changes;
 pub use check::{Checked, Problem};
 pub use cluster::CutPoints;
 pub use copy::Copied;
@@ -36,6 +39,7 @@ pub use journal::{Appended, Entry, EntryHeader, Refused};
 pub use lake::{Commit, Committed, Lake, TableChange};
 pub use retain::{Collected, Retention};
 pub use scan::LakeTable;
+pub use sets::StoredSet;
 pub use snapshot::{Cause, SnapshotRecord};
 pub use state::{DataFile, State, TableState};
 pub use store::Store;

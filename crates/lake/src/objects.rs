@@ -1,4 +1,4 @@
-//! Small immutable objects: JSON documents and Roaring bitmaps, and how they are read back.
+//! Small immutable objects: JSON documents and rows, and how they are read back.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use roaring::RoaringTreemap;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
 use crate::lake::Lake;
@@ -30,41 +30,6 @@ pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// A set of persons as text: the portable Roaring format, in hexadecimal; empty for none.
-pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
-    if persons.is_empty() {
-        return String::new();
-    }
-    let bytes = serialize(persons);
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-            text
-        })
-}
-
-/// The set that [`encode_persons`] wrote; `None` if the text is not one.
-pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
-    if text.is_empty() {
-        return Some(RoaringTreemap::new());
-    }
-    let bytes = (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect::<Option<Vec<_>>>()?;
-    RoaringTreemap::deserialize_from(bytes.as_slice()).ok()
-}
-
-fn serialize(persons: &RoaringTreemap) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(persons.serialized_size());
-    persons
-        .serialize_into(&mut bytes)
-        .expect("writing to memory does not fail");
-    bytes
-}
-
 impl Lake {
     /// Puts an immutable document in the tenant's folder; the same path must mean the same bytes.
     pub async fn put_document<T: serde::Serialize>(
@@ -76,6 +41,22 @@ impl Lake {
             .put_new(&self.path(below), &to_json(document)?)
             .await
             .map(drop)
+    }
+
+    /// Puts a document in a new object, whose name begins as `below` does and follows from the
+    /// content; its path.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put_content<T: serde::Serialize>(
+        &self,
+        below: &str,
+        document: &T,
+    ) -> Result<String, LakeError> {
+        let bytes = to_json(document)?;
+        let path = format!("{below}-{:016x}.json", xxh3_64(&bytes));
+        self.store().put_new(&self.path(&path), &bytes).await?;
+        Ok(path)
     }
 
     /// Reads a document of the tenant's folder.
@@ -129,28 +110,7 @@ impl Lake {
         read_path(self, below, None).await
     }
 
-    /// Puts a set of persons in the tenant's folder, in the portable Roaring format.
-    pub async fn put_persons(
-        &self,
-        below: &str,
-        persons: &RoaringTreemap,
-    ) -> Result<(), LakeError> {
-        self.store()
-            .put_new(&self.path(below), &serialize(persons))
-            .await
-            .map(drop)
-    }
-
-    /// Reads a set of persons of the tenant's folder.
-    pub async fn persons(&self, below: &str) -> Result<RoaringTreemap, LakeError> {
-        let bytes = self.bytes(below).await?;
-        RoaringTreemap::deserialize_from(bytes.as_ref()).map_err(|error| LakeError::Damaged {
-            path: below.to_owned(),
-            detail: error.to_string(),
-        })
-    }
-
-    async fn bytes(&self, below: &str) -> Result<Bytes, LakeError> {
+    pub(crate) async fn bytes(&self, below: &str) -> Result<Bytes, LakeError> {
         self.store()
             .get(&self.path(below))
             .await?

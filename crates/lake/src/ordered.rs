@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion_common::stats::Precision;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, ScalarValue, SplitPoint, Statistics, internal_err};
@@ -25,6 +27,7 @@ use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::{StreamExt, TryStreamExt};
+use roaring::RoaringTreemap;
 
 use crate::merge::merged;
 
@@ -50,6 +53,8 @@ pub(crate) struct OrderedScan {
     /// The order of the output, as far as its columns tell; `None` where it lacks the person.
     order: Option<LexOrdering>,
     rows: Precision<usize>,
+    /// The persons whose rows alone are wanted.
+    among: Option<Arc<RoaringTreemap>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -92,9 +97,18 @@ impl OrderedScan {
             person,
             order,
             rows,
+            among: None,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
+    }
+
+    /// The rows of some persons alone, where they are named.
+    pub(crate) fn among(self, persons: Option<Arc<RoaringTreemap>>) -> Self {
+        Self {
+            among: persons,
+            ..self
+        }
     }
 
     /// The same rows in the same ranges, one run after the other.
@@ -112,6 +126,7 @@ impl OrderedScan {
             person: self.person,
             order: None,
             rows: self.rows,
+            among: self.among.clone(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -246,8 +261,13 @@ impl OrderedScan {
     ) -> SendableRecordBatchStream {
         let (person, columns) = (self.person, self.schema.fields().len());
         let schema = Arc::clone(&self.schema);
+        let among = self.among.clone();
         let inside = rows.try_filter_map(move |batch| {
             let cut = between(&batch, person, from, to).map(|batch| {
+                let batch = match &among {
+                    None => batch,
+                    Some(among) => of_persons(&batch, person, among)?,
+                };
                 // The person is the last column where the output lacks it.
                 let indices: Vec<usize> = (0..columns).collect();
                 batch.project(&indices)
@@ -256,6 +276,24 @@ impl OrderedScan {
         });
         Box::pin(RecordBatchStreamAdapter::new(schema, inside))
     }
+}
+
+/// The rows of some persons.
+fn of_persons(
+    batch: &RecordBatch,
+    person: usize,
+    wanted: &RoaringTreemap,
+) -> Result<RecordBatch, ArrowError> {
+    let persons = batch.column(person).as_primitive::<Int64Type>().values();
+    let mut last = (i64::MIN, false);
+    let is_wanted = persons.iter().map(|person| {
+        if *person != last.0 {
+            let known = u64::try_from(*person).is_ok_and(|person| wanted.contains(person));
+            last = (*person, known);
+        }
+        last.1
+    });
+    filter_record_batch(batch, &is_wanted.collect::<Vec<_>>().into())
 }
 
 /// The rows of an ordered batch from person `from` on and before `to`; `None` where there are none.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion_catalog::{Session, TableProvider};
 use datafusion_common::config::TableParquetOptions;
 use datafusion_common::stats::Precision;
-use datafusion_common::{DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
+use datafusion_common::{Column, DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
 use datafusion_datasource::PartitionedFile;
 use datafusion_datasource::file_groups::FileGroup;
 use datafusion_datasource::file_scan_config::FileScanConfigBuilder;
@@ -15,13 +15,14 @@ use datafusion_datasource::source::DataSourceExec;
 use datafusion_datasource_parquet::source::ParquetSource;
 use datafusion_datasource_parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion_expr::utils::conjunction;
-use datafusion_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion_expr::{Expr, TableProviderFilterPushDown, TableType, lit};
 use datafusion_physical_plan::ExecutionPlan;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::file::metadata::PageIndexPolicy;
+use roaring::RoaringTreemap;
 use rollbook_model::TableDef;
 use rollbook_model::config::BATCH_ROWS;
 
@@ -44,6 +45,8 @@ pub struct LakeTable {
     time: Option<&'static str>,
     /// Of tables whose rows belong to persons.
     clustering: Option<Clustering>,
+    /// The persons whose rows alone are there; all where there is none.
+    among: Option<Arc<RoaringTreemap>>,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,14 @@ impl LakeTable {
         table
     }
 
+    /// The rows of some persons alone, of a table whose rows belong to persons.
+    pub fn among(mut self, persons: Arc<RoaringTreemap>) -> Self {
+        if self.clustering.is_some() {
+            self.among = Some(persons);
+        }
+        self
+    }
+
     /// The same rows with texts as views, which are not copied out of a file's dictionaries.
     pub fn with_text_views(mut self) -> Self {
         let fields = self.schema.fields().iter();
@@ -94,6 +105,11 @@ impl LakeTable {
         Self::in_folder(lake, schema, lake.tenant().to_string(), &files)
     }
 
+    /// Some files of a table, in no order.
+    pub fn of_files(lake: &Lake, def: &TableDef, files: &[DataFile]) -> Self {
+        Self::over(lake, def.stored_schema(), def.name, files)
+    }
+
     pub(crate) fn over(lake: &Lake, schema: SchemaRef, folder: &str, files: &[DataFile]) -> Self {
         Self::in_folder(lake, schema, lake.path(folder), files)
     }
@@ -106,6 +122,7 @@ impl LakeTable {
             store: lake.store().clone(),
             time: None,
             clustering: None,
+            among: None,
         }
     }
 
@@ -116,7 +133,7 @@ impl LakeTable {
 
     fn known(&self) -> Statistics {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Exact(self.rows());
+        statistics.num_rows = self.count();
         let time = self.time.and_then(|name| self.schema.index_of(name).ok());
         let times: Option<Vec<[i64; 2]>> = self.files.iter().map(|file| file.times).collect();
         if let (Some(time), Some(times)) = (time, times) {
@@ -132,6 +149,22 @@ impl LakeTable {
         statistics
     }
 
+    fn count(&self) -> Precision<usize> {
+        match self.among {
+            None => Precision::Exact(self.rows()),
+            Some(_) => Precision::Inexact(self.rows()),
+        }
+    }
+
+    /// That a row's person lies between the first and the last of those who are there.
+    fn is_among(&self) -> Option<Expr> {
+        let persons = self.among.as_ref()?;
+        let (first, last) = (persons.min()?, persons.max()?);
+        let person = || Expr::Column(Column::new_unqualified("person_id"));
+        let bound = |id: u64| lit(id.cast_signed());
+        Some(person().between(bound(first), bound(last)))
+    }
+
     fn partitioned(&self, file: &DataFile) -> PartitionedFile {
         PartitionedFile::new(format!("{}/{}", self.folder, file.path), file.size)
     }
@@ -145,7 +178,8 @@ impl LakeTable {
         let source =
             ParquetSource::new(Arc::clone(&self.schema)).with_table_parquet_options(options);
         let source = source.with_parquet_file_reader_factory(self.store.parquet_readers());
-        let Some(all) = conjunction(filters.to_vec()) else {
+        let filters = filters.iter().cloned().chain(self.is_among());
+        let Some(all) = conjunction(filters) else {
             return Ok(source);
         };
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
@@ -198,7 +232,7 @@ impl LakeTable {
         for (from, to) in begins.zip(ends) {
             let mut plans = Vec::new();
             for run in &runs {
-                let inside = run.iter().filter(|file| overlaps(file, from, to));
+                let inside = run.iter().filter(|file| self.overlaps(file, from, to));
                 let files: Vec<_> = inside.map(|file| self.between(file, from, to)).collect();
                 if !files.is_empty() {
                     let groups = vec![FileGroup::new(files)];
@@ -211,13 +245,19 @@ impl LakeTable {
         let table = self.folder.clone();
         let sort = &clustering.sort_columns;
         let scan = OrderedScan::try_new(table, ranges, output, person, sort, rows)?;
-        Ok(Arc::new(scan))
+        Ok(Arc::new(scan.among(self.among.clone())))
+    }
+
+    /// Whether a file may hold wanted persons of a range.
+    fn overlaps(&self, file: &DataFile, from: i64, to: i64) -> bool {
+        let groups = || groups_between(file, from, to, self.among.as_deref());
+        overlaps(file, from, to) && groups().is_none_or(|groups| groups.contains(&true))
     }
 
     /// A file without the row groups that hold nobody of a range.
     fn between(&self, file: &DataFile, from: i64, to: i64) -> PartitionedFile {
         let whole = self.partitioned(file);
-        match groups_between(file, from, to) {
+        match groups_between(file, from, to, self.among.as_deref()) {
             Some(wanted) if wanted.contains(&false) => {
                 let access = |wanted| match wanted {
                     true => RowGroupAccess::Scan,
@@ -267,7 +307,7 @@ impl TableProvider for LakeTable {
         let partitions = state.config().target_partitions().max(1);
         if let Some(clustering) = &self.clustering {
             let rows = match filters {
-                [] => Precision::Exact(self.rows()),
+                [] => self.count(),
                 _ => Precision::Inexact(self.rows()),
             };
             return self.ordered(clustering, &source, projection, partitions, rows);

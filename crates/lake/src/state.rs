@@ -156,7 +156,7 @@ pub(crate) struct FileStatistics {
     pub(crate) null_count: BTreeMap<String, i64>,
 }
 
-fn data_file(add: &Add) -> DataFile {
+pub(crate) fn data_file(add: &Add) -> DataFile {
     let statistics: FileStatistics = add
         .stats
         .as_deref()

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
@@ -222,6 +223,23 @@ impl Store {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// Some of the bytes of an object, `None` where there is none.
+    pub(crate) async fn get_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, LakeError> {
+        match self.reader.get_range(&Path::from(path), range).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(LakeError::Store {
+                doing: "read",
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::SegmentError;
+use crate::schedule::{Channel, Percent, Schedule};
+use crate::status::status_name;
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -27,19 +29,82 @@ pub struct Definition {
     pub criteria: String,
     /// When this revision was written.
     pub updated_at: Timestamp,
+    /// The revision that changed who belongs; later ones changed other things.
+    #[serde(default)]
+    pub criteria_revision: u64,
+    /// When it is computed.
+    #[serde(default)]
+    pub refresh: Schedule,
+    /// How its members are reached.
+    #[serde(default)]
+    pub channel: Option<Channel>,
+    /// The part of its members that is held out, in percent.
+    #[serde(default)]
+    pub holdout: Option<Percent>,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Of a list that was given, the checksum of its ids.
+    #[serde(default)]
+    pub list: Option<String>,
 }
 
-/// What a definition is changed to.
+impl Definition {
+    /// The first revision of a segment.
+    pub fn first(draft: &Draft, at: Timestamp) -> Self {
+        revise(None, draft, at)
+    }
+
+    /// Whether it is a list, which nothing that happens changes.
+    pub fn is_static(&self) -> bool {
+        self.refresh == Schedule::Static
+    }
+}
+
+/// What a definition is changed to. What is left out is as in the revision before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// The segment.
     pub key: SegmentKey,
     /// Who belongs, in SQL.
     pub criteria: String,
-    /// The name to show; that of the revision before, or the key, where there is none.
+    /// The name to show; the key, where there never was one.
     pub name: Option<String>,
-    /// What it is for; kept from the revision before where there is none.
+    /// What it is for.
     pub description: Option<String>,
+    /// When it is computed; on each ingest, where that was never said.
+    pub refresh: Option<Schedule>,
+    /// How its members are reached.
+    pub channel: Option<Channel>,
+    /// The part of its members that is held out.
+    pub holdout: Option<Percent>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Words to find it by.
+    pub tags: Option<Vec<String>>,
+    /// Of a list of members, the checksum of its ids; such a segment has no criteria.
+    pub list: Option<String>,
+}
+
+impl Draft {
+    /// Criteria, and nothing else.
+    pub fn new(key: SegmentKey, criteria: String) -> Self {
+        Self {
+            key,
+            criteria,
+            name: None,
+            description: None,
+            refresh: None,
+            channel: None,
+            holdout: None,
+            owner: None,
+            tags: None,
+            list: None,
+        }
+    }
 }
 
 /// What the snapshot holds of a definition.
@@ -49,7 +114,7 @@ struct Pointer {
     path: String,
 }
 
-fn name_of(key: &SegmentKey) -> String {
+pub(crate) fn name_of(key: &SegmentKey) -> String {
     format!("segment/{key}")
 }
 
@@ -119,7 +184,8 @@ pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), 
         if !state.named.contains_key(&name_of(key)) {
             return Err(unknown(&state, key));
         }
-        let named = BTreeMap::from([(name_of(key), None), (members_name(key), None)]);
+        let gone = [name_of(key), members_name(key), status_name(key)];
+        let named = gone.map(|name| (name, None)).into_iter().collect();
         if commit(lake, &state, key, named, at).await? {
             return Ok(());
         }
@@ -142,28 +208,48 @@ async fn commit(
 }
 
 fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definition {
-    let name = draft
-        .name
-        .clone()
-        .or_else(|| before.map(|before| before.name.clone()));
-    let description = draft
-        .description
-        .clone()
-        .or_else(|| before.and_then(|before| before.description.clone()));
+    let or_before = |text: &Option<String>, of: fn(&Definition) -> Option<String>| {
+        text.clone().or_else(|| before.and_then(of))
+    };
+    let name = or_before(&draft.name, |before| Some(before.name.clone()));
     let after = Definition {
         key: draft.key.clone(),
         revision: before.map_or(1, |before| before.revision),
         name: name.unwrap_or_else(|| draft.key.to_string()),
-        description,
+        description: or_before(&draft.description, |before| before.description.clone()),
         criteria: draft.criteria.trim().to_owned(),
         updated_at: before.map_or(at, |before| before.updated_at),
+        criteria_revision: before.map_or(1, |before| before.criteria_revision),
+        refresh: draft
+            .refresh
+            .or(before.map(|before| before.refresh))
+            .unwrap_or_default(),
+        channel: draft.channel.or(before.and_then(|before| before.channel)),
+        holdout: draft.holdout.or(before.and_then(|before| before.holdout)),
+        owner: or_before(&draft.owner, |before| before.owner.clone()),
+        tags: draft
+            .tags
+            .clone()
+            .or(before.map(|before| before.tags.clone()))
+            .unwrap_or_default(),
+        list: draft.list.clone(),
     };
     match before {
-        Some(before) if *before != after => Definition {
-            revision: before.revision + 1,
-            updated_at: at,
-            ..after
-        },
+        Some(before) if *before != after => {
+            let revision = before.revision + 1;
+            let is_same = before.criteria == after.criteria
+                && before.list == after.list
+                && before.is_static() == after.is_static();
+            Definition {
+                revision,
+                updated_at: at,
+                criteria_revision: match is_same {
+                    true => before.criteria_revision,
+                    false => revision,
+                },
+                ..after
+            }
+        }
         _ => after,
     }
 }
@@ -184,12 +270,7 @@ mod tests {
 
     fn draft(criteria: &str) -> Draft {
         let key = "vip".parse().unwrap();
-        Draft {
-            key,
-            criteria: criteria.to_owned(),
-            name: None,
-            description: None,
-        }
+        Draft::new(key, criteria.to_owned())
     }
 
     #[test]
@@ -204,12 +285,14 @@ mod tests {
         };
         let second = revise(Some(&first), &named, late);
         assert_eq!((second.revision, second.updated_at), (2, late));
+        assert_eq!(second.criteria_revision, 1);
         let third = revise(Some(&second), &draft("total_spent > 5"), late);
         assert_eq!(
             third,
             Definition {
                 revision: 3,
                 criteria: "total_spent > 5".into(),
+                criteria_revision: 3,
                 ..second.clone()
             }
         );

@@ -60,6 +60,13 @@ pub enum SegmentError {
         snapshot: Option<SnapshotNumber>,
     },
 
+    /// The data could not be opened.
+    #[error("{reason}")]
+    Session {
+        /// Why.
+        reason: String,
+    },
+
     /// The lake could not be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),

@@ -28,6 +28,8 @@ pub struct Evaluation<'a> {
     session: &'a Session,
     /// The criteria of every segment.
     criteria: BTreeMap<SegmentKey, String>,
+    /// The revision of each one's criteria.
+    revisions: BTreeMap<SegmentKey, u64>,
     /// Members that are known by now.
     known: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
     /// Why segments have none, in words.
@@ -53,11 +55,13 @@ impl<'a> Evaluation<'a> {
     /// Over the segments of `definitions`.
     pub fn new(session: &'a Session, definitions: &[Definition]) -> Self {
         let criteria = definitions.iter();
+        let criteria = criteria.map(|one| (one.key.clone(), one.criteria.clone()));
+        let revisions = definitions.iter();
+        let revisions = revisions.map(|one| (one.key.clone(), one.criteria_revision));
         Self {
             session,
-            criteria: criteria
-                .map(|definition| (definition.key.clone(), definition.criteria.clone()))
-                .collect(),
+            criteria: criteria.collect(),
+            revisions: revisions.collect(),
             known: BTreeMap::new(),
             failed: BTreeMap::new(),
         }
@@ -72,6 +76,55 @@ impl<'a> Evaluation<'a> {
     pub fn with(mut self, key: &SegmentKey, criteria: &str) -> Self {
         self.criteria.insert(key.clone(), criteria.to_owned());
         self
+    }
+
+    /// With the members of segments that are lists.
+    pub fn with_fixed(mut self, fixed: &BTreeMap<SegmentKey, Arc<RoaringTreemap>>) -> Self {
+        let fixed = fixed.iter();
+        self.known
+            .extend(fixed.map(|(key, members)| (key.clone(), Arc::clone(members))));
+        self
+    }
+
+    /// Takes the members of a segment as known.
+    pub fn know(&mut self, key: &SegmentKey, members: &Arc<RoaringTreemap>) {
+        self.known.insert(key.clone(), Arc::clone(members));
+    }
+
+    /// The segments that a segment is computed from, also through others, with the revisions of
+    /// their criteria; `None` where one of them, or it, is not a condition that looks at one
+    /// person alone.
+    pub fn revisions(&self, key: &SegmentKey) -> Option<BTreeMap<SegmentKey, u64>> {
+        let mut found = BTreeMap::new();
+        let mut next = vec![key.clone()];
+        let mut seen = BTreeSet::new();
+        while let Some(one) = next.pop() {
+            if !seen.insert(one.clone()) {
+                continue;
+            }
+            if one != *key {
+                found.insert(one.clone(), *self.revisions.get(&one)?);
+            }
+            if self.known.contains_key(&one) {
+                continue;
+            }
+            let (named, is_shareable) = self.needs_of(self.criteria.get(&one)?).ok()?;
+            if !is_shareable {
+                return None;
+            }
+            next.extend(named);
+        }
+        Some(found)
+    }
+
+    /// The conditions that a segment is computed from: its own, and those of the segments that it
+    /// names.
+    pub fn texts(&self, key: &SegmentKey) -> Vec<&str> {
+        let named = self.revisions(key).unwrap_or_default();
+        let evaluated = named.keys().filter(|key| !self.known.contains_key(*key));
+        let keys = evaluated.chain([key]);
+        keys.filter_map(|key| Some(self.criteria.get(key)?.as_str()))
+            .collect()
     }
 
     /// Who meets criteria that belong to no segment.

@@ -1,18 +1,28 @@
 //! Segments: from criteria in SQL to the exact set of persons who belong.
 
+mod changed;
 mod criteria;
 pub mod definition;
 mod error;
 mod evaluation;
+mod keep;
+pub mod ledger;
 mod members;
+pub mod membership;
 pub mod refresh;
+mod schedule;
+pub mod status;
 
 #[cfg(test)]
 mod tests;
 
+pub use changed::OF_ORDERS;
 pub use criteria::{Criteria, Preview, preview};
 pub use definition::{Definition, Draft};
 pub use error::SegmentError;
 pub use evaluation::{Evaluation, Members};
-pub use members::{Membership, SegmentMembers};
-pub use refresh::{Evaluated, Refreshed};
+pub use members::SegmentMembers;
+pub use membership::Refreshed;
+pub use refresh::{Done, Evaluated, How, Sessions, Wanted};
+pub use schedule::{Channel, InvalidSchedule, Percent, Schedule};
+pub use status::{Failure, Standing, Status};

@@ -10,7 +10,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::datasource::TableType;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
@@ -18,6 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 use roaring::RoaringTreemap;
+use rollbook_lake::{Lake, StoredSet};
 use rollbook_model::SegmentKey;
 use rollbook_model::config::BATCH_ROWS;
 
@@ -25,7 +26,7 @@ const SEGMENT: &str = "segment";
 const PERSON_ID: &str = "person_id";
 
 /// A segment and its members.
-pub type Membership = (SegmentKey, Arc<RoaringTreemap>);
+type Membership = (SegmentKey, Arc<RoaringTreemap>);
 
 /// `segment_members(segment text, person_id bigint)`: a row for each member of each segment.
 ///
@@ -33,21 +34,26 @@ pub type Membership = (SegmentKey, Arc<RoaringTreemap>);
 #[derive(Debug)]
 pub struct SegmentMembers {
     schema: SchemaRef,
-    segments: Vec<Membership>,
+    lake: Lake,
+    segments: Vec<(SegmentKey, StoredSet)>,
 }
 
 impl SegmentMembers {
-    /// The view over these segments.
-    pub fn new(segments: Vec<Membership>) -> Self {
+    /// The view over these segments, whose members are read when somebody asks for them.
+    pub fn new(lake: &Lake, segments: Vec<(SegmentKey, StoredSet)>) -> Self {
         let schema = Arc::new(Schema::new(vec![
             Field::new(SEGMENT, DataType::Utf8, false),
             Field::new(PERSON_ID, DataType::Int64, false),
         ]));
-        Self { schema, segments }
+        Self {
+            schema,
+            lake: lake.clone(),
+            segments,
+        }
     }
 
     /// The segments that all `filters`, which look at `segment` alone, let through.
-    fn chosen(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Membership>> {
+    async fn chosen(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Membership>> {
         let keys = self.segments.iter().map(|(key, _)| key.as_str());
         let keys: ArrayRef = Arc::new(StringArray::from_iter_values(keys));
         let schema = Arc::new(Schema::new(vec![Field::new(
@@ -57,7 +63,6 @@ impl SegmentMembers {
         )]));
         let columns = DFSchema::try_from(Arc::clone(&schema))?;
         let names = RecordBatch::try_new(schema, vec![keys])?;
-        let mut chosen = self.segments.clone();
         let mut keep = vec![true; self.segments.len()];
         for filter in filters {
             let filter = filter.clone().transform(|expr| match expr {
@@ -72,8 +77,12 @@ impl SegmentMembers {
                 *keep &= passes == Some(true);
             }
         }
-        let mut keep = keep.into_iter();
-        chosen.retain(|_| keep.next() == Some(true));
+        let mut chosen = Vec::new();
+        for ((key, set), _) in self.segments.iter().zip(keep).filter(|(_, keep)| *keep) {
+            let persons = self.lake.set(set).await;
+            let persons = persons.map_err(|error| DataFusionError::External(error.into()))?;
+            chosen.push((key.clone(), Arc::new(persons)));
+        }
         Ok(chosen)
     }
 }
@@ -116,7 +125,7 @@ impl TableProvider for SegmentMembers {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let chosen = self.chosen(state, filters)?;
+        let chosen = self.chosen(state, filters).await?;
         let most = state.config_options().execution.target_partitions.max(1);
         let size = chosen.len().div_ceil(most).max(1);
         let mut partitions: Vec<Arc<dyn PartitionStream>> = chosen

@@ -1,36 +1,67 @@
-//! Evaluating segments and keeping who belongs: one bitmap per segment, data snapshot and moment.
+//! Computing who belongs: for those whom changes may concern, or for all.
+//!
+//! A membership is known for a snapshot of the data and a moment. To know it for later ones, the
+//! persons are found for whom anything changed since: those whose rows were written, those whose
+//! rows came to pass, and those whose rows passed an end of a window. The criteria are evaluated
+//! over a session that holds these persons alone, and the bitmaps are patched. What cannot be
+//! patched (a new definition, a `select`, a condition that reads the clock in a way of its own) is
+//! evaluated over all persons, together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use roaring::RoaringTreemap;
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
-use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use rollbook_engine::Session;
+use rollbook_lake::{Lake, LakeError, State};
+use rollbook_model::{SegmentKey, Timestamp};
 
-use crate::definition::{Definition, members_name, show, unknown};
-use crate::{Evaluation, Membership, SegmentError};
+use crate::changed::{Basis, Changed, changed, due};
+use crate::definition::{self, Definition};
+use crate::keep::{Computed, keep};
+use crate::membership::{Refreshed, persons, standing};
+use crate::{Evaluation, SegmentError};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 
-/// A membership that was computed: which figures it rests on, and where its bitmap lies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refreshed {
-    /// The segment.
-    pub segment: SegmentKey,
-    /// How many belong.
-    pub count: u64,
-    /// The snapshot of the data.
-    pub snapshot: SnapshotNumber,
-    /// The revision of the definition.
-    pub revision: u64,
-    /// The moment it was computed for.
+/// One person in so many: where changes may concern more, all are evaluated.
+const PATCHED_AT_MOST: u64 = 3;
+
+/// Opens sessions over the data of a snapshot.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// A session over the data of `state`, seen from `as_of`: that of all persons, or of some.
+    async fn open(
+        &self,
+        state: &State,
+        as_of: Timestamp,
+        among: Option<Arc<RoaringTreemap>>,
+    ) -> Result<Session, SegmentError>;
+}
+
+/// What a refresh is to do.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The segments; all where there are none.
+    pub keys: Vec<SegmentKey>,
+    /// The moment to compute for.
     pub as_of: Timestamp,
-    /// When it was computed.
-    pub computed_at: Timestamp,
-    path: String,
+    /// The present.
+    pub now: Timestamp,
+    /// Whether to evaluate all persons even where a patch would do.
+    pub is_full: bool,
+}
+
+/// How a membership was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// For all persons.
+    Full,
+    /// For so many persons, whom changes may have concerned.
+    Patched(u64),
+    /// It is a list that stands whatever happens.
+    Standing,
 }
 
 /// What became of one segment in a refresh.
@@ -39,163 +70,293 @@ pub struct Evaluated {
     /// The segment.
     pub segment: SegmentKey,
     /// Its new membership, or why there is none; then the one before stands.
-    pub outcome: Result<Refreshed, SegmentError>,
+    pub outcome: Result<Done, SegmentError>,
 }
 
-/// Evaluates the segments of `definitions` in `evaluation`, whose session looks at the data of `state`, and
-/// commits the memberships of those that succeed. One that fails holds up none but those that name
-/// it.
+/// A membership, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The membership.
+    pub refreshed: Refreshed,
+    /// How it was computed.
+    pub how: How,
+    /// How many belong who did not before.
+    pub entered: u64,
+    /// How many no longer belong.
+    pub left: u64,
+}
+
+/// Computes segments and commits the memberships of those that succeed. One that fails holds up
+/// none but those that name it.
+///
+/// # Errors
+/// [`SegmentError::Unknown`] for a key that is none; those of the lake.
 pub async fn refresh(
     lake: &Lake,
-    evaluation: &mut Evaluation<'_>,
-    state: &State,
-    definitions: &[Definition],
-    computed_at: Timestamp,
+    sessions: &dyn Sessions,
+    wanted: &Wanted,
 ) -> Result<Vec<Evaluated>, SegmentError> {
-    let keys: Vec<SegmentKey> = definitions.iter().map(|one| one.key.clone()).collect();
-    let as_of = evaluation.as_of();
-    let mut evaluated = Vec::new();
-    let all = evaluation.segments(&keys).await;
-    for (definition, members) in definitions.iter().zip(all) {
-        let outcome = match members {
-            Ok(members) => Ok(keep(lake, state, definition, &members, as_of, computed_at).await?),
-            Err(error) => Err(error),
-        };
-        evaluated.push(Evaluated {
-            segment: definition.key.clone(),
-            outcome,
-        });
-    }
-    let named: BTreeMap<_, _> = evaluated
-        .iter()
-        .filter_map(|one| one.outcome.as_ref().ok())
-        .map(|refreshed| (members_name(&refreshed.segment), Some(json!(refreshed))))
-        .collect();
-    if !named.is_empty() {
-        commit(lake, named, computed_at).await?;
-    }
-    Ok(evaluated)
-}
-
-async fn keep(
-    lake: &Lake,
-    state: &State,
-    definition: &Definition,
-    members: &RoaringTreemap,
-    as_of: Timestamp,
-    computed_at: Timestamp,
-) -> Result<Refreshed, SegmentError> {
-    let path = format!(
-        "_members/{}/{:020}-{:06}-{:016x}.roaring",
-        definition.key,
-        state.data.0,
-        definition.revision,
-        computed_at.micros()
-    );
-    lake.put_persons(&path, members).await?;
-    Ok(Refreshed {
-        segment: definition.key.clone(),
-        count: members.len(),
-        snapshot: state.data,
-        revision: definition.revision,
-        as_of,
-        computed_at,
-        path,
-    })
-}
-
-/// A refresh changes no table, so it can follow whatever others committed meanwhile; only the
-/// membership of a segment that was deleted meanwhile is not brought back.
-async fn commit(
-    lake: &Lake,
-    named: BTreeMap<String, Option<serde_json::Value>>,
-    at: Timestamp,
-) -> Result<(), SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let mut named = named.clone();
-        named.retain(|name, _| {
-            state
-                .named
-                .contains_key(&name.replacen("members/", "segment/", 1))
-        });
-        let cause = Cause::Refresh {
-            segments: named.len() as u64,
-        };
-        let committed = lake
-            .commit(&state, Commit::of_names(cause, at, named))
-            .await?;
-        if matches!(committed, Committed::Done(_)) {
-            return Ok(());
+        let computed = Round::new(lake, sessions, &state, wanted).await?.compute();
+        if let Some(evaluated) = keep(lake, &state, computed.await?, wanted).await? {
+            return Ok(evaluated);
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// The membership that stands at a snapshot; `None` for a segment that was never refreshed.
-pub fn standing(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, SegmentError> {
-    Ok(state.value(&members_name(key))?)
-}
-
-/// The persons of a membership.
-pub async fn persons(lake: &Lake, refreshed: &Refreshed) -> Result<RoaringTreemap, SegmentError> {
-    Ok(lake.persons(&refreshed.path).await?)
-}
-
-/// Who belongs to a segment: as it stands now, or as computed from the data of `snapshot`.
-pub async fn members(
+/// Keeps a list of persons as the members of a segment.
+///
+/// # Errors
+/// Those of the lake.
+pub async fn freeze(
     lake: &Lake,
-    key: &SegmentKey,
-    snapshot: Option<SnapshotNumber>,
-) -> Result<(Refreshed, RoaringTreemap), SegmentError> {
-    let head = lake.head().await?;
-    let found = match snapshot {
-        None => {
-            show(lake, &head, key).await?;
-            standing(&head, key)?
+    definition: &Definition,
+    members: &Arc<RoaringTreemap>,
+    wanted: &Wanted,
+) -> Result<Done, SegmentError> {
+    for _ in 0..ATTEMPTS {
+        let state = lake.head().await?;
+        let before = standing(&state, &definition.key)?;
+        let old = match &before {
+            Some(before) => persons(lake, before).await?,
+            None => RoaringTreemap::new(),
+        };
+        let one = Computed {
+            definition: definition.clone(),
+            names: BTreeMap::new(),
+            members: Ok(Arc::clone(members)),
+            how: How::Full,
+            before,
+            old,
+            changed: None,
+        };
+        if let Some(kept) = keep(lake, &state, vec![one], wanted).await? {
+            let kept = kept.into_iter().next();
+            return kept.expect("one segment has one outcome").outcome;
         }
-        Some(number) => of_snapshot(lake, &head, key, number).await?,
-    };
-    let refreshed = found.ok_or_else(|| SegmentError::NotRefreshed {
-        segment: key.clone(),
-        snapshot,
-    })?;
-    let persons = persons(lake, &refreshed).await?;
-    Ok((refreshed, persons))
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// A refresh commits a snapshot after that of the data: it is looked for in the states from
-/// `number` on, the latest computation winning.
-async fn of_snapshot(
+/// One attempt, on one state.
+struct Round<'a> {
+    lake: &'a Lake,
+    sessions: &'a dyn Sessions,
+    state: &'a State,
+    wanted: &'a Wanted,
+    /// All definitions.
+    all: Vec<Definition>,
+    /// The members of those that are lists.
+    fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
+}
+
+impl<'a> Round<'a> {
+    async fn new(
+        lake: &'a Lake,
+        sessions: &'a dyn Sessions,
+        state: &'a State,
+        wanted: &'a Wanted,
+    ) -> Result<Self, SegmentError> {
+        let all = definition::list(lake, state).await?;
+        let fixed = fixed(lake, state, &all).await?;
+        Ok(Self {
+            lake,
+            sessions,
+            state,
+            wanted,
+            all,
+            fixed,
+        })
+    }
+
+    async fn chosen(&self) -> Result<Vec<Definition>, SegmentError> {
+        if self.wanted.keys.is_empty() {
+            return Ok(self.all.clone());
+        }
+        let mut chosen = Vec::new();
+        for key in &self.wanted.keys {
+            chosen.push(definition::show(self.lake, self.state, key).await?);
+        }
+        Ok(chosen)
+    }
+
+    async fn compute(self) -> Result<Vec<Computed>, SegmentError> {
+        let chosen = self.chosen().await?;
+        let as_of = self.wanted.as_of;
+        let session = self.sessions.open(self.state, as_of, None).await?;
+        let mut evaluation = Evaluation::new(&session, &self.all).with_fixed(&self.fixed);
+        let mut computed: BTreeMap<SegmentKey, Computed> = BTreeMap::new();
+        let mut by_basis: BTreeMap<Basis, Vec<(&Definition, Refreshed)>> = BTreeMap::new();
+        for definition in &chosen {
+            let before = standing(self.state, &definition.key)?;
+            if let Some(members) = self.fixed.get(&definition.key) {
+                let one = Computed::standing(definition, before, members);
+                computed.insert(definition.key.clone(), one);
+            } else if let Some(before) = before
+                && self.can_be_patched(definition, &before, &evaluation)
+            {
+                let basis = Basis {
+                    snapshot: before.snapshot,
+                    as_of: before.as_of,
+                };
+                let group = by_basis.entry(basis).or_default();
+                group.push((definition, before));
+            }
+        }
+        for (basis, group) in by_basis {
+            self.patch(&session, &evaluation, basis, group, &mut computed)
+                .await?;
+        }
+        for one in computed.values() {
+            if let Ok(members) = &one.members {
+                evaluation.know(&one.definition.key, members);
+            }
+        }
+        let rest: Vec<&Definition> = chosen
+            .iter()
+            .filter(|definition| !computed.contains_key(&definition.key))
+            .collect();
+        let keys: Vec<SegmentKey> = rest.iter().map(|one| one.key.clone()).collect();
+        let evaluated = evaluation.segments(&keys).await;
+        for (definition, members) in rest.into_iter().zip(evaluated) {
+            let one = self.evaluated(&session, definition, members, &evaluation);
+            computed.insert(definition.key.clone(), one.await?);
+        }
+        // In the order in which they were asked for.
+        let take = |definition: &Definition| computed.remove(&definition.key);
+        Ok(chosen.iter().filter_map(take).collect())
+    }
+
+    /// What was computed over all persons, and how it came to differ from what stood before.
+    async fn evaluated(
+        &self,
+        session: &Session,
+        definition: &Definition,
+        members: crate::Members,
+        evaluation: &Evaluation<'_>,
+    ) -> Result<Computed, SegmentError> {
+        let before = standing(self.state, &definition.key)?;
+        let names = evaluation.revisions(&definition.key);
+        let old = match &before {
+            Some(before) => persons(self.lake, before).await?,
+            None => RoaringTreemap::new(),
+        };
+        let mut one = Computed {
+            definition: definition.clone(),
+            names: names.clone().unwrap_or_default(),
+            members,
+            how: How::Full,
+            old,
+            changed: None,
+            before: before.clone(),
+        };
+        let Some(before) = before else {
+            return Ok(one);
+        };
+        let is_same_text = before.revision >= definition.criteria_revision
+            && names.is_none_or(|names| names == before.names);
+        let basis = Basis {
+            snapshot: before.snapshot,
+            as_of: before.as_of,
+        };
+        let goes_on = basis.as_of <= self.wanted.as_of && basis.snapshot <= self.state.data;
+        if is_same_text && goes_on && one.differs() {
+            let known = changed(self.lake, session, self.state, basis).await?;
+            one.changed = Some(Arc::new(known.unwrap_or_default()));
+        } else if is_same_text {
+            one.changed = Some(Arc::new(Changed::default()));
+        }
+        Ok(one)
+    }
+
+    /// Whether what changed since is all that can make a difference.
+    fn can_be_patched(
+        &self,
+        definition: &Definition,
+        before: &Refreshed,
+        evaluation: &Evaluation<'_>,
+    ) -> bool {
+        !self.wanted.is_full
+            && before.revision >= definition.criteria_revision
+            && before.as_of <= self.wanted.as_of
+            && before.snapshot <= self.state.data
+            && evaluation.revisions(&definition.key).as_ref() == Some(&before.names)
+    }
+
+    /// Evaluates segments that were computed from the same for whom anything changed since.
+    async fn patch(
+        &self,
+        session: &Session,
+        evaluation: &Evaluation<'_>,
+        basis: Basis,
+        group: Vec<(&Definition, Refreshed)>,
+        computed: &mut BTreeMap<SegmentKey, Computed>,
+    ) -> Result<(), SegmentError> {
+        let Some(mut changed) = changed(self.lake, session, self.state, basis).await? else {
+            return Ok(());
+        };
+        let conditions = group.iter().map(|(definition, _)| {
+            let texts = evaluation.texts(&definition.key);
+            (definition.key.clone(), texts)
+        });
+        let keys = due(session, conditions.collect(), basis, &mut changed).await?;
+        let persons_now = self.state.table("persons").rows();
+        let dirty = changed.all();
+        if dirty.len().saturating_mul(PATCHED_AT_MOST) > persons_now {
+            return Ok(());
+        }
+        let patches = match dirty.is_empty() {
+            true => keys.iter().map(|_| Ok(Arc::default())).collect(),
+            false => {
+                let (as_of, among) = (self.wanted.as_of, Some(Arc::new(dirty.clone())));
+                let some = self.sessions.open(self.state, as_of, among).await?;
+                let mut over = Evaluation::new(&some, &self.all).with_fixed(&self.fixed);
+                over.segments(&keys).await
+            }
+        };
+        let patches: BTreeMap<_, _> = keys.into_iter().zip(patches).collect();
+        let changed = Arc::new(changed);
+        for (definition, before) in group {
+            // One that fails is told of where it is evaluated over all.
+            let Some(Ok(patch)) = patches.get(&definition.key) else {
+                continue;
+            };
+            let old = persons(self.lake, &before).await?;
+            let members = (&old - &dirty) | patch.as_ref();
+            let one = Computed {
+                definition: definition.clone(),
+                names: before.names.clone(),
+                members: Ok(Arc::new(members)),
+                how: How::Patched(dirty.len()),
+                old,
+                changed: Some(Arc::clone(&changed)),
+                before: Some(before),
+            };
+            computed.insert(definition.key.clone(), one);
+        }
+        Ok(())
+    }
+}
+
+/// The members of the segments that are lists.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn fixed(
     lake: &Lake,
-    head: &State,
-    key: &SegmentKey,
-    number: SnapshotNumber,
-) -> Result<Option<Refreshed>, SegmentError> {
-    let at = lake.state(number).await?;
-    let mut found = standing(&at, key)?;
-    for later in number.0 + 1..=head.number.0 {
-        let state = lake.state(SnapshotNumber(later)).await?;
-        match standing(&state, key)? {
-            Some(refreshed) if refreshed.snapshot == at.data => found = Some(refreshed),
-            _ if state.data > at.data => break,
-            _ => {}
+    state: &State,
+    definitions: &[Definition],
+) -> Result<BTreeMap<SegmentKey, Arc<RoaringTreemap>>, SegmentError> {
+    let mut fixed = BTreeMap::new();
+    for definition in definitions.iter().filter(|one| one.is_static()) {
+        if let Some(refreshed) = standing(state, &definition.key)?
+            && refreshed.revision >= definition.criteria_revision
+        {
+            let members = persons(lake, &refreshed).await?;
+            fixed.insert(definition.key.clone(), Arc::new(members));
         }
     }
-    if found.is_none() && !head.named.contains_key(&format!("segment/{key}")) {
-        return Err(unknown(head, key));
-    }
-    Ok(found)
-}
-
-/// The standing memberships of all segments, for the view `segment_members`.
-pub async fn memberships(lake: &Lake, state: &State) -> Result<Vec<Membership>, SegmentError> {
-    let mut all = Vec::new();
-    for name in state.names_below("members/") {
-        if let Some(refreshed) = state.value::<Refreshed>(&format!("members/{name}"))? {
-            let persons = lake.persons(&refreshed.path).await?;
-            all.push((refreshed.segment, Arc::new(persons)));
-        }
-    }
-    Ok(all)
+    Ok(fixed)
 }

@@ -8,10 +8,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::datasource::MemTable;
 use roaring::RoaringTreemap;
 use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_lake::Lake;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::PERSONS;
 
-use crate::{Criteria, Definition, Evaluation, SegmentError, SegmentMembers, preview};
+use crate::{Criteria, Definition, Draft, Evaluation, SegmentError, SegmentMembers, preview};
 
 mod differential;
 
@@ -145,16 +146,25 @@ async fn faults_are_placed_in_the_text_as_written() {
 async fn the_view_gives_a_row_for_each_member() {
     let session = session().await;
     let many: RoaringTreemap = (1..=20_000).chain([1 << 40]).collect();
-    let segments = vec![
-        (
-            "first".parse().unwrap(),
-            Arc::new(RoaringTreemap::from_iter([2, 3])),
-        ),
-        ("many".parse().unwrap(), Arc::new(many)),
-        ("nobody".parse().unwrap(), Arc::new(RoaringTreemap::new())),
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let lake = Lake::open_or_new(place, "a".parse().unwrap())
+        .await
+        .unwrap();
+    let sets = [
+        RoaringTreemap::from_iter([2, 3]),
+        many,
+        RoaringTreemap::new(),
     ];
+    let sets: Vec<_> = sets.iter().collect();
+    let stored = lake.put_sets("_members/some", &sets).await.unwrap();
+    let keys = ["first", "many", "nobody"].map(|key| key.parse().unwrap());
+    let segments = keys.into_iter().zip(stored).collect();
     session
-        .add_view("segment_members", Arc::new(SegmentMembers::new(segments)))
+        .add_view(
+            "segment_members",
+            Arc::new(SegmentMembers::new(&lake, segments)),
+        )
         .unwrap();
     let sql = "select segment, count(*), max(person_id) from segment_members group by 1 order by 1";
     assert_eq!(
@@ -188,13 +198,9 @@ async fn the_examples_of_the_docs_can_be_evaluated() {
     let (_, examples) = examples.split_once("```sql\n").unwrap();
     let (examples, _) = examples.split_once("```").unwrap();
     let session = session().await;
-    let of = |key: String, criteria: &str| Definition {
-        name: key.clone(),
-        key: key.parse().unwrap(),
-        revision: 1,
-        description: None,
-        criteria: criteria.to_owned(),
-        updated_at: session.as_of(),
+    let of = |key: String, criteria: &str| {
+        let draft = Draft::new(key.parse().unwrap(), criteria.to_owned());
+        Definition::first(&draft, session.as_of())
     };
     let examples: Vec<&str> = examples.lines().collect();
     assert!(examples.len() >= 30);
@@ -229,13 +235,9 @@ async fn what_is_wrong_with_a_segment_that_is_named_is_told() {
         ("k", "in_segment('a')"),
     ]
     .into_iter()
-    .map(|(key, criteria)| Definition {
-        key: key.parse().unwrap(),
-        revision: 1,
-        name: key.to_owned(),
-        description: None,
-        criteria: criteria.to_owned(),
-        updated_at: session.as_of(),
+    .map(|(key, criteria)| {
+        let draft = Draft::new(key.parse().unwrap(), criteria.to_owned());
+        Definition::first(&draft, session.as_of())
     })
     .collect();
     let keys: Vec<_> = definitions.iter().map(|one| one.key.clone()).collect();

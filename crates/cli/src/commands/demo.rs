@@ -44,7 +44,7 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
             .outcome
             .result
             .as_ref()
-            .map_or(0, |refreshed| refreshed.count);
+            .map_or(0, |done| done.refreshed.count);
         writeln!(
             out,
             "\n{}: {count} persons ({})",
@@ -170,7 +170,7 @@ fn shown(place: &Place, done: &Demo) -> anyhow::Result<Shown> {
     for segment in &done.segments {
         let best: Value = serde_json::from_slice(&rows_as_json(&segment.best.batches)?)?;
         let (count, error) = match &segment.outcome.result {
-            Ok(refreshed) => (Some(refreshed.count), None),
+            Ok(done) => (Some(done.refreshed.count), None),
             Err(error) => (None, Some(error.to_string())),
         };
         segments.push(json!({

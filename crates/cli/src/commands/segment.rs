@@ -20,10 +20,9 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             description,
         } => {
             let draft = segments::Draft {
-                key,
-                criteria,
                 name,
                 description,
+                ..segments::Draft::new(key, criteria)
             };
             let saved = segments::put(place, &draft, now()).await?;
             print(&Shown::object(&saved)?, form)?;
@@ -50,8 +49,8 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             let found = segments::preview(place, &criteria, as_of(&moment)).await?;
             print(&Shown::object(&found)?, form)?;
         }
-        Segment::Refresh { keys, moment } => {
-            let outcomes = segments::refresh(place, &keys, as_of(&moment), now()).await?;
+        Segment::Refresh { keys, full, moment } => {
+            let outcomes = segments::refresh(place, &keys, as_of(&moment), now(), full).await?;
             return refreshed(outcomes, form);
         }
         Segment::Members { key, snapshot } => {
@@ -80,15 +79,25 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
     let mut lines: Vec<Value> = Vec::new();
     for outcome in outcomes {
         match outcome.result {
-            Ok(done) => lines.push(json!({
-                "segment": outcome.segment,
-                "status": "fresh",
-                "count": done.count,
-                "snapshot": done.snapshot,
-                "revision": done.revision,
-                "as_of": done.as_of,
-                "computed_at": done.computed_at,
-            })),
+            Ok(done) => {
+                let refreshed = done.refreshed;
+                lines.push(json!({
+                    "segment": outcome.segment,
+                    "status": "fresh",
+                    "count": refreshed.count,
+                    "entered": done.entered,
+                    "left": done.left,
+                    "evaluated": match done.how {
+                        segments::How::Full => json!("all"),
+                        segments::How::Patched(persons) => json!(persons),
+                        segments::How::Standing => json!("none"),
+                    },
+                    "snapshot": refreshed.snapshot,
+                    "revision": refreshed.revision,
+                    "as_of": refreshed.as_of,
+                    "computed_at": refreshed.computed_at,
+                }));
+            }
             Err(error) => {
                 lines.push(json!({
                     "segment": outcome.segment,
@@ -100,7 +109,14 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
         }
     }
     let columns = [
-        "segment", "status", "count", "snapshot", "revision", "as_of",
+        "segment",
+        "status",
+        "count",
+        "entered",
+        "left",
+        "evaluated",
+        "snapshot",
+        "as_of",
     ];
     print(&Shown::list(&lines, &columns)?, form)?;
     for (segment, error) in &failed {

@@ -63,48 +63,72 @@ impl Question {
             }
             "sequence" => sequence(call),
             "did" | "ordered" => {
-                let fact = match call.function {
-                    "ordered" => {
-                        call.allow(0, &counted)?;
-                        of_type("order_placed")
-                    }
-                    _ => {
-                        call.allow(1, &counted)?;
-                        of_type(&call.text_at(0, "a type of behaviour")?)
-                    }
-                };
-                aggregate(call, viewpoint, fact, COUNT, between(call)?)
+                call.allow(usize::from(call.function == "did"), &counted)?;
+                aggregate(call, viewpoint, typed(call)?, COUNT, between(call)?)
             }
             "times" | "first_time" | "last_time" => {
                 call.allow(1, &WHEN)?;
-                let fact = of_type(&call.text_at(0, "a type of behaviour")?);
                 let (function, answer) = match call.function {
                     "times" => (COUNT, Answer::OrZero),
                     "first_time" => (FIRST, Answer::Value),
                     _ => (LAST, Answer::Value),
                 };
-                aggregate(call, viewpoint, fact, function, answer)
+                aggregate(call, viewpoint, typed(call)?, function, answer)
             }
             "spent" => {
                 call.allow(0, &WHEN)?;
-                let fact = of_view("_spending", &[]);
+                let fact = of_view(view_of(call.function), &[]);
                 aggregate(call, viewpoint, fact, SPENT, Answer::OrZero)
             }
             "bought" => bought(call, viewpoint, &counted),
-            "has_deal" => standing(
-                call,
-                viewpoint,
-                "_fact_deals",
-                &["pipeline", "stage", "status", "owner"],
-            ),
-            "has_ticket" => standing(
-                call,
-                viewpoint,
-                "_fact_tickets",
-                &["status", "priority", "category"],
-            ),
-            _ => standing(call, viewpoint, "_fact_objects", &[]),
+            "has_deal" => standing(call, viewpoint, &["pipeline", "stage", "status", "owner"]),
+            "has_ticket" => standing(call, viewpoint, &["status", "priority", "category"]),
+            _ => standing(call, viewpoint, &[]),
         }
+    }
+}
+
+/// What a call that begins with a type of behaviour is about.
+fn typed(call: &Call) -> Result<Fact, EngineError> {
+    Ok(match call.function {
+        "ordered" => of_type("order_placed"),
+        _ => of_type(&call.text_at(0, "a type of behaviour")?),
+    })
+}
+
+/// The view of the rows that the other calls are about.
+fn view_of(function: &str) -> &'static str {
+    match function {
+        "spent" => "_spending",
+        "bought" => "_fact_order_lines",
+        "has_deal" => "_fact_deals",
+        "has_ticket" => "_fact_tickets",
+        _ => "_fact_objects",
+    }
+}
+
+/// The view of the rows that a call with a window is about, and their type where they have one.
+pub(super) fn relation_of(
+    call: &Call,
+) -> Result<Option<(&'static str, Option<String>)>, EngineError> {
+    Ok(match call.function {
+        "in_segment" | "sequence" => None,
+        "did" | "ordered" | "times" | "first_time" | "last_time" => {
+            let fact = typed(call)?;
+            Some((fact.relation, fact.kind))
+        }
+        other => Some((view_of(other), None)),
+    })
+}
+
+/// The ends of a call's window as far as it has one, in microseconds; `None` where they are not
+/// known before the call is evaluated.
+pub(super) fn ends(call: &Call, viewpoint: &Viewpoint) -> Option<Vec<i64>> {
+    match call.function {
+        "in_segment" => Some(Vec::new()),
+        // The time between the two is the same whenever it is looked at.
+        "sequence" => from_and_until(call).map(Vec::from),
+        _ => window(call, viewpoint).map(Vec::from),
     }
 }
 
@@ -130,7 +154,7 @@ fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Questi
     ] {
         values.push((column, call.text(name)?));
     }
-    let mut fact = of_view("_fact_order_lines", &values);
+    let mut fact = of_view(view_of(call.function), &values);
     if let Some(any) = call.text_at_or_none(0, "a sku or a category")? {
         let any = quoted(&any);
         let condition = format!("({any} in (sku, product_id, category))");
@@ -149,7 +173,6 @@ fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Questi
 fn standing(
     call: &Call,
     viewpoint: &Viewpoint,
-    relation: &'static str,
     columns: &[&'static str],
 ) -> Result<Question, EngineError> {
     let is_object = call.function == "has_object";
@@ -164,7 +187,7 @@ fn standing(
     for column in columns {
         values.push((*column, call.text(column)?));
     }
-    let fact = of_view(relation, &values);
+    let fact = of_view(view_of(call.function), &values);
     aggregate(call, viewpoint, fact, COUNT, between(call)?)
 }
 
@@ -243,17 +266,20 @@ fn window(call: &Call, viewpoint: &Viewpoint) -> Option<[i64; 2]> {
             Some(period.map(Timestamp::micros))
         }
         Some(_) => None,
-        None => {
-            let end = |name: &str, open: i64| match call.named(name) {
-                None => Some(open),
-                Some(_) => {
-                    let text = call.text(name).ok().flatten()?;
-                    Some(text.parse::<Timestamp>().ok()?.micros())
-                }
-            };
-            Some([end("from", i64::MIN)?, end("until", i64::MAX)?])
-        }
+        None => from_and_until(call),
     }
+}
+
+/// The moments of `from` and `until`, where they are written out.
+fn from_and_until(call: &Call) -> Option<[i64; 2]> {
+    let end = |name: &str, open: i64| match call.named(name) {
+        None => Some(open),
+        Some(_) => {
+            let text = call.text(name).ok().flatten()?;
+            Some(text.parse::<Timestamp>().ok()?.micros())
+        }
+    };
+    Some([end("from", i64::MIN)?, end("until", i64::MAX)?])
 }
 
 /// A moment less an interval, as SQL has it: months, then days, then the rest.

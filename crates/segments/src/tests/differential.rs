@@ -16,7 +16,7 @@ use rollbook_model::tables::table;
 use rollbook_model::{SegmentKey, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Criteria, Definition, Evaluation};
+use crate::{Criteria, Definition, Draft, Evaluation};
 
 const PERSONS: u64 = 60;
 const HOURS: u64 = 24 * 90;
@@ -406,14 +406,8 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
         let clause = Clause::random(&mut dice, 3, at.min(40));
         let meets = |person: &u64| clause.holds(&world, *person, &expected) == Some(true);
         let members = (1..PERSONS).filter(meets).collect();
-        definitions.push(Definition {
-            key: key(at),
-            revision: 1,
-            name: key(at).to_string(),
-            description: None,
-            criteria: clause.sql(&world),
-            updated_at: world.as_of,
-        });
+        let draft = Draft::new(key(at), clause.sql(&world));
+        definitions.push(Definition::first(&draft, world.as_of));
         expected.push(members);
     }
     let keys: Vec<_> = definitions.iter().map(|one| one.key.clone()).collect();

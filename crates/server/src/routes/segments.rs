@@ -162,10 +162,9 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Segment>), Problem> {
     let (key, at) = (new.key.clone(), server.now());
     let draft = Draft {
-        key: new.key,
-        criteria: new.criteria,
         name: new.name,
         description: new.description,
+        ..Draft::new(new.key, new.criteria)
     };
     let saved = server.compute(move |server| async move {
         segments::create(server.place(), &draft, at).await?;
@@ -196,10 +195,9 @@ pub(super) async fn replace(
 ) -> Result<Json<Segment>, Problem> {
     let at = server.now();
     let draft = Draft {
-        key: key.clone(),
-        criteria: change.criteria,
         name: change.name,
         description: change.description,
+        ..Draft::new(key.clone(), change.criteria)
     };
     let saved = server.compute(move |server| async move {
         segments::put(server.place(), &draft, at).await?;
@@ -254,5 +252,5 @@ pub(super) async fn refresh(
     let refreshed = server.compute(move |server| async move {
         segments::refresh_one(server.place(), &key, as_of, now).await
     });
-    Ok(Json(refreshed.await?.into()))
+    Ok(Json(refreshed.await?.refreshed.into()))
 }

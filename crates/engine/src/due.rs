@@ -1,0 +1,78 @@
+//! Who may be concerned by nothing but the passing of time.
+
+use std::collections::BTreeMap;
+
+use rollbook_model::tables::TABLES;
+use rollbook_model::{ColumnType, Timestamp};
+
+use crate::behaviour::{Clock, literal};
+use crate::error::EngineError;
+use crate::planning::clock;
+use crate::rows::Rows;
+use crate::session::Session;
+
+/// Views whose rows belong to the persons of others' rows.
+const BY_PARENT: [&str; 1] = ["_fact_orders_refunded"];
+
+/// A question for persons. What it gives may hold some for whom nothing changes, never too few.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// A query for `person_id`.
+    Query(String),
+    /// A condition on `people`.
+    Condition(String),
+}
+
+impl Session {
+    /// For whom the clock alone may change what a condition comes to, from `since` to this
+    /// session's moment.
+    ///
+    /// # Errors
+    /// Whatever keeps the text from being read.
+    pub fn clock(&self, criteria: &str, since: Timestamp) -> Result<Clock, EngineError> {
+        let (now, limits) = (self.viewpoint(), self.limits());
+        clock(self.state(), criteria, now, since, limits)
+    }
+
+    /// The questions whose answers are all persons that have rows of a moment after `since`, up to
+    /// this session's.
+    pub fn arriving(&self, since: Timestamp) -> Vec<Due> {
+        let (from, until) = (literal(since), literal(self.as_of()));
+        let passes = |column: &str| format!("({column} > {from} and {column} <= {until})");
+        let of = |rows: &str, conditions: String| {
+            Due::Query(format!(
+                "select person_id from {rows} where person_id <> 0 and ({conditions})"
+            ))
+        };
+        let mut due = Vec::new();
+        for def in TABLES.iter().filter(|def| def.is_personal_fact()) {
+            let columns = def.all_columns();
+            let times = columns.filter(|column| column.ty == ColumnType::Time && !column.personal);
+            let conditions: Vec<_> = times.map(|column| passes(column.name)).collect();
+            if !conditions.is_empty() {
+                due.push(of(def.name, conditions.join(" or ")));
+            }
+        }
+        due.extend(BY_PARENT.map(|view| of(view, passes("at"))));
+        due
+    }
+
+    /// The questions whose answers are all persons for whom windows and comparisons with the clock
+    /// may come to something else.
+    pub fn due(&self, clock: &Clock) -> Vec<Due> {
+        let queries = clock.queries().into_iter().map(Due::Query);
+        let conditions = clock.conditions().into_iter().map(Due::Condition);
+        queries.chain(conditions).collect()
+    }
+
+    /// The persons that a question gives, in a column `person_id`, some perhaps more than once.
+    ///
+    /// # Errors
+    /// As [`Session::stream`].
+    pub async fn due_persons(&self, due: &Due) -> Result<Rows, EngineError> {
+        match due {
+            Due::Query(sql) => self.stream(sql).await,
+            Due::Condition(condition) => self.people_where_with(condition, BTreeMap::new()).await,
+        }
+    }
+}

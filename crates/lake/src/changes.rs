@@ -1,0 +1,81 @@
+//! What changed between two snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deltalake_core::kernel::Action;
+use roaring::RoaringTreemap;
+use rollbook_model::SnapshotNumber;
+
+use crate::LakeError;
+use crate::lake::Lake;
+use crate::sets::decode_persons;
+use crate::snapshot::Cause;
+use crate::state::{DataFile, State, data_file};
+
+/// What commits changed, but for those that only wrote rows anew in better order.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The persons whose rows changed.
+    pub persons: RoaringTreemap,
+    /// The tables that changed, and of each the files that came or went.
+    pub tables: BTreeMap<String, Vec<DataFile>>,
+    /// The named values that changed.
+    pub named: BTreeSet<String>,
+}
+
+impl Lake {
+    /// What the commits after `before` up to that of `after` changed; `None` where that is no
+    /// longer known, since snapshots in between have expired.
+    ///
+    /// # Errors
+    /// Those of the store, and damaged records.
+    pub async fn changes(
+        &self,
+        before: SnapshotNumber,
+        after: &State,
+    ) -> Result<Option<Changes>, LakeError> {
+        let mut changes = Changes::default();
+        let mut gone: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for number in before.0 + 1..=after.number.0 {
+            let Some(record) = self.find_record(SnapshotNumber(number)).await? else {
+                return Ok(None);
+            };
+            if matches!(record.cause, Cause::Compact { .. }) {
+                continue;
+            }
+            let damaged = |detail: String| LakeError::Damaged {
+                path: format!("snapshot {number}"),
+                detail,
+            };
+            let persons = decode_persons(&record.touched);
+            changes.persons |= persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
+            changes.named.extend(record.named.into_keys());
+            for (name, commit) in &record.tables {
+                let files = changes.tables.entry(name.clone()).or_default();
+                for line in commit.log.lines() {
+                    let action = serde_json::from_str(line);
+                    match action.map_err(|error| damaged(error.to_string()))? {
+                        Action::Add(add) => files.push(data_file(&add)),
+                        Action::Remove(file) => {
+                            gone.entry(name.clone()).or_default().insert(file.path);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if before.0 > 0 && !gone.is_empty() {
+            let known = match self.state(before).await {
+                Ok(state) => state,
+                Err(LakeError::Expired { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            for (name, gone) in gone {
+                let files = known.table(&name).files.into_iter();
+                let went = files.filter(|file| gone.contains(&file.path));
+                changes.tables.entry(name).or_default().extend(went);
+            }
+        }
+        Ok(Some(changes))
+    }
+}

@@ -1,0 +1,102 @@
+//! Sets of persons: Roaring bitmaps in the portable format, as text in a snapshot's record and many
+//! at once in an object.
+
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::LakeError;
+use crate::lake::Lake;
+
+/// Where a set of persons lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSet {
+    /// The object, relative to the tenant's folder.
+    pub path: String,
+    /// Its first byte in it, and how many; `None` where the object is the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<[u64; 2]>,
+}
+
+/// A set of persons as text: the portable Roaring format, in hexadecimal; empty for none.
+pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
+    if persons.is_empty() {
+        return String::new();
+    }
+    let bytes = serialize(persons);
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+            text
+        })
+}
+
+/// The set that [`encode_persons`] wrote; `None` if the text is not one.
+pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
+    if text.is_empty() {
+        return Some(RoaringTreemap::new());
+    }
+    let bytes = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect::<Option<Vec<_>>>()?;
+    RoaringTreemap::deserialize_from(bytes.as_slice()).ok()
+}
+
+fn serialize(persons: &RoaringTreemap) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(persons.serialized_size());
+    persons
+        .serialize_into(&mut bytes)
+        .expect("writing to memory does not fail");
+    bytes
+}
+
+impl Lake {
+    /// Puts sets of persons one after the other in a new object, whose name begins as `below` does
+    /// and follows from the content; where each of them lies.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put_sets(
+        &self,
+        below: &str,
+        sets: &[&RoaringTreemap],
+    ) -> Result<Vec<StoredSet>, LakeError> {
+        let (mut all, mut places) = (Vec::new(), Vec::new());
+        for set in sets {
+            let begin = all.len() as u64;
+            all.extend(serialize(set));
+            places.push([begin, all.len() as u64 - begin]);
+        }
+        let path = format!("{below}-{:016x}.roaring", xxh3_64(&all));
+        self.store().put_new(&self.path(&path), &all).await?;
+        let stored = places.into_iter().map(|bytes| StoredSet {
+            path: path.clone(),
+            bytes: Some(bytes),
+        });
+        Ok(stored.collect())
+    }
+
+    /// Reads a set of persons.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`] where it is missing or is none.
+    pub async fn set(&self, stored: &StoredSet) -> Result<RoaringTreemap, LakeError> {
+        let damaged = |detail: String| LakeError::Damaged {
+            path: stored.path.clone(),
+            detail,
+        };
+        let bytes = match stored.bytes {
+            None => self.bytes(&stored.path).await?,
+            Some([begin, length]) => {
+                let path = self.path(&stored.path);
+                let range = begin..begin.saturating_add(length);
+                let bytes = self.store().get_range(&path, range).await?;
+                bytes.ok_or_else(|| damaged("it is missing".to_owned()))?
+            }
+        };
+        RoaringTreemap::deserialize_from(bytes.as_ref()).map_err(|error| damaged(error.to_string()))
+    }
+}

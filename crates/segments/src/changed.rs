@@ -1,0 +1,154 @@
+//! For whom a segment may come to something else than when it was last computed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use roaring::RoaringTreemap;
+use rollbook_engine::{Clock, Due, EngineError, Session};
+use rollbook_lake::{Changes, Lake, LakeTable, State};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
+
+use crate::error::SegmentError;
+
+/// Tables without persons that conditions rest on: whatever changes in them may concern anybody.
+const OF_ALL: [&str; 1] = ["fx_rates"];
+
+/// Tables whose rows count for the persons of the orders that they belong to.
+pub const OF_ORDERS: [&str; 2] = ["refunds", "order_lines"];
+
+/// What a membership was computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Basis {
+    pub(crate) snapshot: SnapshotNumber,
+    pub(crate) as_of: Timestamp,
+}
+
+/// What has changed since.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Persons whose rows were written.
+    pub(crate) touched: RoaringTreemap,
+    /// Persons who have rows that happened since.
+    pub(crate) arrived: RoaringTreemap,
+    /// Persons for whom time alone may have changed something.
+    pub(crate) due: RoaringTreemap,
+}
+
+impl Changed {
+    /// All for whom a condition may come to something else.
+    pub(crate) fn all(&self) -> RoaringTreemap {
+        &(&self.touched | &self.arrived) | &self.due
+    }
+}
+
+/// What changed since `basis`, as `session` sees the data of `state`; `None` where it may be
+/// anything. The persons for whom windows change are added later, since they depend on the
+/// conditions.
+pub(crate) async fn changed(
+    lake: &Lake,
+    session: &Session,
+    state: &State,
+    basis: Basis,
+) -> Result<Option<Changed>, SegmentError> {
+    let Some(changes) = lake.changes(basis.snapshot, state).await? else {
+        return Ok(None);
+    };
+    let concerns_all = |name: &String| OF_ALL.contains(&name.as_str());
+    if changes.named.contains("settings") || changes.tables.keys().any(concerns_all) {
+        return Ok(None);
+    }
+    let mut changed = Changed::default();
+    if !of_orders(lake, session, &changes, &mut changed.touched).await? {
+        return Ok(None);
+    }
+    changed.touched |= changes.persons;
+    if basis.as_of < session.as_of() {
+        collect(
+            session,
+            &session.arriving(basis.as_of),
+            &mut changed.arrived,
+        )
+        .await?;
+    }
+    Ok(Some(changed))
+}
+
+/// The persons of the orders to which changed rows belong; `false` where files are gone.
+async fn of_orders(
+    lake: &Lake,
+    session: &Session,
+    changes: &Changes,
+    persons: &mut RoaringTreemap,
+) -> Result<bool, SegmentError> {
+    for table in OF_ORDERS {
+        let Some(files) = changes.tables.get(table) else {
+            continue;
+        };
+        let def = tables::table(table).expect("it is a canonical table");
+        let name = format!("_changed_{table}");
+        let rows = LakeTable::of_files(lake, def, files);
+        match session.add_view(&name, Arc::new(rows)) {
+            Ok(()) | Err(EngineError::TableExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let sql = format!(
+            "select orders.person_id from {name} as changed inner join orders \
+             on orders.provider = changed.provider and orders.external_id = changed.order_id \
+             where orders.person_id <> 0"
+        );
+        // Files that a snapshot no longer names may be gone.
+        if collect(session, &[Due::Query(sql)], persons).await.is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The segments that can be patched, and the persons for whom their windows change. Those that
+/// read the clock in another way than can be told are left out.
+pub(crate) async fn due(
+    session: &Session,
+    conditions: BTreeMap<SegmentKey, Vec<&str>>,
+    basis: Basis,
+    changed: &mut Changed,
+) -> Result<Vec<SegmentKey>, SegmentError> {
+    if basis.as_of == session.as_of() {
+        return Ok(conditions.into_keys().collect());
+    }
+    let (mut keys, mut all) = (Vec::new(), Clock::default());
+    for (key, texts) in conditions {
+        let mut clock = Clock::default();
+        for text in texts {
+            match session.clock(text, basis.as_of) {
+                Ok(read) => clock.extend(read),
+                Err(_) => clock.is_unbounded = true,
+            }
+        }
+        if !clock.is_unbounded {
+            all.extend(clock);
+            keys.push(key);
+        }
+    }
+    match collect(session, &session.due(&all), &mut changed.due).await {
+        Ok(()) => Ok(keys),
+        // What is wrong is told where the segments are evaluated.
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+async fn collect(
+    session: &Session,
+    questions: &[Due],
+    persons: &mut RoaringTreemap,
+) -> Result<(), EngineError> {
+    for question in questions {
+        let mut rows = session.due_persons(question).await?;
+        while let Some(batch) = rows.next_batch().await? {
+            let ids = batch.column(0).as_primitive::<Int64Type>();
+            persons.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! Writing down what a refresh computed: bitmaps, the ledger and failures, in one commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+use rollbook_lake::{Cause, Commit, Committed, Lake, State};
+use rollbook_model::{SegmentKey, Timestamp};
+use serde_json::{Value, json};
+
+use crate::SegmentError;
+use crate::changed::Changed;
+use crate::definition::{Definition, members_name, name_of};
+use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
+use crate::membership::Refreshed;
+use crate::refresh::{Done, Evaluated, How, Wanted};
+use crate::status::{Failure, failed, status_name};
+
+/// Attempts to commit after writers of other things.
+const ATTEMPTS: u32 = 10;
+
+/// A segment's members, and what stood before.
+pub(crate) struct Computed {
+    pub(crate) definition: Definition,
+    pub(crate) names: BTreeMap<SegmentKey, u64>,
+    pub(crate) members: Result<Arc<RoaringTreemap>, SegmentError>,
+    pub(crate) how: How,
+    pub(crate) before: Option<Refreshed>,
+    pub(crate) old: RoaringTreemap,
+    /// What changed since; `None` where the definition did.
+    pub(crate) changed: Option<Arc<Changed>>,
+}
+
+impl Computed {
+    /// A list, which stands as it is.
+    pub(crate) fn standing(
+        definition: &Definition,
+        before: Option<Refreshed>,
+        members: &Arc<RoaringTreemap>,
+    ) -> Self {
+        Self {
+            definition: definition.clone(),
+            names: BTreeMap::new(),
+            members: Ok(Arc::clone(members)),
+            how: How::Standing,
+            before,
+            old: members.as_ref().clone(),
+            changed: None,
+        }
+    }
+
+    /// Whether other persons belong than before.
+    pub(crate) fn differs(&self) -> bool {
+        let members = self.members.as_ref();
+        members.is_ok_and(|members| **members != self.old)
+    }
+
+    /// Who came and who went, by reason.
+    fn moved(&self, members: &RoaringTreemap) -> BTreeMap<(Direction, Reason), RoaringTreemap> {
+        let mut moved = BTreeMap::new();
+        for (direction, persons) in [
+            (Direction::Entered, members - &self.old),
+            (Direction::Left, &self.old - members),
+        ] {
+            for (reason, persons) in self.by_reason(persons) {
+                if !persons.is_empty() {
+                    moved.insert((direction, reason), persons);
+                }
+            }
+        }
+        moved
+    }
+
+    fn by_reason(&self, persons: RoaringTreemap) -> Vec<(Reason, RoaringTreemap)> {
+        let Some(changed) = &self.changed else {
+            return vec![(Reason::Definition, persons)];
+        };
+        let touched = &persons & &changed.touched;
+        let late = &touched - &changed.arrived;
+        // Who was not touched, and for whom nothing came to pass, is moved by others: by what a
+        // query sums up over all.
+        let by_clock = &persons & &(&changed.due | &changed.arrived) - &changed.touched;
+        let new = &(&persons - &late) - &by_clock;
+        vec![
+            (Reason::NewData, new),
+            (Reason::LateData, late),
+            (Reason::Clock, by_clock),
+        ]
+    }
+
+    fn has_moved_on(&self, state: &State, wanted: &Wanted) -> bool {
+        self.how != How::Standing
+            && self.before.as_ref().is_none_or(|before| {
+                self.differs()
+                    || before.snapshot != state.data
+                    || before.as_of != wanted.as_of
+                    || before.revision != self.definition.revision
+                    || before.names != self.names
+            })
+    }
+}
+
+/// Commits what was computed on `state`; `None` where others computed or defined the same
+/// segments meanwhile, so that it has to be done again.
+pub(crate) async fn keep(
+    lake: &Lake,
+    state: &State,
+    computed: Vec<Computed>,
+    wanted: &Wanted,
+) -> Result<Option<Vec<Evaluated>>, SegmentError> {
+    let stamp = format!("{:020}-{:016x}", state.data.0, wanted.now.micros());
+    let written = write(lake, state, &computed, wanted, &stamp).await?;
+    let (mut named, mut evaluated) = (BTreeMap::new(), Vec::new());
+    for (one, refreshed) in computed.into_iter().zip(written.refreshed) {
+        let key = one.definition.key.clone();
+        let known: Option<Failure> = state.value(&status_name(&key))?;
+        let outcome = match (one.members, refreshed) {
+            (Ok(_), Some(refreshed)) => {
+                if known.is_some() {
+                    named.insert(status_name(&key), None);
+                }
+                if one.before.as_ref() != Some(&refreshed) {
+                    named.insert(members_name(&key), Some(json!(refreshed)));
+                }
+                let moved = |direction| {
+                    let moves = written.moves.get(&key).into_iter().flatten();
+                    let moves = moves.filter(|(known, _)| *known == direction);
+                    moves.map(|(_, count)| count).sum()
+                };
+                Ok(Done {
+                    refreshed,
+                    how: one.how,
+                    entered: moved(Direction::Entered),
+                    left: moved(Direction::Left),
+                })
+            }
+            (Err(error), _) => {
+                let failure = failed(known, &error, wanted.now);
+                named.insert(status_name(&key), Some(json!(failure)));
+                Err(error)
+            }
+            (Ok(_), None) => continue,
+        };
+        let segment = key;
+        evaluated.push(Evaluated { segment, outcome });
+    }
+    if let Some(pages) = written.pages {
+        named.insert(LEDGER.to_owned(), Some(pages));
+    }
+    match named.is_empty() || commit(lake, state, &evaluated, named, wanted.now).await? {
+        true => Ok(Some(evaluated)),
+        false => Ok(None),
+    }
+}
+
+/// What lies in the lake already, and is not named yet.
+struct Written {
+    /// For each segment its membership, where it has one.
+    refreshed: Vec<Option<Refreshed>>,
+    /// How many came and went.
+    moves: BTreeMap<SegmentKey, Vec<(Direction, u64)>>,
+    pages: Option<Value>,
+}
+
+async fn write(
+    lake: &Lake,
+    state: &State,
+    computed: &[Computed],
+    wanted: &Wanted,
+    stamp: &str,
+) -> Result<Written, SegmentError> {
+    let is_new = |one: &&Computed| {
+        let is_first = one.before.is_none();
+        one.how != How::Standing && one.members.is_ok() && (is_first || one.differs())
+    };
+    let sets: Vec<&RoaringTreemap> = computed
+        .iter()
+        .filter(is_new)
+        .filter_map(|one| one.members.as_deref().ok())
+        .collect();
+    let mut stored = match sets.is_empty() {
+        true => Vec::new(),
+        false => lake.put_sets(&format!("_members/{stamp}"), &sets).await?,
+    }
+    .into_iter();
+    let (mut refreshed, mut moved) = (Vec::new(), Vec::new());
+    for one in computed {
+        let Ok(members) = &one.members else {
+            refreshed.push(None);
+            continue;
+        };
+        let set = match is_new(&one) {
+            true => stored.next(),
+            false => one.before.as_ref().map(|before| before.set.clone()),
+        };
+        let Some(set) = set.filter(|_| one.has_moved_on(state, wanted)) else {
+            refreshed.push(one.before.clone());
+            continue;
+        };
+        let membership = Refreshed {
+            segment: one.definition.key.clone(),
+            count: members.len(),
+            snapshot: state.data,
+            revision: one.definition.revision,
+            as_of: wanted.as_of,
+            computed_at: wanted.now,
+            names: one.names.clone(),
+            set,
+        };
+        let persons = one.moved(members);
+        if !persons.is_empty() {
+            moved.push(Moved {
+                change: change(&membership),
+                persons,
+            });
+        }
+        refreshed.push(Some(membership));
+    }
+    let moves = moved.iter().map(|one| {
+        let moves = one.persons.iter();
+        let moves = moves.map(|((direction, _), persons)| (*direction, persons.len()));
+        (one.change.segment.clone(), moves.collect())
+    });
+    let moves = moves.collect();
+    let pages = match moved.is_empty() {
+        true => None,
+        false => Some(ledger::write(lake, state, moved, stamp).await?),
+    };
+    Ok(Written {
+        refreshed,
+        moves,
+        pages,
+    })
+}
+
+fn change(membership: &Refreshed) -> Change {
+    Change {
+        segment: membership.segment.clone(),
+        revision: membership.revision,
+        snapshot: membership.snapshot,
+        as_of: membership.as_of,
+        at: membership.computed_at,
+        count: membership.count,
+        moves: Vec::new(),
+    }
+}
+
+/// Commits after whatever others did to anything else; `false` where they changed what this rests
+/// on.
+async fn commit(
+    lake: &Lake,
+    base: &State,
+    evaluated: &[Evaluated],
+    named: BTreeMap<String, Option<Value>>,
+    at: Timestamp,
+) -> Result<bool, SegmentError> {
+    let cause = Cause::Refresh {
+        segments: evaluated.len() as u64,
+    };
+    let rests_on = |state: &State| {
+        let names = evaluated.iter().flat_map(|one| {
+            let key = &one.segment;
+            [name_of(key), members_name(key), status_name(key)]
+        });
+        let names = names.chain([LEDGER.to_owned()]);
+        names
+            .map(|name| state.named.get(&name).cloned())
+            .collect::<Vec<_>>()
+    };
+    let known = rests_on(base);
+    for _ in 0..ATTEMPTS {
+        let head = lake.head().await?;
+        if rests_on(&head) != known {
+            return Ok(false);
+        }
+        let commit = Commit::of_names(cause.clone(), at, named.clone());
+        if matches!(lake.commit(&head, commit).await?, Committed::Done(_)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

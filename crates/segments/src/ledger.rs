@@ -1,0 +1,240 @@
+//! The ledger: every entry into a segment and every exit, with when and why.
+//!
+//! A refresh that changes memberships writes one page: a document that says what changed, and the
+//! bitmaps of who entered and who left. The snapshot names all pages; many small ones are now and
+//! then written anew as one. So a million entries cost a bitmap, and nothing that was written is
+//! ever rewritten because of a later change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roaring::RoaringTreemap;
+use rollbook_lake::{Lake, State, StoredSet};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::SegmentError;
+
+/// The named value that lists the pages.
+pub(crate) const LEDGER: &str = "ledger";
+
+/// Pages of one size that become one of the next.
+const FOLDED: usize = 32;
+
+/// Whether somebody came or went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Belongs from then on.
+    Entered,
+    /// No longer belongs from then on.
+    Left,
+}
+
+/// Why somebody came or went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The segment is new, or its criteria or those of a segment that it names were changed.
+    Definition,
+    /// Rows came, or were changed or taken back, that happened since it was last computed for.
+    NewData,
+    /// The same with rows that had happened before, and came late.
+    LateData,
+    /// Nothing but time passed.
+    Clock,
+}
+
+impl Direction {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entered => "entered",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl Reason {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Definition => "definition",
+            Self::NewData => "new_data",
+            Self::LateData => "late_data",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+/// Persons who came, or who went, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Whether they came.
+    pub direction: Direction,
+    /// Why.
+    pub reason: Reason,
+    /// How many.
+    pub count: u64,
+    pub(crate) set: StoredSet,
+}
+
+/// What one refresh changed in one segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The segment.
+    pub segment: SegmentKey,
+    /// The revision of its definition.
+    pub revision: u64,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// The moment that it was computed for.
+    pub as_of: Timestamp,
+    /// When it was computed.
+    pub at: Timestamp,
+    /// How many belong from then on.
+    pub count: u64,
+    /// Who came and went.
+    pub moves: Vec<Move>,
+}
+
+/// Who came and went in one segment, before it is written down.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) change: Change,
+    pub(crate) persons: BTreeMap<(Direction, Reason), RoaringTreemap>,
+}
+
+/// Where a page lies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Pointer {
+    /// The document.
+    path: String,
+    /// The bitmaps.
+    sets: Vec<String>,
+    /// How often pages were put together to make it.
+    level: u32,
+}
+
+/// A page: what changed, in the order in which it did.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Page {
+    changes: Vec<Change>,
+}
+
+/// Writes a page, and gives the new list of pages.
+pub(crate) async fn write(
+    lake: &Lake,
+    state: &State,
+    moved: Vec<Moved>,
+    name: &str,
+) -> Result<Value, SegmentError> {
+    let mut pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
+    let all: Vec<&RoaringTreemap> = moved.iter().flat_map(|one| one.persons.values()).collect();
+    let below = format!("_ledger/{name}");
+    let mut stored = lake.put_sets(&below, &all).await?.into_iter();
+    let mut page = Page::default();
+    for one in moved {
+        let mut change = one.change;
+        for ((direction, reason), persons) in &one.persons {
+            let set = stored.next().expect("every set was stored");
+            let (direction, reason, count) = (*direction, *reason, persons.len());
+            change.moves.push(Move {
+                direction,
+                reason,
+                count,
+                set,
+            });
+        }
+        page.changes.push(change);
+    }
+    pointers.push(put(lake, &below, &page, 0).await?);
+    fold(lake, &mut pointers, &below).await?;
+    Ok(json!(pointers))
+}
+
+/// Puts the last pages together while there are many of one size.
+async fn fold(lake: &Lake, pointers: &mut Vec<Pointer>, below: &str) -> Result<(), SegmentError> {
+    loop {
+        let Some(level) = pointers.last().map(|last| last.level) else {
+            return Ok(());
+        };
+        let same = pointers.iter().rev();
+        let same = same.take_while(|pointer| pointer.level == level).count();
+        if same < FOLDED {
+            return Ok(());
+        }
+        let (mut page, mut persons) = (Page::default(), Vec::new());
+        for pointer in pointers.split_off(pointers.len() - same) {
+            let old: Page = lake.document(&pointer.path).await?;
+            for change in old.changes {
+                for one in &change.moves {
+                    persons.push(lake.set(&one.set).await?);
+                }
+                page.changes.push(change);
+            }
+        }
+        let level = level + 1;
+        let below = format!("{below}-{level}");
+        let persons: Vec<_> = persons.iter().collect();
+        let stored = lake.put_sets(&below, &persons).await?;
+        let moves = page.changes.iter_mut().flat_map(|change| &mut change.moves);
+        for (one, set) in moves.zip(stored) {
+            one.set = set;
+        }
+        pointers.push(put(lake, &below, &page, level).await?);
+    }
+}
+
+async fn put(lake: &Lake, below: &str, page: &Page, level: u32) -> Result<Pointer, SegmentError> {
+    let moves = page.changes.iter().flat_map(|change| &change.moves);
+    let sets: BTreeSet<_> = moves.map(|one| one.set.path.clone()).collect();
+    Ok(Pointer {
+        path: lake.put_content(below, page).await?,
+        sets: sets.into_iter().collect(),
+        level,
+    })
+}
+
+/// All changes of a segment, or of all segments, oldest first.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn changes(
+    lake: &Lake,
+    state: &State,
+    segment: Option<&SegmentKey>,
+) -> Result<Vec<Change>, SegmentError> {
+    let pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
+    let mut all = Vec::new();
+    for pointer in pointers {
+        let page: Page = lake.document(&pointer.path).await?;
+        let wanted = |change: &Change| segment.is_none_or(|key| change.segment == *key);
+        all.extend(page.changes.into_iter().filter(wanted));
+    }
+    Ok(all)
+}
+
+/// The persons of a move.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn persons(lake: &Lake, one: &Move) -> Result<RoaringTreemap, SegmentError> {
+    Ok(lake.set(&one.set).await?)
+}
+
+/// Who belongs after all of these changes: the ledger replayed.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn replayed(lake: &Lake, changes: &[Change]) -> Result<RoaringTreemap, SegmentError> {
+    let mut members = RoaringTreemap::new();
+    for one in changes.iter().flat_map(|change| &change.moves) {
+        let persons = persons(lake, one).await?;
+        match one.direction {
+            Direction::Entered => members |= persons,
+            Direction::Left => members -= persons,
+        }
+    }
+    Ok(members)
+}

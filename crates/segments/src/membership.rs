@@ -1,0 +1,114 @@
+//! Who belonged to a segment when it was last computed: a bitmap, and which figures it rests on.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+use rollbook_lake::{Lake, State, StoredSet};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::SegmentError;
+use crate::definition::{members_name, show, unknown};
+
+/// A membership that was computed: which figures it rests on, and where its bitmap lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// The segment.
+    pub segment: SegmentKey,
+    /// How many belong.
+    pub count: u64,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// The revision of the definition.
+    pub revision: u64,
+    /// The moment it was computed for.
+    pub as_of: Timestamp,
+    /// When it was computed.
+    pub computed_at: Timestamp,
+    /// The segments that it was computed from, also through others, and the revision of each
+    /// one's criteria.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) names: BTreeMap<SegmentKey, u64>,
+    /// The bitmap.
+    #[serde(flatten)]
+    pub(crate) set: StoredSet,
+}
+
+/// The membership that stands at a snapshot; `None` for a segment that was never refreshed.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub fn standing(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, SegmentError> {
+    Ok(state.value(&members_name(key))?)
+}
+
+/// The persons of a membership.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn persons(lake: &Lake, refreshed: &Refreshed) -> Result<RoaringTreemap, SegmentError> {
+    Ok(lake.set(&refreshed.set).await?)
+}
+
+/// Who belongs to a segment: as it stands now, or as computed from the data of `snapshot`.
+///
+/// # Errors
+/// [`SegmentError::Unknown`], [`SegmentError::NotRefreshed`], [`SegmentError::Lake`].
+pub async fn members(
+    lake: &Lake,
+    key: &SegmentKey,
+    snapshot: Option<SnapshotNumber>,
+) -> Result<(Refreshed, RoaringTreemap), SegmentError> {
+    let head = lake.head().await?;
+    let found = match snapshot {
+        None => {
+            show(lake, &head, key).await?;
+            standing(&head, key)?
+        }
+        Some(number) => of_snapshot(lake, &head, key, number).await?,
+    };
+    let refreshed = found.ok_or_else(|| SegmentError::NotRefreshed {
+        segment: key.clone(),
+        snapshot,
+    })?;
+    let persons = persons(lake, &refreshed).await?;
+    Ok((refreshed, persons))
+}
+
+/// A refresh commits a snapshot after that of the data: it is looked for in the states from
+/// `number` on, the latest computation winning.
+async fn of_snapshot(
+    lake: &Lake,
+    head: &State,
+    key: &SegmentKey,
+    number: SnapshotNumber,
+) -> Result<Option<Refreshed>, SegmentError> {
+    let at = lake.state(number).await?;
+    let mut found = standing(&at, key)?;
+    for later in number.0 + 1..=head.number.0 {
+        let state = lake.state(SnapshotNumber(later)).await?;
+        match standing(&state, key)? {
+            Some(refreshed) if refreshed.snapshot == at.data => found = Some(refreshed),
+            _ if state.data > at.data => break,
+            _ => {}
+        }
+    }
+    if found.is_none() && !head.named.contains_key(&format!("segment/{key}")) {
+        return Err(unknown(head, key));
+    }
+    Ok(found)
+}
+
+/// Where the standing memberships of all segments lie, for the view `segment_members`.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub fn memberships(state: &State) -> Result<Vec<(SegmentKey, StoredSet)>, SegmentError> {
+    let mut all = Vec::new();
+    for name in state.names_below("members/") {
+        if let Some(refreshed) = state.value::<Refreshed>(&format!("members/{name}"))? {
+            all.push((refreshed.segment, refreshed.set));
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,110 @@
+//! Whether what is told of a segment is up to date, and what became of those that failed.
+
+use rollbook_lake::State;
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::SegmentError;
+use crate::definition::Definition;
+use crate::membership::Refreshed;
+
+/// The pause after a first failure, in microseconds; each further one doubles it.
+const FIRST_PAUSE: i64 = 30 * 1_000_000;
+/// The longest pause.
+const LONGEST_PAUSE: i64 = 3_600 * 1_000_000;
+
+/// What went wrong when a segment was last to be computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// In the words of who wrote the criteria.
+    pub reason: String,
+    /// When it first failed, of those times that follow each other.
+    pub since: Timestamp,
+    /// How often it failed since.
+    pub attempts: u32,
+    /// When it is tried again by itself.
+    pub again_at: Timestamp,
+}
+
+/// Whether the members of a segment are what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// They are of the newest data and definition.
+    Fresh,
+    /// They are of earlier data, or of an earlier definition.
+    Stale,
+    /// There are none, and computing them failed.
+    Failed,
+}
+
+/// How a segment stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// In one word.
+    pub status: Status,
+    /// Since when it is not fresh, where that is known.
+    pub since: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+pub(crate) fn status_name(key: &SegmentKey) -> String {
+    format!("status/{key}")
+}
+
+/// What is kept of a failure, after the one before.
+pub(crate) fn failed(before: Option<Failure>, error: &SegmentError, now: Timestamp) -> Failure {
+    let attempts = before.as_ref().map_or(0, |before| before.attempts);
+    let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(20));
+    Failure {
+        reason: error.to_string(),
+        since: before.map_or(now, |before| before.since),
+        attempts: attempts + 1,
+        again_at: Timestamp::from_micros(now.micros() + pause.min(LONGEST_PAUSE)),
+    }
+}
+
+/// The failure of a segment that was not computed since.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub fn failure(state: &State, key: &SegmentKey) -> Result<Option<Failure>, SegmentError> {
+    Ok(state.value(&status_name(key))?)
+}
+
+/// How a segment stands at a snapshot.
+pub fn standing_of(
+    state: &State,
+    definition: &Definition,
+    refreshed: Option<&Refreshed>,
+    failure: Option<&Failure>,
+) -> Standing {
+    let stale = |reason: String, since| Standing {
+        status: Status::Stale,
+        since,
+        reason: Some(reason),
+    };
+    let newer_data = |snapshot: SnapshotNumber| snapshot < state.data;
+    match (refreshed, failure) {
+        (None, Some(failure)) => Standing {
+            status: Status::Failed,
+            since: Some(failure.since),
+            reason: Some(failure.reason.clone()),
+        },
+        (None, None) => stale("it was not computed yet".to_owned(), None),
+        (Some(_), Some(failure)) => stale(failure.reason.clone(), Some(failure.since)),
+        (Some(known), None) if known.revision < definition.criteria_revision => {
+            let reason = "its definition was changed since".to_owned();
+            stale(reason, Some(definition.updated_at))
+        }
+        (Some(known), None) if !definition.is_static() && newer_data(known.snapshot) => {
+            stale("there are newer data".to_owned(), Some(known.computed_at))
+        }
+        (Some(_), None) => Standing {
+            status: Status::Fresh,
+            since: None,
+            reason: None,
+        },
+    }
+}
