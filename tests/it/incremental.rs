@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rollbook_app::Place;
 use rollbook_app::compacting::{Extent, compact_lake};
-use rollbook_app::segments::{self, Draft, How};
+use rollbook_app::segments::{self, Draft, How, Pull};
 use rollbook_app::taking_in::{Ingest, ingest, undo};
 use rollbook_ingest::Progress;
 use rollbook_lake::Lake;
@@ -167,7 +167,7 @@ impl World {
                 self.rows("persons", header, &rows).await;
                 "persons"
             }
-            5 | 6 | 7 => {
+            5..=7 => {
                 let step = match kind {
                     5 => self.random.random_range(1..3 * HOUR),
                     6 => self.random.random_range(DAY..9 * DAY),
@@ -335,8 +335,10 @@ impl World {
                 "{key}: preview after {what}"
             );
             let (mut pages, mut token) = (Vec::new(), None);
+            let pull = Pull::of_all(17);
             loop {
-                let page = segments::members_page(&self.place, &key, token.as_deref(), 17);
+                let page =
+                    segments::members_page(&self.place, &key, token.as_deref(), &pull, self.now);
                 let page = page.await.unwrap();
                 pages.extend(page.members);
                 token = page.next;

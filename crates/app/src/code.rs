@@ -19,6 +19,8 @@ pub enum Kind {
     Malformed,
     /// What it names is not there.
     Missing,
+    /// What it names is no longer kept.
+    Gone,
     /// It contradicts what is there.
     Conflict,
     /// It can be read, and cannot be done.
@@ -54,6 +56,12 @@ impl AppError {
             Self::Setting(_) => ("invalid_setting", Kind::Unprocessable),
             Self::UnknownTable { .. } => ("unknown_table", Kind::Missing),
             Self::SegmentExists { .. } => ("segment_exists", Kind::Conflict),
+            Self::ListFile { .. } => ("file", Kind::Unprocessable),
+            Self::SegmentFile { .. } => ("segment_file", Kind::Unprocessable),
+            Self::OfSegment { source, .. } => of_segment(source),
+            Self::NotSuppressible { .. } => ("not_suppressible", Kind::Unprocessable),
+            Self::ExpiredPageToken => ("expired_page_token", Kind::Gone),
+            Self::NotACondition { .. } => ("not_a_condition", Kind::Unprocessable),
             Self::UnknownPerson { .. } => ("unknown_person", Kind::Missing),
             Self::ForgedPageToken => ("invalid_page_token", Kind::Malformed),
             Self::UnknownEntry { .. } => ("unknown_entry", Kind::Missing),
@@ -190,6 +198,7 @@ fn of_segment(error: &SegmentError) -> (&'static str, Kind) {
         SegmentError::Named { .. } => ("named_segment_failed", Kind::Unprocessable),
         SegmentError::Circle { .. } => ("segments_in_circle", Kind::Unprocessable),
         SegmentError::NotRefreshed { .. } => ("segment_not_refreshed", Kind::Conflict),
+        SegmentError::NoThreshold { .. } => ("no_threshold", Kind::Unprocessable),
         SegmentError::Session { .. } => ("internal", Kind::Internal),
         SegmentError::Lake(error) => of_lake(error),
         SegmentError::Criteria(error) => of_engine(error),

@@ -50,6 +50,45 @@ pub enum AppError {
     /// A setting.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
+    /// A segment that is a query, or a list, and has no clauses.
+    #[error("segment `{segment}` is no condition: it has no clauses to look at one by one")]
+    NotACondition {
+        /// The segment.
+        segment: SegmentKey,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    ListFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of a segment that cannot be understood.
+    #[error("{}: {reason}", path.display())]
+    SegmentFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What is wrong with one of several segments.
+    #[error("segment `{segment}`: {source}")]
+    OfSegment {
+        /// The segment.
+        segment: SegmentKey,
+        /// What.
+        source: Box<SegmentError>,
+    },
+    /// A text that is no e-mail, phone or person.
+    #[error("`{text}` is no e-mail, no phone number, and no id of a person")]
+    NotSuppressible {
+        /// The text.
+        text: String,
+    },
+    /// A page token whose members are no longer kept.
+    #[error("the page token has expired: its members are no longer kept; begin again")]
+    ExpiredPageToken,
     /// A table that is not one of ours.
     #[error("there is no table `{table}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
     UnknownTable {

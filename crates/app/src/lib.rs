@@ -16,6 +16,7 @@ pub mod posting;
 pub mod rows;
 pub mod scores;
 pub mod segments;
+pub mod suppressions;
 pub mod taking_in;
 
 pub use code::Kind;

@@ -51,7 +51,7 @@ fn mac(key: &[u8]) -> Hmac<Sha256> {
 }
 
 /// The tenant's key, made now where nothing was taken in yet.
-async fn key(lake: &Lake) -> Result<std::sync::Arc<[u8]>, AppError> {
+pub(crate) async fn key(lake: &Lake) -> Result<std::sync::Arc<[u8]>, AppError> {
     if let Some(key) = lake.token_key().await? {
         return Ok(key);
     }

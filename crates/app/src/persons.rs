@@ -6,6 +6,7 @@ use rollbook_queries::questions;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::segments::{PersonChange, of_person};
 use crate::{AppError, Place, rows};
 
 /// One person: their columns and traits, and where they belong.
@@ -15,6 +16,8 @@ pub struct Person {
     pub person: Value,
     /// The segments that they belong to, as of each one's last refresh.
     pub segments: Vec<String>,
+    /// When they came to segments and left them, oldest first.
+    pub segment_changes: Vec<PersonChange>,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
     /// The moment that the traits were computed for.
@@ -39,6 +42,7 @@ pub async fn show(place: &Place, person: i64, as_of: Timestamp) -> Result<Person
     Ok(Person {
         person: found,
         segments: segments.iter().filter_map(name).collect(),
+        segment_changes: of_person(&lake, &state, person.unsigned_abs()).await?,
         snapshot: state.data,
         as_of,
     })

@@ -1,36 +1,42 @@
 //! Segments as a user asks for them.
 
+mod asking;
+mod changes;
+pub mod code;
+mod lists;
+mod overlap;
+mod pulls;
+mod reach;
+
+pub use asking::{
+    Calendar, Explanation, Impact, NearMiss, Previewed, calendar, explain, fit, impact, near_miss,
+    preview,
+};
+pub(crate) use changes::of_person;
+pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
+pub use lists::{Listing, put_list};
+pub use overlap::{Combined, Overlap, Pair, overlap};
+pub use pulls::{Counted, Page, Pull, count, members, members_page};
+pub use reach::{Reach, reach};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
-use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use rollbook_segments::membership::{self, standing};
+use rollbook_segments::membership::standing;
 use rollbook_segments::refresh::fixed;
-use rollbook_segments::{
-    Criteria, Evaluation, SegmentError, Wanted, definition, preview as preview_criteria,
+use rollbook_segments::status::{failure, standing_of};
+pub use rollbook_segments::{
+    Channel, Definition, Done, Draft, How, Percent, Refreshed, Schedule, Standing, Status,
 };
-pub use rollbook_segments::{Definition, Done, Draft, How, Refreshed};
-use serde::{Deserialize, Serialize};
+use rollbook_segments::{Criteria, Evaluation, SegmentError, Wanted, definition};
+use serde::Serialize;
 
 use crate::place::Opening;
-use crate::{AppError, Place, page};
-
-/// An exact count before anything is saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Previewed {
-    /// How many persons belong.
-    pub count: u64,
-    /// The snapshot of the data.
-    pub snapshot: SnapshotNumber,
-    /// The moment it was computed for.
-    pub as_of: Timestamp,
-    /// Some of them, by id.
-    pub sample: Vec<u64>,
-}
+use crate::{AppError, Place};
 
 /// A segment in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,6 +52,9 @@ pub struct Listed {
     pub as_of: Option<Timestamp>,
     /// When it was refreshed.
     pub computed_at: Option<Timestamp>,
+    /// Whether it is up to date, and why not.
+    #[serde(flatten)]
+    pub standing: Standing,
 }
 
 /// What became of one segment in a refresh.
@@ -77,32 +86,10 @@ pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definiti
     Ok(saved)
 }
 
-/// The exact count of criteria, and some of the persons.
-pub async fn preview(
-    place: &Place,
-    criteria: &str,
-    as_of: Timestamp,
-) -> Result<Previewed, AppError> {
-    let lake = place.lake().await?;
-    let state = lake.head().await?;
-    let session = place.session(&lake, &state, as_of).await?;
-    let criteria = Criteria::parse(criteria)?;
-    let known = Named::of(&lake, &state, &session, &criteria).await?;
-    let members = known.evaluation(&session).of(&criteria).await?;
-    let found = preview_criteria(&members, PREVIEW_SAMPLE);
-    let (count, sample) = (found.count, found.sample);
-    Ok(Previewed {
-        count,
-        snapshot: state.data,
-        as_of,
-        sample,
-    })
-}
-
 /// The segments that criteria may need: none are read where they name none.
 pub(crate) struct Named {
-    definitions: Vec<Definition>,
-    fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
+    pub(crate) definitions: Vec<Definition>,
+    pub(crate) fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
 }
 
 impl Named {
@@ -123,6 +110,13 @@ impl Named {
             true => definition::list(lake, state).await?,
             false => Vec::new(),
         };
+        let fixed = fixed(lake, state, &definitions).await?;
+        Ok(Self { definitions, fixed })
+    }
+
+    /// All segments.
+    pub(crate) async fn all(lake: &Lake, state: &State) -> Result<Self, AppError> {
+        let definitions = definition::list(lake, state).await?;
         let fixed = fixed(lake, state, &definitions).await?;
         Ok(Self { definitions, fixed })
     }
@@ -168,7 +162,10 @@ pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Defin
 
 fn listed(state: &State, definition: Definition) -> Result<Listed, AppError> {
     let refreshed = standing(state, &definition.key)?;
+    let failure = failure(state, &definition.key)?;
+    let standing = standing_of(state, &definition, refreshed.as_ref(), failure.as_ref());
     Ok(Listed {
+        standing,
         count: refreshed.as_ref().map(|refreshed| refreshed.count),
         snapshot: refreshed.as_ref().map(|refreshed| refreshed.snapshot),
         as_of: refreshed.as_ref().map(|refreshed| refreshed.as_of),
@@ -217,75 +214,4 @@ pub async fn refresh_one(
     let outcomes = refresh(place, std::slice::from_ref(key), as_of, now, false).await?;
     let outcome = outcomes.into_iter().next();
     outcome.expect("one segment has one outcome").result
-}
-
-/// Who belongs, by id in order, and what that rests on.
-pub async fn members(
-    place: &Place,
-    key: &SegmentKey,
-    snapshot: Option<SnapshotNumber>,
-) -> Result<(Refreshed, Vec<u64>), AppError> {
-    let lake = place.lake().await?;
-    let (refreshed, persons) = membership::members(&lake, key, snapshot).await?;
-    Ok((refreshed, persons.iter().collect()))
-}
-
-/// A part of a segment's members, in order of their ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// What all pages of one pull rest on.
-    pub refreshed: Refreshed,
-    /// The members of this page.
-    pub members: Vec<u64>,
-    /// What asks for the next page; `None` on the last one.
-    pub next: Option<String>,
-}
-
-/// What a page token carries: the membership itself, so that nothing can change it in between.
-#[derive(Debug, Serialize, Deserialize)]
-struct Pinned {
-    of: Refreshed,
-    after: u64,
-}
-
-/// The first page, or the one that `token` asks for: of the same membership, whatever was
-/// ingested, refreshed or deleted since.
-pub async fn members_page(
-    place: &Place,
-    key: &SegmentKey,
-    token: Option<&str>,
-    limit: usize,
-) -> Result<Page, AppError> {
-    let lake = place.lake().await?;
-    let (refreshed, persons, from) = match token {
-        None => {
-            let (refreshed, persons) = membership::members(&lake, key, None).await?;
-            (refreshed, persons, 0)
-        }
-        Some(token) => {
-            let pinned: Pinned = page::open(&lake, token).await?;
-            if pinned.of.segment != *key {
-                return Err(AppError::ForgedPageToken);
-            }
-            let persons = membership::persons(&lake, &pinned.of).await?;
-            (pinned.of, persons, pinned.after + 1)
-        }
-    };
-    let mut ids = persons.iter();
-    ids.advance_to(from);
-    let mut members: Vec<u64> = ids.take(limit + 1).collect();
-    let is_last = members.len() <= limit;
-    members.truncate(limit);
-    let next = match members.last() {
-        Some(&after) if !is_last => {
-            let of = refreshed.clone();
-            Some(page::seal(&lake, &Pinned { of, after }).await?)
-        }
-        _ => None,
-    };
-    Ok(Page {
-        refreshed,
-        members,
-        next,
-    })
 }

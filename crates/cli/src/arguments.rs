@@ -1,14 +1,14 @@
 //! The command line, as `--help` tells it.
 
+mod segment;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rollbook_app::attribution::{By, Model};
 use rollbook_app::scores::ScoreKind;
-use rollbook_model::{
-    BatchId, ProviderName, SegmentKey, SnapshotNumber, Span, TenantName, Timestamp, config,
-};
+use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Span, TenantName, Timestamp, config};
 
 /// Segments, scores and attribution over your customers' data, in SQL
 #[derive(Debug, Parser)]
@@ -107,6 +107,9 @@ pub(crate) enum Command {
     /// Define segments and pull their members
     #[command(subcommand)]
     Segment(Segment),
+    /// Say whom nobody may write to
+    #[command(subcommand)]
+    Suppression(Suppression),
     /// Credit what was sold to the channels that led to it
     #[command(subcommand)]
     Attribution(Attribution),
@@ -322,52 +325,7 @@ pub(crate) enum QuarantineCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Segment {
-    /// Save a segment, or a new revision of one
-    Put {
-        key: SegmentKey,
-        /// A condition on `people`, or one `select person_id …`
-        #[arg(long, value_name = "SQL")]
-        criteria: String,
-        /// The name to show
-        #[arg(long)]
-        name: Option<String>,
-        /// What it is for
-        #[arg(long)]
-        description: Option<String>,
-    },
-    /// List all segments
-    List,
-    /// Show one segment
-    Show { key: SegmentKey },
-    /// Delete a segment
-    Delete { key: SegmentKey },
-    /// Count who would belong, without saving anything
-    Preview {
-        /// A condition on `people`, or one `select person_id …`
-        #[arg(long, value_name = "SQL")]
-        criteria: String,
-        #[command(flatten)]
-        moment: Moment,
-    },
-    /// Compute who belongs, to the segments named or to all
-    Refresh {
-        keys: Vec<SegmentKey>,
-        /// Evaluate all persons, also where those whom changes may concern would do
-        #[arg(long)]
-        full: bool,
-        #[command(flatten)]
-        moment: Moment,
-    },
-    /// List who belongs, as of the last refresh
-    Members {
-        key: SegmentKey,
-        /// As computed from the data of this snapshot
-        #[arg(long, value_name = "N")]
-        snapshot: Option<SnapshotNumber>,
-    },
-}
+pub(crate) use segment::{Members, Put, Segment, Suppression};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Attribution {

@@ -26,6 +26,7 @@ mod keeping;
 mod score;
 mod segment;
 mod serve;
+mod suppression;
 
 /// Does what the arguments say.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -92,6 +93,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
         Command::Segment(what) => return segment::run(&place, what, form).await,
+        Command::Suppression(what) => suppression::run(&place, what, form).await?,
         Command::Attribution(what) => attribution::run(&place, what, form).await?,
         Command::Score(what) => score::run(&place, what, form).await?,
         Command::Serve(what) => serve::run(place, what, None).await?,

@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 fn sql_of(command: &Command) -> Option<String> {
     match command {
         Command::Sql { query, .. } => Some(query.clone()),
-        Command::Segment(Segment::Put { criteria, .. } | Segment::Preview { criteria, .. }) => {
+        Command::Segment(Segment::Put(what)) => what.criteria.clone(),
+        Command::Segment(Segment::Preview { criteria, .. } | Segment::Impact { criteria, .. }) => {
             Some(criteria.clone())
         }
         _ => None,

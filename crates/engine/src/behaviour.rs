@@ -25,6 +25,7 @@ pub(crate) use call::Call;
 pub use clock::Clock;
 pub(crate) use clock::{Reading, literal};
 use question::{Answer, Question};
+pub(crate) use question::{before, evidence, relation_of};
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.
 pub(crate) const PERSON: &str = "_person";
@@ -291,7 +292,7 @@ impl VisitorMut for Replacing<'_> {
 }
 
 /// The behaviour function that a call names.
-fn behaviour(function: &Function) -> Option<&'static str> {
+pub(crate) fn behaviour(function: &Function) -> Option<&'static str> {
     let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else {
         return None;
     };

@@ -2,6 +2,7 @@
 //! limits. Sessions are made here and nowhere else.
 
 mod behaviour;
+mod clauses;
 mod complexity;
 mod counting;
 mod diagnosis;
@@ -22,12 +23,14 @@ mod table;
 mod texts;
 mod threads;
 mod traits;
+mod turning;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use behaviour::Clock;
+pub use clauses::{Atom, Clause, Comparison};
 pub use due::Due;
 pub use environment::mapping_session;
 pub use error::{EngineError, Position};

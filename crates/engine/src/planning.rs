@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
 use rollbook_model::config::Limits;
 use rollbook_model::{ColumnType, Timestamp};
 
@@ -50,6 +51,8 @@ pub(crate) enum Request {
     PeopleWhere(String, MemberTables, Viewpoint),
     /// Every person, and whether it meets each of some conditions.
     People(Vec<String>, MemberTables, Viewpoint),
+    /// Every person, and what some expressions come to.
+    Values(Vec<String>, MemberTables, Viewpoint),
     /// The ids of the persons that a query names.
     PersonIds(String),
 }
@@ -63,10 +66,21 @@ pub(crate) async fn plan(
     let (mut plan, diagnosis) = match request {
         Request::PeopleWhere(criteria, members, viewpoint) => {
             let criteria = std::slice::from_ref(criteria);
-            people(state, criteria, members, *viewpoint, limits, false).await?
+            people(state, criteria, members, *viewpoint, limits, Wanted::Ids).await?
         }
         Request::People(criteria, members, viewpoint) => {
-            people(state, criteria, members, *viewpoint, limits, true).await?
+            people(
+                state,
+                criteria,
+                members,
+                *viewpoint,
+                limits,
+                Wanted::Booleans,
+            )
+            .await?
+        }
+        Request::Values(values, members, viewpoint) => {
+            people(state, values, members, *viewpoint, limits, Wanted::Values).await?
         }
         Request::Query(sql, _) | Request::PersonIds(sql) => {
             let diagnosis = Diagnosis::new(state, tokens(sql, limits.sql_chars)?, *limits);
@@ -111,6 +125,29 @@ fn told(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
     }
 }
 
+/// What is wanted of conditions on `people`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Who meets the first.
+    Ids,
+    /// Who is there, and whether they meet each.
+    Booleans,
+    /// The same of expressions of any type.
+    Values,
+}
+
+/// A condition as it is written, and the diagnosis of what is wrong with it.
+pub(crate) fn parsed(
+    state: &SessionState,
+    criteria: &str,
+    limits: &Limits,
+) -> Result<(ast::Expr, Diagnosis), EngineError> {
+    let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
+    let parsed = condition(diagnosis.tokens());
+    let condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    Ok((condition, diagnosis))
+}
+
 /// Who meets one condition, or which of several conditions everybody meets.
 async fn people(
     state: &SessionState,
@@ -118,15 +155,13 @@ async fn people(
     members: &MemberTables,
     viewpoint: Viewpoint,
     limits: &Limits,
-    as_columns: bool,
+    wanted: Wanted,
 ) -> Result<(LogicalPlan, Diagnosis), EngineError> {
     let mut behaviours = Behaviours::new(viewpoint);
     let mut conditions = Vec::new();
     let mut diagnosis = None;
     for criteria in criteria {
-        let of_this = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
-        let parsed = condition(of_this.tokens());
-        let mut condition = parsed.map_err(|error| told(error, &of_this))?;
+        let (mut condition, of_this) = parsed(state, criteria, limits)?;
         let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
         if let Some(function) = over_rows {
             return Err(of_this.many_rows(Some(&function)));
@@ -143,7 +178,7 @@ async fn people(
     let of_segments = named.members(behaviours.segments(), members)?;
     let counted = named.counted(state, behaviours.counted()).await?;
     let joins = behaviours.joins(&of_segments, counted.as_deref());
-    let statement = over_people(conditions, &joins, as_columns);
+    let statement = over_people(conditions, &joins, wanted != Wanted::Ids);
     let plan = match statement {
         Ok(statement) => state.statement_to_plan(statement).await,
         Err(error) => Err(error),
@@ -158,7 +193,9 @@ async fn people(
         .map_err(|error| diagnosis.explain(error))?;
     check_criteria(&plan, &diagnosis)?;
     for field in plan.schema().fields().iter().skip(1) {
-        if !matches!(field.data_type(), DataType::Boolean | DataType::Null) {
+        if wanted != Wanted::Values
+            && !matches!(field.data_type(), DataType::Boolean | DataType::Null)
+        {
             let found = plain_types(&field.data_type().to_string());
             return Err(EngineError::NotBoolean { found });
         }
@@ -351,9 +388,7 @@ pub(crate) fn needs(
     viewpoint: Viewpoint,
     limits: &Limits,
 ) -> Result<Needs, EngineError> {
-    let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
-    let parsed = condition(diagnosis.tokens());
-    let mut condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    let (mut condition, _) = parsed(state, criteria, limits)?;
     let is_shareable = !holds_a_query(&condition);
     let mut behaviours = Behaviours::new(viewpoint);
     behaviours.replace(&mut condition)?;
@@ -371,9 +406,7 @@ pub(crate) fn clock(
     since: Timestamp,
     limits: &Limits,
 ) -> Result<Clock, EngineError> {
-    let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
-    let parsed = condition(diagnosis.tokens());
-    let condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    let (condition, _) = parsed(state, criteria, limits)?;
     let is_clock = |name: &str| {
         let function = state.scalar_functions().get(name);
         function.is_some_and(|known| known.signature().volatility != Volatility::Immutable)

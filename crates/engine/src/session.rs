@@ -297,6 +297,20 @@ impl Session {
         self.start(request).await
     }
 
+    /// Every person of `people`, and what expressions of any type come to: `person_id` (bigint),
+    /// then a column for each.
+    ///
+    /// # Errors
+    /// As [`Session::people_matching`].
+    pub async fn people_values(
+        &self,
+        expressions: Vec<String>,
+        members: BTreeMap<String, Arc<dyn TableProvider>>,
+    ) -> Result<Rows, EngineError> {
+        let request = Request::Values(expressions, members, self.viewpoint());
+        self.start(request).await
+    }
+
     /// What a condition needs, before anything is evaluated.
     ///
     /// # Errors

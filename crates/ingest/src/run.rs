@@ -331,7 +331,7 @@ impl Attempt<'_> {
             at: request.at,
             tables: changes,
             touched,
-            named: self.settings(&base, currency.as_deref())?,
+            named: self.named(&base, currency.as_deref())?,
             idempotency_keys: request.keys().cloned().collect(),
         };
         match lake.commit_in_turn(&base, commit, turn).await? {
@@ -378,7 +378,9 @@ impl Attempt<'_> {
             .filter(|code| code.len() == 3))
     }
 
-    fn settings(
+    /// The tenant's currency, where this run is the first to name one, and when rows of the
+    /// provider last came.
+    fn named(
         &self,
         base: &State,
         currency: Option<&str>,
@@ -389,6 +391,8 @@ impl Attempt<'_> {
             settings.currency = Some(currency.to_owned());
             named.insert("settings".to_owned(), Some(json!(settings)));
         }
+        let watermark = format!("watermark/{}", self.request.provider);
+        named.insert(watermark, Some(json!(self.request.at)));
         Ok(named)
     }
 

@@ -177,6 +177,11 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
+/// What a draft would make of a segment, without saving it.
+pub fn preview(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definition {
+    revise(before, draft, at)
+}
+
 /// Takes a segment and its membership away; earlier snapshots keep them.
 pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
     for _ in 0..ATTEMPTS {

@@ -60,6 +60,17 @@ pub enum SegmentError {
         snapshot: Option<SnapshotNumber>,
     },
 
+    /// No bound of a clause can be found.
+    #[error("clause {clause} of {clauses} cannot be fitted: {reason}")]
+    NoThreshold {
+        /// The number of the clause, from 1.
+        clause: usize,
+        /// How many there are.
+        clauses: usize,
+        /// Why.
+        reason: String,
+    },
+
     /// The data could not be opened.
     #[error("{reason}")]
     Session {

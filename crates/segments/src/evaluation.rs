@@ -142,6 +142,81 @@ impl<'a> Evaluation<'a> {
         self.alone(text, &named).await
     }
 
+    /// Whether a condition looks at one person alone, and so do all that it names.
+    ///
+    /// # Errors
+    /// Whatever keeps the text from being read.
+    pub fn is_of_one_person(&self, condition: &str) -> Result<bool, SegmentError> {
+        let (named, is_shareable) = self.needs(condition)?;
+        let is_known = |key: &SegmentKey| self.revisions(key).is_some();
+        Ok(is_shareable && named.iter().all(is_known))
+    }
+
+    /// The texts of the segments that a condition names, also through others.
+    ///
+    /// # Errors
+    /// Whatever keeps the text from being read.
+    pub fn texts_named(&self, condition: &str) -> Result<Vec<&str>, SegmentError> {
+        let (named, _) = self.needs(condition)?;
+        let mut texts: Vec<&str> = named.iter().flat_map(|key| self.texts(key)).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        Ok(texts)
+    }
+
+    /// Every person, and what expressions on `people` come to: `person_id`, then a column for
+    /// each. None may have a query within it.
+    ///
+    /// # Errors
+    /// As [`Evaluation::of`].
+    pub async fn values(&mut self, expressions: Vec<String>) -> Result<Rows, SegmentError> {
+        let named = self.named_by(&expressions).await?;
+        let tables = self.tables(&named)?;
+        Ok(self.session.people_values(expressions, tables).await?)
+    }
+
+    /// Who meets each of some conditions. They are answered together, as far as none has a query
+    /// within it.
+    ///
+    /// # Errors
+    /// As [`Evaluation::of`].
+    pub async fn each_of(
+        &mut self,
+        conditions: &[String],
+    ) -> Result<Vec<RoaringTreemap>, SegmentError> {
+        let (mut together, mut places) = (Vec::new(), Vec::new());
+        let mut all = vec![RoaringTreemap::new(); conditions.len()];
+        for (at, condition) in conditions.iter().enumerate() {
+            match self.needs(condition)? {
+                (_, true) => {
+                    together.push(condition.clone());
+                    places.push(at);
+                }
+                (_, false) => all[at] = self.of(&Criteria::Expression(condition.clone())).await?,
+            }
+        }
+        let named = self.named_by(&together).await?;
+        for (conditions, places) in together.chunks(TOGETHER).zip(places.chunks(TOGETHER)) {
+            let found = self.matching(conditions.to_vec(), &named).await?;
+            for (members, at) in found.into_iter().zip(places) {
+                all[*at] = members;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Evaluates the segments that expressions name, and gives them.
+    async fn named_by(&mut self, texts: &[String]) -> Result<Vec<SegmentKey>, SegmentError> {
+        let mut named = BTreeSet::new();
+        for text in texts {
+            named.extend(self.needs(text)?.0);
+        }
+        let named: Vec<_> = named.into_iter().collect();
+        self.settle(&named).await;
+        self.check_named(&named)?;
+        Ok(named)
+    }
+
     /// The members of segments, in the order of `keys`. One that fails holds up none but those
     /// that name it.
     pub async fn segments(&mut self, keys: &[SegmentKey]) -> Vec<Members> {

@@ -79,7 +79,7 @@ impl Computed {
         let late = &touched - &changed.arrived;
         // Who was not touched, and for whom nothing came to pass, is moved by others: by what a
         // query sums up over all.
-        let by_clock = &persons & &(&changed.due | &changed.arrived) - &changed.touched;
+        let by_clock = &persons & (&(&changed.due | &changed.arrived) - &changed.touched);
         let new = &(&persons - &late) - &by_clock;
         vec![
             (Reason::NewData, new),

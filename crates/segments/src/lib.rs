@@ -1,10 +1,12 @@
 //! Segments: from criteria in SQL to the exact set of persons who belong.
 
+pub mod calendar;
 mod changed;
 mod criteria;
 pub mod definition;
 mod error;
 mod evaluation;
+pub mod explain;
 mod keep;
 pub mod ledger;
 mod members;
@@ -12,6 +14,8 @@ pub mod membership;
 pub mod refresh;
 mod schedule;
 pub mod status;
+mod values;
+pub mod weigh;
 
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,29 @@ where
     }
 }
 
+/// The two names in the path, parsed.
+pub(crate) struct NamedPair<A, B>(pub(crate) A, pub(crate) B);
+
+impl<A, B> FromRequestParts<Server> for NamedPair<A, B>
+where
+    A: FromStr,
+    A::Err: std::fmt::Display,
+    B: FromStr,
+    B::Err: std::fmt::Display,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
+        let texts = Path::<(String, String)>::from_request_parts(parts, server).await;
+        let Path((one, other)) =
+            texts.map_err(|error| Problem::malformed("invalid_path", error.body_text()))?;
+        Ok(Self(
+            parsed(&one, "invalid_path")?,
+            parsed(&other, "invalid_path")?,
+        ))
+    }
+}
+
 /// A text from outside in the form that the inside trusts.
 pub(crate) fn parsed<T>(text: &str, code: &'static str) -> Result<T, Problem>
 where

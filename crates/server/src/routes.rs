@@ -6,6 +6,7 @@ use utoipa_axum::routes;
 
 use crate::server::Server;
 
+mod asking;
 mod attribution;
 mod health;
 mod ingest;
@@ -43,6 +44,15 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(segments::preview))
         .routes(routes!(segments::refresh))
         .routes(routes!(members::page))
+        .routes(routes!(asking::count))
+        .routes(routes!(asking::changes))
+        .routes(routes!(asking::history))
+        .routes(routes!(asking::reach))
+        .routes(routes!(asking::calendar))
+        .routes(routes!(asking::near_miss))
+        .routes(routes!(asking::explain))
+        .routes(routes!(asking::impact))
+        .routes(routes!(asking::overlap))
         .routes(routes!(attribution::run))
         .routes(routes!(scores::list))
         .routes(routes!(persons::show))

@@ -1,40 +1,26 @@
 //! The `segment` commands.
 
+mod asking;
+
 use std::process::ExitCode;
 
+use rollbook_app::segments::{Combined, Pull, Schedule, code};
 use rollbook_app::{AppError, Place, segments};
 use rollbook_model::config::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
 use super::{as_of, now};
-use crate::arguments::{Form, Segment};
+use crate::arguments::{Form, Members, Put, Segment};
 use crate::complain::complain;
 use crate::show::{Shown, print};
 
 pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Result<ExitCode> {
     match what {
-        Segment::Put {
-            key,
-            criteria,
-            name,
-            description,
-        } => {
-            let draft = segments::Draft {
-                name,
-                description,
-                ..segments::Draft::new(key, criteria)
-            };
-            let saved = segments::put(place, &draft, now()).await?;
-            print(&Shown::object(&saved)?, form)?;
-            if form == Form::Table {
-                let tenant = tenant_flag(place);
-                eprintln!("next: rollbook{tenant} segment refresh {}", saved.key);
-            }
-        }
+        Segment::Put(what) => put(place, *what, form).await?,
         Segment::List => {
             let listed = segments::list(place).await?;
             let columns = [
-                "key", "name", "revision", "count", "snapshot", "as_of", "criteria",
+                "key", "name", "revision", "count", "status", "refresh", "as_of", "criteria",
             ];
             print(&Shown::list(&listed, &columns)?, form)?;
         }
@@ -45,32 +31,91 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             segments::delete(place, &key, now()).await?;
             print(&Shown::object(&json!({ "deleted": key }))?, form)?;
         }
-        Segment::Preview { criteria, moment } => {
-            let found = segments::preview(place, &criteria, as_of(&moment)).await?;
-            print(&Shown::object(&found)?, form)?;
-        }
         Segment::Refresh { keys, full, moment } => {
             let outcomes = segments::refresh(place, &keys, as_of(&moment), now(), full).await?;
             return refreshed(outcomes, form);
         }
-        Segment::Members { key, snapshot } => {
-            let (_, persons) = segments::members(place, &key, snapshot).await?;
-            let rows = persons
-                .iter()
-                .map(|person| vec![person.to_string()])
-                .collect();
-            let columns = vec!["person_id".to_owned()];
-            print(
-                &Shown {
-                    document: json!(persons),
-                    columns,
-                    rows,
-                },
-                form,
-            )?;
+        Segment::Members(what) => members(place, what, form).await?,
+        Segment::Apply {
+            folder,
+            check,
+            moment,
+        } => {
+            let plan = code::plan(place, &folder, as_of(&moment)).await?;
+            let columns = ["segment", "action", "before", "after", "entered", "left"];
+            print(&Shown::list(&plan.lines, &columns)?, form)?;
+            if check {
+                return Ok(ExitCode::from(u8::from(!plan.lines.is_empty())));
+            }
+            code::apply(place, &plan, now()).await?;
         }
+        Segment::Export { folder } => {
+            let written = code::export(place, &folder).await?;
+            print(&Shown::object(&json!({ "written": written }))?, form)?;
+        }
+        other => asking::run(place, other, form).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn put(place: &Place, what: Put, form: Form) -> anyhow::Result<()> {
+    let schedule = what.is_static.then_some(Schedule::Static);
+    let draft = segments::Draft {
+        name: what.name,
+        description: what.description,
+        refresh: schedule.or(what.refresh),
+        channel: what.channel,
+        holdout: what.holdout,
+        owner: what.owner,
+        tags: what.tags,
+        ..segments::Draft::new(what.key, what.criteria.unwrap_or_default())
+    };
+    if let Some(file) = what.members {
+        let listing = segments::put_list(place, &draft, &file, now()).await?;
+        if listing.unknown > 0 {
+            let (unknown, lines) = (listing.unknown, &listing.unknown_lines);
+            let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+            let lines = lines.join(", ");
+            eprintln!("{unknown} lines name nobody in the lake: {lines}");
+        }
+        return print(&Shown::object(&listing)?, form);
+    }
+    let saved = segments::put(place, &draft, now()).await?;
+    print(&Shown::object(&saved)?, form)?;
+    if form == Form::Table && !saved.is_static() {
+        let tenant = tenant_flag(place);
+        eprintln!("next: rollbook{tenant} segment refresh {}", saved.key);
+    }
+    Ok(())
+}
+
+async fn members(place: &Place, what: Members, form: Form) -> anyhow::Result<()> {
+    let combined = Combined {
+        or: what.or,
+        and: what.and,
+        not: what.not,
+    };
+    let is_all = combined.is_empty() && !what.deliverable && what.sample.is_none();
+    let persons = match is_all {
+        true => segments::members(place, &what.key, what.snapshot).await?.1,
+        false => {
+            let pull = Pull {
+                limit: usize::MAX - 1,
+                deliverable: what.deliverable.then_some(what.channel),
+                sample: what.sample,
+                combined,
+            };
+            let page = segments::members_page(place, &what.key, None, &pull, now());
+            page.await?.members
+        }
+    };
+    let rows = persons.iter().map(|person| vec![person.to_string()]);
+    let shown = Shown {
+        document: json!(persons),
+        columns: vec!["person_id".to_owned()],
+        rows: rows.collect(),
+    };
+    print(&shown, form)
 }
 
 /// Prints every segment's outcome; one that failed makes the command fail, after the others.

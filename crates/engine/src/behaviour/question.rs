@@ -19,6 +19,13 @@ use crate::error::EngineError;
 /// The arguments that say when.
 const WHEN: [&str; 4] = ["within", "from", "until", "where"];
 
+/// The arguments of `bought`, and the columns that they are about.
+const BOUGHT: [(&str, &str); 3] = [
+    ("sku", "sku"),
+    ("product", "product_id"),
+    ("category", "category"),
+];
+
 /// The aggregates, each with the place of its filter.
 const COUNT: &str = "count(*){filter}";
 const FIRST: &str = "min(at){filter}";
@@ -81,9 +88,7 @@ impl Question {
                 aggregate(call, viewpoint, fact, SPENT, Answer::OrZero)
             }
             "bought" => bought(call, viewpoint, &counted),
-            "has_deal" => standing(call, viewpoint, &["pipeline", "stage", "status", "owner"]),
-            "has_ticket" => standing(call, viewpoint, &["status", "priority", "category"]),
-            _ => standing(call, viewpoint, &[]),
+            _ => standing(call, viewpoint, standing_columns(call.function)),
         }
     }
 }
@@ -108,7 +113,7 @@ fn view_of(function: &str) -> &'static str {
 }
 
 /// The view of the rows that a call with a window is about, and their type where they have one.
-pub(super) fn relation_of(
+pub(crate) fn relation_of(
     call: &Call,
 ) -> Result<Option<(&'static str, Option<String>)>, EngineError> {
     Ok(match call.function {
@@ -144,14 +149,19 @@ fn between(call: &Call) -> Result<Answer, EngineError> {
 }
 
 fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Question, EngineError> {
-    let columns = ["sku", "product", "category"];
+    let columns = BOUGHT.map(|(name, _)| name);
     call.allow(1, &[columns.as_slice(), counted].concat())?;
+    let fact = bought_of(call)?;
+    if fact.condition.is_none() && call.named("where").is_none() {
+        return Err(call.refused("it wants a sku or a category, such as bought('SKU-1')"));
+    }
+    aggregate(call, viewpoint, fact, COUNT, between(call)?)
+}
+
+/// The lines that a call of `bought` is about.
+fn bought_of(call: &Call) -> Result<Fact, EngineError> {
     let mut values = Vec::new();
-    for (name, column) in [
-        ("sku", "sku"),
-        ("product", "product_id"),
-        ("category", "category"),
-    ] {
+    for (name, column) in BOUGHT {
         values.push((column, call.text(name)?));
     }
     let mut fact = of_view(view_of(call.function), &values);
@@ -163,10 +173,7 @@ fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Questi
             None => condition,
         });
     }
-    if fact.condition.is_none() && call.named("where").is_none() {
-        return Err(call.refused("it wants a sku or a category, such as bought('SKU-1')"));
-    }
-    aggregate(call, viewpoint, fact, COUNT, between(call)?)
+    Ok(fact)
 }
 
 /// `has_deal` and its like: rows as they stand, with a value for each of some columns.
@@ -175,20 +182,32 @@ fn standing(
     viewpoint: &Viewpoint,
     columns: &[&'static str],
 ) -> Result<Question, EngineError> {
-    let is_object = call.function == "has_object";
-    let counted = ["at_least", "at_most"];
-    let places = usize::from(is_object);
-    call.allow(places, &[columns, &counted, &WHEN].concat())?;
+    let places = usize::from(call.function == "has_object");
+    call.allow(places, &[columns, &["at_least", "at_most"], &WHEN].concat())?;
+    let fact = standing_of(call, columns)?;
+    aggregate(call, viewpoint, fact, COUNT, between(call)?)
+}
+
+/// The columns that a call of `has_deal` and its like gives values for.
+fn standing_columns(function: &str) -> &'static [&'static str] {
+    match function {
+        "has_deal" => &["pipeline", "stage", "status", "owner"],
+        "has_ticket" => &["status", "priority", "category"],
+        _ => &[],
+    }
+}
+
+/// The rows that a call of `has_deal` and its like is about.
+fn standing_of(call: &Call, columns: &[&'static str]) -> Result<Fact, EngineError> {
     let mut values = Vec::new();
-    if is_object {
+    if call.function == "has_object" {
         let kind = call.text_at(0, "a type of object")?;
         values.push(("object_type", Some(kind)));
     }
     for column in columns {
         values.push((*column, call.text(column)?));
     }
-    let fact = of_view(view_of(call.function), &values);
-    aggregate(call, viewpoint, fact, COUNT, between(call)?)
+    Ok(of_view(view_of(call.function), &values))
 }
 
 fn aggregate(
@@ -201,6 +220,26 @@ fn aggregate(
     if let Some(counted) = counted(call, viewpoint, &fact, function)? {
         return Ok(Question::Counted(counted, answer));
     }
+    let relation = fact.relation;
+    let (conditions, text) = rows_of(call, viewpoint, fact)?;
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" filter (where {})", conditions.join(" and ")),
+    };
+    Ok(Question::Aggregate {
+        relation,
+        aggregate: function.replace("{filter}", &filter),
+        answer,
+        text,
+    })
+}
+
+/// The conditions on the rows that a call is about, and the text of its `where`.
+fn rows_of(
+    call: &Call,
+    viewpoint: &Viewpoint,
+    fact: Fact,
+) -> Result<(Vec<String>, Option<Where>), EngineError> {
     let text = call.text("where")?.map(|text| Where {
         function: call.function.to_owned(),
         relation: fact.relation,
@@ -215,16 +254,34 @@ fn aggregate(
     }
     // A line of its own: the text may end in a comment.
     conditions.extend(text.iter().map(|text| format!("({}\n)", text.text)));
-    let filter = match conditions.is_empty() {
-        true => String::new(),
-        false => format!(" filter (where {})", conditions.join(" and ")),
+    Ok((conditions, text))
+}
+
+/// The view that has the rows which a call is about, and the conditions on them.
+pub(crate) fn evidence(
+    call: &Call,
+    viewpoint: &Viewpoint,
+) -> Result<Vec<(&'static str, Vec<String>)>, EngineError> {
+    let fact = match call.function {
+        "in_segment" => return Ok(Vec::new()),
+        "sequence" => {
+            let types = [0, 1].map(|at| call.text_at(at, "two types of behaviour"));
+            let mut rows = Vec::new();
+            for kind in types {
+                let fact = of_type(&kind?);
+                let past = Some("at <= now()".to_owned());
+                let conditions = fact.condition.into_iter().chain(past);
+                rows.push((fact.relation, conditions.collect()));
+            }
+            return Ok(rows);
+        }
+        "bought" => bought_of(call)?,
+        "did" | "ordered" | "times" | "first_time" | "last_time" => typed(call)?,
+        "spent" => of_view(view_of(call.function), &[]),
+        _ => standing_of(call, standing_columns(call.function))?,
     };
-    Ok(Question::Aggregate {
-        relation: fact.relation,
-        aggregate: function.replace("{filter}", &filter),
-        answer,
-        text,
-    })
+    let relation = fact.relation;
+    Ok(vec![(relation, rows_of(call, viewpoint, fact)?.0)])
 }
 
 /// What a call asks of the activities of a type, where no SQL is needed to tell which.
@@ -283,7 +340,7 @@ fn from_and_until(call: &Call) -> Option<[i64; 2]> {
 }
 
 /// A moment less an interval, as SQL has it: months, then days, then the rest.
-fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
+pub(crate) fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
     let Expr::Value(value) = interval.value.as_ref() else {
         return None;
     };

@@ -1,10 +1,12 @@
 //! Members, page by page, all pages of one membership.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::segments::{self, Page};
+use rollbook_app::segments::{self, Channel, Combined, Page, Percent, Pull};
 use rollbook_app::{AppError, export};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,20 @@ pub(crate) struct Which {
     limit: Option<usize>,
     /// What the page before gave.
     page_token: Option<String>,
+    /// Only those who can be reached: by the channel named, else that of the segment.
+    deliverable: Option<bool>,
+    /// email or sms.
+    #[param(value_type = Option<String>)]
+    channel: Option<Channel>,
+    /// Only this part of them in percent, drawn by a hash of the person.
+    #[param(value_type = Option<String>)]
+    sample: Option<Percent>,
+    /// Together with the members of these segments, keys with commas between.
+    or: Option<String>,
+    /// Of these, only the members of all of these segments.
+    and: Option<String>,
+    /// Of these, no members of these segments.
+    not: Option<String>,
     /// json, ndjson, csv, arrow or parquet.
     #[param(value_type = Option<String>, default = "json")]
     format: Option<Format>,
@@ -71,12 +87,13 @@ pub(crate) struct Members {
             (Members = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"),
         )),
-        (status = 400, body = Problem), (status = 404, body = Problem)
+        (status = 304), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)
     ))]
 pub(super) async fn page(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
     Asked(which): Asked<Which>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (limit, most) = (which.limit.unwrap_or(PAGE), server.limits().page);
     if !(1..=most).contains(&limit) {
@@ -86,8 +103,71 @@ pub(super) async fn page(
         ));
     }
     let token = which.page_token.as_deref();
-    let page = segments::members_page(server.place(), &key, token, limit).await?;
-    written(page, which.format.unwrap_or(Format::Json))
+    let pull = Pull {
+        limit,
+        deliverable: which.deliverable.unwrap_or(false).then_some(which.channel),
+        sample: which.sample,
+        combined: Combined {
+            or: keys(which.or.as_deref())?,
+            and: keys(which.and.as_deref())?,
+            not: keys(which.not.as_deref())?,
+        },
+    };
+    let format = which.format.unwrap_or(Format::Json);
+    let page = segments::members_page(server.place(), &key, token, &pull, server.now()).await?;
+    let tag = tag(&page, token, &which.given(limit), format);
+    let known = headers.get(header::IF_NONE_MATCH);
+    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let mut response = written(page, format)?;
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+impl Which {
+    /// What tells one question from another.
+    fn given(&self, limit: usize) -> String {
+        format!(
+            "{limit} {:?} {:?} {:?} {:?} {:?} {:?}",
+            self.deliverable, self.channel, self.sample, self.or, self.and, self.not
+        )
+    }
+}
+
+/// What stands for a page: it is another one as soon as anything in it is.
+fn tag(page: &Page, token: Option<&str>, given: &str, format: Format) -> String {
+    let mut hash = DefaultHasher::new();
+    (
+        token,
+        given,
+        format!("{format:?}"),
+        &page.members,
+        page.count,
+    )
+        .hash(&mut hash);
+    let rests_on = &page.refreshed;
+    (
+        rests_on.snapshot.0,
+        rests_on.revision,
+        rests_on.computed_at.micros(),
+    )
+        .hash(&mut hash);
+    format!("\"{:016x}\"", hash.finish())
+}
+
+/// Keys with commas between.
+pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
+    let keys = text.into_iter().flat_map(|text| text.split(','));
+    keys.map(|key| {
+        let wrong = |error: rollbook_model::InvalidName| {
+            Problem::malformed("invalid_name", error.to_string())
+        };
+        key.trim().parse().map_err(wrong)
+    })
+    .collect()
 }
 
 fn written(page: Page, format: Format) -> Result<Response, Problem> {
@@ -98,7 +178,7 @@ fn written(page: Page, format: Format) -> Result<Response, Problem> {
             let members = Members {
                 members: page.members,
                 next_page_token: page.next,
-                count: page.refreshed.count,
+                count: page.count,
                 snapshot: page.refreshed.snapshot,
                 revision: page.refreshed.revision,
                 computed_at: page.refreshed.computed_at,
@@ -124,7 +204,7 @@ fn headers(page: &Page) -> HeaderMap {
     let refreshed = &page.refreshed;
     let pairs = [
         ("x-next-page-token", page.next.clone()),
-        ("x-count", Some(refreshed.count.to_string())),
+        ("x-count", Some(page.count.to_string())),
         ("x-snapshot", Some(refreshed.snapshot.to_string())),
         ("x-revision", Some(refreshed.revision.to_string())),
         ("x-computed-at", Some(refreshed.computed_at.to_string())),

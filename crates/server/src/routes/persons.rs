@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use rollbook_app::persons;
+use rollbook_app::segments::PersonChange;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -28,6 +29,9 @@ pub(crate) struct Person {
     person: serde_json::Value,
     /// The segments that they belong to, as of each one's last refresh.
     segments: Vec<String>,
+    /// When they came to segments and left them, oldest first.
+    #[schema(value_type = Vec<Object>)]
+    segment_changes: Vec<PersonChange>,
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
     #[schema(value_type = String)]
@@ -50,6 +54,7 @@ pub(super) async fn show(
     Ok(Json(Person {
         person: found.person,
         segments: found.segments,
+        segment_changes: found.segment_changes,
         snapshot: found.snapshot,
         as_of: found.as_of,
     }))

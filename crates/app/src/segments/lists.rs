@@ -1,0 +1,115 @@
+//! Segments that are lists of ids or e-mails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use roaring::RoaringTreemap;
+use rollbook_model::Timestamp;
+use rollbook_segments::refresh::freeze;
+use rollbook_segments::{Definition, Draft, Schedule, Wanted, definition};
+use serde::Serialize;
+
+use super::pulls::checksum;
+use crate::{AppError, Place};
+
+/// What became of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// The segment.
+    #[serde(flatten)]
+    pub definition: Definition,
+    /// How many belong.
+    pub count: u64,
+    /// Lines that name nobody.
+    pub unknown: u64,
+    /// The numbers of the first of them.
+    pub unknown_lines: Vec<usize>,
+}
+
+/// Saves a segment whose members are those that a file lists: ids or e-mails, one a line. The
+/// e-mails are not kept.
+pub async fn put_list(
+    place: &Place,
+    draft: &Draft,
+    file: &Path,
+    at: Timestamp,
+) -> Result<Listing, AppError> {
+    let text = std::fs::read_to_string(file).map_err(|source| AppError::ListFile {
+        path: file.to_owned(),
+        source,
+    })?;
+    let (mut ids, mut mails): (Vec<(usize, i64)>, BTreeMap<String, usize>) = Default::default();
+    let mut unknown = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let entry = line.trim().trim_matches('"').trim();
+        let is_header = number == 1 && ["person_id", "email"].contains(&entry);
+        if entry.is_empty() || is_header {
+            continue;
+        }
+        match entry.parse::<i64>() {
+            Ok(id) => ids.push((number, id)),
+            Err(_) if entry.contains('@') => {
+                mails.entry(entry.to_lowercase()).or_insert(number);
+            }
+            Err(_) => unknown.push(number),
+        }
+    }
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, at).await?;
+    let column = match mails.is_empty() {
+        true => "cast(null as varchar)",
+        false => "lower(trim(email))",
+    };
+    let sql = format!("select person_id, {column} from people");
+    let (mut known, mut members) = (RoaringTreemap::new(), RoaringTreemap::new());
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let mut rows = session.stream(&sql).await?;
+    while let Some(batch) = rows.next_batch().await? {
+        let persons = batch.column(0).as_primitive::<Int64Type>();
+        let texts = cast(batch.column(1), &DataType::Utf8);
+        let texts = texts.map_err(|source| AppError::Rows { source })?;
+        let texts = texts.as_string::<i32>();
+        for at in 0..batch.num_rows() {
+            let person = persons.value(at).unsigned_abs();
+            known.insert(person);
+            if texts.is_valid(at) && mails.contains_key(texts.value(at)) {
+                members.insert(person);
+                found.insert(texts.value(at).to_owned());
+            }
+        }
+    }
+    for (number, id) in ids {
+        match u64::try_from(id) {
+            Ok(id) if known.contains(id) => drop(members.insert(id)),
+            _ => unknown.push(number),
+        }
+    }
+    let missing = mails.iter().filter(|(mail, _)| !found.contains(*mail));
+    unknown.extend(missing.map(|(_, number)| *number));
+    unknown.sort_unstable();
+    let draft = Draft {
+        criteria: String::new(),
+        refresh: Some(Schedule::Static),
+        list: Some(checksum(&members)),
+        ..draft.clone()
+    };
+    let saved = definition::put(&lake, &draft, at).await?;
+    let wanted = Wanted {
+        keys: vec![saved.key.clone()],
+        as_of: at,
+        now: at,
+        is_full: false,
+    };
+    let done = freeze(&lake, &saved, &Arc::new(members), &wanted).await?;
+    Ok(Listing {
+        definition: saved,
+        count: done.refreshed.count,
+        unknown: unknown.len() as u64,
+        unknown_lines: unknown.into_iter().take(10).collect(),
+    })
+}

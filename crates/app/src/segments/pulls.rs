@@ -1,0 +1,279 @@
+//! Pulling members: pinned pages, counts and checksums.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+use rollbook_lake::{Lake, LakeError, State, StoredSet};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_segments::membership::{self, standing};
+use rollbook_segments::status::{failure, standing_of};
+use rollbook_segments::{Channel, Percent, Refreshed, SegmentError, Standing, definition};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::overlap::Combined;
+use super::reach::{deliverable, is_drawn};
+use crate::{AppError, Place, page};
+
+/// Who belongs, by id in order, and what that rests on.
+pub async fn members(
+    place: &Place,
+    key: &SegmentKey,
+    snapshot: Option<SnapshotNumber>,
+) -> Result<(Refreshed, Vec<u64>), AppError> {
+    let lake = place.lake().await?;
+    let (refreshed, persons) = membership::members(&lake, key, snapshot).await?;
+    Ok((refreshed, persons.iter().collect()))
+}
+
+/// A part of a segment's members, in order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// What all pages of one pull rest on.
+    pub refreshed: Refreshed,
+    /// Members on all pages.
+    pub count: u64,
+    /// The members of this page.
+    pub members: Vec<u64>,
+    /// What asks for the next page; `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// What is pulled.
+#[derive(Debug, Clone, Default)]
+pub struct Pull {
+    /// Members of a page.
+    pub limit: usize,
+    /// Only those who can be reached, over this channel or that of the segment.
+    pub deliverable: Option<Option<Channel>>,
+    /// Only this part, drawn by a hash of the person.
+    pub sample: Option<Percent>,
+    /// What the members are put together with.
+    pub combined: Combined,
+}
+
+impl Pull {
+    /// Pages of so many of all members.
+    pub fn of_all(limit: usize) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
+    fn is_of_all(&self) -> bool {
+        self.deliverable.is_none() && self.sample.is_none() && self.combined.is_empty()
+    }
+}
+
+/// What a page token carries: the membership itself, so that nothing can change it in between.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pinned {
+    of: Refreshed,
+    /// Of a pull of not all members, where they lie and how many there are.
+    #[serde(default)]
+    chosen: Option<(StoredSet, u64)>,
+    after: u64,
+}
+
+/// The first page, or the one that `token` asks for: of the same membership, whatever was
+/// ingested, refreshed or deleted since. A token carries what was asked on the first page.
+pub async fn members_page(
+    place: &Place,
+    key: &SegmentKey,
+    token: Option<&str>,
+    pull: &Pull,
+    now: Timestamp,
+) -> Result<Page, AppError> {
+    let lake = place.lake().await?;
+    let (of, chosen, persons, from) = match token {
+        None => {
+            let (refreshed, persons) = membership::members(&lake, key, None).await?;
+            let (chosen, persons) = match pull.is_of_all() {
+                true => (None, persons),
+                false => {
+                    let chosen = chosen(place, &lake, key, persons, pull, now).await?;
+                    let stored = lake.put_sets("_members/pull", &[&chosen]).await?;
+                    let stored = stored.into_iter().next().expect("one set was stored");
+                    (Some((stored, chosen.len())), chosen)
+                }
+            };
+            (refreshed, chosen, persons, 0)
+        }
+        Some(token) => {
+            let pinned: Pinned = page::open(&lake, token).await?;
+            if pinned.of.segment != *key {
+                return Err(AppError::ForgedPageToken);
+            }
+            let persons = match &pinned.chosen {
+                Some((set, _)) => lake.set(set).await.map_err(SegmentError::from),
+                None => membership::persons(&lake, &pinned.of).await,
+            };
+            let persons = persons.map_err(|error| match error {
+                SegmentError::Lake(LakeError::Damaged { .. }) => AppError::ExpiredPageToken,
+                other => other.into(),
+            })?;
+            (pinned.of, pinned.chosen, persons, pinned.after + 1)
+        }
+    };
+    let mut ids = persons.iter();
+    ids.advance_to(from);
+    let mut members: Vec<u64> = ids.take(pull.limit + 1).collect();
+    let is_last = members.len() <= pull.limit;
+    members.truncate(pull.limit);
+    let count = persons.len();
+    let next = match members.last() {
+        Some(&after) if !is_last => {
+            let of = of.clone();
+            Some(page::seal(&lake, &Pinned { of, chosen, after }).await?)
+        }
+        _ => None,
+    };
+    Ok(Page {
+        refreshed: of,
+        count,
+        members,
+        next,
+    })
+}
+
+/// The members whom a pull of not all asks for.
+async fn chosen(
+    place: &Place,
+    lake: &Lake,
+    key: &SegmentKey,
+    persons: RoaringTreemap,
+    pull: &Pull,
+    now: Timestamp,
+) -> Result<RoaringTreemap, AppError> {
+    let mut persons = pull.combined.with(lake, persons).await?;
+    if let Some(channel) = pull.deliverable {
+        let state = lake.head().await?;
+        let definition = definition::show(lake, &state, key).await?;
+        let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
+        let reached = deliverable(place, lake, &state, &definition, &persons, channel, now);
+        persons = reached.await?.1;
+    }
+    if let Some(part) = pull.sample {
+        // Another salt than that of the holdout: who is held out is drawn as often as others.
+        let salt = format!("sample/{key}");
+        persons = persons
+            .iter()
+            .filter(|person| is_drawn(*person, &salt, part))
+            .collect();
+    }
+    Ok(persons)
+}
+
+/// How many belong, and what that rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// The segment.
+    pub segment: SegmentKey,
+    /// How many belong.
+    pub count: u64,
+    /// The SHA-256 of the ids in order, each as eight bytes with the lowest first, in hexadecimal.
+    pub checksum: String,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// The revision of the definition.
+    pub revision: u64,
+    /// The moment it was computed for.
+    pub as_of: Timestamp,
+    /// When it was computed.
+    pub computed_at: Timestamp,
+    /// When each provider's newest rows in that snapshot were taken in.
+    pub watermarks: BTreeMap<String, Timestamp>,
+    /// Whether it is up to date, and why not.
+    #[serde(flatten)]
+    pub standing: Standing,
+}
+
+/// How many belong.
+pub async fn count(place: &Place, key: &SegmentKey) -> Result<Counted, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let definition = definition::show(&lake, &state, key).await?;
+    let failure = failure(&state, key)?;
+    let refreshed = standing(&state, key)?;
+    let standing = standing_of(&state, &definition, refreshed.as_ref(), failure.as_ref());
+    let refreshed = refreshed.ok_or_else(|| SegmentError::NotRefreshed {
+        segment: key.clone(),
+        snapshot: None,
+    })?;
+    let persons = membership::persons(&lake, &refreshed).await?;
+    Ok(Counted {
+        segment: key.clone(),
+        count: refreshed.count,
+        checksum: checksum(&persons),
+        snapshot: refreshed.snapshot,
+        revision: refreshed.revision,
+        as_of: refreshed.as_of,
+        computed_at: refreshed.computed_at,
+        watermarks: watermarks(&lake, &state, refreshed.snapshot).await?,
+        standing,
+    })
+}
+
+/// What identifies a set of persons.
+pub(crate) fn checksum(persons: &RoaringTreemap) -> String {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    for id in persons {
+        bytes.extend(id.to_le_bytes());
+        if bytes.len() == 8 * 1024 {
+            hash.update(&bytes);
+            bytes.clear();
+        }
+    }
+    hash.update(&bytes);
+    let digest = hash.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// When rows of each provider were last taken in, up to a snapshot.
+async fn watermarks(
+    lake: &Lake,
+    head: &State,
+    snapshot: SnapshotNumber,
+) -> Result<BTreeMap<String, Timestamp>, AppError> {
+    let of_snapshot;
+    let state = match head.data == snapshot || snapshot.0 == 0 {
+        true => head,
+        false => {
+            of_snapshot = lake.state(snapshot).await?;
+            &of_snapshot
+        }
+    };
+    let mut watermarks = BTreeMap::new();
+    for provider in state.names_below("watermark/") {
+        if let Some(at) = state.value(&format!("watermark/{provider}"))? {
+            watermarks.insert(provider.to_owned(), at);
+        }
+    }
+    Ok(watermarks)
+}
+
+#[cfg(test)]
+mod tests {
+    use roaring::RoaringTreemap;
+    use sha2::{Digest, Sha256};
+
+    use super::checksum;
+
+    #[test]
+    fn the_checksum_is_that_of_the_ids_in_order() {
+        for persons in [
+            vec![],
+            vec![1],
+            (0..5000).map(|id| id * 3).collect::<Vec<u64>>(),
+        ] {
+            let bytes: Vec<u8> = persons.iter().flat_map(|id| id.to_le_bytes()).collect();
+            let expected = format!("{:x}", Sha256::digest(bytes));
+            assert_eq!(
+                checksum(&persons.into_iter().collect::<RoaringTreemap>()),
+                expected
+            );
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Who can really be reached: consent, suppression, holdout.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use roaring::RoaringTreemap;
+use rollbook_lake::{Lake, State};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_segments::membership;
+use rollbook_segments::{Channel, Definition, Percent, definition};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Named;
+use crate::suppressions::{self, Suppressed};
+use crate::{AppError, Place};
+
+/// How many remain after each step, from those who belong to those who can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reach {
+    /// The segment.
+    pub segment: SegmentKey,
+    /// How they are reached.
+    pub channel: Channel,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// How many belong.
+    pub matched: u64,
+    /// Of these, who has an address.
+    pub addressed: u64,
+    /// Of these, who consented.
+    pub consented: u64,
+    /// Of these, who is not suppressed.
+    pub not_suppressed: u64,
+    /// Of these, who is not held out.
+    pub not_held_out: u64,
+    /// Who is left.
+    pub deliverable: u64,
+}
+
+/// The address that a channel needs, and the consent.
+fn conditions(channel: Channel) -> [&'static str; 2] {
+    match channel {
+        Channel::Email => [
+            "email_domain is not null",
+            "accepts_email_marketing and coalesce(gdpr_consent, true)",
+        ],
+        Channel::Sms => [
+            "phone is not null",
+            "accepts_sms_marketing and coalesce(gdpr_consent, true)",
+        ],
+    }
+}
+
+/// How many members of a segment can be reached, and what holds the others back.
+pub async fn reach(
+    place: &Place,
+    key: &SegmentKey,
+    channel: Option<Channel>,
+    as_of: Timestamp,
+) -> Result<Reach, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let definition = definition::show(&lake, &state, key).await?;
+    let (_, members) = membership::members(&lake, key, None).await?;
+    let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
+    let (reach, _) =
+        deliverable(place, &lake, &state, &definition, &members, channel, as_of).await?;
+    Ok(reach)
+}
+
+/// The members who can be reached, and how many each step leaves.
+pub(super) async fn deliverable(
+    place: &Place,
+    lake: &Lake,
+    state: &State,
+    definition: &Definition,
+    members: &RoaringTreemap,
+    channel: Channel,
+    as_of: Timestamp,
+) -> Result<(Reach, RoaringTreemap), AppError> {
+    let among = Some(Arc::new(members.clone()));
+    let session = place.session_among(lake, state, as_of, among).await?;
+    let named = Named {
+        definitions: Vec::new(),
+        fixed: std::collections::BTreeMap::new(),
+    };
+    let texts = conditions(channel).map(str::to_owned);
+    let met = named.evaluation(&session).each_of(&texts).await?;
+    let addressed = members & &met[0];
+    let consented = &addressed & &met[1];
+    let list = suppressions::of(lake, state).await?;
+    let suppressed = suppressed(lake, &session, &list, channel).await?;
+    let not_suppressed = &consented - &suppressed;
+    let left = match definition.holdout {
+        None => not_suppressed.clone(),
+        Some(part) => not_suppressed
+            .iter()
+            .filter(|person| !is_drawn(*person, definition.key.as_str(), part))
+            .collect(),
+    };
+    let reach = Reach {
+        segment: definition.key.clone(),
+        channel,
+        snapshot: state.data,
+        matched: members.len(),
+        addressed: addressed.len(),
+        consented: consented.len(),
+        not_suppressed: not_suppressed.len(),
+        not_held_out: left.len(),
+        deliverable: left.len(),
+    };
+    Ok((reach, left))
+}
+
+/// Whether a person is drawn where a part of all is: always the same for the same salt.
+///
+/// The first eight bytes of the SHA-256 of the salt, a zero byte and the id (eight bytes, the
+/// lowest first), taken as a number with the lowest byte first, modulo 10,000, lie below the part
+/// in hundredths of a percent.
+pub(super) fn is_drawn(person: u64, salt: &str, part: Percent) -> bool {
+    let mut hash = Sha256::new();
+    hash.update(salt.as_bytes());
+    hash.update([0]);
+    hash.update(person.to_le_bytes());
+    let digest = hash.finalize();
+    let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");
+    u64::from_le_bytes(first) % 10_000 < part.of_ten_thousand()
+}
+
+/// Those of a session's persons whom a channel may not reach.
+async fn suppressed(
+    lake: &Lake,
+    session: &rollbook_engine::Session,
+    list: &[Suppressed],
+    channel: Channel,
+) -> Result<RoaringTreemap, AppError> {
+    let applies = |one: &&Suppressed| one.channel.is_none_or(|only| only == channel);
+    let mut persons = RoaringTreemap::new();
+    for kind in [suppressions::Kind::Email, suppressions::Kind::Phone] {
+        let of_kind = list.iter().filter(applies).filter(|one| one.kind == kind);
+        let tokens: BTreeSet<&str> = of_kind.map(|one| one.value.as_str()).collect();
+        if tokens.is_empty() {
+            continue;
+        }
+        let column = kind.name();
+        let sql = format!("select person_id, {column} from people where {column} is not null");
+        let key = crate::page::key(lake).await?;
+        let mut rows = session.stream(&sql).await?;
+        while let Some(batch) = rows.next_batch().await? {
+            let ids = batch.column(0).as_primitive::<Int64Type>();
+            let texts = cast(batch.column(1), &DataType::Utf8)
+                .map_err(|source| AppError::Rows { source })?;
+            let texts = texts.as_string::<i32>();
+            for at in (0..batch.num_rows()).filter(|at| texts.is_valid(*at)) {
+                let token = suppressions::token(&key, kind, texts.value(at));
+                if tokens.contains(token.as_str()) {
+                    persons.extend(u64::try_from(ids.value(at)));
+                }
+            }
+        }
+    }
+    let of_person = list.iter().filter(applies);
+    let of_person = of_person.filter(|one| one.kind == suppressions::Kind::Person);
+    persons.extend(of_person.filter_map(|one| one.value.parse::<u64>().ok()));
+    Ok(persons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_drawn;
+
+    #[test]
+    fn a_part_is_about_as_large_as_it_says_and_always_the_same() {
+        let part = "10".parse().unwrap();
+        let drawn = |salt: &str| (1..=20_000).filter(|id| is_drawn(*id, salt, part)).count();
+        assert!((1_850..2_150).contains(&drawn("vip")), "{}", drawn("vip"));
+        assert_eq!(drawn("vip"), drawn("vip"));
+        let both = |id: &u64| is_drawn(*id, "vip", part) && is_drawn(*id, "lapsed", part);
+        assert!((140..260).contains(&(1..=20_000).filter(both).count()));
+        assert!((1..100).all(|id| is_drawn(id, "all", "100".parse().unwrap())));
+        assert!(!(1..100).any(|id| is_drawn(id, "none", "0".parse().unwrap())));
+    }
+}

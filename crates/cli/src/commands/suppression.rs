@@ -1,0 +1,31 @@
+//! The `suppression` commands.
+
+use rollbook_app::{Place, suppressions};
+use serde_json::json;
+
+use super::now;
+use crate::arguments::{Form, Suppression};
+use crate::show::{Shown, print};
+
+pub(super) async fn run(place: &Place, what: Suppression, form: Form) -> anyhow::Result<()> {
+    match what {
+        Suppression::Add {
+            values,
+            channel,
+            reason,
+        } => {
+            let added =
+                suppressions::add(place, &values, channel, reason.as_deref(), now()).await?;
+            print(&Shown::object(&json!({ "added": added }))?, form)
+        }
+        Suppression::Remove { values, channel } => {
+            let removed = suppressions::remove(place, &values, channel, now()).await?;
+            print(&Shown::object(&json!({ "removed": removed }))?, form)
+        }
+        Suppression::List => {
+            let listed = suppressions::list(place).await?;
+            let columns = ["kind", "value", "channel", "reason", "added_at"];
+            print(&Shown::list(&listed, &columns)?, form)
+        }
+    }
+}

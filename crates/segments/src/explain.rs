@@ -1,0 +1,355 @@
+//! Why one person is in a segment, or is not.
+//!
+//! Every clause is evaluated for the person by the same code that evaluates it for all, over a
+//! session that holds this person's rows alone; so an explanation cannot say another thing than
+//! the membership. A clause with a query within it looks at others too, and is evaluated over all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+use roaring::RoaringTreemap;
+use rollbook_engine::{Clause, Session};
+use rollbook_lake::State;
+use rollbook_model::{SegmentKey, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::values::{distance, object, text};
+use crate::{Criteria, Definition, Evaluation, SegmentError, Sessions};
+
+/// Rows that are shown of each kind that a clause looks at.
+const FACTS_SHOWN: usize = 5;
+
+/// Moments that are tried at most to find when the clock turns a condition.
+const TURNS_TRIED: usize = 400;
+
+/// How far ahead rows of a person are looked for that have not come to pass, in microseconds.
+const AHEAD: i64 = 3_660 * 86_400_000_000;
+
+/// One clause, as it is for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// `all`, `any`, `not`, or `clause` for one without parts.
+    pub kind: &'static str,
+    /// The clause in SQL.
+    pub text: String,
+    /// Whether the person meets it; null where that is not known, which counts as not met.
+    pub is_met: Option<bool>,
+    /// What it looks at, for this person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// What that is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// How far the one is from the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<String>,
+    /// The newest of the rows that it looks at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Value>,
+    /// The clauses that it is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Self>,
+}
+
+/// Why a person belongs, or does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The person.
+    pub person_id: u64,
+    /// Whether they belong.
+    pub is_member: bool,
+    /// The clauses.
+    pub why: Line,
+    /// When they will leave, or enter, if nothing happens but that time passes.
+    pub turns_at: Option<Timestamp>,
+    /// What else is to be said of that.
+    pub turns: &'static str,
+}
+
+impl Explained {
+    /// Of a segment that is a list.
+    pub fn of_list(person: u64, is_member: bool) -> Self {
+        Self {
+            person_id: person,
+            is_member,
+            why: Line::plain("list", "a list of persons".to_owned(), is_member),
+            turns_at: None,
+            turns: "nothing that happens changes a list",
+        }
+    }
+}
+
+impl Line {
+    /// A line of nothing but text.
+    fn plain(kind: &'static str, text: String, is_met: bool) -> Self {
+        Self {
+            kind,
+            text,
+            is_met: Some(is_met),
+            value: None,
+            bound: None,
+            distance: None,
+            facts: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// What is asked about.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The data.
+    pub state: &'a State,
+    /// The moment.
+    pub as_of: Timestamp,
+    /// The segments that may be named.
+    pub definitions: &'a [Definition],
+    /// The members of those that are lists.
+    pub fixed: &'a BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
+    /// Whom.
+    pub person: u64,
+}
+
+/// Why a person meets criteria, or does not.
+///
+/// # Errors
+/// Whatever is wrong with the criteria or with a segment that they name.
+pub async fn explain(
+    sessions: &dyn Sessions,
+    criteria: &Criteria,
+    question: &Question<'_>,
+) -> Result<Explained, SegmentError> {
+    let Criteria::Expression(condition) = criteria else {
+        return of_query(sessions, criteria, question).await;
+    };
+    let session = question.open(sessions, question.as_of).await?;
+    let tree = session.clauses(condition)?;
+    let is_of_one = question.evaluation(&session).is_of_one_person(condition)?;
+    let mut why = question.line(&session, &tree).await?;
+    if !is_of_one {
+        let all = sessions.open(question.state, question.as_of, None).await?;
+        let mut texts = Vec::new();
+        texts_of(&why, &mut texts);
+        let met = question.evaluation(&all).each_of(&texts).await?;
+        let mut met = met.iter().map(|members| members.contains(question.person));
+        correct(&mut why, &mut met);
+    }
+    let is_member = why.is_met == Some(true);
+    let (turns_at, turns) = match is_of_one {
+        false => (None, "it depends on others too"),
+        true => {
+            question
+                .turn(sessions, &session, condition, is_member)
+                .await?
+        }
+    };
+    Ok(Explained {
+        person_id: question.person,
+        is_member,
+        why,
+        turns_at,
+        turns,
+    })
+}
+
+/// A query says who belongs, and not why.
+async fn of_query(
+    sessions: &dyn Sessions,
+    criteria: &Criteria,
+    question: &Question<'_>,
+) -> Result<Explained, SegmentError> {
+    let all = sessions.open(question.state, question.as_of, None).await?;
+    let members = question.evaluation(&all).of(criteria).await?;
+    let is_member = members.contains(question.person);
+    Ok(Explained {
+        person_id: question.person,
+        is_member,
+        why: Line::plain("query", criteria.text().to_owned(), is_member),
+        turns_at: None,
+        turns: "it depends on others too",
+    })
+}
+
+fn texts_of(line: &Line, texts: &mut Vec<String>) {
+    texts.push(line.text.clone());
+    line.parts.iter().for_each(|part| texts_of(part, texts));
+}
+
+/// Takes whether each line is met from an evaluation over all, in the order of [`texts_of`].
+fn correct(line: &mut Line, met: &mut impl Iterator<Item = bool>) {
+    line.is_met = met.next();
+    for part in &mut line.parts {
+        correct(part, met);
+    }
+}
+
+impl Question<'_> {
+    async fn open(
+        &self,
+        sessions: &dyn Sessions,
+        as_of: Timestamp,
+    ) -> Result<Session, SegmentError> {
+        let person = Arc::new(RoaringTreemap::from_iter([self.person]));
+        sessions.open(self.state, as_of, Some(person)).await
+    }
+
+    fn evaluation<'a>(&self, session: &'a Session) -> Evaluation<'a> {
+        Evaluation::new(session, self.definitions).with_fixed(self.fixed)
+    }
+
+    /// What a clause and all of its parts come to.
+    async fn line(&self, session: &Session, tree: &Clause) -> Result<Line, SegmentError> {
+        let mut asked = Vec::new();
+        expressions(session, tree, &mut asked)?;
+        let mut values = Vec::new();
+        for expression in &asked {
+            values.push(self.value(session, expression).await?);
+        }
+        let mut values = values.into_iter();
+        let mut line = written(tree, &mut values);
+        self.add_facts(session, &mut line).await?;
+        Ok(line)
+    }
+
+    /// What an expression comes to for the person; `None` where it is null, or where it has a
+    /// query within it.
+    async fn value(
+        &self,
+        session: &Session,
+        expression: &Option<String>,
+    ) -> Result<Option<String>, SegmentError> {
+        let Some(expression) = expression else {
+            return Ok(None);
+        };
+        let mut evaluation = self.evaluation(session);
+        let mut rows = evaluation.values(vec![expression.clone()]).await?;
+        let found = rows.next_batch().await?;
+        Ok(found.and_then(|batch| text(batch.column(1), 0)))
+    }
+
+    async fn add_facts(&self, session: &Session, line: &mut Line) -> Result<(), SegmentError> {
+        if line.kind == "clause" {
+            for sql in session.evidence(&line.text, self.person.cast_signed(), FACTS_SHOWN)? {
+                let rows = session.query(&sql).await?;
+                for batch in &rows.batches {
+                    line.facts
+                        .extend((0..batch.num_rows()).map(|row| object(batch, row)));
+                }
+            }
+        }
+        for part in &mut line.parts {
+            Box::pin(self.add_facts(session, part)).await?;
+        }
+        Ok(())
+    }
+
+    /// When the clock alone makes the condition come to something else.
+    async fn turn(
+        &self,
+        sessions: &dyn Sessions,
+        session: &Session,
+        condition: &str,
+        is_member: bool,
+    ) -> Result<(Option<Timestamp>, &'static str), SegmentError> {
+        let evaluation = self.evaluation(session);
+        let mut texts = evaluation.texts_named(condition)?;
+        texts.push(condition);
+        for text in &texts {
+            if session.clock(text, self.as_of)?.is_unbounded {
+                return Ok((
+                    None,
+                    "it reads the clock in a way that cannot be told ahead",
+                ));
+            }
+        }
+        let ahead = Timestamp::from_micros(self.as_of.micros().saturating_add(AHEAD));
+        let later = self.open(sessions, ahead).await?;
+        let moments = moments(&later, self.person.cast_signed()).await?;
+        let points = session.turning_points(&texts, &moments)?;
+        for (tried, at) in points.into_iter().enumerate() {
+            if tried == TURNS_TRIED {
+                return Ok((None, "not at the next 400 moments at which it could"));
+            }
+            let then = self.open(sessions, at).await?;
+            let criteria = Criteria::Expression(condition.to_owned());
+            let members = self.evaluation(&then).of(&criteria).await?;
+            if members.contains(self.person) != is_member {
+                return Ok((Some(at), if is_member { "leaves" } else { "enters" }));
+            }
+        }
+        Ok((None, "time alone changes nothing"))
+    }
+}
+
+/// The moments that a person's rows have.
+async fn moments(session: &Session, person: i64) -> Result<Vec<Timestamp>, SegmentError> {
+    let mut rows = session.stream(&session.moments_of(person)).await?;
+    let mut moments = Vec::new();
+    while let Some(batch) = rows.next_batch().await? {
+        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        moments.extend(times.iter().flatten().map(Timestamp::from_micros));
+    }
+    Ok(moments)
+}
+
+/// What is asked of each clause: whether it is met, what it looks at, and the bound; `None` for
+/// what a clause does not have.
+fn expressions(
+    session: &Session,
+    clause: &Clause,
+    asked: &mut Vec<Option<String>>,
+) -> Result<(), SegmentError> {
+    let can_be_asked = |text: &str| Ok::<_, SegmentError>(session.needs(text)?.is_shareable);
+    let text = clause.text();
+    asked.push(can_be_asked(&text)?.then_some(text));
+    match clause {
+        Clause::All(parts) | Clause::Any(parts) => {
+            for part in parts {
+                expressions(session, part, asked)?;
+            }
+        }
+        Clause::Not(part) => expressions(session, part, asked)?,
+        Clause::Atom(atom) => {
+            let bound = atom.bound.as_ref().map(|(_, bound)| bound.clone());
+            for one in [atom.value.clone(), bound] {
+                let is_asked = one.as_deref().map(can_be_asked).transpose()?;
+                asked.push(one.filter(|_| is_asked == Some(true)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn written(clause: &Clause, values: &mut impl Iterator<Item = Option<String>>) -> Line {
+    let is_met = values.next().flatten().map(|met| met == "true");
+    let (kind, parts, value, bound) = match clause {
+        Clause::All(parts) | Clause::Any(parts) => {
+            let kind = if matches!(clause, Clause::All(_)) {
+                "all"
+            } else {
+                "any"
+            };
+            let parts = parts.iter().map(|part| written(part, values)).collect();
+            (kind, parts, None, None)
+        }
+        Clause::Not(part) => ("not", vec![written(part, values)], None, None),
+        Clause::Atom(_) => {
+            let (value, bound) = (values.next().flatten(), values.next().flatten());
+            ("clause", Vec::new(), value, bound)
+        }
+    };
+    let apart = value.as_deref().zip(bound.as_deref());
+    Line {
+        kind,
+        text: clause.text(),
+        is_met,
+        distance: apart.and_then(|(value, bound)| distance(value, bound)),
+        value,
+        bound,
+        facts: Vec::new(),
+        parts,
+    }
+}
