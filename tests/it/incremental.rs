@@ -15,6 +15,7 @@ use rollbook_ingest::Progress;
 use rollbook_lake::Lake;
 use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, SegmentKey, Timestamp};
+use rollbook_segments::explain::Line;
 use rollbook_segments::ledger;
 use rollbook_tests::times;
 use tokio::sync::Mutex;
@@ -23,6 +24,8 @@ use crate::own_lake::OwnLake;
 
 /// Changes in a test run; `ROLLBOOK_TEST_CHANGES` asks for more.
 const CHANGES: u64 = 8;
+/// Pairs of a person and a segment that are explained; `ROLLBOOK_TEST_PAIRS` asks for more.
+const PAIRS: u64 = 12;
 const PERSONS: u32 = 400;
 const SEGMENTS: usize = 60;
 
@@ -394,4 +397,56 @@ async fn patched_is_full_after_whatever_changed() {
     }
     assert!(patched > 0 && moved > 0, "{patched} patched, {moved} moved");
     fs::remove_dir_all(world.lake.path("lake")).unwrap();
+}
+
+/// Every line of an explanation, with what it says.
+fn lines<'a>(line: &'a Line, all: &mut Vec<&'a Line>) {
+    all.push(line);
+    line.parts.iter().for_each(|part| lines(part, all));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explanations_say_what_memberships_say() {
+    let mut world = World::new("explained", 11).await;
+    world.define().await;
+    let as_of = world.as_of;
+    let mut turned = 0;
+    for pair in 0..times("ROLLBOOK_TEST_PAIRS", PAIRS) {
+        let key = world.key();
+        let person = world.random.random_range(1..=u64::from(PERSONS));
+        let explained = segments::explain(&world.place, &key, person, as_of).await;
+        let explained = explained.unwrap().explained;
+        let definition = segments::show(&world.place, &key).await.unwrap().definition;
+        let is_member = |criteria: String, as_of| {
+            let place = &world.place;
+            async move {
+                let impact = segments::matches(place, &criteria, as_of).await;
+                impact.unwrap().contains(person)
+            }
+        };
+        let what = format!("{person} in {key}: {}", definition.criteria);
+        let belongs = is_member(definition.criteria.clone(), as_of).await;
+        assert_eq!(explained.is_member, belongs, "{what}");
+        let mut all = Vec::new();
+        lines(&explained.why, &mut all);
+        // Every line of the first ones, and of later ones one each.
+        let chosen = match pair {
+            0..6 => all,
+            _ => all.choose(&mut world.random).copied().into_iter().collect(),
+        };
+        for line in chosen {
+            let is_met = is_member(line.text.clone(), as_of).await;
+            assert_eq!(line.is_met == Some(true), is_met, "{what}: {}", line.text);
+        }
+        if let Some(at) = explained.turns_at {
+            turned += 1;
+            let before = Timestamp::from_micros(at.micros() - 1);
+            let (before, after) = (
+                is_member(definition.criteria.clone(), before).await,
+                is_member(definition.criteria.clone(), at).await,
+            );
+            assert_eq!((before, after), (belongs, !belongs), "{what}: at {at}");
+        }
+    }
+    assert!(turned > 0);
 }

@@ -139,6 +139,11 @@ pub enum AppError {
 }
 
 impl AppError {
+    /// Whether there is no lake yet.
+    pub fn is_no_lake(&self) -> bool {
+        matches!(self, Self::Lake(LakeError::NoLake { .. }))
+    }
+
     /// Whether the same request would fail again, on another day and another machine too.
     pub(crate) fn is_about_the_request(&self) -> bool {
         let (_, kind) = self.code();

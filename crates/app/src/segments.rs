@@ -3,17 +3,19 @@
 mod asking;
 mod changes;
 pub mod code;
+mod due;
 mod lists;
 mod overlap;
 mod pulls;
 mod reach;
 
 pub use asking::{
-    Calendar, Explanation, Impact, NearMiss, Previewed, calendar, explain, fit, impact, near_miss,
-    preview,
+    Calendar, Explanation, Impact, NearMiss, Previewed, calendar, explain, fit, impact, matches,
+    near_miss, preview,
 };
 pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
+pub use due::{Health, health, refresh_due};
 pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
 pub use pulls::{Counted, Page, Pull, count, members, members_page};

@@ -407,10 +407,7 @@ pub(crate) fn clock(
     limits: &Limits,
 ) -> Result<Clock, EngineError> {
     let (condition, _) = parsed(state, criteria, limits)?;
-    let is_clock = |name: &str| {
-        let function = state.scalar_functions().get(name);
-        function.is_some_and(|known| known.signature().volatility != Volatility::Immutable)
-    };
+    let is_clock = |name: &str| is_clock(state, name);
     let mut reading = Reading {
         now,
         since: Viewpoint {
@@ -422,4 +419,10 @@ pub(crate) fn clock(
     };
     reading.condition(&condition)?;
     Ok(reading.found)
+}
+
+/// Whether a function reads the clock.
+pub(crate) fn is_clock(state: &SessionState, name: &str) -> bool {
+    let function = state.scalar_functions().get(name);
+    function.is_some_and(|known| known.signature().volatility != Volatility::Immutable)
 }

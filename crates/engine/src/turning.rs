@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Interval, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Interval, UnaryOperator, Visit, Visitor,
+};
 use rollbook_model::calendar::{PERIODS, period};
 use rollbook_model::tables::TABLES;
 use rollbook_model::{ColumnType, Timestamp};
 
 use crate::behaviour::before;
 use crate::error::EngineError;
-use crate::planning::parsed;
+use crate::planning::{is_clock, parsed};
 use crate::session::Session;
 
 /// Ends of periods that are looked at, from the next on.
@@ -65,7 +67,9 @@ impl Session {
     }
 
     /// The moments after this session's at which conditions may come to something else for a
-    /// person whose rows have `moments`, in order; the clock does nothing in between.
+    /// person whose rows have `moments`, in order; the clock does nothing in between. `None` where
+    /// a condition reads the clock in a way that cannot be told ahead: in a `where`, or otherwise
+    /// than as `now()` with an interval more or less, on one side of a comparison.
     ///
     /// # Errors
     /// Whatever keeps a text from being read.
@@ -73,11 +77,17 @@ impl Session {
         &self,
         criteria: &[&str],
         moments: &[Timestamp],
-    ) -> Result<Vec<Timestamp>, EngineError> {
+    ) -> Result<Option<Vec<Timestamp>>, EngineError> {
         let now = self.viewpoint();
         let mut parts = Parts::default();
+        let mut is_compared = false;
         for text in criteria {
             let (condition, _) = parsed(self.state(), text, self.limits())?;
+            let clocks = self.clocks(&condition);
+            if self.clock(text, now.as_of)?.is_unbounded || clocks > plain_clocks(&condition) {
+                return Ok(None);
+            }
+            is_compared |= clocks > 0;
             let _ = condition.visit(&mut parts);
         }
         let mut points = BTreeSet::new();
@@ -110,10 +120,78 @@ impl Session {
                 at = end;
             }
         }
-        // A row at the very moment is seen; what is compared with it turns right after.
-        let both = points.into_iter().flat_map(|at| [at, at.saturating_add(1)]);
-        let after: BTreeSet<i64> = both.filter(|at| *at > now.as_of.micros()).collect();
-        Ok(after.into_iter().map(Timestamp::from_micros).collect())
+        // A row is seen at its very moment, and leaves a window at one; what is compared with the
+        // clock may turn right after.
+        let right_after = points.iter().map(|at| at.saturating_add(1));
+        let right_after: Vec<i64> = right_after.filter(|_| is_compared).collect();
+        points.extend(right_after);
+        let after = points.into_iter().filter(|at| *at > now.as_of.micros());
+        let after = after.into_iter().map(Timestamp::from_micros);
+        Ok(Some(after.collect()))
+    }
+
+    /// How often a condition reads the clock.
+    fn clocks(&self, condition: &Expr) -> usize {
+        struct Clocks<'a>(&'a dyn Fn(&str) -> bool, usize);
+        impl Visitor for Clocks<'_> {
+            type Break = ();
+
+            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+                if let Expr::Function(function) = expr {
+                    let name = function.name.to_string().to_lowercase();
+                    self.1 += usize::from((self.0)(&name));
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        let is_clock = |name: &str| is_clock(self.state(), name);
+        let mut clocks = Clocks(&is_clock, 0);
+        let _ = condition.visit(&mut clocks);
+        clocks.1
+    }
+}
+
+/// How often a condition compares something with the clock, or with the clock and an interval.
+fn plain_clocks(condition: &Expr) -> usize {
+    use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+    let of = |sides: &[&Expr]| sides.iter().filter(|side| is_plain(side)).count();
+    match condition {
+        Expr::BinaryOp {
+            left,
+            op: And | Or,
+            right,
+        } => plain_clocks(left) + plain_clocks(right),
+        Expr::Nested(inner)
+        | Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: inner,
+        } => plain_clocks(inner),
+        Expr::BinaryOp {
+            left,
+            op: Eq | NotEq | Lt | LtEq | Gt | GtEq,
+            right,
+        } => of(&[left.as_ref(), right.as_ref()]),
+        Expr::Between {
+            expr, low, high, ..
+        } => of(&[expr.as_ref(), low.as_ref(), high.as_ref()]),
+        _ => 0,
+    }
+}
+
+/// Whether an expression is the clock, or the clock and an interval.
+fn is_plain(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_plain(inner),
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_lowercase();
+            ["now", "current_timestamp", "current_date", "today"].contains(&name.as_str())
+        }
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Plus | BinaryOperator::Minus,
+            right,
+        } => is_plain(left) && matches!(right.as_ref(), Expr::Interval(_)),
+        _ => false,
     }
 }
 

@@ -257,18 +257,15 @@ impl Question<'_> {
         let evaluation = self.evaluation(session);
         let mut texts = evaluation.texts_named(condition)?;
         texts.push(condition);
-        for text in &texts {
-            if session.clock(text, self.as_of)?.is_unbounded {
-                return Ok((
-                    None,
-                    "it reads the clock in a way that cannot be told ahead",
-                ));
-            }
-        }
         let ahead = Timestamp::from_micros(self.as_of.micros().saturating_add(AHEAD));
         let later = self.open(sessions, ahead).await?;
         let moments = moments(&later, self.person.cast_signed()).await?;
-        let points = session.turning_points(&texts, &moments)?;
+        let Some(points) = session.turning_points(&texts, &moments)? else {
+            return Ok((
+                None,
+                "it reads the clock in a way that cannot be told ahead",
+            ));
+        };
         for (tried, at) in points.into_iter().enumerate() {
             if tried == TURNS_TRIED {
                 return Ok((None, "not at the next 400 moments at which it could"));

@@ -6,6 +6,7 @@ mod journal;
 mod metrics;
 mod posts;
 mod problem;
+mod refreshing;
 mod routes;
 mod server;
 
@@ -98,6 +99,7 @@ impl Listening {
         };
         let server = Server::new(options);
         let folding = tokio::spawn(journal::keep_folding(server.clone()));
+        let refreshing = tokio::spawn(refreshing::keep_refreshing(server.clone()));
         let serving = axum::serve(self.listener, router(server)).with_graceful_shutdown(stopping);
         let patience = async move {
             match hears.await {
@@ -111,6 +113,7 @@ impl Listening {
         };
         // What still waits in the journal is durable, and folded by the next one who serves.
         folding.abort();
+        refreshing.abort();
         served
     }
 }

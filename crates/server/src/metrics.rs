@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rollbook_app::posting::Posted;
+use rollbook_app::segments::Health;
 
 /// Seconds.
 const BUCKETS: [f64; 11] = [
@@ -28,6 +29,19 @@ pub(crate) struct Metrics {
     journal_objects: Gauge<u64, AtomicU64>,
     journal_bytes: Gauge<u64, AtomicU64>,
     pub(crate) refused: Counter,
+    segments: Family<Segments, Gauge>,
+    failures: Family<OfSegment, Gauge>,
+}
+
+/// How many segments stand so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Segments {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSegment {
+    segment: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,6 +76,8 @@ impl Metrics {
             journal_objects: Gauge::default(),
             journal_bytes: Gauge::default(),
             refused: Counter::default(),
+            segments: Family::default(),
+            failures: Family::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -106,6 +122,16 @@ impl Metrics {
             "Acknowledged requests whose rows could not be taken in",
             metrics.refused.clone(),
         );
+        registry.register(
+            "segments",
+            "Segments by whether they are up to date",
+            metrics.segments.clone(),
+        );
+        registry.register(
+            "segment_failures",
+            "How often segments failed since they were last computed",
+            metrics.failures.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -130,6 +156,21 @@ impl Metrics {
     pub(crate) fn journal(&self, (objects, bytes): (u64, u64)) {
         self.journal_objects.set(objects);
         self.journal_bytes.set(bytes);
+    }
+
+    /// Notes how segments stand.
+    pub(crate) fn segments(&self, all: &[Health]) {
+        for status in ["fresh", "stale", "failed"] {
+            let count = all.iter().filter(|one| one.status == status).count();
+            let gauge = self.segments.get_or_create(&Segments { status });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.failures.clear();
+        for one in all.iter().filter(|one| one.failures > 0) {
+            let segment = one.segment.to_string();
+            let gauge = self.failures.get_or_create(&OfSegment { segment });
+            gauge.set(one.failures.into());
+        }
     }
 
     /// Notes what became of a request's rows, the first time.

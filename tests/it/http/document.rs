@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
-const ROUTES: [&str; 18] = [
+const ROUTES: [&str; 27] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
@@ -14,6 +14,15 @@ const ROUTES: [&str; 18] = [
     "GET /v1/scores/{kind}",
     "GET /v1/segments",
     "GET /v1/segments/{key}",
+    "GET /v1/segments/overlap",
+    "GET /v1/segments/{key}/calendar",
+    "GET /v1/segments/{key}/changes",
+    "GET /v1/segments/{key}/count",
+    "GET /v1/segments/{key}/explain/{person_id}",
+    "GET /v1/segments/{key}/history",
+    "GET /v1/segments/{key}/near-miss",
+    "GET /v1/segments/{key}/reach",
+    "POST /v1/segments/{key}/impact",
     "GET /v1/segments/{key}/members",
     "GET /v1/tables",
     "POST /v1/attribution/runs",

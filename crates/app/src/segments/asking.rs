@@ -67,6 +67,20 @@ pub async fn preview(
     })
 }
 
+/// Who meets criteria.
+pub async fn matches(
+    place: &Place,
+    criteria: &str,
+    as_of: Timestamp,
+) -> Result<RoaringTreemap, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let criteria = Criteria::parse(criteria)?;
+    let known = Named::of(&lake, &state, &session, &criteria).await?;
+    Ok(known.evaluation(&session).of(&criteria).await?)
+}
+
 /// A segment, and all that it may name.
 struct Asked {
     lake: Lake,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use rollbook_app::compacting::{Extent, compact};
+use rollbook_app::segments;
 use rollbook_app::taking_in::{self, Ingested};
 use rollbook_app::{AppError, Options, Place};
 use rollbook_model::ProviderName;
@@ -81,8 +82,33 @@ pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::R
     show_ingested(&done, what.dry_run, form)?;
     if !what.dry_run && done.tables.iter().any(|table| table.accepted > 0) {
         tidy_up(place).await;
+        refresh_segments(place).await;
     }
     Ok(())
+}
+
+/// Computes the segments that follow the data. The run is done, whatever comes of it.
+async fn refresh_segments(place: &Place) {
+    match segments::refresh_due(place, now()).await {
+        Ok(outcomes) => {
+            let (done, failed): (Vec<_>, Vec<_>) =
+                outcomes.iter().partition(|outcome| outcome.result.is_ok());
+            if !done.is_empty() {
+                eprintln!("{} segments computed anew", done.len());
+            }
+            for outcome in failed {
+                if let Err(error) = &outcome.result {
+                    eprintln!(
+                        "note: segment `{}` could not be computed: {error}",
+                        outcome.segment
+                    );
+                }
+            }
+        }
+        Err(error) => eprintln!(
+            "note: the rows are in, but segments could not be computed ({error}): `rollbook segment refresh` tries again"
+        ),
+    }
 }
 
 /// Writes tables in better order where that pays by now. The run is done, whatever comes of it.

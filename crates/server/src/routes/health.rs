@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use rollbook_app::data;
+use rollbook_app::{data, segments};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -47,6 +47,10 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
 #[utoipa::path(get, path = "/metrics", tag = "server",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
+    // Figures of the process are given whatever the lake says.
+    if let Ok(all) = segments::health(server.place()).await {
+        server.metrics().segments(&all);
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], server.metrics().text()).into_response()
 }
