@@ -3,7 +3,10 @@
 Segments of two to four clauses on what persons did, from a seeded generator, are defined before
 anything is taken in. DuckDB answers them one query each, and all in one query in which the
 aggregates of all are written side by side by hand. What only decodes the columns is shown too. The
-members must be the same. The raw result goes to benches/runs/<date>-<machine>/segments.json.
+members must be the same. Then activities come for one person in a hundred, neighbours first and
+then anywhere, an hour passes each time, and only whom that may concern is evaluated; a full refresh
+right after has to find nothing to change. At last ten times as many segments are refreshed in full.
+The raw result goes to benches/runs/<date>-<machine>/segments.json.
 """
 
 import argparse
@@ -138,8 +141,7 @@ def compare(options: argparse.Namespace) -> dict:
     with files[0].open(encoding="utf-8") as whole:
         few.write_text("".join(line for line, _ in zip(whole, range(10))), encoding="utf-8")
     run_process([*command, "ingest", "native", few])
-    for number, segment in enumerate(segments):
-        run_process([*command, "segment", "put", f"s{number}", "--criteria", segment.rollbook])
+    define(command, options.work / "definitions", segments)
     run_process([*command, "ingest", "native", *files])
 
     connection = duckdb.connect()
@@ -148,7 +150,7 @@ def compare(options: argparse.Namespace) -> dict:
         connection.execute(f"create view {table} as select * from {lake_rows(lake, table)}")
 
     def refresh() -> dict:
-        _, measured = run_process([*command, "segment", "refresh", "--as-of", AS_OF])
+        _, measured = run_process([*command, "segment", "refresh", "--full", "--as-of", AS_OF])
         return measured
 
     def timed(ask) -> tuple[float, list]:
@@ -178,8 +180,17 @@ def compare(options: argparse.Namespace) -> dict:
         rounds["decode"].append(timed(decode)[0])
         if number < 2:
             rounds["duckdb_each"].append(timed(one_by_one)[0])
+    patched = patches(command, options)
+    many = segments + [Segment(dice) for _ in range(9 * len(segments))]
+    define(command, options.work / "definitions", many)
+    refresh()
+    rounds["rollbook_ten_times_as_many"] = [refresh()["wall_seconds"] for _ in range(2)]
+    bounded = [*command, "--memory-mib", "1024", "segment", "refresh", "--full", "--as-of", AS_OF]
+    _, measured = run_process(bounded)
     remove(lake)
     return {
+        "patched": patched,
+        "ten_times_as_many_in_a_pool_of_1_gib": measured,
         **header("segments", options.machine, options.rollbook, duckdb.__version__),
         "parameters": {
             "segments": options.segments,
@@ -191,6 +202,54 @@ def compare(options: argparse.Namespace) -> dict:
         "rollbook_peak_rss_bytes": memory,
         "seconds": rounds,
     }
+
+
+def define(command: list, folder: pathlib.Path, segments: list[Segment]) -> None:
+    """Makes the lake have these segments, which are computed when they are asked for."""
+    folder.mkdir(exist_ok=True)
+    for number, segment in enumerate(segments):
+        text = f"-- refresh: manual\n{segment.rollbook}\n"
+        (folder / f"s{number}.sql").write_text(text, encoding="utf-8")
+    run_process([*command, "segment", "apply", folder])
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def patches(command: list, options: argparse.Namespace) -> dict:
+    """Refreshes after activities of one person in a hundred, each with the full one after it."""
+    said, _ = run_process([*command, "sql", "select count(*) as n from persons", "--output", "json"])
+    persons = json.loads(said)[0]["n"]
+    dice = random.Random(options.seed)
+    some = persons // 100
+    chosen = {
+        "neighbours": range(persons // 3, persons // 3 + some),
+        "anywhere": dice.sample(range(1, persons), some),
+    }
+    found = {}
+    for hour, (name, ids) in enumerate(chosen.items(), 1):
+        file = options.work / "few" / f"activities-{name}.csv"
+        rows = [
+            f"new-{name}-{at},P{person},{dice.choice(KINDS)},2026-01-01T0{hour - 1}:30:00Z"
+            for at, person in enumerate(ids)
+        ]
+        header_line = "external_id,person_external_id,type,occurred_at"
+        file.write_text("\n".join([header_line, *rows]) + "\n", encoding="utf-8")
+        run_process([*command, "ingest", "native", file])
+        as_of = f"2026-01-01T0{hour}:00:00Z"
+        refresh = [*command, "segment", "refresh", "--as-of", as_of, "--output", "json"]
+        said, patch = run_process(refresh)
+        patched = json.loads(said)
+        said, full = run_process([*refresh, "--full"])
+        if any(one["entered"] or one["left"] for one in json.loads(said)):
+            raise Failed(f"a full refresh changes what was patched after new rows of {name}")
+        found[name] = {
+            "patch": patch,
+            "full": full,
+            "persons_evaluated": sorted({str(one["evaluated"]) for one in patched}),
+            "entered": sum(one["entered"] for one in patched),
+            "left": sum(one["left"] for one in patched),
+        }
+    return found
 
 
 def same(command: list, each: list, fused: list) -> None:
@@ -212,6 +271,12 @@ def print_table(result: dict) -> None:
     seconds = {name: statistics.median(times) for name, times in result["seconds"].items()}
     for name, median in seconds.items():
         print(f"{name:14}{median:9.3f} s{median / seconds['rollbook']:9.2f} of rollbook's")
+    for name, one in result["patched"].items():
+        patch, full = one["patch"]["wall_seconds"], one["full"]["wall_seconds"]
+        print(f"patch, {name:12}{patch:9.3f} s, {100 * patch / full:.0f} % of {full:.3f} s")
+    bounded = result["ten_times_as_many_in_a_pool_of_1_gib"]
+    peak = bounded["peak_rss_bytes"] / MEGABYTE
+    print(f"ten times as many, pool of 1 GiB: {bounded['wall_seconds']:.3f} s, {peak:,.0f} MB")
     print(f"peak of rollbook: {result['rollbook_peak_rss_bytes'] / MEGABYTE:,.0f} MB")
 
 

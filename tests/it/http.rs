@@ -6,4 +6,5 @@ mod journal;
 mod pages;
 mod posts;
 mod refusals;
+mod segments;
 pub(crate) mod serving;

@@ -29,7 +29,7 @@ pub fn json(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
 }
 
 /// Decimals and times as the text that programs get.
-fn exact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn exact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

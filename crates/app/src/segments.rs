@@ -4,6 +4,7 @@ mod asking;
 mod changes;
 pub mod code;
 mod due;
+mod fields;
 mod lists;
 mod overlap;
 mod pulls;
@@ -16,6 +17,7 @@ pub use asking::{
 pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
 pub use due::{Health, health, refresh_due};
+pub use fields::{Hashing, fields};
 pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
 pub use pulls::{Counted, Page, Pull, count, members, members_page};

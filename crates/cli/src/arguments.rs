@@ -37,6 +37,15 @@ pub(crate) struct Common {
     /// How to print the answer
     #[arg(long, global = true, value_enum, default_value_t = Form::Table)]
     pub(crate) output: Form,
+    /// Mebibytes of memory that a query may use before it spills to disk [default: 2048]
+    #[arg(
+        long,
+        global = true,
+        env = "ROLLBOOK_MEMORY_MIB",
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(16..)
+    )]
+    pub(crate) memory_mib: Option<u32>,
 }
 
 /// How an answer is printed.

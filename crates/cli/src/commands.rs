@@ -42,7 +42,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(tenant) => tenant,
         None => fallback.parse::<TenantName>()?,
     };
-    let place = Place::new(common.lake, tenant, Limits::default());
+    let mut limits = Limits::default();
+    if let Some(mebibytes) = common.memory_mib {
+        limits.memory = usize::try_from(u64::from(mebibytes) << 20)?;
+    }
+    let place = Place::new(common.lake, tenant, limits);
     match command {
         Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,

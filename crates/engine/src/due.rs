@@ -35,7 +35,7 @@ impl Session {
     }
 
     /// The questions whose answers are all persons that have rows of a moment after `since`, up to
-    /// this session's.
+    /// this session's, but for activities, which have a copy in order of time.
     pub fn arriving(&self, since: Timestamp) -> Vec<Due> {
         let (from, until) = (literal(since), literal(self.as_of()));
         let passes = |column: &str| format!("({column} > {from} and {column} <= {until})");
@@ -45,7 +45,8 @@ impl Session {
             ))
         };
         let mut due = Vec::new();
-        for def in TABLES.iter().filter(|def| def.is_personal_fact()) {
+        let tables = TABLES.iter().filter(|def| def.name != "activities");
+        for def in tables.filter(|def| def.is_personal_fact()) {
             let columns = def.all_columns();
             let times = columns.filter(|column| column.ty == ColumnType::Time && !column.personal);
             let conditions: Vec<_> = times.map(|column| passes(column.name)).collect();
@@ -58,7 +59,7 @@ impl Session {
     }
 
     /// The questions whose answers are all persons for whom windows and comparisons with the clock
-    /// may come to something else.
+    /// may come to something else, but for [`Clock::activities`].
     pub fn due(&self, clock: &Clock) -> Vec<Due> {
         let queries = clock.queries().into_iter().map(Due::Query);
         let conditions = clock.conditions().into_iter().map(Due::Condition);

@@ -123,9 +123,10 @@ pub(crate) fn run_path(path: &str) -> String {
     format!("{}.keys", path.trim_end_matches(".parquet"))
 }
 
-/// The data file that an object is the run of.
+/// The data file that an object is the run of, or the copy in order of time.
 pub(crate) fn data_file_of(object: &Listed) -> Option<String> {
-    let stem = object.path.strip_suffix(".keys")?;
+    let keys = object.path.strip_suffix(".keys");
+    let stem = keys.or_else(|| object.path.strip_suffix(".times"))?;
     Some(format!("{stem}.parquet"))
 }
 

@@ -285,7 +285,7 @@ impl Lake {
                 folder if OBJECTS.contains(&folder) => how.snapshots.max(how.garbage),
                 _ => continue,
             };
-            // The index of a file's keys goes with it.
+            // The index of a file's keys goes with it, and so does its copy in order of time.
             let file = of_keys.as_deref().and_then(|path| path.strip_prefix(&root));
             let is_named = live.contains(file.unwrap_or(below));
             if !is_named && is_older(object.modified, limit, at) {

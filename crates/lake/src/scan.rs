@@ -33,6 +33,9 @@ use crate::ordered::{OrderedScan, RangeScan};
 use crate::state::{DataFile, TableState};
 use crate::store::Store;
 
+/// Persons of whom pages are looked for one by one at most.
+const FEW_PERSONS: u64 = 128;
+
 /// The rows of a set of Parquet files of one schema.
 #[derive(Debug)]
 pub struct LakeTable {
@@ -156,12 +159,17 @@ impl LakeTable {
         }
     }
 
-    /// That a row's person lies between the first and the last of those who are there.
+    /// That a row's person may be one of those who are there: of few each, so that pages without
+    /// them are left out; of many, whether it lies between the first and the last.
     fn is_among(&self) -> Option<Expr> {
         let persons = self.among.as_ref()?;
-        let (first, last) = (persons.min()?, persons.max()?);
         let person = || Expr::Column(Column::new_unqualified("person_id"));
         let bound = |id: u64| lit(id.cast_signed());
+        if persons.len() <= FEW_PERSONS {
+            let each = persons.iter().map(|id| person().eq(bound(id)));
+            return each.reduce(Expr::or);
+        }
+        let (first, last) = (persons.min()?, persons.max()?);
         Some(person().between(bound(first), bound(last)))
     }
 

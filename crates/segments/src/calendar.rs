@@ -100,7 +100,15 @@ impl Asked<'_> {
             return Ok(None);
         };
         let conditions = BTreeMap::from([(key.clone(), over.texts(key))]);
-        let keys = due(session, conditions, basis, &mut changed).await?;
+        let keys = due(
+            self.lake,
+            self.state,
+            session,
+            conditions,
+            basis,
+            &mut changed,
+        )
+        .await?;
         Ok((!keys.is_empty()).then(|| changed.all()))
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
 use rollbook_engine::{Clock, Due, EngineError, Session};
-use rollbook_lake::{Changes, Lake, LakeTable, State};
+use rollbook_lake::{Changes, Lake, LakeTable, State, TimeSpan};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
 
 use crate::error::SegmentError;
@@ -65,12 +65,10 @@ pub(crate) async fn changed(
     }
     changed.touched |= changes.persons;
     if basis.as_of < session.as_of() {
-        collect(
-            session,
-            &session.arriving(basis.as_of),
-            &mut changed.arrived,
-        )
-        .await?;
+        let arriving = session.arriving(basis.as_of);
+        collect(session, &arriving, &mut changed.arrived).await?;
+        let since = [basis.as_of.micros() + 1, session.as_of().micros() + 1];
+        changed.arrived |= active(lake, state, &[(None, since)]).await?;
     }
     Ok(Some(changed))
 }
@@ -106,9 +104,22 @@ async fn of_orders(
     Ok(true)
 }
 
+/// The persons who have activities of some types in some spans of time.
+async fn active(
+    lake: &Lake,
+    state: &State,
+    spans: &[TimeSpan],
+) -> Result<RoaringTreemap, SegmentError> {
+    let def = tables::table("activities").expect("it is a canonical table");
+    let files = state.table(def.name).files;
+    Ok(lake.persons_between(def, &files, spans).await?)
+}
+
 /// The segments that can be patched, and the persons for whom their windows change. Those that
 /// read the clock in another way than can be told are left out.
 pub(crate) async fn due(
+    lake: &Lake,
+    state: &State,
     session: &Session,
     conditions: BTreeMap<SegmentKey, Vec<&str>>,
     basis: Basis,
@@ -130,6 +141,13 @@ pub(crate) async fn due(
             all.extend(clock);
             keys.push(key);
         }
+    }
+    let spans = all.activities();
+    let spans: Vec<TimeSpan> = spans
+        .map(|(kind, span)| (kind.map(str::to_owned), span))
+        .collect();
+    if !spans.is_empty() {
+        changed.due |= active(lake, state, &spans).await?;
     }
     match collect(session, &session.due(&all), &mut changed.due).await {
         Ok(()) => Ok(keys),

@@ -301,7 +301,15 @@ impl<'a> Round<'a> {
             let texts = evaluation.texts(&definition.key);
             (definition.key.clone(), texts)
         });
-        let keys = due(session, conditions.collect(), basis, &mut changed).await?;
+        let keys = due(
+            self.lake,
+            self.state,
+            session,
+            conditions.collect(),
+            basis,
+            &mut changed,
+        )
+        .await?;
         let persons_now = self.state.table("persons").rows();
         let dirty = changed.all();
         if dirty.len().saturating_mul(PATCHED_AT_MOST) > persons_now {

@@ -21,7 +21,7 @@ pub(super) async fn run(
     what: Serve,
     lines_for: Option<Timestamp>,
 ) -> anyhow::Result<()> {
-    place.limits.memory = QUERY_MEMORY;
+    place.limits.memory = place.limits.memory.min(QUERY_MEMORY);
     let listening = Listening::on(what.listen).await?;
     log_as_json();
     let address = listening.address();

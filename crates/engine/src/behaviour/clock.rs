@@ -14,9 +14,22 @@ use datafusion::sql::sqlparser::ast::{
 use rollbook_model::Timestamp;
 
 use super::call::Call;
-use super::question::{ends, relation_of};
+use super::question::{before, ends, relation_of};
 use super::{Viewpoint, behaviour};
 use crate::error::EngineError;
+
+/// The view of activities.
+const ACTIVITIES: &str = "_fact_activities";
+
+/// Conditions that are answered together at most.
+const TOGETHER: usize = 64;
+
+/// Traits that are the time of a row, and the view that has it.
+const TIMES_OF_ROWS: [(&str, &str); 3] = [
+    ("first_order_at", "_fact_orders_placed"),
+    ("last_order_at", "_fact_orders_placed"),
+    ("last_activity_at", ACTIVITIES),
+];
 
 /// Rows of a fact in a span of time: from the first moment on and before the last, in
 /// microseconds.
@@ -43,10 +56,23 @@ impl Clock {
         self.between.extend(other.between);
     }
 
-    /// A query for the persons of each view.
+    /// The spans of activities, which have a copy in order of time, by their type.
+    pub fn activities(&self) -> impl Iterator<Item = (Option<&str>, [i64; 2])> {
+        let of = self
+            .spans
+            .iter()
+            .filter(|((view, _), _)| *view == ACTIVITIES);
+        of.flat_map(|((_, kind), spans)| spans.iter().map(|span| (kind.as_deref(), *span)))
+    }
+
+    /// A query for the persons of each other view.
     pub(crate) fn queries(&self) -> Vec<String> {
         let mut by_view: BTreeMap<&str, BTreeMap<&[i64; 2], Vec<&str>>> = BTreeMap::new();
-        for ((view, kind), spans) in &self.spans {
+        let others = self
+            .spans
+            .iter()
+            .filter(|((view, _), _)| *view != ACTIVITIES);
+        for ((view, kind), spans) in others {
             for span in spans {
                 let kinds = by_view.entry(view).or_default().entry(span).or_default();
                 kinds.extend(kind.as_deref());
@@ -68,13 +94,14 @@ impl Clock {
         by_view.into_iter().map(query).collect()
     }
 
-    /// Conditions on `people`.
+    /// Conditions on `people`, many in one, so that they are answered together.
     pub(crate) fn conditions(&self) -> Vec<String> {
         let between = self.between.iter();
         let condition = |[value, first, last]: &[String; 3]| {
-            format!("({value}) between least({first}, {last}) and greatest({first}, {last})")
+            format!("(({value}) between least({first}, {last}) and greatest({first}, {last}))")
         };
-        between.map(condition).collect()
+        let all: Vec<String> = between.map(condition).collect();
+        all.chunks(TOGETHER).map(|some| some.join(" or ")).collect()
     }
 }
 
@@ -118,8 +145,8 @@ impl Reading<'_> {
                 op: Eq | NotEq | Lt | LtEq | Gt | GtEq,
                 right,
             } => match (self.bound(left), self.bound(right)) {
-                (None, Some([first, last])) => self.compared(left, first, last),
-                (Some([first, last]), None) => self.compared(right, first, last),
+                (None, Some(ends)) => self.compared(left, right, ends),
+                (Some(ends), None) => self.compared(right, left, ends),
                 _ => self.value(expr),
             },
             Expr::Between {
@@ -130,7 +157,7 @@ impl Reading<'_> {
             } => {
                 for end in [low, high] {
                     match self.bound(end) {
-                        Some([first, last]) => self.compared(value, first, last)?,
+                        Some(ends) => self.compared(value, end, ends)?,
                         None => self.value(end)?,
                     }
                 }
@@ -141,7 +168,19 @@ impl Reading<'_> {
     }
 
     /// A value that is compared with one that moves from `first` to `last`.
-    fn compared(&mut self, value: &Expr, first: String, last: String) -> Result<(), EngineError> {
+    fn compared(
+        &mut self,
+        value: &Expr,
+        end: &Expr,
+        [first, last]: [String; 2],
+    ) -> Result<(), EngineError> {
+        // Of a time that is that of a row only those come into question who have such a row.
+        let moments = [self.since, self.now].map(|viewpoint| moment(end, viewpoint));
+        if let (Some(rows), [Some(first), Some(last)]) = (time_of_rows(value)?, moments) {
+            let span = [first.min(last), first.max(last).saturating_add(1)];
+            self.found.spans.entry(rows).or_default().insert(span);
+            return Ok(());
+        }
         let name = value.to_string();
         self.found.between.insert([name, first, last]);
         self.value(value)
@@ -206,6 +245,58 @@ impl Reading<'_> {
             _ => self.found.is_unbounded = true,
         }
         Ok(())
+    }
+}
+
+/// The view whose rows' times an expression is one of, and the type of these rows.
+fn time_of_rows(value: &Expr) -> Result<Option<(&'static str, Option<String>)>, EngineError> {
+    match value {
+        Expr::Identifier(name) => {
+            let known = TIMES_OF_ROWS
+                .iter()
+                .find(|(trait_, _)| *trait_ == name.value);
+            Ok(known.map(|(_, view)| (*view, None)))
+        }
+        Expr::Function(function) => match behaviour(function) {
+            Some(name @ ("first_time" | "last_time")) => {
+                let call = Call::of(name, function)?;
+                // A window of its own moves what is first and last in it.
+                let is_plain = ["within", "from", "until", "where"]
+                    .iter()
+                    .all(|argument| call.named(argument).is_none());
+                match is_plain {
+                    true => relation_of(&call),
+                    false => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// The moment that the clock less an interval is, in microseconds.
+fn moment(end: &Expr, viewpoint: Viewpoint) -> Option<i64> {
+    match end {
+        Expr::Nested(inner) => moment(inner, viewpoint),
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_lowercase();
+            ["now", "current_timestamp"]
+                .contains(&name.as_str())
+                .then(|| viewpoint.as_of.micros())
+        }
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Minus,
+            right,
+        } => match right.as_ref() {
+            Expr::Interval(interval) => {
+                let from = moment(left, viewpoint)?;
+                before(Timestamp::from_micros(from), interval)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

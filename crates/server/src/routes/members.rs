@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::segments::{self, Channel, Combined, Page, Percent, Pull};
-use rollbook_app::{AppError, export};
+use rollbook_app::segments::{self, Channel, Combined, Hashing, Page, Percent, Pull};
+use rollbook_app::{AppError, RecordBatch, export};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -42,6 +42,11 @@ pub(crate) struct Which {
     and: Option<String>,
     /// Of these, no members of these segments.
     not: Option<String>,
+    /// Columns of `people` to give beside the id, with commas between.
+    fields: Option<String>,
+    /// sha256 gives e-mails and phones as hashes for ad platforms.
+    #[param(value_type = Option<String>)]
+    hash: Option<Hashing>,
     /// json, ndjson, csv, arrow or parquet.
     #[param(value_type = Option<String>, default = "json")]
     format: Option<Format>,
@@ -63,6 +68,10 @@ enum Format {
 pub(crate) struct Members {
     /// Ids of persons, in order.
     members: Vec<u64>,
+    /// The same persons with the columns that `fields` asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    persons: Option<serde_json::Value>,
     /// Asks for the next page; null on the last one.
     next_page_token: Option<String>,
     /// Members in all.
@@ -120,7 +129,21 @@ pub(super) async fn page(
     if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let mut response = written(page, format)?;
+    let columns: Vec<String> = which.fields.as_deref().map_or_else(Vec::new, |text| {
+        text.split(',').map(|name| name.trim().to_owned()).collect()
+    });
+    let rows = match columns.is_empty() {
+        true => None,
+        false => {
+            let (of, members) = (page.refreshed.clone(), page.members.clone());
+            let hash = which.hash;
+            let found = server.compute(move |server| async move {
+                segments::fields(server.place(), &of, &members, &columns, hash).await
+            });
+            Some(found.await?)
+        }
+    };
+    let mut response = written(page, rows, format)?;
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -131,8 +154,15 @@ impl Which {
     /// What tells one question from another.
     fn given(&self, limit: usize) -> String {
         format!(
-            "{limit} {:?} {:?} {:?} {:?} {:?} {:?}",
-            self.deliverable, self.channel, self.sample, self.or, self.and, self.not
+            "{limit} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            self.deliverable,
+            self.channel,
+            self.sample,
+            self.or,
+            self.and,
+            self.not,
+            self.fields,
+            self.hash
         )
     }
 }
@@ -170,32 +200,33 @@ pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
     .collect()
 }
 
-fn written(page: Page, format: Format) -> Result<Response, Problem> {
+fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Response, Problem> {
     let headers = headers(&page);
     let failed = |source| Problem::from(AppError::Rows { source });
+    if format == Format::Json {
+        let rows = rows.map(|rows| rollbook_app::rows::json(&[rows]));
+        let rows = rows.transpose().map_err(failed)?;
+        let persons = rows.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let members = Members {
+            members: page.members,
+            persons,
+            next_page_token: page.next,
+            count: page.count,
+            snapshot: page.refreshed.snapshot,
+            revision: page.refreshed.revision,
+            computed_at: page.refreshed.computed_at,
+        };
+        return Ok((headers, Json(members)).into_response());
+    }
+    let rows = rows.map_or_else(|| export::ids(&page.members), Ok);
+    let rows = rows.map_err(failed)?;
     let (kind, bytes) = match format {
-        Format::Json => {
-            let members = Members {
-                members: page.members,
-                next_page_token: page.next,
-                count: page.count,
-                snapshot: page.refreshed.snapshot,
-                revision: page.refreshed.revision,
-                computed_at: page.refreshed.computed_at,
-            };
-            return Ok((headers, Json(members)).into_response());
-        }
-        Format::Ndjson => ("application/x-ndjson", export::ndjson(&page.members)),
-        Format::Csv => ("text/csv; charset=utf-8", export::csv(&page.members)),
-        Format::Arrow => (
-            "application/vnd.apache.arrow.stream",
-            export::arrow(&page.members).map_err(failed)?,
-        ),
-        Format::Parquet => (
-            "application/vnd.apache.parquet",
-            export::parquet(&page.members).map_err(failed)?,
-        ),
+        Format::Json | Format::Ndjson => ("application/x-ndjson", export::ndjson(&rows)),
+        Format::Csv => ("text/csv; charset=utf-8", export::csv(&rows)),
+        Format::Arrow => ("application/vnd.apache.arrow.stream", export::arrow(&rows)),
+        Format::Parquet => ("application/vnd.apache.parquet", export::parquet(&rows)),
     };
+    let bytes = bytes.map_err(failed)?;
     Ok((headers, [(header::CONTENT_TYPE, kind)], bytes).into_response())
 }
 
