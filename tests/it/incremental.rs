@@ -119,7 +119,12 @@ impl World {
 
     async fn change(&mut self, kind: u32) -> &'static str {
         let id = format!("N{}", self.written);
-        let kinds = ["page_viewed", "email_clicked", "email_opened", "form_submitted"];
+        let kinds = [
+            "page_viewed",
+            "email_clicked",
+            "email_opened",
+            "form_submitted",
+        ];
         let activities = "external_id,person_external_id,type,occurred_at";
         match kind {
             0 | 1 => {

@@ -6,6 +6,7 @@ mod attribution;
 mod bad_input;
 mod bucket;
 mod crash;
+mod criteria;
 mod disk;
 mod faulty_store;
 mod http;

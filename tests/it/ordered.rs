@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::compact::{all, due};
 use rollbook_lake::write::TableWriter;
-use rollbook_lake::{DataFile, Lake, LakeTable, OrderWhereNeeded, TableState};
+use rollbook_lake::{CutPoints, DataFile, Lake, LakeTable, OrderWhereNeeded, TableState};
 use rollbook_model::config::Limits;
 use rollbook_model::{TableDef, Timestamp, tables};
 
@@ -67,7 +67,7 @@ async fn write(lake: &Lake, def: &'static TableDef, rows: &[Row]) -> Vec<DataFil
     writer.finish().await.unwrap()
 }
 
-async fn session(lake: &Lake, def: &'static TableDef, files: &[DataFile]) -> Session {
+async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Session {
     let options = SessionOptions {
         zone: rollbook_model::Settings::default().zone(),
         as_of: Timestamp::from_micros(2_000_000),
@@ -80,15 +80,20 @@ async fn session(lake: &Lake, def: &'static TableDef, files: &[DataFile]) -> Ses
         rules: vec![Arc::new(OrderWhereNeeded)],
     };
     let session = Session::new(options).unwrap();
-    let state = TableState {
-        version: Some(0),
-        files: files.to_vec(),
-    };
-    let stored = Arc::new(LakeTable::new(lake, def, &state));
-    let vault = None;
-    session
-        .add_table(TableSource { def, stored, vault })
-        .unwrap();
+    let files = tables.iter().flat_map(|(_, files)| files.iter());
+    let cuts = Arc::new(CutPoints::of(files));
+    for &(def, files) in tables {
+        let state = TableState {
+            version: Some(0),
+            files: files.to_vec(),
+        };
+        let stored = LakeTable::cut_at(lake, def, &state, Arc::clone(&cuts));
+        let stored = Arc::new(stored.with_text_views());
+        let vault = None;
+        session
+            .add_table(TableSource { def, stored, vault })
+            .unwrap();
+    }
     session.finish().await.unwrap();
     session
 }
@@ -121,7 +126,7 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
         files.extend(write(&lake, def, &all).await);
     }
     files.shuffle(&mut random);
-    let session = session(&lake, def, &files).await;
+    let session = session(&lake, &[(def, &files)]).await;
     for query in BY_PERSON {
         let plan = session.explain(query).await.unwrap();
         assert!(!plan.contains("SortExec"), "{plan}");
@@ -185,4 +190,60 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
         due(&state).is_empty(),
         "small runs lie on a large one: they wait"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_conditions_stream_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = folder.path().to_str().unwrap();
+    let lake = Lake::open_or_new(location, "default".parse().unwrap());
+    let lake = lake.await.unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let (activities, persons) = (tables::table("activities").unwrap(), tables::PERSONS);
+    let acts = rows(&mut random, 200_000, 300_000, 0);
+    // Every third person is known; the others do things nobody asks about.
+    let known: Vec<Row> = (1..200_000)
+        .step_by(3)
+        .map(|id| (id, 0, format!("p{id}")))
+        .collect();
+    let files = [
+        write(&lake, activities, &acts).await,
+        write(&lake, persons, &known).await,
+    ];
+    let session = session(&lake, &[(activities, &files[0]), (persons, &files[1])]).await;
+    let conditions = [
+        "did('seen', at_least => 2)",
+        "not did('clicked')",
+        "external_id like 'p1%'",
+    ];
+    let conditions: Vec<String> = conditions.map(str::to_owned).into();
+    let plan = session.explain_matching(conditions.clone()).await.unwrap();
+    assert!(
+        plan.contains("MergeExec") && plan.contains("CountingExec"),
+        "{plan}"
+    );
+    for waits in ["HashJoinExec", "SortExec", "Repartition"] {
+        assert!(!plan.contains(waits), "{plan}");
+    }
+    let mut counts: BTreeMap<(i64, bool), u64> = BTreeMap::new();
+    for (person, time, _) in &acts {
+        *counts.entry((*person, time % 2 == 0)).or_default() += 1;
+    }
+    let count = |person, is_click| counts.get(&(person, is_click)).copied().unwrap_or(0);
+    let mut rows = session
+        .people_matching(conditions, BTreeMap::new())
+        .await
+        .unwrap();
+    let mut seen = 0;
+    while let Some(batch) = rows.next_batch().await.unwrap() {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        for (at, person) in ids.values().iter().enumerate() {
+            let met = |column: usize| batch.column(column).as_boolean().value(at);
+            assert_eq!(met(1), count(*person, false) >= 2, "{person}");
+            assert_eq!(met(2), count(*person, true) == 0, "{person}");
+            assert_eq!(met(3), format!("p{person}").starts_with("p1"), "{person}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, known.len());
 }

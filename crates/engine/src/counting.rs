@@ -49,7 +49,7 @@ const KINDS_REMEMBERED: usize = 32;
 /// Rows of `person_id`, `type` and `occurred_at`, in order of persons, to a row for each person who
 /// did something that is asked about: the person, and a column for each question.
 #[derive(Debug)]
-struct CountingExec {
+pub(crate) struct CountingExec {
     input: Arc<dyn ExecutionPlan>,
     questions: Arc<Vec<Counted>>,
     schema: SchemaRef,

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod functions;
 mod mapping;
+mod merging;
 mod ordering;
 mod parameter;
 mod people;

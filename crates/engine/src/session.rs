@@ -21,6 +21,7 @@ use rollbook_queries::views::{FACTS, VIEWS};
 use crate::behaviour::Viewpoint;
 use crate::environment::{config, setup, state};
 use crate::error::EngineError;
+use crate::merging::MergeByPerson;
 use crate::parameter::{Parameter, Parameters, values};
 use crate::people::People;
 use crate::planning::{Needs, Request, needs};
@@ -84,7 +85,8 @@ impl Session {
             })?;
         let mut state =
             state(config(), &options.limits, options.spill_dir.clone()).map_err(setup)?;
-        for rule in &options.rules {
+        let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(MergeByPerson);
+        for rule in [&ours].into_iter().chain(&options.rules) {
             state = SessionStateBuilder::new_from_existing(state)
                 .with_physical_optimizer_rule(Arc::clone(rule))
                 .build();
@@ -295,6 +297,15 @@ impl Session {
     ) -> Result<Rows, EngineError> {
         let request = Request::People(criteria, members, self.viewpoint());
         self.start(request).await
+    }
+
+    /// How [`Session::people_matching`] would be run: the physical plan, one operator a line.
+    ///
+    /// # Errors
+    /// As [`Session::people_matching`].
+    pub async fn explain_matching(&self, criteria: Vec<String>) -> Result<String, EngineError> {
+        let request = Request::People(criteria, BTreeMap::new(), self.viewpoint());
+        explain(self.state.clone(), request, self.options.limits).await
     }
 
     /// Every person of `people`, and what expressions of any type come to: `person_id` (bigint),

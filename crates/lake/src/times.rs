@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
 };
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -29,7 +30,7 @@ use crate::state::DataFile;
 /// Rows from which on a file has a copy.
 const LEAST_ROWS: u64 = 64 * 1024;
 /// Rows of a row group of a copy: what is read at least.
-const GROUP_ROWS: usize = 32 * 1024;
+const GROUP_ROWS: usize = 8 * 1024;
 
 const COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
 
@@ -192,31 +193,44 @@ fn parts(batch: &RecordBatch) -> (Vec<i64>, ArrayRef, Vec<i64>) {
     let persons = column(COLUMNS[0]);
     let persons = persons.as_primitive::<Int64Type>().values().to_vec();
     let types = cast(&column(COLUMNS[1]), &DataType::Utf8).expect("types are texts");
-    let times = column(COLUMNS[2]);
-    let times = match times.data_type() {
-        DataType::Int64 => times.as_primitive::<Int64Type>().values().to_vec(),
+    (persons, types, micros(batch).to_vec())
+}
+
+fn micros(batch: &RecordBatch) -> ScalarBuffer<i64> {
+    let times = &batch[COLUMNS[2]];
+    match times.data_type() {
+        DataType::Int64 => times.as_primitive::<Int64Type>().values().clone(),
         _ => times
             .as_primitive::<TimestampMicrosecondType>()
             .values()
-            .to_vec(),
-    };
-    (persons, types, times)
+            .clone(),
+    }
 }
 
-/// Notes the persons of the rows that lie in a span.
+/// Notes the persons of the rows that lie in a span. Rows in order of time are searched; others are
+/// looked at one by one.
 fn note(batch: &RecordBatch, spans: &[TimeSpan], persons: &mut RoaringTreemap) {
-    let (ids, types, times) = parts(batch);
-    let types = types.as_string::<i32>();
-    for (row, at) in times.iter().enumerate() {
-        let is_in = |(kind, [from, to]): &TimeSpan| {
-            at >= from
-                && at < to
-                && kind
-                    .as_deref()
-                    .is_none_or(|kind| types.is_valid(row) && types.value(row) == kind)
+    let times = micros(batch);
+    let is_ordered = times.is_sorted();
+    for (kind, [from, to]) in spans {
+        let rows = match is_ordered {
+            true => times.partition_point(|at| at < from)..times.partition_point(|at| at < to),
+            false => 0..times.len(),
         };
-        if spans.iter().any(is_in) {
-            persons.extend(u64::try_from(ids[row]));
+        if rows.is_empty() {
+            continue;
+        }
+        let part = batch.slice(rows.start, rows.len());
+        let (ids, types, times) = parts(&part);
+        let types = types.as_string::<i32>();
+        let is_of_kind = |row: usize| {
+            let known = kind.as_deref();
+            known.is_none_or(|kind| types.is_valid(row) && types.value(row) == kind)
+        };
+        for (row, at) in times.iter().enumerate() {
+            if at >= from && at < to && is_of_kind(row) {
+                persons.extend(u64::try_from(ids[row]));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Writing down what a refresh computed: bitmaps, the ledger and failures, in one commit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
 use rollbook_lake::{Cause, Commit, Committed, Lake, State};
@@ -29,6 +29,8 @@ pub(crate) struct Computed {
     pub(crate) old: RoaringTreemap,
     /// What changed since; `None` where the definition did.
     pub(crate) changed: Option<Arc<Changed>>,
+    /// Whether other persons belong than before, once that is known.
+    pub(crate) differs: OnceLock<bool>,
 }
 
 impl Computed {
@@ -46,13 +48,16 @@ impl Computed {
             before,
             old: members.as_ref().clone(),
             changed: None,
+            differs: OnceLock::from(false),
         }
     }
 
     /// Whether other persons belong than before.
     pub(crate) fn differs(&self) -> bool {
-        let members = self.members.as_ref();
-        members.is_ok_and(|members| **members != self.old)
+        *self.differs.get_or_init(|| {
+            let members = self.members.as_ref();
+            members.is_ok_and(|members| **members != self.old)
+        })
     }
 
     /// Who came and who went, by reason.

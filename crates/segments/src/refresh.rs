@@ -8,7 +8,7 @@
 //! evaluated over all persons, together.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
@@ -131,6 +131,7 @@ pub async fn freeze(
             before,
             old,
             changed: None,
+            differs: OnceLock::new(),
         };
         if let Some(kept) = keep(lake, &state, vec![one], wanted).await? {
             let kept = kept.into_iter().next();
@@ -251,6 +252,7 @@ impl<'a> Round<'a> {
             old,
             changed: None,
             before: before.clone(),
+            differs: OnceLock::new(),
         };
         let Some(before) = before else {
             return Ok(one);
@@ -332,7 +334,11 @@ impl<'a> Round<'a> {
                 continue;
             };
             let old = persons(self.lake, &before).await?;
-            let members = (&old - &dirty) | patch.as_ref();
+            let differs = (&old & &dirty) != **patch;
+            let members = match differs {
+                true => (&old - &dirty) | patch.as_ref(),
+                false => old.clone(),
+            };
             let one = Computed {
                 definition: definition.clone(),
                 names: before.names.clone(),
@@ -341,6 +347,7 @@ impl<'a> Round<'a> {
                 old,
                 changed: Some(Arc::clone(&changed)),
                 before: Some(before),
+                differs: OnceLock::from(differs),
             };
             computed.insert(definition.key.clone(), one);
         }
