@@ -12,7 +12,7 @@ use std::time::SystemTime;
 pub fn rollbook() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let mut command = Command::new(PROGRAM.get_or_init(program));
-    for variable in ["ROLLBOOK_LAKE", "ROLLBOOK_TENANT"] {
+    for variable in ["ROLLBOOK_LAKE", "ROLLBOOK_TENANT", "ROLLBOOK_MEMORY_MIB"] {
         command.env_remove(variable);
     }
     command

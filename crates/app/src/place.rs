@@ -11,7 +11,7 @@ use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
 use rollbook_segments::membership::memberships;
-use rollbook_segments::{OF_ORDERS, SegmentError, SegmentMembers, Sessions};
+use rollbook_segments::{OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers, Sessions};
 
 use crate::AppError;
 
@@ -118,6 +118,8 @@ impl Place {
         }
         let members = SegmentMembers::new(lake, memberships(state)?);
         session.add_view("segment_members", Arc::new(members))?;
+        let changes = SegmentChanges::new(lake, state);
+        session.add_view("segment_changes", Arc::new(changes))?;
         session.add_view("scores", Arc::new(scores_table(lake, state)?))?;
         session.finish().await?;
         Ok(session)

@@ -33,6 +33,7 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::standing;
 use rollbook_segments::refresh::fixed;
 use rollbook_segments::status::{failure, standing_of};
+pub use rollbook_segments::weigh::Weight;
 pub use rollbook_segments::{
     Channel, Definition, Done, Draft, How, Percent, Refreshed, Schedule, Standing, Status,
 };
@@ -85,7 +86,7 @@ pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definiti
     evaluation.segments(key).await.pop().transpose()?;
     let saved = definition::put(&lake, draft, at).await?;
     if saved.is_static() {
-        refresh_one(place, &saved.key, at, at).await?;
+        refresh_one(place, &saved.key, at, at, false).await?;
     }
     Ok(saved)
 }
@@ -214,8 +215,9 @@ pub async fn refresh_one(
     key: &SegmentKey,
     as_of: Timestamp,
     now: Timestamp,
+    is_full: bool,
 ) -> Result<Done, AppError> {
-    let outcomes = refresh(place, std::slice::from_ref(key), as_of, now, false).await?;
+    let outcomes = refresh(place, std::slice::from_ref(key), as_of, now, is_full).await?;
     let outcome = outcomes.into_iter().next();
     outcome.expect("one segment has one outcome").result
 }

@@ -90,7 +90,10 @@ impl Lake {
         let path = self.path(&below);
         if self.store().get_size(&path).await?.is_none() {
             let copy = self.copied(def, file).await?;
-            self.store().put_new(&path, &copy).await?;
+            if self.store().put_new(&path, &copy).await.is_err() {
+                // Who may only read, or has no room left, is told so where it matters.
+                return read_file(self, def, file, Some(&COLUMNS)).await;
+            }
         }
         let failed = |source| LakeError::Parquet {
             doing: "read",

@@ -2,6 +2,7 @@
 
 pub mod calendar;
 mod changed;
+mod changes;
 mod criteria;
 pub mod definition;
 mod error;
@@ -21,6 +22,7 @@ pub mod weigh;
 mod tests;
 
 pub use changed::OF_ORDERS;
+pub use changes::SegmentChanges;
 pub use criteria::{Criteria, Preview, preview};
 pub use definition::{Definition, Draft};
 pub use error::SegmentError;

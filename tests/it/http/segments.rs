@@ -217,6 +217,9 @@ fn segments_follow_the_data_and_tell_of_failures() {
         .json();
     assert_eq!(changes["entered"].as_array().unwrap().len(), 1);
     assert_eq!(changes["changes"][0]["reason"], "new_data");
+    let in_sql = "select count(*) as n from segment_changes where segment = 'viewers' and change = \
+                  'entered' and reason = 'new_data'";
+    assert_eq!(lake.value(in_sql), 1);
     let person = changes["entered"][0].to_string();
     let shown = server.get(&format!("/v1/persons/{person}")).json();
     let history = shown["segment_changes"].as_array().unwrap();
@@ -357,4 +360,42 @@ fn lists_stand_whatever_happens() {
         said.contains("segment `fresh`") && said.contains("did you mean `country`?"),
         "{said}"
     );
+}
+
+#[test]
+fn absurd_criteria_get_a_clear_answer() {
+    let lake = OwnLake::new("http_absurd");
+    let file = lake.write("persons.csv", "external_id,country\nP1,DE\n");
+    lake.json(&["ingest", "native", file.to_str().unwrap()]);
+    let server = Serving::start(&lake, "default");
+    let long = format!("country = '{}'", "x".repeat(100_000));
+    let many = ["true"; 10_000].join(" or ");
+    let deep = format!("{}true", "not ".repeat(20_000));
+    for (criteria, said) in [
+        (long, "at most 100000"),
+        (many, "too many operators"),
+        (deep, "too many operators"),
+    ] {
+        for (method, path) in [("POST", "preview"), ("POST", "a/impact"), ("PUT", "a")] {
+            server.send("PUT", "/v1/segments/a", &json!({ "criteria": "true" }));
+            let path = format!("/v1/segments/{path}");
+            let answer = server.send(method, &path, &json!({ "criteria": criteria }));
+            let detail = answer.json()["detail"].to_string();
+            assert_eq!(answer.status, 422, "{path}: {detail}");
+            assert!(detail.contains(said), "{path}: {detail}");
+        }
+    }
+    // Tables without rows are nobody's.
+    let nobody = "spent() > 0 or has_ticket() or did('page_viewed') or in_segment('b')";
+    server.send(
+        "PUT",
+        "/v1/segments/b",
+        &json!({ "criteria": "open_deal_count > 0" }),
+    );
+    let answer = server.send(
+        "POST",
+        "/v1/segments/preview",
+        &json!({ "criteria": nobody }),
+    );
+    assert_eq!(answer.json()["count"], 0);
 }

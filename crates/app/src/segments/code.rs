@@ -154,7 +154,7 @@ pub async fn apply(place: &Place, plan: &Plan, at: Timestamp) -> Result<(), AppE
             Some(draft) => {
                 let saved = definition::put(&lake, draft, at).await?;
                 if saved.is_static() {
-                    super::refresh_one(place, &saved.key, at, at).await?;
+                    super::refresh_one(place, &saved.key, at, at, false).await?;
                 }
             }
             None => definition::delete(&lake, &line.segment, at).await?,

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use rollbook_app::segments::{self, Draft, Listed, Refreshed};
+use rollbook_app::segments::{
+    self, Channel, Draft, Listed, Percent, Refreshed, Schedule, Status, Weight,
+};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,6 +30,17 @@ pub(crate) struct New {
     criteria: String,
     name: Option<String>,
     description: Option<String>,
+    /// on_ingest (the default), manual, static, or a pause such as `15 minutes`.
+    #[schema(value_type = Option<String>)]
+    refresh: Option<Schedule>,
+    /// email or sms.
+    #[schema(value_type = Option<String>)]
+    channel: Option<Channel>,
+    /// The part of the members that is held out, in percent, as text.
+    #[schema(value_type = Option<String>)]
+    holdout: Option<Percent>,
+    owner: Option<String>,
+    tags: Option<Vec<String>>,
 }
 
 /// What a segment is to be.
@@ -37,10 +50,18 @@ pub(crate) struct New {
 pub(crate) struct Change {
     /// A condition on `people`, or one `select person_id …`.
     criteria: String,
-    /// Kept as it is where there is none.
+    /// Kept as it is where there is none, like all that follow.
     name: Option<String>,
-    /// Kept as it is where there is none.
     description: Option<String>,
+    #[schema(value_type = Option<String>)]
+    refresh: Option<Schedule>,
+    #[schema(value_type = Option<String>)]
+    channel: Option<Channel>,
+    /// In percent, as text.
+    #[schema(value_type = Option<String>)]
+    holdout: Option<Percent>,
+    owner: Option<String>,
+    tags: Option<Vec<String>>,
 }
 
 /// Criteria to try.
@@ -62,6 +83,9 @@ pub(crate) struct Moment {
     /// Now by default.
     #[schema(value_type = Option<String>)]
     as_of: Option<Timestamp>,
+    /// Evaluate all persons, also where those whom changes may concern would do.
+    #[serde(default)]
+    full: bool,
 }
 
 /// A segment and the size of its standing membership.
@@ -75,6 +99,22 @@ pub(crate) struct Segment {
     revision: u64,
     #[schema(value_type = String)]
     updated_at: Timestamp,
+    #[schema(value_type = String)]
+    refresh: Schedule,
+    #[schema(value_type = Option<String>)]
+    channel: Option<Channel>,
+    #[schema(value_type = Option<String>)]
+    holdout: Option<Percent>,
+    owner: Option<String>,
+    tags: Vec<String>,
+    /// fresh, stale or failed.
+    #[schema(value_type = String)]
+    status: Status,
+    /// Why it is not fresh.
+    reason: Option<String>,
+    /// Since when, where that is known.
+    #[schema(value_type = Option<String>)]
+    since: Option<Timestamp>,
     /// Absent before the first refresh.
     count: Option<u64>,
     /// The snapshot of the data that the count rests on.
@@ -96,6 +136,11 @@ pub(crate) struct Count {
     as_of: Timestamp,
     /// Some of the persons.
     sample: Vec<u64>,
+    /// What each of the clauses costs that all have to be met.
+    #[schema(value_type = Vec<Object>)]
+    clauses: Vec<Weight>,
+    /// What is probably a mistake.
+    warnings: Vec<String>,
 }
 
 /// A membership that was computed.
@@ -112,6 +157,10 @@ pub(crate) struct Membership {
     as_of: Timestamp,
     #[schema(value_type = String)]
     computed_at: Timestamp,
+    /// How many belong who did not before.
+    entered: u64,
+    /// How many no longer belong.
+    left: u64,
 }
 
 impl From<Listed> for Segment {
@@ -124,6 +173,14 @@ impl From<Listed> for Segment {
             criteria: definition.criteria,
             revision: definition.revision,
             updated_at: definition.updated_at,
+            refresh: definition.refresh,
+            channel: definition.channel,
+            holdout: definition.holdout,
+            owner: definition.owner,
+            tags: definition.tags,
+            status: listed.standing.status,
+            reason: listed.standing.reason,
+            since: listed.standing.since,
             count: listed.count,
             snapshot: listed.snapshot,
             as_of: listed.as_of,
@@ -141,6 +198,8 @@ impl From<Refreshed> for Membership {
             revision: refreshed.revision,
             as_of: refreshed.as_of,
             computed_at: refreshed.computed_at,
+            entered: 0,
+            left: 0,
         }
     }
 }
@@ -164,6 +223,11 @@ pub(super) async fn create(
     let draft = Draft {
         name: new.name,
         description: new.description,
+        refresh: new.refresh,
+        channel: new.channel,
+        holdout: new.holdout,
+        owner: new.owner,
+        tags: new.tags,
         ..Draft::new(new.key, new.criteria)
     };
     let saved = server.compute(move |server| async move {
@@ -197,6 +261,11 @@ pub(super) async fn replace(
     let draft = Draft {
         name: change.name,
         description: change.description,
+        refresh: change.refresh,
+        channel: change.channel,
+        holdout: change.holdout,
+        owner: change.owner,
+        tags: change.tags,
         ..Draft::new(key.clone(), change.criteria)
     };
     let saved = server.compute(move |server| async move {
@@ -235,6 +304,8 @@ pub(super) async fn preview(
         snapshot: counted.snapshot,
         as_of: counted.as_of,
         sample: counted.sample,
+        clauses: counted.clauses,
+        warnings: counted.warnings,
     }))
 }
 
@@ -250,7 +321,12 @@ pub(super) async fn refresh(
     let now = server.now();
     let as_of = moment.as_of.unwrap_or(now);
     let refreshed = server.compute(move |server| async move {
-        segments::refresh_one(server.place(), &key, as_of, now).await
+        segments::refresh_one(server.place(), &key, as_of, now, moment.full).await
     });
-    Ok(Json(refreshed.await?.refreshed.into()))
+    let done = refreshed.await?;
+    Ok(Json(Membership {
+        entered: done.entered,
+        left: done.left,
+        ..done.refreshed.into()
+    }))
 }
