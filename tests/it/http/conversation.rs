@@ -38,7 +38,13 @@ fn mask(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(mask),
         Value::Object(fields) => {
             for (name, value) in fields {
-                let masked = ["computed_at", "updated_at", "batch", "next_page_token"];
+                let masked = [
+                    "computed_at",
+                    "updated_at",
+                    "since",
+                    "batch",
+                    "next_page_token",
+                ];
                 if masked.contains(&name.as_str()) && !value.is_null() {
                     *value = json!(format!("<{name}>"));
                 } else {
