@@ -72,8 +72,8 @@ pub struct Changes {
     pub left: Vec<u64>,
     /// Each change.
     pub changes: Vec<ChangeRow>,
-    /// The snapshot of the data up to which this goes: what to ask from the next time.
-    pub until: Option<SnapshotNumber>,
+    /// When the last of all changes was computed: what to ask from the next time.
+    pub until: Option<Timestamp>,
 }
 
 /// Who came and went since a snapshot or a time; since the beginning where there is none.
@@ -86,7 +86,7 @@ pub async fn changes(
     let state = lake.head().await?;
     definition::show(&lake, &state, key).await?;
     let mut all = ledger::changes(&lake, &state, Some(key)).await?;
-    let until = all.last().map(|last| last.snapshot);
+    let until = all.last().map(|last| last.at);
     all.retain(|change| since.is_none_or(|since| since.is_before(change)));
     let (mut came, mut went) = Default::default();
     let mut rows = Vec::new();
