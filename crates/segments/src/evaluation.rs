@@ -20,7 +20,7 @@ use crate::definition::Definition;
 use crate::error::SegmentError;
 
 /// Conditions that are planned as one query at most.
-const TOGETHER: usize = 1024;
+const TOGETHER: usize = 128;
 
 /// Criteria over one session, and the segments that they may name.
 #[derive(Debug)]
