@@ -5,6 +5,7 @@
 //! for no other are answered in one pass; a `select` runs by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
@@ -15,12 +16,13 @@ use rollbook_engine::{EngineError, Rows, Session};
 use rollbook_model::config::BATCH_ROWS;
 use rollbook_model::{SegmentKey, Timestamp, nearest};
 
+use crate::atoms::{Atoms, Met};
 use crate::criteria::Criteria;
 use crate::definition::Definition;
 use crate::error::SegmentError;
 
-/// Conditions that are planned as one query at most.
-const TOGETHER: usize = 128;
+/// Different clauses without parts that are planned as one query at most.
+const TOGETHER: usize = 512;
 
 /// Criteria over one session, and the segments that they may name.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ impl<'a> Evaluation<'a> {
     /// With another text for a segment, or one that is new.
     pub fn with(mut self, key: &SegmentKey, criteria: &str) -> Self {
         self.criteria.insert(key.clone(), criteria.to_owned());
+        // What it was, also where it was a list, no longer counts.
+        self.known.remove(key);
         self
     }
 
@@ -196,9 +200,9 @@ impl<'a> Evaluation<'a> {
             }
         }
         let named = self.named_by(&together).await?;
-        for (conditions, places) in together.chunks(TOGETHER).zip(places.chunks(TOGETHER)) {
-            let found = self.matching(conditions.to_vec(), &named).await?;
-            for (members, at) in found.into_iter().zip(places) {
+        for part in self.parts(&together)? {
+            let found = self.matching(&together[part.clone()], &named).await?;
+            for (members, at) in found.into_iter().zip(&places[part]) {
                 all[*at] = members;
             }
         }
@@ -312,13 +316,14 @@ impl<'a> Evaluation<'a> {
         if together.len() == 1 {
             by_themselves.append(&mut together);
         }
-        for part in together.chunks(TOGETHER) {
+        let texts: Vec<String> = together.iter().map(|one| one.text.clone()).collect();
+        // They were read before, to see what they need.
+        let parts = self.parts(&texts).unwrap_or_default();
+        for part in parts {
+            let (texts, part) = (&texts[part.clone()], &together[part]);
             let named: BTreeSet<_> = part.iter().flat_map(|one| one.named.clone()).collect();
-            let texts = part.iter().map(|one| one.text.clone()).collect();
-            match self
-                .matching(texts, &named.into_iter().collect::<Vec<_>>())
-                .await
-            {
+            let named: Vec<_> = named.into_iter().collect();
+            match self.matching(texts, &named).await {
                 Ok(all) => {
                     for (one, members) in part.iter().zip(all) {
                         self.note(one.key.clone(), Ok(members), errors);
@@ -416,29 +421,58 @@ impl<'a> Evaluation<'a> {
         nearest(name, self.criteria.keys().map(SegmentKey::as_str)).map(str::to_owned)
     }
 
-    /// The members of each of some conditions, from one pass.
+    /// Conditions in parts that are planned as one query each.
+    fn parts(&self, conditions: &[String]) -> Result<Vec<Range<usize>>, SegmentError> {
+        let (mut parts, mut begin, mut atoms) = (Vec::new(), 0, Atoms::default());
+        for (at, condition) in conditions.iter().enumerate() {
+            let clauses = self.session.clauses(condition)?;
+            atoms.tree(&clauses);
+            if atoms.len() > TOGETHER && begin < at {
+                parts.push(begin..at);
+                (begin, atoms) = (at, Atoms::default());
+                atoms.tree(&clauses);
+            }
+        }
+        if begin < conditions.len() {
+            parts.push(begin..conditions.len());
+        }
+        Ok(parts)
+    }
+
+    /// The members of each of some conditions, from one pass; a clause that several of them have
+    /// is evaluated once.
     async fn matching(
         &self,
-        conditions: Vec<String>,
+        conditions: &[String],
         named: &[SegmentKey],
     ) -> Result<Vec<RoaringTreemap>, SegmentError> {
-        let count = conditions.len();
-        let tables = self.tables(named)?;
-        let mut rows = self.session.people_matching(conditions, tables).await?;
-        let mut all = vec![RoaringTreemap::new(); count];
+        let (mut atoms, mut trees) = (Atoms::default(), Vec::new());
+        for condition in conditions {
+            trees.push(atoms.tree(&self.session.clauses(condition)?));
+        }
+        let (tables, texts) = (self.tables(named)?, atoms.into_texts());
+        let mut rows = self.session.people_matching(texts, tables).await?;
+        let mut all = vec![RoaringTreemap::new(); conditions.len()];
         while let Some(batch) = rows.next_batch().await? {
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
-            for (members, meets) in all.iter_mut().zip(&batch.columns()[1..]) {
-                // A condition that is never known has no type of its own.
-                let Some(meets) = meets.as_boolean_opt() else {
-                    continue;
-                };
+            let met = Met::of(&batch);
+            for (members, tree) in all.iter_mut().zip(&trees) {
+                let meets = met.tree(tree).map_err(|source| EngineError::Setup {
+                    source: Box::new(source.into()),
+                })?;
                 let meets = match meets.nulls() {
                     None => meets.values().clone(),
                     Some(nulls) => meets.values() & nulls.inner(),
                 };
-                let met = meets.set_indices().map(|at| ids[at]);
-                members.extend(met.filter_map(|id| u64::try_from(id).ok()));
+                let met = || {
+                    let ids = meets.set_indices().map(|at| ids[at]);
+                    ids.filter_map(|id| u64::try_from(id).ok())
+                };
+                // Most often they come in order, which is quicker to note than one by one.
+                match RoaringTreemap::from_sorted_iter(met()) {
+                    Ok(some) => *members |= some,
+                    Err(_) => members.extend(met()),
+                }
             }
         }
         Ok(all)
