@@ -232,7 +232,9 @@ async fn best_leads(
     let run = scores::run(place, ScoreKind::Lead, as_of, now, BEST_LEADS).await?;
     let mut leads = Vec::new();
     for lead in run.highest {
-        let person = persons::show(place, lead.person_id, as_of).await?.person;
+        let person = persons::show(place, lead.person_id, as_of, false)
+            .await?
+            .person;
         let name = person["display_name"].as_str().unwrap_or("(no name)");
         leads.push(BestLead {
             name: name.to_owned(),

@@ -16,16 +16,21 @@ pub struct Person {
     pub person: Value,
     /// The segments that they belong to, as of each one's last refresh.
     pub segments: Vec<String>,
-    /// When they came to segments and left them, oldest first.
-    pub segment_changes: Vec<PersonChange>,
+    /// When they came to segments and left them, oldest first, where that was asked for.
+    pub segment_changes: Option<Vec<PersonChange>>,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
     /// The moment that the traits were computed for.
     pub as_of: Timestamp,
 }
 
-/// What is known of a person.
-pub async fn show(place: &Place, person: i64, as_of: Timestamp) -> Result<Person, AppError> {
+/// What is known of a person; `with_history` also reads the whole ledger of segments.
+pub async fn show(
+    place: &Place,
+    person: i64,
+    as_of: Timestamp,
+    with_history: bool,
+) -> Result<Person, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let session = place.session(&lake, &state, as_of).await?;
@@ -38,11 +43,15 @@ pub async fn show(place: &Place, person: i64, as_of: Timestamp) -> Result<Person
         .query_with(questions::SEGMENTS_OF_PERSON, &id)
         .await?;
     let segments = objects(&segments.batches)?;
+    let segment_changes = match with_history {
+        true => Some(of_person(&lake, &state, person.unsigned_abs()).await?),
+        false => None,
+    };
     let name = |row: &Value| row["segment"].as_str().map(str::to_owned);
     Ok(Person {
         person: found,
         segments: segments.iter().filter_map(name).collect(),
-        segment_changes: of_person(&lake, &state, person.unsigned_abs()).await?,
+        segment_changes,
         snapshot: state.data,
         as_of,
     })

@@ -168,7 +168,12 @@ pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Defin
 fn listed(state: &State, definition: Definition) -> Result<Listed, AppError> {
     let refreshed = standing(state, &definition.key)?;
     let failure = failure(state, &definition.key)?;
-    let standing = standing_of(state, &definition, refreshed.as_ref(), failure.as_ref());
+    let standing = standing_of(
+        state,
+        &definition.scheduled(),
+        refreshed.as_ref(),
+        failure.as_ref(),
+    );
     Ok(Listed {
         standing,
         count: refreshed.as_ref().map(|refreshed| refreshed.count),

@@ -43,14 +43,16 @@ impl Kind {
         }
     }
 
-    /// What a text is: an id, an e-mail, or a phone.
+    /// What a text is: an e-mail has an `@`, a phone number begins with `+` or `0`, or is more than
+    /// digits; other digits are the id of a person.
     fn of(text: &str) -> Result<Self, AppError> {
         let text = text.trim();
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
         let is_phone = |byte: u8| byte.is_ascii_digit() || b" +-().".contains(&byte);
+        let is_number = digits > 0 && digits == text.len();
         if text.contains('@') {
             Ok(Self::Email)
-        } else if text.parse::<u64>().is_ok() && digits < 7 {
+        } else if is_number && !text.starts_with('0') && text.parse::<u64>().is_ok() {
             Ok(Self::Person)
         } else if digits >= 7 && text.bytes().all(is_phone) {
             Ok(Self::Phone)
@@ -198,4 +200,32 @@ async fn change(
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, token};
+
+    #[test]
+    fn what_is_suppressed_is_told_by_how_it_is_written() {
+        for (text, kind) in [
+            ("ann@example.com", Kind::Email),
+            ("+49 30 123456", Kind::Phone),
+            ("030123456", Kind::Phone),
+            ("415-555-2671", Kind::Phone),
+            ("12", Kind::Person),
+            ("12345678", Kind::Person),
+        ] {
+            assert_eq!(Kind::of(text).unwrap(), kind, "{text}");
+        }
+        for nonsense in ["", "ann", "0", "12a", "+49"] {
+            assert!(Kind::of(nonsense).is_err(), "{nonsense}");
+        }
+        let of = |text| token(b"key", Kind::Email, text);
+        assert_eq!(of(" Ann@Example.com "), of("ann@example.com"));
+        assert_ne!(
+            of("ann@example.com"),
+            token(b"other", Kind::Email, "ann@example.com")
+        );
+    }
 }

@@ -63,6 +63,11 @@ impl Session {
                  not null"
             )
         });
+        // What was given back counts for the person of the order, whatever person it names.
+        let refunds = format!(
+            "select at from _fact_orders_refunded where person_id = {person} and at is not null"
+        );
+        let parts = parts.chain([refunds]);
         parts.collect::<Vec<_>>().join(" union ")
     }
 

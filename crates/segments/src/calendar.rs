@@ -96,19 +96,11 @@ impl Asked<'_> {
         if over.revisions(key).is_none() {
             return Ok(None);
         }
-        let Some(mut changed) = changed(self.lake, session, self.state, basis).await? else {
+        let Some(changed) = changed(self.lake, session, self.state, basis).await? else {
             return Ok(None);
         };
         let conditions = BTreeMap::from([(key.clone(), over.texts(key))]);
-        let keys = due(
-            self.lake,
-            self.state,
-            session,
-            conditions,
-            basis,
-            &mut changed,
-        )
-        .await?;
-        Ok((!keys.is_empty()).then(|| changed.all()))
+        let (keys, due) = due(self.lake, self.state, session, conditions, basis).await?;
+        Ok((!keys.is_empty()).then(|| changed.with(&due)))
     }
 }

@@ -11,6 +11,7 @@ use rollbook_lake::{Changes, Lake, LakeTable, State, TimeSpan};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
 
 use crate::error::SegmentError;
+use crate::membership::Refreshed;
 
 /// Tables without persons that conditions rest on: whatever changes in them may concern anybody.
 const OF_ALL: [&str; 1] = ["fx_rates"];
@@ -25,6 +26,15 @@ pub(crate) struct Basis {
     pub(crate) as_of: Timestamp,
 }
 
+impl Basis {
+    pub(crate) fn of(membership: &Refreshed) -> Self {
+        Self {
+            snapshot: membership.snapshot,
+            as_of: membership.as_of,
+        }
+    }
+}
+
 /// What has changed since.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
@@ -32,20 +42,17 @@ pub(crate) struct Changed {
     pub(crate) touched: RoaringTreemap,
     /// Persons who have rows that happened since.
     pub(crate) arrived: RoaringTreemap,
-    /// Persons for whom time alone may have changed something.
-    pub(crate) due: RoaringTreemap,
 }
 
 impl Changed {
-    /// All for whom a condition may come to something else.
-    pub(crate) fn all(&self) -> RoaringTreemap {
-        &(&self.touched | &self.arrived) | &self.due
+    /// All for whom a condition may come to something else, where its windows change for `due`.
+    pub(crate) fn with(&self, due: &RoaringTreemap) -> RoaringTreemap {
+        &(&self.touched | &self.arrived) | due
     }
 }
 
 /// What changed since `basis`, as `session` sees the data of `state`; `None` where it may be
-/// anything. The persons for whom windows change are added later, since they depend on the
-/// conditions.
+/// anything.
 pub(crate) async fn changed(
     lake: &Lake,
     session: &Session,
@@ -60,7 +67,8 @@ pub(crate) async fn changed(
         return Ok(None);
     }
     let mut changed = Changed::default();
-    if !of_orders(lake, session, &changes, &mut changed.touched).await? {
+    let since = basis.snapshot;
+    if !of_orders(lake, session, &changes, since, &mut changed.touched).await? {
         return Ok(None);
     }
     changed.touched |= changes.persons;
@@ -78,6 +86,7 @@ async fn of_orders(
     lake: &Lake,
     session: &Session,
     changes: &Changes,
+    since: SnapshotNumber,
     persons: &mut RoaringTreemap,
 ) -> Result<bool, SegmentError> {
     for table in OF_ORDERS {
@@ -85,7 +94,8 @@ async fn of_orders(
             continue;
         };
         let def = tables::table(table).expect("it is a canonical table");
-        let name = format!("_changed_{table}");
+        // Several memberships may rest on different snapshots, and each has files of its own.
+        let name = format!("_changed_{table}_{since}");
         let rows = LakeTable::of_files(lake, def, files);
         match session.add_view(&name, Arc::new(rows)) {
             Ok(()) | Err(EngineError::TableExists { .. }) => {}
@@ -123,10 +133,10 @@ pub(crate) async fn due(
     session: &Session,
     conditions: BTreeMap<SegmentKey, Vec<&str>>,
     basis: Basis,
-    changed: &mut Changed,
-) -> Result<Vec<SegmentKey>, SegmentError> {
+) -> Result<(Vec<SegmentKey>, RoaringTreemap), SegmentError> {
+    let mut persons = RoaringTreemap::new();
     if basis.as_of == session.as_of() {
-        return Ok(conditions.into_keys().collect());
+        return Ok((conditions.into_keys().collect(), persons));
     }
     let (mut keys, mut all) = (Vec::new(), Clock::default());
     for (key, texts) in conditions {
@@ -147,12 +157,12 @@ pub(crate) async fn due(
         .map(|(kind, span)| (kind.map(str::to_owned), span))
         .collect();
     if !spans.is_empty() {
-        changed.due |= active(lake, state, &spans).await?;
+        persons |= active(lake, state, &spans).await?;
     }
-    match collect(session, &session.due(&all), &mut changed.due).await {
-        Ok(()) => Ok(keys),
+    match collect(session, &session.due(&all), &mut persons).await {
+        Ok(()) => Ok((keys, persons)),
         // What is wrong is told where the segments are evaluated.
-        Err(_) => Ok(Vec::new()),
+        Err(_) => Ok((Vec::new(), persons)),
     }
 }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::SegmentError;
+use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
+use crate::membership::{persons, standing};
 use crate::schedule::{Channel, Percent, Schedule};
 use crate::status::status_name;
 
@@ -53,6 +55,15 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// When it is computed.
+    pub fn scheduled(&self) -> Scheduled {
+        Scheduled {
+            key: self.key.clone(),
+            refresh: self.refresh,
+            criteria_revision: self.criteria_revision,
+        }
+    }
+
     /// The first revision of a segment.
     pub fn first(draft: &Draft, at: Timestamp) -> Self {
         revise(None, draft, at)
@@ -87,6 +98,8 @@ pub struct Draft {
     pub tags: Option<Vec<String>>,
     /// Of a list of members, the checksum of its ids; such a segment has no criteria.
     pub list: Option<String>,
+    /// Whether it says all: what is left out is then taken away instead of kept.
+    pub is_whole: bool,
 }
 
 impl Draft {
@@ -103,6 +116,7 @@ impl Draft {
             owner: None,
             tags: None,
             list: None,
+            is_whole: false,
         }
     }
 }
@@ -112,6 +126,42 @@ impl Draft {
 struct Pointer {
     revision: u64,
     path: String,
+    /// What schedules need, so that they are told without reading the document. Older programs
+    /// wrote neither.
+    #[serde(default)]
+    refresh: Schedule,
+    #[serde(default)]
+    criteria_revision: u64,
+}
+
+/// When a segment is to be computed, as the snapshot itself says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The segment.
+    pub key: SegmentKey,
+    /// When it is computed.
+    pub refresh: Schedule,
+    /// The revision that changed who belongs.
+    pub criteria_revision: u64,
+}
+
+/// The schedules of all segments at a snapshot; no document is read.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub fn schedules(state: &State) -> Result<Vec<Scheduled>, SegmentError> {
+    let mut found = Vec::new();
+    for name in state.names_below("segment/") {
+        let pointer = state.value::<Pointer>(&format!("segment/{name}"))?;
+        if let (Ok(key), Some(pointer)) = (name.parse(), pointer) {
+            found.push(Scheduled {
+                key,
+                refresh: pointer.refresh,
+                criteria_revision: pointer.criteria_revision,
+            });
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) fn name_of(key: &SegmentKey) -> String {
@@ -167,7 +217,9 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
         lake.put_document(&path, &after).await?;
         let pointer = json!(Pointer {
             revision: after.revision,
-            path
+            path,
+            refresh: after.refresh,
+            criteria_revision: after.criteria_revision,
         });
         let named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
         if commit(lake, &state, &draft.key, named, at).await? {
@@ -182,7 +234,8 @@ pub fn preview(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Def
     revise(before, draft, at)
 }
 
-/// Takes a segment and its membership away; earlier snapshots keep them.
+/// Takes a segment and its membership away; earlier snapshots keep them. In the ledger its members
+/// leave.
 pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
@@ -190,12 +243,41 @@ pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), 
             return Err(unknown(&state, key));
         }
         let gone = [name_of(key), members_name(key), status_name(key)];
-        let named = gone.map(|name| (name, None)).into_iter().collect();
+        let mut named: BTreeMap<_, _> = gone.map(|name| (name, None)).into_iter().collect();
+        if let Some(pages) = everybody_left(lake, &state, key, at).await? {
+            named.insert(LEDGER.to_owned(), Some(pages));
+        }
         if commit(lake, &state, key, named, at).await? {
             return Ok(());
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// The pages of the ledger after all members of a segment left; `None` where there were none.
+async fn everybody_left(
+    lake: &Lake,
+    state: &State,
+    key: &SegmentKey,
+    at: Timestamp,
+) -> Result<Option<serde_json::Value>, SegmentError> {
+    let Some(before) = standing(state, key)?.filter(|before| before.count > 0) else {
+        return Ok(None);
+    };
+    let members = persons(lake, &before).await?;
+    let change = Change {
+        segment: key.clone(),
+        revision: before.revision,
+        snapshot: before.snapshot,
+        as_of: before.as_of,
+        at,
+        count: 0,
+        moves: Vec::new(),
+    };
+    let persons = BTreeMap::from([((Direction::Left, Reason::Definition), members)]);
+    let name = format!("{:020}-{:016x}", state.data.0, at.micros());
+    let moved = vec![Moved { change, persons }];
+    Ok(Some(ledger::write(lake, state, moved, &name).await?))
 }
 
 async fn commit(
@@ -213,8 +295,9 @@ async fn commit(
 }
 
 fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definition {
+    let kept = before.filter(|_| !draft.is_whole);
     let or_before = |text: &Option<String>, of: fn(&Definition) -> Option<String>| {
-        text.clone().or_else(|| before.and_then(of))
+        text.clone().or_else(|| kept.and_then(of))
     };
     let name = or_before(&draft.name, |before| Some(before.name.clone()));
     let after = Definition {
@@ -227,15 +310,15 @@ fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definiti
         criteria_revision: before.map_or(1, |before| before.criteria_revision),
         refresh: draft
             .refresh
-            .or(before.map(|before| before.refresh))
+            .or(kept.map(|before| before.refresh))
             .unwrap_or_default(),
-        channel: draft.channel.or(before.and_then(|before| before.channel)),
-        holdout: draft.holdout.or(before.and_then(|before| before.holdout)),
+        channel: draft.channel.or(kept.and_then(|before| before.channel)),
+        holdout: draft.holdout.or(kept.and_then(|before| before.holdout)),
         owner: or_before(&draft.owner, |before| before.owner.clone()),
         tags: draft
             .tags
             .clone()
-            .or(before.map(|before| before.tags.clone()))
+            .or(kept.map(|before| before.tags.clone()))
             .unwrap_or_default(),
         list: draft.list.clone(),
     };

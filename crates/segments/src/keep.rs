@@ -28,9 +28,17 @@ pub(crate) struct Computed {
     pub(crate) before: Option<Refreshed>,
     pub(crate) old: RoaringTreemap,
     /// What changed since; `None` where the definition did.
-    pub(crate) changed: Option<Arc<Changed>>,
+    pub(crate) since: Option<Since>,
     /// Whether other persons belong than before, once that is known.
     pub(crate) differs: OnceLock<bool>,
+}
+
+/// What changed since a membership was computed before.
+pub(crate) struct Since {
+    /// Whose rows were written, and whose came to pass; `None` where that cannot be told.
+    pub(crate) changed: Option<Arc<Changed>>,
+    /// Why anybody else came or went.
+    pub(crate) otherwise: Reason,
 }
 
 impl Computed {
@@ -47,7 +55,7 @@ impl Computed {
             how: How::Standing,
             before,
             old: members.as_ref().clone(),
-            changed: None,
+            since: None,
             differs: OnceLock::from(false),
         }
     }
@@ -77,20 +85,19 @@ impl Computed {
     }
 
     fn by_reason(&self, persons: RoaringTreemap) -> Vec<(Reason, RoaringTreemap)> {
-        let Some(changed) = &self.changed else {
+        let Some(since) = &self.since else {
             return vec![(Reason::Definition, persons)];
         };
+        let Some(changed) = &since.changed else {
+            return vec![(since.otherwise, persons)];
+        };
         let touched = &persons & &changed.touched;
+        let others = &persons - &touched;
         let late = &touched - &changed.arrived;
-        // Who was not touched, and for whom nothing came to pass, is moved by others: by what a
-        // query sums up over all.
-        let by_clock = &persons & (&(&changed.due | &changed.arrived) - &changed.touched);
-        let new = &(&persons - &late) - &by_clock;
-        vec![
-            (Reason::NewData, new),
-            (Reason::LateData, late),
-            (Reason::Clock, by_clock),
-        ]
+        let new = &touched & &changed.arrived;
+        let mut moved = BTreeMap::from([(Reason::NewData, new), (Reason::LateData, late)]);
+        *moved.entry(since.otherwise).or_default() |= others;
+        moved.into_iter().collect()
     }
 
     fn has_moved_on(&self, state: &State, wanted: &Wanted) -> bool {

@@ -18,7 +18,8 @@ use rollbook_model::{SegmentKey, Timestamp};
 
 use crate::changed::{Basis, Changed, changed, due};
 use crate::definition::{self, Definition};
-use crate::keep::{Computed, keep};
+use crate::keep::{Computed, Since, keep};
+use crate::ledger::Reason;
 use crate::membership::{Refreshed, persons, standing};
 use crate::{Evaluation, SegmentError};
 
@@ -130,7 +131,7 @@ pub async fn freeze(
             how: How::Full,
             before,
             old,
-            changed: None,
+            since: None,
             differs: OnceLock::new(),
         };
         if let Some(kept) = keep(lake, &state, vec![one], wanted).await? {
@@ -151,6 +152,8 @@ struct Round<'a> {
     all: Vec<Definition>,
     /// The members of those that are lists.
     fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
+    /// What changed since each basis that was looked at; `None` where that may be anything.
+    changes: BTreeMap<Basis, Option<Arc<Changed>>>,
 }
 
 impl<'a> Round<'a> {
@@ -169,6 +172,7 @@ impl<'a> Round<'a> {
             wanted,
             all,
             fixed,
+            changes: BTreeMap::new(),
         })
     }
 
@@ -183,11 +187,12 @@ impl<'a> Round<'a> {
         Ok(chosen)
     }
 
-    async fn compute(self) -> Result<Vec<Computed>, SegmentError> {
+    async fn compute(mut self) -> Result<Vec<Computed>, SegmentError> {
         let chosen = self.chosen().await?;
         let as_of = self.wanted.as_of;
         let session = self.sessions.open(self.state, as_of, None).await?;
-        let mut evaluation = Evaluation::new(&session, &self.all).with_fixed(&self.fixed);
+        let (all, fixed) = (self.all.clone(), self.fixed.clone());
+        let mut evaluation = Evaluation::new(&session, &all).with_fixed(&fixed);
         let mut computed: BTreeMap<SegmentKey, Computed> = BTreeMap::new();
         let mut by_basis: BTreeMap<Basis, Vec<(&Definition, Refreshed)>> = BTreeMap::new();
         for definition in &chosen {
@@ -198,11 +203,7 @@ impl<'a> Round<'a> {
             } else if let Some(before) = before
                 && self.can_be_patched(definition, &before, &evaluation)
             {
-                let basis = Basis {
-                    snapshot: before.snapshot,
-                    as_of: before.as_of,
-                };
-                let group = by_basis.entry(basis).or_default();
+                let group = by_basis.entry(Basis::of(&before)).or_default();
                 group.push((definition, before));
             }
         }
@@ -232,7 +233,7 @@ impl<'a> Round<'a> {
 
     /// What was computed over all persons, and how it came to differ from what stood before.
     async fn evaluated(
-        &self,
+        &mut self,
         session: &Session,
         definition: &Definition,
         members: crate::Members,
@@ -250,7 +251,7 @@ impl<'a> Round<'a> {
             members,
             how: How::Full,
             old,
-            changed: None,
+            since: None,
             before: before.clone(),
             differs: OnceLock::new(),
         };
@@ -258,19 +259,40 @@ impl<'a> Round<'a> {
             return Ok(one);
         };
         let is_same_text = before.revision >= definition.criteria_revision
-            && names.is_none_or(|names| names == before.names);
-        let basis = Basis {
-            snapshot: before.snapshot,
-            as_of: before.as_of,
-        };
-        let goes_on = basis.as_of <= self.wanted.as_of && basis.snapshot <= self.state.data;
-        if is_same_text && goes_on && one.differs() {
-            let known = changed(self.lake, session, self.state, basis).await?;
-            one.changed = Some(Arc::new(known.unwrap_or_default()));
-        } else if is_same_text {
-            one.changed = Some(Arc::new(Changed::default()));
+            && names.as_ref().is_none_or(|names| *names == before.names);
+        if !is_same_text || !one.differs() {
+            return Ok(one);
         }
+        let basis = Basis::of(&before);
+        let goes_on = basis.as_of <= self.wanted.as_of && basis.snapshot <= self.state.data;
+        let changed = match goes_on {
+            true => self.changed_since(session, basis).await?,
+            false => None,
+        };
+        // Where each person is looked at alone, only time moves those whose rows are as they were.
+        let is_by_data = basis.snapshot != self.state.data;
+        let is_alone = names.is_some() && changed.is_some();
+        let otherwise = match is_by_data && !is_alone {
+            true => Reason::NewData,
+            false => Reason::Clock,
+        };
+        one.since = Some(Since { changed, otherwise });
         Ok(one)
+    }
+
+    /// What changed since a basis, looked for once.
+    async fn changed_since(
+        &mut self,
+        session: &Session,
+        basis: Basis,
+    ) -> Result<Option<Arc<Changed>>, SegmentError> {
+        if let Some(known) = self.changes.get(&basis) {
+            return Ok(known.clone());
+        }
+        let found = changed(self.lake, session, self.state, basis).await?;
+        let found = found.map(Arc::new);
+        self.changes.insert(basis, found.clone());
+        Ok(found)
     }
 
     /// Whether what changed since is all that can make a difference.
@@ -289,31 +311,25 @@ impl<'a> Round<'a> {
 
     /// Evaluates segments that were computed from the same for whom anything changed since.
     async fn patch(
-        &self,
+        &mut self,
         session: &Session,
         evaluation: &Evaluation<'_>,
         basis: Basis,
         group: Vec<(&Definition, Refreshed)>,
         computed: &mut BTreeMap<SegmentKey, Computed>,
     ) -> Result<(), SegmentError> {
-        let Some(mut changed) = changed(self.lake, session, self.state, basis).await? else {
+        let Some(changed) = self.changed_since(session, basis).await? else {
             return Ok(());
         };
         let conditions = group.iter().map(|(definition, _)| {
             let texts = evaluation.texts(&definition.key);
             (definition.key.clone(), texts)
         });
-        let keys = due(
-            self.lake,
-            self.state,
-            session,
-            conditions.collect(),
-            basis,
-            &mut changed,
-        )
-        .await?;
+        let conditions = conditions.collect();
+        let due = due(self.lake, self.state, session, conditions, basis);
+        let (keys, due) = due.await?;
         let persons_now = self.state.table("persons").rows();
-        let dirty = changed.all();
+        let dirty = changed.with(&due);
         if dirty.len().saturating_mul(PATCHED_AT_MOST) > persons_now {
             return Ok(());
         }
@@ -327,7 +343,6 @@ impl<'a> Round<'a> {
             }
         };
         let patches: BTreeMap<_, _> = keys.into_iter().zip(patches).collect();
-        let changed = Arc::new(changed);
         for (definition, before) in group {
             // One that fails is told of where it is evaluated over all.
             let Some(Ok(patch)) = patches.get(&definition.key) else {
@@ -345,7 +360,10 @@ impl<'a> Round<'a> {
                 members: Ok(Arc::new(members)),
                 how: How::Patched(dirty.len()),
                 old,
-                changed: Some(Arc::clone(&changed)),
+                since: Some(Since {
+                    changed: Some(Arc::clone(&changed)),
+                    otherwise: Reason::Clock,
+                }),
                 before: Some(before),
                 differs: OnceLock::from(differs),
             };

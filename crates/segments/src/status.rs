@@ -5,8 +5,9 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::SegmentError;
-use crate::definition::Definition;
+use crate::definition::Scheduled;
 use crate::membership::Refreshed;
+use crate::schedule::Schedule;
 
 /// The pause after a first failure, in microseconds; each further one doubles it.
 const FIRST_PAUSE: i64 = 30 * 1_000_000;
@@ -87,7 +88,7 @@ pub fn failure(state: &State, key: &SegmentKey) -> Result<Option<Failure>, Segme
 /// How a segment stands at a snapshot.
 pub fn standing_of(
     state: &State,
-    definition: &Definition,
+    scheduled: &Scheduled,
     refreshed: Option<&Refreshed>,
     failure: Option<&Failure>,
 ) -> Standing {
@@ -105,11 +106,12 @@ pub fn standing_of(
         },
         (None, None) => stale("it was not computed yet".to_owned(), None),
         (Some(_), Some(failure)) => stale(failure.reason.clone(), Some(failure.since)),
-        (Some(known), None) if known.revision < definition.criteria_revision => {
-            let reason = "its definition was changed since".to_owned();
-            stale(reason, Some(definition.updated_at))
+        (Some(known), None) if known.revision < scheduled.criteria_revision => {
+            stale("its definition was changed since".to_owned(), None)
         }
-        (Some(known), None) if !definition.is_static() && newer_data(known.snapshot) => {
+        (Some(known), None)
+            if scheduled.refresh != Schedule::Static && newer_data(known.snapshot) =>
+        {
             stale("there are newer data".to_owned(), Some(known.computed_at))
         }
         (Some(_), None) => Standing {

@@ -221,7 +221,9 @@ fn segments_follow_the_data_and_tell_of_failures() {
                   'entered' and reason = 'new_data'";
     assert_eq!(lake.value(in_sql), 1);
     let person = changes["entered"][0].to_string();
-    let shown = server.get(&format!("/v1/persons/{person}")).json();
+    let shown = server
+        .get(&format!("/v1/persons/{person}?history=true"))
+        .json();
     let history = shown["segment_changes"].as_array().unwrap();
     assert!(
         history

@@ -290,6 +290,7 @@ fn draft(key: SegmentKey, text: &str) -> Result<Draft, String> {
             .map_err(parsed)?,
         owner: field("owner").map(str::to_owned),
         tags: Some(tags.map(str::to_owned).collect()),
+        is_whole: true,
         ..Draft::new(key, rest.trim().to_owned())
     })
 }

@@ -2,9 +2,10 @@
 
 use rollbook_lake::State;
 use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_segments::definition::{self, Scheduled};
 use rollbook_segments::membership::standing;
-use rollbook_segments::status::failure;
-use rollbook_segments::{Definition, Schedule, SegmentError, definition};
+use rollbook_segments::status::{failure, standing_of};
+use rollbook_segments::{Schedule, SegmentError};
 
 use super::{Outcome, refresh};
 use crate::{AppError, Place};
@@ -16,9 +17,9 @@ pub async fn refresh_due(place: &Place, now: Timestamp) -> Result<Vec<Outcome>, 
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let mut keys = Vec::new();
-    for definition in definition::list(&lake, &state).await? {
-        if is_due(&state, &definition, now)? {
-            keys.push(definition.key);
+    for scheduled in definition::schedules(&state)? {
+        if is_due(&state, &scheduled, now)? {
+            keys.push(scheduled.key);
         }
     }
     match keys.is_empty() {
@@ -27,14 +28,14 @@ pub async fn refresh_due(place: &Place, now: Timestamp) -> Result<Vec<Outcome>, 
     }
 }
 
-fn is_due(state: &State, definition: &Definition, now: Timestamp) -> Result<bool, SegmentError> {
-    if let Some(failure) = failure(state, &definition.key)? {
-        let is_tried = !matches!(definition.refresh, Schedule::Manual | Schedule::Static);
+fn is_due(state: &State, scheduled: &Scheduled, now: Timestamp) -> Result<bool, SegmentError> {
+    if let Some(failure) = failure(state, &scheduled.key)? {
+        let is_tried = !matches!(scheduled.refresh, Schedule::Manual | Schedule::Static);
         return Ok(is_tried && failure.again_at <= now);
     }
-    let known = standing(state, &definition.key)?;
-    let is_edited = |revision: u64| revision < definition.criteria_revision;
-    Ok(match (definition.refresh, known) {
+    let known = standing(state, &scheduled.key)?;
+    let is_edited = |revision: u64| revision < scheduled.criteria_revision;
+    Ok(match (scheduled.refresh, known) {
         (Schedule::Manual | Schedule::Static, _) => false,
         (_, None) => true,
         (_, Some(known)) if is_edited(known.revision) => true,
@@ -61,15 +62,14 @@ pub async fn health(place: &Place) -> Result<Vec<Health>, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let mut all = Vec::new();
-    for definition in definition::list(&lake, &state).await? {
-        let failure = failure(&state, &definition.key)?;
-        let failures = failure.map_or(0, |failure| failure.attempts);
-        let segment = definition.key.clone();
-        let status = super::listed(&state, definition)?.standing.status.name();
+    for scheduled in definition::schedules(&state)? {
+        let failure = failure(&state, &scheduled.key)?;
+        let known = standing(&state, &scheduled.key)?;
+        let stands = standing_of(&state, &scheduled, known.as_ref(), failure.as_ref());
         all.push(Health {
-            segment,
-            status,
-            failures,
+            status: stands.status.name(),
+            failures: failure.map_or(0, |failure| failure.attempts),
+            segment: scheduled.key,
         });
     }
     Ok(all)

@@ -70,9 +70,9 @@ impl Pull {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pinned {
     of: Refreshed,
-    /// Of a pull of not all members, where they lie and how many there are.
+    /// Of a pull of not all members, where they lie.
     #[serde(default)]
-    chosen: Option<(StoredSet, u64)>,
+    chosen: Option<StoredSet>,
     after: u64,
 }
 
@@ -94,8 +94,7 @@ pub async fn members_page(
                 false => {
                     let chosen = chosen(place, &lake, key, persons, pull, now).await?;
                     let stored = lake.put_sets("_members/pull", &[&chosen]).await?;
-                    let stored = stored.into_iter().next().expect("one set was stored");
-                    (Some((stored, chosen.len())), chosen)
+                    (stored.into_iter().next(), chosen)
                 }
             };
             (refreshed, chosen, persons, 0)
@@ -106,7 +105,7 @@ pub async fn members_page(
                 return Err(AppError::ForgedPageToken);
             }
             let persons = match &pinned.chosen {
-                Some((set, _)) => lake.set(set).await.map_err(SegmentError::from),
+                Some(set) => lake.set(set).await.map_err(SegmentError::from),
                 None => membership::persons(&lake, &pinned.of).await,
             };
             let persons = persons.map_err(|error| match error {
@@ -196,7 +195,12 @@ pub async fn count(place: &Place, key: &SegmentKey) -> Result<Counted, AppError>
     let definition = definition::show(&lake, &state, key).await?;
     let failure = failure(&state, key)?;
     let refreshed = standing(&state, key)?;
-    let standing = standing_of(&state, &definition, refreshed.as_ref(), failure.as_ref());
+    let standing = standing_of(
+        &state,
+        &definition.scheduled(),
+        refreshed.as_ref(),
+        failure.as_ref(),
+    );
     let refreshed = refreshed.ok_or_else(|| SegmentError::NotRefreshed {
         segment: key.clone(),
         snapshot: None,

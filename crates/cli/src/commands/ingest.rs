@@ -47,6 +47,7 @@ pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
 pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::Result<()> {
     if let Some(IngestCommand::Undo { batch }) = what.command {
         let snapshot = taking_in::undo(place, &batch, now()).await?;
+        refresh_segments(place).await;
         return print(
             &Shown::object(&json!({"snapshot": snapshot, "undone": batch}))?,
             form,

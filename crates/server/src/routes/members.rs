@@ -125,8 +125,10 @@ pub(super) async fn page(
     let format = which.format.unwrap_or(Format::Json);
     let page = segments::members_page(server.place(), &key, token, &pull, server.now()).await?;
     let tag = tag(&page, token, &which.given(limit), format);
+    // Columns of persons may change while the membership stands.
+    let is_pinned = which.fields.is_none();
     let known = headers.get(header::IF_NONE_MATCH);
-    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+    if is_pinned && known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let columns: Vec<String> = which.fields.as_deref().map_or_else(Vec::new, |text| {
@@ -144,7 +146,7 @@ pub(super) async fn page(
         }
     };
     let mut response = written(page, rows, format)?;
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if is_pinned && let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)

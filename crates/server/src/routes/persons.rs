@@ -19,6 +19,8 @@ pub(crate) struct Moment {
     /// The moment that traits are computed for; now by default.
     #[param(value_type = Option<String>, example = "2026-01-01T00:00:00Z")]
     as_of: Option<Timestamp>,
+    /// Also when they came to segments and left them.
+    history: Option<bool>,
 }
 
 /// A person as `people` has them.
@@ -29,9 +31,10 @@ pub(crate) struct Person {
     person: serde_json::Value,
     /// The segments that they belong to, as of each one's last refresh.
     segments: Vec<String>,
-    /// When they came to segments and left them, oldest first.
-    #[schema(value_type = Vec<Object>)]
-    segment_changes: Vec<PersonChange>,
+    /// When they came to segments and left them, oldest first, where `history` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    segment_changes: Option<Vec<PersonChange>>,
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
     #[schema(value_type = String)]
@@ -48,9 +51,11 @@ pub(super) async fn show(
     Asked(moment): Asked<Moment>,
 ) -> Result<Json<Person>, Problem> {
     let as_of = moment.as_of.unwrap_or_else(|| server.now());
-    let found = server
-        .compute(move |server| async move { persons::show(server.place(), person_id, as_of).await })
-        .await?;
+    let history = moment.history.unwrap_or(false);
+    let found = server.compute(move |server| async move {
+        persons::show(server.place(), person_id, as_of, history).await
+    });
+    let found = found.await?;
     Ok(Json(Person {
         person: found.person,
         segments: found.segments,
