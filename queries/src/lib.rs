@@ -8,6 +8,12 @@ pub use mappings::{MAPPINGS, MappingFile};
 // What the money came from.
 pub mod attribution;
 
+// Who is whom.
+pub mod identity;
+
+// One person.
+pub mod persons;
+
 // Questions that the program asks by itself.
 pub mod questions;
 

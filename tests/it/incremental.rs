@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rollbook_app::Place;
 use rollbook_app::compacting::{Extent, compact_lake};
+use rollbook_app::identity::{Decider, Wanted, decide};
 use rollbook_app::segments::{self, Draft, How, Pull};
 use rollbook_app::taking_in::{Ingest, ingest, undo};
 use rollbook_ingest::Progress;
@@ -41,6 +42,8 @@ struct World {
     now: Timestamp,
     written: u32,
     last_batch: Option<BatchId>,
+    /// A merge that holds.
+    decided: Option<String>,
 }
 
 impl World {
@@ -68,6 +71,7 @@ impl World {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             written: 0,
             last_batch: None,
+            decided: None,
         };
         world.take_in(data).await;
         world
@@ -215,7 +219,16 @@ impl World {
                 self.order().await;
                 "an order, half a refresh and another order"
             }
-            12 => {
+            12 | 13 => {
+                let at = self.tick();
+                let done = self.decide(at).await;
+                match done {
+                    Some(entry) if self.decided.is_none() => self.decided = Some(entry),
+                    _ => self.decided = None,
+                }
+                "persons are merged, or that is taken back"
+            }
+            14 => {
                 let key = key(self.random.random_range(6..SEGMENTS));
                 let definition = segments::show(&self.place, &key).await.unwrap().definition;
                 let at = self.tick();
@@ -243,6 +256,29 @@ impl World {
         Lake::open(&self.place.location, self.place.tenant.clone())
             .await
             .unwrap()
+    }
+
+    /// Takes the merge back that holds, or makes two persons one.
+    async fn decide(&mut self, at: Timestamp) -> Option<String> {
+        let wanted = match &self.decided {
+            Some(entry) => Wanted::Undo(entry.clone()),
+            None => {
+                let persons = self
+                    .lake
+                    .sql("select person_id from people where order_count > 0 order by person_id");
+                let mut two = persons.choose_multiple(&mut self.random, 2);
+                let mut next = || two.next().unwrap()["person_id"].as_i64().unwrap();
+                Wanted::Merge(next(), next())
+            }
+        };
+        let decider = Decider {
+            by: "kim".to_owned(),
+            at,
+            dry_run: false,
+        };
+        let followed = decide(&self.place, &wanted, &decider).await.unwrap();
+        assert!(!followed.moved.is_empty(), "{wanted:?}");
+        Some(followed.entry)
     }
 
     async fn order(&mut self) {
@@ -409,10 +445,11 @@ async fn patched_is_full_after_whatever_changed() {
         let kind = match round {
             // Each kind once before chance decides; rows that are yet to happen come first, and
             // then the hours in which they do.
-            0..14 => {
-                [0, 5, 11, 3, 8, 12, 6, 4, 13, 1, 9, 2, 10, 7][usize::try_from(round).unwrap()]
+            0..16 => {
+                let order = [12, 5, 11, 3, 13, 14, 6, 4, 15, 1, 9, 2, 10, 7, 8, 0];
+                order[usize::try_from(round).unwrap()]
             }
-            _ => world.random.random_range(0..14),
+            _ => world.random.random_range(0..16),
         };
         let what = world.change(kind).await;
         let done = world.refresh(false).await;

@@ -91,7 +91,12 @@ async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Se
         let stored = Arc::new(stored.with_text_views());
         let vault = None;
         session
-            .add_table(TableSource { def, stored, vault })
+            .add_table(TableSource {
+                def,
+                stored,
+                vault,
+                authority: None,
+            })
             .unwrap();
     }
     session.finish().await.unwrap();

@@ -10,7 +10,7 @@ use rollbook_model::tables::TABLES;
 use serde_json::Value;
 
 /// The floor of every crate, and what it alone may touch. `docs/ARCHITECTURE.md` says the same.
-const FLOORS: [(&str, u8, &[&str]); 12] = [
+const FLOORS: [(&str, u8, &[&str]); 13] = [
     (
         "rollbook-cli",
         5,
@@ -49,6 +49,11 @@ const FLOORS: [(&str, u8, &[&str]); 12] = [
     ),
     ("rollbook-generate", 2, &[]),
     ("rollbook-engine", 1, &[]),
+    (
+        "rollbook-identity",
+        1,
+        &["phonenumber", "idna", "unicode-normalization"],
+    ),
     ("rollbook-lake", 1, &["deltalake-core"]),
     ("rollbook-model", 0, &[]),
     ("rollbook-queries", 0, &[]),

@@ -150,6 +150,7 @@ pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
             Cause::Refresh { segments } => ("refresh", None, format!("{segments} segments")),
             Cause::Compact { files } => ("compact", None, compacted(files)),
             Cause::Define { name } => ("define", None, name.clone()),
+            Cause::Identity { done, .. } => ("identity", None, done.clone()),
         };
         let (snapshot, committed_at) = (record.number, record.committed_at);
         SnapshotLine {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rollbook_attribution::AttributionError;
 use rollbook_engine::{EngineError, Position};
 use rollbook_generate::GenerateError;
+use rollbook_identity::files::{FileError, InvalidMap};
 use rollbook_ingest::IngestError;
 use rollbook_ingest::inspect::InspectError;
 use rollbook_ingest::read::ReadError;
@@ -56,6 +57,17 @@ pub enum AppError {
         /// The segment.
         segment: SegmentKey,
     },
+    /// Plain files that cannot be resolved.
+    #[error(transparent)]
+    Linking(#[from] FileError),
+    /// A map of columns that cannot be understood.
+    #[error("{}: {source}", path.display())]
+    ColumnMap {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: Box<InvalidMap>,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     ListFile {
@@ -102,6 +114,20 @@ pub enum AppError {
     SegmentExists {
         /// The segment.
         segment: SegmentKey,
+    },
+    /// A record that does not wait for a decision.
+    #[error("record {identity} does not wait for a decision")]
+    NotWaiting {
+        /// Its id.
+        identity: i64,
+    },
+    /// A person whose records are all another's.
+    #[error("person {person} is person {now} now: their records were brought together")]
+    BecameAnother {
+        /// The id that was given.
+        person: i64,
+        /// Whose the records are.
+        now: i64,
     },
     /// A person whom the lake does not know.
     #[error("there is no person {person}")]

@@ -7,6 +7,7 @@ pub mod data;
 pub mod demo;
 mod error;
 pub mod export;
+pub mod identity;
 pub mod journaling;
 pub mod keeping;
 mod page;

@@ -2,18 +2,29 @@
 
 use rollbook_engine::Parameter;
 use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_queries::persons::RECORDS;
 use rollbook_queries::questions;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::identity::became;
+use crate::rows::objects;
 use crate::segments::{PersonChange, of_person};
-use crate::{AppError, Place, rows};
+use crate::{AppError, Place};
+
+mod export;
+mod timeline;
+
+pub use export::export;
+pub use timeline::{Timeline, TimelineAsked, timeline};
 
 /// One person: their columns and traits, and where they belong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Person {
     /// The columns of `people`.
     pub person: Value,
+    /// The records that they are known by.
+    pub records: Vec<Value>,
     /// The segments that they belong to, as of each one's last refresh.
     pub segments: Vec<String>,
     /// When they came to segments and left them, oldest first, where that was asked for.
@@ -37,8 +48,13 @@ pub async fn show(
     let id = [("person_id", Parameter::Int(person))];
     let found = objects(&session.query_with(questions::PERSON, &id).await?.batches)?;
     let Some(found) = found.into_iter().next() else {
-        return Err(AppError::UnknownPerson { person });
+        return Err(match became(place, person, as_of).await? {
+            Some(now) => AppError::BecameAnother { person, now },
+            None => AppError::UnknownPerson { person },
+        });
     };
+    let records = session.query_with(RECORDS, &id).await?;
+    let records = objects(&records.batches)?;
     let segments = session
         .query_with(questions::SEGMENTS_OF_PERSON, &id)
         .await?;
@@ -50,16 +66,10 @@ pub async fn show(
     let name = |row: &Value| row["segment"].as_str().map(str::to_owned);
     Ok(Person {
         person: found,
+        records,
         segments: segments.iter().filter_map(name).collect(),
         segment_changes,
         snapshot: state.data,
         as_of,
-    })
-}
-
-fn objects(batches: &[arrow::array::RecordBatch]) -> Result<Vec<Value>, AppError> {
-    let json = rows::json(batches).map_err(|source| AppError::Rows { source })?;
-    serde_json::from_slice(&json).map_err(|error| AppError::Rows {
-        source: arrow::error::ArrowError::JsonError(error.to_string()),
     })
 }

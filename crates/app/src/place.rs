@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{CutPoints, Lake, LakeTable, OrderWhereNeeded, State, Store};
+use rollbook_lake::{CutPoints, LINKED, Lake, LakeTable, OrderWhereNeeded, State, Store};
 use rollbook_model::config::Limits;
-use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
+use rollbook_model::{Shape, SnapshotNumber, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
 use rollbook_segments::membership::memberships;
 use rollbook_segments::{OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers, Sessions};
@@ -77,6 +78,18 @@ impl Place {
         self.session_among(lake, state, as_of, None).await
     }
 
+    /// The same, where `persons` has every record that is somebody's.
+    pub(crate) async fn session_of_records(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+    ) -> Result<Session, AppError> {
+        let mut state = state.clone();
+        state.named.remove(LINKED);
+        self.session(lake, &state, as_of).await
+    }
+
     /// The same, with the rows of some persons alone where they are named.
     pub(crate) async fn session_among(
         &self,
@@ -99,6 +112,8 @@ impl Place {
         let by_person = tables::TABLES.iter().filter(|def| def.is_personal_fact());
         let files = by_person.filter_map(|def| Some(&state.tables.get(def.name)?.files));
         let cuts = Arc::new(CutPoints::among(files.flatten(), among.as_deref()));
+        let moves = lake.moves(state).await?;
+        let is_linked = state.named.contains_key(LINKED);
         for def in tables::TABLES {
             let table = state.table(def.name);
             if table.files.is_empty() {
@@ -109,12 +124,21 @@ impl Place {
             if let Some(among) = among.as_ref().filter(|_| !OF_ORDERS.contains(&def.name)) {
                 stored = stored.among(Arc::clone(among));
             }
+            if let Some(moves) = &moves {
+                stored = stored.moved(Arc::clone(moves));
+            }
             let stored = Arc::new(stored.with_text_views());
+            let authority = (is_linked && def.shape == Shape::Person).then_some(authority as _);
             let vault = match def.has_personal() {
                 true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
                 false => None,
             };
-            session.add_table(TableSource { def, stored, vault })?;
+            session.add_table(TableSource {
+                def,
+                stored,
+                vault,
+                authority,
+            })?;
         }
         let members = SegmentMembers::new(lake, memberships(state)?);
         session.add_view("segment_members", Arc::new(members))?;

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rollbook_ingest::linking::LinkCounts;
 use rollbook_ingest::{Asked, IngestError};
 use rollbook_lake::{Cause, Lake};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
@@ -187,6 +188,7 @@ impl Posted {
     /// What is left to say of an entry that was taken in before.
     fn before(post: &Post, snapshot: SnapshotNumber) -> Self {
         let ingested = Ingested {
+            records: LinkCounts::default(),
             snapshot,
             batch: post.batch.clone(),
             tables: Vec::new(),
@@ -364,6 +366,7 @@ async fn committed(
         Cause::Ingest {
             batch, mut answers, ..
         } => Some(Ingested {
+            records: LinkCounts::default(),
             snapshot: record.number,
             batch,
             tables: answers.remove(id).unwrap_or_default(),

@@ -9,6 +9,17 @@ use arrow::error::ArrowError;
 use arrow::json::WriterBuilder;
 use arrow::json::writer::JsonArray;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use serde_json::Value;
+
+use crate::AppError;
+
+/// Rows as objects of JSON.
+pub(crate) fn objects(batches: &[RecordBatch]) -> Result<Vec<Value>, AppError> {
+    let json = json(batches).map_err(|source| AppError::Rows { source })?;
+    serde_json::from_slice(&json).map_err(|error| AppError::Rows {
+        source: ArrowError::JsonError(error.to_string()),
+    })
+}
 
 /// Rows as a JSON array of objects, nulls included: integers as numbers, decimals as strings,
 /// times as RFC 3339 with `Z`.

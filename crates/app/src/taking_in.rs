@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::AsArray;
 use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
+use rollbook_ingest::linking::LinkCounts;
 use rollbook_ingest::read::{self, SourceFile};
 use rollbook_ingest::{Asked, Progress, Report, Request};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
@@ -45,6 +46,9 @@ pub struct Ingested {
     pub batch: BatchId,
     /// Counts by table.
     pub tables: Vec<TableCounts>,
+    /// How records of persons came to persons.
+    #[serde(default, skip_serializing_if = "LinkCounts::is_nothing")]
+    pub records: LinkCounts,
     /// Files that no mapping reads.
     #[serde(skip)]
     pub unclaimed: Vec<String>,
@@ -61,12 +65,14 @@ impl From<Report> for Ingested {
             tables,
             unclaimed,
             currency,
+            records,
             ..
         } = report;
         Self {
             snapshot,
             batch,
             tables,
+            records,
             unclaimed,
             currency,
         }
@@ -114,6 +120,7 @@ pub(crate) async fn ingest_bodies(
         snapshot,
         batch: batch.clone(),
         tables,
+        records: LinkCounts::default(),
         unclaimed: Vec::new(),
         currency: None,
     });

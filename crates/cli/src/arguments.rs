@@ -1,5 +1,6 @@
 //! The command line, as `--help` tells it.
 
+mod identity;
 mod segment;
 
 use std::net::SocketAddr;
@@ -116,6 +117,12 @@ pub(crate) enum Command {
     /// Define segments and pull their members
     #[command(subcommand)]
     Segment(Segment),
+    /// Look at one person
+    #[command(subcommand)]
+    Person(Person),
+    /// Say which records are one human being
+    #[command(subcommand)]
+    Identity(Identity),
     /// Say whom nobody may write to
     #[command(subcommand)]
     Suppression(Suppression),
@@ -334,6 +341,7 @@ pub(crate) enum QuarantineCommand {
     },
 }
 
+pub(crate) use identity::{AtBridges, Deciding, Identity, LinkFiles, Person, Reviewing};
 pub(crate) use segment::{Members, Put, Segment, Suppression};
 
 #[derive(Debug, Subcommand)]

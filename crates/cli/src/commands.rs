@@ -20,9 +20,11 @@ use crate::show::{Shown, print, print_rows};
 
 mod attribution;
 mod demo;
+mod identity;
 mod ingest;
 mod journal;
 mod keeping;
+mod person;
 mod score;
 mod segment;
 mod serve;
@@ -97,6 +99,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
         Command::Segment(what) => return segment::run(&place, what, form).await,
+        Command::Person(what) => person::run(&place, what, form).await?,
+        Command::Identity(what) => identity::run(&place, what, form).await?,
         Command::Suppression(what) => suppression::run(&place, what, form).await?,
         Command::Attribution(what) => attribution::run(&place, what, form).await?,
         Command::Score(what) => score::run(&place, what, form).await?,

@@ -25,6 +25,7 @@ mod texts;
 mod threads;
 mod traits;
 mod turning;
+mod unified;
 mod view;
 
 #[cfg(test)]

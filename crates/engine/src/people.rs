@@ -135,7 +135,7 @@ impl TableProvider for People {
 }
 
 /// Whether a condition is on the person's id and on nothing else.
-fn is_of_id(filter: &Expr) -> bool {
+pub(crate) fn is_of_id(filter: &Expr) -> bool {
     let columns = filter.column_refs();
     !columns.is_empty()
         && columns.iter().all(|column| column.name == PERSON_ID)

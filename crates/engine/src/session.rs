@@ -27,6 +27,7 @@ use crate::people::People;
 use crate::planning::{Needs, Request, needs};
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
+use crate::unified::Unified;
 use crate::view::ViewPlanner;
 
 const PEOPLE: &str = "people";
@@ -111,8 +112,15 @@ impl Session {
     /// [`EngineError::TableLacksColumn`], [`EngineError::TableExists`].
     pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
         let name = source.def.name;
+        let authority = source.authority;
         let seen = SeenTable::new(source, self.options.as_of, self.planner.clone())?;
-        self.add_view(name, Arc::new(seen))
+        match authority {
+            None => self.add_view(name, Arc::new(seen)),
+            Some(authority) => {
+                let persons = Unified::new(Arc::new(seen), authority);
+                self.add_view(name, Arc::new(persons))
+            }
+        }
     }
 
     /// Adds anything else that queries can read, such as `segment_members`, as it stands.
@@ -149,6 +157,7 @@ impl Session {
                     def,
                     stored,
                     vault: None,
+                    authority: None,
                 })?;
             }
         }

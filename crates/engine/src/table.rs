@@ -32,6 +32,9 @@ pub struct TableSource {
     /// The personal values of its rows, with the columns of [`TableDef::vault_schema`], at most
     /// one row for each key. Without it personal columns are null.
     pub vault: Option<Arc<dyn TableProvider>>,
+    /// Of a table of records of persons of whom some are one person, how much a provider is trusted,
+    /// 0 most; `None` where each record is a person.
+    pub authority: Option<fn(&str) -> u8>,
 }
 
 /// The view over one table's source.

@@ -9,6 +9,44 @@ use crate::read::ReadError;
 /// An error that stops an ingest. Nothing has been committed when one is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
+    /// A person without records, or one whose records all became another's.
+    #[error("there is no person {person}, or no record is theirs any longer")]
+    NoPerson {
+        /// The id.
+        person: i64,
+    },
+    /// One person is named twice.
+    #[error("person {person} cannot be merged with themselves")]
+    SamePerson {
+        /// The id.
+        person: i64,
+    },
+    /// A record that is not there.
+    #[error("there is no record {identity}: `rollbook sql` lists them in `identities`")]
+    NoRecord {
+        /// The id.
+        identity: i64,
+    },
+    /// The person of a record has no other.
+    #[error("record {identity} is the only one of its person: there is nothing to split it from")]
+    OnlyRecord {
+        /// The id.
+        identity: i64,
+    },
+    /// A record that does not wait for a decision.
+    #[error(
+        "record {identity} does not wait for a decision: `rollbook identity review list` lists those that do"
+    )]
+    NotWaiting {
+        /// The id.
+        identity: i64,
+    },
+    /// A decision that does not hold.
+    #[error("there is no decision `{entry}` that holds: `rollbook identity decisions` lists them")]
+    NoDecision {
+        /// What was given.
+        entry: String,
+    },
     /// No folder of mappings has this name.
     #[error(
         "there is no provider `{provider}`{}; built in: {known}; or give a folder of your own with --mappings DIR",

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::stage::{Slot, UNKNOWN};
+
 /// Turns e-mail addresses into external ids that tell nothing without the tenant's key.
 #[derive(Clone)]
 pub(crate) struct Tokens {
@@ -63,12 +65,27 @@ impl Hasher for KeyHasher {
 pub(crate) struct Identity {
     pub(crate) identity: i64,
     pub(crate) person: i64,
+    /// When it was last changed, as far as the lake knows; `None` of one that is new.
+    pub(crate) seen: Option<Option<i64>>,
+}
+
+impl Identity {
+    /// Whether what a run has of it holds from now on.
+    pub(crate) fn gives_way_to(&self, slot: &Slot) -> bool {
+        match (self.seen, slot.updated) {
+            (None, _) => true,
+            (Some(_), _) if slot.keep => false,
+            (Some(None), _) | (_, UNKNOWN) => true,
+            (Some(Some(seen)), updated) => updated >= seen,
+        }
+    }
 }
 
 /// The identity of rows that name no person.
 pub(crate) const NOBODY: Identity = Identity {
     identity: 0,
     person: 0,
+    seen: None,
 };
 
 #[cfg(test)]

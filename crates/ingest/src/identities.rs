@@ -37,9 +37,10 @@ pub(crate) async fn change(
         found.is_ok()
     };
     let concerned = |identity: &i64| {
-        people.linked.contains_key(identity) || (seen.contains_key(identity) && !is_new(identity))
+        let is_moved = people.moved.contains_key(identity) || people.linked.contains_key(identity);
+        is_moved || (seen.contains_key(identity) && !is_new(identity))
     };
-    if people.linked.is_empty() && !seen.keys().any(concerned) {
+    if people.linked.is_empty() && people.moved.is_empty() && !seen.keys().any(concerned) {
         return Ok(change);
     }
     for file in &state.table(IDENTITIES.name).files {
@@ -75,7 +76,11 @@ fn changed(
     let linked: Int64Array = of
         .clone()
         .zip(persons.values())
-        .map(|(identity, person)| people.linked.get(identity).copied().unwrap_or(*person))
+        .map(|(identity, person)| {
+            let linked = people.linked.get(identity);
+            let linked = linked.or_else(|| people.moved.get(identity));
+            linked.copied().unwrap_or(*person)
+        })
         .collect();
     let later: TimestampMicrosecondArray = of
         .zip(last_seen)

@@ -11,12 +11,12 @@ mod identify;
 mod identities;
 pub mod inspect;
 mod kept;
+pub mod linking;
 pub mod mapping;
 mod people;
 mod progress;
 mod quarantine;
 pub mod read;
-
 mod run;
 mod settle;
 mod sorted;

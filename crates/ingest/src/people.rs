@@ -1,6 +1,6 @@
 //! Giving rows their identities and persons: those known to the lake, and new ones.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
@@ -17,7 +17,13 @@ use crate::identify::{Identity, KeyMap, NOBODY};
 use crate::stage::Stage;
 
 /// The columns of `identities` that rows are linked by.
-const IDENTITY: [&str; 4] = ["identity_id", "person_id", "provider", "external_id"];
+const IDENTITY: [&str; 5] = [
+    "identity_id",
+    "person_id",
+    "provider",
+    "external_id",
+    "last_seen_at",
+];
 /// Identities are looked up one by one where a run refers to fewer than one in so many.
 const FEW: u64 = 4;
 
@@ -42,6 +48,8 @@ pub(crate) struct People {
     pub(crate) new: Vec<NewIdentity>,
     /// Identities that were seen in facts before and now get their person.
     pub(crate) linked: HashMap<i64, i64>,
+    /// Identities that belong to another person than before; their rows stay where they are.
+    pub(crate) moved: BTreeMap<i64, i64>,
 }
 
 /// The hashes of the records that staged rows refer to, in order, each once; `None` where there are
@@ -67,6 +75,16 @@ pub(crate) fn records<'a>(def: &TableDef, batch: &'a RecordBatch) -> &'a StringA
 }
 
 impl People {
+    /// Nobody new, and known records that have other persons.
+    pub(crate) fn moving(moved: BTreeMap<i64, i64>) -> Self {
+        Self {
+            known: KeyMap::default(),
+            new: Vec::new(),
+            linked: HashMap::new(),
+            moved,
+        }
+    }
+
     /// Finds or makes the identities of all staged rows. A rehearsal reserves no ids.
     pub(crate) async fn resolve(
         lake: &Lake,
@@ -75,11 +93,7 @@ impl People {
         at: Timestamp,
         rehearsal: bool,
     ) -> Result<Self, IngestError> {
-        let mut people = Self {
-            known: KeyMap::default(),
-            new: Vec::new(),
-            linked: HashMap::new(),
-        };
+        let mut people = Self::moving(BTreeMap::new());
         if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
             return Ok(people);
         }
@@ -107,6 +121,7 @@ impl People {
             match before {
                 Some(before) => {
                     record.ids.identity = before.identity;
+                    record.ids.seen = before.seen;
                     people.linked.insert(before.identity, record.ids.person);
                 }
                 None => {
@@ -121,20 +136,49 @@ impl People {
         Ok(people)
     }
 
-    /// Identity and person of each row of a staged batch.
-    pub(crate) fn of_rows(&self, stage: &Stage, batch: &RecordBatch) -> (ArrayRef, ArrayRef) {
+    /// The identity of each row of a staged batch that names one.
+    pub(crate) fn find(&self, stage: &Stage, batch: &RecordBatch) -> Vec<Option<Identity>> {
         let mut buffer = Vec::new();
         let provider = batch["provider"].as_string::<i32>();
         let record = records(stage.def, batch);
-        let found: Vec<Identity> = (0..batch.num_rows())
+        (0..batch.num_rows())
             .map(|row| {
-                if record.is_null(row) {
-                    return NOBODY;
-                }
-                let key = key_of([provider.value(row), record.value(row)], &mut buffer);
-                self.known.get(&key).copied().unwrap_or(NOBODY)
+                let record = record.is_valid(row).then(|| record.value(row))?;
+                let key = key_of([provider.value(row), record], &mut buffer);
+                self.known.get(&key).copied()
             })
-            .collect();
+            .collect()
+    }
+
+    /// Gives records other persons than they had, or would have had.
+    pub(crate) fn assign(&mut self, persons: &BTreeMap<i64, i64>) {
+        if persons.is_empty() {
+            return;
+        }
+        for ids in self.known.values_mut() {
+            if let Some(person) = persons.get(&ids.identity) {
+                ids.person = *person;
+            }
+        }
+        let mut is_known: BTreeMap<i64, i64> = persons.clone();
+        for new in &mut self.new {
+            if let Some(person) = is_known.remove(&new.ids.identity) {
+                new.ids.person = person;
+            }
+        }
+        for (identity, person) in &is_known {
+            if self.linked.remove(identity).is_some() && *person != 0 {
+                self.linked.insert(*identity, *person);
+            }
+        }
+        is_known.retain(|identity, _| !self.linked.contains_key(identity));
+        self.moved = is_known;
+    }
+
+    /// Identity and person of each row of a staged batch.
+    pub(crate) fn of_rows(&self, stage: &Stage, batch: &RecordBatch) -> (ArrayRef, ArrayRef) {
+        let found = self.find(stage, batch).into_iter();
+        let found: Vec<Identity> = found.map(|ids| ids.unwrap_or(NOBODY)).collect();
         let identities: Int64Array = found.iter().map(|ids| ids.identity).collect();
         let persons: Int64Array = found.iter().map(|ids| ids.person).collect();
         (Arc::new(identities), Arc::new(persons))
@@ -176,10 +220,15 @@ impl People {
         let persons = batch["person_id"].as_primitive::<Int64Type>();
         let providers = batch["provider"].as_string::<i32>();
         let records = batch["external_id"].as_string::<i32>();
+        let seen = batch["last_seen_at"].as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
             let key = key_of([providers.value(row), records.value(row)], &mut buffer);
-            let (identity, person) = (identities.value(row), persons.value(row));
-            self.known.insert(key, Identity { identity, person });
+            let known = Identity {
+                identity: identities.value(row),
+                person: persons.value(row),
+                seen: Some(seen.is_valid(row).then(|| seen.value(row))),
+            };
+            self.known.insert(key, known);
         }
     }
 

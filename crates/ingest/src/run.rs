@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 use rollbook_lake::vault::{Vault, fresh_token_key};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, TableChange, Turn};
+use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, Turn};
 use rollbook_model::config::Limits;
 use rollbook_model::{
     BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
@@ -18,6 +18,7 @@ use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
 use crate::identify::Tokens;
+use crate::linking::{self, Decisions, LinkCounts};
 use crate::mapping::mappings;
 use crate::people::People;
 use crate::progress::{Event, Progress};
@@ -80,6 +81,8 @@ pub struct Report {
     pub unclaimed: Vec<String>,
     /// The currency that the run set as the tenant's, where it had none.
     pub currency: Option<String>,
+    /// How records of persons came to persons.
+    pub records: LinkCounts,
 }
 
 /// Takes files in. Either all of the run is committed, as one snapshot, or nothing.
@@ -247,8 +250,19 @@ impl Attempt<'_> {
         }
         let base = lake.head().await?;
         self.must_be_unanswered(&base).await?;
-        let people =
+        let mut people =
             People::resolve(lake, &base, &self.staged, request.at, request.dry_run).await?;
+        let decisions = Decisions::at(lake, &base).await?;
+        let asked = linking::Asked {
+            lake,
+            base: &base,
+            at: request.at,
+            rehearsal: request.dry_run,
+            decisions: &decisions,
+            cause: None,
+        };
+        let tokens = rollbook_identity::token::Tokens::new(&self.key);
+        let linked = linking::link(&asked, &mut people, &self.staged, &tokens).await?;
         let quarantined = self.staged.last().expect("the quarantine is always staged");
         let scope = settle::Scope {
             provider: &request.provider,
@@ -308,6 +322,7 @@ impl Attempt<'_> {
                 by_request: by_request.clone(),
                 unclaimed: Vec::new(),
                 currency,
+                records: linked.counts,
             })
         };
         if request.dry_run {
@@ -317,10 +332,21 @@ impl Attempt<'_> {
             tables::IDENTITIES.name,
             identities::change(lake, &base, &people, &seen).await?,
         );
-        if changes.values().all(TableChange::is_empty) {
+        let log = linking::write_log(lake, &linked.log, request.at).await?;
+        changes.insert(tables::IDENTITY_LOG.name, log);
+        changes.retain(|_, change| !change.is_empty());
+        if changes.is_empty() {
             return Ok(report(base.data, None));
         }
+        linking::keep_marks(lake, &linked.marks).await?;
+        let persons = linked.before.iter();
+        touched.extend(persons.flat_map(|(identity, before)| {
+            let persons = [*before, linked.moved[identity]].into_iter();
+            persons.filter(|person| *person > 0).map(i64::unsigned_abs)
+        }));
+        let mut named = linking::named(lake, &base, &linked).await?;
         let currency = self.first_currency(&base)?;
+        named.extend(self.named(&base, currency.as_deref())?);
         let commit = Commit {
             cause: Cause::Ingest {
                 batch: request.batch.clone(),
@@ -331,7 +357,7 @@ impl Attempt<'_> {
             at: request.at,
             tables: changes,
             touched,
-            named: self.named(&base, currency.as_deref())?,
+            named,
             idempotency_keys: request.keys().cloned().collect(),
         };
         match lake.commit_in_turn(&base, commit, turn).await? {
@@ -399,9 +425,11 @@ impl Attempt<'_> {
     /// Takes the personal values of persons back whose ids nobody will ever see.
     async fn forget_new(&self, people: &People) -> Result<(), IngestError> {
         let keys = settle::identity_keys(people.new.iter().map(|new| new.ids.identity))?;
-        Vault::new(self.lake, tables::PERSONS)
-            .remove(&[keys])
-            .await?;
+        for def in [tables::PERSONS, tables::IDENTITIES] {
+            Vault::new(self.lake, def)
+                .remove(std::slice::from_ref(&keys))
+                .await?;
+        }
         Ok(())
     }
 }

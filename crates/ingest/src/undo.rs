@@ -14,6 +14,7 @@ use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
 use crate::IngestError;
 use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
+use crate::linking;
 use crate::sorted::SortedWriter;
 use crate::stage::keys_of;
 
@@ -48,6 +49,7 @@ pub async fn undo(
             };
             changes.insert(name, undone);
         }
+        let named = linking::moves_after(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
         let commit = Commit {
             cause: Cause::Undo {
                 batch: batch.clone(),
@@ -55,7 +57,7 @@ pub async fn undo(
             at,
             tables: changes.clone(),
             touched: done.touched,
-            named: BTreeMap::new(),
+            named,
             idempotency_keys: Vec::new(),
         };
         if let Committed::Done(state) = lake.commit(&base, commit).await? {

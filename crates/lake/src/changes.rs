@@ -17,6 +17,10 @@ use crate::state::{DataFile, State, data_file};
 pub struct Changes {
     /// The persons whose rows changed.
     pub persons: RoaringTreemap,
+    /// Of them those whose records somebody brought together.
+    pub merged: RoaringTreemap,
+    /// Of them those whose records somebody took apart.
+    pub unmerged: RoaringTreemap,
     /// The tables that changed, and of each the files that came or went.
     pub tables: BTreeMap<String, Vec<DataFile>>,
     /// The named values that changed.
@@ -48,7 +52,13 @@ impl Lake {
                 detail,
             };
             let persons = decode_persons(&record.touched);
-            changes.persons |= persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
+            let persons = persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
+            match record.cause {
+                Cause::Identity { parts: false, .. } => changes.merged |= &persons,
+                Cause::Identity { parts: true, .. } => changes.unmerged |= &persons,
+                _ => {}
+            }
+            changes.persons |= persons;
             changes.named.extend(record.named.into_keys());
             for (name, commit) in &record.tables {
                 let files = changes.tables.entry(name.clone()).or_default();

@@ -30,6 +30,7 @@ use futures::{StreamExt, TryStreamExt};
 use roaring::RoaringTreemap;
 
 use crate::merge::merged;
+use crate::moves::Moves;
 
 /// One range of persons: a plan of one partition for every run that reaches into it.
 #[derive(Debug, Clone)]
@@ -39,6 +40,50 @@ pub(crate) struct RangeScan {
     /// The first person after it.
     pub(crate) to: i64,
     pub(crate) runs: Vec<Arc<dyn ExecutionPlan>>,
+}
+
+/// Records whose rows are not their home's.
+#[derive(Debug, Clone)]
+pub(crate) struct Moving {
+    pub(crate) moves: Arc<Moves>,
+    homes: Arc<RoaringTreemap>,
+    /// The place of `identity_id` in the runs.
+    pub(crate) identity: usize,
+}
+
+impl Moving {
+    pub(crate) fn new(moves: Arc<Moves>, identity: usize) -> Self {
+        let homes = Arc::new(moves.homes());
+        Self {
+            moves,
+            homes,
+            identity,
+        }
+    }
+
+    /// The rows that lie with the person they belong to.
+    fn at_home(&self, batch: RecordBatch, person: usize) -> Result<RecordBatch, ArrowError> {
+        let persons = batch.column(person).as_primitive::<Int64Type>().values();
+        let identities = batch.column(self.identity).as_primitive::<Int64Type>();
+        let mut last = (i64::MIN, false);
+        let is_at_home = persons
+            .iter()
+            .zip(identities.values())
+            .map(|(person, identity)| {
+                if *person != last.0 {
+                    let is_home =
+                        u64::try_from(*person).is_ok_and(|home| self.homes.contains(home));
+                    last = (*person, is_home);
+                }
+                let moved = last.1.then(|| self.moves.of(*identity)).flatten();
+                moved.is_none_or(|moved| moved.to == *person)
+            });
+        let is_at_home: Vec<bool> = is_at_home.collect();
+        match is_at_home.contains(&false) {
+            false => Ok(batch),
+            true => filter_record_batch(&batch, &is_at_home.into()),
+        }
+    }
 }
 
 /// Ranges of a clustered table, one partition each.
@@ -55,6 +100,7 @@ pub(crate) struct OrderedScan {
     rows: Precision<usize>,
     /// The persons whose rows alone are wanted.
     among: Option<Arc<RoaringTreemap>>,
+    moving: Option<Moving>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -98,6 +144,7 @@ impl OrderedScan {
             order,
             rows,
             among: None,
+            moving: None,
             properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
@@ -109,6 +156,11 @@ impl OrderedScan {
             among: persons,
             ..self
         }
+    }
+
+    /// Rows of moved records, where there are any, are in a run of their own.
+    pub(crate) fn moving(self, moving: Option<Moving>) -> Self {
+        Self { moving, ..self }
     }
 
     /// The same rows in the same ranges, one run after the other.
@@ -127,6 +179,7 @@ impl OrderedScan {
             order: None,
             rows: self.rows,
             among: self.among.clone(),
+            moving: self.moving.clone(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -261,12 +314,16 @@ impl OrderedScan {
     ) -> SendableRecordBatchStream {
         let (person, columns) = (self.person, self.schema.fields().len());
         let schema = Arc::clone(&self.schema);
-        let among = self.among.clone();
+        let (among, moving) = (self.among.clone(), self.moving.clone());
         let inside = rows.try_filter_map(move |batch| {
             let cut = between(&batch, person, from, to).map(|batch| {
                 let batch = match &among {
                     None => batch,
                     Some(among) => of_persons(&batch, person, among)?,
+                };
+                let batch = match &moving {
+                    None => batch,
+                    Some(moving) => moving.at_home(batch, person)?,
                 };
                 // The person is the last column where the output lacks it.
                 let indices: Vec<usize> = (0..columns).collect();

@@ -29,7 +29,9 @@ use rollbook_model::config::BATCH_ROWS;
 use crate::LakeError;
 use crate::cluster::{CutPoints, groups_between, overlaps, runs};
 use crate::lake::Lake;
-use crate::ordered::{OrderedScan, RangeScan};
+use crate::moved_rows::MovedRows;
+use crate::moves::Moves;
+use crate::ordered::{Moving, OrderedScan, RangeScan};
 use crate::state::{DataFile, TableState};
 use crate::store::Store;
 
@@ -50,6 +52,14 @@ pub struct LakeTable {
     clustering: Option<Clustering>,
     /// The persons whose rows alone are there; all where there is none.
     among: Option<Arc<RoaringTreemap>>,
+    /// Records whose rows lie with others than their person.
+    moves: Option<Arc<Moves>>,
+}
+
+/// How to read the runs of a range, and what was moved into it.
+struct Sources {
+    runs: ParquetSource,
+    moved: ParquetSource,
 }
 
 #[derive(Debug)]
@@ -80,6 +90,14 @@ impl LakeTable {
     pub fn among(mut self, persons: Arc<RoaringTreemap>) -> Self {
         if self.clustering.is_some() {
             self.among = Some(persons);
+        }
+        self
+    }
+
+    /// The rows of moved records with the persons that they belong to, of such a table.
+    pub fn moved(mut self, moves: Arc<Moves>) -> Self {
+        if self.clustering.is_some() {
+            self.moves = Some(moves);
         }
         self
     }
@@ -126,6 +144,7 @@ impl LakeTable {
             time: None,
             clustering: None,
             among: None,
+            moves: None,
         }
     }
 
@@ -178,7 +197,11 @@ impl LakeTable {
     }
 
     /// How to read these columns; row groups that `filters` rule out are left out.
-    fn source(&self, state: &dyn Session, filters: &[Expr]) -> DataFusionResult<ParquetSource> {
+    fn source<'a>(
+        &self,
+        state: &dyn Session,
+        filters: impl Iterator<Item = &'a Expr>,
+    ) -> DataFusionResult<ParquetSource> {
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..Default::default()
@@ -186,8 +209,7 @@ impl LakeTable {
         let source =
             ParquetSource::new(Arc::clone(&self.schema)).with_table_parquet_options(options);
         let source = source.with_parquet_file_reader_factory(self.store.parquet_readers());
-        let filters = filters.iter().cloned().chain(self.is_among());
-        let Some(all) = conjunction(filters) else {
+        let Some(all) = conjunction(filters.cloned()) else {
             return Ok(source);
         };
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
@@ -218,7 +240,7 @@ impl LakeTable {
     fn ordered(
         &self,
         clustering: &Clustering,
-        source: &ParquetSource,
+        sources: &Sources,
         projection: Option<&Vec<usize>>,
         partitions: usize,
         rows: Precision<usize>,
@@ -232,6 +254,18 @@ impl LakeTable {
         if found.is_none() {
             columns.push(person_id);
         }
+        let moving = match &self.moves {
+            None => None,
+            Some(moves) => {
+                let identity = self.schema.index_of("identity_id")?;
+                let found = columns.iter().position(|column| *column == identity);
+                let place = found.unwrap_or(columns.len());
+                if found.is_none() {
+                    columns.push(identity);
+                }
+                Some(Moving::new(Arc::clone(moves), place))
+            }
+        };
         let splits = clustering.cuts.split(partitions);
         let begins = std::iter::once(i64::MIN).chain(splits.iter().copied());
         let ends = splits.iter().copied().chain(std::iter::once(i64::MAX));
@@ -244,7 +278,23 @@ impl LakeTable {
                 let files: Vec<_> = inside.map(|file| self.between(file, from, to)).collect();
                 if !files.is_empty() {
                     let groups = vec![FileGroup::new(files)];
-                    plans.push(self.read(source, groups, Some(columns.clone()), None)?);
+                    plans.push(self.read(&sources.runs, groups, Some(columns.clone()), None)?);
+                }
+            }
+            if let Some(moving) = &moving {
+                let moves = moving.moves.within(from, to, self.among.as_deref());
+                let homes = self.homes(&moves);
+                if !homes.is_empty() {
+                    let groups = vec![FileGroup::new(homes)];
+                    let homes = self.read(&sources.moved, groups, Some(columns.clone()), None)?;
+                    let place = |name: &&str| {
+                        let column = self.schema.index_of(name).ok()?;
+                        columns.iter().position(|known| *known == column)
+                    };
+                    let order = clustering.sort_columns.iter().map_while(place).collect();
+                    let at = (person, moving.identity);
+                    let moved = MovedRows::new(homes, Arc::new(moves), at.0, at.1, order);
+                    plans.push(Arc::new(moved));
                 }
             }
             let runs = plans;
@@ -253,7 +303,22 @@ impl LakeTable {
         let table = self.folder.clone();
         let sort = &clustering.sort_columns;
         let scan = OrderedScan::try_new(table, ranges, output, person, sort, rows)?;
-        Ok(Arc::new(scan.among(self.among.clone())))
+        Ok(Arc::new(scan.among(self.among.clone()).moving(moving)))
+    }
+
+    /// What may hold rows of moved records.
+    fn homes(&self, moves: &Moves) -> Vec<PartitionedFile> {
+        if moves.is_empty() {
+            return Vec::new();
+        }
+        let homes = moves.homes();
+        let may_hold = |file: &&DataFile| {
+            let groups = groups_between(file, i64::MIN, i64::MAX, Some(&homes));
+            groups.is_none_or(|groups| groups.contains(&true))
+        };
+        let files = self.files.iter().filter(may_hold);
+        let part = |file| self.part(file, i64::MIN, i64::MAX, Some(&homes));
+        files.map(part).collect()
     }
 
     /// Whether a file may hold wanted persons of a range.
@@ -264,8 +329,18 @@ impl LakeTable {
 
     /// A file without the row groups that hold nobody of a range.
     fn between(&self, file: &DataFile, from: i64, to: i64) -> PartitionedFile {
+        self.part(file, from, to, self.among.as_deref())
+    }
+
+    fn part(
+        &self,
+        file: &DataFile,
+        from: i64,
+        to: i64,
+        among: Option<&RoaringTreemap>,
+    ) -> PartitionedFile {
         let whole = self.partitioned(file);
-        match groups_between(file, from, to, self.among.as_deref()) {
+        match groups_between(file, from, to, among) {
             Some(wanted) if wanted.contains(&false) => {
                 let access = |wanted| match wanted {
                     true => RowGroupAccess::Scan,
@@ -311,14 +386,24 @@ impl TableProvider for LakeTable {
         let store = self.store.object_store();
         let url = self.store.url().as_ref();
         state.runtime_env().register_object_store(url, store);
-        let source = self.source(state, filters)?;
+        let among = self.is_among();
+        let source = self.source(state, filters.iter().chain(&among))?;
         let partitions = state.config().target_partitions().max(1);
         if let Some(clustering) = &self.clustering {
             let rows = match filters {
                 [] => self.count(),
                 _ => Precision::Inexact(self.rows()),
             };
-            return self.ordered(clustering, &source, projection, partitions, rows);
+            // Whom a moved row belongs to is not what its file says.
+            let is_of_row = |filter: &&Expr| {
+                let mut columns = filter.column_refs().into_iter();
+                !columns.any(|column| column.name == "person_id")
+            };
+            let sources = Sources {
+                runs: source,
+                moved: self.source(state, filters.iter().filter(is_of_row))?,
+            };
+            return self.ordered(clustering, &sources, projection, partitions, rows);
         }
         let files = self.files.iter().map(|file| self.partitioned(file));
         let groups = FileGroup::new(files.collect()).split_files(partitions);

@@ -42,6 +42,14 @@ pub enum Cause {
         /// Files before and after, by table.
         files: BTreeMap<String, [u64; 2]>,
     },
+    /// Somebody decided whose records are, or somebody was erased.
+    Identity {
+        /// What was done, in words.
+        done: String,
+        /// Whether it takes records apart, rather than together.
+        #[serde(default)]
+        parts: bool,
+    },
     /// A definition or a setting was changed.
     Define {
         /// Its name, such as `segment/big-spenders`.

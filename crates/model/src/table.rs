@@ -267,6 +267,7 @@ impl TableDef {
             Shape::Person => &["identity_id"],
             Shape::Fact => &["identity_id", "provider", "external_id"],
             Shape::Reference => &["provider", "external_id"],
+            Shape::Own if self.column("identity_id").is_some() => &["identity_id"],
             Shape::Own => &["quarantine_id"],
         }
     }

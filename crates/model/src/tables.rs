@@ -36,6 +36,7 @@ pub const TABLES: &[TableDef] = &[
     engagement::TICKETS,
     engagement::OBJECTS,
     own::FX_RATES,
+    own::IDENTITY_LOG,
     own::QUARANTINE,
 ];
 
@@ -53,6 +54,8 @@ pub fn mapped_tables() -> impl Iterator<Item = &'static TableDef> {
 pub const PERSONS: &TableDef = &people::PERSONS;
 /// `identities`.
 pub const IDENTITIES: &TableDef = &people::IDENTITIES;
+/// `identity_log`.
+pub const IDENTITY_LOG: &TableDef = &own::IDENTITY_LOG;
 /// `quarantine`.
 pub const QUARANTINE: &TableDef = &own::QUARANTINE;
 

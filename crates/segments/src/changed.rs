@@ -42,6 +42,10 @@ pub(crate) struct Changed {
     pub(crate) touched: RoaringTreemap,
     /// Persons who have rows that happened since.
     pub(crate) arrived: RoaringTreemap,
+    /// Of those with written rows, those whose records were brought together.
+    pub(crate) merged: RoaringTreemap,
+    /// The same of those whose records were taken apart.
+    pub(crate) unmerged: RoaringTreemap,
 }
 
 impl Changed {
@@ -72,6 +76,8 @@ pub(crate) async fn changed(
         return Ok(None);
     }
     changed.touched |= changes.persons;
+    changed.merged |= changes.merged;
+    changed.unmerged |= changes.unmerged;
     if basis.as_of < session.as_of() {
         let arriving = session.arriving(basis.as_of);
         collect(session, &arriving, &mut changed.arrived).await?;
@@ -122,7 +128,12 @@ async fn active(
 ) -> Result<RoaringTreemap, SegmentError> {
     let def = tables::table("activities").expect("it is a canonical table");
     let files = state.table(def.name).files;
-    Ok(lake.persons_between(def, &files, spans).await?)
+    let persons = lake.persons_between(def, &files, spans).await?;
+    // Rows of moved records lie with others than whom they belong to.
+    Ok(match lake.moves(state).await? {
+        Some(moves) => moves.with_targets(persons),
+        None => persons,
+    })
 }
 
 /// The segments that can be patched, and the persons for whom their windows change. Those that

@@ -91,11 +91,19 @@ impl Computed {
         let Some(changed) = &since.changed else {
             return vec![(since.otherwise, persons)];
         };
+        let merged = &persons & &changed.merged;
+        let unmerged = &(&persons & &changed.unmerged) - &merged;
+        let persons = &(&persons - &merged) - &unmerged;
         let touched = &persons & &changed.touched;
         let others = &persons - &touched;
         let late = &touched - &changed.arrived;
         let new = &touched & &changed.arrived;
-        let mut moved = BTreeMap::from([(Reason::NewData, new), (Reason::LateData, late)]);
+        let mut moved = BTreeMap::from([
+            (Reason::NewData, new),
+            (Reason::LateData, late),
+            (Reason::Merge, merged),
+            (Reason::Unmerge, unmerged),
+        ]);
         *moved.entry(since.otherwise).or_default() |= others;
         moved.into_iter().collect()
     }

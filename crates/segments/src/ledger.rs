@@ -43,6 +43,10 @@ pub enum Reason {
     LateData,
     /// Nothing but time passed.
     Clock,
+    /// Records were found to be one person.
+    Merge,
+    /// Records were found not to be one person.
+    Unmerge,
 }
 
 impl Direction {
@@ -63,6 +67,8 @@ impl Reason {
             Self::NewData => "new_data",
             Self::LateData => "late_data",
             Self::Clock => "clock",
+            Self::Merge => "merge",
+            Self::Unmerge => "unmerge",
         }
     }
 }

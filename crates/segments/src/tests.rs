@@ -61,6 +61,7 @@ async fn session() -> Session {
             def: PERSONS,
             stored,
             vault: None,
+            authority: None,
         })
         .unwrap();
     session.finish().await.unwrap();

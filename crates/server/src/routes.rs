@@ -9,6 +9,7 @@ use crate::server::Server;
 mod asking;
 mod attribution;
 mod health;
+mod identity;
 mod ingest;
 mod members;
 mod persons;
@@ -27,6 +28,7 @@ mod tables;
     tags(
         (name = "data", description = "Rows in, questions answered"),
         (name = "segments", description = "Who belongs"),
+        (name = "identity", description = "Which records are one human being"),
         (name = "scores", description = "Who will buy, who will leave"),
         (name = "attribution", description = "What the money came from"),
         (name = "server", description = "How the server is"),
@@ -55,7 +57,14 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(asking::overlap))
         .routes(routes!(attribution::run))
         .routes(routes!(scores::list))
+        .routes(routes!(identity::find))
         .routes(routes!(persons::show))
+        .routes(routes!(persons::timeline))
+        .routes(routes!(identity::stats))
+        .routes(routes!(identity::reviews))
+        .routes(routes!(identity::review))
+        .routes(routes!(identity::merge))
+        .routes(routes!(identity::undo))
         .routes(routes!(tables::sizes))
         .routes(routes!(tables::schema))
         .routes(routes!(health::healthz))

@@ -5,11 +5,15 @@ use serde_json::Value;
 use super::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
-const ROUTES: [&str; 27] = [
+const ROUTES: [&str; 34] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
+    "GET /v1/identity/reviews",
+    "GET /v1/identity/stats",
+    "GET /v1/persons",
     "GET /v1/persons/{person_id}",
+    "GET /v1/persons/{person_id}/timeline",
     "GET /v1/schema",
     "GET /v1/scores/{kind}",
     "GET /v1/segments",
@@ -26,13 +30,22 @@ const ROUTES: [&str; 27] = [
     "GET /v1/segments/{key}/members",
     "GET /v1/tables",
     "POST /v1/attribution/runs",
+    "POST /v1/identity/merges",
+    "POST /v1/identity/reviews/{identity_id}",
     "POST /v1/ingest/{provider}/{source}",
     "POST /v1/segments",
     "POST /v1/segments/preview",
     "POST /v1/segments/{key}/refresh",
     "POST /v1/sql",
     "PUT /v1/segments/{key}",
+    "DELETE /v1/identity/merges/{entry}",
     "DELETE /v1/segments/{key}",
+];
+
+/// What there is nothing to show with in the demo: its example names what is not there.
+const ABSENT: [&str; 2] = [
+    "DELETE /v1/identity/merges/{entry}",
+    "POST /v1/identity/reviews/{identity_id}",
 ];
 
 /// One operation of the document with the example of its request.
@@ -119,7 +132,9 @@ fn ask(server: &Serving, example: &Example) -> Answer {
 #[test]
 fn every_route_is_described_and_its_example_works() {
     let lake = OwnLake::new("http_document");
-    assert!(lake.run(&["demo"]).status.success());
+    let demo = lake.run(&["demo"]);
+    let complaint = String::from_utf8_lossy(&demo.stderr);
+    assert!(demo.status.success(), "{complaint}");
     let server = Serving::start(&lake, "demo");
     let document = server.get("/openapi.json").json();
     let examples = examples(&document);
@@ -137,11 +152,12 @@ fn every_route_is_described_and_its_example_works() {
         let answer = ask(&server, example);
         let what = format!("{} {}", example.method, example.path);
         let body = String::from_utf8_lossy(&answer.body);
-        assert!(
-            (200..300).contains(&answer.status),
-            "{what}: {} {body}",
-            answer.status
-        );
+        let route = format!("{} {}", example.method, example.route);
+        let is_answered = match ABSENT.contains(&route.as_str()) {
+            true => answer.status == 404,
+            false => (200..300).contains(&answer.status),
+        };
+        assert!(is_answered, "{what}: {} {body}", answer.status);
         assert!(
             example.statuses.contains(&answer.status),
             "{what}: {} is not in the document",

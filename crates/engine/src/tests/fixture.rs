@@ -96,7 +96,12 @@ impl Fixture {
                 .get(name)
                 .map(|rows| provider(def.vault_schema(), rows));
             session
-                .add_table(TableSource { def, stored, vault })
+                .add_table(TableSource {
+                    def,
+                    stored,
+                    vault,
+                    authority: None,
+                })
                 .unwrap();
         }
         session.finish().await.unwrap();

@@ -164,6 +164,7 @@ async fn a_table_must_have_its_columns() {
             def,
             stored,
             vault: None,
+            authority: None,
         })
         .unwrap_err();
     assert!(

@@ -1,7 +1,7 @@
 //! Tables of rollbook's own.
 
 use super::reference;
-use crate::table::ColumnType::{Date, Float, Int, Text, Time};
+use crate::table::ColumnType::{Date, Float, Int, Json, Text, Time};
 use crate::table::{ColumnDef, Shape, TableDef};
 
 const fn col(name: &'static str, ty: crate::ColumnType, meaning: &'static str) -> ColumnDef {
@@ -22,6 +22,42 @@ pub(super) const FX_RATES: TableDef = reference(
         .required(),
     ],
 );
+
+pub(super) const IDENTITY_LOG: TableDef = TableDef {
+    name: "identity_log",
+    shape: Shape::Own,
+    time: None,
+    meaning: "a change of which record is whose, with why",
+    columns: &[
+        col("entry_id", Text, "given by rollbook, in order of time")
+            .required()
+            .immutable(),
+        col("at", Time, "when").required(),
+        col(
+            "action",
+            Text,
+            "linked, moved, ambiguous, decided, undone or erased",
+        )
+        .required(),
+        col("identity_id", Int, "the record"),
+        col("from_person", Int, "the person it belonged to before"),
+        col(
+            "to_person",
+            Int,
+            "the person it belongs to since; 0 = nobody",
+        ),
+        col("rule", Text, "email, phone or address, or the decision"),
+        col("decided_by", Text, "who decided, where somebody did"),
+        col("decision", Text, "the entry that this follows from"),
+        col(
+            "normaliser",
+            Int,
+            "version of the forms that values are compared in",
+        )
+        .required(),
+        col("evidence", Json, "which rules point to which persons").required(),
+    ],
+};
 
 pub(super) const QUARANTINE: TableDef = TableDef {
     name: "quarantine",

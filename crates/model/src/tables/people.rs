@@ -26,6 +26,19 @@ pub(super) const PERSONS: TableDef = TableDef {
             Text,
             "the part of the e-mail address after the @",
         ),
+        col("date_of_birth", Date, "when they were born").personal(),
+        col(
+            "address_line1",
+            Text,
+            "street and number of the main address",
+        )
+        .personal(),
+        col(
+            "address_line2",
+            Text,
+            "unit, floor, care of, of the main address",
+        )
+        .personal(),
         col("job_title", Text, "title at work"),
         col("department", Text, "department at work"),
         col(
@@ -140,6 +153,15 @@ pub(super) const IDENTITIES: TableDef = TableDef {
             Time,
             "updated_at of the record when it last changed",
         ),
+        col(
+            "email_token",
+            Text,
+            "stands for the e-mail address where records are compared",
+        )
+        .personal(),
+        col("phone_token", Text, "stands for the phone number").personal(),
+        col("address_token", Text, "stands for surname and address").personal(),
+        col("name_token", Text, "stands for the name").personal(),
     ],
 };
 

@@ -164,7 +164,12 @@ impl World {
             let stored = provider(def.stored_schema(), &rows);
             let vault = None;
             session
-                .add_table(TableSource { def, stored, vault })
+                .add_table(TableSource {
+                    def,
+                    stored,
+                    vault,
+                    authority: None,
+                })
                 .unwrap();
         }
         session.finish().await.unwrap();

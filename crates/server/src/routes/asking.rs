@@ -21,9 +21,9 @@ pub(crate) struct When {
 }
 
 /// An answer whose shape the docs tell.
-type Answered = Result<Json<serde_json::Value>, Problem>;
+pub(super) type Answered = Result<Json<serde_json::Value>, Problem>;
 
-fn json<T: serde::Serialize>(answer: &T) -> Answered {
+pub(super) fn json<T: serde::Serialize>(answer: &T) -> Answered {
     let json = serde_json::to_value(answer);
     json.map(Json)
         .map_err(|error| Problem::malformed("internal", error.to_string()))

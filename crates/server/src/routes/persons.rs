@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use rollbook_app::persons;
+use rollbook_app::persons::{self, TimelineAsked};
 use rollbook_app::segments::PersonChange;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::{Asked, Named};
 use crate::problem::Problem;
+use crate::routes::asking::{Answered, json};
 use crate::server::Server;
 
 #[derive(Deserialize, IntoParams)]
@@ -29,6 +30,9 @@ pub(crate) struct Person {
     /// The columns of `people`.
     #[schema(value_type = Object)]
     person: serde_json::Value,
+    /// The records that they are known by.
+    #[schema(value_type = Vec<Object>)]
+    records: Vec<serde_json::Value>,
     /// The segments that they belong to, as of each one's last refresh.
     segments: Vec<String>,
     /// When they came to segments and left them, oldest first, where `history` asks for it.
@@ -44,7 +48,7 @@ pub(crate) struct Person {
 /// One person: columns, traits, segments
 #[utoipa::path(get, path = "/v1/persons/{person_id}", tag = "data",
     params(("person_id" = i64, Path, example = 1), Moment),
-    responses((status = 200, body = Person), (status = 404, body = Problem)))]
+    responses((status = 200, body = Person), (status = 404, body = Problem), (status = 410, body = Problem)))]
 pub(super) async fn show(
     State(server): State<Server>,
     Named(person_id): Named<i64>,
@@ -58,9 +62,47 @@ pub(super) async fn show(
     let found = found.await?;
     Ok(Json(Person {
         person: found.person,
+        records: found.records,
         segments: found.segments,
         segment_changes: found.segment_changes,
         snapshot: found.snapshot,
         as_of: found.as_of,
     }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    /// order, refund, deal, deal_stage, activity, ticket or identity; all by default.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// Events of a page, 1,000 at most.
+    limit: Option<u64>,
+    /// What the page before gave as `next`.
+    next: Option<String>,
+    /// The moment to look from; now by default.
+    #[param(value_type = Option<String>)]
+    as_of: Option<Timestamp>,
+}
+
+/// What happened with a person, the latest first
+#[utoipa::path(get, path = "/v1/persons/{person_id}/timeline", tag = "data",
+    params(("person_id" = i64, Path, example = 1), Part),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn timeline(
+    State(server): State<Server>,
+    Named(person_id): Named<i64>,
+    Asked(part): Asked<Part>,
+) -> Answered {
+    let as_of = part.as_of.unwrap_or_else(|| server.now());
+    let asked = TimelineAsked {
+        kind: part.kind,
+        limit: part.limit,
+        next: part.next,
+    };
+    let found = server.compute(move |server| async move {
+        persons::timeline(server.place(), person_id, &asked, as_of).await
+    });
+    json(&found.await?)
 }

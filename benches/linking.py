@@ -1,0 +1,119 @@
+"""How well `rollbook identity link` finds the records of one person, where the truth is known.
+
+FEBRL 1 to 3 (made-up persons of Australia with typos) by exact rules, with bridges in review and
+merged, and with the pairs that the score suggests at 0.9 and above. Precision and recall are those of
+pairs of records. The raw result goes to benches/runs/<date>-<machine>/linking.json.
+"""
+
+import argparse
+import collections
+import csv
+import itertools
+import pathlib
+import sys
+import tempfile
+
+from common import MEGABYTE, header, options_of, run, run_process
+
+MAP = """
+[columns]
+id = "rec_id"
+given_name = "given_name"
+surname = "surname"
+street_number = "street_number"
+line1 = "address_1"
+line2 = "address_2"
+city = "suburb"
+postal_code = "postcode"
+region = "state"
+date_of_birth = "date_of_birth"
+national_id = "soc_sec_id"
+
+[[rule]]
+match = ["national_id"]
+[[rule]]
+match = ["given_name", "surname", "date_of_birth"]
+[[rule]]
+match = ["surname", "street_number", "line1"]
+"""
+SUGGEST_AT = 0.9
+
+
+def main() -> int:
+    parser = options_of(__doc__, "the folder with dataset1.csv to dataset3.csv", 1)
+    return run(parser.parse_args(), compare, print_table, "linking")
+
+
+def compare(options: argparse.Namespace) -> dict:
+    result = header("linking", options.machine, options.rollbook, duckdb="not used")
+    result["parameters"] = {"rules": 3, "suggested_at": SUGGEST_AT}
+    result["sets"] = [one_set(options, number) for number in (1, 2, 3)]
+    return result
+
+
+def one_set(options: argparse.Namespace, number: int) -> dict:
+    file = options.work / f"dataset{number}.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        columns, pairs = pathlib.Path(folder, "map.toml"), pathlib.Path(folder, "pairs.csv")
+        columns.write_text(MAP, encoding="utf-8")
+        link = [options.rollbook, "identity", "link", file, "--columns", columns, "--output", "csv"]
+        review, _ = run_process(link)
+        merged, took = run_process([*link, "--bridges", "merge"])
+        _, suggesting = run_process([*link, "--suggest", SUGGEST_AT, "--pairs", pairs])
+        suggested = {
+            ordered(row["id_a"], row["id_b"]) for row in csv.DictReader(pairs.open(encoding="utf-8"))
+        }
+    rows = list(csv.DictReader(merged.splitlines()))
+    truth = grouped((row["id"], row["id"].split("-")[1]) for row in rows)
+    exact = linked(merged)
+    return {
+        "set": f"FEBRL {number}",
+        "records": len(rows),
+        "pairs": len(truth),
+        "review": measures(linked(review), truth),
+        "merged": measures(exact, truth),
+        "merged_and_suggested": measures(exact | suggested, truth),
+        "exact": took,
+        "suggesting": suggesting,
+    }
+
+
+def linked(said: str) -> set:
+    rows = csv.DictReader(said.splitlines())
+    return grouped((row["id"], row["person_id"]) for row in rows if row["person_id"])
+
+
+def grouped(rows) -> set:
+    groups = collections.defaultdict(list)
+    for record, person in rows:
+        groups[person].append(record)
+    pairs = (itertools.combinations(group, 2) for group in groups.values())
+    return {ordered(*pair) for pair in itertools.chain.from_iterable(pairs)}
+
+
+def ordered(a: str, b: str) -> tuple:
+    return (a, b) if a < b else (b, a)
+
+
+def measures(found: set, truth: set) -> dict:
+    right = len(found & truth)
+    precision, recall = right / max(len(found), 1), right / len(truth)
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    return {"precision": round(precision, 5), "recall": round(recall, 5), "f1": round(f1, 5)}
+
+
+def print_table(result: dict) -> None:
+    print("set       rules                   precision   recall       F1")
+    for one in result["sets"]:
+        for name in ("review", "merged", "merged_and_suggested"):
+            found = one[name]
+            figures = f"{found['precision']:9.5f} {found['recall']:8.5f} {found['f1']:8.5f}"
+            print(f"{one['set']:9} {name:22} {figures}")
+        for name in ("exact", "suggesting"):
+            took = one[name]
+            peak = took["peak_rss_bytes"] / MEGABYTE
+            print(f"{one['set']:9} {name}: {took['wall_seconds']:.2f} s, {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

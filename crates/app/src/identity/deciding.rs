@@ -1,0 +1,200 @@
+//! Who is whom: how many records are how many persons, what waits for a decision, and deciding.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rollbook_engine::Parameter;
+use rollbook_identity::normalise::{email, phone};
+use rollbook_identity::token::{Tier, Tokens};
+use rollbook_ingest::linking::decide::{
+    self, Decider, Followed, Review, Wanted, decided, records_with, reviews,
+};
+use rollbook_model::{ProviderName, Timestamp};
+use rollbook_queries::identity as questions;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::rows::objects;
+use crate::{AppError, Place};
+
+/// How records are persons, by provider.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stats {
+    /// Records of persons.
+    pub records: u64,
+    /// Persons.
+    pub persons: u64,
+    /// Records that wait for a decision.
+    pub ambiguous: u64,
+    /// Records whose rows lie with another person than theirs.
+    pub moved: u64,
+    /// The same by provider.
+    pub providers: Vec<Value>,
+}
+
+/// A record that waits, with what is known of it and of whom it could be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReviewShown {
+    /// By which rule it points to whom.
+    #[serde(flatten)]
+    pub review: Review,
+    /// What it says.
+    pub record: Value,
+    /// What is known of those.
+    pub persons: Vec<Value>,
+}
+
+/// By what a person is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sought {
+    /// An e-mail address of any record of theirs.
+    Email(String),
+    /// A phone number of any record of theirs.
+    Phone(String),
+    /// A record, by provider and its id there.
+    External(ProviderName, String),
+}
+
+impl FromStr for Sought {
+    type Err = InvalidRecord;
+
+    /// A record, as `PROVIDER:ID`.
+    fn from_str(text: &str) -> Result<Self, InvalidRecord> {
+        let parts = text.split_once(':');
+        let parts = parts.and_then(|(provider, id)| Some((provider.parse().ok()?, id)));
+        let (provider, id) = parts.ok_or_else(|| InvalidRecord(text.to_owned()))?;
+        Ok(Self::External(provider, id.to_owned()))
+    }
+}
+
+/// A text that names no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no record: write PROVIDER:ID, such as shopify:1234")]
+pub struct InvalidRecord(String);
+
+/// Counts records and persons.
+pub async fn stats(place: &Place, now: Timestamp) -> Result<Stats, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, now).await?;
+    let answer = session.query(questions::STATS).await?;
+    let providers = objects(&answer.batches)?;
+    let total = |name: &str| {
+        let counts = providers.iter().filter_map(|row| row[name].as_u64());
+        counts.sum::<u64>()
+    };
+    let persons = session.query(questions::PERSONS).await?;
+    let persons = objects(&persons.batches)?;
+    let persons = persons.first().and_then(|row| row["persons"].as_u64());
+    let moves = lake.moves(&state).await?;
+    Ok(Stats {
+        records: total("records"),
+        persons: persons.unwrap_or(0),
+        ambiguous: reviews(&lake, &state).await?.len() as u64,
+        moved: moves.map_or(0, |moves| moves.iter().count() as u64),
+        providers,
+    })
+}
+
+/// The records that wait for a decision.
+pub async fn waiting(place: &Place) -> Result<Vec<Review>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    Ok(reviews(&lake, &state).await?)
+}
+
+/// One of them, with both sides.
+pub async fn review(place: &Place, identity: i64, now: Timestamp) -> Result<ReviewShown, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let waiting = reviews(&lake, &state).await?.into_iter();
+    let mut waiting = waiting.filter(|review| review.identity_id == identity);
+    let review = waiting.next().ok_or(AppError::NotWaiting { identity })?;
+    let session = place.session(&lake, &state, now).await?;
+    let shown = |rows: Vec<Value>| rows.into_iter().next().unwrap_or(Value::Null);
+    let id = [("identity_id", Parameter::Int(identity))];
+    let record = session.query_with(questions::RECORD, &id).await?;
+    let mut ids: Vec<i64> = review.candidates.iter().map(|one| one.person_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut persons = Vec::new();
+    for person in ids {
+        let id = [("person_id", Parameter::Int(person))];
+        let found = session
+            .query_with(rollbook_queries::questions::PERSON, &id)
+            .await?;
+        persons.push(shown(objects(&found.batches)?));
+    }
+    Ok(ReviewShown {
+        review,
+        record: shown(objects(&record.batches)?),
+        persons,
+    })
+}
+
+/// Decides, or only says what would follow.
+pub async fn decide(
+    place: &Place,
+    wanted: &Wanted,
+    decider: &Decider,
+) -> Result<Followed, AppError> {
+    let lake = place.lake().await?;
+    Ok(decide::decide(&lake, wanted, decider).await?)
+}
+
+/// The decisions that hold.
+pub async fn decisions(place: &Place) -> Result<Vec<Value>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    Ok(decided(&lake, &state).await?)
+}
+
+/// The persons who have a record with this value; several where it is shared.
+pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<i64>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let (tier, value) = match sought {
+        Sought::External(provider, id) => {
+            let session = place.session(&lake, &state, now).await?;
+            let named = [
+                ("provider", Parameter::Text(Some(provider.to_string()))),
+                ("external_id", Parameter::Text(Some(id.clone()))),
+            ];
+            let found = session.query_with(questions::FIND_RECORD, &named).await?;
+            let found = objects(&found.batches)?;
+            return Ok(found
+                .iter()
+                .filter_map(|row| row["person_id"].as_i64())
+                .collect());
+        }
+        Sought::Email(text) => (Tier::Email, email::email(text)),
+        Sought::Phone(text) => {
+            let region = state.settings()?.default_region;
+            let phone = phone::phone(text, region.as_deref());
+            (Tier::Phone, phone.map(|phone| phone.exact()))
+        }
+    };
+    let (Some(value), Some(key)) = (value, lake.token_key().await?) else {
+        return Ok(Vec::new());
+    };
+    let token = Tokens::new(&Arc::clone(&key)).of(tier, &value);
+    Ok(records_with(&lake, &state, tier, token).await?)
+}
+
+/// Where a person went who has no records any longer.
+pub async fn became(place: &Place, person: i64, now: Timestamp) -> Result<Option<i64>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, now).await?;
+    let (mut at, mut seen) = (person, Vec::new());
+    loop {
+        let id = [("person_id", Parameter::Int(at))];
+        let found = session.query_with(questions::BECAME, &id).await?;
+        let found = objects(&found.batches)?;
+        let next = found.first().and_then(|row| row["to_person"].as_i64());
+        match next.filter(|next| *next != 0 && *next != person && !seen.contains(next)) {
+            Some(next) => seen.push(std::mem::replace(&mut at, next)),
+            None => return Ok((at != person).then_some(at)),
+        }
+    }
+}

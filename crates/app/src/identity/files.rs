@@ -1,0 +1,47 @@
+//! Resolving plain files; no lake is read or made.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rollbook_identity::files::{Link, Map, Table, link, suggested, write_pairs};
+use rollbook_identity::resolve::Bridges;
+
+use crate::AppError;
+
+/// What to write of pairs that no exact rule finds.
+#[derive(Debug, Clone)]
+pub struct Suggest {
+    /// Pairs that are one person with at least this probability.
+    pub at_least: f64,
+    /// The file to write them to.
+    pub to: PathBuf,
+}
+
+/// Resolves one or two CSV files by the rules of a map.
+pub fn link_files(
+    files: &[PathBuf],
+    columns: &Path,
+    bridges: Bridges,
+    suggest: Option<&Suggest>,
+) -> Result<Vec<Link>, AppError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| AppError::ListFile { path, source }
+    };
+    let map = fs::read_to_string(columns).map_err(at(columns))?;
+    let map: Map = map.parse().map_err(|source| AppError::ColumnMap {
+        path: columns.to_owned(),
+        source: Box::new(source),
+    })?;
+    let mut tables = Vec::new();
+    for path in files {
+        let file = File::open(path).map_err(at(path))?;
+        tables.push(Table::read(&path.display().to_string(), file, &map)?);
+    }
+    if let Some(suggest) = suggest {
+        let pairs = suggested(&tables, suggest.at_least);
+        let file = File::create(&suggest.to).map_err(at(&suggest.to))?;
+        write_pairs(&pairs, file).map_err(at(&suggest.to))?;
+    }
+    Ok(link(&tables, &map, bridges))
+}

@@ -1,0 +1,38 @@
+//! All that is held on one person, for whoever asks what is known of them.
+
+use rollbook_engine::Parameter;
+use rollbook_model::{Timestamp, tables};
+use rollbook_queries::persons::RECORDS;
+use serde_json::{Map, Value, json};
+
+use super::show;
+use crate::rows::objects;
+use crate::{AppError, Place};
+
+/// Everything: what `people` says, the records, and the rows of every table that belong to them.
+pub async fn export(place: &Place, person: i64, as_of: Timestamp) -> Result<Value, AppError> {
+    let shown = show(place, person, as_of, true).await?;
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    // Record by record, as each source has it.
+    let session = place.session_of_records(&lake, &state, as_of).await?;
+    let id = [("person_id", Parameter::Int(person))];
+    let records = session.query_with(RECORDS, &id).await?;
+    let mut rows = Map::new();
+    for def in tables::TABLES.iter().filter(|def| def.is_personal_fact()) {
+        let sql = format!("select * from {} where person_id = $person_id", def.name);
+        let found = objects(&session.query_with(&sql, &id).await?.batches)?;
+        if !found.is_empty() {
+            rows.insert(def.name.to_owned(), Value::Array(found));
+        }
+    }
+    Ok(json!({
+        "person": shown.person,
+        "records": objects(&records.batches)?,
+        "segments": shown.segments,
+        "segment_changes": shown.segment_changes,
+        "rows": rows,
+        "snapshot": shown.snapshot,
+        "as_of": as_of,
+    }))
+}

@@ -1,0 +1,76 @@
+//! What happened with a person, page by page, the latest first.
+
+use rollbook_engine::Parameter;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_queries::persons::TIMELINE;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::rows::objects;
+use crate::{AppError, Place};
+
+/// Events of a page at most.
+const MOST: u64 = 1_000;
+
+/// A part of what happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Timeline {
+    /// What happened, the latest first.
+    pub events: Vec<Value>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+    /// The snapshot of the data; all pages are of one.
+    pub snapshot: SnapshotNumber,
+}
+
+/// Which part.
+#[derive(Debug, Clone, Default)]
+pub struct TimelineAsked {
+    /// Only events of this type.
+    pub kind: Option<String>,
+    /// How many at most.
+    pub limit: Option<u64>,
+    /// What the page before said.
+    pub next: Option<String>,
+}
+
+/// What happened with a person.
+pub async fn timeline(
+    place: &Place,
+    person: i64,
+    asked: &TimelineAsked,
+    as_of: Timestamp,
+) -> Result<Timeline, AppError> {
+    let lake = place.lake().await?;
+    let place_of = |next: &String| {
+        let (snapshot, after) = next.split_once('-')?;
+        Some((snapshot.parse().ok()?, after.parse().ok()?))
+    };
+    let from = asked.next.as_ref();
+    let from = from
+        .map(|next| place_of(next).ok_or(AppError::ForgedPageToken))
+        .transpose()?;
+    let (snapshot, after): (Option<SnapshotNumber>, u64) = match from {
+        Some((snapshot, after)) => (Some(snapshot), after),
+        None => (None, 0),
+    };
+    let state = place.state(&lake, snapshot).await?;
+    let session = place.session(&lake, &state, as_of).await?;
+    let limit = asked.limit.unwrap_or(100).clamp(1, MOST);
+    let until = after.saturating_add(limit);
+    let number = |number: u64| Parameter::Int(i64::try_from(number).unwrap_or(i64::MAX));
+    let named = [
+        ("person_id", Parameter::Int(person)),
+        ("type", Parameter::Text(asked.kind.clone())),
+        ("after", number(after)),
+        ("until", number(until.saturating_add(1))),
+    ];
+    let mut events = objects(&session.query_with(TIMELINE, &named).await?.batches)?;
+    let is_more = events.len() as u64 > limit;
+    events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Timeline {
+        events,
+        next: is_more.then(|| format!("{}-{until}", state.number)),
+        snapshot: state.data,
+    })
+}

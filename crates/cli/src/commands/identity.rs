@@ -1,0 +1,136 @@
+//! The `identity` commands.
+
+use rollbook_app::Place;
+use rollbook_app::identity::{self, Bridges, Decider, Suggest, Wanted, decide, link_files};
+use serde_json::{Value, json};
+
+use super::now;
+use crate::arguments::{AtBridges, Deciding, Form, Identity, LinkFiles, Reviewing};
+use crate::show::{Shown, print};
+
+pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Result<()> {
+    match what {
+        Identity::Link(what) => link(what, form),
+        Identity::Stats => {
+            let stats = identity::stats(place, now()).await?;
+            let columns = ["provider", "records", "persons", "not_linked"];
+            let mut shown = Shown::list(&stats.providers, &columns)?;
+            if form == Form::Table {
+                eprintln!(
+                    "{} records are {} persons; {} wait for a decision",
+                    stats.records, stats.persons, stats.ambiguous
+                );
+            }
+            shown.document = json!(stats);
+            print(&shown, form)
+        }
+        Identity::Review(what) => review(place, what, form).await,
+        Identity::Merge { a, b, how } => decided(place, Wanted::Merge(a, b), how, form).await,
+        Identity::Split { identity, how } => {
+            decided(place, Wanted::Split(identity), how, form).await
+        }
+        Identity::Undo { entry, how } => decided(place, Wanted::Undo(entry), how, form).await,
+        Identity::Decisions => {
+            let all = identity::decisions(place).await?;
+            print(
+                &Shown::list(&all, &["entry", "how", "verdict", "at", "by"])?,
+                form,
+            )
+        }
+    }
+}
+
+async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()> {
+    match what {
+        Reviewing::List => {
+            let waiting = identity::waiting(place).await?;
+            if waiting.is_empty() {
+                eprintln!("no record waits for a decision");
+            }
+            let columns = ["identity_id", "provider", "external_id", "candidates"];
+            print(&Shown::list(&waiting, &columns)?, form)
+        }
+        Reviewing::Show { identity } => {
+            let review = identity::review(place, identity, now()).await?;
+            let mut record = review.record.clone();
+            record["rule"] = json!("(waits)");
+            let mut sides = vec![record];
+            for person in &review.persons {
+                let mut side = person.clone();
+                let rules = review.review.candidates.iter();
+                let rules = rules.filter(|one| side["person_id"] == one.person_id);
+                side["rule"] = json!(rules.map(|one| one.rule).collect::<Vec<_>>().join(", "));
+                sides.push(side);
+            }
+            let columns = [
+                "rule",
+                "person_id",
+                "provider",
+                "external_id",
+                "first_name",
+                "last_name",
+                "email",
+                "phone",
+                "city",
+                "country",
+            ];
+            let mut shown = Shown::list(&sides, &columns)?;
+            shown.document = json!(review);
+            print(&shown, form)
+        }
+        Reviewing::Decide {
+            identity,
+            same,
+            different: _,
+            how,
+        } => {
+            let wanted = match same {
+                Some(person) => Wanted::Same(identity, person),
+                None => Wanted::Different(identity),
+            };
+            decided(place, wanted, how, form).await
+        }
+    }
+}
+
+async fn decided(place: &Place, wanted: Wanted, how: Deciding, form: Form) -> anyhow::Result<()> {
+    let decider = Decider {
+        by: how.by,
+        at: now(),
+        dry_run: how.dry_run,
+    };
+    let followed = decide(place, &wanted, &decider).await?;
+    if form == Form::Table {
+        match how.dry_run {
+            true => eprintln!("this would follow; nothing was changed"),
+            false => eprintln!("decided as {}", followed.entry),
+        }
+    }
+    let mut shown = Shown::list(&followed.moved, &["identity_id", "from", "to"])?;
+    shown.document = json!(followed);
+    print(&shown, form)
+}
+
+fn link(what: LinkFiles, form: Form) -> anyhow::Result<()> {
+    let bridges = match what.bridges {
+        AtBridges::Review => Bridges::Review,
+        AtBridges::Merge => Bridges::Merge,
+    };
+    let suggest = what.suggest.zip(what.pairs);
+    let suggest = suggest.map(|(at_least, to)| Suggest { at_least, to });
+    let links = link_files(&what.files, &what.columns, bridges, suggest.as_ref())?;
+    let rows: Vec<Value> = links
+        .iter()
+        .map(|link| {
+            json!({
+                "file": link.file,
+                "id": link.id,
+                "person_id": link.person,
+                "matched_by": link.matched_by,
+                "ambiguous": link.is_ambiguous,
+            })
+        })
+        .collect();
+    let columns = ["file", "id", "person_id", "matched_by", "ambiguous"];
+    print(&Shown::list(&rows, &columns)?, form)
+}

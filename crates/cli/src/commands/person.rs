@@ -1,0 +1,94 @@
+//! The `person` commands.
+
+use std::io::Write;
+
+use anyhow::Context;
+use rollbook_app::Place;
+use rollbook_app::identity::{Sought, find};
+use rollbook_app::persons::{self, TimelineAsked, timeline};
+use serde_json::{Value, json};
+
+use super::{as_of, now};
+use crate::arguments::{Form, Person};
+use crate::show::{Shown, print};
+
+pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Result<()> {
+    match what {
+        Person::Show { person, moment } => {
+            let shown = persons::show(place, person, as_of(&moment), false).await?;
+            let document = json!({
+                "person": shown.person, "records": shown.records, "segments": shown.segments,
+                "snapshot": shown.snapshot, "as_of": shown.as_of,
+            });
+            let known = shown.person.as_object().into_iter().flatten();
+            let known = known.filter(|(_, value)| !value.is_null());
+            let mut lines: Vec<Value> = known
+                .map(|(field, value)| json!({"field": field, "value": value}))
+                .collect();
+            for record in &shown.records {
+                let id = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+                let value = format!("{}:{}", id("provider"), id("external_id"));
+                lines.push(json!({"field": "record", "value": value}));
+            }
+            let segments = shown.segments.iter();
+            lines.extend(segments.map(|key| json!({"field": "segment", "value": key})));
+            let mut shown = Shown::list(&lines, &["field", "value"])?;
+            shown.document = document;
+            print(&shown, form)
+        }
+        Person::Find {
+            email,
+            phone,
+            external,
+        } => {
+            let sought = match (email, phone, external) {
+                (Some(email), _, _) => Sought::Email(email),
+                (_, Some(phone), _) => Sought::Phone(phone),
+                (_, _, external) => external.unwrap_or_default().parse().context("--external")?,
+            };
+            let found = find(place, &sought, now()).await?;
+            if found.is_empty() {
+                eprintln!("nobody has a record with it");
+            }
+            let found: Vec<Value> = found
+                .iter()
+                .map(|person| json!({ "person_id": person }))
+                .collect();
+            print(&Shown::list(&found, &["person_id"])?, form)
+        }
+        Person::Timeline {
+            person,
+            kind,
+            limit,
+            moment,
+        } => {
+            let asked = TimelineAsked {
+                kind,
+                limit: Some(limit),
+                next: None,
+            };
+            let found = timeline(place, person, &asked, as_of(&moment)).await?;
+            let columns = [
+                "at",
+                "type",
+                "what",
+                "amount",
+                "currency",
+                "provider",
+                "external_id",
+            ];
+            let mut shown = Shown::list(&found.events, &columns)?;
+            shown.document = json!(found);
+            print(&shown, form)?;
+            if found.next.is_some() {
+                eprintln!("there is more: --limit shows up to 1000");
+            }
+            Ok(())
+        }
+        Person::Export { person } => {
+            let all = persons::export(place, person, now()).await?;
+            writeln!(std::io::stdout(), "{all:#}")?;
+            Ok(())
+        }
+    }
+}

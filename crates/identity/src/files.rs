@@ -1,0 +1,312 @@
+//! Resolving plain files: rows of one or two of them, exact rules that a map names, and pairs that
+//! the score suggests. For evaluation, and for lists that are needed once.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::normalise::{self, address, date, email, name, phone};
+use crate::resolve::{Bridges, Order, Records, resolve};
+use crate::score::{Field, Profile, suggest};
+use crate::shared::{MOST_NAMES, Shared};
+
+mod map;
+
+pub use map::{InvalidMap, Map};
+
+static SHARED: LazyLock<Shared> = LazyLock::new(Shared::default);
+
+/// Why files cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// A column that the map names is not there.
+    #[error("`{file}` has no column `{column}`: it has {}", found.join(", "))]
+    NoColumn {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Its columns.
+        found: Vec<String>,
+    },
+    /// Two rows with one id.
+    #[error("`{file}` has the id `{id}` in two rows: line {first} and line {second}")]
+    SameId {
+        /// The file.
+        file: String,
+        /// The id.
+        id: String,
+        /// Where it stood first.
+        first: u64,
+        /// Where it stands again.
+        second: u64,
+    },
+    /// A row without an id.
+    #[error("`{file}` has no id in line {line}")]
+    NoId {
+        /// The file.
+        file: String,
+        /// The line.
+        line: u64,
+    },
+    /// It is no CSV.
+    #[error("`{file}` cannot be read as CSV with a header: {source}")]
+    Csv {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: csv::Error,
+    },
+}
+
+/// The rows of a file, in normal form.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub file: String,
+    ids: Vec<String>,
+    profiles: Vec<Profile>,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its file.
+    pub file: String,
+    /// Its id there.
+    pub id: String,
+    /// Its person, counted from 1 in canonical order; `None` where it is ambiguous.
+    pub person: Option<u32>,
+    /// The rule by which it was linked to others; `None` for the first of a person.
+    pub matched_by: Option<String>,
+    /// Whether it joins several persons.
+    pub is_ambiguous: bool,
+}
+
+impl Table {
+    /// Reads a CSV file with a header.
+    pub fn read(file: &str, reader: impl Read, map: &Map) -> Result<Self, FileError> {
+        let failed = |source| FileError::Csv {
+            file: file.to_owned(),
+            source,
+        };
+        let mut csv = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .from_reader(reader);
+        let headers = csv.headers().map_err(failed)?.clone();
+        let place = |column: &str| {
+            let is_it = |header: &str| header.trim_start_matches('\u{feff}') == column;
+            headers
+                .iter()
+                .position(is_it)
+                .ok_or_else(|| FileError::NoColumn {
+                    file: file.to_owned(),
+                    column: column.to_owned(),
+                    found: headers.iter().map(|header| format!("`{header}`")).collect(),
+                })
+        };
+        let id_at = place(&map.id)?;
+        let mut fields = Vec::new();
+        for (field, column) in &map.fields {
+            fields.push((*field, place(column)?));
+        }
+        let mut table = Self {
+            file: file.to_owned(),
+            ids: Vec::new(),
+            profiles: Vec::new(),
+        };
+        let mut lines: HashMap<String, u64> = HashMap::new();
+        for row in csv.records() {
+            let row = row.map_err(failed)?;
+            let line = row.position().map_or(0, csv::Position::line);
+            let id = row[id_at].to_owned();
+            if id.is_empty() {
+                return Err(FileError::NoId {
+                    file: file.to_owned(),
+                    line,
+                });
+            }
+            if let Some(first) = lines.insert(id.clone(), line) {
+                let (file, second) = (file.to_owned(), line);
+                return Err(FileError::SameId {
+                    file,
+                    id,
+                    first,
+                    second,
+                });
+            }
+            let values: HashMap<Field, &str> = fields
+                .iter()
+                .map(|(field, at)| (*field, &row[*at]))
+                .collect();
+            table.ids.push(id);
+            table.profiles.push(profile(&values, map));
+        }
+        Ok(table)
+    }
+
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The same rows in another order, as places in this one.
+    pub fn reordered(&self, order: &[usize]) -> Self {
+        Self {
+            file: self.file.clone(),
+            ids: order.iter().map(|at| self.ids[*at].clone()).collect(),
+            profiles: order.iter().map(|at| self.profiles[*at].clone()).collect(),
+        }
+    }
+}
+
+/// Resolves the rows of files by the rules of a map; the links are in the order of the rows.
+pub fn link(tables: &[Table], map: &Map, bridges: Bridges) -> Vec<Link> {
+    let mut records = Records::new(map.rules.len());
+    let rows = tables.iter().zip(0_u8..).flat_map(|(table, at)| {
+        table
+            .ids
+            .iter()
+            .zip(&table.profiles)
+            .map(move |row| (at, row))
+    });
+    for (file, (id, profile)) in rows {
+        let digest: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+        let digest: [u8; 16] = digest[..16].try_into().expect("a digest is 32 bytes");
+        let order = Order {
+            authority: file,
+            created: 0,
+            provider: 0,
+            digest,
+        };
+        let values: Vec<u128> = (0_u16..)
+            .zip(&map.rules)
+            .map(|(at, rule)| value(at, rule, profile))
+            .collect();
+        records.push(order, named(profile), &values);
+    }
+    let resolution = resolve(&records.without_shared(MOST_NAMES), &[], bridges);
+    // Persons are counted without those that became others.
+    let mut numbers = Vec::with_capacity(resolution.persons.len());
+    let mut count = 0;
+    for records in &resolution.persons {
+        count += u32::from(!records.is_empty());
+        numbers.push(count);
+    }
+    let ids = tables
+        .iter()
+        .flat_map(|table| table.ids.iter().map(move |id| (&table.file, id)));
+    let links = ids.enumerate().map(|(at, (file, id))| Link {
+        file: file.clone(),
+        id: id.clone(),
+        person: resolution.person[at].map(|person| numbers[person as usize]),
+        matched_by: resolution.linked_by[at].map(|rule| map.rule_name(rule as usize)),
+        is_ambiguous: resolution.person[at].is_none(),
+    });
+    links.collect()
+}
+
+/// Pairs of ids that are one person with at least this probability, the surest first; of two files
+/// one from each.
+pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> {
+    let mut profiles: Vec<Profile> = tables
+        .iter()
+        .flat_map(|table| table.profiles.clone())
+        .collect();
+    for profile in &mut profiles {
+        let folded = profile.get(Field::Email).map(email::folded);
+        profile.set(Field::Email, folded);
+    }
+    let ids: Vec<&String> = tables.iter().flat_map(|table| &table.ids).collect();
+    let across = (tables.len() > 1).then(|| tables[0].len() as u32);
+    let found = suggest(&profiles, across, at_least);
+    let named = found.into_iter().map(|one| {
+        (
+            ids[one.a as usize].clone(),
+            ids[one.b as usize].clone(),
+            one.probability,
+        )
+    });
+    named.collect()
+}
+
+/// Writes links as `file,id,person_id,matched_by,ambiguous`.
+pub fn write_links(links: &[Link], to: impl Write) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(to);
+    csv.write_record(["file", "id", "person_id", "matched_by", "ambiguous"])?;
+    for link in links {
+        let person = link
+            .person
+            .map(|person| person.to_string())
+            .unwrap_or_default();
+        let matched_by = link.matched_by.clone().unwrap_or_default();
+        let is_ambiguous = link.is_ambiguous.to_string();
+        csv.write_record([&link.file, &link.id, &person, &matched_by, &is_ambiguous])?;
+    }
+    csv.flush()
+}
+
+/// Writes suggested pairs as `id_a,id_b,probability`.
+pub fn write_pairs(pairs: &[(String, String, f64)], to: impl Write) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(to);
+    csv.write_record(["id_a", "id_b", "probability"])?;
+    for (a, b, probability) in pairs {
+        csv.write_record([a, b, &format!("{probability:.6}")])?;
+    }
+    csv.flush()
+}
+
+/// The values of a row in normal form.
+fn profile(values: &HashMap<Field, &str>, map: &Map) -> Profile {
+    let country = values
+        .get(&Field::Country)
+        .and_then(|value| normalise::text(value));
+    let country = country.map(|country| country.to_ascii_uppercase());
+    let country = country.or_else(|| map.region.clone());
+    let mut profile = Profile::default();
+    for (field, value) in values {
+        let normal = match field {
+            Field::GivenName | Field::Surname | Field::City | Field::Region => name::name(value),
+            // What is no date may still be the same mistake twice.
+            Field::DateOfBirth => date::date(value).or_else(|| normalise::text(value)),
+            Field::Line1 | Field::Line2 => address::street(value, ""),
+            Field::PostalCode => address::postal_code(value, country.as_deref()),
+            Field::Email => email::email(value).filter(|exact| !SHARED.has_email(exact)),
+            Field::Phone => phone::phone(value, country.as_deref())
+                .filter(|phone| !SHARED.has_phone(&phone.e164))
+                .map(|phone| phone.exact()),
+            Field::StreetNumber | Field::Country | Field::NationalId => normalise::text(value),
+        };
+        profile.set(*field, normal);
+    }
+    profile
+}
+
+/// What a rule compares, as a number; 0 where a part is blank.
+fn value(rule: u16, parts: &[Field], profile: &Profile) -> u128 {
+    let mut text = rule.to_le_bytes().to_vec();
+    for part in parts {
+        let Some(value) = profile.get(*part) else {
+            return 0;
+        };
+        text.extend_from_slice(value.as_bytes());
+        text.push(0);
+    }
+    xxh3_128(&text).max(1)
+}
+
+fn named(profile: &Profile) -> u64 {
+    let names = [Field::GivenName, Field::Surname].map(|field| profile.get(field).unwrap_or(""));
+    match names {
+        ["", ""] => 0,
+        _ => xxh3_64(names.join("\0").as_bytes()).max(1),
+    }
+}

@@ -1,0 +1,80 @@
+//! Values in the one form in which two of them are compared.
+//!
+//! What cannot identify anybody gives `None`: an e-mail address without a domain, a phone number
+//! that no network would connect. Nothing is guessed, and nothing is cut to fit.
+
+use unicode_normalization::UnicodeNormalization;
+
+pub mod address;
+pub mod date;
+pub mod email;
+pub mod name;
+pub mod phone;
+
+/// Of these rules; part of every token, so that tokens of other rules are told apart.
+pub const VERSION: u16 = 1;
+
+/// What sources write where they have no value.
+const NOTHING: [&str; 12] = [
+    "null",
+    "none",
+    "nil",
+    "n/a",
+    "na",
+    "nan",
+    "undefined",
+    "unknown",
+    "-",
+    "--",
+    ".",
+    "?",
+];
+
+/// A text without invisible characters, in compatibility form (NFKC), lower case, its white space
+/// one blank each; `None` where nothing is left or it stands for nothing.
+pub fn text(value: &str) -> Option<String> {
+    let visible = value.chars().filter(|one| !is_invisible(*one));
+    let folded: String = visible.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    let mut joined = String::with_capacity(folded.len());
+    for word in folded.split_whitespace() {
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        joined.push_str(word);
+    }
+    let is_nothing = joined.is_empty() || NOTHING.contains(&joined.as_str());
+    (!is_nothing).then_some(joined)
+}
+
+/// Characters without width or of control, which come along when texts are copied.
+fn is_invisible(one: char) -> bool {
+    let is_format = matches!(one,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    is_format || (one.is_control() && !one.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn texts_come_to_one_form() {
+        for (value, form) in [
+            ("  Ann \t Lee\r\n", Some("ann lee")),
+            ("A\u{200b}nn", Some("ann")),
+            ("\u{feff}ann", Some("ann")),
+            ("ＡＮＮ", Some("ann")),
+            ("N/A", None),
+            ("null", None),
+            (" ", None),
+            ("", None),
+        ] {
+            assert_eq!(text(value).as_deref(), form, "{value:?}");
+        }
+        // Composed or not, an accent is the same; a look-alike of another script is not.
+        assert_eq!(text("Jose\u{301}"), text("José"));
+        assert_ne!(text("аnn"), text("ann"));
+        assert_eq!(text("İ"), text("i\u{307}"));
+    }
+}

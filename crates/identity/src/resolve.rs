@@ -1,0 +1,360 @@
+//! Exact rules over a set of records: which of them are one person.
+//!
+//! The outcome is a function of the set, not of its order: records are looked at in canonical order,
+//! and a value belongs to the person of the first record that brought it. A record whose values
+//! belong to nobody is a new person; to one, it is that person's; to several, it is ambiguous: it
+//! belongs to nobody until somebody decides, and its values stay with those who have them. Nothing
+//! is merged by guess.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Where a record stands among others: the surest source first, then what it had first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Order {
+    /// How much its provider is trusted; 0 most.
+    pub authority: u8,
+    /// When its source first had it, in microseconds.
+    pub created: i64,
+    /// The place of its provider among all of them, by name.
+    pub provider: u16,
+    /// The first half of the SHA-256 of its id there.
+    pub digest: [u8; 16],
+}
+
+/// How much a provider is trusted to know who somebody is; 0 most. Those that nobody put in order
+/// come after the shops and before the mailing lists.
+pub fn authority(provider: &str) -> u8 {
+    match provider {
+        "qbo" => 0,
+        "shopify" => 1,
+        "amazon" => 2,
+        "shipstation" => 3,
+        "hubspot" => 5,
+        "klaviyo" => 6,
+        "manual" => 7,
+        _ => 4,
+    }
+}
+
+/// What becomes of a record that joins several persons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bridges {
+    /// It waits for somebody who decides.
+    #[default]
+    Review,
+    /// They are one person.
+    Merge,
+}
+
+/// What somebody decided about two records, as places in [`Records`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Their persons are one.
+    Same(u32, u32),
+    /// The first is the second's person, whomever else its values belong to.
+    Belongs(u32, u32),
+    /// They are never one by their values.
+    Different(u32, u32),
+}
+
+/// A set of records: for each, its order, its name and a value for each rule.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    rules: usize,
+    orders: Vec<Order>,
+    names: Vec<u64>,
+    values: Vec<u128>,
+}
+
+/// Which records are one person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolution {
+    /// The person of each record, as a place in `persons`; `None` where it is ambiguous.
+    pub person: Vec<Option<u32>>,
+    /// The records of each person in canonical order; empty where they became another one's.
+    pub persons: Vec<Vec<u32>>,
+    /// The rule by which a record was linked to others that came before it.
+    pub linked_by: Vec<Option<u8>>,
+    /// Records that wait, in canonical order.
+    pub ambiguous: Vec<Ambiguous>,
+}
+
+/// A record that several persons could have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ambiguous {
+    /// The record.
+    pub record: u32,
+    /// By each rule that points to somebody, to whom, as a place in [`Resolution::persons`].
+    pub candidates: Vec<(u8, u32)>,
+}
+
+/// A map by numbers that are hashes already.
+pub type ValueMap<V> = HashMap<u128, V, BuildHasherDefault<AsIs>>;
+
+/// Takes a number's own bits as its hash.
+#[derive(Debug, Default)]
+pub struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = (number as u64) ^ ((number >> 64) as u64);
+    }
+}
+
+impl Records {
+    /// No record yet; each will have `rules` values.
+    pub fn new(rules: usize) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a record. `name` 0 is no name, a value 0 is none; values of different rules differ.
+    ///
+    /// # Panics
+    /// There are not as many values as rules.
+    pub fn push(&mut self, order: Order, name: u64, values: &[u128]) {
+        assert_eq!(values.len(), self.rules, "a value for each rule");
+        self.orders.push(order);
+        self.names.push(name);
+        self.values.extend_from_slice(values);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty()
+    }
+
+    /// The values of a record.
+    pub fn values(&self, record: u32) -> &[u128] {
+        let begin = record as usize * self.rules;
+        &self.values[begin..begin + self.rules]
+    }
+
+    /// Where a record stands.
+    pub fn order(&self, record: u32) -> Order {
+        self.orders[record as usize]
+    }
+
+    /// Forgets values that records of more than `most` different names carry.
+    pub fn without_shared(mut self, most: usize) -> Self {
+        let mut carriers: ValueMap<u32> = ValueMap::default();
+        for value in self.values.iter().filter(|value| **value != 0) {
+            *carriers.entry(*value).or_default() += 1;
+        }
+        // Only of what many carry does it matter how many names there are.
+        let mut names: ValueMap<BTreeSet<u64>> = ValueMap::default();
+        for (at, value) in self.values.iter().enumerate() {
+            let name = self.names[at / self.rules];
+            let is_of_many = carriers
+                .get(value)
+                .is_some_and(|many| *many as usize > most);
+            if is_of_many && name != 0 {
+                names.entry(*value).or_default().insert(name);
+            }
+        }
+        names.retain(|_, names| names.len() > most);
+        if !names.is_empty() {
+            let shared = |value: &&mut u128| names.contains_key(*value);
+            self.values
+                .iter_mut()
+                .filter(shared)
+                .for_each(|value| *value = 0);
+        }
+        self
+    }
+
+    /// Records in canonical order.
+    pub fn in_order(&self) -> Vec<u32> {
+        let count = u32::try_from(self.len()).expect("fewer than four billion records");
+        let mut order: Vec<u32> = (0..count).collect();
+        order.sort_unstable_by_key(|at| self.orders[*at as usize]);
+        order
+    }
+}
+
+/// Resolves a set of records by their values and by what was decided about them.
+pub fn resolve(records: &Records, decisions: &[Decision], bridges: Bridges) -> Resolution {
+    let mut resolving = Resolving::of(records, decisions, bridges);
+    for record in records.in_order() {
+        resolving.place(record);
+    }
+    resolving.finish()
+}
+
+struct Resolving<'a> {
+    records: &'a Records,
+    bridges: Bridges,
+    same: HashMap<u32, Vec<u32>>,
+    belongs: HashMap<u32, Vec<u32>>,
+    different: HashMap<u32, Vec<u32>>,
+    /// To which person a value belongs, before what became of that person.
+    owners: ValueMap<u32>,
+    person: Vec<Option<u32>>,
+    /// Of each person that which it became: itself, or one before it.
+    became: Vec<u32>,
+    linked_by: Vec<Option<u8>>,
+    waiting: Vec<Ambiguous>,
+}
+
+impl<'a> Resolving<'a> {
+    fn of(records: &'a Records, decisions: &[Decision], bridges: Bridges) -> Self {
+        let mut resolving = Self {
+            records,
+            bridges,
+            same: HashMap::new(),
+            belongs: HashMap::new(),
+            different: HashMap::new(),
+            owners: ValueMap::default(),
+            person: vec![None; records.len()],
+            became: Vec::new(),
+            linked_by: vec![None; records.len()],
+            waiting: Vec::new(),
+        };
+        for decision in decisions {
+            let (one, other, notes) = match *decision {
+                Decision::Same(one, other) => (one, other, &mut resolving.same),
+                Decision::Belongs(one, other) => {
+                    resolving.belongs.entry(one).or_default().push(other);
+                    continue;
+                }
+                Decision::Different(one, other) => (one, other, &mut resolving.different),
+            };
+            notes.entry(one).or_default().push(other);
+            notes.entry(other).or_default().push(one);
+        }
+        resolving
+    }
+
+    fn place(&mut self, record: u32) {
+        let candidates = self.candidates(record);
+        let mut persons: Vec<u32> = candidates.iter().map(|(_, person)| *person).collect();
+        persons.sort_unstable();
+        persons.dedup();
+        let chosen = self.persons_of(&self.belongs, record);
+        let same = self.persons_of(&self.same, record);
+        if let [one] = chosen.as_slice() {
+            persons = vec![*one];
+        } else if let (2.., [one, ..]) = (persons.len(), same.as_slice()) {
+            persons = vec![*one];
+        }
+        let person = match persons.as_slice() {
+            [] => {
+                let person = self.became.len() as u32;
+                self.became.push(person);
+                person
+            }
+            [one] => *one,
+            [first, others @ ..] if self.bridges == Bridges::Merge => {
+                let (first, others) = (*first, others.to_vec());
+                others
+                    .into_iter()
+                    .for_each(|other| self.unite(first, other));
+                first
+            }
+            _ => {
+                self.waiting.push(Ambiguous { record, candidates });
+                return;
+            }
+        };
+        self.linked_by[record as usize] = candidates
+            .iter()
+            .find(|(_, of)| *of == person)
+            .map(|(rule, _)| *rule);
+        self.person[record as usize] = Some(person);
+        for value in self
+            .records
+            .values(record)
+            .iter()
+            .filter(|value| **value != 0)
+        {
+            self.owners.entry(*value).or_insert(person);
+        }
+        for other in same {
+            self.unite(person, other);
+        }
+    }
+
+    /// The persons that a record's values belong to, without those that it is not.
+    fn candidates(&self, record: u32) -> Vec<(u8, u32)> {
+        let not = self.persons_of(&self.different, record);
+        let owned = |(rule, value): (usize, &u128)| {
+            let person = self.now(*self.owners.get(value)?);
+            (!not.contains(&person)).then_some((rule as u8, person))
+        };
+        let values = self.records.values(record).iter().enumerate();
+        values
+            .filter(|(_, value)| **value != 0)
+            .filter_map(owned)
+            .collect()
+    }
+
+    /// The persons of the records that a decision names together with this one.
+    fn persons_of(&self, decisions: &HashMap<u32, Vec<u32>>, record: u32) -> Vec<u32> {
+        let others = decisions.get(&record).into_iter().flatten();
+        let mut persons: Vec<u32> = others
+            .filter_map(|other| Some(self.now(self.person[*other as usize]?)))
+            .collect();
+        persons.sort_unstable();
+        persons.dedup();
+        persons
+    }
+
+    /// What a person has become.
+    fn now(&self, mut person: u32) -> u32 {
+        while self.became[person as usize] != person {
+            person = self.became[person as usize];
+        }
+        person
+    }
+
+    fn unite(&mut self, one: u32, other: u32) {
+        let (one, other) = (self.now(one), self.now(other));
+        let (first, second) = (one.min(other), one.max(other));
+        self.became[second as usize] = first;
+    }
+
+    fn finish(mut self) -> Resolution {
+        let mut persons = vec![Vec::new(); self.became.len()];
+        for record in self.records.in_order() {
+            let Some(person) = self.person[record as usize] else {
+                continue;
+            };
+            let person = self.now(person);
+            self.person[record as usize] = Some(person);
+            persons[person as usize].push(record);
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for one in &mut waiting {
+            one.candidates
+                .iter_mut()
+                .for_each(|(_, person)| *person = self.now(*person));
+        }
+        Resolution {
+            person: self.person,
+            persons,
+            linked_by: self.linked_by,
+            ambiguous: waiting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

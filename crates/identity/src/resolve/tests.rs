@@ -1,0 +1,201 @@
+//! Laws of the exact rules, and the cases that they are made for.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{Bridges, Decision, Order, Records, resolve};
+
+/// A record by its digest, with values as small numbers for each rule; 0 is none.
+type Row = (u8, [u8; 3]);
+
+fn records(rows: &[Row]) -> Records {
+    let mut records = Records::new(3);
+    for (digest, values) in rows {
+        let order = Order {
+            authority: 0,
+            created: 0,
+            provider: 0,
+            digest: [*digest; 16],
+        };
+        let value = |(rule, value): (usize, &u8)| match *value {
+            0 => 0,
+            value => (rule as u128 + 1) << 64 | u128::from(value),
+        };
+        let values: Vec<u128> = values.iter().enumerate().map(value).collect();
+        records.push(order, u64::from(*digest) + 1, &values);
+    }
+    records
+}
+
+/// The partition by digests: persons, and those who wait.
+fn partition(
+    rows: &[Row],
+    decisions: &[Decision],
+    bridges: Bridges,
+) -> (BTreeSet<BTreeSet<u8>>, BTreeSet<u8>) {
+    let resolution = resolve(&records(rows), decisions, bridges);
+    let digest = |at: &u32| rows[*at as usize].0;
+    let persons = resolution.persons.iter().filter(|of| !of.is_empty());
+    let waiting = resolution.ambiguous.iter().map(|one| digest(&one.record));
+    (
+        persons.map(|of| of.iter().map(digest).collect()).collect(),
+        waiting.collect(),
+    )
+}
+
+fn sets(persons: &[&[u8]]) -> BTreeSet<BTreeSet<u8>> {
+    persons
+        .iter()
+        .map(|of| of.iter().copied().collect())
+        .collect()
+}
+
+#[test]
+fn values_link_over_all_rules() {
+    let rows = [
+        (1, [1, 0, 0]),
+        (2, [1, 5, 0]),
+        (3, [0, 5, 0]),
+        (4, [2, 0, 0]),
+    ];
+    let found = partition(&rows, &[], Bridges::Review);
+    assert_eq!(found, (sets(&[&[1, 2, 3], &[4]]), BTreeSet::new()));
+}
+
+#[test]
+fn a_bridge_waits_or_merges() {
+    let rows = [
+        (1, [1, 0, 0]),
+        (2, [0, 5, 0]),
+        (3, [1, 5, 0]),
+        (4, [0, 5, 0]),
+    ];
+    let found = partition(&rows, &[], Bridges::Review);
+    assert_eq!(found, (sets(&[&[1], &[2, 4]]), BTreeSet::from([3])));
+    let merged = partition(&rows, &[], Bridges::Merge);
+    assert_eq!(merged, (sets(&[&[1, 2, 3, 4]]), BTreeSet::new()));
+}
+
+#[test]
+fn three_persons_under_one_bridge() {
+    let rows = [
+        (1, [1, 0, 0]),
+        (2, [0, 2, 0]),
+        (3, [0, 0, 3]),
+        (4, [1, 2, 3]),
+    ];
+    let found = resolve(&records(&rows), &[], Bridges::Review);
+    assert_eq!(found.ambiguous.len(), 1);
+    assert_eq!(found.ambiguous[0].candidates, [(0, 0), (1, 1), (2, 2)]);
+}
+
+#[test]
+fn swapped_values_are_a_matter_for_review() {
+    // Two persons whose addresses were swapped in a second source: each points to both.
+    let rows = [
+        (1, [1, 1, 0]),
+        (2, [2, 2, 0]),
+        (3, [2, 1, 0]),
+        (4, [1, 2, 0]),
+    ];
+    let found = partition(&rows, &[], Bridges::Review);
+    assert_eq!(found, (sets(&[&[1], &[2]]), BTreeSet::from([3, 4])));
+}
+
+#[test]
+fn decisions_hold() {
+    let rows = [
+        (1, [1, 0, 0]),
+        (2, [0, 5, 0]),
+        (3, [1, 5, 0]),
+        (4, [9, 0, 0]),
+    ];
+    let review = |decisions: &[Decision]| partition(&rows, decisions, Bridges::Review);
+    // The bridge is the second's.
+    let (persons, waiting) = review(&[Decision::Belongs(2, 1)]);
+    assert_eq!((persons, waiting.len()), (sets(&[&[1], &[2, 3], &[4]]), 0));
+    // It is neither.
+    let neither = [Decision::Different(2, 0), Decision::Different(2, 1)];
+    assert_eq!(review(&neither).0, sets(&[&[1], &[2], &[3], &[4]]));
+    // Both are one, and so is the bridge.
+    assert_eq!(review(&[Decision::Same(0, 1)]).0, sets(&[&[1, 2, 3], &[4]]));
+    // Somebody without anything in common.
+    assert_eq!(review(&[Decision::Same(3, 0)]).0, sets(&[&[1, 4], &[2]]));
+    // One that would have been linked is kept apart.
+    let rows = [(1, [1, 0, 0]), (2, [1, 0, 0])];
+    let apart = partition(&rows, &[Decision::Different(0, 1)], Bridges::Review);
+    assert_eq!(apart.0, sets(&[&[1], &[2]]));
+}
+
+#[test]
+fn what_many_names_share_matches_nobody() {
+    let rows: Vec<Row> = (1..=25).map(|digest| (digest, [7, 0, 0])).collect();
+    let shared = records(&rows).without_shared(20);
+    let found = resolve(&shared, &[], Bridges::Review);
+    assert_eq!(found.persons.len(), 25);
+    let few = records(&rows[..20]).without_shared(20);
+    assert_eq!(resolve(&few, &[], Bridges::Review).persons.len(), 1);
+}
+
+/// Components of records that share a value, by merging sets until nothing changes.
+fn components(rows: &[Row]) -> BTreeSet<BTreeSet<u8>> {
+    type Values = BTreeSet<(usize, u8)>;
+    let mut sets: Vec<(BTreeSet<u8>, Values)> = Vec::new();
+    for (digest, values) in rows {
+        let values = values
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, value)| *value != 0)
+            .collect();
+        let mut all = (BTreeSet::from([*digest]), values);
+        let (touching, others): (Vec<_>, Vec<_>) = sets
+            .into_iter()
+            .partition(|(_, values)| !values.is_disjoint(&all.1));
+        for (digests, values) in touching {
+            all.0.extend(digests);
+            all.1.extend(values);
+        }
+        sets = others;
+        sets.push(all);
+    }
+    sets.into_iter().map(|(digests, _)| digests).collect()
+}
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let values = || prop::collection::vec(prop::array::uniform3(0..6_u8), 1..40);
+    values().prop_map(|all| (1..).zip(all).collect())
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_arrival_does_not_matter(rows in rows(), seed in any::<u64>()) {
+        let mut other = rows.clone();
+        // A shuffle by a generator of its own.
+        let mut state = seed | 1;
+        for at in (1..other.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            other.swap(at, (state >> 33) as usize % (at + 1));
+        }
+        for bridges in [Bridges::Review, Bridges::Merge] {
+            prop_assert_eq!(partition(&rows, &[], bridges), partition(&other, &[], bridges));
+        }
+    }
+
+    #[test]
+    fn merging_bridges_gives_connected_components(rows in rows()) {
+        let (persons, waiting) = partition(&rows, &[], Bridges::Merge);
+        prop_assert!(waiting.is_empty());
+        prop_assert_eq!(persons, components(&rows));
+    }
+
+    #[test]
+    fn review_never_joins_what_is_not_connected(rows in rows()) {
+        let (persons, waiting) = partition(&rows, &[], Bridges::Review);
+        let components = components(&rows);
+        prop_assert!(persons.iter().all(|one| components.iter().any(|all| one.is_subset(all))));
+        let placed: usize = persons.iter().map(BTreeSet::len).sum();
+        prop_assert_eq!(placed + waiting.len(), rows.len());
+    }
+}

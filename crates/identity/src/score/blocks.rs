@@ -1,0 +1,68 @@
+//! Which pairs are looked at: records that have the same value in one of many combinations of fields.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::compare::{Field, Profile};
+
+/// Combinations of fields; a mistype in any one field leaves some of them as they are.
+const BLOCKS: [&[Field]; 16] = [
+    &[Field::NationalId],
+    &[Field::Email],
+    &[Field::Phone],
+    &[Field::DateOfBirth],
+    &[Field::GivenName, Field::Surname],
+    &[Field::GivenName, Field::PostalCode],
+    &[Field::Surname, Field::PostalCode],
+    &[Field::GivenName, Field::City],
+    &[Field::Surname, Field::City],
+    &[Field::GivenName, Field::StreetNumber],
+    &[Field::Surname, Field::StreetNumber],
+    &[Field::Line1, Field::StreetNumber],
+    &[Field::Line1, Field::PostalCode],
+    &[Field::Line1, Field::Surname],
+    &[Field::PostalCode, Field::StreetNumber],
+    &[Field::Line2, Field::PostalCode],
+];
+
+/// Records with one combination at most; what more have in common tells little.
+const MOST: usize = 200;
+
+/// Pairs of records that share a combination, each once, in order. `across`: how many records the
+/// first of two files has, where only pairs across them count.
+pub fn pairs(profiles: &[Profile], across: Option<u32>) -> Vec<(u32, u32)> {
+    let mut pairs = Vec::new();
+    for fields in BLOCKS {
+        let mut blocks: HashMap<u64, Vec<u32>> = HashMap::new();
+        for (at, profile) in (0..).zip(profiles) {
+            if let Some(key) = key(profile, fields) {
+                match blocks.entry(key) {
+                    Entry::Vacant(entry) => drop(entry.insert(vec![at])),
+                    Entry::Occupied(mut entry) => entry.get_mut().push(at),
+                }
+            }
+        }
+        for block in blocks.values().filter(|block| block.len() <= MOST) {
+            for (place, a) in block.iter().enumerate() {
+                let others = block[place + 1..].iter().map(|b| (*a, *b));
+                let is_wanted =
+                    |(a, b): &(u32, u32)| across.is_none_or(|first| *a < first && *b >= first);
+                pairs.extend(others.filter(is_wanted));
+            }
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+    }
+    pairs
+}
+
+fn key(profile: &Profile, fields: &[Field]) -> Option<u64> {
+    let mut text = String::new();
+    for field in fields {
+        text.push_str(profile.get(*field)?);
+        text.push('\0');
+    }
+    Some(xxh3_64(text.as_bytes()))
+}

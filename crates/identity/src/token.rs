@@ -1,0 +1,114 @@
+//! What stands for a value where records are compared: nothing can be read from it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::normalise::VERSION;
+
+/// By what two records are one, the surest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tier {
+    /// The same e-mail address.
+    Email,
+    /// The same telephone.
+    Phone,
+    /// The same surname at the same address.
+    Address,
+}
+
+impl Tier {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Email, Self::Phone, Self::Address];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// The first 128 bits of an HMAC-SHA-256 over the version of the normal forms, the tier and the
+/// value. As text: the version, the tier's first letter, and 32 digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u128);
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION}:{:032x}", self.0)
+    }
+}
+
+/// A text that is no token of these rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a token of version {VERSION}")]
+pub struct NoToken(String);
+
+impl FromStr for Token {
+    type Err = NoToken;
+
+    fn from_str(text: &str) -> Result<Self, NoToken> {
+        let digits = text.strip_prefix(&format!("{VERSION}:"));
+        let number = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        number.map(Self).ok_or_else(|| NoToken(text.to_owned()))
+    }
+}
+
+/// Makes tokens under a tenant's key.
+#[derive(Clone)]
+pub struct Tokens {
+    keyed: Hmac<Sha256>,
+}
+
+impl Tokens {
+    /// Under a key of any length.
+    pub fn new(key: &Arc<[u8]>) -> Self {
+        let keyed = Hmac::new_from_slice(key).expect("a key of any length will do");
+        Self { keyed }
+    }
+
+    /// The token of a value in normal form.
+    pub fn of(&self, tier: Tier, value: &str) -> Token {
+        Token(self.digest(tier.name(), value))
+    }
+
+    /// A name, so that different ones can be counted.
+    pub fn of_name(&self, name: &str) -> u64 {
+        self.digest("name", name) as u64
+    }
+
+    fn digest(&self, kind: &str, value: &str) -> u128 {
+        let mut mac = self.keyed.clone();
+        mac.update(&VERSION.to_le_bytes());
+        mac.update(kind.as_bytes());
+        mac.update(&[0]);
+        mac.update(value.as_bytes());
+        let digest = mac.finalize().into_bytes();
+        let half: [u8; 16] = digest[..16].try_into().expect("a digest is 32 bytes");
+        u128::from_be_bytes(half)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Tier, Token, Tokens};
+
+    #[test]
+    fn tokens_depend_on_key_tier_and_value() {
+        let tokens = |byte| Tokens::new(&Arc::from([byte; 32]));
+        let one = tokens(1).of(Tier::Email, "ann@example.com");
+        assert_eq!(one, tokens(1).of(Tier::Email, "ann@example.com"));
+        assert_ne!(one, tokens(2).of(Tier::Email, "ann@example.com"));
+        assert_ne!(one, tokens(1).of(Tier::Phone, "ann@example.com"));
+        assert_eq!(one.to_string().parse(), Ok(one));
+        assert!("2:00".parse::<Token>().is_err());
+    }
+}

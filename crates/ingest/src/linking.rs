@@ -1,0 +1,257 @@
+//! Which records are one person: what a run brings, met with what the lake knows.
+//!
+//! Every record has a token for each exact rule, in the vault. A run replaces the tokens of the
+//! records that it brings; whatever is connected with a token that changed is resolved anew, as if
+//! nothing had been known, and what comes out differently is noted. So the outcome does not depend
+//! on what came first, and costs what is connected rather than what there is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rollbook_identity::normalise::VERSION;
+use rollbook_identity::token::{Tier, Tokens};
+use rollbook_lake::ids::{IdKind, reserve};
+use rollbook_lake::{LINKED, Lake, MOVES, Moves, State, TableChange};
+use rollbook_model::Timestamp;
+use rollbook_model::tables::IDENTITIES;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::IngestError;
+use crate::people::People;
+use crate::stage::Stage;
+
+mod component;
+pub mod decide;
+mod decisions;
+mod log;
+mod marks;
+mod standing;
+
+use component::{Component, Outcome};
+pub(crate) use decisions::Decisions;
+pub(crate) use log::{Entry, new_entry, write as write_log};
+pub(crate) use marks::keep as keep_marks;
+use marks::{Known, Marks, staged};
+use standing::{Standing, standing};
+
+/// How records came to persons in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+pub struct LinkCounts {
+    /// Records that are persons of their own.
+    pub created: u64,
+    /// New records of persons who were known, or who came with the same run.
+    pub linked: u64,
+    /// Records that several persons could have: they wait for somebody who decides.
+    pub ambiguous: u64,
+    /// Records that belong to another person than before.
+    pub moved: u64,
+}
+
+impl LinkCounts {
+    /// Whether every record, if any came, is a person of its own, as it was.
+    pub fn is_nothing(&self) -> bool {
+        self.linked + self.ambiguous + self.moved == 0
+    }
+}
+
+/// What a run changes in who is whom.
+#[derive(Default)]
+pub(crate) struct Linked {
+    pub(crate) counts: LinkCounts,
+    /// Of records that the lake had, whose they are now.
+    pub(crate) moved: BTreeMap<i64, i64>,
+    /// The persons that they were of before.
+    pub(crate) before: BTreeMap<i64, i64>,
+    /// The persons who keep records that they had.
+    stays: BTreeSet<i64>,
+    /// New tokens.
+    pub(crate) marks: HashMap<i64, Marks>,
+    pub(crate) log: Vec<Entry>,
+}
+
+impl Linked {
+    /// Whether records left a person who stays.
+    pub(crate) fn parts(&self) -> bool {
+        let went: BTreeSet<i64> = self
+            .before
+            .values()
+            .copied()
+            .filter(|from| *from != 0)
+            .collect();
+        self.moved.values().any(|to| !self.stays.contains(to)) || !went.is_disjoint(&self.stays)
+    }
+}
+
+/// Why a set of records is looked at.
+pub(crate) struct Asked<'a> {
+    pub(crate) lake: &'a Lake,
+    pub(crate) base: &'a State,
+    pub(crate) at: Timestamp,
+    pub(crate) rehearsal: bool,
+    pub(crate) decisions: &'a Decisions,
+    /// The entry that changes follow from, and who made it.
+    pub(crate) cause: Option<(&'a str, &'a str)>,
+}
+
+/// Gives the records of a run their persons.
+pub(crate) async fn link(
+    asked: &Asked<'_>,
+    people: &mut People,
+    stages: &[Stage],
+    tokens: &Tokens,
+) -> Result<Linked, IngestError> {
+    let region = asked.base.settings()?.default_region;
+    let mut marks = staged(people, stages, tokens, region.as_deref())?;
+    if marks.is_empty() {
+        return Ok(Linked::default());
+    }
+    let mut known = Known::load(asked.lake).await?;
+    marks.retain(|identity, marks| known.of(*identity) != Some(*marks));
+    if marks.is_empty() {
+        return Ok(Linked::default());
+    }
+    let component = known.replace(&marks, asked.decisions);
+    let mut linked = resolve(asked, &known, component, Some(people)).await?;
+    people.assign(&linked.moved);
+    linked.marks = marks;
+    Ok(linked)
+}
+
+/// Resolves some records anew, and whatever is connected with them.
+pub(crate) async fn relink(asked: &Asked<'_>, seeds: &[i64]) -> Result<Linked, IngestError> {
+    let known = Known::load(asked.lake).await?;
+    let component = known.around(seeds, asked.decisions);
+    resolve(asked, &known, component, None).await
+}
+
+async fn resolve(
+    asked: &Asked<'_>,
+    known: &Known,
+    component: Component,
+    people: Option<&People>,
+) -> Result<Linked, IngestError> {
+    let mut linked = Linked::default();
+    let records = standing(asked.lake, asked.base, &component, people).await?;
+    let outcome = component.resolve(known, &records, asked.decisions);
+    let wanted = outcome.unnamed(&records);
+    let mut next = match (wanted, asked.rehearsal) {
+        (0, _) => 0,
+        (_, true) => i64::MAX / 4,
+        (count, false) => reserve(asked.lake, IdKind::Person, count, asked.at).await?,
+    };
+    let persons = outcome.persons(&records, || {
+        next += 1;
+        next - 1
+    });
+    note(asked, &records, &outcome, &persons, &mut linked);
+    Ok(linked)
+}
+
+/// Notes who is another's now, and why.
+fn note(
+    asked: &Asked<'_>,
+    records: &[Standing],
+    outcome: &Outcome,
+    persons: &[i64],
+    linked: &mut Linked,
+) {
+    let waiting = outcome.candidates(persons);
+    for (at, record) in records.iter().enumerate() {
+        let to = persons[at];
+        let candidates: Option<&Vec<(Tier, i64)>> = waiting.get(&at);
+        if to == record.person {
+            linked.stays.insert(to);
+            linked.counts.created += u64::from(record.is_new);
+            continue;
+        }
+        linked.moved.insert(record.identity, to);
+        if !record.is_new {
+            linked.before.insert(record.identity, record.before);
+        }
+        let action = match (to, record.is_new) {
+            (0, _) => {
+                linked.counts.ambiguous += 1;
+                "ambiguous"
+            }
+            (_, true) => {
+                linked.counts.linked += 1;
+                "linked"
+            }
+            (_, false) => {
+                linked.counts.moved += 1;
+                "moved"
+            }
+        };
+        linked.log.push(Entry {
+            id: None,
+            action,
+            identity: record.identity,
+            from: (!record.is_new).then_some(record.before),
+            to,
+            rule: outcome.rule(at),
+            cause: asked
+                .cause
+                .map(|(entry, by)| (entry.to_owned(), by.to_owned())),
+            evidence: evidence(candidates),
+        });
+    }
+}
+
+fn evidence(candidates: Option<&Vec<(Tier, i64)>>) -> Value {
+    let candidates = candidates.into_iter().flatten();
+    let named = candidates.map(|(tier, person)| json!({"rule": tier.name(), "person": person}));
+    json!({"normaliser": VERSION, "candidates": named.collect::<Vec<_>>()})
+}
+
+/// The map of moved records once `change` has come to `identities`: where each belongs then.
+pub(crate) async fn moves_after(
+    lake: &Lake,
+    base: &State,
+    change: Option<&TableChange>,
+) -> Result<BTreeMap<String, Option<Value>>, IngestError> {
+    let (Some(known), Some(change)) = (lake.moves(base).await?, change) else {
+        return Ok(BTreeMap::new());
+    };
+    let is_gone = |path: &str| change.removes.iter().any(|file| file.path == path);
+    let mut files = base.table(IDENTITIES.name).files;
+    files.retain(|file| !is_gone(&file.path));
+    files.extend(change.adds.iter().cloned());
+    let records = standing::read(lake, &files, |identity, _| known.of(identity).is_some()).await?;
+    let now: HashMap<i64, i64> = records
+        .iter()
+        .map(|record| (record.identity, record.before))
+        .collect();
+    let mut moves = known.as_ref().clone();
+    for (identity, moved) in known.iter() {
+        match now.get(&identity) {
+            None => moves.forget(identity),
+            Some(person) if *person != moved.to => moves.set(identity, moved.to, *person),
+            Some(_) => {}
+        }
+    }
+    let path = lake.put_content("_identity/moves", &moves).await?;
+    Ok(BTreeMap::from([(MOVES.to_owned(), Some(json!(path)))]))
+}
+
+/// What a commit says of who is whom: the map of moved records, and that there are linked ones.
+pub(crate) async fn named(
+    lake: &Lake,
+    base: &State,
+    linked: &Linked,
+) -> Result<BTreeMap<String, Option<Value>>, IngestError> {
+    let mut named = BTreeMap::new();
+    let joins = linked.counts.linked + linked.counts.moved > 0;
+    if joins && !base.named.contains_key(LINKED) {
+        named.insert(LINKED.to_owned(), Some(json!(true)));
+    }
+    if !linked.before.is_empty() {
+        let known = lake.moves(base).await?;
+        let mut moves: Moves = known.as_deref().cloned().unwrap_or_default();
+        for (identity, from) in &linked.before {
+            moves.set(*identity, *from, linked.moved[identity]);
+        }
+        let path = lake.put_content("_identity/moves", &moves).await?;
+        named.insert(MOVES.to_owned(), Some(json!(path)));
+    }
+    Ok(named)
+}

@@ -1,0 +1,85 @@
+//! What people decided about records; it holds until it is undone.
+
+use std::collections::HashMap;
+
+use rollbook_identity::resolve::Decision;
+use rollbook_lake::{Lake, LakeError, State};
+use rollbook_model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The named value that says where the decisions lie.
+pub(crate) const DECISIONS: &str = "identity/decisions";
+
+/// What was decided about two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Their persons are one.
+    Same,
+    /// The first is the second's person.
+    Belongs,
+    /// They are not one person, whatever their values say.
+    Different,
+}
+
+/// A decision, with when and by whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Decided {
+    /// Its entry in the log.
+    pub(crate) entry: String,
+    /// What.
+    pub(crate) verdict: Verdict,
+    /// The pairs of records it is about.
+    pub(crate) pairs: Vec<[i64; 2]>,
+    /// When.
+    pub(crate) at: Timestamp,
+    /// By whom.
+    pub(crate) by: String,
+    /// In words: merge, split or review.
+    pub(crate) how: String,
+}
+
+/// All decisions that hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Decisions {
+    /// In order of time.
+    pub(crate) all: Vec<Decided>,
+}
+
+impl Decisions {
+    /// Those that hold at a snapshot.
+    pub(crate) async fn at(lake: &Lake, state: &State) -> Result<Self, LakeError> {
+        match state.value::<String>(DECISIONS)? {
+            Some(path) => lake.document(&path).await,
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// The records that decisions name together with one.
+    pub(crate) fn others(&self, identity: i64) -> impl Iterator<Item = i64> + '_ {
+        let pairs = self.all.iter().flat_map(|decided| &decided.pairs);
+        pairs.filter_map(move |[a, b]| match (*a == identity, *b == identity) {
+            (true, _) => Some(*b),
+            (_, true) => Some(*a),
+            _ => None,
+        })
+    }
+
+    /// Those about records that have a place.
+    pub(crate) fn among(&self, places: &HashMap<i64, u32>) -> Vec<Decision> {
+        let mut among = Vec::new();
+        for decided in &self.all {
+            for [a, b] in &decided.pairs {
+                let (Some(a), Some(b)) = (places.get(a), places.get(b)) else {
+                    continue;
+                };
+                among.push(match decided.verdict {
+                    Verdict::Same => Decision::Same(*a, *b),
+                    Verdict::Belongs => Decision::Belongs(*a, *b),
+                    Verdict::Different => Decision::Different(*a, *b),
+                });
+            }
+        }
+        among
+    }
+}

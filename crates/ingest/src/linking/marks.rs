@@ -1,0 +1,316 @@
+//! What records bring to the exact rules: tokens of their values, in the vault of `identities`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+use rollbook_identity::normalise::address::{Address, address};
+use rollbook_identity::normalise::{email, name, phone};
+use rollbook_identity::resolve::ValueMap;
+use rollbook_identity::shared::{MOST_NAMES, Shared};
+use rollbook_identity::token::{Tier, Token, Tokens};
+use rollbook_lake::Lake;
+use rollbook_lake::vault::Vault;
+use rollbook_model::{Shape, tables::IDENTITIES};
+
+use super::component::Component;
+use super::decisions::Decisions;
+use crate::IngestError;
+use crate::people::People;
+use crate::stage::Stage;
+
+/// Exact rules.
+pub(crate) const RULES: usize = Tier::ALL.len();
+const COLUMNS: [&str; RULES] = ["email_token", "phone_token", "address_token"];
+
+/// What one record brings; 0 where it has nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    pub(crate) name: u128,
+    pub(crate) values: [u128; RULES],
+}
+
+/// What all records bring.
+pub(crate) struct Known {
+    places: HashMap<i64, usize>,
+    identities: Vec<i64>,
+    marks: Vec<Marks>,
+}
+
+/// What the persons of a run bring, by record. A record that its source retires goes on to be who
+/// it was.
+pub(crate) fn staged(
+    people: &People,
+    stages: &[Stage],
+    tokens: &Tokens,
+    region: Option<&str>,
+) -> Result<HashMap<i64, Marks>, IngestError> {
+    let shared = Shared::default();
+    let marking = Marking {
+        tokens,
+        shared: &shared,
+        region,
+    };
+    let mut staged = HashMap::new();
+    for stage in stages
+        .iter()
+        .filter(|stage| stage.def.shape == Shape::Person)
+    {
+        for piece in stage.pieces()? {
+            let piece = piece?;
+            let records = people.find(stage, &piece.rows);
+            for ((row, slot), record) in piece.slots().enumerate().zip(records) {
+                let (Some(slot), Some(record)) = (slot, record) else {
+                    continue;
+                };
+                // What is older than what is known, or gives way to it, brings nothing.
+                if !slot.deleted && record.gives_way_to(&slot) {
+                    staged.insert(record.identity, marking.of(&piece.rows, row));
+                }
+            }
+        }
+    }
+    Ok(staged)
+}
+
+struct Marking<'a> {
+    tokens: &'a Tokens,
+    shared: &'a Shared,
+    region: Option<&'a str>,
+}
+
+impl Marking<'_> {
+    fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
+        let text = |name: &str| -> &str {
+            let column = rows
+                .column_by_name(name)
+                .and_then(|column| column.as_string_opt::<i32>());
+            column
+                .filter(|column| column.is_valid(row))
+                .map_or("", |column| column.value(row))
+        };
+        let country = text("country").trim();
+        let region = Some(country)
+            .filter(|country| country.len() == 2)
+            .or(self.region);
+        let email = email::email(text("email")).filter(|exact| !self.shared.has_email(exact));
+        let phone = phone::phone(text("phone"), region);
+        let phone = phone.filter(|phone| !self.shared.has_phone(&phone.e164));
+        let place = address(&Address {
+            surname: text("last_name"),
+            line1: text("address_line1"),
+            line2: text("address_line2"),
+            city: text("city"),
+            region: text("region"),
+            postal_code: text("postal_code"),
+            country,
+        });
+        let names = [text("first_name"), text("last_name")].join(" ");
+        let named = name::name(&names).or_else(|| name::name(text("display_name")));
+        let value =
+            |tier, value: Option<String>| value.map_or(0, |value| self.tokens.of(tier, &value).0);
+        Marks {
+            name: named.map_or(0, |name| u128::from(self.tokens.of_name(&name))),
+            values: [
+                value(Tier::Email, email),
+                value(Tier::Phone, phone.map(|phone| phone.exact())),
+                value(Tier::Address, place),
+            ],
+        }
+    }
+}
+
+impl Known {
+    /// All that is in the vault.
+    pub(crate) async fn load(lake: &Lake) -> Result<Self, IngestError> {
+        let mut known = Self {
+            places: HashMap::new(),
+            identities: Vec::new(),
+            marks: Vec::new(),
+        };
+        for batch in Vault::new(lake, IDENTITIES).batches().await? {
+            let batch = batch?;
+            let identities = batch["identity_id"].as_primitive::<Int64Type>();
+            let columns = COLUMNS.map(|name| batch[name].as_string::<i32>().clone());
+            let names = batch["name_token"].as_string::<i32>();
+            // Of other rules than these, a token tells nothing.
+            let token = |column: &StringArray, row: usize| -> u128 {
+                let text = column.is_valid(row).then(|| column.value(row));
+                text.and_then(|text| text.parse::<Token>().ok())
+                    .map_or(0, |token| token.0)
+            };
+            for row in 0..batch.num_rows() {
+                let marks = Marks {
+                    name: token(names, row),
+                    values: [0, 1, 2].map(|rule: usize| token(&columns[rule], row)),
+                };
+                known.put(identities.value(row), marks);
+            }
+        }
+        Ok(known)
+    }
+
+    /// What a record brings; `None` where nothing is known of it.
+    pub(crate) fn of(&self, identity: i64) -> Option<Marks> {
+        self.places.get(&identity).map(|at| self.marks[*at])
+    }
+
+    /// The records that bring a token.
+    pub(crate) fn with(&self, tier: Tier, token: Token) -> Vec<i64> {
+        let rule = Tier::ALL
+            .iter()
+            .position(|known| *known == tier)
+            .unwrap_or(0);
+        let records = self.identities.iter().zip(&self.marks);
+        let found = records.filter(|(_, marks)| marks.values[rule] == token.0);
+        found.map(|(identity, _)| *identity).collect()
+    }
+
+    fn put(&mut self, identity: i64, marks: Marks) {
+        match self.places.get(&identity) {
+            Some(at) => self.marks[*at] = marks,
+            None => {
+                self.places.insert(identity, self.identities.len());
+                self.identities.push(identity);
+                self.marks.push(marks);
+            }
+        }
+    }
+
+    /// Notes what records bring from now on; the records that may be resolved otherwise than before.
+    pub(crate) fn replace(
+        &mut self,
+        new: &HashMap<i64, Marks>,
+        decisions: &Decisions,
+    ) -> Component {
+        let before: HashMap<i64, Marks> = new
+            .keys()
+            .filter_map(|identity| Some((*identity, self.of(*identity)?)))
+            .collect();
+        let mut values: HashSet<u128> = HashSet::new();
+        for marks in before.values().chain(new.values()) {
+            values.extend(marks.values.iter().filter(|value| **value != 0));
+        }
+        let shared_before = self.shared(&values);
+        for (identity, marks) in new {
+            self.put(*identity, *marks);
+        }
+        // What was shared by many, and is so still, joined nobody and joins nobody.
+        let still = self
+            .shared(&values)
+            .intersection(&shared_before)
+            .copied()
+            .collect();
+        let seeds: Vec<i64> = new.keys().copied().collect();
+        self.connected(&seeds, values, still, decisions)
+    }
+
+    /// The records that are connected with some.
+    pub(crate) fn around(&self, seeds: &[i64], decisions: &Decisions) -> Component {
+        self.connected(seeds, HashSet::new(), HashSet::new(), decisions)
+    }
+
+    /// All records that are connected with these, or with one of these values, but by none of `not`.
+    fn connected(
+        &self,
+        seeds: &[i64],
+        mut values: HashSet<u128>,
+        not: HashSet<u128>,
+        decisions: &Decisions,
+    ) -> Component {
+        let mut found: HashSet<i64> = HashSet::new();
+        let mut next: Vec<i64> = seeds.to_vec();
+        let mut looked = not;
+        let mut is_first = true;
+        loop {
+            let mut fresh = Vec::new();
+            for identity in next.drain(..) {
+                if found.insert(identity) {
+                    fresh.push(identity);
+                }
+            }
+            for identity in &fresh {
+                next.extend(decisions.others(*identity));
+                values.extend(self.of(*identity).iter().flat_map(|marks| marks.values));
+            }
+            let mut values = std::mem::take(&mut values);
+            values.retain(|value| *value != 0 && !looked.contains(value));
+            if !values.is_empty() {
+                let shared = self.shared(&values);
+                looked.extend(&values);
+                // A value that has just become one of many still leads to those it joined.
+                if !std::mem::take(&mut is_first) {
+                    values.retain(|value| !shared.contains(value));
+                }
+                for (identity, marks) in self.identities.iter().zip(&self.marks) {
+                    if marks.values.iter().any(|value| values.contains(value)) {
+                        next.push(*identity);
+                    }
+                }
+            }
+            if next.iter().all(|identity| found.contains(identity)) {
+                return Component::of(found, self.shared(&looked));
+            }
+        }
+    }
+
+    /// Which of these values records of too many names have.
+    fn shared(&self, values: &HashSet<u128>) -> HashSet<u128> {
+        let mut names: ValueMap<HashSet<u128>> = ValueMap::default();
+        for marks in &self.marks {
+            for value in marks.values.iter().filter(|value| **value != 0) {
+                if marks.name != 0 && values.contains(value) {
+                    let names = names.entry(*value).or_default();
+                    if names.len() <= MOST_NAMES {
+                        names.insert(marks.name);
+                    }
+                }
+            }
+        }
+        let many = names
+            .into_iter()
+            .filter(|(_, names)| names.len() > MOST_NAMES);
+        many.map(|(value, _)| value).collect()
+    }
+}
+
+/// Puts what records bring into the vault.
+pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, Marks>) -> Result<(), IngestError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut new: Vec<(i64, Marks)> = new
+        .iter()
+        .map(|(identity, marks)| (*identity, *marks))
+        .collect();
+    new.sort_unstable_by_key(|(identity, _)| *identity);
+    type Of<'a> = &'a dyn Fn(&Marks) -> u128;
+    let token = |of: Of<'_>| -> ArrayRef {
+        let tokens = new.iter().map(|(_, marks)| match of(marks) {
+            0 => None,
+            value => Some(Token(value).to_string()),
+        });
+        Arc::new(tokens.collect::<StringArray>())
+    };
+    let schema = IDENTITIES.vault_schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match field.name().as_str() {
+            "identity_id" => {
+                let identities = new.iter().map(|(identity, _)| *identity);
+                Arc::new(identities.collect::<Int64Array>()) as ArrayRef
+            }
+            "email_token" => token(&|marks| marks.values[0]),
+            "phone_token" => token(&|marks| marks.values[1]),
+            "address_token" => token(&|marks| marks.values[2]),
+            _ => token(&|marks| marks.name),
+        });
+    let columns: Vec<ArrayRef> = columns.collect();
+    let failed = IngestError::rows(IDENTITIES.name, "put together");
+    let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
+    let mut values = Vault::new(lake, IDENTITIES).put();
+    values.write(&rows)?;
+    Ok(values.keep().await?)
+}

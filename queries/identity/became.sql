@@ -1,0 +1,10 @@
+-- purpose: whose the records of a person are who has none any longer
+-- parameters: $person_id bigint
+-- output: to_person
+select to_person
+from identity_log
+where
+    from_person = $person_id
+    and not exists (select 1 from identities where identities.person_id = $person_id)
+order by at desc, entry_id desc
+limit 1

@@ -1,0 +1,6 @@
+-- purpose: whose a record is
+-- parameters: $provider text, $external_id text
+-- output: person_id
+select person_id
+from identities
+where provider = $provider and external_id = $external_id and person_id <> 0

@@ -1,0 +1,6 @@
+-- purpose: how many persons there are
+-- parameters: none
+-- output: persons
+select count(distinct person_id) as persons
+from identities
+where person_id <> 0

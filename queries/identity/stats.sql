@@ -1,0 +1,11 @@
+-- purpose: records of each provider, and how many persons they are
+-- parameters: none
+-- output: provider, records, persons, not_linked
+select
+    provider,
+    count(*) as records,
+    count(distinct case when person_id <> 0 then person_id end) as persons,
+    count(*) filter (where person_id = 0) as not_linked
+from identities
+group by provider
+order by provider
