@@ -22,6 +22,41 @@ const fn mapping(provider: &'static str, name: &'static str, sql: &'static str) 
 /// Every built-in mapping, by provider and then by name.
 pub const MAPPINGS: &[MappingFile] = &[
     mapping(
+        "amazon",
+        "order_lines",
+        include_str!("../mappings/amazon/order_lines.sql"),
+    ),
+    mapping(
+        "amazon",
+        "orders",
+        include_str!("../mappings/amazon/orders.sql"),
+    ),
+    mapping(
+        "amazon",
+        "persons_from_orders",
+        include_str!("../mappings/amazon/persons_from_orders.sql"),
+    ),
+    mapping(
+        "hubspot",
+        "deals",
+        include_str!("../mappings/hubspot/deals.sql"),
+    ),
+    mapping(
+        "hubspot",
+        "persons",
+        include_str!("../mappings/hubspot/persons.sql"),
+    ),
+    mapping(
+        "klaviyo",
+        "persons",
+        include_str!("../mappings/klaviyo/persons.sql"),
+    ),
+    mapping(
+        "manual",
+        "persons",
+        include_str!("../mappings/manual/persons.sql"),
+    ),
+    mapping(
         "native",
         "activities",
         include_str!("../mappings/native/activities.sql"),
@@ -185,6 +220,22 @@ pub const MAPPINGS: &[MappingFile] = &[
         "olist",
         "shipments",
         include_str!("../mappings/olist/shipments.sql"),
+    ),
+    mapping("qbo", "orders", include_str!("../mappings/qbo/orders.sql")),
+    mapping(
+        "qbo",
+        "persons",
+        include_str!("../mappings/qbo/persons.sql"),
+    ),
+    mapping(
+        "shipstation",
+        "persons_from_shipments",
+        include_str!("../mappings/shipstation/persons_from_shipments.sql"),
+    ),
+    mapping(
+        "shipstation",
+        "shipments",
+        include_str!("../mappings/shipstation/shipments.sql"),
     ),
     mapping(
         "shopify",

@@ -23,6 +23,7 @@ mod power_cut;
 mod retention;
 mod scores;
 mod shopify;
+mod sync;
 mod taking_in;
 mod tidy;
 mod truth;

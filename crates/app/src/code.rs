@@ -64,6 +64,7 @@ impl AppError {
             Self::NotSuppressible { .. } => ("not_suppressible", Kind::Unprocessable),
             Self::ExpiredPageToken => ("expired_page_token", Kind::Gone),
             Self::NotACondition { .. } => ("not_a_condition", Kind::Unprocessable),
+            Self::NoProviders { .. } => ("no_providers", Kind::Unprocessable),
             Self::NotWaiting { .. } => ("not_waiting", Kind::Missing),
             Self::BecameAnother { .. } => ("became_another", Kind::Gone),
             Self::UnknownPerson { .. } => ("unknown_person", Kind::Missing),

@@ -115,6 +115,12 @@ pub enum AppError {
         /// The segment.
         segment: SegmentKey,
     },
+    /// A folder without a folder of any provider.
+    #[error("{} has no folder of a provider: put files into DIR/shopify, DIR/hubspot …", path.display())]
+    NoProviders {
+        /// The folder.
+        path: std::path::PathBuf,
+    },
     /// A record that does not wait for a decision.
     #[error("record {identity} does not wait for a decision")]
     NotWaiting {

@@ -18,6 +18,7 @@ pub mod rows;
 pub mod scores;
 pub mod segments;
 pub mod suppressions;
+pub mod sync;
 pub mod taking_in;
 
 pub use code::Kind;

@@ -74,6 +74,17 @@ pub(crate) enum Command {
     Generate(Generate),
     /// Take in files of a provider, or take such a run back
     Ingest(Ingest),
+    /// Take in a folder of what all providers sent: DIR/shopify, DIR/hubspot …
+    Sync {
+        /// The folder
+        folder: PathBuf,
+        /// Also read files that are as they were
+        #[arg(long)]
+        full: bool,
+        /// A folder with a folder of mappings for each provider of your own
+        #[arg(long, value_name = "DIR")]
+        mappings: Option<PathBuf>,
+    },
     /// Profile a file and draft a mapping for it
     Inspect {
         /// The file

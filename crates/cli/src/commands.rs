@@ -29,6 +29,7 @@ mod score;
 mod segment;
 mod serve;
 mod suppression;
+mod sync;
 
 /// Does what the arguments say.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -53,6 +54,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,
         Command::Ingest(what) => ingest::ingest(&place, what, form).await?,
+        Command::Sync {
+            folder,
+            full,
+            mappings,
+        } => return sync::run(&place, folder, full, mappings, form).await,
         Command::Inspect { file } => ingest::inspect(&file, form)?,
         Command::Quarantine(what) => ingest::quarantine(&place, what, form).await?,
         Command::Tables => {

@@ -5,7 +5,7 @@
 //! nothing had been known, and what comes out differently is noted. So the outcome does not depend
 //! on what came first, and costs what is connected rather than what there is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rollbook_identity::normalise::VERSION;
 use rollbook_identity::token::{Tier, Tokens};
@@ -106,12 +106,19 @@ pub(crate) async fn link(
         return Ok(Linked::default());
     }
     let mut known = Known::load(asked.lake).await?;
-    marks.retain(|identity, marks| known.of(*identity) != Some(*marks));
+    // One that waits was given a person of its own, as if it were new: that is to be looked at.
+    let waits = |identity: &i64| people.linked.contains_key(identity);
+    marks.retain(|identity, marks| known.of(*identity) != Some(*marks) || waits(identity));
     if marks.is_empty() {
         return Ok(Linked::default());
     }
+    let seen = marks.keys().copied();
+    let seen: HashSet<i64> = seen
+        .filter(|identity| known.of(*identity).is_some())
+        .collect();
     let component = known.replace(&marks, asked.decisions);
-    let mut linked = resolve(asked, &known, component, Some(people)).await?;
+    let run = Some((&*people, &seen));
+    let mut linked = resolve(asked, &known, component, run).await?;
     people.assign(&linked.moved);
     linked.marks = marks;
     Ok(linked)
@@ -128,10 +135,17 @@ async fn resolve(
     asked: &Asked<'_>,
     known: &Known,
     component: Component,
-    people: Option<&People>,
+    run: Option<(&People, &HashSet<i64>)>,
 ) -> Result<Linked, IngestError> {
     let mut linked = Linked::default();
-    let records = standing(asked.lake, asked.base, &component, people).await?;
+    let people = run.map(|(people, _)| people);
+    let mut records = standing(asked.lake, asked.base, &component, people).await?;
+    if let Some((_, seen)) = run {
+        let known = records
+            .iter_mut()
+            .filter(|record| seen.contains(&record.identity));
+        known.for_each(|record| record.is_new = false);
+    }
     let outcome = component.resolve(known, &records, asked.decisions);
     let wanted = outcome.unnamed(&records);
     let mut next = match (wanted, asked.rehearsal) {
@@ -165,6 +179,9 @@ fn note(
             continue;
         }
         linked.moved.insert(record.identity, to);
+        if !record.is_new && to == record.before {
+            continue;
+        }
         if !record.is_new {
             linked.before.insert(record.identity, record.before);
         }

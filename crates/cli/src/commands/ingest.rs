@@ -82,10 +82,15 @@ pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::R
     };
     show_ingested(&done, what.dry_run, form)?;
     if !what.dry_run && done.tables.iter().any(|table| table.accepted > 0) {
-        tidy_up(place).await;
-        refresh_segments(place).await;
+        after_rows(place).await;
     }
     Ok(())
+}
+
+/// What follows once rows are in: tables in order, and segments that follow the data.
+pub(super) async fn after_rows(place: &Place) {
+    tidy_up(place).await;
+    refresh_segments(place).await;
 }
 
 /// Computes the segments that follow the data. The run is done, whatever comes of it.
@@ -138,6 +143,19 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
     let quarantined: u64 = done.tables.iter().map(|table| table.quarantined).sum();
     if quarantined > 0 {
         eprintln!("note: {quarantined} rows are in quarantine: `rollbook quarantine` shows them");
+    }
+    let records = done.records;
+    if records.linked + records.moved > 0 {
+        eprintln!(
+            "{} new records are of persons who have others; {} have another person than before",
+            records.linked, records.moved
+        );
+    }
+    if records.ambiguous > 0 {
+        eprintln!(
+            "note: {} records could be of several persons: `rollbook identity review list`",
+            records.ambiguous
+        );
     }
     if let Some(currency) = &done.currency {
         eprintln!(

@@ -1,0 +1,231 @@
+//! A folder of what all providers sent, taken in provider by provider, the surest first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rollbook_identity::resolve::authority;
+use rollbook_ingest::Progress;
+use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError};
+use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::taking_in::{Ingest, Ingested, ingest};
+use crate::{AppError, Place};
+
+/// Attempts to note what was read until faster writers are given way to.
+const ATTEMPTS: u32 = 10;
+/// Bytes of a file that are looked at together.
+const CHUNK: usize = 1 << 20;
+
+/// What to take in, and how.
+#[derive(Debug, Clone)]
+pub struct Sync {
+    /// The folder, with a folder for each provider.
+    pub folder: PathBuf,
+    /// A folder with a folder of mappings for each provider of the user's own.
+    pub mappings: Option<PathBuf>,
+    /// Whether files are read that are as they were.
+    pub is_full: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What came of one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Synced {
+    /// The provider.
+    pub provider: ProviderName,
+    /// Rows that its files gave.
+    pub fetched: u64,
+    /// Records of persons that are persons of their own now.
+    pub created: u64,
+    /// Rows that were changed, or are new and no records of persons.
+    pub updated: u64,
+    /// Records that were linked to persons.
+    pub linked: u64,
+    /// Records that several persons could have.
+    pub ambiguous: u64,
+    /// Rows in quarantine.
+    pub errors: u64,
+    /// Files that are as they were, and were not read.
+    pub skipped: u64,
+    /// The snapshot that holds the rows; `None` where nothing was read.
+    pub snapshot: Option<SnapshotNumber>,
+}
+
+/// The files of a provider that were read, by their paths in its folder, with hashes of their bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Cursor {
+    files: BTreeMap<String, String>,
+}
+
+/// The providers that a folder has folders of, the surest first.
+pub fn providers(folder: &Path) -> Result<Vec<ProviderName>, AppError> {
+    let failed = |source| AppError::ListFile {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir()
+            && let Ok(provider) = name.parse::<ProviderName>()
+        {
+            found.push(provider);
+        }
+    }
+    found.sort_by_key(|provider| (authority(provider.as_str()), provider.to_string()));
+    match found.is_empty() {
+        true => Err(AppError::NoProviders {
+            path: folder.to_owned(),
+        }),
+        false => Ok(found),
+    }
+}
+
+/// Takes in what one provider's folder has that is new or changed.
+pub async fn sync(
+    place: &Place,
+    what: &Sync,
+    provider: &ProviderName,
+    batch: BatchId,
+    progress: &Progress,
+) -> Result<Synced, AppError> {
+    let lake = place.lake_or_new().await?;
+    let folder = what.folder.join(provider.as_str());
+    let read = hashed(&folder)?;
+    let known = cursor(&lake, provider).await?;
+    let is_known = |path: &String, hash: &String| known.files.get(path) == Some(hash);
+    let is_same = read.files.iter().all(|(path, hash)| is_known(path, hash));
+    let mut synced = Synced {
+        provider: provider.clone(),
+        fetched: 0,
+        created: 0,
+        updated: 0,
+        linked: 0,
+        ambiguous: 0,
+        errors: 0,
+        skipped: 0,
+        snapshot: None,
+    };
+    if is_same && !what.is_full && !read.files.is_empty() {
+        synced.skipped = read.files.len() as u64;
+        return Ok(synced);
+    }
+    // A mapping may join the files of a provider: where one of them changed, all are read.
+    let mappings = what
+        .mappings
+        .as_ref()
+        .map(|folder| folder.join(provider.as_str()));
+    let ingested = ingest(
+        place,
+        Ingest {
+            provider: provider.clone(),
+            paths: vec![folder],
+            standard_input: None,
+            mappings: mappings.filter(|folder| folder.is_dir()),
+            dry_run: false,
+            batch,
+            at: what.at,
+        },
+        progress,
+    );
+    let ingested = ingested.await?;
+    count(&mut synced, &ingested);
+    note(&lake, provider, read, what.at).await?;
+    Ok(synced)
+}
+
+fn count(synced: &mut Synced, ingested: &Ingested) {
+    let total = |of: fn(&rollbook_model::TableCounts) -> u64| ingested.tables.iter().map(of).sum();
+    let records = ingested.records;
+    let accepted: u64 = total(|counts| counts.accepted);
+    synced.fetched = total(|counts| counts.read);
+    synced.created = records.created;
+    synced.linked = records.linked;
+    synced.ambiguous = records.ambiguous;
+    let of_records = records.created + records.linked + records.ambiguous;
+    synced.updated = accepted.saturating_sub(of_records);
+    synced.errors = total(|counts| counts.quarantined);
+    synced.snapshot = Some(ingested.snapshot);
+}
+
+/// The files below a folder, with hashes of their bytes.
+fn hashed(folder: &Path) -> Result<Cursor, AppError> {
+    let mut cursor = Cursor::default();
+    let mut folders = BTreeSet::from([folder.to_owned()]);
+    while let Some(next) = folders.pop_first() {
+        let failed = |source| AppError::ListFile {
+            path: next.clone(),
+            source,
+        };
+        for entry in fs::read_dir(&next).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                folders.insert(path);
+                continue;
+            }
+            let hash = hash_of(&path)?;
+            let below = path.strip_prefix(folder).unwrap_or(&path);
+            cursor
+                .files
+                .insert(below.to_string_lossy().into_owned(), hash);
+        }
+    }
+    Ok(cursor)
+}
+
+fn hash_of(path: &Path) -> Result<String, AppError> {
+    let failed = |source| AppError::ListFile {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let (mut hash, mut chunk) = (Xxh3::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut chunk).map_err(failed)? {
+            0 => return Ok(format!("{:032x}", hash.digest128())),
+            read => hash.update(&chunk[..read]),
+        }
+    }
+}
+
+fn name_of(provider: &ProviderName) -> String {
+    format!("sync/{provider}")
+}
+
+async fn cursor(lake: &Lake, provider: &ProviderName) -> Result<Cursor, AppError> {
+    let state = lake.head().await?;
+    let path: Option<String> = state.value(&name_of(provider))?;
+    Ok(match path {
+        Some(path) => lake.document(&path).await?,
+        None => Cursor::default(),
+    })
+}
+
+/// Notes what was read, once it is in the lake.
+async fn note(
+    lake: &Lake,
+    provider: &ProviderName,
+    read: Cursor,
+    at: Timestamp,
+) -> Result<(), AppError> {
+    let path = lake.put_content("_definitions/sync", &read).await?;
+    for _ in 0..ATTEMPTS {
+        let state = lake.head().await?;
+        let named = BTreeMap::from([(name_of(provider), Some(json!(path)))]);
+        let cause = Cause::Define {
+            name: name_of(provider),
+        };
+        let commit = Commit::of_names(cause, at, named);
+        if matches!(lake.commit(&state, commit).await?, Committed::Done(_)) {
+            return Ok(());
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
