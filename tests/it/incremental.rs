@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rollbook_app::Place;
 use rollbook_app::compacting::{Extent, compact_lake};
-use rollbook_app::identity::{Decider, Wanted, decide};
+use rollbook_app::identity::{Decider, Wanted, decide, erase};
 use rollbook_app::segments::{self, Draft, How, Pull};
 use rollbook_app::taking_in::{Ingest, ingest, undo};
 use rollbook_ingest::Progress;
@@ -228,6 +228,21 @@ impl World {
                 }
                 "persons are merged, or that is taken back"
             }
+            16 => {
+                let persons = self
+                    .lake
+                    .sql("select person_id from people order by person_id");
+                let person = persons.choose(&mut self.random).unwrap()["person_id"].as_i64();
+                let decider = Decider {
+                    by: "kim".to_owned(),
+                    at: self.tick(),
+                    dry_run: false,
+                };
+                erase(&self.place, person.unwrap(), &decider).await.unwrap();
+                // A merge that named one of their records cannot be taken back any more.
+                self.decided = None;
+                "a person is erased"
+            }
             14 => {
                 let key = key(self.random.random_range(6..SEGMENTS));
                 let definition = segments::show(&self.place, &key).await.unwrap().definition;
@@ -445,11 +460,11 @@ async fn patched_is_full_after_whatever_changed() {
         let kind = match round {
             // Each kind once before chance decides; rows that are yet to happen come first, and
             // then the hours in which they do.
-            0..16 => {
-                let order = [12, 5, 11, 3, 13, 14, 6, 4, 15, 1, 9, 2, 10, 7, 8, 0];
+            0..17 => {
+                let order = [12, 5, 11, 3, 13, 14, 16, 6, 4, 15, 1, 9, 2, 10, 7, 8, 0];
                 order[usize::try_from(round).unwrap()]
             }
-            _ => world.random.random_range(0..16),
+            _ => world.random.random_range(0..17),
         };
         let what = world.change(kind).await;
         let done = world.refresh(false).await;

@@ -4,10 +4,11 @@ mod deciding;
 mod files;
 
 pub use deciding::{
-    InvalidRecord, ReviewShown, Sought, Stats, became, decide, decisions, find, review, stats,
-    waiting,
+    InvalidRecord, ReviewShown, Sought, Stats, became, decide, decisions, erase, find, review,
+    stats, waiting,
 };
 pub use files::{Suggest, link_files};
 pub use rollbook_identity::files::Link;
 pub use rollbook_identity::resolve::Bridges;
 pub use rollbook_ingest::linking::decide::{Decider, Followed, RecordMove, Review, Wanted};
+pub use rollbook_ingest::linking::erase::Forgotten;

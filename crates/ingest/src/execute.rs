@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -14,13 +15,14 @@ use futures::TryStreamExt;
 use roaring::RoaringTreemap;
 use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeTable, State};
-use rollbook_model::TableDef;
 use rollbook_model::config::Limits;
+use rollbook_model::{Shape, TableDef};
 
 use crate::IngestError;
 use crate::canonical::{Caster, Fault};
 use crate::claim::Claim;
 use crate::identify::Tokens;
+use crate::linking::Erased;
 use crate::mapping::{Mapping, provenance};
 use crate::progress::{Event, Progress};
 use crate::quarantine::{Entry, Quarantine};
@@ -38,6 +40,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) state: &'a State,
     pub(crate) limits: Limits,
     pub(crate) tokens: Tokens,
+    /// Who was erased.
+    pub(crate) erased: Erased,
     /// The place of each file, by its label, among all files of the run.
     pub(crate) places: &'a HashMap<String, u64>,
     pub(crate) progress: Progress,
@@ -103,8 +107,28 @@ impl Execution<'_> {
                     .or_default()
                     .push(fault);
             }
-            let order = |row: usize| place_of(ordinal, places[row], canonical.lines.value(row));
-            stage.add(&canonical.rows, mapping.keep_existing, order)?;
+            let admitted = match mapping.table.shape {
+                Shape::Person => self.erased.admitted(&canonical.rows),
+                _ => None,
+            };
+            let Some(admitted) = admitted else {
+                let order = |row: usize| place_of(ordinal, places[row], canonical.lines.value(row));
+                stage.add(&canonical.rows, mapping.keep_existing, order)?;
+                continue;
+            };
+            // Who was erased stays so: such rows are counted, and nothing of them is kept.
+            let stays = |row: &usize| admitted.value(*row);
+            let (kept, gone): (Vec<usize>, Vec<usize>) = (0..places.len()).partition(stays);
+            for row in gone {
+                stage.tally.at(places[row]).unchanged += 1;
+            }
+            let rows = filter_record_batch(&canonical.rows, &admitted)
+                .map_err(IngestError::rows(mapping.table.name, "filtered"))?;
+            let order = |row: usize| {
+                let row = kept[row];
+                place_of(ordinal, places[row], canonical.lines.value(row))
+            };
+            stage.add(&rows, mapping.keep_existing, order)?;
         }
         if may_drop || !faults.is_empty() {
             let lost = Lost {

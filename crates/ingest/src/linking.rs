@@ -23,12 +23,15 @@ use crate::stage::Stage;
 mod component;
 pub mod decide;
 mod decisions;
+pub mod erase;
+mod erased;
 mod log;
 mod marks;
 mod standing;
 
 use component::{Component, Outcome};
 pub(crate) use decisions::Decisions;
+pub(crate) use erased::Erased;
 pub(crate) use log::{Entry, new_entry, write as write_log};
 pub(crate) use marks::keep as keep_marks;
 use marks::{Known, Marks, staged};

@@ -18,7 +18,7 @@ use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
 use crate::identify::Tokens;
-use crate::linking::{self, Decisions, LinkCounts};
+use crate::linking::{self, Decisions, Erased, LinkCounts};
 use crate::mapping::mappings;
 use crate::people::People;
 use crate::progress::{Event, Progress};
@@ -167,6 +167,7 @@ async fn run(
         state: &state,
         limits: request.limits,
         tokens: Tokens::new(Arc::clone(&key)),
+        erased: Erased::at(lake, &state, rollbook_identity::token::Tokens::new(&key)).await?,
         places,
         progress: progress.clone(),
         together: request.requests.len() > 1,

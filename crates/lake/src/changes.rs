@@ -9,7 +9,7 @@ use rollbook_model::SnapshotNumber;
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::sets::decode_persons;
-use crate::snapshot::Cause;
+use crate::snapshot::{Cause, IdentityChange};
 use crate::state::{DataFile, State, data_file};
 
 /// What commits changed, but for those that only wrote rows anew in better order.
@@ -21,6 +21,8 @@ pub struct Changes {
     pub merged: RoaringTreemap,
     /// Of them those whose records somebody took apart.
     pub unmerged: RoaringTreemap,
+    /// Of them those who were forgotten.
+    pub erased: RoaringTreemap,
     /// The tables that changed, and of each the files that came or went.
     pub tables: BTreeMap<String, Vec<DataFile>>,
     /// The named values that changed.
@@ -53,10 +55,12 @@ impl Lake {
             };
             let persons = decode_persons(&record.touched);
             let persons = persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
-            match record.cause {
-                Cause::Identity { parts: false, .. } => changes.merged |= &persons,
-                Cause::Identity { parts: true, .. } => changes.unmerged |= &persons,
-                _ => {}
+            if let Cause::Identity { change, .. } = record.cause {
+                match change {
+                    IdentityChange::Merge => changes.merged |= &persons,
+                    IdentityChange::Unmerge => changes.unmerged |= &persons,
+                    IdentityChange::Erasure => changes.erased |= &persons,
+                }
             }
             changes.persons |= persons;
             changes.named.extend(record.named.into_keys());

@@ -44,7 +44,7 @@ pub use moves::{LINKED, MOVES, Moved, Moves};
 pub use retain::{Collected, Retention};
 pub use scan::LakeTable;
 pub use sets::StoredSet;
-pub use snapshot::{Cause, SnapshotRecord};
+pub use snapshot::{Cause, IdentityChange, SnapshotRecord};
 pub use state::{DataFile, State, TableState};
 pub use store::Store;
 pub use times::TimeSpan;

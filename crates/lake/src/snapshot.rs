@@ -46,15 +46,28 @@ pub enum Cause {
     Identity {
         /// What was done, in words.
         done: String,
-        /// Whether it takes records apart, rather than together.
+        /// What it does to persons.
         #[serde(default)]
-        parts: bool,
+        change: IdentityChange,
     },
     /// A definition or a setting was changed.
     Define {
         /// Its name, such as `segment/big-spenders`.
         name: String,
     },
+}
+
+/// What a decision does to persons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityChange {
+    /// Records come together.
+    #[default]
+    Merge,
+    /// Records come apart.
+    Unmerge,
+    /// Somebody is forgotten.
+    Erasure,
 }
 
 /// The changes of one table in one commit.

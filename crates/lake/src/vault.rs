@@ -33,6 +33,8 @@ use run::Run;
 /// Attempts until a writer gives way to faster ones.
 const ATTEMPTS: u32 = 20;
 pub(crate) const TOKEN_KEY: &str = "_vault/token.key";
+/// The key of those who were erased.
+pub(crate) const ERASURE_KEY: &str = "_vault/erased.key";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Manifest {
@@ -306,6 +308,23 @@ impl<'a> Vault<'a> {
 }
 
 impl Lake {
+    /// The key under which it is known who was erased; `None` before somebody was.
+    pub async fn erasure_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
+        let key = self.store().get(&self.path(ERASURE_KEY)).await?;
+        Ok(key.map(|key| Arc::from(key.as_ref())))
+    }
+
+    /// The same, made where there is none.
+    pub async fn erasure_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
+        let path = self.path(ERASURE_KEY);
+        self.store().put_new(&path, &fresh_token_key()).await?;
+        let key = self.erasure_key().await?;
+        key.ok_or_else(|| LakeError::Damaged {
+            path,
+            detail: "it was written and is not there".to_owned(),
+        })
+    }
+
     /// The key under which a tenant's e-mail addresses become external ids: 32 bytes, `None`
     /// before the first run was committed. Who copies the lake copies it too.
     pub async fn token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {

@@ -46,6 +46,8 @@ pub(crate) struct Changed {
     pub(crate) merged: RoaringTreemap,
     /// The same of those whose records were taken apart.
     pub(crate) unmerged: RoaringTreemap,
+    /// The same of those who were forgotten.
+    pub(crate) erased: RoaringTreemap,
 }
 
 impl Changed {
@@ -78,6 +80,7 @@ pub(crate) async fn changed(
     changed.touched |= changes.persons;
     changed.merged |= changes.merged;
     changed.unmerged |= changes.unmerged;
+    changed.erased |= changes.erased;
     if basis.as_of < session.as_of() {
         let arriving = session.arriving(basis.as_of);
         collect(session, &arriving, &mut changed.arrived).await?;

@@ -91,6 +91,8 @@ impl Computed {
         let Some(changed) = &since.changed else {
             return vec![(since.otherwise, persons)];
         };
+        let erased = &persons & &changed.erased;
+        let persons = &persons - &erased;
         let merged = &persons & &changed.merged;
         let unmerged = &(&persons & &changed.unmerged) - &merged;
         let persons = &(&persons - &merged) - &unmerged;
@@ -103,6 +105,7 @@ impl Computed {
             (Reason::LateData, late),
             (Reason::Merge, merged),
             (Reason::Unmerge, unmerged),
+            (Reason::Erasure, erased),
         ]);
         *moved.entry(since.otherwise).or_default() |= others;
         moved.into_iter().collect()

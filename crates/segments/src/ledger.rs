@@ -47,6 +47,8 @@ pub enum Reason {
     Merge,
     /// Records were found not to be one person.
     Unmerge,
+    /// They were forgotten.
+    Erasure,
 }
 
 impl Direction {
@@ -69,6 +71,7 @@ impl Reason {
             Self::Clock => "clock",
             Self::Merge => "merge",
             Self::Unmerge => "unmerge",
+            Self::Erasure => "erasure",
         }
     }
 }

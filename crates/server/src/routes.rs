@@ -58,7 +58,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(attribution::run))
         .routes(routes!(scores::list))
         .routes(routes!(identity::find))
-        .routes(routes!(persons::show))
+        .routes(routes!(persons::show, identity::erase))
         .routes(routes!(persons::timeline))
         .routes(routes!(identity::stats))
         .routes(routes!(identity::reviews))

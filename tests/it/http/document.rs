@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
-const ROUTES: [&str; 34] = [
+const ROUTES: [&str; 35] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
@@ -39,6 +39,7 @@ const ROUTES: [&str; 34] = [
     "POST /v1/sql",
     "PUT /v1/segments/{key}",
     "DELETE /v1/identity/merges/{entry}",
+    "DELETE /v1/persons/{person_id}",
     "DELETE /v1/segments/{key}",
 ];
 

@@ -9,6 +9,7 @@ use rollbook_identity::token::{Tier, Tokens};
 use rollbook_ingest::linking::decide::{
     self, Decider, Followed, Review, Wanted, decided, records_with, reviews,
 };
+use rollbook_ingest::linking::erase::{self, Forgotten};
 use rollbook_model::{ProviderName, Timestamp};
 use rollbook_queries::identity as questions;
 use serde::Serialize;
@@ -140,6 +141,12 @@ pub async fn decide(
 ) -> Result<Followed, AppError> {
     let lake = place.lake().await?;
     Ok(decide::decide(&lake, wanted, decider).await?)
+}
+
+/// Forgets a person, or only counts what would go.
+pub async fn erase(place: &Place, person: i64, decider: &Decider) -> Result<Forgotten, AppError> {
+    let lake = place.lake().await?;
+    Ok(erase::erase(&lake, person, decider).await?)
 }
 
 /// The decisions that hold.

@@ -77,6 +77,13 @@ pub(crate) enum Person {
         #[command(flatten)]
         moment: Moment,
     },
+    /// Forget one for good: what identifies them goes, their orders stay without a name
+    Erase {
+        /// The id
+        person: i64,
+        #[command(flatten)]
+        how: Deciding,
+    },
     /// Write all that is held on one, as JSON
     Export {
         /// The id

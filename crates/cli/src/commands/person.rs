@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use rollbook_app::Place;
-use rollbook_app::identity::{Sought, find};
+use rollbook_app::identity::{Decider, Sought, erase, find};
 use rollbook_app::persons::{self, TimelineAsked, timeline};
 use serde_json::{Value, json};
 
@@ -82,6 +82,19 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
             print(&shown, form)?;
             if found.next.is_some() {
                 eprintln!("there is more: --limit shows up to 1000");
+            }
+            Ok(())
+        }
+        Person::Erase { person, how } => {
+            let decider = Decider {
+                by: how.by,
+                at: now(),
+                dry_run: how.dry_run,
+            };
+            let forgotten = erase(place, person, &decider).await?;
+            print(&Shown::object(&forgotten)?, form)?;
+            if form == Form::Table && how.dry_run {
+                eprintln!("this would go; nothing was changed");
             }
             Ok(())
         }

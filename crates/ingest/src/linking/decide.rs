@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rollbook_identity::token::{Tier, Token};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
 use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -149,7 +149,10 @@ async fn commit_of(
     let mut named = named(lake, base, &linked).await?;
     let path = lake.put_content("_identity/decisions", decisions).await?;
     named.insert(DECISIONS.to_owned(), Some(json!(path)));
-    let parts = linked.parts();
+    let change = match linked.parts() {
+        true => IdentityChange::Unmerge,
+        false => IdentityChange::Merge,
+    };
     let mut log = linked.log;
     log.push(Entry {
         id: Some(entry.to_owned()),
@@ -178,7 +181,7 @@ async fn commit_of(
     ]);
     tables.retain(|_, change| !change.is_empty());
     Ok(Commit {
-        cause: Cause::Identity { done, parts },
+        cause: Cause::Identity { done, change },
         at: decider.at,
         tables,
         touched,

@@ -74,14 +74,15 @@ pub(crate) fn staged(
     Ok(staged)
 }
 
-struct Marking<'a> {
-    tokens: &'a Tokens,
-    shared: &'a Shared,
-    region: Option<&'a str>,
+/// How values of a row become tokens.
+pub(crate) struct Marking<'a> {
+    pub(crate) tokens: &'a Tokens,
+    pub(crate) shared: &'a Shared,
+    pub(crate) region: Option<&'a str>,
 }
 
 impl Marking<'_> {
-    fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
+    pub(crate) fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
         let text = |name: &str| -> &str {
             let column = rows
                 .column_by_name(name)

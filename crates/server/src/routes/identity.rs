@@ -91,7 +91,7 @@ pub(super) async fn merge(State(server): State<Server>, Body(merge): Body<Merge>
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TakingBack {
-    /// Who takes it back.
+    /// Who does it.
     by: Option<String>,
 }
 
@@ -122,6 +122,26 @@ async fn decide(
         identity::decide(server.place(), &wanted, &decider).await
     });
     json(&followed.await?)
+}
+
+/// Forget a person for good
+#[utoipa::path(delete, path = "/v1/persons/{person_id}", tag = "identity",
+    params(("person_id" = i64, Path, example = 3), TakingBack),
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub(super) async fn erase(
+    State(server): State<Server>,
+    Named(person_id): Named<i64>,
+    Asked(taking): Asked<TakingBack>,
+) -> Answered {
+    let decider = Decider {
+        by: taking.by.unwrap_or_else(|| "api".to_owned()),
+        at: server.now(),
+        dry_run: false,
+    };
+    let forgotten = server.compute(move |server| async move {
+        identity::erase(server.place(), person_id, &decider).await
+    });
+    json(&forgotten.await?)
 }
 
 #[derive(Deserialize, IntoParams)]

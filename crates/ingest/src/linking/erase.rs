@@ -1,0 +1,280 @@
+//! Forgetting a person: what identifies them goes, what happened stays as nobody's in particular.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use rollbook_lake::scan::read_file;
+use rollbook_lake::vault::Vault;
+use rollbook_lake::write::TableWriter;
+use rollbook_lake::{
+    Cause, Commit, Committed, IdentityChange, Lake, LakeError, State, TableChange,
+};
+use rollbook_model::{SnapshotNumber, TableDef, tables};
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+
+use super::decide::Decider;
+use super::erased::{ERASED, ErasedList, key, names};
+use super::marks::Known;
+use super::standing::{self, Standing};
+use super::{Entry, write_log};
+use crate::IngestError;
+
+/// Attempts to commit until faster writers are given way to.
+const ATTEMPTS: u32 = 10;
+/// Tables whose rows go as a whole: what they say is about nobody else.
+const WHOLE: [&str; 2] = ["persons", "addresses"];
+/// A value shorter than this is not looked for in rows that could not be taken in.
+const SHORTEST: usize = 5;
+
+/// What was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// The person.
+    pub person_id: i64,
+    /// Records that were theirs.
+    pub records: u64,
+    /// Personal values that are gone, by table.
+    pub values: BTreeMap<&'static str, u64>,
+    /// The snapshot of it.
+    pub snapshot: SnapshotNumber,
+}
+
+/// Forgets a person. Only what identifies them goes; their orders stay, of a person without a name.
+pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgotten, IngestError> {
+    for _ in 0..ATTEMPTS {
+        let base = lake.head().await?;
+        let records = match person {
+            0 => Vec::new(),
+            person => standing::of_persons(lake, &base, &[person]).await?,
+        };
+        if records.is_empty() {
+            return Err(IngestError::NoPerson { person });
+        }
+        let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
+        let values = values(lake, &identities).await?;
+        let mut forgotten = Forgotten {
+            person_id: person,
+            records: records.len() as u64,
+            values: BTreeMap::new(),
+            snapshot: base.number,
+        };
+        let keys = keys(lake, &identities, &values).await?;
+        for (def, keys) in &keys {
+            let count: usize = keys.iter().map(RecordBatch::num_rows).sum();
+            forgotten.values.insert(def.name, count as u64);
+        }
+        if decider.dry_run {
+            return Ok(forgotten);
+        }
+        let commit = commit_of(lake, &base, person, &records, decider).await?;
+        let Committed::Done(state) = lake.commit(&base, commit).await? else {
+            continue;
+        };
+        for (def, keys) in &keys {
+            Vault::new(lake, def).remove(keys).await?;
+        }
+        forgotten.snapshot = state.number;
+        return Ok(forgotten);
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+async fn commit_of(
+    lake: &Lake,
+    base: &State,
+    person: i64,
+    records: &[Standing],
+    decider: &Decider,
+) -> Result<Commit, IngestError> {
+    let known = Known::load(lake).await?;
+    let key = key(lake).await?;
+    let mut list: ErasedList = match base.value::<String>(ERASED)? {
+        Some(path) => lake.document(&path).await?,
+        None => ErasedList::default(),
+    };
+    for record in records {
+        let marks = known.of(record.identity).unwrap_or_default();
+        list.tokens
+            .extend(names(&key, &record.provider, &record.external_id, &marks));
+    }
+    let path = lake.put_content("_identity/erased", &list).await?;
+    let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
+    let mut changes = BTreeMap::new();
+    for name in WHOLE {
+        let def = tables::table(name).expect("it is a canonical table");
+        changes.insert(def.name, without(lake, base, def, &identities).await?);
+    }
+    let def = tables::IDENTITIES;
+    changes.insert(def.name, nameless(lake, base, &identities).await?);
+    let log: Vec<Entry> = records
+        .iter()
+        .map(|record| Entry {
+            id: None,
+            action: "erased",
+            identity: record.identity,
+            from: Some(person),
+            to: 0,
+            rule: None,
+            cause: None,
+            evidence: json!({ "by": decider.by }),
+        })
+        .collect();
+    changes.insert(
+        tables::IDENTITY_LOG.name,
+        write_log(lake, &log, decider.at).await?,
+    );
+    changes.retain(|_, change| !change.is_empty());
+    Ok(Commit {
+        cause: Cause::Identity {
+            done: format!("person {person} erased"),
+            change: IdentityChange::Erasure,
+        },
+        at: decider.at,
+        tables: changes,
+        touched: [person.unsigned_abs()].into_iter().collect(),
+        named: BTreeMap::from([(ERASED.to_owned(), Some(json!(path)))]),
+        idempotency_keys: Vec::new(),
+    })
+}
+
+/// Rewrites the files that hold rows of some records, as `change` makes them.
+async fn rewritten(
+    lake: &Lake,
+    base: &State,
+    def: &'static TableDef,
+    identities: &HashSet<i64>,
+    mut change: impl FnMut(&RecordBatch, &BooleanArray) -> Result<RecordBatch, arrow::error::ArrowError>,
+) -> Result<TableChange, IngestError> {
+    let failed = IngestError::rows(def.name, "rewritten");
+    let mut done = TableChange::default();
+    for file in &base.table(def.name).files {
+        let (mut any, mut batches) = (false, Vec::new());
+        for batch in read_file(lake, def, file, None).await? {
+            let batch = batch.map_err(&failed)?;
+            let theirs = theirs(&batch, identities);
+            any |= theirs.true_count() > 0;
+            batches.push(change(&batch, &theirs).map_err(&failed)?);
+        }
+        if any {
+            let mut writer = TableWriter::new(lake, def);
+            for batch in &batches {
+                writer.write(batch).await?;
+            }
+            done.removes.push(file.clone());
+            done.adds.extend(writer.finish().await?);
+        }
+    }
+    Ok(done)
+}
+
+fn theirs(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
+    let column = batch["identity_id"].as_primitive::<Int64Type>();
+    column
+        .iter()
+        .map(|identity| Some(identity.is_some_and(|one| identities.contains(&one))))
+        .collect()
+}
+
+async fn without(
+    lake: &Lake,
+    base: &State,
+    def: &'static TableDef,
+    identities: &HashSet<i64>,
+) -> Result<TableChange, IngestError> {
+    rewritten(lake, base, def, identities, |batch, theirs| {
+        filter_record_batch(batch, &arrow::compute::not(theirs)?)
+    })
+    .await
+}
+
+/// The records without what their provider calls them.
+async fn nameless(
+    lake: &Lake,
+    base: &State,
+    identities: &HashSet<i64>,
+) -> Result<TableChange, IngestError> {
+    rewritten(
+        lake,
+        base,
+        tables::IDENTITIES,
+        identities,
+        |batch, theirs| {
+            let ids = batch["identity_id"].as_primitive::<Int64Type>();
+            let names = batch["external_id"].as_string::<i32>();
+            let name = |row: usize| match theirs.value(row) {
+                true => format!("erased:{}", ids.value(row)),
+                false => names.value(row).to_owned(),
+            };
+            let names: StringArray = (0..batch.num_rows()).map(|row| Some(name(row))).collect();
+            let schema = batch.schema();
+            let columns = schema
+                .fields()
+                .iter()
+                .map(|field| match field.name().as_str() {
+                    "external_id" => Arc::new(names.clone()) as ArrayRef,
+                    name => ArrayRef::clone(&batch[name]),
+                });
+            RecordBatch::try_new(Arc::clone(&schema), columns.collect())
+        },
+    )
+    .await
+}
+
+/// What identifies them: their addresses, numbers and names, in lower case.
+async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<String>, IngestError> {
+    let mut values = HashSet::new();
+    for batch in Vault::new(lake, tables::PERSONS).batches().await? {
+        let batch = batch?;
+        let theirs = theirs(&batch, identities);
+        for name in ["email", "phone", "display_name", "last_name"] {
+            let column = batch[name].as_string::<i32>();
+            let rows =
+                (0..batch.num_rows()).filter(|row| theirs.value(*row) && column.is_valid(*row));
+            values.extend(rows.map(|row| column.value(row).trim().to_lowercase()));
+        }
+    }
+    values.retain(|value| value.len() >= SHORTEST);
+    Ok(values.into_iter().collect())
+}
+
+/// The keys of all personal values that are theirs, and of rows in quarantine that name them.
+async fn keys(
+    lake: &Lake,
+    identities: &HashSet<i64>,
+    values: &[String],
+) -> Result<Vec<(&'static TableDef, Vec<RecordBatch>)>, IngestError> {
+    let mut all = Vec::new();
+    for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
+        let failed = IngestError::rows(def.name, "looked through");
+        let mut found = Vec::new();
+        for batch in Vault::new(lake, def).batches().await? {
+            let batch = batch?;
+            let theirs = match batch.column_by_name("identity_id") {
+                Some(_) => theirs(&batch, identities),
+                None if def.name == tables::QUARANTINE.name => naming(&batch, values),
+                None => continue,
+            };
+            if theirs.true_count() > 0 {
+                found.push(filter_record_batch(&batch, &theirs).map_err(&failed)?);
+            }
+        }
+        if !found.is_empty() {
+            all.push((def, found));
+        }
+    }
+    Ok(all)
+}
+
+fn naming(batch: &RecordBatch, values: &[String]) -> BooleanArray {
+    let columns = ["value", "record"].map(|name| batch[name].as_string::<i32>());
+    let names = |row: usize| {
+        let texts = columns.iter().filter(|column| column.is_valid(row));
+        let mut texts = texts.map(|column| column.value(row).to_lowercase());
+        texts.any(|text| values.iter().any(|value| text.contains(value)))
+    };
+    (0..batch.num_rows()).map(|row| Some(names(row))).collect()
+}
