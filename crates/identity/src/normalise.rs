@@ -56,7 +56,47 @@ fn is_invisible(one: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use proptest::prelude::*;
+
+    use super::{address, date, email, name, phone, text};
+
+    /// Any text, and texts of what numbers and addresses are made of.
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[+0-9()xe., ;=a-z-]{0,24}",
+            "[a-zÀ-ÿ.+@\u{200b}-]{0,12}@[a-zÀ-ÿ.-]{0,12}",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn whatever_is_written_has_one_form_or_none(value in texts(), other in texts()) {
+            for form in [text(&value), name::name(&value), email::email(&value), date::date(&value)]
+                .into_iter()
+                .flatten()
+            {
+                prop_assert!(!form.is_empty());
+            }
+            // The form of a form is itself.
+            if let Some(exact) = email::email(&value) {
+                prop_assert_eq!(email::email(&exact), Some(exact));
+            }
+            if let Some(number) = phone::phone(&value, Some("US")) {
+                let again = phone::phone(&number.e164, None);
+                prop_assert_eq!(again.map(|again| again.e164), Some(number.e164));
+            }
+            let _ = phone::phone(&value, None);
+            let _ = address::street(&value, &other);
+            for country in [None, Some("US"), Some("DE")] {
+                if let Some(code) = address::postal_code(&value, country) {
+                    prop_assert_eq!(address::postal_code(&code, country), Some(code));
+                }
+            }
+        }
+    }
 
     #[test]
     fn texts_come_to_one_form() {

@@ -22,6 +22,8 @@ use crate::stage::Stage;
 
 /// Exact rules.
 pub(crate) const RULES: usize = Tier::ALL.len();
+/// Rows that are worth a thread.
+const FEWEST: usize = 512;
 const COLUMNS: [&str; RULES] = ["email_token", "phone_token", "address_token"];
 
 /// What one record brings; 0 where it has nothing.
@@ -60,15 +62,17 @@ pub(crate) fn staged(
         for piece in stage.pieces()? {
             let piece = piece?;
             let records = people.find(stage, &piece.rows);
+            let mut rows = Vec::new();
             for ((row, slot), record) in piece.slots().enumerate().zip(records) {
                 let (Some(slot), Some(record)) = (slot, record) else {
                     continue;
                 };
                 // What is older than what is known, or gives way to it, brings nothing.
                 if !slot.deleted && record.gives_way_to(&slot) {
-                    staged.insert(record.identity, marking.of(&piece.rows, row));
+                    rows.push((record.identity, row));
                 }
             }
+            staged.extend(marking.of_all(&piece.rows, &rows));
         }
     }
     Ok(staged)
@@ -82,6 +86,32 @@ pub(crate) struct Marking<'a> {
 }
 
 impl Marking<'_> {
+    /// The marks of some rows, on all cores: reading a phone number takes ten times as long as all
+    /// else that is done to a row.
+    fn of_all(&self, batch: &RecordBatch, rows: &[(i64, usize)]) -> Vec<(i64, Marks)> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = rows.len().div_ceil(threads).max(FEWEST);
+        let of = |rows: &[(i64, usize)]| -> Vec<(i64, Marks)> {
+            let marks = rows
+                .iter()
+                .map(|(identity, row)| (*identity, self.of(batch, *row)));
+            marks.collect()
+        };
+        if rows.len() <= share {
+            return of(rows);
+        }
+        std::thread::scope(|scope| {
+            let shares: Vec<_> = rows
+                .chunks(share)
+                .map(|rows| scope.spawn(move || of(rows)))
+                .collect();
+            let marks = shares.into_iter().map(|share| share.join());
+            marks
+                .flat_map(|marks| marks.expect("nothing in it panics"))
+                .collect()
+        })
+    }
+
     pub(crate) fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
         let text = |name: &str| -> &str {
             let column = rows
