@@ -288,14 +288,23 @@ impl Known {
 
     /// Which of these values records of too many names have.
     fn shared(&self, values: &HashSet<u128>) -> HashSet<u128> {
+        let mut carriers: ValueMap<usize> = ValueMap::default();
+        for value in self.marks.iter().flat_map(|marks| marks.values) {
+            if value != 0 && values.contains(&value) {
+                *carriers.entry(value).or_default() += 1;
+            }
+        }
+        carriers.retain(|_, count| *count > MOST_NAMES);
+        // Only of what many carry does it matter how many names there are.
         let mut names: ValueMap<HashSet<u128>> = ValueMap::default();
-        for marks in &self.marks {
-            for value in marks.values.iter().filter(|value| **value != 0) {
-                if marks.name != 0 && values.contains(value) {
-                    let names = names.entry(*value).or_default();
-                    if names.len() <= MOST_NAMES {
-                        names.insert(marks.name);
-                    }
+        if !carriers.is_empty() {
+            for marks in self.marks.iter().filter(|marks| marks.name != 0) {
+                let of_many = marks
+                    .values
+                    .iter()
+                    .filter(|value| carriers.contains_key(*value));
+                for value in of_many {
+                    names.entry(*value).or_default().insert(marks.name);
                 }
             }
         }

@@ -49,7 +49,8 @@ fn of_run(people: &People) -> BTreeMap<i64, Standing> {
         let standing = Standing {
             identity: new.ids.identity,
             provider: Arc::clone(&new.provider),
-            external_id: new.external_id.clone(),
+            // Whoever shows it reads it from the lake.
+            external_id: Box::default(),
             order: order(&new.provider, &new.external_id, new.first_seen),
             before: 0,
             person: new.ids.person,
