@@ -33,7 +33,7 @@ with events as (
     where person_id = $person_id
     union all
     select
-        at, 'identity', action, cast(null as decimal(19, 4)), cast(null as text), 'rollbook', entry_id
+        at, 'identity', concat_ws(' by ', action, rule), cast(null as decimal(19, 4)), cast(null as text), 'rollbook', entry_id
     from identity_log
     where to_person = $person_id or from_person = $person_id
 ),

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use arrow::array::AsArray;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -345,6 +346,50 @@ fn what_many_share_links_nobody() {
         &more.iter().map(String::as_str).collect::<Vec<_>>(),
     );
     assert_eq!(world.persons_of().len(), rows.len() + 22);
+}
+
+#[test]
+fn two_runs_at_once_link_as_one_after_the_other() {
+    let mut world = World::new("at-once");
+    world.persons(
+        "manual",
+        &["m1,first@example.com,,First,One,,,,US,2024-01-01,2024-01-01"],
+    );
+    let queries = concat!(env!("CARGO_MANIFEST_DIR"), "/../queries/mappings/native");
+    for round in 0..3 {
+        let runs = ["shopify", "hubspot"].map(|provider| {
+            let row = |at: i32| {
+                let id = round * 100 + at;
+                format!(
+                    "{provider}{id},p{id}@example.com,,N{id},N,,,,US,2024-01-01,2024-01-0{}",
+                    round + 1
+                )
+            };
+            let rows: Vec<String> = (0..40).map(row).collect();
+            let name = format!("{provider}-{round}/persons.csv");
+            let file = world
+                .lake
+                .write(&name, &format!("{PERSONS}\n{}\n", rows.join("\n")));
+            let file = file.to_str().unwrap();
+            let mut command =
+                world
+                    .lake
+                    .command(&["ingest", provider, file, "--mappings", queries]);
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        });
+        for mut run in runs {
+            assert!(run.wait().unwrap().success());
+        }
+        let both = (round + 1) * 40;
+        let linked = "select count(*) from (select person_id from identities \
+                      group by 1 having count(*) = 2)";
+        assert_eq!(world.lake.value(linked), both, "round {round}");
+    }
+    assert_eq!(world.lake.value("select count(*) from people"), 121);
 }
 
 #[test]

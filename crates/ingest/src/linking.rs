@@ -96,12 +96,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) cause: Option<(&'a str, &'a str)>,
 }
 
-/// Gives the records of a run their persons.
+/// Gives the records of a run their persons. `marked`: records to be looked at whether or not they
+/// bring anything new.
 pub(crate) async fn link(
     asked: &Asked<'_>,
     people: &mut People,
     stages: &[Stage],
     tokens: &Tokens,
+    marked: &HashSet<i64>,
 ) -> Result<Linked, IngestError> {
     let region = asked.base.settings()?.default_region;
     let mut marks = staged(people, stages, tokens, region.as_deref())?;
@@ -110,7 +112,7 @@ pub(crate) async fn link(
     }
     let mut known = Known::load(asked.lake).await?;
     // One that waits was given a person of its own, as if it were new: that is to be looked at.
-    let waits = |identity: &i64| people.linked.contains_key(identity);
+    let waits = |identity: &i64| people.linked.contains_key(identity) || marked.contains(identity);
     marks.retain(|identity, marks| known.of(*identity) != Some(*marks) || waits(identity));
     if marks.is_empty() {
         return Ok(Linked::default());

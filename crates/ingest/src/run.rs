@@ -1,8 +1,8 @@
 //! One run of ingest, from files to a committed snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roaring::RoaringTreemap;
 use rollbook_lake::vault::{Vault, fresh_token_key};
@@ -204,6 +204,7 @@ async fn run(
         places,
         progress,
         folder: folder.path(),
+        marked: Mutex::new(HashSet::new()),
     };
     let mut turn = None;
     let ended = attempt.commit_at_last(&mut turn).await;
@@ -226,6 +227,9 @@ struct Attempt<'a> {
     progress: &'a Progress,
     /// For temporary files.
     folder: &'a Path,
+    /// Records whose tokens an attempt put into the vault that was overtaken: what they are
+    /// connected with was not resolved for all that.
+    marked: Mutex<HashSet<i64>>,
 }
 
 impl Attempt<'_> {
@@ -263,7 +267,8 @@ impl Attempt<'_> {
             cause: None,
         };
         let tokens = rollbook_identity::token::Tokens::new(&self.key);
-        let linked = linking::link(&asked, &mut people, &self.staged, &tokens).await?;
+        let marked = self.marked().clone();
+        let linked = linking::link(&asked, &mut people, &self.staged, &tokens, &marked).await?;
         let quarantined = self.staged.last().expect("the quarantine is always staged");
         let scope = settle::Scope {
             provider: &request.provider,
@@ -339,6 +344,7 @@ impl Attempt<'_> {
         if changes.is_empty() {
             return Ok(report(base.data, None));
         }
+        self.marked().extend(linked.marks.keys());
         linking::keep_marks(lake, &linked.marks).await?;
         let persons = linked.before.iter();
         touched.extend(persons.flat_map(|(identity, before)| {
@@ -373,6 +379,10 @@ impl Attempt<'_> {
                 Ok(report(state.number, currency))
             }
         }
+    }
+
+    fn marked(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another process may have been sent the same request, and be faster. If it commits after
