@@ -13,29 +13,9 @@ import pathlib
 import sys
 import tempfile
 
-from common import MEGABYTE, header, options_of, run, run_process
+from common import BENCHES, MEGABYTE, header, options_of, run, run_process
 
-MAP = """
-[columns]
-id = "rec_id"
-given_name = "given_name"
-surname = "surname"
-street_number = "street_number"
-line1 = "address_1"
-line2 = "address_2"
-city = "suburb"
-postal_code = "postcode"
-region = "state"
-date_of_birth = "date_of_birth"
-national_id = "soc_sec_id"
-
-[[rule]]
-match = ["national_id"]
-[[rule]]
-match = ["given_name", "surname", "date_of_birth"]
-[[rule]]
-match = ["surname", "street_number", "line1"]
-"""
+MAP = BENCHES / "febrl.toml"
 SUGGEST_AT = 0.9
 
 
@@ -54,9 +34,8 @@ def compare(options: argparse.Namespace) -> dict:
 def one_set(options: argparse.Namespace, number: int) -> dict:
     file = options.work / f"dataset{number}.csv"
     with tempfile.TemporaryDirectory() as folder:
-        columns, pairs = pathlib.Path(folder, "map.toml"), pathlib.Path(folder, "pairs.csv")
-        columns.write_text(MAP, encoding="utf-8")
-        link = [options.rollbook, "identity", "link", file, "--columns", columns, "--output", "csv"]
+        pairs = pathlib.Path(folder, "pairs.csv")
+        link = [options.rollbook, "identity", "link", file, "--columns", MAP, "--output", "csv"]
         review, _ = run_process(link)
         merged, took = run_process([*link, "--bridges", "merge"])
         _, suggesting = run_process([*link, "--suggest", SUGGEST_AT, "--pairs", pairs])

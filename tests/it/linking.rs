@@ -14,27 +14,7 @@ use rollbook_tests::{rollbook, test_data};
 /// Pairs of ids, the smaller one first.
 type Pairs = BTreeSet<(String, String)>;
 
-const FEBRL: &str = r#"
-[columns]
-id = "rec_id"
-given_name = "given_name"
-surname = "surname"
-street_number = "street_number"
-line1 = "address_1"
-line2 = "address_2"
-city = "suburb"
-postal_code = "postcode"
-region = "state"
-date_of_birth = "date_of_birth"
-national_id = "soc_sec_id"
-
-[[rule]]
-match = ["national_id"]
-[[rule]]
-match = ["given_name", "surname", "date_of_birth"]
-[[rule]]
-match = ["surname", "street_number", "line1"]
-"#;
+const FEBRL: &str = include_str!("../../benches/febrl.toml");
 
 fn febrl(number: u8) -> Option<PathBuf> {
     Some(test_data()?.join(format!("febrl/dataset{number}.csv")))

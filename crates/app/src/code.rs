@@ -65,7 +65,6 @@ impl AppError {
             Self::ExpiredPageToken => ("expired_page_token", Kind::Gone),
             Self::NotACondition { .. } => ("not_a_condition", Kind::Unprocessable),
             Self::NoProviders { .. } => ("no_providers", Kind::Unprocessable),
-            Self::NotWaiting { .. } => ("not_waiting", Kind::Missing),
             Self::BecameAnother { .. } => ("became_another", Kind::Gone),
             Self::UnknownPerson { .. } => ("unknown_person", Kind::Missing),
             Self::ForgedPageToken => ("invalid_page_token", Kind::Malformed),

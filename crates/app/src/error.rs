@@ -121,12 +121,6 @@ pub enum AppError {
         /// The folder.
         path: std::path::PathBuf,
     },
-    /// A record that does not wait for a decision.
-    #[error("record {identity} does not wait for a decision")]
-    NotWaiting {
-        /// Its id.
-        identity: i64,
-    },
     /// A person whose records are all another's.
     #[error("person {person} is person {now} now: their records were brought together")]
     BecameAnother {

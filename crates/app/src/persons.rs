@@ -48,10 +48,7 @@ pub async fn show(
     let id = [("person_id", Parameter::Int(person))];
     let found = objects(&session.query_with(questions::PERSON, &id).await?.batches)?;
     let Some(found) = found.into_iter().next() else {
-        return Err(match became(place, person, as_of).await? {
-            Some(now) => AppError::BecameAnother { person, now },
-            None => AppError::UnknownPerson { person },
-        });
+        return Err(unknown(place, person, as_of).await?);
     };
     let records = session.query_with(RECORDS, &id).await?;
     let records = objects(&records.batches)?;
@@ -71,5 +68,13 @@ pub async fn show(
         segment_changes,
         snapshot: state.data,
         as_of,
+    })
+}
+
+/// Why there is no person of an id: nobody ever had it, or they are another by now.
+async fn unknown(place: &Place, person: i64, as_of: Timestamp) -> Result<AppError, AppError> {
+    Ok(match became(place, person, as_of).await? {
+        Some(now) => AppError::BecameAnother { person, now },
+        None => AppError::UnknownPerson { person },
     })
 }

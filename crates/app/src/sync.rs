@@ -137,7 +137,9 @@ pub async fn sync(
     );
     let ingested = ingested.await?;
     count(&mut synced, &ingested);
-    note(&lake, provider, read, what.at).await?;
+    if read != known {
+        note(&lake, provider, read, what.at).await?;
+    }
     Ok(synced)
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -16,8 +15,6 @@ use crate::shared::{MOST_NAMES, Shared};
 mod map;
 
 pub use map::{InvalidMap, Map};
-
-static SHARED: LazyLock<Shared> = LazyLock::new(Shared::default);
 
 /// Why files cannot be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -279,9 +276,9 @@ fn profile(values: &HashMap<Field, &str>, map: &Map) -> Profile {
             Field::DateOfBirth => date::date(value).or_else(|| normalise::text(value)),
             Field::Line1 | Field::Line2 => address::street(value, ""),
             Field::PostalCode => address::postal_code(value, country.as_deref()),
-            Field::Email => email::email(value).filter(|exact| !SHARED.has_email(exact)),
+            Field::Email => email::email(value).filter(|exact| !Shared::shipped().has_email(exact)),
             Field::Phone => phone::phone(value, country.as_deref())
-                .filter(|phone| !SHARED.has_phone(&phone.e164))
+                .filter(|phone| !Shared::shipped().has_phone(&phone.e164))
                 .map(|phone| phone.exact()),
             Field::StreetNumber | Field::Country | Field::NationalId => normalise::text(value),
         };

@@ -148,11 +148,6 @@ impl Records {
         &self.values[begin..begin + self.rules]
     }
 
-    /// Where a record stands.
-    pub fn order(&self, record: u32) -> Order {
-        self.orders[record as usize]
-    }
-
     /// Forgets values that records of more than `most` different names carry.
     pub fn without_shared(mut self, most: usize) -> Self {
         let mut carriers: ValueMap<u32> = ValueMap::default();

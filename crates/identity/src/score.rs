@@ -109,18 +109,6 @@ impl Model {
         self.of(&levels(a, b))
     }
 
-    /// What each field that both have weighs, in bits: above 0 it speaks for one person.
-    pub fn weights(&self, a: &Profile, b: &Profile) -> Vec<(Field, f64)> {
-        let levels = levels(a, b);
-        let present = Field::ALL.into_iter().zip(levels);
-        let weighed = present.filter_map(|(field, level)| {
-            let (field_at, level) = (field as usize, level? as usize);
-            let weight = (self.m[field_at][level] / self.u[field_at][level]).log2();
-            Some((field, weight))
-        });
-        weighed.collect()
-    }
-
     fn of(&self, levels: &Levels) -> f64 {
         let mut odds = (self.prior / (1.0 - self.prior)).ln();
         for (field, level) in levels.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Values that many share, so that they identify nobody: a shipped list, and a tenant's own.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// A value stops identifying when records of more different names than this carry it.
 pub const MOST_NAMES: usize = 20;
@@ -11,15 +12,15 @@ pub struct Shared {
     values: HashSet<String>,
 }
 
-impl Default for Shared {
-    /// The shipped list alone.
-    fn default() -> Self {
-        Self::with([])
-    }
-}
+static SHIPPED: LazyLock<Shared> = LazyLock::new(|| Shared::with([]));
 
 impl Shared {
-    /// The shipped list, and others: whole values in normal form, `name@` or `@domain`.
+    /// The list that comes with the program.
+    pub fn shipped() -> &'static Self {
+        &SHIPPED
+    }
+
+    /// The same, and others: whole values in normal form, `name@` or `@domain`.
     pub fn with(own: impl IntoIterator<Item = String>) -> Self {
         let shipped = include_str!("shared_values.txt").lines();
         let shipped = shipped.filter(|line| !line.is_empty() && !line.starts_with('#'));

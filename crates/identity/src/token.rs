@@ -75,7 +75,12 @@ impl Tokens {
 
     /// The token of a value in normal form.
     pub fn of(&self, tier: Tier, value: &str) -> Token {
-        Token(self.digest(tier.name(), value))
+        self.of_kind(tier.name(), value)
+    }
+
+    /// The token of a value of another kind, such as `record`.
+    pub fn of_kind(&self, kind: &str, value: &str) -> Token {
+        Token(self.digest(kind, value))
     }
 
     /// A name, so that different ones can be counted.

@@ -13,7 +13,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rollbook_model::{ColumnDef, ColumnType, Shape, TableDef, nearest};
 
 use crate::IngestError;
-use crate::identify::Tokens;
+use crate::identify::EmailIds;
 use crate::mapping::Mapping;
 
 mod cast;
@@ -67,7 +67,7 @@ fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + 
 /// Casts what one mapping yields.
 pub(crate) struct Caster {
     mapping: Mapping,
-    tokens: Tokens,
+    email_ids: EmailIds,
     schema: SchemaRef,
 }
 
@@ -97,7 +97,7 @@ impl Caster {
     pub(crate) fn new(
         mapping: &Mapping,
         output: &Schema,
-        tokens: Tokens,
+        email_ids: EmailIds,
     ) -> Result<Self, IngestError> {
         let def = mapping.table;
         let special = ["_file", "_line", DELETED].into_iter();
@@ -134,7 +134,7 @@ impl Caster {
         }
         Ok(Self {
             mapping: mapping.clone(),
-            tokens,
+            email_ids,
             schema: staged_schema(def),
         })
     }
@@ -247,7 +247,7 @@ impl Caster {
         let ids = columns[id].as_string::<i32>();
         let named = ids.iter().zip(emails).map(|(id, email)| match (id, email) {
             (Some(id), _) => Some(id.to_owned()),
-            (None, Some(email)) => Some(self.tokens.of_email(email)),
+            (None, Some(email)) => Some(self.email_ids.of_email(email)),
             (None, None) => None,
         });
         columns[id] = Arc::new(named.collect::<StringArray>());
@@ -289,7 +289,7 @@ impl Caster {
             match (id, email) {
                 (Some(id), _) => found.append_value(id),
                 (None, Some(email)) => {
-                    found.append_value(self.tokens.of_email(&email.to_lowercase()))
+                    found.append_value(self.email_ids.of_email(&email.to_lowercase()))
                 }
                 (None, None) => found.append_null(),
             }

@@ -21,7 +21,7 @@ use rollbook_model::{Shape, TableDef};
 use crate::IngestError;
 use crate::canonical::{Caster, Fault};
 use crate::claim::Claim;
-use crate::identify::Tokens;
+use crate::identify::EmailIds;
 use crate::linking::Erased;
 use crate::mapping::{Mapping, provenance};
 use crate::progress::{Event, Progress};
@@ -39,7 +39,7 @@ pub(crate) struct Execution<'a> {
     /// What the lake holds already, for mappings that join it.
     pub(crate) state: &'a State,
     pub(crate) limits: Limits,
-    pub(crate) tokens: Tokens,
+    pub(crate) email_ids: EmailIds,
     /// Who was erased.
     pub(crate) erased: Erased,
     /// The place of each file, by its label, among all files of the run.
@@ -78,7 +78,7 @@ impl Execution<'_> {
         if self.together && !(is_row_by_row(&plan) && sources.iter().all(SourceTable::is_alike)) {
             return Err(IngestError::NotTogether);
         }
-        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.tokens.clone())?;
+        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.email_ids.clone())?;
         let failed = |source| run_error(mapping, source);
         let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;

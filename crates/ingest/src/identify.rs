@@ -11,11 +11,11 @@ use crate::stage::{Slot, UNKNOWN};
 
 /// Turns e-mail addresses into external ids that tell nothing without the tenant's key.
 #[derive(Clone)]
-pub(crate) struct Tokens {
+pub(crate) struct EmailIds {
     key: Arc<[u8]>,
 }
 
-impl Tokens {
+impl EmailIds {
     pub(crate) fn new(key: Arc<[u8]>) -> Self {
         Self { key }
     }
@@ -94,12 +94,12 @@ mod tests {
 
     use rollbook_lake::keys::key_of;
 
-    use super::Tokens;
+    use super::EmailIds;
 
     #[test]
     fn tokens_depend_on_the_key_and_the_address_alone() {
-        let one = Tokens::new(Arc::from([1_u8; 32].as_slice()));
-        let other = Tokens::new(Arc::from([2_u8; 32].as_slice()));
+        let one = EmailIds::new(Arc::from([1_u8; 32].as_slice()));
+        let other = EmailIds::new(Arc::from([2_u8; 32].as_slice()));
         assert_eq!(
             one.of_email("ada@example.com"),
             one.of_email(" ada@example.com ")

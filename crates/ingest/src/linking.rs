@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use rollbook_identity::normalise::VERSION;
+use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{Tier, Tokens};
 use rollbook_lake::ids::{IdKind, reserve};
 use rollbook_lake::{LINKED, Lake, MOVES, Moves, State, TableChange};
-use rollbook_model::Timestamp;
 use rollbook_model::tables::IDENTITIES;
+use rollbook_model::{Shape, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub(crate) use decisions::Decisions;
 pub(crate) use erased::Erased;
 pub(crate) use log::{Entry, new_entry, write as write_log};
 pub(crate) use marks::keep as keep_marks;
-use marks::{Known, Marks, staged};
+use marks::{Known, Marking, Marks, staged};
 use standing::{Standing, standing};
 
 /// How records came to persons in a run.
@@ -105,12 +105,17 @@ pub(crate) async fn link(
     tokens: &Tokens,
     marked: &HashSet<i64>,
 ) -> Result<Linked, IngestError> {
-    let region = asked.base.settings()?.default_region;
-    let mut marks = staged(people, stages, tokens, region.as_deref())?;
-    if marks.is_empty() {
+    if !stages.iter().any(|stage| stage.def.shape == Shape::Person) {
         return Ok(Linked::default());
     }
+    let region = asked.base.settings()?.default_region;
+    let marking = Marking {
+        tokens,
+        shared: Shared::shipped(),
+        region: region.as_deref(),
+    };
     let mut known = Known::load(asked.lake).await?;
+    let mut marks = staged(people, stages, &marking, &known)?;
     // One that waits was given a person of its own, as if it were new: that is to be looked at.
     let waits = |identity: &i64| people.linked.contains_key(identity) || marked.contains(identity);
     marks.retain(|identity, marks| known.of(*identity) != Some(*marks) || waits(identity));
@@ -207,9 +212,9 @@ fn note(
         linked.log.push(Entry {
             id: None,
             action,
-            identity: record.identity,
+            identity: Some(record.identity),
             from: (!record.is_new).then_some(record.before),
-            to,
+            to: Some(to),
             rule: outcome.rule(at),
             cause: asked
                 .cause
@@ -222,7 +227,7 @@ fn note(
 fn evidence(candidates: Option<&Vec<(Tier, i64)>>) -> Value {
     let candidates = candidates.into_iter().flatten();
     let named = candidates.map(|(tier, person)| json!({"rule": tier.name(), "person": person}));
-    json!({"normaliser": VERSION, "candidates": named.collect::<Vec<_>>()})
+    json!({"candidates": named.collect::<Vec<_>>()})
 }
 
 /// The map of moved records once `change` has come to `identities`: where each belongs then.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roaring::RoaringTreemap;
+use rollbook_identity::token::Tokens;
 use rollbook_lake::vault::{Vault, fresh_token_key};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, Turn};
 use rollbook_model::config::Limits;
@@ -17,7 +18,7 @@ use crate::IngestError;
 use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
-use crate::identify::Tokens;
+use crate::identify::EmailIds;
 use crate::linking::{self, Decisions, Erased, LinkCounts};
 use crate::mapping::mappings;
 use crate::people::People;
@@ -166,8 +167,8 @@ async fn run(
         lake,
         state: &state,
         limits: request.limits,
-        tokens: Tokens::new(Arc::clone(&key)),
-        erased: Erased::at(lake, &state, rollbook_identity::token::Tokens::new(&key)).await?,
+        email_ids: EmailIds::new(Arc::clone(&key)),
+        erased: Erased::at(lake, &state, Tokens::new(&key)).await?,
         places,
         progress: progress.clone(),
         together: request.requests.len() > 1,
@@ -266,7 +267,7 @@ impl Attempt<'_> {
             decisions: &decisions,
             cause: None,
         };
-        let tokens = rollbook_identity::token::Tokens::new(&self.key);
+        let tokens = Tokens::new(&self.key);
         let marked = self.marked().clone();
         let linked = linking::link(&asked, &mut people, &self.staged, &tokens, &marked).await?;
         let quarantined = self.staged.last().expect("the quarantine is always staged");

@@ -30,6 +30,7 @@ use futures::{StreamExt, TryStreamExt};
 use roaring::RoaringTreemap;
 
 use crate::merge::merged;
+use crate::moved_rows::MovedRows;
 use crate::moves::Moves;
 
 /// One range of persons: a plan of one partition for every run that reaches into it.
@@ -40,6 +41,8 @@ pub(crate) struct RangeScan {
     /// The first person after it.
     pub(crate) to: i64,
     pub(crate) runs: Vec<Arc<dyn ExecutionPlan>>,
+    /// What belongs to it and lies elsewhere.
+    pub(crate) moved: Option<MovedRows>,
 }
 
 /// Records whose rows are not their home's.
@@ -264,6 +267,10 @@ impl ExecutionPlan for OrderedScan {
             Ok(self.cut(rows, range.from, range.to))
         });
         let mut streams = streams.collect::<Result<Vec<_>>>()?;
+        if let Some(moved) = &range.moved {
+            let rows = moved.execute(Arc::clone(&context))?;
+            streams.push(self.cut(rows, range.from, range.to));
+        }
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         match (&self.order, streams.len()) {
             (_, 1) => Ok(streams.swap_remove(0)),
@@ -287,7 +294,12 @@ impl ExecutionPlan for OrderedScan {
 
     fn metrics(&self) -> Option<MetricsSet> {
         let mut all = self.metrics.clone_inner();
-        for run in self.ranges.iter().flat_map(|range| &range.runs) {
+        let moved = self
+            .ranges
+            .iter()
+            .filter_map(|range| Some(&range.moved.as_ref()?.homes));
+        let runs = self.ranges.iter().flat_map(|range| &range.runs);
+        for run in runs.chain(moved) {
             for metric in run.metrics().iter().flat_map(MetricsSet::iter) {
                 all.push(Arc::clone(metric));
             }

@@ -22,7 +22,14 @@ use crate::vault::{self, Vault};
 
 const KEPT: &str = "_kept";
 /// Folders of immutable objects that the named values of a state point to.
-const OBJECTS: [&str; 5] = ["_definitions", "_ledger", "_members", "_models", "_scores"];
+const OBJECTS: [&str; 6] = [
+    "_definitions",
+    "_identity",
+    "_ledger",
+    "_members",
+    "_models",
+    "_scores",
+];
 
 /// A snapshot that stays as long as it has a name.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -281,29 +281,50 @@ impl LakeTable {
                     plans.push(self.read(&sources.runs, groups, Some(columns.clone()), None)?);
                 }
             }
-            if let Some(moving) = &moving {
-                let moves = moving.moves.within(from, to, self.among.as_deref());
-                let homes = self.homes(&moves);
-                if !homes.is_empty() {
-                    let groups = vec![FileGroup::new(homes)];
-                    let homes = self.read(&sources.moved, groups, Some(columns.clone()), None)?;
-                    let place = |name: &&str| {
-                        let column = self.schema.index_of(name).ok()?;
-                        columns.iter().position(|known| *known == column)
-                    };
-                    let order = clustering.sort_columns.iter().map_while(place).collect();
-                    let at = (person, moving.identity);
-                    let moved = MovedRows::new(homes, Arc::new(moves), at.0, at.1, order);
-                    plans.push(Arc::new(moved));
-                }
-            }
             let runs = plans;
-            ranges.push(RangeScan { from, to, runs });
+            let moved = match &moving {
+                None => None,
+                Some(moving) => self.moved_into(sources, moving, [from, to], person, &columns)?,
+            };
+            ranges.push(RangeScan {
+                from,
+                to,
+                runs,
+                moved,
+            });
         }
         let table = self.folder.clone();
         let sort = &clustering.sort_columns;
         let scan = OrderedScan::try_new(table, ranges, output, person, sort, rows)?;
         Ok(Arc::new(scan.among(self.among.clone()).moving(moving)))
+    }
+
+    /// The rows of moved records that belong to a range; `None` where there are none.
+    fn moved_into(
+        &self,
+        sources: &Sources,
+        moving: &Moving,
+        [from, to]: [i64; 2],
+        person: usize,
+        columns: &[usize],
+    ) -> DataFusionResult<Option<MovedRows>> {
+        let moves = moving.moves.within(from, to, self.among.as_deref());
+        let homes = self.homes(&moves);
+        let Some(clustering) = self.clustering.as_ref().filter(|_| !homes.is_empty()) else {
+            return Ok(None);
+        };
+        let place = |name: &&str| {
+            let column = self.schema.index_of(name).ok()?;
+            columns.iter().position(|known| *known == column)
+        };
+        let groups = vec![FileGroup::new(homes)];
+        Ok(Some(MovedRows {
+            homes: self.read(&sources.moved, groups, Some(columns.to_vec()), None)?,
+            moves: Arc::new(moves),
+            person,
+            identity: moving.identity,
+            order: clustering.sort_columns.iter().map_while(place).collect(),
+        }))
     }
 
     /// What may hold rows of moved records.

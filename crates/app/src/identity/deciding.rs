@@ -108,9 +108,7 @@ pub async fn waiting(place: &Place) -> Result<Vec<Review>, AppError> {
 pub async fn review(place: &Place, identity: i64, now: Timestamp) -> Result<ReviewShown, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let waiting = reviews(&lake, &state).await?.into_iter();
-    let mut waiting = waiting.filter(|review| review.identity_id == identity);
-    let review = waiting.next().ok_or(AppError::NotWaiting { identity })?;
+    let review = decide::waiting(&lake, &state, identity).await?;
     let session = place.session(&lake, &state, now).await?;
     let shown = |rows: Vec<Value>| rows.into_iter().next().unwrap_or(Value::Null);
     let id = [("identity_id", Parameter::Int(identity))];

@@ -2,10 +2,11 @@
 
 use rollbook_engine::Parameter;
 use rollbook_model::{SnapshotNumber, Timestamp};
-use rollbook_queries::persons::TIMELINE;
+use rollbook_queries::persons::{RECORDS, TIMELINE};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::unknown;
 use crate::rows::objects;
 use crate::{AppError, Place};
 
@@ -34,6 +35,24 @@ pub struct TimelineAsked {
     pub next: Option<String>,
 }
 
+/// Where a page begins, and what all pages are of.
+struct Next {
+    snapshot: SnapshotNumber,
+    as_of: Timestamp,
+    after: u64,
+}
+
+impl Next {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        Some(Self {
+            snapshot: parts.next()?.parse().ok()?,
+            as_of: Timestamp::from_micros(parts.next()?.parse().ok()?),
+            after: parts.next()?.parse().ok()?,
+        })
+    }
+}
+
 /// What happened with a person.
 pub async fn timeline(
     place: &Place,
@@ -42,20 +61,22 @@ pub async fn timeline(
     as_of: Timestamp,
 ) -> Result<Timeline, AppError> {
     let lake = place.lake().await?;
-    let place_of = |next: &String| {
-        let (snapshot, after) = next.split_once('-')?;
-        Some((snapshot.parse().ok()?, after.parse().ok()?))
-    };
-    let from = asked.next.as_ref();
-    let from = from
-        .map(|next| place_of(next).ok_or(AppError::ForgedPageToken))
-        .transpose()?;
-    let (snapshot, after): (Option<SnapshotNumber>, u64) = match from {
-        Some((snapshot, after)) => (Some(snapshot), after),
-        None => (None, 0),
-    };
-    let state = place.state(&lake, snapshot).await?;
+    let next = asked.next.as_deref().map(|next| {
+        let next = Next::parse(next);
+        next.ok_or(AppError::ForgedPageToken)
+    });
+    let next = next.transpose()?;
+    let state = place
+        .state(&lake, next.as_ref().map(|next| next.snapshot))
+        .await?;
+    let as_of = next.as_ref().map_or(as_of, |next| next.as_of);
+    let after = next.map_or(0, |next| next.after);
     let session = place.session(&lake, &state, as_of).await?;
+    let id = [("person_id", Parameter::Int(person))];
+    let records = session.query_with(RECORDS, &id).await?;
+    if records.batches.iter().all(|batch| batch.num_rows() == 0) {
+        return Err(unknown(place, person, as_of).await?);
+    }
     let limit = asked.limit.unwrap_or(100).clamp(1, MOST);
     let until = after.saturating_add(limit);
     let number = |number: u64| Parameter::Int(i64::try_from(number).unwrap_or(i64::MAX));
@@ -70,7 +91,7 @@ pub async fn timeline(
     events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(Timeline {
         events,
-        next: is_more.then(|| format!("{}-{until}", state.number)),
+        next: is_more.then(|| format!("{}.{}.{until}", state.number, as_of.micros())),
         snapshot: state.data,
     })
 }

@@ -4,6 +4,7 @@ use rollbook_app::Place;
 use rollbook_app::identity::{self, Bridges, Decider, Suggest, Wanted, decide, link_files};
 use serde_json::{Value, json};
 
+use super::ingest::refresh_segments;
 use super::now;
 use crate::arguments::{AtBridges, Deciding, Form, Identity, LinkFiles, Reviewing};
 use crate::show::{Shown, print};
@@ -100,6 +101,9 @@ async fn decided(place: &Place, wanted: Wanted, how: Deciding, form: Form) -> an
         dry_run: how.dry_run,
     };
     let followed = decide(place, &wanted, &decider).await?;
+    if !how.dry_run {
+        refresh_segments(place).await;
+    }
     if form == Form::Table {
         match how.dry_run {
             true => eprintln!("this would follow; nothing was changed"),

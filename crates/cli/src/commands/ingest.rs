@@ -94,7 +94,7 @@ pub(super) async fn after_rows(place: &Place) {
 }
 
 /// Computes the segments that follow the data. The run is done, whatever comes of it.
-async fn refresh_segments(place: &Place) {
+pub(super) async fn refresh_segments(place: &Place) {
     match segments::refresh_due(place, now()).await {
         Ok(outcomes) => {
             let (done, failed): (Vec<_>, Vec<_>) =

@@ -8,6 +8,7 @@ use rollbook_app::identity::{Decider, Sought, erase, find};
 use rollbook_app::persons::{self, TimelineAsked, timeline};
 use serde_json::{Value, json};
 
+use super::ingest::refresh_segments;
 use super::{as_of, now};
 use crate::arguments::{Form, Person};
 use crate::show::{Shown, print};
@@ -93,8 +94,10 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
             };
             let forgotten = erase(place, person, &decider).await?;
             print(&Shown::object(&forgotten)?, form)?;
-            if form == Form::Table && how.dry_run {
-                eprintln!("this would go; nothing was changed");
+            match how.dry_run {
+                false => refresh_segments(place).await,
+                true if form == Form::Table => eprintln!("this would go; nothing was changed"),
+                true => {}
             }
             Ok(())
         }

@@ -133,7 +133,8 @@ pub fn street(line1: &str, line2: &str) -> Option<String> {
     (!street.is_empty()).then(|| street.join(" "))
 }
 
-/// A postal code with the zeros that a spreadsheet took, without an extension for delivery.
+/// A postal code with the zeros that a spreadsheet took, without an extension for delivery;
+/// `None` where it has no digit, or letters or digits not of ASCII: no country's code is like that.
 pub fn postal_code(value: &str, country: Option<&str>) -> Option<String> {
     let value = text(value)?.to_ascii_uppercase();
     let digits = DIGITS.iter().find(|(of, _)| Some(*of) == country);
@@ -142,12 +143,15 @@ pub fn postal_code(value: &str, country: Option<&str>) -> Option<String> {
         _ => &value,
     };
     let plain: String = main.chars().filter(|one| one.is_alphanumeric()).collect();
-    let is_digits = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain.is_ascii() || !plain.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let is_digits = plain.bytes().all(|byte| byte.is_ascii_digit());
     match digits {
         // Nine digits are a code and its extension.
         Some(("US", _)) if is_digits && plain.len() == 9 => Some(plain[..5].to_owned()),
         Some((_, count)) if is_digits && plain.len() <= *count => Some(format!("{plain:0>count$}")),
-        _ => (!plain.is_empty()).then_some(plain),
+        _ => Some(plain),
     }
 }
 
@@ -189,6 +193,9 @@ mod tests {
             ("SW1A 1AA", "GB", Some("SW1A1AA")),
             ("2134", "", Some("2134")),
             ("", "US", None),
+            ("na+", "", None),
+            // Left of these two marks without the blank between them is another text.
+            ("1\u{10eab}\u{fe72}", "", None),
         ] {
             let country = Some(country).filter(|country| !country.is_empty());
             assert_eq!(

@@ -125,7 +125,7 @@ pub async fn decide(
             &base,
             &decisions,
             linked,
-            &followed.entry,
+            (&followed.entry, matches!(wanted, Wanted::Undo(_))),
             done,
             decider,
         );
@@ -142,7 +142,7 @@ async fn commit_of(
     base: &State,
     decisions: &Decisions,
     linked: Linked,
-    entry: &str,
+    (entry, is_undone): (&str, bool),
     done: String,
     decider: &Decider,
 ) -> Result<Commit, IngestError> {
@@ -156,10 +156,13 @@ async fn commit_of(
     let mut log = linked.log;
     log.push(Entry {
         id: Some(entry.to_owned()),
-        action: "decided",
-        identity: 0,
+        action: match is_undone {
+            true => "undone",
+            false => "decided",
+        },
+        identity: None,
         from: None,
-        to: 0,
+        to: None,
         rule: None,
         cause: Some((entry.to_owned(), decider.by.clone())),
         evidence: json!({ "done": done }),
@@ -288,11 +291,10 @@ async fn change(
     Ok((entry, seeds, done))
 }
 
-async fn waiting(lake: &Lake, base: &State, identity: i64) -> Result<Review, IngestError> {
-    let reviews = reviews(lake, base).await?.into_iter();
-    let found = reviews
-        .into_iter()
-        .find(|review| review.identity_id == identity);
+/// One of the records that wait.
+pub async fn waiting(lake: &Lake, base: &State, identity: i64) -> Result<Review, IngestError> {
+    let mut reviews = reviews(lake, base).await?.into_iter();
+    let found = reviews.find(|review| review.identity_id == identity);
     found.ok_or(IngestError::NotWaiting { identity })
 }
 

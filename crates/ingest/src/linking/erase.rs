@@ -1,6 +1,7 @@
 //! Forgetting a person: what identifies them goes, what happened stays as nobody's in particular.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
@@ -14,10 +15,9 @@ use rollbook_lake::{
 use rollbook_model::{SnapshotNumber, TableDef, tables};
 use serde::Serialize;
 use serde_json::json;
-use std::sync::Arc;
 
 use super::decide::Decider;
-use super::erased::{ERASED, ErasedList, key, names};
+use super::erased::{ERASED, key, list, names};
 use super::marks::Known;
 use super::standing::{self, Standing};
 use super::{Entry, write_log};
@@ -37,7 +37,7 @@ pub struct Forgotten {
     pub person_id: i64,
     /// Records that were theirs.
     pub records: u64,
-    /// Personal values that are gone, by table.
+    /// Rows of personal values that are gone, by table.
     pub values: BTreeMap<&'static str, u64>,
     /// The snapshot of it.
     pub snapshot: SnapshotNumber,
@@ -92,10 +92,7 @@ async fn commit_of(
 ) -> Result<Commit, IngestError> {
     let known = Known::load(lake).await?;
     let key = key(lake).await?;
-    let mut list: ErasedList = match base.value::<String>(ERASED)? {
-        Some(path) => lake.document(&path).await?,
-        None => ErasedList::default(),
-    };
+    let mut list = list(lake, base).await?;
     for record in records {
         let marks = known.of(record.identity).unwrap_or_default();
         list.tokens
@@ -115,9 +112,9 @@ async fn commit_of(
         .map(|record| Entry {
             id: None,
             action: "erased",
-            identity: record.identity,
+            identity: Some(record.identity),
             from: Some(person),
-            to: 0,
+            to: Some(0),
             rule: None,
             cause: None,
             evidence: json!({ "by": decider.by }),
@@ -224,20 +221,27 @@ async fn nameless(
     .await
 }
 
-/// What identifies them: their addresses, numbers and names, in lower case.
-async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<String>, IngestError> {
+/// What names them in a text: each an address, a number, or a first and a last name together, in
+/// lower case. A last name alone is a stranger's too.
+async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<Vec<String>>, IngestError> {
     let mut values = HashSet::new();
     for batch in Vault::new(lake, tables::PERSONS).batches().await? {
         let batch = batch?;
         let theirs = theirs(&batch, identities);
-        for name in ["email", "phone", "display_name", "last_name"] {
+        let text = |name: &str, row: usize| {
             let column = batch[name].as_string::<i32>();
-            let rows =
-                (0..batch.num_rows()).filter(|row| theirs.value(*row) && column.is_valid(*row));
-            values.extend(rows.map(|row| column.value(row).trim().to_lowercase()));
+            let text = column.is_valid(row).then(|| column.value(row));
+            text.map(|text| text.trim().to_lowercase())
+        };
+        for row in (0..batch.num_rows()).filter(|row| theirs.value(*row)) {
+            let alone = ["email", "phone", "display_name"].map(|name| text(name, row));
+            values.extend(alone.into_iter().flatten().map(|value| vec![value]));
+            let names = text("first_name", row).zip(text("last_name", row));
+            values.extend(names.map(|(first, last)| vec![first, last]));
         }
     }
-    values.retain(|value| value.len() >= SHORTEST);
+    let is_telling = |value: &Vec<String>| value.iter().map(String::len).sum::<usize>() >= SHORTEST;
+    values.retain(is_telling);
     Ok(values.into_iter().collect())
 }
 
@@ -245,7 +249,7 @@ async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<String>, I
 async fn keys(
     lake: &Lake,
     identities: &HashSet<i64>,
-    values: &[String],
+    values: &[Vec<String>],
 ) -> Result<Vec<(&'static TableDef, Vec<RecordBatch>)>, IngestError> {
     let mut all = Vec::new();
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
@@ -269,12 +273,15 @@ async fn keys(
     Ok(all)
 }
 
-fn naming(batch: &RecordBatch, values: &[String]) -> BooleanArray {
+fn naming(batch: &RecordBatch, values: &[Vec<String>]) -> BooleanArray {
     let columns = ["value", "record"].map(|name| batch[name].as_string::<i32>());
     let names = |row: usize| {
         let texts = columns.iter().filter(|column| column.is_valid(row));
         let mut texts = texts.map(|column| column.value(row).to_lowercase());
-        texts.any(|text| values.iter().any(|value| text.contains(value)))
+        texts.any(|text| {
+            let is_there = |value: &Vec<String>| value.iter().all(|part| text.contains(part));
+            values.iter().any(is_there)
+        })
     };
     (0..batch.num_rows()).map(|row| Some(names(row))).collect()
 }

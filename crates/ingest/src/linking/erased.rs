@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use rollbook_identity::shared::Shared;
-use rollbook_identity::token::{Tier, Tokens};
+use rollbook_identity::token::Tokens;
 use rollbook_lake::{Lake, LakeError, State};
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +28,13 @@ pub(crate) struct Erased {
     key: Option<Tokens>,
     list: ErasedList,
     tokens: Tokens,
-    shared: Shared,
     region: Option<String>,
 }
 
 impl Erased {
     /// Those of a snapshot; `tokens` under the tenant's key.
     pub(crate) async fn at(lake: &Lake, state: &State, tokens: Tokens) -> Result<Self, LakeError> {
-        let list = match state.value::<String>(ERASED)? {
-            Some(path) => lake.document(&path).await?,
-            None => ErasedList::default(),
-        };
+        let list = list(lake, state).await?;
         let key = match list.tokens.is_empty() {
             true => None,
             false => lake.erasure_key().await?,
@@ -47,7 +43,6 @@ impl Erased {
             key: key.map(|key| Tokens::new(&key)),
             list,
             tokens,
-            shared: Shared::default(),
             region: state.settings()?.default_region,
         })
     }
@@ -57,37 +52,39 @@ impl Erased {
         let key = self.key.as_ref()?;
         let marking = Marking {
             tokens: &self.tokens,
-            shared: &self.shared,
+            shared: Shared::shipped(),
             region: self.region.as_deref(),
         };
-        let (providers, ids) = (
-            rows["provider"].as_string::<i32>(),
-            rows["external_id"].as_string::<i32>(),
-        );
-        let is_admitted = |row: usize| {
+        let providers = rows["provider"].as_string::<i32>();
+        let ids = rows["external_id"].as_string::<i32>();
+        let all: Vec<((), usize)> = (0..rows.num_rows()).map(|row| ((), row)).collect();
+        let marks = marking.of_all(rows, &all).into_iter().enumerate();
+        let is_admitted = |(row, (_, marks)): (usize, ((), Marks))| {
             let id = match ids.is_valid(row) {
                 true => ids.value(row),
                 false => "",
             };
-            let marks = marking.of(rows, row);
             let mut names = names(key, providers.value(row), id, &marks).into_iter();
-            !names.any(|name| self.list.tokens.contains(&name))
+            Some(!names.any(|name| self.list.tokens.contains(&name)))
         };
-        let admitted: BooleanArray = (0..rows.num_rows())
-            .map(|row| Some(is_admitted(row)))
-            .collect();
+        let admitted: BooleanArray = marks.map(is_admitted).collect();
         (admitted.true_count() < rows.num_rows()).then_some(admitted)
+    }
+}
+
+/// What is known at a snapshot of those who were erased.
+pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeError> {
+    match state.value::<String>(ERASED)? {
+        Some(path) => lake.document(&path).await,
+        None => Ok(ErasedList::default()),
     }
 }
 
 /// What stands for a record and for its values.
 pub(crate) fn names(key: &Tokens, provider: &str, id: &str, marks: &Marks) -> Vec<String> {
-    let record = key.of(Tier::Address, &format!("record\0{provider}\0{id}"));
-    let values = Tier::ALL
-        .into_iter()
-        .zip(marks.values)
-        .filter(|(_, value)| *value != 0);
-    let values = values.map(|(tier, value)| key.of(tier, &format!("value\0{value:x}")));
+    let record = key.of_kind("record", &format!("{provider}\0{id}"));
+    let values = marks.values.iter().filter(|value| **value != 0);
+    let values = values.map(|value| key.of_kind("value", &format!("{value:x}")));
     std::iter::once(record)
         .chain(values)
         .map(|name| name.to_string())

@@ -21,10 +21,11 @@ pub(crate) struct Entry {
     /// Its name, where it has one already.
     pub(crate) id: Option<String>,
     pub(crate) action: &'static str,
-    pub(crate) identity: i64,
+    /// The record; `None` of a decision, which may be about several.
+    pub(crate) identity: Option<i64>,
     /// Whose it was; `None` of a record that is new.
     pub(crate) from: Option<i64>,
-    pub(crate) to: i64,
+    pub(crate) to: Option<i64>,
     pub(crate) rule: Option<Tier>,
     /// The entry that this follows from, and who made it.
     pub(crate) cause: Option<(String, String)>,
@@ -66,9 +67,9 @@ pub(crate) async fn write(
                 Arc::new(times.with_timezone("UTC"))
             }
             "action" => text(&|entry| Some(entry.action.to_owned())),
-            "identity_id" => number(&|entry| Some(entry.identity)),
+            "identity_id" => number(&|entry| entry.identity),
             "from_person" => number(&|entry| entry.from),
-            "to_person" => number(&|entry| Some(entry.to)),
+            "to_person" => number(&|entry| entry.to),
             "rule" => text(&|entry| entry.rule.map(|rule| rule.name().to_owned())),
             "decided_by" => text(&|entry| entry.cause.as_ref().map(|(_, by)| by.clone())),
             "decision" => text(&|entry| entry.cause.as_ref().map(|(cause, _)| cause.clone())),

@@ -41,19 +41,13 @@ pub(crate) struct Known {
 }
 
 /// What the persons of a run bring, by record. A record that its source retires goes on to be who
-/// it was.
+/// it was; so does one of which the run has an older version, or that gives way to what is known.
 pub(crate) fn staged(
     people: &People,
     stages: &[Stage],
-    tokens: &Tokens,
-    region: Option<&str>,
+    marking: &Marking<'_>,
+    known: &Known,
 ) -> Result<HashMap<i64, Marks>, IngestError> {
-    let shared = Shared::default();
-    let marking = Marking {
-        tokens,
-        shared: &shared,
-        region,
-    };
     let mut staged = HashMap::new();
     for stage in stages
         .iter()
@@ -67,9 +61,18 @@ pub(crate) fn staged(
                 let (Some(slot), Some(record)) = (slot, record) else {
                     continue;
                 };
-                // What is older than what is known, or gives way to it, brings nothing.
-                if !slot.deleted && record.gives_way_to(&slot) {
-                    rows.push((record.identity, row));
+                if slot.deleted {
+                    continue;
+                }
+                // Of a record that only facts have named there is nothing yet to give way to.
+                match known.of(record.identity) {
+                    Some(marks) if !record.gives_way_to(&slot) => {
+                        // One that waits would be given a person of its own, as if it were new.
+                        if people.linked.contains_key(&record.identity) {
+                            staged.insert(record.identity, marks);
+                        }
+                    }
+                    _ => rows.push((record.identity, row)),
                 }
             }
             staged.extend(marking.of_all(&piece.rows, &rows));
@@ -86,15 +89,17 @@ pub(crate) struct Marking<'a> {
 }
 
 impl Marking<'_> {
-    /// The marks of some rows, on all cores: reading a phone number takes ten times as long as all
+    /// The marks of some rows, each beside what it goes by, on all cores: reading a phone number takes ten times as long as all
     /// else that is done to a row.
-    fn of_all(&self, batch: &RecordBatch, rows: &[(i64, usize)]) -> Vec<(i64, Marks)> {
+    pub(crate) fn of_all<T: Copy + Send + Sync>(
+        &self,
+        batch: &RecordBatch,
+        rows: &[(T, usize)],
+    ) -> Vec<(T, Marks)> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = rows.len().div_ceil(threads).max(FEWEST);
-        let of = |rows: &[(i64, usize)]| -> Vec<(i64, Marks)> {
-            let marks = rows
-                .iter()
-                .map(|(identity, row)| (*identity, self.of(batch, *row)));
+        let of = |rows: &[(T, usize)]| -> Vec<(T, Marks)> {
+            let marks = rows.iter().map(|(name, row)| (*name, self.of(batch, *row)));
             marks.collect()
         };
         if rows.len() <= share {
@@ -112,7 +117,7 @@ impl Marking<'_> {
         })
     }
 
-    pub(crate) fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
+    fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
         let text = |name: &str| -> &str {
             let column = rows
                 .column_by_name(name)

@@ -89,7 +89,7 @@ pub(crate) struct Part {
 /// What happened with a person, the latest first
 #[utoipa::path(get, path = "/v1/persons/{person_id}/timeline", tag = "data",
     params(("person_id" = i64, Path, example = 1), Part),
-    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)))]
 pub(super) async fn timeline(
     State(server): State<Server>,
     Named(person_id): Named<i64>,
