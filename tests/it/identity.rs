@@ -1,37 +1,39 @@
 //! Records of several providers as persons: linked, ambiguous, decided and taken back, with what
 //! follows for facts and segments.
 
-use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
-use arrow::array::AsArray;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
 use crate::own_lake::OwnLake;
 
-const PERSONS: &str = "external_id,email,phone,first_name,last_name,address_line1,city,postal_code,country,created_at,updated_at";
+pub(crate) const PERSONS: &str = "external_id,email,phone,first_name,last_name,address_line1,city,postal_code,country,created_at,updated_at";
 
 /// A lake into which providers' files are taken.
-struct World {
-    lake: OwnLake,
+pub(crate) struct World {
+    pub(crate) lake: OwnLake,
     files: usize,
 }
 
 impl World {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             lake: OwnLake::new(name),
             files: 0,
         }
     }
 
-    fn persons(&mut self, provider: &str, rows: &[&str]) -> Value {
+    pub(crate) fn persons(&mut self, provider: &str, rows: &[&str]) -> Value {
         self.take_in(provider, "persons", PERSONS, rows)
     }
 
-    fn take_in(&mut self, provider: &str, table: &str, header: &str, rows: &[&str]) -> Value {
+    pub(crate) fn take_in(
+        &mut self,
+        provider: &str,
+        table: &str,
+        header: &str,
+        rows: &[&str],
+    ) -> Value {
         self.files += 1;
         let name = format!("{}/{table}.csv", self.files);
         let file = self
@@ -57,7 +59,7 @@ impl World {
         all
     }
 
-    fn person(&self, provider: &str, id: &str) -> i64 {
+    pub(crate) fn person(&self, provider: &str, id: &str) -> i64 {
         self.lake
             .value(&format!(
                 "select person_id from identities where provider = '{provider}' and external_id = '{id}'"
@@ -66,7 +68,7 @@ impl World {
             .unwrap()
     }
 
-    fn record(&self, provider: &str, id: &str) -> String {
+    pub(crate) fn record(&self, provider: &str, id: &str) -> String {
         self.lake
             .value(&format!(
                 "select identity_id from identities where provider = '{provider}' and external_id = '{id}'"
@@ -74,7 +76,7 @@ impl World {
             .to_string()
     }
 
-    fn identity(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn identity(&self, arguments: &[&str]) -> Value {
         let all: Vec<&str> = std::iter::once("identity")
             .chain(arguments.iter().copied())
             .collect();
@@ -83,7 +85,7 @@ impl World {
 }
 
 /// Ann at the shop and in the CRM; Bob; and a record that has Ann's address and Bob's phone.
-fn with_a_bridge(name: &str) -> World {
+pub(crate) fn with_a_bridge(name: &str) -> World {
     let mut world = World::new(name);
     world.persons(
         "shopify",
@@ -451,134 +453,4 @@ fn two_runs_at_once_link_as_one_after_the_other() {
         assert_eq!(world.lake.value(linked), both, "round {round}");
     }
     assert_eq!(world.lake.value("select count(*) from people"), 121);
-}
-
-#[test]
-fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
-    let mut world = with_a_bridge("erased");
-    world
-        .lake
-        .json(&["segment", "put", "payers", "--criteria", "total_spent > 0"]);
-    world.lake.json(&["segment", "refresh"]);
-    let wrong = world.lake.write(
-        "wrong/persons.csv",
-        &format!("{PERSONS}\nx9,ann@example.com,,Ann,Lee,,,,US,not a time,2024-01-01\n"),
-    );
-    world
-        .lake
-        .json(&["ingest", "native", wrong.to_str().unwrap()]);
-    let (ann, bob) = (world.person("shopify", "s1"), world.person("shopify", "s2"));
-    let secrets = [
-        "ann@example.com",
-        "ANN@example.com",
-        "(415) 555-2671",
-        "Annie",
-    ];
-    let tokens: Vec<String> = world
-        .lake
-        .sql(&format!(
-            "select email_token from identities where person_id = {ann} and email_token is not null"
-        ))
-        .iter()
-        .map(|row| row["email_token"].as_str().unwrap().to_owned())
-        .collect();
-    // The record that waits has her address too: it is somebody else's until somebody decides.
-    world.identity(&[
-        "review",
-        "decide",
-        &world.record("hubspot", "h2"),
-        "--same",
-        &ann.to_string(),
-    ]);
-    let found = |world: &World| -> Vec<String> {
-        let all = secrets
-            .iter()
-            .map(|one| (*one).to_owned())
-            .chain(tokens.clone());
-        all.filter(|one| holds(&world.lake.path("lake"), one))
-            .collect()
-    };
-    assert!(!tokens.is_empty());
-    assert!(found(&world).len() > tokens.len(), "{:?}", found(&world));
-    let forgotten = world
-        .lake
-        .json(&["person", "erase", &ann.to_string(), "--by", "kim"]);
-    assert_eq!(forgotten["records"], 3, "{forgotten}");
-    assert_eq!(found(&world), Vec::<String>::new());
-    // What she bought stays, of nobody with a name; nobody else lost anything.
-    assert_eq!(world.lake.value("select sum(total) from orders"), "70.0000");
-    assert_eq!(
-        world.lake.value(&format!(
-            "select count(*) from people where person_id = {ann}"
-        )),
-        0
-    );
-    assert_eq!(
-        world
-            .lake
-            .value(&format!("select phone from people where person_id = {bob}")),
-        "+4930123456"
-    );
-    let why =
-        format!("select reason from segment_changes where person_id = {ann} order by at desc");
-    assert_eq!(world.lake.sql(&why)[0]["reason"], "erasure");
-    // Sent again, by whomever, she is not there; others are.
-    let rows = [
-        "s1,,,Ann,Lee,,,,US,2024-01-01,2025-01-01",
-        "s9,Ann@Example.com,,Ann,Lee,,,,US,2024-01-01,2025-01-01",
-        "s4,dan@example.com,,Dan,Fox,,,,US,2024-01-01,2025-01-01",
-    ];
-    let again = world.persons("shopify", &rows);
-    assert_eq!(again["tables"][0]["accepted"], 1, "{again}");
-    assert_eq!(found(&world), Vec::<String>::new());
-    assert_eq!(
-        world
-            .lake
-            .value("select count(*) from people where first_name = 'Dan'"),
-        1
-    );
-    let check = world.lake.run(&["check"]);
-    assert!(check.status.success());
-    let twice = world.lake.run(&["person", "erase", "999"]);
-    assert_eq!(twice.status.code(), Some(1));
-}
-
-/// Whether any file below a folder holds a text: as it stands, or in a column of a Parquet file.
-fn holds(folder: &Path, text: &str) -> bool {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let is_there = match path.is_dir() {
-            true => holds(&path, text),
-            false => {
-                let bytes = fs::read(&path).unwrap();
-                let plain = bytes
-                    .windows(text.len())
-                    .any(|part| part == text.as_bytes());
-                plain
-                    || (path.extension().is_some_and(|ext| ext == "parquet")
-                        && in_columns(&path, text))
-            }
-        };
-        if is_there {
-            return true;
-        }
-    }
-    false
-}
-
-fn in_columns(path: &Path, text: &str) -> bool {
-    let file = fs::File::open(path).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .unwrap()
-        .build()
-        .unwrap();
-    reader.into_iter().any(|batch| {
-        batch.unwrap().columns().iter().any(|column| {
-            let texts = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8);
-            texts.is_ok_and(|texts| {
-                let texts = texts.as_string::<i32>();
-                texts.iter().flatten().any(|one| one.contains(text))
-            })
-        })
-    })
 }

@@ -8,6 +8,7 @@ mod bucket;
 mod crash;
 mod criteria;
 mod disk;
+mod erasure;
 mod faulty_store;
 mod http;
 mod identity;

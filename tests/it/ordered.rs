@@ -77,6 +77,7 @@ async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Se
             ..Limits::default()
         },
         spill_dir: None,
+        personal: true,
         rules: vec![Arc::new(OrderWhereNeeded)],
     };
     let session = Session::new(options).unwrap();

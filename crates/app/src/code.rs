@@ -25,6 +25,8 @@ pub enum Kind {
     Conflict,
     /// It can be read, and cannot be done.
     Unprocessable,
+    /// Whoever asks may not have it.
+    Forbidden,
     /// It needs more than it may use.
     Excessive,
     /// Later it may go through.
@@ -111,6 +113,8 @@ fn of_lake(error: &LakeError) -> (&'static str, Kind) {
         LakeError::Location { .. }
         | LakeError::NoConditionalPut { .. }
         | LakeError::NewerFormat { .. }
+        | LakeError::OlderFormat { .. }
+        | LakeError::MasterKey { .. }
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }
         | LakeError::File { .. }
@@ -139,6 +143,7 @@ fn of_engine(error: &EngineError) -> (&'static str, Kind) {
         EngineError::DiskExhausted { .. } => ("disk_exhausted", Kind::Excessive),
         EngineError::TimeExhausted { .. } => ("time_exhausted", Kind::Excessive),
         EngineError::AsOfOutOfRange { .. } => ("invalid_time", Kind::Unprocessable),
+        EngineError::Personal { .. } => ("needs_pii", Kind::Forbidden),
         EngineError::Types { .. }
         | EngineError::Value { .. }
         | EngineError::Invalid { .. }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollbook_lake::vault::KeysShown;
 use rollbook_lake::{Checked, Collected, Copied, Lake, Retention, Store};
 use rollbook_model::config::GARBAGE_HOURS;
 use rollbook_model::{SnapshotNumber, Timestamp};
@@ -62,6 +63,16 @@ pub async fn vacuum(place: &Place, rehearsal: bool, at: Timestamp) -> Result<Col
 /// Looks at everything that the lake should hold.
 pub async fn check(place: &Place) -> Result<Checked, AppError> {
     Ok(place.lake().await?.check().await?)
+}
+
+/// What personal values are sealed with; `None` where nothing was ever sealed.
+pub async fn keys(place: &Place) -> Result<Option<KeysShown>, AppError> {
+    Ok(place.lake().await?.keys_shown().await?)
+}
+
+/// Wraps the tenant's keys anew under a new master key, without writing a value.
+pub async fn rotate_keys(place: &Place) -> Result<Option<KeysShown>, AppError> {
+    Ok(place.lake().await?.rotate_keys().await?)
 }
 
 /// Copies the tenant's lake at a snapshot to an empty place.

@@ -14,6 +14,7 @@ mod page;
 pub mod persons;
 mod place;
 pub mod posting;
+pub mod rights;
 pub mod rows;
 pub mod scores;
 pub mod segments;

@@ -4,17 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_engine::{
+    OpeningError, Opens, ScalarUDF, Session, SessionOptions, TableSource, VaultSource,
+};
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{CutPoints, LINKED, Lake, LakeTable, OrderWhereNeeded, State, Store};
 use rollbook_model::config::Limits;
-use rollbook_model::{Shape, SnapshotNumber, TenantName, Timestamp, tables};
+use rollbook_model::{ColumnDef, Shape, SnapshotNumber, TableDef, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
 use rollbook_segments::membership::memberships;
 use rollbook_segments::{OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers, Sessions};
 
 use crate::AppError;
+use crate::rights::{Caller, Rights};
 
 /// Where a tenant's lake is, and what queries on it may use.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Place {
     pub tenant: TenantName,
     /// What one query may use.
     pub limits: Limits,
+    /// What those who ask may see.
+    pub rights: Rights,
     /// Opened once, since it keeps what it has read of files that are read often.
     store: OnceLock<Store>,
 }
@@ -36,6 +41,7 @@ impl Place {
             location,
             tenant,
             limits,
+            rights: Rights::of(Caller::Local),
             store: OnceLock::new(),
         }
     }
@@ -105,6 +111,7 @@ impl Place {
             currency: settings.currency,
             limits: self.limits,
             spill_dir: None,
+            personal: self.rights.personal,
             rules: vec![Arc::new(OrderWhereNeeded)],
         };
         let session = Session::new(options)?;
@@ -130,7 +137,13 @@ impl Place {
             let stored = Arc::new(stored.with_text_views());
             let authority = (is_linked && def.shape == Shape::Person).then_some(authority as _);
             let vault = match def.has_personal() {
-                true => Some(Arc::new(Vault::new(lake, def).table().await?) as _),
+                true => Some(VaultSource {
+                    rows: Arc::new(Vault::new(lake, def).table().await?),
+                    opens: Some(Arc::new(OfLake {
+                        lake: lake.clone(),
+                        def,
+                    })),
+                }),
                 false => None,
             };
             session.add_table(TableSource {
@@ -147,6 +160,28 @@ impl Place {
         session.add_view("scores", Arc::new(scores_table(lake, state)?))?;
         session.finish().await?;
         Ok(session)
+    }
+}
+
+/// Opens the personal values of one table of a lake.
+#[derive(Debug)]
+struct OfLake {
+    lake: Lake,
+    def: &'static TableDef,
+}
+
+#[async_trait]
+impl Opens for OfLake {
+    async fn functions(
+        &self,
+        columns: &[&'static ColumnDef],
+    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError> {
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let opener = Vault::new(&self.lake, self.def).opener().await?;
+        let functions = columns.iter().map(|column| opener.function(column));
+        Ok(functions.map(Arc::new).collect())
     }
 }
 

@@ -158,6 +158,9 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Show or rotate the keys that personal values are sealed with
+    #[command(subcommand)]
+    Keys(Keys),
     /// Look whether everything that the lake should hold is there and unharmed
     Check,
     /// Copy the tenant's lake to an empty place, while others go on using it
@@ -184,6 +187,14 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Keys {
+    /// Say which master key wraps the tenant's key, and where it comes from
+    Show,
+    /// Make a new master key, where rollbook keeps it in a file, and wrap all keys anew
+    Rotate,
 }
 
 #[derive(Debug, Args)]

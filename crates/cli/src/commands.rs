@@ -122,6 +122,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let collected = vacuum(&place, dry_run, now()).await?;
             print(&Shown::object(&collected)?, form)?;
         }
+        Command::Keys(what) => keeping::keys(&place, what, form).await?,
         Command::Check => return keeping::check(&place, form).await,
         Command::Backup { to, snapshot } => {
             let copied = backup(&place, &to, snapshot).await?;

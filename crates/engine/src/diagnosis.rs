@@ -13,6 +13,7 @@ use crate::behaviour::BEHAVIOURS;
 use crate::complexity::{MOST_NESTING, lower_first, position};
 use crate::error::{EngineError, Position};
 use crate::plain_types::plain_types;
+use crate::table::NotForThem;
 
 /// How the planner's messages about types can be told from its others.
 const ABOUT_TYPES: [&str; 6] = [
@@ -132,6 +133,14 @@ impl Diagnosis {
                     source: Box::new(error),
                 },
             },
+            DataFusionError::External(inner) if let Some(refused) = inner.downcast_ref() => {
+                let NotForThem { table, column } = refused;
+                EngineError::Personal {
+                    table: (*table).to_owned(),
+                    column: (*column).to_owned(),
+                    position: self.position_of(column),
+                }
+            }
             DataFusionError::ObjectStore(_)
             | DataFusionError::ParquetError(_)
             | DataFusionError::IoError(_)

@@ -156,6 +156,20 @@ pub enum EngineError {
         position: Option<Position>,
     },
 
+    /// A personal column, asked for by somebody who may not see such.
+    #[error(
+        "column `{column}` of `{table}`{} is personal, and seeing it takes the right `pii`: leave it out, or ask someone who has that right",
+        at(position)
+    )]
+    Personal {
+        /// The column.
+        column: String,
+        /// Its table.
+        table: String,
+        /// Where the text names it, if it does.
+        position: Option<Position>,
+    },
+
     /// A `with recursive`, which may never end.
     #[error(
         "`with recursive`{} is not available, because it may never end",

@@ -33,6 +33,8 @@ mod tests;
 
 pub use behaviour::Clock;
 pub use clauses::{Atom, Clause, Comparison};
+/// What opens sealed values.
+pub use datafusion::logical_expr::ScalarUDF;
 pub use due::Due;
 pub use environment::mapping_session;
 pub use error::{EngineError, Position};
@@ -43,4 +45,4 @@ pub use planning::Needs;
 pub use rows::Rows;
 pub use session::{Answer, Session, SessionOptions};
 pub use statement::is_select;
-pub use table::TableSource;
+pub use table::{OpeningError, Opens, TableSource, VaultSource};

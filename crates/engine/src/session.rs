@@ -45,6 +45,8 @@ pub struct SessionOptions {
     pub limits: Limits,
     /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
     pub spill_dir: Option<PathBuf>,
+    /// Whether queries may ask for personal columns.
+    pub personal: bool,
     /// Rules for the physical plan that those who give the tables want to come last.
     pub rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 }
@@ -113,7 +115,12 @@ impl Session {
     pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
         let name = source.def.name;
         let authority = source.authority;
-        let seen = SeenTable::new(source, self.options.as_of, self.planner.clone())?;
+        let seen = SeenTable::new(
+            source,
+            self.options.as_of,
+            self.options.personal,
+            self.planner.clone(),
+        )?;
         match authority {
             None => self.add_view(name, Arc::new(seen)),
             Some(authority) => {

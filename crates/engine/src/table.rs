@@ -1,6 +1,8 @@
 //! A canonical table as SQL sees it: without what happens after `as_of`, and with its personal
 //! columns, which are fetched from the vault only when a query asks for them.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -9,12 +11,12 @@ use datafusion::catalog::{Session as PlanningSession, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    Expr, JoinType, LogicalPlanBuilder, TableProviderFilterPushDown, cast, lit,
+    Expr, JoinType, LogicalPlanBuilder, ScalarUDF, TableProviderFilterPushDown, cast, lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use rollbook_model::{TableDef, Timestamp};
+use rollbook_model::{ColumnDef, TableDef, Timestamp};
 
 use crate::error::EngineError;
 use crate::texts::stands_for;
@@ -29,13 +31,51 @@ pub struct TableSource {
     pub def: &'static TableDef,
     /// Its rows, with the columns of [`TableDef::stored_schema`].
     pub stored: Arc<dyn TableProvider>,
-    /// The personal values of its rows, with the columns of [`TableDef::vault_schema`], at most
-    /// one row for each key. Without it personal columns are null.
-    pub vault: Option<Arc<dyn TableProvider>>,
+    /// The personal values of its rows. Without it personal columns are null.
+    pub vault: Option<VaultSource>,
     /// Of a table of records of persons of whom some are one person, how much a provider is trusted,
     /// 0 most; `None` where each record is a person.
     pub authority: Option<fn(&str) -> u8>,
 }
+
+/// Where the personal values of one table come from.
+#[derive(Debug, Clone)]
+pub struct VaultSource {
+    /// At most one row for each key: the columns of [`TableDef::sealed_schema`] where there is
+    /// somebody who opens them, else those of [`TableDef::vault_schema`].
+    pub rows: Arc<dyn TableProvider>,
+    /// Opens what is sealed.
+    pub opens: Option<Arc<dyn Opens>>,
+}
+
+/// Any error of those who open sealed values.
+pub type OpeningError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Opens sealed values, for queries that ask for them.
+#[async_trait]
+pub trait Opens: fmt::Debug + Send + Sync {
+    /// For each column a function of the columns of [`TableDef::vault_keys`] and of sealed values
+    /// of that column, which gives them open.
+    async fn functions(
+        &self,
+        columns: &[&'static ColumnDef],
+    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError>;
+}
+
+/// A personal column that a caller may not see.
+#[derive(Debug)]
+pub(crate) struct NotForThem {
+    pub(crate) table: &'static str,
+    pub(crate) column: &'static str,
+}
+
+impl fmt::Display for NotForThem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} is personal", self.table, self.column)
+    }
+}
+
+impl std::error::Error for NotForThem {}
 
 /// The view over one table's source.
 #[derive(Debug)]
@@ -43,6 +83,8 @@ pub(crate) struct SeenTable {
     source: TableSource,
     schema: SchemaRef,
     as_of: Timestamp,
+    /// Whether personal columns may be asked for.
+    personal: bool,
     planner: ViewPlanner,
 }
 
@@ -50,11 +92,17 @@ impl SeenTable {
     pub(crate) fn new(
         source: TableSource,
         as_of: Timestamp,
+        personal: bool,
         planner: ViewPlanner,
     ) -> Result<Self, EngineError> {
-        check_columns(source.def, &source.stored, false)?;
+        let def = source.def;
+        check_columns(def.name, &def.stored_schema(), &source.stored)?;
         if let Some(vault) = &source.vault {
-            check_columns(source.def, vault, true)?;
+            let schema = match vault.opens {
+                Some(_) => def.sealed_schema(),
+                None => def.vault_schema(),
+            };
+            check_columns(&format!("{} (vault)", def.name), &schema, &vault.rows)?;
         }
         let stored = source.stored.schema();
         let fields = source.def.all_columns().map(|column| {
@@ -72,6 +120,7 @@ impl SeenTable {
             source,
             schema,
             as_of,
+            personal,
             planner,
         })
     }
@@ -114,7 +163,7 @@ impl SeenTable {
         }
         match &self.source.vault {
             Some(vault) if with_vault => {
-                let vault = provider_as_source(Arc::clone(vault));
+                let vault = provider_as_source(Arc::clone(&vault.rows));
                 let vault = LogicalPlanBuilder::scan(VAULT, vault, None)?.build()?;
                 let keys = def.vault_keys().iter();
                 let ours = keys
@@ -128,6 +177,31 @@ impl SeenTable {
             }
             _ => Ok(rows),
         }
+    }
+
+    /// What gives each of these personal columns.
+    async fn opened(&self, columns: &[&'static ColumnDef]) -> Result<BTreeMap<&'static str, Expr>> {
+        let sealed = |name: &str| Expr::Column(Column::new(Some(VAULT), name));
+        let names = columns.iter().map(|column| column.name);
+        let exprs: Vec<Expr> = match &self.source.vault {
+            None => columns
+                .iter()
+                .map(|column| cast(lit(ScalarValue::Null), column.ty.arrow()))
+                .collect(),
+            Some(VaultSource { opens: None, .. }) => names.clone().map(sealed).collect(),
+            Some(VaultSource {
+                opens: Some(opens), ..
+            }) => {
+                let functions = opens.functions(columns).await;
+                let functions = functions.map_err(DataFusionError::External)?;
+                let keys = || self.source.def.vault_keys().iter().map(|key| sealed(key));
+                let call = |(function, name): (Arc<ScalarUDF>, &'static str)| {
+                    function.call(keys().chain([sealed(name)]).collect())
+                };
+                functions.into_iter().zip(names.clone()).map(call).collect()
+            }
+        };
+        Ok(names.zip(exprs).collect())
     }
 }
 
@@ -162,32 +236,30 @@ impl TableProvider for SeenTable {
             limit,
         };
         let def = self.source.def;
-        let is_personal = |name: &str| def.column(name).is_some_and(|column| column.personal);
-        let with_vault = asked.columns().iter().any(|name| is_personal(name));
-        let rows = self.rows(with_vault)?;
-        let column = |name: &str| match (def.column(name), &self.source.vault) {
-            (Some(column), Some(_)) if column.personal => {
-                Expr::Column(Column::new(Some(VAULT), name))
-            }
-            (Some(column), None) if column.personal => {
-                cast(lit(ScalarValue::Null), column.ty.arrow())
-            }
-            _ => Expr::Column(self.stored_column(name)),
+        let columns = asked.columns();
+        let columns = columns.iter().filter_map(|name| def.column(name));
+        let personal: Vec<_> = columns.filter(|column| column.personal).collect();
+        if let Some(column) = personal.first().filter(|_| !self.personal) {
+            return Err(DataFusionError::External(Box::new(NotForThem {
+                table: def.name,
+                column: column.name,
+            })));
+        }
+        let rows = self.rows(!personal.is_empty())?;
+        let opened = self.opened(&personal).await?;
+        let column = |name: &str| match opened.get(name) {
+            Some(opened) => opened.clone(),
+            None => Expr::Column(self.stored_column(name)),
         };
         asked.plan(&self.planner, rows, column).await
     }
 }
 
 fn check_columns(
-    def: &'static TableDef,
+    table: &str,
+    expected: &Schema,
     provider: &Arc<dyn TableProvider>,
-    of_vault: bool,
 ) -> Result<(), EngineError> {
-    let expected = if of_vault {
-        def.vault_schema()
-    } else {
-        def.stored_schema()
-    };
     let found = provider.schema();
     for field in expected.fields() {
         let fits = found
@@ -195,11 +267,7 @@ fn check_columns(
             .is_ok_and(|found| stands_for(found.data_type(), field.data_type()));
         if !fits {
             return Err(EngineError::TableLacksColumn {
-                table: if of_vault {
-                    format!("{} (vault)", def.name)
-                } else {
-                    def.name.to_owned()
-                },
+                table: table.to_owned(),
                 column: field.name().clone(),
                 expected: field.data_type().to_string(),
             });

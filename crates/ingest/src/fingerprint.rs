@@ -1,8 +1,9 @@
 //! Hashes of rows by content, to tell a changed row from one that is the same.
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
-use rollbook_model::TableDef;
+use rollbook_model::{ColumnDef, TableDef};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::IngestError;
@@ -16,10 +17,12 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     fn new(def: &'static TableDef, columns: Vec<&'static str>) -> Result<Self, IngestError> {
-        let field = |name: &&str| {
-            def.column(name)
-                .map(|column| SortField::new(column.ty.arrow()))
+        // Personal values are compared as they lie in the vault.
+        let ty = |column: &ColumnDef| match column.personal {
+            true => DataType::Binary,
+            false => column.ty.arrow(),
         };
+        let field = |name: &&str| Some(SortField::new(ty(def.column(name)?)));
         let fields = columns.iter().filter_map(field).collect();
         let converter =
             RowConverter::new(fields).map_err(IngestError::rows(def.name, "compared"))?;
@@ -44,7 +47,7 @@ impl Encoder {
         Self::new(def, stored.map(|column| column.name).collect())
     }
 
-    /// The personal values of a row.
+    /// The personal values of a row, sealed.
     pub(crate) fn personal(def: &'static TableDef) -> Result<Self, IngestError> {
         Self::new(
             def,

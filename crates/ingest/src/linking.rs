@@ -27,6 +27,7 @@ pub mod erase;
 mod erased;
 mod log;
 mod marks;
+mod redact;
 mod standing;
 
 use component::{Component, Outcome};

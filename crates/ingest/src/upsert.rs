@@ -119,7 +119,7 @@ impl Upsert<'_> {
             return Ok(held);
         }
         let (personal, vault_key) = (Encoder::personal(self.def)?, Encoder::vault_key(self.def)?);
-        for batch in Vault::new(self.lake, self.def).batches().await? {
+        for batch in Vault::new(self.lake, self.def).sealed().await? {
             let batch = batch?;
             let keys = vault_key.keys(&batch)?.into_iter().map(|key| key as u64);
             held.extend(keys.zip(personal.hashes(&batch)?));
@@ -148,16 +148,23 @@ impl Upsert<'_> {
             true => HashMap::new(),
             false => self.personal().await?,
         };
-        let mut secret = Vault::new(self.lake, self.def).put();
+        let vault = Vault::new(self.lake, self.def);
+        let mut secret = vault.put();
         for piece in stage.pieces()? {
             let piece = piece?;
             let full = self.full(stage, &piece.rows)?;
             let existing = known.of(&piece)?;
             let any_known = !existing.is_empty();
             let hashes = any_known.then(|| stored.hashes(&full)).transpose()?;
-            let secrets = (any_known && self.def.has_personal())
-                .then(|| personal.hashes(&full))
-                .transpose()?;
+            let sealed = match any_known && self.def.has_personal() {
+                true => {
+                    let secrets = self.project(&full, self.def.vault_schema())?;
+                    Some(vault.seal(&secrets).await?)
+                }
+                false => None,
+            };
+            let secrets = sealed.as_ref().map(|sealed| personal.hashes(sealed));
+            let secrets = secrets.transpose()?;
             let mut wanted = Vec::with_capacity(full.num_rows());
             let mut retired = Vec::with_capacity(full.num_rows());
             for (row, slot) in piece.slots().enumerate() {
@@ -194,7 +201,13 @@ impl Upsert<'_> {
             };
             let rows = filter(&full, &wanted, self.def)?;
             if self.def.has_personal() {
-                secret.write(&self.project(&rows, self.def.vault_schema())?)?;
+                match sealed {
+                    Some(sealed) => secret.write_sealed(&filter(&sealed, &wanted, self.def)?)?,
+                    None => {
+                        let secrets = self.project(&rows, self.def.vault_schema())?;
+                        secret.write(&secrets).await?;
+                    }
+                }
                 if retired.contains(&true) {
                     let rows = filter(&full, &retired, self.def)?;
                     let keys = self.project(&rows, self.def.vault_schema())?;

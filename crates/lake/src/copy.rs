@@ -145,12 +145,6 @@ impl Lake {
     }
 
     async fn copy_vaults_once(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
-        for key in [vault::TOKEN_KEY, vault::ERASURE_KEY] {
-            let key = self.path(key);
-            if self.store().get(&key).await?.is_some() {
-                self.copy(&key, to, copied).await?;
-            }
-        }
         // A vault that was written to meanwhile lacks a run or the manifest that was read.
         for object in vault::live(self).await? {
             self.copy(&self.path(&object), to, copied).await?;

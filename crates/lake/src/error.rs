@@ -47,6 +47,28 @@ pub enum LakeError {
         /// The newest format that this program reads.
         known: u32,
     },
+    /// The lake was written before what this program rests on.
+    #[error(
+        "the lake at `{location}` has format {found}, from before personal values were sealed, and this program needs {needed}: ingest its sources into a new lake"
+    )]
+    OlderFormat {
+        /// The lake.
+        location: String,
+        /// The format that it says it has.
+        found: u32,
+        /// The oldest format that this program reads.
+        needed: u32,
+    },
+    /// The key that opens the tenant's keys is not to be had.
+    #[error(
+        "no master key for personal values: {problem} (looked at {place}). It is 64 hexadecimal digits in a file named by ROLLBOOK_MASTER_KEY_FILE, in ROLLBOOK_MASTER_KEY, or printed by the command in ROLLBOOK_MASTER_KEY_COMMAND"
+    )]
+    MasterKey {
+        /// Where it was looked for.
+        place: String,
+        /// What is the matter.
+        problem: String,
+    },
     /// A snapshot number that does not exist, or not any more.
     #[error(
         "there is no snapshot {number}: the newest is {newest}; `rollbook snapshots` lists them"

@@ -65,9 +65,10 @@ impl Lake {
     /// Appends entries; when this returns they are durable. They come after those of all smaller
     /// numbers.
     pub async fn append(&self, entries: &[Entry], number: u64) -> Result<Appended, LakeError> {
-        let object = encode(entries);
         let name = format!("{number:020}-{}", Uuid::new_v4());
-        let path = self.path(&format!("{FOLDER}/{name}"));
+        let below = format!("{FOLDER}/{name}");
+        let object = self.closed(&below, encode(entries)).await?;
+        let path = self.path(&below);
         self.store().put_new(&path, &object).await?;
         let bytes = object.len() as u64;
         Ok(Appended { name, bytes })
@@ -91,8 +92,8 @@ impl Lake {
 
     /// The entries of an object of the journal; none if somebody else has taken them in by now.
     pub async fn entries(&self, appended: &Appended) -> Result<Vec<Entry>, LakeError> {
-        let path = self.path(&format!("{FOLDER}/{}", appended.name));
-        let Some(object) = self.store().get(&path).await? else {
+        let path = format!("{FOLDER}/{}", appended.name);
+        let Some(object) = self.find_bytes(&path).await? else {
             return Ok(Vec::new());
         };
         decode(&object).map_err(|detail| LakeError::Damaged { path, detail })
@@ -100,8 +101,12 @@ impl Lake {
 
     /// Puts an object that cannot be read where somebody may look at it, and out of the way.
     pub async fn put_aside(&self, appended: &Appended, reason: String) -> Result<(), LakeError> {
-        let path = self.path(&format!("{FOLDER}/{}", appended.name));
-        let Some(object) = self.store().get(&path).await? else {
+        let path = format!("{FOLDER}/{}", appended.name);
+        let object = match self.find_bytes(&path).await {
+            Err(LakeError::Damaged { .. }) => self.store().get(&self.path(&path)).await?,
+            found => found?,
+        };
+        let Some(object) = object else {
             return Ok(());
         };
         let header = EntryHeader {
@@ -123,8 +128,9 @@ impl Lake {
     /// Puts an entry that cannot be taken in where somebody may look at it.
     pub async fn refuse(&self, entry: &Entry, reason: String) -> Result<(), LakeError> {
         let header = entry.header.clone();
-        let body = self.path(&format!("{REFUSED}/{}.body", header.id));
-        self.store().put_over(&body, &entry.body).await?;
+        let below = format!("{REFUSED}/{}.body", header.id);
+        let body = self.closed(&below, entry.body.clone()).await?;
+        self.store().put_over(&self.path(&below), &body).await?;
         let path = format!("{REFUSED}/{}.json", header.id);
         self.replace_document(&path, &Refused { header, reason })
             .await
@@ -145,8 +151,8 @@ impl Lake {
     /// object that was put aside.
     pub async fn refused_entries(&self, refused: &Refused) -> Result<Vec<Entry>, LakeError> {
         let header = refused.header.clone();
-        let path = self.path(&format!("{REFUSED}/{}.body", header.id));
-        let body = self.store().get(&path).await?;
+        let path = format!("{REFUSED}/{}.body", header.id);
+        let body = self.find_bytes(&path).await?;
         let damaged = |detail| LakeError::Damaged { path, detail };
         let Some(body) = body else {
             return Err(damaged("it is missing".to_owned()));
@@ -156,6 +162,33 @@ impl Lake {
         }
         let body = body.to_vec();
         Ok(vec![Entry { header, body }])
+    }
+
+    /// Rewrites what waits, and what could not be taken in, where `change` has another text for
+    /// it; how many.
+    pub async fn edit_entries(
+        &self,
+        change: impl Fn(&str) -> Option<String>,
+    ) -> Result<u64, LakeError> {
+        let mut edited = 0;
+        for appended in self.journal().await? {
+            let mut entries = self.entries(&appended).await?;
+            let mut changed = 0;
+            for entry in &mut entries {
+                let body = str::from_utf8(&entry.body).ok();
+                if let Some(text) = body.and_then(&change) {
+                    entry.body = text.into_bytes();
+                    changed += 1;
+                }
+            }
+            if changed > 0 {
+                // Whoever meets both takes each entry in once, by its id.
+                self.append(&entries, appended.number()).await?;
+                self.forget_entries(&appended).await?;
+            }
+            edited += changed;
+        }
+        Ok(edited + self.edit_documents(REFUSED, change).await?)
     }
 
     /// Removes an entry that could not be taken in, for good.

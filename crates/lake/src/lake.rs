@@ -315,6 +315,13 @@ impl Lake {
                 known: LAKE_FORMAT,
             });
         }
+        if found < u64::from(LAKE_FORMAT) {
+            return Err(LakeError::OlderFormat {
+                location: self.store.location().to_owned(),
+                found: u32::try_from(found).unwrap_or_default(),
+                needed: LAKE_FORMAT,
+            });
+        }
         Ok(())
     }
 

@@ -1,4 +1,7 @@
 //! Small immutable objects: JSON documents and rows, and how they are read back.
+//!
+//! Documents that may name somebody (criteria, answers, what was refused) are sealed under a key
+//! of the tenant's.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -11,6 +14,15 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::scan::read_path;
+use crate::vault::keys::Keyring;
+use crate::vault::seal::{Key, open_object, seal_object};
+
+/// Folders whose objects may name somebody.
+const SEALED: [&str; 4] = ["_answers/", "_definitions/", "_journal/", "_refused/"];
+/// The first bytes of what is sealed.
+const SEAL: &[u8] = b"rbseal01";
+/// The key that documents are sealed under.
+const DOCUMENTS: &str = "documents";
 
 /// A document as JSON that a human can read.
 pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, LakeError> {
@@ -37,10 +49,9 @@ impl Lake {
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
-        self.store()
-            .put_new(&self.path(below), &to_json(document)?)
-            .await
-            .map(drop)
+        let bytes = self.closed(below, to_json(document)?).await?;
+        let put = self.store().put_new(&self.path(below), &bytes).await;
+        put.map(drop)
     }
 
     /// Puts a document in a new object, whose name begins as `below` does and follows from the
@@ -55,6 +66,7 @@ impl Lake {
     ) -> Result<String, LakeError> {
         let bytes = to_json(document)?;
         let path = format!("{below}-{:016x}.json", xxh3_64(&bytes));
+        let bytes = self.closed(&path, bytes).await?;
         self.store().put_new(&self.path(&path), &bytes).await?;
         Ok(path)
     }
@@ -73,9 +85,8 @@ impl Lake {
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
-        self.store()
-            .put_over(&self.path(below), &to_json(document)?)
-            .await
+        let bytes = self.closed(below, to_json(document)?).await?;
+        self.store().put_over(&self.path(below), &bytes).await
     }
 
     /// Reads a document that may not be there.
@@ -83,8 +94,61 @@ impl Lake {
         &self,
         below: &str,
     ) -> Result<Option<T>, LakeError> {
-        let found = self.store().get(&self.path(below)).await?;
+        let found = self.find_bytes(below).await?;
         found.map(|bytes| from_json(below, &bytes)).transpose()
+    }
+
+    /// Rewrites the documents below a folder that `change` has another text for; how many.
+    pub async fn edit_documents(
+        &self,
+        folder: &str,
+        change: impl Fn(&str) -> Option<String>,
+    ) -> Result<u64, LakeError> {
+        let (root, mut edited) = (self.path(""), 0);
+        for object in self.store().walk(&self.path(folder)).await? {
+            let below = object.path.strip_prefix(&root).unwrap_or(&object.path);
+            let Some(bytes) = self.find_bytes(below).await? else {
+                continue;
+            };
+            if let Some(text) = str::from_utf8(&bytes).ok().and_then(&change) {
+                let bytes = self.closed(below, text.into_bytes()).await?;
+                self.store().put_over(&object.path, &bytes).await?;
+                edited += 1;
+            }
+        }
+        Ok(edited)
+    }
+
+    /// The bytes of an object as they are put, sealed where they may name somebody.
+    pub(crate) async fn closed(&self, below: &str, bytes: Vec<u8>) -> Result<Vec<u8>, LakeError> {
+        if !SEALED.iter().any(|folder| below.starts_with(folder)) {
+            return Ok(bytes);
+        }
+        let key = Keyring::of(self).named_or_new(DOCUMENTS).await?;
+        let mut sealed = SEAL.to_vec();
+        sealed.extend(seal_object(&key, &self.path(below), &bytes));
+        Ok(sealed)
+    }
+
+    /// An object as [`Lake::closed`] was given it.
+    pub(crate) async fn find_bytes(&self, below: &str) -> Result<Option<Bytes>, LakeError> {
+        let Some(bytes) = self.store().get(&self.path(below)).await? else {
+            return Ok(None);
+        };
+        let Some(sealed) = bytes.strip_prefix(SEAL) else {
+            return Ok(Some(bytes));
+        };
+        let damaged = || LakeError::Damaged {
+            path: below.to_owned(),
+            detail: "it does not open".to_owned(),
+        };
+        let key = Keyring::of(self).named(DOCUMENTS).await?;
+        let key: Key = key
+            .as_deref()
+            .and_then(|key| key.try_into().ok())
+            .ok_or_else(damaged)?;
+        let opened = open_object(&key, &self.path(below), sealed).ok_or_else(damaged)?;
+        Ok(Some(Bytes::from(opened)))
     }
 
     /// Puts rows in the tenant's folder as one immutable Parquet object; its size in bytes.
@@ -111,12 +175,10 @@ impl Lake {
     }
 
     pub(crate) async fn bytes(&self, below: &str) -> Result<Bytes, LakeError> {
-        self.store()
-            .get(&self.path(below))
-            .await?
-            .ok_or_else(|| LakeError::Damaged {
-                path: below.to_owned(),
-                detail: "it is missing".to_owned(),
-            })
+        let found = self.find_bytes(below).await?;
+        found.ok_or_else(|| LakeError::Damaged {
+            path: below.to_owned(),
+            detail: "it is missing".to_owned(),
+        })
     }
 }

@@ -284,8 +284,11 @@ impl Lake {
             let name = rest.rsplit('/').next().unwrap_or(rest);
             let is_staged = name.starts_with(".staged-");
             let of_keys = keys::data_file_of(&object);
-            let is_data = (name.ends_with(".parquet") || of_keys.is_some())
-                && (folder == "_vault" || tables::table(folder).is_some());
+            let is_data = match folder {
+                "_vault" => name.ends_with(".parquet") || name.ends_with(".page"),
+                _ if tables::table(folder).is_none() => false,
+                _ => name.ends_with(".parquet") || of_keys.is_some(),
+            };
             let limit = match folder {
                 _ if is_staged || is_data => how.garbage,
                 "_answers" => how.snapshots,

@@ -24,6 +24,7 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 use crate::LakeError;
+use crate::vault::{Master, Pages};
 
 /// Bytes of footers that are kept at most, of all files of a lake.
 const FOOTERS_KEPT: usize = 64 << 20;
@@ -68,6 +69,10 @@ pub struct Store {
     location: String,
     /// Footers of Parquet files that were read; no object is ever changed under its name.
     footers: Arc<FileMetadataCache>,
+    /// Opens the keys of tenants.
+    master: Master,
+    /// Data keys that were read.
+    key_pages: Arc<Pages>,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +129,8 @@ impl Store {
             location: root.display().to_string(),
             place: Place::Local(Local::new(root, disk)),
             footers: footers(),
+            master: Master::from_env(),
+            key_pages: Arc::default(),
         })
     }
 
@@ -135,7 +142,18 @@ impl Store {
             url: url_of(location),
             location: location.to_owned(),
             footers: footers(),
+            master: Master::from_env(),
+            key_pages: Arc::default(),
         }
+    }
+
+    /// What opens the keys of its tenants.
+    pub fn master(&self) -> &Master {
+        &self.master
+    }
+
+    pub(crate) fn key_pages(&self) -> &Pages {
+        &self.key_pages
     }
 
     /// Where it lies, for messages.

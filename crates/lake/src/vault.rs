@@ -1,4 +1,4 @@
-//! Personal values: apart from the tables, latest state only, never pinned by a snapshot.
+//! Personal values: apart from the tables, sealed, latest state only, never pinned by a snapshot.
 //!
 //! A table's vault is a set of Parquet runs in which every key stands once, named by a manifest.
 //! Manifests are numbered and put if absent: the highest number holds. Writing makes a run of the
@@ -6,11 +6,12 @@
 //! manifest, and deletes what it replaced. A crash before the manifest leaves garbage, after it
 //! files that nobody reads.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
 use arrow::row::{RowConverter, SortField};
 use chrono::{DateTime, Utc};
 use rollbook_model::{TableDef, tables};
@@ -20,21 +21,29 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::LakeError;
 use crate::lake::Lake;
-use crate::objects::{from_json, to_json};
 use crate::scan::{LakeTable, read_path};
 use crate::state::{DataFile, State};
-use crate::store::Put;
 
+pub(crate) mod keys;
+mod manifest;
+mod master;
+mod opener;
 mod run;
+pub(crate) mod seal;
 
+pub use keys::KeysShown;
+pub(crate) use keys::Pages;
+use keys::{DataKeys, Keyring};
+pub use master::Master;
+pub use opener::Opener;
 pub use run::NewValues;
 use run::Run;
 
 /// Attempts until a writer gives way to faster ones.
 const ATTEMPTS: u32 = 20;
-pub(crate) const TOKEN_KEY: &str = "_vault/token.key";
+const TOKEN_KEY: &str = "token";
 /// The key of those who were erased.
-pub(crate) const ERASURE_KEY: &str = "_vault/erased.key";
+const ERASURE_KEY: &str = "erased";
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Manifest {
@@ -57,10 +66,10 @@ impl<'a> Vault<'a> {
         Self { lake, def }
     }
 
-    /// The personal values as a table: `def.vault_schema()`, each key once.
+    /// The personal values as a table, each key once, sealed: `def.sealed_schema()`.
     pub async fn table(&self) -> Result<LakeTable, LakeError> {
         let (_, manifest) = self.manifest().await?;
-        let schema = self.def.vault_schema();
+        let schema = self.def.sealed_schema();
         Ok(LakeTable::over(
             self.lake,
             schema,
@@ -69,8 +78,43 @@ impl<'a> Vault<'a> {
         ))
     }
 
-    /// All runs as batches, for those who compare values.
+    /// Opens what is sealed, with the keys as they are now.
+    pub async fn opener(&self) -> Result<Opener, LakeError> {
+        Ok(Opener::new(self.def, Keyring::of(self.lake).all().await?))
+    }
+
+    /// Rows in `def.vault_schema()` as they would lie in the vault: equal where they are equal.
+    pub async fn seal(&self, rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
+        let keys = self.keys_of(rows, DataKeys::default()).await?;
+        seal::seal_rows(self.def, rows, &keys).map_err(|source| self.misfit(source))
+    }
+
+    /// The data keys of some rows, among those that are known or made now.
+    async fn keys_of(&self, rows: &RecordBatch, known: DataKeys) -> Result<DataKeys, LakeError> {
+        let owners: BTreeSet<i64> = match rows.column_by_name("identity_id") {
+            Some(owners) => {
+                let owners = owners.as_primitive::<Int64Type>();
+                owners.values().iter().copied().collect()
+            }
+            None => BTreeSet::from([0]),
+        };
+        if owners.iter().all(|owner| known.get(*owner).is_some()) {
+            return Ok(known);
+        }
+        Keyring::of(self.lake).ensure(&owners).await
+    }
+
+    /// All personal values, open: `def.vault_schema()`.
     pub async fn batches(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+        let opener = self.opener().await?;
+        let sealed = self.sealed().await?;
+        Ok(sealed.map(move |batch| opener.open(&batch?)))
+    }
+
+    /// All personal values as they lie there: `def.sealed_schema()`.
+    pub async fn sealed(
         &self,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
         let (_, manifest) = self.manifest().await?;
@@ -166,16 +210,9 @@ impl<'a> Vault<'a> {
                     }
                 }
             }
-            let path = self.manifest_path(number + 1);
-            if self.lake.store().put_new(&path, &to_json(&next)?).await? == Put::Done {
+            if manifest::follow(self.lake, &self.folder(), number, &next).await? {
                 for run in replaced {
                     self.lake.store().delete(&self.run_path(&run)).await?;
-                }
-                if number > 0 {
-                    self.lake
-                        .store()
-                        .delete(&self.manifest_path(number))
-                        .await?;
                 }
                 return Ok(());
             }
@@ -255,36 +292,11 @@ impl<'a> Vault<'a> {
     }
 
     async fn manifest(&self) -> Result<(u64, Manifest), LakeError> {
-        loop {
-            let names = self
-                .lake
-                .list(&format!("{}/manifests", self.folder()))
-                .await?;
-            let newest = names
-                .iter()
-                .rev()
-                .find_map(|name| name.strip_suffix(".json")?.parse().ok());
-            let Some(number) = newest else {
-                return Ok((0, Manifest::default()));
-            };
-            let path = self.manifest_path(number);
-            // A writer that was faster may have deleted it since the listing: list again.
-            if let Some(bytes) = self.lake.store().get(&path).await? {
-                return Ok((number, from_json(&path, &bytes)?));
-            }
-        }
+        manifest::newest(self.lake, &self.folder()).await
     }
 
     fn folder(&self) -> String {
         format!("_vault/{}", self.def.name)
-    }
-
-    fn manifest_below(&self, number: u64) -> String {
-        format!("{}/manifests/{number:020}.json", self.folder())
-    }
-
-    fn manifest_path(&self, number: u64) -> String {
-        self.lake.path(&self.manifest_below(number))
     }
 
     fn run_path(&self, run: &DataFile) -> String {
@@ -310,49 +322,61 @@ impl<'a> Vault<'a> {
 impl Lake {
     /// The key under which it is known who was erased; `None` before somebody was.
     pub async fn erasure_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
-        let key = self.store().get(&self.path(ERASURE_KEY)).await?;
-        Ok(key.map(|key| Arc::from(key.as_ref())))
+        Keyring::of(self).named(ERASURE_KEY).await
     }
 
     /// The same, made where there is none.
     pub async fn erasure_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
-        let path = self.path(ERASURE_KEY);
-        self.store().put_new(&path, &fresh_token_key()).await?;
-        let key = self.erasure_key().await?;
-        key.ok_or_else(|| LakeError::Damaged {
-            path,
-            detail: "it was written and is not there".to_owned(),
-        })
+        let fresh = fresh_token_key();
+        match Keyring::of(self).keep_named(ERASURE_KEY, &fresh).await? {
+            true => Ok(fresh),
+            false => Ok(self.erasure_key().await?.unwrap_or(fresh)),
+        }
     }
 
     /// The key under which a tenant's e-mail addresses become external ids: 32 bytes, `None`
-    /// before the first run was committed. Who copies the lake copies it too.
+    /// before the first run was committed.
     pub async fn token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
-        let key = self.store().get(&self.path(TOKEN_KEY)).await?;
-        Ok(key.map(|key| Arc::from(key.as_ref())))
+        Keyring::of(self).named(TOKEN_KEY).await
     }
 
     /// Keeps `key` as the tenant's, for good. False where another one is kept already: ids made
     /// with this one must not be committed.
     pub async fn keep_token_key(&self, key: &[u8]) -> Result<bool, LakeError> {
-        if self.store().put_new(&self.path(TOKEN_KEY), key).await? == Put::Done {
+        if Keyring::of(self).keep_named(TOKEN_KEY, key).await? {
             return Ok(true);
         }
         Ok(self.token_key().await?.as_deref() == Some(key))
+    }
+
+    /// Forgets the data keys of identities: no copy of their sealed values opens any more.
+    pub async fn forget_keys(&self, identities: &[i64]) -> Result<(), LakeError> {
+        Keyring::of(self).forget(identities).await
+    }
+
+    /// Wraps the tenant's keys anew under a new master key; no value is written. `None` where
+    /// nothing was ever sealed.
+    pub async fn rotate_keys(&self) -> Result<Option<KeysShown>, LakeError> {
+        Keyring::of(self).rotate().await
+    }
+
+    /// What the tenant's values are sealed with. `None` where nothing was ever sealed.
+    pub async fn keys_shown(&self) -> Result<Option<KeysShown>, LakeError> {
+        Keyring::of(self).show().await
     }
 }
 
 /// What the vaults consist of, relative to the tenant's folder: of each the runs that its manifest
 /// names, then that manifest. A copy of all is whole if each was still there.
 pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
-    let mut live = Vec::new();
+    let mut live = Keyring::of(lake).live().await?;
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let vault = Vault::new(lake, def);
         let (number, manifest) = vault.manifest().await?;
         let runs = manifest.runs.iter();
         live.extend(runs.map(|run| format!("{}/{}", vault.folder(), run.path)));
         if number > 0 {
-            live.push(vault.manifest_below(number));
+            live.push(manifest::below(&vault.folder(), number));
         }
     }
     Ok(live)
@@ -360,7 +384,5 @@ pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
 
 /// A key for a tenant that has none yet: 32 random bytes.
 pub fn fresh_token_key() -> Arc<[u8]> {
-    [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()]
-        .concat()
-        .into()
+    Arc::from(seal::random::<32>())
 }

@@ -260,6 +260,19 @@ impl TableDef {
         schema(keys.chain(self.personal_columns()))
     }
 
+    /// The schema of the table's vault files: as [`TableDef::vault_schema`], personal columns sealed.
+    pub fn sealed_schema(&self) -> SchemaRef {
+        let fields = self.vault_schema();
+        let fields = fields.fields().iter().map(|field| {
+            let is_personal = self.column(field.name()).is_some_and(|one| one.personal);
+            match is_personal {
+                true => Field::new(field.name(), DataType::Binary, true),
+                false => field.as_ref().clone(),
+            }
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
     /// The columns that join a row to its personal values. `identity_id` is among them wherever
     /// the row belongs to a person, so that one person's values can be found and erased.
     pub fn vault_keys(&self) -> &'static [&'static str] {

@@ -53,6 +53,7 @@ async fn session() -> Session {
         zone: chrono_tz::Tz::UTC,
         limits: Limits::default(),
         spill_dir: None,
+        personal: true,
         rules: Vec::new(),
     })
     .unwrap();

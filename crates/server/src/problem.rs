@@ -72,6 +72,7 @@ impl From<AppError> for Problem {
         let status = match kind {
             Kind::Malformed => StatusCode::BAD_REQUEST,
             Kind::Missing => StatusCode::NOT_FOUND,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::Gone => StatusCode::GONE,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::Unprocessable | Kind::Excessive => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,12 +1,12 @@
-//! `snapshot keep`, `check`: care for a lake.
+//! `snapshot keep`, `keys`, `check`: care for a lake.
 
 use std::process::ExitCode;
 
 use rollbook_app::Place;
-use rollbook_app::keeping::{check as look, keep, named, release};
+use rollbook_app::keeping::{check as look, keep, keys as shown_keys, named, release, rotate_keys};
 
 use super::now;
-use crate::arguments::{Form, Snapshot};
+use crate::arguments::{Form, Keys, Snapshot};
 use crate::show::{Shown, print};
 
 pub(super) async fn snapshot(place: &Place, what: Snapshot, form: Form) -> anyhow::Result<()> {
@@ -16,6 +16,24 @@ pub(super) async fn snapshot(place: &Place, what: Snapshot, form: Form) -> anyho
         Snapshot::List => named(place).await?,
     };
     print(&Shown::list(&named, &["name", "snapshot"])?, form)
+}
+
+pub(super) async fn keys(place: &Place, what: Keys, form: Form) -> anyhow::Result<()> {
+    let keys = match what {
+        Keys::Show => shown_keys(place).await?,
+        Keys::Rotate => rotate_keys(place).await?,
+    };
+    match &keys {
+        Some(keys) => print(&Shown::object(keys)?, form)?,
+        None => eprintln!("nothing was sealed yet, so there is no key"),
+    }
+    let masters = keys.map_or(0, |keys| keys.masters);
+    if matches!(what, Keys::Rotate) && masters > 1 {
+        eprintln!(
+            "older master keys stay for lakes that are not rotated yet: take their lines out when none is left"
+        );
+    }
+    Ok(())
 }
 
 /// Fails where something is wrong.

@@ -12,7 +12,7 @@ use rollbook_model::config::Limits;
 use rollbook_model::tables::table;
 use serde_json::{Value, json};
 
-use crate::{Answer, Session, SessionOptions, TableSource};
+use crate::{Answer, Session, SessionOptions, TableSource, VaultSource};
 
 /// What a test's tenant holds. Leading columns that a row leaves out are filled in.
 pub(crate) struct Fixture {
@@ -85,16 +85,17 @@ impl Fixture {
             zone: chrono_tz::Tz::UTC,
             limits: self.limits,
             spill_dir: None,
+            personal: true,
             rules: Vec::new(),
         })
         .unwrap();
         for (name, rows) in &self.tables {
             let def = table(name).unwrap();
             let stored = provider(def.stored_schema(), rows);
-            let vault = self
-                .vaults
-                .get(name)
-                .map(|rows| provider(def.vault_schema(), rows));
+            let vault = self.vaults.get(name).map(|rows| VaultSource {
+                rows: provider(def.vault_schema(), rows),
+                opens: None,
+            });
             session
                 .add_table(TableSource {
                     def,

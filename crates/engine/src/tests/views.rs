@@ -153,6 +153,7 @@ async fn a_table_must_have_its_columns() {
         zone: chrono_tz::Tz::UTC,
         limits: rollbook_model::config::Limits::default(),
         spill_dir: None,
+        personal: true,
         rules: Vec::new(),
     })
     .unwrap();

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::decide::Decider;
 use super::erased::{ERASED, key, list, names};
 use super::marks::Known;
+use super::redact::redacted;
 use super::standing::{self, Standing};
 use super::{Entry, write_log};
 use crate::IngestError;
@@ -27,6 +28,8 @@ use crate::IngestError;
 const ATTEMPTS: u32 = 10;
 /// Tables whose rows go as a whole: what they say is about nobody else.
 const WHOLE: [&str; 2] = ["persons", "addresses"];
+/// Folders of documents that may name somebody.
+const TEXTS: [&str; 2] = ["_definitions", "_answers"];
 /// A value shorter than this is not looked for in rows that could not be taken in.
 const SHORTEST: usize = 5;
 
@@ -39,6 +42,8 @@ pub struct Forgotten {
     pub records: u64,
     /// Rows of personal values that are gone, by table.
     pub values: BTreeMap<&'static str, u64>,
+    /// Texts that named them and do so no longer: criteria, and rows that wait or were refused.
+    pub texts: u64,
     /// The snapshot of it.
     pub snapshot: SnapshotNumber,
 }
@@ -60,6 +65,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
             person_id: person,
             records: records.len() as u64,
             values: BTreeMap::new(),
+            texts: 0,
             snapshot: base.number,
         };
         let keys = keys(lake, &identities, &values).await?;
@@ -77,6 +83,14 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         for (def, keys) in &keys {
             Vault::new(lake, def).remove(keys).await?;
         }
+        let identities: Vec<i64> = identities.iter().copied().collect();
+        lake.forget_keys(&identities).await?;
+        for folder in TEXTS {
+            let changed = lake.edit_documents(folder, |text| redacted(text, &values));
+            forgotten.texts += changed.await?;
+        }
+        let entries = lake.edit_entries(|text| redacted(text, &values));
+        forgotten.texts += entries.await?;
         forgotten.snapshot = state.number;
         return Ok(forgotten);
     }
@@ -225,15 +239,19 @@ async fn nameless(
 /// lower case. A last name alone is a stranger's too.
 async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<Vec<String>>, IngestError> {
     let mut values = HashSet::new();
-    for batch in Vault::new(lake, tables::PERSONS).batches().await? {
+    let vault = Vault::new(lake, tables::PERSONS);
+    let opener = vault.opener().await?;
+    for batch in vault.sealed().await? {
         let batch = batch?;
-        let theirs = theirs(&batch, identities);
+        let theirs = filter_record_batch(&batch, &theirs(&batch, identities));
+        let theirs = theirs.map_err(IngestError::rows(tables::PERSONS.name, "looked through"))?;
+        let batch = opener.open(&theirs)?;
         let text = |name: &str, row: usize| {
             let column = batch[name].as_string::<i32>();
             let text = column.is_valid(row).then(|| column.value(row));
             text.map(|text| text.trim().to_lowercase())
         };
-        for row in (0..batch.num_rows()).filter(|row| theirs.value(*row)) {
+        for row in 0..batch.num_rows() {
             let alone = ["email", "phone", "display_name"].map(|name| text(name, row));
             values.extend(alone.into_iter().flatten().map(|value| vec![value]));
             let names = text("first_name", row).zip(text("last_name", row));
@@ -255,12 +273,17 @@ async fn keys(
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let failed = IngestError::rows(def.name, "looked through");
         let mut found = Vec::new();
-        for batch in Vault::new(lake, def).batches().await? {
+        let vault = Vault::new(lake, def);
+        let opener = match def.name == tables::QUARANTINE.name {
+            true => Some(vault.opener().await?),
+            false => None,
+        };
+        for batch in vault.sealed().await? {
             let batch = batch?;
-            let theirs = match batch.column_by_name("identity_id") {
-                Some(_) => theirs(&batch, identities),
-                None if def.name == tables::QUARANTINE.name => naming(&batch, values),
-                None => continue,
+            let theirs = match (batch.column_by_name("identity_id"), &opener) {
+                (Some(_), _) => theirs(&batch, identities),
+                (None, Some(opener)) => naming(&opener.open(&batch)?, values),
+                (None, None) => continue,
             };
             if theirs.true_count() > 0 {
                 found.push(filter_record_batch(&batch, &theirs).map_err(&failed)?);
@@ -276,12 +299,8 @@ async fn keys(
 fn naming(batch: &RecordBatch, values: &[Vec<String>]) -> BooleanArray {
     let columns = ["value", "record"].map(|name| batch[name].as_string::<i32>());
     let names = |row: usize| {
-        let texts = columns.iter().filter(|column| column.is_valid(row));
-        let mut texts = texts.map(|column| column.value(row).to_lowercase());
-        texts.any(|text| {
-            let is_there = |value: &Vec<String>| value.iter().all(|part| text.contains(part));
-            values.iter().any(is_there)
-        })
+        let mut texts = columns.iter().filter(|column| column.is_valid(row));
+        texts.any(|column| redacted(column.value(row), values).is_some())
     };
     (0..batch.num_rows()).map(|row| Some(names(row))).collect()
 }

@@ -356,6 +356,6 @@ pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, Marks>) -> Result<(), I
     let failed = IngestError::rows(IDENTITIES.name, "put together");
     let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
     let mut values = Vault::new(lake, IDENTITIES).put();
-    values.write(&rows)?;
+    values.write(&rows).await?;
     Ok(values.keep().await?)
 }

@@ -6,10 +6,13 @@ use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::Vault;
+use super::keys::DataKeys;
+use super::seal::seal_rows;
 use crate::LakeError;
 use crate::state::DataFile;
 
@@ -22,6 +25,7 @@ pub struct NewValues<'a> {
     vault: Vault<'a>,
     run: Option<Run<'a>>,
     keys: HashSet<u128>,
+    data_keys: DataKeys,
 }
 
 impl<'a> NewValues<'a> {
@@ -30,11 +34,23 @@ impl<'a> NewValues<'a> {
             vault,
             run: None,
             keys: HashSet::new(),
+            data_keys: DataKeys::default(),
         }
     }
 
     /// Takes rows in `def.vault_schema()`; over all batches each key comes once.
-    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
+    pub async fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let known = std::mem::take(&mut self.data_keys);
+        self.data_keys = self.vault.keys_of(rows, known).await?;
+        let sealed = seal_rows(self.vault.def, rows, &self.data_keys);
+        self.write_sealed(&sealed.map_err(|source| self.vault.misfit(source))?)
+    }
+
+    /// The same for rows that are sealed by now.
+    pub fn write_sealed(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
@@ -68,13 +84,20 @@ impl<'a> Run<'a> {
     pub(super) fn begin(vault: &Vault<'a>) -> Result<Self, LakeError> {
         let folder = vault.lake.path(&vault.folder());
         let staged = vault.lake.store().staging_file(&folder)?;
-        // No statistics: they would repeat personal values where nothing erases them.
-        let properties = WriterProperties::builder()
+        // No statistics: they would tell which values are the same. What is sealed is noise, which
+        // nothing makes smaller.
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_statistics_enabled(EnabledStatistics::None)
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .build();
-        let writer = ArrowWriter::try_new(staged, vault.def.vault_schema(), Some(properties))
+            .set_max_row_group_row_count(Some(GROUP_ROWS));
+        for column in vault.def.personal_columns() {
+            let path = ColumnPath::from(column.name);
+            properties = properties
+                .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
+                .set_column_dictionary_enabled(path, false);
+        }
+        let (schema, properties) = (vault.def.sealed_schema(), properties.build());
+        let writer = ArrowWriter::try_new(staged, schema, Some(properties))
             .map_err(|source| vault.unwritten(source))?;
         Ok(Self {
             vault: *vault,

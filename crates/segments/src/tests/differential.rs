@@ -152,6 +152,7 @@ impl World {
             zone: chrono_tz::Tz::UTC,
             limits: Limits::default(),
             spill_dir: None,
+            personal: true,
             rules: Vec::new(),
         })
         .unwrap();

@@ -1,0 +1,535 @@
+//! Data keys: one for each identity, and one of the tenant's own for what belongs to none.
+//!
+//! They lie in pages of 4,096 identities, each sealed under the tenant's key. That key lies in
+//! `tenant.key`, wrapped under the master key. A numbered manifest names the pages. Forgetting an
+//! identity writes its page anew without its key and deletes the old one: whatever copy of a
+//! sealed value is left somewhere, nobody opens it again. Rotating wraps keys anew and touches no
+//! value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::manifest;
+use super::master::{Master, fingerprint, from_hex, hex};
+use super::seal::{Key, open_object, random, seal_object};
+use crate::LakeError;
+use crate::lake::Lake;
+use crate::objects::{from_json, to_json};
+use crate::store::Put;
+
+pub(super) const FOLDER: &str = "_vault/_keys";
+/// The tenant's keys, wrapped.
+pub(super) const TENANT: &str = "_vault/tenant.key";
+/// Identities of a page.
+const PAGE: usize = 4096;
+/// Attempts until a reader or writer gives way to faster ones.
+const ATTEMPTS: u32 = 20;
+/// Pages that are read at once.
+const AT_ONCE: usize = 16;
+const GONE: Key = [0; 32];
+
+/// Keys that were read, of all tenants of a store. None is ever changed under its name.
+#[derive(Default)]
+pub(crate) struct Pages {
+    pages: Mutex<BTreeMap<String, Arc<Page>>>,
+    named: Mutex<BTreeMap<String, Arc<[u8]>>>,
+}
+
+impl std::fmt::Debug for Pages {
+    /// Without the keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pages")
+    }
+}
+
+/// The data keys of so many identities; zeros where there is none.
+struct Page(Vec<Key>);
+
+impl std::fmt::Debug for Page {
+    /// Without the keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Page")
+    }
+}
+
+/// Data keys that were read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DataKeys(BTreeMap<i64, Arc<Page>>);
+
+/// Which pages there are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Manifest {
+    /// No two attempts have the same, so that none takes another's for its own.
+    #[serde(default)]
+    writer: Uuid,
+    /// Which of the tenant's keys the pages and named keys are sealed under.
+    sealed_under: String,
+    pages: BTreeMap<i64, String>,
+    /// Keys for other ends, sealed like a page.
+    named: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct TenantKeys {
+    /// The first seals what is new; others are there while they are replaced.
+    keys: Vec<Wrapped>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Wrapped {
+    id: String,
+    /// The fingerprint of the master key.
+    master: String,
+    key: String,
+}
+
+/// What the values of a tenant are sealed with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeysShown {
+    /// The fingerprint of the master key that wraps the tenant's key.
+    pub master: String,
+    /// Where it comes from.
+    pub place: String,
+    /// Keys at that place, the older ones among them.
+    pub masters: u64,
+    /// Pages of data keys, each for 4,096 identities.
+    pub pages: u64,
+}
+
+impl DataKeys {
+    /// The key of an identity, or with 0 the tenant's own; `None` where it is gone or not read.
+    pub(crate) fn get(&self, identity: i64) -> Option<&Key> {
+        let (page, at) = place(identity);
+        let key = self.0.get(&page)?.0.get(at)?;
+        (*key != GONE).then_some(key)
+    }
+}
+
+fn place(identity: i64) -> (i64, usize) {
+    let pages = PAGE as i64;
+    let at = usize::try_from(identity.rem_euclid(pages)).unwrap_or(0);
+    (identity.div_euclid(pages), at)
+}
+
+/// The keys of a tenant's vaults.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keyring<'a> {
+    lake: &'a Lake,
+}
+
+/// The newest manifest with the key that opens what it names.
+struct Opened {
+    number: u64,
+    manifest: Manifest,
+    key: Key,
+}
+
+impl<'a> Keyring<'a> {
+    pub(crate) fn of(lake: &'a Lake) -> Self {
+        Self { lake }
+    }
+
+    /// The keys of all identities.
+    pub(crate) async fn all(&self) -> Result<DataKeys, LakeError> {
+        for _ in 0..ATTEMPTS {
+            let Some(opened) = self.open().await? else {
+                return Ok(DataKeys::default());
+            };
+            let keys = self.read(&opened, |_| true).await?;
+            if let Some(keys) = keys {
+                self.pages_read().keep_only(self.lake, &opened.manifest);
+                return Ok(keys);
+            }
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// The keys of some identities at least, made for those that have none.
+    pub(crate) async fn ensure(&self, identities: &BTreeSet<i64>) -> Result<DataKeys, LakeError> {
+        let wanted: BTreeSet<i64> = identities.iter().map(|one| place(*one).0).collect();
+        for _ in 0..ATTEMPTS {
+            let opened = self.open_or_new().await?;
+            let Some(keys) = self.read(&opened, |page| wanted.contains(&page)).await? else {
+                continue;
+            };
+            let mut new: BTreeMap<i64, Page> = BTreeMap::new();
+            for identity in identities.iter().filter(|one| keys.get(**one).is_none()) {
+                let (page, at) = place(*identity);
+                // A page is made whole: the next identities find their keys.
+                let page = new.entry(page).or_insert_with(|| match keys.0.get(&page) {
+                    Some(known) => Page(known.0.clone()),
+                    None => Page((0..PAGE).map(|_| random()).collect()),
+                });
+                if page.0[at] == GONE {
+                    page.0[at] = random();
+                }
+            }
+            if new.is_empty() {
+                return Ok(keys);
+            }
+            self.commit(opened, new, |_| {}).await?;
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// Forgets the keys of identities for good.
+    pub(crate) async fn forget(&self, identities: &[i64]) -> Result<(), LakeError> {
+        for _ in 0..ATTEMPTS {
+            let Some(opened) = self.open().await? else {
+                return Ok(());
+            };
+            let wanted: BTreeSet<i64> = identities.iter().map(|one| place(*one).0).collect();
+            let Some(keys) = self.read(&opened, |page| wanted.contains(&page)).await? else {
+                continue;
+            };
+            let mut new: BTreeMap<i64, Page> = BTreeMap::new();
+            for identity in identities.iter().filter(|one| keys.get(**one).is_some()) {
+                let (page, at) = place(*identity);
+                let page = new
+                    .entry(page)
+                    .or_insert_with(|| Page(keys.0[&page].0.clone()));
+                page.0[at] = GONE;
+            }
+            if new.is_empty() || self.commit(opened, new, |_| {}).await? {
+                return Ok(());
+            }
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// A key for another end; `None` before there is one.
+    pub(crate) async fn named(&self, name: &str) -> Result<Option<Arc<[u8]>>, LakeError> {
+        let known = self.pages_read().named().get(&self.place(name)).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(opened) = self.open().await? else {
+            return Ok(None);
+        };
+        let Some(sealed) = opened.manifest.named.get(name) else {
+            return Ok(None);
+        };
+        let bytes = from_hex(sealed);
+        let bytes = bytes.and_then(|sealed| open_object(&opened.key, &self.place(name), &sealed));
+        let bytes: Arc<[u8]> = Arc::from(bytes.ok_or_else(|| self.damaged(name))?);
+        let mut known = self.pages_read().named();
+        known.insert(self.place(name), Arc::clone(&bytes));
+        Ok(Some(bytes))
+    }
+
+    /// A key for another end, made where there is none.
+    pub(crate) async fn named_or_new(&self, name: &str) -> Result<Key, LakeError> {
+        if self.named(name).await?.is_none() {
+            self.keep_named(name, &random::<32>()).await?;
+        }
+        let key = self.named(name).await?;
+        let key = key.as_deref().and_then(|key| key.try_into().ok());
+        key.ok_or_else(|| self.damaged(name))
+    }
+
+    /// Keeps a key for another end. False where there is one by that name.
+    pub(crate) async fn keep_named(&self, name: &str, key: &[u8]) -> Result<bool, LakeError> {
+        for _ in 0..ATTEMPTS {
+            let opened = self.open_or_new().await?;
+            if opened.manifest.named.contains_key(name) {
+                return Ok(false);
+            }
+            let sealed = hex(&seal_object(&opened.key, &self.place(name), key));
+            let put = |next: &mut Manifest| {
+                next.named.insert(name.to_owned(), sealed);
+            };
+            if self.commit(opened, BTreeMap::new(), put).await? {
+                return Ok(true);
+            }
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// Makes a new key of the tenant's, wraps it under the newest master key, and seals all data
+    /// keys under it. What it left half done when it was broken off, it does when it is run again.
+    pub(crate) async fn rotate(&self) -> Result<Option<KeysShown>, LakeError> {
+        if self.open().await?.is_none() {
+            return Ok(None);
+        }
+        let mut tenant = self.tenant_keys().await?;
+        let mut known = Vec::new();
+        for wrapped in &tenant.keys {
+            known.push((wrapped.id.clone(), self.unwrap(wrapped)?));
+        }
+        let master = self.master().next()?;
+        let id = hex(&random::<8>());
+        let key: Key = random();
+        known.insert(0, (id.clone(), key));
+        let wrap = |(id, key): &(String, Key)| self.wrap(&master, id, key);
+        tenant.keys = known.iter().map(wrap).collect();
+        let path = self.lake.path(TENANT);
+        let store = self.lake.store();
+        store.put_over(&path, &to_json(&tenant)?).await?;
+        self.seal_anew(&id, &key).await?;
+        tenant.keys.truncate(1);
+        store.put_over(&path, &to_json(&tenant)?).await?;
+        self.show().await
+    }
+
+    /// What there is, without any key; `None` where nothing was ever sealed.
+    pub(crate) async fn show(&self) -> Result<Option<KeysShown>, LakeError> {
+        let Some(opened) = self.open().await? else {
+            return Ok(None);
+        };
+        let tenant = self.tenant_keys().await?.keys.into_iter().next();
+        Ok(Some(KeysShown {
+            master: tenant.map(|wrapped| wrapped.master).unwrap_or_default(),
+            place: self.master().place(),
+            masters: self.master().count()? as u64,
+            pages: opened.manifest.pages.len() as u64,
+        }))
+    }
+
+    async fn seal_anew(&self, id: &str, key: &Key) -> Result<(), LakeError> {
+        for _ in 0..ATTEMPTS {
+            let Some(opened) = self.open().await? else {
+                return Ok(());
+            };
+            let Some(keys) = self.read(&opened, |_| true).await? else {
+                continue;
+            };
+            let mut named = BTreeMap::new();
+            for (name, sealed) in &opened.manifest.named {
+                let place = self.place(name);
+                let bytes = from_hex(sealed);
+                let bytes = bytes.and_then(|sealed| open_object(&opened.key, &place, &sealed));
+                let bytes = bytes.ok_or_else(|| self.damaged(name))?;
+                named.insert(name.clone(), hex(&seal_object(key, &place, &bytes)));
+            }
+            let pages = keys
+                .0
+                .iter()
+                .map(|(page, keys)| (*page, Page(keys.0.clone())));
+            let pages: BTreeMap<i64, Page> = pages.collect();
+            let under = Opened {
+                key: *key,
+                ..opened
+            };
+            let put = |next: &mut Manifest| {
+                next.named = named;
+                next.sealed_under = id.to_owned();
+            };
+            if self.commit(under, pages, put).await? {
+                return Ok(());
+            }
+        }
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// What the keys consist of, relative to the tenant's folder, the manifest last.
+    pub(super) async fn live(&self) -> Result<Vec<String>, LakeError> {
+        let (number, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
+        if number == 0 {
+            return Ok(Vec::new());
+        }
+        let pages = manifest.pages.values().map(|page| page_below(page));
+        let rest = [TENANT.to_owned(), manifest::below(FOLDER, number)];
+        Ok(pages.chain(rest).collect())
+    }
+
+    async fn open(&self) -> Result<Option<Opened>, LakeError> {
+        for _ in 0..ATTEMPTS {
+            let (number, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
+            if number == 0 {
+                return Ok(None);
+            }
+            let tenant = self.tenant_keys().await?.keys;
+            // A key that is not there was replaced since the manifest was read.
+            if let Some(wrapped) = tenant.iter().find(|one| one.id == manifest.sealed_under) {
+                let key = self.unwrap(wrapped)?;
+                return Ok(Some(Opened {
+                    number,
+                    manifest,
+                    key,
+                }));
+            }
+        }
+        Err(self.damaged("the tenant's key"))
+    }
+
+    async fn open_or_new(&self) -> Result<Opened, LakeError> {
+        if let Some(opened) = self.open().await? {
+            return Ok(opened);
+        }
+        let path = self.lake.path(TENANT);
+        let master = self.master().current_or_new()?;
+        let wrapped = self.wrap(&master, &hex(&random::<8>()), &random());
+        let fresh = TenantKeys {
+            keys: vec![wrapped],
+        };
+        // Another writer may be first; theirs counts.
+        let _: Put = self.lake.store().put_new(&path, &to_json(&fresh)?).await?;
+        let tenant = self.tenant_keys().await?;
+        let wrapped = tenant.keys.first();
+        let wrapped = wrapped.ok_or_else(|| self.damaged("the tenant's key"))?;
+        Ok(Opened {
+            number: 0,
+            manifest: Manifest {
+                sealed_under: wrapped.id.clone(),
+                ..Manifest::default()
+            },
+            key: self.unwrap(wrapped)?,
+        })
+    }
+
+    async fn tenant_keys(&self) -> Result<TenantKeys, LakeError> {
+        let path = self.lake.path(TENANT);
+        let bytes = self.lake.store().get(&path).await?;
+        bytes.map_or(Ok(TenantKeys::default()), |bytes| from_json(&path, &bytes))
+    }
+
+    fn wrap(&self, master: &Key, id: &str, key: &Key) -> Wrapped {
+        Wrapped {
+            id: id.to_owned(),
+            master: fingerprint(master),
+            key: hex(&seal_object(master, &self.place(id), key)),
+        }
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped) -> Result<Key, LakeError> {
+        let master = self.master().find(&wrapped.master)?;
+        let key = from_hex(&wrapped.key);
+        let key = key.and_then(|key| open_object(&master, &self.place(&wrapped.id), &key));
+        let key = key.and_then(|key| key.try_into().ok());
+        key.ok_or_else(|| self.damaged("the tenant's key"))
+    }
+
+    /// The pages that are wanted; `None` where one has been replaced meanwhile.
+    async fn read(
+        &self,
+        opened: &Opened,
+        is_wanted: impl Fn(i64) -> bool,
+    ) -> Result<Option<DataKeys>, LakeError> {
+        let pages = opened.manifest.pages.iter();
+        let pages = pages.filter(|(page, _)| is_wanted(**page));
+        let pages: Vec<_> = pages.map(|(page, name)| (*page, name.clone())).collect();
+        let read = futures::stream::iter(pages)
+            .map(|(page, name)| async move {
+                let read = self.page(&opened.key, page, &name).await?;
+                Ok::<_, LakeError>(read.map(|read| (page, read)))
+            })
+            .buffer_unordered(AT_ONCE);
+        let read: Vec<Option<(i64, Arc<Page>)>> = read.try_collect().await?;
+        Ok(read.into_iter().collect::<Option<_>>().map(DataKeys))
+    }
+
+    async fn page(&self, key: &Key, page: i64, name: &str) -> Result<Option<Arc<Page>>, LakeError> {
+        let path = self.lake.path(&page_below(name));
+        if let Some(known) = self.pages_read().get(&path) {
+            return Ok(Some(known));
+        }
+        let Some(sealed) = self.lake.store().get(&path).await? else {
+            return Ok(None);
+        };
+        let bytes = open_object(key, &self.place(&page.to_string()), &sealed);
+        let bytes = bytes.filter(|bytes| bytes.len() == PAGE * size_of::<Key>());
+        let bytes = bytes.ok_or_else(|| self.damaged(name))?;
+        let (keys, _) = bytes.as_chunks();
+        let read = Arc::new(Page(keys.to_vec()));
+        self.pages_read().put(path, Arc::clone(&read));
+        Ok(Some(read))
+    }
+
+    /// Writes pages and the manifest that names them. False where another writer was faster.
+    async fn commit(
+        &self,
+        opened: Opened,
+        pages: BTreeMap<i64, Page>,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Result<bool, LakeError> {
+        let store = self.lake.store();
+        let mut next = Manifest {
+            writer: Uuid::new_v4(),
+            ..opened.manifest
+        };
+        let (mut written, mut replaced) = (Vec::new(), Vec::new());
+        for (page, keys) in pages {
+            let name = format!("page-{}.page", Uuid::new_v4());
+            let path = self.lake.path(&page_below(&name));
+            let place = self.place(&page.to_string());
+            let sealed = seal_object(&opened.key, &place, keys.0.as_flattened());
+            store.put_over(&path, &sealed).await?;
+            self.pages_read().put(path.clone(), Arc::new(keys));
+            written.push(path);
+            replaced.extend(next.pages.insert(page, name));
+        }
+        change(&mut next);
+        let is_first = manifest::follow(self.lake, FOLDER, opened.number, &next).await?;
+        let replaced = replaced
+            .iter()
+            .map(|name| self.lake.path(&page_below(name)));
+        let useless: Vec<String> = match is_first {
+            true => replaced.collect(),
+            false => written,
+        };
+        for path in useless {
+            store.delete(&path).await?;
+            self.pages_read().remove(&path);
+        }
+        Ok(is_first)
+    }
+
+    fn master(&self) -> &Master {
+        self.lake.store().master()
+    }
+
+    fn pages_read(&self) -> &Pages {
+        self.lake.store().key_pages()
+    }
+
+    /// What a sealed object is authenticated with: it is of no use to another tenant or elsewhere.
+    fn place(&self, name: &str) -> String {
+        format!("{}/{name}", self.lake.tenant())
+    }
+
+    fn damaged(&self, what: &str) -> LakeError {
+        LakeError::Damaged {
+            path: FOLDER.to_owned(),
+            detail: format!("{what} does not open"),
+        }
+    }
+}
+
+impl Pages {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Page>>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn named(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[u8]>>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, path: &str) -> Option<Arc<Page>> {
+        self.locked().get(path).cloned()
+    }
+
+    fn put(&self, path: String, page: Arc<Page>) {
+        self.locked().insert(path, page);
+    }
+
+    fn remove(&self, path: &str) {
+        self.locked().remove(path);
+    }
+
+    /// Drops what another writer has replaced.
+    fn keep_only(&self, lake: &Lake, manifest: &Manifest) {
+        let folder = lake.path(&page_below(""));
+        let named = manifest.pages.values();
+        let named: BTreeSet<String> = named.map(|name| lake.path(&page_below(name))).collect();
+        self.locked()
+            .retain(|path, _| !path.starts_with(&folder) || named.contains(path));
+    }
+}
+
+fn page_below(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}

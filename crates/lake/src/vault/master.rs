@@ -1,0 +1,312 @@
+//! The master key, under which the keys of tenants are wrapped. It never lies in the lake.
+//!
+//! It comes from `ROLLBOOK_MASTER_KEY`, from what the command in `ROLLBOOK_MASTER_KEY_COMMAND`
+//! prints, or from a file that only its owner may read, which is made on first use. Wherever it
+//! comes from, it is 64 hexadecimal digits; further ones after it are older keys, which open what
+//! was wrapped before a rotation and wrap nothing.
+
+use std::fmt;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::seal::{Key, random};
+use crate::LakeError;
+
+const VALUE: &str = "ROLLBOOK_MASTER_KEY";
+const COMMAND: &str = "ROLLBOOK_MASTER_KEY_COMMAND";
+const FILE: &str = "ROLLBOOK_MASTER_KEY_FILE";
+
+/// Where the master key comes from, and what was read there.
+#[derive(Clone)]
+pub struct Master {
+    source: Source,
+    read: Arc<Mutex<Vec<Key>>>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Value,
+    Command(String),
+    File(PathBuf),
+    Nowhere,
+}
+
+impl fmt::Debug for Master {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Master").field(&self.source).finish()
+    }
+}
+
+impl Master {
+    /// As the environment says.
+    pub fn from_env() -> Self {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let source = if set(VALUE).is_some() {
+            Source::Value
+        } else if let Some(command) = set(COMMAND) {
+            Source::Command(command)
+        } else {
+            let home = || set("HOME").map(|home| PathBuf::from(home).join(".config"));
+            let folder = || set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+            let file = set(FILE).map(PathBuf::from);
+            let file = file.or_else(|| Some(folder()?.join("rollbook").join("master.key")));
+            file.map_or(Source::Nowhere, Source::File)
+        };
+        Self::at(source)
+    }
+
+    fn at(source: Source) -> Self {
+        Self {
+            source,
+            read: Arc::default(),
+        }
+    }
+
+    /// Where the key comes from, in words.
+    pub fn place(&self) -> String {
+        match &self.source {
+            Source::Value => format!("the variable {VALUE}"),
+            Source::Command(_) => format!("the command in {COMMAND}"),
+            Source::File(path) => path.display().to_string(),
+            Source::Nowhere => "nowhere".to_owned(),
+        }
+    }
+
+    /// The key of that fingerprint.
+    pub(crate) fn find(&self, fingerprint: &str) -> Result<Key, LakeError> {
+        let is_it = |key: &&Key| self::fingerprint(key) == fingerprint;
+        if let Some(key) = self.known().iter().find(is_it) {
+            return Ok(*key);
+        }
+        let found = self.read()?;
+        let key = found.iter().find(is_it).copied();
+        key.ok_or_else(|| LakeError::MasterKey {
+            place: self.place(),
+            problem: match found.is_empty() {
+                true => format!("there is none, and this lake was sealed under {fingerprint}"),
+                false => format!("it is another one than {fingerprint}, which sealed this lake"),
+            },
+        })
+    }
+
+    /// The key that wraps, made where there may be none yet.
+    pub(crate) fn current_or_new(&self) -> Result<Key, LakeError> {
+        if let Some(key) = self.known().first() {
+            return Ok(*key);
+        }
+        let found = self.read()?;
+        match (found.first(), &self.source) {
+            (Some(key), _) => Ok(*key),
+            (None, Source::File(path)) => {
+                // Another program may be making it too: the first one counts.
+                match write(path, &[random()], false) {
+                    Err(LakeError::File { source, .. })
+                        if source.kind() == ErrorKind::AlreadyExists => {}
+                    done => done?,
+                }
+                let found = self.read()?;
+                found.first().copied().ok_or_else(|| self.none())
+            }
+            (None, _) => Err(self.none()),
+        }
+    }
+
+    /// A new key, where rollbook keeps it itself; elsewhere the key that is the first one now.
+    pub(crate) fn next(&self) -> Result<Key, LakeError> {
+        if let Source::File(path) = &self.source {
+            let mut keys = self.read()?;
+            keys.insert(0, random());
+            write(path, &keys, true)?;
+        }
+        self.known().clear();
+        self.current_or_new()
+    }
+
+    /// How many keys there are, the older ones among them.
+    pub fn count(&self) -> Result<usize, LakeError> {
+        Ok(self.read()?.len())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Key>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn none(&self) -> LakeError {
+        LakeError::MasterKey {
+            place: self.place(),
+            problem: "there is none".to_owned(),
+        }
+    }
+
+    fn read(&self) -> Result<Vec<Key>, LakeError> {
+        let refused = |problem: String| LakeError::MasterKey {
+            place: self.place(),
+            problem,
+        };
+        let text = match &self.source {
+            Source::Value => std::env::var(VALUE).unwrap_or_default(),
+            Source::Command(command) => {
+                let output = Command::new("sh").arg("-c").arg(command).output();
+                let output = output.map_err(|error| refused(error.to_string()))?;
+                if !output.status.success() {
+                    return Err(refused(format!("it failed ({})", output.status)));
+                }
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            }
+            Source::File(path) => read(path)?,
+            Source::Nowhere => String::new(),
+        };
+        let keys = text.split_whitespace().map(|word| {
+            let problem = "it is not 64 hexadecimal digits";
+            parse(word).ok_or_else(|| refused(problem.to_owned()))
+        });
+        let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
+        self.known().clone_from(&keys);
+        Ok(keys)
+    }
+}
+
+/// What a key is called without telling it.
+pub(crate) fn fingerprint(key: &Key) -> String {
+    let hash = Sha256::new().chain_update(b"rollbook master key\0");
+    hex(&hash.chain_update(key).finalize()[..8])
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(pair).collect()
+}
+
+fn parse(word: &str) -> Option<Key> {
+    from_hex(word)?.try_into().ok()
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LakeError {
+    let path = path.to_owned();
+    move |source| LakeError::File {
+        doing,
+        path,
+        source,
+    }
+}
+
+/// The text of the file; empty where there is none.
+fn read(path: &Path) -> Result<String, LakeError> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        found => found.map_err(failed("read", path))?,
+    };
+    if is_open(&found) {
+        return Err(LakeError::MasterKey {
+            place: path.display().to_string(),
+            problem: "others may read it: `chmod 600` it".to_owned(),
+        });
+    }
+    fs::read_to_string(path).map_err(failed("read", path))
+}
+
+#[cfg(unix)]
+fn is_open(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    found.permissions().mode() & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open(_: &fs::Metadata) -> bool {
+    false
+}
+
+/// Writes the file whole, for its owner alone.
+fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed("make", folder))?;
+    // Such a file has the mode 0600 from its beginning.
+    let mut staged = NamedTempFile::new_in(folder).map_err(failed("write", path))?;
+    let mut text = keys
+        .iter()
+        .map(|key| hex(key))
+        .collect::<Vec<_>>()
+        .join("\n");
+    text.push('\n');
+    let written = staged.write_all(text.as_bytes());
+    written
+        .and_then(|()| staged.as_file().sync_all())
+        .map_err(failed("write", path))?;
+    let put = match over {
+        true => staged.persist(path),
+        false => staged.persist_noclobber(path),
+    };
+    put.map_err(|error| failed("write", path)(error.error))?;
+    let folder = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    folder.map_err(failed("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Master, Source, fingerprint, hex};
+
+    #[test]
+    fn a_file_is_made_once_and_keeps_older_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys").join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        let missing = master.find("0011").unwrap_err().to_string();
+        assert!(missing.contains("there is none"), "{missing}");
+        let first = master.current_or_new().unwrap();
+        assert_eq!(master.current_or_new().unwrap(), first);
+        // Another program finds the same.
+        let other = Master::at(Source::File(path.clone()));
+        assert_eq!(other.current_or_new().unwrap(), first);
+        let second = master.next().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(other.find(&fingerprint(&first)).unwrap(), first);
+        assert_eq!(other.find(&fingerprint(&second)).unwrap(), second);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{}\n{}\n", hex(&second), hex(&first)));
+        assert!(!format!("{other:?}").contains(&hex(&first)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        master.current_or_new().unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = Master::at(Source::File(path)).current_or_new();
+        assert!(refused.unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_command_prints_the_key() {
+        let key = hex(&[7; 32]);
+        let master = Master::at(Source::Command(format!("echo {key}")));
+        assert_eq!(master.current_or_new().unwrap(), [7; 32]);
+        for (command, problem) in [("exit 3", "it failed"), ("echo abc", "64 hexadecimal")] {
+            let master = Master::at(Source::Command(command.to_owned()));
+            let refused = master.current_or_new().unwrap_err().to_string();
+            assert!(refused.contains(problem), "{refused}");
+        }
+    }
+}

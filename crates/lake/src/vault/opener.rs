@@ -1,0 +1,112 @@
+//! Opening personal values: batch by batch, and in SQL where a query asks for them.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
+use datafusion_common::{DataFusionError, Result as DataFusionResult};
+use datafusion_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use rollbook_model::{ColumnDef, TableDef};
+
+use super::keys::DataKeys;
+use super::seal::{open_columns, open_rows};
+use crate::LakeError;
+
+/// Opens the sealed values of one table.
+#[derive(Clone)]
+pub struct Opener {
+    def: &'static TableDef,
+    keys: Arc<DataKeys>,
+}
+
+impl fmt::Debug for Opener {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Opener").field(&self.def.name).finish()
+    }
+}
+
+impl Opener {
+    pub(super) fn new(def: &'static TableDef, keys: DataKeys) -> Self {
+        Self {
+            def,
+            keys: Arc::new(keys),
+        }
+    }
+
+    /// Rows in `def.sealed_schema()` in `def.vault_schema()`. Values whose key is gone are null.
+    pub fn open(&self, rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
+        let opened = open_rows(self.def, rows, &self.keys);
+        opened.map_err(|source| LakeError::Schema {
+            table: self.def.name.to_owned(),
+            source,
+        })
+    }
+
+    /// A function of the columns of `def.vault_keys()` and of the sealed values of `column`, which
+    /// gives them open.
+    pub fn function(&self, column: &'static ColumnDef) -> ScalarUDF {
+        ScalarUDF::new_from_impl(OpenColumn {
+            name: format!("open_{}_{}", self.def.name, column.name),
+            opener: self.clone(),
+            column,
+            // Volatile: a filter on it is not moved below the join with the vault, where values
+            // would be opened of rows that nobody asks for.
+            signature: Signature::any(self.def.vault_keys().len() + 1, Volatility::Volatile),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct OpenColumn {
+    name: String,
+    opener: Opener,
+    column: &'static ColumnDef,
+    signature: Signature,
+}
+
+impl PartialEq for OpenColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.opener.keys, &other.opener.keys)
+    }
+}
+
+impl Eq for OpenColumn {}
+
+impl Hash for OpenColumn {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for OpenColumn {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(self.column.ty.arrow())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let mut columns: Vec<ArrayRef> = ColumnarValue::values_to_arrays(&args.args)?;
+        let sealed = columns
+            .pop()
+            .ok_or_else(|| DataFusionError::Internal(format!("`{}` has no argument", self.name)))?;
+        let opener = &self.opener;
+        let mut opened =
+            open_columns(opener.def, &columns, &[(self.column, sealed)], &opener.keys)?;
+        let opened = opened
+            .pop()
+            .ok_or_else(|| DataFusionError::Internal(format!("`{}` gives no column", self.name)))?;
+        Ok(ColumnarValue::Array(opened))
+    }
+}

@@ -1,0 +1,383 @@
+//! What identifies a person: sealed while they are known, and gone once they are erased.
+
+use std::fs;
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rollbook_app::Place;
+use rollbook_app::data::sql;
+use rollbook_app::persons::{TimelineAsked, show, timeline};
+use rollbook_app::rights::Rights;
+use rollbook_lake::vault::Vault;
+use rollbook_lake::{Entry, EntryHeader, Lake};
+use rollbook_model::config::Limits;
+use rollbook_model::{SnapshotNumber, Timestamp, tables};
+use serde_json::{Value, json};
+
+use crate::identity::{PERSONS, World, with_a_bridge};
+
+const SECRETS: [&str; 4] = [
+    "ann@example.com",
+    "ANN@example.com",
+    "(415) 555-2671",
+    "Annie",
+];
+
+/// A lake where Ann is in every place that can hold her: records, quarantine, criteria, rows that
+/// wait and rows that were refused.
+async fn with_ann_everywhere(name: &str) -> World {
+    let world = with_a_bridge(name);
+    let criteria = "total_spent > 0 or email = 'ANN@example.com'";
+    let put = ["segment", "put", "payers", "--criteria", criteria];
+    world.lake.json(&put);
+    world.lake.json(&["segment", "refresh"]);
+    let wrong = world.lake.write(
+        "wrong/persons.csv",
+        &format!("{PERSONS}\nx9,ann@example.com,,Ann,Lee,,,,US,not a time,2024-01-01\n"),
+    );
+    let wrong = wrong.to_str().unwrap();
+    world.lake.json(&["ingest", "native", wrong]);
+    let lake = opened(&world.lake.path("lake")).await;
+    let entry = |id: &str| Entry {
+        header: EntryHeader {
+            id: id.to_owned(),
+            after: SnapshotNumber(1),
+            meant: json!({}),
+        },
+        body: b"{\"email\": \"ann@example.com\"}\n{\"email\": \"bob@example.com\"}\n".to_vec(),
+    };
+    lake.append(&[entry("waits")], 1).await.unwrap();
+    let why = "no such column".to_owned();
+    lake.refuse(&entry("refused"), why).await.unwrap();
+    world
+}
+
+async fn opened(place: &Path) -> Lake {
+    let place = place.to_str().unwrap();
+    Lake::open(place, "default".parse().unwrap()).await.unwrap()
+}
+
+/// Every text that whoever has the lake and its key can read, each with where it is.
+pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
+    let lake = opened(folder).await;
+    let mut texts = Vec::new();
+    for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
+        for batch in Vault::new(&lake, def).batches().await.unwrap() {
+            for column in batch.unwrap().columns() {
+                let column = cast(column, &DataType::Utf8).unwrap();
+                let all = column.as_string::<i32>().iter().flatten();
+                texts.extend(all.map(|text| (format!("vault of {}", def.name), text.to_owned())));
+            }
+        }
+    }
+    for kind in ["_definitions", "_answers"] {
+        for object in lake.store().walk(&lake.path(kind)).await.unwrap() {
+            let below = object.path.strip_prefix("default/").unwrap();
+            let document: Value = lake.document(below).await.unwrap();
+            texts.push((kind.to_owned(), document.to_string()));
+        }
+    }
+    let mut entries = Vec::new();
+    for appended in lake.journal().await.unwrap() {
+        entries.extend(lake.entries(&appended).await.unwrap());
+    }
+    for refused in lake.refused().await.unwrap() {
+        entries.extend(lake.refused_entries(&refused).await.unwrap());
+    }
+    for entry in entries {
+        let body = String::from_utf8(entry.body).unwrap();
+        texts.push((format!("entry {}", entry.header.id), body));
+    }
+    texts
+}
+
+/// Where one of these can be read, with the key.
+async fn found(world: &World, secrets: &[String]) -> Vec<String> {
+    let mut places: Vec<String> = texts(&world.lake.path("lake"))
+        .await
+        .into_iter()
+        .filter(|(_, text)| secrets.iter().any(|secret| text.contains(secret)))
+        .map(|(place, _)| place)
+        .collect();
+    places.dedup();
+    places
+}
+
+fn tokens(world: &World, person: i64) -> Vec<String> {
+    let sql = format!(
+        "select email_token from identities where person_id = {person} and email_token is not null"
+    );
+    let rows = world.lake.sql(&sql);
+    let tokens = rows.iter().map(|row| row["email_token"].as_str().unwrap());
+    tokens.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
+    let mut world = with_ann_everywhere("erased").await;
+    let (ann, bob) = (world.person("shopify", "s1"), world.person("shopify", "s2"));
+    let tokens = tokens(&world, ann);
+    assert!(!tokens.is_empty());
+    let secrets = SECRETS.map(str::to_owned);
+    let secrets: Vec<String> = secrets.into_iter().chain(tokens).collect();
+    // The record that waits has her address too: it is somebody else's until somebody decides.
+    let waits = world.record("hubspot", "h2");
+    world.identity(&["review", "decide", &waits, "--same", &ann.to_string()]);
+    let before = found(&world, &secrets).await;
+    for place in [
+        "vault of persons",
+        "vault of identities",
+        "vault of quarantine",
+        "_definitions",
+        "entry waits",
+        "entry refused",
+    ] {
+        assert!(before.iter().any(|one| one == place), "{place}: {before:?}");
+    }
+    let forgotten = world
+        .lake
+        .json(&["person", "erase", &ann.to_string(), "--by", "kim"]);
+    assert_eq!(forgotten["records"], 3, "{forgotten}");
+    assert!(forgotten["texts"].as_u64() >= Some(3), "{forgotten}");
+    let nowhere = async |world: &World| {
+        let after = found(world, &secrets).await;
+        assert_eq!(after, Vec::<String>::new());
+        let lake = world.lake.path("lake");
+        let plain = secrets.iter().filter(|secret| holds(&lake, secret));
+        assert_eq!(plain.collect::<Vec<_>>(), Vec::<&String>::new());
+    };
+    nowhere(&world).await;
+    // What she bought stays, of nobody with a name; nobody else lost anything.
+    assert_eq!(world.lake.value("select sum(total) from orders"), "70.0000");
+    let hers = format!("select count(*) from people where person_id = {ann}");
+    assert_eq!(world.lake.value(&hers), 0);
+    let phone = format!("select phone from people where person_id = {bob}");
+    assert_eq!(world.lake.value(&phone), "+4930123456");
+    let others = texts(&world.lake.path("lake")).await;
+    let of_bob = others
+        .iter()
+        .filter(|(_, text)| text.contains("bob@example.com"));
+    assert_eq!(of_bob.count(), 2);
+    let why =
+        format!("select reason from segment_changes where person_id = {ann} order by at desc");
+    assert_eq!(world.lake.sql(&why)[0]["reason"], "erasure");
+    // Sent again, by whomever, she is not there; others are.
+    let rows = [
+        "s1,,,Ann,Lee,,,,US,2024-01-01,2025-01-01",
+        "s9,Ann@Example.com,,Ann,Lee,,,,US,2024-01-01,2025-01-01",
+        "s4,dan@example.com,,Dan,Fox,,,,US,2024-01-01,2025-01-01",
+    ];
+    let again = world.persons("shopify", &rows);
+    assert_eq!(again["tables"][0]["accepted"], 1, "{again}");
+    nowhere(&world).await;
+    let dan = "select count(*) from people where first_name = 'Dan'";
+    assert_eq!(world.lake.value(dan), 1);
+    let check = world.lake.run(&["check"]);
+    assert!(check.status.success());
+    let twice = world.lake.run(&["person", "erase", "999"]);
+    assert_eq!(twice.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn an_old_copy_of_the_values_opens_no_more_once_the_keys_are_gone() {
+    let world = with_ann_everywhere("shredded").await;
+    let (lake, copy) = (world.lake.path("lake"), world.lake.path("copy"));
+    let ann = world.person("shopify", "s1");
+    let waits = world.record("hubspot", "h2");
+    world.identity(&["review", "decide", &waits, "--same", &ann.to_string()]);
+    copy_all(&lake, &copy);
+    world.lake.json(&["person", "erase", &ann.to_string()]);
+    // Somebody kept the files of the vault; the keys are those that are left.
+    let keys = Path::new("default/_vault/_keys");
+    fs::remove_dir_all(copy.join(keys)).unwrap();
+    copy_all(&lake.join(keys), &copy.join(keys));
+    let old = opened(&copy).await;
+    let mut names = Vec::new();
+    for batch in Vault::new(&old, tables::PERSONS).batches().await.unwrap() {
+        let batch = batch.unwrap();
+        let emails = batch["email"].as_string::<i32>();
+        names.extend(emails.iter().flatten().map(str::to_owned));
+    }
+    assert_eq!(names, ["cy@example.com"]);
+}
+
+#[tokio::test]
+async fn without_the_key_nobody_reads_a_name() {
+    let world = with_ann_everywhere("sealed").await;
+    let (lake, copy) = (world.lake.path("lake"), world.lake.path("copy"));
+    let tokens = tokens(&world, world.person("shopify", "s1"));
+    let known = ["bob@example.com", "+4930123456", "Lee"].map(str::to_owned);
+    for secret in SECRETS
+        .map(str::to_owned)
+        .iter()
+        .chain(&known)
+        .chain(&tokens)
+    {
+        assert!(!holds(&lake, secret), "{secret}");
+    }
+    copy_all(&lake, &copy);
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = rollbook_tests::rollbook();
+        command.arg("--lake").arg(&copy).args(arguments);
+        let key = world.lake.path("no-such.key");
+        command.env("ROLLBOOK_MASTER_KEY_FILE", key);
+        command.env_remove("ROLLBOOK_MASTER_KEY");
+        command.output().unwrap()
+    };
+    let figures = elsewhere(&["sql", "select sum(total) as total from orders"]);
+    assert!(figures.status.success(), "figures take no key");
+    for refused in [
+        &["sql", "select email from people"][..],
+        &["person", "show", "1"],
+        &["person", "find", "--email", "ann@example.com"],
+        &["keys", "show"],
+    ] {
+        let output = elsewhere(refused);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{refused:?}: {said}");
+        assert!(said.contains("no master key"), "{refused:?}: {said}");
+    }
+    // No command made a key beside the one that is missing.
+    assert!(!world.lake.path("no-such.key").exists());
+}
+
+#[tokio::test]
+async fn who_lacks_the_right_is_refused_by_name() {
+    let world = with_a_bridge("no-pii");
+    let place = world.lake.path("lake").to_str().unwrap().to_owned();
+    let mut place = Place::new(place, "default".parse().unwrap(), Limits::default());
+    let as_of: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let figures = "select count(*), sum(total_spent) from people where country = 'US'";
+    let personal = "select p.person_id, p.email from people p";
+    assert!(sql(&place, personal, as_of, None).await.is_ok());
+    place.rights = Rights { personal: false };
+    assert!(sql(&place, figures, as_of, None).await.is_ok());
+    for (query, column) in [
+        (personal, "`email` of `persons`"),
+        (
+            "select 1 from people where lower(last_name) = 'lee'",
+            "`last_name` of `persons`",
+        ),
+        ("select * from identities", "`email_token` of `identities`"),
+        ("select record from quarantine", "`record` of `quarantine`"),
+    ] {
+        let refused = sql(&place, query, as_of, None).await.unwrap_err();
+        assert_eq!(refused.code().0, "needs_pii", "{query}: {refused}");
+        assert!(refused.to_string().contains(column), "{query}: {refused}");
+        assert!(refused.to_string().contains("the right `pii`"), "{refused}");
+    }
+    assert!(show(&place, 1, as_of, false).await.is_err());
+    assert!(
+        timeline(&place, 1, &TimelineAsked::default(), as_of)
+            .await
+            .is_ok()
+    );
+}
+
+#[test]
+fn keys_are_rotated_without_touching_a_value() {
+    let world = with_a_bridge("rotated");
+    let key = world.lake.path("own.key");
+    let other = world.lake.path("other");
+    let run = |lake: &Path, arguments: &[&str]| -> Value {
+        let mut command = rollbook_tests::rollbook();
+        command.arg("--lake").arg(lake).args(["--output", "json"]);
+        let command = command.args(arguments);
+        command.env("ROLLBOOK_MASTER_KEY_FILE", &key);
+        command.env_remove("ROLLBOOK_MASTER_KEY");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let file = world.lake.write(
+        "own/persons.csv",
+        &format!("{PERSONS}\np1,eve@example.com,,Eve,Fox,,,,US,2024-01-01,2024-01-01\n"),
+    );
+    run(&other, &["ingest", "native", file.to_str().unwrap()]);
+    let values = other.join("default/_vault/persons");
+    let names = || {
+        let found = fs::read_dir(&values).unwrap();
+        let mut names: Vec<_> = found.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let (before, first) = (names(), fs::read_to_string(&key).unwrap());
+    let shown = run(&other, &["keys", "show"]);
+    let rotated = run(&other, &["keys", "rotate"]);
+    assert_eq!(rotated["masters"], 2);
+    assert_ne!(rotated["master"], shown["master"]);
+    assert_eq!(names(), before);
+    let emails = "select email from people";
+    let eve = json!([{"email": "eve@example.com"}]);
+    assert_eq!(run(&other, &["sql", emails]), eve);
+    // The older key is of no use to this lake any more; what comes goes under the new one.
+    let second = fs::read_to_string(&key).unwrap();
+    fs::write(&key, second.lines().next().unwrap()).unwrap();
+    assert_eq!(run(&other, &["sql", emails]), eve);
+    run(&other, &["ingest", "native", file.to_str().unwrap()]);
+    run(&other, &["keys", "rotate"]);
+    assert_eq!(run(&other, &["sql", emails]), eve);
+    fs::write(&key, first).unwrap();
+    let mut command = rollbook_tests::rollbook();
+    command.arg("--lake").arg(&other).args(["sql", emails]);
+    command.env("ROLLBOOK_MASTER_KEY_FILE", &key);
+    command.env_remove("ROLLBOOK_MASTER_KEY");
+    assert_eq!(command.output().unwrap().status.code(), Some(1));
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = entry
+            .map(|entry| (entry.path(), entry.file_name()))
+            .unwrap();
+        match path.is_dir() {
+            true => copy_all(&path, &to.join(name)),
+            false => drop(fs::copy(&path, to.join(name)).unwrap()),
+        }
+    }
+}
+
+/// Whether any file below a folder holds a text: as it stands, or in a column of a Parquet file.
+fn holds(folder: &Path, text: &str) -> bool {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_there = match path.is_dir() {
+            true => holds(&path, text),
+            false => {
+                let bytes = fs::read(&path).unwrap();
+                let plain = bytes
+                    .windows(text.len())
+                    .any(|part| part == text.as_bytes());
+                plain
+                    || (path.extension().is_some_and(|ext| ext == "parquet")
+                        && in_columns(&path, text))
+            }
+        };
+        if is_there {
+            return true;
+        }
+    }
+    false
+}
+
+fn in_columns(path: &Path, text: &str) -> bool {
+    let file = fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap();
+    reader.into_iter().any(|batch| {
+        batch.unwrap().columns().iter().any(|column| {
+            let texts = cast(column, &DataType::Utf8);
+            texts.is_ok_and(|texts| {
+                let texts = texts.as_string::<i32>();
+                texts.iter().flatten().any(|one| one.contains(text))
+            })
+        })
+    })
+}
