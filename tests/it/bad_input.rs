@@ -297,19 +297,19 @@ fn lakes_that_are_not_there_or_too_new() {
         message.contains("there is no lake for tenant `default`"),
         "{message}"
     );
-    lake.write("lake/_format.json", "{\"format\": 2}");
-    for command in [
-        vec!["tables"],
-        vec!["demo"],
-        vec!["settings", "currency", "EUR"],
-    ] {
-        let newer = lake.run(&command);
-        let message = String::from_utf8_lossy(&newer.stderr).into_owned();
-        assert_eq!(newer.status.code(), Some(1), "{message}");
-        assert!(
-            message.contains("format 2") && message.contains("newer rollbook"),
-            "{message}"
-        );
+    for (format, said) in [(9, "newer rollbook"), (1, "into a new lake")] {
+        lake.write("lake/_format.json", &format!("{{\"format\": {format}}}"));
+        for command in [
+            vec!["tables"],
+            vec!["demo"],
+            vec!["settings", "currency", "EUR"],
+        ] {
+            let refused = lake.run(&command);
+            let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{message}");
+            let told = message.contains(&format!("format {format}")) && message.contains(said);
+            assert!(told, "{message}");
+        }
     }
     assert_eq!(
         fs::read_dir(lake.write("lake/x", "").parent().unwrap())

@@ -98,11 +98,13 @@ fn in_a_namespace() {
     assert_eq!(own.json(&["check"])["problems"], json!([]));
 
     // Read only: it is read.
+    let more = own.write("activities-3.csv", &activities(60_000..60_010));
+    let more = more.to_str().unwrap();
     mount(&folder, &["-o", "remount,ro"]);
     assert_eq!(own.value(COUNT), 60_001);
     assert_eq!(own.json(&["check"])["problems"], json!([]));
     for command in [
-        &["ingest", "native", first][..],
+        &["ingest", "native", more][..],
         &["compact", "--all"],
         &["settings", "currency", "EUR"],
     ] {

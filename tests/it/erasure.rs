@@ -261,7 +261,7 @@ async fn who_lacks_the_right_is_refused_by_name() {
             "select 1 from people where lower(last_name) = 'lee'",
             "`last_name` of `persons`",
         ),
-        ("select * from identities", "`email_token` of `identities`"),
+        ("select * from identities", "_token` of `identities`"),
         ("select record from quarantine", "`record` of `quarantine`"),
     ] {
         let refused = sql(&place, query, as_of, None).await.unwrap_err();

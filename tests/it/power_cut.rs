@@ -12,13 +12,13 @@ use std::time::Duration;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rollbook_app::compacting::{Extent, compact_lake};
-use rollbook_ingest::read::discover;
 use rollbook_ingest::{IngestError, Progress, Report, Request};
 use rollbook_lake::store::disk::{Disk, SyncedDisk};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, Retention, Store};
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, Timestamp, tables};
+use rollbook_read::discover;
 use rollbook_tests::times;
 
 /// Cuts in a test run; `ROLLBOOK_TEST_CUTS` asks for more.

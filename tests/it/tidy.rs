@@ -10,7 +10,7 @@ use rollbook_model::tables::TABLES;
 use serde_json::Value;
 
 /// The floor of every crate, and what it alone may touch. `docs/ARCHITECTURE.md` says the same.
-const FLOORS: [(&str, u8, &[&str]); 13] = [
+const FLOORS: [(&str, u8, &[&str]); 14] = [
     (
         "rollbook-cli",
         5,
@@ -35,11 +35,7 @@ const FLOORS: [(&str, u8, &[&str]); 13] = [
         ],
     ),
     ("rollbook-app", 3, &[]),
-    (
-        "rollbook-ingest",
-        2,
-        &["csv-core", "polars", "encoding_rs", "chardetng"],
-    ),
+    ("rollbook-ingest", 2, &["polars"]),
     ("rollbook-segments", 2, &[]),
     ("rollbook-attribution", 2, &[]),
     (
@@ -49,6 +45,11 @@ const FLOORS: [(&str, u8, &[&str]); 13] = [
     ),
     ("rollbook-generate", 2, &[]),
     ("rollbook-engine", 1, &[]),
+    (
+        "rollbook-read",
+        1,
+        &["csv-core", "encoding_rs", "chardetng"],
+    ),
     (
         "rollbook-identity",
         1,

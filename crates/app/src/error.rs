@@ -9,10 +9,10 @@ use rollbook_generate::GenerateError;
 use rollbook_identity::files::{FileError, InvalidMap};
 use rollbook_ingest::IngestError;
 use rollbook_ingest::inspect::InspectError;
-use rollbook_ingest::read::ReadError;
 use rollbook_lake::LakeError;
 use rollbook_model::SegmentKey;
 use rollbook_model::settings::InvalidSetting;
+use rollbook_read::ReadError;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
 

@@ -7,10 +7,10 @@ use arrow::array::AsArray;
 use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::linking::LinkCounts;
-use rollbook_ingest::read::{self, SourceFile};
 use rollbook_ingest::{Asked, Progress, Report, Request};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
+use rollbook_read::SourceFile;
 use serde::{Deserialize, Serialize};
 
 use crate::{AppError, Place, data};
@@ -87,7 +87,7 @@ pub async fn ingest(
 ) -> Result<Ingested, AppError> {
     let lake = place.lake_or_new().await?;
     let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
-    let mut files = read::discover(&what.paths)?;
+    let mut files = rollbook_read::discover(&what.paths)?;
     if let Some(name) = &what.standard_input {
         files.push(spooled(std::io::stdin().lock(), name, folder.path())?);
     }
@@ -130,7 +130,7 @@ pub(crate) async fn ingest_bodies(
 /// Runs the rows in quarantine again.
 pub async fn retry(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
     let lake = place.lake().await?;
-    let request = request(place, &what, read::discover(&what.paths)?);
+    let request = request(place, &what, rollbook_read::discover(&what.paths)?);
     Ok(rollbook_ingest::retry(&lake, request, progress)
         .await?
         .into())
@@ -151,7 +151,7 @@ fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
 }
 
 fn spooled(input: impl Read, name: &str, folder: &Path) -> Result<SourceFile, AppError> {
-    Ok(read::spool(input, name, folder)?)
+    Ok(rollbook_read::spool(input, name, folder)?)
 }
 
 /// Takes a run back; the snapshot that did it.
@@ -177,7 +177,7 @@ pub async fn quarantine(
 
 /// What a file holds, and a draft of a mapping for it.
 pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
-    let files = read::discover(&[path.to_owned()])?;
+    let files = rollbook_read::discover(&[path.to_owned()])?;
     let name = path
         .file_name()
         .unwrap_or_default()
@@ -185,7 +185,7 @@ pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
         .into_owned();
     let file = files
         .first()
-        .ok_or_else(|| read::ReadError::Missing { path: name.clone() })?;
+        .ok_or_else(|| rollbook_read::ReadError::Missing { path: name.clone() })?;
     let profile = inspect::inspect(file, PROFILED_ROWS)?;
     let draft = inspect::draft_mapping(&profile, &file.name());
     Ok((profile, draft))

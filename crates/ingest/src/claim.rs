@@ -6,7 +6,7 @@ use rollbook_model::ProviderName;
 
 use crate::IngestError;
 use crate::mapping::{Mapping, mappings};
-use crate::read::{Format, SourceFile};
+use rollbook_read::{Format, SourceFile};
 
 /// A mapping with the files of each of its sources, in the order of `mapping.sources`.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use rollbook_engine::EngineError;
 use rollbook_lake::LakeError;
 use rollbook_model::ProviderName;
 
-use crate::read::ReadError;
+use rollbook_read::ReadError;
 
 /// An error that stops an ingest. Nothing has been committed when one is returned.
 #[derive(Debug, thiserror::Error)]

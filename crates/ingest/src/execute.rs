@@ -26,9 +26,9 @@ use crate::linking::Erased;
 use crate::mapping::{Mapping, provenance};
 use crate::progress::{Event, Progress};
 use crate::quarantine::{Entry, Quarantine};
-use crate::read::Refused;
 use crate::source::SourceTable;
 use crate::stage::{Stage, place_of};
+use rollbook_read::Refused;
 
 /// The driving source as its file has it, before `only` is applied.
 const WHOLE: &str = "_whole_source";
@@ -405,7 +405,7 @@ fn sql_error(mapping: &Mapping, source: EngineError) -> IngestError {
 /// A reader's own error is more telling than the stream's that carries it.
 fn run_error(mapping: &Mapping, error: DataFusionError) -> IngestError {
     match error {
-        DataFusionError::External(inner) => match inner.downcast::<crate::read::ReadError>() {
+        DataFusionError::External(inner) => match inner.downcast::<rollbook_read::ReadError>() {
             Ok(read) => IngestError::Read(*read),
             Err(inner) => IngestError::MappingRun {
                 mapping: mapping.label(),

@@ -4,7 +4,7 @@
 use rollbook_model::config::BATCH_ROWS;
 use serde::Serialize;
 
-use crate::read::{ReadError, Reader, Refused, SourceFile};
+use rollbook_read::{ReadError, Reader, Refused, SourceFile};
 
 mod draft;
 mod frame;

@@ -16,7 +16,6 @@ pub mod mapping;
 mod people;
 mod progress;
 mod quarantine;
-pub mod read;
 mod run;
 mod settle;
 mod sorted;

@@ -24,11 +24,11 @@ use crate::mapping::mappings;
 use crate::people::People;
 use crate::progress::{Event, Progress};
 use crate::quarantine::Quarantine;
-use crate::read::SourceFile;
 use crate::settle;
 use crate::stage::Stage;
 use crate::upsert::{Outcome, Upsert};
 use crate::{identities, kept};
+use rollbook_read::SourceFile;
 
 /// Attempts to commit until a run gives way to faster writers.
 const ATTEMPTS: u32 = 10;

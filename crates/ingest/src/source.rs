@@ -17,7 +17,7 @@ use rollbook_model::config::BATCH_ROWS;
 use crate::IngestError;
 use crate::mapping::Source;
 use crate::progress::{Event, Progress};
-use crate::read::{Reader, Refused, SourceFile};
+use rollbook_read::{Reader, Refused, SourceFile};
 
 /// Batches that wait between the reader and the mapping.
 const WAITING: usize = 2;

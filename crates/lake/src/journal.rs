@@ -22,6 +22,7 @@ const WHOLE_OBJECT: &str = "object_bytes";
 /// The first bytes of an object: its kind and version.
 const MAGIC: &[u8; 8] = b"rbjrnl01";
 const CHECKSUM: usize = 8;
+const HARMED: &str = "it is not what was appended";
 
 /// Rows that one request brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +94,14 @@ impl Lake {
     /// The entries of an object of the journal; none if somebody else has taken them in by now.
     pub async fn entries(&self, appended: &Appended) -> Result<Vec<Entry>, LakeError> {
         let path = format!("{FOLDER}/{}", appended.name);
-        let Some(object) = self.find_bytes(&path).await? else {
+        let object = self.find_bytes(&path).await.map_err(|error| match error {
+            LakeError::Damaged { path, .. } => LakeError::Damaged {
+                path,
+                detail: HARMED.to_owned(),
+            },
+            error => error,
+        })?;
+        let Some(object) = object else {
             return Ok(Vec::new());
         };
         decode(&object).map_err(|detail| LakeError::Damaged { path, detail })
@@ -152,14 +160,23 @@ impl Lake {
     pub async fn refused_entries(&self, refused: &Refused) -> Result<Vec<Entry>, LakeError> {
         let header = refused.header.clone();
         let path = format!("{REFUSED}/{}.body", header.id);
-        let body = self.find_bytes(&path).await?;
-        let damaged = |detail| LakeError::Damaged { path, detail };
+        let body = self.store().get(&self.path(&path)).await?;
+        let damaged = |detail| LakeError::Damaged {
+            path: path.clone(),
+            detail,
+        };
         let Some(body) = body else {
             return Err(damaged("it is missing".to_owned()));
         };
         if header.meant.get(WHOLE_OBJECT).is_some() {
-            return decode(&body).map_err(damaged);
+            // As it was put aside, or a sound copy of what lay in the journal.
+            let put_aside = self.open_as(&path, body.clone()).await.unwrap_or(body);
+            let appended = format!("{FOLDER}/{}", header.id);
+            let object = self.open_as(&appended, put_aside).await;
+            let object = object.map_err(|_| damaged(HARMED.to_owned()))?;
+            return decode(&object).map_err(damaged);
         }
+        let body = self.open_as(&path, body).await?;
         let body = body.to_vec();
         Ok(vec![Entry { header, body }])
     }
@@ -228,7 +245,7 @@ fn encode(entries: &[Entry]) -> Vec<u8> {
 }
 
 fn decode(object: &[u8]) -> Result<Vec<Entry>, String> {
-    let harmed = || "it is not what was appended".to_owned();
+    let harmed = || HARMED.to_owned();
     let split = object.len().checked_sub(CHECKSUM).ok_or_else(harmed)?;
     let (content, checksum) = object.split_at(split);
     if checksum != xxh3_64(content).to_le_bytes() {

@@ -132,11 +132,16 @@ impl Lake {
 
     /// An object as [`Lake::closed`] was given it.
     pub(crate) async fn find_bytes(&self, below: &str) -> Result<Option<Bytes>, LakeError> {
-        let Some(bytes) = self.store().get(&self.path(below)).await? else {
-            return Ok(None);
-        };
+        match self.store().get(&self.path(below)).await? {
+            Some(bytes) => self.open_as(below, bytes).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Bytes that were closed for that path, wherever they lie now.
+    pub(crate) async fn open_as(&self, below: &str, bytes: Bytes) -> Result<Bytes, LakeError> {
         let Some(sealed) = bytes.strip_prefix(SEAL) else {
-            return Ok(Some(bytes));
+            return Ok(bytes);
         };
         let damaged = || LakeError::Damaged {
             path: below.to_owned(),
@@ -148,7 +153,7 @@ impl Lake {
             .and_then(|key| key.try_into().ok())
             .ok_or_else(damaged)?;
         let opened = open_object(&key, &self.path(below), sealed).ok_or_else(damaged)?;
-        Ok(Some(Bytes::from(opened)))
+        Ok(Bytes::from(opened))
     }
 
     /// Puts rows in the tenant's folder as one immutable Parquet object; its size in bytes.

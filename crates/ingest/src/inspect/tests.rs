@@ -10,7 +10,7 @@ use rollbook_model::config::Limits;
 
 use super::{InspectError, Kind, Profile, draft_mapping, inspect};
 use crate::mapping::mappings;
-use crate::read::{Reader, SourceFile, discover};
+use rollbook_read::{Reader, SourceFile, discover};
 
 struct Given {
     _folder: tempfile::TempDir,

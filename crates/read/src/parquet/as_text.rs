@@ -14,7 +14,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 
-use crate::read::rows::is_blank;
+use crate::rows::is_blank;
 
 /// Whole numbers up to here are written without an exponent.
 const PLAIN_BELOW: f64 = 1e16;

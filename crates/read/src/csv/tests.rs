@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::write::GzEncoder;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 
-use crate::read::tests::{Given, check_error, read, read_with};
+use crate::tests::{Given, check_error, read, read_with};
 
 /// Rows as `line|cell|cell`, with `-` for null, and refusals as `line|code`.
 fn check(content: impl AsRef<[u8]>, rows: &[&str], refused: &[&str]) {
@@ -44,6 +44,15 @@ fn plain_rows_in_every_dialect() {
     check("a,b\n\"\",\" \"\n", &["2|-|-"], &[]);
     check("a,b\n", &[], &[]);
     check("a,b", &[], &[]);
+}
+
+#[test]
+fn a_quote_that_nothing_closes_hides_no_delimiter_of_what_is_read_by_then() {
+    // Which delimiter it is may not depend on how much of the file has been read.
+    let content = "1\"\"\u{2018}\"\"\";ß\n0~,\";2\n*,;!y";
+    for lines_before in ["", "\n\n"] {
+        read(&Given::new("x.csv", format!("{lines_before}{content}")));
+    }
 }
 
 #[test]

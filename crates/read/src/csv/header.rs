@@ -3,9 +3,12 @@
 use memchr::memchr;
 
 use super::scan::{Fault, Fields, Scan, scan};
-use crate::read::window::{LONGEST_RECORD, Window, line_end};
-use crate::read::{ReadError, SourceFile};
+use crate::window::{LONGEST_RECORD, Window, line_end};
+use crate::{ReadError, SourceFile};
 
+/// Bytes that are looked at for the delimiter: a quote that nothing closes may seem to make one
+/// record of the whole file.
+const LOOKED_AT: usize = 64 << 10;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// What the first record says.
@@ -38,7 +41,12 @@ pub(super) fn read(window: &mut Window, file: &SourceFile) -> Result<Header, Rea
     let mut fields = Fields::default();
     loop {
         let (bytes, ended) = (window.bytes(), window.ended());
-        let delimiter = chosen.unwrap_or_else(|| most_frequent(bytes));
+        let (found, is_whole) = most_frequent(&bytes[..bytes.len().min(LOOKED_AT)]);
+        if chosen.is_none() && !is_whole && !ended && bytes.len() < LOOKED_AT {
+            fill(window, file)?;
+            continue;
+        }
+        let delimiter = chosen.unwrap_or(found);
         match scan(bytes, ended, delimiter, &mut fields) {
             Scan::More => fill(window, file)?,
             Scan::BadQuoting { fault, field, .. } => {
@@ -91,14 +99,18 @@ fn spreadsheet_hint(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// The delimiter that stands most often outside quotes in the first record.
-fn most_frequent(bytes: &[u8]) -> u8 {
+/// The delimiter that stands most often outside quotes in the first record, and whether the record
+/// ends in these bytes.
+fn most_frequent(bytes: &[u8]) -> (u8, bool) {
     let mut counts = [0_usize; DELIMITERS.len()];
-    let mut quoted = false;
+    let (mut quoted, mut is_whole) = (false, false);
     for byte in bytes {
         match byte {
             b'"' => quoted = !quoted,
-            b'\n' | b'\r' if !quoted => break,
+            b'\n' | b'\r' if !quoted => {
+                is_whole = true;
+                break;
+            }
             _ if quoted => {}
             _ => {
                 if let Some(index) = memchr(*byte, &DELIMITERS) {
@@ -108,10 +120,9 @@ fn most_frequent(bytes: &[u8]) -> u8 {
         }
     }
     let most = counts.iter().max().copied().unwrap_or_default();
-    counts
-        .iter()
-        .position(|count| *count == most)
-        .map_or(b',', |index| DELIMITERS[index])
+    let first = counts.iter().position(|count| *count == most);
+    let delimiter = first.map_or(b',', |index| DELIMITERS[index]);
+    (delimiter, is_whole)
 }
 
 #[cfg(test)]
@@ -121,7 +132,8 @@ mod tests {
     #[test]
     fn the_delimiter_is_the_one_used_most_outside_quotes() {
         let check = |header: &str, expected| {
-            assert_eq!(most_frequent(header.as_bytes()), expected, "{header}");
+            let (found, is_whole) = most_frequent(header.as_bytes());
+            assert_eq!((found, is_whole), (expected, true), "{header}");
         };
         check("a,b,c\n1;2;3;4;5\n", b',');
         check("a;b;\"c,d,e,f\"\n", b';');

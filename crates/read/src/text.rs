@@ -225,7 +225,7 @@ mod tests {
     use encoding_rs::{Encoding, SHIFT_JIS, UTF_8, UTF_16LE, WINDOWS_1252};
 
     use super::{Transcoded, charset, open};
-    use crate::read::{Compression, Format, ReadError, SourceFile};
+    use crate::{Compression, Format, ReadError, SourceFile};
 
     fn file_of(content: &[u8]) -> (tempfile::NamedTempFile, SourceFile) {
         let kept = tempfile::NamedTempFile::new().unwrap();

@@ -1,6 +1,6 @@
 //! JSON files, line by line and as one array.
 
-use crate::read::tests::{Given, check_error, read};
+use crate::tests::{Given, check_error, read};
 
 #[test]
 fn keys_are_united_in_order_of_appearance() {

@@ -12,7 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use super::as_text::as_text;
-use crate::read::tests::{Given, check_error, read};
+use crate::tests::{Given, check_error, read};
 
 fn check(array: impl Array + 'static, expected: &[Option<&str>]) {
     let array: ArrayRef = Arc::new(array);

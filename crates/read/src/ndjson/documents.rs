@@ -3,8 +3,8 @@
 use std::io;
 
 use super::object::{self, Fault};
-use crate::read::window::{LONGEST_RECORD, Window, line_end};
-use crate::read::{ReadError, SourceFile};
+use crate::window::{LONGEST_RECORD, Window, line_end};
+use crate::{ReadError, SourceFile};
 
 /// One JSON document, not looked into yet.
 pub(super) struct Document<'a> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::write::GzEncoder;
 
 use super::{Compression, Format, discover, spool, unpacked_name};
-use crate::read::ReadError;
+use crate::ReadError;
 
 fn write(folder: &Path, name: &str, content: &[u8]) {
     let path = folder.join(name);

@@ -60,7 +60,8 @@ impl Reader {
         Self::open_in_chunks(file, batch_rows, window::CHUNK)
     }
 
-    fn open_in_chunks(
+    /// The same in pieces of `chunk` bytes, whose size must not matter: for those who test that.
+    pub fn open_in_chunks(
         file: &SourceFile,
         batch_rows: usize,
         chunk: usize,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr3};
 
-use crate::read::window::{LONGEST_RECORD, after_line_end, line_ends};
+use crate::window::{LONGEST_RECORD, after_line_end, line_ends};
 
 const QUOTE: u8 = b'"';
 
