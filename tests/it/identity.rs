@@ -46,7 +46,7 @@ impl World {
     }
 
     /// The records of each person, in order.
-    fn persons_of(&self) -> Vec<String> {
+    pub(crate) fn persons_of(&self) -> Vec<String> {
         let rows = self.lake.sql(
             "select string_agg(provider || ':' || external_id, ' ' order by provider, external_id) \
              as records from identities where person_id <> 0 group by person_id",

@@ -16,6 +16,7 @@ mod incremental;
 mod kills;
 mod linking;
 mod malformed;
+mod odd_records;
 mod olist;
 mod ordered;
 mod other_tools;

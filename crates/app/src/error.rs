@@ -24,6 +24,20 @@ pub enum AppError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A text that cannot be blocked.
+    #[error(
+        "`{text}` is neither an e-mail address nor a phone number that could match: write it as a source has it, a phone with its country's code"
+    )]
+    NotBlockable {
+        /// The text.
+        text: String,
+    },
+    /// A value that is not blocked.
+    #[error("`{text}` is not blocked: `rollbook identity blocked` lists what is")]
+    NotBlocked {
+        /// The text.
+        text: String,
+    },
     /// A query.
     #[error(transparent)]
     Engine(#[from] EngineError),

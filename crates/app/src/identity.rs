@@ -4,11 +4,13 @@ mod deciding;
 mod files;
 
 pub use deciding::{
-    InvalidRecord, ReviewShown, Sought, Stats, became, decide, decisions, erase, find, review,
-    stats, waiting,
+    InvalidRecord, ReviewShown, Sought, Stats, became, block, blocked, decide, decisions, erase,
+    find, review, stats, unblock, waiting,
 };
 pub use files::{Suggest, link_files};
 pub use rollbook_identity::files::Link;
 pub use rollbook_identity::resolve::Bridges;
-pub use rollbook_ingest::linking::decide::{Decider, Followed, RecordMove, Review, Wanted};
+pub use rollbook_ingest::linking::decide::{
+    Blocked, Decider, Followed, RecordMove, Review, Wanted,
+};
 pub use rollbook_ingest::linking::erase::Forgotten;

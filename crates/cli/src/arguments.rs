@@ -363,7 +363,7 @@ pub(crate) enum QuarantineCommand {
     },
 }
 
-pub(crate) use identity::{AtBridges, Deciding, Identity, LinkFiles, Person, Reviewing};
+pub(crate) use identity::{AtBridges, Blocking, Deciding, Identity, LinkFiles, Person, Reviewing};
 pub(crate) use segment::{Members, Put, Segment, Suppression};
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,7 @@
 //! belongs to nobody until somebody decides, and its values stay with those who have them. Nothing
 //! is merged by guess.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Where a record stands among others: the surest source first, then what it had first.
@@ -91,6 +91,8 @@ pub struct Ambiguous {
 
 /// A map by numbers that are hashes already.
 pub type ValueMap<V> = HashMap<u128, V, BuildHasherDefault<AsIs>>;
+/// A set of values, the same way.
+pub type ValueSet = HashSet<u128, BuildHasherDefault<AsIs>>;
 
 /// Takes a number's own bits as its hash.
 #[derive(Debug, Default)]

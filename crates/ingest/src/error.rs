@@ -41,6 +41,12 @@ pub enum IngestError {
         /// The id.
         identity: i64,
     },
+    /// A value that is blocked by now.
+    #[error("`{value}` is blocked: `rollbook identity blocked` lists what is")]
+    IsBlocked {
+        /// The value.
+        value: String,
+    },
     /// A decision that does not hold.
     #[error("there is no decision `{entry}` that holds: `rollbook identity decisions` lists them")]
     NoDecision {

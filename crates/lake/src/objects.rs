@@ -18,7 +18,13 @@ use crate::vault::keys::Keyring;
 use crate::vault::seal::{Key, open_object, seal_object};
 
 /// Folders whose objects may name somebody.
-const SEALED: [&str; 4] = ["_answers/", "_definitions/", "_journal/", "_refused/"];
+const SEALED: [&str; 5] = [
+    "_answers/",
+    "_definitions/",
+    "_identity/",
+    "_journal/",
+    "_refused/",
+];
 /// The first bytes of what is sealed.
 const SEAL: &[u8] = b"rbseal01";
 /// The key that documents are sealed under.

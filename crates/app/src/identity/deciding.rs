@@ -7,16 +7,17 @@ use rollbook_engine::Parameter;
 use rollbook_identity::normalise::{email, phone};
 use rollbook_identity::token::{Tier, Tokens};
 use rollbook_ingest::linking::decide::{
-    self, Decider, Followed, Review, Wanted, decided, records_with, reviews,
+    self, Blocked, Decider, Followed, Review, Wanted, decided, records_with, reviews,
 };
 use rollbook_ingest::linking::erase::{self, Forgotten};
+use rollbook_lake::State;
 use rollbook_model::{ProviderName, Timestamp};
 use rollbook_queries::identity as questions;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::rows::objects;
-use crate::{AppError, Place};
+use crate::{AppError, Place, page};
 
 /// How records are persons, by provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -184,6 +185,57 @@ pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<
     };
     let token = Tokens::new(&Arc::clone(&key)).of(tier, &value);
     Ok(records_with(&lake, &state, tier, token).await?)
+}
+
+/// The values that match nobody because somebody said so.
+pub async fn blocked(place: &Place) -> Result<Vec<Blocked>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let all = decide::blocked(&lake, &state).await?;
+    Ok(all.into_iter().map(|(_, blocked)| blocked).collect())
+}
+
+/// An e-mail address or a phone number matches nobody from now on; records that it joined are
+/// resolved anew.
+pub async fn block(place: &Place, text: &str, decider: &Decider) -> Result<Followed, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let (tier, value) = value_of(&state, text)?;
+    let key = page::key(&lake).await?;
+    let blocked = Blocked {
+        rule: tier.name().to_owned(),
+        token: Tokens::new(&key).of(tier, &value).to_string(),
+        value,
+    };
+    Ok(decide::decide(&lake, &Wanted::Block(blocked), decider).await?)
+}
+
+/// Takes that back.
+pub async fn unblock(place: &Place, text: &str, decider: &Decider) -> Result<Followed, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let (tier, value) = value_of(&state, text)?;
+    let mut all = decide::blocked(&lake, &state).await?.into_iter();
+    let found = all.find(|(_, one)| one.rule == tier.name() && one.value == value);
+    let (entry, _) = found.ok_or_else(|| AppError::NotBlocked {
+        text: text.to_owned(),
+    })?;
+    Ok(decide::decide(&lake, &Wanted::Undo(entry), decider).await?)
+}
+
+/// What a text is, in normal form: an e-mail address has an `@`.
+fn value_of(state: &State, text: &str) -> Result<(Tier, String), AppError> {
+    let found = match text.contains('@') {
+        true => email::email(text).map(|exact| (Tier::Email, exact)),
+        false => {
+            let region = state.settings()?.default_region;
+            let phone = phone::phone(text, region.as_deref());
+            phone.map(|phone| (Tier::Phone, phone.exact()))
+        }
+    };
+    found.ok_or_else(|| AppError::NotBlockable {
+        text: text.to_owned(),
+    })
 }
 
 /// Where a person went who has no records any longer.

@@ -40,6 +40,31 @@ pub(crate) enum Identity {
     },
     /// List the decisions that hold
     Decisions,
+    /// List the values that match nobody, or add and remove one
+    Blocked {
+        #[command(subcommand)]
+        change: Option<Blocking>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blocking {
+    /// An e-mail address or a phone number that many share matches nobody
+    Add {
+        /// The value
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        #[command(flatten)]
+        how: Deciding,
+    },
+    /// It matches again
+    Remove {
+        /// The value
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        #[command(flatten)]
+        how: Deciding,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,12 +1,14 @@
 //! The `identity` commands.
 
 use rollbook_app::Place;
-use rollbook_app::identity::{self, Bridges, Decider, Suggest, Wanted, decide, link_files};
+use rollbook_app::identity::{
+    self, Bridges, Decider, Followed, Suggest, Wanted, decide, link_files,
+};
 use serde_json::{Value, json};
 
 use super::ingest::refresh_segments;
 use super::now;
-use crate::arguments::{AtBridges, Deciding, Form, Identity, LinkFiles, Reviewing};
+use crate::arguments::{AtBridges, Blocking, Deciding, Form, Identity, LinkFiles, Reviewing};
 use crate::show::{Shown, print};
 
 pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Result<()> {
@@ -37,6 +39,22 @@ pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Re
                 &Shown::list(&all, &["entry", "how", "verdict", "at", "by"])?,
                 form,
             )
+        }
+        Identity::Blocked { change: None } => {
+            let all = identity::blocked(place).await?;
+            print(&Shown::list(&all, &["rule", "value"])?, form)
+        }
+        Identity::Blocked {
+            change: Some(Blocking::Add { value, how }),
+        } => {
+            let followed = identity::block(place, &value, &decider(&how)).await?;
+            told(place, &followed, &how, form).await
+        }
+        Identity::Blocked {
+            change: Some(Blocking::Remove { value, how }),
+        } => {
+            let followed = identity::unblock(place, &value, &decider(&how)).await?;
+            told(place, &followed, &how, form).await
         }
     }
 }
@@ -95,12 +113,24 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
 }
 
 async fn decided(place: &Place, wanted: Wanted, how: Deciding, form: Form) -> anyhow::Result<()> {
-    let decider = Decider {
-        by: how.by,
+    let followed = decide(place, &wanted, &decider(&how)).await?;
+    told(place, &followed, &how, form).await
+}
+
+fn decider(how: &Deciding) -> Decider {
+    Decider {
+        by: how.by.clone(),
         at: now(),
         dry_run: how.dry_run,
-    };
-    let followed = decide(place, &wanted, &decider).await?;
+    }
+}
+
+async fn told(
+    place: &Place,
+    followed: &Followed,
+    how: &Deciding,
+    form: Form,
+) -> anyhow::Result<()> {
     if !how.dry_run {
         refresh_segments(place).await;
     }

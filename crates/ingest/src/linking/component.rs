@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rollbook_identity::resolve::{Bridges, Records, Resolution, resolve};
+use rollbook_identity::resolve::{Bridges, Records, Resolution, ValueSet, resolve};
 use rollbook_identity::token::Tier;
 
 use super::decisions::Decisions;
@@ -13,7 +13,7 @@ use super::standing::Standing;
 pub(crate) struct Component {
     pub(crate) identities: HashSet<i64>,
     /// Values of them that match nobody.
-    shared: HashSet<u128>,
+    shared: ValueSet,
 }
 
 /// Whose they are.
@@ -22,7 +22,7 @@ pub(crate) struct Outcome {
 }
 
 impl Component {
-    pub(crate) fn of(identities: HashSet<i64>, shared: HashSet<u128>) -> Self {
+    pub(crate) fn of(identities: HashSet<i64>, shared: ValueSet) -> Self {
         Self { identities, shared }
     }
 

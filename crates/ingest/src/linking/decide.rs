@@ -8,6 +8,7 @@ use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use super::decisions::Blocked;
 use super::decisions::{DECISIONS, Decided, Decisions, Verdict};
 use super::marks::Known;
 use super::standing::{self, Standing, standing};
@@ -29,6 +30,8 @@ pub enum Wanted {
     Same(i64, i64),
     /// A record that waits is nobody's whom its values point to.
     Different(i64),
+    /// A value matches nobody from now on.
+    Block(Blocked),
     /// A decision, by its entry, does not hold any longer.
     Undo(String),
 }
@@ -218,8 +221,35 @@ async fn change(
                 entry: undone.clone(),
             })?;
             let gone = decisions.all.remove(at);
-            let seeds = gone.pairs.concat();
+            let mut seeds = gone.pairs.concat();
+            if let Some((tier, token)) = gone.blocked.as_ref().and_then(Blocked::token) {
+                seeds.extend(Known::load(lake).await?.with(tier, token));
+            }
             return Ok((entry, seeds, format!("{} {undone} taken back", gone.how)));
+        }
+        Wanted::Block(value) => {
+            if decisions
+                .all
+                .iter()
+                .any(|one| one.blocked.as_ref() == Some(value))
+            {
+                return Err(IngestError::IsBlocked {
+                    value: value.value.clone(),
+                });
+            }
+            let known = Known::load(lake).await?;
+            let seeds = value.token().map(|(tier, token)| known.with(tier, token));
+            decisions.all.push(Decided {
+                entry: entry.clone(),
+                verdict: Verdict::Blocked,
+                pairs: Vec::new(),
+                blocked: Some(value.clone()),
+                at: decider.at,
+                by: decider.by.clone(),
+                how: "blocked".to_owned(),
+            });
+            let done = format!("a value of the rule {} blocked", value.rule);
+            return Ok((entry, seeds.unwrap_or_default(), done));
         }
         Wanted::Merge(a, b) => {
             if a == b {
@@ -284,6 +314,7 @@ async fn change(
         entry: entry.clone(),
         verdict,
         pairs,
+        blocked: None,
         at: decider.at,
         by: decider.by.clone(),
         how: how.to_owned(),
@@ -348,6 +379,15 @@ pub async fn records_with(
     persons.sort_unstable();
     persons.dedup();
     Ok(persons)
+}
+
+/// The values that match nobody, oldest first, each with the entry that takes it back.
+pub async fn blocked(lake: &Lake, state: &State) -> Result<Vec<(String, Blocked)>, IngestError> {
+    let decisions = Decisions::at(lake, state).await?;
+    let blocked = decisions.all.into_iter();
+    Ok(blocked
+        .filter_map(|one| Some((one.entry, one.blocked?)))
+        .collect())
 }
 
 /// The decisions that hold, oldest first.

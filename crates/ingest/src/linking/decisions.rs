@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rollbook_identity::resolve::Decision;
+use rollbook_identity::token::{Tier, Token};
 use rollbook_lake::{Lake, LakeError, State};
 use rollbook_model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,27 @@ pub(crate) enum Verdict {
     Belongs,
     /// They are not one person, whatever their values say.
     Different,
+    /// A value matches nobody.
+    Blocked,
+}
+
+/// A value that matches nobody, because somebody said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// What it is: email or phone.
+    pub rule: String,
+    /// Its normal form.
+    pub value: String,
+    /// What stands for it.
+    pub token: String,
+}
+
+impl Blocked {
+    /// What stands for it, by rule.
+    pub(crate) fn token(&self) -> Option<(Tier, Token)> {
+        let tier = Tier::ALL.iter().find(|tier| tier.name() == self.rule)?;
+        Some((*tier, self.token.parse().ok()?))
+    }
 }
 
 /// A decision, with when and by whom.
@@ -31,11 +53,14 @@ pub(crate) struct Decided {
     pub(crate) verdict: Verdict,
     /// The pairs of records it is about.
     pub(crate) pairs: Vec<[i64; 2]>,
+    /// The value it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blocked: Option<Blocked>,
     /// When.
     pub(crate) at: Timestamp,
     /// By whom.
     pub(crate) by: String,
-    /// In words: merge, split or review.
+    /// In words: merge, split, review or blocked.
     pub(crate) how: String,
 }
 
@@ -53,6 +78,12 @@ impl Decisions {
             Some(path) => lake.document(&path).await,
             None => Ok(Self::default()),
         }
+    }
+
+    /// Tokens that match nobody.
+    pub(crate) fn blocked(&self) -> impl Iterator<Item = u128> + '_ {
+        let blocked = self.all.iter().filter_map(|one| one.blocked.as_ref());
+        blocked.filter_map(|one| Some(one.token()?.1.0))
     }
 
     /// The records that decisions name together with one.
@@ -77,6 +108,7 @@ impl Decisions {
                     Verdict::Same => Decision::Same(*a, *b),
                     Verdict::Belongs => Decision::Belongs(*a, *b),
                     Verdict::Different => Decision::Different(*a, *b),
+                    Verdict::Blocked => continue,
                 });
             }
         }

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::datatypes::Int64Type;
 use rollbook_identity::normalise::address::{Address, address};
 use rollbook_identity::normalise::{email, name, phone};
-use rollbook_identity::resolve::ValueMap;
+use rollbook_identity::resolve::{ValueMap, ValueSet};
 use rollbook_identity::shared::{MOST_NAMES, Shared};
 use rollbook_identity::token::{Tier, Token, Tokens};
 use rollbook_lake::Lake;
@@ -35,9 +35,11 @@ pub(crate) struct Marks {
 
 /// What all records bring.
 pub(crate) struct Known {
-    places: HashMap<i64, usize>,
+    /// In order as far as they came from the vault.
     identities: Vec<i64>,
     marks: Vec<Marks>,
+    /// Where those stand that came later.
+    later: HashMap<i64, usize>,
 }
 
 /// What the persons of a run bring, by record. A record that its source retires goes on to be who
@@ -160,11 +162,7 @@ impl Marking<'_> {
 impl Known {
     /// All that is in the vault.
     pub(crate) async fn load(lake: &Lake) -> Result<Self, IngestError> {
-        let mut known = Self {
-            places: HashMap::new(),
-            identities: Vec::new(),
-            marks: Vec::new(),
-        };
+        let mut known: Vec<(i64, Marks)> = Vec::new();
         for batch in Vault::new(lake, IDENTITIES).batches().await? {
             let batch = batch?;
             let identities = batch["identity_id"].as_primitive::<Int64Type>();
@@ -181,15 +179,28 @@ impl Known {
                     name: token(names, row),
                     values: [0, 1, 2].map(|rule: usize| token(&columns[rule], row)),
                 };
-                known.put(identities.value(row), marks);
+                known.push((identities.value(row), marks));
             }
         }
-        Ok(known)
+        // A run of the vault is in order; each key stands in one run.
+        known.sort_by_key(|(identity, _)| *identity);
+        let (identities, marks) = known.into_iter().unzip();
+        Ok(Self {
+            identities,
+            marks,
+            later: HashMap::new(),
+        })
+    }
+
+    fn place(&self, identity: i64) -> Option<usize> {
+        let in_order = self.identities.len() - self.later.len();
+        let found = self.identities[..in_order].binary_search(&identity).ok();
+        found.or_else(|| self.later.get(&identity).copied())
     }
 
     /// What a record brings; `None` where nothing is known of it.
     pub(crate) fn of(&self, identity: i64) -> Option<Marks> {
-        self.places.get(&identity).map(|at| self.marks[*at])
+        self.place(identity).map(|at| self.marks[at])
     }
 
     /// The records that bring a token.
@@ -204,10 +215,10 @@ impl Known {
     }
 
     fn put(&mut self, identity: i64, marks: Marks) {
-        match self.places.get(&identity) {
-            Some(at) => self.marks[*at] = marks,
+        match self.place(identity) {
+            Some(at) => self.marks[at] = marks,
             None => {
-                self.places.insert(identity, self.identities.len());
+                self.later.insert(identity, self.identities.len());
                 self.identities.push(identity);
                 self.marks.push(marks);
             }
@@ -224,17 +235,17 @@ impl Known {
             .keys()
             .filter_map(|identity| Some((*identity, self.of(*identity)?)))
             .collect();
-        let mut values: HashSet<u128> = HashSet::new();
+        let mut values = ValueSet::default();
         for marks in before.values().chain(new.values()) {
             values.extend(marks.values.iter().filter(|value| **value != 0));
         }
-        let shared_before = self.shared(&values);
+        let shared_before = self.shared(&values, decisions);
         for (identity, marks) in new {
             self.put(*identity, *marks);
         }
         // What was shared by many, and is so still, joined nobody and joins nobody.
         let still = self
-            .shared(&values)
+            .shared(&values, decisions)
             .intersection(&shared_before)
             .copied()
             .collect();
@@ -244,15 +255,15 @@ impl Known {
 
     /// The records that are connected with some.
     pub(crate) fn around(&self, seeds: &[i64], decisions: &Decisions) -> Component {
-        self.connected(seeds, HashSet::new(), HashSet::new(), decisions)
+        self.connected(seeds, ValueSet::default(), ValueSet::default(), decisions)
     }
 
     /// All records that are connected with these, or with one of these values, but by none of `not`.
     fn connected(
         &self,
         seeds: &[i64],
-        mut values: HashSet<u128>,
-        not: HashSet<u128>,
+        mut values: ValueSet,
+        not: ValueSet,
         decisions: &Decisions,
     ) -> Component {
         let mut found: HashSet<i64> = HashSet::new();
@@ -273,7 +284,7 @@ impl Known {
             let mut values = std::mem::take(&mut values);
             values.retain(|value| *value != 0 && !looked.contains(value));
             if !values.is_empty() {
-                let shared = self.shared(&values);
+                let shared = self.shared(&values, decisions);
                 looked.extend(&values);
                 // A value that has just become one of many still leads to those it joined.
                 if !std::mem::take(&mut is_first) {
@@ -286,13 +297,13 @@ impl Known {
                 }
             }
             if next.iter().all(|identity| found.contains(identity)) {
-                return Component::of(found, self.shared(&looked));
+                return Component::of(found, self.shared(&looked, decisions));
             }
         }
     }
 
-    /// Which of these values records of too many names have.
-    fn shared(&self, values: &HashSet<u128>) -> HashSet<u128> {
+    /// Which of these values match nobody: records of too many names have them, or somebody said so.
+    fn shared(&self, values: &ValueSet, decisions: &Decisions) -> ValueSet {
         let mut carriers: ValueMap<usize> = ValueMap::default();
         for value in self.marks.iter().flat_map(|marks| marks.values) {
             if value != 0 && values.contains(&value) {
@@ -301,7 +312,7 @@ impl Known {
         }
         carriers.retain(|_, count| *count > MOST_NAMES);
         // Only of what many carry does it matter how many names there are.
-        let mut names: ValueMap<HashSet<u128>> = ValueMap::default();
+        let mut names: ValueMap<ValueSet> = ValueMap::default();
         if !carriers.is_empty() {
             for marks in self.marks.iter().filter(|marks| marks.name != 0) {
                 let of_many = marks
@@ -316,7 +327,8 @@ impl Known {
         let many = names
             .into_iter()
             .filter(|(_, names)| names.len() > MOST_NAMES);
-        many.map(|(value, _)| value).collect()
+        let blocked = decisions.blocked().filter(|value| values.contains(value));
+        many.map(|(value, _)| value).chain(blocked).collect()
     }
 }
 
