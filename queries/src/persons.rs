@@ -2,5 +2,15 @@
 
 /// The records that are one person.
 pub const RECORDS: &str = include_str!("../persons/records.sql");
+/// What they are to the business.
+pub const ROLES: &str = include_str!("../persons/roles.sql");
+/// Their deals.
+pub const DEALS: &str = include_str!("../persons/deals.sql");
+/// Their requests for support.
+pub const TICKETS: &str = include_str!("../persons/tickets.sql");
+/// The campaigns that they had to do with.
+pub const CAMPAIGNS: &str = include_str!("../persons/campaigns.sql");
+/// Their scores.
+pub const SCORES: &str = include_str!("../persons/scores.sql");
 /// What happened with them.
 pub const TIMELINE: &str = include_str!("../persons/timeline.sql");

@@ -1,12 +1,13 @@
 //! What several texts mean by the same word, written once: views that every session has.
 
 /// The views by name, each after those that it reads.
-pub const VIEWS: [(&str, &str); 5] = [
+pub const VIEWS: [(&str, &str); 6] = [
     ("_rates", include_str!("../views/rates.sql")),
     ("_orders", include_str!("../views/orders.sql")),
     ("_sales", include_str!("../views/sales.sql")),
     ("_spending", include_str!("../views/spending.sql")),
     ("_purchases", include_str!("../views/purchases.sql")),
+    ("roles", include_str!("../views/roles.sql")),
 ];
 
 /// What behaviour functions count, by the name of its view: each row has a person and a time `at`.

@@ -22,6 +22,7 @@ mod ordered;
 mod other_tools;
 mod own_lake;
 mod power_cut;
+mod profile;
 mod retention;
 mod scores;
 mod shopify;

@@ -2,10 +2,11 @@
 
 mod deciding;
 mod files;
+mod suggesting;
 
 pub use deciding::{
     InvalidRecord, ReviewShown, Sought, Stats, became, block, blocked, decide, decisions, erase,
-    find, review, stats, unblock, waiting,
+    find, readmit, review, stats, unblock, waiting,
 };
 pub use files::{Suggest, link_files};
 pub use rollbook_identity::files::Link;
@@ -14,3 +15,4 @@ pub use rollbook_ingest::linking::decide::{
     Blocked, Decider, Followed, RecordMove, Review, Wanted,
 };
 pub use rollbook_ingest::linking::erase::Forgotten;
+pub use suggesting::{Suggested, suggested};

@@ -2,7 +2,7 @@
 
 use rollbook_engine::Parameter;
 use rollbook_model::{SnapshotNumber, Timestamp};
-use rollbook_queries::persons::RECORDS;
+use rollbook_queries::persons::{CAMPAIGNS, DEALS, RECORDS, ROLES, SCORES, TICKETS};
 use rollbook_queries::questions;
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +18,15 @@ mod timeline;
 pub use export::export;
 pub use timeline::{Timeline, TimelineAsked, timeline};
 
+/// The columns that say what somebody agreed to.
+const CONSENT: [&str; 5] = [
+    "accepts_email_marketing",
+    "accepts_sms_marketing",
+    "marketing_opt_in_date",
+    "gdpr_consent",
+    "gdpr_consent_date",
+];
+
 /// One person: their columns and traits, and where they belong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Person {
@@ -25,9 +34,22 @@ pub struct Person {
     pub person: Value,
     /// The records that they are known by.
     pub records: Vec<Value>,
+    /// What they are to the business: customer, lead, contact, vendor, employee, and the stage.
+    pub roles: Value,
+    /// Their deals, the latest first.
+    pub deals: Vec<Value>,
+    /// Their requests for support, the latest first.
+    pub tickets: Vec<Value>,
+    /// The campaigns that they had to do with, the latest first.
+    pub campaigns: Vec<Value>,
+    /// Their scores, where there are any.
+    pub scores: Vec<Value>,
+    /// What they agreed to, and when.
+    pub consent: Value,
     /// The segments that they belong to, as of each one's last refresh.
     pub segments: Vec<String>,
     /// When they came to segments and left them, oldest first, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_changes: Option<Vec<PersonChange>>,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
@@ -52,6 +74,16 @@ pub async fn show(
     };
     let records = session.query_with(RECORDS, &id).await?;
     let records = objects(&records.batches)?;
+    let listed = async |sql: &str| -> Result<Vec<Value>, AppError> {
+        objects(&session.query_with(sql, &id).await?.batches)
+    };
+    let roles = listed(ROLES).await?.into_iter().next().unwrap_or_default();
+    let (deals, tickets) = (listed(DEALS).await?, listed(TICKETS).await?);
+    let (campaigns, scores) = (listed(CAMPAIGNS).await?, listed(SCORES).await?);
+    let consent = CONSENT
+        .iter()
+        .map(|name| ((*name).to_owned(), found[*name].clone()));
+    let consent = Value::Object(consent.collect());
     let segments = session
         .query_with(questions::SEGMENTS_OF_PERSON, &id)
         .await?;
@@ -64,6 +96,12 @@ pub async fn show(
     Ok(Person {
         person: found,
         records,
+        roles,
+        deals,
+        tickets,
+        campaigns,
+        scores,
+        consent,
         segments: segments.iter().filter_map(name).collect(),
         segment_changes,
         snapshot: state.data,

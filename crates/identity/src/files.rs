@@ -7,10 +7,9 @@ use std::io::{self, Read, Write};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::normalise::{self, address, date, email, name, phone};
 use crate::resolve::{Bridges, Order, Records, resolve};
 use crate::score::{Field, Profile, suggest};
-use crate::shared::{MOST_NAMES, Shared};
+use crate::shared::MOST_NAMES;
 
 mod map;
 
@@ -140,7 +139,8 @@ impl Table {
                 .map(|(field, at)| (*field, &row[*at]))
                 .collect();
             table.ids.push(id);
-            table.profiles.push(profile(&values, map));
+            let profile = Profile::of(&values, map.region.as_deref());
+            table.profiles.push(profile);
         }
         Ok(table)
     }
@@ -214,14 +214,8 @@ pub fn link(tables: &[Table], map: &Map, bridges: Bridges) -> Vec<Link> {
 /// Pairs of ids that are one person with at least this probability, the surest first; of two files
 /// one from each.
 pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> {
-    let mut profiles: Vec<Profile> = tables
-        .iter()
-        .flat_map(|table| table.profiles.clone())
-        .collect();
-    for profile in &mut profiles {
-        let folded = profile.get(Field::Email).map(email::folded);
-        profile.set(Field::Email, folded);
-    }
+    let profiles = tables.iter().flat_map(|table| &table.profiles);
+    let profiles: Vec<Profile> = profiles.map(Profile::folded).collect();
     let ids: Vec<&String> = tables.iter().flat_map(|table| &table.ids).collect();
     let across = (tables.len() > 1).then(|| tables[0].len() as u32);
     let found = suggest(&profiles, across, at_least);
@@ -259,32 +253,6 @@ pub fn write_pairs(pairs: &[(String, String, f64)], to: impl Write) -> io::Resul
         csv.write_record([a, b, &format!("{probability:.6}")])?;
     }
     csv.flush()
-}
-
-/// The values of a row in normal form.
-fn profile(values: &HashMap<Field, &str>, map: &Map) -> Profile {
-    let country = values
-        .get(&Field::Country)
-        .and_then(|value| normalise::text(value));
-    let country = country.map(|country| country.to_ascii_uppercase());
-    let country = country.or_else(|| map.region.clone());
-    let mut profile = Profile::default();
-    for (field, value) in values {
-        let normal = match field {
-            Field::GivenName | Field::Surname | Field::City | Field::Region => name::name(value),
-            // What is no date may still be the same mistake twice.
-            Field::DateOfBirth => date::date(value).or_else(|| normalise::text(value)),
-            Field::Line1 | Field::Line2 => address::street(value, ""),
-            Field::PostalCode => address::postal_code(value, country.as_deref()),
-            Field::Email => email::email(value).filter(|exact| !Shared::shipped().has_email(exact)),
-            Field::Phone => phone::phone(value, country.as_deref())
-                .filter(|phone| !Shared::shipped().has_phone(&phone.e164))
-                .map(|phone| phone.exact()),
-            Field::StreetNumber | Field::Country | Field::NationalId => normalise::text(value),
-        };
-        profile.set(*field, normal);
-    }
-    profile
 }
 
 /// What a rule compares, as a number; 0 where a part is blank.

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 mod blocks;
 mod compare;
+mod profile;
 
 pub use blocks::pairs;
 pub use compare::{FIELDS, Field, Profile};

@@ -24,7 +24,7 @@ mod component;
 pub mod decide;
 mod decisions;
 pub mod erase;
-mod erased;
+pub mod erased;
 mod log;
 mod marks;
 mod redact;

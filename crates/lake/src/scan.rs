@@ -17,6 +17,7 @@ use datafusion_datasource_parquet::{ParquetAccessPlan, RowGroupAccess};
 use datafusion_expr::utils::conjunction;
 use datafusion_expr::{Expr, TableProviderFilterPushDown, TableType, lit};
 use datafusion_physical_plan::ExecutionPlan;
+use datafusion_physical_plan::empty::EmptyExec;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -425,6 +426,14 @@ impl TableProvider for LakeTable {
                 moved: self.source(state, filters.iter().filter(is_of_row))?,
             };
             return self.ordered(clustering, &sources, projection, partitions, rows);
+        }
+        if self.files.is_empty() {
+            // Of no partition at all nothing could be put in order.
+            let schema = match projection {
+                Some(columns) => Arc::new(self.schema.project(columns)?),
+                None => SchemaRef::clone(&self.schema),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let files = self.files.iter().map(|file| self.partitioned(file));
         let groups = FileGroup::new(files.collect()).split_files(partitions);

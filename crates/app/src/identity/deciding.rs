@@ -10,6 +10,7 @@ use rollbook_ingest::linking::decide::{
     self, Blocked, Decider, Followed, Review, Wanted, decided, records_with, reviews,
 };
 use rollbook_ingest::linking::erase::{self, Forgotten};
+use rollbook_ingest::linking::erased;
 use rollbook_lake::State;
 use rollbook_model::{ProviderName, Timestamp};
 use rollbook_queries::identity as questions;
@@ -208,6 +209,25 @@ pub async fn block(place: &Place, text: &str, decider: &Decider) -> Result<Follo
         value,
     };
     Ok(decide::decide(&lake, &Wanted::Block(blocked), decider).await?)
+}
+
+/// Lets somebody who was erased come in again, with this value or record of theirs. How many names
+/// stood in the way.
+pub async fn readmit(place: &Place, sought: &[Sought], decider: &Decider) -> Result<u64, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let (mut records, mut values) = (Vec::new(), Vec::new());
+    for one in sought {
+        match one {
+            Sought::External(provider, id) => records.push((provider.clone(), id.clone())),
+            Sought::Email(text) | Sought::Phone(text) => {
+                let (tier, value) = value_of(&state, text)?;
+                let key = page::key(&lake).await?;
+                values.push(Tokens::new(&key).of(tier, &value));
+            }
+        }
+    }
+    Ok(erased::readmit(&lake, &records, &values, decider).await?)
 }
 
 /// Takes that back.

@@ -38,6 +38,24 @@ pub(crate) enum Identity {
         #[command(flatten)]
         how: Deciding,
     },
+    /// List persons who are probably one though no exact rule says so; links nobody
+    Suggest {
+        /// How probable it has to be, from 0 to 1
+        #[arg(long, value_name = "P", default_value_t = 0.9, value_parser = probability)]
+        at_least: f64,
+        /// Pairs to list at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Two persons are not one: they are not suggested again
+    Different {
+        /// One
+        a: i64,
+        /// The other
+        b: i64,
+        #[command(flatten)]
+        how: Deciding,
+    },
     /// List the decisions that hold
     Decisions,
     /// List the values that match nobody, or add and remove one
@@ -106,6 +124,21 @@ pub(crate) enum Person {
     Erase {
         /// The id
         person: i64,
+        #[command(flatten)]
+        how: Deciding,
+    },
+    /// Let somebody who was erased come in again, with these values and records of theirs
+    #[command(arg_required_else_help = true)]
+    Readmit {
+        /// An e-mail address
+        #[arg(long)]
+        email: Vec<String>,
+        /// A phone number
+        #[arg(long, allow_hyphen_values = true)]
+        phone: Vec<String>,
+        /// A record's id at its provider
+        #[arg(long, value_name = "PROVIDER:ID")]
+        external: Vec<String>,
         #[command(flatten)]
         how: Deciding,
     },

@@ -33,6 +33,18 @@ pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Re
             decided(place, Wanted::Split(identity), how, form).await
         }
         Identity::Undo { entry, how } => decided(place, Wanted::Undo(entry), how, form).await,
+        Identity::Different { a, b, how } => decided(place, Wanted::Apart(a, b), how, form).await,
+        Identity::Suggest { at_least, limit } => {
+            let mut all = identity::suggested(place, at_least, now()).await?;
+            let count = all.len();
+            all.truncate(limit);
+            let columns = ["a", "name_a", "b", "name_b", "probability"];
+            print(&Shown::list(&all, &columns)?, form)?;
+            if count > limit {
+                eprintln!("there are {count}: --limit shows more");
+            }
+            Ok(())
+        }
         Identity::Decisions => {
             let all = identity::decisions(place).await?;
             print(

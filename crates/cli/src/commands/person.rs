@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use rollbook_app::Place;
-use rollbook_app::identity::{Decider, Sought, erase, find};
+use rollbook_app::identity::{Decider, Sought, erase, find, readmit};
 use rollbook_app::persons::{self, TimelineAsked, timeline};
 use serde_json::{Value, json};
 
@@ -17,10 +17,7 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
     match what {
         Person::Show { person, moment } => {
             let shown = persons::show(place, person, as_of(&moment), false).await?;
-            let document = json!({
-                "person": shown.person, "records": shown.records, "segments": shown.segments,
-                "snapshot": shown.snapshot, "as_of": shown.as_of,
-            });
+            let document = json!(shown);
             let known = shown.person.as_object().into_iter().flatten();
             let known = known.filter(|(_, value)| !value.is_null());
             let mut lines: Vec<Value> = known
@@ -31,6 +28,14 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
                 let value = format!("{}:{}", id("provider"), id("external_id"));
                 lines.push(json!({"field": "record", "value": value}));
             }
+            for deal in &shown.deals {
+                let part = |name: &str| deal[name].as_str().unwrap_or_default().to_owned();
+                let value = format!("{} ({})", part("name"), part("status"));
+                lines.push(json!({"field": "deal", "value": value}));
+            }
+            let names = shown.campaigns.iter();
+            let names = names.map(|one| one["name"].as_str().or(one["campaign_id"].as_str()));
+            lines.extend(names.map(|name| json!({"field": "campaign", "value": name})));
             let segments = shown.segments.iter();
             lines.extend(segments.map(|key| json!({"field": "segment", "value": key})));
             let mut shown = Shown::list(&lines, &["field", "value"])?;
@@ -100,6 +105,28 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
                 true => {}
             }
             Ok(())
+        }
+        Person::Readmit {
+            email,
+            phone,
+            external,
+            how,
+        } => {
+            let mut sought: Vec<Sought> = email.into_iter().map(Sought::Email).collect();
+            sought.extend(phone.into_iter().map(Sought::Phone));
+            for record in external {
+                sought.push(record.parse().context("--external")?);
+            }
+            let decider = Decider {
+                by: how.by,
+                at: now(),
+                dry_run: how.dry_run,
+            };
+            let names = readmit(place, &sought, &decider).await?;
+            if names == 0 {
+                eprintln!("nothing of this was in the way");
+            }
+            print(&Shown::object(&json!({ "names": names }))?, form)
         }
         Person::Export { person } => {
             let all = persons::export(place, person, now()).await?;

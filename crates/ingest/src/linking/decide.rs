@@ -1,6 +1,6 @@
 //! Deciding whose a record is, and taking that back: one commit each, and no fact is rewritten.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rollbook_identity::token::{Tier, Token};
 use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
@@ -30,6 +30,8 @@ pub enum Wanted {
     Same(i64, i64),
     /// A record that waits is nobody's whom its values point to.
     Different(i64),
+    /// Two persons are not one, whatever is suggested.
+    Apart(i64, i64),
     /// A value matches nobody from now on.
     Block(Blocked),
     /// A decision, by its entry, does not hold any longer.
@@ -264,6 +266,19 @@ async fn change(
                 format!("persons {a} and {b} merged"),
             )
         }
+        Wanted::Apart(a, b) => {
+            if a == b {
+                return Err(IngestError::SamePerson { person: *a });
+            }
+            let records = standing::of_persons(lake, base, &[*a, *b]).await?;
+            let pair = [first(&records, *a)?, first(&records, *b)?];
+            (
+                Verdict::Different,
+                vec![pair],
+                "review",
+                format!("persons {a} and {b} are not one"),
+            )
+        }
         Wanted::Split(identity) => {
             let records = standing::around(lake, base, *identity).await?;
             let others = records.iter().map(|record| record.identity);
@@ -388,6 +403,14 @@ pub async fn blocked(lake: &Lake, state: &State) -> Result<Vec<(String, Blocked)
     Ok(blocked
         .filter_map(|one| Some((one.entry, one.blocked?)))
         .collect())
+}
+
+/// Pairs of records of which somebody said that they are not one person.
+pub async fn apart(lake: &Lake, state: &State) -> Result<HashSet<[i64; 2]>, IngestError> {
+    let decisions = Decisions::at(lake, state).await?;
+    let different = decisions.all.iter();
+    let different = different.filter(|one| one.verdict == Verdict::Different);
+    Ok(different.flat_map(|one| one.pairs.clone()).collect())
 }
 
 /// The decisions that hold, oldest first.

@@ -3,16 +3,24 @@
 //! What is kept are HMACs under a key of their own of the record's name and of its tokens. Whoever has
 //! that key and a guess can test the guess; nothing can be read from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use rollbook_identity::shared::Shared;
-use rollbook_identity::token::Tokens;
-use rollbook_lake::{Lake, LakeError, State};
+use rollbook_identity::token::{Token, Tokens};
+use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
+use rollbook_model::{ProviderName, tables};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::decide::Decider;
 use super::marks::{Marking, Marks};
+use super::{Entry, write_log};
+use crate::IngestError;
+
+/// Attempts to commit until faster writers are given way to.
+const ATTEMPTS: u32 = 10;
 
 /// The named value that says where the list lies.
 pub(crate) const ERASED: &str = "identity/erased";
@@ -82,13 +90,72 @@ pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeE
 
 /// What stands for a record and for its values.
 pub(crate) fn names(key: &Tokens, provider: &str, id: &str, marks: &Marks) -> Vec<String> {
-    let record = key.of_kind("record", &format!("{provider}\0{id}"));
     let values = marks.values.iter().filter(|value| **value != 0);
-    let values = values.map(|value| key.of_kind("value", &format!("{value:x}")));
-    std::iter::once(record)
-        .chain(values)
-        .map(|name| name.to_string())
-        .collect()
+    let values = values.map(|value| value_name(key, *value));
+    let record = record_name(key, provider, id);
+    std::iter::once(record).chain(values).collect()
+}
+
+fn record_name(key: &Tokens, provider: &str, id: &str) -> String {
+    let name = key.of_kind("record", &format!("{provider}\0{id}"));
+    name.to_string()
+}
+
+fn value_name(key: &Tokens, value: u128) -> String {
+    key.of_kind("value", &format!("{value:x}")).to_string()
+}
+
+/// Lets somebody who was erased come in again, by the records and values that they may come with.
+/// How many of these stood in the way.
+pub async fn readmit(
+    lake: &Lake,
+    records: &[(ProviderName, String)],
+    values: &[Token],
+    decider: &Decider,
+) -> Result<u64, IngestError> {
+    for _ in 0..ATTEMPTS {
+        let base = lake.head().await?;
+        let Some(key) = lake.erasure_key().await? else {
+            return Ok(0);
+        };
+        let key = Tokens::new(&key);
+        let mut list = list(lake, &base).await?;
+        let before = list.tokens.len();
+        for (provider, id) in records {
+            list.tokens
+                .remove(&record_name(&key, provider.as_str(), id));
+        }
+        for value in values {
+            list.tokens.remove(&value_name(&key, value.0));
+        }
+        let count = (before - list.tokens.len()) as u64;
+        if count == 0 || decider.dry_run {
+            return Ok(count);
+        }
+        let path = lake.put_content("_identity/erased", &list).await?;
+        let entry = Entry {
+            id: None,
+            action: "readmitted",
+            identity: None,
+            from: None,
+            to: None,
+            rule: None,
+            cause: None,
+            evidence: json!({ "by": decider.by, "names": count }),
+        };
+        let log = write_log(lake, &[entry], decider.at).await?;
+        let cause = Cause::Identity {
+            done: format!("{count} names of somebody erased admitted again"),
+            change: IdentityChange::Merge,
+        };
+        let named = BTreeMap::from([(ERASED.to_owned(), Some(json!(path)))]);
+        let mut commit = Commit::of_names(cause, decider.at, named);
+        commit.tables.insert(tables::IDENTITY_LOG.name, log);
+        if let Committed::Done(_) = lake.commit(&base, commit).await? {
+            return Ok(count);
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
 /// The key of a lake, made when it is first needed.

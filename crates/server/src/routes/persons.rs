@@ -33,6 +33,24 @@ pub(crate) struct Person {
     /// The records that they are known by.
     #[schema(value_type = Vec<Object>)]
     records: Vec<serde_json::Value>,
+    /// What they are to the business: customer, lead, contact, vendor, employee, and the stage.
+    #[schema(value_type = Object)]
+    roles: serde_json::Value,
+    /// Their deals, the latest first.
+    #[schema(value_type = Vec<Object>)]
+    deals: Vec<serde_json::Value>,
+    /// Their requests for support, the latest first.
+    #[schema(value_type = Vec<Object>)]
+    tickets: Vec<serde_json::Value>,
+    /// The campaigns that they had to do with, the latest first.
+    #[schema(value_type = Vec<Object>)]
+    campaigns: Vec<serde_json::Value>,
+    /// Their scores, where there are any.
+    #[schema(value_type = Vec<Object>)]
+    scores: Vec<serde_json::Value>,
+    /// What they agreed to, and when.
+    #[schema(value_type = Object)]
+    consent: serde_json::Value,
     /// The segments that they belong to, as of each one's last refresh.
     segments: Vec<String>,
     /// When they came to segments and left them, oldest first, where `history` asks for it.
@@ -63,6 +81,12 @@ pub(super) async fn show(
     Ok(Json(Person {
         person: found.person,
         records: found.records,
+        roles: found.roles,
+        deals: found.deals,
+        tickets: found.tickets,
+        campaigns: found.campaigns,
+        scores: found.scores,
+        consent: found.consent,
         segments: found.segments,
         segment_changes: found.segment_changes,
         snapshot: found.snapshot,

@@ -1,0 +1,122 @@
+//! Persons who are probably one though no exact rule says so.
+
+use std::collections::{HashMap, HashSet};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use rollbook_identity::score::{Field, Profile, suggest};
+use rollbook_ingest::linking::decide::apart;
+use rollbook_model::Timestamp;
+use rollbook_queries::identity::{PROFILES, RECORDS};
+use serde::Serialize;
+
+use crate::{AppError, Place};
+
+/// The columns of the question, after the person and the name to show.
+const FIELDS: [Field; 11] = [
+    Field::GivenName,
+    Field::Surname,
+    Field::DateOfBirth,
+    Field::Line1,
+    Field::Line2,
+    Field::City,
+    Field::Region,
+    Field::PostalCode,
+    Field::Country,
+    Field::Email,
+    Field::Phone,
+];
+
+/// Two persons who are probably one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Suggested {
+    /// One.
+    pub a: i64,
+    /// The other.
+    pub b: i64,
+    /// What the one is called.
+    pub name_a: Option<String>,
+    /// What the other is called.
+    pub name_b: Option<String>,
+    /// How probable it is, between 0 and 1.
+    pub probability: f64,
+}
+
+/// Pairs of persons who are one with at least this probability, the surest first. Pairs of which
+/// somebody said that they are two are left out. Nothing is linked.
+pub async fn suggested(
+    place: &Place,
+    at_least: f64,
+    now: Timestamp,
+) -> Result<Vec<Suggested>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let session = place.session(&lake, &state, now).await?;
+    let region = state.settings()?.default_region;
+    let (mut persons, mut profiles) = (Vec::new(), Vec::new());
+    let mut rows = session.stream(PROFILES).await?;
+    while let Some(batch) = rows.next_batch().await? {
+        read(&batch, region.as_deref(), &mut persons, &mut profiles)?;
+    }
+    let different = apart(&lake, &state).await?;
+    let mut person_of: HashMap<i64, i64> = HashMap::new();
+    let mut rows = session.stream(RECORDS).await?;
+    while let Some(batch) = rows.next_batch().await? {
+        let [identities, of] = [0, 1].map(|at| batch.column(at).as_primitive::<Int64Type>());
+        person_of.extend(
+            identities
+                .values()
+                .iter()
+                .copied()
+                .zip(of.values().iter().copied()),
+        );
+    }
+    let person = |record: &i64| person_of.get(record).copied();
+    let different: HashSet<[i64; 2]> = different
+        .iter()
+        .filter_map(|[a, b]| Some(in_order(person(a)?, person(b)?)))
+        .collect();
+    let found = suggest(&profiles, None, at_least).into_iter().map(|one| {
+        let [(a, name_a), (b, name_b)] = [one.a, one.b].map(|at| &persons[at as usize]);
+        Suggested {
+            a: *a,
+            b: *b,
+            name_a: name_a.clone(),
+            name_b: name_b.clone(),
+            probability: one.probability,
+        }
+    });
+    Ok(found
+        .filter(|one| !different.contains(&in_order(one.a, one.b)))
+        .collect())
+}
+
+fn in_order(a: i64, b: i64) -> [i64; 2] {
+    [a.min(b), a.max(b)]
+}
+
+fn read(
+    batch: &RecordBatch,
+    region: Option<&str>,
+    persons: &mut Vec<(i64, Option<String>)>,
+    profiles: &mut Vec<Profile>,
+) -> Result<(), AppError> {
+    let ids = batch.column(0).as_primitive::<Int64Type>();
+    let texts = batch.columns()[1..]
+        .iter()
+        .map(|column| cast(column, &DataType::Utf8));
+    let texts = texts.collect::<Result<Vec<_>, _>>();
+    let texts = texts.map_err(|source| AppError::Rows { source })?;
+    let text = |column: usize, row: usize| {
+        let column = texts[column].as_string::<i32>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    for row in 0..batch.num_rows() {
+        persons.push((ids.value(row), text(0, row).map(str::to_owned)));
+        let values = FIELDS.iter().zip(1..);
+        let values = values.filter_map(|(field, at)| Some((*field, text(at, row)?)));
+        profiles.push(Profile::of(&values.collect(), region).folded());
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! The values of a record, in the forms in which they are compared.
+
+use std::collections::HashMap;
+
+use super::{Field, Profile};
+use crate::normalise::{self, address, date, email, name, phone};
+use crate::shared::Shared;
+
+impl Profile {
+    /// The values of a record in normal form; `region` for numbers and codes without a country.
+    pub fn of(values: &HashMap<Field, &str>, region: Option<&str>) -> Self {
+        let country = values
+            .get(&Field::Country)
+            .and_then(|value| normalise::text(value));
+        let country = country.map(|country| country.to_ascii_uppercase());
+        let country = country.as_deref().or(region);
+        let mut profile = Self::default();
+        for (field, value) in values {
+            let normal = match field {
+                Field::GivenName | Field::Surname | Field::City | Field::Region => {
+                    name::name(value)
+                }
+                // What is no date may still be the same mistake twice.
+                Field::DateOfBirth => date::date(value).or_else(|| normalise::text(value)),
+                Field::Line1 | Field::Line2 => address::street(value, ""),
+                Field::PostalCode => address::postal_code(value, country),
+                Field::Email => {
+                    email::email(value).filter(|exact| !Shared::shipped().has_email(exact))
+                }
+                Field::Phone => phone::phone(value, country)
+                    .filter(|phone| !Shared::shipped().has_phone(&phone.e164))
+                    .map(|phone| phone.exact()),
+                Field::StreetNumber | Field::Country | Field::NationalId => normalise::text(value),
+            };
+            profile.set(*field, normal);
+        }
+        profile
+    }
+
+    /// The same with its e-mail address folded, as a suggestion compares it.
+    pub fn folded(&self) -> Self {
+        let mut profile = self.clone();
+        let folded = profile.get(Field::Email).map(email::folded);
+        profile.set(Field::Email, folded);
+        profile
+    }
+}

@@ -1,0 +1,10 @@
+-- purpose: what persons are compared by, where no exact rule says that they are one
+-- parameters: none
+-- output: person_id bigint, the name to show, then the fields in the order of the comparison
+select
+    person_id,
+    coalesce(display_name, concat_ws(' ', first_name, last_name)) as name,
+    first_name, last_name, cast(date_of_birth as varchar) as date_of_birth,
+    address_line1, address_line2, city, region, postal_code, country, email, phone
+from people
+order by person_id

@@ -1,0 +1,6 @@
+-- purpose: whose each record is
+-- parameters: none
+-- output: identity_id bigint, person_id bigint
+select identity_id, person_id
+from identities
+where person_id <> 0

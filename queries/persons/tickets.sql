@@ -1,0 +1,7 @@
+-- purpose: the requests for support of one person, the latest first
+-- parameters: $person_id bigint
+-- output: one row each
+select provider, external_id, status, priority, category, opened_at, closed_at, satisfaction
+from tickets
+where person_id = $person_id
+order by opened_at desc, provider, external_id
