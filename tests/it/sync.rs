@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -206,6 +207,33 @@ fn other_orders_of_arrival_give_the_same_persons() {
         }
         assert_eq!(persons(&lake), truth, "{order:?}");
     }
+}
+
+#[test]
+fn two_syncs_at_once_are_one() {
+    let truth: BTreeSet<Vec<String>> = TRUTH
+        .iter()
+        .map(|of| of.iter().map(|one| (*one).to_owned()).collect())
+        .collect();
+    let lake = OwnLake::new("sync-at-once");
+    let folder = write_all(&lake);
+    lake.json(&["settings", "default_region", "US"]);
+    let runs = [0, 1].map(|_| {
+        let mut command = lake.command(&["sync", &folder]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    for run in runs {
+        let output = run.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    assert_eq!(persons(&lake), truth);
+    let spent = "select sum(total) as total from orders";
+    let total = lake.value(spent);
+    lake.json(&["sync", &folder, "--full"]);
+    assert_eq!((persons(&lake), lake.value(spent)), (truth, total));
+    assert_eq!(lake.json(&["check"])["problems"], json!([]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use hmac::{Hmac, Mac};
 use rollbook_lake::Lake;
 use rollbook_lake::vault::fresh_token_key;
+use rollbook_model::hex::{from_hex, hex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
@@ -18,7 +19,7 @@ pub(crate) async fn seal<T: Serialize>(lake: &Lake, content: &T) -> Result<Strin
     let json = serde_json::to_vec(content).map_err(|_| AppError::ForgedPageToken)?;
     let mut bytes = signature(lake, &json).await?;
     bytes.extend(json);
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// What [`seal`] carried.
@@ -60,14 +61,6 @@ pub(crate) async fn key(lake: &Lake) -> Result<std::sync::Arc<[u8]>, AppError> {
         return Ok(fresh);
     }
     Ok(lake.token_key().await?.unwrap_or(fresh))
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(pair).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rollbook_ingest::linking::LinkCounts;
 use rollbook_ingest::{Asked, IngestError};
 use rollbook_lake::{Cause, Lake};
+use rollbook_model::hex::hex;
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -402,8 +403,4 @@ fn digest_of(provider: &ProviderName, body: &Path) -> Result<String, AppError> {
     let mut file = std::fs::File::open(body).map_err(failed)?;
     std::io::copy(&mut file, &mut digest).map_err(failed)?;
     Ok(hex(&digest.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

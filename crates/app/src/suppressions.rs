@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hmac::{Hmac, Mac};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::Timestamp;
+use rollbook_model::hex::hex;
 use rollbook_segments::Channel;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -108,8 +109,7 @@ pub(crate) fn token(key: &[u8], kind: Kind, text: &str) -> String {
     mac.update(kind.name().as_bytes());
     mac.update(&[0]);
     mac.update(plain.as_bytes());
-    let digest = mac.finalize().into_bytes();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&mac.finalize().into_bytes())
 }
 
 /// All entries.

@@ -93,17 +93,24 @@ pub async fn ingest(
     progress: &Progress,
 ) -> Result<Report, IngestError> {
     let known = mappings(&request.provider, request.mappings.as_deref())?;
-    let (claims, unclaimed) = claim(&request.provider, &known, &request.files)?;
     let places = places(&request.files);
-    let work = claims
-        .into_iter()
-        .map(|claim| (claim, Driving::Files))
-        .collect();
-    let settled_by =
-        settle::Rule::FilesRead(request.files.iter().map(|f| f.label.clone()).collect());
-    let mut report = run(lake, &request, work, &places, settled_by, progress).await?;
-    report.unclaimed = unclaimed;
-    Ok(report)
+    let once = async || {
+        let (claims, unclaimed) = claim(&request.provider, &known, &request.files)?;
+        let work = claims
+            .into_iter()
+            .map(|claim| (claim, Driving::Files))
+            .collect();
+        let files = request.files.iter().map(|file| file.label.clone());
+        let settled_by = settle::Rule::FilesRead(files.collect());
+        let mut report = run(lake, &request, work, &places, settled_by, progress).await?;
+        report.unclaimed = unclaimed;
+        Ok(report)
+    };
+    match once().await {
+        // Its ids rest on a key that is not the tenant's. Now there is one.
+        Err(IngestError::FirstRunOvertaken) => once().await,
+        done => done,
+    }
 }
 
 /// Runs the rows in quarantine through the mappings again; those that pass leave it.

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
 use crate::lake::Lake;
+use rollbook_model::hex::{from_hex, hex};
 
 /// Where a set of persons lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +24,7 @@ pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
     if persons.is_empty() {
         return String::new();
     }
-    let bytes = serialize(persons);
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-            text
-        })
+    hex(&serialize(persons))
 }
 
 /// The set that [`encode_persons`] wrote; `None` if the text is not one.
@@ -38,10 +32,7 @@ pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
     if text.is_empty() {
         return Some(RoaringTreemap::new());
     }
-    let bytes = (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect::<Option<Vec<_>>>()?;
+    let bytes = from_hex(text)?;
     RoaringTreemap::deserialize_from(bytes.as_slice()).ok()
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, LakeError, State, StoredSet};
+use rollbook_model::hex::hex;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::{self, standing};
 use rollbook_segments::status::{failure, standing_of};
@@ -231,8 +232,7 @@ pub(crate) fn checksum(persons: &RoaringTreemap) -> String {
         }
     }
     hash.update(&bytes);
-    let digest = hash.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 /// When rows of each provider were last taken in, up to a snapshot.

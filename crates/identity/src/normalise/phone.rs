@@ -1,7 +1,7 @@
 //! Phone numbers: E.164 where a network would connect the number.
 
-use phonenumber::Mode;
 use phonenumber::country::Id;
+use phonenumber::{Mode, PhoneNumber};
 
 use super::text;
 
@@ -55,12 +55,22 @@ pub fn phone(value: &str, region: Option<&str>) -> Option<Phone> {
         }
     }?;
     let extension = number.extension().map(ToString::to_string);
-    let e164 = number.format().mode(Mode::E164).to_string();
-    let e164 = match e164.split_once(';') {
-        Some((number, _)) => number.to_owned(),
-        None => e164,
+    let e164 = |number: &PhoneNumber| {
+        let e164 = number.format().mode(Mode::E164).to_string();
+        e164.split(';').next().unwrap_or_default().to_owned()
     };
-    Some(Phone { e164, extension })
+    let e164_of = e164(&number);
+    if !DIGITS.contains(&(e164_of.len() - 1)) {
+        return None;
+    }
+    // What looks like a prefix within the country may be taken off once more, and leave another
+    // number or none. In North America no number begins with the prefix.
+    let is_settled = value == e164_of || e164_of.starts_with("+1");
+    let is_itself = || read(&e164_of, None).is_some_and(|again| e164(&again) == e164_of);
+    (is_settled || is_itself()).then_some(Phone {
+        e164: e164_of,
+        extension,
+    })
 }
 
 /// A number that a spreadsheet turned into a float, `4.155552671e9`, if no digit of it was lost.
@@ -120,6 +130,10 @@ mod tests {
     #[test]
     fn what_no_network_has_identifies_nobody() {
         for value in [
+            // In Lithuania an 8 is dialled before numbers: this one is none without it.
+            "0037080154009/5",
+            // What follows the semicolon is no part of the number, which is too short without it.
+            "@1640;06166",
             "",
             "n/a",
             "12",

@@ -162,7 +162,7 @@ impl Marking<'_> {
 impl Known {
     /// All that is in the vault.
     pub(crate) async fn load(lake: &Lake) -> Result<Self, IngestError> {
-        let mut known: Vec<(i64, Marks)> = Vec::new();
+        let (mut known, mut all) = (Vec::new(), Vec::new());
         for batch in Vault::new(lake, IDENTITIES).batches().await? {
             let batch = batch?;
             let identities = batch["identity_id"].as_primitive::<Int64Type>();
@@ -179,15 +179,19 @@ impl Known {
                     name: token(names, row),
                     values: [0, 1, 2].map(|rule: usize| token(&columns[rule], row)),
                 };
-                known.push((identities.value(row), marks));
+                known.push(identities.value(row));
+                all.push(marks);
             }
         }
-        // A run of the vault is in order; each key stands in one run.
-        known.sort_by_key(|(identity, _)| *identity);
-        let (identities, marks) = known.into_iter().unzip();
+        // A run of the vault is in order, and so are runs mostly.
+        if !known.is_sorted() {
+            let mut both: Vec<(i64, Marks)> = known.into_iter().zip(all).collect();
+            both.sort_unstable_by_key(|(identity, _)| *identity);
+            (known, all) = both.into_iter().unzip();
+        }
         Ok(Self {
-            identities,
-            marks,
+            identities: known,
+            marks: all,
             later: HashMap::new(),
         })
     }

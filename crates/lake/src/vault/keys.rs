@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::manifest;
-use super::master::{Master, fingerprint, from_hex, hex};
+use super::master::{Master, fingerprint};
 use super::seal::{Key, open_object, random, seal_object};
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::objects::{from_json, to_json};
 use crate::store::Put;
+use rollbook_model::hex::{from_hex, hex};
 
 pub(super) const FOLDER: &str = "_vault/_keys";
 /// The tenant's keys, wrapped.

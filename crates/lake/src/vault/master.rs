@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rollbook_model::hex::{from_hex, hex};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
@@ -177,18 +178,6 @@ impl Master {
 pub(crate) fn fingerprint(key: &Key) -> String {
     let hash = Sha256::new().chain_update(b"rollbook master key\0");
     hex(&hash.chain_update(key).finalize()[..8])
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(pair).collect()
 }
 
 fn parse(word: &str) -> Option<Key> {

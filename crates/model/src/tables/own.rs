@@ -36,7 +36,7 @@ pub(super) const IDENTITY_LOG: TableDef = TableDef {
         col(
             "action",
             Text,
-            "linked, moved, ambiguous, decided, undone or erased",
+            "linked, moved, ambiguous, decided, undone, erased or readmitted",
         )
         .required(),
         col("identity_id", Int, "the record"),
