@@ -46,6 +46,12 @@ impl Place {
         }
     }
 
+    /// Where the master key was made, if that happened now.
+    pub fn made_key(&self) -> Option<String> {
+        let master = self.store.get()?.master();
+        master.was_made().then(|| master.place())
+    }
+
     pub(crate) async fn lake(&self) -> Result<Lake, AppError> {
         Ok(Lake::open_in(self.store()?, self.tenant.clone()).await?)
     }

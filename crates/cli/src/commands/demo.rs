@@ -8,6 +8,7 @@ use rollbook_app::rows::{cells, json as rows_as_json};
 use rollbook_app::scores::Method;
 use serde_json::{Value, json};
 
+use super::ingest::tell_of_key;
 use super::{new_batch, now, serve};
 use crate::arguments::{Form, Serve};
 use crate::show::{Shown, print};
@@ -18,6 +19,7 @@ pub(super) async fn run(place: Place, serves: Option<Serve>, form: Form) -> anyh
         let (progress, _bar) = progress();
         demo(&place, new_batch(), now(), &progress).await?
     };
+    tell_of_key(&place);
     match form {
         Form::Table => tell(&place, &done)?,
         _ => print(&shown(&place, &done)?, form)?,

@@ -89,8 +89,18 @@ pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::R
 
 /// What follows once rows are in: tables in order, and segments that follow the data.
 pub(super) async fn after_rows(place: &Place) {
+    tell_of_key(place);
     tidy_up(place).await;
     refresh_segments(place).await;
+}
+
+/// Tells of a master key that was made: without a copy, a lost file is lost names.
+pub(super) fn tell_of_key(place: &Place) {
+    if let Some(key) = place.made_key() {
+        eprintln!(
+            "names and addresses are sealed under a key that was made in {key}: keep a copy of it"
+        );
+    }
 }
 
 /// Computes the segments that follow the data. The run is done, whatever comes of it.

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollbook_model::hex::{from_hex, hex};
@@ -28,6 +29,8 @@ const FILE: &str = "ROLLBOOK_MASTER_KEY_FILE";
 pub struct Master {
     source: Source,
     read: Arc<Mutex<Vec<Key>>>,
+    /// Whether the file was made by this program, which its user has to know.
+    made: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +70,7 @@ impl Master {
         Self {
             source,
             read: Arc::default(),
+            made: Arc::default(),
         }
     }
 
@@ -78,6 +82,11 @@ impl Master {
             Source::File(path) => path.display().to_string(),
             Source::Nowhere => "nowhere".to_owned(),
         }
+    }
+
+    /// Whether the key was made now, where there was none.
+    pub fn was_made(&self) -> bool {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// The key of that fingerprint.
@@ -110,7 +119,10 @@ impl Master {
                 match write(path, &[random()], false) {
                     Err(LakeError::File { source, .. })
                         if source.kind() == ErrorKind::AlreadyExists => {}
-                    done => done?,
+                    done => {
+                        done?;
+                        self.made.store(true, Ordering::Relaxed);
+                    }
                 }
                 let found = self.read()?;
                 found.first().copied().ok_or_else(|| self.none())
