@@ -107,7 +107,7 @@ fn run(file: &str) -> io::Result<()> {
         // Values of different rules differ, as tokens do.
         let values = [1_u128, 2, 3].map(|rule| match next() {
             0 => 0,
-            value => u128::from(value) << 64 | rule << 32 | u128::from(value >> 7),
+            value => u128::from(value) << 64 | rule,
         });
         let order = Order {
             authority: 0,

@@ -1,13 +1,12 @@
 -- purpose: the campaigns that one person had to do with, the latest first
 -- parameters: $person_id bigint
--- output: campaign_id, name and channel where the campaign is known, how many activities, the first
---   and the last
+-- output: provider, campaign_id, name and channel where the campaign is known, how many activities,
+--   the first and the last
 select
-    a.campaign_id, max(c.name) as name, max(coalesce(c.channel, a.channel)) as channel,
-    count(distinct a.provider || chr(10) || a.external_id) as activities,
-    min(a.occurred_at) as first_at, max(a.occurred_at) as last_at
+    a.provider, a.campaign_id, max(c.name) as name, max(coalesce(c.channel, a.channel)) as channel,
+    count(*) as activities, min(a.occurred_at) as first_at, max(a.occurred_at) as last_at
 from activities a
 left join campaigns c on c.external_id = a.campaign_id and c.provider = a.provider
 where a.person_id = $person_id and a.campaign_id is not null
-group by a.campaign_id
-order by last_at desc, a.campaign_id
+group by a.provider, a.campaign_id
+order by last_at desc, a.provider, a.campaign_id

@@ -1,7 +1,7 @@
 //! What identifies a person: sealed while they are known, and gone once they are erased.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -9,6 +9,7 @@ use arrow::datatypes::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rollbook_app::Place;
 use rollbook_app::data::sql;
+use rollbook_app::identity::blocked;
 use rollbook_app::persons::{TimelineAsked, show, timeline};
 use rollbook_app::rights::Rights;
 use rollbook_lake::vault::Vault;
@@ -18,6 +19,7 @@ use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde_json::{Value, json};
 
 use crate::identity::{PERSONS, World, with_a_bridge};
+use crate::own_lake::column;
 
 const SECRETS: [&str; 4] = [
     "ann@example.com",
@@ -244,6 +246,85 @@ async fn without_the_key_nobody_reads_a_name() {
     assert!(!world.lake.path("no-such.key").exists());
 }
 
+#[test]
+fn what_others_have_too_and_what_only_looks_like_theirs_stays() {
+    let mut world = World::new("erased-beside-others");
+    world.persons(
+        "shopify",
+        &[
+            "s1,ann@example.com,1234567,Ann,Lee,,,,US,2024-01-01,2024-01-01",
+            "s2,joann@example.com,,Jo,Ann,,,,US,2024-01-01,2024-01-01",
+            "s3,front@hotel.example,,Ann,Lee,,,,US,2024-01-02,2024-01-02",
+            "s4,front@hotel.example,,Bob,Ray,,,,US,2024-01-02,2024-01-02",
+        ],
+    );
+    // Hers alone, and one that she shares.
+    for value in ["ann@example.com", "front@hotel.example"] {
+        world.identity(&["blocked", "add", value]);
+    }
+    let [ann, desk] = ["s1", "s3"].map(|id| world.person("shopify", id).to_string());
+    world.identity(&["merge", &ann, &desk]);
+    let criteria = "email in ('joann@example.com', 'jo.ann@example.com', 'ann@example.com.au', \
+                    'front@hotel.example') or order_count > 1234567";
+    let put = ["segment", "put", "others", "--criteria", criteria];
+    world.lake.json(&put);
+    let forgotten = world.lake.json(&["person", "erase", &ann]);
+    assert_eq!(forgotten["records"], 2, "{forgotten}");
+    let shown = world.lake.json(&["segment", "show", "others"]);
+    assert_eq!(shown["criteria"], put[4]);
+    assert_eq!(
+        column(&world.identity(&["blocked"]), "value"),
+        ["[erased]", "front@hotel.example"]
+    );
+    // The one that is shared still joins nobody.
+    let rows = ["s5,front@hotel.example,,Cy,Day,,,,US,2024-01-03,2024-01-03"];
+    world.persons("shopify", &rows);
+    assert_eq!(world.lake.value("select count(*) from people"), 2);
+    assert_ne!(world.person("shopify", "s4"), world.person("shopify", "s5"));
+}
+
+#[test]
+fn a_rehearsal_makes_no_key() {
+    let world = with_a_bridge("rehearsal");
+    let all = |world: &World| {
+        let lake = world.lake.path("lake");
+        let mut found: Vec<_> = files(&lake);
+        found.sort();
+        found
+    };
+    let before = all(&world);
+    let rows = [
+        "s1,ann@example.com,,Ann,Leeds,,,,US,2024-01-01,2025-01-01",
+        "s7,new@example.com,,New,One,,,,US,2024-01-01,2025-01-01",
+    ];
+    let rows = format!("{PERSONS}\n{}\n", rows.join("\n"));
+    let file = world.lake.write("again/persons.csv", &rows);
+    let queries = concat!(env!("CARGO_MANIFEST_DIR"), "/../queries/mappings/native");
+    let file = file.to_str().unwrap();
+    let ingest = [
+        "ingest",
+        "shopify",
+        file,
+        "--mappings",
+        queries,
+        "--dry-run",
+    ];
+    let told = world.lake.json(&ingest);
+    assert_eq!(told["tables"][0]["accepted"], 2, "{told}");
+    assert_eq!(all(&world), before);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let entries = entries.map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
 #[tokio::test]
 async fn who_lacks_the_right_is_refused_by_name() {
     let world = with_a_bridge("no-pii");
@@ -270,6 +351,7 @@ async fn who_lacks_the_right_is_refused_by_name() {
         assert!(refused.to_string().contains("the right `pii`"), "{refused}");
     }
     assert!(show(&place, 1, as_of, false).await.is_err());
+    assert_eq!(blocked(&place).await.unwrap_err().code().0, "needs_pii");
     assert!(
         timeline(&place, 1, &TimelineAsked::default(), as_of)
             .await
@@ -279,7 +361,7 @@ async fn who_lacks_the_right_is_refused_by_name() {
 
 #[test]
 fn keys_are_rotated_without_touching_a_value() {
-    let world = with_a_bridge("rotated");
+    let world = World::new("rotated");
     let key = world.lake.path("own.key");
     let other = world.lake.path("other");
     let run = |lake: &Path, arguments: &[&str]| -> Value {

@@ -8,6 +8,7 @@ use rollbook_tests::times;
 use serde_json::{Value, json};
 
 use crate::identity::World;
+use crate::own_lake::column;
 
 fn all(rows: &[String]) -> Vec<&str> {
     rows.iter().map(String::as_str).collect()
@@ -269,9 +270,8 @@ fn what_a_tenant_blocks_links_nobody_until_it_is_taken_back() {
         world.persons_of(),
         ["shopify:s1", "shopify:s2", "shopify:s3"]
     );
-    let listed = json!([{"rule": "email", "value": "front@hotel.example"}]);
     let shown = world.identity(&["blocked"]);
-    assert_eq!(shown[0]["value"], listed[0]["value"], "{shown}");
+    assert_eq!(column(&shown, "value"), ["front@hotel.example"]);
     // It holds for what comes later, and for others than e-mails.
     world.identity(&["blocked", "add", "+1 415 555 2671"]);
     world.persons(
@@ -292,4 +292,34 @@ fn what_a_tenant_blocks_links_nobody_until_it_is_taken_back() {
         let output = world.lake.run(&refused);
         assert_eq!(output.status.code(), Some(1), "{refused:?}");
     }
+}
+
+#[test]
+fn what_is_put_off_is_listed_last_and_can_still_be_decided() {
+    let mut world = crate::identity::with_a_bridge("later");
+    world.persons(
+        "hubspot",
+        &["h9,cy@example.com,+49 30 123456,Cy,Ray,,,,US,2024-03-05,2024-03-05"],
+    );
+    let [first, second] = ["h2", "h9"].map(|id| world.record("hubspot", id));
+    let listed = |world: &World| column(&world.identity(&["review", "list"]), "external_id");
+    assert_eq!(listed(&world), ["h2", "h9"]);
+    let before = world.persons_of();
+    let put_off = world.identity(&["review", "decide", &first, "--later", "--by", "kim"]);
+    assert_eq!(put_off["moved"], json!([]));
+    assert_eq!(listed(&world), ["h9", "h2"]);
+    assert_eq!(world.persons_of(), before);
+    // Put off again is put off once; taken back it comes first again.
+    let again = world.identity(&["review", "decide", &first, "--later"]);
+    let decisions = world.identity(&["decisions"]);
+    assert_eq!(column(&decisions, "verdict"), ["later"]);
+    world.identity(&["undo", again["entry"].as_str().unwrap()]);
+    assert_eq!(listed(&world), ["h2", "h9"]);
+    world.identity(&["review", "decide", &second, "--later"]);
+    world.identity(&["review", "decide", &second, "--different"]);
+    assert_eq!(listed(&world), ["h2"]);
+    assert_eq!(
+        column(&world.identity(&["decisions"]), "verdict"),
+        ["different"]
+    );
 }

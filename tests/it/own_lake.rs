@@ -112,3 +112,9 @@ pub(crate) fn text<'a>(row: &'a Value, column: &str) -> &'a str {
         .as_str()
         .unwrap_or_else(|| panic!("`{column}` is no text in {row}"))
 }
+
+/// One field of each of the rows that a command printed.
+pub(crate) fn column(rows: &Value, name: &str) -> Vec<Value> {
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| row[name].clone()).collect()
+}

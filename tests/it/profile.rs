@@ -3,11 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::identity::World;
-
-fn column(rows: &Value, name: &str) -> Vec<Value> {
-    let rows = rows.as_array().unwrap().iter();
-    rows.map(|row| row[name].clone()).collect()
-}
+use crate::own_lake::column;
 
 #[test]
 fn a_profile_has_what_every_provider_knows() {

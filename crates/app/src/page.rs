@@ -2,7 +2,6 @@
 
 use hmac::{Hmac, Mac};
 use rollbook_lake::Lake;
-use rollbook_lake::vault::fresh_token_key;
 use rollbook_model::hex::{from_hex, hex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +28,7 @@ pub(crate) async fn open<T: DeserializeOwned>(lake: &Lake, token: &str) -> Resul
         return Err(AppError::ForgedPageToken);
     }
     let (seal, json) = bytes.split_at(SEAL_BYTES);
-    let key = key(lake).await?;
+    let key = lake.token_key_or_new().await?;
     let mut mac = mac(&key);
     mac.update(json);
     // Compares in constant time.
@@ -39,7 +38,7 @@ pub(crate) async fn open<T: DeserializeOwned>(lake: &Lake, token: &str) -> Resul
 }
 
 async fn signature(lake: &Lake, json: &[u8]) -> Result<Vec<u8>, AppError> {
-    let key = key(lake).await?;
+    let key = lake.token_key_or_new().await?;
     let mut mac = mac(&key);
     mac.update(json);
     Ok(mac.finalize().into_bytes()[..SEAL_BYTES].to_vec())
@@ -49,18 +48,6 @@ fn mac(key: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
     mac.update(PURPOSE);
     mac
-}
-
-/// The tenant's key, made now where nothing was taken in yet.
-pub(crate) async fn key(lake: &Lake) -> Result<std::sync::Arc<[u8]>, AppError> {
-    if let Some(key) = lake.token_key().await? {
-        return Ok(key);
-    }
-    let fresh = fresh_token_key();
-    if lake.keep_token_key(&fresh).await? {
-        return Ok(fresh);
-    }
-    Ok(lake.token_key().await?.unwrap_or(fresh))
 }
 
 #[cfg(test)]

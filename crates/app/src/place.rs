@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    OpeningError, Opens, ScalarUDF, Session, SessionOptions, TableSource, VaultSource,
+    EngineError, OpeningError, Opens, ScalarUDF, Session, SessionOptions, TableSource, VaultSource,
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
@@ -50,6 +50,18 @@ impl Place {
     pub fn made_key(&self) -> Option<String> {
         let master = self.store.get()?.master();
         master.was_made().then(|| master.place())
+    }
+
+    /// Refuses those who may not see a personal value that no query gives.
+    pub(crate) fn must_see(&self, table: &str, column: &str) -> Result<(), EngineError> {
+        match self.rights.personal {
+            true => Ok(()),
+            false => Err(EngineError::Personal {
+                column: column.to_owned(),
+                table: table.to_owned(),
+                position: None,
+            }),
+        }
     }
 
     pub(crate) async fn lake(&self) -> Result<Lake, AppError> {

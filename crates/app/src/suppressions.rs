@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Sha256;
 
-use crate::{AppError, Place, page};
+use crate::{AppError, Place};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -170,7 +170,7 @@ async fn change(
     mut one: impl FnMut(&mut Vec<Suppressed>, Kind, &str) -> bool,
 ) -> Result<u64, AppError> {
     let lake = place.lake_or_new().await?;
-    let key = page::key(&lake).await?;
+    let key = lake.token_key_or_new().await?;
     let mut wanted = Vec::new();
     for text in values {
         let kind = Kind::of(text)?;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use chrono::Utc;
 use clap::CommandFactory;
 use rollbook_app::compacting::{Extent, compact};
+use rollbook_app::identity::Decider;
 use rollbook_app::keeping::{backup, restore, vacuum};
 use rollbook_app::{Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
@@ -15,7 +16,7 @@ use rollbook_model::settings::SETTING_KEYS;
 use rollbook_model::{BatchId, TenantName, Timestamp, tables};
 use serde_json::json;
 
-use crate::arguments::{Arguments, Command, Form, Moment};
+use crate::arguments::{Arguments, Command, Deciding, Form, Moment};
 use crate::show::{Shown, print, print_rows};
 
 mod attribution;
@@ -163,6 +164,14 @@ fn show_plan(plan: &str, form: Form) -> anyhow::Result<ExitCode> {
 }
 
 /// The clock is read here and nowhere below.
+fn decider(how: &Deciding) -> Decider {
+    Decider {
+        by: how.by.clone(),
+        at: now(),
+        dry_run: how.dry_run,
+    }
+}
+
 fn now() -> Timestamp {
     Timestamp::from(Utc::now())
 }

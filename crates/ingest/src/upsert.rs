@@ -156,15 +156,22 @@ impl Upsert<'_> {
             let existing = known.of(&piece)?;
             let any_known = !existing.is_empty();
             let hashes = any_known.then(|| stored.hashes(&full)).transpose()?;
-            let sealed = match any_known && self.def.has_personal() {
+            let secrets = match any_known && self.def.has_personal() {
                 true => {
-                    let secrets = self.project(&full, self.def.vault_schema())?;
-                    Some(vault.seal(&secrets).await?)
+                    // Others may have no data key yet, and a rehearsal makes none.
+                    let known: Vec<bool> = (0..full.num_rows())
+                        .map(|row| existing.contains_key(&row))
+                        .collect();
+                    let known = filter(&full, &known, self.def)?;
+                    let known = self.project(&known, self.def.vault_schema())?;
+                    let sealed = vault.seal(&known);
+                    let mut rows: Vec<usize> = existing.keys().copied().collect();
+                    rows.sort_unstable();
+                    let hashes = personal.hashes(&sealed.await?)?;
+                    Some(rows.into_iter().zip(hashes).collect::<HashMap<_, _>>())
                 }
                 false => None,
             };
-            let secrets = sealed.as_ref().map(|sealed| personal.hashes(sealed));
-            let secrets = secrets.transpose()?;
             let mut wanted = Vec::with_capacity(full.num_rows());
             let mut retired = Vec::with_capacity(full.num_rows());
             for (row, slot) in piece.slots().enumerate() {
@@ -174,7 +181,7 @@ impl Upsert<'_> {
                     hashes
                         .as_ref()
                         .is_some_and(|hashes| hashes[row] == before.stored)
-                        && secrets.as_ref().is_none_or(|s| s[row] == held)
+                        && secrets.as_ref().is_none_or(|secrets| secrets[&row] == held)
                 };
                 let (write, retire) = match (&slot, before) {
                     (None, _) => (false, false),
@@ -201,13 +208,8 @@ impl Upsert<'_> {
             };
             let rows = filter(&full, &wanted, self.def)?;
             if self.def.has_personal() {
-                match sealed {
-                    Some(sealed) => secret.write_sealed(&filter(&sealed, &wanted, self.def)?)?,
-                    None => {
-                        let secrets = self.project(&rows, self.def.vault_schema())?;
-                        secret.write(&secrets).await?;
-                    }
-                }
+                let secrets = self.project(&rows, self.def.vault_schema())?;
+                secret.write(&secrets).await?;
                 if retired.contains(&true) {
                     let rows = filter(&full, &retired, self.def)?;
                     let keys = self.project(&rows, self.def.vault_schema())?;

@@ -9,6 +9,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
@@ -46,6 +47,26 @@ pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
         path: path.to_owned(),
         detail: error.to_string(),
     })
+}
+
+/// Changes the texts of a document; whether any was changed.
+fn edit_texts(document: &mut Value, change: &impl Fn(&str) -> Option<String>) -> bool {
+    match document {
+        Value::String(text) => match change(text) {
+            Some(changed) => {
+                *text = changed;
+                true
+            }
+            None => false,
+        },
+        Value::Array(all) => all
+            .iter_mut()
+            .fold(false, |any, one| edit_texts(one, change) | any),
+        Value::Object(all) => all
+            .values_mut()
+            .fold(false, |any, one| edit_texts(one, change) | any),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 impl Lake {
@@ -104,7 +125,8 @@ impl Lake {
         found.map(|bytes| from_json(below, &bytes)).transpose()
     }
 
-    /// Rewrites the documents below a folder that `change` has another text for; how many.
+    /// Rewrites the objects below a folder where `change` has another text: of documents for one of
+    /// their texts, of others for the whole. How many.
     pub async fn edit_documents(
         &self,
         folder: &str,
@@ -116,8 +138,19 @@ impl Lake {
             let Some(bytes) = self.find_bytes(below).await? else {
                 continue;
             };
-            if let Some(text) = str::from_utf8(&bytes).ok().and_then(&change) {
-                let bytes = self.closed(below, text.into_bytes()).await?;
+            let changed = match below.ends_with(".json") {
+                true => {
+                    let mut document: Value = from_json(below, &bytes)?;
+                    let is_changed = edit_texts(&mut document, &change);
+                    is_changed.then(|| to_json(&document)).transpose()?
+                }
+                false => {
+                    let text = str::from_utf8(&bytes).ok();
+                    text.and_then(&change).map(String::into_bytes)
+                }
+            };
+            if let Some(changed) = changed {
+                let bytes = self.closed(below, changed).await?;
                 self.store().put_over(&object.path, &bytes).await?;
                 edited += 1;
             }

@@ -327,17 +327,20 @@ impl Lake {
 
     /// The same, made where there is none.
     pub async fn erasure_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
-        let fresh = fresh_token_key();
-        match Keyring::of(self).keep_named(ERASURE_KEY, &fresh).await? {
-            true => Ok(fresh),
-            false => Ok(self.erasure_key().await?.unwrap_or(fresh)),
-        }
+        Ok(Arc::from(
+            Keyring::of(self).named_or_new(ERASURE_KEY).await?,
+        ))
     }
 
     /// The key under which a tenant's e-mail addresses become external ids: 32 bytes, `None`
     /// before the first run was committed.
     pub async fn token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
         Keyring::of(self).named(TOKEN_KEY).await
+    }
+
+    /// The same, made where nothing was taken in yet.
+    pub async fn token_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
+        Ok(Arc::from(Keyring::of(self).named_or_new(TOKEN_KEY).await?))
     }
 
     /// Keeps `key` as the tenant's, for good. False where another one is kept already: ids made

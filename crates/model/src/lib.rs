@@ -8,6 +8,7 @@ pub mod hex;
 pub mod names;
 pub mod nearest;
 pub mod settings;
+pub mod shares;
 pub mod span;
 pub mod table;
 pub mod tables;

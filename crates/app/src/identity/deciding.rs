@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::rows::objects;
-use crate::{AppError, Place, page};
+use crate::{AppError, Place};
 
 /// How records are persons, by provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -174,12 +174,8 @@ pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<
                 .filter_map(|row| row["person_id"].as_i64())
                 .collect());
         }
-        Sought::Email(text) => (Tier::Email, email::email(text)),
-        Sought::Phone(text) => {
-            let region = state.settings()?.default_region;
-            let phone = phone::phone(text, region.as_deref());
-            (Tier::Phone, phone.map(|phone| phone.exact()))
-        }
+        Sought::Email(text) => (Tier::Email, normal(&state, Tier::Email, text)?),
+        Sought::Phone(text) => (Tier::Phone, normal(&state, Tier::Phone, text)?),
     };
     let (Some(value), Some(key)) = (value, lake.token_key().await?) else {
         return Ok(Vec::new());
@@ -190,6 +186,7 @@ pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<
 
 /// The values that match nobody because somebody said so.
 pub async fn blocked(place: &Place) -> Result<Vec<Blocked>, AppError> {
+    place.must_see("blocked", "value")?;
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let all = decide::blocked(&lake, &state).await?;
@@ -202,32 +199,13 @@ pub async fn block(place: &Place, text: &str, decider: &Decider) -> Result<Follo
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let (tier, value) = value_of(&state, text)?;
-    let key = page::key(&lake).await?;
+    let key = lake.token_key_or_new().await?;
     let blocked = Blocked {
         rule: tier.name().to_owned(),
         token: Tokens::new(&key).of(tier, &value).to_string(),
         value,
     };
     Ok(decide::decide(&lake, &Wanted::Block(blocked), decider).await?)
-}
-
-/// Lets somebody who was erased come in again, with this value or record of theirs. How many names
-/// stood in the way.
-pub async fn readmit(place: &Place, sought: &[Sought], decider: &Decider) -> Result<u64, AppError> {
-    let lake = place.lake().await?;
-    let state = lake.head().await?;
-    let (mut records, mut values) = (Vec::new(), Vec::new());
-    for one in sought {
-        match one {
-            Sought::External(provider, id) => records.push((provider.clone(), id.clone())),
-            Sought::Email(text) | Sought::Phone(text) => {
-                let (tier, value) = value_of(&state, text)?;
-                let key = page::key(&lake).await?;
-                values.push(Tokens::new(&key).of(tier, &value));
-            }
-        }
-    }
-    Ok(erased::readmit(&lake, &records, &values, decider).await?)
 }
 
 /// Takes that back.
@@ -243,18 +221,46 @@ pub async fn unblock(place: &Place, text: &str, decider: &Decider) -> Result<Fol
     Ok(decide::decide(&lake, &Wanted::Undo(entry), decider).await?)
 }
 
+/// Lets somebody who was erased come in again, with this value or record of theirs. How many names
+/// stood in the way.
+pub async fn readmit(place: &Place, sought: &[Sought], decider: &Decider) -> Result<u64, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let (mut records, mut values) = (Vec::new(), Vec::new());
+    for one in sought {
+        match one {
+            Sought::External(provider, id) => records.push((provider.clone(), id.clone())),
+            Sought::Email(text) | Sought::Phone(text) => {
+                let (tier, value) = value_of(&state, text)?;
+                let key = lake.token_key_or_new().await?;
+                values.push(Tokens::new(&key).of(tier, &value));
+            }
+        }
+    }
+    Ok(erased::readmit(&lake, &records, &values, decider).await?)
+}
+
 /// What a text is, in normal form: an e-mail address has an `@`.
 fn value_of(state: &State, text: &str) -> Result<(Tier, String), AppError> {
-    let found = match text.contains('@') {
-        true => email::email(text).map(|exact| (Tier::Email, exact)),
-        false => {
-            let region = state.settings()?.default_region;
-            let phone = phone::phone(text, region.as_deref());
-            phone.map(|phone| (Tier::Phone, phone.exact()))
-        }
+    let tier = match text.contains('@') {
+        true => Tier::Email,
+        false => Tier::Phone,
     };
+    let found = normal(state, tier, text)?.map(|value| (tier, value));
     found.ok_or_else(|| AppError::NotBlockable {
         text: text.to_owned(),
+    })
+}
+
+/// An e-mail address or a phone number in the form that its token is made of; `None` where it is
+/// none.
+fn normal(state: &State, tier: Tier, text: &str) -> Result<Option<String>, AppError> {
+    Ok(match tier {
+        Tier::Email => email::email(text),
+        _ => {
+            let region = state.settings()?.default_region;
+            phone::phone(text, region.as_deref()).map(|phone| phone.exact())
+        }
     })
 }
 

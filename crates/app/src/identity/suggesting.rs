@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use rollbook_engine::Session;
 use rollbook_identity::score::{Field, Profile, suggest};
 use rollbook_ingest::linking::decide::apart;
 use rollbook_model::Timestamp;
@@ -59,24 +60,7 @@ pub async fn suggested(
     while let Some(batch) = rows.next_batch().await? {
         read(&batch, region.as_deref(), &mut persons, &mut profiles)?;
     }
-    let different = apart(&lake, &state).await?;
-    let mut person_of: HashMap<i64, i64> = HashMap::new();
-    let mut rows = session.stream(RECORDS).await?;
-    while let Some(batch) = rows.next_batch().await? {
-        let [identities, of] = [0, 1].map(|at| batch.column(at).as_primitive::<Int64Type>());
-        person_of.extend(
-            identities
-                .values()
-                .iter()
-                .copied()
-                .zip(of.values().iter().copied()),
-        );
-    }
-    let person = |record: &i64| person_of.get(record).copied();
-    let different: HashSet<[i64; 2]> = different
-        .iter()
-        .filter_map(|[a, b]| Some(in_order(person(a)?, person(b)?)))
-        .collect();
+    let different = two_persons(&session, &apart(&lake, &state).await?).await?;
     let found = suggest(&profiles, None, at_least).into_iter().map(|one| {
         let [(a, name_a), (b, name_b)] = [one.a, one.b].map(|at| &persons[at as usize]);
         Suggested {
@@ -89,6 +73,30 @@ pub async fn suggested(
     });
     Ok(found
         .filter(|one| !different.contains(&in_order(one.a, one.b)))
+        .collect())
+}
+
+/// The persons of pairs of records.
+async fn two_persons(
+    session: &Session,
+    records: &HashSet<[i64; 2]>,
+) -> Result<HashSet<[i64; 2]>, AppError> {
+    let mut persons: HashMap<i64, i64> = HashMap::new();
+    if records.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let wanted: HashSet<i64> = records.iter().flatten().copied().collect();
+    let mut rows = session.stream(RECORDS).await?;
+    while let Some(batch) = rows.next_batch().await? {
+        let [identities, of] = [0, 1].map(|at| batch.column(at).as_primitive::<Int64Type>());
+        let both = identities.values().iter().zip(of.values());
+        let both = both.filter(|(identity, _)| wanted.contains(identity));
+        persons.extend(both.map(|(identity, person)| (*identity, *person)));
+    }
+    let person = |record: &i64| persons.get(record).copied();
+    let pairs = records.iter();
+    Ok(pairs
+        .filter_map(|[a, b]| Some(in_order(person(a)?, person(b)?)))
         .collect())
 }
 

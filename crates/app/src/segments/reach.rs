@@ -148,7 +148,7 @@ async fn suppressed(
         }
         let column = kind.name();
         let sql = format!("select person_id, {column} from people where {column} is not null");
-        let key = crate::page::key(lake).await?;
+        let key = lake.token_key_or_new().await?;
         let mut rows = session.stream(&sql).await?;
         while let Some(batch) = rows.next_batch().await? {
             let ids = batch.column(0).as_primitive::<Int64Type>();

@@ -163,11 +163,14 @@ pub(crate) enum Reviewing {
         /// The record
         identity: i64,
         /// Whose it is
-        #[arg(long, value_name = "PERSON", required_unless_present = "different")]
+        #[arg(long, value_name = "PERSON", required_unless_present_any = ["different", "later"])]
         same: Option<i64>,
         /// It is of none of those
-        #[arg(long, conflicts_with = "same")]
+        #[arg(long, conflicts_with_all = ["same", "later"])]
         different: bool,
+        /// Put it off: it is listed after the others
+        #[arg(long, conflicts_with = "same")]
+        later: bool,
         #[command(flatten)]
         how: Deciding,
     },

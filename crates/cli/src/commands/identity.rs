@@ -1,13 +1,11 @@
 //! The `identity` commands.
 
 use rollbook_app::Place;
-use rollbook_app::identity::{
-    self, Bridges, Decider, Followed, Suggest, Wanted, decide, link_files,
-};
+use rollbook_app::identity::{self, Bridges, Followed, Suggest, Wanted, decide, link_files};
 use serde_json::{Value, json};
 
 use super::ingest::refresh_segments;
-use super::now;
+use super::{decider, now};
 use crate::arguments::{AtBridges, Blocking, Deciding, Form, Identity, LinkFiles, Reviewing};
 use crate::show::{Shown, print};
 
@@ -78,7 +76,13 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
             if waiting.is_empty() {
                 eprintln!("no record waits for a decision");
             }
-            let columns = ["identity_id", "provider", "external_id", "candidates"];
+            let columns = [
+                "identity_id",
+                "provider",
+                "external_id",
+                "candidates",
+                "later",
+            ];
             print(&Shown::list(&waiting, &columns)?, form)
         }
         Reviewing::Show { identity } => {
@@ -113,10 +117,12 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
             identity,
             same,
             different: _,
+            later,
             how,
         } => {
             let wanted = match same {
                 Some(person) => Wanted::Same(identity, person),
+                None if later => Wanted::Later(identity),
                 None => Wanted::Different(identity),
             };
             decided(place, wanted, how, form).await
@@ -127,14 +133,6 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
 async fn decided(place: &Place, wanted: Wanted, how: Deciding, form: Form) -> anyhow::Result<()> {
     let followed = decide(place, &wanted, &decider(&how)).await?;
     told(place, &followed, &how, form).await
-}
-
-fn decider(how: &Deciding) -> Decider {
-    Decider {
-        by: how.by.clone(),
-        at: now(),
-        dry_run: how.dry_run,
-    }
 }
 
 async fn told(

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use anyhow::Context;
 use rollbook_app::Place;
-use rollbook_app::identity::{Decider, Sought, erase, find, readmit};
+use rollbook_app::identity::{Sought, erase, find, readmit};
 use rollbook_app::persons::{self, TimelineAsked, timeline};
 use serde_json::{Value, json};
 
 use super::ingest::refresh_segments;
-use super::{as_of, now};
+use super::{as_of, decider, now};
 use crate::arguments::{Form, Person};
 use crate::show::{Shown, print};
 
@@ -92,12 +92,7 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
             Ok(())
         }
         Person::Erase { person, how } => {
-            let decider = Decider {
-                by: how.by,
-                at: now(),
-                dry_run: how.dry_run,
-            };
-            let forgotten = erase(place, person, &decider).await?;
+            let forgotten = erase(place, person, &decider(&how)).await?;
             print(&Shown::object(&forgotten)?, form)?;
             match how.dry_run {
                 false => refresh_segments(place).await,
@@ -117,12 +112,7 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
             for record in external {
                 sought.push(record.parse().context("--external")?);
             }
-            let decider = Decider {
-                by: how.by,
-                at: now(),
-                dry_run: how.dry_run,
-            };
-            let names = readmit(place, &sought, &decider).await?;
+            let names = readmit(place, &sought, &decider(&how)).await?;
             if names == 0 {
                 eprintln!("nothing of this was in the way");
             }

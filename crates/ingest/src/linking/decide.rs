@@ -30,6 +30,8 @@ pub enum Wanted {
     Same(i64, i64),
     /// A record that waits is nobody's whom its values point to.
     Different(i64),
+    /// A record that waits is looked at after the others.
+    Later(i64),
     /// Two persons are not one, whatever is suggested.
     Apart(i64, i64),
     /// A value matches nobody from now on.
@@ -82,6 +84,8 @@ pub struct Review {
     pub external_id: String,
     /// By which rule it points to whom.
     pub candidates: Vec<Candidate>,
+    /// Whether somebody put it off.
+    pub later: bool,
 }
 
 /// Somebody who could be meant.
@@ -253,31 +257,27 @@ async fn change(
             let done = format!("a value of the rule {} blocked", value.rule);
             return Ok((entry, seeds.unwrap_or_default(), done));
         }
-        Wanted::Merge(a, b) => {
+        Wanted::Merge(a, b) | Wanted::Apart(a, b) => {
             if a == b {
                 return Err(IngestError::SamePerson { person: *a });
             }
             let records = standing::of_persons(lake, base, &[*a, *b]).await?;
-            let pair = [first(&records, *a)?, first(&records, *b)?];
-            (
-                Verdict::Same,
-                vec![pair],
-                "merge",
-                format!("persons {a} and {b} merged"),
-            )
+            let pairs = vec![[first(&records, *a)?, first(&records, *b)?]];
+            match wanted {
+                Wanted::Merge(..) => {
+                    let done = format!("persons {a} and {b} merged");
+                    (Verdict::Same, pairs, "merge", done)
+                }
+                _ => {
+                    let done = format!("persons {a} and {b} are not one");
+                    (Verdict::Different, pairs, "review", done)
+                }
+            }
         }
-        Wanted::Apart(a, b) => {
-            if a == b {
-                return Err(IngestError::SamePerson { person: *a });
-            }
-            let records = standing::of_persons(lake, base, &[*a, *b]).await?;
-            let pair = [first(&records, *a)?, first(&records, *b)?];
-            (
-                Verdict::Different,
-                vec![pair],
-                "review",
-                format!("persons {a} and {b} are not one"),
-            )
+        Wanted::Later(identity) => {
+            waiting(lake, base, *identity).await?;
+            let done = format!("record {identity} put off");
+            (Verdict::Later, vec![[*identity; 2]], "review", done)
         }
         Wanted::Split(identity) => {
             let records = standing::around(lake, base, *identity).await?;
@@ -325,6 +325,11 @@ async fn change(
         }
     };
     let seeds = pairs.concat();
+    // What is decided now waits no longer, or waits from now on.
+    let is_over = |one: &Decided| {
+        one.verdict == Verdict::Later && one.pairs.concat().iter().any(|of| seeds.contains(of))
+    };
+    decisions.all.retain(|one| !is_over(one));
     decisions.all.push(Decided {
         entry: entry.clone(),
         verdict,
@@ -344,7 +349,7 @@ pub async fn waiting(lake: &Lake, base: &State, identity: i64) -> Result<Review,
     found.ok_or(IngestError::NotWaiting { identity })
 }
 
-/// The records that wait for somebody who decides, in order of their ids.
+/// The records that wait for somebody who decides, in order of their ids, those that were put off last.
 pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestError> {
     let known = Known::load(lake).await?;
     let waiting = standing::of_persons(lake, state, &[0]).await?;
@@ -371,9 +376,10 @@ pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestEr
             provider: records[at].provider.to_string(),
             external_id: records[at].external_id.to_string(),
             candidates: candidates.into_iter().map(named).collect(),
+            later: decisions.is_later(records[at].identity),
         });
     }
-    reviews.sort_unstable_by_key(|review| review.identity_id);
+    reviews.sort_unstable_by_key(|review| (review.later, review.identity_id));
     Ok(reviews)
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Verdict {
     Belongs,
     /// They are not one person, whatever their values say.
     Different,
+    /// A record goes on waiting, after those of which nothing was said.
+    Later,
     /// A value matches nobody.
     Blocked,
 }
@@ -80,6 +82,12 @@ impl Decisions {
         }
     }
 
+    /// Whether somebody put a record off.
+    pub(crate) fn is_later(&self, identity: i64) -> bool {
+        let mut all = self.all.iter();
+        all.any(|one| one.verdict == Verdict::Later && one.pairs.contains(&[identity, identity]))
+    }
+
     /// Tokens that match nobody.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = u128> + '_ {
         let blocked = self.all.iter().filter_map(|one| one.blocked.as_ref());
@@ -108,7 +116,7 @@ impl Decisions {
                     Verdict::Same => Decision::Same(*a, *b),
                     Verdict::Belongs => Decision::Belongs(*a, *b),
                     Verdict::Different => Decision::Different(*a, *b),
-                    Verdict::Blocked => continue,
+                    Verdict::Later | Verdict::Blocked => continue,
                 });
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
+use rollbook_identity::token::{Tier, Token};
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
@@ -29,9 +30,11 @@ const ATTEMPTS: u32 = 10;
 /// Tables whose rows go as a whole: what they say is about nobody else.
 const WHOLE: [&str; 2] = ["persons", "addresses"];
 /// Folders of documents that may name somebody.
-const TEXTS: [&str; 2] = ["_definitions", "_answers"];
-/// A value shorter than this is not looked for in rows that could not be taken in.
+const TEXTS: [&str; 3] = ["_definitions", "_answers", "_identity"];
+/// A value shorter than this is not looked for in texts.
 const SHORTEST: usize = 5;
+/// A phone number with fewer digits neither: it may be any number.
+const FEWEST_DIGITS: usize = 7;
 
 /// What was forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +45,8 @@ pub struct Forgotten {
     pub records: u64,
     /// Rows of personal values that are gone, by table.
     pub values: BTreeMap<&'static str, u64>,
-    /// Texts that named them and do so no longer: criteria, and rows that wait or were refused.
+    /// Texts that named them and do so no longer: criteria, values that were blocked, and rows that
+    /// wait or were refused. A rehearsal does not count them.
     pub texts: u64,
     /// The snapshot of it.
     pub snapshot: SnapshotNumber,
@@ -60,7 +64,8 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
             return Err(IngestError::NoPerson { person });
         }
         let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
-        let values = values(lake, &identities).await?;
+        let known = Known::load(lake).await?;
+        let mut values = values(lake, &identities, &known).await?;
         let mut forgotten = Forgotten {
             person_id: person,
             records: records.len() as u64,
@@ -76,21 +81,23 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         if decider.dry_run {
             return Ok(forgotten);
         }
-        let commit = commit_of(lake, &base, person, &records, decider).await?;
+        let commit = commit_of(lake, &base, person, &records, &known, decider).await?;
         let Committed::Done(state) = lake.commit(&base, commit).await? else {
             continue;
         };
-        for (def, keys) in &keys {
-            Vault::new(lake, def).remove(keys).await?;
-        }
-        let identities: Vec<i64> = identities.iter().copied().collect();
-        lake.forget_keys(&identities).await?;
+        // The vault goes last: as long as it is there, a run that was broken off can be done again.
+        values.extend(own_tokens(&identities, &known));
         for folder in TEXTS {
             let changed = lake.edit_documents(folder, |text| redacted(text, &values));
             forgotten.texts += changed.await?;
         }
         let entries = lake.edit_entries(|text| redacted(text, &values));
         forgotten.texts += entries.await?;
+        for (def, keys) in &keys {
+            Vault::new(lake, def).remove(keys).await?;
+        }
+        let identities: Vec<i64> = identities.iter().copied().collect();
+        lake.forget_keys(&identities).await?;
         forgotten.snapshot = state.number;
         return Ok(forgotten);
     }
@@ -102,9 +109,9 @@ async fn commit_of(
     base: &State,
     person: i64,
     records: &[Standing],
+    known: &Known,
     decider: &Decider,
 ) -> Result<Commit, IngestError> {
-    let known = Known::load(lake).await?;
     let key = key(lake).await?;
     let mut list = list(lake, base).await?;
     for record in records {
@@ -235,9 +242,14 @@ async fn nameless(
     .await
 }
 
-/// What names them in a text: each an address, a number, or a first and a last name together, in
-/// lower case. A last name alone is a stranger's too.
-async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<Vec<String>>, IngestError> {
+/// What names them in a text: each an address, a number, a name to show of several words, or a first
+/// and a last name together, in lower case. A last name alone is a stranger's too, and so is an
+/// address or a number that records of others have.
+async fn values(
+    lake: &Lake,
+    identities: &HashSet<i64>,
+    known: &Known,
+) -> Result<Vec<Vec<String>>, IngestError> {
     let mut values = HashSet::new();
     let vault = Vault::new(lake, tables::PERSONS);
     let opener = vault.opener().await?;
@@ -246,14 +258,25 @@ async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<Vec<String
         let theirs = filter_record_batch(&batch, &theirs(&batch, identities));
         let theirs = theirs.map_err(IngestError::rows(tables::PERSONS.name, "looked through"))?;
         let batch = opener.open(&theirs)?;
+        let ids = batch["identity_id"].as_primitive::<Int64Type>();
         let text = |name: &str, row: usize| {
             let column = batch[name].as_string::<i32>();
             let text = column.is_valid(row).then(|| column.value(row));
             text.map(|text| text.trim().to_lowercase())
         };
         for row in 0..batch.num_rows() {
-            let alone = ["email", "phone", "display_name"].map(|name| text(name, row));
-            values.extend(alone.into_iter().flatten().map(|value| vec![value]));
+            let is_own = |tier: Tier| is_own(known, identities, ids.value(row), tier);
+            let digits = |text: &String| text.chars().filter(char::is_ascii_digit).count();
+            let email = text("email", row).filter(|_| is_own(Tier::Email));
+            let phone = text("phone", row).filter(|_| is_own(Tier::Phone));
+            let phone = phone.filter(|phone| digits(phone) >= FEWEST_DIGITS);
+            let shown = text("display_name", row).filter(|name| name.contains(' '));
+            values.extend(
+                [email, phone, shown]
+                    .into_iter()
+                    .flatten()
+                    .map(|one| vec![one]),
+            );
             let names = text("first_name", row).zip(text("last_name", row));
             values.extend(names.map(|(first, last)| vec![first, last]));
         }
@@ -261,6 +284,29 @@ async fn values(lake: &Lake, identities: &HashSet<i64>) -> Result<Vec<Vec<String
     let is_telling = |value: &Vec<String>| value.iter().map(String::len).sum::<usize>() >= SHORTEST;
     values.retain(is_telling);
     Ok(values.into_iter().collect())
+}
+
+/// Whether nobody else's record has what a record brings to a rule.
+fn is_own(known: &Known, identities: &HashSet<i64>, identity: i64, tier: Tier) -> bool {
+    let marks = known.of(identity).unwrap_or_default();
+    let carriers = match marks.of(tier) {
+        0 => Vec::new(),
+        token => known.with(tier, Token(token)),
+    };
+    carriers.iter().all(|carrier| identities.contains(carrier))
+}
+
+/// What stands for values of theirs that nobody else has.
+fn own_tokens(identities: &HashSet<i64>, known: &Known) -> Vec<Vec<String>> {
+    let mut tokens = Vec::new();
+    for identity in identities {
+        let marks = known.of(*identity).unwrap_or_default();
+        let own = Tier::ALL.into_iter();
+        let own = own.filter(|tier| is_own(known, identities, *identity, *tier));
+        let own = own.map(|tier| marks.of(tier)).filter(|token| *token != 0);
+        tokens.extend(own.map(|token| vec![Token(token).to_string()]));
+    }
+    tokens
 }
 
 /// The keys of all personal values that are theirs, and of rows in quarantine that name them.

@@ -12,6 +12,7 @@ use rollbook_identity::shared::{MOST_NAMES, Shared};
 use rollbook_identity::token::{Tier, Token, Tokens};
 use rollbook_lake::Lake;
 use rollbook_lake::vault::Vault;
+use rollbook_model::shares::in_shares;
 use rollbook_model::{Shape, tables::IDENTITIES};
 
 use super::component::Component;
@@ -31,6 +32,14 @@ const COLUMNS: [&str; RULES] = ["email_token", "phone_token", "address_token"];
 pub(crate) struct Marks {
     pub(crate) name: u128,
     pub(crate) values: [u128; RULES],
+}
+
+impl Marks {
+    /// What it brings to a rule; 0 for nothing.
+    pub(crate) fn of(&self, tier: Tier) -> u128 {
+        let rule = Tier::ALL.iter().position(|known| *known == tier);
+        rule.map_or(0, |rule| self.values[rule])
+    }
 }
 
 /// What all records bring.
@@ -98,25 +107,12 @@ impl Marking<'_> {
         batch: &RecordBatch,
         rows: &[(T, usize)],
     ) -> Vec<(T, Marks)> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = rows.len().div_ceil(threads).max(FEWEST);
-        let of = |rows: &[(T, usize)]| -> Vec<(T, Marks)> {
-            let marks = rows.iter().map(|(name, row)| (*name, self.of(batch, *row)));
-            marks.collect()
-        };
-        if rows.len() <= share {
-            return of(rows);
-        }
-        std::thread::scope(|scope| {
-            let shares: Vec<_> = rows
-                .chunks(share)
-                .map(|rows| scope.spawn(move || of(rows)))
-                .collect();
-            let marks = shares.into_iter().map(|share| share.join());
-            marks
-                .flat_map(|marks| marks.expect("nothing in it panics"))
-                .collect()
-        })
+        let shares = in_shares(rows.len(), FEWEST, |begin, count| {
+            let rows = rows[begin..begin + count].iter();
+            let marks = rows.map(|(name, row)| (*name, self.of(batch, *row)));
+            marks.collect::<Vec<_>>()
+        });
+        shares.into_iter().flatten().collect()
     }
 
     fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
@@ -209,12 +205,8 @@ impl Known {
 
     /// The records that bring a token.
     pub(crate) fn with(&self, tier: Tier, token: Token) -> Vec<i64> {
-        let rule = Tier::ALL
-            .iter()
-            .position(|known| *known == tier)
-            .unwrap_or(0);
         let records = self.identities.iter().zip(&self.marks);
-        let found = records.filter(|(_, marks)| marks.values[rule] == token.0);
+        let found = records.filter(|(_, marks)| marks.of(tier) == token.0);
         found.map(|(identity, _)| *identity).collect()
     }
 

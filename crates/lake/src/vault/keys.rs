@@ -146,7 +146,7 @@ impl<'a> Keyring<'a> {
                 return Ok(keys);
             }
         }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+        Err(self.damaged("a page of keys"))
     }
 
     /// The keys of some identities at least, made for those that have none.

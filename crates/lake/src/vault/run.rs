@@ -46,20 +46,13 @@ impl<'a> NewValues<'a> {
         let known = std::mem::take(&mut self.data_keys);
         self.data_keys = self.vault.keys_of(rows, known).await?;
         let sealed = seal_rows(self.vault.def, rows, &self.data_keys);
-        self.write_sealed(&sealed.map_err(|source| self.vault.misfit(source))?)
-    }
-
-    /// The same for rows that are sealed by now.
-    pub fn write_sealed(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
-        self.keys.extend(self.vault.encode(rows)?);
+        let sealed = sealed.map_err(|source| self.vault.misfit(source))?;
+        self.keys.extend(self.vault.encode(&sealed)?);
         let run = match self.run.take() {
             Some(run) => run,
             None => Run::begin(&self.vault)?,
         };
-        self.run.insert(run).write(rows)
+        self.run.insert(run).write(&sealed)
     }
 
     /// Makes the rows the latest values of their keys.

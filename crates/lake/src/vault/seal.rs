@@ -6,6 +6,7 @@
 //! of one place learns whether they are equal and no more. In return two states of a row are
 //! compared without opening them.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use aes_gcm_siv::aead::AeadInOut;
@@ -16,6 +17,7 @@ use arrow::array::{
 use arrow::compute::{cast, concat, concat_batches};
 use arrow::datatypes::{DataType, Date32Type, Int64Type};
 use arrow::error::ArrowError;
+use rollbook_model::shares::in_shares;
 use rollbook_model::{ColumnDef, TableDef};
 
 use super::keys::DataKeys;
@@ -130,9 +132,10 @@ pub(crate) fn seal_rows(
     rows: &RecordBatch,
     keys: &DataKeys,
 ) -> Result<RecordBatch, ArrowError> {
-    let shares = in_shares(rows.num_rows(), |begin, count| {
+    let shares = in_shares(rows.num_rows(), FEWEST, |begin, count| {
         seal_share(def, &rows.slice(begin, count), keys)
-    })?;
+    });
+    let shares = shares.into_iter().collect::<Result<Vec<_>, _>>()?;
     concat_batches(&def.sealed_schema(), &shares)
 }
 
@@ -154,7 +157,7 @@ fn seal_share(
         let key = keys.get(owner).ok_or_else(|| {
             ArrowError::InvalidArgumentError(format!("identity {owner} has no data key"))
         })?;
-        let cipher = Cipher::new(key);
+        let cipher = LazyCell::new(|| Cipher::new(key));
         for ((column, values), sealed) in columns.iter().zip(&mut sealed) {
             if values.is_null(row) {
                 sealed.append_null();
@@ -212,7 +215,7 @@ pub(crate) fn open_columns(
     keys: &DataKeys,
 ) -> Result<Vec<ArrayRef>, ArrowError> {
     let rows = columns.first().map_or(0, |(_, column)| column.len());
-    let shares = in_shares(rows, |begin, count| {
+    let shares = in_shares(rows, FEWEST, |begin, count| {
         let slice = |column: &ArrayRef| column.slice(begin, count);
         let named: Vec<ArrayRef> = named.iter().map(slice).collect();
         let columns: Vec<_> = columns
@@ -220,7 +223,8 @@ pub(crate) fn open_columns(
             .map(|(def, column)| (*def, slice(column)))
             .collect();
         open_share(def, &named, &columns, keys)
-    })?;
+    });
+    let shares = shares.into_iter().collect::<Result<Vec<_>, _>>()?;
     if let [_] = shares.as_slice() {
         return Ok(shares.into_iter().flatten().collect());
     }
@@ -248,9 +252,15 @@ fn open_share(
     let (mut place, mut value) = (Vec::new(), Vec::new());
     let rows = columns.first().map_or(0, |(_, column)| column.len());
     for row in 0..rows {
-        let cipher = keys.get(owner_of(owners.as_ref(), row)).map(Cipher::new);
+        let key = keys.get(owner_of(owners.as_ref(), row));
+        // Most rows leave most columns empty.
+        let cipher = LazyCell::new(|| key.map(Cipher::new));
         for ((column, sealed), opened) in columns.iter().zip(&mut opened) {
-            let Some(cipher) = cipher.as_ref().filter(|_| sealed.is_valid(row)) else {
+            if sealed.is_null(row) {
+                opened.append_null();
+                continue;
+            }
+            let Some(cipher) = cipher.as_ref() else {
                 opened.append_null();
                 continue;
             };
@@ -323,28 +333,6 @@ fn key_columns(def: &TableDef, rows: &RecordBatch) -> Result<Vec<ArrayRef>, Arro
 
 fn unsealable(found: &DataType) -> ArrowError {
     ArrowError::NotYetImplemented(format!("a personal column of type {found}"))
-}
-
-/// What `of` makes of all rows, on all cores where there are enough: `of(begin, count)`.
-fn in_shares<T: Send>(
-    rows: usize,
-    of: impl Fn(usize, usize) -> Result<T, ArrowError> + Sync,
-) -> Result<Vec<T>, ArrowError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = rows.div_ceil(threads).max(FEWEST);
-    if rows <= share {
-        return Ok(vec![of(0, rows)?]);
-    }
-    std::thread::scope(|scope| {
-        let of = &of;
-        let shares: Vec<_> = (0..rows)
-            .step_by(share)
-            .map(|begin| scope.spawn(move || of(begin, share.min(rows - begin))))
-            .collect();
-        let done = shares.into_iter().map(|share| share.join());
-        done.map(|share| share.expect("nothing in it panics"))
-            .collect()
-    })
 }
 
 #[cfg(test)]

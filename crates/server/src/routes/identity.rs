@@ -38,6 +38,8 @@ pub(crate) struct Verdict {
     same: Option<i64>,
     /// It is of none of those.
     different: Option<bool>,
+    /// It is looked at after the others.
+    later: Option<bool>,
     /// Who decides.
     by: Option<String>,
     /// Only say what would follow.
@@ -53,11 +55,13 @@ pub(super) async fn review(
     Named(identity_id): Named<i64>,
     Body(verdict): Body<Verdict>,
 ) -> Answered {
-    let wanted = match (verdict.same, verdict.different) {
-        (Some(person), None | Some(false)) => Wanted::Same(identity_id, person),
-        (None, Some(true)) => Wanted::Different(identity_id),
+    let is = |said: Option<bool>| said.unwrap_or(false);
+    let wanted = match (verdict.same, is(verdict.different), is(verdict.later)) {
+        (Some(person), false, false) => Wanted::Same(identity_id, person),
+        (None, true, false) => Wanted::Different(identity_id),
+        (None, false, true) => Wanted::Later(identity_id),
         _ => {
-            let detail = "give either `same` with a person, or `different`: true";
+            let detail = "give one of `same` with a person, `different`: true and `later`: true";
             return Err(Problem::malformed("invalid_verdict", detail.to_owned()));
         }
     };
