@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::decide::Decider;
 use super::erased::{ERASED, key, list, names};
-use super::marks::Known;
+use super::marks::{Known, Marks};
 use super::redact::redacted;
 use super::standing::{self, Standing};
 use super::{Entry, write_log};
@@ -114,13 +114,14 @@ async fn commit_of(
 ) -> Result<Commit, IngestError> {
     let key = key(lake).await?;
     let mut list = list(lake, base).await?;
+    let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
     for record in records {
-        let marks = known.of(record.identity).unwrap_or_default();
+        // Who else has an address or a number may go on coming with it.
+        let marks = own(known, &identities, record.identity);
         list.tokens
             .extend(names(&key, &record.provider, &record.external_id, &marks));
     }
     let path = lake.put_content("_identity/erased", &list).await?;
-    let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
     let mut changes = BTreeMap::new();
     for name in WHOLE {
         let def = tables::table(name).expect("it is a canonical table");
@@ -296,14 +297,23 @@ fn is_own(known: &Known, identities: &HashSet<i64>, identity: i64, tier: Tier) -
     carriers.iter().all(|carrier| identities.contains(carrier))
 }
 
+/// What a record brings that nobody else's has.
+fn own(known: &Known, identities: &HashSet<i64>, identity: i64) -> Marks {
+    let mut marks = known.of(identity).unwrap_or_default();
+    for (tier, value) in Tier::ALL.into_iter().zip(&mut marks.values) {
+        if !is_own(known, identities, identity, tier) {
+            *value = 0;
+        }
+    }
+    marks
+}
+
 /// What stands for values of theirs that nobody else has.
 fn own_tokens(identities: &HashSet<i64>, known: &Known) -> Vec<Vec<String>> {
     let mut tokens = Vec::new();
     for identity in identities {
-        let marks = known.of(*identity).unwrap_or_default();
-        let own = Tier::ALL.into_iter();
-        let own = own.filter(|tier| is_own(known, identities, *identity, *tier));
-        let own = own.map(|tier| marks.of(tier)).filter(|token| *token != 0);
+        let own = own(known, identities, *identity).values.into_iter();
+        let own = own.filter(|token| *token != 0);
         tokens.extend(own.map(|token| vec![Token(token).to_string()]));
     }
     tokens
