@@ -21,6 +21,7 @@ pub mod segments;
 pub mod suppressions;
 pub mod sync;
 pub mod taking_in;
+mod warm;
 
 pub use code::Kind;
 pub use error::AppError;

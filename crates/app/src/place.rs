@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    EngineError, OpeningError, Opens, ScalarUDF, Session, SessionOptions, TableSource, VaultSource,
+    EngineError, OpeningError, Opens, Resident, ScalarUDF, Session, SessionOptions, TableSource,
+    VaultSource,
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
@@ -18,6 +19,7 @@ use rollbook_segments::{OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers,
 
 use crate::AppError;
 use crate::rights::{Caller, Rights};
+use crate::warm::Warm;
 
 /// Where a tenant's lake is, and what queries on it may use.
 #[derive(Debug, Clone)]
@@ -32,7 +34,12 @@ pub struct Place {
     pub rights: Rights,
     /// Opened once, since it keeps what it has read of files that are read often.
     store: OnceLock<Store>,
+    /// What is kept in memory from one question to the next, where that pays.
+    warm: Option<Arc<Warm>>,
 }
+
+/// So late that nothing is hidden.
+const LATEST: &str = "2200-01-01";
 
 impl Place {
     /// A place that need not exist yet.
@@ -43,7 +50,16 @@ impl Place {
             limits,
             rights: Rights::of(Caller::Local),
             store: OnceLock::new(),
+            warm: None,
         }
+    }
+
+    /// The same, which keeps in memory what questions about criteria need: for those that many are
+    /// asked of.
+    #[must_use]
+    pub fn kept_warm(mut self) -> Self {
+        self.warm = Some(Arc::default());
+        self
     }
 
     /// Where the master key was made, if that happened now.
@@ -99,7 +115,37 @@ impl Place {
         state: &State,
         as_of: Timestamp,
     ) -> Result<Session, AppError> {
-        self.session_among(lake, state, as_of, None).await
+        let session = self.session_among(lake, state, as_of, None).await?;
+        let resident = self.resident(lake, state, as_of).await?;
+        Ok(session.with_resident(resident))
+    }
+
+    /// What is kept in memory of a state.
+    async fn resident(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+    ) -> Result<Option<Arc<Resident>>, AppError> {
+        let latest: Timestamp = LATEST.parse().expect("it is a moment");
+        let Some(warm) = self.warm.as_ref().filter(|_| as_of < latest) else {
+            return Ok(None);
+        };
+        if let Some(kept) = warm.of(state) {
+            return Ok(Some(kept));
+        }
+        let all = self.session_among(lake, state, latest, None).await?;
+        let resident = Arc::new(Resident::new(all, self.limits.memory / 2));
+        warm.keep(state, &resident);
+        Ok(Some(resident))
+    }
+
+    /// The moment to look from where nobody names one: the present, or what that was less than a
+    /// minute ago where nothing came in since.
+    pub(crate) fn moment(&self, state: &State, now: Timestamp) -> Timestamp {
+        self.warm
+            .as_ref()
+            .map_or(now, |warm| warm.moment(state, now))
     }
 
     /// The same, where `persons` has every record that is somebody's.
@@ -111,7 +157,7 @@ impl Place {
     ) -> Result<Session, AppError> {
         let mut state = state.clone();
         state.named.remove(LINKED);
-        self.session(lake, &state, as_of).await
+        self.session_among(lake, &state, as_of, None).await
     }
 
     /// The same, with the rows of some persons alone where they are named.
@@ -218,8 +264,15 @@ impl Sessions for Opening<'_> {
         as_of: Timestamp,
         among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, SegmentError> {
-        let opened = self.place.session_among(self.lake, state, as_of, among);
-        opened.await.map_err(|error| match error {
+        let opened = match among {
+            None => self.place.session(self.lake, state, as_of).await,
+            among => {
+                self.place
+                    .session_among(self.lake, state, as_of, among)
+                    .await
+            }
+        };
+        opened.map_err(|error| match error {
             AppError::Lake(error) => error.into(),
             AppError::Engine(error) => error.into(),
             AppError::Segment(error) => error,

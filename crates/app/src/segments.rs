@@ -12,7 +12,7 @@ mod reach;
 
 pub use asking::{
     Calendar, Explanation, Impact, NearMiss, Previewed, calendar, explain, fit, impact, matches,
-    near_miss, preview,
+    moment, near_miss, preview,
 };
 pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};

@@ -15,6 +15,7 @@ use rollbook_model::Timestamp;
 
 use crate::counting::Counted;
 use crate::error::{EngineError, Position};
+use crate::resident::Figured;
 
 mod call;
 mod clock;
@@ -71,19 +72,42 @@ pub(crate) struct Behaviours {
     /// What is counted of activities, by type and time alone.
     counted: Vec<Counted>,
     /// Relations over facts, each with its aggregates.
-    relations: Vec<(&'static str, Vec<String>)>,
+    relations: Vec<(&'static str, Vec<Aggregate>)>,
     /// Pairs of types in sequence, each a relation of its own.
     sequences: Vec<String>,
     /// Segments that are named.
     segments: Vec<String>,
     /// Texts that are to be looked at before anything is planned.
     pub(crate) texts: Vec<Where>,
+    /// Whether the columns that calls give way to are those of one table, not of relations.
+    is_flat: bool,
+}
+
+/// An aggregate over the rows of a relation.
+#[derive(Debug, PartialEq, Eq)]
+struct Aggregate {
+    sql: String,
+    /// The same, where nothing but persons and times have to be looked at.
+    figured: Option<Figured>,
+}
+
+/// Where a column comes from that calls give way to.
+pub(crate) enum Source<'a> {
+    /// It is counted of activities.
+    Activities(&'a Counted),
+    /// It is figured from the rows of a relation.
+    Rows(&'static str, Figured),
+    /// A query gives it, after the person.
+    Query(String),
+    /// A table has the persons for whom it is there.
+    Members(&'a str),
 }
 
 impl Behaviours {
-    pub(crate) fn new(viewpoint: Viewpoint) -> Self {
+    pub(crate) fn new(viewpoint: Viewpoint, is_flat: bool) -> Self {
         Self {
             viewpoint,
+            is_flat,
             counted: Vec::new(),
             relations: Vec::new(),
             sequences: Vec::new(),
@@ -128,7 +152,7 @@ impl Behaviours {
         for (fact, aggregates) in &self.relations {
             let columns: Vec<_> = (0..)
                 .zip(aggregates)
-                .map(|(at, aggregate)| format!("{aggregate} as {}", column(at)))
+                .map(|(at, aggregate)| format!("{} as {}", aggregate.sql, column(at)))
                 .collect();
             let columns = columns.join(", ");
             let relation = format!(
@@ -147,24 +171,62 @@ impl Behaviours {
         joins
     }
 
+    /// The columns of one table that calls give way to, where that is wanted; `member_tables` is as
+    /// for [`Behaviours::joins`].
+    pub(crate) fn sources<'a>(&'a self, member_tables: &'a [String]) -> Vec<(String, Source<'a>)> {
+        let mut sources = Vec::new();
+        for (at, counted) in (0..).zip(&self.counted) {
+            let source = Source::Activities(counted);
+            sources.push((flat(COUNTED, &column(at)), source));
+        }
+        for (fact, aggregates) in &self.relations {
+            for (at, aggregate) in (0..).zip(aggregates) {
+                let source = match aggregate.figured {
+                    Some(figured) => Source::Rows(fact, figured),
+                    None => Source::Query(format!(
+                        "select person_id, {} from {fact} where person_id <> 0 group by person_id",
+                        aggregate.sql
+                    )),
+                };
+                sources.push((flat(&relation_name(fact), &column(at)), source));
+            }
+        }
+        for (at, sequence) in (0..).zip(&self.sequences) {
+            let sql = format!("select {PERSON}, true from ({sequence})");
+            sources.push((flat(&sequence_name(at), PERSON), Source::Query(sql)));
+        }
+        for (at, table) in (0..).zip(member_tables) {
+            sources.push((flat(&members_name(at), PERSON), Source::Members(table)));
+        }
+        sources
+    }
+
+    fn column_of(&self, relation: &str, column: &str) -> Expr {
+        match self.is_flat {
+            true => Expr::Identifier(Ident::new(flat(relation, column))),
+            false => Expr::CompoundIdentifier(vec![Ident::new(relation), Ident::new(column)]),
+        }
+    }
+
     /// The expression that takes the place of a call.
     fn answer(&mut self, call: &Call) -> Result<Expr, EngineError> {
         Ok(match Question::of(call, &self.viewpoint)? {
             Question::Segment(key) => {
                 let at = place(&mut self.segments, key);
-                Expr::IsNotNull(Box::new(column_of(&members_name(at), PERSON)))
+                Expr::IsNotNull(Box::new(self.column_of(&members_name(at), PERSON)))
             }
             Question::Sequence { relation } => {
                 let at = place(&mut self.sequences, relation);
-                Expr::IsNotNull(Box::new(column_of(&sequence_name(at), PERSON)))
+                Expr::IsNotNull(Box::new(self.column_of(&sequence_name(at), PERSON)))
             }
             Question::Counted(counted, answer) => {
                 let at = place(&mut self.counted, counted);
-                answered(column_of(COUNTED, &column(at)), answer)
+                answered(self.column_of(COUNTED, &column(at)), answer)
             }
             Question::Aggregate {
                 relation,
                 aggregate,
+                figured,
                 answer,
                 text,
             } => {
@@ -177,8 +239,15 @@ impl Behaviours {
                     self.relations.push((relation, Vec::new()));
                     self.relations.len() - 1
                 });
+                let aggregate = Aggregate {
+                    sql: aggregate,
+                    figured,
+                };
                 let at = place(&mut self.relations[fact].1, aggregate);
-                answered(column_of(&relation_name(relation), &column(at)), answer)
+                answered(
+                    self.column_of(&relation_name(relation), &column(at)),
+                    answer,
+                )
             }
         })
     }
@@ -210,8 +279,8 @@ fn members_name(at: usize) -> String {
     format!("_segment{at}")
 }
 
-fn column_of(relation: &str, column: &str) -> Expr {
-    Expr::CompoundIdentifier(vec![Ident::new(relation), Ident::new(column)])
+fn flat(relation: &str, column: &str) -> String {
+    format!("{relation}{column}")
 }
 
 /// What a call comes to, from its aggregate: null there is a person without any such fact.

@@ -25,6 +25,7 @@ use crate::diagnosis::Diagnosis;
 use crate::environment::setup;
 use crate::error::EngineError;
 use crate::plain_types::plain_types;
+use crate::resident::{Names, Resident};
 use crate::statement::{
     ParseError, condition, holds_a_query, over_people, over_rows, query, read_only, rows_where,
 };
@@ -42,6 +43,9 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 /// Persons by the key of a segment, each a table with the column `person_id`.
 pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 
+/// What is kept in memory of the snapshot, where anything is.
+pub(crate) type Kept = Option<Arc<Resident>>;
+
 /// What a caller asks.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
@@ -50,9 +54,9 @@ pub(crate) enum Request {
     /// The ids of the persons who meet a condition.
     PeopleWhere(String, MemberTables, Viewpoint),
     /// Every person, and whether it meets each of some conditions.
-    People(Vec<String>, MemberTables, Viewpoint),
+    People(Vec<String>, MemberTables, Viewpoint, Kept),
     /// Every person, and what some expressions come to.
-    Values(Vec<String>, MemberTables, Viewpoint),
+    Values(Vec<String>, MemberTables, Viewpoint, Kept),
     /// The ids of the persons that a query names.
     PersonIds(String),
 }
@@ -65,22 +69,31 @@ pub(crate) async fn plan(
 ) -> Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError> {
     let (mut plan, diagnosis) = match request {
         Request::PeopleWhere(criteria, members, viewpoint) => {
-            let criteria = std::slice::from_ref(criteria);
-            people(state, criteria, members, *viewpoint, limits, Wanted::Ids).await?
+            let asked = Asked {
+                criteria: std::slice::from_ref(criteria),
+                members,
+                viewpoint: *viewpoint,
+                wanted: Wanted::Ids,
+            };
+            asked.plan(state, limits, None).await?
         }
-        Request::People(criteria, members, viewpoint) => {
-            people(
-                state,
+        Request::People(criteria, members, viewpoint, kept) => {
+            let asked = Asked {
                 criteria,
                 members,
-                *viewpoint,
-                limits,
-                Wanted::Booleans,
-            )
-            .await?
+                viewpoint: *viewpoint,
+                wanted: Wanted::Booleans,
+            };
+            asked.plan(state, limits, kept.as_ref()).await?
         }
-        Request::Values(values, members, viewpoint) => {
-            people(state, values, members, *viewpoint, limits, Wanted::Values).await?
+        Request::Values(values, members, viewpoint, kept) => {
+            let asked = Asked {
+                criteria: values,
+                members,
+                viewpoint: *viewpoint,
+                wanted: Wanted::Values,
+            };
+            asked.plan(state, limits, kept.as_ref()).await?
         }
         Request::Query(sql, _) | Request::PersonIds(sql) => {
             let diagnosis = Diagnosis::new(state, tokens(sql, limits.sql_chars)?, *limits);
@@ -148,59 +161,105 @@ pub(crate) fn parsed(
     Ok((condition, diagnosis))
 }
 
-/// Who meets one condition, or which of several conditions everybody meets.
-async fn people(
-    state: &SessionState,
-    criteria: &[String],
-    members: &MemberTables,
+/// Who meets one condition, which of several conditions everybody meets, or what expressions come
+/// to for everybody.
+struct Asked<'a> {
+    criteria: &'a [String],
+    members: &'a MemberTables,
     viewpoint: Viewpoint,
-    limits: &Limits,
     wanted: Wanted,
-) -> Result<(LogicalPlan, Diagnosis), EngineError> {
-    let mut behaviours = Behaviours::new(viewpoint);
-    let mut conditions = Vec::new();
-    let mut diagnosis = None;
-    for criteria in criteria {
-        let (mut condition, of_this) = parsed(state, criteria, limits)?;
-        let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
-        if let Some(function) = over_rows {
-            return Err(of_this.many_rows(Some(&function)));
+}
+
+impl Asked<'_> {
+    /// Over what is kept, as far as that will do, or else over the lake.
+    async fn plan(
+        &self,
+        state: &SessionState,
+        limits: &Limits,
+        kept: Option<&Arc<Resident>>,
+    ) -> Result<(LogicalPlan, Diagnosis), EngineError> {
+        if let Some(resident) = kept {
+            if let Some(planned) = self.plan_over(state, limits, Some(resident)).await? {
+                return Ok(planned);
+            }
+            resident.read_aside().await;
         }
-        behaviours.replace(&mut condition)?;
-        conditions.push(condition);
-        diagnosis = Some(of_this);
+        let planned = self.plan_over(state, limits, None).await?;
+        Ok(planned.expect("the lake has everything"))
     }
-    let diagnosis = diagnosis.ok_or(EngineError::Empty)?;
-    for text in &behaviours.texts {
-        check_text(state, text, limits).await?;
-    }
-    let mut named = NamedTables::new(state)?;
-    let of_segments = named.members(behaviours.segments(), members)?;
-    let counted = named.counted(state, behaviours.counted()).await?;
-    let joins = behaviours.joins(&of_segments, counted.as_deref());
-    let statement = over_people(conditions, &joins, wanted != Wanted::Ids);
-    let plan = match statement {
-        Ok(statement) => state.statement_to_plan(statement).await,
-        Err(error) => Err(error),
-    };
-    drop(named);
-    let plan = plan.map_err(|error| match error.to_string() {
-        text if text.contains(AGGREGATE_IN_WHERE) => diagnosis.many_rows(None),
-        _ => diagnosis.explain(error),
-    })?;
-    read_only()
-        .verify_plan(&plan)
-        .map_err(|error| diagnosis.explain(error))?;
-    check_criteria(&plan, &diagnosis)?;
-    for field in plan.schema().fields().iter().skip(1) {
-        if wanted != Wanted::Values
-            && !matches!(field.data_type(), DataType::Boolean | DataType::Null)
-        {
-            let found = plain_types(&field.data_type().to_string());
-            return Err(EngineError::NotBoolean { found });
+
+    async fn plan_over(
+        &self,
+        state: &SessionState,
+        limits: &Limits,
+        kept: Option<&Arc<Resident>>,
+    ) -> Result<Option<(LogicalPlan, Diagnosis)>, EngineError> {
+        let mut behaviours = Behaviours::new(self.viewpoint, kept.is_some());
+        let (mut conditions, mut names) = (Vec::new(), Names::default());
+        let mut diagnosis = None;
+        for criteria in self.criteria {
+            let (mut condition, of_this) = parsed(state, criteria, limits)?;
+            let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
+            if let Some(function) = over_rows {
+                return Err(of_this.many_rows(Some(&function)));
+            }
+            names.note(&condition);
+            behaviours.replace(&mut condition)?;
+            conditions.push(condition);
+            diagnosis = Some(of_this);
         }
+        let diagnosis = diagnosis.ok_or(EngineError::Empty)?;
+        for text in &behaviours.texts {
+            check_text(state, text, limits).await?;
+        }
+        let mut named = NamedTables::new(state)?;
+        let of_segments = named.members(behaviours.segments(), self.members)?;
+        let from = match kept {
+            None => {
+                let counted = named.counted(state, behaviours.counted()).await?;
+                let joins = behaviours.joins(&of_segments, counted.as_deref());
+                format!("people{joins}")
+            }
+            Some(resident) => {
+                let Some(names) = named.kept(names).await? else {
+                    return Ok(None);
+                };
+                let as_of = self.viewpoint.as_of;
+                let table = resident.table(state, as_of, &names, &behaviours, &of_segments);
+                // What is wrong is told by a query over the lake.
+                let Ok(Some(table)) = table.await else {
+                    return Ok(None);
+                };
+                format!("{} as people", named.register(table)?)
+            }
+        };
+        let statement = over_people(conditions, &from, self.wanted != Wanted::Ids);
+        let plan = match statement {
+            Ok(statement) => state.statement_to_plan(statement).await,
+            Err(error) => Err(error),
+        };
+        drop(named);
+        if kept.is_some() && plan.is_err() {
+            return Ok(None);
+        }
+        let plan = plan.map_err(|error| match error.to_string() {
+            text if text.contains(AGGREGATE_IN_WHERE) => diagnosis.many_rows(None),
+            _ => diagnosis.explain(error),
+        })?;
+        read_only()
+            .verify_plan(&plan)
+            .map_err(|error| diagnosis.explain(error))?;
+        check_criteria(&plan, &diagnosis)?;
+        for field in plan.schema().fields().iter().skip(1) {
+            if self.wanted != Wanted::Values
+                && !matches!(field.data_type(), DataType::Boolean | DataType::Null)
+            {
+                let found = plain_types(&field.data_type().to_string());
+                return Err(EngineError::NotBoolean { found });
+            }
+        }
+        Ok(Some((plan, diagnosis)))
     }
-    Ok((plan, diagnosis))
 }
 
 /// Plans a `where` text by itself, so that what is wrong with it is told in its own words.
@@ -268,6 +327,13 @@ impl NamedTables {
             names.push(self.register(Arc::clone(table))?);
         }
         Ok(names)
+    }
+
+    /// The columns of `people` that conditions name; `None` where one of them is personal, or not
+    /// all of what they look at is in `people`.
+    async fn kept(&self, names: Names) -> Result<Option<Vec<String>>, EngineError> {
+        let people = self.schema.table("people").await.map_err(setup)?;
+        Ok(people.and_then(|people| names.of(&people.schema())))
     }
 
     /// The name of the table of what is counted of activities.
@@ -390,7 +456,7 @@ pub(crate) fn needs(
 ) -> Result<Needs, EngineError> {
     let (mut condition, _) = parsed(state, criteria, limits)?;
     let is_shareable = !holds_a_query(&condition);
-    let mut behaviours = Behaviours::new(viewpoint);
+    let mut behaviours = Behaviours::new(viewpoint, false);
     behaviours.replace(&mut condition)?;
     Ok(Needs {
         segments: behaviours.segments().to_vec(),

@@ -1,6 +1,6 @@
 //! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use crate::merging::MergeByPerson;
 use crate::parameter::{Parameter, Parameters, values};
 use crate::people::People;
 use crate::planning::{Needs, Request, needs};
+use crate::resident::Resident;
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
 use crate::unified::Unified;
@@ -70,6 +71,7 @@ pub struct Session {
     state: SessionState,
     planner: ViewPlanner,
     options: SessionOptions,
+    resident: Option<Arc<Resident>>,
 }
 
 impl Session {
@@ -105,7 +107,30 @@ impl Session {
             state,
             planner,
             options,
+            resident: None,
         })
+    }
+
+    /// The same, with what is kept of its snapshot: many conditions are answered from that.
+    #[must_use]
+    pub fn with_resident(mut self, resident: Option<Arc<Resident>>) -> Self {
+        self.resident = resident;
+        self
+    }
+
+    /// Whether conditions are answered from what is kept.
+    pub fn has_resident(&self) -> bool {
+        self.resident.is_some()
+    }
+
+    /// The types of all activities, where they are kept.
+    pub async fn kept_types(&self) -> Option<BTreeSet<String>> {
+        self.resident.as_ref()?.types().await
+    }
+
+    /// The different texts in a column of `people`, at most so many, where it is kept.
+    pub async fn kept_texts(&self, column: &str, most: usize) -> Option<BTreeSet<String>> {
+        self.resident.as_ref()?.texts(column, most).await
     }
 
     /// Adds a canonical table.
@@ -311,7 +336,8 @@ impl Session {
         criteria: Vec<String>,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
-        let request = Request::People(criteria, members, self.viewpoint());
+        let kept = self.resident.clone();
+        let request = Request::People(criteria, members, self.viewpoint(), kept);
         self.start(request).await
     }
 
@@ -320,7 +346,8 @@ impl Session {
     /// # Errors
     /// As [`Session::people_matching`].
     pub async fn explain_matching(&self, criteria: Vec<String>) -> Result<String, EngineError> {
-        let request = Request::People(criteria, BTreeMap::new(), self.viewpoint());
+        let kept = self.resident.clone();
+        let request = Request::People(criteria, BTreeMap::new(), self.viewpoint(), kept);
         explain(self.state.clone(), request, self.options.limits).await
     }
 
@@ -334,7 +361,8 @@ impl Session {
         expressions: Vec<String>,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
-        let request = Request::Values(expressions, members, self.viewpoint());
+        let kept = self.resident.clone();
+        let request = Request::Values(expressions, members, self.viewpoint(), kept);
         self.start(request).await
     }
 

@@ -94,11 +94,11 @@ pub(crate) fn condition(tokens: &[TokenWithSpan]) -> Result<ast::Expr, ParseErro
     Ok(condition.expr)
 }
 
-/// A query over `people` and what `joins` adds to it. With `as_columns` it gives every person, and
+/// A query over `people`, which `from` gives with what is joined to it. With `as_columns` it gives every person, and
 /// whether it meets each of the conditions as `_m0`, `_m1` …; else the persons who meet the first.
 pub(crate) fn over_people(
     conditions: Vec<ast::Expr>,
-    joins: &str,
+    from: &str,
     as_columns: bool,
 ) -> Result<Statement> {
     let columns = match as_columns {
@@ -112,7 +112,7 @@ pub(crate) fn over_people(
         &format!("people.person_id{columns}\n"),
         1,
     );
-    let sql = selected.replacen("from people", &format!("from people{joins}"), 1);
+    let sql = selected.replacen("from people", &format!("from {from}"), 1);
     let mut template = template(&sql)?;
     let select = select(&mut template).expect("the text is a plain select");
     if as_columns {

@@ -17,6 +17,23 @@ use crate::error::EngineError;
 /// Memory is only taken as far as a stack really grows.
 const STACK_BYTES: usize = 64 << 20;
 
+/// Does work on threads of its own that nobody waits for. Where there are none to be had, it is left.
+pub(crate) fn aside(name: &str, work: impl Future<Output = ()> + Send + 'static) {
+    let name = name.to_owned();
+    let thread = std::thread::Builder::new().name(name.clone());
+    let started = thread.spawn(move || {
+        let runtime = Builder::new_multi_thread()
+            .thread_name(name)
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build();
+        if let Ok(runtime) = runtime {
+            let _ = runtime.block_on(runtime.spawn(work));
+        }
+    });
+    drop(started);
+}
+
 /// Work on threads of its own. Dropping it stops the work at its next pause.
 #[derive(Debug)]
 pub(crate) struct Running<T> {

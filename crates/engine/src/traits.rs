@@ -90,3 +90,9 @@ pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
         traits: &[counted("open_ticket_count")],
     },
 ];
+
+/// Whether a column of `people` is computed.
+pub(crate) fn is_trait(name: &str) -> bool {
+    let mut all = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
+    all.any(|one| one.name == name)
+}

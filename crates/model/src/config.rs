@@ -28,6 +28,9 @@ pub const JOURNAL_SLACK: u64 = 4;
 /// Hours for which files that nothing names are left alone: they may be somebody's next commit.
 pub const GARBAGE_HOURS: u64 = 24;
 
+/// Seconds for which questions about criteria look from the same moment while nothing comes in.
+pub const PREVIEW_SECONDS: u16 = 60;
+
 /// Bytes that sorting rows on their way into a table may take in memory.
 pub const SORT_MEMORY: usize = 256 << 20;
 

@@ -145,16 +145,22 @@ fn atoms(clause: &Clause, note: &mut impl FnMut(&Atom)) {
 /// A text that never occurs in the column that it is compared with, or a type of behaviour that
 /// nobody ever showed.
 async fn unknown_value(session: &Session, atom: &Atom) -> Result<Option<String>, SegmentError> {
-    let (sql, wanted, what) = if let Some((column, wanted)) = session.compared_text(&atom.text)? {
-        let sql = format!("select distinct {column} from people where {column} is not null");
-        (sql, wanted, format!("`{column}`"))
-    } else if let Some(kind) = session.type_asked(&atom.text)? {
-        let sql = "select distinct type from activities".to_owned();
-        (sql, kind, "the types of activities".to_owned())
-    } else {
-        return Ok(None);
+    let (kept, sql, wanted, what) =
+        if let Some((column, wanted)) = session.compared_text(&atom.text)? {
+            let kept = session.kept_texts(&column, VALUES_LOOKED_AT).await;
+            let sql = format!("select distinct {column} from people where {column} is not null");
+            (kept, sql, wanted, format!("`{column}`"))
+        } else if let Some(kind) = session.type_asked(&atom.text)? {
+            let kept = session.kept_types().await;
+            let sql = "select distinct type from activities".to_owned();
+            (kept, sql, kind, "the types of activities".to_owned())
+        } else {
+            return Ok(None);
+        };
+    let known = match kept {
+        Some(kept) => kept,
+        None => distinct(session, &sql).await?,
     };
-    let known = distinct(session, &sql).await?;
     if known.len() >= VALUES_LOOKED_AT || known.contains(&wanted) {
         return Ok(None);
     }

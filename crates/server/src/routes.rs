@@ -45,6 +45,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(segments::show, segments::replace, segments::remove))
         .routes(routes!(segments::preview))
         .routes(routes!(segments::refresh))
+        .routes(routes!(segments::refresh_all))
         .routes(routes!(members::page))
         .routes(routes!(asking::count))
         .routes(routes!(asking::changes))

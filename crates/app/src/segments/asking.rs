@@ -33,6 +33,12 @@ pub struct Previewed {
     pub warnings: Vec<String>,
 }
 
+/// The moment that questions about criteria look from where they name none.
+pub async fn moment(place: &Place, now: Timestamp) -> Result<Timestamp, AppError> {
+    let state = place.lake().await?.head().await?;
+    Ok(place.moment(&state, now))
+}
+
 /// The exact count of criteria, and some of the persons.
 pub async fn preview(
     place: &Place,

@@ -22,6 +22,7 @@ pub(super) async fn run(
     lines_for: Option<Timestamp>,
 ) -> anyhow::Result<()> {
     place.limits.memory = place.limits.memory.min(QUERY_MEMORY);
+    let place = place.kept_warm();
     let listening = Listening::on(what.listen).await?;
     log_as_json();
     let address = listening.address();

@@ -15,6 +15,7 @@ use super::fact::{Fact, of_type, of_view, quoted};
 use super::{PERSON, Viewpoint, Where};
 use crate::counting::{Counted, What};
 use crate::error::EngineError;
+use crate::resident::{Figure, Figured, is_kept};
 
 /// The arguments that say when.
 const WHEN: [&str; 4] = ["within", "from", "until", "where"];
@@ -44,6 +45,8 @@ pub(super) enum Question {
     Aggregate {
         relation: &'static str,
         aggregate: String,
+        /// The same, where nothing but persons and times have to be looked at.
+        figured: Option<Figured>,
         answer: Answer,
         text: Option<Where>,
     },
@@ -221,6 +224,7 @@ fn aggregate(
         return Ok(Question::Counted(counted, answer));
     }
     let relation = fact.relation;
+    let figured = figured(call, viewpoint, &fact, function)?;
     let (conditions, text) = rows_of(call, viewpoint, fact)?;
     let filter = match conditions.is_empty() {
         true => String::new(),
@@ -229,6 +233,7 @@ fn aggregate(
     Ok(Question::Aggregate {
         relation,
         aggregate: function.replace("{filter}", &filter),
+        figured,
         answer,
         text,
     })
@@ -308,6 +313,29 @@ fn counted(
     };
     let window = window.filter(|_| call.named("where").is_none());
     Ok(window.map(|window| Counted { kind, window, what }))
+}
+
+/// What a call asks of all rows of a view that is kept in memory.
+fn figured(
+    call: &Call,
+    viewpoint: &Viewpoint,
+    fact: &Fact,
+    function: &str,
+) -> Result<Option<Figured>, EngineError> {
+    if fact.condition.is_some() || call.named("where").is_some() || !is_kept(fact.relation) {
+        return Ok(None);
+    }
+    let window = match when(call, viewpoint)? {
+        None => Some([i64::MIN, i64::MAX]),
+        Some(_) => window(call, viewpoint),
+    };
+    let figure = match function {
+        COUNT => Figure::Count,
+        FIRST => Figure::First,
+        LAST => Figure::Last,
+        _ => Figure::Sum,
+    };
+    Ok(window.map(|window| Figured { window, figure }))
 }
 
 /// The window that a call names, from its first moment on, before its last, in microseconds; `None`

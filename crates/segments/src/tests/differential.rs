@@ -10,7 +10,7 @@ use arrow::json::ReaderBuilder;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Session, SessionOptions, TableSource};
+use rollbook_engine::{Resident, Session, SessionOptions, TableSource};
 use rollbook_model::config::Limits;
 use rollbook_model::tables::table;
 use rollbook_model::{SegmentKey, Timestamp};
@@ -111,7 +111,7 @@ impl World {
         Timestamp::from_micros(self.as_of.micros() - ago * HOUR)
     }
 
-    async fn session(&self) -> Session {
+    async fn session(&self, as_of: Timestamp) -> Session {
         let ids = |person: u64, at: usize| {
             json!({ "person_id": person, "identity_id": person, "provider": "shop",
                 "external_id": at.to_string() })
@@ -147,7 +147,7 @@ impl World {
             }
         }
         let session = Session::new(SessionOptions {
-            as_of: self.as_of,
+            as_of,
             currency: Some("EUR".to_owned()),
             zone: chrono_tz::Tz::UTC,
             limits: Limits::default(),
@@ -406,7 +406,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
     let count: usize = count.map_or(500, |count| count.parse().unwrap());
     let mut dice = Dice(20_250_331);
     let world = World::new(&mut dice);
-    let session = world.session().await;
+    let session = world.session(world.as_of).await;
     let (mut definitions, mut expected) = (Vec::new(), Vec::<RoaringTreemap>::new());
     for at in 0..count {
         let clause = Clause::random(&mut dice, 3, at.min(40));
@@ -431,6 +431,20 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
         some * 2 > count,
         "only {some} of {count} tell persons apart"
     );
+
+    // From memory they give the same as from tables, once what they need is there.
+    let late = "2200-01-01".parse().unwrap();
+    let resident = Arc::new(Resident::new(world.session(late).await, 1 << 30));
+    let warm = world.session(world.as_of).await;
+    let warm = warm.with_resident(Some(Arc::clone(&resident)));
+    for _ in 0..2 {
+        let found = Evaluation::new(&warm, &definitions).segments(&keys).await;
+        for ((definition, found), expected) in definitions.iter().zip(found).zip(&expected) {
+            assert_eq!(*found.unwrap(), *expected, "{}", definition.criteria);
+        }
+        resident.settle().await;
+    }
+    assert!(resident.answers() > 0, "nothing was answered from memory");
 
     // Alone they give the same as together.
     for at in (0..count).step_by(count.div_ceil(50)) {

@@ -294,8 +294,12 @@ pub(super) async fn preview(
     State(server): State<Server>,
     Body(trial): Body<Trial>,
 ) -> Result<Json<Count>, Problem> {
-    let as_of = trial.as_of.unwrap_or_else(|| server.now());
+    let now = server.now();
     let counted = server.compute(move |server| async move {
+        let as_of = match trial.as_of {
+            Some(as_of) => as_of,
+            None => segments::moment(server.place(), now).await?,
+        };
         segments::preview(server.place(), &trial.criteria, as_of).await
     });
     let counted = counted.await?;
@@ -329,4 +333,46 @@ pub(super) async fn refresh(
         left: done.left,
         ..done.refreshed.into()
     }))
+}
+
+/// What became of one of several segments.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Outcome {
+    #[schema(value_type = String)]
+    segment: SegmentKey,
+    /// Its membership, where there is a new one.
+    membership: Option<Membership>,
+    /// Why there is none; then the one before stands.
+    error: Option<String>,
+}
+
+/// Computes who belongs to each segment
+#[utoipa::path(post, path = "/v1/segments/refresh", tag = "segments", request_body = Moment,
+    responses((status = 200, body = Vec<Outcome>), (status = 422, body = Problem)))]
+pub(super) async fn refresh_all(
+    State(server): State<Server>,
+    Body(moment): Body<Moment>,
+) -> Result<Json<Vec<Outcome>>, Problem> {
+    let now = server.now();
+    let as_of = moment.as_of.unwrap_or(now);
+    let refreshed = server.compute(move |server| async move {
+        segments::refresh(server.place(), &[], as_of, now, moment.full).await
+    });
+    let outcome = |one: segments::Outcome| match one.result {
+        Ok(done) => Outcome {
+            segment: one.segment,
+            membership: Some(Membership {
+                entered: done.entered,
+                left: done.left,
+                ..done.refreshed.into()
+            }),
+            error: None,
+        },
+        Err(error) => Outcome {
+            segment: one.segment,
+            membership: None,
+            error: Some(error.to_string()),
+        },
+    };
+    Ok(Json(refreshed.await?.into_iter().map(outcome).collect()))
 }

@@ -1,0 +1,78 @@
+//! What a server keeps of the newest data in memory, so that questions about criteria are answered
+//! while somebody types.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rollbook_engine::Resident;
+use rollbook_lake::State;
+use rollbook_model::config::PREVIEW_SECONDS;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde_json::Value;
+
+/// What is kept, and of what.
+#[derive(Debug, Default)]
+pub(crate) struct Warm(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    of: Data,
+    resident: Arc<Resident>,
+    /// The moment that was last looked from without being named.
+    moment: Option<Timestamp>,
+}
+
+/// What answers depend on beside the moment that they are seen from.
+#[derive(Debug, Clone, PartialEq)]
+struct Data {
+    snapshot: SnapshotNumber,
+    settings: Option<Value>,
+}
+
+impl Data {
+    fn of(state: &State) -> Self {
+        Self {
+            snapshot: state.data,
+            settings: state.named.get("settings").cloned(),
+        }
+    }
+}
+
+impl Warm {
+    /// What is kept of a state.
+    pub(crate) fn of(&self, state: &State) -> Option<Arc<Resident>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.as_ref().filter(|kept| kept.of == Data::of(state))?;
+        Some(Arc::clone(&kept.resident))
+    }
+
+    /// Keeps it from now on instead of what is of older data.
+    pub(crate) fn keep(&self, state: &State, resident: &Arc<Resident>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = Data::of(state);
+        if kept
+            .as_ref()
+            .is_none_or(|kept| kept.of.snapshot <= of.snapshot)
+        {
+            let resident = Arc::clone(resident);
+            *kept = Some(Kept {
+                of,
+                resident,
+                moment: None,
+            });
+        }
+    }
+
+    /// The moment to look from: that of the question before, where it was asked less than a minute
+    /// ago about the same data, and else the present.
+    pub(crate) fn moment(&self, state: &State, now: Timestamp) -> Timestamp {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = kept.as_mut().filter(|kept| kept.of == Data::of(state)) else {
+            return now;
+        };
+        let most = i64::from(PREVIEW_SECONDS) * 1_000_000;
+        let is_recent = |moment: &Timestamp| (0..most).contains(&(now.micros() - moment.micros()));
+        *kept
+            .moment
+            .insert(kept.moment.filter(is_recent).unwrap_or(now))
+    }
+}

@@ -1,0 +1,320 @@
+//! What is kept of one snapshot in memory, so that conditions on `people` are answered without
+//! reading the lake: while somebody types, or again and again.
+//!
+//! Kept are the persons, those columns of `people` that were asked for, and what persons did by
+//! type: the person and the time of each row, in order of persons. A condition is planned as ever,
+//! only over a table of these columns; what it counts is counted anew from the rows, for some
+//! thousand persons at a time. Personal columns are never kept.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::ArrayRef;
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
+use rollbook_model::Timestamp;
+use tokio::sync::Mutex;
+
+use crate::behaviour::{Behaviours, Source};
+use crate::session::Session;
+use crate::threads::aside;
+
+mod columns;
+mod names;
+mod series;
+mod table;
+
+use columns::{Persons, distinct};
+pub(crate) use names::Names;
+use series::{Activities, Series, series_of};
+pub(crate) use series::{Figure, Figured, is_kept};
+use table::{Column, ResidentTable};
+
+/// Persons and what they did, of one snapshot.
+#[derive(Debug)]
+pub struct Resident {
+    /// A session over the snapshot that hides nothing which is yet to come.
+    all: Session,
+    /// Bytes that may be kept.
+    most: usize,
+    held: Mutex<Held>,
+    /// Questions that were answered from it.
+    answers: AtomicU64,
+}
+
+/// Rows that are read aside, since reading them takes longer than one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    Activities,
+    Rows(&'static str),
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// What was asked for and is not there.
+    wanted: BTreeSet<Wanted>,
+    /// Whether somebody is reading it.
+    is_read: bool,
+    /// Whether it does not fit.
+    is_too_much: bool,
+    persons: Option<Arc<Persons>>,
+    columns: HashMap<Key, ArrayRef>,
+    /// Different texts of columns.
+    texts: HashMap<String, BTreeSet<String>>,
+    activities: Option<Arc<Activities>>,
+    /// By the name of their view.
+    series: HashMap<&'static str, Arc<Series>>,
+}
+
+/// A column, and the moment that it is seen from where that makes a difference.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    column: String,
+    as_of: Option<Timestamp>,
+}
+
+impl Resident {
+    /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
+    /// most so many bytes.
+    pub fn new(all: Session, most: usize) -> Self {
+        Self {
+            all,
+            most,
+            held: Mutex::default(),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    /// How many questions were answered from it.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Reads what was asked for and is not there, before anything else is asked.
+    pub async fn settle(&self) {
+        self.read_wanted().await;
+    }
+
+    /// The types of all activities; `None` where they are not kept.
+    pub(crate) async fn types(&self) -> Option<BTreeSet<String>> {
+        let held = self.held.lock().await;
+        Some(held.activities.as_ref()?.types())
+    }
+
+    /// The different texts in a column of `people` that is kept, at most so many; `None` where it
+    /// is not, or has no texts.
+    pub(crate) async fn texts(&self, name: &str, most: usize) -> Option<BTreeSet<String>> {
+        let mut held = self.held.lock().await;
+        if let Some(known) = held.texts.get(name) {
+            return Some(known.clone());
+        }
+        let key = Key {
+            column: name.to_owned(),
+            as_of: None,
+        };
+        let texts = distinct(held.columns.get(&key)?, most)?;
+        held.texts.insert(name.to_owned(), texts.clone());
+        Some(texts)
+    }
+
+    /// The table that conditions are evaluated over which name these columns of `people` and ask
+    /// for these behaviours; `None` where it would take too much.
+    pub(crate) async fn table(
+        &self,
+        state: &SessionState,
+        as_of: Timestamp,
+        names: &[String],
+        behaviours: &Behaviours,
+        members: &[String],
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let mut held = self.held.lock().await;
+        let sources = behaviours.sources(members);
+        if held.is_too_much || held.lacks(sources.iter().map(|(_, source)| source)) {
+            return Ok(None);
+        }
+        let persons = self.persons(&mut held).await?;
+        let mut columns = vec![Column::persons()];
+        for (name, column) in self.named(&mut held, state, &persons, as_of, names).await? {
+            columns.push(Column::held(name, column));
+        }
+        for (name, source) in sources {
+            columns.push(match source {
+                Source::Activities(counted) => {
+                    let all = held.activities.as_ref();
+                    let series = all.and_then(|all| all.of(&counted.kind));
+                    Column::counted(name, series, counted)
+                }
+                Source::Rows(relation, figured) => {
+                    let series = held.series.get(relation).map(Arc::clone);
+                    Column::figured(name, series, figured)
+                }
+                Source::Query(sql) => {
+                    let key = Key {
+                        column: sql.clone(),
+                        as_of: Some(as_of),
+                    };
+                    let column = match held.columns.get(&key) {
+                        Some(column) => Arc::clone(column),
+                        None => {
+                            let mut read = persons.columns(state, &sql).await?;
+                            let column = read.pop().expect("it has a column beside the person");
+                            held.columns.insert(key, Arc::clone(&column));
+                            column
+                        }
+                    };
+                    Column::held(name, column)
+                }
+                Source::Members(table) => {
+                    let sql = format!("select person_id, true from {table}");
+                    let mut read = persons.columns(state, &sql).await?;
+                    let column = read.pop().expect("it has a column beside the person");
+                    Column::held(name, column)
+                }
+            });
+        }
+        held.make_room(as_of, self.most);
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        let table = ResidentTable::provider(persons, columns, as_of)?;
+        Ok(Some(table))
+    }
+
+    /// Columns of `people`, read together where they are not there yet.
+    async fn named(
+        &self,
+        held: &mut Held,
+        state: &SessionState,
+        persons: &Persons,
+        as_of: Timestamp,
+        names: &[String],
+    ) -> Result<Vec<(String, ArrayRef)>> {
+        let key = |name: &String| Key {
+            column: name.clone(),
+            as_of: crate::traits::is_trait(name).then_some(as_of),
+        };
+        let missing = names
+            .iter()
+            .filter(|name| !held.columns.contains_key(&key(name)));
+        let missing: Vec<&String> = missing.collect();
+        if !missing.is_empty() {
+            let quoted: Vec<String> = missing.iter().map(|name| format!("\"{name}\"")).collect();
+            let sql = format!("select person_id, {} from people", quoted.join(", "));
+            let read = persons.columns(state, &sql).await?;
+            let keys = missing.into_iter().map(key).collect::<Vec<_>>();
+            held.columns.extend(keys.into_iter().zip(read));
+        }
+        let found = names.iter().map(|name| {
+            let column = held.columns.get(&key(name)).expect("it was just read");
+            (name.clone(), Arc::clone(column))
+        });
+        Ok(found.collect())
+    }
+
+    async fn persons(&self, held: &mut Held) -> Result<Arc<Persons>> {
+        if let Some(known) = &held.persons {
+            return Ok(Arc::clone(known));
+        }
+        let persons = Arc::new(Persons::read(self.all.state()).await?);
+        Ok(Arc::clone(held.persons.insert(persons)))
+    }
+
+    /// Reads what was asked for and is not there, on a thread of its own, unless somebody does.
+    pub(crate) async fn read_aside(self: &Arc<Self>) {
+        let mut held = self.held.lock().await;
+        if held.wanted.is_empty() || held.is_read || held.is_too_much {
+            return;
+        }
+        held.is_read = true;
+        let resident = Arc::clone(self);
+        aside("rollbook-warm", async move { resident.read_wanted().await });
+    }
+
+    async fn read_wanted(&self) {
+        loop {
+            let mut held = self.held.lock().await;
+            let (Some(wanted), Ok(persons)) =
+                (held.wanted.pop_first(), self.persons(&mut held).await)
+            else {
+                held.is_read = false;
+                return;
+            };
+            drop(held);
+            // Others go on meanwhile, over the lake.
+            let state = self.all.state();
+            let read = match wanted {
+                Wanted::Activities => Activities::read(state, &persons)
+                    .await
+                    .map(Read::Activities),
+                Wanted::Rows(relation) => {
+                    let series = series_of(state, &persons, relation).await;
+                    series.map(|series| Read::Rows(relation, series))
+                }
+            };
+            let mut held = self.held.lock().await;
+            match read {
+                Ok(Read::Activities(all)) => held.activities = Some(Arc::new(all)),
+                Ok(Read::Rows(relation, series)) => {
+                    held.series.insert(relation, Arc::new(series));
+                }
+                // Whoever asks is answered over the lake, which tells what is wrong.
+                Err(_) => held.is_too_much = true,
+            }
+            if held.rows_bytes() > self.most {
+                *held = Held {
+                    is_too_much: true,
+                    ..Held::default()
+                };
+            }
+        }
+    }
+}
+
+/// What was read aside.
+enum Read {
+    Activities(Activities),
+    Rows(&'static str, Series),
+}
+
+impl Held {
+    /// Whether rows are missing that columns come from; they are noted.
+    fn lacks<'a>(&mut self, sources: impl Iterator<Item = &'a Source<'a>>) -> bool {
+        let mut lacks = false;
+        for source in sources {
+            let wanted = match source {
+                Source::Activities(_) if self.activities.is_none() => Wanted::Activities,
+                Source::Rows(relation, _) if !self.series.contains_key(relation) => {
+                    Wanted::Rows(relation)
+                }
+                _ => continue,
+            };
+            self.wanted.insert(wanted);
+            lacks = true;
+        }
+        lacks
+    }
+
+    fn rows_bytes(&self) -> usize {
+        let series = self.series.values().map(|series| series.bytes());
+        let activities = self.activities.as_ref().map_or(0, |all| all.bytes());
+        let persons = self.persons.as_ref().map_or(0, |all| all.bytes());
+        series.sum::<usize>() + activities + persons
+    }
+
+    fn bytes(&self) -> usize {
+        let columns = self.columns.values();
+        let columns = columns.map(|column| column.get_array_memory_size());
+        columns.sum::<usize>() + self.rows_bytes()
+    }
+
+    /// Forgets columns that were seen from other moments, and then all, where it is too much.
+    fn make_room(&mut self, as_of: Timestamp, most: usize) {
+        if self.bytes() > most {
+            self.columns
+                .retain(|key, _| key.as_of.is_none_or(|seen_from| seen_from == as_of));
+        }
+        if self.bytes() > most {
+            self.columns.clear();
+        }
+    }
+}

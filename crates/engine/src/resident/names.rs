@@ -1,0 +1,60 @@
+//! The columns that conditions name.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::Schema;
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Visit, Visitor};
+use rollbook_model::tables::PERSONS;
+
+/// What conditions name, whatever it turns out to be.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    names: BTreeSet<String>,
+    /// Whether there is a query within one of them.
+    any_query: bool,
+}
+
+impl Names {
+    /// Adds what a condition names.
+    pub(crate) fn note(&mut self, condition: &Expr) {
+        let _ = condition.visit(self);
+    }
+
+    /// Those that are columns of `people`; `None` where one is personal, or a query looks further.
+    pub(crate) fn of(self, people: &Schema) -> Option<Vec<String>> {
+        let is_personal = |name: &String| PERSONS.column(name).is_some_and(|one| one.personal);
+        if self.any_query || self.names.iter().any(is_personal) {
+            return None;
+        }
+        let names = self.names.into_iter();
+        let columns =
+            names.filter(|name| name != "person_id" && people.field_with_name(name).is_ok());
+        Some(columns.collect())
+    }
+
+    fn add(&mut self, name: &Ident) {
+        self.names.insert(match name.quote_style {
+            Some(_) => name.value.clone(),
+            None => name.value.to_lowercase(),
+        });
+    }
+}
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.any_query = true;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(name) => self.add(name),
+            Expr::CompoundIdentifier(names) => names.iter().for_each(|name| self.add(name)),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Kept columns and what is counted from kept rows, as a table for a query.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, Decimal128Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::stream;
+use rollbook_model::Timestamp;
+use rollbook_model::config::BATCH_ROWS;
+use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
+
+use super::columns::Persons;
+use super::series::{Figure, Figured, Series};
+use crate::counting::{Counted, What};
+
+/// Where the values of a column come from.
+#[derive(Debug)]
+enum Values {
+    Persons,
+    Held(ArrayRef),
+    /// There are no rows where there is no series.
+    Figured(Option<Arc<Series>>, Figured),
+}
+
+/// A column of the table.
+#[derive(Debug)]
+pub(super) struct Column {
+    name: String,
+    values: Values,
+}
+
+impl Column {
+    pub(super) fn persons() -> Self {
+        Self {
+            name: "person_id".to_owned(),
+            values: Values::Persons,
+        }
+    }
+
+    pub(super) fn held(name: String, values: ArrayRef) -> Self {
+        Self {
+            name,
+            values: Values::Held(values),
+        }
+    }
+
+    pub(super) fn figured(name: String, series: Option<Arc<Series>>, figured: Figured) -> Self {
+        Self {
+            name,
+            values: Values::Figured(series, figured),
+        }
+    }
+
+    pub(super) fn counted(name: String, series: Option<Arc<Series>>, counted: &Counted) -> Self {
+        let figure = match counted.what {
+            What::Count => Figure::Count,
+            What::First => Figure::First,
+            What::Last => Figure::Last,
+        };
+        let window = counted.window.unwrap_or([i64::MIN, i64::MAX]);
+        Self::figured(name, series, Figured { window, figure })
+    }
+
+    fn field(&self) -> Field {
+        let (ty, is_nullable) = match &self.values {
+            Values::Persons => (DataType::Int64, false),
+            Values::Held(values) => (values.data_type().clone(), true),
+            Values::Figured(_, figured) => match figured.figure {
+                Figure::Count => (DataType::Int64, false),
+                Figure::First | Figure::Last => {
+                    let utc = Some("UTC".into());
+                    (DataType::Timestamp(TimeUnit::Microsecond, utc), true)
+                }
+                Figure::Sum => (DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE), false),
+            },
+        };
+        Field::new(&self.name, ty, is_nullable)
+    }
+}
+
+/// Some of the persons.
+#[derive(Debug)]
+pub(super) struct ResidentTable {
+    persons: Arc<Persons>,
+    columns: Arc<Vec<Column>>,
+    schema: SchemaRef,
+    as_of: i64,
+    places: Range<usize>,
+}
+
+impl ResidentTable {
+    /// The table of everybody, in as many parts as there are threads.
+    pub(super) fn provider(
+        persons: Arc<Persons>,
+        columns: Vec<Column>,
+        as_of: Timestamp,
+    ) -> Result<Arc<dyn TableProvider>> {
+        let fields: Vec<Field> = columns.iter().map(Column::field).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let columns = Arc::new(columns);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = persons.ids().len();
+        let share = count.div_ceil(threads).max(BATCH_ROWS);
+        let parts = (0..count.div_ceil(share).max(1)).map(|part| {
+            let places = (part * share).min(count)..((part + 1) * share).min(count);
+            Arc::new(Self {
+                persons: Arc::clone(&persons),
+                columns: Arc::clone(&columns),
+                schema: Arc::clone(&schema),
+                as_of: as_of.micros(),
+                places,
+            }) as Arc<dyn PartitionStream>
+        });
+        let table = StreamingTable::try_new(Arc::clone(&schema), parts.collect())?;
+        Ok(Arc::new(table))
+    }
+}
+
+impl PartitionStream for ResidentTable {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (persons, columns) = (Arc::clone(&self.persons), Arc::clone(&self.columns));
+        let (schema, as_of, end) = (Arc::clone(&self.schema), self.as_of, self.places.end);
+        let batches = self.places.clone().step_by(BATCH_ROWS).map(move |begin| {
+            let places = begin..(begin + BATCH_ROWS).min(end);
+            let arrays = columns
+                .iter()
+                .map(|column| values(column, &persons, &places, as_of));
+            let arrays = arrays.collect::<Result<Vec<_>>>()?;
+            Ok(RecordBatch::try_new(Arc::clone(&schema), arrays)?)
+        });
+        let schema = Arc::clone(&self.schema);
+        Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches)))
+    }
+}
+
+/// The values of a column for the persons at some places.
+fn values(
+    column: &Column,
+    persons: &Persons,
+    places: &Range<usize>,
+    as_of: i64,
+) -> Result<ArrayRef> {
+    let count = places.len();
+    let (series, figured) = match &column.values {
+        Values::Persons => {
+            let ids = persons.ids()[places.clone()].to_vec();
+            return Ok(Arc::new(Int64Array::from(ids)));
+        }
+        Values::Held(values) => return Ok(values.slice(places.start, count)),
+        Values::Figured(series, figured) => (series, figured),
+    };
+    let each = |note: &mut dyn FnMut(usize, usize)| {
+        if let Some(series) = series {
+            series.each(places, figured.window, as_of, |place, row| note(place, row));
+        }
+    };
+    let time = |row: usize| series.as_ref().map_or(0, |series| series.time(row));
+    let times = |better: fn(i64, i64) -> i64| {
+        let mut times: Vec<Option<i64>> = vec![None; count];
+        each(&mut |place, row| {
+            let at = time(row);
+            times[place] = Some(times[place].map_or(at, |known| better(known, at)));
+        });
+        TimestampMicrosecondArray::from(times).with_timezone("UTC")
+    };
+    Ok(match figured.figure {
+        Figure::Count => {
+            let mut counts = vec![0_i64; count];
+            if let Some(series) = series {
+                series.each(places, figured.window, as_of, |place, _| counts[place] += 1);
+            }
+            Arc::new(Int64Array::from(counts))
+        }
+        Figure::First => Arc::new(times(i64::min)),
+        Figure::Last => Arc::new(times(i64::max)),
+        Figure::Sum => {
+            let mut sums = vec![0_i128; count];
+            each(&mut |place, row| {
+                sums[place] += series.as_ref().map_or(0, |series| series.amount(row));
+            });
+            let sums = Decimal128Array::from(sums);
+            // One that is too large is told in the words of a query.
+            sums.validate_decimal_precision(MONEY_PRECISION)
+                .map_err(DataFusionError::from)?;
+            Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?)
+        }
+    })
+}
