@@ -20,7 +20,7 @@ pub use due::{Health, health, refresh_due};
 pub use fields::{Hashing, fields};
 pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
-pub use pulls::{Counted, Page, Pull, count, members, members_page};
+pub use pulls::{Counted, Page, Pull, count, members, members_page, members_pulled};
 pub use reach::{Reach, reach};
 
 use std::collections::BTreeMap;

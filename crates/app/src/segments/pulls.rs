@@ -62,7 +62,8 @@ impl Pull {
         }
     }
 
-    fn is_of_all(&self) -> bool {
+    /// Whether it asks for all members.
+    pub fn is_of_all(&self) -> bool {
         self.deliverable.is_none() && self.sample.is_none() && self.combined.is_empty()
     }
 }
@@ -89,13 +90,12 @@ pub async fn members_page(
     let lake = place.lake().await?;
     let (of, chosen, persons, from) = match token {
         None => {
-            let (refreshed, persons) = membership::members(&lake, key, None).await?;
-            let (chosen, persons) = match pull.is_of_all() {
-                true => (None, persons),
+            let (refreshed, persons) = pulled(place, &lake, key, pull, now).await?;
+            let chosen = match pull.is_of_all() {
+                true => None,
                 false => {
-                    let chosen = chosen(place, &lake, key, persons, pull, now).await?;
-                    let stored = lake.put_sets("_members/pull", &[&chosen]).await?;
-                    (stored.into_iter().next(), chosen)
+                    let stored = lake.put_sets("_members/pull", &[&persons]).await?;
+                    stored.into_iter().next()
                 }
             };
             (refreshed, chosen, persons, 0)
@@ -135,6 +135,31 @@ pub async fn members_page(
         members,
         next,
     })
+}
+
+/// All members that a pull asks for, and what that rests on.
+pub async fn members_pulled(
+    place: &Place,
+    key: &SegmentKey,
+    pull: &Pull,
+    now: Timestamp,
+) -> Result<(Refreshed, RoaringTreemap), AppError> {
+    pulled(place, &place.lake().await?, key, pull, now).await
+}
+
+async fn pulled(
+    place: &Place,
+    lake: &Lake,
+    key: &SegmentKey,
+    pull: &Pull,
+    now: Timestamp,
+) -> Result<(Refreshed, RoaringTreemap), AppError> {
+    let (refreshed, persons) = membership::members(lake, key, None).await?;
+    let persons = match pull.is_of_all() {
+        true => persons,
+        false => chosen(place, lake, key, persons, pull, now).await?,
+    };
+    Ok((refreshed, persons))
 }
 
 /// The members whom a pull of not all asks for.

@@ -1,4 +1,4 @@
-//! Members, page by page, all pages of one membership.
+//! Members, page by page, all pages of one membership, or all in one answer.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::segments::{self, Channel, Combined, Hashing, Page, Percent, Pull};
-use rollbook_app::{AppError, RecordBatch, export};
+use rollbook_app::export::{self, Form};
+use rollbook_app::segments::{self, Channel, Combined, Hashing, Page, Percent, Pull, Refreshed};
+use rollbook_app::{AppError, RecordBatch};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +16,8 @@ use utoipa::{IntoParams, ToSchema};
 use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 use crate::server::Server;
+
+mod whole;
 
 /// Members of a page where the caller does not say.
 const PAGE: usize = 1000;
@@ -28,6 +31,8 @@ pub(crate) struct Which {
     limit: Option<usize>,
     /// What the page before gave.
     page_token: Option<String>,
+    /// All members in one answer, which is written while it is read; not as json.
+    stream: Option<bool>,
     /// Only those who can be reached: by the channel named, else that of the segment.
     deliverable: Option<bool>,
     /// email or sms.
@@ -61,6 +66,19 @@ enum Format {
     Csv,
     Arrow,
     Parquet,
+}
+
+impl Format {
+    /// What it is beside JSON.
+    fn form(self) -> Option<Form> {
+        Some(match self {
+            Self::Json => return None,
+            Self::Ndjson => Form::Ndjson,
+            Self::Csv => Form::Csv,
+            Self::Arrow => Form::Arrow,
+            Self::Parquet => Form::Parquet,
+        })
+    }
 }
 
 /// A page of members.
@@ -104,6 +122,12 @@ pub(super) async fn page(
     Asked(which): Asked<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let columns: Vec<String> = which.fields.as_deref().map_or_else(Vec::new, |text| {
+        text.split(',').map(|name| name.trim().to_owned()).collect()
+    });
+    if which.stream == Some(true) {
+        return whole::answer(server, key, which, columns, &headers).await;
+    }
     let (limit, most) = (which.limit.unwrap_or(PAGE), server.limits().page);
     if !(1..=most).contains(&limit) {
         return Err(Problem::malformed(
@@ -112,28 +136,23 @@ pub(super) async fn page(
         ));
     }
     let token = which.page_token.as_deref();
-    let pull = Pull {
-        limit,
-        deliverable: which.deliverable.unwrap_or(false).then_some(which.channel),
-        sample: which.sample,
-        combined: Combined {
-            or: keys(which.or.as_deref())?,
-            and: keys(which.and.as_deref())?,
-            not: keys(which.not.as_deref())?,
-        },
-    };
+    let pull = which.pull(limit)?;
     let format = which.format.unwrap_or(Format::Json);
     let page = segments::members_page(server.place(), &key, token, &pull, server.now()).await?;
-    let tag = tag(&page, token, &which.given(limit), format);
+    let of_page = (token, &page.members);
+    let tag = tag(
+        &page.refreshed,
+        page.count,
+        &of_page,
+        &which.given(limit),
+        format,
+    );
     // Columns of persons may change while the membership stands.
     let is_pinned = which.fields.is_none();
     let known = headers.get(header::IF_NONE_MATCH);
     if is_pinned && known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let columns: Vec<String> = which.fields.as_deref().map_or_else(Vec::new, |text| {
-        text.split(',').map(|name| name.trim().to_owned()).collect()
-    });
     let rows = match columns.is_empty() {
         true => None,
         false => {
@@ -153,6 +172,19 @@ pub(super) async fn page(
 }
 
 impl Which {
+    fn pull(&self, limit: usize) -> Result<Pull, Problem> {
+        Ok(Pull {
+            limit,
+            deliverable: self.deliverable.unwrap_or(false).then_some(self.channel),
+            sample: self.sample,
+            combined: Combined {
+                or: keys(self.or.as_deref())?,
+                and: keys(self.and.as_deref())?,
+                not: keys(self.not.as_deref())?,
+            },
+        })
+    }
+
     /// What tells one question from another.
     fn given(&self, limit: usize) -> String {
         format!(
@@ -169,18 +201,10 @@ impl Which {
     }
 }
 
-/// What stands for a page: it is another one as soon as anything in it is.
-fn tag(page: &Page, token: Option<&str>, given: &str, format: Format) -> String {
+/// What stands for an answer: it is another one as soon as anything in it is.
+fn tag(rests_on: &Refreshed, count: u64, page: &impl Hash, given: &str, format: Format) -> String {
     let mut hash = DefaultHasher::new();
-    (
-        token,
-        given,
-        format!("{format:?}"),
-        &page.members,
-        page.count,
-    )
-        .hash(&mut hash);
-    let rests_on = &page.refreshed;
+    (page, given, format!("{format:?}"), count).hash(&mut hash);
     (
         rests_on.snapshot.0,
         rests_on.revision,
@@ -203,9 +227,9 @@ pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
 }
 
 fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Response, Problem> {
-    let headers = headers(&page);
+    let headers = headers(&page.refreshed, page.count, page.next.as_deref());
     let failed = |source| Problem::from(AppError::Rows { source });
-    if format == Format::Json {
+    let Some(form) = format.form() else {
         let rows = rows.map(|rows| rollbook_app::rows::json(&[rows]));
         let rows = rows.transpose().map_err(failed)?;
         let persons = rows.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -219,25 +243,18 @@ fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Resp
             computed_at: page.refreshed.computed_at,
         };
         return Ok((headers, Json(members)).into_response());
-    }
-    let rows = rows.map_or_else(|| export::ids(&page.members), Ok);
-    let rows = rows.map_err(failed)?;
-    let (kind, bytes) = match format {
-        Format::Json | Format::Ndjson => ("application/x-ndjson", export::ndjson(&rows)),
-        Format::Csv => ("text/csv; charset=utf-8", export::csv(&rows)),
-        Format::Arrow => ("application/vnd.apache.arrow.stream", export::arrow(&rows)),
-        Format::Parquet => ("application/vnd.apache.parquet", export::parquet(&rows)),
     };
-    let bytes = bytes.map_err(failed)?;
-    Ok((headers, [(header::CONTENT_TYPE, kind)], bytes).into_response())
+    let rows = rows.map_or_else(|| export::ids(&page.members), Ok);
+    let bytes = export::written(form, &rows.map_err(failed)?).map_err(failed)?;
+    let kind = [(header::CONTENT_TYPE, form.media_type())];
+    Ok((headers, kind, bytes).into_response())
 }
 
 /// What JSON says in its envelope, for the other forms.
-fn headers(page: &Page) -> HeaderMap {
-    let refreshed = &page.refreshed;
+fn headers(refreshed: &Refreshed, count: u64, next: Option<&str>) -> HeaderMap {
     let pairs = [
-        ("x-next-page-token", page.next.clone()),
-        ("x-count", Some(page.count.to_string())),
+        ("x-next-page-token", next.map(str::to_owned)),
+        ("x-count", Some(count.to_string())),
         ("x-snapshot", Some(refreshed.snapshot.to_string())),
         ("x-revision", Some(refreshed.revision.to_string())),
         ("x-computed-at", Some(refreshed.computed_at.to_string())),
