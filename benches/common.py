@@ -16,12 +16,24 @@ import time
 BENCHES = pathlib.Path(__file__).resolve().parent
 ROOT = BENCHES.parent
 MEGABYTE = 1_000_000
+# What `--small` makes of the options: enough to try everything in a minute or two.
+SMALL = {
+    "persons": 20_000,
+    "orders": 60_000,
+    "activities": 400_000,
+    "rounds": 1,
+    "segments": 10,
+    "previews": 8,
+    "clients": 20,
+    "seconds": 5,
+}
 
 
 def run(options: argparse.Namespace, compare, print_table, name: str) -> int:
     """A whole comparison: measured, shown, and kept unless that is not wanted."""
     try:
         options.rollbook = check_programs(options.rollbook)
+        options.work = options.work.resolve()
         result = compare(options)
     except Failed as failure:
         print(f"error: {failure}", file=sys.stderr)
@@ -49,7 +61,17 @@ def options_of(description: str, work: str, rounds: int) -> argparse.ArgumentPar
     )
     parser.add_argument("--machine", help="a label for this machine (default: its processor)")
     parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
+    parser.add_argument(
+        "--small", nargs=0, default=False, action=Small, help="little input and one round, to try it"
+    )
     return parser
+
+
+class Small(argparse.Action):
+    """An option that sets others; what is said after it counts."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        vars(namespace).update(SMALL, small=True)
 
 
 def input_options(parser: argparse.ArgumentParser, activities: int) -> None:
@@ -127,6 +149,18 @@ def ask_duckdb(*statements: str) -> list:
     return json.loads(said)
 
 
+def timed(work) -> tuple[float, object]:
+    """The seconds that something took, and what it gave."""
+    begun = time.perf_counter()
+    found = work()
+    return time.perf_counter() - begun, found
+
+
+def at_percentile(seconds: list[float], percent: int) -> float:
+    """The least of the times that so many percent of them do not go above."""
+    return sorted(seconds)[max(0, -(-len(seconds) * percent // 100) - 1)]
+
+
 def settle(files: list[pathlib.Path]) -> None:
     """Before a run: nothing waits to be written, and the input is in memory for either side."""
     os.sync()
@@ -195,11 +229,17 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def lake_files(lake: pathlib.Path, *tables: str) -> dict[str, list[str]]:
+    """The files of tables as the Delta log names them. Read in a process of its own, as
+    everything that would make this one larger."""
+    script = BENCHES / "peers" / "lake_files.py"
+    said, _ = run_process([sys.executable, script, lake.resolve(), *tables])
+    return json.loads(said)
+
+
 def lake_rows(lake: pathlib.Path, table: str) -> str:
     """The rows of a table as DuckDB reads them, over the files that the Delta log names."""
-    from deltalake import DeltaTable
-
-    files = DeltaTable(str(lake / "default" / table)).file_uris()
+    files = lake_files(lake, table)[table]
     return f"read_parquet([{', '.join(quoted(name) for name in files)}])"
 
 
@@ -220,6 +260,8 @@ def header(bench: str, machine: str | None, program: pathlib.Path, duckdb: str) 
             "rollbook_commit": commit(),
             "duckdb": duckdb,
             "deltalake": installed("deltalake"),
+            "chdb": installed("chdb"),
+            "polars": installed("polars"),
             "python": platform.python_version(),
         },
     }

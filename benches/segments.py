@@ -1,41 +1,42 @@
-"""A full refresh of many segments: rollbook beside DuckDB over the same files.
+"""Refreshes of many segments: rollbook beside DuckDB, ClickHouse and Polars over the same files.
 
 Segments of two to four clauses on what persons did, from a seeded generator, are defined before
-anything is taken in. DuckDB answers them one query each, and all in one query in which the
-aggregates of all are written side by side by hand. What only decodes the columns is shown too. The
-members must be the same. Then activities come for one person in a hundred, neighbours first and
-then anywhere, an hour passes each time, and only whom that may concern is evaluated; a full refresh
-right after has to find nothing to change. At last ten times as many segments are refreshed in full.
-The raw result goes to benches/runs/<date>-<machine>/segments.json.
+anything is taken in. rollbook refreshes them as a command and as a server; each peer answers them
+one query each, and all in one. The members must be the same before anything is measured. Then
+activities come for one person in a hundred, neighbours first and then anywhere, an hour passes each
+time, and only whom that may concern is evaluated; a full refresh right after has to find nothing to
+change. At last ten times as many segments are refreshed in full, and both in a pool of 1 GiB.
+The raw result goes to benches/runs/<date>-<machine>/segments.json. How to read it: benches/README.md.
 """
 
 import argparse
-import json
-import pathlib
+import datetime
 import random
+import resource
 import statistics
 import sys
-import time
 
-from common import MEGABYTE, Failed, header, lake_rows, options_of, quoted, remove, run, run_process
+from common import MEGABYTE, Failed, header, installed, lake_files, options_of, remove, run
+from criteria import AS_OF, KINDS, Segment, questions, segments
+from lakes import define, filled, numbered, scratch
+from sides import Command, Peer, Server
 
-AS_OF = "2026-01-01T00:00:00Z"
-NOW = "timestamptz '2026-01-01T00:00:00Z'"
-KINDS = [
-    "page_viewed",
-    "form_submitted",
-    "email_sent",
-    "email_opened",
-    "email_clicked",
-    "pricing_viewed",
-    "signed_up",
-    "cart_abandoned",
+# Engines, and the forms of their queries; the README says what they are.
+PEERS = [
+    ("duckdb", "joined"),
+    ("duckdb", "semijoined"),
+    ("duckdb", "fused"),
+    ("duckdb", "decoded"),
+    ("chdb", "joined"),
+    ("chdb", "semijoined"),
+    ("chdb", "fused"),
+    ("polars", "joined"),
+    ("polars", "fused"),
 ]
-DAYS = [7, 14, 30, 60, 90, 180, 365]
-DECODE = {
-    "activities": "select count(person_id), sum(person_id), epoch_us(max(occurred_at)), max(type)",
-    "orders": "select count(person_id), sum(person_id), epoch_us(max(placed_at))",
-}
+# Who takes longer than this takes part in the first rounds only.
+SLOW_SECONDS = 20
+ROUNDS_OF_SLOW = 2
+POOL_MIB = "1024"
 
 
 def main() -> int:
@@ -47,244 +48,188 @@ def main() -> int:
     return run(options, compare, print_table, options.name)
 
 
-class Question:
-    """An aggregate per person, as DuckDB has it."""
-
-    def __init__(self, table: str, duckdb: str):
-        self.table, self.duckdb = table, duckdb
-
-
-def clause(dice: random.Random) -> tuple[str, str, list[Question]]:
-    """One clause: for rollbook, for DuckDB with `{0}` for the aggregate, and the aggregate."""
-    days, kind = dice.choice(DAYS), dice.choice(KINDS)
-    since = f"{NOW} - interval '{days} days'"
-    if dice.random() < 0.2:
-        question = Question("orders", f"count(*) filter (where placed_at > {since})")
-        least = dice.randint(1, 3)
-        ours = f"ordered(at_least => {least}, within => interval '{days} days')"
-        return ours, f"coalesce({{0}}, 0) >= {least}", [question]
-    if dice.random() < 0.15:
-        countries = dice.sample(["DE", "US", "FR", "GB", "IT", "ES", "NL"], 3)
-        among = ", ".join(quoted(one) for one in countries)
-        return f"country in ({among})", f"country in ({among})", []
-    if dice.random() < 0.15:
-        question = Question("activities", f"max(occurred_at) filter (where type = '{kind}')")
-        test = f"< {NOW} - interval '{days} days'"
-        ours = f"last_time('{kind}') < now() - interval '{days} days'"
-        return ours, f"{{0}} {test}", [question]
-    seen = f"count(*) filter (where type = '{kind}' and occurred_at > {since})"
-    question = Question("activities", seen)
-    least = dice.randint(1, 4)
-    ours = f"did('{kind}', at_least => {least}, within => interval '{days} days')"
-    theirs = f"coalesce({{0}}, 0) >= {least}"
-    if dice.random() < 0.3:
-        ours, theirs = f"not {ours}", f"not ({theirs})"
-    return ours, theirs, [question]
-
-
-class Segment:
-    def __init__(self, dice: random.Random):
-        clauses = [clause(dice) for _ in range(dice.randint(2, 4))]
-        word = dice.choice([" and ", " and ", " or "])
-        self.rollbook = word.join(ours for ours, _, _ in clauses)
-        self.clauses = clauses
-        self.word = word
-
-    def questions(self) -> list[Question]:
-        return [question for _, _, questions in self.clauses for question in questions]
-
-    def duckdb(self, names: dict) -> str:
-        """The condition, with the aggregates called as `names` says."""
-        parts = [
-            theirs.format(*(names[one.table, one.duckdb] for one in questions))
-            for _, theirs, questions in self.clauses
-        ]
-        return "(" + self.word.join(f"({part})" for part in parts) + ")"
-
-
-def query(segments: list[Segment]) -> str:
-    """One query for these segments: each question asked once, a count and a sum of ids for each."""
-    names: dict = {}
-    for segment in segments:
-        for question in segment.questions():
-            names.setdefault((question.table, question.duckdb), f"c{len(names)}")
-    joins = ""
-    for table in ("activities", "orders"):
-        asked = [f"{what} as {name}" for (of, what), name in names.items() if of == table]
-        if asked:
-            joins += (
-                f" left join (select person_id, {', '.join(asked)} from {table}"
-                f" where person_id <> 0 group by person_id) as of_{table} using (person_id)"
-            )
-    columns = ", ".join(
-        f"count(*) filter (where {one.duckdb(names)}),"
-        f" coalesce(sum(person_id) filter (where {one.duckdb(names)}), 0)::bigint"
-        for one in segments
-    )
-    return f"select {columns} from persons{joins} where person_id <> 0"
-
-
 def compare(options: argparse.Namespace) -> dict:
-    import duckdb
+    dice, lake = random.Random(options.seed), options.work / "segmented"
+    few = segments(dice, options.segments)
+    many = few + segments(dice, 9 * options.segments)
+    command = filled(options, lake, numbered(few))
+    bounded = Command(options.rollbook, lake, "--memory-mib", POOL_MIB)
 
-    source, lake = options.work / "input", options.work / "segmented"
-    files = [source / "persons.csv", source / "orders.csv", source / "first" / "activities.csv"]
-    if not all(file.is_file() for file in files):
-        raise Failed(f"there is no input in `{source}`: run load.py with that folder before")
-    dice = random.Random(options.seed)
-    segments = [Segment(dice) for _ in range(options.segments)]
-    remove(lake)
-    command = [options.rollbook, "--lake", lake]
-    print("defining segments, taking everything in", file=sys.stderr)
-    few = options.work / "few" / "persons.csv"
-    few.parent.mkdir(exist_ok=True)
-    with files[0].open(encoding="utf-8") as whole:
-        few.write_text("".join(line for line, _ in zip(whole, range(10))), encoding="utf-8")
-    run_process([*command, "ingest", "native", few])
-    define(command, options.work / "definitions", segments)
-    run_process([*command, "ingest", "native", *files])
-
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
-    for table in ("persons", "orders", "activities"):
-        connection.execute(f"create view {table} as select * from {lake_rows(lake, table)}")
-
-    def refresh() -> dict:
-        _, measured = run_process([*command, "segment", "refresh", "--full", "--as-of", AS_OF])
-        return measured
-
-    def timed(ask) -> tuple[float, list]:
-        begun = time.perf_counter()
-        found = ask()
-        return time.perf_counter() - begun, found
-
-    def one_by_one() -> list:
-        return [connection.execute(query([one])).fetchone() for one in segments]
-
-    def fused() -> list:
-        found = connection.execute(query(segments)).fetchone()
-        return [found[at : at + 2] for at in range(0, len(found), 2)]
-
-    def decode() -> list:
-        return [connection.execute(f"{what} from {of}").fetchone() for of, what in DECODE.items()]
-
-    refresh()
-    same(command, one_by_one(), fused())
-    rounds = {"rollbook": [], "duckdb_each": [], "duckdb_fused": [], "decode": []}
-    memory = 0
-    for number in range(options.rounds):
-        measured = refresh()
-        memory = max(memory, measured["peak_rss_bytes"])
-        rounds["rollbook"].append(measured["wall_seconds"])
-        rounds["duckdb_fused"].append(timed(fused)[0])
-        rounds["decode"].append(timed(decode)[0])
-        if number < 2:
-            rounds["duckdb_each"].append(timed(one_by_one)[0])
-    patched = patches(command, options)
-    many = segments + [Segment(dice) for _ in range(9 * len(segments))]
-    define(command, options.work / "definitions", many)
-    refresh()
-    rounds["rollbook_ten_times_as_many"] = [refresh()["wall_seconds"] for _ in range(2)]
-    bounded = [*command, "--memory-mib", "1024", "segment", "refresh", "--full", "--as-of", AS_OF]
-    _, measured = run_process(bounded)
+    full = beside_peers(options, command, few)
+    pool = {"few": [refresh_in_full(bounded)]}
+    patched = {"command": patches(options, command, command, 0)}
+    with Server(options.rollbook, lake) as server:
+        server.refresh(at(2), full=True)
+        patched["server"] = patches(options, command, server, 2)
+        at_once = server.refreshes_all_at_once
+    print("ten times as many segments", file=sys.stderr)
+    define(options, command, numbered(many))
+    refresh_in_full(command)
+    ten_times = ours(options, command, 2)
+    pool["many"] = [refresh_in_full(bounded)]
     remove(lake)
     return {
-        "patched": patched,
-        "ten_times_as_many_in_a_pool_of_1_gib": measured,
-        **header("segments", options.machine, options.rollbook, duckdb.__version__),
+        **header("segments", options.machine, options.rollbook, installed("duckdb")),
         "parameters": {
-            "segments": options.segments,
+            "segments": len(few),
             "seed": options.seed,
             "rounds": options.rounds,
-            "questions": len({(q.table, q.duckdb) for one in segments for q in one.questions()}),
-            "criteria": [one.rollbook for one in segments],
+            "slow": f"more than {SLOW_SECONDS} s: {ROUNDS_OF_SLOW} rounds",
+            "questions": len(questions(few)),
+            "server_refreshes": "in one request" if at_once else "in a request for each segment",
+            "criteria": [one.rollbook() for one in few],
         },
-        "rollbook_peak_rss_bytes": memory,
-        "seconds": rounds,
+        # No peak of a command can be seen that is less than this.
+        "starting_process_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "full": {name: summed(rounds) for name, rounds in full.items()},
+        "ten_times_as_many": {name: summed(rounds) for name, rounds in ten_times.items()},
+        "in_a_pool_of_1_gib": {name: summed(rounds) for name, rounds in pool.items()},
+        "patched": patched,
     }
 
 
-def define(command: list, folder: pathlib.Path, segments: list[Segment]) -> None:
-    """Makes the lake have these segments, which are computed when they are asked for."""
-    folder.mkdir(exist_ok=True)
-    for number, segment in enumerate(segments):
-        text = f"-- refresh: manual\n{segment.rollbook}\n"
-        (folder / f"s{number}.sql").write_text(text, encoding="utf-8")
-    run_process([*command, "segment", "apply", folder])
-    for file in folder.iterdir():
-        file.unlink()
+def beside_peers(options: argparse.Namespace, command: Command, few: list[Segment]) -> dict:
+    """A full refresh by every side, in turns, once all of them agree. What each took, by side."""
+    refresh_in_full(command)
+    expected = memberships(command, len(few))
+    files = lake_files(command.lake, "persons", "orders", "activities")
+    peers = {f"{name}_{form}": (Peer(name, files), form) for name, form in PEERS}
+    found: dict[str, list] = {}
+    try:
+        for name, (peer, form) in peers.items():
+            print(f"comparing {name}", file=sys.stderr)
+            _, members = peer.ask(form, few)
+            if form != "decoded":
+                same(expected, members, name)
+        for number in range(options.rounds):
+            print(f"round {number + 1}", file=sys.stderr)
+            for name, rounds in ours(options, command, 1).items():
+                found.setdefault(name, []).extend(rounds)
+            for name, (peer, form) in list(peers.items()):
+                seconds, _ = peer.ask(form, few)
+                measured = {"wall_seconds": round(seconds, 4), "peak_rss_bytes": peer.peak()}
+                found.setdefault(name, []).append(measured)
+                if seconds > SLOW_SECONDS and number + 1 == ROUNDS_OF_SLOW:
+                    peers.pop(name)[0].stop()
+    finally:
+        for peer, _ in peers.values():
+            peer.stop()
+    return found
 
 
-def patches(command: list, options: argparse.Namespace) -> dict:
+def ours(options: argparse.Namespace, command: Command, rounds: int) -> dict:
+    """Full refreshes by command, by a server that was just started, and by the same one again."""
+    found = {"command": [refresh_in_full(command) for _ in range(rounds)]}
+    with Server(options.rollbook, command.lake) as server:
+        found["server_cold"] = [refresh_in_full(server)]
+        found["server_warm"] = [refresh_in_full(server) for _ in range(2)]
+    return found
+
+
+def refresh_in_full(side: Command | Server) -> dict:
+    outcomes, measured = side.refresh(at(0), full=True)
+    checked(outcomes)
+    return measured
+
+
+def patches(
+    options: argparse.Namespace, command: Command, side: Command | Server, hours: int
+) -> dict:
     """Refreshes after activities of one person in a hundred, each with the full one after it."""
-    said, _ = run_process([*command, "sql", "select count(*) as n from persons", "--output", "json"])
-    persons = json.loads(said)[0]["n"]
-    dice = random.Random(options.seed)
-    some = persons // 100
+    persons = command.rows("select count(*) as n from persons")[0]["n"]
+    dice, some = random.Random(options.seed + hours), persons // 100
     chosen = {
         "neighbours": range(persons // 3, persons // 3 + some),
         "anywhere": dice.sample(range(1, persons), some),
     }
     # The copies in order of time are made when they are first asked for.
-    first = [*command, "segment", "refresh", "--as-of", "2026-01-01T00:00:01Z"]
-    _, measured = run_process(first)
-    found = {"first": {"patch": measured}}
-    for hour, (name, ids) in enumerate(chosen.items(), 1):
-        file = options.work / "few" / f"activities-{name}.csv"
+    _, first = side.refresh(at(hours, seconds=1), full=False)
+    found = {"first": {"patch": first}}
+    for hour, (name, ids) in enumerate(chosen.items(), hours):
+        file = scratch(options) / "activities.csv"
         rows = [
-            f"new-{name}-{at},P{person},{dice.choice(KINDS)},2026-01-01T0{hour - 1}:30:00Z"
-            for at, person in enumerate(ids)
+            f"new-{hour}-{number},P{person},{dice.choice(KINDS)},{at(hour, minutes=30)}"
+            for number, person in enumerate(ids)
         ]
-        header_line = "external_id,person_external_id,type,occurred_at"
-        file.write_text("\n".join([header_line, *rows]) + "\n", encoding="utf-8")
-        run_process([*command, "ingest", "native", file])
-        as_of = f"2026-01-01T0{hour}:00:00Z"
-        refresh = [*command, "segment", "refresh", "--as-of", as_of, "--output", "json"]
-        said, patch = run_process(refresh)
-        patched = json.loads(said)
-        said, full = run_process([*refresh, "--full"])
-        if any(one["entered"] or one["left"] for one in json.loads(said)):
+        columns = "external_id,person_external_id,type,occurred_at"
+        file.write_text("\n".join([columns, *rows]) + "\n", encoding="utf-8")
+        side.ingest(file)
+        outcomes, patch = side.refresh(at(hour + 1), full=False)
+        checked(outcomes)
+        again, full = side.refresh(at(hour + 1), full=True)
+        if any(one["entered"] or one["left"] for one in checked(again)):
             raise Failed(f"a full refresh changes what was patched after new rows of {name}")
         found[name] = {
             "patch": patch,
             "full": full,
-            "persons_evaluated": sorted({str(one["evaluated"]) for one in patched}),
-            "entered": sum(one["entered"] for one in patched),
-            "left": sum(one["left"] for one in patched),
+            "persons_evaluated": sorted({str(one.get("evaluated")) for one in outcomes}),
+            "entered": sum(one["entered"] for one in outcomes),
+            "left": sum(one["left"] for one in outcomes),
         }
     return found
 
 
-def same(command: list, each: list, fused: list) -> None:
-    """Whether all sides found the same persons: their number, and the sum of their ids."""
-    sql = (
+def at(hours: int, **more: int) -> str:
+    """So long after the moment that segments are first computed for."""
+    return f"{AS_OF + datetime.timedelta(hours=hours, **more):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def checked(outcomes: list[dict]) -> list[dict]:
+    """What became of the segments, unless one of them failed."""
+    for one in outcomes:
+        if one.get("status") == "failed":
+            raise Failed(f"segment {one['segment']}: {one.get('error')}")
+    return outcomes
+
+
+def memberships(command: Command, number: int) -> list[tuple[int, int]]:
+    """The number of members and the sum of their ids for each segment."""
+    found = command.rows(
         "select segment, count(*) as n, sum(person_id) as p from segment_members group by segment"
     )
-    said, _ = run_process([*command, "sql", sql, "--output", "json"])
-    rows = json.loads(said)
-    rows = rows["rows"] if isinstance(rows, dict) else rows
-    ours = {row["segment"]: (int(row["n"]), int(row["p"])) for row in rows}
-    for number, (one, other) in enumerate(zip(each, fused)):
-        found = ours.get(f"s{number}", (0, 0))
-        if not found == tuple(one) == tuple(other):
-            raise Failed(f"segment s{number} gives {found} here and {one}, {other} in DuckDB")
+    of = {row["segment"]: (int(row["n"]), int(row["p"])) for row in found}
+    return [of.get(f"s{number}", (0, 0)) for number in range(number)]
+
+
+def same(expected: list, members: list, side: str) -> None:
+    for number, (ours, theirs) in enumerate(zip(expected, members, strict=True)):
+        if ours != tuple(theirs):
+            raise Failed(f"segment s{number} gives {ours} here and {theirs} by {side}")
+
+
+def summed(rounds: list[dict]) -> dict:
+    """The rounds of a side: all times, the middle one, and the largest peak."""
+    seconds = [one["wall_seconds"] for one in rounds]
+    return {
+        "median_seconds": statistics.median(seconds),
+        "peak_rss_bytes": max(one["peak_rss_bytes"] for one in rounds),
+        "seconds": seconds,
+    }
 
 
 def print_table(result: dict) -> None:
-    seconds = {name: statistics.median(times) for name, times in result["seconds"].items()}
-    for name, median in seconds.items():
-        print(f"{name:14}{median:9.3f} s{median / seconds['rollbook']:9.2f} of rollbook's")
-    first = result["patched"]["first"]["patch"]["wall_seconds"]
-    print(f"first patch, with the copies in order of time: {first:.3f} s")
-    for name, one in result["patched"].items():
-        if name == "first":
-            continue
-        patch, full = one["patch"]["wall_seconds"], one["full"]["wall_seconds"]
-        print(f"patch, {name:12}{patch:9.3f} s, {100 * patch / full:.0f} % of {full:.3f} s")
-    bounded = result["ten_times_as_many_in_a_pool_of_1_gib"]
-    peak = bounded["peak_rss_bytes"] / MEGABYTE
-    print(f"ten times as many, pool of 1 GiB: {bounded['wall_seconds']:.3f} s, {peak:,.0f} MB")
-    print(f"peak of rollbook: {result['rollbook_peak_rss_bytes'] / MEGABYTE:,.0f} MB")
+    full = result["full"]
+    by_command, by_server = (full[name]["median_seconds"] for name in ("command", "server_warm"))
+    print(f"{'':28}{'s':>9}{'peak MB':>9}{'× command':>11}{'× server':>10}")
+    rows = dict(full)
+    rows |= {f"{name}, ten times": one for name, one in result["ten_times_as_many"].items()}
+    rows |= {f"1 GiB, {name}": one for name, one in result["in_a_pool_of_1_gib"].items()}
+    for name, one in rows.items():
+        seconds, peak = one["median_seconds"], one["peak_rss_bytes"] / MEGABYTE
+        ratios = f"{seconds / by_command:11.2f}{seconds / by_server:10.2f}"
+        print(f"{name:28}{seconds:9.3f}{peak:9,.0f}{ratios}")
+    for side, patched in result["patched"].items():
+        for name, one in patched.items():
+            patch = one["patch"]
+            seconds, peak = patch["wall_seconds"], patch["peak_rss_bytes"] / MEGABYTE
+            line = f"{f'patch by {side}, {name}':28}{seconds:9.3f}{peak:9,.0f}"
+            if "full" in one:
+                whole = one["full"]["wall_seconds"]
+                line += f"   {100 * seconds / whole:.0f} % of the full one, {whole:.3f}"
+            print(line)
+    least = result["starting_process_kib"] * 1024 / MEGABYTE
+    print(f"No peak of a command is seen below {least:.0f} MB, that of this script.")
+    print(f"The server refreshes {result['parameters']['server_refreshes']}.")
 
 
 if __name__ == "__main__":
