@@ -8,3 +8,4 @@ mod posts;
 mod refusals;
 mod segments;
 pub(crate) mod serving;
+mod warm;

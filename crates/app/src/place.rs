@@ -1,5 +1,6 @@
 //! The lake and tenant that a verb works on, and sessions over them.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -135,9 +136,22 @@ impl Place {
             return Ok(Some(kept));
         }
         let all = self.session_among(lake, state, latest, None).await?;
-        let resident = Arc::new(Resident::new(all, self.limits.memory / 2));
+        let (most, answers) = (self.limits.memory / 2, Arc::clone(&warm.answers));
+        let resident = Arc::new(Resident::new(all, most, answers));
         warm.keep(state, &resident);
         Ok(Some(resident))
+    }
+
+    /// Questions about criteria that were answered from memory, and bytes that are kept for that.
+    pub async fn kept(&self) -> (u64, u64) {
+        let Some(warm) = &self.warm else {
+            return (0, 0);
+        };
+        let bytes = match warm.resident() {
+            Some(resident) => resident.bytes().await as u64,
+            None => 0,
+        };
+        (warm.answers.load(Ordering::Relaxed), bytes)
     }
 
     /// The moment to look from where nobody names one: the present, or what that was less than a

@@ -39,6 +39,7 @@ pub use rollbook_segments::{
 };
 use rollbook_segments::{Criteria, Evaluation, SegmentError, Wanted, definition};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::place::Opening;
 use crate::{AppError, Place};
@@ -69,6 +70,36 @@ pub struct Outcome {
     pub segment: SegmentKey,
     /// Its membership, or why there is none.
     pub result: Result<Done, AppError>,
+}
+
+impl Outcome {
+    /// As it is shown, a field a column.
+    pub fn row(&self) -> Value {
+        let done = match &self.result {
+            Ok(done) => done,
+            Err(error) => {
+                let error = error.to_string();
+                return json!({ "segment": self.segment, "status": "failed", "error": error });
+            }
+        };
+        let refreshed = &done.refreshed;
+        json!({
+            "segment": self.segment,
+            "status": "fresh",
+            "count": refreshed.count,
+            "entered": done.entered,
+            "left": done.left,
+            "evaluated": match done.how {
+                How::Full => json!("all"),
+                How::Patched(persons) => json!(persons),
+                How::Standing => json!("none"),
+            },
+            "snapshot": refreshed.snapshot,
+            "revision": refreshed.revision,
+            "as_of": refreshed.as_of,
+            "computed_at": refreshed.computed_at,
+        })
+    }
 }
 
 /// Saves a segment after checking that its criteria can be evaluated. One that is a list is

@@ -1,7 +1,8 @@
 //! What a server keeps of the newest data in memory, so that questions about criteria are answered
 //! while somebody types.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollbook_engine::Resident;
 use rollbook_lake::State;
@@ -11,7 +12,11 @@ use serde_json::Value;
 
 /// What is kept, and of what.
 #[derive(Debug, Default)]
-pub(crate) struct Warm(Mutex<Option<Kept>>);
+pub(crate) struct Warm {
+    kept: Mutex<Option<Kept>>,
+    /// Questions that were answered from it.
+    pub(crate) answers: Arc<AtomicU64>,
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -40,14 +45,23 @@ impl Data {
 impl Warm {
     /// What is kept of a state.
     pub(crate) fn of(&self, state: &State) -> Option<Arc<Resident>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept();
         let kept = kept.as_ref().filter(|kept| kept.of == Data::of(state))?;
         Some(Arc::clone(&kept.resident))
     }
 
+    /// What is kept, of whatever state.
+    pub(crate) fn resident(&self) -> Option<Arc<Resident>> {
+        Some(Arc::clone(&self.kept().as_ref()?.resident))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps it from now on instead of what is of older data.
     pub(crate) fn keep(&self, state: &State, resident: &Arc<Resident>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let of = Data::of(state);
         if kept
             .as_ref()
@@ -65,7 +79,7 @@ impl Warm {
     /// The moment to look from: that of the question before, where it was asked less than a minute
     /// ago about the same data, and else the present.
     pub(crate) fn moment(&self, state: &State, now: Timestamp) -> Timestamp {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let Some(kept) = kept.as_mut().filter(|kept| kept.of == Data::of(state)) else {
             return now;
         };

@@ -41,7 +41,7 @@ pub struct Resident {
     most: usize,
     held: Mutex<Held>,
     /// Questions that were answered from it.
-    answers: AtomicU64,
+    answers: Arc<AtomicU64>,
 }
 
 /// Rows that are read aside, since reading them takes longer than one answer.
@@ -77,19 +77,19 @@ struct Key {
 
 impl Resident {
     /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
-    /// most so many bytes.
-    pub fn new(all: Session, most: usize) -> Self {
+    /// most so many bytes. `answers` counts the questions that are answered from it.
+    pub fn new(all: Session, most: usize, answers: Arc<AtomicU64>) -> Self {
         Self {
             all,
             most,
             held: Mutex::default(),
-            answers: AtomicU64::new(0),
+            answers,
         }
     }
 
-    /// How many questions were answered from it.
-    pub fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
+    /// Bytes that are kept.
+    pub async fn bytes(&self) -> usize {
+        self.held.lock().await.bytes()
     }
 
     /// Reads what was asked for and is not there, before anything else is asked.

@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     pub(crate) refused: Counter,
     segments: Family<Segments, Gauge>,
     failures: Family<OfSegment, Gauge>,
+    kept_answers: Gauge<u64, AtomicU64>,
+    kept_bytes: Gauge<u64, AtomicU64>,
 }
 
 /// How many segments stand so.
@@ -78,6 +80,8 @@ impl Metrics {
             refused: Counter::default(),
             segments: Family::default(),
             failures: Family::default(),
+            kept_answers: Gauge::default(),
+            kept_bytes: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -132,6 +136,17 @@ impl Metrics {
             "How often segments failed since they were last computed",
             metrics.failures.clone(),
         );
+        registry.register(
+            "kept_answers",
+            "Questions about criteria that were answered from memory",
+            metrics.kept_answers.clone(),
+        );
+        registry.register_with_unit(
+            "kept",
+            "What is kept in memory for questions about criteria",
+            Unit::Bytes,
+            metrics.kept_bytes.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -156,6 +171,12 @@ impl Metrics {
     pub(crate) fn journal(&self, (objects, bytes): (u64, u64)) {
         self.journal_objects.set(objects);
         self.journal_bytes.set(bytes);
+    }
+
+    /// Notes what is kept in memory for questions about criteria, and how many it answered.
+    pub(crate) fn kept(&self, (answers, bytes): (u64, u64)) {
+        self.kept_answers.set(answers);
+        self.kept_bytes.set(bytes);
     }
 
     /// Notes how segments stand.

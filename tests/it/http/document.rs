@@ -35,6 +35,7 @@ const ROUTES: [&str; 35] = [
     "POST /v1/ingest/{provider}/{source}",
     "POST /v1/segments",
     "POST /v1/segments/preview",
+    "POST /v1/segments/refresh",
     "POST /v1/segments/{key}/refresh",
     "POST /v1/sql",
     "PUT /v1/segments/{key}",

@@ -5,7 +5,7 @@ mod asking;
 use std::process::ExitCode;
 
 use rollbook_app::segments::{Combined, Pull, Schedule, code};
-use rollbook_app::{AppError, Place, segments};
+use rollbook_app::{Place, segments};
 use rollbook_model::config::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
@@ -120,39 +120,7 @@ async fn members(place: &Place, what: Members, form: Form) -> anyhow::Result<()>
 
 /// Prints every segment's outcome; one that failed makes the command fail, after the others.
 fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<ExitCode> {
-    let mut failed = Vec::new();
-    let mut lines: Vec<Value> = Vec::new();
-    for outcome in outcomes {
-        match outcome.result {
-            Ok(done) => {
-                let refreshed = done.refreshed;
-                lines.push(json!({
-                    "segment": outcome.segment,
-                    "status": "fresh",
-                    "count": refreshed.count,
-                    "entered": done.entered,
-                    "left": done.left,
-                    "evaluated": match done.how {
-                        segments::How::Full => json!("all"),
-                        segments::How::Patched(persons) => json!(persons),
-                        segments::How::Standing => json!("none"),
-                    },
-                    "snapshot": refreshed.snapshot,
-                    "revision": refreshed.revision,
-                    "as_of": refreshed.as_of,
-                    "computed_at": refreshed.computed_at,
-                }));
-            }
-            Err(error) => {
-                lines.push(json!({
-                    "segment": outcome.segment,
-                    "status": "failed",
-                    "error": error.to_string(),
-                }));
-                failed.push((outcome.segment, error));
-            }
-        }
-    }
+    let lines: Vec<Value> = outcomes.iter().map(segments::Outcome::row).collect();
     let columns = [
         "segment",
         "status",
@@ -164,11 +132,15 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
         "as_of",
     ];
     print(&Shown::list(&lines, &columns)?, form)?;
-    for (segment, error) in &failed {
-        let error: &AppError = error;
-        complain(&anyhow::anyhow!("segment `{segment}`: {error}"), None);
+    let mut failed = 0_u8;
+    for outcome in &outcomes {
+        if let Err(error) = &outcome.result {
+            let segment = &outcome.segment;
+            complain(&anyhow::anyhow!("segment `{segment}`: {error}"), None);
+            failed = 1;
+        }
     }
-    Ok(ExitCode::from(u8::from(!failed.is_empty())))
+    Ok(ExitCode::from(failed))
 }
 
 fn tenant_flag(place: &Place) -> String {

@@ -8,6 +8,7 @@ use rollbook_app::segments::{
 };
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::extract::{Body, Named};
@@ -335,44 +336,22 @@ pub(super) async fn refresh(
     }))
 }
 
-/// What became of one of several segments.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Outcome {
-    #[schema(value_type = String)]
-    segment: SegmentKey,
-    /// Its membership, where there is a new one.
-    membership: Option<Membership>,
-    /// Why there is none; then the one before stands.
-    error: Option<String>,
-}
-
-/// Computes who belongs to each segment
+/// Computes who belongs to each segment, and says what became of it
 #[utoipa::path(post, path = "/v1/segments/refresh", tag = "segments", request_body = Moment,
-    responses((status = 200, body = Vec<Outcome>), (status = 422, body = Problem)))]
+    responses((status = 200, body = Vec<Object>), (status = 422, body = Problem)))]
 pub(super) async fn refresh_all(
     State(server): State<Server>,
     Body(moment): Body<Moment>,
-) -> Result<Json<Vec<Outcome>>, Problem> {
+) -> Result<Json<Vec<Value>>, Problem> {
     let now = server.now();
     let as_of = moment.as_of.unwrap_or(now);
     let refreshed = server.compute(move |server| async move {
         segments::refresh(server.place(), &[], as_of, now, moment.full).await
     });
-    let outcome = |one: segments::Outcome| match one.result {
-        Ok(done) => Outcome {
-            segment: one.segment,
-            membership: Some(Membership {
-                entered: done.entered,
-                left: done.left,
-                ..done.refreshed.into()
-            }),
-            error: None,
-        },
-        Err(error) => Outcome {
-            segment: one.segment,
-            membership: None,
-            error: Some(error.to_string()),
-        },
-    };
-    Ok(Json(refreshed.await?.into_iter().map(outcome).collect()))
+    let rows = refreshed
+        .await?
+        .iter()
+        .map(segments::Outcome::row)
+        .collect();
+    Ok(Json(rows))
 }
