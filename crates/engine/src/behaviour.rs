@@ -215,7 +215,8 @@ impl Behaviours {
                 let at = place(&mut self.segments, key);
                 Expr::IsNotNull(Box::new(self.column_of(&members_name(at), PERSON)))
             }
-            Question::Sequence { relation } => {
+            Question::Sequence { relation, texts } => {
+                self.texts.extend(texts);
                 let at = place(&mut self.sequences, relation);
                 Expr::IsNotNull(Box::new(self.column_of(&sequence_name(at), PERSON)))
             }

@@ -484,6 +484,13 @@ impl<'a> Evaluation<'a> {
         condition: &str,
         named: &[SegmentKey],
     ) -> Result<RoaringTreemap, SegmentError> {
+        if self.session.has_resident() && self.needs(condition)?.1 {
+            let alone = [condition.to_owned()];
+            // What is wrong is told below, with its place in the whole text.
+            if let Ok(Some(members)) = self.matching(&alone, named).await.map(|mut all| all.pop()) {
+                return Ok(members);
+            }
+        }
         let tables = self.tables(named)?;
         let mut rows = self.session.people_where_with(condition, tables).await?;
         Ok(collect(&mut rows).await?)

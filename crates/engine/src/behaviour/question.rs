@@ -38,7 +38,7 @@ pub(super) enum Question {
     /// Whether somebody belongs to a segment.
     Segment(String),
     /// Whether somebody is in a relation of those who did one thing after another.
-    Sequence { relation: String },
+    Sequence { relation: String, texts: Vec<Where> },
     /// What is counted of the activities of a type.
     Counted(Counted, Answer),
     /// What an aggregate over a fact's rows comes to.
@@ -245,21 +245,32 @@ fn rows_of(
     viewpoint: &Viewpoint,
     fact: Fact,
 ) -> Result<(Vec<String>, Option<Where>), EngineError> {
-    let text = call.text("where")?.map(|text| Where {
-        function: call.function.to_owned(),
-        relation: fact.relation,
-        text,
-        position: call.position_of("where"),
-    });
+    let text = condition_of(call, fact.relation)?;
     let mut conditions: Vec<String> = fact.condition.into_iter().collect();
     match when(call, viewpoint)? {
         Some(when) => conditions.push(when),
         None if fact.is_past => {}
         None => conditions.push("at <= now()".to_owned()),
     }
-    // A line of its own: the text may end in a comment.
-    conditions.extend(text.iter().map(|text| format!("({}\n)", text.text)));
+    conditions.extend(text.iter().map(|text| within_brackets(&text.text)));
     Ok((conditions, text))
+}
+
+/// The text of a call's `where`, on the columns of a view.
+fn condition_of(call: &Call, relation: &'static str) -> Result<Option<Where>, EngineError> {
+    let text = call.text("where")?;
+    Ok(text.map(|text| Where {
+        function: call.function.to_owned(),
+        relation,
+        text,
+        position: call.position_of("where"),
+    }))
+}
+
+/// A condition as part of another.
+fn within_brackets(text: &str) -> String {
+    // A line of its own: the text may end in a comment.
+    format!("({text}\n)")
 }
 
 /// The view that has the rows which a call is about, and the conditions on them.
@@ -272,10 +283,11 @@ pub(crate) fn evidence(
         "sequence" => {
             let types = [0, 1].map(|at| call.text_at(at, "two types of behaviour"));
             let mut rows = Vec::new();
+            let text = call.text("where")?.map(|text| within_brackets(&text));
             for kind in types {
                 let fact = of_type(&kind?);
                 let past = Some("at <= now()".to_owned());
-                let conditions = fact.condition.into_iter().chain(past);
+                let conditions = fact.condition.into_iter().chain(past).chain(text.clone());
                 rows.push((fact.relation, conditions.collect()));
             }
             return Ok(rows);
@@ -462,9 +474,9 @@ fn timestamp(at: Timestamp) -> String {
 }
 
 /// Those who did one thing and then another, later, within a time of it. Both happened in the
-/// window that `from` and `until` make.
+/// window that `from` and `until` make, and both meet its `where`.
 fn sequence(call: &Call) -> Result<Question, EngineError> {
-    call.allow(2, &["within", "from", "until"])?;
+    call.allow(2, &WHEN)?;
     let first = of_type(&call.text_at(0, "two types of behaviour")?);
     let second = of_type(&call.text_at(1, "two types of behaviour")?);
     let within = match call.named("within") {
@@ -478,6 +490,11 @@ fn sequence(call: &Call) -> Result<Question, EngineError> {
     let mut window = vec!["at <= now()".to_owned()];
     window.extend(moment(call, "from")?.map(|from| format!("at >= {from}")));
     window.extend(moment(call, "until")?.map(|until| format!("at < {until}")));
+    let mut texts = Vec::new();
+    for fact in [&first, &second] {
+        texts.extend(condition_of(call, fact.relation)?);
+    }
+    window.extend(texts.first().map(|text| within_brackets(&text.text)));
     let window = window.join(" and ");
     let rows = |fact: &Fact, is_second: bool| {
         let condition = fact.condition.as_deref().unwrap_or("true");
@@ -500,5 +517,5 @@ fn sequence(call: &Call) -> Result<Question, EngineError> {
         rows(&first, false),
         rows(&second, true)
     );
-    Ok(Question::Sequence { relation })
+    Ok(Question::Sequence { relation, texts })
 }

@@ -222,6 +222,10 @@ async fn one_thing_comes_after_another() {
     .await;
     check("sequence('clicked', 'clicked')", &[1]).await;
     check("sequence('clicked', 'viewed', from => '2024-06-02')", &[]).await;
+    for (condition, persons) in [("true -- both", &[1][..]), ("person_id > 1", &[])] {
+        let sequence = format!("sequence('clicked', 'viewed', where => '{condition}')");
+        check(&sequence, persons).await;
+    }
 }
 
 #[tokio::test]
