@@ -136,10 +136,7 @@ impl Place {
             return Ok(Some(kept));
         }
         let all = self.session_among(lake, state, latest, None).await?;
-        let (most, answers) = (self.limits.memory / 2, Arc::clone(&warm.answers));
-        let resident = Arc::new(Resident::new(all, most, answers));
-        warm.keep(state, &resident);
-        Ok(Some(resident))
+        Ok(Some(warm.keep(state, all, self.limits.memory / 2)))
     }
 
     /// Questions about criteria that were answered from memory, and bytes that are kept for that.

@@ -3,12 +3,17 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rollbook_engine::Resident;
+use rollbook_engine::{Resident, Session};
 use rollbook_lake::State;
 use rollbook_model::config::PREVIEW_SECONDS;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde_json::Value;
+
+/// How long to wait for newer data before rows are read, where the last ones were read for nothing.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is kept, and of what.
 #[derive(Debug, Default)]
@@ -22,6 +27,7 @@ pub(crate) struct Warm {
 struct Kept {
     of: Data,
     resident: Arc<Resident>,
+    patience: Duration,
     /// The moment that was last looked from without being named.
     moment: Option<Timestamp>,
 }
@@ -59,21 +65,35 @@ impl Warm {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps it from now on instead of what is of older data.
-    pub(crate) fn keep(&self, state: &State, resident: &Arc<Resident>) {
+    /// Begins to keep what a session sees, instead of what is of older data, in so many bytes.
+    pub(crate) fn keep(&self, state: &State, all: Session, most: usize) -> Arc<Resident> {
         let mut kept = self.kept();
         let of = Data::of(state);
+        // Two may begin at once.
+        if let Some(known) = kept.as_ref().filter(|kept| kept.of == of) {
+            return Arc::clone(&known.resident);
+        }
+        // Where data come faster than anybody asks, reading all of them each time is for nothing.
+        let patience = match kept.as_ref() {
+            Some(before) if !before.resident.is_used() => {
+                (before.patience * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE)
+            }
+            _ => Duration::ZERO,
+        };
+        let answers = Arc::clone(&self.answers);
+        let resident = Arc::new(Resident::new(all, most, answers, patience));
         if kept
             .as_ref()
             .is_none_or(|kept| kept.of.snapshot <= of.snapshot)
         {
-            let resident = Arc::clone(resident);
             *kept = Some(Kept {
                 of,
-                resident,
+                resident: Arc::clone(&resident),
+                patience,
                 moment: None,
             });
         }
+        resident
     }
 
     /// The moment to look from: that of the question before, where it was asked less than a minute

@@ -8,7 +8,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 use datafusion::catalog::TableProvider;
@@ -40,8 +41,11 @@ pub struct Resident {
     /// Bytes that may be kept.
     most: usize,
     held: Mutex<Held>,
-    /// Questions that were answered from it.
+    /// Questions that were answered from it, and from those before it.
     answers: Arc<AtomicU64>,
+    is_used: AtomicBool,
+    /// From when on it is worth reading rows.
+    from: Instant,
 }
 
 /// Rows that are read aside, since reading them takes longer than one answer.
@@ -77,14 +81,22 @@ struct Key {
 
 impl Resident {
     /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
-    /// most so many bytes. `answers` counts the questions that are answered from it.
-    pub fn new(all: Session, most: usize, answers: Arc<AtomicU64>) -> Self {
+    /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
+    /// no sooner than after `patience`: there may be a newer snapshot by then.
+    pub fn new(all: Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
         Self {
             all,
             most,
             held: Mutex::default(),
             answers,
+            is_used: AtomicBool::new(false),
+            from: Instant::now() + patience,
         }
+    }
+
+    /// Whether any question was answered from it.
+    pub fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
     }
 
     /// Bytes that are kept.
@@ -176,6 +188,7 @@ impl Resident {
         }
         held.make_room(as_of, self.most);
         self.answers.fetch_add(1, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
         let table = ResidentTable::provider(persons, columns, as_of)?;
         Ok(Some(table))
     }
@@ -221,6 +234,9 @@ impl Resident {
 
     /// Reads what was asked for and is not there, on a thread of its own, unless somebody does.
     pub(crate) async fn read_aside(self: &Arc<Self>) {
+        if Instant::now() < self.from {
+            return;
+        }
         let mut held = self.held.lock().await;
         if held.wanted.is_empty() || held.is_read || held.is_too_much {
             return;

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::json::ReaderBuilder;
@@ -437,7 +438,12 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
     let late = "2200-01-01".parse().unwrap();
     let answers = Arc::new(AtomicU64::new(0));
     let all = world.session(late).await;
-    let resident = Arc::new(Resident::new(all, 1 << 30, Arc::clone(&answers)));
+    let resident = Arc::new(Resident::new(
+        all,
+        1 << 30,
+        Arc::clone(&answers),
+        Duration::ZERO,
+    ));
     let warm = world.session(world.as_of).await;
     let warm = warm.with_resident(Some(Arc::clone(&resident)));
     for _ in 0..2 {
