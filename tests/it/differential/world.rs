@@ -111,7 +111,11 @@ impl World {
         let (zone, at) = (self.values.zone, self.tick());
         let settings = data::set(&self.place, "timezone", zone, at).await.unwrap();
         assert_eq!(settings.currency.as_deref(), Some(self.values.currency));
-        let rows = self.facts(rows, -400 * DAY, 20 * DAY);
+        let mut rows = self.facts(rows, -400 * DAY, 20 * DAY);
+        for _ in 0..self.persons / 10 {
+            let person = self.person();
+            self.says(&mut rows, &person);
+        }
         self.write(rows).await;
     }
 
