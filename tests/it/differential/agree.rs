@@ -1,0 +1,83 @@
+//! That preview, count, list, pages and ledger say the same as a refresh.
+
+use std::collections::BTreeMap;
+
+use rand::seq::index::sample;
+use roaring::RoaringTreemap;
+use rollbook_app::segments::{self, Done, Pull};
+use rollbook_segments::ledger;
+use rollbook_tests::times;
+
+use super::key;
+use super::world::World;
+
+/// Segments that are previewed and pulled in each state; `ROLLBOOK_TEST_PULLS` asks for more.
+const PULLED: u64 = 3;
+/// Members of a page.
+const PAGE: usize = 17;
+
+impl World {
+    pub(super) async fn agree(&mut self, members: &[RoaringTreemap], done: &[Done], what: &str) {
+        let lake = self.open().await;
+        let state = lake.head().await.unwrap();
+        let mut changes = BTreeMap::<_, Vec<_>>::new();
+        for change in ledger::changes(&lake, &state, None).await.unwrap() {
+            changes
+                .entry(change.segment.clone())
+                .or_default()
+                .push(change);
+        }
+        let listed = segments::list(&self.place).await.unwrap();
+        let listed = listed
+            .into_iter()
+            .map(|one| (one.definition.key, one.count));
+        let listed: BTreeMap<_, _> = listed.collect();
+        for (at, (members, done)) in members.iter().zip(done).enumerate() {
+            let (key, told) = (key(at), self.told(what));
+            let counts = (done.refreshed.count, listed[&key]);
+            let count = members.len();
+            assert_eq!(
+                counts,
+                (count, Some(count)),
+                "{told} {key}: refresh and list"
+            );
+            let changes = changes.remove(&key).unwrap_or_default();
+            let replayed = ledger::replayed(&lake, &changes).await.unwrap();
+            assert!(replayed == *members, "{told} {key}: ledger");
+        }
+        let all = self.definitions.len();
+        let some = usize::try_from(times("ROLLBOOK_TEST_PULLS", PULLED)).unwrap();
+        for at in sample(&mut self.random, all, some.min(all)) {
+            let (key, told) = (key(at), self.told(what));
+            let criteria = self.definitions.text(at);
+            let shown = segments::preview(&self.place, &criteria, self.as_of).await;
+            let counted = segments::count(&self.place, &key).await.unwrap();
+            let counts = [shown.unwrap().count, counted.count];
+            assert_eq!(
+                counts,
+                [members[at].len(); 2],
+                "{told} {key}: preview and count"
+            );
+            let (_, whole) = segments::members(&self.place, &key, None).await.unwrap();
+            assert!(members[at].iter().eq(whole), "{told} {key}: members");
+            let pages = self.pages(at).await;
+            assert!(members[at].iter().eq(pages), "{told} {key}: pages");
+        }
+    }
+
+    /// The members on all pages, one after the other.
+    async fn pages(&self, at: usize) -> Vec<u64> {
+        // Of a large segment pages are not that short, so that they are not thousands.
+        let (mut pages, mut token, key) = (Vec::new(), None, key(at));
+        loop {
+            let pull = Pull::of_all(PAGE.max(pages.len()));
+            let page = segments::members_page(&self.place, &key, token.as_deref(), &pull, self.now);
+            let page = page.await.unwrap();
+            pages.extend(page.members);
+            token = page.next;
+            if token.is_none() {
+                return pages;
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What may happen to a world.
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rollbook_app::compacting::{Extent, compact_lake};
+use rollbook_app::identity::{Decider, Wanted, decide, erase};
+use rollbook_app::segments;
+use rollbook_app::taking_in::undo;
+use rollbook_model::Timestamp;
+use rollbook_model::config::Limits;
+use tokio::sync::Mutex;
+
+use super::key;
+use super::rows::{DAY, HOUR, Rows};
+use super::world::World;
+
+/// A kind of change.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    Merge,
+    NewFacts,
+    Hours,
+    HalfRefresh,
+    Unmerge,
+    NextSlice,
+    Erase,
+    Edit,
+    LateFacts,
+    Days,
+    ChangedFacts,
+    Undo,
+    Persons,
+    Refund,
+    Back,
+    Compact,
+    Rate,
+    Month,
+    Rewrite,
+}
+
+/// All of them. What is yet to happen comes before the hours in which it does.
+const ALL: [Change; 19] = [
+    Change::Merge,
+    Change::NewFacts,
+    Change::Hours,
+    Change::HalfRefresh,
+    Change::Unmerge,
+    Change::NextSlice,
+    Change::Erase,
+    Change::Edit,
+    Change::LateFacts,
+    Change::Days,
+    Change::ChangedFacts,
+    Change::Undo,
+    Change::Persons,
+    Change::Refund,
+    Change::Back,
+    Change::Compact,
+    Change::Rate,
+    Change::Month,
+    Change::Rewrite,
+];
+
+impl World {
+    /// The change of a round: each kind once, from that of the world on, before chance decides.
+    pub(super) fn next_change(&mut self, round: usize) -> Change {
+        let first = if self.held_back.is_some() { 5 } else { 0 };
+        match round < ALL.len() {
+            true => ALL[(first + round) % ALL.len()],
+            false => self.of(&ALL),
+        }
+    }
+
+    pub(super) async fn change(&mut self, change: Change) {
+        match change {
+            Change::NewFacts => self.happen(3, -HOUR, 2 * HOUR).await,
+            Change::LateFacts => self.happen(3, -300 * DAY, 0).await,
+            // All that is generated is there from the beginning.
+            Change::NextSlice => {
+                if !self.next_slice().await {
+                    self.happen(6, -DAY, DAY).await;
+                }
+            }
+            Change::ChangedFacts => self.change_facts().await,
+            Change::Refund => self.give_back().await,
+            Change::Persons => self.hear_of_persons().await,
+            Change::Rate => {
+                let mut rows = Rows::default();
+                self.rate(&mut rows);
+                self.write(rows).await;
+            }
+            Change::Hours => self.pass(1, 3 * HOUR),
+            Change::Days => self.pass(DAY, 9 * DAY),
+            Change::Month => self.pass(31 * DAY, 31 * DAY + 1),
+            Change::Back => self.pass(-3 * DAY, -HOUR),
+            Change::Edit => {
+                let at = self.random.random_range(0..self.definitions.len());
+                self.definitions.edit(&mut self.random, at);
+                self.put(at).await;
+            }
+            Change::Rewrite => {
+                // One that others name cannot be deleted.
+                let at = self
+                    .random
+                    .random_range(self.definitions.first_free()..self.definitions.len());
+                let now = self.tick();
+                segments::delete(&self.place, &key(at), now).await.unwrap();
+                self.put(at).await;
+            }
+            Change::HalfRefresh => {
+                // What the others are computed from is older than what these are.
+                self.happen(1, -DAY, DAY).await;
+                let some: Vec<_> = (0..self.definitions.len()).step_by(2).map(key).collect();
+                let now = self.tick();
+                let done = segments::refresh(&self.place, &some, self.as_of, now, false).await;
+                done.unwrap();
+                self.happen(1, -DAY, DAY).await;
+            }
+            Change::Undo => {
+                if self.last_batch.is_none() {
+                    self.happen(3, -DAY, HOUR).await;
+                    self.refresh(false).await;
+                }
+                let (batch, now) = (self.last_batch.take().unwrap(), self.tick());
+                undo(&self.place, &batch, now).await.unwrap();
+            }
+            Change::Merge => self.merge().await,
+            Change::Unmerge => {
+                if self.decided.is_none() {
+                    self.merge().await;
+                    self.refresh(false).await;
+                }
+                let entry = self.decided.take().unwrap();
+                self.decide(Wanted::Undo(entry)).await;
+            }
+            Change::Erase => {
+                let person = self.some_persons("last_activity_at is not null", 1).await[0];
+                let decider = self.decider();
+                erase(&self.place, person, &decider).await.unwrap();
+                // A merge that named one of their records cannot be taken back any more.
+                self.decided = None;
+            }
+            Change::Compact => {
+                let (lake, now, turn) = (self.open().await, self.tick(), Mutex::new(()));
+                let done = compact_lake(&lake, Limits::default(), Extent::All, now, &turn).await;
+                done.unwrap();
+            }
+        }
+    }
+
+    /// Rows come in of what happens between two moments.
+    async fn happen(&mut self, count: u32, from: i64, to: i64) {
+        let rows = self.facts(count, from, to);
+        self.write(rows).await;
+    }
+
+    fn pass(&mut self, from: i64, to: i64) {
+        let step = self.random.random_range(from..to);
+        self.as_of = Timestamp::from_micros(self.as_of.micros() + step);
+    }
+
+    /// Rows that were there come with other values, times and persons.
+    async fn change_facts(&mut self) {
+        let mut rows = Rows::default();
+        for (table, letter) in [("orders", 'O'), ("deals", 'D'), ("tickets", 'T')] {
+            let sql = format!(
+                "select external_id from {table} where provider = 'native' and external_id like \
+                 'N{letter}%' order by external_id"
+            );
+            let known = self.lake.sql(&sql);
+            for id in known.choose_multiple(&mut self.random, 2) {
+                let id = id["external_id"].as_str().unwrap();
+                match table {
+                    "orders" => self.order(&mut rows, id, -60 * DAY, DAY),
+                    "deals" => self.deal(&mut rows, id, -60 * DAY, DAY),
+                    _ => self.ticket(&mut rows, id, -60 * DAY, DAY),
+                }
+            }
+        }
+        self.write(rows).await;
+    }
+
+    /// Something is given back for orders. A provider's refunds are of its own orders: those of
+    /// Olist have none.
+    async fn give_back(&mut self) {
+        let orders = self.lake.sql(
+            "select external_id from orders where provider = 'native' and person_id <> 0 order by \
+             external_id",
+        );
+        let mut rows = Rows::default();
+        for order in orders.choose_multiple(&mut self.random, 3) {
+            let order = order["external_id"].as_str().unwrap();
+            self.refund(&mut rows, order, -DAY, HOUR);
+        }
+        self.write(rows).await;
+    }
+
+    /// What is said of some persons changes, and one is new.
+    async fn hear_of_persons(&mut self) {
+        let mut rows = Rows::default();
+        for _ in 0..4 {
+            let person = self.person();
+            self.says(&mut rows, &person);
+        }
+        let new = self.id("P");
+        self.says(&mut rows, &new);
+        self.write(rows).await;
+    }
+
+    async fn merge(&mut self) {
+        let two = self.some_persons("order_count > 0", 2).await;
+        self.decided = Some(self.decide(Wanted::Merge(two[0], two[1])).await);
+    }
+
+    async fn decide(&mut self, wanted: Wanted) -> String {
+        let decider = self.decider();
+        let followed = decide(&self.place, &wanted, &decider).await.unwrap();
+        assert!(!followed.moved.is_empty(), "{wanted:?}");
+        followed.entry
+    }
+
+    fn decider(&mut self) -> Decider {
+        Decider {
+            by: "kim".to_owned(),
+            at: self.tick(),
+            dry_run: false,
+        }
+    }
+
+    async fn some_persons(&mut self, condition: &str, count: usize) -> Vec<i64> {
+        let sql = format!("select person_id from people where {condition} order by person_id");
+        let persons = self.lake.sql(&sql);
+        let chosen = persons.choose_multiple(&mut self.random, count);
+        chosen
+            .map(|row| row["person_id"].as_i64().unwrap())
+            .collect()
+    }
+}

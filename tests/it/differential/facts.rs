@@ -1,0 +1,123 @@
+//! Rows of the raw tables as they are seen at `{now}`, each with a time `at`: what has not happened
+//! yet is not there.
+
+use super::values::Values;
+
+/// Types of behaviour that follow from other tables than `activities`.
+pub(super) const RESERVED: [&str; 6] = [
+    "order_placed",
+    "order_paid",
+    "order_refunded",
+    "deal_created",
+    "deal_won",
+    "deal_lost",
+];
+
+const REVENUE: &str = "status in ('paid', 'partially_paid', 'fulfilled', 'completed', \
+                       'partially_refunded', 'refunded')";
+
+/// Orders, with when they count as revenue if they do.
+fn orders() -> String {
+    format!(
+        "select *, placed_at as at, case when {REVENUE} then coalesce(paid_at, placed_at) end as \
+         counts_at from orders where placed_at <= {{now}}"
+    )
+}
+
+/// Rows of a type of behaviour.
+pub(super) fn of_type(kind: &str) -> String {
+    match kind {
+        "order_placed" => orders(),
+        "order_paid" => format!(
+            "select * except (at), counts_at as at from ({}) where counts_at <= {{now}}",
+            orders()
+        ),
+        "order_refunded" => format!(
+            "select r.* except (person_id), o.person_id, r.refunded_at as at from refunds r join \
+             ({}) o on o.provider = r.provider and o.external_id = r.order_id where r.refunded_at \
+             <= {{now}}",
+            orders()
+        ),
+        "deal_created" => deals(),
+        "deal_won" | "deal_lost" => {
+            let status = kind.trim_start_matches("deal_");
+            format!(
+                "select *, coalesce(closed_at, created_at) as at from deals where status = \
+                 '{status}' and created_at <= {{now}} and coalesce(closed_at, created_at) <= {{now}}"
+            )
+        }
+        _ => format!(
+            "select *, occurred_at as at from activities where type = '{kind}' and occurred_at <= \
+             {{now}}"
+        ),
+    }
+}
+
+/// Deals as they stand: one that is closed later is open.
+pub(super) fn deals() -> String {
+    "select * except (status), case when closed_at > {now} then 'open' else status end as status, \
+     created_at as at from deals where created_at <= {now}"
+        .to_owned()
+}
+
+pub(super) fn tickets() -> String {
+    "select *, opened_at as at from tickets where opened_at <= {now}".to_owned()
+}
+
+pub(super) fn objects(kind: &str) -> String {
+    format!(
+        "select *, created_at as at from objects where object_type = '{kind}' and created_at <= \
+         {{now}}"
+    )
+}
+
+/// Lines of orders that count as revenue, from when they do.
+pub(super) fn bought() -> String {
+    format!(
+        "select l.* except (person_id), o.person_id, o.counts_at as at from order_lines l join \
+         ({}) o on o.provider = l.provider and o.external_id = l.order_id where o.counts_at <= \
+         {{now}} and l.placed_at <= {{now}}",
+        orders()
+    )
+}
+
+/// What orders that count as revenue came to and what was given back, with `converted` in the
+/// tenant's currency; `is_order` tells the two apart, and the other columns are of the order.
+pub(super) fn spent(values: &Values) -> String {
+    let paid = of_type("order_paid");
+    let amounts = format!(
+        "select *, true as is_order, total as amount, currency as paid_in from ({paid}) union all \
+         select o.* except (at), r.refunded_at as at, false as is_order, -r.amount as amount, \
+         coalesce(r.currency, o.currency) as paid_in from ({paid}) o join refunds r on r.provider \
+         = o.provider and r.order_id = o.external_id where r.refunded_at <= {{now}}"
+    );
+    let converted = converted("m.amount", "m.paid_in", values);
+    format!(
+        "select m.*, {converted} as converted from ({amounts}) m left join ({RATES}) f on f.day = \
+         cast(m.at as date) and f.currency = m.paid_in"
+    )
+}
+
+const RATES: &str = "select day, currency, cast(max(rate) as decimal(18, 10)) as rate from \
+                     fx_rates group by day, currency";
+
+fn converted(amount: &str, currency: &str, values: &Values) -> String {
+    format!(
+        "case when {currency} is null or {currency} = '{}' then {amount} else cast({amount} * \
+         f.rate as decimal(19, 4)) end",
+        values.currency
+    )
+}
+
+/// Deals that are open or won at `{now}`, with what they are worth in the tenant's currency.
+pub(super) fn worth(values: &Values) -> String {
+    let standing = "select *, status = 'open' or coalesce(closed_at > {now}, false) as is_open, \
+                    status = 'won' and coalesce(closed_at, created_at) <= {now} as is_won, \
+                    cast(case when status = 'won' and closed_at <= {now} then closed_at else \
+                    created_at end as date) as day from deals where created_at <= {now}";
+    let converted = converted("d.value", "d.currency", values);
+    format!(
+        "select d.*, {converted} as converted from ({standing}) d left join ({RATES}) f on f.day = \
+         d.day and f.currency = d.currency where d.is_open or d.is_won"
+    )
+}
