@@ -49,7 +49,7 @@ fn key(at: usize) -> SegmentKey {
 /// for more.
 async fn hold(mut world: World, criteria: u64, changes: u64) {
     let criteria = times("ROLLBOOK_TEST_CRITERIA", criteria);
-    world.define(usize::try_from(criteria).unwrap()).await;
+    world.define(usize::try_from(criteria).unwrap(), 3).await;
     let texts = (0..world.definitions.len()).map(|at| world.definitions.text(at));
     let texts = texts.collect::<Vec<_>>().join("\n");
     for function in FUNCTIONS {

@@ -15,8 +15,6 @@ use super::values::Values;
 
 /// The first segments, which others may name.
 const NAMED: usize = 12;
-/// How deep conditions are put together.
-const DEPTH: u32 = 3;
 /// Of so many definitions one is a query for persons.
 const SELECTED: u32 = 25;
 /// Atoms that are asked about in one query.
@@ -29,16 +27,19 @@ pub(super) struct Definitions {
     atoms: Vec<Atom>,
     selects: Vec<Atom>,
     nodes: Vec<Node>,
+    /// How deep conditions are put together.
+    depth: u32,
     /// Atoms that are used next, so that all are before one is again.
     next: Vec<usize>,
 }
 
 impl Definitions {
-    pub(super) fn random(dice: &mut ChaCha8Rng, values: &Values, count: usize) -> Self {
+    pub(super) fn random(dice: &mut ChaCha8Rng, values: &Values, count: usize, depth: u32) -> Self {
         let mut definitions = Self {
             atoms: atoms(dice, values, count / 3),
             selects: selects(dice, values),
             nodes: Vec::new(),
+            depth,
             next: Vec::new(),
         };
         for at in 0..count {
@@ -72,7 +73,7 @@ impl Definitions {
             return Node::Select(dice.random_range(0..self.selects.len()));
         }
         // No condition has more atoms than that.
-        while self.next.len() < 1 << DEPTH {
+        while self.next.len() < 1 << self.depth {
             let mut more: Vec<_> = (0..self.atoms.len()).collect();
             more.shuffle(dice);
             self.next.splice(0..0, more);
@@ -82,7 +83,7 @@ impl Definitions {
             atoms: &mut self.next,
             segments: at.min(NAMED),
         };
-        Node::random(&mut parts, DEPTH)
+        Node::random(&mut parts, self.depth)
     }
 
     /// Who belongs to each segment.

@@ -16,7 +16,7 @@ use super::rows::DAY;
 use super::world::World;
 
 /// Pairs of a person and a segment that are explained; `ROLLBOOK_TEST_PAIRS` asks for more.
-const PAIRS: u64 = 6;
+const PAIRS: u64 = 12;
 const SEGMENTS: usize = 60;
 /// Days after which it is looked whether somebody still belongs.
 const LATER: [i64; 2] = [8, 100];
@@ -54,7 +54,7 @@ fn after(moment: Timestamp, micros: i64) -> Timestamp {
 async fn explanations_say_what_memberships_say() {
     let seed = times("ROLLBOOK_TEST_SEED", 11);
     let mut world = World::generated("explained", seed, 400).await;
-    world.define(SEGMENTS).await;
+    world.define(SEGMENTS, 2).await;
     let (place, as_of) = (world.place.clone(), world.as_of);
     let mut met = Met {
         place: &place,

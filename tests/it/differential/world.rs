@@ -64,7 +64,7 @@ impl World {
             place: Place::new(location, "default".parse().unwrap(), limits),
             lake,
             values,
-            definitions: Definitions::random(&mut random, values, 0),
+            definitions: Definitions::random(&mut random, values, 0, 0),
             random,
             as_of: as_of.parse().unwrap(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
@@ -162,8 +162,8 @@ impl World {
     }
 
     /// Draws so many segments, and saves them; they are evaluated when they are refreshed.
-    pub(super) async fn define(&mut self, count: usize) {
-        self.definitions = Definitions::random(&mut self.random, self.values, count);
+    pub(super) async fn define(&mut self, count: usize, depth: u32) {
+        self.definitions = Definitions::random(&mut self.random, self.values, count, depth);
         let lake = self.open().await;
         for at in 0..count {
             let draft = Draft::new(key(at), self.definitions.text(at));
