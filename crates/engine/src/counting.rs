@@ -17,6 +17,7 @@ use arrow::datatypes::{
 };
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr,
@@ -187,7 +188,9 @@ impl ExecutionPlan for CountingExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let consumer = MemoryConsumer::new(format!("CountingExec[{partition}]"));
         let counting = Counting {
+            memory: consumer.register(context.memory_pool()),
             rows: self.input.execute(partition, Arc::clone(&context))?,
             tally: Tally::new(&self.questions),
             person: None,
@@ -220,6 +223,8 @@ struct Counting {
     batch_rows: usize,
     done: Done,
     is_at_end: bool,
+    /// What the persons that have ended take until they are put out.
+    memory: MemoryReservation,
     metrics: BaselineMetrics,
 }
 
@@ -237,6 +242,10 @@ impl Done {
             columns: vec![Vec::new(); questions],
         }
     }
+
+    fn bytes(&self) -> usize {
+        (self.columns.len() + 1) * self.persons.capacity() * size_of::<i64>()
+    }
 }
 
 impl Counting {
@@ -247,6 +256,7 @@ impl Counting {
                     let metrics = self.metrics.clone();
                     let _timer = metrics.elapsed_compute().timer();
                     self.count(&batch)?;
+                    self.memory.try_resize(self.done.bytes())?;
                 }
                 None => {
                     self.end_person();

@@ -14,6 +14,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{
     EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning, PhysicalExpr,
@@ -275,7 +276,9 @@ impl ExecutionPlan for MergeExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let consumer = MemoryConsumer::new(format!("MergeExec[{partition}]"));
         let merging = Merging {
+            memory: consumer.register(context.memory_pool()),
             left: self.left.execute(partition, Arc::clone(&context))?,
             right: self.right.execute(partition, context)?,
             left_key: self.left_key.index(),
@@ -307,6 +310,8 @@ struct Merging {
     /// Rows of the right side that no row of the left has passed yet.
     held: Option<RecordBatch>,
     is_at_end: bool,
+    /// What rows of the right side take until they are joined.
+    memory: MemoryReservation,
     schema: SchemaRef,
     metrics: BaselineMetrics,
 }
@@ -342,6 +347,8 @@ impl Merging {
                 }
             }
         }
+        let held = self.held.as_ref();
+        self.memory.try_resize(held.map_or(0, RecordBatch::get_array_memory_size))?;
         let schema = Arc::clone(&self.schema);
         Ok(Some(RecordBatch::try_new(schema, columns)?))
     }
@@ -354,7 +361,10 @@ impl Merging {
                 Some(batch) => batch,
                 None if self.is_at_end => break,
                 None => match self.right.next().await.transpose()? {
-                    Some(batch) => batch,
+                    Some(batch) => {
+                        self.memory.try_grow(batch.get_array_memory_size())?;
+                        batch
+                    }
                     None => {
                         self.is_at_end = true;
                         break;
