@@ -409,6 +409,7 @@ impl EngineError {
                 "use a trait of `people`, or `person_id in (select …)` with the aggregate inside",
             ),
             Self::NotBoolean { .. } => Some("compare it with something, as in `total_spent > 100`"),
+            Self::InTrait { source, .. } => source.hint(),
             Self::NotATrait { .. } => Some("write `select person_id, … from … group by person_id`"),
             Self::TraitDefault { .. } => Some("text is written in single quotes, `'like this'`"),
             Self::TraitTwice { .. } => Some("group its rows: `… group by person_id`"),

@@ -453,8 +453,6 @@ async fn known_persons(
 pub struct Needs {
     /// The segments that it names in `in_segment`, each once.
     pub segments: Vec<String>,
-    /// The traits of the tenant's own that it names, each once.
-    pub traits: BTreeSet<String>,
     /// Whether it can be answered together with others: one with a query within it cannot.
     pub is_shareable: bool,
 }
@@ -465,17 +463,13 @@ pub(crate) fn needs(
     criteria: &str,
     viewpoint: Viewpoint,
     limits: &Limits,
-    own: &BTreeSet<String>,
 ) -> Result<Needs, EngineError> {
     let (mut condition, _) = parsed(state, criteria, limits)?;
-    let mut names = Names::default();
-    names.note(&condition);
     let is_shareable = !holds_a_query(&condition);
     let mut behaviours = Behaviours::new(viewpoint, false);
     behaviours.replace(&mut condition)?;
     Ok(Needs {
         segments: behaviours.segments().to_vec(),
-        traits: names.among(own),
         is_shareable,
     })
 }

@@ -155,6 +155,31 @@ impl Session {
         own.map(|one| (one.name.as_str(), one.ty())).collect()
     }
 
+    /// Computes one of the tenant's own traits for everybody: the type of its values, as users know
+    /// it, and how many persons have one.
+    ///
+    /// # Errors
+    /// Whatever is wrong with its text; the limits.
+    pub async fn run_trait(&self, name: &str) -> Result<(String, u64), EngineError> {
+        let own = self.own.get().into_iter().flat_map(|own| own.iter());
+        let planned = own.into_iter().find(|one| one.name == name);
+        let ty = match planned.map(PlannedTrait::ty) {
+            Some(Ok(ty)) => ty,
+            Some(Err(source)) => {
+                let name = name.to_owned();
+                return Err(EngineError::InTrait { name, source });
+            }
+            None => String::new(),
+        };
+        let sql = format!("select person_id from people where \"{name}\" is not null");
+        let mut rows = self.stream(&sql).await?;
+        let mut persons = 0;
+        while let Some(batch) = rows.next_batch().await? {
+            persons += batch.num_rows() as u64;
+        }
+        Ok((ty, persons))
+    }
+
     /// Whether a name can stand in SQL as it is: `true` and `case` cannot.
     pub fn is_plain_name(&self, name: &str) -> bool {
         let parsed = parsed(&self.state, name, &self.options.limits);
@@ -460,7 +485,6 @@ impl Session {
             criteria,
             self.viewpoint(),
             &self.options.limits,
-            &self.own_names,
         )
     }
 
