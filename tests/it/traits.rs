@@ -104,7 +104,7 @@ fn a_trait_is_applied_asked_for_changed_and_removed() {
     let plan = world.apply();
     assert_eq!(
         plan,
-        json!([{ "trait": "vip_score", "action": "new", "type": "decimal(27, 8)", "persons": 4,
+        json!([{ "trait": "vip_score", "action": "new", "type": "decimal(35, 12)", "persons": 4,
             "segments": [] }])
     );
     assert_eq!(world.traits(&["--check"]).status.code(), Some(0));
@@ -258,7 +258,7 @@ fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
     refused(
         "vip_score",
         &VIP_SCORE.replace("default: 0", "default: none"),
-        "`default` at line 2: `none` is no literal of the trait's type, decimal(27, 8)",
+        "`default` at line 2: `none` is no literal of the trait's type, decimal(35, 12)",
     );
     refused(
         "vip_score",
@@ -273,7 +273,7 @@ fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
     refused(
         "double",
         "-- description: of itself\nselect person_id, total_spent * 2 as double from people",
-        "`people` at line 2, column 53 would have the trait itself in it",
+        "`people` at line 2, column 50 would have the trait itself in it",
     );
     refused(
         "country",
@@ -296,4 +296,70 @@ fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
         "`random` at line 1, column 19 cannot be used in criteria and traits",
     );
     assert_eq!(world.apply()[0]["trait"], "fine");
+}
+
+#[test]
+fn a_trait_over_personal_columns_is_sealed_kept_and_forgets_who_is_erased() {
+    let world = World::new("traits-personal");
+    let text = "select person_id, true as is_meant from persons where email = 'ann@example.com'";
+    world.write("is_ann", &format!("-- default: false\n{text}\n"));
+    world.write(
+        "orders_so_far",
+        "select person_id, count(*) from orders group by 1\n",
+    );
+    world.apply();
+    assert_eq!(world.scores("is_ann"), [true, false, false, false]);
+    for object in fs::read_dir(world.lake.path("lake/default/_definitions")).unwrap() {
+        let bytes = fs::read(object.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("ann@example"));
+    }
+
+    // What lies in a copy is as it was, and a collection takes nothing of it.
+    let copy = world.lake.path("copy").to_str().unwrap().to_owned();
+    world.lake.json(&["backup", &copy]);
+    world.lake.json(&["vacuum"]);
+    let listed = world.lake.json(&["traits", "list"]);
+    let mut command = rollbook_tests::rollbook();
+    command.args(["--output", "json", "--lake", &copy, "traits", "list"]);
+    let copied: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(copied, listed);
+
+    let forgotten = world.lake.json(&["person", "erase", "1"]);
+    assert_eq!(forgotten["texts"], 1, "{forgotten}");
+    let listed = world.lake.json(&["traits", "list"]).to_string();
+    assert!(!listed.contains("ann@example"), "{listed}");
+    assert!(listed.contains("orders_so_far"));
+    assert_eq!(world.scores("is_ann"), [false, false, false]);
+    // The file still names her: it differs from what there is now.
+    assert_eq!(column(&world.apply(), "trait"), ["is_ann"]);
+}
+
+#[test]
+fn a_second_row_that_comes_later_holds_up_those_who_ask_alone() {
+    let world = World::new("traits-later");
+    let text = "select person_id, total as only_order from orders where person_id <> 0";
+    world.write("only_order", text);
+    world.apply();
+    for (key, criteria) in [("big", "only_order > 15"), ("germans", "country = 'DE'")] {
+        let put = ["segment", "put", key, "--criteria", criteria];
+        world.lake.json(&put);
+    }
+    world.refreshed(&[]);
+    assert_eq!(world.members("big"), json!([2, 3]));
+    world.orders("b", &[("p3", 70)]);
+    let refreshed = world.lake.run(&["segment", "refresh"]);
+    assert_eq!(refreshed.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refreshed.stderr).into_owned();
+    let twice = "trait `only_order` has more than one row for person 3";
+    assert!(said.contains(twice), "{said}");
+    let listed = world.lake.json(&["segment", "list"]);
+    assert_eq!(column(&listed, "status"), ["stale", "fresh"]);
+    assert_eq!(world.members("big"), json!([2, 3]));
+    let others = "select only_order from people where person_id = 2";
+    assert!(world.lake.value(others).to_string().contains("20"));
+    // Its text is mended, and the segment is computed by who asks for it.
+    let mended = "select person_id, max(total) as only_order from orders group by person_id";
+    world.write("only_order", mended);
+    assert_eq!(world.apply()[0]["segments"], json!(["big"]));
+    assert_eq!(column(&world.refreshed(&[]), "count"), [2, 2]);
 }

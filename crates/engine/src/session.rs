@@ -155,6 +155,11 @@ impl Session {
         own.map(|one| (one.name.as_str(), one.ty())).collect()
     }
 
+    /// Whether there are traits of the tenant's own.
+    pub fn has_own_traits(&self) -> bool {
+        !self.own_names.is_empty()
+    }
+
     /// Computes one of the tenant's own traits for everybody: the type of its values, as users know
     /// it, and how many persons have one.
     ///
@@ -180,7 +185,7 @@ impl Session {
         Ok((ty, persons))
     }
 
-    /// Whether a name can stand in SQL as it is: `true` and `case` cannot.
+    /// Whether a name can stand in SQL as it is: `true` and `null` cannot.
     pub fn is_plain_name(&self, name: &str) -> bool {
         let parsed = parsed(&self.state, name, &self.options.limits);
         matches!(parsed, Ok((Expr::Identifier(_), _)))

@@ -134,6 +134,9 @@ impl<'a> Evaluation<'a> {
     /// The traits of the tenant's own that a segment is computed from, also through others.
     pub fn traits(&self, key: &SegmentKey) -> BTreeSet<String> {
         let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        if !self.session.has_own_traits() {
+            return found;
+        }
         let mut next = vec![key.clone()];
         while let Some(one) = next.pop() {
             if !seen.insert(one.clone()) || self.fixed.contains(&one) {
