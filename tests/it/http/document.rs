@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
-const ROUTES: [&str; 36] = [
+const ROUTES: [&str; 37] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
