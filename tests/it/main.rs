@@ -28,5 +28,6 @@ mod shopify;
 mod sync;
 mod taking_in;
 mod tidy;
+mod traits;
 mod truth;
 mod writers;

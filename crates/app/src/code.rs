@@ -61,8 +61,10 @@ impl AppError {
             Self::Linking(_) => ("unreadable_file", Kind::Unprocessable),
             Self::ColumnMap { .. } => ("column_map", Kind::Unprocessable),
             Self::ListFile { .. } => ("file", Kind::Unprocessable),
-            Self::SegmentFile { .. } => ("segment_file", Kind::Unprocessable),
             Self::OfSegment { source, .. } => of_segment(source),
+            Self::SqlFile { .. } => ("sql_file", Kind::Unprocessable),
+            Self::InFile { source, .. } => of_engine(source),
+            Self::TraitInUse { .. } => ("trait_in_use", Kind::Conflict),
             Self::NotSuppressible { .. } => ("not_suppressible", Kind::Unprocessable),
             Self::ExpiredPageToken => ("expired_page_token", Kind::Gone),
             Self::NotACondition { .. } => ("not_a_condition", Kind::Unprocessable),
@@ -146,6 +148,8 @@ fn of_engine(error: &EngineError) -> (&'static str, Kind) {
         EngineError::TimeExhausted { .. } => ("time_exhausted", Kind::Excessive),
         EngineError::AsOfOutOfRange { .. } => ("invalid_time", Kind::Unprocessable),
         EngineError::Personal { .. } => ("needs_pii", Kind::Forbidden),
+        // As it is without the trait's name.
+        EngineError::InTrait { source, .. } => of_engine(source),
         EngineError::Types { .. }
         | EngineError::Value { .. }
         | EngineError::Invalid { .. }
@@ -156,6 +160,10 @@ fn of_engine(error: &EngineError) -> (&'static str, Kind) {
         | EngineError::Behaviour { .. }
         | EngineError::InWhere { .. }
         | EngineError::NotBoolean { .. }
+        | EngineError::TraitOfPeople { .. }
+        | EngineError::NotATrait { .. }
+        | EngineError::TraitDefault { .. }
+        | EngineError::TraitTwice { .. }
         | EngineError::NotPersonIds { .. } => ("invalid_sql", Kind::Unprocessable),
         EngineError::TableExists { .. }
         | EngineError::TableLacksColumn { .. }

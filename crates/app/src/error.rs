@@ -10,8 +10,8 @@ use rollbook_identity::files::{FileError, InvalidMap};
 use rollbook_ingest::IngestError;
 use rollbook_ingest::inspect::InspectError;
 use rollbook_lake::LakeError;
-use rollbook_model::SegmentKey;
 use rollbook_model::settings::InvalidSetting;
+use rollbook_model::{SegmentKey, TraitName};
 use rollbook_read::ReadError;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
@@ -90,13 +90,38 @@ pub enum AppError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file of a segment that cannot be understood.
+    /// A file of a segment or a trait that cannot be understood.
     #[error("{}: {reason}", path.display())]
-    SegmentFile {
+    SqlFile {
         /// The file.
         path: std::path::PathBuf,
         /// Why.
         reason: String,
+    },
+    /// What is wrong with the SQL of a file; places are those in the file.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What.
+        source: Arc<EngineError>,
+    },
+    /// A trait that cannot go, since segments name it.
+    #[error(
+        "trait `{name}` cannot be removed: {} it",
+        match segments.as_slice() {
+            [one] => format!("segment `{one}` names"),
+            all => {
+                let all: Vec<_> = all.iter().map(|key| format!("`{key}`")).collect();
+                format!("segments {} name", all.join(", "))
+            }
+        }
+    )]
+    TraitInUse {
+        /// The trait.
+        name: TraitName,
+        /// The segments.
+        segments: Vec<SegmentKey>,
     },
     /// What is wrong with one of several segments.
     #[error("segment `{segment}`: {source}")]
@@ -217,6 +242,7 @@ impl AppError {
         match self {
             Self::Engine(error) => error.hint(),
             Self::Segment(error) => error.hint(),
+            Self::InFile { source, .. } => source.hint(),
             Self::Ingest(IngestError::MappingSql { source, .. }) => source.hint(),
             Self::UnknownTable { .. } => Some("`rollbook schema` lists them all"),
             Self::Shared(error) => error.hint(),

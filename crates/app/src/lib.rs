@@ -18,9 +18,11 @@ pub mod rights;
 pub mod rows;
 pub mod scores;
 pub mod segments;
+mod sql_files;
 pub mod suppressions;
 pub mod sync;
 pub mod taking_in;
+pub mod traits;
 mod warm;
 
 pub use code::Kind;

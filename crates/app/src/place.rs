@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    EngineError, OpeningError, Opens, Resident, ScalarUDF, Session, SessionOptions, TableSource,
-    VaultSource,
+    EngineError, OpeningError, Opens, OwnTrait, Resident, ScalarUDF, Session, SessionOptions,
+    TableSource, VaultSource,
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
@@ -16,7 +16,9 @@ use rollbook_model::config::Limits;
 use rollbook_model::{ColumnDef, Shape, SnapshotNumber, TableDef, TenantName, Timestamp, tables};
 use rollbook_scoring::scores_table;
 use rollbook_segments::membership::memberships;
-use rollbook_segments::{OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers, Sessions};
+use rollbook_segments::{
+    OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers, Sessions, TraitDefinition, own_traits,
+};
 
 use crate::AppError;
 use crate::rights::{Caller, Rights};
@@ -171,12 +173,53 @@ impl Place {
         self.session_among(lake, &state, as_of, None).await
     }
 
-    /// The same, with the rows of some persons alone where they are named.
+    /// The same, with the rows of some persons alone where they are named. The tenant's own traits
+    /// are those of all persons.
     pub(crate) async fn session_among(
         &self,
         lake: &Lake,
         state: &State,
         as_of: Timestamp,
+        among: Option<Arc<RoaringTreemap>>,
+    ) -> Result<Session, AppError> {
+        let traits = own_traits::list(lake, state).await?;
+        let traits = traits.iter().map(TraitDefinition::own).collect();
+        self.session_with(lake, state, as_of, among, traits).await
+    }
+
+    /// The same, with these traits.
+    pub(crate) async fn session_with(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+        among: Option<Arc<RoaringTreemap>>,
+        traits: Vec<OwnTrait>,
+    ) -> Result<Session, AppError> {
+        // All tables are cut at the same persons, so that joins by person keep the ranges.
+        let by_person = tables::TABLES.iter().filter(|def| def.is_personal_fact());
+        let files = by_person.filter_map(|def| Some(&state.tables.get(def.name)?.files));
+        let cuts = Arc::new(CutPoints::among(files.flatten(), among.as_deref()));
+        let open = |among| self.tables(lake, state, as_of, Arc::clone(&cuts), among);
+        let session = match among {
+            Some(among) if !traits.is_empty() => {
+                let all = open(None).await?.with_traits(traits);
+                all.finish().await?;
+                open(Some(among)).await?.with_traits_of(&all)
+            }
+            among => open(among).await?.with_traits(traits),
+        };
+        session.finish().await?;
+        Ok(session)
+    }
+
+    /// A session with all tables, which is not finished.
+    async fn tables(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+        cuts: Arc<CutPoints>,
         among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, AppError> {
         let settings = state.settings()?;
@@ -190,10 +233,6 @@ impl Place {
             rules: vec![Arc::new(OrderWhereNeeded)],
         };
         let session = Session::new(options)?;
-        // All tables are cut at the same persons, so that joins by person keep the ranges.
-        let by_person = tables::TABLES.iter().filter(|def| def.is_personal_fact());
-        let files = by_person.filter_map(|def| Some(&state.tables.get(def.name)?.files));
-        let cuts = Arc::new(CutPoints::among(files.flatten(), among.as_deref()));
         let moves = lake.moves(state).await?;
         let is_linked = state.named.contains_key(LINKED);
         for def in tables::TABLES {
@@ -233,7 +272,6 @@ impl Place {
         let changes = SegmentChanges::new(lake, state);
         session.add_view("segment_changes", Arc::new(changes))?;
         session.add_view("scores", Arc::new(scores_table(lake, state)?))?;
-        session.finish().await?;
         Ok(session)
     }
 }

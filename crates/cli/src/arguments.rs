@@ -125,6 +125,9 @@ pub(crate) enum Command {
         /// The new value
         value: Option<String>,
     },
+    /// Columns of `people` of your own, as a folder of .sql files
+    #[command(subcommand)]
+    Traits(Traits),
     /// Define segments and pull their members
     #[command(subcommand)]
     Segment(Segment),
@@ -364,7 +367,7 @@ pub(crate) enum QuarantineCommand {
 }
 
 pub(crate) use identity::{AtBridges, Blocking, Deciding, Identity, LinkFiles, Person, Reviewing};
-pub(crate) use segment::{Members, Put, Segment, Suppression};
+pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Attribution {

@@ -31,6 +31,7 @@ mod segment;
 mod serve;
 mod suppression;
 mod sync;
+mod traits;
 
 /// Does what the arguments say.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -105,6 +106,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
+        Command::Traits(what) => return traits::run(&place, what, form).await,
         Command::Segment(what) => return segment::run(&place, what, form).await,
         Command::Person(what) => person::run(&place, what, form).await?,
         Command::Identity(what) => identity::run(&place, what, form).await?,

@@ -1,5 +1,7 @@
 //! From DataFusion's errors to ours: which name, where in the text, what was probably meant.
 
+use std::sync::Arc;
+
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
@@ -12,6 +14,7 @@ use rollbook_model::nearest;
 use crate::behaviour::BEHAVIOURS;
 use crate::complexity::{MOST_NESTING, lower_first, position};
 use crate::error::{EngineError, Position};
+use crate::own_traits::{Broken, Twice};
 use crate::plain_types::plain_types;
 use crate::table::NotForThem;
 
@@ -139,6 +142,20 @@ impl Diagnosis {
                     table: (*table).to_owned(),
                     column: (*column).to_owned(),
                     position: self.position_of(column),
+                }
+            }
+            DataFusionError::External(inner) if let Some(twice) = inner.downcast_ref() => {
+                let Twice { name, person } = twice;
+                EngineError::TraitTwice {
+                    name: name.clone(),
+                    person: *person,
+                }
+            }
+            DataFusionError::External(inner) if let Some(broken) = inner.downcast_ref() => {
+                let Broken { name, source } = broken;
+                EngineError::InTrait {
+                    name: name.clone(),
+                    source: Arc::clone(source),
                 }
             }
             DataFusionError::ObjectStore(_)

@@ -1,6 +1,7 @@
 //! What can go wrong with a query, told in the words of the person who wrote it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
@@ -200,9 +201,9 @@ pub enum EngineError {
         position: Option<Position>,
     },
 
-    /// A function in criteria that gives another result each time.
+    /// A function in criteria, or a trait, that gives another result each time.
     #[error(
-        "`{function}`{} cannot be used in criteria, because it gives another result each time",
+        "`{function}`{} cannot be used in criteria and traits, because it gives another result each time",
         at(position)
     )]
     Volatile {
@@ -238,6 +239,52 @@ pub enum EngineError {
     NotPersonIds {
         /// What it gives instead.
         found: String,
+    },
+
+    /// A trait whose text is computed from what it is to become a part of.
+    #[error(
+        "`people`{} would have the trait itself in it: write it on the tables",
+        at(position)
+    )]
+    TraitOfPeople {
+        /// Where.
+        position: Option<Position>,
+    },
+
+    /// A trait whose `select` gives something else than persons and a value.
+    #[error(
+        "a trait's `select` must give two columns, `person_id` of integers and the value, this gives {found}"
+    )]
+    NotATrait {
+        /// What it gives instead.
+        found: String,
+    },
+
+    /// A default that is not what the trait is.
+    #[error("`{default}` is no literal of the trait's type, {ty}")]
+    TraitDefault {
+        /// The default.
+        default: String,
+        /// The type, as users know it.
+        ty: String,
+    },
+
+    /// A trait that has several values for one person.
+    #[error("trait `{name}` has more than one row for person {person}")]
+    TraitTwice {
+        /// The trait.
+        name: String,
+        /// The first such person that was met.
+        person: i64,
+    },
+
+    /// A trait of the tenant's own that cannot be computed.
+    #[error("trait `{name}`: {source}")]
+    InTrait {
+        /// The trait.
+        name: String,
+        /// What is wrong with it; places are those in its text.
+        source: Arc<EngineError>,
     },
 
     /// The query needed more memory than it may use.
@@ -333,6 +380,7 @@ impl EngineError {
             | Self::TooComplex { position, .. }
             | Self::Volatile { position, .. }
             | Self::ManyRows { position, .. }
+            | Self::TraitOfPeople { position }
             | Self::Behaviour { position, .. }
             | Self::InWhere { position, .. } => *position,
             _ => None,
@@ -361,6 +409,10 @@ impl EngineError {
                 "use a trait of `people`, or `person_id in (select …)` with the aggregate inside",
             ),
             Self::NotBoolean { .. } => Some("compare it with something, as in `total_spent > 100`"),
+            Self::InTrait { source, .. } => source.hint(),
+            Self::NotATrait { .. } => Some("write `select person_id, … from … group by person_id`"),
+            Self::TraitDefault { .. } => Some("text is written in single quotes, `'like this'`"),
+            Self::TraitTwice { .. } => Some("group its rows: `… group by person_id`"),
             Self::NotPersonIds { .. } => Some("write `select person_id from …`"),
             Self::Types { .. } => Some("convert one side with `cast(… as type)`"),
             Self::Internal { .. } | Self::Vanished => {

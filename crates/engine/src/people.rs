@@ -1,6 +1,7 @@
 //! The view `people`: one row per person, the columns of `persons` and the traits, of which only
 //! those are computed that a query asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -19,6 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use rollbook_model::{ColumnType, Timestamp};
 
+use crate::own_traits::PlannedTrait;
 use crate::parameter::{Parameter, values};
 use crate::traits::{TRAIT_GROUPS, Trait, TraitGroup};
 use crate::view::{Asked, ViewPlanner, pushdown};
@@ -31,6 +33,8 @@ const PERSON_ID: &str = "person_id";
 pub(crate) struct People {
     persons: Arc<dyn TableProvider>,
     groups: Vec<(&'static TraitGroup, LogicalPlan)>,
+    /// Traits of the tenant's own.
+    own: Arc<Vec<PlannedTrait>>,
     schema: SchemaRef,
     planner: ViewPlanner,
 }
@@ -43,6 +47,7 @@ impl People {
         as_of: Timestamp,
         currency: Option<String>,
         planner: ViewPlanner,
+        own: Arc<Vec<PlannedTrait>>,
     ) -> Result<Self> {
         let values = values(&[
             ("as_of", Parameter::Time(Some(as_of))),
@@ -60,10 +65,15 @@ impl People {
             .iter()
             .cloned()
             .chain(traits.map(|a_trait| Arc::new(field(a_trait))))
+            .chain(own.iter().map(|one| {
+                let field = Field::new(&one.name, one.data_type(), true);
+                Arc::new(field)
+            }))
             .collect();
         Ok(Self {
             persons,
             groups,
+            own,
             schema: Arc::new(Schema::new(fields)),
             planner,
         })
@@ -84,19 +94,21 @@ impl People {
             {
                 continue;
             }
-            let mut traits = LogicalPlanBuilder::from(plan.clone()).alias(group.name)?;
-            // Who asks for few persons wants the traits of these few alone.
-            for filter in asked.filters.iter().filter(|filter| is_of_id(filter)) {
-                traits = traits.filter(of_group(filter, group.name)?)?;
-            }
-            let traits = traits.build()?;
-            let keys = (
-                vec![Column::new(Some(PERSONS), PERSON_ID)],
-                vec![Column::new(Some(group.name), PERSON_ID)],
-            );
-            rows = rows.join(traits, JoinType::Left, keys, None)?;
+            let traits = LogicalPlanBuilder::from(plan.clone()).alias(group.name)?;
+            rows = joined(rows, traits, group.name, asked)?;
+        }
+        for one in self.own.iter().filter(|one| columns.contains(&one.name)) {
+            rows = joined(rows, one.rows()?, one.relation(), asked)?;
         }
         Ok(rows)
+    }
+
+    /// The expression that gives a column over the joined rows.
+    fn column(&self, name: &str) -> Result<Expr> {
+        match self.own.iter().find(|one| one.name == name) {
+            Some(one) => one.value(),
+            None => Ok(column(name)),
+        }
     }
 }
 
@@ -130,8 +142,35 @@ impl TableProvider for People {
             filters,
             limit,
         };
-        asked.plan(&self.planner, self.rows(&asked)?, column).await
+        // Those that are asked for, so that what is wrong with one of the others is no matter.
+        let mut columns = BTreeMap::new();
+        for name in asked.columns() {
+            let column = self.column(&name)?;
+            columns.insert(name, column);
+        }
+        let rows = self.rows(&asked)?;
+        asked
+            .plan(&self.planner, rows, |name| columns[name].clone())
+            .await
     }
+}
+
+/// The rows, joined with traits.
+fn joined(
+    rows: LogicalPlanBuilder,
+    mut traits: LogicalPlanBuilder,
+    name: &str,
+    asked: &Asked<'_>,
+) -> Result<LogicalPlanBuilder> {
+    // Who asks for few persons wants the traits of these few alone.
+    for filter in asked.filters.iter().filter(|filter| is_of_id(filter)) {
+        traits = traits.filter(of_group(filter, name)?)?;
+    }
+    let keys = (
+        vec![Column::new(Some(PERSONS), PERSON_ID)],
+        vec![Column::new(Some(name), PERSON_ID)],
+    );
+    rows.join(traits.build()?, JoinType::Left, keys, None)
 }
 
 /// Whether a condition is on the person's id and on nothing else.

@@ -1,6 +1,6 @@
 //! From what was asked to a physical plan, with everything that is refused on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,7 +27,8 @@ use crate::error::EngineError;
 use crate::plain_types::plain_types;
 use crate::resident::{Names, Resident};
 use crate::statement::{
-    ParseError, condition, holds_a_query, over_people, over_rows, query, read_only, rows_where,
+    ParseError, condition, holds_a_query, is_select, over_people, over_rows, query, read_only,
+    rows_where,
 };
 use crate::view::ViewPlanner;
 
@@ -44,7 +45,12 @@ static NAMES: AtomicU64 = AtomicU64::new(0);
 pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 
 /// What is kept in memory of the snapshot, where anything is.
-pub(crate) type Kept = Option<Arc<Resident>>;
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) resident: Arc<Resident>,
+    /// Columns of `people` that never are: they may be personal, and rest on anything.
+    pub(crate) never: Arc<BTreeSet<String>>,
+}
 
 /// What a caller asks.
 #[derive(Debug, Clone)]
@@ -54,9 +60,9 @@ pub(crate) enum Request {
     /// The ids of the persons who meet a condition.
     PeopleWhere(String, MemberTables, Viewpoint),
     /// Every person, and whether it meets each of some conditions.
-    People(Vec<String>, MemberTables, Viewpoint, Kept),
+    People(Vec<String>, MemberTables, Viewpoint, Option<Kept>),
     /// Every person, and what some expressions come to.
-    Values(Vec<String>, MemberTables, Viewpoint, Kept),
+    Values(Vec<String>, MemberTables, Viewpoint, Option<Kept>),
     /// The ids of the persons that a query names.
     PersonIds(String),
 }
@@ -120,7 +126,7 @@ pub(crate) async fn plan(
     ))
 }
 
-async fn planned(
+pub(crate) async fn planned(
     state: &SessionState,
     statement: Statement,
     diagnosis: &Diagnosis,
@@ -131,7 +137,7 @@ async fn planned(
     Ok(plan)
 }
 
-fn told(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
+pub(crate) fn told(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
     match error {
         ParseError::Refused(error) => error,
         ParseError::Parser(error) => diagnosis.explain(error),
@@ -176,13 +182,13 @@ impl Asked<'_> {
         &self,
         state: &SessionState,
         limits: &Limits,
-        kept: Option<&Arc<Resident>>,
+        kept: Option<&Kept>,
     ) -> Result<(LogicalPlan, Diagnosis), EngineError> {
-        if let Some(resident) = kept {
-            if let Some(planned) = self.plan_over(state, limits, Some(resident)).await? {
+        if let Some(some) = kept {
+            if let Some(planned) = self.plan_over(state, limits, Some(some)).await? {
                 return Ok(planned);
             }
-            resident.read_aside().await;
+            some.resident.read_aside().await;
         }
         let planned = self.plan_over(state, limits, None).await?;
         Ok(planned.expect("the lake has everything"))
@@ -192,7 +198,7 @@ impl Asked<'_> {
         &self,
         state: &SessionState,
         limits: &Limits,
-        kept: Option<&Arc<Resident>>,
+        kept: Option<&Kept>,
     ) -> Result<Option<(LogicalPlan, Diagnosis)>, EngineError> {
         let mut behaviours = Behaviours::new(self.viewpoint, kept.is_some());
         let (mut conditions, mut names) = (Vec::new(), Names::default());
@@ -220,8 +226,8 @@ impl Asked<'_> {
                 let joins = behaviours.joins(&of_segments, counted.as_deref());
                 format!("people{joins}")
             }
-            Some(resident) => {
-                let Some(names) = named.kept(names).await? else {
+            Some(Kept { resident, never }) => {
+                let Some(names) = named.kept(names, never).await? else {
                     return Ok(None);
                 };
                 let as_of = self.viewpoint.as_of;
@@ -331,9 +337,13 @@ impl NamedTables {
 
     /// The columns of `people` that conditions name; `None` where one of them is personal, or not
     /// all of what they look at is in `people`.
-    async fn kept(&self, names: Names) -> Result<Option<Vec<String>>, EngineError> {
+    async fn kept(
+        &self,
+        names: Names,
+        never: &BTreeSet<String>,
+    ) -> Result<Option<Vec<String>>, EngineError> {
         let people = self.schema.table("people").await.map_err(setup)?;
-        Ok(people.and_then(|people| names.of(&people.schema())))
+        Ok(people.and_then(|people| names.of(&people.schema(), never)))
     }
 
     /// The name of the table of what is counted of activities.
@@ -371,7 +381,7 @@ impl Drop for NamedTables {
 }
 
 /// Members must be the same whenever they are computed, and a condition looks at one row.
-fn check_criteria(plan: &LogicalPlan, diagnosis: &Diagnosis) -> Result<(), EngineError> {
+pub(crate) fn check_criteria(plan: &LogicalPlan, diagnosis: &Diagnosis) -> Result<(), EngineError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         let is_filter = matches!(node, LogicalPlan::Filter(_));
@@ -462,6 +472,24 @@ pub(crate) fn needs(
         segments: behaviours.segments().to_vec(),
         is_shareable,
     })
+}
+
+/// Those of some names that a condition or a query has in it, whatever it means by them.
+pub(crate) fn names_among(
+    state: &SessionState,
+    criteria: &str,
+    limits: &Limits,
+    wanted: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, EngineError> {
+    let mut names = Names::default();
+    if is_select(criteria) {
+        let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
+        let statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+        names.note_query(&statement);
+    } else {
+        names.note(&parsed(state, criteria, limits)?.0);
+    }
+    Ok(names.among(wanted))
 }
 
 /// For whom the clock alone may change what a condition comes to, since another moment.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -13,6 +13,7 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::sql::sqlparser::ast::Expr;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
@@ -22,12 +23,14 @@ use crate::behaviour::Viewpoint;
 use crate::environment::{config, setup, state};
 use crate::error::EngineError;
 use crate::merging::MergeByPerson;
+use crate::own_traits::{OwnTrait, PlannedTrait};
 use crate::parameter::{Parameter, Parameters, values};
 use crate::people::People;
-use crate::planning::{Needs, Request, needs};
+use crate::planning::{Kept, Needs, Request, names_among, needs, parsed};
 use crate::resident::Resident;
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
+use crate::traits::is_column_of_people;
 use crate::unified::Unified;
 use crate::view::ViewPlanner;
 
@@ -72,6 +75,10 @@ pub struct Session {
     planner: ViewPlanner,
     options: SessionOptions,
     resident: Option<Arc<Resident>>,
+    /// Traits of the tenant's own, as texts until the session is finished.
+    texts: Vec<OwnTrait>,
+    own: OnceLock<Arc<Vec<PlannedTrait>>>,
+    own_names: Arc<BTreeSet<String>>,
 }
 
 impl Session {
@@ -108,6 +115,9 @@ impl Session {
             planner,
             options,
             resident: None,
+            texts: Vec::new(),
+            own: OnceLock::new(),
+            own_names: Arc::default(),
         })
     }
 
@@ -116,6 +126,99 @@ impl Session {
     pub fn with_resident(mut self, resident: Option<Arc<Resident>>) -> Self {
         self.resident = resident;
         self
+    }
+
+    /// With traits of the tenant's own, before it is finished. `people` has them as columns, unless
+    /// it has one of that name anyway.
+    #[must_use]
+    pub fn with_traits(mut self, traits: Vec<OwnTrait>) -> Self {
+        let is_new = |one: &OwnTrait| !is_column_of_people(&one.name);
+        self.texts = traits.into_iter().filter(is_new).collect();
+        self.own_names = Arc::new(self.texts.iter().map(|one| one.name.clone()).collect());
+        self
+    }
+
+    /// With the traits of a finished session and what they are there, before it is finished: where
+    /// this one has some of the persons alone, a trait that compares persons still has all of them
+    /// to compare.
+    #[must_use]
+    pub fn with_traits_of(mut self, all: &Self) -> Self {
+        self.own = all.own.clone();
+        self.own_names = Arc::clone(&all.own_names);
+        self
+    }
+
+    /// The names of the tenant's own traits, and their types as users know them, or what is wrong
+    /// with their texts.
+    pub fn own_traits(&self) -> Vec<(&str, Result<String, Arc<EngineError>>)> {
+        let own = self.own.get().into_iter().flat_map(|own| own.iter());
+        own.map(|one| (one.name.as_str(), one.ty())).collect()
+    }
+
+    /// Whether there are traits of the tenant's own.
+    pub fn has_own_traits(&self) -> bool {
+        !self.own_names.is_empty()
+    }
+
+    /// Computes one of the tenant's own traits for everybody: the type of its values, as users know
+    /// it, and how many persons have one.
+    ///
+    /// # Errors
+    /// Whatever is wrong with its text; the limits.
+    pub async fn run_trait(&self, name: &str) -> Result<(String, u64), EngineError> {
+        let own = self.own.get().into_iter().flat_map(|own| own.iter());
+        let planned = own.into_iter().find(|one| one.name == name);
+        let ty = match planned.map(PlannedTrait::ty) {
+            Some(Ok(ty)) => ty,
+            Some(Err(source)) => {
+                let name = name.to_owned();
+                return Err(EngineError::InTrait { name, source });
+            }
+            None => String::new(),
+        };
+        let sql = format!("select person_id from people where \"{name}\" is not null");
+        let mut rows = self.stream(&sql).await?;
+        let mut persons = 0;
+        while let Some(batch) = rows.next_batch().await? {
+            persons += batch.num_rows() as u64;
+        }
+        Ok((ty, persons))
+    }
+
+    /// Whether a name can stand in SQL as it is: `true` and `null` cannot.
+    pub fn is_plain_name(&self, name: &str) -> bool {
+        let parsed = parsed(&self.state, name, &self.options.limits);
+        matches!(parsed, Ok((Expr::Identifier(_), _)))
+    }
+
+    /// Those of some columns that criteria name, whether a condition or a query. Of a query it may
+    /// be a column of the same name of something else than `people`.
+    ///
+    /// # Errors
+    /// Whatever keeps the text from being read.
+    pub fn names_among(
+        &self,
+        criteria: &str,
+        wanted: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, EngineError> {
+        names_among(&self.state, criteria, &self.options.limits, wanted)
+    }
+
+    /// The tenant's own traits that criteria name, as [`Session::names_among`] finds them.
+    ///
+    /// # Errors
+    /// Whatever keeps the text from being read.
+    pub fn traits_named(&self, criteria: &str) -> Result<BTreeSet<String>, EngineError> {
+        match self.own_names.is_empty() {
+            true => Ok(BTreeSet::new()),
+            false => self.names_among(criteria, &self.own_names),
+        }
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        let resident = self.resident.clone()?;
+        let never = Arc::clone(&self.own_names);
+        Some(Kept { resident, never })
     }
 
     /// Whether conditions are answered from what is kept.
@@ -221,7 +324,18 @@ impl Session {
         let persons = persons.expect("the missing tables were just added");
         let currency = self.options.currency.clone();
         let planner = self.planner.clone();
-        let people = People::new(&self.state, persons, self.options.as_of, currency, planner)
+        let own = match self.own.get() {
+            Some(own) => Arc::clone(own),
+            None => {
+                let mut own = Vec::new();
+                for one in &self.texts {
+                    own.push(PlannedTrait::new(&self.state, one, &self.options.limits).await);
+                }
+                Arc::clone(self.own.get_or_init(|| Arc::new(own)))
+            }
+        };
+        let as_of = self.options.as_of;
+        let people = People::new(&self.state, persons, as_of, currency, planner, own)
             .await
             .map_err(setup)?;
         self.add_view(PEOPLE, Arc::new(people))
@@ -336,7 +450,7 @@ impl Session {
         criteria: Vec<String>,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
-        let kept = self.resident.clone();
+        let kept = self.kept();
         let request = Request::People(criteria, members, self.viewpoint(), kept);
         self.start(request).await
     }
@@ -346,7 +460,7 @@ impl Session {
     /// # Errors
     /// As [`Session::people_matching`].
     pub async fn explain_matching(&self, criteria: Vec<String>) -> Result<String, EngineError> {
-        let kept = self.resident.clone();
+        let kept = self.kept();
         let request = Request::People(criteria, BTreeMap::new(), self.viewpoint(), kept);
         explain(self.state.clone(), request, self.options.limits).await
     }
@@ -361,7 +475,7 @@ impl Session {
         expressions: Vec<String>,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
-        let kept = self.resident.clone();
+        let kept = self.kept();
         let request = Request::Values(expressions, members, self.viewpoint(), kept);
         self.start(request).await
     }

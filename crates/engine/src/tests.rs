@@ -5,5 +5,6 @@ mod errors;
 mod excess;
 mod fixture;
 mod members;
+mod own_traits;
 mod traits;
 mod views;

@@ -2,6 +2,7 @@
 //! somebody without such facts.
 
 use rollbook_model::ColumnType;
+use rollbook_model::tables::PERSONS;
 use rollbook_queries::traits;
 
 /// Traits that are computed together, by one text.
@@ -95,4 +96,9 @@ pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
 pub(crate) fn is_trait(name: &str) -> bool {
     let mut all = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
     all.any(|one| one.name == name)
+}
+
+/// Whether `people` has a column of this name in every lake.
+pub fn is_column_of_people(name: &str) -> bool {
+    is_trait(name) || PERSONS.all_columns().any(|column| column.name == name)
 }

@@ -15,7 +15,7 @@ pub mod tables;
 pub mod time;
 
 pub use batch::{BatchId, TableCounts};
-pub use names::{InvalidName, ProviderName, SegmentKey, SnapshotNumber, TenantName};
+pub use names::{InvalidName, ProviderName, SegmentKey, SnapshotNumber, TenantName, TraitName};
 pub use nearest::nearest;
 pub use settings::Settings;
 pub use span::{InvalidSpan, Span};

@@ -18,6 +18,7 @@ pub struct InvalidName {
 }
 
 const NAME_RULE: &str = "use 1 to 64 of a-z, 0-9, `_` and `-`, beginning with a letter or digit";
+const COLUMN_RULE: &str = "use 1 to 64 of a-z, 0-9 and `_`, beginning with a letter";
 
 fn parse_name(kind: &'static str, value: &str) -> Result<String, InvalidName> {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -51,6 +52,11 @@ pub struct ProviderName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct SegmentKey(String);
 
+/// A trait of a tenant's own: a column of `people`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TraitName(String);
+
 impl FromStr for TenantName {
     type Err = InvalidName;
     fn from_str(value: &str) -> Result<Self, InvalidName> {
@@ -72,6 +78,25 @@ impl FromStr for SegmentKey {
     }
 }
 
+impl FromStr for TraitName {
+    type Err = InvalidName;
+    fn from_str(value: &str) -> Result<Self, InvalidName> {
+        let valid = value.len() <= 64
+            && value.starts_with(|c: char| c.is_ascii_lowercase())
+            && value
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        match valid {
+            true => Ok(Self(value.to_owned())),
+            false => Err(InvalidName {
+                kind: "trait",
+                value: value.to_owned(),
+                rule: COLUMN_RULE,
+            }),
+        }
+    }
+}
+
 impl TryFrom<String> for TenantName {
     type Error = InvalidName;
     fn try_from(value: String) -> Result<Self, InvalidName> {
@@ -90,6 +115,19 @@ impl TryFrom<String> for SegmentKey {
     type Error = InvalidName;
     fn try_from(value: String) -> Result<Self, InvalidName> {
         value.parse()
+    }
+}
+
+impl TryFrom<String> for TraitName {
+    type Error = InvalidName;
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        value.parse()
+    }
+}
+
+impl From<TraitName> for String {
+    fn from(name: TraitName) -> Self {
+        name.0
     }
 }
 
@@ -129,6 +167,19 @@ impl SegmentKey {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TraitName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TraitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -178,13 +229,21 @@ impl FromStr for SnapshotNumber {
 
 #[cfg(test)]
 mod tests {
-    use super::{SegmentKey, TenantName};
+    use super::{SegmentKey, TenantName, TraitName};
 
     #[test]
     fn names_are_lowercase_and_short() {
         assert!("big-spenders_2".parse::<SegmentKey>().is_ok());
         for bad in ["", "Big", "a b", "../up", "-x", "ä", &"x".repeat(65)] {
             assert!(bad.parse::<SegmentKey>().is_err(), "`{bad}` was taken");
+        }
+    }
+
+    #[test]
+    fn a_trait_is_called_as_a_column_can_be() {
+        assert!("vip_score2".parse::<TraitName>().is_ok());
+        for bad in ["", "Vip", "vip-score", "2nd", "_m0", &"x".repeat(65)] {
+            assert!(bad.parse::<TraitName>().is_err(), "`{bad}` was taken");
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Evaluation<'a> {
     criteria: BTreeMap<SegmentKey, String>,
     /// The revision of each one's criteria.
     revisions: BTreeMap<SegmentKey, u64>,
+    /// Those that are lists.
+    fixed: BTreeSet<SegmentKey>,
     /// Members that are known by now.
     known: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
     /// Why segments have none, in words.
@@ -64,6 +66,7 @@ impl<'a> Evaluation<'a> {
             session,
             criteria: criteria.collect(),
             revisions: revisions.collect(),
+            fixed: BTreeSet::new(),
             known: BTreeMap::new(),
             failed: BTreeMap::new(),
         }
@@ -79,11 +82,13 @@ impl<'a> Evaluation<'a> {
         self.criteria.insert(key.clone(), criteria.to_owned());
         // What it was, also where it was a list, no longer counts.
         self.known.remove(key);
+        self.fixed.remove(key);
         self
     }
 
     /// With the members of segments that are lists.
     pub fn with_fixed(mut self, fixed: &BTreeMap<SegmentKey, Arc<RoaringTreemap>>) -> Self {
+        self.fixed.extend(fixed.keys().cloned());
         let fixed = fixed.iter();
         self.known
             .extend(fixed.map(|(key, members)| (key.clone(), Arc::clone(members))));
@@ -99,6 +104,10 @@ impl<'a> Evaluation<'a> {
     /// their criteria; `None` where one of them, or it, is not a condition that looks at one
     /// person alone.
     pub fn revisions(&self, key: &SegmentKey) -> Option<BTreeMap<SegmentKey, u64>> {
+        // A trait of the tenant's own may look at anything.
+        if !self.traits(key).is_empty() {
+            return None;
+        }
         let mut found = BTreeMap::new();
         let mut next = vec![key.clone()];
         let mut seen = BTreeSet::new();
@@ -112,13 +121,36 @@ impl<'a> Evaluation<'a> {
             if self.known.contains_key(&one) {
                 continue;
             }
-            let (named, is_shareable) = self.needs_of(self.criteria.get(&one)?).ok()?;
+            let text = self.criteria.get(&one)?;
+            let (named, is_shareable) = self.needs_of(text).ok()?;
             if !is_shareable {
                 return None;
             }
             next.extend(named);
         }
         Some(found)
+    }
+
+    /// The traits of the tenant's own that a segment is computed from, also through others.
+    pub fn traits(&self, key: &SegmentKey) -> BTreeSet<String> {
+        let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        if !self.session.has_own_traits() {
+            return found;
+        }
+        let mut next = vec![key.clone()];
+        while let Some(one) = next.pop() {
+            if !seen.insert(one.clone()) || self.fixed.contains(&one) {
+                continue;
+            }
+            let Some(text) = self.criteria.get(&one) else {
+                continue;
+            };
+            // What is wrong with a text is told where it is evaluated.
+            found.extend(self.session.traits_named(text).unwrap_or_default());
+            let named = self.needs_of(text).map(|(named, _)| named);
+            next.extend(named.unwrap_or_default());
+        }
+        found
     }
 
     /// The conditions that a segment is computed from: its own, and those of the segments that it
@@ -153,7 +185,8 @@ impl<'a> Evaluation<'a> {
     pub fn is_of_one_person(&self, condition: &str) -> Result<bool, SegmentError> {
         let (named, is_shareable) = self.needs(condition)?;
         let is_known = |key: &SegmentKey| self.revisions(key).is_some();
-        Ok(is_shareable && named.iter().all(is_known))
+        let is_own = !self.session.traits_named(condition)?.is_empty();
+        Ok(is_shareable && !is_own && named.iter().all(is_known))
     }
 
     /// The texts of the segments that a condition names, also through others.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
 use rollbook_lake::{Cause, Commit, Committed, Lake, State};
-use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_model::{SegmentKey, Timestamp, TraitName};
 use serde_json::{Value, json};
 
 use crate::SegmentError;
@@ -23,6 +23,8 @@ const ATTEMPTS: u32 = 10;
 pub(crate) struct Computed {
     pub(crate) definition: Definition,
     pub(crate) names: BTreeMap<SegmentKey, u64>,
+    /// The traits of the tenant's own that it is computed from.
+    pub(crate) traits: BTreeMap<TraitName, Timestamp>,
     pub(crate) members: Result<Arc<RoaringTreemap>, SegmentError>,
     pub(crate) how: How,
     pub(crate) before: Option<Refreshed>,
@@ -51,6 +53,7 @@ impl Computed {
         Self {
             definition: definition.clone(),
             names: BTreeMap::new(),
+            traits: BTreeMap::new(),
             members: Ok(Arc::clone(members)),
             how: How::Standing,
             before,
@@ -119,6 +122,7 @@ impl Computed {
                     || before.as_of != wanted.as_of
                     || before.revision != self.definition.revision
                     || before.names != self.names
+                    || before.traits != self.traits
             })
     }
 }
@@ -228,6 +232,7 @@ async fn write(
             as_of: wanted.as_of,
             computed_at: wanted.now,
             names: one.names.clone(),
+            traits: one.traits.clone(),
             set,
         };
         let persons = one.moved(members);

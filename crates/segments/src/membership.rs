@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, State, StoredSet};
-use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde::{Deserialize, Serialize};
 
 use crate::SegmentError;
 use crate::definition::{members_name, show, unknown};
+use crate::own_traits::since;
 
 /// A membership that was computed: which figures it rests on, and where its bitmap lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +30,29 @@ pub struct Refreshed {
     /// one's criteria.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) names: BTreeMap<SegmentKey, u64>,
+    /// The traits of the tenant's own that it was computed from, also through others, and since when
+    /// each computes what it did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) traits: BTreeMap<TraitName, Timestamp>,
     /// The bitmap.
     #[serde(flatten)]
     pub(crate) set: StoredSet,
+}
+
+impl Refreshed {
+    /// A trait that it was computed from, and that computes something else at a snapshot.
+    ///
+    /// # Errors
+    /// [`SegmentError::Lake`].
+    pub fn changed_trait(&self, state: &State) -> Result<Option<&TraitName>, SegmentError> {
+        if self.traits.is_empty() {
+            return Ok(None);
+        }
+        let now = since(state)?;
+        let mut traits = self.traits.iter();
+        let changed = traits.find(|(name, since)| now.get(*name) != Some(since));
+        Ok(changed.map(|(name, _)| name))
+    }
 }
 
 /// The membership that stands at a snapshot; `None` for a segment that was never refreshed.

@@ -4,8 +4,8 @@
 //! persons are found for whom anything changed since: those whose rows were written, those whose
 //! rows came to pass, and those whose rows passed an end of a window. The criteria are evaluated
 //! over a session that holds these persons alone, and the bitmaps are patched. What cannot be
-//! patched (a new definition, a `select`, a condition that reads the clock in a way of its own) is
-//! evaluated over all persons, together.
+//! patched (a new definition, a `select`, a trait of the tenant's own, a condition that reads the
+//! clock in a way of its own) is evaluated over all persons, together.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -14,14 +14,14 @@ use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Lake, LakeError, State};
-use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_model::{SegmentKey, Timestamp, TraitName};
 
 use crate::changed::{Basis, Changed, changed, due};
 use crate::definition::{self, Definition};
 use crate::keep::{Computed, Since, keep};
 use crate::ledger::Reason;
 use crate::membership::{Refreshed, persons, standing};
-use crate::{Evaluation, SegmentError};
+use crate::{Evaluation, SegmentError, own_traits};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -127,6 +127,7 @@ pub async fn freeze(
         let one = Computed {
             definition: definition.clone(),
             names: BTreeMap::new(),
+            traits: BTreeMap::new(),
             members: Ok(Arc::clone(members)),
             how: How::Full,
             before,
@@ -152,6 +153,8 @@ struct Round<'a> {
     all: Vec<Definition>,
     /// The members of those that are lists.
     fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
+    /// Since when each trait of the tenant's own computes what it does.
+    traits: BTreeMap<TraitName, Timestamp>,
     /// What changed since each basis that was looked at; `None` where that may be anything.
     changes: BTreeMap<Basis, Option<Arc<Changed>>>,
 }
@@ -172,6 +175,7 @@ impl<'a> Round<'a> {
             wanted,
             all,
             fixed,
+            traits: own_traits::since(state)?,
             changes: BTreeMap::new(),
         })
     }
@@ -241,6 +245,9 @@ impl<'a> Round<'a> {
     ) -> Result<Computed, SegmentError> {
         let before = standing(self.state, &definition.key)?;
         let names = evaluation.revisions(&definition.key);
+        let mut traits = self.traits.clone();
+        let named = evaluation.traits(&definition.key);
+        traits.retain(|name, _| named.contains(name.as_str()));
         let old = match &before {
             Some(before) => persons(self.lake, before).await?,
             None => RoaringTreemap::new(),
@@ -248,6 +255,7 @@ impl<'a> Round<'a> {
         let mut one = Computed {
             definition: definition.clone(),
             names: names.clone().unwrap_or_default(),
+            traits,
             members,
             how: How::Full,
             old,
@@ -259,7 +267,8 @@ impl<'a> Round<'a> {
             return Ok(one);
         };
         let is_same_text = before.revision >= definition.criteria_revision
-            && names.as_ref().is_none_or(|names| *names == before.names);
+            && names.as_ref().is_none_or(|names| *names == before.names)
+            && one.traits == before.traits;
         if !is_same_text || !one.differs() {
             return Ok(one);
         }
@@ -357,6 +366,7 @@ impl<'a> Round<'a> {
             let one = Computed {
                 definition: definition.clone(),
                 names: before.names.clone(),
+                traits: BTreeMap::new(),
                 members: Ok(Arc::new(members)),
                 how: How::Patched(dirty.len()),
                 old,

@@ -109,6 +109,10 @@ pub fn standing_of(
         (Some(known), None) if known.revision < scheduled.criteria_revision => {
             stale("its definition was changed since".to_owned(), None)
         }
+        (Some(known), None) if let Ok(Some(changed)) = known.changed_trait(state) => {
+            let reason = format!("its trait `{changed}` was changed since");
+            stale(reason, Some(known.computed_at))
+        }
         (Some(known), None)
             if scheduled.refresh != Schedule::Static && newer_data(known.snapshot) =>
         {

@@ -17,6 +17,7 @@ mod scores;
 mod segments;
 mod sql;
 mod tables;
+mod traits;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -68,6 +69,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(identity::undo))
         .routes(routes!(tables::sizes))
         .routes(routes!(tables::schema))
+        .routes(routes!(traits::list))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

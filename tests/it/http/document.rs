@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::serving::{Answer, Serving};
 use crate::own_lake::OwnLake;
 
-const ROUTES: [&str; 36] = [
+const ROUTES: [&str; 37] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
@@ -29,6 +29,7 @@ const ROUTES: [&str; 36] = [
     "POST /v1/segments/{key}/impact",
     "GET /v1/segments/{key}/members",
     "GET /v1/tables",
+    "GET /v1/traits",
     "POST /v1/attribution/runs",
     "POST /v1/identity/merges",
     "POST /v1/identity/reviews/{identity_id}",

@@ -1,16 +1,17 @@
 //! Segments as a folder of `.sql` files, each with a header.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rollbook_model::{SegmentKey, Timestamp, nearest};
+use rollbook_model::{SegmentKey, Timestamp};
 use rollbook_segments::membership::{persons, standing};
 use rollbook_segments::{Definition, Draft, Evaluation, definition};
 use serde::Serialize;
 
 use super::Named;
+use crate::sql_files::{header, sql_files};
 use crate::{AppError, Place};
 
 /// What a header may say.
@@ -215,58 +216,20 @@ fn written(definition: &Definition) -> String {
 
 /// The segments of a folder.
 fn read(folder: &Path) -> Result<BTreeMap<SegmentKey, Draft>, AppError> {
-    let failed = |path: &Path, source| AppError::ListFile {
-        path: path.to_owned(),
-        source,
-    };
     let mut drafts = BTreeMap::new();
-    let entries = fs::read_dir(folder).map_err(|source| failed(folder, source))?;
-    let mut paths = BTreeSet::new();
-    for entry in entries {
-        let path: PathBuf = entry.map_err(|source| failed(folder, source))?.path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
-            paths.insert(path);
-        }
-    }
-    for path in paths {
-        let text = fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
-        let wrong = |reason: String| AppError::SegmentFile {
-            path: path.clone(),
-            reason,
-        };
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let key: SegmentKey = name
+    for file in sql_files(folder)? {
+        let key: SegmentKey = file
+            .name
             .parse()
-            .map_err(|error| wrong(format!("its name is no key of a segment: {error}")))?;
-        let draft = draft(key.clone(), &text).map_err(wrong)?;
+            .map_err(|error| file.wrong(format!("its name is no key of a segment: {error}")))?;
+        let draft = draft(key.clone(), &file.text).map_err(|reason| file.wrong(reason))?;
         drafts.insert(key, draft);
     }
     Ok(drafts)
 }
 
 fn draft(key: SegmentKey, text: &str) -> Result<Draft, String> {
-    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_once('\n') {
-        let Some(header) = first.trim().strip_prefix("--") else {
-            break;
-        };
-        if let Some((name, value)) = header.split_once(':') {
-            let name = name.trim();
-            if FIELDS.contains(&name) {
-                if fields.insert(name, value.trim()).is_some() {
-                    return Err(format!("its header says `{name}` twice"));
-                }
-            } else if !name.contains(' ')
-                && let Some(meant) = nearest(name, FIELDS)
-            {
-                return Err(format!(
-                    "its header says `{name}`, which nothing is called; did you mean `{meant}`?"
-                ));
-            }
-        }
-        rest = after;
-    }
+    let (fields, rest) = header(text, &FIELDS)?;
     let field = |name: &str| fields.get(name).copied();
     let tags = field("tags").unwrap_or_default();
     let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());

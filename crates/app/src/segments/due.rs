@@ -39,6 +39,7 @@ fn is_due(state: &State, scheduled: &Scheduled, now: Timestamp) -> Result<bool, 
         (Schedule::Manual | Schedule::Static, _) => false,
         (_, None) => true,
         (_, Some(known)) if is_edited(known.revision) => true,
+        (_, Some(known)) if known.changed_trait(state)?.is_some() => true,
         (Schedule::OnIngest, Some(known)) => known.snapshot < state.data,
         (Schedule::Every(seconds), Some(known)) => {
             known.computed_at.micros() + i64::from(seconds) * 1_000_000 <= now.micros()

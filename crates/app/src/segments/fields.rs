@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use rollbook_engine::EngineError;
 use rollbook_model::nearest;
-use rollbook_segments::Refreshed;
+use rollbook_segments::{Refreshed, TraitDefinition, own_traits};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -39,7 +39,11 @@ pub async fn fields(
         _ => lake.state(of.snapshot).await?,
     };
     let among = Some(Arc::new(members.iter().copied().collect()));
-    let session = place.session_among(&lake, &state, of.as_of, among).await?;
+    // Those that there are now: the snapshot of the data may be older than the trait.
+    let traits = own_traits::list(&lake, &lake.head().await?).await?;
+    let traits = traits.iter().map(TraitDefinition::own).collect();
+    let session = place.session_with(&lake, &state, of.as_of, among, traits);
+    let session = session.await?;
     let known = session.people_schema().await;
     for column in columns {
         let fields = known.as_ref().map(|known| known.fields());

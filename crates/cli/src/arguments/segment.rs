@@ -1,4 +1,4 @@
-//! The arguments of `segment` and `suppression`.
+//! The arguments of `segment`, `traits` and `suppression`.
 
 use std::path::PathBuf;
 
@@ -185,6 +185,22 @@ pub(crate) struct Members {
     /// Only this part of them in percent, drawn by a hash of the person
     #[arg(long, value_name = "PCT")]
     pub(crate) sample: Option<Percent>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Traits {
+    /// Make the lake have the traits of a folder of .sql files
+    Apply {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Only say what would change; fail where anything would
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        moment: Moment,
+    },
+    /// List all traits
+    List,
 }
 
 #[derive(Debug, Subcommand)]

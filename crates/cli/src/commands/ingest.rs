@@ -122,7 +122,7 @@ pub(super) async fn refresh_segments(place: &Place) {
             }
         }
         Err(error) => eprintln!(
-            "note: the rows are in, but segments could not be computed ({error}): `rollbook segment refresh` tries again"
+            "note: what was asked for is done, but segments could not be computed ({error}): `rollbook segment refresh` tries again"
         ),
     }
 }

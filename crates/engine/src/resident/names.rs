@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use arrow::datatypes::Schema;
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Visit, Visitor};
 use rollbook_model::tables::PERSONS;
 
@@ -21,10 +22,23 @@ impl Names {
         let _ = condition.visit(self);
     }
 
-    /// Those that are columns of `people`; `None` where one is personal, or a query looks further.
-    pub(crate) fn of(self, people: &Schema) -> Option<Vec<String>> {
+    /// Adds what a query names.
+    pub(crate) fn note_query(&mut self, query: &Statement) {
+        if let Statement::Statement(query) = query {
+            let _ = query.visit(self);
+        }
+    }
+
+    /// Those that are among `wanted`.
+    pub(crate) fn among(&self, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+        self.names.intersection(wanted).cloned().collect()
+    }
+
+    /// Those that are columns of `people`; `None` where one is personal or among `never`, or a query
+    /// looks further.
+    pub(crate) fn of(self, people: &Schema, never: &BTreeSet<String>) -> Option<Vec<String>> {
         let is_personal = |name: &String| PERSONS.column(name).is_some_and(|one| one.personal);
-        if self.any_query || self.names.iter().any(is_personal) {
+        if self.any_query || self.names.iter().any(is_personal) || !self.names.is_disjoint(never) {
             return None;
         }
         let names = self.names.into_iter();

@@ -204,8 +204,8 @@ async fn criteria_keep_their_own_places() {
     .await;
     check_criteria(
         "order_count > 1 and random() < 0.5",
-        "`random` at line 1, column 21 cannot be used in criteria, because it gives another \
-         result each time",
+        "`random` at line 1, column 21 cannot be used in criteria and traits, because it gives \
+         another result each time",
     )
     .await;
     check_criteria(

@@ -12,7 +12,7 @@ use rollbook_model::config::Limits;
 use rollbook_model::tables::table;
 use serde_json::{Value, json};
 
-use crate::{Answer, Session, SessionOptions, TableSource, VaultSource};
+use crate::{Answer, OwnTrait, Session, SessionOptions, TableSource, VaultSource};
 
 /// What a test's tenant holds. Leading columns that a row leaves out are filled in.
 pub(crate) struct Fixture {
@@ -79,16 +79,22 @@ impl Fixture {
     }
 
     pub(crate) async fn session(self) -> Session {
+        self.session_with(Vec::new(), true).await
+    }
+
+    /// With traits of the tenant's own, for somebody who may see personal columns, or may not.
+    pub(crate) async fn session_with(self, traits: Vec<OwnTrait>, personal: bool) -> Session {
         let session = Session::new(SessionOptions {
             as_of: self.as_of.parse().unwrap(),
             currency: self.currency.map(str::to_owned),
             zone: chrono_tz::Tz::UTC,
             limits: self.limits,
             spill_dir: None,
-            personal: true,
+            personal,
             rules: Vec::new(),
         })
-        .unwrap();
+        .unwrap()
+        .with_traits(traits);
         for (name, rows) in &self.tables {
             let def = table(name).unwrap();
             let stored = provider(def.stored_schema(), rows);

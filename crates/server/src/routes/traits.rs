@@ -1,0 +1,52 @@
+//! The tenant's own traits of persons.
+
+use axum::Json;
+use axum::extract::State;
+use rollbook_app::traits;
+use rollbook_model::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::server::Server;
+
+/// A column of `people` of the tenant's own.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Trait {
+    #[schema(example = "vip_score")]
+    name: String,
+    /// Of its values; null where it cannot be computed.
+    #[serde(rename = "type")]
+    #[schema(example = "integer")]
+    ty: Option<String>,
+    /// What it is for persons without a row, as a literal of SQL.
+    #[schema(example = "0")]
+    default: Option<String>,
+    description: Option<String>,
+    /// The segments whose criteria name it.
+    segments: Vec<String>,
+    /// Why it cannot be computed.
+    problem: Option<String>,
+    #[schema(value_type = String)]
+    updated_at: Timestamp,
+    /// One `select`, which puts out `person_id` and the value.
+    sql: String,
+}
+
+/// The tenant's own traits
+#[utoipa::path(get, path = "/v1/traits", tag = "data",
+    responses((status = 200, body = Vec<Trait>), (status = 404, body = Problem)))]
+pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Trait>>, Problem> {
+    let listed = traits::list(server.place(), server.now()).await?;
+    let one = |one: traits::Listed| Trait {
+        name: one.name.to_string(),
+        ty: one.ty,
+        default: one.default,
+        description: one.description,
+        segments: one.segments.iter().map(ToString::to_string).collect(),
+        problem: one.problem,
+        updated_at: one.updated_at,
+        sql: one.sql,
+    };
+    Ok(Json(listed.into_iter().map(one).collect()))
+}
