@@ -348,7 +348,8 @@ impl Merging {
             }
         }
         let held = self.held.as_ref();
-        self.memory.try_resize(held.map_or(0, RecordBatch::get_array_memory_size))?;
+        self.memory
+            .try_resize(held.map_or(0, RecordBatch::get_array_memory_size))?;
         let schema = Arc::clone(&self.schema);
         Ok(Some(RecordBatch::try_new(schema, columns)?))
     }

@@ -118,7 +118,9 @@ impl<'a> Evaluation<'a> {
             if one != *key {
                 found.insert(one.clone(), *self.revisions.get(&one)?);
             }
-            if self.known.contains_key(&one) {
+            // What a list has follows from nothing; of others it matters what they were computed from,
+            // whether their members are known by now or not.
+            if self.fixed.contains(&one) {
                 continue;
             }
             let text = self.criteria.get(&one)?;
@@ -157,7 +159,7 @@ impl<'a> Evaluation<'a> {
     /// names.
     pub fn texts(&self, key: &SegmentKey) -> Vec<&str> {
         let named = self.revisions(key).unwrap_or_default();
-        let evaluated = named.keys().filter(|key| !self.known.contains_key(*key));
+        let evaluated = named.keys().filter(|key| !self.fixed.contains(*key));
         let keys = evaluated.chain([key]);
         keys.filter_map(|key| Some(self.criteria.get(key)?.as_str()))
             .collect()

@@ -164,7 +164,7 @@ fn values(
     };
     let each = |note: &mut dyn FnMut(usize, usize)| {
         if let Some(series) = series {
-            series.each(places, figured.window, as_of, |place, row| note(place, row));
+            series.each(places, figured.window, as_of, note);
         }
     };
     let time = |row: usize| series.as_ref().map_or(0, |series| series.time(row));
