@@ -5,24 +5,21 @@
 //! for no other are answered in one pass; a `select` runs by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::catalog::TableProvider;
 use roaring::RoaringTreemap;
-use rollbook_engine::{EngineError, Rows, Session};
-use rollbook_model::config::BATCH_ROWS;
-use rollbook_model::{SegmentKey, Timestamp, nearest};
+use rollbook_engine::{Rows, Session};
+use rollbook_model::{SegmentKey, Timestamp};
 
-use crate::atoms::{Atoms, Met};
 use crate::criteria::Criteria;
 use crate::definition::Definition;
 use crate::error::SegmentError;
 
-/// Different clauses without parts that are planned as one query at most.
-const TOGETHER: usize = 512;
+mod asking;
+mod named;
+
+use named::circle;
 
 /// Criteria over one session, and the segments that they may name.
 #[derive(Debug)]
@@ -100,71 +97,6 @@ impl<'a> Evaluation<'a> {
         self.known.insert(key.clone(), Arc::clone(members));
     }
 
-    /// The segments that a segment is computed from, also through others, with the revisions of
-    /// their criteria; `None` where one of them, or it, is not a condition that looks at one
-    /// person alone.
-    pub fn revisions(&self, key: &SegmentKey) -> Option<BTreeMap<SegmentKey, u64>> {
-        // A trait of the tenant's own may look at anything.
-        if !self.traits(key).is_empty() {
-            return None;
-        }
-        let mut found = BTreeMap::new();
-        let mut next = vec![key.clone()];
-        let mut seen = BTreeSet::new();
-        while let Some(one) = next.pop() {
-            if !seen.insert(one.clone()) {
-                continue;
-            }
-            if one != *key {
-                found.insert(one.clone(), *self.revisions.get(&one)?);
-            }
-            // What a list has follows from nothing; of others it matters what they were computed from,
-            // whether their members are known by now or not.
-            if self.fixed.contains(&one) {
-                continue;
-            }
-            let text = self.criteria.get(&one)?;
-            let (named, is_shareable) = self.needs_of(text).ok()?;
-            if !is_shareable {
-                return None;
-            }
-            next.extend(named);
-        }
-        Some(found)
-    }
-
-    /// The traits of the tenant's own that a segment is computed from, also through others.
-    pub fn traits(&self, key: &SegmentKey) -> BTreeSet<String> {
-        let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
-        if !self.session.has_own_traits() {
-            return found;
-        }
-        let mut next = vec![key.clone()];
-        while let Some(one) = next.pop() {
-            if !seen.insert(one.clone()) || self.fixed.contains(&one) {
-                continue;
-            }
-            let Some(text) = self.criteria.get(&one) else {
-                continue;
-            };
-            // What is wrong with a text is told where it is evaluated.
-            found.extend(self.session.traits_named(text).unwrap_or_default());
-            let named = self.needs_of(text).map(|(named, _)| named);
-            next.extend(named.unwrap_or_default());
-        }
-        found
-    }
-
-    /// The conditions that a segment is computed from: its own, and those of the segments that it
-    /// names.
-    pub fn texts(&self, key: &SegmentKey) -> Vec<&str> {
-        let named = self.revisions(key).unwrap_or_default();
-        let evaluated = named.keys().filter(|key| !self.fixed.contains(*key));
-        let keys = evaluated.chain([key]);
-        keys.filter_map(|key| Some(self.criteria.get(key)?.as_str()))
-            .collect()
-    }
-
     /// Who meets criteria that belong to no segment.
     ///
     /// # Errors
@@ -178,29 +110,6 @@ impl<'a> Evaluation<'a> {
         self.settle(&named).await;
         self.check_named(&named)?;
         self.alone(text, &named).await
-    }
-
-    /// Whether a condition looks at one person alone, and so do all that it names.
-    ///
-    /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn is_of_one_person(&self, condition: &str) -> Result<bool, SegmentError> {
-        let (named, is_shareable) = self.needs(condition)?;
-        let is_known = |key: &SegmentKey| self.revisions(key).is_some();
-        let is_own = !self.session.traits_named(condition)?.is_empty();
-        Ok(is_shareable && !is_own && named.iter().all(is_known))
-    }
-
-    /// The texts of the segments that a condition names, also through others.
-    ///
-    /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn texts_named(&self, condition: &str) -> Result<Vec<&str>, SegmentError> {
-        let (named, _) = self.needs(condition)?;
-        let mut texts: Vec<&str> = named.iter().flat_map(|key| self.texts(key)).collect();
-        texts.sort_unstable();
-        texts.dedup();
-        Ok(texts)
     }
 
     /// Every person, and what expressions on `people` come to: `person_id`, then a column for
@@ -403,199 +312,5 @@ impl<'a> Evaluation<'a> {
     ) {
         self.failed.insert(key.clone(), error.to_string());
         errors.insert(key, error);
-    }
-
-    /// The segments that a text names, and whether it can be answered together with others; a
-    /// `select` names none.
-    fn needs_of(&self, text: &str) -> Result<(Vec<SegmentKey>, bool), SegmentError> {
-        match Criteria::parse(text)? {
-            Criteria::Expression(text) => self.needs(&text),
-            Criteria::Select(_) => Ok((Vec::new(), false)),
-        }
-    }
-
-    fn needs(&self, condition: &str) -> Result<(Vec<SegmentKey>, bool), SegmentError> {
-        let needs = self.session.needs(condition)?;
-        let key = |name: &String| {
-            name.parse().map_err(|_| SegmentError::UnknownName {
-                name: name.clone(),
-                nearest: self.nearest(name),
-            })
-        };
-        let named = needs.segments.iter().map(key).collect::<Result<_, _>>()?;
-        Ok((named, needs.is_shareable))
-    }
-
-    /// Refuses a condition that names segments which have no members.
-    fn check_named(&self, named: &[SegmentKey]) -> Result<(), SegmentError> {
-        match named.iter().find(|key| !self.known.contains_key(key)) {
-            None => Ok(()),
-            Some(key) if self.criteria.contains_key(key) => Err(self.of_failed(key)),
-            Some(key) => Err(SegmentError::UnknownName {
-                name: key.to_string(),
-                nearest: self.nearest(key.as_str()),
-            }),
-        }
-    }
-
-    fn of_failed(&self, key: &SegmentKey) -> SegmentError {
-        SegmentError::Named {
-            segment: key.clone(),
-            reason: self.failed.get(key).cloned().unwrap_or_default(),
-        }
-    }
-
-    fn unknown(&self, key: &SegmentKey) -> SegmentError {
-        SegmentError::Unknown {
-            segment: key.clone(),
-            nearest: self.nearest(key.as_str()),
-        }
-    }
-
-    fn nearest(&self, name: &str) -> Option<String> {
-        nearest(name, self.criteria.keys().map(SegmentKey::as_str)).map(str::to_owned)
-    }
-
-    /// Conditions in parts that are planned as one query each.
-    fn parts(&self, conditions: &[String]) -> Result<Vec<Range<usize>>, SegmentError> {
-        let (mut parts, mut begin, mut atoms) = (Vec::new(), 0, Atoms::default());
-        for (at, condition) in conditions.iter().enumerate() {
-            let clauses = self.session.clauses(condition)?;
-            atoms.tree(&clauses);
-            if atoms.len() > TOGETHER && begin < at {
-                parts.push(begin..at);
-                (begin, atoms) = (at, Atoms::default());
-                atoms.tree(&clauses);
-            }
-        }
-        if begin < conditions.len() {
-            parts.push(begin..conditions.len());
-        }
-        Ok(parts)
-    }
-
-    /// The members of each of some conditions, from one pass; a clause that several of them have
-    /// is evaluated once.
-    async fn matching(
-        &self,
-        conditions: &[String],
-        named: &[SegmentKey],
-    ) -> Result<Vec<RoaringTreemap>, SegmentError> {
-        let (mut atoms, mut trees) = (Atoms::default(), Vec::new());
-        for condition in conditions {
-            trees.push(atoms.tree(&self.session.clauses(condition)?));
-        }
-        let (tables, texts) = (self.tables(named)?, atoms.into_texts());
-        let mut rows = self.session.people_matching(texts, tables).await?;
-        let mut all = vec![RoaringTreemap::new(); conditions.len()];
-        while let Some(batch) = rows.next_batch().await? {
-            let ids = batch.column(0).as_primitive::<Int64Type>().values();
-            let met = Met::of(&batch);
-            for (members, tree) in all.iter_mut().zip(&trees) {
-                let meets = met.tree(tree).map_err(|source| EngineError::Setup {
-                    source: Box::new(source.into()),
-                })?;
-                let meets = match meets.nulls() {
-                    None => meets.values().clone(),
-                    Some(nulls) => meets.values() & nulls.inner(),
-                };
-                let met = || {
-                    let ids = meets.set_indices().map(|at| ids[at]);
-                    ids.filter_map(|id| u64::try_from(id).ok())
-                };
-                // Most often they come in order, which is quicker to note than one by one.
-                match RoaringTreemap::from_sorted_iter(met()) {
-                    Ok(some) => *members |= some,
-                    Err(_) => members.extend(met()),
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// The members of one condition.
-    async fn alone(
-        &self,
-        condition: &str,
-        named: &[SegmentKey],
-    ) -> Result<RoaringTreemap, SegmentError> {
-        if self.session.has_resident() && self.needs(condition)?.1 {
-            let alone = [condition.to_owned()];
-            // What is wrong is told below, with its place in the whole text.
-            if let Ok(Some(members)) = self.matching(&alone, named).await.map(|mut all| all.pop()) {
-                return Ok(members);
-            }
-        }
-        let tables = self.tables(named)?;
-        let mut rows = self.session.people_where_with(condition, tables).await?;
-        Ok(collect(&mut rows).await?)
-    }
-
-    /// The members of segments as tables.
-    fn tables(&self, named: &[SegmentKey]) -> Result<MemberTables, EngineError> {
-        let known = named
-            .iter()
-            .filter_map(|key| Some((key, self.known.get(key)?)));
-        known
-            .map(|(key, members)| Ok((key.to_string(), table(members)?)))
-            .collect()
-    }
-
-    async fn selected(&self, sql: &str) -> Result<RoaringTreemap, SegmentError> {
-        let mut rows = self.session.select_person_ids(sql).await?;
-        Ok(collect(&mut rows).await?)
-    }
-}
-
-async fn collect(rows: &mut Rows) -> Result<RoaringTreemap, EngineError> {
-    let mut members = RoaringTreemap::new();
-    while let Some(batch) = rows.next_batch().await? {
-        let ids = batch.column(0).as_primitive::<Int64Type>();
-        // Ids are given from 1 on, so a negative one is nobody's.
-        members.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));
-    }
-    Ok(members)
-}
-
-/// Members as a table with the column `person_id`.
-fn table(members: &RoaringTreemap) -> Result<Arc<dyn TableProvider>, EngineError> {
-    let schema = Arc::new(Schema::new(vec![Field::new(
-        "person_id",
-        DataType::Int64,
-        false,
-    )]));
-    let ids: Vec<i64> = members.iter().map(u64::cast_signed).collect();
-    let batch = |ids: &[i64]| {
-        let ids = Arc::new(Int64Array::from(ids.to_vec()));
-        RecordBatch::try_new(Arc::clone(&schema), vec![ids])
-    };
-    let batches = ids
-        .chunks(BATCH_ROWS)
-        .map(batch)
-        .collect::<Result<Vec<_>, _>>();
-    let table = batches
-        .map_err(Into::into)
-        .and_then(|batches| MemTable::try_new(Arc::clone(&schema), vec![batches]));
-    let table = table.map_err(|source| EngineError::Setup {
-        source: Box::new(source),
-    })?;
-    Ok(Arc::new(table))
-}
-
-/// Segments that name each other, from one that waits for them: each names the next, the last one
-/// the first of the circle.
-fn circle(waiting: &BTreeMap<SegmentKey, Vec<SegmentKey>>, from: &SegmentKey) -> Vec<SegmentKey> {
-    let mut path = vec![from.clone()];
-    loop {
-        let last = path.last().and_then(|last| waiting.get(last));
-        let next = last.and_then(|named| named.iter().find(|key| waiting.contains_key(key)));
-        let Some(next) = next else {
-            return path;
-        };
-        let seen = path.iter().position(|known| known == next);
-        path.push(next.clone());
-        if let Some(begin) = seen {
-            return path.split_off(begin);
-        }
     }
 }
