@@ -18,6 +18,7 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -100,7 +101,12 @@ impl Listening {
         let server = Server::new(options);
         let folding = tokio::spawn(journal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(refreshing::keep_refreshing(server.clone()));
-        let serving = axum::serve(self.listener, router(server)).with_graceful_shutdown(stopping);
+        // The end of an answer waits for nothing: else a reader who confirms late gets it late.
+        let listener = self.listener.tap_io(|connection| {
+            // One that is gone already is found out soon enough.
+            let _ = connection.set_nodelay(true);
+        });
+        let serving = axum::serve(listener, router(server)).with_graceful_shutdown(stopping);
         let patience = async move {
             match hears.await {
                 Ok(()) => tokio::time::sleep(farewell).await,
