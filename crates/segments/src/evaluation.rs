@@ -17,6 +17,7 @@ use crate::definition::Definition;
 use crate::error::SegmentError;
 
 mod asking;
+mod ids;
 mod named;
 
 use named::circle;

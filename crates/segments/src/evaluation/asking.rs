@@ -11,6 +11,7 @@ use rollbook_engine::{EngineError, Rows};
 use rollbook_model::SegmentKey;
 use rollbook_model::config::BATCH_ROWS;
 
+use super::ids::Ids;
 use super::{Evaluation, MemberTables};
 use crate::atoms::{Atoms, Met};
 use crate::error::SegmentError;
@@ -53,6 +54,7 @@ impl Evaluation<'_> {
         let mut all = vec![RoaringTreemap::new(); conditions.len()];
         while let Some(batch) = rows.next_batch().await? {
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
+            let ids = Ids::new(ids);
             let met = Met::of(&batch);
             for (members, tree) in all.iter_mut().zip(&trees) {
                 let meets = met.tree(tree).map_err(|source| EngineError::Setup {
@@ -62,15 +64,7 @@ impl Evaluation<'_> {
                     None => meets.values().clone(),
                     Some(nulls) => meets.values() & nulls.inner(),
                 };
-                let met = || {
-                    let ids = meets.set_indices().map(|at| ids[at]);
-                    ids.filter_map(|id| u64::try_from(id).ok())
-                };
-                // Most often they come in order, which is quicker to note than one by one.
-                match RoaringTreemap::from_sorted_iter(met()) {
-                    Ok(some) => *members |= some,
-                    Err(_) => members.extend(met()),
-                }
+                ids.note(&meets, members);
             }
         }
         Ok(all)
