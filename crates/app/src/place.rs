@@ -118,7 +118,17 @@ impl Place {
         state: &State,
         as_of: Timestamp,
     ) -> Result<Session, AppError> {
-        let session = self.session_among(lake, state, as_of, None).await?;
+        self.session_among(lake, state, as_of, None).await
+    }
+
+    /// The same for questions about criteria, with what is kept in memory for these.
+    pub(crate) async fn warm_session(
+        &self,
+        lake: &Lake,
+        state: &State,
+        as_of: Timestamp,
+    ) -> Result<Session, AppError> {
+        let session = self.session(lake, state, as_of).await?;
         let resident = self.resident(lake, state, as_of).await?;
         Ok(session.with_resident(resident))
     }
@@ -314,7 +324,7 @@ impl Sessions for Opening<'_> {
         among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, SegmentError> {
         let opened = match among {
-            None => self.place.session(self.lake, state, as_of).await,
+            None => self.place.warm_session(self.lake, state, as_of).await,
             among => {
                 self.place
                     .session_among(self.lake, state, as_of, among)

@@ -107,7 +107,7 @@ impl Outcome {
 pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
     let lake = place.lake_or_new().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, at).await?;
+    let session = place.warm_session(&lake, &state, at).await?;
     // Evaluating is the one check that finds what planning does not, such as a value that cannot
     // be computed with, or a circle of segments.
     let known = Named::of(&lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// How long to wait for newer data before rows are read, where the last ones were read for nothing.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
-const MOST_PATIENCE: Duration = Duration::from_secs(60);
+const MOST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is kept, and of what.
 #[derive(Debug, Default)]
@@ -74,12 +74,13 @@ impl Warm {
             return Arc::clone(&known.resident);
         }
         // Where data come faster than anybody asks, reading all of them each time is for nothing.
-        let patience = match kept.as_ref() {
-            Some(before) if !before.resident.is_used() => {
-                (before.patience * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE)
+        let patience = kept.as_ref().map_or(Duration::ZERO, |before| {
+            match (before.resident.is_used(), before.resident.was_read()) {
+                (true, _) => Duration::ZERO,
+                (false, true) => (before.patience * 2).clamp(LEAST_PATIENCE, MOST_PATIENCE),
+                (false, false) => before.patience,
             }
-            _ => Duration::ZERO,
-        };
+        });
         let answers = Arc::clone(&self.answers);
         let resident = Arc::new(Resident::new(all, most, answers, patience));
         if kept

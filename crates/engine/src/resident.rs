@@ -44,6 +44,7 @@ pub struct Resident {
     /// Questions that were answered from it, and from those before it.
     answers: Arc<AtomicU64>,
     is_used: AtomicBool,
+    was_read: AtomicBool,
     /// From when on it is worth reading rows.
     from: Instant,
 }
@@ -90,6 +91,7 @@ impl Resident {
             held: Mutex::default(),
             answers,
             is_used: AtomicBool::new(false),
+            was_read: AtomicBool::new(false),
             from: Instant::now() + patience,
         }
     }
@@ -97,6 +99,11 @@ impl Resident {
     /// Whether any question was answered from it.
     pub fn is_used(&self) -> bool {
         self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Whether rows were read for it.
+    pub fn was_read(&self) -> bool {
+        self.was_read.load(Ordering::Relaxed)
     }
 
     /// Bytes that are kept.
@@ -132,7 +139,7 @@ impl Resident {
     }
 
     /// The table that conditions are evaluated over which name these columns of `people` and ask
-    /// for these behaviours; `None` where it would take too much.
+    /// for these behaviours; `None` where rows that it takes are not there.
     pub(crate) async fn table(
         &self,
         state: &SessionState,
@@ -255,15 +262,18 @@ impl Resident {
                 held.is_read = false;
                 return;
             };
+            let room = self.most.saturating_sub(held.rows_bytes());
             drop(held);
+            self.was_read.store(true, Ordering::Relaxed);
             // Others go on meanwhile, over the lake.
             let state = self.all.state();
             let read = match wanted {
-                Wanted::Activities => Activities::read(state, &persons)
-                    .await
-                    .map(Read::Activities),
+                Wanted::Activities => {
+                    let all = Activities::read(state, &persons, room).await;
+                    all.map(Read::Activities)
+                }
                 Wanted::Rows(relation) => {
-                    let series = series_of(state, &persons, relation).await;
+                    let series = series_of(state, &persons, relation, room).await;
                     series.map(|series| Read::Rows(relation, series))
                 }
             };
@@ -273,14 +283,14 @@ impl Resident {
                 Ok(Read::Rows(relation, series)) => {
                     held.series.insert(relation, Arc::new(series));
                 }
-                // Whoever asks is answered over the lake, which tells what is wrong.
-                Err(_) => held.is_too_much = true,
-            }
-            if held.rows_bytes() > self.most {
-                *held = Held {
-                    is_too_much: true,
-                    ..Held::default()
-                };
+                // There is no room for it, or it cannot be read: whoever asks is answered over the lake,
+                // which tells what is wrong.
+                Err(_) => {
+                    *held = Held {
+                        is_too_much: true,
+                        ..Held::default()
+                    };
+                }
             }
         }
     }

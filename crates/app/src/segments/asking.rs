@@ -47,7 +47,7 @@ pub async fn preview(
 ) -> Result<Previewed, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = place.warm_session(&lake, &state, as_of).await?;
     let criteria = Criteria::parse(criteria)?;
     let known = Named::of(&lake, &state, &session, &criteria).await?;
     let mut evaluation = known.evaluation(&session);
@@ -81,7 +81,7 @@ pub async fn matches(
 ) -> Result<RoaringTreemap, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = place.warm_session(&lake, &state, as_of).await?;
     let criteria = Criteria::parse(criteria)?;
     let known = Named::of(&lake, &state, &session, &criteria).await?;
     Ok(known.evaluation(&session).of(&criteria).await?)
@@ -206,7 +206,7 @@ pub async fn impact(
     as_of: Timestamp,
 ) -> Result<Impact, AppError> {
     let asked = Asked::about(place, key).await?;
-    let session = place.session(&asked.lake, &asked.state, as_of).await?;
+    let session = place.warm_session(&asked.lake, &asked.state, as_of).await?;
     let mut evaluation = asked.named.evaluation(&session);
     let before = match asked.named.fixed.get(key) {
         Some(members) => members.as_ref().clone(),
@@ -255,7 +255,7 @@ pub async fn near_miss(
 ) -> Result<NearMiss, AppError> {
     let asked = Asked::about(place, key).await?;
     let condition = asked.condition()?;
-    let session = place.session(&asked.lake, &asked.state, as_of).await?;
+    let session = place.warm_session(&asked.lake, &asked.state, as_of).await?;
     let mut evaluation = asked.named.evaluation(&session);
     let weighed = weigh(&session, &mut evaluation, &condition, PREVIEW_SAMPLE).await?;
     Ok(NearMiss {
@@ -277,7 +277,7 @@ pub async fn fit(
 ) -> Result<Fitted, AppError> {
     let asked = Asked::about(place, key).await?;
     let condition = asked.condition()?;
-    let session = place.session(&asked.lake, &asked.state, as_of).await?;
+    let session = place.warm_session(&asked.lake, &asked.state, as_of).await?;
     let mut evaluation = asked.named.evaluation(&session);
     let fitted = rollbook_segments::weigh::fit(&session, &mut evaluation, &condition, clause, size);
     Ok(fitted.await?)

@@ -83,8 +83,9 @@ pub(super) struct Activities {
 }
 
 impl Activities {
-    pub(super) async fn read(state: &SessionState, persons: &Persons) -> Result<Self> {
-        let mut by_type: HashMap<String, Series> = HashMap::new();
+    /// All activities, in at most so many bytes.
+    pub(super) async fn read(state: &SessionState, persons: &Persons, most: usize) -> Result<Self> {
+        let (mut by_type, mut room): (HashMap<String, Series>, _) = (HashMap::new(), Room(most));
         let mut near = 0;
         let mut batches = rows(state, ACTIVITIES).await?;
         while let Some(batch) = batches.try_next().await? {
@@ -117,6 +118,7 @@ impl Activities {
                 parts[part].1.push(place, *at);
             }
             for (name, part) in parts {
+                room.take(part.bytes())?;
                 by_type.entry(name).or_default().append(part);
             }
         }
@@ -144,20 +146,36 @@ impl Activities {
     }
 }
 
-/// The rows of a view that is kept.
+/// Bytes that may still be taken.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Result<()> {
+        let left = self.0.checked_sub(bytes).ok_or_else(|| {
+            DataFusionError::ResourcesExhausted("more rows than are kept in memory".to_owned())
+        })?;
+        self.0 = left;
+        Ok(())
+    }
+}
+
+/// The rows of a view that is kept, in at most so many bytes.
 pub(super) async fn series_of(
     state: &SessionState,
     persons: &Persons,
     relation: &str,
+    most: usize,
 ) -> Result<Series> {
     let kept = KEPT.iter().find(|(kept, _)| *kept == relation);
     let (_, sql) = kept
         .ok_or_else(|| DataFusionError::Internal(format!("the rows of {relation} are not kept")))?;
-    let mut series = Series::default();
+    let (mut series, mut room) = (Series::default(), Room(most));
     let mut near = 0;
     let mut batches = rows(state, sql).await?;
     while let Some(batch) = batches.try_next().await? {
+        let before = series.bytes();
         series.add(&batch, persons, &mut near)?;
+        room.take(series.bytes() - before)?;
     }
     if series
         .seen
@@ -189,12 +207,8 @@ impl Series {
 
     fn add(&mut self, batch: &RecordBatch, persons: &Persons, near: &mut usize) -> Result<()> {
         let ids = batch.column(0).as_primitive::<Int64Type>().values();
-        let [times, seen] = [1, 2].map(|at| batch.column(at).as_primitive_opt());
-        let (Some(times), Some(seen)) = (times, seen) else {
-            return Err(DataFusionError::Internal("a time is no time".to_owned()));
-        };
-        let (times, seen): (&arrow::array::TimestampMicrosecondArray, &_) = (times, seen);
-        let seen: &arrow::array::TimestampMicrosecondArray = seen;
+        let time = |at: usize| batch.column(at).as_primitive::<TimestampMicrosecondType>();
+        let (times, seen) = (time(1), time(2));
         let money = DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE);
         let amounts = match batch.columns().get(3) {
             Some(amounts) => Some(cast(amounts, &money)?),
