@@ -1,5 +1,5 @@
 //! All members in one answer, written while it is read: whoever reads slowly holds up the writing,
-//! and no more than a part of it is ever in memory.
+//! and no more than some parts of it are ever in memory.
 
 use std::io;
 
@@ -23,7 +23,6 @@ use crate::server::Server;
 const IDS: usize = 8_192;
 /// The same of persons with columns, each of which costs a look at the lake.
 const PERSONS: usize = 50_000;
-
 /// Rows of a row group of Parquet.
 const ROW_GROUP: usize = 131_072;
 
@@ -100,18 +99,23 @@ impl Wanted {
 
     async fn try_write(&self, members: &RoaringTreemap, parts: &Parts) -> Result<(), Problem> {
         let failed = |source| Problem::from(AppError::Rows { source });
-        let none = self.rows(Vec::new()).await?;
-        let mut exporter = Exporter::new(self.form, &none.schema()).map_err(failed)?;
         let most = match (self.columns.is_empty(), self.form) {
             (_, Form::Parquet) => ROW_GROUP,
             (true, _) => IDS,
             (false, _) => PERSONS,
         };
         let mut ids = members.iter();
+        // Made with the first rows, from which the columns are known.
+        let mut exporter: Option<Exporter> = None;
         loop {
             let some: Vec<u64> = ids.by_ref().take(most).collect();
             let is_last = some.len() < most;
-            let bytes = exporter.write(&self.rows(some).await?).map_err(failed)?;
+            let rows = self.rows(some).await?;
+            let writer = match &mut exporter {
+                Some(known) => known,
+                none => none.insert(Exporter::new(self.form, &rows.schema()).map_err(failed)?),
+            };
+            let bytes = writer.write(&rows).map_err(failed)?;
             // Sending fails where nobody reads any longer.
             if parts.send(Ok(bytes.into())).await.is_err() {
                 return Ok(());
@@ -120,8 +124,10 @@ impl Wanted {
                 break;
             }
         }
-        let bytes = exporter.end().map_err(failed)?;
-        let _ = parts.send(Ok(bytes.into())).await;
+        if let Some(exporter) = exporter {
+            let bytes = exporter.end().map_err(failed)?;
+            let _ = parts.send(Ok(bytes.into())).await;
+        }
         Ok(())
     }
 
