@@ -4,7 +4,8 @@
 //! Each atom is asked twice: as criteria, and as a query on the raw tables for those for whom it
 //! is true or unknown. Nested conditions are put together on sets, so that nothing of how criteria
 //! are evaluated is used on that side. After each of many random changes the memberships are
-//! patched, compared, computed anew for all, and compared again.
+//! patched, compared, computed anew for all, and compared again: in turns from the lake, and from
+//! what a server keeps of it in memory, from change to change.
 
 use rollbook_app::segments::How;
 use rollbook_model::SegmentKey;
@@ -66,12 +67,13 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
             }
         };
         let expected = world.definitions.members(&world.place, world.as_of).await;
-        let done = world.refresh(false).await;
+        let is_warm = round % 2 == 1;
+        let done = world.refresh(is_warm, false).await;
         let members = world.members().await;
         world.compare(&members, &expected, &format!("{what}, refreshed"));
         world.agree(&members, &done, &what).await;
         patched += done.iter().filter(|one| one.how != How::Full).count();
-        let of_all = world.refresh(true).await;
+        let of_all = world.refresh(!is_warm, true).await;
         world.compare(
             &world.members().await,
             &expected,
@@ -90,6 +92,8 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
         );
     }
     assert!(patched > 0, "nothing was patched");
+    let kept = world.warm.in_memory().await;
+    assert!(kept.answers > 0 && kept.renewals > 0, "{kept:?}");
     let all = world.definitions.len();
     assert!(some * 2 > all, "only {some} of {all} segments have members");
 }

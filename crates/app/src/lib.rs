@@ -28,6 +28,7 @@ mod warm;
 pub use code::Kind;
 pub use error::AppError;
 pub use place::Place;
+pub use warm::InMemory;
 
 /// What callers need of the floors below, under one name.
 pub use arrow::array::RecordBatch;

@@ -1,13 +1,12 @@
 //! The lake and tenant that a verb works on, and sessions over them.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    EngineError, OpeningError, Opens, OwnTrait, Resident, ScalarUDF, Session, SessionOptions,
-    TableSource, VaultSource,
+    EngineError, OpeningError, Opens, OwnTrait, ScalarUDF, Session, SessionOptions, TableSource,
+    VaultSource,
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
@@ -23,6 +22,8 @@ use rollbook_segments::{
 use crate::AppError;
 use crate::rights::{Caller, Rights};
 use crate::warm::Warm;
+
+mod resident;
 
 /// Where a tenant's lake is, and what queries on it may use.
 #[derive(Debug, Clone)]
@@ -40,9 +41,6 @@ pub struct Place {
     /// What is kept in memory from one question to the next, where that pays.
     warm: Option<Arc<Warm>>,
 }
-
-/// So late that nothing is hidden.
-const LATEST: &str = "2200-01-01";
 
 impl Place {
     /// A place that need not exist yet.
@@ -133,42 +131,18 @@ impl Place {
         Ok(session.with_resident(resident))
     }
 
-    /// What is kept in memory of a state.
-    async fn resident(
+    /// The same with the rows of some persons alone, as far as they are not kept.
+    async fn warm_session_among(
         &self,
         lake: &Lake,
         state: &State,
         as_of: Timestamp,
-    ) -> Result<Option<Arc<Resident>>, AppError> {
-        let latest: Timestamp = LATEST.parse().expect("it is a moment");
-        let Some(warm) = self.warm.as_ref().filter(|_| as_of < latest) else {
-            return Ok(None);
-        };
-        if let Some(kept) = warm.of(state) {
-            return Ok(Some(kept));
-        }
-        let all = self.session_among(lake, state, latest, None).await?;
-        Ok(Some(warm.keep(state, all, self.limits.memory / 2)))
-    }
-
-    /// Questions about criteria that were answered from memory, and bytes that are kept for that.
-    pub async fn kept(&self) -> (u64, u64) {
-        let Some(warm) = &self.warm else {
-            return (0, 0);
-        };
-        let bytes = match warm.resident() {
-            Some(resident) => resident.bytes().await as u64,
-            None => 0,
-        };
-        (warm.answers.load(Ordering::Relaxed), bytes)
-    }
-
-    /// The moment to look from where nobody names one: the present, or what that was less than a
-    /// minute ago where nothing came in since.
-    pub(crate) fn moment(&self, state: &State, now: Timestamp) -> Timestamp {
-        self.warm
-            .as_ref()
-            .map_or(now, |warm| warm.moment(state, now))
+        among: Arc<RoaringTreemap>,
+    ) -> Result<Session, AppError> {
+        let some = Some(Arc::clone(&among));
+        let session = self.session_among(lake, state, as_of, some).await?;
+        let resident = self.resident(lake, state, as_of).await?;
+        Ok(session.with_resident_among(resident, among))
     }
 
     /// The same, where `persons` has every record that is somebody's.
@@ -325,9 +299,9 @@ impl Sessions for Opening<'_> {
     ) -> Result<Session, SegmentError> {
         let opened = match among {
             None => self.place.warm_session(self.lake, state, as_of).await,
-            among => {
+            Some(among) => {
                 self.place
-                    .session_among(self.lake, state, as_of, among)
+                    .warm_session_among(self.lake, state, as_of, among)
                     .await
             }
         };

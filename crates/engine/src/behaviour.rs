@@ -24,7 +24,7 @@ mod question;
 
 pub(crate) use call::Call;
 pub use clock::Clock;
-pub(crate) use clock::{Reading, literal};
+pub(crate) use clock::{ACTIVITIES, Reading, literal};
 use question::{Answer, Question};
 pub(crate) use question::{before, evidence, relation_of};
 

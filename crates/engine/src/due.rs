@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use roaring::RoaringTreemap;
 use rollbook_model::tables::TABLES;
 use rollbook_model::{ColumnType, Timestamp};
 
-use crate::behaviour::{Clock, literal};
+use crate::behaviour::{ACTIVITIES, Clock, literal};
 use crate::error::EngineError;
 use crate::planning::clock;
 use crate::rows::Rows;
@@ -64,6 +65,32 @@ impl Session {
         let queries = clock.queries().into_iter().map(Due::Query);
         let conditions = clock.conditions().into_iter().map(Due::Condition);
         queries.chain(conditions).collect()
+    }
+
+    /// The persons who have activities from the first moment on and before the second, in
+    /// microseconds, whether they are yet to come or not; `None` where that is not kept in memory.
+    pub async fn kept_between(&self, span: [i64; 2]) -> Option<RoaringTreemap> {
+        let resident = self.resident()?;
+        resident.between(ACTIVITIES, None, &[span]).await
+    }
+
+    /// The persons for whom windows may come to something else, as far as the rows that these are
+    /// over are kept in memory, and what is left to ask for.
+    pub async fn kept_due(&self, mut clock: Clock) -> (RoaringTreemap, Clock) {
+        let mut persons = RoaringTreemap::new();
+        let Some(resident) = self.resident() else {
+            return (persons, clock);
+        };
+        for rows in clock.rows() {
+            let mut rest = clock.clone();
+            let (view, kind) = &rows;
+            let spans = rest.without(&rows);
+            if let Some(found) = resident.between(view, kind.as_deref(), &spans).await {
+                persons |= found;
+                clock = rest;
+            }
+        }
+        (persons, clock)
     }
 
     /// The persons that a question gives, in a column `person_id`, some perhaps more than once.

@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
+use roaring::RoaringTreemap;
 use rollbook_model::config::Limits;
 use rollbook_model::{ColumnType, Timestamp};
 
@@ -25,7 +26,7 @@ use crate::diagnosis::Diagnosis;
 use crate::environment::setup;
 use crate::error::EngineError;
 use crate::plain_types::plain_types;
-use crate::resident::{Names, Resident};
+use crate::resident::{Names, Resident, Wants};
 use crate::statement::{
     ParseError, condition, holds_a_query, is_select, over_people, over_rows, query, read_only,
     rows_where,
@@ -48,6 +49,8 @@ pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) resident: Arc<Resident>,
+    /// Whom alone the session knows; all where it names none.
+    pub(crate) among: Option<Arc<RoaringTreemap>>,
     /// Columns of `people` that never are: they may be personal, and rest on anything.
     pub(crate) never: Arc<BTreeSet<String>>,
 }
@@ -226,14 +229,18 @@ impl Asked<'_> {
                 let joins = behaviours.joins(&of_segments, counted.as_deref());
                 format!("people{joins}")
             }
-            Some(Kept { resident, never }) => {
-                let Some(names) = named.kept(names, never).await? else {
+            Some(kept) => {
+                let Some(names) = named.kept(names, &kept.never).await? else {
                     return Ok(None);
                 };
-                let as_of = self.viewpoint.as_of;
-                let table = resident.table(state, as_of, &names, &behaviours, &of_segments);
+                let asked = Wants {
+                    as_of: self.viewpoint.as_of,
+                    among: kept.among.as_deref(),
+                    columns: &names,
+                    sources: behaviours.sources(&of_segments),
+                };
                 // What is wrong is told by a query over the lake.
-                let Ok(Some(table)) = table.await else {
+                let Ok(Some(table)) = kept.resident.table(state, asked).await else {
                     return Ok(None);
                 };
                 format!("{} as people", named.register(table)?)

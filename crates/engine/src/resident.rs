@@ -12,32 +12,37 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
-use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
-use datafusion::execution::session_state::SessionState;
+use roaring::{RoaringBitmap, RoaringTreemap};
 use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::behaviour::{Behaviours, Source};
+use crate::behaviour::{ACTIVITIES, Source};
 use crate::session::Session;
 use crate::threads::aside;
 
 mod columns;
 mod names;
+mod renewal;
+mod run;
 mod series;
+mod spans;
 mod table;
+mod wants;
 
 use columns::{Persons, distinct};
 pub(crate) use names::Names;
+pub use renewal::Since;
 use series::{Activities, Series, series_of};
 pub(crate) use series::{Figure, Figured, is_kept};
-use table::{Column, ResidentTable};
+use spans::Spans;
+pub(crate) use wants::Wants;
 
 /// Persons and what they did, of one snapshot.
 #[derive(Debug)]
 pub struct Resident {
     /// A session over the snapshot that hides nothing which is yet to come.
-    all: Session,
+    all: Arc<Session>,
     /// Bytes that may be kept.
     most: usize,
     held: Mutex<Held>,
@@ -56,7 +61,7 @@ enum Wanted {
     Rows(&'static str),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Held {
     /// What was asked for and is not there.
     wanted: BTreeSet<Wanted>,
@@ -84,7 +89,12 @@ impl Resident {
     /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
     /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
     /// no sooner than after `patience`: there may be a newer snapshot by then.
-    pub fn new(all: Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
+    pub fn new(
+        all: Arc<Session>,
+        most: usize,
+        answers: Arc<AtomicU64>,
+        patience: Duration,
+    ) -> Self {
         Self {
             all,
             most,
@@ -94,6 +104,17 @@ impl Resident {
             was_read: AtomicBool::new(false),
             from: Instant::now() + patience,
         }
+    }
+
+    fn holding(all: Arc<Session>, most: usize, held: Held, answers: &Arc<AtomicU64>) -> Self {
+        let mut resident = Self::new(all, most, Arc::clone(answers), Duration::ZERO);
+        resident.held = Mutex::new(held);
+        resident
+    }
+
+    /// Whether rows are being read.
+    pub async fn is_read(&self) -> bool {
+        self.held.lock().await.is_read
     }
 
     /// Whether any question was answered from it.
@@ -122,6 +143,32 @@ impl Resident {
         Some(held.activities.as_ref()?.types())
     }
 
+    /// The persons who have rows of a view, and of a type where one is named, in spans of time,
+    /// whenever these are seen; `None` where they are not kept.
+    pub(crate) async fn between(
+        &self,
+        view: &str,
+        kind: Option<&str>,
+        spans: &[[i64; 2]],
+    ) -> Option<RoaringTreemap> {
+        let (series, persons) = {
+            let held = self.held.lock().await;
+            let series = match (view, kind) {
+                (ACTIVITIES, _) => held.activities.as_ref()?.all(kind),
+                (_, None) => vec![Arc::clone(held.series.get(view)?)],
+                _ => return None,
+            };
+            (series, held.persons.clone()?)
+        };
+        let (spans, mut places) = (Spans::new(spans), RoaringBitmap::new());
+        for series in series {
+            series.between(&spans, &mut places);
+        }
+        let ids = places.into_iter();
+        let ids = ids.filter_map(|place| u64::try_from(persons.ids()[place as usize]).ok());
+        Some(ids.collect())
+    }
+
     /// The different texts in a column of `people` that is kept, at most so many; `None` where it
     /// is not, or has no texts.
     pub(crate) async fn texts(&self, name: &str, most: usize) -> Option<BTreeSet<String>> {
@@ -136,99 +183,6 @@ impl Resident {
         let texts = distinct(held.columns.get(&key)?, most)?;
         held.texts.insert(name.to_owned(), texts.clone());
         Some(texts)
-    }
-
-    /// The table that conditions are evaluated over which name these columns of `people` and ask
-    /// for these behaviours; `None` where rows that it takes are not there.
-    pub(crate) async fn table(
-        &self,
-        state: &SessionState,
-        as_of: Timestamp,
-        names: &[String],
-        behaviours: &Behaviours,
-        members: &[String],
-    ) -> Result<Option<Arc<dyn TableProvider>>> {
-        let mut held = self.held.lock().await;
-        let sources = behaviours.sources(members);
-        if held.is_too_much || held.lacks(sources.iter().map(|(_, source)| source)) {
-            return Ok(None);
-        }
-        let persons = self.persons(&mut held).await?;
-        let mut columns = vec![Column::persons()];
-        for (name, column) in self.named(&mut held, state, &persons, as_of, names).await? {
-            columns.push(Column::held(name, column));
-        }
-        for (name, source) in sources {
-            columns.push(match source {
-                Source::Activities(counted) => {
-                    let all = held.activities.as_ref();
-                    let series = all.and_then(|all| all.of(&counted.kind));
-                    Column::counted(name, series, counted)
-                }
-                Source::Rows(relation, figured) => {
-                    let series = held.series.get(relation).map(Arc::clone);
-                    Column::figured(name, series, figured)
-                }
-                Source::Query(sql) => {
-                    let key = Key {
-                        column: sql.clone(),
-                        as_of: Some(as_of),
-                    };
-                    let column = match held.columns.get(&key) {
-                        Some(column) => Arc::clone(column),
-                        None => {
-                            let mut read = persons.columns(state, &sql).await?;
-                            let column = read.pop().expect("it has a column beside the person");
-                            held.columns.insert(key, Arc::clone(&column));
-                            column
-                        }
-                    };
-                    Column::held(name, column)
-                }
-                Source::Members(table) => {
-                    let sql = format!("select person_id, true from {table}");
-                    let mut read = persons.columns(state, &sql).await?;
-                    let column = read.pop().expect("it has a column beside the person");
-                    Column::held(name, column)
-                }
-            });
-        }
-        held.make_room(as_of, self.most);
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        self.is_used.store(true, Ordering::Relaxed);
-        let table = ResidentTable::provider(persons, columns, as_of)?;
-        Ok(Some(table))
-    }
-
-    /// Columns of `people`, read together where they are not there yet.
-    async fn named(
-        &self,
-        held: &mut Held,
-        state: &SessionState,
-        persons: &Persons,
-        as_of: Timestamp,
-        names: &[String],
-    ) -> Result<Vec<(String, ArrayRef)>> {
-        let key = |name: &String| Key {
-            column: name.clone(),
-            as_of: crate::traits::is_trait(name).then_some(as_of),
-        };
-        let missing = names
-            .iter()
-            .filter(|name| !held.columns.contains_key(&key(name)));
-        let missing: Vec<&String> = missing.collect();
-        if !missing.is_empty() {
-            let quoted: Vec<String> = missing.iter().map(|name| format!("\"{name}\"")).collect();
-            let sql = format!("select person_id, {} from people", quoted.join(", "));
-            let read = persons.columns(state, &sql).await?;
-            let keys = missing.into_iter().map(key).collect::<Vec<_>>();
-            held.columns.extend(keys.into_iter().zip(read));
-        }
-        let found = names.iter().map(|name| {
-            let column = held.columns.get(&key(name)).expect("it was just read");
-            (name.clone(), Arc::clone(column))
-        });
-        Ok(found.collect())
     }
 
     async fn persons(&self, held: &mut Held) -> Result<Arc<Persons>> {

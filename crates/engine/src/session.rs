@@ -14,6 +14,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::sql::sqlparser::ast::Expr;
+use roaring::RoaringTreemap;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
@@ -75,6 +76,8 @@ pub struct Session {
     planner: ViewPlanner,
     options: SessionOptions,
     resident: Option<Arc<Resident>>,
+    /// Whom alone it knows; all where it names none.
+    among: Option<Arc<RoaringTreemap>>,
     /// Traits of the tenant's own, as texts until the session is finished.
     texts: Vec<OwnTrait>,
     own: OnceLock<Arc<Vec<PlannedTrait>>>,
@@ -115,6 +118,7 @@ impl Session {
             planner,
             options,
             resident: None,
+            among: None,
             texts: Vec::new(),
             own: OnceLock::new(),
             own_names: Arc::default(),
@@ -125,6 +129,18 @@ impl Session {
     #[must_use]
     pub fn with_resident(mut self, resident: Option<Arc<Resident>>) -> Self {
         self.resident = resident;
+        self
+    }
+
+    /// The same of a session that has the rows of some persons alone.
+    #[must_use]
+    pub fn with_resident_among(
+        mut self,
+        resident: Option<Arc<Resident>>,
+        among: Arc<RoaringTreemap>,
+    ) -> Self {
+        self.resident = resident;
+        self.among = Some(among);
         self
     }
 
@@ -215,10 +231,19 @@ impl Session {
         }
     }
 
+    pub(crate) fn resident(&self) -> Option<&Resident> {
+        self.resident.as_deref()
+    }
+
     fn kept(&self) -> Option<Kept> {
         let resident = self.resident.clone()?;
         let never = Arc::clone(&self.own_names);
-        Some(Kept { resident, never })
+        let among = self.among.clone();
+        Some(Kept {
+            resident,
+            among,
+            never,
+        })
     }
 
     /// Whether conditions are answered from what is kept.

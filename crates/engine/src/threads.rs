@@ -18,7 +18,7 @@ use crate::error::EngineError;
 const STACK_BYTES: usize = 64 << 20;
 
 /// Does work on threads of its own that nobody waits for. Where there are none to be had, it is left.
-pub(crate) fn aside(name: &str, work: impl Future<Output = ()> + Send + 'static) {
+pub fn aside(name: &str, work: impl Future<Output = ()> + Send + 'static) {
     let name = name.to_owned();
     let thread = std::thread::Builder::new().name(name.clone());
     let started = thread.spawn(move || {

@@ -25,6 +25,8 @@ pub struct Changes {
     pub erased: RoaringTreemap,
     /// The tables that changed, and of each the files that came or went.
     pub tables: BTreeMap<String, Vec<DataFile>>,
+    /// The tables of which files went: rows in them were changed or taken away.
+    pub rewritten: BTreeSet<String>,
     /// The named values that changed.
     pub named: BTreeSet<String>,
 }
@@ -78,6 +80,7 @@ impl Lake {
                 }
             }
         }
+        changes.rewritten = gone.keys().cloned().collect();
         if before.0 > 0 && !gone.is_empty() {
             let known = match self.state(before).await {
                 Ok(state) => state,

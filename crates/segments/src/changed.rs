@@ -65,29 +65,50 @@ pub(crate) async fn changed(
     state: &State,
     basis: Basis,
 ) -> Result<Option<Changed>, SegmentError> {
-    let Some(changes) = lake.changes(basis.snapshot, state).await? else {
+    let Some(changes) = written(lake, session, state, basis.snapshot).await? else {
+        return Ok(None);
+    };
+    let mut changed = Changed {
+        touched: changes.persons,
+        arrived: RoaringTreemap::new(),
+        merged: changes.merged,
+        unmerged: changes.unmerged,
+        erased: changes.erased,
+    };
+    if basis.as_of < session.as_of() {
+        let arriving = session.arriving(basis.as_of);
+        collect(session, &arriving, &mut changed.arrived).await?;
+        let since = [basis.as_of.micros() + 1, session.as_of().micros() + 1];
+        changed.arrived |= match session.kept_between(since).await {
+            Some(kept) => kept,
+            None => active(lake, state, &[(None, since)]).await?,
+        };
+    }
+    Ok(Some(changed))
+}
+
+/// What was written since a snapshot, with the persons of orders to which it belongs; `None` where
+/// it may concern anybody.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn written(
+    lake: &Lake,
+    session: &Session,
+    state: &State,
+    since: SnapshotNumber,
+) -> Result<Option<Changes>, SegmentError> {
+    let Some(mut changes) = lake.changes(since, state).await? else {
         return Ok(None);
     };
     let concerns_all = |name: &String| OF_ALL.contains(&name.as_str());
     if changes.named.contains("settings") || changes.tables.keys().any(concerns_all) {
         return Ok(None);
     }
-    let mut changed = Changed::default();
-    let since = basis.snapshot;
-    if !of_orders(lake, session, &changes, since, &mut changed.touched).await? {
-        return Ok(None);
-    }
-    changed.touched |= changes.persons;
-    changed.merged |= changes.merged;
-    changed.unmerged |= changes.unmerged;
-    changed.erased |= changes.erased;
-    if basis.as_of < session.as_of() {
-        let arriving = session.arriving(basis.as_of);
-        collect(session, &arriving, &mut changed.arrived).await?;
-        let since = [basis.as_of.micros() + 1, session.as_of().micros() + 1];
-        changed.arrived |= active(lake, state, &[(None, since)]).await?;
-    }
-    Ok(Some(changed))
+    let mut of_theirs = RoaringTreemap::new();
+    let is_known = of_orders(lake, session, &changes, since, &mut of_theirs).await?;
+    changes.persons |= of_theirs;
+    Ok(is_known.then_some(changes))
 }
 
 /// The persons of the orders to which changed rows belong; `false` where files are gone.
@@ -166,6 +187,8 @@ pub(crate) async fn due(
             keys.push(key);
         }
     }
+    let (kept, all) = session.kept_due(all).await;
+    persons |= kept;
     let spans = all.activities();
     let spans: Vec<TimeSpan> = spans
         .map(|(kind, span)| (kind.map(str::to_owned), span))

@@ -23,7 +23,7 @@ pub mod weigh;
 #[cfg(test)]
 mod tests;
 
-pub use changed::OF_ORDERS;
+pub use changed::{OF_ORDERS, written};
 pub use changes::SegmentChanges;
 pub use criteria::{Criteria, Preview, preview};
 pub use definition::{Definition, Draft};

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rollbook_app::InMemory;
 use rollbook_app::posting::Posted;
 use rollbook_app::segments::Health;
 
@@ -32,6 +33,7 @@ pub(crate) struct Metrics {
     segments: Family<Segments, Gauge>,
     failures: Family<OfSegment, Gauge>,
     kept_answers: Gauge<u64, AtomicU64>,
+    kept_renewals: Gauge<u64, AtomicU64>,
     kept_bytes: Gauge<u64, AtomicU64>,
 }
 
@@ -81,6 +83,7 @@ impl Metrics {
             segments: Family::default(),
             failures: Family::default(),
             kept_answers: Gauge::default(),
+            kept_renewals: Gauge::default(),
             kept_bytes: Gauge::default(),
             registry: Registry::default(),
         };
@@ -141,6 +144,11 @@ impl Metrics {
             "Questions about criteria that were answered from memory",
             metrics.kept_answers.clone(),
         );
+        registry.register(
+            "kept_renewals",
+            "How often what is kept went on to newer data, of which only what changed was read",
+            metrics.kept_renewals.clone(),
+        );
         registry.register_with_unit(
             "kept",
             "What is kept in memory for questions about criteria",
@@ -174,9 +182,10 @@ impl Metrics {
     }
 
     /// Notes what is kept in memory for questions about criteria, and how many it answered.
-    pub(crate) fn kept(&self, (answers, bytes): (u64, u64)) {
-        self.kept_answers.set(answers);
-        self.kept_bytes.set(bytes);
+    pub(crate) fn kept(&self, kept: InMemory) {
+        self.kept_answers.set(kept.answers);
+        self.kept_renewals.set(kept.renewals);
+        self.kept_bytes.set(kept.bytes);
     }
 
     /// Notes how segments stand.

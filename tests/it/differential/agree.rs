@@ -50,7 +50,7 @@ impl World {
         for at in sample(&mut self.random, all, some.min(all)) {
             let (key, told) = (key(at), self.told(what));
             let criteria = self.definitions.text(at);
-            let shown = segments::preview(&self.place, &criteria, self.as_of).await;
+            let shown = segments::preview(&self.warm, &criteria, self.as_of).await;
             let counted = segments::count(&self.place, &key).await.unwrap();
             let counts = [shown.unwrap().count, counted.count];
             assert_eq!(

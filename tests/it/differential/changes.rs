@@ -119,7 +119,7 @@ impl World {
             Change::Undo => {
                 if self.last_batch.is_none() {
                     self.happen(3, -DAY, HOUR).await;
-                    self.refresh(false).await;
+                    self.refresh(true, false).await;
                 }
                 let (batch, now) = (self.last_batch.take().unwrap(), self.tick());
                 undo(&self.place, &batch, now).await.unwrap();
@@ -128,7 +128,7 @@ impl World {
             Change::Unmerge => {
                 if self.decided.is_none() {
                     self.merge().await;
-                    self.refresh(false).await;
+                    self.refresh(true, false).await;
                 }
                 let entry = self.decided.take().unwrap();
                 self.decide(Wanted::Undo(entry)).await;

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) seed: u64,
     pub(super) lake: OwnLake,
     pub(super) place: Place,
+    /// The same, which keeps in memory what criteria ask for.
+    pub(super) warm: Place,
     pub(super) values: &'static Values,
     pub(super) random: ChaCha8Rng,
     pub(super) definitions: Definitions,
@@ -58,10 +60,12 @@ impl World {
             ..Limits::default()
         };
         let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let place = Place::new(location, "default".parse().unwrap(), limits);
         Self {
             name,
             seed,
-            place: Place::new(location, "default".parse().unwrap(), limits),
+            warm: place.clone().kept_warm(),
+            place,
             lake,
             values,
             definitions: Definitions::random(&mut random, values, 0, 0),
@@ -178,9 +182,10 @@ impl World {
         saved.unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
-    pub(super) async fn refresh(&mut self, is_full: bool) -> Vec<Done> {
+    pub(super) async fn refresh(&mut self, is_warm: bool, is_full: bool) -> Vec<Done> {
         let at = self.tick();
-        let all = segments::refresh(&self.place, &[], self.as_of, at, is_full).await;
+        let place = if is_warm { &self.warm } else { &self.place };
+        let all = segments::refresh(place, &[], self.as_of, at, is_full).await;
         let mut done: Vec<Option<Done>> = vec![None; self.definitions.len()];
         for Outcome { segment, result } in all.unwrap() {
             let result = result.unwrap_or_else(|error| panic!("{segment}: {error}"));

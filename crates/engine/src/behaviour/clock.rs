@@ -19,7 +19,7 @@ use super::{Viewpoint, behaviour};
 use crate::error::EngineError;
 
 /// The view of activities.
-const ACTIVITIES: &str = "_fact_activities";
+pub(crate) const ACTIVITIES: &str = "_fact_activities";
 
 /// Conditions that are answered together at most.
 const TOGETHER: usize = 64;
@@ -63,6 +63,17 @@ impl Clock {
             .iter()
             .filter(|((view, _), _)| *view == ACTIVITIES);
         of.flat_map(|((_, kind), spans)| spans.iter().map(|span| (kind.as_deref(), *span)))
+    }
+
+    /// Takes out the spans of rows of a view and type that are answered otherwise.
+    pub(crate) fn without(&mut self, rows: &(&'static str, Option<String>)) -> Vec<[i64; 2]> {
+        let spans = self.spans.remove(rows).unwrap_or_default();
+        spans.into_iter().collect()
+    }
+
+    /// The views and types of which it names rows.
+    pub(crate) fn rows(&self) -> Vec<(&'static str, Option<String>)> {
+        self.spans.keys().cloned().collect()
     }
 
     /// A query for the persons of each other view.

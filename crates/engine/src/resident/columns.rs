@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array,
+};
 use arrow::compute::{cast, concat_batches, take};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::{DataFusionError, Result};
@@ -10,6 +12,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
+use roaring::RoaringTreemap;
 
 /// Everybody, in order.
 #[derive(Debug)]
@@ -45,8 +48,54 @@ impl Persons {
         }
     }
 
+    /// The same with those who came after all others; `None` where of `changed` anybody went, or came
+    /// between others. `now` are those of `changed` who are there.
+    pub(super) fn with(&self, changed: &RoaringTreemap, now: &Self) -> Option<Self> {
+        let is_there = |id: i64| self.ids.binary_search(&id).is_ok();
+        let changed = changed.iter().filter_map(|id| i64::try_from(id).ok());
+        let last = self.ids.last().copied().unwrap_or_default();
+        let (known, new) = now.ids.split_at(now.ids.partition_point(|id| *id <= last));
+        let goes_on = changed.filter(|id| is_there(*id)).eq(known.iter().copied());
+        goes_on.then(|| Self {
+            ids: [self.ids.as_slice(), new].concat(),
+        })
+    }
+
+    /// Of everybody, whether they are among some.
+    pub(super) fn are(&self, some: &RoaringTreemap) -> BooleanArray {
+        let mut are = BooleanBufferBuilder::new(self.ids.len());
+        are.append_n(self.ids.len(), false);
+        for place in self.places(some) {
+            are.set_bit(place as usize, true);
+        }
+        BooleanArray::from(are.finish())
+    }
+
+    /// The places of some, as far as they are there.
+    pub(super) fn places(&self, some: &RoaringTreemap) -> Vec<u32> {
+        let (mut near, mut places) = (0, Vec::new());
+        for id in some.iter().filter_map(|id| i64::try_from(id).ok()) {
+            if let Some(place) = self.place(id, near) {
+                near = place;
+                places.extend(u32::try_from(place));
+            }
+        }
+        places
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.ids.as_slice())
+    }
+
+    /// Columns of `people`.
+    pub(super) async fn named(
+        &self,
+        state: &SessionState,
+        names: &[String],
+    ) -> Result<Vec<ArrayRef>> {
+        let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let sql = format!("select person_id, {} from people", quoted.join(", "));
+        self.columns(state, &sql).await
     }
 
     /// What a query gives after the person, with a value for everybody: null for those whom it

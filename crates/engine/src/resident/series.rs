@@ -1,7 +1,6 @@
 //! What persons did, as far as it takes to count: persons and times, in order of persons.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -10,9 +9,12 @@ use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecond
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::session_state::SessionState;
 use futures::TryStreamExt;
+use roaring::RoaringBitmap;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
 use super::columns::{Persons, rows};
+use super::run::{Places, Run};
+use super::spans::Spans;
 
 /// The views whose rows are kept, and what gives them: the person, the time by which windows take a
 /// row, the time from which it is seen at all, and an amount where there is one. None of it depends
@@ -38,6 +40,9 @@ const KEPT: [(&str, &str); 3] = [
 /// The same of activities, by type.
 const ACTIVITIES: &str = "select person_id, type, occurred_at from _fact_activities \
                           where person_id <> 0 order by person_id";
+
+/// How many times longer a run is than the next, at least.
+const MUCH_LONGER: usize = 4;
 
 /// What is figured from the rows of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,27 +70,23 @@ pub(crate) fn is_kept(relation: &str) -> bool {
     KEPT.iter().any(|(kept, _)| *kept == relation)
 }
 
-/// Rows of one kind, in order of persons.
+/// Rows of one kind: those that were read first, and those that came since.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    /// The places of the persons.
-    persons: Vec<u32>,
-    times: Vec<i64>,
-    /// From when rows are seen, where that is not their time.
-    seen: Option<Vec<i64>>,
-    amounts: Option<Vec<i128>>,
+    /// Each much longer than the next.
+    runs: Vec<Arc<Run>>,
 }
 
 /// Activities by their type.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Activities {
     by_type: HashMap<String, Arc<Series>>,
 }
 
 impl Activities {
-    /// All activities, in at most so many bytes.
+    /// All activities of a session, in at most so many bytes.
     pub(super) async fn read(state: &SessionState, persons: &Persons, most: usize) -> Result<Self> {
-        let (mut by_type, mut room): (HashMap<String, Series>, _) = (HashMap::new(), Room(most));
+        let (mut by_type, mut room): (HashMap<String, Run>, _) = (HashMap::new(), Room(most));
         let mut near = 0;
         let mut batches = rows(state, ACTIVITIES).await?;
         while let Some(batch) = batches.try_next().await? {
@@ -93,7 +94,7 @@ impl Activities {
             let types = types.as_string_view();
             // Few types, of which most rows have one of the last: told by their views.
             let mut known: Vec<(u128, usize)> = Vec::new();
-            let mut parts: Vec<(String, Series)> = Vec::new();
+            let mut parts: Vec<(String, Run)> = Vec::new();
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
             let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
             for (row, (person, at)) in ids.iter().zip(times.values()).enumerate() {
@@ -108,7 +109,7 @@ impl Activities {
                         let name = types.value(row);
                         let part = parts.iter().position(|(known, _)| known == name);
                         let part = part.unwrap_or_else(|| {
-                            parts.push((name.to_owned(), Series::default()));
+                            parts.push((name.to_owned(), Run::default()));
                             parts.len() - 1
                         });
                         known.push((view, part));
@@ -123,13 +124,37 @@ impl Activities {
             }
         }
         let by_type = by_type.into_iter();
-        let by_type = by_type.map(|(name, mut series)| {
-            series.shrink();
-            (name, Arc::new(series))
-        });
+        let by_type = by_type.map(|(name, run)| (name, Arc::new(Series::of(run))));
         Ok(Self {
             by_type: by_type.collect(),
         })
+    }
+
+    /// These, and others that came since.
+    pub(super) fn with(&self, added: &Self) -> Self {
+        let mut by_type = self.by_type.clone();
+        for (name, series) in &added.by_type {
+            let known = by_type.entry(name.clone()).or_default();
+            *known = Arc::new(known.with(series));
+        }
+        Self { by_type }
+    }
+
+    /// Those of persons whose place is wanted.
+    pub(super) fn of_those(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
+        let some = self.by_type.iter();
+        let some = some.map(|(name, all)| (name.clone(), Arc::new(all.of_those(&is_wanted))));
+        Self {
+            by_type: some.filter(|(_, some)| !some.is_empty()).collect(),
+        }
+    }
+
+    /// Those of a type, or of each.
+    pub(super) fn all(&self, kind: Option<&str>) -> Vec<Arc<Series>> {
+        match kind {
+            Some(kind) => self.of(kind).into_iter().collect(),
+            None => self.by_type.values().map(Arc::clone).collect(),
+        }
     }
 
     /// The activities of a type.
@@ -169,111 +194,99 @@ pub(super) async fn series_of(
     let kept = KEPT.iter().find(|(kept, _)| *kept == relation);
     let (_, sql) = kept
         .ok_or_else(|| DataFusionError::Internal(format!("the rows of {relation} are not kept")))?;
-    let (mut series, mut room) = (Series::default(), Room(most));
+    let (mut run, mut room) = (Run::default(), Room(most));
     let mut near = 0;
     let mut batches = rows(state, sql).await?;
     while let Some(batch) = batches.try_next().await? {
-        let before = series.bytes();
-        series.add(&batch, persons, &mut near)?;
-        room.take(series.bytes() - before)?;
+        let before = run.bytes();
+        add(&mut run, &batch, persons, &mut near)?;
+        room.take(run.bytes() - before)?;
     }
-    if series
-        .seen
+    Ok(Series::of(run))
+}
+
+fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) -> Result<()> {
+    let ids = batch.column(0).as_primitive::<Int64Type>().values();
+    let time = |at: usize| batch.column(at).as_primitive::<TimestampMicrosecondType>();
+    let (times, seen) = (time(1), time(2));
+    let money = DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE);
+    let amounts = match batch.columns().get(3) {
+        Some(amounts) => Some(cast(amounts, &money)?),
+        None => None,
+    };
+    let amounts = amounts
         .as_ref()
-        .is_some_and(|seen| *seen == series.times)
-    {
-        series.seen = None;
+        .map(|all| all.as_primitive::<Decimal128Type>());
+    for (row, person) in ids.iter().enumerate() {
+        let Some(place) = persons.place(*person, *near) else {
+            continue;
+        };
+        *near = place;
+        // A sum leaves out what cannot be converted.
+        if times.is_null(row) || amounts.is_some_and(|amounts| amounts.is_null(row)) {
+            continue;
+        }
+        let amount = amounts.map(|amounts| amounts.value(row));
+        run.push_with(place, times.value(row), seen.value(row), amount);
     }
-    series.shrink();
-    Ok(series)
+    Ok(())
 }
 
 impl Series {
-    fn push(&mut self, place: usize, at: i64) {
-        // There are no more than fit, or they would not have been read.
-        self.persons.push(u32::try_from(place).unwrap_or(u32::MAX));
-        self.times.push(at);
-    }
-
-    fn append(&mut self, mut other: Self) {
-        self.persons.append(&mut other.persons);
-        self.times.append(&mut other.times);
-    }
-
-    fn shrink(&mut self) {
-        self.persons.shrink_to_fit();
-        self.times.shrink_to_fit();
-    }
-
-    fn add(&mut self, batch: &RecordBatch, persons: &Persons, near: &mut usize) -> Result<()> {
-        let ids = batch.column(0).as_primitive::<Int64Type>().values();
-        let time = |at: usize| batch.column(at).as_primitive::<TimestampMicrosecondType>();
-        let (times, seen) = (time(1), time(2));
-        let money = DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE);
-        let amounts = match batch.columns().get(3) {
-            Some(amounts) => Some(cast(amounts, &money)?),
-            None => None,
-        };
-        let amounts = amounts
-            .as_ref()
-            .map(|all| all.as_primitive::<Decimal128Type>());
-        for (row, person) in ids.iter().enumerate() {
-            let Some(place) = persons.place(*person, *near) else {
-                continue;
-            };
-            *near = place;
-            // A sum leaves out what cannot be converted.
-            if times.is_null(row) || amounts.is_some_and(|amounts| amounts.is_null(row)) {
-                continue;
-            }
-            self.push(place, times.value(row));
-            self.seen.get_or_insert_default().push(seen.value(row));
-            if let Some(amounts) = amounts {
-                self.amounts
-                    .get_or_insert_default()
-                    .push(amounts.value(row));
-            }
+    fn of(run: Run) -> Self {
+        Self {
+            runs: vec![Arc::new(run.shrunk())],
         }
-        Ok(())
+    }
+
+    /// These rows, and others that came since.
+    pub(super) fn with(&self, added: &Self) -> Self {
+        let mut runs = self.runs.clone();
+        for run in added.runs.iter().filter(|run| run.len() > 0) {
+            let mut run = Arc::clone(run);
+            // What came is written anew with what came before it while that is not much more.
+            while let Some(last) = runs.pop_if(|last| last.len() < MUCH_LONGER * run.len()) {
+                run = Arc::new(last.with(&run));
+            }
+            runs.push(run);
+        }
+        Self { runs }
+    }
+
+    /// The rows of persons whose place is wanted.
+    pub(super) fn of_those(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
+        let runs = self.runs.iter().map(|run| Arc::new(run.of(&is_wanted)));
+        Self {
+            runs: runs.filter(|run| run.len() > 0).collect(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.iter().all(|run| run.len() == 0)
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let amounts = self.amounts.as_deref().map_or(0, size_of_val);
-        let seen = self.seen.as_deref().map_or(0, size_of_val);
-        size_of_val(self.persons.as_slice()) + size_of_val(self.times.as_slice()) + amounts + seen
+        self.runs.iter().map(|run| run.bytes()).sum()
     }
 
-    /// Goes through the rows of the persons at some places that are seen at `as_of` and fall in a
-    /// window: gives `note` the place among these, and the row.
-    pub(super) fn each(
-        &self,
-        places: &Range<usize>,
-        [from, until]: [i64; 2],
-        as_of: i64,
-        mut note: impl FnMut(usize, usize),
-    ) {
-        let begin = self
-            .persons
-            .partition_point(|place| (*place as usize) < places.start);
-        let persons = &self.persons[begin..];
-        let count = persons.partition_point(|place| (*place as usize) < places.end);
-        let until = until.min(as_of.saturating_add(1));
-        let seen = self.seen.as_deref().map(|seen| &seen[begin..begin + count]);
-        let rows = persons[..count]
-            .iter()
-            .zip(&self.times[begin..begin + count]);
-        for (row, (place, at)) in rows.enumerate() {
-            if (from..until).contains(at) && seen.is_none_or(|seen| seen[row] <= as_of) {
-                note(*place as usize - places.start, begin + row);
-            }
+    /// Adds the places of persons who have rows in spans of time.
+    pub(super) fn between(&self, spans: &Spans<'_>, places: &mut RoaringBitmap) {
+        for run in &self.runs {
+            places.extend(run.between(spans));
         }
     }
 
-    pub(super) fn time(&self, row: usize) -> i64 {
-        self.times[row]
-    }
-
-    pub(super) fn amount(&self, row: usize) -> i128 {
-        self.amounts.as_ref().map_or(0, |amounts| amounts[row])
+    /// Goes through the rows of some persons that are seen at `as_of` and fall in a window: gives
+    /// `note` the number of the person among these, and the row in a run.
+    pub(super) fn each(
+        &self,
+        places: &Places,
+        window: [i64; 2],
+        as_of: i64,
+        mut note: impl FnMut(usize, &Run, usize),
+    ) {
+        for run in &self.runs {
+            run.each(places, window, as_of, |number, row| note(number, run, row));
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Kept columns and what is counted from kept rows, as a table for a query.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, Decimal128Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+    UInt32Array,
 };
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -19,6 +20,7 @@ use rollbook_model::config::BATCH_ROWS;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
 use super::columns::Persons;
+use super::run::{Places, Run};
 use super::series::{Figure, Figured, Series};
 use crate::counting::{Counted, What};
 
@@ -94,33 +96,53 @@ pub(super) struct ResidentTable {
     columns: Arc<Vec<Column>>,
     schema: SchemaRef,
     as_of: i64,
-    places: Range<usize>,
+    /// A batch for each.
+    parts: Vec<Places>,
 }
 
 impl ResidentTable {
-    /// The table of everybody, in as many parts as there are threads.
+    /// The table of everybody, or of the persons at some places, in as many parts as there are
+    /// threads.
     pub(super) fn provider(
         persons: Arc<Persons>,
         columns: Vec<Column>,
         as_of: Timestamp,
+        among: Option<Vec<u32>>,
     ) -> Result<Arc<dyn TableProvider>> {
         let fields: Vec<Field> = columns.iter().map(Column::field).collect();
         let schema = Arc::new(Schema::new(fields));
         let columns = Arc::new(columns);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let count = persons.ids().len();
-        let share = count.div_ceil(threads).max(BATCH_ROWS);
-        let parts = (0..count.div_ceil(share).max(1)).map(|part| {
-            let places = (part * share).min(count)..((part + 1) * share).min(count);
-            Arc::new(Self {
+        let mut batches: Vec<Places> = match among {
+            Some(places) => {
+                let size = places.len().div_ceil(threads).clamp(1, BATCH_ROWS);
+                let parts = places.chunks(size);
+                parts.map(|part| Places::Some(part.to_vec())).collect()
+            }
+            None => {
+                let begins = (0..count).step_by(BATCH_ROWS);
+                let batch = |begin| Places::All(begin..(begin + BATCH_ROWS).min(count));
+                begins.map(batch).collect()
+            }
+        };
+        let share = batches.len().div_ceil(threads).max(1);
+        let mut parts = Vec::new();
+        loop {
+            let rest = batches.split_off(share.min(batches.len()));
+            parts.push(Arc::new(Self {
                 persons: Arc::clone(&persons),
                 columns: Arc::clone(&columns),
                 schema: Arc::clone(&schema),
                 as_of: as_of.micros(),
-                places,
-            }) as Arc<dyn PartitionStream>
-        });
-        let table = StreamingTable::try_new(Arc::clone(&schema), parts.collect())?;
+                parts: batches,
+            }) as Arc<dyn PartitionStream>);
+            batches = rest;
+            if batches.is_empty() {
+                break;
+            }
+        }
+        let table = StreamingTable::try_new(Arc::clone(&schema), parts)?;
         Ok(Arc::new(table))
     }
 }
@@ -132,9 +154,8 @@ impl PartitionStream for ResidentTable {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (persons, columns) = (Arc::clone(&self.persons), Arc::clone(&self.columns));
-        let (schema, as_of, end) = (Arc::clone(&self.schema), self.as_of, self.places.end);
-        let batches = self.places.clone().step_by(BATCH_ROWS).map(move |begin| {
-            let places = begin..(begin + BATCH_ROWS).min(end);
+        let (schema, as_of) = (Arc::clone(&self.schema), self.as_of);
+        let batches = self.parts.clone().into_iter().map(move |places| {
             let arrays = columns
                 .iter()
                 .map(|column| values(column, &persons, &places, as_of));
@@ -147,32 +168,36 @@ impl PartitionStream for ResidentTable {
 }
 
 /// The values of a column for the persons at some places.
-fn values(
-    column: &Column,
-    persons: &Persons,
-    places: &Range<usize>,
-    as_of: i64,
-) -> Result<ArrayRef> {
+fn values(column: &Column, persons: &Persons, places: &Places, as_of: i64) -> Result<ArrayRef> {
     let count = places.len();
-    let (series, figured) = match &column.values {
-        Values::Persons => {
+    let (series, figured) = match (&column.values, places) {
+        (Values::Figured(series, figured), _) => (series, figured),
+        (Values::Persons, Places::All(places)) => {
             let ids = persons.ids()[places.clone()].to_vec();
             return Ok(Arc::new(Int64Array::from(ids)));
         }
-        Values::Held(values) => return Ok(values.slice(places.start, count)),
-        Values::Figured(series, figured) => (series, figured),
+        (Values::Persons, Places::Some(places)) => {
+            let ids = places.iter().map(|place| persons.ids()[*place as usize]);
+            return Ok(Arc::new(Int64Array::from_iter_values(ids)));
+        }
+        (Values::Held(values), Places::All(places)) => {
+            return Ok(values.slice(places.start, count));
+        }
+        (Values::Held(values), Places::Some(places)) => {
+            let places = UInt32Array::from(places.clone());
+            return Ok(take(values.as_ref(), &places, None)?);
+        }
     };
-    let each = |note: &mut dyn FnMut(usize, usize)| {
+    let each = |note: &mut dyn FnMut(usize, &Run, usize)| {
         if let Some(series) = series {
             series.each(places, figured.window, as_of, note);
         }
     };
-    let time = |row: usize| series.as_ref().map_or(0, |series| series.time(row));
     let times = |better: fn(i64, i64) -> i64| {
         let mut times: Vec<Option<i64>> = vec![None; count];
-        each(&mut |place, row| {
-            let at = time(row);
-            times[place] = Some(times[place].map_or(at, |known| better(known, at)));
+        each(&mut |number, run, row| {
+            let at = run.time(row);
+            times[number] = Some(times[number].map_or(at, |known| better(known, at)));
         });
         TimestampMicrosecondArray::from(times).with_timezone("UTC")
     };
@@ -180,7 +205,8 @@ fn values(
         Figure::Count => {
             let mut counts = vec![0_i64; count];
             if let Some(series) = series {
-                series.each(places, figured.window, as_of, |place, _| counts[place] += 1);
+                let note = |number: usize, _: &Run, _| counts[number] += 1;
+                series.each(places, figured.window, as_of, note);
             }
             Arc::new(Int64Array::from(counts))
         }
@@ -188,9 +214,7 @@ fn values(
         Figure::Last => Arc::new(times(i64::max)),
         Figure::Sum => {
             let mut sums = vec![0_i128; count];
-            each(&mut |place, row| {
-                sums[place] += series.as_ref().map_or(0, |series| series.amount(row));
-            });
+            each(&mut |number, run, row| sums[number] += run.amount(row));
             let sums = Decimal128Array::from(sums);
             // One that is too large is told in the words of a query.
             sums.validate_decimal_precision(MONEY_PRECISION)

@@ -48,7 +48,7 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     // Figures of the process are given whatever the lake says.
-    server.metrics().kept(server.place().kept().await);
+    server.metrics().kept(server.place().in_memory().await);
     if let Ok(all) = segments::health(server.place()).await {
         server.metrics().segments(&all);
     }

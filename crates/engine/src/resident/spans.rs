@@ -1,0 +1,89 @@
+//! Looking for times in some of many spans, at about a nanosecond each.
+
+/// Stretches that time is cut into, at most.
+const STRETCHES: u32 = 1 << 14;
+
+/// Spans of time, each from a moment on and before another, in microseconds.
+#[derive(Debug)]
+pub(super) struct Spans<'a> {
+    spans: &'a [[i64; 2]],
+    first: i64,
+    /// From the first moment of all to the last.
+    width: u64,
+    shift: u32,
+    /// For each stretch of time whether any span reaches into it.
+    reached: Vec<bool>,
+}
+
+impl<'a> Spans<'a> {
+    pub(super) fn new(spans: &'a [[i64; 2]]) -> Self {
+        let some = || spans.iter().filter(|[from, until]| from < until);
+        let first = some().map(|[from, _]| *from).min().unwrap_or_default();
+        let last = some().map(|[_, until]| *until).max().unwrap_or(first);
+        let width = last.abs_diff(first);
+        let shift = width.checked_ilog2().unwrap_or_default();
+        let shift = (shift + 1).saturating_sub(STRETCHES.ilog2());
+        let mut of_all = Self {
+            spans,
+            first,
+            width,
+            shift,
+            reached: Vec::new(),
+        };
+        of_all.reached = vec![false; of_all.stretch(width) + 1];
+        for [from, until] in some() {
+            let ends = [*from, *until - 1].map(|at| of_all.stretch(at.abs_diff(first)));
+            of_all.reached[ends[0]..=ends[1]].fill(true);
+        }
+        of_all
+    }
+
+    fn stretch(&self, offset: u64) -> usize {
+        usize::try_from(offset >> self.shift).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn contain(&self, at: i64) -> bool {
+        // What is before the first wraps around to far beyond the last.
+        let offset = at.wrapping_sub(self.first).cast_unsigned();
+        offset < self.width
+            && self.reached[self.stretch(offset)]
+            && self
+                .spans
+                .iter()
+                .any(|[from, until]| (*from..*until).contains(&at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Spans;
+
+    fn moment() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            -50_i64..50,
+            any::<i64>(),
+            Just(i64::MIN),
+            Just(i64::MAX),
+            1_700_000_000_000_000_i64..1_700_000_100_000_000,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn they_contain_what_one_of_them_does(
+            spans in prop::collection::vec([moment(), moment()], 0..6),
+            times in prop::collection::vec(moment(), 0..40),
+        ) {
+            let ends = spans.iter().flatten().flat_map(|at| {
+                [at.saturating_sub(1), *at, at.saturating_add(1)]
+            });
+            let all = Spans::new(&spans);
+            for at in ends.chain(times) {
+                let expected = spans.iter().any(|[from, until]| (*from..*until).contains(&at));
+                prop_assert_eq!(all.contain(at), expected, "{} in {:?}", at, spans);
+            }
+        }
+    }
+}

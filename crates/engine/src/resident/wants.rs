@@ -1,0 +1,134 @@
+//! The table for some conditions, from what is kept and what is read for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::ArrayRef;
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
+use roaring::RoaringTreemap;
+use rollbook_model::Timestamp;
+
+use super::columns::Persons;
+use super::table::{Column, ResidentTable};
+use super::{Key, Resident};
+use crate::behaviour::Source;
+use crate::traits::is_trait;
+
+/// What conditions want.
+pub(crate) struct Wants<'a> {
+    pub(crate) as_of: Timestamp,
+    /// The persons who are asked about, whom alone the session knows; all where there are none.
+    pub(crate) among: Option<&'a RoaringTreemap>,
+    /// Columns of `people` that they name.
+    pub(crate) columns: &'a [String],
+    /// What else they ask for.
+    pub(crate) sources: Vec<(String, Source<'a>)>,
+}
+
+impl Resident {
+    /// The table that conditions are evaluated over; `None` where rows that it takes are not there.
+    pub(crate) async fn table(
+        &self,
+        state: &SessionState,
+        wants: Wants<'_>,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let as_of = wants.as_of;
+        let mut held = self.held.lock().await;
+        let sources = || wants.sources.iter().map(|(_, source)| source);
+        if held.is_too_much || held.lacks(sources()) {
+            return Ok(None);
+        }
+        let persons = self.persons(&mut held).await?;
+        let held = &mut *held;
+        // What a session reads that knows some alone is nothing to keep.
+        let mut of_some = wants.among.map(|_| held.columns.clone());
+        let mut reading = Reading {
+            state,
+            persons: &persons,
+            as_of,
+            columns: of_some.as_mut().unwrap_or(&mut held.columns),
+        };
+        let mut columns = vec![Column::persons()];
+        for (name, column) in reading.named(wants.columns).await? {
+            columns.push(Column::held(name, column));
+        }
+        for (name, source) in wants.sources {
+            columns.push(match source {
+                Source::Activities(counted) => {
+                    let all = held.activities.as_ref();
+                    let series = all.and_then(|all| all.of(&counted.kind));
+                    Column::counted(name, series, counted)
+                }
+                Source::Rows(relation, figured) => {
+                    let series = held.series.get(relation).map(Arc::clone);
+                    Column::figured(name, series, figured)
+                }
+                Source::Query(sql) => Column::held(name, reading.kept(sql).await?),
+                Source::Members(table) => {
+                    let sql = format!("select person_id, true from {table}");
+                    Column::held(name, reading.column(&sql).await?)
+                }
+            });
+        }
+        held.make_room(as_of, self.most);
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
+        let among = wants.among.map(|some| persons.places(some));
+        let table = ResidentTable::provider(persons, columns, as_of, among)?;
+        Ok(Some(table))
+    }
+}
+
+/// Columns that are read where they are not there yet.
+struct Reading<'a> {
+    state: &'a SessionState,
+    persons: &'a Persons,
+    as_of: Timestamp,
+    columns: &'a mut HashMap<Key, ArrayRef>,
+}
+
+impl Reading<'_> {
+    /// Columns of `people`, read together.
+    async fn named(&mut self, names: &[String]) -> Result<Vec<(String, ArrayRef)>> {
+        let as_of = self.as_of;
+        let key = |name: &String| Key {
+            column: name.clone(),
+            as_of: is_trait(name).then_some(as_of),
+        };
+        let missing = names
+            .iter()
+            .filter(|name| !self.columns.contains_key(&key(name)));
+        let missing: Vec<String> = missing.cloned().collect();
+        if !missing.is_empty() {
+            let read = self.persons.named(self.state, &missing).await?;
+            self.columns.extend(missing.iter().map(key).zip(read));
+        }
+        let found = names.iter().map(|name| {
+            let column = self.columns.get(&key(name)).expect("it was just read");
+            (name.clone(), Arc::clone(column))
+        });
+        Ok(found.collect())
+    }
+
+    /// What a query gives after the person, read unless that was asked before.
+    async fn kept(&mut self, sql: String) -> Result<ArrayRef> {
+        let key = Key {
+            column: sql,
+            as_of: Some(self.as_of),
+        };
+        if let Some(known) = self.columns.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let column = self.column(&key.column).await?;
+        self.columns.insert(key, Arc::clone(&column));
+        Ok(column)
+    }
+
+    async fn column(&self, sql: &str) -> Result<ArrayRef> {
+        let mut read = self.persons.columns(self.state, sql).await?;
+        Ok(read.pop().expect("it has a column beside the person"))
+    }
+}
