@@ -2,8 +2,8 @@
 
 Previews of criteria that nobody asked before, one at a time, against the answers of DuckDB,
 ClickHouse and Polars to the same question over the same files; the counts must be the same. Then
-all persons are pulled page by page: ids, e-mails and hashed e-mails, against a server of static
-files that sends the same bytes. At last many clients pull pages at once while rows arrive and
+all persons are pulled page by page and in one answer: ids, e-mails and hashed e-mails, against a
+server of static files that sends the same bytes. At last many clients pull pages at once while rows arrive and
 segments are refreshed; every list must be whole. The raw result goes to
 benches/runs/<date>-<machine>/asking.json. How to read it: benches/README.md.
 """
@@ -116,9 +116,11 @@ def previews(options: argparse.Namespace, server: Server, files: dict) -> dict:
 def pulls(options: argparse.Namespace, server: Server) -> dict:
     """Everybody in each form, in turns with files of the same bytes."""
     folder, found = options.work / "pages", {}
-    for name, path in PULLS.items():
+    ways = {name: (pull, path) for name, path in PULLS.items()}
+    ways |= {f"{name}_at_once": (pull_at_once, path) for name, path in PULLS.items()}
+    for name, (pulled, path) in ways.items():
         server.forget_peak()
-        pages = pull(server.connection, path)
+        pages = pulled(server.connection, path)
         write(pages, folder)
         sizes = [len(page) for page in pages]
         del pages
@@ -126,7 +128,7 @@ def pulls(options: argparse.Namespace, server: Server) -> dict:
             files = http.client.HTTPConnection(static.address)
             ours, theirs = [], []
             for _ in range(options.rounds):
-                ours.append(timed(lambda: pull(server.connection, path))[0])
+                ours.append(timed(lambda: pulled(server.connection, path))[0])
                 theirs.append(timed(lambda: fetch(files, len(sizes)))[0])
             found[name] = {
                 "rollbook": {"seconds": ours, "peak_rss_bytes": server.peak()},
@@ -149,6 +151,11 @@ def pull(connection: http.client.HTTPConnection, path: str) -> list[bytes]:
             return pages
 
 
+def pull_at_once(connection: http.client.HTTPConnection, path: str) -> list[bytes]:
+    """All in one answer, which is written while it is read."""
+    return [ask(connection, "GET", f"{path}&stream=true")[1]]
+
+
 def fetch(connection: http.client.HTTPConnection, number: int) -> list[bytes]:
     return [ask(connection, "GET", f"/{page}")[1] for page in range(number)]
 
@@ -164,13 +171,13 @@ def print_table(result: dict) -> None:
     for name, one in result["previews"].items():
         p50, p95, peak = one["p50_seconds"], one["p95_seconds"], one["peak_rss_bytes"] / MEGABYTE
         print(f"{name:22}{p50:9.3f}{p95:9.3f}{peak:9,.0f}")
-    print(f"\n{'pulls':22}{'s':>9}{'× files':>9}{'peak MB':>9}{'files MB':>9}{'sent MB':>9}")
+    print(f"\n{'pulls':30}{'s':>9}{'× files':>9}{'peak MB':>9}{'files MB':>9}{'sent MB':>9}")
     for name, one in result["pulls"].items():
         ours, theirs = one["rollbook"], one["static_files"]
         seconds, files = (statistics.median(side["seconds"]) for side in (ours, theirs))
         peaks = (side["peak_rss_bytes"] / MEGABYTE for side in (ours, theirs))
         shown = "".join(f"{peak:9,.0f}" for peak in peaks)
-        print(f"{name:22}{seconds:9.3f}{seconds / files:9.1f}{shown}{one['bytes'] / MEGABYTE:9.1f}")
+        print(f"{name:30}{seconds:9.3f}{seconds / files:9.1f}{shown}{one['bytes'] / MEGABYTE:9.1f}")
     crowded = result["crowd"]
     print(
         f"\n{crowded['clients']} clients: {crowded['pages']} pages, p50 {crowded['p50_seconds']:.3f} s,"

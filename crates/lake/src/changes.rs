@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltalake_core::kernel::Action;
+use futures::future::try_join_all;
 use roaring::RoaringTreemap;
 use rollbook_model::SnapshotNumber;
 
 use crate::LakeError;
 use crate::lake::Lake;
+use crate::objects::READ_AT_ONCE;
 use crate::sets::decode_persons;
-use crate::snapshot::{Cause, IdentityChange};
+use crate::snapshot::{Cause, IdentityChange, SnapshotRecord};
 use crate::state::{DataFile, State, data_file};
 
 /// What commits changed, but for those that only wrote rows anew in better order.
@@ -31,6 +33,46 @@ pub struct Changes {
     pub named: BTreeSet<String>,
 }
 
+impl Changes {
+    /// Adds what a commit changed; the files that went, by their table, to `gone`.
+    fn note(
+        &mut self,
+        number: u64,
+        record: SnapshotRecord,
+        gone: &mut BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<(), LakeError> {
+        let damaged = |detail: String| LakeError::Damaged {
+            path: format!("snapshot {number}"),
+            detail,
+        };
+        let persons = decode_persons(&record.touched);
+        let persons = persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
+        if let Cause::Identity { change, .. } = record.cause {
+            match change {
+                IdentityChange::Merge => self.merged |= &persons,
+                IdentityChange::Unmerge => self.unmerged |= &persons,
+                IdentityChange::Erasure => self.erased |= &persons,
+            }
+        }
+        self.persons |= persons;
+        self.named.extend(record.named.into_keys());
+        for (name, commit) in &record.tables {
+            let files = self.tables.entry(name.clone()).or_default();
+            for line in commit.log.lines() {
+                let action = serde_json::from_str(line);
+                match action.map_err(|error| damaged(error.to_string()))? {
+                    Action::Add(add) => files.push(data_file(&add)),
+                    Action::Remove(file) => {
+                        gone.entry(name.clone()).or_default().insert(file.path);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Lake {
     /// What the commits after `before` up to that of `after` changed; `None` where that is no
     /// longer known, since snapshots in between have expired.
@@ -44,39 +86,18 @@ impl Lake {
     ) -> Result<Option<Changes>, LakeError> {
         let mut changes = Changes::default();
         let mut gone: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for number in before.0 + 1..=after.number.0 {
-            let Some(record) = self.find_record(SnapshotNumber(number)).await? else {
-                return Ok(None);
-            };
-            if matches!(record.cause, Cause::Compact { .. }) {
-                continue;
-            }
-            let damaged = |detail: String| LakeError::Damaged {
-                path: format!("snapshot {number}"),
-                detail,
-            };
-            let persons = decode_persons(&record.touched);
-            let persons = persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
-            if let Cause::Identity { change, .. } = record.cause {
-                match change {
-                    IdentityChange::Merge => changes.merged |= &persons,
-                    IdentityChange::Unmerge => changes.unmerged |= &persons,
-                    IdentityChange::Erasure => changes.erased |= &persons,
-                }
-            }
-            changes.persons |= persons;
-            changes.named.extend(record.named.into_keys());
-            for (name, commit) in &record.tables {
-                let files = changes.tables.entry(name.clone()).or_default();
-                for line in commit.log.lines() {
-                    let action = serde_json::from_str(line);
-                    match action.map_err(|error| damaged(error.to_string()))? {
-                        Action::Add(add) => files.push(data_file(&add)),
-                        Action::Remove(file) => {
-                            gone.entry(name.clone()).or_default().insert(file.path);
-                        }
-                        _ => {}
-                    }
+        let numbers: Vec<u64> = (before.0 + 1..=after.number.0).collect();
+        for some in numbers.chunks(READ_AT_ONCE) {
+            let read = some
+                .iter()
+                .map(|number| self.find_record(SnapshotNumber(*number)));
+            let records = try_join_all(read).await?;
+            for (number, record) in some.iter().zip(records) {
+                let Some(record) = record else {
+                    return Ok(None);
+                };
+                if !matches!(record.cause, Cause::Compact { .. }) {
+                    changes.note(*number, record, &mut gone)?;
                 }
             }
         }

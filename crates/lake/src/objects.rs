@@ -5,6 +5,7 @@
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::basic::{Compression, ZstdLevel};
@@ -28,6 +29,8 @@ const SEALED: [&str; 5] = [
 ];
 /// The first bytes of what is sealed.
 const SEAL: &[u8] = b"rbseal01";
+/// Small objects that are read at a time.
+pub(crate) const READ_AT_ONCE: usize = 32;
 /// The key that documents are sealed under.
 const DOCUMENTS: &str = "documents";
 
@@ -104,6 +107,22 @@ impl Lake {
         below: &str,
     ) -> Result<T, LakeError> {
         from_json(below, &self.bytes(below).await?)
+    }
+
+    /// Reads documents, several at a time.
+    ///
+    /// # Errors
+    /// As [`Lake::document`].
+    pub async fn documents<T: serde::de::DeserializeOwned>(
+        &self,
+        below: &[String],
+    ) -> Result<Vec<T>, LakeError> {
+        let mut all = Vec::with_capacity(below.len());
+        for some in below.chunks(READ_AT_ONCE) {
+            let read = some.iter().map(|below| self.document(below));
+            all.extend(try_join_all(read).await?);
+        }
+        Ok(all)
     }
 
     /// Puts a document that a later one may replace.

@@ -1,12 +1,14 @@
 //! Sets of persons: Roaring bitmaps in the portable format, as text in a snapshot's record and many
 //! at once in an object.
 
+use futures::future::try_join_all;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
 use crate::lake::Lake;
+use crate::objects::READ_AT_ONCE;
 use rollbook_model::hex::{from_hex, hex};
 
 /// Where a set of persons lies.
@@ -68,6 +70,19 @@ impl Lake {
             bytes: Some(bytes),
         });
         Ok(stored.collect())
+    }
+
+    /// Reads sets of persons, several at a time.
+    ///
+    /// # Errors
+    /// As [`Lake::set`].
+    pub async fn sets(&self, stored: &[&StoredSet]) -> Result<Vec<RoaringTreemap>, LakeError> {
+        let mut all = Vec::with_capacity(stored.len());
+        for some in stored.chunks(READ_AT_ONCE) {
+            let read = some.iter().map(|stored| self.set(stored));
+            all.extend(try_join_all(read).await?);
+        }
+        Ok(all)
     }
 
     /// Reads a set of persons.

@@ -174,13 +174,12 @@ pub(crate) fn members_name(key: &SegmentKey) -> String {
 
 /// All definitions at a snapshot, in order of their keys.
 pub async fn list(lake: &Lake, state: &State) -> Result<Vec<Definition>, SegmentError> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for key in state.names_below("segment/") {
-        if let Some(pointer) = state.value::<Pointer>(&format!("segment/{key}"))? {
-            found.push(lake.document(&pointer.path).await?);
-        }
+        let pointer = state.value::<Pointer>(&format!("segment/{key}"))?;
+        paths.extend(pointer.map(|pointer| pointer.path));
     }
-    Ok(found)
+    Ok(lake.documents(&paths).await?)
 }
 
 /// The definition of a segment at a snapshot.

@@ -226,8 +226,14 @@ impl<'a> Round<'a> {
             .collect();
         let keys: Vec<SegmentKey> = rest.iter().map(|one| one.key.clone()).collect();
         let evaluated = evaluation.segments(&keys).await;
-        for (definition, members) in rest.into_iter().zip(evaluated) {
-            let one = self.evaluated(&session, definition, members, &evaluation);
+        let befores = keys.iter().map(|key| standing(self.state, key));
+        let befores = befores.collect::<Result<Vec<_>, _>>()?;
+        let sets: Vec<_> = befores.iter().flatten().map(|before| &before.set).collect();
+        let mut sets = self.lake.sets(&sets).await?.into_iter();
+        for ((definition, members), before) in rest.into_iter().zip(evaluated).zip(befores) {
+            let old = before.as_ref().and_then(|_| sets.next());
+            let before = before.zip(old);
+            let one = self.evaluated(&session, definition, members, before, &evaluation);
             computed.insert(definition.key.clone(), one.await?);
         }
         // In the order in which they were asked for.
@@ -241,24 +247,21 @@ impl<'a> Round<'a> {
         session: &Session,
         definition: &Definition,
         members: crate::Members,
+        before: Option<(Refreshed, RoaringTreemap)>,
         evaluation: &Evaluation<'_>,
     ) -> Result<Computed, SegmentError> {
-        let before = standing(self.state, &definition.key)?;
+        let (before, old) = before.unzip();
         let names = evaluation.revisions(&definition.key);
         let mut traits = self.traits.clone();
         let named = evaluation.traits(&definition.key);
         traits.retain(|name, _| named.contains(name.as_str()));
-        let old = match &before {
-            Some(before) => persons(self.lake, before).await?,
-            None => RoaringTreemap::new(),
-        };
         let mut one = Computed {
             definition: definition.clone(),
             names: names.clone().unwrap_or_default(),
             traits,
             members,
             how: How::Full,
-            old,
+            old: old.unwrap_or_default(),
             since: None,
             before: before.clone(),
             differs: OnceLock::new(),
@@ -352,12 +355,13 @@ impl<'a> Round<'a> {
             }
         };
         let patches: BTreeMap<_, _> = keys.into_iter().zip(patches).collect();
-        for (definition, before) in group {
+        let sets: Vec<_> = group.iter().map(|(_, before)| &before.set).collect();
+        let sets = self.lake.sets(&sets).await?;
+        for ((definition, before), old) in group.into_iter().zip(sets) {
             // One that fails is told of where it is evaluated over all.
             let Some(Ok(patch)) = patches.get(&definition.key) else {
                 continue;
             };
-            let old = persons(self.lake, &before).await?;
             let differs = (&old & &dirty) != **patch;
             let members = match differs {
                 true => (&old - &dirty) | patch.as_ref(),

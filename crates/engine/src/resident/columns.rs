@@ -83,6 +83,12 @@ impl Persons {
         places
     }
 
+    /// Those at some places alone.
+    pub(super) fn picked(&self, places: &[u32]) -> Self {
+        let ids = places.iter().map(|place| self.ids[*place as usize]);
+        Self { ids: ids.collect() }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.ids.as_slice())
     }

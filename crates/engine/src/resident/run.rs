@@ -4,24 +4,6 @@ use std::ops::Range;
 
 use super::spans::Spans;
 
-/// Some of the persons, by their places.
-#[derive(Debug, Clone)]
-pub(super) enum Places {
-    /// Everybody there.
-    All(Range<usize>),
-    /// These, in order.
-    Some(Vec<u32>),
-}
-
-impl Places {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::All(places) => places.len(),
-            Self::Some(places) => places.len(),
-        }
-    }
-}
-
 /// For each row the place of its person, its time, and more where it takes that.
 #[derive(Debug, Default)]
 pub(super) struct Run {
@@ -124,45 +106,63 @@ impl Run {
         self.times.extend_from_slice(&from.times[rows]);
     }
 
-    /// Goes through the rows of some persons that are seen at `as_of` and fall in a window: gives
-    /// `note` the number of the person among these, and the row.
+    /// The rows of those at some places, which become the first, the second and so on.
+    pub(super) fn picked(&self, places: &[u32]) -> Self {
+        let (mut picked, mut row) = (Self::default(), 0);
+        for (number, place) in (0..).zip(places) {
+            let begin = first_from(&self.places, row, *place);
+            let rows = self.places[begin..].iter();
+            row = begin + rows.take_while(|at| *at == place).count();
+            picked.take(self, begin..row);
+            picked.places[picked.times.len() - (row - begin)..].fill(number);
+        }
+        picked
+    }
+
+    /// Goes through the rows of the persons at some places that are seen at `as_of` and fall in a
+    /// window: gives `note` the number of the person among these, and the row.
     pub(super) fn each(
         &self,
-        places: &Places,
+        places: &Range<usize>,
         [from, until]: [i64; 2],
         as_of: i64,
         mut note: impl FnMut(usize, usize),
     ) {
         let until = until.min(as_of.saturating_add(1));
         let seen = self.seen.as_deref();
-        let is_noted = |row: usize, at: i64| {
-            (from..until).contains(&at) && seen.is_none_or(|seen| seen[row] <= as_of)
-        };
-        match places {
-            Places::All(places) => {
-                let before = |end: usize| self.places.partition_point(|at| (*at as usize) < end);
-                let (begin, end) = (before(places.start), before(places.end));
-                let rows = self.places[begin..end].iter();
-                let rows = rows.zip(&self.times[begin..end]);
-                for (row, (place, at)) in (begin..).zip(rows) {
-                    if is_noted(row, *at) {
-                        note(*place as usize - places.start, row);
-                    }
-                }
-            }
-            Places::Some(places) => {
-                let mut row = 0;
-                for (number, place) in places.iter().enumerate() {
-                    row = first_from(&self.places, row, *place);
-                    while self.places.get(row) == Some(place) {
-                        if is_noted(row, self.times[row]) {
-                            note(number, row);
-                        }
-                        row += 1;
-                    }
-                }
+        let all = self.rows_of(places);
+        let rows = self.places[all.clone()].iter();
+        let rows = rows.zip(&self.times[all.clone()]);
+        for (row, (place, at)) in all.zip(rows) {
+            if (from..until).contains(at) && seen.is_none_or(|seen| seen[row] <= as_of) {
+                note(*place as usize - places.start, row);
             }
         }
+    }
+
+    /// Adds to the count of each person at some places how many such rows there are.
+    pub(super) fn count(
+        &self,
+        places: &Range<usize>,
+        window: [i64; 2],
+        as_of: i64,
+        counts: &mut [i64],
+    ) {
+        if self.seen.is_some() {
+            return self.each(places, window, as_of, |number, _| counts[number] += 1);
+        }
+        let [from, until] = [window[0], window[1].min(as_of.saturating_add(1))];
+        let all = self.rows_of(places);
+        let rows = self.places[all.clone()].iter().zip(&self.times[all]);
+        for (place, at) in rows {
+            // Whether a row is counted is anybody's guess: adding nothing costs less than a wrong one.
+            counts[*place as usize - places.start] += i64::from((from <= *at) & (*at < until));
+        }
+    }
+
+    fn rows_of(&self, places: &Range<usize>) -> Range<usize> {
+        let before = |end: usize| self.places.partition_point(|at| (*at as usize) < end);
+        before(places.start)..before(places.end)
     }
 
     /// The places of those who have rows in spans of time, some more than once.
@@ -193,9 +193,11 @@ fn first_from(places: &[u32], from: usize, place: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
-    use super::{Places, Run};
+    use super::Run;
 
     /// A person's place, a time, when it is seen, and an amount.
     type Row = (usize, i64, i64, i128);
@@ -222,11 +224,22 @@ mod tests {
     }
 
     /// What it gives of some persons: their number among these, with a row's time and amount.
-    fn given(run: &Run, places: &Places, window: [i64; 2], as_of: i64) -> Vec<(usize, i64, i128)> {
+    fn given(
+        run: &Run,
+        places: &Range<usize>,
+        window: [i64; 2],
+        as_of: i64,
+    ) -> Vec<(usize, i64, i128)> {
         let mut given = Vec::new();
         run.each(places, window, as_of, |number, row| {
             given.push((number, run.time(row), run.amount(row)));
         });
+        let mut counts = vec![0; places.len()];
+        run.count(places, window, as_of, &mut counts);
+        for (number, count) in counts.into_iter().enumerate() {
+            let same = given.iter().filter(|row| row.0 == number).count();
+            assert_eq!(usize::try_from(count).unwrap(), same);
+        }
         given.sort_unstable();
         given
     }
@@ -245,20 +258,21 @@ mod tests {
             let is_kept = |row: &&Row| !is_wanted(u32::try_from(row.0).unwrap());
             let rows: Vec<Row> = first.iter().filter(is_kept).chain(&second).copied().collect();
             prop_assert_eq!(made.len(), rows.len());
-            let some: Vec<u32> = wanted.iter().copied().collect();
-            let number = |place: usize| some.iter().position(|one| *one as usize == place);
             let is_given = |row: &&Row| (window[0]..window[1]).contains(&row.1) && row.2 <= as_of;
-            for (places, number) in [
-                (Places::All(10..30), &(|place: usize| (10..30).contains(&place).then(|| place - 10))
-                    as &dyn Fn(usize) -> Option<usize>),
-                (Places::Some(some.clone()), &number),
-            ] {
+            let expected = |number: &dyn Fn(usize) -> Option<usize>| {
                 let rows = rows.iter().filter(is_given);
                 let rows = rows.filter_map(|row| Some((number(row.0)?, row.1, row.3)));
-                let mut expected: Vec<_> = rows.collect();
-                expected.sort_unstable();
-                prop_assert_eq!(given(&made, &places, window, as_of), expected);
-            }
+                let mut rows: Vec<_> = rows.collect();
+                rows.sort_unstable();
+                rows
+            };
+            let near = 10..30;
+            let number = |place: usize| near.contains(&place).then(|| place - near.start);
+            prop_assert_eq!(given(&made, &near, window, as_of), expected(&number));
+            let some: Vec<u32> = wanted.iter().copied().collect();
+            let number = |place: usize| some.iter().position(|one| *one as usize == place);
+            let picked = made.picked(&some);
+            prop_assert_eq!(given(&picked, &(0..some.len()), window, as_of), expected(&number));
         }
     }
 }

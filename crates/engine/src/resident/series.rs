@@ -1,6 +1,7 @@
 //! What persons did, as far as it takes to count: persons and times, in order of persons.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -13,7 +14,7 @@ use roaring::RoaringBitmap;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
 use super::columns::{Persons, rows};
-use super::run::{Places, Run};
+use super::run::Run;
 use super::spans::Spans;
 
 /// The views whose rows are kept, and what gives them: the person, the time by which windows take a
@@ -261,6 +262,14 @@ impl Series {
         }
     }
 
+    /// The rows of persons at some places, which become the first, the second and so on.
+    pub(super) fn picked(&self, places: &[u32]) -> Self {
+        let runs = self.runs.iter().map(|run| Arc::new(run.picked(places)));
+        Self {
+            runs: runs.collect(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.runs.iter().all(|run| run.len() == 0)
     }
@@ -280,7 +289,7 @@ impl Series {
     /// `note` the number of the person among these, and the row in a run.
     pub(super) fn each(
         &self,
-        places: &Places,
+        places: &Range<usize>,
         window: [i64; 2],
         as_of: i64,
         mut note: impl FnMut(usize, &Run, usize),
@@ -288,5 +297,14 @@ impl Series {
         for run in &self.runs {
             run.each(places, window, as_of, |number, row| note(number, run, row));
         }
+    }
+
+    /// How many such rows each person at some places has.
+    pub(super) fn counts(&self, places: &Range<usize>, window: [i64; 2], as_of: i64) -> Vec<i64> {
+        let mut counts = vec![0; places.len()];
+        for run in &self.runs {
+            run.count(places, window, as_of, &mut counts);
+        }
+        counts
     }
 }

@@ -1,5 +1,6 @@
 //! Kept columns and what is counted from kept rows, as a table for a query.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,7 +21,7 @@ use rollbook_model::config::BATCH_ROWS;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
 use super::columns::Persons;
-use super::run::{Places, Run};
+use super::run::Run;
 use super::series::{Figure, Figured, Series};
 use crate::counting::{Counted, What};
 
@@ -72,6 +73,31 @@ impl Column {
         Self::figured(name, series, Figured { window, figure })
     }
 
+    /// The columns of the persons at some places alone.
+    pub(super) fn picked(columns: Vec<Self>, places: &[u32]) -> Result<Vec<Self>> {
+        let indices = UInt32Array::from(places.to_vec());
+        // Many columns are figured from the same rows.
+        let mut known: Vec<(Arc<Series>, Arc<Series>)> = Vec::new();
+        let mut pick =
+            |series: Arc<Series>| match known.iter().find(|(all, _)| Arc::ptr_eq(all, &series)) {
+                Some((_, picked)) => Arc::clone(picked),
+                None => {
+                    let picked = Arc::new(series.picked(places));
+                    known.push((series, Arc::clone(&picked)));
+                    picked
+                }
+            };
+        let columns = columns.into_iter().map(|column| {
+            let values = match column.values {
+                Values::Persons => Values::Persons,
+                Values::Held(values) => Values::Held(take(values.as_ref(), &indices, None)?),
+                Values::Figured(series, figured) => Values::Figured(series.map(&mut pick), figured),
+            };
+            Ok(Self { values, ..column })
+        });
+        columns.collect()
+    }
+
     fn field(&self) -> Field {
         let (ty, is_nullable) = match &self.values {
             Values::Persons => (DataType::Int64, false),
@@ -96,53 +122,33 @@ pub(super) struct ResidentTable {
     columns: Arc<Vec<Column>>,
     schema: SchemaRef,
     as_of: i64,
-    /// A batch for each.
-    parts: Vec<Places>,
+    places: Range<usize>,
 }
 
 impl ResidentTable {
-    /// The table of everybody, or of the persons at some places, in as many parts as there are
-    /// threads.
+    /// The table of everybody, in as many parts as there are threads.
     pub(super) fn provider(
         persons: Arc<Persons>,
         columns: Vec<Column>,
         as_of: Timestamp,
-        among: Option<Vec<u32>>,
     ) -> Result<Arc<dyn TableProvider>> {
         let fields: Vec<Field> = columns.iter().map(Column::field).collect();
         let schema = Arc::new(Schema::new(fields));
         let columns = Arc::new(columns);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let count = persons.ids().len();
-        let mut batches: Vec<Places> = match among {
-            Some(places) => {
-                let size = places.len().div_ceil(threads).clamp(1, BATCH_ROWS);
-                let parts = places.chunks(size);
-                parts.map(|part| Places::Some(part.to_vec())).collect()
-            }
-            None => {
-                let begins = (0..count).step_by(BATCH_ROWS);
-                let batch = |begin| Places::All(begin..(begin + BATCH_ROWS).min(count));
-                begins.map(batch).collect()
-            }
-        };
-        let share = batches.len().div_ceil(threads).max(1);
-        let mut parts = Vec::new();
-        loop {
-            let rest = batches.split_off(share.min(batches.len()));
-            parts.push(Arc::new(Self {
+        let share = count.div_ceil(threads).max(1);
+        let parts = (0..count.div_ceil(share).max(1)).map(|part| {
+            let places = (part * share).min(count)..((part + 1) * share).min(count);
+            Arc::new(Self {
                 persons: Arc::clone(&persons),
                 columns: Arc::clone(&columns),
                 schema: Arc::clone(&schema),
                 as_of: as_of.micros(),
-                parts: batches,
-            }) as Arc<dyn PartitionStream>);
-            batches = rest;
-            if batches.is_empty() {
-                break;
-            }
-        }
-        let table = StreamingTable::try_new(Arc::clone(&schema), parts)?;
+                places,
+            }) as Arc<dyn PartitionStream>
+        });
+        let table = StreamingTable::try_new(Arc::clone(&schema), parts.collect())?;
         Ok(Arc::new(table))
     }
 }
@@ -154,8 +160,9 @@ impl PartitionStream for ResidentTable {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (persons, columns) = (Arc::clone(&self.persons), Arc::clone(&self.columns));
-        let (schema, as_of) = (Arc::clone(&self.schema), self.as_of);
-        let batches = self.parts.clone().into_iter().map(move |places| {
+        let (schema, as_of, end) = (Arc::clone(&self.schema), self.as_of, self.places.end);
+        let batches = self.places.clone().step_by(BATCH_ROWS).map(move |begin| {
+            let places = begin..(begin + BATCH_ROWS).min(end);
             let arrays = columns
                 .iter()
                 .map(|column| values(column, &persons, &places, as_of));
@@ -168,25 +175,20 @@ impl PartitionStream for ResidentTable {
 }
 
 /// The values of a column for the persons at some places.
-fn values(column: &Column, persons: &Persons, places: &Places, as_of: i64) -> Result<ArrayRef> {
+fn values(
+    column: &Column,
+    persons: &Persons,
+    places: &Range<usize>,
+    as_of: i64,
+) -> Result<ArrayRef> {
     let count = places.len();
-    let (series, figured) = match (&column.values, places) {
-        (Values::Figured(series, figured), _) => (series, figured),
-        (Values::Persons, Places::All(places)) => {
+    let (series, figured) = match &column.values {
+        Values::Persons => {
             let ids = persons.ids()[places.clone()].to_vec();
             return Ok(Arc::new(Int64Array::from(ids)));
         }
-        (Values::Persons, Places::Some(places)) => {
-            let ids = places.iter().map(|place| persons.ids()[*place as usize]);
-            return Ok(Arc::new(Int64Array::from_iter_values(ids)));
-        }
-        (Values::Held(values), Places::All(places)) => {
-            return Ok(values.slice(places.start, count));
-        }
-        (Values::Held(values), Places::Some(places)) => {
-            let places = UInt32Array::from(places.clone());
-            return Ok(take(values.as_ref(), &places, None)?);
-        }
+        Values::Held(values) => return Ok(values.slice(places.start, count)),
+        Values::Figured(series, figured) => (series, figured),
     };
     let each = |note: &mut dyn FnMut(usize, &Run, usize)| {
         if let Some(series) = series {
@@ -203,12 +205,9 @@ fn values(column: &Column, persons: &Persons, places: &Places, as_of: i64) -> Re
     };
     Ok(match figured.figure {
         Figure::Count => {
-            let mut counts = vec![0_i64; count];
-            if let Some(series) = series {
-                let note = |number: usize, _: &Run, _| counts[number] += 1;
-                series.each(places, figured.window, as_of, note);
-            }
-            Arc::new(Int64Array::from(counts))
+            let counts = series.as_ref();
+            let counts = counts.map(|all| all.counts(places, figured.window, as_of));
+            Arc::new(Int64Array::from(counts.unwrap_or_else(|| vec![0; count])))
         }
         Figure::First => Arc::new(times(i64::min)),
         Figure::Last => Arc::new(times(i64::max)),

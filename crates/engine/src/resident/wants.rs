@@ -76,9 +76,15 @@ impl Resident {
         held.make_room(as_of, self.most);
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.is_used.store(true, Ordering::Relaxed);
-        let among = wants.among.map(|some| persons.places(some));
-        let table = ResidentTable::provider(persons, columns, as_of, among)?;
-        Ok(Some(table))
+        let (persons, columns) = match wants.among {
+            Some(some) => {
+                let places = persons.places(some);
+                let columns = Column::picked(columns, &places)?;
+                (Arc::new(persons.picked(&places)), columns)
+            }
+            None => (persons, columns),
+        };
+        Ok(Some(ResidentTable::provider(persons, columns, as_of)?))
     }
 }
 
