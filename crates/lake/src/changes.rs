@@ -9,7 +9,6 @@ use rollbook_model::SnapshotNumber;
 
 use crate::LakeError;
 use crate::lake::Lake;
-use crate::objects::READ_AT_ONCE;
 use crate::sets::decode_persons;
 use crate::snapshot::{Cause, IdentityChange, SnapshotRecord};
 use crate::state::{DataFile, State, data_file};
@@ -87,7 +86,7 @@ impl Lake {
         let mut changes = Changes::default();
         let mut gone: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let numbers: Vec<u64> = (before.0 + 1..=after.number.0).collect();
-        for some in numbers.chunks(READ_AT_ONCE) {
+        for some in numbers.chunks(self.store().read_at_once()) {
             let read = some
                 .iter()
                 .map(|number| self.find_record(SnapshotNumber(*number)));

@@ -29,8 +29,6 @@ const SEALED: [&str; 5] = [
 ];
 /// The first bytes of what is sealed.
 const SEAL: &[u8] = b"rbseal01";
-/// Small objects that are read at a time.
-pub(crate) const READ_AT_ONCE: usize = 32;
 /// The key that documents are sealed under.
 const DOCUMENTS: &str = "documents";
 
@@ -118,7 +116,7 @@ impl Lake {
         below: &[String],
     ) -> Result<Vec<T>, LakeError> {
         let mut all = Vec::with_capacity(below.len());
-        for some in below.chunks(READ_AT_ONCE) {
+        for some in below.chunks(self.store().read_at_once()) {
             let read = some.iter().map(|below| self.document(below));
             all.extend(try_join_all(read).await?);
         }

@@ -8,7 +8,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
 use crate::lake::Lake;
-use crate::objects::READ_AT_ONCE;
 use rollbook_model::hex::{from_hex, hex};
 
 /// Where a set of persons lies.
@@ -78,7 +77,7 @@ impl Lake {
     /// As [`Lake::set`].
     pub async fn sets(&self, stored: &[&StoredSet]) -> Result<Vec<RoaringTreemap>, LakeError> {
         let mut all = Vec::with_capacity(stored.len());
-        for some in stored.chunks(READ_AT_ONCE) {
+        for some in stored.chunks(self.store().read_at_once()) {
             let read = some.iter().map(|stored| self.set(stored));
             all.extend(try_join_all(read).await?);
         }

@@ -230,6 +230,15 @@ impl Store {
         }
     }
 
+    /// How many small objects are best read at a time: of a disk of this machine one, which takes no
+    /// time to wait for; reading from many threads would keep memory in each.
+    pub(crate) fn read_at_once(&self) -> usize {
+        match &self.place {
+            Place::Local(_) => 1,
+            Place::Remote(_) => 32,
+        }
+    }
+
     /// The bytes of an object, `None` where there is none.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
         let failed = |source| LakeError::Store {
