@@ -59,7 +59,7 @@ def compare(options: argparse.Namespace) -> dict:
     pool = {"few": [refresh_in_full(bounded)]}
     patched = {"command": patches(options, command, command, 0)}
     with Server(options.rollbook, lake) as server:
-        server.refresh(at(2), full=True)
+        server.warm_up(at(2))
         patched["server"] = patches(options, command, server, 2)
         at_once = server.refreshes_all_at_once
     print("ten times as many segments", file=sys.stderr)
@@ -122,6 +122,7 @@ def ours(options: argparse.Namespace, command: Command, rounds: int) -> dict:
     found = {"command": [refresh_in_full(command) for _ in range(rounds)]}
     with Server(options.rollbook, command.lake) as server:
         found["server_cold"] = [refresh_in_full(server)]
+        server.warm_up(at(0))
         found["server_warm"] = [refresh_in_full(server) for _ in range(2)]
     return found
 

@@ -19,6 +19,8 @@ from criteria import Segment, as_data
 
 # Refreshes all segments in one request.
 REFRESH_ALL = "/v1/segments/refresh"
+# Attempts to see a server answer from memory.
+WARMING = 20
 
 
 class Command:
@@ -134,6 +136,23 @@ class Server(Process):
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.address, timeout=600)
+
+    def kept_answers(self) -> int:
+        """How many questions were answered from what it keeps in memory."""
+        _, metrics = ask(self.connection, "GET", "/metrics")
+        lines = metrics.decode().splitlines()
+        counts = [line.split()[1] for line in lines if line.startswith("rollbook_kept_answers ")]
+        return int(counts[0]) if counts else 0
+
+    def warm_up(self, as_of: str) -> None:
+        """Refreshes until that is answered from memory."""
+        before = self.kept_answers()
+        for _ in range(WARMING):
+            self.refresh(as_of, full=True)
+            if self.kept_answers() > before:
+                return
+            time.sleep(1)
+        print("the server keeps nothing in memory", file=sys.stderr)
 
     def ingest(self, file: pathlib.Path) -> None:
         path, kind = f"/v1/ingest/native/{file.stem}", {"content-type": "text/csv"}
