@@ -71,7 +71,12 @@ impl Ndjson {
                 self.ended = true;
                 break;
             };
-            if let Err(fault) = take(&mut self.rows, &self.places, &document) {
+            if let Err(fault) = take(
+                &mut self.rows,
+                &self.places,
+                &document,
+                self.file.decimal_comma,
+            ) {
                 refused.push(refusal(&self.file, &document, fault));
             }
         }
@@ -105,6 +110,7 @@ fn take(
     rows: &mut Rows,
     places: &HashMap<String, usize>,
     document: &Document<'_>,
+    decimal_comma: bool,
 ) -> Result<(), Fault> {
     let mut values = vec![None; rows.width()];
     for (key, value) in object::entries(document.text()?)? {
@@ -112,7 +118,11 @@ fn take(
             let reason = "it has a key that was not there when the file was looked through";
             return Err(Fault::Json(reason.to_owned()));
         };
-        values[*place] = object::text_of(value)?;
+        values[*place] =
+            match decimal_comma && value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+                true => Some(value.replace('.', ",").into()),
+                false => object::text_of(value)?,
+            };
     }
     rows.push(document.line, values.iter().map(Option::as_deref));
     Ok(())

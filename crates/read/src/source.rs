@@ -63,6 +63,9 @@ pub struct SourceFile {
     pub compression: Compression,
     /// Whether a line of CSV with too few fields has blanks at its end; it is refused otherwise.
     pub pads_short_lines: bool,
+    /// Whether numbers of JSON and Parquet become text with a decimal comma: the style of the text
+    /// beside them.
+    pub decimal_comma: bool,
 }
 
 impl SourceFile {
@@ -85,6 +88,7 @@ impl SourceFile {
             format: Format::Unknown,
             compression,
             pads_short_lines: false,
+            decimal_comma: false,
         };
         file.format = sniff::format(&file);
         Ok(file)

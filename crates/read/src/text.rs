@@ -236,6 +236,7 @@ mod tests {
             format: Format::Csv,
             compression: Compression::None,
             pads_short_lines: false,
+            decimal_comma: false,
         };
         (kept, file)
     }

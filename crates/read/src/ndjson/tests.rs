@@ -89,3 +89,13 @@ fn other_documents_are_named_as_such() {
         "`x.ndjson` is empty, it has no header and no rows",
     );
 }
+
+#[test]
+fn numbers_take_the_decimal_sign_of_the_texts_beside_them() {
+    let text = "{\"a\":1.5,\"b\":\"1.5\",\"c\":-0.25,\"d\":[1.5]}";
+    let mut given = Given::new("x.ndjson", text);
+    given.file.decimal_comma = true;
+    let found = read(&given);
+    let cells: Vec<_> = found.rows[0].1.iter().flatten().collect();
+    assert_eq!(cells, ["1,5", "1.5", "-0,25", "[1.5]"]);
+}

@@ -14,6 +14,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 
+use super::logical::{self, Leaf};
 use crate::rows::is_blank;
 
 /// Whole numbers up to here are written without an exponent.
@@ -22,23 +23,27 @@ const PLAIN_BELOW: f64 = 1e16;
 /// Each value as text; blank text and null are null.
 ///
 /// Zoned times are RFC 3339 in UTC, others have no zone. Floats are the shortest that reads back
-/// the same, whole ones without a point. Lists and structs are JSON, bytes that are no text are
-/// hexadecimal after `\x`.
-pub(super) fn as_text(array: &ArrayRef) -> Result<StringArray, ArrowError> {
+/// the same, whole ones without a point. UUIDs have their hyphens, lists and structs are JSON,
+/// bytes that are no text are hexadecimal after `\x`.
+pub(super) fn as_text(array: &ArrayRef, leaves: &[Leaf]) -> Result<StringArray, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => without_blanks(&cast(array)?),
-        DataType::Dictionary(_, values) => as_text(&cast_to(array, values)?)?,
-        DataType::RunEndEncoded(_, values) => as_text(&cast_to(array, values.data_type())?)?,
+        DataType::Dictionary(_, values) => as_text(&cast_to(array, values)?, leaves)?,
+        DataType::RunEndEncoded(_, values) => {
+            as_text(&cast_to(array, values.data_type())?, leaves)?
+        }
         DataType::Float16 => floats::<Float32Type>(&cast_to(array, &DataType::Float32)?),
         DataType::Float32 => floats::<Float32Type>(array),
         DataType::Float64 => floats::<Float64Type>(array),
-        DataType::Timestamp(unit, Some(_)) => cast(&in_utc(array, *unit)?)?,
+        DataType::Timestamp(unit, Some(_)) => times(&in_utc(array, *unit)?)?,
         DataType::Binary => bytes::<BinaryType>(array.as_bytes()),
         DataType::LargeBinary => bytes::<LargeBinaryType>(array.as_bytes()),
+        DataType::FixedSizeBinary(16) if leaves == [Leaf::Uuid] => logical::uuids(array),
         DataType::BinaryView | DataType::FixedSizeBinary(_) => {
             bytes::<BinaryType>(cast_to(array, &DataType::Binary)?.as_bytes())
         }
-        nested if nested.is_nested() => json(array)?,
+        nested if nested.is_nested() => json(&logical::nested(array, leaves)?)?,
+        ty if ty.is_temporal() => times(array)?,
         _ => cast(array)?,
     })
 }
@@ -57,6 +62,28 @@ fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
             ..CastOptions::default()
         },
     )
+}
+
+/// Times and days as text. One that no calendar has does not keep the others from being read: its
+/// number stands for it, with words that no type of ours takes.
+fn times(array: &ArrayRef) -> Result<StringArray, ArrowError> {
+    if let Ok(texts) = cast(array) {
+        return Ok(texts);
+    }
+    let one = |row: usize| -> Result<Option<String>, ArrowError> {
+        let value = array.slice(row, 1);
+        if value.is_null(0) {
+            return Ok(None);
+        }
+        Ok(Some(match cast(&value) {
+            Ok(text) => text.value(0).to_owned(),
+            Err(_) => {
+                let number = cast(&cast_to(&value, &DataType::Int64)?)?;
+                format!("{} (in no calendar)", number.value(0))
+            }
+        }))
+    };
+    (0..array.len()).map(one).collect()
 }
 
 /// The same instants; the zone of the file only said how to show them.

@@ -3,20 +3,26 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
-    Float32Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
+    Decimal256Array, DictionaryArray, DurationMillisecondArray, Float16Array, Float32Array,
+    Float64Array, Int32Builder, Int64Array, ListArray, MapBuilder, NullArray, RecordBatch,
+    StringArray, StringBuilder, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::compute::cast;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float16Type, Int32Type, i256};
 use parquet::arrow::ArrowWriter;
+use parquet::data_type::{FixedLenByteArray, FixedLenByteArrayType, Int96, Int96Type};
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::parser::parse_message_type;
 
 use super::as_text::as_text;
 use crate::tests::{Given, check_error, read};
 
 fn check(array: impl Array + 'static, expected: &[Option<&str>]) {
     let array: ArrayRef = Arc::new(array);
-    let texts = as_text(&array).unwrap();
+    let texts = as_text(&array, &[]).unwrap();
     assert_eq!(texts.iter().collect::<Vec<_>>(), expected);
 }
 
@@ -93,6 +99,161 @@ fn nested_values_are_json() {
     );
 }
 
+fn half(number: f32) -> <Float16Type as ArrowPrimitiveType>::Native {
+    let single = Float32Array::from(vec![number]);
+    let halves = cast(&single, &DataType::Float16).unwrap();
+    halves.as_primitive::<Float16Type>().value(0)
+}
+
+#[test]
+fn the_other_types_of_arrow_have_a_text_each() {
+    let wide = Decimal256Array::from(vec![i256::from_i128(-12_345)]);
+    check(
+        wide.with_precision_and_scale(50, 3).unwrap(),
+        &[Some("-12.345")],
+    );
+    check(
+        UInt64Array::from(vec![u64::MAX]),
+        &[Some("18446744073709551615")],
+    );
+    check(
+        Float16Array::from_iter_values([0.5, -2.0].map(half)),
+        &[Some("0.5"), Some("-2")],
+    );
+    check(
+        Time64MicrosecondArray::from(vec![36_000_000_000]),
+        &[Some("10:00:00")],
+    );
+    check(
+        DurationMillisecondArray::from(vec![1_500]),
+        &[Some("PT1.5S")],
+    );
+    check(NullArray::new(2), &[None, None]);
+    let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    map.keys().append_value("a");
+    map.values().append_value(1);
+    map.append(true).unwrap();
+    check(map.finish(), &[Some(r#"{"a":1}"#)]);
+}
+
+#[test]
+fn a_time_that_no_calendar_has_spares_the_others() {
+    check(
+        TimestampMillisecondArray::from(vec![Some(0), Some(i64::MAX), None]),
+        &[
+            Some("1970-01-01T00:00:00"),
+            Some("9223372036854775807 (in no calendar)"),
+            None,
+        ],
+    );
+    check(
+        Date32Array::from(vec![i32::MAX, 0]),
+        &[Some("2147483647 (in no calendar)"), Some("1970-01-01")],
+    );
+}
+
+/// A file of one row group in which each row has the values of `columns` in order.
+fn raw(schema: &str, columns: &[&dyn Fn(&mut SerializedColumnWriter<'_>)]) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let settings = Arc::new(WriterProperties::builder().build());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, settings).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for write in columns {
+        let mut column = group.next_column().unwrap().unwrap();
+        write(&mut column);
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+const SOME: Option<&[i16]> = Some(&[1, 1, 0]);
+
+fn uuids(column: &mut SerializedColumnWriter<'_>) {
+    // The second one would be text, were it no UUID.
+    let values = [[0xff_u8; 16], [b'a'; 16]].map(|bytes| FixedLenByteArray::from(bytes.to_vec()));
+    let typed = column.typed::<FixedLenByteArrayType>();
+    typed.write_batch(&values, SOME, None).unwrap();
+}
+
+fn intervals(column: &mut SerializedColumnWriter<'_>) {
+    let parts = [[14_u32, 2, 90_500], [0, 0, 0]];
+    let values = parts.map(|parts| {
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+        FixedLenByteArray::from(bytes)
+    });
+    let typed = column.typed::<FixedLenByteArrayType>();
+    typed.write_batch(&values, SOME, None).unwrap();
+}
+
+fn old_times(column: &mut SerializedColumnWriter<'_>) {
+    // The days are Julian: 1970-01-01, and 9999-12-31, which nanoseconds do not reach.
+    let values = [2_440_588_u32, 5_373_484].map(|day| {
+        let mut value = Int96::new();
+        value.set_data(1_000_000_000, 0, day);
+        value
+    });
+    let typed = column.typed::<Int96Type>();
+    typed.write_batch(&values, SOME, None).unwrap();
+}
+
+fn rows_of(given: &Given) -> Vec<Vec<Option<String>>> {
+    read(given).rows.into_iter().map(|row| row.1).collect()
+}
+
+#[test]
+fn uuids_intervals_and_int96_are_what_their_file_says() {
+    let schema = "message m { optional fixed_len_byte_array(16) id (UUID); \
+        optional fixed_len_byte_array(12) term (INTERVAL); optional int96 at; \
+        optional fixed_len_byte_array(16) hash; }";
+    let file = raw(schema, &[&uuids, &intervals, &old_times, &uuids]);
+    let found = rows_of(&Given::new("x.parquet", file));
+    let row = |values: [&str; 4]| values.map(|value| Some(value.to_owned())).to_vec();
+    assert_eq!(
+        found,
+        [
+            row([
+                "ffffffff-ffff-ffff-ffff-ffffffffffff",
+                "P14M2DT90.5S",
+                "1970-01-01T00:00:01",
+                &format!("\\x{}", "ff".repeat(16)),
+            ]),
+            row([
+                "61616161-6161-6161-6161-616161616161",
+                "P0D",
+                "9999-12-31T00:00:01",
+                "aaaaaaaaaaaaaaaa",
+            ]),
+            vec![None; 4],
+        ]
+    );
+}
+
+#[test]
+fn nested_uuids_are_text_and_nested_intervals_are_refused() {
+    let schema = "message m { optional group g { optional fixed_len_byte_array(16) id (UUID); } }";
+    let nested = |column: &mut SerializedColumnWriter<'_>| {
+        let typed = column.typed::<FixedLenByteArrayType>();
+        let id = FixedLenByteArray::from(vec![0xff_u8; 16]);
+        typed.write_batch(&[id], Some(&[2]), None).unwrap();
+    };
+    let found = rows_of(&Given::new("x.parquet", raw(schema, &[&nested])));
+    let expected = r#"{"id":"ffffffff-ffff-ffff-ffff-ffffffffffff"}"#;
+    assert_eq!(found, [[Some(expected.to_owned())]]);
+    let schema =
+        "message m { optional group g { optional fixed_len_byte_array(12) t (INTERVAL); } }";
+    let nested = |column: &mut SerializedColumnWriter<'_>| {
+        let typed = column.typed::<FixedLenByteArrayType>();
+        let term = FixedLenByteArray::from(vec![1_u8; 12]);
+        typed.write_batch(&[term], Some(&[2]), None).unwrap();
+    };
+    let given = Given::new("x.parquet", raw(schema, &[&nested]));
+    check_error(
+        given,
+        "column `g` of `x.parquet` cannot be read as text, leave it out of the export",
+    );
+}
+
 fn written(rows: i64) -> Vec<u8> {
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
     let batch = RecordBatch::try_from_iter([("id", Arc::clone(&id)), (" ", id)]).unwrap();
@@ -136,4 +297,23 @@ fn what_is_no_parquet_is_named() {
         Given::new("x.parquet", ""),
         "`x.parquet` is empty, it has no header and no rows",
     );
+}
+
+#[test]
+fn numbers_take_the_decimal_sign_of_the_texts_beside_them() {
+    let decimal = Decimal128Array::from(vec![1_234])
+        .with_precision_and_scale(9, 3)
+        .unwrap();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("a", Arc::new(Float64Array::from(vec![1.5]))),
+        ("b", Arc::new(StringArray::from(vec!["1.5"]))),
+        ("c", Arc::new(decimal)),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let mut given = Given::new("x.parquet", writer.into_inner().unwrap());
+    given.file.decimal_comma = true;
+    let cells = ["1,5", "1.5", "1,234"].map(|cell| Some(cell.to_owned()));
+    assert_eq!(rows_of(&given), [cells]);
 }
