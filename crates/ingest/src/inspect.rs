@@ -4,8 +4,10 @@
 use rollbook_model::config::BATCH_ROWS;
 use serde::Serialize;
 
+use crate::canonical::numbers::NumberStyle;
 use rollbook_read::{ReadError, Reader, Refused, SourceFile};
 
+mod closing;
 mod draft;
 mod frame;
 mod kind;
@@ -75,6 +77,8 @@ pub struct ColumnProfile {
     pub formats: Vec<&'static str>,
     /// Whether in each of its dates the day could as well be the month.
     pub day_or_month: bool,
+    /// How its numbers are written, where they have a decimal comma.
+    pub numbers: Option<&'static str>,
     /// Whether some of its numbers begin with zeros, which a number would lose.
     pub leading_zeros: bool,
     /// Share of blank cells, in percent.
@@ -152,12 +156,15 @@ fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
         .flat_map(|times| &times.formats)
         .map(|seen| seen.format)
         .collect();
-    let (min, max) = extremes(&values, kind, &formats);
+    let style = kind::style(&values);
+    let has_comma = kind == Kind::Decimal && style == NumberStyle::Comma;
+    let (min, max) = extremes(&values, kind, &formats, style);
     let share = 100.0 * counted.blank as f64 / rows.max(1) as f64;
     ColumnProfile {
         column: name,
         kind,
         day_or_month: times.as_ref().is_some_and(|times| times.day_or_month),
+        numbers: has_comma.then(|| style.sample()),
         leading_zeros: kind == Kind::Integer && notes::has_leading_zeros(&values),
         blank: (share * 10.0).round() / 10.0,
         distinct: values.len(),
@@ -180,9 +187,10 @@ fn extremes(
     values: &[(&str, usize)],
     kind: Kind,
     formats: &[&str],
+    style: NumberStyle,
 ) -> (Option<String>, Option<String>) {
     let order = |text: &str| match kind {
-        Kind::Integer | Kind::Decimal => kind::number(text).unwrap_or(f64::NAN),
+        Kind::Integer | Kind::Decimal => kind::number(text, style).unwrap_or(f64::NAN),
         Kind::Date | Kind::Time => times::seconds(text, formats).unwrap_or(f64::NAN),
         _ => 0.0,
     };
@@ -195,14 +203,16 @@ fn extremes(
     (text(keyed.first()), text(keyed.last()))
 }
 
-/// All distinct and none blank; names that look like ids first.
+/// All distinct and none blank; names that look like ids first. Where there is one row alone its
+/// values say nothing, and names decide.
 fn likely_keys(columns: &[ColumnProfile], rows: usize) -> Vec<String> {
     let may_be_key = |column: &&ColumnProfile| {
         let measure = matches!(
             column.kind,
             Kind::Decimal | Kind::Date | Kind::Time | Kind::Json
         );
-        rows > 1 && column.distinct == rows && !measure
+        let tells = rows > 1 || names::looks_like_id(&column.column);
+        tells && column.distinct == rows && !measure
     };
     let mut keys: Vec<_> = columns
         .iter()

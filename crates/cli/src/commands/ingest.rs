@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use indicatif::HumanCount;
 use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::segments;
 use rollbook_app::taking_in::{self, Ingested};
@@ -186,6 +187,10 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
 
 pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
     let (profile, draft) = taking_in::profile(file)?;
+    if !profile.complete {
+        let rows = HumanCount(profile.rows as u64);
+        eprintln!("note: this is what the first {rows} rows hold; the file has more");
+    }
     let document = serde_json::to_value(&profile)?;
     let columns = document["columns"].as_array().cloned().unwrap_or_default();
     let names = taking_in::PROFILE_COLUMNS;

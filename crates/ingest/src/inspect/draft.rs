@@ -2,7 +2,9 @@
 
 use rollbook_model::{ColumnType, Shape, TableDef};
 
-use super::{ColumnProfile, Kind, Profile, names};
+use super::closing::{self, Closing};
+use super::{ColumnProfile, Kind, Profile, kind, names};
+use crate::canonical::numbers::{NumberStyle, is_only_point};
 
 /// A mapping for a file, as far as its names tell; what is left open stands in comments.
 ///
@@ -16,6 +18,7 @@ pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
         .collect();
     let def = names::target(file_name, &found);
     let key = names::key(def, &profile.keys);
+    let closing = Closing::of(def, profile);
     let mut taken: Vec<&str> = Vec::new();
     let (mut lines, mut open) = (vec![external_id(profile, key)], Vec::new());
     for column in profile
@@ -24,15 +27,32 @@ pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
         .filter(|column| Some(column.column.as_str()) != key)
     {
         match names::canonical(def, &column.column).filter(|name| !taken.contains(name)) {
+            Some("closed_at") if closing.is_some() && closing::is_planned(&column.column) => {
+                let is_closed = closing
+                    .as_ref()
+                    .and_then(|known| known.is_closed.as_deref());
+                lines.extend(planned(def, column, is_closed, &mut taken));
+            }
             Some(name) => {
                 taken.push(name);
+                let (note, sql) = match percents(column, name) {
+                    Some(sql) => (Some("percents, brought to 0 to 1".to_owned()), sql),
+                    None => (column.note.clone(), expression(def, profile, column, name)),
+                };
                 lines.push(Line {
-                    note: column.note.clone(),
-                    sql: format!("{} as {name}", expression(def, column, name)),
+                    note,
+                    sql: format!("{sql} as {name}"),
                 });
             }
             None => open.push(column),
         }
+    }
+    if let Some(status) = closing.and_then(|known| known.status) {
+        taken.push("status");
+        lines.push(Line {
+            note: Some("check these words".to_owned()),
+            sql: format!("{status} as status"),
+        });
     }
     let mut text = header(def, profile, file_name);
     let last = lines.len() - 1;
@@ -66,12 +86,23 @@ fn header(def: &TableDef, profile: &Profile, file_name: &str) -> String {
     } else {
         ""
     };
+    let numbers = match has_commas(profile) {
+        true => format!("-- numbers: {}\n", NumberStyle::Comma.sample()),
+        false => String::new(),
+    };
+    let part = match profile.complete {
+        true => String::new(),
+        false => format!(
+            "-- From the first {} rows of the file, which has more\n",
+            profile.rows
+        ),
+    };
     format!(
         "-- about: a draft for {}, check every line\n\
-         -- table: {table}\n\
+         {part}-- table: {table}\n\
          -- source: {table} = {}\n\
          {zone}-- timezone: UTC\n\
-         select\n",
+         {numbers}select\n",
         one_line(file_name),
         pattern(file_name),
         table = def.name,
@@ -109,15 +140,95 @@ fn external_id(profile: &Profile, key: Option<&str>) -> Line {
             sql: "cast(null as varchar) as external_id".to_owned(),
         };
     };
-    let sampled = "tells the rows apart in the part that was looked at".to_owned();
+    let note = match (profile.complete, profile.rows) {
+        (false, _) => Some("tells the rows apart in the part that was looked at"),
+        (true, 1) => Some("by its name: of one row nobody can tell"),
+        (true, _) => None,
+    };
     Line {
-        note: (!profile.complete).then_some(sampled),
+        note: note.map(str::to_owned),
         sql: format!("{} as external_id", quoted(key)),
     }
 }
 
+/// The day on which a deal was or should be closed, as the one where it is closed, and as the
+/// other.
+fn planned(
+    def: &TableDef,
+    column: &ColumnProfile,
+    is_closed: Option<&str>,
+    taken: &mut Vec<&str>,
+) -> Vec<Line> {
+    let day = in_iso(def, column, "closed_at");
+    let expected = (!taken.contains(&"expected_close_date")).then(|| {
+        taken.push("expected_close_date");
+        Line {
+            note: column.note.clone(),
+            sql: format!("{day} as expected_close_date"),
+        }
+    });
+    let closed = is_closed.map(|is_closed| {
+        taken.push("closed_at");
+        Line {
+            note: Some("the day of those that are closed".to_owned()),
+            sql: format!("case when {is_closed} then {day} end as closed_at"),
+        }
+    });
+    expected.into_iter().chain(closed).collect()
+}
+
+/// The column as a chance from 0 to 1, where it has percents. Text that is none stays what it is.
+fn percents(column: &ColumnProfile, name: &str) -> Option<String> {
+    if name != "probability" {
+        return None;
+    }
+    let style = match has_comma(column) {
+        true => NumberStyle::Comma,
+        false => NumberStyle::Point,
+    };
+    let largest = column
+        .max
+        .as_deref()
+        .and_then(|max| kind::number(max, style));
+    let has_sign = column.examples.iter().any(|value| value.ends_with('%'));
+    let source = quoted(&column.column);
+    (has_sign || largest.is_some_and(|largest| largest > 1.0)).then(|| {
+        format!(
+            "coalesce(cast(try_cast(rtrim({source}, ' %') as double) / 100 as varchar), {source})"
+        )
+    })
+}
+
+fn has_comma(column: &ColumnProfile) -> bool {
+    column.numbers == Some(NumberStyle::Comma.sample())
+}
+
+/// Whether some column's numbers have a decimal comma.
+fn has_commas(profile: &Profile) -> bool {
+    profile.columns.iter().any(has_comma)
+}
+
+/// The column as ingest reads it. In a file with decimal commas a number that has a point, and can
+/// have no other meaning, gets a comma too.
+fn expression(def: &TableDef, profile: &Profile, column: &ColumnProfile, name: &str) -> String {
+    let ty = def.column(name).map(|target| target.ty);
+    let is_number = matches!(
+        ty,
+        Some(ColumnType::Int | ColumnType::Float | ColumnType::Decimal)
+    );
+    let points_alone = column.kind == Kind::Decimal
+        && [&column.min, &column.max]
+            .into_iter()
+            .flatten()
+            .any(|value| is_only_point(value));
+    if is_number && points_alone && !has_comma(column) && has_commas(profile) {
+        return format!("replace({}, '.', ',')", quoted(&column.column));
+    }
+    in_iso(def, column, name)
+}
+
 /// The column, brought to ISO 8601 where its times have one other format.
-fn expression(def: &TableDef, column: &ColumnProfile, name: &str) -> String {
+fn in_iso(def: &TableDef, column: &ColumnProfile, name: &str) -> String {
     let source = quoted(&column.column);
     let ty = def.column(name).map(|target| target.ty);
     let wanted = matches!(ty, Some(ColumnType::Time | ColumnType::Date));
@@ -203,7 +314,7 @@ fn remarks(def: &TableDef, taken: &[&str], open: &[&ColumnProfile]) -> String {
 }
 
 /// Always in quotes: a name may have capitals, or be a word of SQL.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::times::{Times, times};
+use crate::canonical::numbers::{NumberStyle, is_only_comma, is_only_point};
 use crate::canonical::value;
 
 /// What the values of a column are.
@@ -59,9 +60,11 @@ pub(super) fn of(values: &[(&str, usize)]) -> (Kind, Option<Times>) {
         let has_time = times.formats.iter().any(|seen| seen.has_time);
         return (if has_time { Kind::Time } else { Kind::Date }, Some(times));
     }
+    let style = style(values);
+    let is_number = |(text, _): &(&str, usize)| number(text, style).is_some();
     let kind = if all(|text| text.parse::<i64>().is_ok()) {
         Kind::Integer
-    } else if all(|text| number(text).is_some()) {
+    } else if values.iter().all(is_number) {
         Kind::Decimal
     } else if all(|text| text.starts_with(['{', '[']) && value::is_json(text)) {
         Kind::Json
@@ -71,9 +74,20 @@ pub(super) fn of(values: &[(&str, usize)]) -> (Kind, Option<Times>) {
     (kind, None)
 }
 
+/// How the numbers among the values are written: with a decimal comma where one cannot be read
+/// otherwise, and none only with a point.
+pub(super) fn style(values: &[(&str, usize)]) -> NumberStyle {
+    let any = |is: fn(&str) -> bool| values.iter().any(|(text, _)| is(text));
+    match any(is_only_comma) && !any(is_only_point) {
+        true => NumberStyle::Comma,
+        false => NumberStyle::Point,
+    }
+}
+
 /// The number that ingest would read.
-pub(super) fn number(text: &str) -> Option<f64> {
-    value::float(text).or_else(|| value::decimal(text).map(|units| units as f64 / 10_000.0))
+pub(super) fn number(text: &str, style: NumberStyle) -> Option<f64> {
+    let decimal = || value::decimal(text, style).map(|units| units as f64 / 10_000.0);
+    value::float(text, style).or_else(decimal)
 }
 
 #[cfg(test)]
@@ -93,7 +107,8 @@ mod tests {
         check(&["1"], Kind::Integer);
         check(&["1", "2"], Kind::Integer);
         check(&["1", "2.5", "1,234.50"], Kind::Decimal);
-        check(&["1", "2,5"], Kind::Text);
+        check(&["1", "2,5", "1.234"], Kind::Decimal);
+        check(&["1", "2,5", "2.5"], Kind::Text);
         check(&["1", "nan"], Kind::Text);
         check(&["20240501", "20240502"], Kind::Date);
         check(&["20249999", "20240502"], Kind::Integer);

@@ -2,9 +2,15 @@
 
 use rollbook_model::{Shape, TableDef, nearest, tables};
 
-/// Words in a file's name that speak for a table; the first that occurs counts.
-const FILES: [(&str, &str); 38] = [
+/// Words in a file's name that speak for a table; the first that occurs counts. One behind a `_`
+/// counts at the beginning of a word alone: `locally` is no `call`.
+const FILES: [(&str, &str); 50] = [
     ("status_history", "order_status_history"),
+    ("opportunity_line", "deal_lines"),
+    ("opportunity_product", "deal_lines"),
+    ("opportunity_stage", "pipelines"),
+    ("opportunity_history", "deal_stages"),
+    ("deal_product", "deal_lines"),
     ("order_item", "order_lines"),
     ("order_line", "order_lines"),
     ("line_item", "order_lines"),
@@ -29,6 +35,11 @@ const FILES: [(&str, &str); 38] = [
     ("activit", "activities"),
     ("touch", "activities"),
     ("session", "activities"),
+    ("engagement", "activities"),
+    ("_task", "activities"),
+    ("_call", "activities"),
+    ("_meeting", "activities"),
+    ("_appointment", "activities"),
     ("order", "orders"),
     ("deal", "deals"),
     ("opportunit", "deals"),
@@ -42,13 +53,15 @@ const FILES: [(&str, &str); 38] = [
     ("compan", "organizations"),
     ("organization", "organizations"),
     ("seller", "organizations"),
+    ("_account", "organizations"),
+    ("_case", "tickets"),
 ];
 /// What a word in the file's name weighs against columns that match.
 const FILE_WEIGHT: usize = 5;
 
 /// What sources call our columns, where the names are far apart. Of a source's name that stands
 /// for several of ours the target table has at most one, or the first is meant.
-const SYNONYMS: [(&str, &str); 54] = [
+const SYNONYMS: [(&str, &str); 66] = [
     ("created", "created_at"),
     ("created_date", "created_at"),
     ("create_date", "created_at"),
@@ -57,6 +70,7 @@ const SYNONYMS: [(&str, &str); 54] = [
     ("updated", "updated_at"),
     ("modified", "updated_at"),
     ("last_modified", "updated_at"),
+    ("last_modified_date", "updated_at"),
     ("order_date", "placed_at"),
     ("purchase_timestamp", "placed_at"),
     ("purchased_at", "placed_at"),
@@ -94,6 +108,15 @@ const SYNONYMS: [(&str, &str); 54] = [
     ("origin", "source"),
     ("lead_source", "source"),
     ("company_id", "organization_id"),
+    ("account_id", "organization_id"),
+    ("owner_id", "owner"),
+    ("opportunity_id", "deal_id"),
+    ("product2_id", "product_id"),
+    ("currency_iso_code", "currency"),
+    ("what_id", "subject_id"),
+    ("activity_date", "occurred_at"),
+    ("created_date", "opened_at"),
+    ("sort_order", "position"),
     ("stage_name", "stage"),
     ("timestamp", "occurred_at"),
     ("event_time", "occurred_at"),
@@ -103,9 +126,11 @@ const SYNONYMS: [(&str, &str); 54] = [
     ("payment_value", "amount"),
     ("won_date", "closed_at"),
     ("close_date", "closed_at"),
+    ("closedate", "closed_at"),
+    ("closed_date", "closed_at"),
 ];
 
-const PERSON_IDS: [&str; 8] = [
+const PERSON_IDS: [&str; 9] = [
     "customer_id",
     "person_id",
     "user_id",
@@ -113,13 +138,14 @@ const PERSON_IDS: [&str; 8] = [
     "lead_id",
     "member_id",
     "visitor_id",
+    "who_id",
     "customer",
 ];
 const PERSON_EMAILS: [&str; 5] = ["email", "e_mail", "mail", "email_address", "customer_email"];
 
 /// The table that a file is most likely about.
 pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
-    let file = snake(file_name);
+    let file = format!("_{}", snake(file_name));
     let named = FILES
         .iter()
         .find(|(word, _)| file.contains(word))
@@ -198,7 +224,7 @@ pub(super) fn key<'a>(def: &TableDef, keys: &'a [String]) -> Option<&'a str> {
 }
 
 /// `TotalVisits`, `Total Visits` and `total-visits` as `total_visits`.
-fn snake(name: &str) -> String {
+pub(super) fn snake(name: &str) -> String {
     let mut text = String::new();
     let mut after_small = false;
     for c in name.trim().chars() {
@@ -253,6 +279,54 @@ mod tests {
                 "deals",
             ),
             ("export.csv", &["x", "y"], "persons"),
+            (
+                "Task.csv",
+                &[
+                    "Id",
+                    "WhoId",
+                    "Subject",
+                    "ActivityDate",
+                    "Status",
+                    "CreatedDate",
+                ],
+                "activities",
+            ),
+            (
+                "OpportunityLineItem.csv",
+                &[
+                    "Id",
+                    "OpportunityId",
+                    "Product2Id",
+                    "Quantity",
+                    "UnitPrice",
+                    "TotalPrice",
+                ],
+                "deal_lines",
+            ),
+            (
+                "Opportunity.csv",
+                &[
+                    "Id",
+                    "Name",
+                    "StageName",
+                    "Amount",
+                    "CloseDate",
+                    "IsClosed",
+                    "IsWon",
+                ],
+                "deals",
+            ),
+            (
+                "Case.csv",
+                &["Id", "Status", "Priority", "ClosedDate"],
+                "tickets",
+            ),
+            ("Account.csv", &["Id", "Name", "Industry"], "organizations"),
+            (
+                "bought_locally.csv",
+                &["order_id", "sku", "quantity", "unit_price"],
+                "order_lines",
+            ),
         ] {
             assert_eq!(target(file, columns).name, table, "{file} {columns:?}");
         }

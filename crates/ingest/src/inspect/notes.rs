@@ -1,7 +1,9 @@
 //! What whoever maps a column should mind.
 
 use super::Kind;
+use super::kind::style;
 use super::times::Times;
+use crate::canonical::numbers::{NumberStyle, is_only_comma, plain};
 
 /// Words that people and forms write where there is no value.
 const PLACEHOLDERS: [&str; 9] = [
@@ -24,6 +26,12 @@ pub(super) fn note(values: &[(&str, usize)], kind: Kind, times: Option<&Times>) 
     }
     if let Some(times) = times {
         notes.extend(of_times(times));
+    }
+    if kind == Kind::Decimal && style(values) == NumberStyle::Comma {
+        let sample = NumberStyle::Comma.sample();
+        notes.push(format!(
+            "numbers with a decimal comma: the mapping has to say `-- numbers: {sample}`"
+        ));
     }
     if kind == Kind::Text {
         notes.extend(of_texts(values));
@@ -72,8 +80,11 @@ fn of_texts(values: &[(&str, usize)]) -> Vec<String> {
     // Nine in ten: a column of contacts has its typos and remarks.
     if share(is_email) {
         notes.push("e-mail addresses".to_owned());
-    } else if share(is_decimal_comma) {
-        notes.push("numbers with a decimal comma: replace it with a point".to_owned());
+    } else if share(is_number) && values.iter().any(|(text, _)| is_only_comma(text)) {
+        notes.push(
+            "numbers, some of them with a decimal comma: they have to be brought to one form"
+                .to_owned(),
+        );
     }
     let words = values
         .iter()
@@ -96,11 +107,9 @@ fn is_email(text: &str) -> bool {
     })
 }
 
-fn is_decimal_comma(text: &str) -> bool {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.split_once(',').is_some_and(|(whole, fraction)| {
-        digits(fraction) && digits(&whole.trim_start_matches('-').replace('.', ""))
-    })
+fn is_number(text: &str) -> bool {
+    let written = |style| plain(text, style).is_some();
+    written(NumberStyle::Point) || written(NumberStyle::Comma)
 }
 
 #[cfg(test)]
@@ -126,6 +135,9 @@ mod tests {
         check(&["ada@example.com", "bo@example.org"], &["e-mail"]);
         check(&["Mumbai", "Select"], &["`Select` may stand"]);
         check(&["1,5", "1.234,75", "-2,25"], &["decimal comma"]);
+        check(&["1.234", "12,50", "12.500"], &["decimal comma"]);
+        check(&["12.50", "12,50"], &["some of them with a decimal comma"]);
+        check(&["12.50", "1,234.50"], &[]);
         check(
             &["01/02/2024", "03/04/2024"],
             &["either way round", "not ISO 8601"],

@@ -222,6 +222,91 @@ async fn a_value_behind_the_sample_does_not_end_the_run() {
     assert_eq!((placed.value(0), placed.value(2)), ("2024-04-13", "soon"));
 }
 
+/// What a column of a draft's rows holds.
+fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
+    let column = rows.column_by_name(column).unwrap();
+    let texts = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8).unwrap();
+    let texts = texts.as_string::<i32>().iter();
+    texts.map(|text| text.map(str::to_owned)).collect()
+}
+
+#[tokio::test]
+async fn deals_are_closed_only_where_their_file_says_so() {
+    let flags = "Id,Name,StageName,Amount,Probability,CloseDate,IsClosed,IsWon\n\
+        1,a,Closed Won,10,100,2024-04-13,true,true\n\
+        2,b,Closed Lost,10,0,2024-04-14,true,false\n\
+        3,c,Prospecting,10,10%,2024-04-15,false,false\n";
+    let stages = "Deal ID,Deal Name,Deal Stage,Close Date\n\
+        1,a,Closed Won,2024-04-13\n2,b,Closed Lost,2024-04-14\n3,c,Offer,2024-04-15\n";
+    let statuses = "id,status,close_date\n1,Won,2024-04-13\n2,lost,2024-04-14\n3,open,2024-04-15\n";
+    for (name, content) in [
+        ("Opportunity.csv", flags),
+        ("deals.csv", stages),
+        ("deals.csv", statuses),
+    ] {
+        let given = given(name, content);
+        let (draft, rows) = draft_of(&given.file, &inspect(&given.file, 10).unwrap()).await;
+        assert!(draft.contains("-- table: deals\n"), "{draft}");
+        let status = texts(&rows, "status");
+        let status: Vec<_> = status.iter().flatten().map(|s| s.to_lowercase()).collect();
+        assert_eq!(status, ["won", "lost", "open"], "{draft}");
+        let days = [Some("2024-04-13"), Some("2024-04-14"), None];
+        assert_eq!(
+            texts(&rows, "closed_at"),
+            days.map(|day| day.map(str::to_owned)),
+            "{draft}"
+        );
+        let expected = texts(&rows, "expected_close_date");
+        assert_eq!(expected[2].as_deref(), Some("2024-04-15"), "{draft}");
+        if content == flags {
+            let chances = [Some("1.0"), Some("0.0"), Some("0.1")];
+            let chances = chances.map(|chance| chance.map(str::to_owned));
+            assert_eq!(texts(&rows, "probability"), chances, "{draft}");
+        }
+    }
+    // Nothing tells which of these are closed.
+    let given = given("deals.csv", "id,close_date\n1,2024-04-13\n2,2024-04-14\n");
+    let (draft, rows) = draft_of(&given.file, &inspect(&given.file, 10).unwrap()).await;
+    assert!(rows.column_by_name("closed_at").is_none(), "{draft}");
+    assert_eq!(texts(&rows, "expected_close_date").len(), 2);
+}
+
+#[tokio::test]
+async fn of_one_row_the_name_of_a_column_makes_it_the_key() {
+    let given = given("one.csv", "id,email,name\nX1,a@example.com,A\n");
+    let profile = inspect(&given.file, 10).unwrap();
+    assert_eq!(profile.keys, ["id"]);
+    let (draft, _) = draft_of(&given.file, &profile).await;
+    assert!(draft.contains("\"id\" as external_id"), "{draft}");
+    assert!(draft.contains("of one row nobody can tell"), "{draft}");
+}
+
+#[tokio::test]
+async fn a_draft_of_a_part_says_so() {
+    let given = given("orders.csv", "id,total\n1,5\n2,6\n3,7\n");
+    let part = draft_mapping(&inspect(&given.file, 2).unwrap(), "orders.csv");
+    assert!(part.contains("-- From the first 2 rows"), "{part}");
+    let (whole, _) = draft_of(&given.file, &inspect(&given.file, 9).unwrap()).await;
+    assert!(!whole.contains("-- From the first"), "{whole}");
+}
+
+#[tokio::test]
+async fn numbers_of_a_file_are_brought_to_one_style() {
+    let given = given(
+        "orders.csv",
+        "id;total;subtotal;tax\n1;12,50;12.50;1.234\n2;1.234,50;7;2.345\n",
+    );
+    let profile = inspect(&given.file, 10).unwrap();
+    let kinds: Vec<_> = profile.columns.iter().map(|column| column.kind).collect();
+    assert_eq!(kinds[1..], [Kind::Decimal; 3]);
+    assert_eq!(profile.columns[1].max.as_deref(), Some("1.234,50"));
+    let (draft, rows) = draft_of(&given.file, &profile).await;
+    assert!(draft.contains("-- numbers: 1.234,56\n"), "{draft}");
+    // What only has a point gets a comma, and what can be both is left to the header.
+    assert_eq!(texts(&rows, "subtotal")[0].as_deref(), Some("12,50"));
+    assert_eq!(texts(&rows, "tax")[0].as_deref(), Some("1.234"));
+}
+
 fn test_data() -> Option<PathBuf> {
     let data = std::env::var_os("ROLLBOOK_TEST_DATA").map(PathBuf::from);
     if data.is_none() {
