@@ -190,6 +190,7 @@ impl Posted {
     fn before(post: &Post, snapshot: SnapshotNumber) -> Self {
         let ingested = Ingested {
             records: LinkCounts::default(),
+            unknown_statuses: Vec::new(),
             snapshot,
             batch: post.batch.clone(),
             tables: Vec::new(),
@@ -368,6 +369,7 @@ async fn committed(
             batch, mut answers, ..
         } => Some(Ingested {
             records: LinkCounts::default(),
+            unknown_statuses: Vec::new(),
             snapshot: record.number,
             batch,
             tables: answers.remove(id).unwrap_or_default(),

@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::linking::LinkCounts;
-use rollbook_ingest::{Asked, Progress, Report, Request};
+use rollbook_ingest::{Asked, Progress, Report, Request, UnknownStatus};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
 use rollbook_read::SourceFile;
@@ -49,6 +49,9 @@ pub struct Ingested {
     /// How records of persons came to persons.
     #[serde(default, skip_serializing_if = "LinkCounts::is_nothing")]
     pub records: LinkCounts,
+    /// Statuses that no query of ours knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_statuses: Vec<UnknownStatus>,
     /// Files that no mapping reads.
     #[serde(skip)]
     pub unclaimed: Vec<String>,
@@ -66,6 +69,7 @@ impl From<Report> for Ingested {
             unclaimed,
             currency,
             records,
+            unknown_statuses,
             ..
         } = report;
         Self {
@@ -73,6 +77,7 @@ impl From<Report> for Ingested {
             batch,
             tables,
             records,
+            unknown_statuses,
             unclaimed,
             currency,
         }
@@ -116,11 +121,13 @@ pub(crate) async fn ingest_bodies(
     request.unanswered = unanswered;
     let report = rollbook_ingest::ingest(&lake, request, &Progress::silent()).await?;
     let (snapshot, batch) = (report.snapshot, report.batch);
-    let each = report.by_request.into_iter().map(|tables| Ingested {
+    let each = report.by_request.into_iter().zip(report.unknown_by_request);
+    let each = each.map(|(tables, unknown_statuses)| Ingested {
         snapshot,
         batch: batch.clone(),
         tables,
         records: LinkCounts::default(),
+        unknown_statuses,
         unclaimed: Vec::new(),
         currency: None,
     });

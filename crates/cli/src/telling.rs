@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use rollbook_app::{Event, Progress};
+use rollbook_app::{Event, Progress, UnknownStatus};
 
 /// Progress that a user sees. The bar goes away when it is dropped.
 pub(crate) fn progress() -> (Progress, Bar) {
@@ -42,6 +42,7 @@ fn show(bar: &ProgressBar, event: &Event) {
         Event::Rows { rows } => bar.inc(*rows),
         Event::Writing { table } => bar.set_message(format!("writing {table}:")),
         Event::ColumnsMissing { file, columns } => bar.suspend(|| note_missing(file, columns)),
+        Event::UnknownStatus(unknown) => bar.suspend(|| note_unknown(unknown)),
         Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
     }
 }
@@ -50,6 +51,21 @@ fn note_missing(file: &str, columns: &[String]) {
     let columns: Vec<_> = columns.iter().map(|name| format!("`{name}`")).collect();
     let columns = columns.join(", ");
     eprintln!("note: `{file}` lacks {columns}, which other files have: blank in its rows");
+}
+
+fn note_unknown(unknown: &UnknownStatus) {
+    let UnknownStatus {
+        table,
+        column,
+        status,
+        rows,
+        counts_as,
+    } = unknown;
+    let of = match rows {
+        1 => format!("1 row of `{table}` has"),
+        rows => format!("{rows} rows of `{table}` have"),
+    };
+    eprintln!("note: {of} the {column} `{status}`, which counts as {counts_as}");
 }
 
 /// Rows between two lines of a log.
@@ -70,6 +86,7 @@ fn log(event: &Event) {
         }
         Event::Writing { .. } => {}
         Event::ColumnsMissing { file, columns } => note_missing(file, columns),
+        Event::UnknownStatus(unknown) => note_unknown(unknown),
         Event::Overtaken => eprintln!("another writer was faster, comparing again"),
     }
 }

@@ -17,9 +17,14 @@ use crate::identify::EmailIds;
 use crate::mapping::Mapping;
 
 mod cast;
+mod commas;
+pub(crate) mod numbers;
 pub(crate) mod value;
+pub(crate) mod words;
 
-use cast::cast_column;
+use cast::{Form, cast_column, is_chance};
+pub(crate) use commas::Commas;
+use numbers::NumberStyle;
 
 /// A row that cannot be taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,8 +144,13 @@ impl Caster {
         })
     }
 
-    /// Casts a batch; rows that fail are left out and told in `faults`.
-    pub(crate) fn cast(&self, batch: &RecordBatch) -> Result<Canonical, IngestError> {
+    /// Casts a batch; rows that fail are left out and told in `faults`. `commas` knows what the
+    /// batches before showed.
+    pub(crate) fn cast(
+        &self,
+        batch: &RecordBatch,
+        commas: &mut Commas,
+    ) -> Result<Canonical, IngestError> {
         let failed = IngestError::rows(self.mapping.table.name, "cast");
         let rows = batch.num_rows();
         let files = cast(column(batch, "_file")?, &DataType::Utf8).map_err(&failed)?;
@@ -157,6 +167,12 @@ impl Caster {
         self.derive(&mut columns);
         columns.push(self.references(batch, &mut faulty).map_err(&failed)?);
         columns.push(self.column(batch, &RETIRED, &mut faulty).map_err(&failed)?);
+        if self.mapping.numbers.is_none() {
+            let own = staged_columns(self.mapping.table);
+            commas
+                .check(batch, own, &files, &mut faulty)
+                .map_err(&failed)?;
+        }
         for (def, values) in staged_columns(self.mapping.table).zip(&columns) {
             if !def.nullable {
                 missing_values(def, values, &mut faulty);
@@ -200,7 +216,12 @@ impl Caster {
         let Some(source) = batch.column_by_name(def.name) else {
             return Ok(self.default_of(def, batch.num_rows()));
         };
-        let cast = cast_column(source, def, self.mapping.timezone)?;
+        let numbers = self.mapping.numbers.unwrap_or(NumberStyle::Point);
+        let form = Form {
+            zone: self.mapping.timezone,
+            numbers,
+        };
+        let cast = cast_column(source, def, form)?;
         if !cast.refused.is_empty() {
             let options = FormatOptions::default();
             let shown = ArrayFormatter::try_new(source.as_ref(), &options)?;
@@ -208,11 +229,7 @@ impl Caster {
                 faulty[row].get_or_insert_with(|| Fault {
                     column: Some(def.name.to_owned()),
                     code: "bad_value",
-                    reason: format!(
-                        "`{}` cannot take this value: it is not a {}",
-                        def.name,
-                        def.ty.name()
-                    ),
+                    reason: reason(def, numbers),
                     value: Some(shown.value(row).to_string()),
                     ..blank_fault()
                 });
@@ -221,7 +238,10 @@ impl Caster {
         if def.name == "provider" {
             return fill(&cast.column, self.mapping.provider.as_str());
         }
-        Ok(cast.column)
+        Ok(match words::of(self.mapping.table.name, def.name) {
+            Some(words) => words.normalised(&cast.column),
+            None => cast.column,
+        })
     }
 
     /// The values of a column that the mapping does not yield.
@@ -312,6 +332,25 @@ fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<Fault
             reason: format!("`{}` needs a value and has none", def.name),
             ..blank_fault()
         });
+    }
+}
+
+/// Why a column cannot take a value.
+fn reason(def: &ColumnDef, numbers: NumberStyle) -> String {
+    let (column, ty) = (def.name, def.ty.name());
+    let is_number = matches!(
+        def.ty,
+        ColumnType::Int | ColumnType::Float | ColumnType::Decimal
+    );
+    match numbers {
+        _ if is_chance(def) => format!(
+            "`{column}` cannot take this value: it is not a chance from 0 to 1, as 0.75 for 75 %"
+        ),
+        NumberStyle::Comma if is_number => format!(
+            "`{column}` cannot take this value: it is not a {ty} that is written like {}",
+            numbers.sample()
+        ),
+        _ => format!("`{column}` cannot take this value: it is not a {ty}"),
     }
 }
 

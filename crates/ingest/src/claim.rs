@@ -58,10 +58,7 @@ pub(crate) fn claim(
             }
         }
         found.iter().flatten().for_each(|&at| read[at] = true);
-        let as_read = |&at: &usize| SourceFile {
-            pads_short_lines: mapping.pads_short_lines,
-            ..files[at].clone()
-        };
+        let as_read = |&at: &usize| mapping.as_read(&files[at]);
         let files_of = |places: &Vec<usize>| places.iter().map(as_read).collect();
         claims.push(Claim {
             mapping: mapping.clone(),

@@ -19,11 +19,12 @@ use rollbook_model::config::Limits;
 use rollbook_model::{Shape, TableDef};
 
 use crate::IngestError;
-use crate::canonical::{Caster, Fault};
+use crate::canonical::{Caster, Commas, Fault};
 use crate::claim::Claim;
 use crate::identify::EmailIds;
 use crate::linking::Erased;
-use crate::mapping::{Mapping, provenance};
+use crate::mapping::casts::NumbersWithComma;
+use crate::mapping::{Mapping, NumberStyle, provenance};
 use crate::progress::{Event, Progress};
 use crate::quarantine::{Entry, Quarantine};
 use crate::source::SourceTable;
@@ -73,19 +74,67 @@ impl Execution<'_> {
             files: claim.files.first().map_or(0, Vec::len),
         });
         let context = rollbook_engine::mapping_session(self.limits, None)?;
+        if mapping.numbers == Some(NumberStyle::Comma) {
+            context.add_analyzer_rule(Arc::new(NumbersWithComma::new()));
+        }
         let sources = self.register(&context, claim, driving).await?;
         let (plan, may_drop) = plan(&context, mapping).await?;
         if self.together && !(is_row_by_row(&plan) && sources.iter().all(SourceTable::is_alike)) {
             return Err(IngestError::NotTogether);
         }
         let caster = Caster::new(mapping, plan.schema().as_arrow(), self.email_ids.clone())?;
+        let mut commas = Commas::default();
+        let lost = loop {
+            let mark = stage.mark();
+            let work = Work {
+                mapping,
+                caster: &caster,
+                ordinal,
+                may_drop,
+            };
+            let lost = self
+                .read(&context, plan.clone(), &work, &mut commas, stage)
+                .await?;
+            if !commas.are_late() {
+                break lost;
+            }
+            stage.withdraw(mark);
+        };
+        if may_drop || !lost.faults.is_empty() {
+            self.set_aside(&context, mapping, lost, stage, quarantine)
+                .await?;
+        }
+        for refused in sources.iter().flat_map(SourceTable::take_refused) {
+            let counts = stage.tally.at(self.place(&refused.file));
+            counts.read += 1;
+            counts.quarantined += 1;
+            quarantine.add(refused_entry(mapping, refused))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the statement once: rows go to the stage, faults are handed back.
+    async fn read(
+        &self,
+        context: &SessionContext,
+        plan: LogicalPlan,
+        work: &Work<'_>,
+        commas: &mut Commas,
+        stage: &mut Stage,
+    ) -> Result<Lost, IngestError> {
+        let Work {
+            mapping,
+            caster,
+            ordinal,
+            may_drop,
+        } = *work;
         let failed = |source| run_error(mapping, source);
         let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
         let mut faults: BTreeMap<(String, i64), Vec<Fault>> = BTreeMap::new();
         let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
-            let canonical = caster.cast(&batch)?;
+            let canonical = caster.cast(&batch, commas)?;
             let places = self.places_of(&canonical.files);
             for place in &places {
                 stage.tally.at(*place).read += 1;
@@ -130,21 +179,10 @@ impl Execution<'_> {
             };
             stage.add(&rows, mapping.keep_existing, order)?;
         }
-        if may_drop || !faults.is_empty() {
-            let lost = Lost {
-                faults,
-                yielded: may_drop.then_some(yielded),
-            };
-            self.set_aside(&context, mapping, lost, stage, quarantine)
-                .await?;
-        }
-        for refused in sources.iter().flat_map(SourceTable::take_refused) {
-            let counts = stage.tally.at(self.place(&refused.file));
-            counts.read += 1;
-            counts.quarantined += 1;
-            quarantine.add(refused_entry(mapping, refused))?;
-        }
-        Ok(())
+        Ok(Lost {
+            faults,
+            yielded: may_drop.then_some(yielded),
+        })
     }
 
     /// The place of each row's file. Rows of one file mostly follow each other.
@@ -264,6 +302,16 @@ impl Execution<'_> {
         }
         Ok(())
     }
+}
+
+/// What is read, and how.
+struct Work<'a> {
+    mapping: &'a Mapping,
+    caster: &'a Caster,
+    /// The mapping's place in the run.
+    ordinal: u64,
+    /// Whether the mapping can leave rows out.
+    may_drop: bool,
 }
 
 /// Rows of the driving source that did not come out as rows of the table.

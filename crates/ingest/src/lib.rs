@@ -24,6 +24,7 @@ mod source;
 mod stage;
 mod tally;
 mod undo;
+mod unknown;
 mod upsert;
 
 pub use claim::check_claimed;
@@ -31,3 +32,4 @@ pub use error::IngestError;
 pub use progress::{Event, Progress};
 pub use run::{Asked, Report, Request, ingest, retry};
 pub use undo::undo;
+pub use unknown::UnknownStatus;

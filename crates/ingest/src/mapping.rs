@@ -5,13 +5,16 @@ use std::path::Path;
 use chrono_tz::Tz;
 use rollbook_model::{ProviderName, TableDef, nearest};
 use rollbook_queries::MAPPINGS;
+use rollbook_read::SourceFile;
 
 use crate::IngestError;
 
+pub(crate) mod casts;
 mod glob;
 mod header;
 pub(crate) mod provenance;
 
+pub use crate::canonical::numbers::NumberStyle;
 pub use glob::Pattern;
 
 /// One `.sql` file of a provider.
@@ -27,6 +30,8 @@ pub struct Mapping {
     pub sources: Vec<Source>,
     /// The zone of times that name none.
     pub timezone: Tz,
+    /// How numbers are written; `None` where the mapping does not say.
+    pub numbers: Option<NumberStyle>,
     /// The rows of the driving source that it is about; `None` for all.
     pub only: Option<String>,
     /// Whether a key that exists stays as it is.
@@ -53,6 +58,15 @@ pub struct Source {
 }
 
 impl Mapping {
+    /// A file as this mapping reads it.
+    pub(crate) fn as_read(&self, file: &SourceFile) -> SourceFile {
+        SourceFile {
+            pads_short_lines: self.pads_short_lines,
+            decimal_comma: self.numbers == Some(NumberStyle::Comma),
+            ..file.clone()
+        }
+    }
+
     /// Provider and name, for messages.
     pub fn label(&self) -> String {
         format!("{}/{}", self.provider, self.name)

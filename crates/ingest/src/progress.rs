@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::unknown::UnknownStatus;
+
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -25,6 +27,8 @@ pub enum Event {
         /// The columns.
         columns: Vec<String>,
     },
+    /// Rows have a status that no query of ours knows.
+    UnknownStatus(UnknownStatus),
     /// Rows of a table are compared with the lake and written.
     Writing {
         /// The table.

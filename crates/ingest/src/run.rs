@@ -26,6 +26,7 @@ use crate::progress::{Event, Progress};
 use crate::quarantine::Quarantine;
 use crate::settle;
 use crate::stage::Stage;
+use crate::unknown::{self, UnknownStatus};
 use crate::upsert::{Outcome, Upsert};
 use crate::{identities, kept};
 use rollbook_read::SourceFile;
@@ -84,6 +85,10 @@ pub struct Report {
     pub currency: Option<String>,
     /// How records of persons came to persons.
     pub records: LinkCounts,
+    /// Statuses that no query of ours knows.
+    pub unknown_statuses: Vec<UnknownStatus>,
+    /// The same for each request, in their order.
+    pub unknown_by_request: Vec<Vec<UnknownStatus>>,
 }
 
 /// Takes files in. Either all of the run is committed, as one snapshot, or nothing.
@@ -136,7 +141,7 @@ pub async fn retry(
                 .files
                 .iter()
                 .filter(|file| source.pattern.matches(&file.name()));
-            files.cloned().collect()
+            files.map(|file| mapping.as_read(file)).collect()
         };
         let mut files: Vec<_> = mapping.sources.iter().map(matching).collect();
         files[0].clear();
@@ -201,12 +206,17 @@ async fn run(
     for stage in &mut staged {
         stage.finish()?;
     }
+    let unknown_statuses = unknown::of_run(&staged);
+    for unknown in unknown_statuses.iter().cloned() {
+        progress.tell(Event::UnknownStatus(unknown));
+    }
     staged.push(quarantine.into_stage()?);
     let attempt = Attempt {
         lake,
         key,
         request,
         staged,
+        unknown_statuses,
         mappings_run,
         settled_by,
         places,
@@ -229,6 +239,7 @@ struct Attempt<'a> {
     key: Arc<[u8]>,
     request: &'a Request,
     staged: Vec<Stage>,
+    unknown_statuses: Vec<UnknownStatus>,
     mappings_run: Vec<String>,
     settled_by: settle::Rule,
     places: &'a HashMap<String, u64>,
@@ -337,6 +348,8 @@ impl Attempt<'_> {
                 unclaimed: Vec::new(),
                 currency,
                 records: linked.counts,
+                unknown_statuses: self.unknown_statuses.clone(),
+                unknown_by_request: self.unknown_by_request(),
             })
         };
         if request.dry_run {
@@ -387,6 +400,13 @@ impl Attempt<'_> {
                 Ok(report(state.number, currency))
             }
         }
+    }
+
+    fn unknown_by_request(&self) -> Vec<Vec<UnknownStatus>> {
+        let place = |asked: &Asked| self.places.get(&asked.label).copied().unwrap_or(0);
+        let each = self.request.requests.iter();
+        each.map(|asked| unknown::of_file(&self.staged, place(asked)))
+            .collect()
     }
 
     fn marked(&self) -> MutexGuard<'_, HashSet<i64>> {

@@ -20,7 +20,7 @@ use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
-use crate::canonical::{DELETED, staged_schema};
+use crate::canonical::{DELETED, staged_schema, words};
 use crate::error::staging;
 use crate::identify::KeyMap;
 use crate::people::records;
@@ -51,6 +51,8 @@ pub(crate) struct Stage {
     pub(crate) referred: KeyMap<()>,
     /// How often each currency occurs, for a tenant that has not chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
+    /// How often each file, by its place, has a status that no query of ours knows.
+    pub(crate) unknown: BTreeMap<(u64, String), u64>,
     folder: PathBuf,
     schema: SchemaRef,
     file: NamedTempFile,
@@ -58,10 +60,18 @@ pub(crate) struct Stage {
     /// Rows that give way to rows that exist.
     keeping: RoaringBitmap,
     writing: Option<Writing>,
-    /// Rows that are not the latest of their key.
+    /// Rows that are not the latest of their key, or were withdrawn.
     given_up: RoaringBitmap,
     /// Hash of the key and row of all others, in order.
     keys: Option<File>,
+}
+
+/// What a stage had counted when it was marked.
+pub(crate) struct Mark {
+    rows: u32,
+    tally: Tally,
+    currencies: BTreeMap<String, u64>,
+    unknown: BTreeMap<(u64, String), u64>,
 }
 
 /// What is open until all rows have come.
@@ -120,6 +130,7 @@ impl Stage {
             tally: Tally::default(),
             referred: KeyMap::default(),
             currencies: BTreeMap::new(),
+            unknown: BTreeMap::new(),
             folder: folder.to_owned(),
             schema,
             file,
@@ -144,6 +155,7 @@ impl Stage {
         let updated = updated_of(batch);
         let orders: UInt64Array = (0..batch.num_rows()).map(&order).collect();
         self.count_currencies(batch);
+        self.count_unknown(batch, &orders);
         self.note_referred(batch);
         let writing = self.writing.as_mut();
         let writing = writing.expect("rows are added before they are read");
@@ -200,6 +212,37 @@ impl Stage {
         }
     }
 
+    fn count_unknown(&mut self, batch: &RecordBatch, orders: &UInt64Array) {
+        let Some((column, words)) = words::counted(self.def.name) else {
+            return;
+        };
+        let column = batch[column].as_string::<i32>();
+        for (word, order) in column.iter().zip(orders.values()) {
+            if let Some(word) = word.filter(|word| !words.knows(word)) {
+                let place = (file_of(*order), word.to_owned());
+                *self.unknown.entry(place).or_default() += 1;
+            }
+        }
+    }
+
+    /// Where the stage stands, to come back to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            rows: self.rows,
+            tally: self.tally.clone(),
+            currencies: self.currencies.clone(),
+            unknown: self.unknown.clone(),
+        }
+    }
+
+    /// Withdraws what came since the mark.
+    pub(crate) fn withdraw(&mut self, mark: Mark) {
+        self.given_up.insert_range(mark.rows..self.rows);
+        self.tally = mark.tally;
+        self.currencies = mark.currencies;
+        self.unknown = mark.unknown;
+    }
+
     /// Ends the writing, and finds the latest row of each key; rows can be read from now on.
     pub(crate) fn finish(&mut self) -> Result<(), IngestError> {
         let Some(Writing { mut rows, keys }) = self.writing.take() else {
@@ -209,8 +252,12 @@ impl Stage {
             .map_err(IngestError::rows(self.def.name, "put aside"))?;
         let mut index = Records::create(&self.folder).map_err(staging)?;
         let mut standing: Option<Candidate> = None;
+        let withdrawn = self.given_up.clone();
         for record in keys.sorted().map_err(staging)? {
             let next = Candidate::of(record.map_err(staging)?, &self.keeping);
+            if withdrawn.contains(next.row) {
+                continue;
+            }
             let Some(before) = standing.filter(|before| before.key == next.key) else {
                 if let Some(ended) = standing.replace(next) {
                     index.push(ended.entry()).map_err(staging)?;

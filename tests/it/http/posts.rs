@@ -100,3 +100,34 @@ fn posts_at_once_share_commits_and_keep_their_own_answers() {
             .is_empty()
     );
 }
+
+#[test]
+fn a_body_is_told_of_its_own_decimal_commas_and_unknown_statuses() {
+    let lake = OwnLake::new("posted_numbers_and_words");
+    let server = Serving::start(&lake, "default");
+    let order = |id: u8, status: &str, total: &str| {
+        let row = json!({"external_id": id.to_string(), "person_external_id": "P1", "currency": "EUR",
+            "status": status, "total": total, "placed_at": "2025-01-01T00:00:00Z"});
+        format!("{row}\n")
+    };
+    let path = "/v1/ingest/native/orders";
+    let body = order(1, "SHIPPED", "5") + &order(2, "Paid", "1.234") + &order(3, "paid", "12,50");
+    let (status, answer) = post(&server, path, "commas", &body);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(counts(&answer, "orders"), [3, 1, 0, 2]);
+    assert_eq!(
+        answer["unknown_statuses"],
+        json!([{"table": "orders", "column": "status", "status": "shipped", "rows": 1,
+            "counts_as": "nothing"}])
+    );
+    // What one body has says nothing of the next.
+    let (status, answer) = post(&server, path, "points", &order(2, "Paid", "1.234"));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(counts(&answer, "orders"), [1, 1, 0, 0]);
+    assert!(answer.get("unknown_statuses").is_none(), "{answer}");
+    let found = lake.sql("select status, total from orders where external_id = '2'");
+    assert_eq!(
+        Value::Array(found),
+        json!([{"status": "paid", "total": "1.2340"}])
+    );
+}

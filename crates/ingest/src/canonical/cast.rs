@@ -7,13 +7,23 @@ use arrow::array::{
     Int64Builder, ListBuilder, StringArray, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Float64Type};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use rollbook_model::{ColumnDef, ColumnType};
 
+use super::numbers::NumberStyle;
 use super::value;
+
+/// How a mapping's sources write what can be written in several ways.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// The zone of times that name none.
+    pub(crate) zone: Tz,
+    /// Where the decimals of a number begin.
+    pub(crate) numbers: NumberStyle,
+}
 
 /// A column in its canonical type, and the rows whose value it could not take (null there).
 pub(crate) struct Cast {
@@ -25,12 +35,30 @@ pub(crate) struct Cast {
 pub(crate) fn cast_column(
     source: &ArrayRef,
     target: &ColumnDef,
-    zone: Tz,
+    form: Form,
 ) -> Result<Cast, ArrowError> {
+    let mut cast = cast_to_type(source, target, form)?;
+    if is_chance(target) {
+        let chances = cast.column.as_primitive::<Float64Type>();
+        let is_one = |chance: f64| (0.0..=1.0).contains(&chance);
+        let is_none = |row: &usize| chances.is_valid(*row) && !is_one(chances.value(*row));
+        cast.refused.extend((0..chances.len()).filter(is_none));
+    }
+    Ok(cast)
+}
+
+/// Whether a column holds chances, from 0 to 1. Sources write them in percent too: nobody can tell
+/// which a 1 is, so a column with a 75 has to be divided by its mapping.
+pub(crate) fn is_chance(target: &ColumnDef) -> bool {
+    target.name == "probability"
+}
+
+fn cast_to_type(source: &ArrayRef, target: &ColumnDef, form: Form) -> Result<Cast, ArrowError> {
+    let zone = form.zone;
     match source.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let text = cast(source, &DataType::Utf8)?;
-            Ok(parse(text.as_string(), target, zone))
+            Ok(parse(text.as_string(), target, form))
         }
         DataType::Null => Ok(Cast {
             column: arrow::array::new_null_array(&target.ty.arrow(), source.len()),
@@ -41,7 +69,7 @@ pub(crate) fn cast_column(
             if target.ty == ColumnType::Time && zone != Tz::UTC =>
         {
             let text = cast(source, &DataType::Utf8)?;
-            Ok(parse(text.as_string(), target, zone))
+            Ok(parse(text.as_string(), target, form))
         }
         _ if target.ty == ColumnType::Json || target.ty == ColumnType::TextList => {
             let same = source.data_type() == &target.ty.arrow();
@@ -68,7 +96,8 @@ pub(crate) fn cast_column(
     }
 }
 
-fn parse(text: &StringArray, target: &ColumnDef, zone: Tz) -> Cast {
+fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
+    let Form { zone, numbers } = form;
     let rows = text.len();
     let mut refused = Vec::new();
     let cells = text
@@ -104,14 +133,16 @@ fn parse(text: &StringArray, target: &ColumnDef, zone: Tz) -> Cast {
         ColumnType::Int => {
             let mut builder = Int64Builder::with_capacity(rows);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, value::integer));
+                builder.append_option(keep(cell, row, &mut refused, |t| {
+                    value::integer(t, numbers)
+                }));
             }
             Arc::new(builder.finish())
         }
         ColumnType::Float => {
             let mut builder = Float64Builder::with_capacity(rows);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, value::float));
+                builder.append_option(keep(cell, row, &mut refused, |t| value::float(t, numbers)));
             }
             Arc::new(builder.finish())
         }
@@ -119,7 +150,9 @@ fn parse(text: &StringArray, target: &ColumnDef, zone: Tz) -> Cast {
             let mut builder = Decimal128Builder::with_capacity(rows)
                 .with_data_type(DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE));
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, value::decimal));
+                builder.append_option(keep(cell, row, &mut refused, |t| {
+                    value::decimal(t, numbers)
+                }));
             }
             Arc::new(builder.finish())
         }

@@ -4,6 +4,8 @@ use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZon
 use chrono_tz::Tz;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
+use super::numbers::{NumberStyle, plain};
+
 /// `true` or `false`, in the words that exports use.
 pub(crate) fn boolean(text: &str) -> Option<bool> {
     let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -17,27 +19,36 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
 }
 
 /// A whole number; `12.0` is one, `12.5` is not.
-pub(crate) fn integer(text: &str) -> Option<i64> {
-    match text.parse() {
-        Ok(number) => Some(number),
-        Err(_) => {
-            let (whole, fraction) = text.split_once('.')?;
-            fraction
-                .bytes()
-                .all(|digit| digit == b'0')
-                .then(|| whole.parse().ok())?
-        }
-    }
+pub(crate) fn integer(text: &str, style: NumberStyle) -> Option<i64> {
+    let whole = |text: &str| {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let is_whole = fraction.bytes().all(|digit| digit == b'0');
+        is_whole.then(|| whole.parse().ok())?
+    };
+    in_style(text, style, whole)
 }
 
 /// A floating-point number that is one: no `nan`, no `inf`.
-pub(crate) fn float(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|number| number.is_finite())
+pub(crate) fn float(text: &str, style: NumberStyle) -> Option<f64> {
+    let read = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    in_style(text, style, read)
 }
 
-/// A decimal with at most four places as ten-thousandths. Thousands may be set off with commas;
-/// nothing is rounded.
-pub(crate) fn decimal(text: &str) -> Option<i128> {
+/// A decimal with at most four places as ten-thousandths; nothing is rounded.
+pub(crate) fn decimal(text: &str, style: NumberStyle) -> Option<i128> {
+    in_style(text, style, plain_decimal)
+}
+
+/// Most numbers have nothing between their thousands: those are read at once.
+fn in_style<T>(text: &str, style: NumberStyle, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let at_once = match style {
+        NumberStyle::Point => read(text),
+        NumberStyle::Comma => None,
+    };
+    at_once.or_else(|| read(&plain(text, style)?))
+}
+
+fn plain_decimal(text: &str) -> Option<i128> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -53,22 +64,7 @@ pub(crate) fn decimal(text: &str) -> Option<i128> {
         value = value.checked_mul(10)?.checked_add(digit)?;
         Some(())
     };
-    if whole.contains(',') {
-        let mut groups = whole.split(',');
-        let first = groups.next()?;
-        if first.is_empty() || first.len() > 3 {
-            return None;
-        }
-        first.bytes().try_for_each(&mut add)?;
-        for group in groups {
-            if group.len() != 3 {
-                return None;
-            }
-            group.bytes().try_for_each(&mut add)?;
-        }
-    } else {
-        whole.bytes().try_for_each(&mut add)?;
-    }
+    whole.bytes().try_for_each(&mut add)?;
     let places = usize::from(MONEY_SCALE.unsigned_abs());
     let fraction = fraction.as_bytes();
     let (kept, beyond) = fraction.split_at(fraction.len().min(places));
@@ -218,7 +214,8 @@ pub(crate) fn is_json(text: &str) -> bool {
 mod tests {
     use chrono_tz::Tz;
 
-    use super::{boolean, date, decimal, integer, list, time};
+    use super::NumberStyle::{Comma, Point};
+    use super::{boolean, date, decimal, float, integer, list, time};
 
     #[test]
     fn decimals_are_exact() {
@@ -230,6 +227,8 @@ mod tests {
             ("12.34567", None),
             ("1,23", None),
             ("12,345.", Some(123_450_000)),
+            ("0,500", None),
+            ("1 234.50", Some(12_345_000)),
             ("1.2.3", None),
             ("", None),
             (".", None),
@@ -238,8 +237,37 @@ mod tests {
             ("999999999999999.9999", Some(9_999_999_999_999_999_999)),
             ("1000000000000000", None),
         ] {
-            assert_eq!(decimal(text), expected, "{text}");
+            assert_eq!(decimal(text, Point), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_with_a_decimal_comma() {
+        for (text, expected) in [
+            ("12,50", Some(125_000)),
+            ("1.234", Some(12_340_000)),
+            ("1.234,5", Some(12_345_000)),
+            ("12.50", None),
+            ("12,34567", None),
+        ] {
+            assert_eq!(decimal(text, Comma), expected, "{text}");
+        }
+        assert_eq!(
+            (integer("1.000", Comma), integer("1.000", Point)),
+            (Some(1_000), Some(1))
+        );
+        assert_eq!(
+            (integer("12,0", Comma), integer("12,5", Comma)),
+            (Some(12), None)
+        );
+        assert_eq!(
+            (float("0,92", Comma), float("1,085.5", Point)),
+            (Some(0.92), Some(1_085.5))
+        );
+        assert_eq!(
+            (float("1e3", Point), float("0.92", Comma)),
+            (Some(1_000.0), None)
+        );
     }
 
     fn check_time(text: &str, zone: Tz, expected: Option<&str>) {
@@ -289,8 +317,8 @@ mod tests {
     fn the_small_ones() {
         assert_eq!(boolean("YES"), Some(true));
         assert_eq!(boolean("maybe"), None);
-        assert_eq!(integer("12.0"), Some(12));
-        assert_eq!(integer("12.5"), None);
+        assert_eq!(integer("12.0", Point), Some(12));
+        assert_eq!(integer("12.5", Point), None);
         assert_eq!(date("1970-01-02 10:00"), Some(1));
         assert_eq!(date("1970-01-02x"), None);
         assert_eq!(list("vip, repeat").unwrap(), ["vip", "repeat"]);

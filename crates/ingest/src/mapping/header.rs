@@ -3,11 +3,11 @@
 use chrono_tz::Tz;
 use rollbook_model::{ProviderName, Shape, nearest, tables};
 
-use super::{Mapping, Pattern, Source};
+use super::{Mapping, NumberStyle, Pattern, Source};
 use crate::IngestError;
 
-const KEYS: [&str; 8] = [
-    "about", "table", "source", "timezone", "only", "existing", "optional", "short",
+const KEYS: [&str; 9] = [
+    "about", "table", "source", "timezone", "numbers", "only", "existing", "optional", "short",
 ];
 
 /// Reads a mapping from the text of its file.
@@ -21,7 +21,7 @@ pub(super) fn parse(
         detail,
     };
     let (mut table, mut timezone, mut only, mut keep_existing) = (None, Tz::UTC, None, false);
-    let mut pads_short_lines = false;
+    let (mut pads_short_lines, mut numbers) = (false, None);
     let (mut sources, mut optional) = (Vec::<Source>::new(), Vec::new());
     for (key, value) in lines(text) {
         match key {
@@ -32,6 +32,15 @@ pub(super) fn parse(
                 let unknown =
                     || format!("`{value}` is not an IANA time zone such as Europe/Berlin");
                 timezone = value.parse().map_err(|_| wrong(unknown()))?;
+            }
+            "numbers" => {
+                let unknown = || {
+                    format!(
+                        "`numbers: {value}`: write `1.234,56` for a decimal comma or `1,234.56` for a point"
+                    )
+                };
+                let style = NumberStyle::of_sample(value).ok_or_else(|| wrong(unknown()))?;
+                numbers = Some(style);
             }
             "only" => only = Some(value.to_owned()),
             "existing" if value == "keep" => keep_existing = true,
@@ -73,6 +82,7 @@ pub(super) fn parse(
         table,
         sources,
         timezone,
+        numbers,
         only,
         keep_existing,
         pads_short_lines,
@@ -169,7 +179,7 @@ fn columns(value: &str) -> Result<Vec<(String, String)>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, parse};
+    use super::{NumberStyle, columns, parse};
 
     const GOOD: &str = "-- about: orders, one row each: really\n-- table: orders\n-- source: o = *orders*\n-- source: p? = *products*\n-- optional: p.name, o.\"Tax 1 Name\"\n-- timezone: America/Sao_Paulo\n-- existing: keep\nselect 1";
 
@@ -206,6 +216,26 @@ mod tests {
         check(
             "-- table: orders\n-- source: a = b\n-- timezone: Mars\n",
             "not an IANA time zone",
+        );
+    }
+
+    #[test]
+    fn the_style_of_numbers_is_said_by_a_sample() {
+        for (sample, style) in [
+            ("1.234,56", Some(NumberStyle::Comma)),
+            ("1 234,56", Some(NumberStyle::Comma)),
+            ("1,234.56", Some(NumberStyle::Point)),
+        ] {
+            let text =
+                format!("-- table: orders\n-- source: o = o*\n-- numbers: {sample}\nselect 1");
+            let mapping = parse(&"shop".parse().unwrap(), "x", &text).unwrap();
+            assert_eq!(mapping.numbers, style, "{sample}");
+        }
+        let unsaid = parse(&"shop".parse().unwrap(), "x", GOOD).unwrap();
+        assert_eq!(unsaid.numbers, None);
+        check(
+            "-- table: orders\n-- source: o = o*\n-- numbers: comma\nselect 1",
+            "write `1.234,56` for a decimal comma",
         );
     }
 

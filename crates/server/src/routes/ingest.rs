@@ -41,6 +41,19 @@ pub(crate) struct Accepted {
     #[schema(value_type = String)]
     batch: BatchId,
     tables: Vec<Counts>,
+    /// Statuses that nothing here knows, with what their rows count as; told once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_statuses: Vec<Unknown>,
+}
+
+/// Rows with a status that nothing here knows.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Unknown {
+    table: String,
+    column: String,
+    status: String,
+    rows: u64,
+    counts_as: String,
 }
 
 /// Rows of one table: `read` is the sum of the others.
@@ -252,9 +265,20 @@ fn accepted(ingested: Ingested) -> Accepted {
         unchanged: counts.unchanged,
         quarantined: counts.quarantined,
     });
+    let unknown = ingested
+        .unknown_statuses
+        .into_iter()
+        .map(|unknown| Unknown {
+            table: unknown.table,
+            column: unknown.column,
+            status: unknown.status,
+            rows: unknown.rows,
+            counts_as: unknown.counts_as,
+        });
     Accepted {
         snapshot: ingested.snapshot,
         batch: ingested.batch,
         tables: counts.collect(),
+        unknown_statuses: unknown.collect(),
     }
 }
