@@ -47,6 +47,11 @@ pub const MAPPINGS: &[MappingFile] = &[
         include_str!("../mappings/hubspot/persons.sql"),
     ),
     mapping(
+        "hubspot",
+        "pipelines",
+        include_str!("../mappings/hubspot/pipelines.sql"),
+    ),
+    mapping(
         "klaviyo",
         "persons",
         include_str!("../mappings/klaviyo/persons.sql"),

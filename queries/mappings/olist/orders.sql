@@ -7,7 +7,7 @@
 select
     o.order_id as external_id,
     'customer/' || c.customer_unique_id as person_external_id,
-    case o.order_status
+    case lower(trim(o.order_status))
         when 'created' then 'pending'
         when 'approved' then 'paid'
         when 'invoiced' then 'paid'
