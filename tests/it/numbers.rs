@@ -22,7 +22,7 @@ fn ingest(lake: &OwnLake, provider: &str, file: &str, more: &[&str]) -> Value {
 
 fn totals(lake: &OwnLake) -> Value {
     let rows = lake.sql("select external_id, total from orders order by external_id");
-    column(&Value::Array(rows), "total").into()
+    Value::Array(column(&Value::Array(rows), "total"))
 }
 
 #[test]
@@ -124,6 +124,31 @@ fn a_mapping_says_how_numbers_are_written() {
         lake.value("select total from orders where external_id = 'j1'"),
         "1.2340"
     );
+}
+
+#[test]
+fn conditions_of_a_mapping_read_numbers_in_its_style() {
+    let lake = OwnLake::new("numbers_of_only");
+    lake.write("a/orders.csv", &orders(&["12,50", "1.234", "9,5"]));
+    let only = "-- only: try_cast(total as decimal(19, 4)) > 10\nselect";
+    lake.write("m/orders.sql", &MAPPING.replace("select", only));
+    let folder = lake.path("m");
+    let with = ["--mappings", folder.to_str().unwrap()];
+    let done = ingest(&lake, "shop", "a/orders.csv", &with);
+    assert_eq!(counts(&done, "orders"), [2, 2, 0, 0]);
+    assert_eq!(totals(&lake), json!(["12.5000", "1234.0000"]));
+}
+
+#[test]
+fn a_mapping_that_says_point_keeps_a_slip_to_itself() {
+    let lake = OwnLake::new("numbers_with_point");
+    lake.write("a/orders.csv", &orders(&["12,50", "1.234", "1,234.5"]));
+    lake.write("m/orders.sql", &MAPPING.replace("1.234,56", "1,234.56"));
+    let folder = lake.path("m");
+    let with = ["--mappings", folder.to_str().unwrap()];
+    let done = ingest(&lake, "shop", "a/orders.csv", &with);
+    assert_eq!(counts(&done, "orders"), [3, 2, 0, 1]);
+    assert_eq!(totals(&lake), json!(["1.2340", "1234.5000"]));
 }
 
 #[test]

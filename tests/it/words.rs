@@ -64,10 +64,9 @@ fn statuses_count_whatever_their_case() {
     assert!(!messages.contains("`pending`") && !messages.contains("`cancelled`"));
     let unknown = done["unknown_statuses"].as_array().unwrap();
     assert_eq!(unknown.len(), 4, "{unknown:?}");
-    assert_eq!(
-        (&unknown[0]["status"], &unknown[0]["rows"]),
-        (&json!("shipped"), &json!(2))
-    );
+    let shipped = json!({"table": "orders", "column": "status", "status": "shipped", "rows": 2,
+        "counts_as": "nothing"});
+    assert!(unknown.contains(&shipped), "{unknown:?}");
 }
 
 #[test]
@@ -180,11 +179,16 @@ fn deals_of_hubspot_are_won_by_their_flags_or_their_stages() {
     let first = ["open", "won", "lost", "won", "lost", "open", "won"];
     assert_eq!(statuses(), [&first[..], &more].concat());
     lake.write("c/deal_contacts.csv", "deal_id,contact_id\n1,11\n");
-    lake.write(
-        "c/deals.csv",
-        &of(&[("1", "77,2"), ("2", "77,3"), ("5", "78,4")], ""),
-    );
+    let deals = [
+        ("1", "77,2"),
+        ("2", "77,3"),
+        ("5", "78,4"),
+        ("82", "79,6"),
+        ("84", "79,7"),
+    ];
+    lake.write("c/deals.csv", &of(&deals, ""));
     ingest(&lake, "hubspot", "c");
-    let expected = ["won", "lost", "lost", "won", "won", "open", "won"];
-    assert_eq!(statuses(), expected);
+    let first = ["won", "lost", "lost", "won", "won", "open", "won"];
+    let more = ["won", "won", "open", "lost"];
+    assert_eq!(statuses(), [&first[..], &more].concat());
 }

@@ -9,6 +9,8 @@ pub(crate) struct Words {
     column: &'static str,
     /// In the form that our queries compare.
     known: &'static [&'static str],
+    /// Whether a word that is not known stays as the source writes it.
+    keeps_unknown: bool,
     /// What a word that is not known counts as; `None` where no query of ours asks.
     pub(crate) otherwise: Option<&'static str>,
 }
@@ -76,12 +78,15 @@ const WORDS: [Words; 10] = [
         &["inbound", "outbound"],
         Some("inbound"),
     ),
-    words(
-        "persons",
-        "lifecycle_stage",
-        &["visitor", "lead", "contact", "customer", "evangelist"],
-        None,
-    ),
+    Words {
+        keeps_unknown: true,
+        ..words(
+            "persons",
+            "lifecycle_stage",
+            &["visitor", "lead", "contact", "customer", "evangelist"],
+            None,
+        )
+    },
 ];
 
 const fn words(
@@ -94,6 +99,7 @@ const fn words(
         table,
         column,
         known,
+        keeps_unknown: false,
         otherwise,
     }
 }
@@ -144,7 +150,11 @@ impl Words {
             .known
             .iter()
             .find(|known| known.replace('_', "") == bare);
-        known.map_or_else(|| parts.join("_"), |known| (*known).to_owned())
+        match known {
+            Some(known) => (*known).to_owned(),
+            None if self.keeps_unknown => word.to_owned(),
+            None => parts.join("_"),
+        }
     }
 }
 
@@ -190,6 +200,7 @@ mod tests {
         check("tickets", "status", "Closed", "closed");
         check("subscriptions", "status", "Past Due", "past_due");
         check("persons", "lifecycle_stage", "Evangelist", "evangelist");
+        check("persons", "lifecycle_stage", "Email Opened", "Email Opened");
         check("activities", "direction", "OUTBOUND", "outbound");
         assert!(of("shipments", "status").is_none() && of("orders", "currency").is_none());
     }

@@ -34,37 +34,27 @@ impl Closing {
         };
         let closed = named(&["is_closed", "closed"]).map(|column| is_true(&column));
         let won = named(&["is_won", "won"]).map(|column| is_true(&column));
-        let by_name = fills("stage").map(|stage| {
-            let has = |word: &str| format!("lower({stage}) like '%{word}%'");
+        let words = |column: String| {
+            let has = |word: &str| format!("lower({column}) like '%{word}%'");
             (has("won"), has("lost"))
+        };
+        let has_status = fills("status").is_some();
+        let told = fills("status").or_else(|| fills("stage")).map(words);
+        let is_closed = closed.clone().or_else(|| {
+            told.as_ref()
+                .map(|(won, lost)| format!("({won} or {lost})"))
         });
-        let (is_won, is_lost) = match (won, &closed, by_name) {
-            (Some(won), Some(closed), _) => (won, closed.clone()),
-            (None, _, Some((won, lost))) => (won, lost),
-            (Some(won), None, Some((_, lost))) => (won, lost),
-            (Some(won), None, None) => (won, "false".to_owned()),
-            (None, _, None) => {
-                let by_status =
-                    fills("status").map(|status| format!("lower({status}) in ('won', 'lost')"));
-                return Some(Self {
-                    is_closed: closed.or(by_status),
-                    status: None,
-                });
-            }
+        let is_lost = match (&won, closed) {
+            (Some(_), Some(closed)) => Some(closed),
+            _ => told.as_ref().map(|(_, lost)| lost.clone()),
         };
-        let status = match fills("status") {
-            Some(_) => None,
-            None => Some(format!(
-                "case when {is_won} then 'won' when {is_lost} then 'lost' else 'open' end"
-            )),
-        };
-        let by_status = fills("status").map(|status| format!("lower({status}) in ('won', 'lost')"));
-        Some(Self {
-            is_closed: closed
-                .or(by_status)
-                .or_else(|| Some(format!("({is_won} or {is_lost})"))),
-            status,
-        })
+        let is_won = won.or(told.map(|(won, _)| won));
+        let status = is_won.filter(|_| !has_status).map(|is_won| {
+            let lost = is_lost.map(|is_lost| format!(" when {is_lost} then 'lost'"));
+            let lost = lost.unwrap_or_default();
+            format!("case when {is_won} then 'won'{lost} else 'open' end")
+        });
+        Some(Self { is_closed, status })
     }
 }
 

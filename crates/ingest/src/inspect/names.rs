@@ -150,6 +150,11 @@ pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
         .iter()
         .find(|(word, _)| file.contains(word))
         .map(|(_, table)| *table);
+    let of_deal = |column: &&str| ["deal_id", "opportunity_id"].contains(&snake(column).as_str());
+    let named = match named {
+        Some("order_lines") if columns.iter().any(of_deal) => Some("deal_lines"),
+        named => named,
+    };
     let mut best = (0, tables::PERSONS);
     for def in tables::mapped_tables() {
         let matched = columns
