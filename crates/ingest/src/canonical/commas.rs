@@ -61,15 +61,15 @@ impl Commas {
             }
         }
         let mut last = ("", false);
-        for row in 0..faulty.len() {
+        for (row, known) in faulty.iter_mut().enumerate() {
             let file = files.value(row);
             if file != last.0 {
                 last = (file, self.found.contains(&(file.to_owned(), column)));
             }
             if last.1 && texts.is_valid(row) && has_separator(texts.value(row)) {
                 let same = |fault: &Fault| fault.column.as_deref() == Some(column);
-                if faulty[row].as_ref().is_none_or(same) {
-                    faulty[row] = Some(fault(column, texts.value(row)));
+                if known.as_ref().is_none_or(same) {
+                    *known = Some(fault(column, texts.value(row)));
                 }
             }
         }
