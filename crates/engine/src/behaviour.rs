@@ -20,13 +20,21 @@ use crate::resident::Figured;
 mod call;
 mod clock;
 mod fact;
+mod moments;
+mod pace;
 mod question;
+mod reckoned;
+mod ticks;
 
 pub(crate) use call::Call;
 pub use clock::Clock;
-pub(crate) use clock::{ACTIVITIES, Reading, literal};
+pub(crate) use clock::literal;
+pub(crate) use moments::settle;
+pub(crate) use pace::{DAY, HOUR, Pace};
 use question::{Answer, Question};
-pub(crate) use question::{before, evidence, relation_of};
+pub(crate) use question::{evidence, relations_of};
+pub(crate) use reckoned::{Reckoned, micros, written};
+pub(crate) use ticks::{ACTIVITIES, Compared, End, Rows, Tick, Ticks, reads_clock};
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.
 pub(crate) const PERSON: &str = "_person";

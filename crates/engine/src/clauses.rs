@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArguments, UnaryOperator, Visit, Visitor,
+    BinaryOperator, Expr, Function, UnaryOperator, Visit, Visitor,
 };
 
-use crate::behaviour::{Call, behaviour, evidence, relation_of};
+use crate::behaviour::{Call, behaviour, evidence, relations_of, settle};
 use crate::error::EngineError;
 use crate::planning::parsed;
 use crate::session::Session;
@@ -208,29 +208,24 @@ fn is_looked_up(expr: &Expr) -> bool {
 /// `did` and `ordered` say whether something happened often enough: how often it did, and how
 /// often it has to.
 fn counted(function: &Function) -> (Option<String>, Option<(Comparison, String)>) {
-    let name = behaviour(function);
-    let (Some("did" | "ordered"), FunctionArguments::List(list)) = (name, &function.args) else {
+    let Some(name @ ("did" | "ordered")) = behaviour(function) else {
         return (None, None);
     };
-    let mut least = None;
-    let mut has_most = false;
-    let mut kept: Vec<String> = match name {
-        Some("ordered") => vec!["'order_placed'".to_owned()],
-        _ => Vec::new(),
+    // What is wrong with it is told where it is planned.
+    let Ok(call) = Call::of(name, function) else {
+        return (None, None);
     };
-    for argument in &list.args {
-        match argument {
-            FunctionArg::Named { name, arg, .. } if name.value == "at_least" => {
-                least = Some(arg.to_string());
-            }
-            FunctionArg::Named { name, .. } if name.value == "at_most" => has_most = true,
-            other => kept.push(other.to_string()),
-        }
+    let mut kept = call.without(&["at_least", "at_most"]);
+    if name == "ordered" {
+        kept.insert(0, "'order_placed'".to_owned());
     }
     let value = format!("times({})", kept.join(", "));
-    let bound = (!has_most).then(|| {
-        let least = least.unwrap_or_else(|| "1".to_owned());
-        (Comparison::MoreOrEqual, least)
+    let bound = call.named("at_most").is_none().then(|| {
+        let least = call.named("at_least").map(ToString::to_string);
+        (
+            Comparison::MoreOrEqual,
+            least.unwrap_or_else(|| "1".to_owned()),
+        )
     });
     (Some(value), bound)
 }
@@ -283,7 +278,8 @@ impl Session {
         person: i64,
         most: usize,
     ) -> Result<Vec<String>, EngineError> {
-        let (condition, _) = parsed(self.state(), clause, self.limits())?;
+        let (mut condition, _) = parsed(self.state(), clause, self.limits())?;
+        settle(self.state(), self.as_of(), &mut condition)?;
         let mut looks = Looks {
             rows: Vec::new(),
             viewpoint: self.viewpoint(),
@@ -336,7 +332,10 @@ impl Session {
             return Ok(None);
         };
         match behaviour(function) {
-            Some("did") => Ok(relation_of(&Call::of("did", function)?)?.and_then(|(_, kind)| kind)),
+            Some("did") => {
+                let rows = relations_of(&Call::of("did", function)?)?;
+                Ok(rows.into_iter().find_map(|(_, kind)| kind))
+            }
             _ => Ok(None),
         }
     }

@@ -8,7 +8,7 @@ use rollbook_model::{ColumnType, Timestamp};
 
 use crate::behaviour::{ACTIVITIES, Clock, literal};
 use crate::error::EngineError;
-use crate::planning::clock;
+use crate::planning::ticks;
 use crate::rows::Rows;
 use crate::session::Session;
 
@@ -31,8 +31,8 @@ impl Session {
     /// # Errors
     /// Whatever keeps the text from being read.
     pub fn clock(&self, criteria: &str, since: Timestamp) -> Result<Clock, EngineError> {
-        let (now, limits) = (self.viewpoint(), self.limits());
-        clock(self.state(), criteria, now, since, limits)
+        let ticks = ticks(self.state(), criteria, self.viewpoint(), self.limits())?;
+        Ok(Clock::between(&ticks, since, self.as_of()))
     }
 
     /// The questions whose answers are all persons that have rows of a moment after `since`, up to

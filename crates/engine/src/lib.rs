@@ -52,3 +52,4 @@ pub use statement::is_select;
 pub use table::{OpeningError, Opens, TableSource, VaultSource};
 pub use threads::aside;
 pub use traits::is_column_of_people;
+pub use turning::{Beside, Found, Lookup, Next, Turning};

@@ -9,17 +9,15 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ParamValues};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{
-    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Volatility, cast, ident,
-};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use roaring::RoaringTreemap;
+use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
-use rollbook_model::{ColumnType, Timestamp};
 
-use crate::behaviour::{Behaviours, Clock, PERSON, Reading, Viewpoint, Where};
+use crate::behaviour::{Behaviours, PERSON, Tick, Ticks, Viewpoint, Where, reads_clock, settle};
 use crate::complexity::tokens;
 use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
@@ -213,6 +211,7 @@ impl Asked<'_> {
                 return Err(of_this.many_rows(Some(&function)));
             }
             names.note(&condition);
+            settle(state, self.viewpoint.as_of, &mut condition)?;
             behaviours.replace(&mut condition)?;
             conditions.push(condition);
             diagnosis = Some(of_this);
@@ -474,6 +473,7 @@ pub(crate) fn needs(
     let (mut condition, _) = parsed(state, criteria, limits)?;
     let is_shareable = !holds_a_query(&condition);
     let mut behaviours = Behaviours::new(viewpoint, false);
+    settle(state, viewpoint.as_of, &mut condition)?;
     behaviours.replace(&mut condition)?;
     Ok(Needs {
         segments: behaviours.segments().to_vec(),
@@ -499,31 +499,36 @@ pub(crate) fn names_among(
     Ok(names.among(wanted))
 }
 
-/// For whom the clock alone may change what a condition comes to, since another moment.
-pub(crate) fn clock(
+/// The places of a condition where the clock matters.
+pub(crate) fn ticks(
     state: &SessionState,
     criteria: &str,
-    now: Viewpoint,
-    since: Timestamp,
+    viewpoint: Viewpoint,
     limits: &Limits,
-) -> Result<Clock, EngineError> {
+) -> Result<Vec<Tick>, EngineError> {
     let (condition, _) = parsed(state, criteria, limits)?;
-    let is_clock = |name: &str| is_clock(state, name);
-    let mut reading = Reading {
-        now,
-        since: Viewpoint {
-            as_of: since,
-            ..now
-        },
-        is_clock: &is_clock,
-        found: Clock::default(),
+    let mut ticks = Ticks {
+        state,
+        viewpoint,
+        found: Vec::new(),
     };
-    reading.condition(&condition)?;
-    Ok(reading.found)
+    ticks.walk(&condition)?;
+    Ok(ticks.found)
 }
 
-/// Whether a function reads the clock.
-pub(crate) fn is_clock(state: &SessionState, name: &str) -> bool {
-    let function = state.scalar_functions().get(name);
-    function.is_some_and(|known| known.signature().volatility != Volatility::Immutable)
+/// Whether a query or an expression reads the clock anywhere.
+pub(crate) fn query_reads_clock(
+    state: &SessionState,
+    text: &str,
+    limits: &Limits,
+) -> Result<bool, EngineError> {
+    if !is_select(text) {
+        return Ok(reads_clock(state, &parsed(state, text, limits)?.0));
+    }
+    let diagnosis = Diagnosis::new(state, tokens(text, limits.sql_chars)?, *limits);
+    let statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+    Ok(match &statement {
+        Statement::Statement(statement) => reads_clock(state, statement.as_ref()),
+        _ => true,
+    })
 }

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
+use arrow::compute::cast;
 use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::ScalarValue;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Clause, Session};
+use rollbook_engine::{Clause, EngineError, Next, Session, Turning};
 use rollbook_lake::State;
-use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_model::{ColumnType, SegmentKey, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -257,37 +259,81 @@ impl Question<'_> {
         let evaluation = self.evaluation(session);
         let mut texts = evaluation.texts_named(condition)?;
         texts.push(condition);
+        let unknown = (
+            None,
+            "it reads the clock in a way that cannot be told ahead",
+        );
+        let turning = session.turning(&texts, &[])?;
+        if !turning.is_known() {
+            return Ok(unknown);
+        }
         let ahead = Timestamp::from_micros(self.as_of.micros().saturating_add(AHEAD));
         let later = self.open(sessions, ahead).await?;
-        let moments = moments(&later, self.person.cast_signed()).await?;
-        let Some(points) = session.turning_points(&texts, &moments)? else {
-            return Ok((
-                None,
-                "it reads the clock in a way that cannot be told ahead",
-            ));
+        let mut rows = Vec::new();
+        for query in session.rows_of(&turning, self.person.cast_signed()) {
+            rows.push(moments(&later, &query).await?);
+        }
+        let Some(passes) = session.passes(&turning, &rows) else {
+            return Ok(unknown);
         };
-        for (tried, at) in points.into_iter().enumerate() {
-            if tried == TURNS_TRIED {
-                return Ok((None, "not at the next 400 moments at which it could"));
-            }
+        let criteria = Criteria::Expression(condition.to_owned());
+        let mut at = self.as_of;
+        let mut values = self.compared(session, &turning).await?;
+        for _ in 0..TURNS_TRIED {
+            at = match session.next_turn(&turning, &passes, &values, at) {
+                Next::Never => return Ok((None, "time alone changes nothing")),
+                Next::Unknown => return Ok(unknown),
+                Next::At(at) => Timestamp::from_micros(at),
+            };
             let then = self.open(sessions, at).await?;
-            let criteria = Criteria::Expression(condition.to_owned());
             let members = self.evaluation(&then).of(&criteria).await?;
             if members.contains(self.person) != is_member {
                 return Ok((Some(at), if is_member { "leaves" } else { "enters" }));
             }
+            // Rows that came to pass, or left a window, may have made them others.
+            values = self.compared(&then, &turning).await?;
         }
-        Ok((None, "time alone changes nothing"))
+        Ok((None, "not at the next 400 moments at which it could"))
+    }
+
+    /// What the person's values come to that are compared with the clock.
+    async fn compared(
+        &self,
+        session: &Session,
+        turning: &Turning,
+    ) -> Result<Vec<ScalarValue>, SegmentError> {
+        let expressions = turning.values();
+        let count = expressions.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut rows = self.evaluation(session).values(expressions).await?;
+        let Some(batch) = rows.next_batch().await? else {
+            return Ok(vec![ScalarValue::Null; count]);
+        };
+        let values = batch.columns().iter().skip(1);
+        let values = values.map(|column| ScalarValue::try_from_array(column, 0));
+        let values = values.collect::<Result<_, _>>();
+        values.map_err(|source| {
+            EngineError::Setup {
+                source: Box::new(source),
+            }
+            .into()
+        })
     }
 }
 
-/// The moments that a person's rows have.
-async fn moments(session: &Session, person: i64) -> Result<Vec<Timestamp>, SegmentError> {
-    let mut rows = session.stream(&session.moments_of(person)).await?;
+/// The moments that a query gives.
+async fn moments(session: &Session, query: &str) -> Result<Vec<i64>, SegmentError> {
+    let mut rows = session.stream(query).await?;
     let mut moments = Vec::new();
     while let Some(batch) = rows.next_batch().await? {
-        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
-        moments.extend(times.iter().flatten().map(Timestamp::from_micros));
+        let times = cast(batch.column(0), &ColumnType::Time.arrow());
+        let times = times.map_err(|source| EngineError::Setup {
+            source: Box::new(source.into()),
+        })?;
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        moments.extend(times.iter().flatten());
     }
     Ok(moments)
 }

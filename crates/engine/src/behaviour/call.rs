@@ -147,6 +147,15 @@ impl Call {
         self.by_name.get(name)
     }
 
+    /// All arguments in SQL but some that have these names.
+    pub(crate) fn without(&self, names: &[&str]) -> Vec<String> {
+        let by_place = self.by_place.iter().map(ToString::to_string);
+        let others = self.by_name.iter();
+        let others = others.filter(|(name, _)| !names.contains(&name.as_str()));
+        let others = others.map(|(name, expr)| format!("{name} => {expr}"));
+        by_place.chain(others).collect()
+    }
+
     /// The place of an argument, else that of the call.
     pub(crate) fn position_of(&self, name: &str) -> Option<Position> {
         let expr = self.by_name.get(name);

@@ -5,31 +5,14 @@
 //! side lies between its two values. Whatever else reads the clock may change for anybody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, Query, UnaryOperator, Value, Visit, VisitMut, Visitor,
-    VisitorMut,
-};
 use rollbook_model::Timestamp;
 
-use super::call::Call;
-use super::question::{before, ends, relation_of};
-use super::{Viewpoint, behaviour};
-use crate::error::EngineError;
-
-/// The view of activities.
-pub(crate) const ACTIVITIES: &str = "_fact_activities";
+use super::reckoned::{micros, written};
+use super::ticks::{ACTIVITIES, Compared, Rows, Tick};
 
 /// Conditions that are answered together at most.
 const TOGETHER: usize = 64;
-
-/// Traits that are the time of a row, and the view that has it.
-const TIMES_OF_ROWS: [(&str, &str); 3] = [
-    ("first_order_at", "_fact_orders_placed"),
-    ("last_order_at", "_fact_orders_placed"),
-    ("last_activity_at", ACTIVITIES),
-];
 
 /// Rows of a fact in a span of time: from the first moment on and before the last, in
 /// microseconds.
@@ -41,8 +24,8 @@ pub struct Clock {
     /// For all: how they read the clock cannot be told.
     pub is_unbounded: bool,
     /// For those who have rows of a view, and of a type where one is named, in a span.
-    spans: BTreeMap<(&'static str, Option<String>), Spans>,
-    /// For those whose first expression lies between the other two.
+    spans: BTreeMap<Rows, Spans>,
+    /// For those whose first expression lies between the other two, whichever is less.
     between: BTreeSet<[String; 3]>,
 }
 
@@ -66,13 +49,13 @@ impl Clock {
     }
 
     /// Takes out the spans of rows of a view and type that are answered otherwise.
-    pub(crate) fn without(&mut self, rows: &(&'static str, Option<String>)) -> Vec<[i64; 2]> {
+    pub(crate) fn without(&mut self, rows: &Rows) -> Vec<[i64; 2]> {
         let spans = self.spans.remove(rows).unwrap_or_default();
         spans.into_iter().collect()
     }
 
     /// The views and types of which it names rows.
-    pub(crate) fn rows(&self) -> Vec<(&'static str, Option<String>)> {
+    pub(crate) fn rows(&self) -> Vec<Rows> {
         self.spans.keys().cloned().collect()
     }
 
@@ -109,7 +92,9 @@ impl Clock {
     pub(crate) fn conditions(&self) -> Vec<String> {
         let between = self.between.iter();
         let condition = |[value, first, last]: &[String; 3]| {
-            format!("(({value}) between least({first}, {last}) and greatest({first}, {last}))")
+            format!(
+                "((({value}) between {first} and {last}) or (({value}) between {last} and {first}))"
+            )
         };
         let all: Vec<String> = between.map(condition).collect();
         all.chunks(TOGETHER).map(|some| some.join(" or ")).collect()
@@ -118,284 +103,71 @@ impl Clock {
 
 /// A moment in SQL.
 pub(crate) fn literal(at: Timestamp) -> String {
-    format!("cast('{at}' as timestamp with time zone)")
+    // Of the precision of the lake: no moment is out of its range.
+    let ty = "Timestamp(Microsecond, Some(\"UTC\"))";
+    format!("arrow_cast({}, '{ty}')", at.micros())
 }
 
-/// A walk over a condition.
-pub(crate) struct Reading<'a> {
-    pub(crate) now: Viewpoint,
-    pub(crate) since: Viewpoint,
-    /// Whether a function reads the clock.
-    pub(crate) is_clock: &'a dyn Fn(&str) -> bool,
-    pub(crate) found: Clock,
-}
+impl Clock {
+    /// For whom a condition with these places may change from one moment to another.
+    pub(crate) fn between(ticks: &[Tick], since: Timestamp, now: Timestamp) -> Self {
+        let mut clock = Self::default();
+        for tick in ticks {
+            if clock.note(tick, since, now).is_none() {
+                clock.is_unbounded = true;
+            }
+        }
+        clock
+    }
 
-impl Reading<'_> {
-    pub(crate) fn condition(&mut self, expr: &Expr) -> Result<(), EngineError> {
-        use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
-        match expr {
-            Expr::BinaryOp {
-                left,
-                op: And | Or,
-                right,
-            } => {
-                self.condition(left)?;
-                self.condition(right)
-            }
-            Expr::Nested(inner)
-            | Expr::UnaryOp {
-                op: UnaryOperator::Not,
-                expr: inner,
-            }
-            | Expr::IsTrue(inner)
-            | Expr::IsNotTrue(inner)
-            | Expr::IsFalse(inner)
-            | Expr::IsNotFalse(inner) => self.condition(inner),
-            Expr::BinaryOp {
-                left,
-                op: Eq | NotEq | Lt | LtEq | Gt | GtEq,
-                right,
-            } => match (self.bound(left), self.bound(right)) {
-                (None, Some(ends)) => self.compared(left, right, ends),
-                (Some(ends), None) => self.compared(right, left, ends),
-                _ => self.value(expr),
-            },
-            Expr::Between {
-                expr: value,
-                low,
-                high,
-                ..
-            } => {
-                for end in [low, high] {
-                    match self.bound(end) {
-                        Some(ends) => self.compared(value, end, ends)?,
-                        None => self.value(end)?,
-                    }
+    /// Notes one; `None` where anybody may be concerned.
+    fn note(&mut self, tick: &Tick, since: Timestamp, now: Timestamp) -> Option<()> {
+        match tick {
+            Tick::End { rows, end } => {
+                let ends = [end.bound.micros(since)?, end.bound.micros(now)?];
+                for rows in rows {
+                    self.note_rows(rows, ends);
                 }
-                self.value(value)
+                Some(())
             }
-            other => self.value(other),
+            Tick::Compared(compared) => self.note_compared(compared, since, now),
+            Tick::Alone { reckoned, .. } => {
+                let (before, after) = (reckoned.at(since)?, reckoned.at(now)?);
+                (before == after).then_some(())
+            }
+            Tick::Query { .. } | Tick::Anything => None,
         }
     }
 
-    /// A value that is compared with one that moves from `first` to `last`.
-    fn compared(
+    fn note_rows(&mut self, rows: &Rows, [one, other]: [i64; 2]) {
+        if one != other {
+            let span = [one.min(other), one.max(other).saturating_add(1)];
+            self.spans.entry(rows.clone()).or_default().insert(span);
+        }
+    }
+
+    fn note_compared(
         &mut self,
-        value: &Expr,
-        end: &Expr,
-        [first, last]: [String; 2],
-    ) -> Result<(), EngineError> {
+        compared: &Compared,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Option<()> {
+        let ends = [compared.reckoned.at(since)?, compared.reckoned.at(now)?];
+        if ends[0] == ends[1] {
+            return Some(());
+        }
         // Of a time that is that of a row only those come into question who have such a row.
-        let moments = [self.since, self.now].map(|viewpoint| moment(end, viewpoint));
-        if let (Some(rows), [Some(first), Some(last)]) = (time_of_rows(value)?, moments) {
-            let span = [first.min(last), first.max(last).saturating_add(1)];
-            self.found.spans.entry(rows).or_default().insert(span);
-            return Ok(());
-        }
-        let name = value.to_string();
-        self.found.between.insert([name, first, last]);
-        self.value(value)
-    }
-
-    /// Any other expression: what it calls.
-    fn value(&mut self, expr: &Expr) -> Result<(), EngineError> {
-        match expr.visit(self) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        }
-    }
-
-    /// What an expression comes to at both moments, if it is of the clock and of nothing else.
-    fn bound(&self, expr: &Expr) -> Option<[String; 2]> {
-        let mut names = OfTheClock {
-            is_clock: self.is_clock,
-            calls: 0,
-        };
-        if expr.visit(&mut names).is_break() || names.calls == 0 {
-            return None;
-        }
-        let at = |moment: Timestamp| {
-            let mut expr = expr.clone();
-            let known = VisitMut::visit(
-                &mut expr,
-                &mut Standing {
-                    is_clock: self.is_clock,
-                    moment,
-                },
-            );
-            known.is_continue().then(|| expr.to_string())
-        };
-        Some([at(self.since.as_of)?, at(self.now.as_of)?])
-    }
-
-    fn call(&mut self, call: &Call) -> Result<(), EngineError> {
-        let text = call.text("where")?.unwrap_or_default();
-        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-        if words
-            .into_iter()
-            .any(|word| (self.is_clock)(&word.to_lowercase()))
+        if let (Some(rows), [Some(first), Some(last)]) =
+            (&compared.rows, [micros(&ends[0]), micros(&ends[1])])
         {
-            self.found.is_unbounded = true;
-            return Ok(());
+            self.note_rows(rows, [first, last]);
+            return Some(());
         }
-        let rows = relation_of(call)?;
-        match (ends(call, &self.since), ends(call, &self.now), rows) {
-            (Some(before), Some(after), Some(rows)) => {
-                for (one, other) in before.into_iter().zip(after) {
-                    if one != other {
-                        let span = [one.min(other), one.max(other)];
-                        self.found
-                            .spans
-                            .entry(rows.clone())
-                            .or_default()
-                            .insert(span);
-                    }
-                }
-            }
-            (Some(_), Some(_), None) => {}
-            _ => self.found.is_unbounded = true,
-        }
-        Ok(())
-    }
-}
-
-/// The view whose rows' times an expression is one of, and the type of these rows.
-fn time_of_rows(value: &Expr) -> Result<Option<(&'static str, Option<String>)>, EngineError> {
-    match value {
-        Expr::Identifier(name) => {
-            let known = TIMES_OF_ROWS
-                .iter()
-                .find(|(trait_, _)| *trait_ == name.value);
-            Ok(known.map(|(_, view)| (*view, None)))
-        }
-        Expr::Function(function) => match behaviour(function) {
-            Some(name @ ("first_time" | "last_time")) => {
-                let call = Call::of(name, function)?;
-                // A window of its own moves what is first and last in it.
-                let is_plain = ["within", "from", "until", "where"]
-                    .iter()
-                    .all(|argument| call.named(argument).is_none());
-                match is_plain {
-                    true => relation_of(&call),
-                    false => Ok(None),
-                }
-            }
-            _ => Ok(None),
-        },
-        _ => Ok(None),
-    }
-}
-
-/// The moment that the clock less an interval is, in microseconds.
-fn moment(end: &Expr, viewpoint: Viewpoint) -> Option<i64> {
-    match end {
-        Expr::Nested(inner) => moment(inner, viewpoint),
-        Expr::Function(function) => {
-            let name = function.name.to_string().to_lowercase();
-            ["now", "current_timestamp"]
-                .contains(&name.as_str())
-                .then(|| viewpoint.as_of.micros())
-        }
-        Expr::BinaryOp {
-            left,
-            op: BinaryOperator::Minus,
-            right,
-        } => match right.as_ref() {
-            Expr::Interval(interval) => {
-                let from = moment(left, viewpoint)?;
-                before(Timestamp::from_micros(from), interval)
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-impl Visitor for Reading<'_> {
-    type Break = EngineError;
-
-    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<EngineError> {
-        self.found.is_unbounded = true;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<EngineError> {
-        let Expr::Function(function) = expr else {
-            return ControlFlow::Continue(());
-        };
-        let Some(name) = behaviour(function) else {
-            // What stands in the arguments of a call of ours is met here too, and so are periods;
-            // only a moment that is reckoned from the clock is one.
-            self.found.is_unbounded |= self.reads_clock(function);
-            return ControlFlow::Continue(());
-        };
-        match Call::of(name, function).and_then(|call| self.call(&call)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
-    }
-}
-
-impl Reading<'_> {
-    fn reads_clock(&self, function: &Function) -> bool {
-        (self.is_clock)(&function.name.to_string().to_lowercase())
-    }
-}
-
-/// Stops at a column, a query, or a call of ours.
-struct OfTheClock<'a> {
-    is_clock: &'a dyn Fn(&str) -> bool,
-    calls: usize,
-}
-
-impl Visitor for OfTheClock<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        ControlFlow::Break(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => return ControlFlow::Break(()),
-            Expr::Function(function) if behaviour(function).is_some() => {
-                return ControlFlow::Break(());
-            }
-            Expr::Function(function) => {
-                let name = function.name.to_string().to_lowercase();
-                self.calls += usize::from((self.is_clock)(&name));
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Puts a moment in the place of the clock; stops at a function of it that is not known.
-struct Standing<'a> {
-    is_clock: &'a dyn Fn(&str) -> bool,
-    moment: Timestamp,
-}
-
-impl VisitorMut for Standing<'_> {
-    type Break = ();
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let Expr::Function(function) = expr else {
-            return ControlFlow::Continue(());
-        };
-        let name = function.name.to_string().to_lowercase();
-        if !(self.is_clock)(&name) {
-            return ControlFlow::Continue(());
-        }
-        let text = Expr::value(Value::SingleQuotedString(self.moment.to_string()));
-        let moment = |kind: &str| format!("cast({text} as {kind})");
-        let known = match name.as_str() {
-            "now" | "current_timestamp" => moment("timestamp with time zone"),
-            "current_date" | "today" => format!("cast({} as date)", moment("timestamp")),
-            _ => return ControlFlow::Break(()),
-        };
-        *expr = Expr::Identifier(known.as_str().into());
-        ControlFlow::Continue(())
+        // Null at one of two moments is met by nobody then, whatever it is at the other.
+        let ends = [written(&ends[0])?, written(&ends[1])?];
+        let [first, last] = ends;
+        let value = compared.value.to_string();
+        self.between.insert([value, first, last]);
+        Some(())
     }
 }

@@ -1,16 +1,19 @@
 //! What a call asks: an aggregate over the rows of a fact, a sequence, a segment.
 
-use std::ops::ControlFlow;
-
 use arrow::compute::kernels::cast_utils::{
     IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config,
 };
+use arrow::datatypes::IntervalMonthDayNano;
 use chrono::{Days, Months};
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Interval, Value, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, Interval,
+    ObjectName, Value,
+};
 use rollbook_model::calendar::{PERIODS, period};
 use rollbook_model::{Timestamp, nearest};
 
 use super::call::Call;
+use super::clock::literal;
 use super::fact::{Fact, of_type, of_view, quoted};
 use super::{PERSON, Viewpoint, Where};
 use crate::counting::{Counted, What};
@@ -115,29 +118,22 @@ fn view_of(function: &str) -> &'static str {
     }
 }
 
-/// The view of the rows that a call with a window is about, and their type where they have one.
-pub(crate) fn relation_of(
+/// The views of the rows that a call with a window is about, each with their type where they have
+/// one.
+pub(crate) fn relations_of(
     call: &Call,
-) -> Result<Option<(&'static str, Option<String>)>, EngineError> {
+) -> Result<Vec<(&'static str, Option<String>)>, EngineError> {
+    let of = |fact: Fact| (fact.relation, fact.kind);
     Ok(match call.function {
-        "in_segment" | "sequence" => None,
-        "did" | "ordered" | "times" | "first_time" | "last_time" => {
-            let fact = typed(call)?;
-            Some((fact.relation, fact.kind))
+        "in_segment" => Vec::new(),
+        "sequence" => {
+            let types = [0, 1].map(|at| call.text_at(at, "two types of behaviour"));
+            let [first, second] = types;
+            vec![of(of_type(&first?)), of(of_type(&second?))]
         }
-        other => Some((view_of(other), None)),
+        "did" | "ordered" | "times" | "first_time" | "last_time" => vec![of(typed(call)?)],
+        other => vec![(view_of(other), None)],
     })
-}
-
-/// The ends of a call's window as far as it has one, in microseconds; `None` where they are not
-/// known before the call is evaluated.
-pub(super) fn ends(call: &Call, viewpoint: &Viewpoint) -> Option<Vec<i64>> {
-    match call.function {
-        "in_segment" => Some(Vec::new()),
-        // The time between the two is the same whenever it is looked at.
-        "sequence" => from_and_until(call).map(Vec::from),
-        _ => window(call, viewpoint).map(Vec::from),
-    }
 }
 
 fn between(call: &Call) -> Result<Answer, EngineError> {
@@ -379,8 +375,8 @@ fn from_and_until(call: &Call) -> Option<[i64; 2]> {
     Some([end("from", i64::MIN)?, end("until", i64::MAX)?])
 }
 
-/// A moment less an interval, as SQL has it: months, then days, then the rest.
-pub(crate) fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
+/// An interval that is written out in one text.
+pub(crate) fn span(interval: &Interval) -> Option<IntervalMonthDayNano> {
     let Expr::Value(value) = interval.value.as_ref() else {
         return None;
     };
@@ -393,9 +389,15 @@ pub(crate) fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
         && interval.fractional_seconds_precision.is_none();
     let seconds = IntervalParseConfig::new(IntervalUnit::Second);
     let parsed = parse_interval_month_day_nano_config(text, seconds).ok()?;
+    is_plain.then_some(parsed)
+}
+
+/// A moment less an interval, as SQL has it: months, then days, then the rest.
+pub(crate) fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
+    let parsed = span(interval)?;
     let months = u32::try_from(parsed.months).ok()?;
     let days = u64::try_from(parsed.days).ok()?;
-    if !is_plain || parsed.nanoseconds % 1_000 != 0 {
+    if parsed.nanoseconds % 1_000 != 0 {
         return None;
     }
     let at = moment.to_utc()?;
@@ -405,72 +407,67 @@ pub(crate) fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
         .checked_sub(parsed.nanoseconds / 1_000)
 }
 
+/// The moment that an interval goes back to.
+pub(super) fn ago(interval: &Interval) -> Expr {
+    let now = Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new("now")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: Vec::new(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    });
+    Expr::BinaryOp {
+        left: Box::new(now),
+        op: BinaryOperator::Minus,
+        right: Box::new(Expr::Interval(interval.clone())),
+    }
+}
+
 /// The condition on `at` that `within`, `from` and `until` make.
 fn when(call: &Call, viewpoint: &Viewpoint) -> Result<Option<String>, EngineError> {
-    let (from, until) = (moment(call, "from")?, moment(call, "until")?);
-    let Some(within) = call.named("within") else {
-        let from = from.map(|from| format!("at >= {from}"));
-        let until = until.map(|until| format!("at < {until}"));
-        let mut conditions: Vec<_> = from.into_iter().chain(until).collect();
-        if conditions.is_empty() {
-            return Ok(None);
-        }
-        conditions.push("at <= now()".to_owned());
-        return Ok(Some(conditions.join(" and ")));
-    };
-    if from.is_some() || until.is_some() {
+    let has = |name: &str| call.named(name).is_some();
+    let within = call.named("within");
+    if within.is_some() && (has("from") || has("until")) {
         return Err(call.refused("it has either `within`, or `from` and `until`"));
     }
-    match within {
-        Expr::Interval(interval) => Ok(Some(format!("at > now() - {interval} and at <= now()"))),
-        Expr::Function(function) if matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty()) => {
-            let name = function.name.to_string().to_lowercase();
-            let Some([from, until]) = period(&name, viewpoint.as_of, viewpoint.zone) else {
-                let meant = nearest(&name, PERIODS).unwrap_or("last_month");
-                let message = format!("there is no period `{name}()`: did you mean `{meant}()`?");
-                return Err(call.refused(&message));
-            };
-            let (from, until) = (timestamp(from), timestamp(until));
-            Ok(Some(format!("at >= {from} and at < {until} and at <= now()")))
+    if let Some(Expr::Function(function)) = within {
+        let name = function.name.to_string().to_lowercase();
+        let is_plain =
+            matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty());
+        if is_plain && period(&name, viewpoint.as_of, viewpoint.zone).is_none() {
+            let meant = nearest(&name, PERIODS).unwrap_or("last_month");
+            let message = format!("there is no period `{name}()`: did you mean `{meant}()`?");
+            return Err(call.refused(&message));
         }
-        _ => Err(call.refused(
-            "`within` is an interval, such as interval '30 days', or a period, such as last_month()",
-        )),
+        if !is_plain {
+            return Err(call.refused(NO_WINDOW));
+        }
     }
-}
-
-/// A moment that is the same for everybody.
-fn moment(call: &Call, name: &str) -> Result<Option<String>, EngineError> {
-    let Some(expr) = call.named(name) else {
+    if !(within.is_some() || has("from") || has("until")) {
         return Ok(None);
-    };
-    if expr.visit(&mut NamesNothing).is_break() {
-        let message = format!("`{name}` is a moment for everybody, such as '2025-01-31'");
-        return Err(call.refused(&message));
     }
-    Ok(Some(format!("cast(({expr}) as timestamp with time zone)")))
+    let window = window(call, viewpoint).ok_or_else(|| call.refused(NO_WINDOW))?;
+    Ok(Some(within_window(window)))
 }
 
-/// Stops where a column or a query is named.
-struct NamesNothing;
+/// What a `within` is.
+const NO_WINDOW: &str =
+    "`within` is an interval, such as interval '30 days', or a period, such as last_month()";
 
-impl Visitor for NamesNothing {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Identifier(_)
-            | Expr::CompoundIdentifier(_)
-            | Expr::Subquery(_)
-            | Expr::InSubquery { .. }
-            | Expr::Exists { .. } => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
-fn timestamp(at: Timestamp) -> String {
-    format!("cast('{at}' as timestamp with time zone)")
+/// A condition on `at`.
+fn within_window([from, until]: [i64; 2]) -> String {
+    let literal = |at: i64| literal(Timestamp::from_micros(at));
+    let from = (from > i64::MIN).then(|| format!("at >= {} and ", literal(from)));
+    let until = (until < i64::MAX).then(|| format!("at < {} and ", literal(until)));
+    let [from, until] = [from, until].map(Option::unwrap_or_default);
+    format!("{from}{until}at <= now()")
 }
 
 /// Those who did one thing and then another, later, within a time of it. Both happened in the
@@ -487,9 +484,9 @@ fn sequence(call: &Call) -> Result<Question, EngineError> {
             return Err(call.refused(message));
         }
     };
-    let mut window = vec!["at <= now()".to_owned()];
-    window.extend(moment(call, "from")?.map(|from| format!("at >= {from}")));
-    window.extend(moment(call, "until")?.map(|until| format!("at < {until}")));
+    let window =
+        from_and_until(call).ok_or_else(|| call.refused("`from` and `until` are moments"))?;
+    let mut window = vec![within_window(window)];
     let mut texts = Vec::new();
     for fact in [&first, &second] {
         texts.extend(condition_of(call, fact.relation)?);
@@ -504,16 +501,20 @@ fn sequence(call: &Call) -> Result<Question, EngineError> {
             fact.relation
         )
     };
-    // Of one moment the second comes before the first: it is not later.
-    let before = "max(case when not is_second then at end) over (partition by person_id order by \
-                  at, is_second desc rows between unbounded preceding and 1 preceding)";
-    let in_time = match within {
-        Some(within) => format!("at <= before + {within}"),
-        None => "before is not null".to_owned(),
+    // How late the second may be: after whichever first reaches furthest, which need not be the
+    // last one, since a month from the 30th and one from the 31st may end on the same day. Of one
+    // moment the second comes before the first: it is not later.
+    let reaches = match within {
+        Some(within) => format!("at + {within}"),
+        None => "now()".to_owned(),
     };
+    let reach = format!(
+        "max(case when not is_second then {reaches} end) over (partition by person_id order by \
+         at, is_second desc rows between unbounded preceding and 1 preceding)"
+    );
     let relation = format!(
-        "select distinct person_id as {PERSON} from (select person_id, at, is_second, {before} as \
-         before from ({} union all {})) where is_second and before < at and {in_time}",
+        "select distinct person_id as {PERSON} from (select person_id, at, is_second, {reach} as \
+         reach from ({} union all {})) where is_second and at <= reach",
         rows(&first, false),
         rows(&second, true)
     );

@@ -74,6 +74,24 @@ impl Evaluation<'_> {
             .collect()
     }
 
+    /// The texts that a segment is computed from, its own and those of all that it names, whatever
+    /// they look at.
+    pub fn all_texts(&self, key: &SegmentKey) -> Vec<&str> {
+        let (mut texts, mut seen, mut next) = (Vec::new(), BTreeSet::new(), vec![key.clone()]);
+        while let Some(one) = next.pop() {
+            if !seen.insert(one.clone()) || self.fixed.contains(&one) {
+                continue;
+            }
+            let Some(text) = self.criteria.get(&one) else {
+                continue;
+            };
+            texts.push(text.as_str());
+            let named = self.needs_of(text).map(|(named, _)| named);
+            next.extend(named.unwrap_or_default());
+        }
+        texts
+    }
+
     /// Whether a condition looks at one person alone, and so do all that it names.
     ///
     /// # Errors
