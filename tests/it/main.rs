@@ -5,6 +5,7 @@
 mod attribution;
 mod bad_input;
 mod bucket;
+mod clock;
 mod crash;
 mod differential;
 mod disk;

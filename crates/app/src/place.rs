@@ -21,6 +21,7 @@ use rollbook_segments::{
 
 use crate::AppError;
 use crate::rights::{Caller, Rights};
+use crate::segments::FirstChanges;
 use crate::warm::Warm;
 
 mod resident;
@@ -40,6 +41,8 @@ pub struct Place {
     store: OnceLock<Store>,
     /// What is kept in memory from one question to the next, where that pays.
     warm: Option<Arc<Warm>>,
+    /// When the clock may first change the memberships that were asked about.
+    pub(crate) first_changes: Arc<FirstChanges>,
 }
 
 impl Place {
@@ -52,6 +55,7 @@ impl Place {
             rights: Rights::of(Caller::Local),
             store: OnceLock::new(),
             warm: None,
+            first_changes: Arc::default(),
         }
     }
 

@@ -5,6 +5,7 @@ mod changes;
 pub mod code;
 mod due;
 mod fields;
+mod freshness;
 mod lists;
 mod overlap;
 mod pulls;
@@ -18,6 +19,8 @@ pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
 pub use due::{Health, health, refresh_due};
 pub use fields::{Hashing, fields};
+pub(crate) use freshness::FirstChanges;
+use freshness::{Kept, standings};
 pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
 pub use pulls::{Counted, Page, Pull, count, members, members_page, members_pulled};
@@ -30,9 +33,7 @@ use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use rollbook_segments::membership::standing;
 use rollbook_segments::refresh::fixed;
-use rollbook_segments::status::{failure, standing_of};
 pub use rollbook_segments::weigh::Weight;
 pub use rollbook_segments::{
     Channel, Definition, Done, Draft, How, Percent, Refreshed, Schedule, Standing, Status,
@@ -85,7 +86,11 @@ impl Outcome {
         let refreshed = &done.refreshed;
         json!({
             "segment": self.segment,
-            "status": "fresh",
+            "status": match refreshed.as_of < refreshed.computed_at {
+                // For an earlier moment: what time did since is told where somebody asks.
+                true => "computed",
+                false => "fresh",
+            },
             "count": refreshed.count,
             "entered": done.entered,
             "left": done.left,
@@ -162,22 +167,31 @@ impl Named {
     }
 }
 
-/// All segments, in order of their keys.
-pub async fn list(place: &Place) -> Result<Vec<Listed>, AppError> {
+/// All segments as they stand at `now`, in order of their keys.
+pub async fn list(place: &Place, now: Timestamp) -> Result<Vec<Listed>, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let definitions = definition::list(&lake, &state).await?;
-    definitions
-        .into_iter()
-        .map(|definition| listed(&state, definition))
-        .collect()
+    listed(place, &lake, &state, definitions, now).await
 }
 
-/// One segment.
-pub async fn show(place: &Place, key: &SegmentKey) -> Result<Listed, AppError> {
+/// One segment as it stands at `now`.
+pub async fn show(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<Listed, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    listed(&state, definition::show(&lake, &state, key).await?)
+    let definition = definition::show(&lake, &state, key).await?;
+    let listed = listed(place, &lake, &state, vec![definition], now).await?;
+    let one = listed.into_iter().next();
+    Ok(one.expect("one definition is listed once"))
+}
+
+/// How one segment stands at `now`.
+pub async fn standing_at(
+    place: &Place,
+    key: &SegmentKey,
+    now: Timestamp,
+) -> Result<Standing, AppError> {
+    Ok(show(place, key, now).await?.standing)
 }
 
 /// Saves a segment that is not there yet.
@@ -196,23 +210,31 @@ pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Defin
     put(place, draft, at).await
 }
 
-fn listed(state: &State, definition: Definition) -> Result<Listed, AppError> {
-    let refreshed = standing(state, &definition.key)?;
-    let failure = failure(state, &definition.key)?;
-    let standing = standing_of(
-        state,
-        &definition.scheduled(),
-        refreshed.as_ref(),
-        failure.as_ref(),
-    );
-    Ok(Listed {
-        standing,
-        count: refreshed.as_ref().map(|refreshed| refreshed.count),
-        snapshot: refreshed.as_ref().map(|refreshed| refreshed.snapshot),
-        as_of: refreshed.as_ref().map(|refreshed| refreshed.as_of),
-        computed_at: refreshed.map(|refreshed| refreshed.computed_at),
-        definition,
-    })
+async fn listed(
+    place: &Place,
+    lake: &Lake,
+    state: &State,
+    definitions: Vec<Definition>,
+    now: Timestamp,
+) -> Result<Vec<Listed>, AppError> {
+    let mut kept = Vec::new();
+    for definition in &definitions {
+        kept.push(Kept::of(state, definition.scheduled())?);
+    }
+    let standings = standings(place, lake, state, &kept, now).await;
+    let all = definitions.into_iter().zip(kept).zip(standings);
+    let listed = |((definition, kept), standing): ((Definition, Kept), Standing)| {
+        let refreshed = kept.refreshed.as_ref();
+        Listed {
+            standing,
+            count: refreshed.map(|refreshed| refreshed.count),
+            snapshot: refreshed.map(|refreshed| refreshed.snapshot),
+            as_of: refreshed.map(|refreshed| refreshed.as_of),
+            computed_at: refreshed.map(|refreshed| refreshed.computed_at),
+            definition,
+        }
+    };
+    Ok(all.map(listed).collect())
 }
 
 /// Takes a segment away.

@@ -4,6 +4,7 @@
 //! copy beside it, made when it is first asked for; it goes with its file. Small files have none:
 //! they are read as they are.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -28,11 +29,11 @@ use crate::scan::read_file;
 use crate::state::DataFile;
 
 /// Rows from which on a file has a copy.
-const LEAST_ROWS: u64 = 64 * 1024;
+pub(crate) const LEAST_ROWS: u64 = 64 * 1024;
 /// Rows of a row group of a copy: what is read at least.
-const GROUP_ROWS: usize = 8 * 1024;
+pub(crate) const GROUP_ROWS: usize = 8 * 1024;
 
-const COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
+pub(crate) const COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
 
 /// Rows of a type, or of any, from the first moment on and before the second, in microseconds.
 pub type TimeSpan = (Option<String>, [i64; 2]);
@@ -79,6 +80,24 @@ impl Lake {
         Ok(persons)
     }
 
+    /// A file's copy, which is made where it is not there yet; `None` where it cannot be kept.
+    pub(crate) async fn copy_of(
+        &self,
+        def: &TableDef,
+        file: &DataFile,
+    ) -> Result<Option<File>, LakeError> {
+        let below = format!("{}/{}", def.name, times_path(&file.path));
+        let path = self.path(&below);
+        if self.store().get_size(&path).await?.is_none() {
+            let copy = self.copied(def, file).await?;
+            if self.store().put_new(&path, &copy).await.is_err() {
+                // Who may only read, or has no room left, is told so where it matters.
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.store().open(&path).await?))
+    }
+
     /// The parts of a file's copy that reach into a span.
     async fn copy_between(
         &self,
@@ -86,21 +105,14 @@ impl Lake {
         file: &DataFile,
         reaches: &impl Fn([i64; 2]) -> bool,
     ) -> Result<ParquetRecordBatchReader, LakeError> {
-        let below = format!("{}/{}", def.name, times_path(&file.path));
-        let path = self.path(&below);
-        if self.store().get_size(&path).await?.is_none() {
-            let copy = self.copied(def, file).await?;
-            if self.store().put_new(&path, &copy).await.is_err() {
-                // Who may only read, or has no room left, is told so where it matters.
-                return read_file(self, def, file, Some(&COLUMNS)).await;
-            }
-        }
+        let Some(opened) = self.copy_of(def, file).await? else {
+            return read_file(self, def, file, Some(&COLUMNS)).await;
+        };
         let failed = |source| LakeError::Parquet {
             doing: "read",
-            path: below.clone(),
+            path: format!("{}/{}", def.name, times_path(&file.path)),
             source,
         };
-        let opened = self.store().open(&path).await?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(opened).map_err(failed)?;
         let groups = builder.metadata().row_groups().iter().enumerate();
         let wanted = groups.filter_map(|(at, group)| match group.column(2).statistics() {
@@ -191,7 +203,7 @@ pub(crate) fn times_path(path: &str) -> String {
 }
 
 /// Persons, types as plain texts, and times in microseconds.
-fn parts(batch: &RecordBatch) -> (Vec<i64>, ArrayRef, Vec<i64>) {
+pub(crate) fn parts(batch: &RecordBatch) -> (Vec<i64>, ArrayRef, Vec<i64>) {
     let column = |name: &str| Arc::clone(&batch[name]);
     let persons = column(COLUMNS[0]);
     let persons = persons.as_primitive::<Int64Type>().values().to_vec();

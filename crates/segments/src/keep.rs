@@ -12,7 +12,7 @@ use crate::SegmentError;
 use crate::changed::Changed;
 use crate::definition::{Definition, members_name, name_of};
 use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
-use crate::membership::Refreshed;
+use crate::membership::{Refreshed, asked_settings};
 use crate::refresh::{Done, Evaluated, How, Wanted};
 use crate::status::{Failure, failed, status_name};
 
@@ -123,6 +123,7 @@ impl Computed {
                     || before.revision != self.definition.revision
                     || before.names != self.names
                     || before.traits != self.traits
+                    || before.settings != asked_settings(state)
             })
     }
 }
@@ -233,6 +234,7 @@ async fn write(
             computed_at: wanted.now,
             names: one.names.clone(),
             traits: one.traits.clone(),
+            settings: asked_settings(state),
             set,
         };
         let persons = one.moved(members);

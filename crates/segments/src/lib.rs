@@ -1,5 +1,6 @@
 //! Segments: from criteria in SQL to the exact set of persons who belong.
 
+pub mod ahead;
 mod atoms;
 pub mod calendar;
 mod changed;

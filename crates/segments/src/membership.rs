@@ -6,6 +6,7 @@ use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, State, StoredSet};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::SegmentError;
 use crate::definition::{members_name, show, unknown};
@@ -34,6 +35,9 @@ pub struct Refreshed {
     /// each computes what it did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) traits: BTreeMap<TraitName, Timestamp>,
+    /// The settings that criteria rest on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settings: Option<Value>,
     /// The bitmap.
     #[serde(flatten)]
     pub(crate) set: StoredSet,
@@ -53,6 +57,24 @@ impl Refreshed {
         let changed = traits.find(|(name, since)| now.get(*name) != Some(since));
         Ok(changed.map(|(name, _)| name))
     }
+}
+
+/// Settings that no condition rests on.
+const OTHER_SETTINGS: [&str; 4] = [
+    "default_region",
+    "snapshot_days",
+    "journal_seconds",
+    "journal_mebibytes",
+];
+
+/// The settings that criteria rest on, at a snapshot.
+pub(crate) fn asked_settings(state: &State) -> Option<Value> {
+    let mut settings = serde_json::to_value(state.settings().ok()?).ok()?;
+    let all = settings.as_object_mut()?;
+    for name in OTHER_SETTINGS {
+        all.remove(name);
+    }
+    Some(settings)
 }
 
 /// The membership that stands at a snapshot; `None` for a segment that was never refreshed.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SegmentError;
 use crate::definition::Scheduled;
-use crate::membership::Refreshed;
+use crate::membership::{Refreshed, asked_settings};
 use crate::schedule::Schedule;
 
 /// The pause after a first failure, in microseconds; each further one doubles it.
@@ -31,9 +31,9 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// They are of the newest data and definition.
+    /// They are of the newest data, definition and settings, and time alone changed nothing.
     Fresh,
-    /// They are of earlier data, or of an earlier definition.
+    /// They are of earlier data, of an earlier definition or other settings, or time passed.
     Stale,
     /// There are none, and computing them failed.
     Failed,
@@ -51,7 +51,7 @@ impl Status {
 }
 
 /// How a segment stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// In one word.
     pub status: Status,
@@ -59,6 +59,17 @@ pub struct Standing {
     pub since: Option<Timestamp>,
     /// Why.
     pub reason: Option<String>,
+}
+
+impl Standing {
+    /// Up to date until then, when the clock may first have changed something.
+    pub fn passed(at: Timestamp) -> Self {
+        Self {
+            status: Status::Stale,
+            since: Some(at),
+            reason: Some("because time passed".to_owned()),
+        }
+    }
 }
 
 pub(crate) fn status_name(key: &SegmentKey) -> String {
@@ -85,7 +96,7 @@ pub fn failure(state: &State, key: &SegmentKey) -> Result<Option<Failure>, Segme
     Ok(state.value(&status_name(key))?)
 }
 
-/// How a segment stands at a snapshot.
+/// How a segment stands at a snapshot, whatever time did to it.
 pub fn standing_of(
     state: &State,
     scheduled: &Scheduled,
@@ -117,6 +128,13 @@ pub fn standing_of(
             if scheduled.refresh != Schedule::Static && newer_data(known.snapshot) =>
         {
             stale("there are newer data".to_owned(), Some(known.computed_at))
+        }
+        (Some(known), None)
+            if scheduled.refresh != Schedule::Static
+                && known.settings.is_some()
+                && known.settings != asked_settings(state) =>
+        {
+            stale("the settings were changed since".to_owned(), None)
         }
         (Some(_), None) => Standing {
             status: Status::Fresh,

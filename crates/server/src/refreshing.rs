@@ -24,6 +24,10 @@ pub(crate) async fn keep_refreshing(server: Server) {
         });
         match done.await {
             Ok(outcomes) => {
+                if !outcomes.is_empty() {
+                    // Whoever asks next is told at once whether they are still up to date.
+                    let _ = segments::health(server.place(), server.now()).await;
+                }
                 for outcome in outcomes {
                     let key = &outcome.segment;
                     match &outcome.result {

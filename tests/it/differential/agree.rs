@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use rand::seq::index::sample;
 use roaring::RoaringTreemap;
-use rollbook_app::segments::{self, Done, Pull};
+use rollbook_app::segments::{self, Done, Pull, Status};
+use rollbook_model::Timestamp;
 use rollbook_segments::ledger;
 use rollbook_tests::times;
 
@@ -13,6 +14,8 @@ use super::world::World;
 
 /// Segments that are previewed and pulled in each state; `ROLLBOOK_TEST_PULLS` asks for more.
 const PULLED: u64 = 3;
+/// How long after they were computed lists are asked about, in microseconds: six hours.
+const LATER: i64 = 6 * 3_600_000_000;
 /// Members of a page.
 const PAGE: usize = 17;
 
@@ -27,7 +30,7 @@ impl World {
                 .or_default()
                 .push(change);
         }
-        let listed = segments::list(&self.place).await.unwrap();
+        let listed = segments::list(&self.place, self.as_of).await.unwrap();
         let listed = listed
             .into_iter()
             .map(|one| (one.definition.key, one.count));
@@ -51,7 +54,15 @@ impl World {
             let (key, told) = (key(at), self.told(what));
             let criteria = self.definitions.text(at);
             let shown = segments::preview(&self.warm, &criteria, self.as_of).await;
-            let counted = segments::count(&self.place, &key).await.unwrap();
+            let later = Timestamp::from_micros(self.as_of.micros() + LATER);
+            let counted = segments::count(&self.place, &key, later).await.unwrap();
+            if counted.standing.status == Status::Fresh {
+                let then = segments::matches(&self.place, &criteria, later).await;
+                assert!(
+                    then.unwrap() == members[at],
+                    "{told} {key}: fresh at {later}"
+                );
+            }
             let counts = [shown.unwrap().count, counted.count];
             assert_eq!(
                 counts,

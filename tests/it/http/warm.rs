@@ -126,7 +126,7 @@ fn what_is_kept_answers_as_the_lake_does() {
     let body = json!({ "as_of": AS_OF, "full": true });
     let refreshed = server.send("POST", "/v1/segments/refresh", &body).json();
     let count = lake.value("select count(*) from people where country = 'DE'");
-    assert_eq!(refreshed[0]["status"], "fresh", "{refreshed}");
+    assert_eq!(refreshed[0]["status"], "computed", "{refreshed}");
     assert_eq!(refreshed[0]["count"], count);
 }
 

@@ -4,9 +4,10 @@ use rollbook_lake::State;
 use rollbook_model::{SegmentKey, Timestamp};
 use rollbook_segments::definition::{self, Scheduled};
 use rollbook_segments::membership::standing;
-use rollbook_segments::status::{failure, standing_of};
-use rollbook_segments::{Schedule, SegmentError};
+use rollbook_segments::status::failure;
+use rollbook_segments::{Schedule, SegmentError, Standing};
 
+use super::freshness::{Kept, standings};
 use super::{Outcome, refresh};
 use crate::{AppError, Place};
 
@@ -58,20 +59,20 @@ pub struct Health {
     pub failures: u32,
 }
 
-/// How all segments stand.
-pub async fn health(place: &Place) -> Result<Vec<Health>, AppError> {
+/// How all segments stand at `now`.
+pub async fn health(place: &Place, now: Timestamp) -> Result<Vec<Health>, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let mut all = Vec::new();
+    let mut kept = Vec::new();
     for scheduled in definition::schedules(&state)? {
-        let failure = failure(&state, &scheduled.key)?;
-        let known = standing(&state, &scheduled.key)?;
-        let stands = standing_of(&state, &scheduled, known.as_ref(), failure.as_ref());
-        all.push(Health {
-            status: stands.status.name(),
-            failures: failure.map_or(0, |failure| failure.attempts),
-            segment: scheduled.key,
-        });
+        kept.push(Kept::of(&state, scheduled)?);
     }
-    Ok(all)
+    let standings = standings(place, &lake, &state, &kept, now).await;
+    let all = kept.into_iter().zip(standings);
+    let health = |(kept, standing): (Kept, Standing)| Health {
+        status: standing.status.name(),
+        failures: kept.failure.map_or(0, |failure| failure.attempts),
+        segment: kept.scheduled.key,
+    };
+    Ok(all.map(health).collect())
 }

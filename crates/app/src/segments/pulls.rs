@@ -7,11 +7,11 @@ use rollbook_lake::{Lake, LakeError, State, StoredSet};
 use rollbook_model::hex::hex;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::{self, standing};
-use rollbook_segments::status::{failure, standing_of};
 use rollbook_segments::{Channel, Percent, Refreshed, SegmentError, Standing, definition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::freshness::{Kept, standings};
 use super::overlap::Combined;
 use super::reach::{deliverable, is_drawn};
 use crate::{AppError, Place, page};
@@ -32,6 +32,8 @@ pub async fn members(
 pub struct Page {
     /// What all pages of one pull rest on.
     pub refreshed: Refreshed,
+    /// How it stood when the first page was asked for.
+    pub standing: Standing,
     /// Members on all pages.
     pub count: u64,
     /// The members of this page.
@@ -72,6 +74,7 @@ impl Pull {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pinned {
     of: Refreshed,
+    standing: Standing,
     /// Of a pull of not all members, where they lie.
     #[serde(default)]
     chosen: Option<StoredSet>,
@@ -88,9 +91,9 @@ pub async fn members_page(
     now: Timestamp,
 ) -> Result<Page, AppError> {
     let lake = place.lake().await?;
-    let (of, chosen, persons, from) = match token {
+    let (of, standing, chosen, persons, from) = match token {
         None => {
-            let (refreshed, persons) = pulled(place, &lake, key, pull, now).await?;
+            let (refreshed, standing, persons) = pulled(place, &lake, key, pull, now).await?;
             let chosen = match pull.is_of_all() {
                 true => None,
                 false => {
@@ -98,7 +101,7 @@ pub async fn members_page(
                     stored.into_iter().next()
                 }
             };
-            (refreshed, chosen, persons, 0)
+            (refreshed, standing, chosen, persons, 0)
         }
         Some(token) => {
             let pinned: Pinned = page::open(&lake, token).await?;
@@ -113,7 +116,8 @@ pub async fn members_page(
                 SegmentError::Lake(LakeError::Damaged { .. }) => AppError::ExpiredPageToken,
                 other => other.into(),
             })?;
-            (pinned.of, pinned.chosen, persons, pinned.after + 1)
+            let (of, standing) = (pinned.of, pinned.standing);
+            (of, standing, pinned.chosen, persons, pinned.after + 1)
         }
     };
     let mut ids = persons.iter();
@@ -124,26 +128,32 @@ pub async fn members_page(
     let count = persons.len();
     let next = match members.last() {
         Some(&after) if !is_last => {
-            let of = of.clone();
-            Some(page::seal(&lake, &Pinned { of, chosen, after }).await?)
+            let pinned = Pinned {
+                of: of.clone(),
+                standing: standing.clone(),
+                chosen,
+                after,
+            };
+            Some(page::seal(&lake, &pinned).await?)
         }
         _ => None,
     };
     Ok(Page {
         refreshed: of,
+        standing,
         count,
         members,
         next,
     })
 }
 
-/// All members that a pull asks for, and what that rests on.
+/// All members that a pull asks for, what that rests on, and how it stands at `now`.
 pub async fn members_pulled(
     place: &Place,
     key: &SegmentKey,
     pull: &Pull,
     now: Timestamp,
-) -> Result<(Refreshed, RoaringTreemap), AppError> {
+) -> Result<(Refreshed, Standing, RoaringTreemap), AppError> {
     pulled(place, &place.lake().await?, key, pull, now).await
 }
 
@@ -153,13 +163,30 @@ async fn pulled(
     key: &SegmentKey,
     pull: &Pull,
     now: Timestamp,
-) -> Result<(Refreshed, RoaringTreemap), AppError> {
+) -> Result<(Refreshed, Standing, RoaringTreemap), AppError> {
     let (refreshed, persons) = membership::members(lake, key, None).await?;
+    let standing = standing_at(place, lake, key, &refreshed, now).await?;
     let persons = match pull.is_of_all() {
         true => persons,
         false => chosen(place, lake, key, persons, pull, now).await?,
     };
-    Ok((refreshed, persons))
+    Ok((refreshed, standing, persons))
+}
+
+/// How a membership that was read stands.
+async fn standing_at(
+    place: &Place,
+    lake: &Lake,
+    key: &SegmentKey,
+    refreshed: &Refreshed,
+    now: Timestamp,
+) -> Result<Standing, AppError> {
+    let state = lake.head().await?;
+    let scheduled = definition::show(lake, &state, key).await?.scheduled();
+    let mut kept = Kept::of(&state, scheduled)?;
+    kept.refreshed = Some(refreshed.clone());
+    let mut standings = standings(place, lake, &state, &[kept], now).await;
+    Ok(standings.pop().expect("one segment stands in one way"))
 }
 
 /// The members whom a pull of not all asks for.
@@ -214,24 +241,18 @@ pub struct Counted {
     pub standing: Standing,
 }
 
-/// How many belong.
-pub async fn count(place: &Place, key: &SegmentKey) -> Result<Counted, AppError> {
+/// How many belong, and how that stands at `now`.
+pub async fn count(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<Counted, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let definition = definition::show(&lake, &state, key).await?;
-    let failure = failure(&state, key)?;
+    definition::show(&lake, &state, key).await?;
     let refreshed = standing(&state, key)?;
-    let standing = standing_of(
-        &state,
-        &definition.scheduled(),
-        refreshed.as_ref(),
-        failure.as_ref(),
-    );
     let refreshed = refreshed.ok_or_else(|| SegmentError::NotRefreshed {
         segment: key.clone(),
         snapshot: None,
     })?;
     let persons = membership::persons(&lake, &refreshed).await?;
+    let standing = standing_at(place, &lake, key, &refreshed, now).await?;
     Ok(Counted {
         segment: key.clone(),
         count: refreshed.count,

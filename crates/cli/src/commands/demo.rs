@@ -72,6 +72,14 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
     let as_of = done.as_of;
     writeln!(
         out,
+        "\nAll of this is as of {as_of}, where the sample ends. Asked today, the lists on which"
+    )?;
+    writeln!(
+        out,
+        "time has a hold are stale, because time passed: `--as-of` looks from that moment."
+    )?;
+    writeln!(
+        out,
         "\nThe lake is {lake}, tenant `{tenant}`. What to try next:"
     )?;
     writeln!(out, "  rollbook {flags} tables")?;

@@ -18,21 +18,26 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
     match what {
         Segment::Put(what) => put(place, *what, form).await?,
         Segment::List => {
-            let listed = segments::list(place).await?;
+            let listed = segments::list(place, now()).await?;
             let columns = [
                 "key", "name", "revision", "count", "status", "refresh", "as_of", "criteria",
             ];
             print(&Shown::list(&listed, &columns)?, form)?;
         }
         Segment::Show { key } => {
-            print(&Shown::object(&segments::show(place, &key).await?)?, form)?;
+            print(
+                &Shown::object(&segments::show(place, &key, now()).await?)?,
+                form,
+            )?;
         }
         Segment::Delete { key } => {
             segments::delete(place, &key, now()).await?;
             print(&Shown::object(&json!({ "deleted": key }))?, form)?;
         }
         Segment::Refresh { keys, full, moment } => {
-            let outcomes = segments::refresh(place, &keys, as_of(&moment), now(), full).await?;
+            let now = now();
+            let as_of = moment.as_of.unwrap_or(now);
+            let outcomes = segments::refresh(place, &keys, as_of, now, full).await?;
             return refreshed(outcomes, form);
         }
         Segment::Members(what) => members(place, what, form).await?,
@@ -109,6 +114,13 @@ async fn members(place: &Place, what: Members, form: Form) -> anyhow::Result<()>
             page.await?.members
         }
     };
+    if what.snapshot.is_none() {
+        let standing = segments::standing_at(place, &what.key, now()).await?;
+        if let (Some(reason), since) = (standing.reason, standing.since) {
+            let since = since.map_or_else(String::new, |since| format!(" since {since}"));
+            eprintln!("segment `{}` is stale{since}: {reason}", what.key);
+        }
+    }
     let rows = persons.iter().map(|person| vec![person.to_string()]);
     let shown = Shown {
         document: json!(persons),

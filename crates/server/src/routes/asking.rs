@@ -34,7 +34,7 @@ pub(super) fn json<T: serde::Serialize>(answer: &T) -> Answered {
     params(("key" = String, Path, example = "big-spenders")),
     responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn count(State(server): State<Server>, Named(key): Named<SegmentKey>) -> Answered {
-    json(&segments::count(server.place(), &key).await?)
+    json(&segments::count(server.place(), &key, server.now()).await?)
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -49,7 +49,7 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     // Figures of the process are given whatever the lake says.
     server.metrics().kept(server.place().in_memory().await);
-    if let Ok(all) = segments::health(server.place()).await {
+    if let Ok(all) = segments::health(server.place(), server.now()).await {
         server.metrics().segments(&all);
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollbook_app::export::{self, Form};
-use rollbook_app::segments::{self, Channel, Combined, Hashing, Page, Percent, Pull, Refreshed};
+use rollbook_app::segments::{
+    self, Channel, Combined, Hashing, Page, Percent, Pull, Refreshed, Standing, Status,
+};
 use rollbook_app::{AppError, RecordBatch};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -101,6 +103,14 @@ pub(crate) struct Members {
     revision: u64,
     #[schema(value_type = String)]
     computed_at: Timestamp,
+    /// fresh or stale, when the first page was asked for.
+    #[schema(value_type = String)]
+    status: Status,
+    /// Why it is not fresh.
+    reason: Option<String>,
+    /// Since when, where that is known.
+    #[schema(value_type = Option<String>)]
+    since: Option<Timestamp>,
 }
 
 /// Who belongs, as of the last refresh
@@ -143,7 +153,7 @@ pub(super) async fn page(
     let tag = tag(
         &page.refreshed,
         page.count,
-        &of_page,
+        &(page.standing.status.name(), of_page),
         &which.given(limit),
         format,
     );
@@ -227,7 +237,8 @@ pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
 }
 
 fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Response, Problem> {
-    let headers = headers(&page.refreshed, page.count, page.next.as_deref());
+    let next = page.next.as_deref();
+    let headers = headers(&page.refreshed, &page.standing, page.count, next);
     let failed = |source| Problem::from(AppError::Rows { source });
     let Some(form) = format.form() else {
         let rows = rows.map(|rows| rollbook_app::rows::json(&[rows]));
@@ -241,6 +252,9 @@ fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Resp
             snapshot: page.refreshed.snapshot,
             revision: page.refreshed.revision,
             computed_at: page.refreshed.computed_at,
+            status: page.standing.status,
+            reason: page.standing.reason,
+            since: page.standing.since,
         };
         return Ok((headers, Json(members)).into_response());
     };
@@ -251,13 +265,21 @@ fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Resp
 }
 
 /// What JSON says in its envelope, for the other forms.
-fn headers(refreshed: &Refreshed, count: u64, next: Option<&str>) -> HeaderMap {
+fn headers(
+    refreshed: &Refreshed,
+    standing: &Standing,
+    count: u64,
+    next: Option<&str>,
+) -> HeaderMap {
     let pairs = [
         ("x-next-page-token", next.map(str::to_owned)),
         ("x-count", Some(count.to_string())),
         ("x-snapshot", Some(refreshed.snapshot.to_string())),
         ("x-revision", Some(refreshed.revision.to_string())),
         ("x-computed-at", Some(refreshed.computed_at.to_string())),
+        ("x-status", Some(standing.status.name().to_owned())),
+        ("x-reason", standing.reason.clone()),
+        ("x-since", standing.since.map(|since| since.to_string())),
     ];
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {

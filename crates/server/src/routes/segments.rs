@@ -209,7 +209,7 @@ impl From<Refreshed> for Membership {
 #[utoipa::path(get, path = "/v1/segments", tag = "segments",
     responses((status = 200, body = Vec<Segment>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segment>>, Problem> {
-    let listed = segments::list(server.place()).await?;
+    let listed = segments::list(server.place(), server.now()).await?;
     Ok(Json(listed.into_iter().map(Segment::from).collect()))
 }
 
@@ -233,7 +233,7 @@ pub(super) async fn create(
     };
     let saved = server.compute(move |server| async move {
         segments::create(server.place(), &draft, at).await?;
-        segments::show(server.place(), &key).await
+        segments::show(server.place(), &key, at).await
     });
     Ok((StatusCode::CREATED, Json(saved.await?.into())))
 }
@@ -246,7 +246,8 @@ pub(super) async fn show(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
 ) -> Result<Json<Segment>, Problem> {
-    Ok(Json(segments::show(server.place(), &key).await?.into()))
+    let shown = segments::show(server.place(), &key, server.now()).await?;
+    Ok(Json(shown.into()))
 }
 
 /// Saves a segment, or a new revision of one
@@ -271,7 +272,7 @@ pub(super) async fn replace(
     };
     let saved = server.compute(move |server| async move {
         segments::put(server.place(), &draft, at).await?;
-        segments::show(server.place(), &key).await
+        segments::show(server.place(), &key, at).await
     });
     Ok(Json(saved.await?.into()))
 }

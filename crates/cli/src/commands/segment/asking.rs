@@ -5,7 +5,7 @@ use rollbook_app::{Place, segments};
 use serde_json::{Value, json};
 
 use crate::arguments::{Form, Segment};
-use crate::commands::as_of;
+use crate::commands::{as_of, now};
 use crate::show::{Shown, print};
 
 pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Result<()> {
@@ -14,9 +14,10 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             let found = segments::preview(place, &criteria, as_of(&moment)).await?;
             previewed(&found, form)
         }
-        Segment::Count { key } => {
-            print(&Shown::object(&segments::count(place, &key).await?)?, form)
-        }
+        Segment::Count { key } => print(
+            &Shown::object(&segments::count(place, &key, now()).await?)?,
+            form,
+        ),
         Segment::Explain {
             key,
             person,

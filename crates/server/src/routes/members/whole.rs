@@ -47,15 +47,16 @@ pub(super) async fn answer(
     })?;
     let pull = which.pull(0)?;
     let pulled = segments::members_pulled(server.place(), &key, &pull, server.now());
-    let (refreshed, members) = pulled.await?;
+    let (refreshed, standing, members) = pulled.await?;
     // What else is looked at may change while the membership stands.
     let is_pinned = columns.is_empty() && pull.is_of_all();
-    let tag = tag(&refreshed, members.len(), &"all", &which.given(0), format);
+    let of_all = ("all", standing.status.name());
+    let tag = tag(&refreshed, members.len(), &of_all, &which.given(0), format);
     let known = given.get(header::IF_NONE_MATCH);
     if is_pinned && known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let answered = headers(&refreshed, members.len(), None);
+    let answered = headers(&refreshed, &standing, members.len(), None);
     let wanted = Wanted {
         server,
         refreshed,
