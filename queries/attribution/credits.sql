@@ -39,16 +39,28 @@ journeys as (
         conversions.kind, conversions.provider, conversions.external_id, conversions.units,
         touches.channel, touches.occurred_at,
         touches.provider as touch_provider, touches.external_id as touch_id,
-        pow(
-            2.0,
-            -cast(cast(conversions.at as bigint) - cast(touches.occurred_at as bigint) as double)
-                / $half_life_micros
-        ) as weight
+        last_value(touches.occurred_at) over (
+            partition by conversions.kind, conversions.provider, conversions.external_id
+            order by touches.occurred_at, touches.provider, touches.external_id
+            rows between unbounded preceding and unbounded following
+        ) as youngest_at
     from conversions
     left join touches
         on touches.person_id = conversions.person_id
         and touches.occurred_at <= conversions.at
         and touches.occurred_at > conversions.at - $lookback
+),
+-- Only the weights of a journey beside each other matter: ages are those to its youngest touch, so that
+-- one of them weighs 1, and no journey's weights all vanish however old it is.
+weighed as (
+    select
+        kind, provider, external_id, units, channel, occurred_at, touch_provider, touch_id,
+        pow(
+            2.0,
+            -cast(cast(youngest_at as bigint) - cast(occurred_at as bigint) as double)
+                / $half_life_micros
+        ) as weight
+    from journeys
 ),
 ranked as (
     select
@@ -67,7 +79,7 @@ ranked as (
             rows between unbounded preceding and current row
         ) as weight_until,
         sum(weight) over whole as weight_of_all
-    from journeys
+    from weighed
     window
         whole as (partition by kind, provider, external_id),
         journey as (

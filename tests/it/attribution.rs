@@ -395,3 +395,72 @@ fn generated_data_ties_to_the_books() {
         "{of_nobody:?}"
     );
 }
+
+#[test]
+fn however_old_a_journey_is_its_touches_share_the_value() {
+    let lake = OwnLake::new("attribution_old");
+    lake.write(
+        "in/persons.csv",
+        "external_id,created_at\np1,2024-01-01\np2,2024-01-01\n",
+    );
+    lake.write(
+        "in/activities.csv",
+        "external_id,person_external_id,type,channel,occurred_at\n\
+         a1,p1,page_viewed,email,2024-05-01T00:00:00Z\n\
+         a2,p1,page_viewed,social,2024-05-01T00:30:00Z\n\
+         a3,p1,page_viewed,search,2024-05-01T00:30:00Z\n",
+    );
+    lake.write(
+        "in/orders.csv",
+        "external_id,person_external_id,status,currency,total,placed_at,paid_at\n\
+         o1,p1,paid,EUR,100.00,2024-05-25T00:00:00Z,2024-05-25T00:00:00Z\n\
+         o2,p2,paid,EUR,7.00,2024-05-25T00:00:00Z,2024-05-25T00:00:00Z\n",
+    );
+    lake.json(&["ingest", "native", lake.path("in").to_str().unwrap()]);
+    let shared = |half_life: &str, lookback: &str| -> Vec<(String, i64)> {
+        let decay = ["--models", "time-decay", "--as-of", "2024-07-01"];
+        let spans = ["--half-life", half_life, "--lookback", lookback];
+        let report = lake.json(&[&["attribution", "run"][..], &decay, &spans].concat());
+        assert_eq!(units(&report["booked"]), 1_070_000);
+        let rows = report["rows"].as_array().unwrap().iter();
+        let row = |row: &Value| {
+            (
+                row["channel"].as_str().unwrap().to_owned(),
+                units(&row["value"]),
+            )
+        };
+        rows.map(row).collect()
+    };
+    let named = |all: [(&str, i64); 4]| all.map(|(name, units)| (name.to_owned(), units)).to_vec();
+    // Of weights 1, 2 and 2, 24 days ago: which is 2^-1152 of what a touch at the purchase weighs.
+    let fifths = [
+        ("search", 400_000),
+        ("social", 400_000),
+        ("email", 200_000),
+        ("unattributed", 70_000),
+    ];
+    assert_eq!(shared("30m", "30d"), named(fifths));
+    // Whoever came half an hour earlier weighs nothing beside those of one moment, who weigh the same.
+    let halves = [
+        ("search", 500_000),
+        ("social", 500_000),
+        ("email", 0),
+        ("unattributed", 70_000),
+    ];
+    assert_eq!(shared("1s", "36500d"), named(halves));
+    let thirds = [
+        ("search", 333_333),
+        ("email", 333_333),
+        ("social", 333_334),
+        ("unattributed", 70_000),
+    ];
+    let mut even = shared("36500d", "30d");
+    even.sort_by_key(|(name, units)| (*units, name.clone()));
+    let mut expected = named(thirds);
+    expected.sort_by_key(|(name, units)| (*units, name.clone()));
+    assert_eq!(even, expected);
+    assert_eq!(
+        shared("30m", "1d"),
+        [("unattributed".to_owned(), 1_070_000)]
+    );
+}
