@@ -1,18 +1,33 @@
 -- purpose: what is known at a moment of persons who bought in the year before it
--- parameters: $as_of time
+-- parameters: $currency text (the tenant's currency, may be null), $as_of time
 -- output: person_id bigint, then the features, double each, none of them null
 --
--- What counts as bought says the view `_purchases`. Only columns that say when something happened
+-- What counts as bought says the view `_purchases`. The value of a purchase is in the tenant's currency,
+-- as in `average_order_value`; one without a rate is left out of it. Whom `persons` does not have any
+-- longer is no candidate. Only columns that say when something happened
 -- are read, so that what is dated after `$as_of` cannot move a feature.
-with buyers as (
+with bought as (
+    select
+        purchases.person_id,
+        purchases.at,
+        case
+            when purchases.currency is null or purchases.currency = $currency then purchases.amount
+            else cast(purchases.amount * rates.rate as decimal(19, 4))
+        end as converted
+    from _purchases as purchases
+    left join _rates as rates
+        on rates.day = cast(purchases.at as date) and rates.currency = purchases.currency
+    where purchases.at <= $as_of
+        and purchases.person_id in (select person_id from persons)
+),
+buyers as (
     select
         person_id,
         count(*) as times,
         max(at) as last_at,
         min(at) as first_at,
-        sum(amount) as spent
-    from _purchases
-    where at <= $as_of
+        cast(sum(converted) as double) / nullif(count(converted), 0) as basket
+    from bought
     group by person_id
     having max(at) > $as_of - interval '365 days'
 ),
@@ -20,7 +35,7 @@ spans as (
     select
         person_id,
         times,
-        cast(coalesce(spent, 0) as double) as spent,
+        coalesce(basket, 0) as basket,
         cast(cast($as_of as bigint) - cast(last_at as bigint) as double) / 86400000000 as recency,
         cast(cast($as_of as bigint) - cast(first_at as bigint) as double) / 86400000000 as tenure,
         cast(cast(last_at as bigint) - cast(first_at as bigint) as double) / 86400000000
@@ -65,7 +80,7 @@ select
     cast(spans.times = 1 as double) as bought_once,
     ln(1 + spans.interval_days) as interval_days,
     ln(1 + spans.recency / (1 + spans.interval_days)) as overdue,
-    ln(1 + greatest(spans.spent, 0) / spans.times) as basket,
+    ln(1 + greatest(spans.basket, 0)) as basket,
     ln(1 + spans.tenure) as tenure,
     coalesce(acts.last_month, 0) as active_last_month,
     coalesce(acts.last_quarter, 0) as active_last_quarter,

@@ -4,15 +4,45 @@
 --
 -- What counts as bought says the view `_purchases`. Only columns that say when something happened
 -- are read, so that what is dated after `$as_of` cannot move a feature.
-with leads as (
+--
+-- A person whom no source dates is known from their earliest fact on. One without any fact is known
+-- now alone, and for how long nobody can say: they are taken for known long ago, and quiet since.
+with undated as (
+    select person_id from persons where person_id <> 0 and created_at is null
+),
+first_facts as (
+    select person_id, min(at) as at
+    from (
+        select person_id, occurred_at as at from activities
+        union all
+        select person_id, placed_at as at from orders
+        union all
+        select person_id, paid_at as at from orders
+        union all
+        select person_id, created_at as at from deals
+        union all
+        select person_id, created_at as at from carts
+        union all
+        select person_id, opened_at as at from tickets
+    ) as facts
+    where person_id in (select person_id from undated)
+    group by person_id
+),
+leads as (
     select
-        persons.person_id,
-        cast(cast($as_of as bigint) - cast(persons.created_at as bigint) as double)
-            / 86400000000 as age
-    from persons
-    where persons.person_id <> 0
-        and persons.created_at <= $as_of
-        and persons.person_id not in (select person_id from _purchases where at <= $as_of)
+        known.person_id,
+        case
+            when known.at is null then 180
+            else cast(cast($as_of as bigint) - cast(known.at as bigint) as double) / 86400000000
+        end as age
+    from (
+        select persons.person_id, coalesce(persons.created_at, first_facts.at) as at
+        from persons
+        left join first_facts on first_facts.person_id = persons.person_id
+        where persons.person_id <> 0
+    ) as known
+    where (known.at <= $as_of or (known.at is null and now() <= $as_of))
+        and known.person_id not in (select person_id from _purchases where at <= $as_of)
 ),
 acts as (
     select

@@ -8,3 +8,5 @@ pub const CHURN_FEATURES: &str = include_str!("../scoring/churn_features.sql");
 pub const BUYERS: &str = include_str!("../scoring/buyers.sql");
 /// When the data begin.
 pub const FIRST_EVENT: &str = include_str!("../scoring/first_event.sql");
+/// Where the data of what is bought end.
+pub const LAST_PURCHASE: &str = include_str!("../scoring/last_purchase.sql");

@@ -156,3 +156,130 @@ fn too_little_to_learn_from_is_said() {
         (&json!(2), &json!("rules"))
     );
 }
+
+#[test]
+fn a_purchase_is_worth_the_same_in_every_currency() {
+    let lake = OwnLake::new("scores_currencies");
+    let mut persons = "external_id,created_at\n".to_owned();
+    let mut orders =
+        "external_id,person_external_id,status,currency,total,placed_at,paid_at\n".to_owned();
+    for (person, currency, totals) in [
+        ("euro", "EUR", ["10.00", "30.00"]),
+        ("yen", "JPY", ["1600.00", "4800.00"]),
+        ("none", "CHF", ["10.00", "30.00"]),
+    ] {
+        persons += &format!("{person},2024-01-01\n");
+        for (day, total) in [("2024-03-01", totals[0]), ("2024-04-01", totals[1])] {
+            orders += &format!("{person}{day},{person},paid,{currency},{total},{day},{day}\n");
+        }
+    }
+    // One purchase without a rate leaves the value of the others as it is.
+    persons += "mixed,2024-01-01\n";
+    orders += "m1,mixed,paid,EUR,20.00,2024-03-01,2024-03-01\n";
+    orders += "m2,mixed,paid,CHF,9000.00,2024-04-01,2024-04-01\n";
+    lake.write("in/persons.csv", &persons);
+    lake.write("in/orders.csv", &orders);
+    let rates = "day,currency,rate\n2024-03-01,JPY,0.00625\n2024-04-01,JPY,0.00625\n";
+    lake.write("in/fx_rates.csv", rates);
+    lake.json(&["settings", "currency", "EUR"]);
+    lake.json(&["ingest", "native", lake.path("in").to_str().unwrap()]);
+    lake.json(&["score", "train", "churn", "--as-of", "2024-05-01"]);
+    let basket = |who: &str| {
+        let found = lake.json(&["person", "find", "--external", &format!("native:{who}")]);
+        let person = found[0]["person_id"].to_string();
+        let why = lake.json(&[
+            "score",
+            "explain",
+            "churn",
+            &person,
+            "--as-of",
+            "2024-05-01",
+        ]);
+        let factors = why["factors"].as_array().unwrap();
+        let basket = factors.iter().find(|one| one["feature"] == "basket");
+        basket.unwrap()["value"].as_f64().unwrap()
+    };
+    assert_eq!(basket("euro"), 21_f64.ln());
+    assert_eq!(basket("yen"), basket("euro"));
+    assert_eq!(basket("mixed"), basket("euro"));
+    assert_eq!(basket("none"), 0.0);
+}
+
+#[test]
+fn whoever_has_no_date_is_scored() {
+    let lake = OwnLake::new("scores_undated");
+    lake.write(
+        "in/persons.csv",
+        "external_id,created_at\na,\nb,\nc,\nd,2024-05-01\ne,\n",
+    );
+    lake.write(
+        "in/activities.csv",
+        "external_id,person_external_id,type,channel,occurred_at\n\
+         a1,a,page_viewed,email,2024-05-28T00:00:00Z\n\
+         c1,c,page_viewed,email,2024-07-01T00:00:00Z\n",
+    );
+    lake.write(
+        "in/orders.csv",
+        "external_id,person_external_id,status,currency,total,placed_at,paid_at\n\
+         o1,e,paid,EUR,1.00,2024-05-01,2024-05-01\n",
+    );
+    lake.json(&["ingest", "native", lake.path("in").to_str().unwrap()]);
+    let trained = lake.json(&["score", "train", "lead", "--as-of", "2024-06-01"]);
+    // At the moment of the test nobody was known but `d`.
+    assert_eq!(trained["evaluation"]["examples"], 1, "{trained}");
+    let of = |as_of: &str| {
+        lake.json(&["score", "run", "lead", "--as-of", as_of]);
+        let sql = "select i.external_id as who, s.score from scores s \
+                   join identities i using (person_id) order by 1";
+        let rows = lake.sql(sql);
+        let who = rows
+            .iter()
+            .map(|row| row["who"].as_str().unwrap().to_owned());
+        who.collect::<Vec<_>>()
+    };
+    // `e` has bought. Of `c` there is a fact, but later than what is looked at.
+    assert_eq!(of("2024-06-01"), ["a", "b", "c", "d"]);
+    assert_eq!(of("2024-08-01"), ["a", "b", "c", "d"]);
+    let age = |who: &str, as_of: &str| {
+        let found = lake.json(&["person", "find", "--external", &format!("native:{who}")]);
+        let person = found[0]["person_id"].to_string();
+        let why = lake.json(&["score", "explain", "lead", &person, "--as-of", as_of]);
+        let factors = why["factors"].as_array().unwrap().clone();
+        let ages = factors.into_iter().filter(|one| one["value"] == 1.0);
+        let ages = ages.map(|one| one["feature"].as_str().unwrap().to_owned());
+        ages.filter(|name| name.starts_with("age"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(age("a", "2024-06-01"), ["age_to_14_days"]);
+    assert_eq!(age("b", "2024-06-01"), [""; 0]);
+}
+
+#[test]
+fn labels_beyond_the_data_and_a_test_of_nobody_are_told_of() {
+    let lake = OwnLake::new("scores_end");
+    lake.write("in/persons.csv", "external_id,created_at\na,2024-01-01\n");
+    lake.write(
+        "in/orders.csv",
+        "external_id,person_external_id,status,currency,total,placed_at,paid_at\n\
+         o1,a,paid,EUR,1.00,2024-05-28T10:00:00Z,2024-05-31T10:00:00Z\n",
+    );
+    lake.json(&["ingest", "native", lake.path("in").to_str().unwrap()]);
+    for (as_of, days) in [
+        ("2024-06-01", None),
+        ("2024-06-20", Some(19)),
+        ("2024-09-10", Some(101)),
+    ] {
+        let trained = lake.run(&["score", "train", "churn", "--as-of", as_of]);
+        let told = String::from_utf8_lossy(&trained.stderr).into_owned();
+        let model: Value = serde_json::from_slice(&trained.stdout).unwrap();
+        assert_eq!(model["data_end"], "2024-05-31T10:00:00Z");
+        assert_eq!(model["uncovered_days"].as_i64(), days, "{as_of}");
+        let says = told.contains("the data end on 2024-05-31");
+        assert_eq!(says, days.is_some(), "{as_of} {told}");
+        // Nobody had bought by then.
+        let tested = &model["evaluation"];
+        let is_nobody = tested["examples"] == 0;
+        assert_eq!(tested["brier"].is_null(), is_nobody, "{tested}");
+        assert_eq!(is_nobody, days != Some(101), "{tested}");
+    }
+}

@@ -26,8 +26,12 @@ impl Features {
         as_of: Timestamp,
     ) -> Result<Self, ScoringError> {
         let rows_failed = |source| ScoringError::Rows { source };
-        let moment = [("as_of", Parameter::Time(Some(as_of)))];
-        let mut rows = session.stream_with(kind.features_sql(), &moment).await?;
+        let mut named = vec![("as_of", Parameter::Time(Some(as_of)))];
+        if kind == Kind::Churn {
+            let currency = session.currency().map(str::to_owned);
+            named.push(("currency", Parameter::Text(currency)));
+        }
+        let mut rows = session.stream_with(kind.features_sql(), &named).await?;
         let fields = rows.schema().fields().iter().skip(1);
         let mut features = Self {
             names: fields.map(|field| field.name().clone()).collect(),

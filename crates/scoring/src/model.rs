@@ -49,8 +49,8 @@ pub struct Evaluation {
     pub positives: u64,
     /// The area under the ROC curve; none where all, or none, came true.
     pub roc_auc: Option<f64>,
-    /// The mean squared difference of probability and outcome (Brier 1950).
-    pub brier: f64,
+    /// The mean squared difference of probability and outcome (Brier 1950); none of nobody.
+    pub brier: Option<f64>,
 }
 
 /// A trained model, and what it rests on.
@@ -78,6 +78,13 @@ pub struct Model {
     pub weights: Vec<Weight>,
     /// How it did afterwards.
     pub evaluation: Evaluation,
+    /// When the newest order or deal is of, up to `as_of`.
+    #[serde(default)]
+    pub data_end: Option<Timestamp>,
+    /// By how many days that is before the labels end, where it clearly is: whoever bought since counts
+    /// as not having bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncovered_days: Option<i64>,
 }
 
 /// The score of one person.

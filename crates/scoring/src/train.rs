@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use rollbook_engine::{Parameter, Session};
-use rollbook_model::{SnapshotNumber, Timestamp};
-use rollbook_queries::scoring::{BUYERS, FIRST_EVENT};
+use rollbook_model::{SnapshotNumber, Span, Timestamp};
+use rollbook_queries::scoring::{BUYERS, FIRST_EVENT, LAST_PURCHASE};
 
 use crate::ScoringError;
 use crate::features::Features;
@@ -40,7 +40,8 @@ pub async fn train(
     let as_of = session.as_of();
     let before =
         |times: i64| Timestamp::from_micros(as_of.micros() - times * kind.horizon().micros());
-    let begins = first_event(session).await?;
+    let begins = moment(session, FIRST_EVENT).await?;
+    let ends = moment(session, LAST_PURCHASE).await?;
     let cut_offs: Vec<Timestamp> = (2..2 + kind.cut_offs())
         .map(before)
         .filter(|cut_off| begins.is_some_and(|first| first <= *cut_off))
@@ -86,8 +87,10 @@ pub async fn train(
             examples: test.came_true.len() as u64,
             positives: count_true(&test.came_true) as u64,
             roc_auc: None,
-            brier: 0.0,
+            brier: None,
         },
+        data_end: ends,
+        uncovered_days: ends.and_then(|ends| uncovered_days(kind, ends, as_of)),
     };
     let width = test.names.len().max(1);
     let scores: Vec<f64> = test
@@ -125,8 +128,17 @@ async fn examples_at(
     })
 }
 
-async fn first_event(session: &Session) -> Result<Option<Timestamp>, ScoringError> {
-    let answer = session.query_with(FIRST_EVENT, &[]).await?;
+/// By how many days the data of what is bought end before the last labels do, where they clearly end:
+/// by more than a thirtieth of what the labels look ahead.
+fn uncovered_days(kind: Kind, ends: Timestamp, as_of: Timestamp) -> Option<i64> {
+    let missing = as_of.micros() - ends.micros();
+    let is_clear = missing > kind.horizon().micros() / 30;
+    is_clear.then(|| missing / Span::days(1).micros())
+}
+
+/// The one moment that a question comes to.
+async fn moment(session: &Session, question: &str) -> Result<Option<Timestamp>, ScoringError> {
+    let answer = session.query_with(question, &[]).await?;
     let Some(batch) = answer.batches.first() else {
         return Ok(None);
     };
@@ -142,11 +154,42 @@ fn count_true(truth: &[bool]) -> usize {
     truth.iter().filter(|came_true| **came_true).count()
 }
 
-fn brier(scores: &[f64], came_true: &[bool]) -> f64 {
-    let count = scores.len().max(1) as f64;
+fn brier(scores: &[f64], came_true: &[bool]) -> Option<f64> {
     let misses = scores.iter().zip(came_true).map(|(score, truth)| {
         let outcome = if *truth { 1.0 } else { 0.0 };
         (probability(*score) - outcome).powi(2)
     });
-    misses.sum::<f64>() / count
+    let sum = misses.sum::<f64>();
+    (!scores.is_empty()).then(|| sum / scores.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{brier, uncovered_days};
+    use crate::kind::Kind;
+
+    #[test]
+    fn labels_beyond_the_data_are_told_of() {
+        let at = |text: &str| text.parse().unwrap();
+        for (kind, ends, as_of, days) in [
+            (Kind::Churn, "2024-05-31", "2024-09-10", Some(102)),
+            (Kind::Churn, "2024-05-31", "2024-06-04", Some(4)),
+            // Nobody sells something every hour.
+            (Kind::Churn, "2024-05-31", "2024-06-02", None),
+            (Kind::Lead, "2024-05-31", "2024-06-02", Some(2)),
+            (Kind::Lead, "2024-05-31", "2024-06-01", None),
+        ] {
+            assert_eq!(
+                uncovered_days(kind, at(ends), at(as_of)),
+                days,
+                "{kind} {as_of}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_has_no_brier_score() {
+        assert_eq!(brier(&[], &[]), None);
+        assert_eq!(brier(&[0.0, 0.0], &[true, false]), Some(0.25));
+    }
 }

@@ -2,6 +2,7 @@
 
 use rollbook_app::Place;
 use rollbook_app::scores::{self, Explanation, Method, ScoreModel};
+use rollbook_model::Timestamp;
 use serde_json::json;
 
 use super::{as_of, now};
@@ -16,6 +17,7 @@ pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Resul
         Score::Train { kind, moment } => {
             let model = scores::train(place, kind, as_of(&moment), now()).await?;
             print(&shown_model(&model), form)?;
+            note_end(&model);
             if form == Form::Table {
                 eprintln!("next: rollbook score run {kind}");
             }
@@ -61,7 +63,13 @@ fn shown_model(model: &ScoreModel) -> Shown {
             json!(model.method).as_str().unwrap_or_default().to_owned(),
         ),
         ("ROC AUC", auc),
-        ("Brier score", format!("{:.4}", tested.brier)),
+        (
+            "Brier score",
+            tested.brier.map_or_else(
+                || "none: nobody to test on".to_owned(),
+                |brier| format!("{brier:.4}"),
+            ),
+        ),
         (
             "tested at",
             format!("{} (looking {days} ahead)", tested.cut_off),
@@ -86,6 +94,9 @@ fn shown_model(model: &ScoreModel) -> Shown {
         ("as of", model.as_of.to_string()),
         ("snapshot", model.snapshot.to_string()),
     ];
+    if let Some(end) = model.data_end {
+        lines.push(("data end", day(end)));
+    }
     if let Some(reason) = &model.reason {
         lines.push(("not learnt", reason.clone()));
     }
@@ -122,6 +133,21 @@ fn shown_explanation(explanation: &Explanation) -> Shown {
         document: json!(explanation),
         columns: ["factor", "value", "log-odds"].map(str::to_owned).to_vec(),
         rows,
+    }
+}
+
+fn day(of: Timestamp) -> String {
+    of.to_string().chars().take(10).collect()
+}
+
+/// Says where labels reach beyond the data.
+fn note_end(model: &ScoreModel) {
+    if let (Some(end), Some(days)) = (model.data_end, model.uncovered_days) {
+        let (end, until) = (day(end), day(model.as_of));
+        eprintln!(
+            "warning: the data end on {end}, with the newest order or deal, {days} days before the labels do ({until}): \
+             whoever bought since counts as not having bought; train with --as-of {end}"
+        );
     }
 }
 
