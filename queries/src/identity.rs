@@ -14,3 +14,5 @@ pub const RECORD: &str = include_str!("../identity/record.sql");
 pub const FIND_RECORD: &str = include_str!("../identity/find_record.sql");
 /// Who a person became.
 pub const BECAME: &str = include_str!("../identity/became.sql");
+/// The countries that persons are in.
+pub const COUNTRIES: &str = include_str!("../identity/countries.sql");

@@ -14,3 +14,7 @@ pub const CAMPAIGNS: &str = include_str!("../persons/campaigns.sql");
 pub const SCORES: &str = include_str!("../persons/scores.sql");
 /// What happened with them.
 pub const TIMELINE: &str = include_str!("../persons/timeline.sql");
+/// The addresses of persons.
+pub const EMAILS: &str = include_str!("../persons/emails.sql");
+/// The numbers of persons, with the countries that they are read in.
+pub const PHONES: &str = include_str!("../persons/phones.sql");

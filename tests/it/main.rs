@@ -7,6 +7,7 @@ mod bad_input;
 mod bucket;
 mod clock;
 mod crash;
+mod decided;
 mod differential;
 mod disk;
 mod erasure;

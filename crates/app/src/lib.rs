@@ -10,6 +10,7 @@ pub mod export;
 pub mod identity;
 pub mod journaling;
 pub mod keeping;
+mod normal;
 mod page;
 pub mod persons;
 mod place;

@@ -155,10 +155,11 @@ impl Place {
         lake: &Lake,
         state: &State,
         as_of: Timestamp,
+        among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, AppError> {
         let mut state = state.clone();
         state.named.remove(LINKED);
-        self.session_among(lake, &state, as_of, None).await
+        self.session_among(lake, &state, as_of, among).await
     }
 
     /// The same, with the rows of some persons alone where they are named. The tenant's own traits
@@ -255,11 +256,11 @@ impl Place {
                 authority,
             })?;
         }
-        let members = SegmentMembers::new(lake, memberships(state)?);
+        let members = SegmentMembers::new(lake, state, memberships(state)?);
         session.add_view("segment_members", Arc::new(members))?;
         let changes = SegmentChanges::new(lake, state);
         session.add_view("segment_changes", Arc::new(changes))?;
-        session.add_view("scores", Arc::new(scores_table(lake, state)?))?;
+        session.add_view("scores", scores_table(lake, state)?)?;
         Ok(session)
     }
 }

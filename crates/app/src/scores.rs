@@ -47,8 +47,7 @@ pub async fn run(
     let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
     let session = place.session(&lake, &state, as_of).await?;
     let mut scored = rollbook_scoring::score(&session, &model).await?;
-    let head =
-        rollbook_scoring::keep_scores(&lake, &model, &scored, as_of, state.data, now).await?;
+    let head = rollbook_scoring::keep_scores(&lake, &model, &scored, as_of, &state, now).await?;
     sort_highest(&mut scored);
     scored.truncate(highest);
     Ok(Run {
@@ -86,6 +85,9 @@ pub struct ScoresPage {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pinned {
     of: ScoresHead,
+    /// Who had no records any longer.
+    #[serde(default)]
+    gone: Option<String>,
     least: f64,
     taken: usize,
 }
@@ -100,45 +102,37 @@ pub async fn scores_page(
     limit: usize,
 ) -> Result<ScoresPage, AppError> {
     let lake = place.lake().await?;
-    let pinned = match token {
-        None => Pinned {
-            of: rollbook_scoring::standing_scores(&lake.head().await?, kind)?,
-            least,
-            taken: 0,
-        },
+    let mut pinned = match token {
+        None => {
+            let state = lake.head().await?;
+            Pinned {
+                of: rollbook_scoring::standing_scores(&state, kind)?,
+                gone: state.gone().map(str::to_owned),
+                least,
+                taken: 0,
+            }
+        }
         Some(token) => page::open(&lake, token).await?,
     };
     if pinned.of.kind != kind {
         return Err(AppError::ForgedPageToken);
     }
-    let mut scored = pinned.of.read(&lake).await?;
+    let mut scored = pinned.of.read(&lake, pinned.gone.as_deref()).await?;
+    pinned.of.count = scored.len() as u64;
     scored.retain(|one| one.probability >= pinned.least);
     sort_highest(&mut scored);
     let taken = pinned.taken.min(scored.len());
     let end = scored.len().min(taken.saturating_add(limit));
+    let scores = scored[taken..end].to_vec();
+    let head = pinned.of.clone();
     let next = match end < scored.len() {
         true => {
-            let of = pinned.of.clone();
-            let least = pinned.least;
-            Some(
-                page::seal(
-                    &lake,
-                    &Pinned {
-                        of,
-                        least,
-                        taken: end,
-                    },
-                )
-                .await?,
-            )
+            pinned.taken = end;
+            Some(page::seal(&lake, &pinned).await?)
         }
         false => None,
     };
-    Ok(ScoresPage {
-        head: pinned.of,
-        scores: scored[taken..end].to_vec(),
-        next,
-    })
+    Ok(ScoresPage { head, scores, next })
 }
 
 fn sort_highest(scored: &mut [Scored]) {

@@ -33,6 +33,7 @@ use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_segments::membership::persons_now;
 use rollbook_segments::refresh::fixed;
 pub use rollbook_segments::weigh::Weight;
 pub use rollbook_segments::{
@@ -219,7 +220,11 @@ async fn listed(
 ) -> Result<Vec<Listed>, AppError> {
     let mut kept = Vec::new();
     for definition in &definitions {
-        kept.push(Kept::of(state, definition.scheduled())?);
+        let mut one = Kept::of(state, definition.scheduled())?;
+        if let Some(known) = one.refreshed.as_mut().filter(|one| !one.has_same_ids(state)) {
+            known.count = persons_now(lake, state, known).await?.len();
+        }
+        kept.push(one);
     }
     let standings = standings(place, lake, state, &kept, now).await;
     let all = definitions.into_iter().zip(kept).zip(standings);

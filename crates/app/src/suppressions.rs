@@ -3,22 +3,36 @@
 //! E-mails and phones are kept as keyed hashes, so that the list holds no address in the clear and
 //! also holds for persons who come later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use hmac::{Hmac, Mac};
+use roaring::RoaringTreemap;
+use rollbook_engine::Session;
+use rollbook_identity::normalise;
+use rollbook_identity::token::Tier;
+use rollbook_ingest::linking::owners::{Owners, records_of};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::Timestamp;
 use rollbook_model::hex::hex;
+use rollbook_model::shares::in_shares;
+use rollbook_queries::persons::{EMAILS, PHONES};
 use rollbook_segments::Channel;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Sha256;
 
+use crate::normal::{forms, region};
 use crate::{AppError, Place};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 const NAME: &str = "suppressions";
+/// Rows that are worth a thread.
+const FEWEST: usize = 512;
 /// Kept apart from other uses of the tenant's key.
 const PURPOSE: &[u8] = b"rollbook suppression 1\0";
 
@@ -47,20 +61,30 @@ impl Kind {
     /// What a text is: an e-mail has an `@`, a phone number begins with `+` or `0`, or is more than
     /// digits; other digits are the id of a person.
     fn of(text: &str) -> Result<Self, AppError> {
-        let text = text.trim();
-        let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        let is_phone = |byte: u8| byte.is_ascii_digit() || b" +-().".contains(&byte);
-        let is_number = digits > 0 && digits == text.len();
-        if text.contains('@') {
+        let folded = normalise::text(text).unwrap_or_default();
+        let digits = folded.bytes().filter(u8::is_ascii_digit).count();
+        let is_number = digits > 0 && digits == folded.len();
+        let number = folded.strip_prefix("tel:").unwrap_or(&folded);
+        let number = number.split(['x', 'e']).next().unwrap_or_default();
+        if folded.contains('@') {
             Ok(Self::Email)
-        } else if is_number && !text.starts_with('0') && text.parse::<u64>().is_ok() {
+        } else if is_number && !folded.starts_with('0') && folded.parse::<u64>().is_ok() {
             Ok(Self::Person)
-        } else if digits >= 7 && text.bytes().all(is_phone) {
+        } else if digits >= 7 && !number.chars().any(char::is_alphabetic) {
             Ok(Self::Phone)
         } else {
             Err(AppError::NotSuppressible {
                 text: text.to_owned(),
             })
+        }
+    }
+
+    /// The rule whose normal form it has; none of a person.
+    fn tier(self) -> Option<Tier> {
+        match self {
+            Self::Email => Some(Tier::Email),
+            Self::Phone => Some(Tier::Phone),
+            Self::Person => None,
         }
     }
 }
@@ -78,6 +102,27 @@ pub struct Suppressed {
     pub reason: Option<String>,
     /// Since when.
     pub added_at: Timestamp,
+    /// Of a person, the records that they had then: it goes where these go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    records: Vec<i64>,
+}
+
+/// An entry as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// What it is.
+    pub kind: Kind,
+    /// The keyed hash of an address, or the id of a person as it was given.
+    pub value: String,
+    /// The channel that is closed; all where there is none.
+    pub channel: Option<Channel>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub added_at: Timestamp,
+    /// Of an id, the persons for whom it holds now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persons: Option<Vec<u64>>,
 }
 
 /// What the snapshot holds of the list.
@@ -94,29 +139,114 @@ pub(crate) async fn of(lake: &Lake, state: &State) -> Result<Vec<Suppressed>, Ap
     }
 }
 
-/// The keyed hash of an address.
-pub(crate) fn token(key: &[u8], kind: Kind, text: &str) -> String {
-    let plain = match kind {
-        Kind::Email => text.trim().to_lowercase(),
-        Kind::Phone => text
-            .chars()
-            .filter(|c| c.is_ascii_digit() || *c == '+')
-            .collect(),
-        Kind::Person => text.trim().to_owned(),
-    };
+/// The keyed hash of a value in one of its forms.
+fn token(key: &[u8], kind: Kind, form: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
     mac.update(PURPOSE);
     mac.update(kind.name().as_bytes());
     mac.update(&[0]);
-    mac.update(plain.as_bytes());
+    mac.update(form.as_bytes());
     hex(&mac.finalize().into_bytes())
 }
 
+/// The keyed hashes of all forms of a value, that of the normal form first.
+fn tokens(key: &[u8], kind: Kind, tier: Tier, text: &str, region: Option<&str>) -> Vec<String> {
+    let forms = forms(tier, text, region).into_iter();
+    forms.map(|form| token(key, kind, &form)).collect()
+}
+
+/// Those of some persons whom a channel may not reach: what is said of an address holds for whoever has
+/// it in any of their records.
+pub(crate) async fn persons(
+    place: &Place,
+    (lake, state): (&Lake, &State),
+    among: &RoaringTreemap,
+    channel: Channel,
+    as_of: Timestamp,
+) -> Result<RoaringTreemap, AppError> {
+    let mut list = of(lake, state).await?;
+    list.retain(|one| one.channel.is_none_or(|only| only == channel));
+    let mut persons = RoaringTreemap::new();
+    if list.iter().any(|one| one.kind != Kind::Person) {
+        let among = Some(Arc::new(among.clone()));
+        let session = place.session_of_records(lake, state, as_of, among).await?;
+        persons = with_values(lake, state, &session, &list).await?;
+    }
+    if list.iter().any(|one| one.kind == Kind::Person) {
+        let owners = Owners::at(lake, state).await?;
+        for one in &list {
+            persons |= one.persons(&owners).unwrap_or_default();
+        }
+    }
+    Ok(persons)
+}
+
+/// The persons of a session who have one of the values of a list; the session has a row in `persons` for
+/// each record.
+async fn with_values(
+    lake: &Lake,
+    state: &State,
+    session: &Session,
+    list: &[Suppressed],
+) -> Result<RoaringTreemap, AppError> {
+    let mut persons = RoaringTreemap::new();
+    let default = state.settings()?.default_region;
+    for (kind, sql) in [(Kind::Email, EMAILS), (Kind::Phone, PHONES)] {
+        let of_kind = list.iter().filter(|one| one.kind == kind);
+        let closed: BTreeSet<&str> = of_kind.map(|one| one.value.as_str()).collect();
+        let Some(tier) = kind.tier().filter(|_| !closed.is_empty()) else {
+            continue;
+        };
+        let key = lake.token_key_or_new().await?;
+        let mut rows = session.stream(sql).await?;
+        while let Some(batch) = rows.next_batch().await? {
+            let ids = batch.column(0).as_primitive::<Int64Type>();
+            let texts = |at: usize| -> Result<StringArray, AppError> {
+                let texts = cast(batch.column(at), &DataType::Utf8);
+                let texts = texts.map_err(|source| AppError::Rows { source })?;
+                Ok(texts.as_string::<i32>().clone())
+            };
+            let (values, countries) = (texts(1)?, texts(2)?);
+            let is_closed = |row: &usize| {
+                let country = countries.is_valid(*row).then(|| countries.value(*row));
+                let region = region(country, default.as_deref());
+                let tokens = tokens(&key, kind, tier, values.value(*row), region);
+                tokens.iter().any(|token| closed.contains(token.as_str()))
+            };
+            let shares = in_shares(batch.num_rows(), FEWEST, |begin, count| {
+                let rows = (begin..begin + count).filter(is_closed);
+                let ids = rows.filter_map(|row| u64::try_from(ids.value(row)).ok());
+                ids.collect::<Vec<_>>()
+            });
+            persons.extend(shares.into_iter().flatten());
+        }
+    }
+    Ok(persons)
+}
+
+impl Suppressed {
+    /// The persons for whom it holds; `None` where it is about an address.
+    fn persons(&self, owners: &Owners) -> Option<RoaringTreemap> {
+        let person = self.value.parse().ok();
+        let person: u64 = person.filter(|_| self.kind == Kind::Person)?;
+        Some(owners.of(person, &self.records, self.added_at))
+    }
+}
+
 /// All entries.
-pub async fn list(place: &Place) -> Result<Vec<Suppressed>, AppError> {
+pub async fn list(place: &Place) -> Result<Vec<Listed>, AppError> {
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    of(&lake, &state).await
+    let owners = Owners::at(&lake, &state).await?;
+    let listed = of(&lake, &state).await?.into_iter().map(|one| Listed {
+        persons: one.persons(&owners).map(|ids| ids.iter().collect()),
+        kind: one.kind,
+        value: one.value,
+        channel: one.channel,
+        reason: one.reason,
+        added_at: one.added_at,
+    });
+    Ok(listed.collect())
 }
 
 /// Adds e-mails, phones or ids of persons; how many were not there yet.
@@ -127,18 +257,18 @@ pub async fn add(
     reason: Option<&str>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
-    change(place, values, at, |list, kind, value| {
-        let is_known =
-            |one: &Suppressed| one.kind == kind && one.value == value && one.channel == channel;
-        if list.iter().any(is_known) {
+    change(place, values, at, |list, wanted| {
+        let is_known = |one: &Suppressed| wanted.is(one) && one.channel == channel;
+        let Some(value) = wanted.values.first().filter(|_| !list.iter().any(is_known)) else {
             return false;
-        }
+        };
         list.push(Suppressed {
-            kind,
-            value: value.to_owned(),
+            kind: wanted.kind,
+            value: value.clone(),
             channel,
             reason: reason.map(str::to_owned),
             added_at: at,
+            records: wanted.records.clone(),
         });
         true
     })
@@ -152,39 +282,84 @@ pub async fn remove(
     channel: Option<Channel>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
-    change(place, values, at, |list, kind, value| {
+    change(place, values, at, |list, wanted| {
         let before = list.len();
-        list.retain(|one| {
-            let is_meant = channel.is_none() || one.channel == channel;
-            !(one.kind == kind && one.value == value && is_meant)
-        });
+        let is_meant = |one: &Suppressed| channel.is_none() || one.channel == channel;
+        list.retain(|one| !(wanted.is(one) && is_meant(one)));
         list.len() < before
     })
     .await
+}
+
+/// A value that is to be added or taken away.
+struct Wanted {
+    kind: Kind,
+    /// What stands for it in the list; the first is what is added.
+    values: Vec<String>,
+    /// Of a person, their records.
+    records: Vec<i64>,
+}
+
+impl Wanted {
+    fn is(&self, one: &Suppressed) -> bool {
+        one.kind == self.kind && self.values.contains(&one.value)
+    }
+}
+
+async fn wanted(
+    lake: &Lake,
+    state: &State,
+    list: &[Suppressed],
+    values: &[String],
+) -> Result<Vec<Wanted>, AppError> {
+    let key = lake.token_key_or_new().await?;
+    let default = state.settings()?.default_region;
+    let owners = Owners::at(lake, state).await?;
+    let now = |id: &str| owners.now(id.parse().ok()?);
+    let (mut all, mut ids) = (Vec::new(), Vec::new());
+    for text in values {
+        let kind = Kind::of(text)?;
+        let values = match kind.tier() {
+            Some(tier) => tokens(&key, kind, tier, text, default.as_deref()),
+            None => {
+                let id = normalise::text(text).unwrap_or_default();
+                let person = now(&id);
+                // Of somebody who became another, it holds whichever id was given.
+                let theirs = list.iter().filter(|one| one.kind == Kind::Person);
+                let theirs = theirs.filter(|one| person.is_some() && now(&one.value) == person);
+                let theirs: Vec<String> = theirs.map(|one| one.value.clone()).collect();
+                ids.push(person.map_or(0, u64::cast_signed));
+                std::iter::once(id).chain(theirs).collect()
+            }
+        };
+        all.push(Wanted {
+            kind,
+            values,
+            records: Vec::new(),
+        });
+    }
+    let mut records = records_of(lake, state, &ids).await?;
+    let of_persons = all.iter_mut().filter(|one| one.kind == Kind::Person);
+    for (one, id) in of_persons.zip(ids).filter(|(_, id)| *id != 0) {
+        one.records = records.remove(&id).unwrap_or_default();
+    }
+    Ok(all)
 }
 
 async fn change(
     place: &Place,
     values: &[String],
     at: Timestamp,
-    mut one: impl FnMut(&mut Vec<Suppressed>, Kind, &str) -> bool,
+    mut one: impl FnMut(&mut Vec<Suppressed>, &Wanted) -> bool,
 ) -> Result<u64, AppError> {
     let lake = place.lake_or_new().await?;
-    let key = lake.token_key_or_new().await?;
-    let mut wanted = Vec::new();
-    for text in values {
-        let kind = Kind::of(text)?;
-        wanted.push(match kind {
-            Kind::Person => (kind, text.trim().to_owned()),
-            _ => (kind, token(&key, kind, text)),
-        });
-    }
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
         let mut list = of(&lake, &state).await?;
+        let wanted = wanted(&lake, &state, &list, values).await?;
         let mut changed = 0;
-        for (kind, value) in &wanted {
-            changed += u64::from(one(&mut list, *kind, value));
+        for wanted in &wanted {
+            changed += u64::from(one(&mut list, wanted));
         }
         if changed == 0 {
             return Ok(0);
@@ -204,7 +379,9 @@ async fn change(
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, token};
+    use rollbook_identity::token::Tier;
+
+    use super::{Kind, tokens};
 
     #[test]
     fn what_is_suppressed_is_told_by_how_it_is_written() {
@@ -221,11 +398,23 @@ mod tests {
         for nonsense in ["", "ann", "0", "12a", "+49"] {
             assert!(Kind::of(nonsense).is_err(), "{nonsense}");
         }
-        let of = |text| token(b"key", Kind::Email, text);
-        assert_eq!(of(" Ann@Example.com "), of("ann@example.com"));
+        for (text, kind) in [
+            ("tel:+49 30 123456", Kind::Phone),
+            ("+49\u{a0}30/123456", Kind::Phone),
+            ("+49 30 123456 ext. 5", Kind::Phone),
+            ("４１５-555-2671", Kind::Phone),
+            (" １２ ", Kind::Person),
+        ] {
+            assert_eq!(Kind::of(text).unwrap(), kind, "{text}");
+        }
+        let of = |key: &[u8], text| tokens(key, Kind::Email, Tier::Email, text, None);
+        assert_eq!(
+            of(b"key", " Ann@Example.com "),
+            of(b"key", "ann@example.com")
+        );
         assert_ne!(
-            of("ann@example.com"),
-            token(b"other", Kind::Email, "ann@example.com")
+            of(b"key", "ann@example.com"),
+            of(b"other", "ann@example.com")
         );
     }
 }

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{Tier, Tokens};
 use rollbook_lake::ids::{IdKind, reserve};
-use rollbook_lake::{LINKED, Lake, MOVES, Moves, State, TableChange};
-use rollbook_model::tables::IDENTITIES;
+use rollbook_lake::{LINKED, Lake, MOVES, Moves, State};
 use rollbook_model::{Shape, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,14 +24,17 @@ pub mod decide;
 mod decisions;
 pub mod erase;
 pub mod erased;
+mod gone;
 mod log;
 mod marks;
+pub mod owners;
 mod redact;
 mod standing;
 
 use component::{Component, Outcome};
 pub(crate) use decisions::Decisions;
 pub(crate) use erased::Erased;
+pub(crate) use gone::after_undo;
 pub(crate) use log::{Entry, new_entry, write as write_log};
 pub(crate) use marks::keep as keep_marks;
 use marks::{Known, Marking, Marks, staged};
@@ -231,36 +233,6 @@ fn evidence(candidates: Option<&Vec<(Tier, i64)>>) -> Value {
     json!({"candidates": named.collect::<Vec<_>>()})
 }
 
-/// The map of moved records once `change` has come to `identities`: where each belongs then.
-pub(crate) async fn moves_after(
-    lake: &Lake,
-    base: &State,
-    change: Option<&TableChange>,
-) -> Result<BTreeMap<String, Option<Value>>, IngestError> {
-    let (Some(known), Some(change)) = (lake.moves(base).await?, change) else {
-        return Ok(BTreeMap::new());
-    };
-    let is_gone = |path: &str| change.removes.iter().any(|file| file.path == path);
-    let mut files = base.table(IDENTITIES.name).files;
-    files.retain(|file| !is_gone(&file.path));
-    files.extend(change.adds.iter().cloned());
-    let records = standing::read(lake, &files, |identity, _| known.of(identity).is_some()).await?;
-    let now: HashMap<i64, i64> = records
-        .iter()
-        .map(|record| (record.identity, record.before))
-        .collect();
-    let mut moves = known.as_ref().clone();
-    for (identity, moved) in known.iter() {
-        match now.get(&identity) {
-            None => moves.forget(identity),
-            Some(person) if *person != moved.to => moves.set(identity, moved.to, *person),
-            Some(_) => {}
-        }
-    }
-    let path = lake.put_content("_identity/moves", &moves).await?;
-    Ok(BTreeMap::from([(MOVES.to_owned(), Some(json!(path)))]))
-}
-
 /// What a commit says of who is whom: the map of moved records, and that there are linked ones.
 pub(crate) async fn named(
     lake: &Lake,
@@ -272,14 +244,18 @@ pub(crate) async fn named(
     if joins && !base.named.contains_key(LINKED) {
         named.insert(LINKED.to_owned(), Some(json!(true)));
     }
+    if linked.moved.is_empty() {
+        return Ok(named);
+    }
+    let known = lake.moves(base).await?;
+    let mut moves: Moves = known.as_deref().cloned().unwrap_or_default();
     if !linked.before.is_empty() {
-        let known = lake.moves(base).await?;
-        let mut moves: Moves = known.as_deref().cloned().unwrap_or_default();
         for (identity, from) in &linked.before {
             moves.set(*identity, *from, linked.moved[identity]);
         }
         let path = lake.put_content("_identity/moves", &moves).await?;
         named.insert(MOVES.to_owned(), Some(json!(path)));
     }
+    named.extend(gone::after(lake, base, linked, &moves).await?);
     Ok(named)
 }

@@ -49,7 +49,7 @@ pub async fn undo(
             };
             changes.insert(name, undone);
         }
-        let named = linking::moves_after(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
+        let named = linking::after_undo(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
         let commit = Commit {
             cause: Cause::Undo {
                 batch: batch.clone(),

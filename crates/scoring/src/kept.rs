@@ -1,11 +1,11 @@
 //! Models and scores in the lake: immutable objects that the snapshot names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, LakeTable, State};
+use rollbook_lake::{Cause, Commit, Committed, Gone, Lake, LakeError, State};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,8 +34,11 @@ pub struct ScoresHead {
     pub as_of: Timestamp,
     /// When they were computed.
     pub computed_at: Timestamp,
-    path: String,
-    bytes: u64,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    /// Which persons had no records any longer, as [`State::gone`] names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<String>,
 }
 
 /// What the snapshot holds of a model.
@@ -66,10 +69,10 @@ pub async fn keep_scores(
     model: &Model,
     scored: &[Scored],
     as_of: Timestamp,
-    snapshot: SnapshotNumber,
+    state: &State,
     at: Timestamp,
 ) -> Result<ScoresHead, ScoringError> {
-    let kind = model.kind;
+    let (kind, snapshot) = (model.kind, state.data);
     let path = format!(
         "_scores/{kind}-{:020}-{:016x}.parquet",
         snapshot.0,
@@ -87,6 +90,7 @@ pub async fn keep_scores(
         computed_at: at,
         path,
         bytes,
+        gone: state.gone().map(str::to_owned),
     };
     commit(lake, &format!("scores/{kind}"), json!(head), at).await?;
     Ok(head)
@@ -99,8 +103,14 @@ pub fn standing_scores(state: &State, kind: Kind) -> Result<ScoresHead, ScoringE
 }
 
 impl ScoresHead {
-    /// The scores, in order of the persons' ids.
-    pub async fn read(&self, lake: &Lake) -> Result<Vec<Scored>, ScoringError> {
+    /// Whether the ids are those of the same persons still, where `gone` has no records any longer.
+    pub(crate) fn has_same_ids(&self, gone: Option<&str>) -> bool {
+        self.gone.as_deref() == gone
+    }
+
+    /// The scores, in order of the persons' ids, by the ids that they have where `gone` says who has
+    /// no records any longer ([`State::gone`]).
+    pub async fn read(&self, lake: &Lake, gone: Option<&str>) -> Result<Vec<Scored>, ScoringError> {
         let mut scored = Vec::new();
         for batch in lake.rows(&self.path).await? {
             let batch = batch.map_err(|source| ScoringError::Rows { source })?;
@@ -113,20 +123,28 @@ impl ScoresHead {
                 probability: probabilities.value(row),
             }));
         }
-        Ok(scored)
+        Ok(match self.has_same_ids(gone) {
+            true => scored,
+            false => with_ids_of(self.kind, scored, &lake.gone(gone).await?),
+        })
     }
 }
 
-/// The standing scores of all kinds as a table:
-/// `scores(kind text, person_id bigint, score double, probability double)`.
-pub fn scores_table(lake: &Lake, state: &State) -> Result<LakeTable, ScoringError> {
-    let mut files = Vec::new();
-    for kind in [Kind::Lead, Kind::Churn] {
-        if let Some(head) = state.value::<ScoresHead>(&format!("scores/{kind}"))? {
-            files.push((head.path, head.bytes));
+/// Scores by the ids that persons have now. Whoever was erased has none; of several who are one by now
+/// the score of that one counts.
+fn with_ids_of(kind: Kind, scored: Vec<Scored>, gone: &Gone) -> Vec<Scored> {
+    let (went, mut now): (Vec<_>, Vec<_>) = scored
+        .into_iter()
+        .partition(|one| gone.contains(one.person_id));
+    let mut have: HashSet<i64> = now.iter().map(|one| one.person_id).collect();
+    for one in went.into_iter().filter(|_| kind.follows()) {
+        let person = gone.now(one.person_id.unsigned_abs());
+        if let Some(person_id) = person.map(u64::cast_signed).filter(|id| have.insert(*id)) {
+            now.push(Scored { person_id, ..one });
         }
     }
-    Ok(LakeTable::of_objects(lake, schema(), &files))
+    now.sort_by_key(|one| one.person_id);
+    now
 }
 
 async fn commit(
@@ -149,7 +167,7 @@ async fn commit(
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-fn schema() -> SchemaRef {
+pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("kind", DataType::Utf8, false),
         Field::new("person_id", DataType::Int64, false),
@@ -158,7 +176,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn rows(kind: Kind, scored: &[Scored]) -> Result<RecordBatch, arrow::error::ArrowError> {
+pub(crate) fn rows(kind: Kind, scored: &[Scored]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let kinds = std::iter::repeat_n(kind.name(), scored.len());
     let persons = scored.iter().map(|one| one.person_id);
     let scores = scored.iter().map(|one| one.score);
@@ -170,4 +188,34 @@ fn rows(kind: Kind, scored: &[Scored]) -> Result<RecordBatch, arrow::error::Arro
         Arc::new(Float64Array::from_iter_values(probabilities)),
     ];
     RecordBatch::try_new(schema(), columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use rollbook_lake::Gone;
+
+    use super::with_ids_of;
+    use crate::kind::Kind;
+    use crate::model::Scored;
+
+    #[test]
+    fn a_score_is_of_whom_the_person_became() {
+        let scored = |person_id: i64| Scored {
+            person_id,
+            score: 0.0,
+            probability: person_id as f64 / 10.0,
+        };
+        let mut gone = Gone::default();
+        gone.went(2, 20, 1);
+        gone.went(3, 30, 7);
+        gone.went(4, 40, 7);
+        gone.erased(5);
+        let now = |kind| {
+            let now = with_ids_of(kind, [1, 2, 3, 4, 5, 6].map(scored).to_vec(), &gone);
+            let pairs = now.iter().map(|one| (one.person_id, one.probability));
+            pairs.collect::<Vec<_>>()
+        };
+        assert_eq!(now(Kind::Churn), [(1, 0.1), (6, 0.6), (7, 0.3)]);
+        assert_eq!(now(Kind::Lead), [(1, 0.1), (6, 0.6)]);
+    }
 }

@@ -53,6 +53,15 @@ impl Kind {
         }
     }
 
+    /// Whether the score of somebody who became another is that one's, who has none. Who bought has no
+    /// lead score, whoever else they are; but who left may have left under two names.
+    pub(crate) fn follows(self) -> bool {
+        match self {
+            Self::Lead => false,
+            Self::Churn => true,
+        }
+    }
+
     pub(crate) fn features_sql(self) -> &'static str {
         match self {
             Self::Lead => LEAD_FEATURES,

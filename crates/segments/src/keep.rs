@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Cause, Commit, Committed, Lake, State};
+use rollbook_lake::{Cause, Commit, Committed, Lake, State, StoredSet};
 use rollbook_model::{SegmentKey, Timestamp, TraitName};
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ pub(crate) struct Computed {
     /// The traits of the tenant's own that it is computed from.
     pub(crate) traits: BTreeMap<TraitName, Timestamp>,
     pub(crate) members: Result<Arc<RoaringTreemap>, SegmentError>,
+    /// Of a list that is given, whom it names, by whatever ids.
+    pub(crate) decided: Option<Arc<RoaringTreemap>>,
     pub(crate) how: How,
     pub(crate) before: Option<Refreshed>,
     pub(crate) old: RoaringTreemap,
@@ -55,6 +57,7 @@ impl Computed {
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
             members: Ok(Arc::clone(members)),
+            decided: None,
             how: How::Standing,
             before,
             old: members.as_ref().clone(),
@@ -115,8 +118,12 @@ impl Computed {
     }
 
     fn has_moved_on(&self, state: &State, wanted: &Wanted) -> bool {
-        self.how != How::Standing
-            && self.before.as_ref().is_none_or(|before| {
+        if self.how == How::Standing && !self.differs() {
+            let is_same = |before: &Refreshed| before.has_same_ids(state);
+            return !self.before.as_ref().is_some_and(is_same);
+        }
+        self.decided.is_some()
+            || self.before.as_ref().is_none_or(|before| {
                 self.differs()
                     || before.snapshot != state.data
                     || before.as_of != wanted.as_of
@@ -199,7 +206,7 @@ async fn write(
 ) -> Result<Written, SegmentError> {
     let is_new = |one: &&Computed| {
         let is_first = one.before.is_none();
-        one.how != How::Standing && one.members.is_ok() && (is_first || one.differs())
+        one.members.is_ok() && (is_first || one.differs())
     };
     let sets: Vec<&RoaringTreemap> = computed
         .iter()
@@ -225,6 +232,14 @@ async fn write(
             refreshed.push(one.before.clone());
             continue;
         };
+        if one.how == How::Standing
+            && !one.differs()
+            && let Some(before) = &one.before
+        {
+            refreshed.push(Some(before.clone().with_ids_of(state)));
+            continue;
+        }
+        let decided = decided(lake, one, &set, stamp).await?;
         let membership = Refreshed {
             segment: one.definition.key.clone(),
             count: members.len(),
@@ -236,6 +251,8 @@ async fn write(
             traits: one.traits.clone(),
             settings: asked_settings(state),
             set,
+            decided,
+            gone: state.gone().map(str::to_owned),
         };
         let persons = one.moved(members);
         if !persons.is_empty() {
@@ -261,6 +278,30 @@ async fn write(
         moves,
         pages,
     })
+}
+
+/// Where it lies who was decided on, of a list whose members lie in `set`.
+async fn decided(
+    lake: &Lake,
+    one: &Computed,
+    set: &StoredSet,
+    stamp: &str,
+) -> Result<Option<StoredSet>, SegmentError> {
+    if !one.definition.is_static() {
+        return Ok(None);
+    }
+    let given = one.decided.as_deref();
+    if let Some(given) =
+        given.filter(|given| !one.members.as_deref().is_ok_and(|all| all == *given))
+    {
+        let stored = lake
+            .put_sets(&format!("_members/{stamp}"), &[given])
+            .await?;
+        return Ok(stored.into_iter().next());
+    }
+    let before = one.before.as_ref().filter(|_| one.how == How::Standing);
+    let before = before.map(|before| before.origin().clone());
+    Ok(Some(before.unwrap_or_else(|| set.clone())))
 }
 
 fn change(membership: &Refreshed) -> Change {

@@ -18,9 +18,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
 use roaring::RoaringTreemap;
-use rollbook_lake::{Lake, StoredSet};
+use rollbook_lake::{Lake, State};
 use rollbook_model::SegmentKey;
 use rollbook_model::config::BATCH_ROWS;
+
+use crate::membership::{Refreshed, persons_at};
 
 const SEGMENT: &str = "segment";
 const PERSON_ID: &str = "person_id";
@@ -35,12 +37,15 @@ type Membership = (SegmentKey, Arc<RoaringTreemap>);
 pub struct SegmentMembers {
     schema: SchemaRef,
     lake: Lake,
-    segments: Vec<(SegmentKey, StoredSet)>,
+    segments: Vec<Refreshed>,
+    /// Who has no records any longer, as the state names them.
+    gone: Option<String>,
 }
 
 impl SegmentMembers {
-    /// The view over these segments, whose members are read when somebody asks for them.
-    pub fn new(lake: &Lake, segments: Vec<(SegmentKey, StoredSet)>) -> Self {
+    /// The view over these memberships, which are read when somebody asks for them, by the ids that
+    /// persons have at `state`.
+    pub fn new(lake: &Lake, state: &State, segments: Vec<Refreshed>) -> Self {
         let schema = Arc::new(Schema::new(vec![
             Field::new(SEGMENT, DataType::Utf8, false),
             Field::new(PERSON_ID, DataType::Int64, false),
@@ -49,12 +54,13 @@ impl SegmentMembers {
             schema,
             lake: lake.clone(),
             segments,
+            gone: state.gone().map(str::to_owned),
         }
     }
 
     /// The segments that all `filters`, which look at `segment` alone, let through.
     async fn chosen(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Membership>> {
-        let keys = self.segments.iter().map(|(key, _)| key.as_str());
+        let keys = self.segments.iter().map(|one| one.segment.as_str());
         let keys: ArrayRef = Arc::new(StringArray::from_iter_values(keys));
         let schema = Arc::new(Schema::new(vec![Field::new(
             SEGMENT,
@@ -77,13 +83,12 @@ impl SegmentMembers {
                 *keep &= passes == Some(true);
             }
         }
-        let mut chosen = Vec::new();
-        for ((key, set), _) in self.segments.iter().zip(keep).filter(|(_, keep)| *keep) {
-            let persons = self.lake.set(set).await;
-            let persons = persons.map_err(|error| DataFusionError::External(error.into()))?;
-            chosen.push((key.clone(), Arc::new(persons)));
-        }
-        Ok(chosen)
+        let chosen = self.segments.iter().zip(keep).filter(|(_, keep)| *keep);
+        let chosen: Vec<&Refreshed> = chosen.map(|(one, _)| one).collect();
+        let persons = persons_at(&self.lake, self.gone.as_deref(), &chosen).await;
+        let persons = persons.map_err(|error| DataFusionError::External(error.into()))?;
+        let keys = chosen.iter().map(|one| one.segment.clone());
+        Ok(keys.zip(persons.into_iter().map(Arc::new)).collect())
     }
 }
 

@@ -41,6 +41,12 @@ pub struct Refreshed {
     /// The bitmap.
     #[serde(flatten)]
     pub(crate) set: StoredSet,
+    /// Of a list, who was decided on, by the ids that they had then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) decided: Option<StoredSet>,
+    /// Which persons had no records any longer, as [`State::gone`] names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gone: Option<String>,
 }
 
 impl Refreshed {
@@ -56,6 +62,28 @@ impl Refreshed {
         let mut traits = self.traits.iter();
         let changed = traits.find(|(name, since)| now.get(*name) != Some(since));
         Ok(changed.map(|(name, _)| name))
+    }
+
+    /// Whether its ids are still those of the same persons at a snapshot.
+    pub fn has_same_ids(&self, state: &State) -> bool {
+        self.gone.as_deref() == state.gone()
+    }
+
+    /// What tells apart who is meant by ids.
+    pub fn gone(&self) -> Option<&str> {
+        self.gone.as_deref()
+    }
+
+    /// The same with the ids of a snapshot.
+    #[must_use]
+    pub fn with_ids_of(mut self, state: &State) -> Self {
+        self.gone = state.gone().map(str::to_owned);
+        self
+    }
+
+    /// What its persons now follow from: of a list, who was decided on.
+    pub(crate) fn origin(&self) -> &StoredSet {
+        self.decided.as_ref().unwrap_or(&self.set)
     }
 }
 
@@ -85,7 +113,7 @@ pub fn standing(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, Se
     Ok(state.value(&members_name(key))?)
 }
 
-/// The persons of a membership.
+/// The persons of a membership, by the ids that they had when it was computed.
 ///
 /// # Errors
 /// [`SegmentError::Lake`].
@@ -93,7 +121,50 @@ pub async fn persons(lake: &Lake, refreshed: &Refreshed) -> Result<RoaringTreema
     Ok(lake.set(&refreshed.set).await?)
 }
 
-/// Who belongs to a segment: as it stands now, or as computed from the data of `snapshot`.
+/// The persons of memberships by the ids that they have where `gone` says who has none any longer
+/// ([`State::gone`]): who became another since is that one, and who was erased is left out.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn persons_at(
+    lake: &Lake,
+    gone: Option<&str>,
+    memberships: &[&Refreshed],
+) -> Result<Vec<RoaringTreemap>, SegmentError> {
+    let is_as_computed = |one: &Refreshed| one.gone() == gone;
+    let stored: Vec<&StoredSet> = memberships
+        .iter()
+        .map(|one| match is_as_computed(one) {
+            true => &one.set,
+            false => one.origin(),
+        })
+        .collect();
+    let mut sets = lake.sets(&stored).await?;
+    if !memberships.iter().all(|one| is_as_computed(one)) {
+        let gone = lake.gone(gone).await?;
+        let sets = sets.iter_mut().zip(memberships);
+        for (set, _) in sets.filter(|(_, one)| !is_as_computed(one)) {
+            *set = gone.resolve(set);
+        }
+    }
+    Ok(sets)
+}
+
+/// The persons of one membership by the ids that they have at a snapshot.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn persons_now(
+    lake: &Lake,
+    state: &State,
+    refreshed: &Refreshed,
+) -> Result<RoaringTreemap, SegmentError> {
+    let mut found = persons_at(lake, state.gone(), &[refreshed]).await?;
+    Ok(found.pop().unwrap_or_default())
+}
+
+/// Who belongs to a segment: as it stands now, by the ids that persons have now, or as computed from
+/// the data of `snapshot`, by the ids of then.
 ///
 /// # Errors
 /// [`SegmentError::Unknown`], [`SegmentError::NotRefreshed`], [`SegmentError::Lake`].
@@ -103,18 +174,35 @@ pub async fn members(
     snapshot: Option<SnapshotNumber>,
 ) -> Result<(Refreshed, RoaringTreemap), SegmentError> {
     let head = lake.head().await?;
-    let found = match snapshot {
-        None => {
-            show(lake, &head, key).await?;
-            standing(&head, key)?
-        }
-        Some(number) => of_snapshot(lake, &head, key, number).await?,
+    let Some(number) = snapshot else {
+        return members_now(lake, &head, key).await;
     };
+    let found = of_snapshot(lake, &head, key, number).await?;
     let refreshed = found.ok_or_else(|| SegmentError::NotRefreshed {
         segment: key.clone(),
         snapshot,
     })?;
     let persons = persons(lake, &refreshed).await?;
+    Ok((refreshed, persons))
+}
+
+/// Who belongs to a segment as it stands at the newest snapshot, by the ids that persons have there.
+///
+/// # Errors
+/// [`SegmentError::Unknown`], [`SegmentError::NotRefreshed`], [`SegmentError::Lake`].
+pub async fn members_now(
+    lake: &Lake,
+    head: &State,
+    key: &SegmentKey,
+) -> Result<(Refreshed, RoaringTreemap), SegmentError> {
+    show(lake, head, key).await?;
+    let found = standing(head, key)?;
+    let mut refreshed = found.ok_or_else(|| SegmentError::NotRefreshed {
+        segment: key.clone(),
+        snapshot: None,
+    })?;
+    let persons = persons_now(lake, head, &refreshed).await?;
+    refreshed.count = persons.len();
     Ok((refreshed, persons))
 }
 
@@ -142,16 +230,14 @@ async fn of_snapshot(
     Ok(found)
 }
 
-/// Where the standing memberships of all segments lie, for the view `segment_members`.
+/// The standing memberships of all segments.
 ///
 /// # Errors
 /// [`SegmentError::Lake`].
-pub fn memberships(state: &State) -> Result<Vec<(SegmentKey, StoredSet)>, SegmentError> {
+pub fn memberships(state: &State) -> Result<Vec<Refreshed>, SegmentError> {
     let mut all = Vec::new();
     for name in state.names_below("members/") {
-        if let Some(refreshed) = state.value::<Refreshed>(&format!("members/{name}"))? {
-            all.push((refreshed.segment, refreshed.set));
-        }
+        all.extend(state.value::<Refreshed>(&format!("members/{name}"))?);
     }
     Ok(all)
 }

@@ -20,7 +20,7 @@ use crate::changed::{Basis, Changed, changed, due};
 use crate::definition::{self, Definition};
 use crate::keep::{Computed, Since, keep};
 use crate::ledger::Reason;
-use crate::membership::{Refreshed, persons, standing};
+use crate::membership::{Refreshed, persons, persons_at, standing};
 use crate::{Evaluation, SegmentError, own_traits};
 
 /// Attempts to commit until faster writers are given way to.
@@ -107,7 +107,8 @@ pub async fn refresh(
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// Keeps a list of persons as the members of a segment.
+/// Keeps a list of persons as the members of a segment: who was decided on, by ids that may be those
+/// of persons who became others since.
 ///
 /// # Errors
 /// Those of the lake.
@@ -128,7 +129,8 @@ pub async fn freeze(
             definition: definition.clone(),
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
-            members: Ok(Arc::clone(members)),
+            members: Ok(Arc::new(lake.gone(state.gone()).await?.resolve(members))),
+            decided: Some(Arc::clone(members)),
             how: How::Full,
             before,
             old,
@@ -202,7 +204,7 @@ impl<'a> Round<'a> {
         for definition in &chosen {
             let before = standing(self.state, &definition.key)?;
             if let Some(members) = self.fixed.get(&definition.key) {
-                let one = Computed::standing(definition, before, members);
+                let one = self.list(definition, before, members).await?;
                 computed.insert(definition.key.clone(), one);
             } else if let Some(before) = before
                 && self.can_be_patched(definition, &before, &evaluation)
@@ -241,6 +243,35 @@ impl<'a> Round<'a> {
         Ok(chosen.iter().filter_map(take).collect())
     }
 
+    /// A list: who was decided on, by the ids that they have now.
+    async fn list(
+        &self,
+        definition: &Definition,
+        before: Option<Refreshed>,
+        members: &Arc<RoaringTreemap>,
+    ) -> Result<Computed, SegmentError> {
+        let known = before.as_ref().filter(|one| !one.has_same_ids(self.state));
+        let known = known.map(|one| (one.set.clone(), one.snapshot));
+        let mut one = Computed::standing(definition, before, members);
+        if let Some((set, snapshot)) = known {
+            one.old = self.lake.set(&set).await?;
+            one.differs = OnceLock::new();
+            // Rows that came for somebody make no difference to a list.
+            let changes = self.lake.changes(snapshot, self.state).await?;
+            let changed = changes.map(|changes| Changed {
+                merged: changes.merged,
+                unmerged: changes.unmerged,
+                erased: changes.erased,
+                ..Changed::default()
+            });
+            one.since = Some(Since {
+                changed: changed.map(Arc::new),
+                otherwise: Reason::Merge,
+            });
+        }
+        Ok(one)
+    }
+
     /// What was computed over all persons, and how it came to differ from what stood before.
     async fn evaluated(
         &mut self,
@@ -260,6 +291,7 @@ impl<'a> Round<'a> {
             names: names.clone().unwrap_or_default(),
             traits,
             members,
+            decided: None,
             how: How::Full,
             old: old.unwrap_or_default(),
             since: None,
@@ -372,6 +404,7 @@ impl<'a> Round<'a> {
                 names: before.names.clone(),
                 traits: BTreeMap::new(),
                 members: Ok(Arc::new(members)),
+                decided: None,
                 how: How::Patched(dirty.len()),
                 old,
                 since: Some(Since {
@@ -387,7 +420,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The members of the segments that are lists.
+/// The members of the segments that are lists, by the ids that persons have at a snapshot.
 ///
 /// # Errors
 /// [`SegmentError::Lake`].
@@ -396,14 +429,12 @@ pub async fn fixed(
     state: &State,
     definitions: &[Definition],
 ) -> Result<BTreeMap<SegmentKey, Arc<RoaringTreemap>>, SegmentError> {
-    let mut fixed = BTreeMap::new();
+    let mut lists = Vec::new();
     for definition in definitions.iter().filter(|one| one.is_static()) {
-        if let Some(refreshed) = standing(state, &definition.key)?
-            && refreshed.revision >= definition.criteria_revision
-        {
-            let members = persons(lake, &refreshed).await?;
-            fixed.insert(definition.key.clone(), Arc::new(members));
-        }
+        let refreshed = standing(state, &definition.key)?;
+        lists.extend(refreshed.filter(|one| one.revision >= definition.criteria_revision));
     }
-    Ok(fixed)
+    let sets = persons_at(lake, state.gone(), &lists.iter().collect::<Vec<_>>()).await?;
+    let keys = lists.into_iter().map(|one| one.segment);
+    Ok(keys.zip(sets.into_iter().map(Arc::new)).collect())
 }

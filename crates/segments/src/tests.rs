@@ -8,11 +8,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::datasource::MemTable;
 use roaring::RoaringTreemap;
 use rollbook_engine::{Session, SessionOptions, TableSource};
-use rollbook_lake::Lake;
+use rollbook_lake::{Lake, State};
+use rollbook_model::SnapshotNumber;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::PERSONS;
 
-use crate::{Criteria, Definition, Draft, Evaluation, SegmentError, SegmentMembers, preview};
+use crate::{
+    Criteria, Definition, Draft, Evaluation, Refreshed, SegmentError, SegmentMembers, preview,
+};
 
 mod differential;
 
@@ -161,12 +164,25 @@ async fn the_view_gives_a_row_for_each_member() {
     let sets: Vec<_> = sets.iter().collect();
     let stored = lake.put_sets("_members/some", &sets).await.unwrap();
     let keys = ["first", "many", "nobody"].map(|key| key.parse().unwrap());
-    let segments = keys.into_iter().zip(stored).collect();
+    let segments = keys
+        .into_iter()
+        .zip(stored)
+        .map(|(segment, set)| Refreshed {
+            segment,
+            set,
+            count: 0,
+            snapshot: SnapshotNumber(0),
+            revision: 1,
+            as_of: session.as_of(),
+            computed_at: session.as_of(),
+            names: BTreeMap::new(),
+            traits: BTreeMap::new(),
+            decided: None,
+            gone: None,
+        });
+    let segments = SegmentMembers::new(&lake, &State::default(), segments.collect());
     session
-        .add_view(
-            "segment_members",
-            Arc::new(SegmentMembers::new(&lake, segments)),
-        )
+        .add_view("segment_members", Arc::new(segments))
         .unwrap();
     let sql = "select segment, count(*), max(person_id) from segment_members group by 1 order by 1";
     assert_eq!(

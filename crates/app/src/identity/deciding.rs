@@ -4,7 +4,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rollbook_engine::Parameter;
-use rollbook_identity::normalise::{email, phone};
 use rollbook_identity::token::{Tier, Tokens};
 use rollbook_ingest::linking::decide::{
     self, Blocked, Decider, Followed, Review, Wanted, decided, records_with, reviews,
@@ -17,6 +16,7 @@ use rollbook_queries::identity as questions;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::normal::normal;
 use crate::rows::objects;
 use crate::{AppError, Place};
 
@@ -174,14 +174,30 @@ pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<
                 .filter_map(|row| row["person_id"].as_i64())
                 .collect());
         }
-        Sought::Email(text) => (Tier::Email, normal(&state, Tier::Email, text)?),
-        Sought::Phone(text) => (Tier::Phone, normal(&state, Tier::Phone, text)?),
+        Sought::Email(text) => (Tier::Email, text),
+        Sought::Phone(text) => (Tier::Phone, text),
     };
-    let (Some(value), Some(key)) = (value, lake.token_key().await?) else {
+    let region = state.settings()?.default_region;
+    let mut values: Vec<String> = normal(tier, value, region.as_deref()).into_iter().collect();
+    if values.is_empty() && tier == Tier::Phone {
+        // Without a country it may be a number of any country that somebody is in.
+        let session = place.session(&lake, &state, now).await?;
+        let countries = session.query(questions::COUNTRIES).await?;
+        for row in objects(&countries.batches)? {
+            values.extend(normal(tier, value, row["country"].as_str()));
+        }
+    }
+    let Some(key) = lake.token_key().await?.filter(|_| !values.is_empty()) else {
         return Ok(Vec::new());
     };
-    let token = Tokens::new(&Arc::clone(&key)).of(tier, &value);
-    Ok(records_with(&lake, &state, tier, token).await?)
+    let mut persons = Vec::new();
+    for value in values {
+        let token = Tokens::new(&Arc::clone(&key)).of(tier, &value);
+        persons.extend(records_with(&lake, &state, tier, token).await?);
+    }
+    persons.sort_unstable();
+    persons.dedup();
+    Ok(persons)
 }
 
 /// The values that match nobody because somebody said so.
@@ -246,21 +262,10 @@ fn value_of(state: &State, text: &str) -> Result<(Tier, String), AppError> {
         true => Tier::Email,
         false => Tier::Phone,
     };
-    let found = normal(state, tier, text)?.map(|value| (tier, value));
+    let region = state.settings()?.default_region;
+    let found = normal(tier, text, region.as_deref()).map(|value| (tier, value));
     found.ok_or_else(|| AppError::NotBlockable {
         text: text.to_owned(),
-    })
-}
-
-/// An e-mail address or a phone number in the form that its token is made of; `None` where it is
-/// none.
-fn normal(state: &State, tier: Tier, text: &str) -> Result<Option<String>, AppError> {
-    Ok(match tier {
-        Tier::Email => email::email(text),
-        _ => {
-            let region = state.settings()?.default_region;
-            phone::phone(text, region.as_deref()).map(|phone| phone.exact())
-        }
     })
 }
 

@@ -15,7 +15,7 @@ pub async fn export(place: &Place, person: i64, as_of: Timestamp) -> Result<Valu
     let lake = place.lake().await?;
     let state = lake.head().await?;
     // Record by record, as each source has it.
-    let session = place.session_of_records(&lake, &state, as_of).await?;
+    let session = place.session_of_records(&lake, &state, as_of, None).await?;
     let id = [("person_id", Parameter::Int(person))];
     let records = session.query_with(RECORDS, &id).await?;
     let mut rows = Map::new();

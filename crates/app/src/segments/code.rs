@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use rollbook_model::{SegmentKey, Timestamp};
-use rollbook_segments::membership::{persons, standing};
+use rollbook_segments::membership::{persons_now, standing};
 use rollbook_segments::{Definition, Draft, Evaluation, definition};
 use serde::Serialize;
 
@@ -119,7 +119,7 @@ pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan
             continue;
         };
         let before = match standing(&state, key)? {
-            Some(refreshed) => persons(&lake, &refreshed).await?,
+            Some(refreshed) => persons_now(&lake, &state, &refreshed).await?,
             None => roaring::RoaringTreemap::new(),
         };
         line.after = Some(members.len());

@@ -37,6 +37,8 @@ fn is_due(state: &State, scheduled: &Scheduled, now: Timestamp) -> Result<bool, 
     let known = standing(state, &scheduled.key)?;
     let is_edited = |revision: u64| revision < scheduled.criteria_revision;
     Ok(match (scheduled.refresh, known) {
+        // Who was decided on may have another id by now.
+        (Schedule::Static, Some(known)) => !is_edited(known.revision) && !known.has_same_ids(state),
         (Schedule::Manual | Schedule::Static, _) => false,
         (_, None) => true,
         (_, Some(known)) if is_edited(known.revision) => true,

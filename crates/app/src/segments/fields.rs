@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{cast, concat_batches, take};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::error::ArrowError;
 use rollbook_engine::EngineError;
 use rollbook_model::nearest;
@@ -73,10 +73,40 @@ pub async fn fields(
     }
     let failed = |source| AppError::Rows { source };
     let all = concat_batches(&schema, &batches).map_err(failed)?;
+    let gone = lake.gone(lake.head().await?.gone()).await?;
+    let all = aligned(&all, members, |person| gone.is_forgotten(person));
+    let all = all.map_err(failed)?;
     match hashing {
         None => Ok(all),
         Some(Hashing::Sha256) => hashed(&all).map_err(failed),
     }
+}
+
+/// A row for each member, in order: of one whom `people` does not have, or who was erased since, there
+/// is nothing but the id.
+fn aligned(
+    rows: &RecordBatch,
+    members: &[u64],
+    is_erased: impl Fn(u64) -> bool,
+) -> Result<RecordBatch, ArrowError> {
+    let known = rows.column(0).as_primitive::<Int64Type>().values();
+    let place = |member: &u64| -> Option<u32> {
+        let at = known.binary_search(&member.cast_signed()).ok()?;
+        u32::try_from(at).ok().filter(|_| !is_erased(*member))
+    };
+    let places: UInt32Array = members.iter().map(place).collect();
+    let ids = Int64Array::from_iter_values(members.iter().map(|id| id.cast_signed()));
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(ids)];
+    for column in &rows.columns()[1..] {
+        columns.push(match places.null_count() {
+            0 if members.len() == rows.num_rows() => Arc::clone(column),
+            _ => take(column, &places, None)?,
+        });
+    }
+    let schema = rows.schema();
+    let fields = schema.fields().iter().enumerate();
+    let fields = fields.map(|(at, field)| field.as_ref().clone().with_nullable(at > 0));
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
 }
 
 /// E-mails and phones as their hashes.
@@ -118,7 +148,34 @@ fn plain_phone(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{plain_email, plain_phone};
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+
+    use super::{aligned, plain_email, plain_phone};
+
+    #[test]
+    fn each_member_has_a_row() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("person_id", Arc::new(Int64Array::from(vec![2, 4, 5]))),
+            (
+                "country",
+                Arc::new(StringArray::from(vec!["DE", "AT", "CH"])),
+            ),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        for (members, countries) in [
+            (&[2_u64, 4, 5][..], vec![None, Some("AT"), Some("CH")]),
+            (&[4, 7], vec![Some("AT"), None]),
+            (&[], vec![]),
+        ] {
+            let found = aligned(&rows, members, |person| person == 2).unwrap();
+            let countries: ArrayRef = Arc::new(StringArray::from(countries));
+            let members = members.iter().map(|id| id.cast_signed());
+            let members: ArrayRef = Arc::new(Int64Array::from_iter_values(members));
+            assert_eq!((found.column(0), found.column(1)), (&members, &countries));
+        }
+    }
 
     #[test]
     fn addresses_have_one_form() {

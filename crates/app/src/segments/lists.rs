@@ -8,12 +8,14 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use roaring::RoaringTreemap;
+use rollbook_identity::token::Tier;
 use rollbook_model::Timestamp;
 use rollbook_segments::refresh::freeze;
 use rollbook_segments::{Definition, Draft, Schedule, Wanted, definition};
 use serde::Serialize;
 
 use super::pulls::checksum;
+use crate::normal::forms;
 use crate::{AppError, Place};
 
 /// What became of a list.
@@ -42,7 +44,7 @@ pub async fn put_list(
         path: file.to_owned(),
         source,
     })?;
-    let (mut ids, mut mails): (Vec<(usize, i64)>, BTreeMap<String, usize>) = Default::default();
+    let (mut ids, mut mails): (Vec<(usize, u64)>, BTreeMap<String, usize>) = Default::default();
     let mut unknown = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let entry = line.trim().trim_matches('"').trim();
@@ -50,22 +52,24 @@ pub async fn put_list(
         if entry.is_empty() || is_header {
             continue;
         }
-        match entry.parse::<i64>() {
+        match entry.parse::<u64>() {
             Ok(id) => ids.push((number, id)),
             Err(_) if entry.contains('@') => {
-                mails.entry(entry.to_lowercase()).or_insert(number);
+                let form = forms(Tier::Email, entry, None).into_iter().next();
+                mails.entry(form.unwrap_or_default()).or_insert(number);
             }
             Err(_) => unknown.push(number),
         }
     }
     let lake = place.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, at).await?;
+    // Whoever has an address in any of their records is meant by it.
+    let session = place.session_of_records(&lake, &state, at, None).await?;
     let column = match mails.is_empty() {
         true => "cast(null as varchar)",
-        false => "lower(trim(email))",
+        false => "email",
     };
-    let sql = format!("select person_id, {column} from people");
+    let sql = format!("select person_id, {column} from persons where person_id <> 0");
     let (mut known, mut members) = (RoaringTreemap::new(), RoaringTreemap::new());
     let mut found: BTreeSet<String> = BTreeSet::new();
     let mut rows = session.stream(&sql).await?;
@@ -77,15 +81,21 @@ pub async fn put_list(
         for at in 0..batch.num_rows() {
             let person = persons.value(at).unsigned_abs();
             known.insert(person);
-            if texts.is_valid(at) && mails.contains_key(texts.value(at)) {
-                members.insert(person);
-                found.insert(texts.value(at).to_owned());
+            let text = texts.is_valid(at).then(|| texts.value(at));
+            let forms = text.map(|text| forms(Tier::Email, text, None));
+            for form in forms.into_iter().flatten() {
+                if mails.contains_key(&form) {
+                    members.insert(person);
+                    found.insert(form);
+                }
             }
         }
     }
+    // The id of somebody who became another is kept as it is given, and stands for that one.
+    let gone = lake.gone(state.gone()).await?;
     for (number, id) in ids {
-        match u64::try_from(id) {
-            Ok(id) if known.contains(id) => drop(members.insert(id)),
+        match gone.now(id) {
+            Some(now) if known.contains(now) => drop(members.insert(id)),
             _ => unknown.push(number),
         }
     }

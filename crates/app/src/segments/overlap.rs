@@ -36,15 +36,16 @@ pub struct Overlap {
 /// How segments overlap; all that were computed where none is named.
 pub async fn overlap(place: &Place, keys: &[SegmentKey]) -> Result<Overlap, AppError> {
     let lake = place.lake().await?;
+    let state = lake.head().await?;
     let mut all = Vec::new();
     if keys.is_empty() {
-        let state = lake.head().await?;
-        for (key, set) in membership::memberships(&state)? {
-            all.push((key, lake.set(&set).await?));
-        }
+        let computed = membership::memberships(&state)?;
+        let of: Vec<_> = computed.iter().collect();
+        let persons = membership::persons_at(&lake, state.gone(), &of).await?;
+        all.extend(computed.into_iter().map(|one| one.segment).zip(persons));
     }
     for key in keys {
-        let (_, persons) = membership::members(&lake, key, None).await?;
+        let (_, persons) = membership::members_now(&lake, &state, key).await?;
         all.push((key.clone(), persons));
     }
     let mut pairs = Vec::new();
@@ -97,16 +98,17 @@ impl Combined {
     pub(crate) async fn with(
         &self,
         lake: &rollbook_lake::Lake,
+        state: &rollbook_lake::State,
         mut persons: RoaringTreemap,
     ) -> Result<RoaringTreemap, AppError> {
         for key in &self.or {
-            persons |= membership::members(lake, key, None).await?.1;
+            persons |= membership::members_now(lake, state, key).await?.1;
         }
         for key in &self.and {
-            persons &= membership::members(lake, key, None).await?.1;
+            persons &= membership::members_now(lake, state, key).await?.1;
         }
         for key in &self.not {
-            persons -= membership::members(lake, key, None).await?.1;
+            persons -= membership::members_now(lake, state, key).await?.1;
         }
         Ok(persons)
     }

@@ -93,8 +93,11 @@ pub async fn members_page(
     let lake = place.lake().await?;
     let (of, standing, chosen, persons, from) = match token {
         None => {
-            let (refreshed, standing, persons) = pulled(place, &lake, key, pull, now).await?;
-            let chosen = match pull.is_of_all() {
+            let state = lake.head().await?;
+            let (refreshed, standing, persons) =
+                pulled(place, &lake, &state, key, pull, now).await?;
+            let is_as_computed = pull.is_of_all() && refreshed.has_same_ids(&state);
+            let chosen = match is_as_computed {
                 true => None,
                 false => {
                     let stored = lake.put_sets("_members/pull", &[&persons]).await?;
@@ -154,21 +157,25 @@ pub async fn members_pulled(
     pull: &Pull,
     now: Timestamp,
 ) -> Result<(Refreshed, Standing, RoaringTreemap), AppError> {
-    pulled(place, &place.lake().await?, key, pull, now).await
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let (refreshed, standing, persons) = pulled(place, &lake, &state, key, pull, now).await?;
+    Ok((refreshed.with_ids_of(&state), standing, persons))
 }
 
 async fn pulled(
     place: &Place,
     lake: &Lake,
+    state: &State,
     key: &SegmentKey,
     pull: &Pull,
     now: Timestamp,
 ) -> Result<(Refreshed, Standing, RoaringTreemap), AppError> {
-    let (refreshed, persons) = membership::members(lake, key, None).await?;
+    let (refreshed, persons) = membership::members_now(lake, state, key).await?;
     let standing = standing_at(place, lake, key, &refreshed, now).await?;
     let persons = match pull.is_of_all() {
         true => persons,
-        false => chosen(place, lake, key, persons, pull, now).await?,
+        false => chosen(place, lake, state, key, persons, pull, now).await?,
     };
     Ok((refreshed, standing, persons))
 }
@@ -193,17 +200,17 @@ async fn standing_at(
 async fn chosen(
     place: &Place,
     lake: &Lake,
+    state: &State,
     key: &SegmentKey,
     persons: RoaringTreemap,
     pull: &Pull,
     now: Timestamp,
 ) -> Result<RoaringTreemap, AppError> {
-    let mut persons = pull.combined.with(lake, persons).await?;
+    let mut persons = pull.combined.with(lake, state, persons).await?;
     if let Some(channel) = pull.deliverable {
-        let state = lake.head().await?;
-        let definition = definition::show(lake, &state, key).await?;
+        let definition = definition::show(lake, state, key).await?;
         let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
-        let reached = deliverable(place, lake, &state, &definition, &persons, channel, now);
+        let reached = deliverable(place, lake, state, &definition, &persons, channel, now);
         persons = reached.await?.1;
     }
     if let Some(part) = pull.sample {
@@ -251,11 +258,11 @@ pub async fn count(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<Co
         segment: key.clone(),
         snapshot: None,
     })?;
-    let persons = membership::persons(&lake, &refreshed).await?;
+    let persons = membership::persons_now(&lake, &state, &refreshed).await?;
     let standing = standing_at(place, &lake, key, &refreshed, now).await?;
     Ok(Counted {
         segment: key.clone(),
-        count: refreshed.count,
+        count: persons.len(),
         checksum: checksum(&persons),
         snapshot: refreshed.snapshot,
         revision: refreshed.revision,

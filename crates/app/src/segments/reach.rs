@@ -1,11 +1,7 @@
 //! Who can really be reached: consent, suppression, holdout.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
 use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
@@ -15,8 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Named;
-use crate::suppressions::{self, Suppressed};
-use crate::{AppError, Place};
+use crate::{AppError, Place, suppressions};
 
 /// How many remain after each step, from those who belong to those who can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +60,7 @@ pub async fn reach(
     let lake = place.lake().await?;
     let state = lake.head().await?;
     let definition = definition::show(&lake, &state, key).await?;
-    let (_, members) = membership::members(&lake, key, None).await?;
+    let (_, members) = membership::members_now(&lake, &state, key).await?;
     let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
     let (reach, _) =
         deliverable(place, &lake, &state, &definition, &members, channel, as_of).await?;
@@ -92,8 +87,8 @@ pub(super) async fn deliverable(
     let met = named.evaluation(&session).each_of(&texts).await?;
     let addressed = members & &met[0];
     let consented = &addressed & &met[1];
-    let list = suppressions::of(lake, state).await?;
-    let suppressed = suppressed(lake, &session, &list, channel).await?;
+    let of = (lake, state);
+    let suppressed = suppressions::persons(place, of, &consented, channel, as_of).await?;
     let not_suppressed = &consented - &suppressed;
     let left = match definition.holdout {
         None => not_suppressed.clone(),
@@ -129,44 +124,6 @@ pub(super) fn is_drawn(person: u64, salt: &str, part: Percent) -> bool {
     let digest = hash.finalize();
     let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");
     u64::from_le_bytes(first) % 10_000 < part.of_ten_thousand()
-}
-
-/// Those of a session's persons whom a channel may not reach.
-async fn suppressed(
-    lake: &Lake,
-    session: &rollbook_engine::Session,
-    list: &[Suppressed],
-    channel: Channel,
-) -> Result<RoaringTreemap, AppError> {
-    let applies = |one: &&Suppressed| one.channel.is_none_or(|only| only == channel);
-    let mut persons = RoaringTreemap::new();
-    for kind in [suppressions::Kind::Email, suppressions::Kind::Phone] {
-        let of_kind = list.iter().filter(applies).filter(|one| one.kind == kind);
-        let tokens: BTreeSet<&str> = of_kind.map(|one| one.value.as_str()).collect();
-        if tokens.is_empty() {
-            continue;
-        }
-        let column = kind.name();
-        let sql = format!("select person_id, {column} from people where {column} is not null");
-        let key = lake.token_key_or_new().await?;
-        let mut rows = session.stream(&sql).await?;
-        while let Some(batch) = rows.next_batch().await? {
-            let ids = batch.column(0).as_primitive::<Int64Type>();
-            let texts = cast(batch.column(1), &DataType::Utf8)
-                .map_err(|source| AppError::Rows { source })?;
-            let texts = texts.as_string::<i32>();
-            for at in (0..batch.num_rows()).filter(|at| texts.is_valid(*at)) {
-                let token = suppressions::token(&key, kind, texts.value(at));
-                if tokens.contains(token.as_str()) {
-                    persons.extend(u64::try_from(ids.value(at)));
-                }
-            }
-        }
-    }
-    let of_person = list.iter().filter(applies);
-    let of_person = of_person.filter(|one| one.kind == suppressions::Kind::Person);
-    persons.extend(of_person.filter_map(|one| one.value.parse::<u64>().ok()));
-    Ok(persons)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use super::decisions::Blocked;
-use super::decisions::{DECISIONS, Decided, Decisions, Verdict};
+use super::decisions::{DECISIONS, Decided, Decisions, SPLIT, Verdict};
 use super::marks::Known;
 use super::standing::{self, Standing, standing};
 use super::{Asked, Entry, Linked, named, new_entry, relink, write_log};
@@ -292,7 +292,7 @@ async fn change(
             (
                 Verdict::Different,
                 pairs,
-                "split",
+                SPLIT,
                 format!("record {identity} split off"),
             )
         }

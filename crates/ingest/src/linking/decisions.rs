@@ -1,6 +1,6 @@
 //! What people decided about records; it holds until it is undone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rollbook_identity::resolve::Decision;
 use rollbook_identity::token::{Tier, Token};
@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// The named value that says where the decisions lie.
 pub(crate) const DECISIONS: &str = "identity/decisions";
+
+/// How it is said that a record was split off.
+pub(crate) const SPLIT: &str = "split";
 
 /// What was decided about two records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,14 @@ impl Decisions {
     pub(crate) fn blocked(&self) -> impl Iterator<Item = u128> + '_ {
         let blocked = self.all.iter().filter_map(|one| one.blocked.as_ref());
         blocked.filter_map(|one| Some(one.token()?.1.0))
+    }
+
+    /// When records were split apart, and which: all of one person until then.
+    pub(crate) fn splits(&self) -> Vec<(Timestamp, BTreeSet<i64>)> {
+        let splits = self.all.iter().filter(|one| one.how == SPLIT);
+        splits
+            .map(|one| (one.at, one.pairs.iter().flatten().copied().collect()))
+            .collect()
     }
 
     /// The records that decisions name together with one.

@@ -22,7 +22,7 @@ use super::erased::{ERASED, key, list, names};
 use super::marks::{Known, Marks};
 use super::redact::redacted;
 use super::standing::{self, Standing};
-use super::{Entry, write_log};
+use super::{Entry, gone, write_log};
 use crate::IngestError;
 
 /// Attempts to commit until faster writers are given way to.
@@ -147,6 +147,8 @@ async fn commit_of(
         write_log(lake, &log, decider.at).await?,
     );
     changes.retain(|_, change| !change.is_empty());
+    let mut named = gone::after_erasure(lake, base, person).await?;
+    named.insert(ERASED.to_owned(), Some(json!(path)));
     Ok(Commit {
         cause: Cause::Identity {
             done: format!("person {person} erased"),
@@ -155,7 +157,7 @@ async fn commit_of(
         at: decider.at,
         tables: changes,
         touched: [person.unsigned_abs()].into_iter().collect(),
-        named: BTreeMap::from([(ERASED.to_owned(), Some(json!(path)))]),
+        named,
         idempotency_keys: Vec::new(),
     })
 }

@@ -219,6 +219,7 @@ fn tag(rests_on: &Refreshed, count: u64, page: &impl Hash, given: &str, format: 
         rests_on.snapshot.0,
         rests_on.revision,
         rests_on.computed_at.micros(),
+        rests_on.gone(),
     )
         .hash(&mut hash);
     format!("\"{:016x}\"", hash.finish())

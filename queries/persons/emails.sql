@@ -1,0 +1,6 @@
+-- purpose: the addresses of persons, where `persons` has a row for each of their records
+-- parameters: none
+-- output: person_id bigint (never 0), email text (never null), country text (may be null)
+select person_id, email, country
+from persons
+where person_id <> 0 and email is not null
