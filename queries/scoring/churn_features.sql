@@ -12,7 +12,7 @@ with bought as (
         purchases.at,
         case
             when purchases.currency is null or purchases.currency = $currency then purchases.amount
-            else cast(purchases.amount * rates.rate as decimal(19, 4))
+            else try_cast(purchases.amount * rates.rate as decimal(19, 4))
         end as converted
     from _purchases as purchases
     left join _rates as rates

@@ -24,7 +24,7 @@ pub(super) async fn run(place: &Place, what: Suppression, form: Form) -> anyhow:
         }
         Suppression::List => {
             let listed = suppressions::list(place).await?;
-            let columns = ["kind", "value", "channel", "reason", "added_at"];
+            let columns = ["kind", "value", "persons", "channel", "reason", "added_at"];
             print(&Shown::list(&listed, &columns)?, form)
         }
     }
