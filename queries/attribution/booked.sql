@@ -3,7 +3,8 @@
 --   may be null), $to time (exclusive, may be null)
 -- output: conversions bigint, booked decimal(19,4), unconverted bigint (left out because `fx_rates` has
 --   no rate of their currency on their day), not_linked bigint (conversions of nobody that is known),
---   refunded decimal(19,4) (given back of the booked orders until $as_of, in the tenant's currency)
+--   refunded decimal(19,4) (given back until $as_of of the booked orders, and in that time of orders
+--   that are not in the lake, in the tenant's currency)
 with chosen as (
     select *
     from _sales
@@ -18,6 +19,15 @@ given_back as (
         and chosen.provider = refunds.provider
         and chosen.external_id = refunds.order_id
     where refunds.refunded_at <= $as_of
+    union all
+    select refunds.amount, refunds.currency, cast(refunds.refunded_at as date) as day
+    from refunds
+    left anti join _stored_orders as orders
+        on orders.provider = refunds.provider
+        and orders.external_id = refunds.order_id
+    where refunds.refunded_at <= $as_of
+        and ($from is null or refunds.refunded_at >= $from)
+        and ($to is null or refunds.refunded_at < $to)
 ),
 amounts as (
     select 1 as is_conversion, person_id, amount, currency, cast(at as date) as day from chosen

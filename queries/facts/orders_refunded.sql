@@ -1,4 +1,4 @@
--- purpose: what was given back, for the order's person
+-- purpose: what was given back, for the order's person; for its own where there is no such order
 -- parameters: none
 -- output: the columns of refunds, at time (never null)
 select refunds.* except (person_id), orders.person_id, refunds.refunded_at as at
@@ -6,3 +6,6 @@ from refunds
 inner join orders
     on orders.provider = refunds.provider
     and orders.external_id = refunds.order_id
+union all
+select lost.* except (person_id), lost.person_id, lost.refunded_at as at
+from _lost_refunds as lost

@@ -58,12 +58,10 @@ acts as (
     group by person_id
 ),
 returned as (
-    select orders.person_id, ln(1 + count(*)) as refunds
-    from refunds
-    inner join orders
-        on orders.provider = refunds.provider and orders.external_id = refunds.order_id
-    where refunds.refunded_at <= $as_of
-    group by orders.person_id
+    select person_id, ln(1 + count(*)) as refunds
+    from _fact_orders_refunded
+    where at <= $as_of
+    group by person_id
 ),
 asked as (
     select person_id, ln(1 + count(*)) as tickets

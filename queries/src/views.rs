@@ -1,10 +1,15 @@
 //! What several texts mean by the same word, written once: views that every session has.
 
 /// The views by name, each after those that it reads.
-pub const VIEWS: [(&str, &str); 6] = [
+pub const VIEWS: [(&str, &str); 8] = [
     ("_rates", include_str!("../views/rates.sql")),
     ("_orders", include_str!("../views/orders.sql")),
     ("_sales", include_str!("../views/sales.sql")),
+    ("_lost_refunds", include_str!("../views/lost_refunds.sql")),
+    (
+        "_lost_order_lines",
+        include_str!("../views/lost_order_lines.sql"),
+    ),
     ("_spending", include_str!("../views/spending.sql")),
     ("_purchases", include_str!("../views/purchases.sql")),
     ("roles", include_str!("../views/roles.sql")),
@@ -35,3 +40,20 @@ pub const FACTS: [(&str, &str); 10] = [
     ("_fact_tickets", include_str!("../facts/tickets.sql")),
     ("_fact_objects", include_str!("../facts/objects.sql")),
 ];
+
+/// The rows of the persons that a session is over, of tables whose rows count for the persons of
+/// orders: the view, the table, and the text where the session is over all.
+pub const OWN: [(&str, &str, &str); 2] = [
+    ("_own_refunds", "refunds", "select * from refunds"),
+    (
+        "_own_order_lines",
+        "order_lines",
+        "select * from order_lines",
+    ),
+];
+
+/// The orders of the persons that a session is over, whenever they were placed.
+pub const STORED_ORDERS: &str = "_stored_orders";
+
+/// The orders of others; none where a session is over all persons.
+pub const OTHER_ORDERS: &str = "_other_orders";

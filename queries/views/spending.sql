@@ -1,11 +1,13 @@
 -- purpose: what was paid and given back, amount by amount, in the tenant's currency
 -- parameters: $currency text (the tenant's currency, may be null)
--- output: the columns of _orders (of the order that it belongs to), orders bigint (1 for what was
+-- output: the columns of _orders (of the order that it belongs to; null but for whose and which it is
+--   where there is no such order), orders bigint (1 for what was
 --   paid, 0 for what was given back), paid decimal(19,4) (below zero for what was given back),
 --   converted decimal(19,4) (null where `fx_rates` has no rate of its currency on its day), at time
 --
 -- A refund counts by `refunded_at` when its order counts; it belongs to the order's person, and is
--- in the order's currency where it names none. An amount without any currency is in the tenant's.
+-- in the order's currency where it names none. One of an order that is not in the lake counts for its
+-- own person. An amount without any currency is in the tenant's.
 -- Other amounts are multiplied by the rate of that UTC day and rounded to four decimals, one by one.
 with counted as (
     select *
@@ -27,6 +29,21 @@ amounts as (
         on counted.provider = refunds.provider
         and counted.external_id = refunds.order_id
     where refunds.refunded_at <= now()
+    union all
+    select
+        no_order.* replace (
+            lost.person_id as person_id,
+            lost.identity_id as identity_id,
+            lost.provider as provider,
+            lost.order_id as external_id
+        ),
+        0 as orders,
+        -lost.amount as paid,
+        lost.currency as paid_in,
+        lost.refunded_at as at
+    from _lost_refunds as lost
+    left join (select * from _orders where false) as no_order
+        on no_order.person_id = lost.person_id
 )
 select
     amounts.*,

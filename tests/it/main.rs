@@ -23,6 +23,7 @@ mod olist;
 mod ordered;
 mod other_tools;
 mod own_lake;
+mod patches;
 mod power_cut;
 mod profile;
 mod retention;

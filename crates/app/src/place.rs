@@ -10,13 +10,16 @@ use rollbook_engine::{
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{CutPoints, LINKED, Lake, LakeTable, OrderWhereNeeded, State, Store};
+use rollbook_lake::{
+    CutPoints, LINKED, Lake, LakeTable, ORDERS_COMPLETE, OrderWhereNeeded, State, Store,
+};
 use rollbook_model::config::Limits;
 use rollbook_model::{ColumnDef, Shape, SnapshotNumber, TableDef, TenantName, Timestamp, tables};
+use rollbook_queries::views::{OTHER_ORDERS, OWN};
 use rollbook_scoring::scores_table;
 use rollbook_segments::membership::memberships;
 use rollbook_segments::{
-    OF_ORDERS, SegmentChanges, SegmentError, SegmentMembers, Sessions, TraitDefinition, own_traits,
+    SegmentChanges, SegmentError, SegmentMembers, Sessions, TraitDefinition, own_traits,
 };
 
 use crate::AppError;
@@ -224,18 +227,39 @@ impl Place {
         let session = Session::new(options)?;
         let moves = lake.moves(state).await?;
         let is_linked = state.named.contains_key(LINKED);
+        let is_complete = state.named.contains_key(ORDERS_COMPLETE);
         for def in tables::TABLES {
             let table = state.table(def.name);
             if table.files.is_empty() {
                 continue;
             }
             let mut stored = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
-            // Rows of orders belong to the persons of these, whatever person they name.
-            if let Some(among) = among.as_ref().filter(|_| !OF_ORDERS.contains(&def.name)) {
-                stored = stored.among(Arc::clone(among));
-            }
             if let Some(moves) = &moves {
                 stored = stored.moved(Arc::clone(moves));
+            }
+            // Rows of orders belong to the persons of these, whatever person they name; to their own
+            // where there is no such order.
+            let own = OWN.iter().find(|(_, table, _)| *table == def.name);
+            if let Some((own, ..)) = own.filter(|_| is_complete) {
+                let none = LakeTable::of_files(lake, def, &[]).with_text_views();
+                session.add_view(own, Arc::new(none))?;
+            }
+            match (&among, own) {
+                (Some(among), Some((own, ..))) if !is_complete => {
+                    let rows = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
+                    let rows = rows.among(Arc::clone(among)).with_text_views();
+                    let rows = match &moves {
+                        Some(moves) => rows.moved(Arc::clone(moves)),
+                        None => rows,
+                    };
+                    session.add_view(own, Arc::new(rows))?;
+                }
+                (Some(among), None) => stored = stored.among(Arc::clone(among)),
+                _ => {}
+            }
+            if among.is_some() && def.name == "orders" {
+                let all = LakeTable::of_files(lake, def, &table.files);
+                session.add_view(OTHER_ORDERS, Arc::new(all.with_text_views()))?;
             }
             let stored = Arc::new(stored.with_text_views());
             let authority = (is_linked && def.shape == Shape::Person).then_some(authority as _);

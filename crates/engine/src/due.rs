@@ -12,8 +12,12 @@ use crate::planning::ticks;
 use crate::rows::Rows;
 use crate::session::Session;
 
-/// Views whose rows belong to the persons of others' rows.
-const BY_PARENT: [&str; 1] = ["_fact_orders_refunded"];
+/// Views whose rows belong to the persons of others' rows, whatever person they name, with their
+/// table and when they happen.
+const BY_PARENT: [(&str, &str, &str); 2] = [
+    ("_fact_orders_refunded", "refunds", "refunded_at"),
+    ("_fact_order_lines", "order_lines", "placed_at"),
+];
 
 /// A question for persons. What it gives may hold some for whom nothing changes, never too few.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +54,16 @@ impl Session {
         for def in tables.filter(|def| def.is_personal_fact()) {
             let columns = def.all_columns();
             let times = columns.filter(|column| column.ty == ColumnType::Time && !column.personal);
+            let is_over = |name: &str| def.time == Some(name) && self.ends_by(def.name, since);
+            let times = times.filter(|column| !is_over(column.name));
             let conditions: Vec<_> = times.map(|column| passes(column.name)).collect();
             if !conditions.is_empty() {
                 due.push(of(def.name, conditions.join(" or ")));
             }
         }
-        due.extend(BY_PARENT.map(|view| of(view, passes("at"))));
+        let by_parent = BY_PARENT.into_iter();
+        let by_parent = by_parent.filter(|(_, table, _)| !self.ends_by(table, since));
+        due.extend(by_parent.map(|(view, _, time)| of(view, passes(time))));
         due
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -17,8 +17,8 @@ use datafusion::sql::sqlparser::ast::Expr;
 use roaring::RoaringTreemap;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
-use rollbook_model::tables::{PERSONS, TABLES};
-use rollbook_queries::views::{FACTS, VIEWS};
+use rollbook_model::tables::{PERSONS, TABLES, table};
+use rollbook_queries::views::{FACTS, OTHER_ORDERS, OWN, STORED_ORDERS, VIEWS};
 
 use crate::behaviour::Viewpoint;
 use crate::environment::{config, setup, state};
@@ -30,7 +30,7 @@ use crate::people::People;
 use crate::planning::{Kept, Needs, Request, names_among, needs, parsed};
 use crate::resident::Resident;
 use crate::rows::{Rows, explain};
-use crate::table::{SeenTable, TableSource};
+use crate::table::{SeenTable, TableSource, last_of};
 use crate::traits::is_column_of_people;
 use crate::unified::Unified;
 use crate::view::ViewPlanner;
@@ -82,6 +82,8 @@ pub struct Session {
     texts: Vec<OwnTrait>,
     own: OnceLock<Arc<Vec<PlannedTrait>>>,
     own_names: Arc<BTreeSet<String>>,
+    /// When the last row of each table happens, where that is known.
+    lasts: Mutex<BTreeMap<&'static str, i64>>,
 }
 
 impl Session {
@@ -122,6 +124,7 @@ impl Session {
             texts: Vec::new(),
             own: OnceLock::new(),
             own_names: Arc::default(),
+            lasts: Mutex::default(),
         })
     }
 
@@ -268,12 +271,20 @@ impl Session {
     pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
         let name = source.def.name;
         let authority = source.authority;
+        let stored = Arc::clone(&source.stored);
+        if let Some(last) = last_of(&source) {
+            let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
+            lasts.insert(name, last);
+        }
         let seen = SeenTable::new(
             source,
             self.options.as_of,
             self.options.personal,
             self.planner.clone(),
         )?;
+        if name == "orders" {
+            self.add_view(STORED_ORDERS, stored)?;
+        }
         match authority {
             None => self.add_view(name, Arc::new(seen)),
             Some(authority) => {
@@ -281,6 +292,12 @@ impl Session {
                 self.add_view(name, Arc::new(persons))
             }
         }
+    }
+
+    /// Whether no row of a table is known to happen after a moment.
+    pub(crate) fn ends_by(&self, table: &str, at: Timestamp) -> bool {
+        let lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
+        lasts.get(table).is_some_and(|last| *last <= at.micros())
     }
 
     /// Adds anything else that queries can read, such as `segment_members`, as it stands.
@@ -328,7 +345,15 @@ impl Session {
     async fn add_own_views(&self) -> Result<(), EngineError> {
         let currency = Parameter::Text(self.options.currency.clone());
         let values = values(&[("currency", currency)]);
-        for (name, sql) in VIEWS.into_iter().chain(FACTS) {
+        let tables = self.state.schema_for_ref(STORED_ORDERS).map_err(setup)?;
+        if !tables.table_exist(OTHER_ORDERS) {
+            let orders = table("orders").expect("it is a canonical table");
+            let none = EmptyTable::new(orders.stored_schema());
+            self.add_view(OTHER_ORDERS, Arc::new(none))?;
+        }
+        let own = OWN.into_iter().map(|(name, _, sql)| (name, sql));
+        let own = own.filter(|(name, _)| !tables.table_exist(name));
+        for (name, sql) in own.chain(VIEWS).chain(FACTS) {
             let plan = self.state.create_logical_plan(sql).await.map_err(setup)?;
             let plan = plan.with_param_values(values.clone()).map_err(setup)?;
             let view = ViewTable::new(plan, Some(sql.to_owned()));

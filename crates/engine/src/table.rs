@@ -130,18 +130,8 @@ impl SeenTable {
     }
 
     /// Whether all rows are known to have happened by `as_of`.
-    fn is_past(&self, time: &str) -> bool {
-        let known = self.source.stored.statistics();
-        let index = self.source.stored.schema().index_of(time);
-        let (Some(known), Ok(index)) = (known, index) else {
-            return false;
-        };
-        let last = known.column_statistics.get(index).map(|one| &one.max_value);
-        matches!(
-            last,
-            Some(Precision::Exact(ScalarValue::TimestampMicrosecond(Some(last), _)))
-                if *last <= self.as_of.micros()
-        )
+    fn is_past(&self) -> bool {
+        last_of(&self.source).is_some_and(|last| last <= self.as_of.micros())
     }
 
     /// The rows up to `as_of`, joined with the vault where that is wanted.
@@ -149,7 +139,7 @@ impl SeenTable {
         let def = self.source.def;
         let stored = provider_as_source(Arc::clone(&self.source.stored));
         let mut rows = LogicalPlanBuilder::scan(def.name, stored, None)?;
-        if let Some(time) = def.time.filter(|time| !self.is_past(time)) {
+        if let Some(time) = def.time.filter(|_| !self.is_past()) {
             let time_column = Expr::Column(self.stored_column(time));
             let until = lit(ScalarValue::TimestampMicrosecond(
                 Some(self.as_of.micros()),
@@ -252,6 +242,16 @@ impl TableProvider for SeenTable {
             None => Expr::Column(self.stored_column(name)),
         };
         asked.plan(&self.planner, rows, column).await
+    }
+}
+
+/// When the last row of a table happens, in microseconds, where that is known.
+pub(crate) fn last_of(source: &TableSource) -> Option<i64> {
+    let known = source.stored.statistics()?;
+    let index = source.stored.schema().index_of(source.def.time?).ok()?;
+    match &known.column_statistics.get(index)?.max_value {
+        Precision::Exact(ScalarValue::TimestampMicrosecond(last, _)) => *last,
+        _ => None,
     }
 }
 

@@ -110,7 +110,7 @@ impl Lookup<'_> {
     }
 
     /// The rows of a file whose keys have one of the wanted hashes, each with that.
-    async fn candidates(
+    pub(crate) async fn candidates(
         &self,
         file: &DataFile,
         wanted: &[u64],

@@ -13,6 +13,7 @@ pub mod inspect;
 mod kept;
 pub mod linking;
 pub mod mapping;
+mod orders;
 mod people;
 mod progress;
 mod quarantine;

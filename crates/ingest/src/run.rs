@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use roaring::RoaringTreemap;
 use rollbook_identity::token::Tokens;
 use rollbook_lake::vault::{Vault, fresh_token_key};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State, Turn};
+use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, Turn};
 use rollbook_model::config::Limits;
 use rollbook_model::{
     BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
@@ -21,6 +21,7 @@ use crate::execute::{Driving, Execution};
 use crate::identify::EmailIds;
 use crate::linking::{self, Decisions, Erased, LinkCounts};
 use crate::mapping::mappings;
+use crate::orders::{ORDERS, Orders};
 use crate::people::People;
 use crate::progress::{Event, Progress};
 use crate::quarantine::Quarantine;
@@ -299,6 +300,7 @@ impl Attempt<'_> {
         let mut by_request = vec![Vec::new(); request.requests.len()];
         let (mut changes, mut touched) = (BTreeMap::new(), RoaringTreemap::new());
         let (mut seen, mut forgotten) = (HashMap::new(), Vec::new());
+        let mut orders = Orders::of(base.table(ORDERS).files);
         for def in tables::TABLES
             .iter()
             .filter(|def| def.name != tables::IDENTITIES.name)
@@ -316,6 +318,7 @@ impl Attempt<'_> {
                 table: base.table(def.name),
                 stage,
                 people: &people,
+                orders: &orders,
                 settled: match is_quarantine {
                     true => &settled.rows,
                     false => &[],
@@ -334,6 +337,9 @@ impl Attempt<'_> {
             }
             forgotten.push((def, outcome.forgotten));
             touched |= outcome.touched;
+            if def.name == ORDERS {
+                orders.take(outcome.orders);
+            }
             seen.extend(outcome.seen);
             changes.insert(def.name, outcome.change);
         }
@@ -375,6 +381,11 @@ impl Attempt<'_> {
         let mut named = linking::named(lake, &base, &linked).await?;
         let currency = self.first_currency(&base)?;
         named.extend(self.named(&base, currency.as_deref())?);
+        let are_complete = orders.are_complete(&base, &counts);
+        if are_complete != base.named.contains_key(ORDERS_COMPLETE) {
+            let value = are_complete.then(|| json!(true));
+            named.insert(ORDERS_COMPLETE.to_owned(), value);
+        }
         let commit = Commit {
             cause: Cause::Ingest {
                 batch: request.batch.clone(),

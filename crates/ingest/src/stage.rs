@@ -324,6 +324,11 @@ impl Stage {
 }
 
 impl Piece<'_> {
+    /// The table.
+    pub(crate) fn def(&self) -> &'static TableDef {
+        self.stage.def
+    }
+
     /// What the rows say of themselves that stand; `None` for those that a later one replaces.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Option<Slot>> {
         let updated = updated_of(&self.rows);

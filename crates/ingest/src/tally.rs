@@ -35,6 +35,7 @@ impl Tally {
             total.accepted += counts.accepted;
             total.unchanged += counts.unchanged;
             total.quarantined += counts.quarantined;
+            total.without_order += counts.without_order;
         }
         total
     }

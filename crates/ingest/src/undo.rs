@@ -7,7 +7,9 @@ use arrow::compute::filter_record_batch;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
-use rollbook_lake::{Cause, Commit, Committed, DataFile, Lake, LakeError, State, TableChange};
+use rollbook_lake::{
+    Cause, Commit, Committed, DataFile, Lake, LakeError, ORDERS_COMPLETE, State, TableChange,
+};
 use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
 
@@ -15,6 +17,7 @@ use crate::IngestError;
 use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
 use crate::linking;
+use crate::orders::{COUNTED_WITHOUT, ORDERS};
 use crate::sorted::SortedWriter;
 use crate::stage::keys_of;
 
@@ -49,7 +52,12 @@ pub async fn undo(
             };
             changes.insert(name, undone);
         }
-        let named = linking::after_undo(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
+        let mut named =
+            linking::after_undo(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
+        let is_of_orders = |table: &&str| *table == ORDERS || COUNTED_WITHOUT.contains(table);
+        if base.named.contains_key(ORDERS_COMPLETE) && changes.keys().any(is_of_orders) {
+            named.insert(ORDERS_COMPLETE.to_owned(), None);
+        }
         let commit = Commit {
             cause: Cause::Undo {
                 batch: batch.clone(),

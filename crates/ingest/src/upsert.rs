@@ -12,11 +12,12 @@ use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{DataFile, Lake, TableChange, TableState};
 use rollbook_model::config::Limits;
-use rollbook_model::{Shape, TableDef};
+use rollbook_model::{Shape, TableDef, tables};
 
 use crate::IngestError;
 use crate::existing::{Existing, Lookup};
 use crate::fingerprint::Encoder;
+use crate::orders::{Named, ORDERS, Orders};
 use crate::people::People;
 use crate::sorted::SortedWriter;
 use crate::stage::{Stage, file_of};
@@ -33,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) forgotten: Vec<RecordBatch>,
     /// Of records of persons that changed, when the source last changed them.
     pub(crate) seen: HashMap<i64, i64>,
+    /// Of orders those that were staged.
+    pub(crate) orders: Orders,
 }
 
 /// One table of one run.
@@ -43,6 +46,8 @@ pub(crate) struct Upsert<'a> {
     /// The run's rows; `None` where only links change.
     pub(crate) stage: Option<&'a Stage>,
     pub(crate) people: &'a People,
+    /// The orders that rows may be about.
+    pub(crate) orders: &'a Orders,
     /// Rows that are to go, staged or not, by file; empty where there are none.
     pub(crate) settled: &'a [RoaringBitmap],
     pub(crate) limits: Limits,
@@ -150,8 +155,15 @@ impl Upsert<'_> {
         };
         let vault = Vault::new(self.lake, self.def);
         let mut secret = vault.put();
+        let mut named = Named::by(self.def.name);
         for piece in stage.pieces()? {
             let piece = piece?;
+            if let Some(named) = &mut named {
+                named.note(&piece);
+            }
+            if self.def.name == ORDERS {
+                outcome.orders.note(&piece)?;
+            }
             let full = self.full(stage, &piece.rows)?;
             let existing = known.of(&piece)?;
             let any_known = !existing.is_empty();
@@ -221,6 +233,16 @@ impl Upsert<'_> {
             sorter.send(self.stored(&rows)?).await;
         }
         secret.keep().await?;
+        if let (Some(named), Some(def)) = (named, tables::table(ORDERS)) {
+            let orders = Lookup {
+                lake: self.lake,
+                def,
+                files: &self.orders.files,
+                folder: self.folder,
+            };
+            let counted = named.count(self.orders, &orders, &mut outcome.tally);
+            counted.await?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What changed between two snapshots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deltalake_core::kernel::Action;
 use futures::future::try_join_all;
@@ -85,6 +85,8 @@ impl Lake {
     ) -> Result<Option<Changes>, LakeError> {
         let mut changes = Changes::default();
         let mut gone: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        // What compaction wrote holds rows from before, and may go again with what changes them.
+        let mut compacted: HashMap<String, DataFile> = HashMap::new();
         let numbers: Vec<u64> = (before.0 + 1..=after.number.0).collect();
         for some in numbers.chunks(self.store().read_at_once()) {
             let read = some
@@ -95,24 +97,46 @@ impl Lake {
                 let Some(record) = record else {
                     return Ok(None);
                 };
-                if !matches!(record.cause, Cause::Compact { .. }) {
-                    changes.note(*number, record, &mut gone)?;
+                match record.cause {
+                    Cause::Compact { .. } => compacted.extend(added(*number, &record)?),
+                    _ => changes.note(*number, record, &mut gone)?,
                 }
             }
         }
         changes.rewritten = gone.keys().cloned().collect();
-        if before.0 > 0 && !gone.is_empty() {
-            let known = match self.state(before).await {
+        let known = match before.0 == 0 || gone.is_empty() {
+            true => State::default(),
+            false => match self.state(before).await {
                 Ok(state) => state,
                 Err(LakeError::Expired { .. }) => return Ok(None),
                 Err(error) => return Err(error),
-            };
-            for (name, gone) in gone {
-                let files = known.table(&name).files.into_iter();
-                let went = files.filter(|file| gone.contains(&file.path));
-                changes.tables.entry(name).or_default().extend(went);
-            }
+            },
+        };
+        for (name, gone) in gone {
+            let compacted = gone.iter().filter_map(|path| compacted.remove(path));
+            let files = known.table(&name).files.into_iter();
+            let went = files.filter(|file| gone.contains(&file.path));
+            let went: Vec<DataFile> = compacted.chain(went).collect();
+            changes.tables.entry(name).or_default().extend(went);
         }
         Ok(Some(changes))
     }
+}
+
+/// The files that a commit added, by their names, which no two tables share.
+fn added(number: u64, record: &SnapshotRecord) -> Result<Vec<(String, DataFile)>, LakeError> {
+    let mut files = Vec::new();
+    for commit in record.tables.values() {
+        for line in commit.log.lines() {
+            let action = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
+                path: format!("snapshot {number}"),
+                detail: error.to_string(),
+            })?;
+            if let Action::Add(add) = action {
+                let file = data_file(&add);
+                files.push((file.path.clone(), file));
+            }
+        }
+    }
+    Ok(files)
 }

@@ -48,7 +48,7 @@ pub use retain::{Collected, Retention};
 pub use scan::LakeTable;
 pub use sets::StoredSet;
 pub use snapshot::{Cause, IdentityChange, SnapshotRecord};
-pub use state::{DataFile, State, TableState};
+pub use state::{DataFile, ORDERS_COMPLETE, State, TableState};
 pub use store::Store;
 pub use times::TimeSpan;
 pub use times_beside::Beside;

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::LakeError;
 use crate::snapshot::{Cause, SnapshotRecord};
 
+/// The named value that is there as long as each refund and order line is known to be of an order
+/// that the lake has.
+pub const ORDERS_COMPLETE: &str = "orders/complete";
+
 /// A Parquet file of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {

@@ -60,4 +60,11 @@ pub struct TableCounts {
     pub unchanged: u64,
     /// Rows set aside with a reason.
     pub quarantined: u64,
+    /// Of rows that are about an order, those whose order is not in the lake.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub without_order: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }

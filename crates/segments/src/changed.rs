@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
 use rollbook_engine::{Clock, Due, EngineError, Session};
-use rollbook_lake::{Changes, Lake, LakeTable, State, TimeSpan};
+use rollbook_lake::{Changes, Lake, LakeTable, ORDERS_COMPLETE, State, TimeSpan};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
 
 use crate::error::SegmentError;
@@ -17,7 +17,7 @@ use crate::membership::Refreshed;
 const OF_ALL: [&str; 1] = ["fx_rates"];
 
 /// Tables whose rows count for the persons of the orders that they belong to.
-pub const OF_ORDERS: [&str; 2] = ["refunds", "order_lines"];
+const OF_ORDERS: [&str; 2] = ["refunds", "order_lines"];
 
 /// What a membership was computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,43 +105,76 @@ pub async fn written(
     if changes.named.contains("settings") || changes.tables.keys().any(concerns_all) {
         return Ok(None);
     }
+    // Rows lie with the persons whose they were when they were written.
+    if let Some(moves) = lake.moves(state).await? {
+        changes.persons = moves.with_targets(changes.persons);
+    }
     let mut of_theirs = RoaringTreemap::new();
-    let is_known = of_orders(lake, session, &changes, since, &mut of_theirs).await?;
+    let is_known = of_orders(lake, session, state, &changes, since, &mut of_theirs).await?;
     changes.persons |= of_theirs;
     Ok(is_known.then_some(changes))
 }
 
-/// The persons of the orders to which changed rows belong; `false` where files are gone.
+/// The persons of the orders to which changed rows belong, and those whose rows belong to changed
+/// orders, since they count for them where there is no such order; `false` where files are gone.
 async fn of_orders(
     lake: &Lake,
     session: &Session,
+    state: &State,
     changes: &Changes,
     since: SnapshotNumber,
     persons: &mut RoaringTreemap,
 ) -> Result<bool, SegmentError> {
+    let mut questions = Vec::new();
     for table in OF_ORDERS {
-        let Some(files) = changes.tables.get(table) else {
-            continue;
-        };
-        let def = tables::table(table).expect("it is a canonical table");
-        // Several memberships may rest on different snapshots, and each has files of its own.
-        let name = format!("_changed_{table}_{since}");
-        let rows = LakeTable::of_files(lake, def, files);
-        match session.add_view(&name, Arc::new(rows)) {
-            Ok(()) | Err(EngineError::TableExists { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(changed) = changed_rows(lake, session, changes, table, since)? {
+            questions.push(format!(
+                "select orders.person_id from {changed} as changed inner join orders \
+                 on orders.provider = changed.provider and orders.external_id = changed.order_id \
+                 where orders.person_id <> 0"
+            ));
         }
-        let sql = format!(
-            "select orders.person_id from {name} as changed inner join orders \
-             on orders.provider = changed.provider and orders.external_id = changed.order_id \
-             where orders.person_id <> 0"
-        );
+    }
+    if let Some(changed) = changed_rows(lake, session, changes, "orders", since)?
+        && !state.named.contains_key(ORDERS_COMPLETE)
+    {
+        // Where both are of one person, that one's rows were written.
+        questions.extend(OF_ORDERS.map(|table| {
+            format!(
+                "select own.person_id from {changed} as changed inner join {table} as own \
+                 on own.provider = changed.provider and own.order_id = changed.external_id \
+                 where own.person_id <> 0 and own.person_id <> changed.person_id"
+            )
+        }));
+    }
+    for sql in questions {
         // Files that a snapshot no longer names may be gone.
         if collect(session, &[Due::Query(sql)], persons).await.is_err() {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The view of the files of a table that came or went since a snapshot; `None` where none did.
+fn changed_rows(
+    lake: &Lake,
+    session: &Session,
+    changes: &Changes,
+    table: &str,
+    since: SnapshotNumber,
+) -> Result<Option<String>, SegmentError> {
+    let Some(files) = changes.tables.get(table).filter(|files| !files.is_empty()) else {
+        return Ok(None);
+    };
+    let def = tables::table(table).expect("it is a canonical table");
+    // Several memberships may rest on different snapshots, and each has files of its own.
+    let name = format!("_changed_{table}_{since}");
+    let rows = LakeTable::of_files(lake, def, files);
+    match session.add_view(&name, Arc::new(rows)) {
+        Ok(()) | Err(EngineError::TableExists { .. }) => Ok(Some(name)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The persons who have activities of some types in some spans of time.

@@ -172,6 +172,25 @@ pub(crate) fn members_name(key: &SegmentKey) -> String {
     format!("members/{key}")
 }
 
+/// Of a segment that was taken away, its last revision: one of the same key that is made later goes
+/// on from there, so that nobody takes it for the other one.
+fn ended_name(key: &SegmentKey) -> String {
+    format!("ended/{key}")
+}
+
+/// When a segment is computed, and which revision changed who belongs; `None` where there is none.
+pub(crate) fn scheduled(
+    state: &State,
+    key: &SegmentKey,
+) -> Result<Option<Scheduled>, SegmentError> {
+    let pointer = state.value::<Pointer>(&name_of(key))?;
+    Ok(pointer.map(|pointer| Scheduled {
+        key: key.clone(),
+        refresh: pointer.refresh,
+        criteria_revision: pointer.criteria_revision,
+    }))
+}
+
 /// All definitions at a snapshot, in order of their keys.
 pub async fn list(lake: &Lake, state: &State) -> Result<Vec<Definition>, SegmentError> {
     let mut paths = Vec::new();
@@ -202,9 +221,16 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
             Some(pointer) => Some(lake.document::<Definition>(&pointer.path).await?),
             None => None,
         };
-        let after = revise(before.as_ref(), draft, at);
-        if let Some(before) = before.filter(|before| before.revision == after.revision) {
-            return Ok(before);
+        let mut after = revise(before.as_ref(), draft, at);
+        if let Some(before) = before.as_ref()
+            && before.revision == after.revision
+        {
+            return Ok(before.clone());
+        }
+        let ended = ended_name(&draft.key);
+        if before.is_none() {
+            let last = state.value::<u64>(&ended)?.unwrap_or_default();
+            (after.revision, after.criteria_revision) = (last + 1, last + 1);
         }
         // Two writers of one revision must not meet in one object.
         let path = format!(
@@ -220,7 +246,10 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
             refresh: after.refresh,
             criteria_revision: after.criteria_revision,
         });
-        let named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
+        let mut named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
+        if state.named.contains_key(&ended) {
+            named.insert(ended, None);
+        }
         if commit(lake, &state, &draft.key, named, at).await? {
             return Ok(after);
         }
@@ -238,11 +267,12 @@ pub fn preview(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Def
 pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        if !state.named.contains_key(&name_of(key)) {
+        let Some(pointer) = state.value::<Pointer>(&name_of(key))? else {
             return Err(unknown(&state, key));
-        }
+        };
         let gone = [name_of(key), members_name(key), status_name(key)];
         let mut named: BTreeMap<_, _> = gone.map(|name| (name, None)).into_iter().collect();
+        named.insert(ended_name(key), Some(json!(pointer.revision)));
         if let Some(pages) = everybody_left(lake, &state, key, at).await? {
             named.insert(LEDGER.to_owned(), Some(pages));
         }

@@ -24,7 +24,7 @@ pub mod weigh;
 #[cfg(test)]
 mod tests;
 
-pub use changed::{OF_ORDERS, written};
+pub use changed::written;
 pub use changes::SegmentChanges;
 pub use criteria::{Criteria, Preview, preview};
 pub use definition::{Definition, Draft};

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::SegmentError;
-use crate::definition::{members_name, show, unknown};
+use crate::definition::{members_name, scheduled, show, unknown};
 use crate::own_traits::since;
+use crate::schedule::Schedule;
 
 /// A membership that was computed: which figures it rests on, and where its bitmap lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,37 @@ impl Refreshed {
     /// What its persons now follow from: of a list, who was decided on.
     pub(crate) fn origin(&self) -> &StoredSet {
         self.decided.as_ref().unwrap_or(&self.set)
+    }
+
+    /// A segment that it was computed from, and that is another by now, or is no more: its key, and
+    /// what became of it.
+    ///
+    /// # Errors
+    /// [`SegmentError::Lake`].
+    pub fn changed_segment(
+        &self,
+        state: &State,
+    ) -> Result<Option<(&SegmentKey, &'static str)>, SegmentError> {
+        for (key, revision) in &self.names {
+            match scheduled(state, key)? {
+                None => return Ok(Some((key, "deleted"))),
+                Some(now) if now.criteria_revision != *revision => {
+                    return Ok(Some((key, "changed")));
+                }
+                Some(now) if now.refresh == Schedule::Static && self.is_before(state, key)? => {
+                    return Ok(Some((key, "computed")));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it was computed before the members of another segment, which is a list, were put
+    /// down.
+    pub(crate) fn is_before(&self, state: &State, list: &SegmentKey) -> Result<bool, SegmentError> {
+        let known = standing(state, list)?;
+        Ok(known.is_some_and(|known| known.computed_at > self.computed_at))
     }
 }
 

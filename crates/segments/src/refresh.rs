@@ -207,7 +207,7 @@ impl<'a> Round<'a> {
                 let one = self.list(definition, before, members).await?;
                 computed.insert(definition.key.clone(), one);
             } else if let Some(before) = before
-                && self.can_be_patched(definition, &before, &evaluation)
+                && self.can_be_patched(definition, &before, &evaluation)?
             {
                 let group = by_basis.entry(Basis::of(&before)).or_default();
                 group.push((definition, before));
@@ -282,13 +282,13 @@ impl<'a> Round<'a> {
         evaluation: &Evaluation<'_>,
     ) -> Result<Computed, SegmentError> {
         let (before, old) = before.unzip();
-        let names = evaluation.revisions(&definition.key);
+        let names = evaluation.names(&definition.key);
         let mut traits = self.traits.clone();
         let named = evaluation.traits(&definition.key);
         traits.retain(|name, _| named.contains(name.as_str()));
         let mut one = Computed {
             definition: definition.clone(),
-            names: names.clone().unwrap_or_default(),
+            names,
             traits,
             members,
             decided: None,
@@ -302,7 +302,7 @@ impl<'a> Round<'a> {
             return Ok(one);
         };
         let is_same_text = before.revision >= definition.criteria_revision
-            && names.as_ref().is_none_or(|names| *names == before.names)
+            && one.names == before.names
             && one.traits == before.traits;
         if !is_same_text || !one.differs() {
             return Ok(one);
@@ -315,7 +315,7 @@ impl<'a> Round<'a> {
         };
         // Where each person is looked at alone, only time moves those whose rows are as they were.
         let is_by_data = basis.snapshot != self.state.data;
-        let is_alone = names.is_some() && changed.is_some();
+        let is_alone = evaluation.revisions(&definition.key).is_some() && changed.is_some();
         let otherwise = match is_by_data && !is_alone {
             true => Reason::NewData,
             false => Reason::Clock,
@@ -345,12 +345,26 @@ impl<'a> Round<'a> {
         definition: &Definition,
         before: &Refreshed,
         evaluation: &Evaluation<'_>,
-    ) -> bool {
-        !self.wanted.is_full
+    ) -> Result<bool, SegmentError> {
+        let goes_on = !self.wanted.is_full
             && before.revision >= definition.criteria_revision
             && before.as_of <= self.wanted.as_of
             && before.snapshot <= self.state.data
-            && evaluation.revisions(&definition.key).as_ref() == Some(&before.names)
+            && evaluation.revisions(&definition.key).as_ref() == Some(&before.names);
+        if !goes_on {
+            return Ok(false);
+        }
+        // A list that was put down later was computed from its criteria then.
+        for list in before
+            .names
+            .keys()
+            .filter(|key| self.fixed.contains_key(*key))
+        {
+            if before.is_before(self.state, list)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Evaluates segments that were computed from the same for whom anything changed since.

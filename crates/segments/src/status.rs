@@ -124,6 +124,10 @@ pub fn standing_of(
             let reason = format!("its trait `{changed}` was changed since");
             stale(reason, Some(known.computed_at))
         }
+        (Some(known), None) if let Ok(Some((named, what))) = known.changed_segment(state) => {
+            let reason = format!("the segment `{named}`, which it names, was {what} since");
+            stale(reason, Some(known.computed_at))
+        }
         (Some(known), None)
             if scheduled.refresh != Schedule::Static && newer_data(known.snapshot) =>
         {

@@ -31,6 +31,8 @@ pub(super) enum Change {
     Undo,
     Persons,
     Refund,
+    Lost,
+    Gone,
     Back,
     Compact,
     Rate,
@@ -39,7 +41,7 @@ pub(super) enum Change {
 }
 
 /// All of them. What is yet to happen comes before the hours in which it does.
-const ALL: [Change; 19] = [
+const ALL: [Change; 21] = [
     Change::Merge,
     Change::NewFacts,
     Change::Hours,
@@ -54,6 +56,8 @@ const ALL: [Change; 19] = [
     Change::Undo,
     Change::Persons,
     Change::Refund,
+    Change::Lost,
+    Change::Gone,
     Change::Back,
     Change::Compact,
     Change::Rate,
@@ -83,6 +87,8 @@ impl World {
             }
             Change::ChangedFacts => self.change_facts().await,
             Change::Refund => self.give_back().await,
+            Change::Lost => self.lose().await,
+            Change::Gone => self.retire().await,
             Change::Persons => self.hear_of_persons().await,
             Change::Rate => {
                 let mut rows = Rows::default();
@@ -193,6 +199,39 @@ impl World {
             self.refund(&mut rows, order, -DAY, HOUR);
         }
         self.write(rows).await;
+    }
+
+    /// Something is given back for orders of which nothing is known; one of an earlier time comes.
+    async fn lose(&mut self) {
+        let mut rows = Rows::default();
+        if let Some(order) = self.lost.pop() {
+            self.order(&mut rows, &order, -40 * DAY, DAY);
+        }
+        for _ in 0..2 {
+            let (order, person) = (self.id("O"), self.person());
+            self.refund_of(&mut rows, &order, &person, -DAY, DAY);
+            self.lost.push(order);
+        }
+        self.write(rows).await;
+    }
+
+    /// Rows go, after they were written anew with others or not.
+    async fn retire(&mut self) {
+        if self.random.random_range(0..2) == 0 {
+            Box::pin(self.change(Change::Compact)).await;
+        }
+        for table in ["order_lines", "orders", "refunds"] {
+            let sql = format!(
+                "select external_id from {table} where provider = 'native' and external_id like \
+                 'N%' order by external_id"
+            );
+            let known = self.lake.sql(&sql);
+            let gone = known.choose(&mut self.random);
+            let gone = gone.map(|row| row["external_id"].as_str().unwrap().to_owned());
+            if let Some(id) = gone {
+                self.retired(table, &id).await;
+            }
+        }
     }
 
     /// What is said of some persons changes, and one is new.

@@ -35,8 +35,9 @@ pub(super) fn of_type(kind: &str) -> String {
         "order_refunded" => format!(
             "select r.* except (person_id), o.person_id, r.refunded_at as at from refunds r join \
              ({}) o on o.provider = r.provider and o.external_id = r.order_id where r.refunded_at \
-             <= {{now}}",
-            orders()
+             <= {{now}} union all {}",
+            orders(),
+            lost("refunds", "refunded_at")
         ),
         "deal_created" => deals(),
         "deal_won" | "deal_lost" => {
@@ -76,8 +77,18 @@ pub(super) fn bought() -> String {
     format!(
         "select l.* except (person_id), o.person_id, o.counts_at as at from order_lines l join \
          ({}) o on o.provider = l.provider and o.external_id = l.order_id where o.counts_at <= \
-         {{now}} and l.placed_at <= {{now}}",
-        orders()
+         {{now}} and l.placed_at <= {{now}} union all {}",
+        orders(),
+        lost("order_lines", "placed_at")
+    )
+}
+
+/// Rows of orders that are nowhere, with their own person.
+fn lost(table: &str, time: &str) -> String {
+    format!(
+        "select t.* except (person_id), t.person_id, t.{time} as at from {table} t left join \
+         orders o on o.provider = t.provider and o.external_id = t.order_id where \
+         o.external_id is null and t.{time} <= {{now}}"
     )
 }
 
@@ -89,7 +100,12 @@ pub(super) fn spent(values: &Values) -> String {
         "select *, true as is_order, total as amount, currency as paid_in from ({paid}) union all \
          select o.* except (at), r.refunded_at as at, false as is_order, -r.amount as amount, \
          coalesce(r.currency, o.currency) as paid_in from ({paid}) o join refunds r on r.provider \
-         = o.provider and r.order_id = o.external_id where r.refunded_at <= {{now}}"
+         = o.provider and r.order_id = o.external_id where r.refunded_at <= {{now}} union all \
+         select n.* except (at) replace (l.person_id as person_id, l.provider as provider, \
+         l.order_id as external_id), l.at, false as is_order, -l.amount as amount, l.currency as \
+         paid_in from ({}) l left join (select * from ({paid}) where false) n on n.provider = \
+         l.provider",
+        lost("refunds", "refunded_at")
     );
     let converted = converted("m.amount", "m.paid_in", values);
     format!(

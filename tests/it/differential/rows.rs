@@ -146,10 +146,40 @@ impl World {
 
     /// Something given back for an order, that names no person.
     pub(super) fn refund(&mut self, rows: &mut Rows, order: &str, from: i64, to: i64) {
+        self.refund_of(rows, order, "", from, to);
+    }
+
+    /// The same, that names one.
+    pub(super) fn refund_of(
+        &mut self,
+        rows: &mut Rows,
+        order: &str,
+        person: &str,
+        from: i64,
+        to: i64,
+    ) {
         let (id, at) = (self.id("R"), self.moment(from, to));
         let amount = self.of(&["10.00", "400.00", "75.25"]);
         let currency = self.of(self.values.currencies);
-        rows.add("refunds", format!("{id},,{order},{amount},{currency},{at}"));
+        rows.add(
+            "refunds",
+            format!("{id},{person},{order},{amount},{currency},{at}"),
+        );
+    }
+
+    /// Takes a row away.
+    pub(super) async fn retired(&mut self, table: &str, id: &str) {
+        let folder = format!("change-{}", self.written);
+        let required = match table {
+            "orders" => [",placed_at", ",2025-01-01"],
+            "order_lines" => [",order_id,placed_at", ",none,2025-01-01"],
+            _ => [",order_id,amount,refunded_at", ",none,0,2025-01-01"],
+        };
+        let [columns, values] = required;
+        let text = format!("external_id{columns},_deleted\n{id}{values},true\n");
+        self.lake.write(&format!("{folder}/{table}.csv"), &text);
+        let path = self.lake.path(&folder);
+        self.take_in("native", path).await;
     }
 
     /// A deal, which is perhaps closed only later.

@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) written: u32,
     /// Ids that were given to rows.
     pub(super) ids: u32,
+    /// Orders that rows name and that did not come yet.
+    pub(super) lost: Vec<String>,
     pub(super) last_batch: Option<BatchId>,
     /// A merge that holds.
     pub(super) decided: Option<String>,
@@ -75,6 +77,7 @@ impl World {
             persons: 0,
             written: 0,
             ids: 0,
+            lost: Vec::new(),
             last_batch: None,
             decided: None,
             held_back: None,

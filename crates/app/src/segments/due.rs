@@ -43,6 +43,7 @@ fn is_due(state: &State, scheduled: &Scheduled, now: Timestamp) -> Result<bool, 
         (_, None) => true,
         (_, Some(known)) if is_edited(known.revision) => true,
         (_, Some(known)) if known.changed_trait(state)?.is_some() => true,
+        (_, Some(known)) if known.changed_segment(state)?.is_some() => true,
         (Schedule::OnIngest, Some(known)) => known.snapshot < state.data,
         (Schedule::Every(seconds), Some(known)) => {
             known.computed_at.micros() + i64::from(seconds) * 1_000_000 <= now.micros()

@@ -155,6 +155,18 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
     if quarantined > 0 {
         eprintln!("note: {quarantined} rows are in quarantine: `rollbook quarantine` shows them");
     }
+    for table in &done.tables {
+        let of = match (table.table.as_str(), table.without_order) {
+            (_, 0) => continue,
+            (name, 1) => format!("1 row of {name} names"),
+            (name, count) => format!("{count} rows of {name} name"),
+        };
+        let until = match table.table.as_str() {
+            "refunds" | "order_lines" => "; until it comes, the person that they name counts",
+            _ => "",
+        };
+        eprintln!("note: {of} an order that is not in the lake{until}");
+    }
     let records = done.records;
     if records.linked + records.moved > 0 {
         eprintln!(

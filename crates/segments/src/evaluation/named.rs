@@ -42,6 +42,35 @@ impl Evaluation<'_> {
         Some(found)
     }
 
+    /// The segments that a segment is computed from, also through others, with the revisions of their
+    /// criteria, whatever else it looks at.
+    pub fn names(&self, key: &SegmentKey) -> BTreeMap<SegmentKey, u64> {
+        let mut found = BTreeMap::new();
+        let mut next = vec![key.clone()];
+        let mut seen = BTreeSet::new();
+        while let Some(one) = next.pop() {
+            if !seen.insert(one.clone()) {
+                continue;
+            }
+            if let Some(revision) = self.revisions.get(&one).filter(|_| one != *key) {
+                found.insert(one.clone(), *revision);
+            }
+            // What is wrong with a text is told where it is evaluated.
+            let text = self
+                .criteria
+                .get(&one)
+                .filter(|_| !self.fixed.contains(&one));
+            let named = text.map(|text| self.needs_of(text));
+            next.extend(
+                named
+                    .and_then(Result::ok)
+                    .map(|(named, _)| named)
+                    .unwrap_or_default(),
+            );
+        }
+        found
+    }
+
     /// The traits of the tenant's own that a segment is computed from, also through others.
     pub fn traits(&self, key: &SegmentKey) -> BTreeSet<String> {
         let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());

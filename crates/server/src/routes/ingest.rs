@@ -64,6 +64,9 @@ pub(crate) struct Counts {
     accepted: u64,
     unchanged: u64,
     quarantined: u64,
+    /// Rows that name an order which is not in the lake, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_order: Option<u64>,
 }
 
 /// Rows that are durable, and will be in a snapshot soon.
@@ -264,6 +267,7 @@ fn accepted(ingested: Ingested) -> Accepted {
         accepted: counts.accepted,
         unchanged: counts.unchanged,
         quarantined: counts.quarantined,
+        without_order: (counts.without_order > 0).then_some(counts.without_order),
     });
     let unknown = ingested
         .unknown_statuses
