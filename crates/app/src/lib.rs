@@ -36,5 +36,5 @@ pub use arrow::array::RecordBatch;
 pub use rollbook_engine::{Answer, Position};
 pub use rollbook_generate::{Format, Options, generate};
 pub use rollbook_ingest::inspect;
-pub use rollbook_ingest::{Event, Progress, UnknownStatus};
+pub use rollbook_ingest::{Event, Progress, Unfound, UnknownStatus};
 pub use rollbook_lake::Entry;

@@ -196,6 +196,7 @@ impl Posted {
             tables: Vec::new(),
             unclaimed: Vec::new(),
             currency: None,
+            unfound: Vec::new(),
         };
         let repeated = true;
         Self { ingested, repeated }
@@ -375,6 +376,7 @@ async fn committed(
             tables: answers.remove(id).unwrap_or_default(),
             unclaimed: Vec::new(),
             currency: None,
+            unfound: Vec::new(),
         }),
         _ => None,
     })

@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::linking::LinkCounts;
-use rollbook_ingest::{Asked, Progress, Report, Request, UnknownStatus};
+use rollbook_ingest::{Asked, Progress, Report, Request, Unfound, UnknownStatus};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
 use rollbook_read::SourceFile;
@@ -58,6 +58,9 @@ pub struct Ingested {
     /// The currency that the run set as the tenant's.
     #[serde(skip)]
     pub currency: Option<String>,
+    /// Rows that name something that is not there.
+    #[serde(skip)]
+    pub unfound: Vec<Unfound>,
 }
 
 impl From<Report> for Ingested {
@@ -70,6 +73,7 @@ impl From<Report> for Ingested {
             currency,
             records,
             unknown_statuses,
+            unfound,
             ..
         } = report;
         Self {
@@ -80,6 +84,7 @@ impl From<Report> for Ingested {
             unknown_statuses,
             unclaimed,
             currency,
+            unfound,
         }
     }
 }
@@ -130,6 +135,7 @@ pub(crate) async fn ingest_bodies(
         unknown_statuses,
         unclaimed: Vec::new(),
         currency: None,
+        unfound: Vec::new(),
     });
     Ok(each.collect())
 }

@@ -41,16 +41,48 @@ fn show(bar: &ProgressBar, event: &Event) {
         Event::Mapping { mapping, .. } => bar.set_message(format!("reading {mapping}:")),
         Event::Rows { rows } => bar.inc(*rows),
         Event::Writing { table } => bar.set_message(format!("writing {table}:")),
-        Event::ColumnsMissing { file, columns } => bar.suspend(|| note_missing(file, columns)),
+        Event::ColumnsMissing { .. } | Event::ColumnsGone { .. } => {
+            bar.suspend(|| note_columns(event));
+        }
         Event::UnknownStatus(unknown) => bar.suspend(|| note_unknown(unknown)),
         Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
     }
 }
 
-fn note_missing(file: &str, columns: &[String]) {
-    let columns: Vec<_> = columns.iter().map(|name| format!("`{name}`")).collect();
-    let columns = columns.join(", ");
-    eprintln!("note: `{file}` lacks {columns}, which other files have: blank in its rows");
+fn note_columns(event: &Event) {
+    let names = |columns: &[String]| {
+        let columns: Vec<_> = columns.iter().map(|name| format!("`{name}`")).collect();
+        columns.join(", ")
+    };
+    let outcome = |keeps: &bool| match keeps {
+        true => "what is known of them stays",
+        false => "blank in its rows",
+    };
+    match event {
+        Event::ColumnsMissing {
+            file,
+            columns,
+            keeps,
+        } => {
+            let columns = names(columns);
+            let outcome = outcome(keeps);
+            eprintln!("note: `{file}` lacks {columns}, which other files have: {outcome}");
+        }
+        Event::ColumnsGone {
+            file,
+            files,
+            columns,
+            keeps,
+        } => {
+            let (columns, outcome) = (names(columns), outcome(keeps));
+            let files = match files {
+                1 => format!("`{file}` lacks"),
+                _ => format!("`{file}` and {} more lack", files - 1),
+            };
+            eprintln!("note: {files} {columns}, which the last run had: {outcome}");
+        }
+        _ => {}
+    }
 }
 
 fn note_unknown(unknown: &UnknownStatus) {
@@ -85,7 +117,7 @@ fn log(event: &Event) {
             }
         }
         Event::Writing { .. } => {}
-        Event::ColumnsMissing { file, columns } => note_missing(file, columns),
+        Event::ColumnsMissing { .. } | Event::ColumnsGone { .. } => note_columns(event),
         Event::UnknownStatus(unknown) => note_unknown(unknown),
         Event::Overtaken => eprintln!("another writer was faster, comparing again"),
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, StringBuilder,
-    new_null_array,
+    UInt32Array, new_null_array,
 };
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rollbook_model::{ColumnDef, ColumnType, Shape, TableDef, nearest};
@@ -15,6 +15,7 @@ use rollbook_model::{ColumnDef, ColumnType, Shape, TableDef, nearest};
 use crate::IngestError;
 use crate::identify::EmailIds;
 use crate::mapping::Mapping;
+use crate::presence::KEY_SET;
 
 mod cast;
 mod commas;
@@ -45,6 +46,8 @@ pub(crate) struct Canonical {
     pub(crate) files: StringArray,
     /// Of each row, the line.
     pub(crate) lines: Int64Array,
+    /// Of each row, the number of its set of keys, where rows of a file differ in that.
+    pub(crate) key_sets: Option<UInt32Array>,
     /// Rows that were left out.
     pub(crate) faults: Vec<Fault>,
 }
@@ -76,7 +79,7 @@ pub(crate) struct Caster {
     schema: SchemaRef,
 }
 
-const REFERENCES: [ColumnDef; 2] = [
+pub(crate) const REFERENCES: [ColumnDef; 2] = [
     text_column("person_external_id"),
     text_column("person_email"),
 ];
@@ -105,7 +108,7 @@ impl Caster {
         email_ids: EmailIds,
     ) -> Result<Self, IngestError> {
         let def = mapping.table;
-        let special = ["_file", "_line", DELETED].into_iter();
+        let special = ["_file", "_line", KEY_SET, DELETED].into_iter();
         let references = REFERENCES.iter().map(|column| column.name);
         let known: Vec<&str> = staged_columns(def)
             .map(|column| column.name)
@@ -196,7 +199,12 @@ impl Caster {
             })
             .collect();
         let filter = |array: &dyn Array| arrow::compute::filter(array, &good);
+        let key_sets = batch.column_by_name(KEY_SET).map(|sets| {
+            let sets = filter(&cast(sets, &DataType::UInt32)?)?;
+            Ok(sets.as_primitive::<UInt32Type>().clone())
+        });
         Ok(Canonical {
+            key_sets: key_sets.transpose().map_err(&failed)?,
             rows: kept.map_err(&failed)?,
             files: filter(&files).map_err(&failed)?.as_string::<i32>().clone(),
             lines: filter(&lines)
@@ -324,6 +332,14 @@ impl Caster {
     }
 }
 
+/// What a type takes, where that is not all that others take.
+fn bounds(ty: ColumnType) -> &'static str {
+    match ty {
+        ColumnType::Time | ColumnType::Date => " of the years 1 to 9999",
+        _ => "",
+    }
+}
+
 fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<Fault>]) {
     for row in (0..values.len()).filter(|&row| values.is_null(row)) {
         faulty[row].get_or_insert_with(|| Fault {
@@ -350,7 +366,10 @@ fn reason(def: &ColumnDef, numbers: NumberStyle) -> String {
             "`{column}` cannot take this value: it is not a {ty} that is written like {}",
             numbers.sample()
         ),
-        _ => format!("`{column}` cannot take this value: it is not a {ty}"),
+        _ => {
+            let bounds = bounds(def.ty);
+            format!("`{column}` cannot take this value: it is not a {ty}{bounds}")
+        }
     }
 }
 

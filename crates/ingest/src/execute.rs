@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Int64Type, Schema};
+use arrow::datatypes::{DataType, Int64Type, UInt32Type};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
@@ -19,17 +19,20 @@ use rollbook_model::config::Limits;
 use rollbook_model::{Shape, TableDef};
 
 use crate::IngestError;
+use crate::absent::{Absent, Joined};
 use crate::canonical::{Caster, Commas, Fault};
 use crate::claim::Claim;
 use crate::identify::EmailIds;
 use crate::linking::Erased;
 use crate::mapping::casts::NumbersWithComma;
+use crate::mapping::reads::PRESENCE;
 use crate::mapping::{Mapping, NumberStyle, provenance};
+use crate::presence::{KEY_SET, Presence};
 use crate::progress::{Event, Progress};
 use crate::quarantine::{Entry, Quarantine};
-use crate::source::SourceTable;
+use crate::source::{Files, SourceTable};
 use crate::stage::{Stage, place_of};
-use rollbook_read::Refused;
+use rollbook_read::{Refused, SourceFile};
 
 /// The driving source as its file has it, before `only` is applied.
 const WHOLE: &str = "_whole_source";
@@ -45,6 +48,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) erased: Erased,
     /// The place of each file, by its label, among all files of the run.
     pub(crate) places: &'a HashMap<String, u64>,
+    pub(crate) files: Files,
     pub(crate) progress: Progress,
     /// Whether the files are of several requests, each of which has to come out as if alone.
     pub(crate) together: bool,
@@ -55,34 +59,113 @@ pub(crate) enum Driving {
     /// From the claimed files.
     Files,
     /// From records that were kept in quarantine.
-    Records(Vec<RecordBatch>),
+    Records(Kept),
+}
+
+/// Records that were kept in quarantine, as a source.
+pub(crate) struct Kept {
+    pub(crate) rows: RecordBatch,
+    /// The columns that each had in its file.
+    pub(crate) presence: Presence,
+}
+
+/// A mapping that is planned: nothing of its files was read but which columns they have.
+pub(crate) struct Planned {
+    claim: Claim,
+    ordinal: u64,
+    context: SessionContext,
+    tables: Vec<SourceTable>,
+    driving: Presence,
+    plan: LogicalPlan,
+    may_drop: bool,
+    caster: Caster,
+    pub(crate) absent: Absent,
+}
+
+impl Planned {
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.claim.mapping
+    }
+
+    /// The files of each of its sources.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[SourceFile])> {
+        let sources = self.claim.mapping.sources.iter().zip(&self.claim.files);
+        sources.map(|(source, files)| (source.name.as_str(), files.as_slice()))
+    }
+}
+
+/// The sources of a mapping as they were registered.
+struct Registered {
+    tables: Vec<SourceTable>,
+    driving: Presence,
+    others: Vec<Joined>,
+    /// Whether the rows of the driving source tell their keys.
+    has_key_sets: bool,
 }
 
 impl Execution<'_> {
-    /// Runs the mapping that is the `ordinal`th of the run.
-    pub(crate) async fn run(
+    /// Plans the mapping that is the `ordinal`th of the run, before any of its rows is read.
+    pub(crate) async fn plan(
         &self,
-        claim: &Claim,
+        claim: Claim,
         ordinal: u64,
         driving: Driving,
+    ) -> Result<Planned, IngestError> {
+        let mapping = &claim.mapping;
+        let context = rollbook_engine::mapping_session(self.limits, None)?;
+        if mapping.numbers == Some(NumberStyle::Comma) {
+            context.add_analyzer_rule(Arc::new(NumbersWithComma::new()));
+        }
+        let sources = self.register(&context, &claim, driving).await?;
+        let (plan, may_drop) = plan(&context, mapping, sources.has_key_sets).await?;
+        let is_alike = sources.tables.iter().all(SourceTable::is_alike);
+        if self.together && !(is_row_by_row(&plan) && is_alike) {
+            return Err(IngestError::NotTogether);
+        }
+        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.email_ids.clone())?;
+        let absent = Absent::new(
+            mapping,
+            &plan,
+            WHOLE,
+            sources.driving.clone(),
+            sources.others,
+        );
+        Ok(Planned {
+            ordinal,
+            context,
+            tables: sources.tables,
+            driving: sources.driving,
+            plan,
+            may_drop,
+            caster,
+            absent,
+            claim,
+        })
+    }
+
+    /// Runs a mapping.
+    pub(crate) async fn run(
+        &self,
+        planned: Planned,
         stage: &mut Stage,
         quarantine: &mut Quarantine,
     ) -> Result<(), IngestError> {
+        let Planned {
+            claim,
+            ordinal,
+            context,
+            tables: sources,
+            driving,
+            plan,
+            may_drop,
+            caster,
+            mut absent,
+        } = planned;
         let mapping = &claim.mapping;
         self.progress.tell(Event::Mapping {
             mapping: mapping.label(),
             files: claim.files.first().map_or(0, Vec::len),
         });
-        let context = rollbook_engine::mapping_session(self.limits, None)?;
-        if mapping.numbers == Some(NumberStyle::Comma) {
-            context.add_analyzer_rule(Arc::new(NumbersWithComma::new()));
-        }
-        let sources = self.register(&context, claim, driving).await?;
-        let (plan, may_drop) = plan(&context, mapping).await?;
-        if self.together && !(is_row_by_row(&plan) && sources.iter().all(SourceTable::is_alike)) {
-            return Err(IngestError::NotTogether);
-        }
-        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.email_ids.clone())?;
         let mut commas = Commas::default();
         let lost = loop {
             let mark = stage.mark();
@@ -93,7 +176,13 @@ impl Execution<'_> {
                 may_drop,
             };
             let lost = self
-                .read(&context, plan.clone(), &work, &mut commas, stage)
+                .read(
+                    &context,
+                    plan.clone(),
+                    &work,
+                    (&mut commas, &mut absent),
+                    stage,
+                )
                 .await?;
             if !commas.are_late() {
                 break lost;
@@ -101,7 +190,8 @@ impl Execution<'_> {
             stage.withdraw(mark);
         };
         if may_drop || !lost.faults.is_empty() {
-            self.set_aside(&context, mapping, lost, stage, quarantine)
+            let driving = (mapping, &driving);
+            self.set_aside(&context, driving, lost, stage, quarantine)
                 .await?;
         }
         for refused in sources.iter().flat_map(SourceTable::take_refused) {
@@ -119,7 +209,7 @@ impl Execution<'_> {
         context: &SessionContext,
         plan: LogicalPlan,
         work: &Work<'_>,
-        commas: &mut Commas,
+        (commas, absent): (&mut Commas, &mut Absent),
         stage: &mut Stage,
     ) -> Result<Lost, IngestError> {
         let Work {
@@ -135,6 +225,7 @@ impl Execution<'_> {
         let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
             let canonical = caster.cast(&batch, commas)?;
+            let absent = absent.of_rows(&canonical);
             let places = self.places_of(&canonical.files);
             for place in &places {
                 stage.tally.at(*place).read += 1;
@@ -162,7 +253,9 @@ impl Execution<'_> {
             };
             let Some(admitted) = admitted else {
                 let order = |row: usize| place_of(ordinal, places[row], canonical.lines.value(row));
-                stage.add(&canonical.rows, mapping.keep_existing, order)?;
+                stage.add(&canonical.rows, mapping.keep_existing, order, |row| {
+                    absent[row]
+                })?;
                 continue;
             };
             // Who was erased stays so: such rows are counted, and nothing of them is kept.
@@ -177,7 +270,7 @@ impl Execution<'_> {
                 let row = kept[row];
                 place_of(ordinal, places[row], canonical.lines.value(row))
             };
-            stage.add(&rows, mapping.keep_existing, order)?;
+            stage.add(&rows, mapping.keep_existing, order, |row| absent[kept[row]])?;
         }
         Ok(Lost {
             faults,
@@ -211,29 +304,52 @@ impl Execution<'_> {
         context: &SessionContext,
         claim: &Claim,
         driving: Driving,
-    ) -> Result<Vec<SourceTable>, IngestError> {
+    ) -> Result<Registered, IngestError> {
         let mapping = &claim.mapping;
         let failed = |source| run_error(mapping, source);
-        let mut tables = Vec::new();
+        let mut found = Registered {
+            tables: Vec::new(),
+            driving: Presence::default(),
+            others: Vec::new(),
+            has_key_sets: false,
+        };
+        let keeps = !(mapping.absent_is_null || mapping.keep_existing);
         for (at, (source, files)) in mapping.sources.iter().zip(&claim.files).enumerate() {
+            let mut other = Joined::default();
             let provider: Arc<dyn TableProvider> = match &driving {
-                Driving::Records(batches) if at == 0 => {
-                    let schema = batches
-                        .first()
-                        .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-                    Arc::new(MemTable::try_new(schema, vec![batches.clone()]).map_err(failed)?)
+                Driving::Records(kept) if at == 0 => {
+                    found.driving = kept.presence.clone();
+                    let (schema, rows) = (kept.rows.schema(), vec![vec![kept.rows.clone()]]);
+                    Arc::new(MemTable::try_new(schema, rows).map_err(failed)?)
                 }
                 _ if files.is_empty() && source.from_lake.is_some() => {
                     let def = source.from_lake.expect("it was just seen");
-                    self.text_of_lake(context, def).map_err(failed)?
+                    let table = self.text_of_lake(context, def).map_err(failed)?;
+                    let schema = table.schema();
+                    let names = schema.fields().iter().map(|field| field.name().clone());
+                    other.columns.extend(names.chain([PRESENCE.to_owned()]));
+                    other.is_of_lake = true;
+                    table
                 }
                 _ => {
-                    let table = SourceTable::new(source, files.clone(), self.progress.clone())?;
+                    let own = files.clone();
+                    let table = SourceTable::new(source, own, &self.files, at == 0, keeps)?;
                     let provider = table.provider().map_err(failed)?;
-                    tables.push(table);
+                    match at {
+                        0 => found.driving = table.presence().clone(),
+                        _ => other.columns = table.presence().all(),
+                    }
+                    if !files.is_empty() {
+                        other.columns.insert(PRESENCE.to_owned());
+                    }
+                    found.tables.push(table);
                     provider
                 }
             };
+            match at {
+                0 => found.has_key_sets = provider.schema().index_of(KEY_SET).is_ok(),
+                _ => found.others.push(other),
+            }
             let name = if at == 0 { WHOLE } else { source.name.as_str() };
             context.register_table(name, provider).map_err(failed)?;
         }
@@ -247,7 +363,7 @@ impl Execution<'_> {
         context
             .register_table(driving, rows.into_view())
             .map_err(failed)?;
-        Ok(tables)
+        Ok(found)
     }
 
     /// A table of the lake as sources are: columns of text, personal ones not among them.
@@ -271,7 +387,7 @@ impl Execution<'_> {
     async fn set_aside(
         &self,
         context: &SessionContext,
-        mapping: &Mapping,
+        (mapping, driving): (&Mapping, &Presence),
         lost: Lost,
         stage: &mut Stage,
         quarantine: &mut Quarantine,
@@ -288,7 +404,7 @@ impl Execution<'_> {
             for row in 0..batch.num_rows() {
                 let (file, line) = (files.value(row), lines.value(row));
                 if let Some(faults) = lost.faults.get(&(file.to_owned(), line)) {
-                    let record = record_of(&batch, row);
+                    let record = record_of(&batch, row, driving);
                     for fault in faults {
                         quarantine.add(fault_entry(mapping, fault, record.clone()))?;
                     }
@@ -296,7 +412,8 @@ impl Execution<'_> {
                     let counts = stage.tally.at(self.place(file));
                     counts.read += 1;
                     counts.quarantined += 1;
-                    quarantine.add(dropped_entry(mapping, file, line, record_of(&batch, row)))?;
+                    let record = record_of(&batch, row, driving);
+                    quarantine.add(dropped_entry(mapping, file, line, record))?;
                 }
             }
         }
@@ -333,11 +450,15 @@ impl Lost {
 async fn plan(
     context: &SessionContext,
     mapping: &Mapping,
+    has_key_sets: bool,
 ) -> Result<(LogicalPlan, bool), IngestError> {
     let mut may_drop = true;
     let driving = mapping.driving().name.clone();
     let plan = rollbook_engine::plan_select(context, &mapping.sql, |query| {
         may_drop = provenance::carry(query, &driving).may_drop;
+        if has_key_sets {
+            provenance::carry_too(query, &driving, KEY_SET);
+        }
     })
     .await
     .map_err(|source| sql_error(mapping, source))?;
@@ -383,19 +504,28 @@ fn note(file: &str, line: i64, yielded: &mut HashMap<String, RoaringTreemap>) {
     }
 }
 
-/// A row's cells as a JSON object; blank ones are left out.
-fn record_of(batch: &RecordBatch, row: usize) -> String {
+/// A row's cells as a JSON object: those that its file has, blank ones as null.
+fn record_of(batch: &RecordBatch, row: usize, driving: &Presence) -> String {
     let schema = batch.schema();
     let cells = schema.fields().iter().zip(batch.columns());
+    let set = batch.column_by_name(KEY_SET);
+    let set = set.map(|sets| sets.as_primitive::<UInt32Type>());
+    let set = set
+        .filter(|sets| sets.is_valid(row))
+        .map(|sets| sets.value(row));
+    let own = driving.of(batch["_file"].as_string::<i32>().value(row), set);
     let shown = cells.filter(|(field, column)| {
-        !matches!(field.name().as_str(), "_file" | "_line") && column.is_valid(row)
+        let is_own = own.as_ref().is_none_or(|own| own.contains(field.name()));
+        !matches!(field.name().as_str(), "_file" | "_line" | KEY_SET)
+            && (is_own || column.is_valid(row))
     });
     let object: serde_json::Map<String, serde_json::Value> = shown
         .map(|(field, column)| {
-            (
-                field.name().clone(),
-                column.as_string::<i32>().value(row).into(),
-            )
+            let value = match column.is_valid(row) {
+                true => column.as_string::<i32>().value(row).into(),
+                false => serde_json::Value::Null,
+            };
+            (field.name().clone(), value)
         })
         .collect();
     serde_json::Value::Object(object).to_string()

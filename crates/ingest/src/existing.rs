@@ -17,10 +17,10 @@ use crate::IngestError;
 use crate::error::staging;
 use crate::fingerprint::Encoder;
 use crate::sorter::{Sorted, Sorter};
-use crate::stage::{Piece, Slot, Stage, UNKNOWN, keys_of, updated_of};
+use crate::stage::{Entry, Piece, Slot, Stage, UNKNOWN, keys_of, updated_of};
 
 /// Keys that are looked up at once, at most.
-const LOOKED_UP: usize = 4 << 20;
+pub(crate) const LOOKED_UP: usize = 4 << 20;
 
 /// Where a row of the lake stands, and what it says.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ impl Lookup<'_> {
             while let Some(found) =
                 matches.next_if(|next| next.as_ref().map_or(true, |[at, ..]| *at == file))
             {
-                let [_, row, staged] = found.map_err(staging)?;
+                let [_, row, staged, _] = found.map_err(staging)?;
                 of_file.push((u32::try_from(row).unwrap_or(u32::MAX), staged));
             }
             self.read_known(file, &of_file, &mut known).await?;
@@ -85,23 +85,24 @@ impl Lookup<'_> {
         })
     }
 
-    /// Notes file, row and staged row wherever a hash of a staged key, which are in order, is that
+    /// Notes file, row, staged row and its set of absent columns wherever a hash of a staged key, which are in order, is that
     /// of a row.
-    async fn look_up(
+    pub(crate) async fn look_up(
         &self,
-        entries: &[[u64; 2]],
-        matches: &mut Sorter<3>,
+        entries: &[Entry],
+        matches: &mut Sorter<4>,
     ) -> Result<(), IngestError> {
-        let mut wanted: Vec<u64> = entries.iter().map(|[hash, _]| *hash).collect();
+        let mut wanted: Vec<u64> = entries.iter().map(|entry| entry.hash).collect();
         wanted.dedup();
         for (at, file) in self.files.iter().enumerate() {
             for (row, hash) in self.candidates(file, &wanted).await? {
-                let first = entries.partition_point(|[other, _]| *other < hash);
+                let first = entries.partition_point(|entry| entry.hash < hash);
                 let staged = entries[first..]
                     .iter()
-                    .take_while(|[other, _]| *other == hash);
-                for [_, staged] in staged {
-                    let found = [at as u64, u64::from(row), *staged];
+                    .take_while(|entry| entry.hash == hash);
+                for entry in staged {
+                    let (staged, absent) = (u64::from(entry.row), u64::from(entry.absent));
+                    let found = [at as u64, u64::from(row), staged, absent];
                     matches.push(found).map_err(staging)?;
                 }
             }

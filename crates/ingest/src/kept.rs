@@ -1,9 +1,9 @@
 //! The records kept in quarantine, as sources for the mappings that refused them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
@@ -11,6 +11,8 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};
 
 use crate::IngestError;
+use crate::execute;
+use crate::presence::{KEY_SET, Presence};
 
 type Record = serde_json::Map<String, serde_json::Value>;
 
@@ -112,13 +114,11 @@ impl Records {
     }
 
     /// The records as a table of text with `_file` and `_line`; `optional` columns are there too.
-    pub(crate) fn batches(&self, optional: &[String]) -> Result<Vec<RecordBatch>, IngestError> {
+    pub(crate) fn table(&self, optional: &[String]) -> Result<execute::Kept, IngestError> {
         let mut names: Vec<&str> = optional.iter().map(String::as_str).collect();
-        for name in self.cells.iter().flat_map(|cells| cells.keys()) {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
+        let mut known: HashSet<&str> = names.iter().copied().collect();
+        let keys = self.cells.iter().flat_map(|cells| cells.keys());
+        names.extend(keys.map(String::as_str).filter(|name| known.insert(*name)));
         let column = |name: &&str| -> ArrayRef {
             let cells = self
                 .cells
@@ -126,19 +126,27 @@ impl Records {
                 .map(|cells| cells.get(*name).and_then(|v| v.as_str()));
             Arc::new(cells.collect::<StringArray>())
         };
+        let presence = Presence::default();
+        let sets = self.cells.iter().map(|cells| {
+            let keys: Vec<String> = cells.keys().cloned().collect();
+            presence.number(&keys)
+        });
+        let sets: UInt32Array = sets.collect();
         let mut columns: Vec<ArrayRef> = names.iter().map(column).collect();
         columns.push(Arc::new(StringArray::from_iter_values(&self.files)));
         columns.push(Arc::new(Int64Array::from(self.lines.clone())));
+        columns.push(Arc::new(sets));
         let text = names
             .iter()
             .map(|name| Field::new(*name, DataType::Utf8, true));
         let place = [
             Field::new("_file", DataType::Utf8, true),
             Field::new("_line", DataType::Int64, true),
+            Field::new(KEY_SET, DataType::UInt32, true),
         ];
         let schema = Arc::new(Schema::new(text.chain(place).collect::<Vec<_>>()));
-        RecordBatch::try_new(schema, columns)
-            .map(|batch| vec![batch])
-            .map_err(IngestError::rows(QUARANTINE.name, "put together"))
+        let rows = RecordBatch::try_new(schema, columns)
+            .map_err(IngestError::rows(QUARANTINE.name, "put together"))?;
+        Ok(execute::Kept { rows, presence })
     }
 }

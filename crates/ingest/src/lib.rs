@@ -1,11 +1,14 @@
 //! From files to rows of the canonical tables, committed as one snapshot; nothing is lost on the
 //! way: a row is accepted, unchanged, or in quarantine with the reason.
 
+mod absent;
 mod canonical;
 mod claim;
+mod columns;
 mod error;
 mod execute;
 mod existing;
+mod fill;
 mod fingerprint;
 mod identify;
 mod identities;
@@ -15,8 +18,10 @@ pub mod linking;
 pub mod mapping;
 mod orders;
 mod people;
+mod presence;
 mod progress;
 mod quarantine;
+mod report;
 mod run;
 mod settle;
 mod sorted;
@@ -31,6 +36,7 @@ mod upsert;
 pub use claim::check_claimed;
 pub use error::IngestError;
 pub use progress::{Event, Progress};
-pub use run::{Asked, Report, Request, ingest, retry};
+pub use report::{Report, Unfound};
+pub use run::{Asked, Request, ingest, retry};
 pub use undo::undo;
 pub use unknown::UnknownStatus;

@@ -104,7 +104,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) async fn link(
     asked: &Asked<'_>,
     people: &mut People,
-    stages: &[Stage],
+    stages: &[&Stage],
     tokens: &Tokens,
     marked: &HashSet<i64>,
 ) -> Result<Linked, IngestError> {

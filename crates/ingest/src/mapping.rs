@@ -13,6 +13,7 @@ pub(crate) mod casts;
 mod glob;
 mod header;
 pub(crate) mod provenance;
+pub(crate) mod reads;
 
 pub use crate::canonical::numbers::NumberStyle;
 pub use glob::Pattern;
@@ -36,6 +37,8 @@ pub struct Mapping {
     pub only: Option<String>,
     /// Whether a key that exists stays as it is.
     pub keep_existing: bool,
+    /// Whether a column of which a file says nothing becomes null, rather than stay as it is known.
+    pub absent_is_null: bool,
     /// Whether lines with too few fields have blanks at their end.
     pub pads_short_lines: bool,
     /// The statement.

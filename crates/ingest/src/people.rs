@@ -54,7 +54,7 @@ pub(crate) struct People {
 
 /// The hashes of the records that staged rows refer to, in order, each once; `None` where there are
 /// more than `most`.
-fn referred(stages: &[Stage], most: u64) -> Option<Vec<u64>> {
+fn referred(stages: &[&Stage], most: u64) -> Option<Vec<u64>> {
     let records = stages.iter().map(|stage| stage.referred.len() as u64);
     if records.sum::<u64>() > most {
         return None;
@@ -89,7 +89,7 @@ impl People {
     pub(crate) async fn resolve(
         lake: &Lake,
         state: &State,
-        stages: &[Stage],
+        stages: &[&Stage],
         at: Timestamp,
         rehearsal: bool,
     ) -> Result<Self, IngestError> {
@@ -189,7 +189,7 @@ impl People {
         &mut self,
         lake: &Lake,
         state: &State,
-        stages: &[Stage],
+        stages: &[&Stage],
     ) -> Result<(), IngestError> {
         let table = state.table(tables::IDENTITIES.name);
         let few = referred(stages, table.rows() / FEW);
@@ -233,12 +233,14 @@ impl People {
     }
 
     /// The records that need an identity or a person, in the order in which ids are given.
-    fn wanted(&self, stages: &[Stage]) -> Result<Vec<NewIdentity>, IngestError> {
+    fn wanted(&self, stages: &[&Stage]) -> Result<Vec<NewIdentity>, IngestError> {
         let mut wanted = Vec::new();
         let mut seen = HashSet::new();
         let is_person = |stage: &&Stage| stage.def.shape == Shape::Person;
-        let facts = stages.iter().filter(|stage| stage.def.shape == Shape::Fact);
-        for (rank, stage) in stages.iter().filter(is_person).chain(facts).enumerate() {
+        let facts = stages.iter().copied();
+        let facts = facts.filter(|stage| stage.def.shape == Shape::Fact);
+        let persons = stages.iter().copied().filter(is_person);
+        for (rank, stage) in persons.chain(facts).enumerate() {
             let lacks = |key| self.lacks(key, stage.def.shape == Shape::Person);
             if !stage.referred.keys().any(lacks) {
                 continue;

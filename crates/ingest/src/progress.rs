@@ -26,6 +26,19 @@ pub enum Event {
         file: String,
         /// The columns.
         columns: Vec<String>,
+        /// Whether what is known there stays.
+        keeps: bool,
+    },
+    /// The files of a source lack columns that those of the run before had.
+    ColumnsGone {
+        /// One of the files.
+        file: String,
+        /// How many there are.
+        files: usize,
+        /// The columns.
+        columns: Vec<String>,
+        /// Whether what is known there stays.
+        keeps: bool,
     },
     /// Rows have a status that no query of ours knows.
     UnknownStatus(UnknownStatus),

@@ -109,7 +109,7 @@ impl Quarantine {
             });
         let rows = RecordBatch::try_new(schema.clone(), columns.collect())
             .map_err(IngestError::rows(tables::QUARANTINE.name, "put together"))?;
-        self.stage.add(&rows, true, |row| row as u64)
+        self.stage.add(&rows, true, |row| row as u64, |_| 0)
     }
 }
 

@@ -19,17 +19,19 @@ use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
 use crate::identify::EmailIds;
-use crate::linking::{self, Decisions, Erased, LinkCounts};
+use crate::linking::{self, Decisions, Erased};
 use crate::mapping::mappings;
 use crate::orders::{ORDERS, Orders};
 use crate::people::People;
 use crate::progress::{Event, Progress};
 use crate::quarantine::Quarantine;
+use crate::report::Report;
 use crate::settle;
+use crate::source::Files;
 use crate::stage::Stage;
 use crate::unknown::{self, UnknownStatus};
 use crate::upsert::{Outcome, Upsert};
-use crate::{identities, kept};
+use crate::{columns, fill, identities, kept};
 use rollbook_read::SourceFile;
 
 /// Attempts to commit until a run gives way to faster writers.
@@ -67,29 +69,6 @@ pub struct Asked {
     pub key: Option<String>,
     /// Whether the commit tells what its rows came to.
     pub is_told: bool,
-}
-
-/// What a run did, or would have done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The snapshot that holds the rows; the one before where nothing changed.
-    pub snapshot: SnapshotNumber,
-    /// The run.
-    pub batch: BatchId,
-    /// Counts by table, in the order of the tables.
-    pub tables: Vec<TableCounts>,
-    /// The same for each request, in their order.
-    pub by_request: Vec<Vec<TableCounts>>,
-    /// Files that no mapping reads.
-    pub unclaimed: Vec<String>,
-    /// The currency that the run set as the tenant's, where it had none.
-    pub currency: Option<String>,
-    /// How records of persons came to persons.
-    pub records: LinkCounts,
-    /// Statuses that no query of ours knows.
-    pub unknown_statuses: Vec<UnknownStatus>,
-    /// The same for each request, in their order.
-    pub unknown_by_request: Vec<Vec<UnknownStatus>>,
 }
 
 /// Takes files in. Either all of the run is committed, as one snapshot, or nothing.
@@ -146,8 +125,8 @@ pub async fn retry(
         };
         let mut files: Vec<_> = mapping.sources.iter().map(matching).collect();
         files[0].clear();
-        let batches = records.batches(&mapping.driving().optional)?;
-        work.push((Claim { mapping, files }, Driving::Records(batches)));
+        let records = records.table(&mapping.driving().optional)?;
+        work.push((Claim { mapping, files }, Driving::Records(records)));
     }
     if work.is_empty() {
         return Err(IngestError::NothingQuarantined);
@@ -183,25 +162,35 @@ async fn run(
         email_ids: EmailIds::new(Arc::clone(&key)),
         erased: Erased::at(lake, &state, Tokens::new(&key)).await?,
         places,
+        files: Files::new(progress.clone()),
         progress: progress.clone(),
         together: request.requests.len() > 1,
+    };
+    // What is wrong with a mapping is told before minutes of reading.
+    let mut planned = Vec::new();
+    for (ordinal, (claim, driving)) in (0..).zip(work) {
+        planned.push(execution.plan(claim, ordinal, driving).await?);
+    }
+    let is_of_files =
+        request.requests.is_empty() && matches!(settled_by, settle::Rule::FilesRead(_));
+    let columns = match is_of_files {
+        true => columns::since_last(&state, &request.provider, &planned, progress)?,
+        false => None,
     };
     let (batch, provider) = (request.batch.clone(), request.provider.clone());
     let mut quarantine = Quarantine::new(batch, provider, request.at, folder.path())?;
     let mut stages: BTreeMap<&'static str, Stage> = BTreeMap::new();
     let mut mappings_run = Vec::new();
-    for (ordinal, (claim, driving)) in work.into_iter().enumerate() {
-        let def = claim.mapping.table;
+    for planned in planned {
+        let (def, name) = (planned.mapping().table, planned.mapping().name.clone());
         let stage = match stages.entry(def.name) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(Stage::new(def, folder.path())?)
             }
         };
-        execution
-            .run(&claim, ordinal as u64, driving, stage, &mut quarantine)
-            .await?;
-        mappings_run.push(claim.mapping.name);
+        execution.run(planned, stage, &mut quarantine).await?;
+        mappings_run.push(name);
     }
     let mut staged: Vec<Stage> = stages.into_values().collect();
     for stage in &mut staged {
@@ -219,6 +208,7 @@ async fn run(
         staged,
         unknown_statuses,
         mappings_run,
+        columns,
         settled_by,
         places,
         progress,
@@ -242,6 +232,8 @@ struct Attempt<'a> {
     staged: Vec<Stage>,
     unknown_statuses: Vec<UnknownStatus>,
     mappings_run: Vec<String>,
+    /// The columns that files had, to be kept until the next run of the provider.
+    columns: Option<serde_json::Value>,
     settled_by: settle::Rule,
     places: &'a HashMap<String, u64>,
     progress: &'a Progress,
@@ -275,8 +267,17 @@ impl Attempt<'_> {
         }
         let base = lake.head().await?;
         self.must_be_unanswered(&base).await?;
-        let mut people =
-            People::resolve(lake, &base, &self.staged, request.at, request.dry_run).await?;
+        let mut whole = Vec::with_capacity(self.staged.len());
+        for stage in &self.staged {
+            whole.push(fill::filled(lake, &base, stage, self.folder).await?);
+        }
+        let staged: Vec<&Stage> = self
+            .staged
+            .iter()
+            .zip(&whole)
+            .map(|(stage, whole)| whole.as_ref().unwrap_or(stage))
+            .collect();
+        let mut people = People::resolve(lake, &base, &staged, request.at, request.dry_run).await?;
         let decisions = Decisions::at(lake, &base).await?;
         let asked = linking::Asked {
             lake,
@@ -288,7 +289,7 @@ impl Attempt<'_> {
         };
         let tokens = Tokens::new(&self.key);
         let marked = self.marked().clone();
-        let linked = linking::link(&asked, &mut people, &self.staged, &tokens, &marked).await?;
+        let linked = linking::link(&asked, &mut people, &staged, &tokens, &marked).await?;
         let quarantined = self.staged.last().expect("the quarantine is always staged");
         let scope = settle::Scope {
             provider: &request.provider,
@@ -301,11 +302,13 @@ impl Attempt<'_> {
         let (mut changes, mut touched) = (BTreeMap::new(), RoaringTreemap::new());
         let (mut seen, mut forgotten) = (HashMap::new(), Vec::new());
         let mut orders = Orders::of(base.table(ORDERS).files);
+        let mut unfound = Vec::new();
         for def in tables::TABLES
             .iter()
             .filter(|def| def.name != tables::IDENTITIES.name)
         {
-            let stage = self.staged.iter().find(|stage| stage.def.name == def.name);
+            let stage = staged.iter().copied();
+            let stage = stage.into_iter().find(|stage| stage.def.name == def.name);
             let is_quarantine = def.name == tables::QUARANTINE.name;
             let relinks = !people.linked.is_empty() && def.shape == Shape::Fact;
             if stage.is_none() && !relinks {
@@ -335,6 +338,7 @@ impl Attempt<'_> {
                     tables.push(outcome.tally.of_file(def.name, place));
                 }
             }
+            unfound.extend(outcome.unfound(def));
             forgotten.push((def, outcome.forgotten));
             touched |= outcome.touched;
             if def.name == ORDERS {
@@ -356,6 +360,7 @@ impl Attempt<'_> {
                 records: linked.counts,
                 unknown_statuses: self.unknown_statuses.clone(),
                 unknown_by_request: self.unknown_by_request(),
+                unfound: unfound.clone(),
             })
         };
         if request.dry_run {
@@ -466,6 +471,10 @@ impl Attempt<'_> {
             let mut settings = base.settings()?;
             settings.currency = Some(currency.to_owned());
             named.insert("settings".to_owned(), Some(json!(settings)));
+        }
+        if let Some(columns) = &self.columns {
+            let name = columns::name(&self.request.provider);
+            named.insert(name, Some(columns.clone()));
         }
         let watermark = format!("watermark/{}", self.request.provider);
         named.insert(watermark, Some(json!(self.request.at)));

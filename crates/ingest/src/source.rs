@@ -1,9 +1,9 @@
 //! Source files as tables that a mapping can read: streamed, all columns text.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
@@ -16,19 +16,80 @@ use rollbook_model::config::BATCH_ROWS;
 
 use crate::IngestError;
 use crate::mapping::Source;
+use crate::presence::{Columns, KEY_SET, Presence};
 use crate::progress::{Event, Progress};
 use rollbook_read::{Reader, Refused, SourceFile};
 
 /// Batches that wait between the reader and the mapping.
 const WAITING: usize = 2;
 
+/// What is known of the files of a run, however many mappings read them.
+#[derive(Clone)]
+pub(crate) struct Files {
+    progress: Progress,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    columns: Arc<[String]>,
+    is_uneven: bool,
+    /// Rows that were told of.
+    told: u64,
+}
+
+impl Files {
+    pub(crate) fn new(progress: Progress) -> Self {
+        Self {
+            progress,
+            known: Arc::default(),
+        }
+    }
+
+    /// The columns of a file, and whether some of its rows lack some of them.
+    fn columns(&self, file: &SourceFile) -> Result<(Arc<[String]>, bool), IngestError> {
+        if let Some(known) = self.known().get(&file.label) {
+            return Ok((Arc::clone(&known.columns), known.is_uneven));
+        }
+        let reader = Reader::open(file, BATCH_ROWS)?;
+        let columns: Arc<[String]> = reader.columns().into();
+        let known = Known {
+            columns: Arc::clone(&columns),
+            is_uneven: reader.is_uneven(),
+            told: 0,
+        };
+        self.known().insert(file.label.clone(), known);
+        Ok((columns, reader.is_uneven()))
+    }
+
+    /// Tells that the first `rows` of a file were read, as far as nobody told so before.
+    fn tell_rows(&self, file: &SourceFile, rows: u64) {
+        let more = match self.known().get_mut(&file.label) {
+            Some(known) => {
+                let more = rows.saturating_sub(known.told);
+                known.told += more;
+                more
+            }
+            None => rows,
+        };
+        if more > 0 {
+            self.progress.tell(Event::Rows { rows: more });
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The files of one source of a mapping.
 #[derive(Clone)]
 pub(crate) struct SourceTable {
-    files: Arc<Vec<SourceFile>>,
+    own: Arc<Vec<SourceFile>>,
+    files: Files,
     schema: SchemaRef,
     refused: Arc<Mutex<Seen>>,
-    progress: Progress,
+    presence: Presence,
     is_alike: bool,
 }
 
@@ -48,41 +109,46 @@ struct Seen {
 }
 
 impl SourceTable {
-    /// The union of the columns of `files`; a column that a file lacks is null in its rows.
+    /// The union of the columns of `own`; a column that a file lacks is null in its rows. Of the
+    /// driving source, rows tell which columns they have themselves where that differs in a file.
     pub(crate) fn new(
         source: &Source,
-        files: Vec<SourceFile>,
-        progress: Progress,
+        own: Vec<SourceFile>,
+        files: &Files,
+        is_driving: bool,
+        keeps: bool,
     ) -> Result<Self, IngestError> {
         let mut names: Vec<String> = Vec::new();
-        let mut known = HashSet::new();
-        let mut own = Vec::new();
-        for file in &files {
-            let columns = Reader::open(file, BATCH_ROWS)?.columns().to_vec();
-            for column in &columns {
+        let mut columns_of: Vec<Columns> = Vec::new();
+        let (mut known, mut is_uneven) = (HashSet::new(), false);
+        for file in &own {
+            let (columns, uneven) = files.columns(file)?;
+            is_uneven |= uneven;
+            for column in columns.iter() {
                 if known.insert(column.clone()) {
                     names.push(column.clone());
                 }
             }
-            own.push(columns);
+            columns_of.push(Arc::new(columns.iter().cloned().collect()));
         }
         let mut is_alike = true;
-        for (file, own) in files.iter().zip(&own) {
-            let missing = |name: &&String| !own.contains(name) && !source.optional.contains(name);
+        for (file, columns) in own.iter().zip(&columns_of) {
+            let missing =
+                |name: &&String| !columns.contains(*name) && !source.optional.contains(name);
             let columns: Vec<String> = names.iter().filter(missing).cloned().collect();
             if !columns.is_empty() {
                 is_alike = false;
-                let file = file.label.clone();
-                progress.tell(Event::ColumnsMissing { file, columns });
+                files.progress.tell(Event::ColumnsMissing {
+                    file: file.label.clone(),
+                    columns,
+                    keeps,
+                });
             }
         }
-        names.extend(
-            source
-                .optional
-                .iter()
-                .filter(|name| !known.contains(*name))
-                .cloned(),
-        );
+        let labels = own.iter().map(|file| file.label.clone());
+        let presence = Presence::new(labels.zip(columns_of));
+        let optional = source.optional.iter();
+        names.extend(optional.filter(|name| !known.contains(*name)).cloned());
         let text = names
             .iter()
             .map(|name| Field::new(name, DataType::Utf8, true));
@@ -90,14 +156,22 @@ impl SourceTable {
             Field::new("_file", DataType::Utf8, true),
             Field::new("_line", DataType::Int64, true),
         ];
-        let schema = Arc::new(Schema::new(text.chain(place).collect::<Vec<_>>()));
+        let has_sets = is_driving && is_uneven && !names.iter().any(|name| name == KEY_SET);
+        let sets = has_sets.then(|| Field::new(KEY_SET, DataType::UInt32, true));
+        let fields: Vec<Field> = text.chain(place).chain(sets).collect();
         Ok(Self {
-            files: Arc::new(files),
-            schema,
+            own: Arc::new(own),
+            files: files.clone(),
+            schema: Arc::new(Schema::new(fields)),
             refused: Arc::default(),
-            progress,
+            presence,
             is_alike,
         })
+    }
+
+    /// The columns that its files and rows have.
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// Whether no file lacks a column that another one has and that may not be missing.
@@ -129,17 +203,41 @@ impl SourceTable {
         }
     }
 
-    fn aligned(&self, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+    fn aligned(
+        &self,
+        batch: &RecordBatch,
+        key_sets: Option<ArrayRef>,
+    ) -> Result<RecordBatch, DataFusionError> {
         let columns: Vec<ArrayRef> = self
             .schema
             .fields()
             .iter()
-            .map(|field| match batch.column_by_name(field.name()) {
-                Some(column) => Arc::clone(column),
-                None => new_null_array(field.data_type(), batch.num_rows()),
-            })
+            .map(
+                |field| match (batch.column_by_name(field.name()), &key_sets) {
+                    (Some(column), _) => Arc::clone(column),
+                    (None, Some(sets)) if field.name() == KEY_SET => Arc::clone(sets),
+                    _ => new_null_array(field.data_type(), batch.num_rows()),
+                },
+            )
             .collect();
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// The number of each row's set of keys; `None` where the rows of the file have the same.
+    fn key_sets(&self, reader: &Reader, numbers: &mut HashMap<usize, u32>) -> Option<ArrayRef> {
+        self.schema.index_of(KEY_SET).ok()?;
+        if !reader.is_uneven() {
+            return None;
+        }
+        // The reader has each set once.
+        let number = |keys: &Arc<[String]>| {
+            let place = keys.as_ptr() as usize;
+            *numbers
+                .entry(place)
+                .or_insert_with(|| self.presence.number(keys))
+        };
+        let numbers: UInt32Array = reader.key_sets().iter().map(number).collect();
+        Some(Arc::new(numbers))
     }
 }
 
@@ -155,14 +253,15 @@ impl PartitionStream for SourceTable {
         builder.spawn_blocking(move || {
             let external = |error| DataFusionError::External(Box::new(error));
             let mut refused = Vec::new();
-            for file in table.files.iter() {
+            for file in table.own.iter() {
                 let mut reader = Reader::open(file, BATCH_ROWS).map_err(external)?;
+                let (mut read, mut numbers) = (0, HashMap::new());
                 while let Some(batch) = reader.next_batch(&mut refused).map_err(external)? {
                     table.refuse(&mut refused);
-                    table.progress.tell(Event::Rows {
-                        rows: batch.num_rows() as u64,
-                    });
-                    if sender.blocking_send(table.aligned(&batch)).is_err() {
+                    read += batch.num_rows() as u64;
+                    table.files.tell_rows(file, read);
+                    let sets = table.key_sets(&reader, &mut numbers);
+                    if sender.blocking_send(table.aligned(&batch, sets)).is_err() {
                         return Ok(());
                     }
                 }

@@ -3,7 +3,7 @@
 //! The keys lie on disk too, in order of their hashes, as the index of keys wants them. In memory
 //! stays which rows are not the latest of their key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -20,12 +20,18 @@ use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
+use crate::absent::ColumnSet;
 use crate::canonical::{DELETED, staged_schema, words};
 use crate::error::staging;
 use crate::identify::KeyMap;
 use crate::people::records;
 use crate::sorter::{Records, Sorter};
 use crate::tally::Tally;
+
+mod versions;
+
+use versions::{Candidate, by_precedence, packed, unpacked};
+pub(crate) use versions::{Donor, Entry};
 
 /// The column of a staged row's place among all rows of the run.
 const ORDER: &str = "_order";
@@ -64,6 +70,13 @@ pub(crate) struct Stage {
     given_up: RoaringBitmap,
     /// Hash of the key and row of all others, in order.
     keys: Option<File>,
+    /// Sets of columns that rows say nothing about; the first is empty.
+    absent: Vec<ColumnSet>,
+    absent_numbers: HashMap<ColumnSet, usize>,
+    /// Rows of the run that say what later ones say nothing about, in order.
+    donors: Option<File>,
+    /// Rows that stand for keys which the run retired before.
+    anew: RoaringBitmap,
 }
 
 /// What a stage had counted when it was marked.
@@ -139,16 +152,22 @@ impl Stage {
             writing: Some(Writing { rows, keys }),
             given_up: RoaringBitmap::new(),
             keys: None,
+            absent: vec![0],
+            absent_numbers: HashMap::from([(0, 0)]),
+            donors: None,
+            anew: RoaringBitmap::new(),
         })
     }
 
     /// Puts rows aside. `order` gives each row's place among all rows of the run; of rows with one
-    /// key the later `updated_at` wins, then the later place; the others count as unchanged.
+    /// key the later `updated_at` wins, then the later place; the others count as unchanged. `absent`
+    /// gives the columns that a row says nothing about.
     pub(crate) fn add(
         &mut self,
         batch: &RecordBatch,
         keep: bool,
         order: impl Fn(usize) -> u64,
+        absent: impl Fn(usize) -> ColumnSet,
     ) -> Result<(), IngestError> {
         let failed = IngestError::rows(self.def.name, "put aside");
         let keys = keys_of(self.def, batch)?;
@@ -157,14 +176,27 @@ impl Stage {
         self.count_currencies(batch);
         self.count_unknown(batch, &orders);
         self.note_referred(batch);
+        let deleted = batch
+            .column_by_name(DELETED)
+            .map(|column| column.as_boolean());
+        let is_deleted = |row: usize| deleted.is_some_and(|d| d.is_valid(row) && d.value(row));
+        let mut last = (0, 0);
         let writing = self.writing.as_mut();
         let writing = writing.expect("rows are added before they are read");
         let first = self.rows;
         for (row, key) in keys.into_iter().enumerate() {
+            let columns = absent(row);
+            if columns != last.0 {
+                let number = *self.absent_numbers.entry(columns).or_insert_with(|| {
+                    self.absent.push(columns);
+                    self.absent.len() - 1
+                });
+                last = (columns, number);
+            }
             let record = [
                 hash_of(key),
                 (key >> 64) as u64,
-                u64::from(self.rows),
+                packed(self.rows, last.1, is_deleted(row)),
                 updated(row).cast_unsigned(),
                 orders.value(row),
             ];
@@ -251,49 +283,153 @@ impl Stage {
         rows.finish()
             .map_err(IngestError::rows(self.def.name, "put aside"))?;
         let mut index = Records::create(&self.folder).map_err(staging)?;
-        let mut standing: Option<Candidate> = None;
+        let (mut same, mut donors) = (Vec::new(), Sorter::new(&self.folder));
         let withdrawn = self.given_up.clone();
         for record in keys.sorted().map_err(staging)? {
             let next = Candidate::of(record.map_err(staging)?, &self.keeping);
             if withdrawn.contains(next.row) {
                 continue;
             }
-            let Some(before) = standing.filter(|before| before.key == next.key) else {
-                if let Some(ended) = standing.replace(next) {
-                    index.push(ended.entry()).map_err(staging)?;
-                }
-                continue;
-            };
-            let given_up = match wins(&next, &before) {
-                true => standing.replace(next).unwrap_or(before),
-                false => next,
-            };
-            self.given_up.insert(given_up.row);
-            self.tally.at(file_of(given_up.order)).unchanged += 1;
+            if same
+                .first()
+                .is_some_and(|before: &Candidate| before.key != next.key)
+            {
+                let standing = self.fold(&mut same, &mut donors)?;
+                index.push(standing.entry()).map_err(staging)?;
+            }
+            same.push(next);
         }
-        if let Some(ended) = standing {
-            index.push(ended.entry()).map_err(staging)?;
+        if !same.is_empty() {
+            let standing = self.fold(&mut same, &mut donors)?;
+            index.push(standing.entry()).map_err(staging)?;
+        }
+        let mut donors = donors.sorted().map_err(staging)?.peekable();
+        if donors.peek().is_some() {
+            let mut kept = Records::create(&self.folder).map_err(staging)?;
+            for donor in donors {
+                kept.push(donor.map_err(staging)?).map_err(staging)?;
+            }
+            self.donors = Some(kept.finish().map_err(staging)?);
         }
         self.keys = Some(index.finish().map_err(staging)?);
         Ok(())
+    }
+
+    /// Of rows with one key the one that stands; the others are given up.
+    fn fold(
+        &mut self,
+        same: &mut Vec<Candidate>,
+        donors: &mut Sorter<4>,
+    ) -> Result<Candidate, IngestError> {
+        if same.len() > 1 {
+            same.sort_unstable_by(by_precedence);
+            for given_up in &same[1..] {
+                self.given_up.insert(given_up.row);
+                self.tally.at(file_of(given_up.order)).unchanged += 1;
+            }
+            self.note_donors(same, donors)?;
+        }
+        let standing = same[0];
+        same.clear();
+        Ok(standing)
+    }
+
+    /// Notes which rows say what the first one says nothing about, until one retires the key.
+    fn note_donors(
+        &mut self,
+        same: &[Candidate],
+        donors: &mut Sorter<4>,
+    ) -> Result<(), IngestError> {
+        let winner = same[0];
+        let mut wanted = self.absent(winner.absent);
+        if winner.keep || winner.deleted || wanted == 0 {
+            return Ok(());
+        }
+        for (rank, donor) in (0..).zip(same[1..].iter().filter(|donor| !donor.keep)) {
+            if donor.deleted {
+                self.anew.insert(winner.row);
+                return Ok(());
+            }
+            let gives = wanted & !self.absent(donor.absent);
+            if gives != 0 {
+                let (row, updated) = (u64::from(donor.row), donor.updated.cast_unsigned());
+                let place = u64::from(winner.row) << 32 | rank;
+                donors.push([row, place, gives, updated]).map_err(staging)?;
+                wanted &= !gives;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows were put aside.
+    pub(crate) fn rows(&self) -> u64 {
+        u64::from(self.rows)
+    }
+
+    /// The columns that some rows say nothing about; none where all say all.
+    pub(crate) fn absent_anywhere(&self) -> ColumnSet {
+        self.absent.iter().fold(0, |all, columns| all | columns)
+    }
+
+    /// A set of columns by its number.
+    pub(crate) fn absent(&self, number: u32) -> ColumnSet {
+        self.absent.get(number as usize).copied().unwrap_or(0)
+    }
+
+    /// Rows that say what the rows that stand say nothing about, in order.
+    pub(crate) fn donors(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Donor, IngestError>> + use<>, IngestError> {
+        let mut records = None;
+        if let Some(file) = &self.donors {
+            records = Some(Records::<BufReader<File>>::new(from_start(file)?));
+        }
+        Ok(std::iter::from_fn(move || {
+            let next = records.as_mut()?.read().map_err(staging).transpose()?;
+            Some(next.map(|[row, place, gives, updated]: [u64; 4]| Donor {
+                row: row as u32,
+                winner: (place >> 32) as u32,
+                rank: place as u32,
+                gives,
+                updated: updated.cast_signed(),
+            }))
+        }))
+    }
+
+    /// Whether a row stands for a key that the run retired before.
+    pub(crate) fn is_anew(&self, row: u32) -> bool {
+        self.anew.contains(row)
+    }
+
+    /// Whether a row gives way to one that exists.
+    pub(crate) fn gives_way(&self, row: u32) -> bool {
+        self.keeping.contains(row)
+    }
+
+    /// An empty stage of the same table, for other versions of the rows that stand in this one.
+    pub(crate) fn renewed(&self) -> Result<Self, IngestError> {
+        let mut renewed = Self::new(self.def, &self.folder)?;
+        renewed.tally = self.tally.clone();
+        Ok(renewed)
     }
 
     /// Hash of the key and row of all rows that stand, in order, `most` at a time.
     pub(crate) fn keys(
         &self,
         most: usize,
-    ) -> Result<impl Iterator<Item = Result<Vec<[u64; 2]>, IngestError>> + use<>, IngestError> {
+    ) -> Result<impl Iterator<Item = Result<Vec<Entry>, IngestError>> + use<>, IngestError> {
         let mut records = None;
         if let Some(file) = &self.keys {
-            let mut file = file.try_clone().map_err(staging)?;
-            file.seek(SeekFrom::Start(0)).map_err(staging)?;
-            records = Some(Records::<BufReader<File>>::new(file));
+            records = Some(Records::<BufReader<File>>::new(from_start(file)?));
         }
         Ok(std::iter::from_fn(move || {
             let mut chunk = Vec::new();
             while chunk.len() < most {
                 match records.as_mut()?.read().map_err(staging) {
-                    Ok(Some(entry)) => chunk.push(entry),
+                    Ok(Some([hash, row])) => {
+                        let (row, absent, _) = unpacked(row);
+                        chunk.push(Entry { hash, row, absent });
+                    }
                     Ok(None) => break,
                     Err(error) => return Some(Err(error)),
                 }
@@ -348,32 +484,10 @@ impl Piece<'_> {
     }
 }
 
-/// A row that may be the latest of its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Candidate {
-    key: [u64; 2],
-    row: u32,
-    keep: bool,
-    updated: i64,
-    order: u64,
-}
-
-impl Candidate {
-    fn of([low, high, row, updated, order]: [u64; 5], keeping: &RoaringBitmap) -> Self {
-        let row = u32::try_from(row).unwrap_or(u32::MAX);
-        Self {
-            key: [low, high],
-            row,
-            keep: keeping.contains(row),
-            updated: updated.cast_signed(),
-            order,
-        }
-    }
-
-    /// As the index of keys has it.
-    fn entry(&self) -> [u64; 2] {
-        [self.key[0], u64::from(self.row)]
-    }
+fn from_start(file: &File) -> Result<File, IngestError> {
+    let mut file = file.try_clone().map_err(staging)?;
+    file.seek(SeekFrom::Start(0)).map_err(staging)?;
+    Ok(file)
 }
 
 /// Mapping, file and line as one number that sorts like the three: 8, 20 and 36 bits.
@@ -389,46 +503,3 @@ pub(crate) fn file_of(order: u64) -> u64 {
 
 /// Files of a run that are told apart by their places.
 const MOST_FILES: u64 = (1 << 20) - 1;
-
-/// Whether a new row of a key takes the place of the standing one.
-fn wins(new: &Candidate, standing: &Candidate) -> bool {
-    match (new.keep, standing.keep) {
-        (true, false) => false,
-        (false, true) => true,
-        (true, true) => new.order < standing.order,
-        (false, false) => (new.updated, new.order) > (standing.updated, standing.order),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Candidate, wins};
-
-    fn row(keep: bool, updated: i64, order: u64) -> Candidate {
-        Candidate {
-            key: [0; 2],
-            row: 0,
-            keep,
-            updated,
-            order,
-        }
-    }
-
-    #[test]
-    fn which_row_of_a_key_stands_does_not_depend_on_arrival() {
-        let rows = [
-            row(false, 5, 1),
-            row(false, 3, 9),
-            row(false, 5, 2),
-            row(true, 9, 0),
-            row(true, 9, 7),
-        ];
-        for a in &rows {
-            for b in rows.iter().filter(|b| *b != a) {
-                assert_ne!(wins(a, b), wins(b, a), "{a:?} and {b:?}");
-            }
-        }
-        assert!(wins(&rows[2], &rows[0]) && wins(&rows[0], &rows[1]));
-        assert!(wins(&rows[1], &rows[3]));
-    }
-}

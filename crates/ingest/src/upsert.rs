@@ -19,8 +19,9 @@ use crate::existing::{Existing, Lookup};
 use crate::fingerprint::Encoder;
 use crate::orders::{Named, ORDERS, Orders};
 use crate::people::People;
+use crate::report::Unfound;
 use crate::sorted::SortedWriter;
-use crate::stage::{Stage, file_of};
+use crate::stage::{Piece, Stage, file_of};
 use crate::tally::Tally;
 
 /// What became of one table's rows.
@@ -36,6 +37,22 @@ pub(crate) struct Outcome {
     pub(crate) seen: HashMap<i64, i64>,
     /// Of orders those that were staged.
     pub(crate) orders: Orders,
+    /// Facts of the run that name a person.
+    pub(crate) named: u64,
+    /// Those of them whose person is not there.
+    pub(crate) unfound: u64,
+}
+
+impl Outcome {
+    /// The facts that name a person who is not there, if there are any.
+    pub(crate) fn unfound(&self, def: &TableDef) -> Option<Unfound> {
+        (self.unfound > 0).then(|| Unfound {
+            table: def.name.to_owned(),
+            names: "person".to_owned(),
+            rows: self.unfound,
+            of: self.named,
+        })
+    }
 }
 
 /// One table of one run.
@@ -184,6 +201,7 @@ impl Upsert<'_> {
                 }
                 false => None,
             };
+            self.count_unfound(&piece, &full, outcome);
             let mut wanted = Vec::with_capacity(full.num_rows());
             let mut retired = Vec::with_capacity(full.num_rows());
             for (row, slot) in piece.slots().enumerate() {
@@ -244,6 +262,22 @@ impl Upsert<'_> {
             counted.await?;
         }
         Ok(())
+    }
+
+    /// Counts facts that name a person, and those whose person is not there.
+    fn count_unfound(&self, piece: &Piece<'_>, full: &RecordBatch, outcome: &mut Outcome) {
+        if self.def.shape != Shape::Fact {
+            return;
+        }
+        let persons = full["person_id"].as_primitive::<Int64Type>().values();
+        let identities = full["identity_id"].as_primitive::<Int64Type>().values();
+        let ids = identities.iter().zip(persons.iter());
+        for ((identity, person), slot) in ids.zip(piece.slots()) {
+            if *identity != 0 && slot.is_some_and(|slot| !slot.deleted) {
+                outcome.named += 1;
+                outcome.unfound += u64::from(*person == 0);
+            }
+        }
     }
 
     /// Copies files without the rows that go; rows that move are sent on with their person.

@@ -466,6 +466,37 @@ pub async fn read_rows(
     read(lake, &below, columns, Some(wanted)).await
 }
 
+/// Those of the named columns that have a value in some row of a file, as far as the file says.
+pub async fn columns_with_values<'a>(
+    lake: &Lake,
+    def: &TableDef,
+    file: &DataFile,
+    names: &[&'a str],
+) -> Result<Vec<&'a str>, LakeError> {
+    let below = format!("{}/{}", def.name, file.path);
+    let opened = lake.store().open(&lake.path(&below)).await?;
+    let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Skip);
+    let read = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options);
+    let read = read.map_err(|source| LakeError::Parquet {
+        doing: "read",
+        path: below,
+        source,
+    })?;
+    let leaves = read.parquet_schema().columns().iter().enumerate();
+    let filled: Vec<&str> = leaves
+        .filter(|(place, _)| {
+            read.metadata().row_groups().iter().any(|group| {
+                let chunk = group.column(*place);
+                let nulls = chunk.statistics().and_then(|known| known.null_count_opt());
+                nulls != u64::try_from(chunk.num_values()).ok()
+            })
+        })
+        .filter_map(|(_, leaf)| leaf.path().parts().first().map(String::as_str))
+        .collect();
+    let has_value = |name: &&&str| filled.contains(name);
+    Ok(names.iter().filter(has_value).copied().collect())
+}
+
 pub(crate) async fn read_path(
     lake: &Lake,
     below: &str,

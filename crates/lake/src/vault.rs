@@ -117,11 +117,26 @@ impl<'a> Vault<'a> {
     pub async fn sealed(
         &self,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+        self.sealed_runs(None).await
+    }
+
+    /// The same, of some columns alone.
+    pub async fn sealed_columns(
+        &self,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
+        self.sealed_runs(Some(columns)).await
+    }
+
+    async fn sealed_runs(
+        &self,
+        columns: Option<&[&str]>,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
         let (_, manifest) = self.manifest().await?;
         let mut readers = Vec::new();
         for run in &manifest.runs {
             let below = format!("{}/{}", self.folder(), run.path);
-            let reader = read_path(self.lake, &below, None).await?;
+            let reader = read_path(self.lake, &below, columns).await?;
             let table = self.def.name.to_owned();
             readers.push(reader.map(move |batch| {
                 batch.map_err(|source| LakeError::Schema {

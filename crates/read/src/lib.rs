@@ -1,6 +1,8 @@
 //! Reads files as they are found into batches of text, losing nothing: what cannot be read is
 //! handed over with its line and the reason.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::Serialize;
@@ -87,6 +89,19 @@ impl Reader {
             Rows::Csv(rows) => rows.columns(),
             Rows::Ndjson(rows) => rows.columns(),
             Rows::Parquet(rows) => rows.columns(),
+        }
+    }
+
+    /// Whether rows may lack columns that others of the file have: objects of JSON with other keys.
+    pub fn is_uneven(&self) -> bool {
+        matches!(&self.rows, Rows::Ndjson(rows) if rows.is_uneven())
+    }
+
+    /// The columns that each row of the last batch has, of a file that is uneven; nothing of others.
+    pub fn key_sets(&self) -> &[Arc<[String]>] {
+        match &self.rows {
+            Rows::Ndjson(rows) => rows.key_sets(),
+            Rows::Csv(_) | Rows::Parquet(_) => &[],
         }
     }
 

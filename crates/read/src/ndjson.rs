@@ -1,6 +1,7 @@
 //! JSON objects, one a line or in one array, as rows with a column per key.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -23,6 +24,29 @@ pub(super) struct Ndjson {
     places: HashMap<String, usize>,
     rows: Rows,
     ended: bool,
+    /// Of a file whose objects do not all have the same keys, which each has.
+    key_sets: Option<KeySets>,
+}
+
+/// Which keys the objects of a file have.
+#[derive(Default)]
+struct KeySets {
+    /// The columns of each set.
+    known: HashMap<Vec<bool>, Arc<[String]>>,
+    /// The sets of the rows of the batch that is being filled.
+    waiting: Vec<Arc<[String]>>,
+    /// The sets of the rows of the last batch.
+    last: Vec<Arc<[String]>>,
+}
+
+impl KeySets {
+    fn push(&mut self, has: Vec<bool>, columns: &[String]) {
+        let set = self.known.entry(has).or_insert_with_key(|has| {
+            let had = columns.iter().zip(has).filter(|(_, has)| **has);
+            had.map(|(column, _)| column.clone()).collect()
+        });
+        self.waiting.push(Arc::clone(set));
+    }
 }
 
 impl Ndjson {
@@ -35,16 +59,17 @@ impl Ndjson {
         let open = || -> Result<Documents, ReadError> {
             Documents::open(Window::new(text::open(file, charset)?, chunk), file)
         };
-        let (keys, places) = keys(&mut open()?, file)?;
-        let columns = names::unique(keys.iter().map(String::as_str));
+        let keys = keys(&mut open()?, file)?;
+        let columns = names::unique(keys.names.iter().map(String::as_str));
         let rows = Rows::new(&columns, &file.label, batch_rows);
         Ok(Self {
             file: file.clone(),
             documents: open()?,
             columns,
-            places,
+            places: keys.places,
             rows,
             ended: false,
+            key_sets: (!keys.are_even).then(KeySets::default),
         })
     }
 
@@ -54,6 +79,14 @@ impl Ndjson {
 
     pub(super) fn schema(&self) -> &SchemaRef {
         self.rows.schema()
+    }
+
+    pub(super) fn is_uneven(&self) -> bool {
+        self.key_sets.is_some()
+    }
+
+    pub(super) fn key_sets(&self) -> &[Arc<[String]>] {
+        self.key_sets.as_ref().map_or(&[], |sets| &sets.last)
     }
 
     /// Reads on until a batch is full, as many rows are refused, or the file ends.
@@ -71,31 +104,48 @@ impl Ndjson {
                 self.ended = true;
                 break;
             };
-            if let Err(fault) = take(
+            let taken = take(
                 &mut self.rows,
                 &self.places,
                 &document,
                 self.file.decimal_comma,
-            ) {
-                refused.push(refusal(&self.file, &document, fault));
+            );
+            match taken {
+                Err(fault) => refused.push(refusal(&self.file, &document, fault)),
+                Ok(has) => {
+                    if let Some(sets) = &mut self.key_sets {
+                        sets.push(has, &self.columns);
+                    }
+                }
             }
+        }
+        if let Some(sets) = &mut self.key_sets {
+            sets.last = std::mem::take(&mut sets.waiting);
         }
         let left = !self.ended || !self.rows.is_empty();
         Ok(left.then(|| self.rows.take()))
     }
 }
 
-/// All keys of the objects in order of first appearance, and the place of each.
-fn keys(
-    documents: &mut Documents,
-    file: &SourceFile,
-) -> Result<(Vec<String>, HashMap<String, usize>), ReadError> {
+/// The keys of the objects of a file.
+struct Keys {
+    /// In order of first appearance.
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    /// Whether every object has all of them.
+    are_even: bool,
+}
+
+fn keys(documents: &mut Documents, file: &SourceFile) -> Result<Keys, ReadError> {
     let mut keys = Vec::new();
     let mut places = HashMap::new();
+    let (mut objects, mut entries_seen) = (0, 0);
     while let Some(document) = documents.next().map_err(|error| file.io_error(error))? {
         let Ok(entries) = document.text().and_then(object::entries) else {
             continue;
         };
+        objects += 1;
+        entries_seen += entries.len();
         for (key, _) in entries {
             if !places.contains_key(key.as_ref()) {
                 places.insert(key.clone().into_owned(), keys.len());
@@ -103,16 +153,22 @@ fn keys(
             }
         }
     }
-    Ok((keys, places))
+    Ok(Keys {
+        are_even: entries_seen == objects * keys.len(),
+        names: keys,
+        places,
+    })
 }
 
+/// Takes an object as a row; which of the columns it has.
 fn take(
     rows: &mut Rows,
     places: &HashMap<String, usize>,
     document: &Document<'_>,
     decimal_comma: bool,
-) -> Result<(), Fault> {
+) -> Result<Vec<bool>, Fault> {
     let mut values = vec![None; rows.width()];
+    let mut has = vec![false; rows.width()];
     for (key, value) in object::entries(document.text()?)? {
         let Some(place) = places.get(key.as_ref()) else {
             let reason = "it has a key that was not there when the file was looked through";
@@ -123,9 +179,10 @@ fn take(
                 true => Some(value.replace('.', ",").into()),
                 false => object::text_of(value)?,
             };
+        has[*place] = true;
     }
     rows.push(document.line, values.iter().map(Option::as_deref));
-    Ok(())
+    Ok(has)
 }
 
 fn refusal(file: &SourceFile, document: &Document<'_>, fault: Fault) -> Refused {

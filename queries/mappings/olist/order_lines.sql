@@ -14,7 +14,8 @@ select
     i.order_id,
     i.order_item_id as line,
     i.product_id,
-    coalesce(t.english, p.product_category_name) as category,
+    -- Without the file of translations, the translation that is known stays.
+    case when t.english is null then p.product_category_name else t.english end as category,
     1 as quantity,
     i.price as unit_price,
     i.price as total,

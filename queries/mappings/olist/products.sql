@@ -8,7 +8,8 @@
 -- optional: products.product_height_cm, products.product_width_cm
 select
     p.product_id as external_id,
-    coalesce(t.english, p.product_category_name) as category,
+    -- Without the file of translations, the translation that is known stays.
+    case when t.english is null then p.product_category_name else t.english end as category,
     json_object(
         'category_in_source', p.product_category_name,
         'name_length', p.product_name_lenght,

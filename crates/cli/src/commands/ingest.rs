@@ -7,7 +7,7 @@ use indicatif::HumanCount;
 use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::segments;
 use rollbook_app::taking_in::{self, Ingested};
-use rollbook_app::{AppError, Options, Place};
+use rollbook_app::{AppError, Options, Place, Unfound};
 use rollbook_model::ProviderName;
 use serde_json::json;
 
@@ -167,6 +167,9 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
         };
         eprintln!("note: {of} an order that is not in the lake{until}");
     }
+    for unfound in &done.unfound {
+        note_unfound(unfound);
+    }
     let records = done.records;
     if records.linked + records.moved > 0 {
         eprintln!(
@@ -195,6 +198,21 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+/// Tells of rows that name something that is not there.
+fn note_unfound(unfound: &Unfound) {
+    let Unfound {
+        table,
+        names,
+        rows,
+        of,
+    } = unfound;
+    let found = match rows == of {
+        true => format!("none of the {of} rows of `{table}` that name a {names} found it"),
+        false => format!("{rows} of {of} rows of `{table}` name a {names} that is not there"),
+    };
+    eprintln!("note: {found}; they are linked when it comes");
 }
 
 pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
-    Int64Builder, ListBuilder, StringArray, StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, Date32Array, Date32Builder, Decimal128Builder,
+    Float64Builder, Int64Builder, ListBuilder, StringArray, StringBuilder,
+    TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
-use arrow::datatypes::{DataType, Field, Float64Type};
+use arrow::datatypes::{DataType, Date32Type, Field, Float64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
@@ -88,12 +89,32 @@ fn cast_to_type(source: &ArrayRef, target: &ColumnDef, form: Form) -> Result<Cas
                 safe: true,
                 ..CastOptions::default()
             };
-            let column = cast_with_options(source, &target.ty.arrow(), &options)?;
+            let column = within_bounds(cast_with_options(source, &target.ty.arrow(), &options)?);
             let lost = |&row: &usize| column.is_null(row) && source.is_valid(row);
             let refused = (0..source.len()).filter(lost).collect();
             Ok(Cast { column, refused })
         }
     }
+}
+
+/// Times and days without those outside the years that are taken.
+fn within_bounds(column: ArrayRef) -> ArrayRef {
+    if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+        if times.iter().flatten().all(value::is_time) {
+            return column;
+        }
+        let kept = times.iter().map(|at| at.filter(|at| value::is_time(*at)));
+        let kept: TimestampMicrosecondArray = kept.collect();
+        return Arc::new(kept.with_data_type(column.data_type().clone()));
+    }
+    if let Some(days) = column.as_primitive_opt::<Date32Type>() {
+        if days.iter().flatten().all(value::is_day) {
+            return column;
+        }
+        let kept = days.iter().map(|day| day.filter(|day| value::is_day(*day)));
+        return Arc::new(kept.collect::<Date32Array>());
+    }
+    column
 }
 
 fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {

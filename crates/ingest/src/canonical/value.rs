@@ -86,7 +86,22 @@ pub(crate) fn date(text: &str) -> Option<i32> {
         leading_time(rest.strip_prefix(['T', 't', ' '])?)?;
     }
     let days = date.signed_duration_since(NaiveDate::default()).num_days();
-    i32::try_from(days).ok()
+    i32::try_from(days).ok().filter(|days| is_day(*days))
+}
+
+/// The first and the last day that are taken: of the years 1 and 9999.
+const DAYS: [i32; 2] = [-719_162, 2_932_896];
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Whether a day lies in the years 1 to 9999.
+pub(crate) fn is_day(days: i32) -> bool {
+    (DAYS[0]..=DAYS[1]).contains(&days)
+}
+
+/// Whether a time lies in the years 1 to 9999, in UTC.
+pub(crate) fn is_time(micros: i64) -> bool {
+    let [first, last] = DAYS.map(i64::from);
+    (first * DAY_MICROS..(last + 1) * DAY_MICROS).contains(&micros)
 }
 
 /// Microseconds since 1970 of an ISO 8601 time; one without an offset is in `zone`.
@@ -94,6 +109,10 @@ pub(crate) fn date(text: &str) -> Option<i32> {
 /// A local time that never was (the gap in spring) moves to the first instant after the gap; of
 /// one that was twice the earlier is taken.
 pub(crate) fn time(text: &str, zone: Tz) -> Option<i64> {
+    any_time(text, zone).filter(|micros| is_time(*micros))
+}
+
+fn any_time(text: &str, zone: Tz) -> Option<i64> {
     let (date, rest) = leading_date(text)?;
     if rest.is_empty() {
         return local(date.and_time(NaiveTime::MIN), zone);
@@ -295,6 +314,24 @@ mod tests {
         check_time("2025-02-30", Tz::UTC, None);
         check_time("2025-02-03 12:00 nonsense", Tz::UTC, None);
         check_time("03/02/2025", Tz::UTC, None);
+    }
+
+    #[test]
+    fn years_1_to_9999_are_taken() {
+        let (first, last) = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z");
+        check_time("0001-01-01", Tz::UTC, Some(first));
+        check_time("9999-12-31 23:59:59.999999", Tz::UTC, Some(last));
+        // In UTC they lie outside.
+        check_time("0001-01-01", Tz::Europe__Berlin, None);
+        check_time("0001-01-01T00:00:00+01:00", Tz::UTC, None);
+        check_time("9999-12-31T23:59:59-01:00", Tz::UTC, None);
+        check_time("9999-12-31 23:00", Tz::America__Sao_Paulo, None);
+        for outside in ["0000-12-31", "10000-01-01", "-0001-01-01", "+12024-01-01"] {
+            check_time(outside, Tz::UTC, None);
+            assert_eq!(date(outside), None, "{outside}");
+        }
+        assert_eq!(date("0001-01-01"), Some(-719_162));
+        assert_eq!(date("9999-12-31"), Some(2_932_896));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) struct Known {
 /// it was; so does one of which the run has an older version, or that gives way to what is known.
 pub(crate) fn staged(
     people: &People,
-    stages: &[Stage],
+    stages: &[&Stage],
     marking: &Marking<'_>,
     known: &Known,
 ) -> Result<HashMap<i64, Marks>, IngestError> {

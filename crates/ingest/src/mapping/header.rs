@@ -6,8 +6,9 @@ use rollbook_model::{ProviderName, Shape, nearest, tables};
 use super::{Mapping, NumberStyle, Pattern, Source};
 use crate::IngestError;
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "about", "table", "source", "timezone", "numbers", "only", "existing", "optional", "short",
+    "absent",
 ];
 
 /// Reads a mapping from the text of its file.
@@ -21,7 +22,7 @@ pub(super) fn parse(
         detail,
     };
     let (mut table, mut timezone, mut only, mut keep_existing) = (None, Tz::UTC, None, false);
-    let (mut pads_short_lines, mut numbers) = (false, None);
+    let (mut pads_short_lines, mut absent_is_null, mut numbers) = (false, false, None);
     let (mut sources, mut optional) = (Vec::<Source>::new(), Vec::new());
     for (key, value) in lines(text) {
         match key {
@@ -47,6 +48,8 @@ pub(super) fn parse(
             "existing" => return Err(wrong(format!("`existing: {value}`: only `keep` is known"))),
             "short" if value == "blank" => pads_short_lines = true,
             "short" => return Err(wrong(format!("`short: {value}`: only `blank` is known"))),
+            "absent" if value == "null" => absent_is_null = true,
+            "absent" => return Err(wrong(format!("`absent: {value}`: only `null` is known"))),
             "optional" => optional.extend(columns(value).map_err(wrong)?),
             other => {
                 let hint = nearest(other, KEYS).map(|key| format!("; did you mean `{key}`?"));
@@ -85,6 +88,7 @@ pub(super) fn parse(
         numbers,
         only,
         keep_existing,
+        absent_is_null,
         pads_short_lines,
         sql,
     })

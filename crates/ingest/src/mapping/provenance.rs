@@ -1,7 +1,7 @@
 //! Carrying `_file` and `_line` through a mapping, so that every row can be traced to its source.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor,
+    Cte, Expr, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor,
 };
 
 /// What a mapping's statement does with the rows of its driving source.
@@ -22,11 +22,7 @@ pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
             let alias = alias_of(select, driving);
             if let Some(alias) = &alias {
                 for column in ["_file", "_line"] {
-                    if !yields(select, column, &alias.value) {
-                        let path = vec![alias.clone(), Ident::new(column)];
-                        let item = SelectItem::UnnamedExpr(Expr::CompoundIdentifier(path));
-                        select.projection.push(item);
-                    }
+                    add(select, column, alias);
                 }
             }
             Provenance {
@@ -34,6 +30,67 @@ pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
             }
         }
         _ => Provenance { may_drop: true },
+    }
+}
+
+/// Carries one more column of the driving source to the top, through subqueries that its rows pass
+/// one by one, with their `_file`; where they do not, the column stays behind.
+pub(crate) fn carry_too(query: &mut Query, driving: &str, column: &str) {
+    let mut named: Vec<&mut Cte> = match &mut query.with {
+        Some(with) => with.cte_tables.iter_mut().collect(),
+        None => Vec::new(),
+    };
+    carry_up(&mut query.body, &mut named, driving, column);
+}
+
+/// Whether the rows of a query come with the column.
+fn carry_up(body: &mut SetExpr, named: &mut [&mut Cte], driving: &str, column: &str) -> bool {
+    let SetExpr::Select(select) = body else {
+        return false;
+    };
+    let by_rows = matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    let alias = match alias_of(select, driving) {
+        Some(alias) => Some(alias),
+        None => match select.from.first_mut().map(|from| &mut from.relation) {
+            Some(TableFactor::Derived {
+                subquery, alias, ..
+            }) => {
+                let carried = carry_up(&mut subquery.body, named, driving, column);
+                let alias = alias.as_ref().map(|alias| alias.name.clone());
+                alias.filter(|_| carried)
+            }
+            Some(TableFactor::Table { name, alias, .. }) => {
+                let table = name.0.last().and_then(|part| part.as_ident()).cloned();
+                let place = table.as_ref().and_then(|table| {
+                    let is_it =
+                        |cte: &&mut Cte| cte.alias.name.value.eq_ignore_ascii_case(&table.value);
+                    named.iter().position(|cte| is_it(&cte))
+                });
+                let carried = place.is_some_and(|place| {
+                    // A common table sees those before it.
+                    let (before, from) = named.split_at_mut(place);
+                    carry_up(&mut from[0].query.body, before, driving, column)
+                });
+                let alias = alias.as_ref().map(|alias| alias.name.clone()).or(table);
+                alias.filter(|_| carried)
+            }
+            _ => None,
+        },
+    };
+    match alias {
+        Some(alias) if by_rows && yields(select, "_file", &alias.value) => {
+            add(select, column, &alias);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn add(select: &mut Select, column: &str, of: &Ident) {
+    if !yields(select, column, &of.value) {
+        let path = vec![of.clone(), Ident::new(column)];
+        let item = SelectItem::UnnamedExpr(Expr::CompoundIdentifier(path));
+        select.projection.push(item);
     }
 }
 
@@ -69,7 +126,7 @@ fn drops(select: &Select) -> bool {
     let inner = joins
         .map(|join| &join.join_operator)
         .any(|operator| !matches!(operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_)));
-    let grouped = !matches!(&select.group_by, datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(by, _) if by.is_empty());
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     inner
         || grouped
         || select.from.len() > 1
@@ -86,7 +143,7 @@ mod tests {
     use datafusion::sql::sqlparser::dialect::GenericDialect;
     use datafusion::sql::sqlparser::parser::Parser;
 
-    use super::carry;
+    use super::{carry, carry_too};
 
     fn check(sql: &str, expected: &str, may_drop: bool) {
         let mut statements = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
@@ -117,5 +174,32 @@ mod tests {
         );
         let nested = "SELECT a, _file, _line FROM (SELECT * FROM orders) AS x";
         check(nested, nested, true);
+    }
+
+    #[test]
+    fn one_more_column_comes_through_subqueries_that_keep_rows_apart() {
+        let check = |sql: &str, expected: &str| {
+            let mut statements = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
+            let Statement::Query(query) = &mut statements[0] else {
+                panic!("a query")
+            };
+            carry_too(query, "orders", "_k");
+            assert_eq!(query.to_string(), expected);
+        };
+        check(
+            "SELECT r.a, r._file FROM (SELECT o.*, 1 AS b FROM orders AS o) AS r",
+            "SELECT r.a, r._file, r._k FROM (SELECT o.*, 1 AS b FROM orders AS o) AS r",
+        );
+        check(
+            "WITH x AS (SELECT a, _file FROM orders) SELECT a, x._file FROM x",
+            "WITH x AS (SELECT a, _file, orders._k FROM orders) SELECT a, x._file, x._k FROM x",
+        );
+        for stays in [
+            "SELECT a, r._file FROM (SELECT a, _file FROM orders GROUP BY a, _file) AS r",
+            "SELECT a FROM (SELECT max(a) AS a FROM orders) AS r",
+            "SELECT a, _file FROM orders UNION ALL SELECT a, _file FROM orders",
+        ] {
+            check(stays, stays);
+        }
     }
 }
