@@ -157,7 +157,7 @@ fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
         .map(|seen| seen.format)
         .collect();
     let style = kind::style(&values);
-    let has_comma = kind == Kind::Decimal && style == NumberStyle::Comma;
+    let has_comma = kind::has_comma(&values, kind);
     let (min, max) = extremes(&values, kind, &formats, style);
     let share = 100.0 * counted.blank as f64 / rows.max(1) as f64;
     ColumnProfile {

@@ -98,7 +98,7 @@ fn fault(column: &str, value: &str) -> Fault {
         column: Some(column.to_owned()),
         code: "bad_value",
         reason: format!(
-            "`{column}` has a number with a decimal comma in this file: what points and commas mean there, `-- numbers: {}` in the mapping says",
+            "`{column}` has a number with a decimal comma in this file: `-- numbers: {}` in the mapping says what its points and commas mean",
             NumberStyle::Comma.sample()
         ),
         value: Some(value.to_owned()),

@@ -84,6 +84,20 @@ pub(super) fn style(values: &[(&str, usize)]) -> NumberStyle {
     }
 }
 
+/// Whether the values are numbers with a decimal comma; words among them, which stand for no value,
+/// do not matter while they are fewer.
+pub(super) fn has_comma(values: &[(&str, usize)], kind: Kind) -> bool {
+    let style = style(values);
+    if style == NumberStyle::Point || !matches!(kind, Kind::Decimal | Kind::Text) {
+        return false;
+    }
+    let rows = |(_, rows): &(&str, usize)| *rows;
+    let numbers = values
+        .iter()
+        .filter(|(text, _)| number(text, style).is_some());
+    numbers.map(rows).sum::<usize>() * 2 > values.iter().map(rows).sum()
+}
+
 /// The number that ingest would read.
 pub(super) fn number(text: &str, style: NumberStyle) -> Option<f64> {
     let decimal = || value::decimal(text, style).map(|units| units as f64 / 10_000.0);

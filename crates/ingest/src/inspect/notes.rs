@@ -1,9 +1,9 @@
 //! What whoever maps a column should mind.
 
 use super::Kind;
-use super::kind::style;
+use super::kind::has_comma;
 use super::times::Times;
-use crate::canonical::numbers::{NumberStyle, is_only_comma, plain};
+use crate::canonical::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
 
 /// Words that people and forms write where there is no value.
 const PLACEHOLDERS: [&str; 9] = [
@@ -27,7 +27,7 @@ pub(super) fn note(values: &[(&str, usize)], kind: Kind, times: Option<&Times>) 
     if let Some(times) = times {
         notes.extend(of_times(times));
     }
-    if kind == Kind::Decimal && style(values) == NumberStyle::Comma {
+    if has_comma(values, kind) {
         let sample = NumberStyle::Comma.sample();
         notes.push(format!(
             "numbers with a decimal comma: the mapping has to say `-- numbers: {sample}`"
@@ -76,11 +76,12 @@ fn of_texts(values: &[(&str, usize)]) -> Vec<String> {
             .map(|(_, rows)| rows);
         found.sum::<usize>() * 10 > rows * 9
     };
+    let any = |is: fn(&str) -> bool| values.iter().any(|(text, _)| is(text));
     let mut notes = Vec::new();
     // Nine in ten: a column of contacts has its typos and remarks.
     if share(is_email) {
         notes.push("e-mail addresses".to_owned());
-    } else if share(is_number) && values.iter().any(|(text, _)| is_only_comma(text)) {
+    } else if share(is_number) && any(is_only_comma) && any(is_only_point) {
         notes.push(
             "numbers, some of them with a decimal comma: they have to be brought to one form"
                 .to_owned(),
@@ -136,6 +137,9 @@ mod tests {
         check(&["Mumbai", "Select"], &["`Select` may stand"]);
         check(&["1,5", "1.234,75", "-2,25"], &["decimal comma"]);
         check(&["1.234", "12,50", "12.500"], &["decimal comma"]);
+        check(&["12,50", "1.234", "n/a"], &["decimal comma", "`n/a` may"]);
+        check(&["Size 1,5", "Size 2,5", "1,5"], &[]);
+        check(&["1.5", "2.5", "n/a"], &["`n/a` may"]);
         check(&["12.50", "12,50"], &["some of them with a decimal comma"]);
         check(&["12.50", "1,234.50"], &[]);
         check(

@@ -292,6 +292,9 @@ async fn a_draft_of_a_part_says_so() {
 
 #[tokio::test]
 async fn numbers_of_a_file_are_brought_to_one_style() {
+    let words = given("orders.csv", "id;total\n1;12,50\n2;n/a\n3;1.234\n");
+    let draft = draft_mapping(&inspect(&words.file, 10).unwrap(), "orders.csv");
+    assert!(draft.contains("-- numbers: 1.234,56\n"), "{draft}");
     let given = given(
         "orders.csv",
         "id;total;subtotal;tax\n1;12,50;12.50;1.234\n2;1.234,50;7;2.345\n",
