@@ -43,6 +43,7 @@ fn show(bar: &ProgressBar, event: &Event) {
         Event::Writing { table } => bar.set_message(format!("writing {table}:")),
         Event::ColumnsMissing { file, columns } => bar.suspend(|| note_missing(file, columns)),
         Event::UnknownStatus(unknown) => bar.suspend(|| note_unknown(unknown)),
+        Event::Odd(odd) => bar.suspend(|| eprintln!("note: {odd}")),
         Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
     }
 }
@@ -87,6 +88,7 @@ fn log(event: &Event) {
         Event::Writing { .. } => {}
         Event::ColumnsMissing { file, columns } => note_missing(file, columns),
         Event::UnknownStatus(unknown) => note_unknown(unknown),
+        Event::Odd(odd) => eprintln!("note: {odd}"),
         Event::Overtaken => eprintln!("another writer was faster, comparing again"),
     }
 }

@@ -21,7 +21,7 @@ use rollbook_model::{Shape, TableDef};
 use crate::IngestError;
 use crate::canonical::{Caster, Commas, Fault};
 use crate::claim::Claim;
-use crate::identify::EmailIds;
+use crate::identify::ContactIds;
 use crate::linking::Erased;
 use crate::mapping::casts::NumbersWithComma;
 use crate::mapping::{Mapping, NumberStyle, provenance};
@@ -40,7 +40,7 @@ pub(crate) struct Execution<'a> {
     /// What the lake holds already, for mappings that join it.
     pub(crate) state: &'a State,
     pub(crate) limits: Limits,
-    pub(crate) email_ids: EmailIds,
+    pub(crate) contact_ids: ContactIds,
     /// Who was erased.
     pub(crate) erased: Erased,
     /// The place of each file, by its label, among all files of the run.
@@ -82,7 +82,7 @@ impl Execution<'_> {
         if self.together && !(is_row_by_row(&plan) && sources.iter().all(SourceTable::is_alike)) {
             return Err(IngestError::NotTogether);
         }
-        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.email_ids.clone())?;
+        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.contact_ids.clone())?;
         let mut commas = Commas::default();
         let lost = loop {
             let mark = stage.mark();
@@ -135,6 +135,7 @@ impl Execution<'_> {
         let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
             let canonical = caster.cast(&batch, commas)?;
+            stage.odd.add(canonical.odd);
             let places = self.places_of(&canonical.files);
             for place in &places {
                 stage.tally.at(*place).read += 1;

@@ -13,6 +13,7 @@ pub mod inspect;
 mod kept;
 pub mod linking;
 pub mod mapping;
+mod odd;
 mod people;
 mod progress;
 mod quarantine;
@@ -29,6 +30,7 @@ mod upsert;
 
 pub use claim::check_claimed;
 pub use error::IngestError;
+pub use odd::{Odd, Oddity};
 pub use progress::{Event, Progress};
 pub use run::{Asked, Report, Request, ingest, retry};
 pub use undo::undo;

@@ -29,6 +29,7 @@ mod log;
 mod marks;
 mod redact;
 mod standing;
+mod suggested;
 
 use component::{Component, Outcome};
 pub(crate) use decisions::Decisions;

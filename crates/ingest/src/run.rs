@@ -18,9 +18,10 @@ use crate::IngestError;
 use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
-use crate::identify::EmailIds;
+use crate::identify::ContactIds;
 use crate::linking::{self, Decisions, Erased, LinkCounts};
 use crate::mapping::mappings;
+use crate::odd::Odd;
 use crate::people::People;
 use crate::progress::{Event, Progress};
 use crate::quarantine::Quarantine;
@@ -89,6 +90,8 @@ pub struct Report {
     pub unknown_statuses: Vec<UnknownStatus>,
     /// The same for each request, in their order.
     pub unknown_by_request: Vec<Vec<UnknownStatus>>,
+    /// Values that were read otherwise than they are written, or could not be read.
+    pub odd: Vec<Odd>,
 }
 
 /// Takes files in. Either all of the run is committed, as one snapshot, or nothing.
@@ -179,7 +182,7 @@ async fn run(
         lake,
         state: &state,
         limits: request.limits,
-        email_ids: EmailIds::new(Arc::clone(&key)),
+        contact_ids: ContactIds::new(Arc::clone(&key), state.settings()?.default_region),
         erased: Erased::at(lake, &state, Tokens::new(&key)).await?,
         places,
         progress: progress.clone(),
@@ -210,6 +213,13 @@ async fn run(
     for unknown in unknown_statuses.iter().cloned() {
         progress.tell(Event::UnknownStatus(unknown));
     }
+    let odd: Vec<Odd> = staged
+        .iter()
+        .flat_map(|stage| stage.odd.of_table(stage.def.name))
+        .collect();
+    for odd in odd.iter().cloned() {
+        progress.tell(Event::Odd(odd));
+    }
     staged.push(quarantine.into_stage()?);
     let attempt = Attempt {
         lake,
@@ -217,6 +227,7 @@ async fn run(
         request,
         staged,
         unknown_statuses,
+        odd,
         mappings_run,
         settled_by,
         places,
@@ -240,6 +251,7 @@ struct Attempt<'a> {
     request: &'a Request,
     staged: Vec<Stage>,
     unknown_statuses: Vec<UnknownStatus>,
+    odd: Vec<Odd>,
     mappings_run: Vec<String>,
     settled_by: settle::Rule,
     places: &'a HashMap<String, u64>,
@@ -350,6 +362,7 @@ impl Attempt<'_> {
                 records: linked.counts,
                 unknown_statuses: self.unknown_statuses.clone(),
                 unknown_by_request: self.unknown_by_request(),
+                odd: self.odd.clone(),
             })
         };
         if request.dry_run {

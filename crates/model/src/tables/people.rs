@@ -160,7 +160,18 @@ pub(super) const IDENTITIES: TableDef = TableDef {
         )
         .personal(),
         col("phone_token", Text, "stands for the phone number").personal(),
-        col("address_token", Text, "stands for surname and address").personal(),
+        col(
+            "address_token",
+            Text,
+            "stands for first name, surname and address",
+        )
+        .personal(),
+        col(
+            "household_token",
+            Text,
+            "stands for surname and address, and apart from them for first name and date of birth",
+        )
+        .personal(),
         col("name_token", Text, "stands for the name").personal(),
     ],
 };
