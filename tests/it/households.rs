@@ -160,6 +160,7 @@ fn who_of_a_family_a_record_is_about_may_be_open() {
     );
     let shown = world.identity(&["review", "show", &j]);
     assert_eq!(shown["person_id"], world.person("hubspot", "j"));
+    assert_eq!(shown["record"]["first_name"], "J.");
     let decided = world.identity(&["review", "decide", &j, "--same", &john.to_string()]);
     assert_eq!(world.person("hubspot", "j"), john);
     assert_eq!(spent(&world, "hubspot", "j"), "120.0000");

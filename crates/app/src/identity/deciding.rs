@@ -118,8 +118,19 @@ pub async fn review(place: &Place, identity: i64, now: Timestamp) -> Result<Revi
     let review = decide::waiting(&lake, &state, identity).await?;
     let session = place.session(&lake, &state, now).await?;
     let shown = |rows: Vec<Value>| rows.into_iter().next().unwrap_or(Value::Null);
-    let id = [("identity_id", Parameter::Int(identity))];
-    let record = session.query_with(questions::RECORD, &id).await?;
+    // A record of a person is shown as the person.
+    let record = match review.person_id {
+        0 => {
+            let id = [("identity_id", Parameter::Int(identity))];
+            session.query_with(questions::RECORD, &id).await?
+        }
+        person => {
+            let id = [("person_id", Parameter::Int(person))];
+            session
+                .query_with(rollbook_queries::questions::PERSON, &id)
+                .await?
+        }
+    };
     let mut ids: Vec<i64> = review.candidates.iter().map(|one| one.person_id).collect();
     ids.sort_unstable();
     ids.dedup();

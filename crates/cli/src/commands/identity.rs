@@ -18,8 +18,8 @@ pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Re
             let mut shown = Shown::list(&stats.providers, &columns)?;
             if form == Form::Table {
                 eprintln!(
-                    "{} records are {} persons; {} wait for a decision",
-                    stats.records, stats.persons, stats.ambiguous
+                    "{} records are {} persons; {} wait for a decision, {} may be of another person",
+                    stats.records, stats.persons, stats.ambiguous, stats.suggested
                 );
             }
             shown.document = json!(stats);
