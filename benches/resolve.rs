@@ -9,7 +9,7 @@ use std::time::Instant;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rollbook_identity::normalise::address::{Address, address};
+use rollbook_identity::normalise::address::{Address, household};
 use rollbook_identity::normalise::{email, phone};
 use rollbook_identity::resolve::{Bridges, Order, Records, resolve};
 use rollbook_identity::shared::MOST_NAMES;
@@ -115,7 +115,7 @@ fn run(file: &str) -> io::Result<()> {
             provider: 0,
             digest: [0; 16],
         };
-        records.push(order, name, &values);
+        records.push(order, name, 0, &values);
     }
     let (count, loaded) = (records.len(), resident()?);
     let begun = Instant::now();
@@ -168,8 +168,8 @@ fn tokens() -> u64 {
         let number = phone::phone(&format!("(415) 555-{:04}", at % 10_000), Some("US"));
         seen ^= number.map_or(0, |number| tokens.of(Tier::Phone, &number.exact()).0);
         let line1 = format!("{at} North Main Street");
-        let place = address(&Address {
-            surname: "Lee",
+        let place = household(&Address {
+            surname: Some("lee"),
             line1: &line1,
             line2: "Apt 4B",
             city: "Boston",

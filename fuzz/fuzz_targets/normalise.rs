@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rollbook_identity::normalise::address::{Address, address, postal_code};
-use rollbook_identity::normalise::{date, email, name, phone, text};
+use rollbook_identity::normalise::address::{self, Address, household, postal_code};
+use rollbook_identity::normalise::{date, email, given, name, phone, place, text};
 
 fuzz_target!(|values: (&str, &str)| {
     let (value, other) = values;
@@ -29,8 +29,18 @@ fuzz_target!(|values: (&str, &str)| {
             assert_eq!(postal_code(&code, country), Some(code));
         }
     }
-    let one = address(&Address {
-        surname: other,
+    if let Some(code) = place::country(value) {
+        assert_eq!(place::country(code), Some(code));
+        if let Some(region) = place::region(other, code) {
+            assert_eq!(place::region(region, code), Some(region));
+            assert_eq!(address::region(region, Some(code)).as_deref(), Some(region));
+        }
+    }
+    let surname = name::name(other);
+    let who = given::given(value, other, surname.as_deref());
+    assert!(who.whole.is_none() || who.first.is_some() && who.initial.is_some());
+    let one = household(&Address {
+        surname: surname.as_deref(),
         line1: value,
         line2: other,
         city: value,

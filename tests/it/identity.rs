@@ -110,7 +110,7 @@ pub(crate) fn with_a_bridge(name: &str) -> World {
         &[
             "h1,ANN@example.com ,(415) 555-2671,Annie,Lee,,,,US,2024-03-01,2024-03-01",
             "h2,ann@example.com,+49 30 123456,Annie,Lee,,,,US,2024-03-02,2024-03-02",
-            "h3,,,C.,Day,12 Main St.,boston,02134,US,2024-03-03,2024-03-03",
+            "h3,,,Cy J.,Day,12 Main St.,boston,02134,US,2024-03-03,2024-03-03",
         ],
     );
     let counts = json!({"created": 0, "linked": 2, "ambiguous": 1, "moved": 0});

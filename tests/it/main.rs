@@ -13,6 +13,7 @@ mod differential;
 mod disk;
 mod erasure;
 mod faulty_store;
+mod households;
 mod http;
 mod identity;
 mod kills;

@@ -271,3 +271,52 @@ fn a_bad_amount_goes_to_quarantine_and_the_rest_goes_on() {
         ])
     );
 }
+
+#[test]
+fn who_checks_out_with_a_phone_number_is_known_by_it() {
+    let lake = OwnLake::new("shopify-phone");
+    lake.write(
+        "in/customers_export.csv",
+        "Customer ID,First Name,Last Name,Email,Phone,Default Address Country Code,Total Spent,Total Orders\n\
+         '9001,Ann,Lee,,'+14155552671,US,30.00,1\n\
+         '9002,Bob,Ray,bob@shop.example,'+14155552672,US,40.00,1\n",
+    );
+    lake.write(
+        "in/orders_export.csv",
+        "Name,Email,Financial Status,Paid at,Total,Refunded Amount,Created at,Lineitem quantity,\
+         Lineitem name,Lineitem price,Billing Name,Billing Phone,Billing Country,Phone,Id,Currency\n\
+         #1,,paid,2024-02-01 10:00:00 +0000,30.00,5.00,2024-02-01 10:00:00 +0000,1,Tea,30.00,Ann Lee,(415) 555-2671,US,,1,USD\n\
+         #1,,,,,,,2,Cup,5.00,,,,,,\n\
+         #2,,paid,2024-02-02 10:00:00 +0000,40.00,,2024-02-02 10:00:00 +0000,1,Tea,40.00,Bob Ray,,United States,'4155552672,2,USD\n\
+         #3,,paid,2024-02-03 10:00:00 +0000,50.00,,2024-02-03 10:00:00 +0000,1,Tea,50.00,Cy Day,,US,'+14155552673,3,USD\n\
+         #4,,paid,2024-02-04 10:00:00 +0000,60.00,,2024-02-04 10:00:00 +0000,1,Tea,60.00,,,US,0000000000,4,USD\n",
+    );
+    let folder = lake.path("in");
+    lake.json(&["ingest".as_ref(), "shopify".as_ref(), folder.as_os_str()]);
+    let of = |table: &str| {
+        lake.sql(&format!(
+            "select t.external_id, coalesce(p.display_name, '-') as who from {table} t \
+             left join people p on p.person_id = t.person_id order by 1"
+        ))
+    };
+    let row = |id: &str, who: &str| json!({"external_id": id, "who": who});
+    // A number that nobody has is nobody's.
+    let orders = [
+        row("1", "Ann Lee"),
+        row("2", "Bob Ray"),
+        row("3", "Cy Day"),
+        row("4", "-"),
+    ];
+    assert_eq!(of("orders"), orders);
+    assert_eq!(of("refunds"), [row("1", "Ann Lee")]);
+    assert_eq!(
+        of("order_lines")[..2],
+        [row("1/1", "Ann Lee"), row("1/2", "Ann Lee")]
+    );
+    // Ann and Bob are the customers of the other file, Cy is in no other.
+    assert_eq!(lake.value("select count(*) from people"), 3);
+    assert_eq!(
+        lake.value("select count(*) from identities where identity_type = 'phone'"),
+        3
+    );
+}

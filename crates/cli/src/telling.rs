@@ -45,6 +45,7 @@ fn show(bar: &ProgressBar, event: &Event) {
             bar.suspend(|| note_columns(event));
         }
         Event::UnknownStatus(unknown) => bar.suspend(|| note_unknown(unknown)),
+        Event::Odd(odd) => bar.suspend(|| eprintln!("note: {odd}")),
         Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
     }
 }
@@ -119,6 +120,7 @@ fn log(event: &Event) {
         Event::Writing { .. } => {}
         Event::ColumnsMissing { .. } | Event::ColumnsGone { .. } => note_columns(event),
         Event::UnknownStatus(unknown) => note_unknown(unknown),
+        Event::Odd(odd) => eprintln!("note: {odd}"),
         Event::Overtaken => eprintln!("another writer was faster, comparing again"),
     }
 }

@@ -188,7 +188,8 @@ pub fn link(tables: &[Table], map: &Map, bridges: Bridges) -> Vec<Link> {
             .zip(&map.rules)
             .map(|(at, rule)| value(at, rule, profile))
             .collect();
-        records.push(order, named(profile), &values);
+        // The rules are the map's own: dates of birth count where it names them.
+        records.push(order, named(profile), 0, &values);
     }
     let resolution = resolve(&records.without_shared(MOST_NAMES), &[], bridges);
     // Persons are counted without those that became others.

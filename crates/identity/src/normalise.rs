@@ -8,11 +8,13 @@ use unicode_normalization::UnicodeNormalization;
 pub mod address;
 pub mod date;
 pub mod email;
+pub mod given;
 pub mod name;
 pub mod phone;
+pub mod place;
 
 /// Of these rules; part of every token, so that tokens of other rules are told apart.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What sources write where they have no value.
 const NOTHING: [&str; 12] = [
@@ -33,6 +35,13 @@ const NOTHING: [&str; 12] = [
 /// A text without invisible characters, in compatibility form (NFKC), lower case, its white space
 /// one blank each; `None` where nothing is left or it stands for nothing.
 pub fn text(value: &str) -> Option<String> {
+    let folded = folded(value);
+    let is_nothing = folded.is_empty() || NOTHING.contains(&folded.as_str());
+    (!is_nothing).then_some(folded)
+}
+
+/// The same, whatever the text stands for.
+fn folded(value: &str) -> String {
     let visible = value.chars().filter(|one| !is_invisible(*one));
     let folded: String = visible.nfkc().flat_map(char::to_lowercase).nfkc().collect();
     let mut joined = String::with_capacity(folded.len());
@@ -42,8 +51,7 @@ pub fn text(value: &str) -> Option<String> {
         }
         joined.push_str(word);
     }
-    let is_nothing = joined.is_empty() || NOTHING.contains(&joined.as_str());
-    (!is_nothing).then_some(joined)
+    joined
 }
 
 /// Characters without width or of control, which come along when texts are copied.
@@ -58,7 +66,7 @@ fn is_invisible(one: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{address, date, email, name, phone, text};
+    use super::{address, date, email, given, name, phone, place, text};
 
     /// Any text, and texts of what numbers and addresses are made of.
     fn texts() -> impl Strategy<Value = String> {
@@ -89,6 +97,11 @@ mod tests {
                 prop_assert_eq!(again.map(|again| again.e164), Some(number.e164));
             }
             let _ = phone::phone(&value, None);
+            if let Some(code) = place::country(&value) {
+                prop_assert_eq!(place::country(code), Some(code));
+            }
+            let who = given::given(&value, &other, name::name(&other).as_deref());
+            prop_assert!(who.whole.is_none() || who.first.is_some() && who.initial.is_some());
             let _ = address::street(&value, &other);
             for country in [None, Some("US"), Some("DE")] {
                 if let Some(code) = address::postal_code(&value, country) {

@@ -3,8 +3,9 @@
 //! The outcome is a function of the set, not of its order: records are looked at in canonical order,
 //! and a value belongs to the person of the first record that brought it. A record whose values
 //! belong to nobody is a new person; to one, it is that person's; to several, it is ambiguous: it
-//! belongs to nobody until somebody decides, and its values stay with those who have them. Nothing
-//! is merged by guess.
+//! belongs to nobody until somebody decides, and its values stay with those who have them. Two records
+//! with different dates of birth are never one person by their values: the value then belongs to both
+//! persons. Nothing is merged by guess.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -64,6 +65,7 @@ pub struct Records {
     rules: usize,
     orders: Vec<Order>,
     names: Vec<u64>,
+    births: Vec<u64>,
     values: Vec<u128>,
 }
 
@@ -123,14 +125,16 @@ impl Records {
         }
     }
 
-    /// Adds a record. `name` 0 is no name, a value 0 is none; values of different rules differ.
+    /// Adds a record. `name` 0 is no name, `birth` 0 no date of birth, a value 0 is none; values of
+    /// different rules differ.
     ///
     /// # Panics
     /// There are not as many values as rules.
-    pub fn push(&mut self, order: Order, name: u64, values: &[u128]) {
+    pub fn push(&mut self, order: Order, name: u64, birth: u64, values: &[u128]) {
         assert_eq!(values.len(), self.rules, "a value for each rule");
         self.orders.push(order);
         self.names.push(name);
+        self.births.push(birth);
         self.values.extend_from_slice(values);
     }
 
@@ -204,6 +208,10 @@ struct Resolving<'a> {
     different: HashMap<u32, Vec<u32>>,
     /// To which person a value belongs, before what became of that person.
     owners: ValueMap<u32>,
+    /// To whom it belongs too: persons with another date of birth than those before them.
+    others: ValueMap<Vec<u32>>,
+    /// Dates of birth of persons; several where somebody decided that records are one person.
+    births: HashMap<u32, Vec<u64>>,
     person: Vec<Option<u32>>,
     /// Of each person that which it became: itself, or one before it.
     became: Vec<u32>,
@@ -220,6 +228,8 @@ impl<'a> Resolving<'a> {
             belongs: HashMap::new(),
             different: HashMap::new(),
             owners: ValueMap::default(),
+            others: ValueMap::default(),
+            births: HashMap::new(),
             person: vec![None; records.len()],
             became: Vec::new(),
             linked_by: vec![None; records.len()],
@@ -276,14 +286,8 @@ impl<'a> Resolving<'a> {
             .find(|(_, of)| *of == person)
             .map(|(rule, _)| *rule);
         self.person[record as usize] = Some(person);
-        for value in self
-            .records
-            .values(record)
-            .iter()
-            .filter(|value| **value != 0)
-        {
-            self.owners.entry(*value).or_insert(person);
-        }
+        self.note_birth(person, self.records.births[record as usize]);
+        self.own(person, record);
         for other in same {
             self.unite(person, other);
         }
@@ -292,15 +296,57 @@ impl<'a> Resolving<'a> {
     /// The persons that a record's values belong to, without those that it is not.
     fn candidates(&self, record: u32) -> Vec<(u8, u32)> {
         let not = self.persons_of(&self.different, record);
-        let owned = |(rule, value): (usize, &u128)| {
-            let person = self.now(*self.owners.get(value)?);
-            (!not.contains(&person)).then_some((rule as u8, person))
-        };
-        let values = self.records.values(record).iter().enumerate();
-        values
-            .filter(|(_, value)| **value != 0)
-            .filter_map(owned)
-            .collect()
+        let birth = self.records.births[record as usize];
+        let mut found = Vec::new();
+        for (rule, value) in (0_u8..).zip(self.records.values(record)) {
+            let first = self.owners.get(value).filter(|_| *value != 0);
+            let others = self.others.get(value).filter(|_| *value != 0);
+            for owner in first.into_iter().chain(others.into_iter().flatten()) {
+                let person = self.now(*owner);
+                let is_one = !not.contains(&person) && !self.is_born_otherwise(person, birth);
+                if is_one && !found.contains(&(rule, person)) {
+                    found.push((rule, person));
+                }
+            }
+        }
+        found
+    }
+
+    /// Notes that a record's values belong to its person: where they were somebody's already, only if
+    /// both can tell each other apart by when they were born.
+    fn own(&mut self, person: u32, record: u32) {
+        let values = self.records.values(record).iter();
+        for value in values.filter(|value| **value != 0) {
+            let first = *self.owners.entry(*value).or_insert(person);
+            let births = self.births.get(&person).into_iter().flatten();
+            let is_other = |owner: u32| {
+                let owner = self.now(owner);
+                let mut births = births.clone();
+                owner != person && births.all(|birth| self.is_born_otherwise(owner, *birth))
+            };
+            let has_birth = births.clone().next().is_some();
+            if has_birth && is_other(first) {
+                let others = self.others.get(value).into_iter().flatten();
+                if others.copied().all(is_other) {
+                    self.others.entry(*value).or_default().push(person);
+                }
+            }
+        }
+    }
+
+    /// Whether a person was born on other days than this one, as far as both are known.
+    fn is_born_otherwise(&self, person: u32, birth: u64) -> bool {
+        let known = self.births.get(&person).filter(|_| birth != 0);
+        known.is_some_and(|known| !known.contains(&birth))
+    }
+
+    fn note_birth(&mut self, person: u32, birth: u64) {
+        if birth != 0 {
+            let known = self.births.entry(person).or_default();
+            if !known.contains(&birth) {
+                known.push(birth);
+            }
+        }
     }
 
     /// The persons of the records that a decision names together with this one.
@@ -326,6 +372,11 @@ impl<'a> Resolving<'a> {
         let (one, other) = (self.now(one), self.now(other));
         let (first, second) = (one.min(other), one.max(other));
         self.became[second as usize] = first;
+        if first != second {
+            for birth in self.births.remove(&second).unwrap_or_default() {
+                self.note_birth(first, birth);
+            }
+        }
     }
 
     fn finish(mut self) -> Resolution {

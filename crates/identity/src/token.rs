@@ -114,6 +114,6 @@ mod tests {
         assert_ne!(one, tokens(2).of(Tier::Email, "ann@example.com"));
         assert_ne!(one, tokens(1).of(Tier::Phone, "ann@example.com"));
         assert_eq!(one.to_string().parse(), Ok(one));
-        assert!("2:00".parse::<Token>().is_err());
+        assert!("1:00".parse::<Token>().is_err());
     }
 }

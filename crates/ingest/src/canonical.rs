@@ -13,13 +13,15 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rollbook_model::{ColumnDef, ColumnType, Shape, TableDef, nearest};
 
 use crate::IngestError;
-use crate::identify::EmailIds;
+use crate::identify::ContactIds;
 use crate::mapping::Mapping;
+use crate::odd::Oddities;
 use crate::presence::KEY_SET;
 
 mod cast;
 mod commas;
 pub(crate) mod numbers;
+mod places;
 pub(crate) mod value;
 pub(crate) mod words;
 
@@ -50,6 +52,8 @@ pub(crate) struct Canonical {
     pub(crate) key_sets: Option<UInt32Array>,
     /// Rows that were left out.
     pub(crate) faults: Vec<Fault>,
+    /// What was read otherwise than it is written.
+    pub(crate) odd: Oddities,
 }
 
 /// The external id of the person that a row refers to, null for none.
@@ -75,13 +79,15 @@ fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + 
 /// Casts what one mapping yields.
 pub(crate) struct Caster {
     mapping: Mapping,
-    email_ids: EmailIds,
+    contact_ids: ContactIds,
     schema: SchemaRef,
 }
 
-pub(crate) const REFERENCES: [ColumnDef; 2] = [
+pub(crate) const REFERENCES: [ColumnDef; 4] = [
     text_column("person_external_id"),
     text_column("person_email"),
+    text_column("person_phone"),
+    text_column("person_country"),
 ];
 const RETIRED: ColumnDef = ColumnDef {
     ty: ColumnType::Bool,
@@ -105,7 +111,7 @@ impl Caster {
     pub(crate) fn new(
         mapping: &Mapping,
         output: &Schema,
-        email_ids: EmailIds,
+        contact_ids: ContactIds,
     ) -> Result<Self, IngestError> {
         let def = mapping.table;
         let special = ["_file", "_line", KEY_SET, DELETED].into_iter();
@@ -135,14 +141,14 @@ impl Caster {
             let hint = "carry `_file` and `_line` of the driving source through the statement";
             return Err(missing("_file", hint));
         }
-        let named_by_email = def.shape == Shape::Person && has("email");
-        if !(has("external_id") || named_by_email) {
+        let is_named = def.shape == Shape::Person && (has("email") || has("phone"));
+        if !(has("external_id") || is_named) {
             let hint = "name the column that tells one row from another `as external_id`";
             return Err(missing("external_id", hint));
         }
         Ok(Self {
             mapping: mapping.clone(),
-            email_ids,
+            contact_ids,
             schema: staged_schema(def),
         })
     }
@@ -161,14 +167,17 @@ impl Caster {
         let lines = cast(column(batch, "_line")?, &DataType::Int64).map_err(&failed)?;
         let lines = lines.as_primitive::<Int64Type>().clone();
         let mut faulty: Vec<Option<Fault>> = vec![None; rows];
+        let mut odd = Oddities::default();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for def in staged_columns(self.mapping.table) {
             let cast = self.column(batch, def, &mut faulty).map_err(&failed)?;
             columns.push(cast);
         }
+        self.settle(&mut columns, &mut odd);
         self.name_rows(&mut columns);
         self.derive(&mut columns);
-        columns.push(self.references(batch, &mut faulty).map_err(&failed)?);
+        let references = self.references(batch, &mut faulty, &mut odd);
+        columns.push(references.map_err(&failed)?);
         columns.push(self.column(batch, &RETIRED, &mut faulty).map_err(&failed)?);
         if self.mapping.numbers.is_none() {
             let own = staged_columns(self.mapping.table);
@@ -212,6 +221,7 @@ impl Caster {
                 .as_primitive::<Int64Type>()
                 .clone(),
             faults,
+            odd,
         })
     }
 
@@ -265,18 +275,44 @@ impl Caster {
         }
     }
 
-    /// Persons of a source that knows them by e-mail alone are named by a token of it.
+    /// Countries and regions by their codes, and ids without the `.0` of a float.
+    fn settle(&self, columns: &mut [ArrayRef], odd: &mut Oddities) {
+        let place = |name: &str| self.schema.index_of(name).ok();
+        if let Some(country) = place("country") {
+            columns[country] = places::countries(&columns[country], odd);
+            if let Some(region) = place("region") {
+                columns[region] = places::regions(&columns[region], &columns[country], odd);
+            }
+        }
+        for (def, column) in staged_columns(self.mapping.table).zip(columns) {
+            if places::is_id(def.name) {
+                *column = places::ids(column, def.name, odd);
+            }
+        }
+    }
+
+    /// Persons of a source that knows them by e-mail or phone alone are named by a token of it.
     fn name_rows(&self, columns: &mut [ArrayRef]) {
         if self.mapping.table.shape != Shape::Person {
             return;
         }
-        let (id, email) = (self.index("external_id"), self.index("email"));
-        let emails = columns[email].as_string::<i32>();
+        let id = self.index("external_id");
+        let text = |name: &str| columns[self.index(name)].as_string::<i32>();
         let ids = columns[id].as_string::<i32>();
-        let named = ids.iter().zip(emails).map(|(id, email)| match (id, email) {
-            (Some(id), _) => Some(id.to_owned()),
-            (None, Some(email)) => Some(self.email_ids.of_email(email)),
-            (None, None) => None,
+        if ids.null_count() == 0 {
+            return;
+        }
+        let (emails, phones, countries) = (text("email"), text("phone"), text("country"));
+        let of = |array: &StringArray, row: usize| {
+            array.is_valid(row).then(|| array.value(row).to_owned())
+        };
+        let named = (0..ids.len()).map(|row| {
+            let email = || Some(self.contact_ids.of_email(&of(emails, row)?));
+            let phone = || {
+                let country = of(countries, row).unwrap_or_default();
+                self.contact_ids.of_phone(&of(phones, row)?, &country)
+            };
+            of(ids, row).or_else(email).or_else(phone)
         });
         columns[id] = Arc::new(named.collect::<StringArray>());
     }
@@ -304,22 +340,32 @@ impl Caster {
         &self,
         batch: &RecordBatch,
         faulty: &mut [Option<Fault>],
+        odd: &mut Oddities,
     ) -> Result<ArrayRef, ArrowError> {
         let rows = batch.num_rows();
         if self.mapping.table.shape != Shape::Fact {
             return Ok(new_null_array(&DataType::Utf8, rows));
         }
-        let [id, email] = REFERENCES.each_ref();
+        let [id, email, phone, country] = REFERENCES.each_ref();
         let ids = self.column(batch, id, faulty)?;
+        let ids = places::ids(&ids, id.name, odd);
         let emails = self.column(batch, email, faulty)?;
+        let phones = self.column(batch, phone, faulty)?;
+        let countries = self.column(batch, country, faulty)?;
+        let countries = countries.as_string::<i32>();
         let mut found = StringBuilder::with_capacity(rows, rows * 16);
-        for (id, email) in ids.as_string::<i32>().iter().zip(emails.as_string::<i32>()) {
-            match (id, email) {
-                (Some(id), _) => found.append_value(id),
-                (None, Some(email)) => {
-                    found.append_value(self.email_ids.of_email(&email.to_lowercase()))
+        let names = ids.as_string::<i32>().iter().zip(emails.as_string::<i32>());
+        let names = names.zip(phones.as_string::<i32>()).enumerate();
+        for (row, ((id, email), phone)) in names {
+            match (id, email, phone) {
+                (Some(id), ..) => found.append_value(id),
+                (None, Some(email), _) => found.append_value(self.contact_ids.of_email(email)),
+                (None, None, Some(phone)) => {
+                    let country = countries.is_valid(row).then(|| countries.value(row));
+                    let country = country.unwrap_or_default();
+                    found.append_option(self.contact_ids.of_phone(phone, country));
                 }
-                (None, None) => found.append_null(),
+                (None, None, None) => found.append_null(),
             }
         }
         Ok(Arc::new(found.finish()))

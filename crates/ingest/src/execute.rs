@@ -22,7 +22,7 @@ use crate::IngestError;
 use crate::absent::{Absent, Joined};
 use crate::canonical::{Caster, Commas, Fault};
 use crate::claim::Claim;
-use crate::identify::EmailIds;
+use crate::identify::ContactIds;
 use crate::linking::Erased;
 use crate::mapping::casts::NumbersWithComma;
 use crate::mapping::reads::PRESENCE;
@@ -43,7 +43,7 @@ pub(crate) struct Execution<'a> {
     /// What the lake holds already, for mappings that join it.
     pub(crate) state: &'a State,
     pub(crate) limits: Limits,
-    pub(crate) email_ids: EmailIds,
+    pub(crate) contact_ids: ContactIds,
     /// Who was erased.
     pub(crate) erased: Erased,
     /// The place of each file, by its label, among all files of the run.
@@ -122,7 +122,7 @@ impl Execution<'_> {
         if self.together && !(is_row_by_row(&plan) && is_alike) {
             return Err(IngestError::NotTogether);
         }
-        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.email_ids.clone())?;
+        let caster = Caster::new(mapping, plan.schema().as_arrow(), self.contact_ids.clone())?;
         let absent = Absent::new(
             mapping,
             &plan,
@@ -226,6 +226,7 @@ impl Execution<'_> {
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
             let canonical = caster.cast(&batch, commas)?;
             let absent = absent.of_rows(&canonical);
+            stage.odd.add(canonical.odd);
             let places = self.places_of(&canonical.files);
             for place in &places {
                 stage.tally.at(*place).read += 1;

@@ -5,28 +5,50 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use hmac::{Hmac, Mac};
+use rollbook_identity::normalise::{email, phone};
+use rollbook_identity::shared::Shared;
 use sha2::Sha256;
 
 use crate::stage::{Slot, UNKNOWN};
 
-/// Turns e-mail addresses into external ids that tell nothing without the tenant's key.
+/// Turns e-mail addresses and phone numbers into external ids that tell nothing without the tenant's key.
 #[derive(Clone)]
-pub(crate) struct EmailIds {
+pub(crate) struct ContactIds {
     key: Arc<[u8]>,
+    /// Where numbers without a country are from.
+    region: Option<String>,
 }
 
-impl EmailIds {
-    pub(crate) fn new(key: Arc<[u8]>) -> Self {
-        Self { key }
+impl ContactIds {
+    pub(crate) fn new(key: Arc<[u8]>, region: Option<String>) -> Self {
+        Self { key, region }
     }
 
-    /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address as it stands.
+    /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address in normal form, or as it stands
+    /// where it has none.
     pub(crate) fn of_email(&self, email: &str) -> String {
+        let normal = email::email(email);
+        self.token(
+            "email:",
+            &normal.unwrap_or_else(|| email.trim().to_lowercase()),
+        )
+    }
+
+    /// `phone:` and the same of a number, read in `country` or else in the tenant's region; `None` of what
+    /// no network has, and of what many have.
+    pub(crate) fn of_phone(&self, phone: &str, country: &str) -> Option<String> {
+        let region = phone::region(country, self.region.as_deref());
+        let number = phone::phone(phone, region)?;
+        let is_of_one = !Shared::shipped().has_phone(&number.e164);
+        is_of_one.then(|| self.token("phone:", &number.exact()))
+    }
+
+    fn token(&self, kind: &str, value: &str) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length will do");
-        mac.update(email.trim().as_bytes());
+        mac.update(value.as_bytes());
         let digest = mac.finalize().into_bytes();
-        let mut token = String::from("email:");
+        let mut token = String::from(kind);
         for byte in &digest[..16] {
             token.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
             token.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
@@ -94,12 +116,12 @@ mod tests {
 
     use rollbook_lake::keys::key_of;
 
-    use super::EmailIds;
+    use super::ContactIds;
 
     #[test]
     fn tokens_depend_on_the_key_and_the_address_alone() {
-        let one = EmailIds::new(Arc::from([1_u8; 32].as_slice()));
-        let other = EmailIds::new(Arc::from([2_u8; 32].as_slice()));
+        let one = ContactIds::new(Arc::from([1_u8; 32].as_slice()), Some("DE".to_owned()));
+        let other = ContactIds::new(Arc::from([2_u8; 32].as_slice()), None);
         assert_eq!(
             one.of_email("ada@example.com"),
             one.of_email(" ada@example.com ")
@@ -109,6 +131,30 @@ mod tests {
             other.of_email("ada@example.com")
         );
         assert!(!one.of_email("ada@example.com").contains("ada"));
+        // One address and one number, however they are written.
+        assert_eq!(
+            one.of_email("Ada@Bücher.test"),
+            one.of_email("ada@xn--bcher-kva.test")
+        );
+        assert_eq!(
+            one.of_phone("0151 23456780", ""),
+            one.of_phone("+49 151 23456780", "US")
+        );
+        assert_eq!(
+            one.of_phone("0151 23456780", "Germany"),
+            one.of_phone("+4915123456780", "")
+        );
+        assert_ne!(
+            one.of_phone("0151 23456780", "AT"),
+            one.of_phone("+4915123456780", "")
+        );
+        assert_eq!(
+            [
+                one.of_phone("000000000", "US"),
+                one.of_phone("call me", "US")
+            ],
+            [None, None]
+        );
     }
 
     #[test]

@@ -109,12 +109,10 @@ fn rows(new: &[NewIdentity]) -> Result<RecordBatch, arrow::error::ArrowError> {
     let text = |of: fn(&NewIdentity) -> &str| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(new.iter().map(of)))
     };
-    let by_email = |new: &NewIdentity| {
-        if new.external_id.starts_with("email:") {
-            "email"
-        } else {
-            "external_id"
-        }
+    let named_by = |new: &NewIdentity| match new.external_id.split_once(':') {
+        Some(("email", _)) => "email",
+        Some(("phone", _)) => "phone",
+        _ => "external_id",
     };
     let schema = IDENTITIES.stored_schema();
     let columns = schema
@@ -125,7 +123,7 @@ fn rows(new: &[NewIdentity]) -> Result<RecordBatch, arrow::error::ArrowError> {
             "person_id" => number(|new| new.ids.person),
             "provider" => text(|new| &new.provider),
             "external_id" => text(|new| &new.external_id),
-            "identity_type" => Arc::new(StringArray::from_iter_values(new.iter().map(by_email))),
+            "identity_type" => Arc::new(StringArray::from_iter_values(new.iter().map(named_by))),
             "first_seen_at" => time(|new| new.first_seen),
             _ => time(|new| new.last_seen),
         });

@@ -16,6 +16,7 @@ pub mod inspect;
 mod kept;
 pub mod linking;
 pub mod mapping;
+mod odd;
 mod orders;
 mod people;
 mod presence;
@@ -35,6 +36,7 @@ mod upsert;
 
 pub use claim::check_claimed;
 pub use error::IngestError;
+pub use odd::{Odd, Oddity};
 pub use progress::{Event, Progress};
 pub use report::{Report, Unfound};
 pub use run::{Asked, Request, ingest, retry};

@@ -30,6 +30,7 @@ mod marks;
 pub mod owners;
 mod redact;
 mod standing;
+mod suggested;
 
 use component::{Component, Outcome};
 pub(crate) use decisions::Decisions;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::odd::Odd;
 use crate::unknown::UnknownStatus;
 
 /// Something worth telling.
@@ -42,6 +43,8 @@ pub enum Event {
     },
     /// Rows have a status that no query of ours knows.
     UnknownStatus(UnknownStatus),
+    /// Values of a column were read otherwise than they are written, or could not be read.
+    Odd(Odd),
     /// Rows of a table are compared with the lake and written.
     Writing {
         /// The table.

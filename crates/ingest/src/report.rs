@@ -4,6 +4,7 @@ use rollbook_model::{BatchId, SnapshotNumber, TableCounts};
 use serde::{Deserialize, Serialize};
 
 use crate::linking::LinkCounts;
+use crate::odd::Odd;
 use crate::unknown::UnknownStatus;
 
 /// What a run did, or would have done.
@@ -29,6 +30,8 @@ pub struct Report {
     pub unknown_by_request: Vec<Vec<UnknownStatus>>,
     /// Rows that name something that is not there.
     pub unfound: Vec<Unfound>,
+    /// Values that were read otherwise than they are written, or could not be read.
+    pub odd: Vec<Odd>,
 }
 
 /// Rows of a table that name something that the lake does not have, and that the run does not bring.

@@ -18,9 +18,10 @@ use crate::IngestError;
 use crate::claim::{Claim, claim};
 use crate::error::staging;
 use crate::execute::{Driving, Execution};
-use crate::identify::EmailIds;
+use crate::identify::ContactIds;
 use crate::linking::{self, Decisions, Erased};
 use crate::mapping::mappings;
+use crate::odd::Odd;
 use crate::orders::{ORDERS, Orders};
 use crate::people::People;
 use crate::progress::{Event, Progress};
@@ -159,7 +160,7 @@ async fn run(
         lake,
         state: &state,
         limits: request.limits,
-        email_ids: EmailIds::new(Arc::clone(&key)),
+        contact_ids: ContactIds::new(Arc::clone(&key), state.settings()?.default_region),
         erased: Erased::at(lake, &state, Tokens::new(&key)).await?,
         places,
         files: Files::new(progress.clone()),
@@ -200,6 +201,13 @@ async fn run(
     for unknown in unknown_statuses.iter().cloned() {
         progress.tell(Event::UnknownStatus(unknown));
     }
+    let odd: Vec<Odd> = staged
+        .iter()
+        .flat_map(|stage| stage.odd.of_table(stage.def.name))
+        .collect();
+    for odd in odd.iter().cloned() {
+        progress.tell(Event::Odd(odd));
+    }
     staged.push(quarantine.into_stage()?);
     let attempt = Attempt {
         lake,
@@ -207,6 +215,7 @@ async fn run(
         request,
         staged,
         unknown_statuses,
+        odd,
         mappings_run,
         columns,
         settled_by,
@@ -231,6 +240,7 @@ struct Attempt<'a> {
     request: &'a Request,
     staged: Vec<Stage>,
     unknown_statuses: Vec<UnknownStatus>,
+    odd: Vec<Odd>,
     mappings_run: Vec<String>,
     /// The columns that files had, to be kept until the next run of the provider.
     columns: Option<serde_json::Value>,
@@ -361,6 +371,7 @@ impl Attempt<'_> {
                 unknown_statuses: self.unknown_statuses.clone(),
                 unknown_by_request: self.unknown_by_request(),
                 unfound: unfound.clone(),
+                odd: self.odd.clone(),
             })
         };
         if request.dry_run {

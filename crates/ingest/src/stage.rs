@@ -24,6 +24,7 @@ use crate::absent::ColumnSet;
 use crate::canonical::{DELETED, staged_schema, words};
 use crate::error::staging;
 use crate::identify::KeyMap;
+use crate::odd::Oddities;
 use crate::people::records;
 use crate::sorter::{Records, Sorter};
 use crate::tally::Tally;
@@ -59,6 +60,8 @@ pub(crate) struct Stage {
     pub(crate) currencies: BTreeMap<String, u64>,
     /// How often each file, by its place, has a status that no query of ours knows.
     pub(crate) unknown: BTreeMap<(u64, String), u64>,
+    /// What was read otherwise than it is written.
+    pub(crate) odd: Oddities,
     folder: PathBuf,
     schema: SchemaRef,
     file: NamedTempFile,
@@ -85,6 +88,7 @@ pub(crate) struct Mark {
     tally: Tally,
     currencies: BTreeMap<String, u64>,
     unknown: BTreeMap<(u64, String), u64>,
+    odd: Oddities,
 }
 
 /// What is open until all rows have come.
@@ -144,6 +148,7 @@ impl Stage {
             referred: KeyMap::default(),
             currencies: BTreeMap::new(),
             unknown: BTreeMap::new(),
+            odd: Oddities::default(),
             folder: folder.to_owned(),
             schema,
             file,
@@ -264,6 +269,7 @@ impl Stage {
             tally: self.tally.clone(),
             currencies: self.currencies.clone(),
             unknown: self.unknown.clone(),
+            odd: self.odd.clone(),
         }
     }
 
@@ -273,6 +279,7 @@ impl Stage {
         self.tally = mark.tally;
         self.currencies = mark.currencies;
         self.unknown = mark.unknown;
+        self.odd = mark.odd;
     }
 
     /// Ends the writing, and finds the latest row of each key; rows can be read from now on.

@@ -15,7 +15,7 @@ pub const SERVE_BODY_BYTES: u64 = 64 << 20;
 /// Seconds in which a request's body has to come.
 pub const SERVE_BODY_SECONDS: u64 = 30;
 /// The layout of the lake that this program writes; a newer one is refused.
-pub const LAKE_FORMAT: u32 = 2;
+pub const LAKE_FORMAT: u32 = 3;
 
 /// Days that a snapshot is kept, unless the tenant's settings say otherwise.
 pub const SNAPSHOT_DAYS: u16 = 30;

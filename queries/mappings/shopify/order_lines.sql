@@ -2,6 +2,7 @@
 -- table: order_lines
 -- source: orders = orders_export*
 -- optional: orders."Id", orders."Currency", orders."Lineitem sku", orders."Lineitem discount"
+-- optional: orders."Phone", orders."Billing Phone", orders."Billing Country"
 select
     o._file,
     o._line,
@@ -9,6 +10,8 @@ select
     o.order_id || '/' || o.position as external_id,
     o.order_id,
     o.person_email,
+    o.person_phone,
+    o.person_country,
     o.position as line,
     o."Lineitem sku" as sku,
     o."Lineitem name" as title,
@@ -25,6 +28,12 @@ from (
         r.*,
         max(r.key) over (partition by r._file, r."Name", r.occurrence) as order_id,
         max(r."Email") over (partition by r._file, r."Name", r.occurrence) as person_email,
+        max(ltrim(coalesce(r."Phone", r."Billing Phone"), '''')) over (
+            partition by r._file, r."Name", r.occurrence
+        ) as person_phone,
+        max(r."Billing Country") over (
+            partition by r._file, r."Name", r.occurrence
+        ) as person_country,
         max(r."Currency") over (partition by r._file, r."Name", r.occurrence) as currency,
         row_number() over (
             partition by r._file, r."Name", r.occurrence order by r._line

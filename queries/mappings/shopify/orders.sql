@@ -4,10 +4,13 @@
 -- only: "Id" is not null or "Financial Status" is not null
 -- optional: orders."Id", orders."Currency", orders."Subtotal", orders."Discount Amount"
 -- optional: orders."Taxes", orders."Shipping", orders."Paid at", orders."Cancelled at"
--- optional: orders."Source"
+-- optional: orders."Source", orders."Phone", orders."Billing Phone", orders."Billing Country"
 select
     coalesce(o."Id", o."Name") as external_id,
     o."Email" as person_email,
+    -- Who checks out with a phone number instead of an e-mail is known by that.
+    ltrim(coalesce(o."Phone", o."Billing Phone"), '''') as person_phone,
+    o."Billing Country" as person_country,
     o."Financial Status" as status,
     o."Currency" as currency,
     o."Subtotal" as subtotal,

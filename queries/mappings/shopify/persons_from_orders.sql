@@ -1,7 +1,7 @@
 -- about: buyers that the customers export does not list; what is known already stays as it is
 -- table: persons
 -- source: orders = orders_export*
--- only: "Email" is not null and ("Id" is not null or "Financial Status" is not null)
+-- only: coalesce("Email", "Phone", "Billing Phone") is not null and ("Id" is not null or "Financial Status" is not null)
 -- existing: keep
 -- optional: orders."Id", orders."Phone", orders."Accepts Marketing"
 -- optional: orders."Billing Name", orders."Billing Phone", orders."Billing City"

@@ -3,11 +3,13 @@
 -- source: orders = orders_export*
 -- only: "Refunded Amount" is not null and coalesce(try_cast("Refunded Amount" as decimal(19, 4)), 1) <> 0
 -- optional: orders."Id", orders."Currency", orders."Refunded Amount", orders."Paid at"
--- optional: orders."Cancelled at"
+-- optional: orders."Cancelled at", orders."Phone", orders."Billing Phone", orders."Billing Country"
 select
     coalesce(o."Id", o."Name") as external_id,
     coalesce(o."Id", o."Name") as order_id,
     o."Email" as person_email,
+    ltrim(coalesce(o."Phone", o."Billing Phone"), '''') as person_phone,
+    o."Billing Country" as person_country,
     o."Refunded Amount" as amount,
     o."Currency" as currency,
     -- No time of the refund itself: it came with the cancellation, or some time after the payment.

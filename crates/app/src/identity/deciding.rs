@@ -27,15 +27,17 @@ pub struct Stats {
     pub records: u64,
     /// Persons.
     pub persons: u64,
-    /// Records that wait for a decision.
+    /// Records that wait for a decision, with whatever hangs on them.
     pub ambiguous: u64,
+    /// Pairs and more of persons who may be one.
+    pub suggested: u64,
     /// Records whose rows lie with another person than theirs.
     pub moved: u64,
     /// The same by provider.
     pub providers: Vec<Value>,
 }
 
-/// A record that waits, with what is known of it and of whom it could be.
+/// A record to be decided about, with what is known of it and of whom it could be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReviewShown {
     /// By which rule it points to whom.
@@ -90,10 +92,13 @@ pub async fn stats(place: &Place, now: Timestamp) -> Result<Stats, AppError> {
     let persons = objects(&persons.batches)?;
     let persons = persons.first().and_then(|row| row["persons"].as_u64());
     let moves = lake.moves(&state).await?;
+    let reviews = reviews(&lake, &state).await?;
+    let ambiguous = reviews.iter().filter(|one| one.person_id == 0).count() as u64;
     Ok(Stats {
         records: total("records"),
         persons: persons.unwrap_or(0),
-        ambiguous: reviews(&lake, &state).await?.len() as u64,
+        ambiguous,
+        suggested: reviews.len() as u64 - ambiguous,
         moved: moves.map_or(0, |moves| moves.iter().count() as u64),
         providers,
     })
@@ -113,8 +118,19 @@ pub async fn review(place: &Place, identity: i64, now: Timestamp) -> Result<Revi
     let review = decide::waiting(&lake, &state, identity).await?;
     let session = place.session(&lake, &state, now).await?;
     let shown = |rows: Vec<Value>| rows.into_iter().next().unwrap_or(Value::Null);
-    let id = [("identity_id", Parameter::Int(identity))];
-    let record = session.query_with(questions::RECORD, &id).await?;
+    // A record of a person is shown as the person.
+    let record = match review.person_id {
+        0 => {
+            let id = [("identity_id", Parameter::Int(identity))];
+            session.query_with(questions::RECORD, &id).await?
+        }
+        person => {
+            let id = [("person_id", Parameter::Int(person))];
+            session
+                .query_with(rollbook_queries::questions::PERSON, &id)
+                .await?
+        }
+    };
     let mut ids: Vec<i64> = review.candidates.iter().map(|one| one.person_id).collect();
     ids.sort_unstable();
     ids.dedup();

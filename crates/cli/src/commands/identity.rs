@@ -18,8 +18,8 @@ pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Re
             let mut shown = Shown::list(&stats.providers, &columns)?;
             if form == Form::Table {
                 eprintln!(
-                    "{} records are {} persons; {} wait for a decision",
-                    stats.records, stats.persons, stats.ambiguous
+                    "{} records are {} persons; {} wait for a decision, {} may be of another person",
+                    stats.records, stats.persons, stats.ambiguous, stats.suggested
                 );
             }
             shown.document = json!(stats);
@@ -74,12 +74,13 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
         Reviewing::List => {
             let waiting = identity::waiting(place).await?;
             if waiting.is_empty() {
-                eprintln!("no record waits for a decision");
+                eprintln!("no record waits for a decision, and no pair is suggested");
             }
             let columns = [
                 "identity_id",
                 "provider",
                 "external_id",
+                "person_id",
                 "candidates",
                 "later",
             ];
@@ -88,7 +89,10 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
         Reviewing::Show { identity } => {
             let review = identity::review(place, identity, now()).await?;
             let mut record = review.record.clone();
-            record["rule"] = json!("(waits)");
+            record["rule"] = match review.review.person_id {
+                0 => json!("(waits)"),
+                _ => json!("(may be)"),
+            };
             let mut sides = vec![record];
             for person in &review.persons {
                 let mut side = person.clone();

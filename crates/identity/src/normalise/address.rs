@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::name::name;
-use super::text;
+use super::{name, place, text};
 
 /// Street suffixes and directions, and what they are shortened to.
 static SUFFIXES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
@@ -50,8 +49,8 @@ const DIGITS: [(&str, usize); 14] = [
 /// The parts of an address, as a source has them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Address<'a> {
-    /// Family name of who lives there.
-    pub surname: &'a str,
+    /// Family name of who lives there, in normal form.
+    pub surname: Option<&'a str>,
     /// Street and number.
     pub line1: &'a str,
     /// Unit, floor, care of.
@@ -62,17 +61,18 @@ pub struct Address<'a> {
     pub region: &'a str,
     /// Postal code.
     pub postal_code: &'a str,
-    /// ISO 3166-1 alpha-2.
+    /// As people write it.
     pub country: &'a str,
 }
 
-/// An address in one text; `None` without a surname, a street with a number (or a box), and either
-/// a postal code or a city: less than that is shared by strangers.
-pub fn address(parts: &Address<'_>) -> Option<String> {
-    let surname = name(parts.surname)?;
-    let country = text(parts.country).map(|country| country.to_ascii_uppercase());
+/// A family at its address in one text; `None` without a surname, a street with a number (or a box), and
+/// either a postal code or a city: less than that is shared by strangers. Who of the family it is says
+/// the first name alone.
+pub fn household(parts: &Address<'_>) -> Option<String> {
+    let surname = parts.surname?;
+    let country = country(parts.country);
     let postal = postal_code(parts.postal_code, country.as_deref());
-    let city = name(parts.city);
+    let city = name::place(parts.city);
     if postal.is_none() && city.is_none() {
         return None;
     }
@@ -80,14 +80,21 @@ pub fn address(parts: &Address<'_>) -> Option<String> {
     if !street.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let region = name(parts.region).unwrap_or_default();
-    let place = [
-        city.unwrap_or_default(),
-        region,
-        postal.unwrap_or_default(),
-        country.unwrap_or_default(),
-    ];
+    let region = region(parts.region, country.as_deref());
+    let place = [city, region, postal, country].map(Option::unwrap_or_default);
     Some(format!("{surname}|{street}|{}", place.join("|")))
+}
+
+/// A country by its code, or as it stands where it has none.
+pub fn country(value: &str) -> Option<String> {
+    let code = place::country(value).map(str::to_owned);
+    code.or_else(|| Some(text(value)?.to_uppercase()))
+}
+
+/// A region by its code in its country, or as it stands where it has none there.
+pub fn region(value: &str, country: Option<&str>) -> Option<String> {
+    let code = country.and_then(|country| place::region(value, country));
+    code.map(str::to_owned).or_else(|| name::place(value))
 }
 
 /// Both lines of a street in one: suffixes shortened, a unit's number last.
@@ -157,7 +164,7 @@ pub fn postal_code(value: &str, country: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, address, postal_code, street};
+    use super::{Address, household, postal_code, street};
 
     #[test]
     fn streets_come_to_one_form() {
@@ -209,7 +216,7 @@ mod tests {
     #[test]
     fn an_address_needs_enough_to_tell_strangers_apart() {
         let whole = Address {
-            surname: "Lee",
+            surname: Some("lee"),
             line1: "12 Main Street",
             city: "Boston",
             region: "MA",
@@ -217,17 +224,19 @@ mod tests {
             country: "us",
             ..Address::default()
         };
-        let found = address(&whole).unwrap();
-        assert_eq!(found, "lee|12 main st|boston|ma|02134|US");
+        let found = household(&whole).unwrap();
+        assert_eq!(found, "lee|12 main st|boston|MA|02134|US");
         let same = Address {
             line1: "12 main st",
             postal_code: "02134",
+            region: "Massachusetts",
+            country: "United States",
             ..whole
         };
-        assert_eq!(address(&same), Some(found.clone()));
+        assert_eq!(household(&same), Some(found.clone()));
         for less in [
             Address {
-                surname: "",
+                surname: None,
                 ..whole
             },
             Address {
@@ -240,12 +249,12 @@ mod tests {
                 ..whole
             },
         ] {
-            assert_eq!(address(&less), None, "{less:?}");
+            assert_eq!(household(&less), None, "{less:?}");
         }
         let neighbour = Address {
             line2: "Apt 4",
             ..whole
         };
-        assert_ne!(address(&neighbour), Some(found));
+        assert_ne!(household(&neighbour), Some(found));
     }
 }

@@ -1,13 +1,44 @@
-//! Names of people: for telling how many differ, and as a part of an address.
+//! Names of people and places: for telling how many differ, and as a part of an address.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::text;
+use super::{folded, text};
 
-/// A name in lower case without accents and punctuation: `O’Neil-Smith` is `oneil smith`.
+/// Texts that stand for no name, and that nobody is called. Somebody is called Null, Nil, Na, Nan and None.
+const NOBODY: [&str; 3] = ["n/a", "undefined", "unknown"];
+/// Names that sources also write where they have none.
+const FILLERS: [&str; 5] = ["null", "nil", "na", "nan", "none"];
+
+/// The name of a person in lower case without accents and punctuation: `O’Neil-Smith` is `oneil smith`.
 pub fn name(value: &str) -> Option<String> {
-    let value = text(value)?;
+    let value = folded(value);
+    plain(&value).filter(|_| !NOBODY.contains(&value.as_str()))
+}
+
+/// First and family name of a person. Where both are what sources write for no value, neither is a name.
+pub fn names(first: &str, last: &str) -> (Option<String>, Option<String>) {
+    let is_filler = |name: &Option<String>| {
+        let name = name.as_deref();
+        name.is_none_or(|name| FILLERS.contains(&name))
+    };
+    match (name(first), name(last)) {
+        (first, last) if first.is_some() && is_filler(&first) && is_filler(&last) => (None, None),
+        names => names,
+    }
+}
+
+/// The name of a place, the same way; what stands for no value is none.
+pub fn place(value: &str) -> Option<String> {
+    plain(&text(value)?)
+}
+
+/// The same of any text, whatever it stands for.
+pub(super) fn any(value: &str) -> Option<String> {
+    plain(&folded(value))
+}
+
+fn plain(value: &str) -> Option<String> {
     let mut plain = String::with_capacity(value.len());
     for one in value.nfd().filter(|one| !is_combining_mark(*one)) {
         match one {
@@ -22,7 +53,7 @@ pub fn name(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::{name, names, place};
 
     #[test]
     fn names_come_to_one_form() {
@@ -33,8 +64,28 @@ mod tests {
             ("王小明", Some("王小明")),
             ("--", None),
             ("'", None),
+            ("n/a", None),
+            ("Unknown", None),
+            ("Null", Some("null")),
+            ("NA", Some("na")),
+            ("Nil", Some("nil")),
         ] {
             assert_eq!(name(value).as_deref(), form, "{value:?}");
         }
+        assert_eq!(place("Null"), None);
+        assert_eq!(place("St. Gallen").as_deref(), Some("st gallen"));
+    }
+
+    #[test]
+    fn a_filler_is_a_name_beside_another() {
+        let of = |first: &str, last: &str| {
+            let (first, last) = names(first, last);
+            [first, last].map(Option::unwrap_or_default).join("/")
+        };
+        assert_eq!(of("Jen", "Null"), "jen/null");
+        assert_eq!(of("Nan", "Goldin"), "nan/goldin");
+        assert_eq!(of("", "Na"), "/na");
+        assert_eq!(of("null", "NULL"), "/");
+        assert_eq!(of("None", ""), "/");
     }
 }

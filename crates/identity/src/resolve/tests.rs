@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Bridges, Decision, Order, Records, resolve};
+use super::{Bridges, Decision, Order, Records, Resolution, resolve};
 
 /// A record by its digest, with values as small numbers for each rule; 0 is none.
 type Row = (u8, [u8; 3]);
 
 fn records(rows: &[Row]) -> Records {
+    born(rows, |_| 0)
+}
+
+/// The same with dates of birth by digest; 0 is none.
+fn born(rows: &[Row], birth: impl Fn(u8) -> u64) -> Records {
     let mut records = Records::new(3);
     for (digest, values) in rows {
         let order = Order {
@@ -23,7 +28,7 @@ fn records(rows: &[Row]) -> Records {
             value => (rule as u128 + 1) << 64 | u128::from(value),
         };
         let values: Vec<u128> = values.iter().enumerate().map(value).collect();
-        records.push(order, u64::from(*digest) + 1, &values);
+        records.push(order, u64::from(*digest) + 1, birth(*digest), &values);
     }
     records
 }
@@ -34,7 +39,10 @@ fn partition(
     decisions: &[Decision],
     bridges: Bridges,
 ) -> (BTreeSet<BTreeSet<u8>>, BTreeSet<u8>) {
-    let resolution = resolve(&records(rows), decisions, bridges);
+    grouped(rows, &resolve(&records(rows), decisions, bridges))
+}
+
+fn grouped(rows: &[Row], resolution: &Resolution) -> (BTreeSet<BTreeSet<u8>>, BTreeSet<u8>) {
     let digest = |at: &u32| rows[*at as usize].0;
     let persons = resolution.persons.iter().filter(|of| !of.is_empty());
     let waiting = resolution.ambiguous.iter().map(|one| digest(&one.record));
@@ -129,6 +137,33 @@ fn decisions_hold() {
 }
 
 #[test]
+fn who_was_born_on_another_day_is_somebody_else() {
+    // A father, his son with the same address, the son again, and a record that does not say.
+    let rows = [
+        (1, [1, 0, 0]),
+        (2, [1, 0, 0]),
+        (3, [1, 0, 0]),
+        (4, [1, 0, 0]),
+        (5, [0, 7, 0]),
+    ];
+    let of = |births: [u64; 5], decisions: &[Decision]| {
+        let records = born(&rows, |digest| births[usize::from(digest) - 1]);
+        grouped(&rows, &resolve(&records, decisions, Bridges::Review))
+    };
+    let son = of([50, 80, 80, 0, 0], &[]);
+    assert_eq!(son, (sets(&[&[1], &[2, 3], &[5]]), BTreeSet::from([4])));
+    // Who does not say it and comes first is whose it was.
+    let first = of([0, 80, 50, 50, 0], &[]);
+    assert_eq!(first, (sets(&[&[1, 2], &[3, 4], &[5]]), BTreeSet::new()));
+    assert_eq!(of([80, 80, 80, 0, 0], &[]).0, sets(&[&[1, 2, 3, 4], &[5]]));
+    // Somebody knows better; what comes with either date is theirs then.
+    let decided = of([50, 80, 80, 50, 0], &[Decision::Same(0, 1)]);
+    assert_eq!(decided, (sets(&[&[1, 2, 3, 4], &[5]]), BTreeSet::new()));
+    let decided = of([50, 50, 80, 80, 0], &[Decision::Same(2, 0)]);
+    assert_eq!(decided, (sets(&[&[1, 2, 3, 4], &[5]]), BTreeSet::new()));
+}
+
+#[test]
 fn what_many_names_share_matches_nobody() {
     let rows: Vec<Row> = (1..=25).map(|digest| (digest, [7, 0, 0])).collect();
     let shared = records(&rows).without_shared(20);
@@ -181,6 +216,20 @@ proptest! {
         for bridges in [Bridges::Review, Bridges::Merge] {
             prop_assert_eq!(partition(&rows, &[], bridges), partition(&other, &[], bridges));
         }
+    }
+
+    #[test]
+    fn nobody_has_two_birthdays_whatever_comes_first(rows in rows(), seed in any::<u64>()) {
+        let birth = |digest: u8| u64::from(digest) % 3;
+        let mut other = rows.clone();
+        other.rotate_left((seed % rows.len() as u64) as usize);
+        let of = |rows: &[Row]| grouped(rows, &resolve(&born(rows, birth), &[], Bridges::Review));
+        let (persons, waiting) = of(&rows);
+        for person in &persons {
+            let births: BTreeSet<u64> = person.iter().map(|one| birth(*one)).filter(|one| *one != 0).collect();
+            prop_assert!(births.len() < 2, "{person:?}");
+        }
+        prop_assert_eq!((persons, waiting), of(&other));
     }
 
     #[test]

@@ -3,23 +3,23 @@
 use std::collections::HashMap;
 
 use super::{Field, Profile};
-use crate::normalise::{self, address, date, email, name, phone};
+use crate::normalise::{self, address, date, email, name, phone, place};
 use crate::shared::Shared;
 
 impl Profile {
     /// The values of a record in normal form; `region` for numbers and codes without a country.
     pub fn of(values: &HashMap<Field, &str>, region: Option<&str>) -> Self {
-        let country = values
-            .get(&Field::Country)
-            .and_then(|value| normalise::text(value));
-        let country = country.map(|country| country.to_ascii_uppercase());
-        let country = country.as_deref().or(region);
+        let text = |field: Field| values.get(&field).copied().unwrap_or_default();
+        let country = place::country(text(Field::Country)).or(region);
+        let (given, surname) = name::names(text(Field::GivenName), text(Field::Surname));
         let mut profile = Self::default();
         for (field, value) in values {
             let normal = match field {
-                Field::GivenName | Field::Surname | Field::City | Field::Region => {
-                    name::name(value)
-                }
+                Field::GivenName => given.clone(),
+                Field::Surname => surname.clone(),
+                Field::City => name::place(value),
+                Field::Region => address::region(value, country),
+                Field::Country => address::country(value),
                 // What is no date may still be the same mistake twice.
                 Field::DateOfBirth => date::date(value).or_else(|| normalise::text(value)),
                 Field::Line1 | Field::Line2 => address::street(value, ""),
@@ -30,7 +30,7 @@ impl Profile {
                 Field::Phone => phone::phone(value, country)
                     .filter(|phone| !Shared::shipped().has_phone(&phone.e164))
                     .map(|phone| phone.exact()),
-                Field::StreetNumber | Field::Country | Field::NationalId => normalise::text(value),
+                Field::StreetNumber | Field::NationalId => normalise::text(value),
             };
             profile.set(*field, normal);
         }

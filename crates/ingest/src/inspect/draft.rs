@@ -287,12 +287,12 @@ fn remarks(def: &TableDef, taken: &[&str], open: &[&ColumnProfile]) -> String {
     if !missing.is_empty() {
         text.push_str(&format!("-- Still needed: {}\n", missing.join(", ")));
     }
-    let person = ["person_external_id", "person_email"]
+    let person = ["person_external_id", "person_email", "person_phone"]
         .iter()
         .any(|name| taken.contains(name));
     if def.shape == Shape::Fact && !person {
         text.push_str(
-            "-- Still needed to know whose row it is: person_external_id or person_email\n",
+            "-- Still needed to know whose row it is: person_external_id, person_email or person_phone\n",
         );
     }
     if !open.is_empty() {

@@ -142,6 +142,7 @@ const PERSON_IDS: [&str; 9] = [
     "customer",
 ];
 const PERSON_EMAILS: [&str; 5] = ["email", "e_mail", "mail", "email_address", "customer_email"];
+const PERSON_PHONES: [&str; 4] = ["phone", "phone_number", "customer_phone", "billing_phone"];
 
 /// The table that a file is most likely about.
 pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
@@ -192,6 +193,9 @@ pub(super) fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
     }
     if def.shape == Shape::Fact && PERSON_EMAILS.contains(&name.as_str()) {
         return Some("person_email");
+    }
+    if def.shape == Shape::Fact && PERSON_PHONES.contains(&name.as_str()) {
+        return Some("person_phone");
     }
     // `order_status` of an order is its `status`.
     let bare = name
@@ -350,6 +354,8 @@ mod tests {
         check("orders", "order_purchase_timestamp", Some("placed_at"));
         check("orders", "customerId", Some("person_external_id"));
         check("orders", "Email", Some("person_email"));
+        check("orders", "Phone", Some("person_phone"));
+        check("persons", "Phone", Some("phone"));
         check("orders", "Subtotl", Some("subtotal"));
         check("orders", "order_estimated_delivery_date", None);
         check("persons", "State", Some("region"));

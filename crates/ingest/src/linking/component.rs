@@ -49,7 +49,8 @@ impl Component {
             let mut order = record.order;
             let place = providers.binary_search(&&*record.provider).unwrap_or(0);
             order.provider = u16::try_from(place).unwrap_or(u16::MAX);
-            set.push(order, marks.name as u64, &marks.values.map(value));
+            let values = marks.values.map(value);
+            set.push(order, marks.name as u64, marks.who.birth, &values);
         }
         let places: HashMap<i64, u32> = (0..)
             .zip(records.iter())

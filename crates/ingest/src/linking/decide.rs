@@ -12,6 +12,7 @@ pub use super::decisions::Blocked;
 use super::decisions::{DECISIONS, Decided, Decisions, SPLIT, Verdict};
 use super::marks::Known;
 use super::standing::{self, Standing, standing};
+use super::suggested::suggested;
 use super::{Asked, Entry, Linked, named, new_entry, relink, write_log};
 use crate::people::People;
 use crate::{IngestError, identities};
@@ -73,7 +74,7 @@ pub struct Followed {
     pub moved: Vec<RecordMove>,
 }
 
-/// A record that several persons could have.
+/// A record that several persons could have, or one of a person who may be another one too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Review {
     /// The record.
@@ -82,6 +83,8 @@ pub struct Review {
     pub provider: String,
     /// Its id there.
     pub external_id: String,
+    /// Whose it is meanwhile; 0 for nobody.
+    pub person_id: i64,
     /// By which rule it points to whom.
     pub candidates: Vec<Candidate>,
     /// Whether somebody put it off.
@@ -297,11 +300,16 @@ async fn change(
             )
         }
         Wanted::Same(identity, person) => {
-            waiting(lake, base, *identity).await?;
+            let review = waiting(lake, base, *identity).await?;
             let records = standing::of_persons(lake, base, &[*person]).await?;
             let pair = [*identity, first(&records, *person)?];
+            let verdict = match review.person_id {
+                0 => Verdict::Belongs,
+                // It has a person already: these two are one.
+                _ => Verdict::Same,
+            };
             (
-                Verdict::Belongs,
+                verdict,
                 vec![pair],
                 "review",
                 format!("record {identity} is of {person}"),
@@ -342,16 +350,31 @@ async fn change(
     Ok((entry, seeds, done))
 }
 
-/// One of the records that wait.
+/// One of the records that wait, or of the suggestions.
 pub async fn waiting(lake: &Lake, base: &State, identity: i64) -> Result<Review, IngestError> {
     let mut reviews = reviews(lake, base).await?.into_iter();
     let found = reviews.find(|review| review.identity_id == identity);
     found.ok_or(IngestError::NotWaiting { identity })
 }
 
-/// The records that wait for somebody who decides, in order of their ids, those that were put off last.
+/// The records that wait for somebody who decides and the pairs that may be one person, in order of
+/// their ids, those that were put off last.
 pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestError> {
     let known = Known::load(lake).await?;
+    let decisions = Decisions::at(lake, state).await?;
+    let mut reviews = ambiguous(lake, state, &known, &decisions).await?;
+    reviews.extend(suggested(lake, state, &known, &decisions).await?);
+    reviews.sort_unstable_by_key(|review| (review.later, review.identity_id));
+    Ok(reviews)
+}
+
+/// The records that several persons could have.
+async fn ambiguous(
+    lake: &Lake,
+    state: &State,
+    known: &Known,
+    decisions: &Decisions,
+) -> Result<Vec<Review>, IngestError> {
     let waiting = standing::of_persons(lake, state, &[0]).await?;
     let waiting = waiting
         .into_iter()
@@ -360,10 +383,9 @@ pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestEr
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
-    let decisions = Decisions::at(lake, state).await?;
-    let component = known.around(&waiting, &decisions);
+    let component = known.around(&waiting, decisions);
     let records = standing(lake, state, &component, None).await?;
-    let outcome = component.resolve(&known, &records, &decisions);
+    let outcome = component.resolve(known, &records, decisions);
     let persons = outcome.persons(&records, || 0);
     let mut reviews = Vec::new();
     for (at, candidates) in outcome.candidates(&persons) {
@@ -375,11 +397,11 @@ pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestEr
             identity_id: records[at].identity,
             provider: records[at].provider.to_string(),
             external_id: records[at].external_id.to_string(),
+            person_id: 0,
             candidates: candidates.into_iter().map(named).collect(),
             later: decisions.is_later(records[at].identity),
         });
     }
-    reviews.sort_unstable_by_key(|review| (review.later, review.identity_id));
     Ok(reviews)
 }
 

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::Int64Type;
-use rollbook_identity::normalise::address::{Address, address};
-use rollbook_identity::normalise::{email, name, phone};
+use arrow::datatypes::{Date32Type, Int64Type};
+use rollbook_identity::normalise::address::{Address, household};
+use rollbook_identity::normalise::{VERSION, date, email, given, name, phone};
 use rollbook_identity::resolve::{ValueMap, ValueSet};
 use rollbook_identity::shared::{MOST_NAMES, Shared};
 use rollbook_identity::token::{Tier, Token, Tokens};
@@ -32,9 +32,61 @@ const COLUMNS: [&str; RULES] = ["email_token", "phone_token", "address_token"];
 pub(crate) struct Marks {
     pub(crate) name: u128,
     pub(crate) values: [u128; RULES],
+    /// A family at its address.
+    pub(crate) household: u128,
+    /// Which of them.
+    pub(crate) who: Who,
+}
+
+/// What tells people of one family from each other; 0 where it has nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Who {
+    /// The whole first name.
+    pub(crate) given: u64,
+    /// The first word of it.
+    pub(crate) first: u64,
+    /// The first letter of it.
+    pub(crate) initial: u64,
+    /// The date of birth.
+    pub(crate) birth: u64,
 }
 
 impl Marks {
+    /// Household and who of it, as the vault has them; `None` where there is nothing.
+    fn family(&self) -> Option<String> {
+        let (household, who) = (self.household, self.who);
+        let Who {
+            given,
+            first,
+            initial,
+            birth,
+        } = who;
+        let is_something = household != 0 || who != Who::default();
+        is_something.then(|| {
+            format!("{VERSION}:{household:032x}{given:016x}{first:016x}{initial:016x}{birth:016x}")
+        })
+    }
+
+    /// The same, read again; of other rules than these it tells nothing.
+    fn with_family(self, text: &str) -> Self {
+        let digits = text.strip_prefix(&format!("{VERSION}:")).unwrap_or("");
+        let part = |begin: usize| {
+            let part = digits.get(begin..begin + 16);
+            let part = part.and_then(|part| u64::from_str_radix(part, 16).ok());
+            part.unwrap_or(0)
+        };
+        Self {
+            household: u128::from(part(0)) << 64 | u128::from(part(16)),
+            who: Who {
+                given: part(32),
+                first: part(48),
+                initial: part(64),
+                birth: part(80),
+            },
+            ..self
+        }
+    }
+
     /// What it brings to a rule; 0 for nothing.
     pub(crate) fn of(&self, tier: Tier) -> u128 {
         let rule = Tier::ALL.iter().position(|known| *known == tier);
@@ -124,15 +176,21 @@ impl Marking<'_> {
                 .filter(|column| column.is_valid(row))
                 .map_or("", |column| column.value(row))
         };
-        let country = text("country").trim();
-        let region = Some(country)
-            .filter(|country| country.len() == 2)
-            .or(self.region);
+        let country = text("country");
         let email = email::email(text("email")).filter(|exact| !self.shared.has_email(exact));
+        let region = phone::region(country, self.region);
         let phone = phone::phone(text("phone"), region);
         let phone = phone.filter(|phone| !self.shared.has_phone(&phone.e164));
-        let place = address(&Address {
-            surname: text("last_name"),
+        let (first, last) = name::names(text("first_name"), text("last_name"));
+        let shown = text("display_name");
+        let first_name = if first.is_some() {
+            text("first_name")
+        } else {
+            ""
+        };
+        let given = given::given(first_name, shown, last.as_deref());
+        let family = household(&Address {
+            surname: last.as_deref(),
             line1: text("address_line1"),
             line2: text("address_line2"),
             city: text("city"),
@@ -140,10 +198,18 @@ impl Marking<'_> {
             postal_code: text("postal_code"),
             country,
         });
-        let names = [text("first_name"), text("last_name")].join(" ");
-        let named = name::name(&names).or_else(|| name::name(text("display_name")));
+        let place = given.whole.as_ref().zip(family.as_ref());
+        let place = place.map(|(given, family)| format!("{given}|{family}"));
+        let names = [first, last].into_iter().flatten().collect::<Vec<_>>();
+        let named = match names.is_empty() {
+            true => name::name(shown),
+            false => Some(names.join(" ")),
+        };
         let value =
             |tier, value: Option<String>| value.map_or(0, |value| self.tokens.of(tier, &value).0);
+        let short = |kind, value: Option<&String>| {
+            value.map_or(0, |value| self.tokens.of_kind(kind, value).0 as u64)
+        };
         Marks {
             name: named.map_or(0, |name| u128::from(self.tokens.of_name(&name))),
             values: [
@@ -151,8 +217,26 @@ impl Marking<'_> {
                 value(Tier::Phone, phone.map(|phone| phone.exact())),
                 value(Tier::Address, place),
             ],
+            household: family.map_or(0, |family| self.tokens.of_kind("household", &family).0),
+            who: Who {
+                given: short("given", given.whole.as_ref()),
+                first: short("given", given.first.as_ref()),
+                initial: short("initial", given.initial.as_ref()),
+                birth: short("birth", born(rows, row).as_ref()),
+            },
         }
     }
+}
+
+/// The date of birth of a row in normal form.
+fn born(rows: &RecordBatch, row: usize) -> Option<String> {
+    let column = rows.column_by_name("date_of_birth")?;
+    if let Some(days) = column.as_primitive_opt::<Date32Type>() {
+        return days.is_valid(row).then(|| days.value(row).to_string());
+    }
+    let texts = column.as_string_opt::<i32>()?;
+    let text = texts.is_valid(row).then(|| texts.value(row))?;
+    date::date(text)
 }
 
 impl Known {
@@ -164,6 +248,7 @@ impl Known {
             let identities = batch["identity_id"].as_primitive::<Int64Type>();
             let columns = COLUMNS.map(|name| batch[name].as_string::<i32>().clone());
             let names = batch["name_token"].as_string::<i32>();
+            let families = batch["household_token"].as_string::<i32>();
             // Of other rules than these, a token tells nothing.
             let token = |column: &StringArray, row: usize| -> u128 {
                 let text = column.is_valid(row).then(|| column.value(row));
@@ -174,6 +259,11 @@ impl Known {
                 let marks = Marks {
                     name: token(names, row),
                     values: [0, 1, 2].map(|rule: usize| token(&columns[rule], row)),
+                    ..Marks::default()
+                };
+                let marks = match families.is_valid(row) {
+                    true => marks.with_family(families.value(row)),
+                    false => marks,
                 };
                 known.push(identities.value(row));
                 all.push(marks);
@@ -190,6 +280,11 @@ impl Known {
             marks: all,
             later: HashMap::new(),
         })
+    }
+
+    /// All records with what they bring.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (i64, &Marks)> {
+        self.identities.iter().copied().zip(&self.marks)
     }
 
     fn place(&self, identity: i64) -> Option<usize> {
@@ -299,7 +394,7 @@ impl Known {
     }
 
     /// Which of these values match nobody: records of too many names have them, or somebody said so.
-    fn shared(&self, values: &ValueSet, decisions: &Decisions) -> ValueSet {
+    pub(crate) fn shared(&self, values: &ValueSet, decisions: &Decisions) -> ValueSet {
         let mut carriers: ValueMap<usize> = ValueMap::default();
         for value in self.marks.iter().flat_map(|marks| marks.values) {
             if value != 0 && values.contains(&value) {
@@ -358,6 +453,10 @@ pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, Marks>) -> Result<(), I
             "email_token" => token(&|marks| marks.values[0]),
             "phone_token" => token(&|marks| marks.values[1]),
             "address_token" => token(&|marks| marks.values[2]),
+            "household_token" => {
+                let families = new.iter().map(|(_, marks)| marks.family());
+                Arc::new(families.collect::<StringArray>())
+            }
             _ => token(&|marks| marks.name),
         });
     let columns: Vec<ArrayRef> = columns.collect();
@@ -366,4 +465,29 @@ pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, Marks>) -> Result<(), I
     let mut values = Vault::new(lake, IDENTITIES).put();
     values.write(&rows).await?;
     Ok(values.keep().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Marks, Who};
+
+    #[test]
+    fn a_family_comes_back_from_the_vault_as_it_was() {
+        let marks = Marks {
+            household: u128::MAX - 7,
+            who: Who {
+                given: 1,
+                first: u64::MAX,
+                initial: 3,
+                birth: 4,
+            },
+            ..Marks::default()
+        };
+        let written = marks.family().unwrap();
+        assert_eq!(Marks::default().with_family(&written), marks);
+        assert_eq!(Marks::default().family(), None);
+        // Tokens of other rules tell nothing.
+        let other = written.replacen("2:", "1:", 1);
+        assert_eq!(Marks::default().with_family(&other), Marks::default());
+    }
 }

@@ -55,7 +55,11 @@ pub(super) const PERSONS: TableDef = TableDef {
         col("next_follow_up_date", Date, "when to get in touch next"),
         col("preferred_contact_method", Text, "email, phone or sms"),
         col("city", Text, "city of the main address"),
-        col("region", Text, "state or province of the main address"),
+        col(
+            "region",
+            Text,
+            "ISO 3166-2 state or province of the main address, without the country",
+        ),
         col(
             "postal_code",
             Text,
@@ -140,7 +144,7 @@ pub(super) const IDENTITIES: TableDef = TableDef {
         col(
             "identity_type",
             Text,
-            "external_id, or email where the source has nothing else",
+            "external_id, or email or phone where the source has nothing else",
         )
         .required(),
         col(
@@ -160,7 +164,18 @@ pub(super) const IDENTITIES: TableDef = TableDef {
         )
         .personal(),
         col("phone_token", Text, "stands for the phone number").personal(),
-        col("address_token", Text, "stands for surname and address").personal(),
+        col(
+            "address_token",
+            Text,
+            "stands for first name, surname and address",
+        )
+        .personal(),
+        col(
+            "household_token",
+            Text,
+            "stands for surname and address, and apart from them for first name and date of birth",
+        )
+        .personal(),
         col("name_token", Text, "stands for the name").personal(),
     ],
 };
@@ -214,7 +229,11 @@ pub(super) const ADDRESSES: TableDef = fact(
         col("line1", Text, "street and number").personal(),
         col("line2", Text, "unit, floor, care of").personal(),
         col("city", Text, "city"),
-        col("region", Text, "state or province"),
+        col(
+            "region",
+            Text,
+            "ISO 3166-2 state or province, without the country",
+        ),
         col("postal_code", Text, "postal code, zeros kept"),
         col("country", Text, "ISO 3166-1 alpha-2 country"),
         col("latitude", Float, "latitude").unit("degrees"),
