@@ -40,7 +40,7 @@ journeys as (
         touches.channel, touches.occurred_at,
         touches.provider as touch_provider, touches.external_id as touch_id,
         pow(
-            2.0,
+            cast(2 as double),
             -cast(cast(conversions.at as bigint) - cast(touches.occurred_at as bigint) as double)
                 / $half_life_micros
         ) as weight

@@ -143,3 +143,34 @@ fn a_select_is_told_from_a_condition() {
         assert_eq!(crate::is_select(text), expected, "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_condition_and_its_clauses_mean_the_same() {
+    let session = fixture().session().await;
+    for (condition, expected) in [
+        (
+            "(country is distinct from 'DE') or total_spent > 500",
+            &[1, 2, 3][..],
+        ),
+        ("country is distinct from 'DE' and order_count = 0", &[3]),
+        (
+            "order_count = 0 or country is distinct from 'DE' and country = 'US'",
+            &[2, 3],
+        ),
+        (
+            "not country is distinct from 'US' and total_spent = 20.00",
+            &[2],
+        ),
+        (
+            "(country = 'DE' or order_count = 0) and total_spent > - -1",
+            &[1],
+        ),
+        ("not (country = 'DE' or - -total_spent >= 20)", &[]),
+    ] {
+        let clauses = session.clauses(condition).unwrap().text();
+        for text in [condition, &clauses] {
+            let rows = session.people_where(text).await.unwrap();
+            assert_eq!(rows.person_ids().await.unwrap(), expected, "{text}");
+        }
+    }
+}
