@@ -209,17 +209,54 @@ pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
     ast::Visit::visit(condition, &mut Queries).is_break()
 }
 
-/// Whether a text is a whole `select` rather than a condition on `people`, by its first word.
+/// Whether a text is a whole `select` rather than a condition on `people`, by its first word. A
+/// query in brackets that something else follows, such as `> 1`, is a part of a condition.
 ///
 /// A text that cannot even be split into words is taken for a condition; running it tells why.
 pub fn is_select(sql: &str) -> bool {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     let tokens = tokens.unwrap_or_default();
-    let first = spoken(&tokens).find(|token| token.token != Token::LParen);
-    matches!(
-        first.map(|token| &token.token),
+    let mut tokens = spoken(&tokens).map(|token| &token.token);
+    let mut is_in_brackets = false;
+    let first = tokens.find(|token| {
+        let is_bracket = **token == Token::LParen;
+        is_in_brackets |= is_bracket;
+        !is_bracket
+    });
+    let is_query = matches!(
+        first,
         Some(Token::Word(word)) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH)
-    )
+    );
+    if !is_query || !is_in_brackets {
+        return is_query;
+    }
+    // What follows the bracket of the query itself, and those around that alone.
+    let mut inner = 1_usize;
+    let closes = |token: &&Token| {
+        match token {
+            Token::LParen => inner += 1,
+            Token::RParen => inner -= 1,
+            _ => {}
+        }
+        inner == 0
+    };
+    if tokens.find(closes).is_none() {
+        return true;
+    }
+    match tokens.find(|token| **token != Token::RParen) {
+        None | Some(Token::SemiColon) => true,
+        Some(Token::Word(word)) => matches!(
+            word.keyword,
+            Keyword::UNION
+                | Keyword::INTERSECT
+                | Keyword::EXCEPT
+                | Keyword::ORDER
+                | Keyword::LIMIT
+                | Keyword::OFFSET
+                | Keyword::FETCH
+        ),
+        Some(_) => false,
+    }
 }
 
 /// The tokens that are neither blanks nor comments.

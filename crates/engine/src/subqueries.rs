@@ -222,6 +222,7 @@ impl Sound<'_> {
             quantifier,
         } = comparison;
         let expr = self.of(*expr, false)?;
+        let subquery = unordered(subquery)?;
         check(&subquery.subquery, false)?;
         if gives_one_row(&subquery.subquery) {
             return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));

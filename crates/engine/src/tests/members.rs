@@ -174,3 +174,34 @@ async fn a_condition_and_its_clauses_mean_the_same() {
         }
     }
 }
+
+#[tokio::test]
+async fn words_of_other_databases_are_refused_with_ours() {
+    let session = fixture().session().await;
+    for (condition, part) in [
+        (
+            "age(created_at) > interval '30 days'",
+            "write now() - created_at",
+        ),
+        (
+            "datediff('day', created_at, now()) > 30",
+            "write current_date - ",
+        ),
+        (
+            "now() - created_at > 30",
+            "a number is compared with a length of time",
+        ),
+        (
+            "current_date - cast(created_at as date) > interval '30 days'",
+            "a number is compared with a length of time",
+        ),
+        ("order_count ^ 2 > 4", "write power(a, b)"),
+    ] {
+        let rows = match session.people_where(condition).await {
+            Ok(rows) => rows.person_ids().await,
+            Err(error) => Err(error),
+        };
+        let error = rows.unwrap_err().to_string();
+        assert!(error.contains(part), "{condition}: {error}");
+    }
+}

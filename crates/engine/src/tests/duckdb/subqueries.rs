@@ -165,6 +165,30 @@ async fn known_shapes_of_subqueries() {
     assert_eq!(refused.unwrap_or(0), 0);
 }
 
+#[test]
+fn a_condition_may_begin_with_a_query() {
+    for (text, expected) in [
+        ("select person_id from orders", true),
+        ("with o as (select 1) select person_id from o", true),
+        ("(select person_id from orders)", true),
+        ("((select person_id from orders)) -- all", true),
+        ("(select person_id from orders) union (select 1)", true),
+        (
+            "(select person_id from orders where (total > 1)) order by 1 limit 3;",
+            true,
+        ),
+        ("(select count(*) from orders) > 1", false),
+        ("((select max(total) from orders) > 1) and is_lead", false),
+        ("((select count(*) from orders) > 1)", false),
+        ("((select 1) union (select 2))", true),
+        ("(select (1) from orders) is not null", false),
+        ("(is_lead) and country = 'DE'", false),
+        ("is_lead", false),
+    ] {
+        assert_eq!(crate::is_select(text), expected, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn shapes_that_are_no_joins_are_refused() {
     let session = super::session().await;
