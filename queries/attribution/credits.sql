@@ -56,7 +56,7 @@ weighed as (
     select
         kind, provider, external_id, units, channel, occurred_at, touch_provider, touch_id,
         pow(
-            2.0,
+            cast(2 as double),
             -cast(cast(youngest_at as bigint) - cast(occurred_at as bigint) as double)
                 / $half_life_micros
         ) as weight

@@ -28,6 +28,21 @@ const ABOUT_TYPES: [&str; 6] = [
     "cannot be cast",
 ];
 
+/// How the planner's message begins where a subquery could not be made a join.
+const NO_JOIN: &str = "Physical plan does not support";
+
+/// Functions of other databases, and what is written here.
+const OTHERS: [(&str, &str); 8] = [
+    ("age", "now() - created_at > interval '30 days'"),
+    ("datediff", "current_date - cast(created_at as date) > 30"),
+    ("date_diff", "current_date - cast(created_at as date) > 30"),
+    ("timestampdiff", "now() - created_at > interval '30 days'"),
+    ("dateadd", "created_at + interval '30 days'"),
+    ("date_add", "created_at + interval '30 days'"),
+    ("datesub", "created_at - interval '30 days'"),
+    ("date_sub", "created_at - interval '30 days'"),
+];
+
 /// What is known of a query when something goes wrong with it.
 pub(crate) struct Diagnosis {
     tokens: Vec<TokenWithSpan>,
@@ -103,7 +118,10 @@ impl Diagnosis {
             DataFusionError::SchemaError(error, _) => self.schema(error, place),
             DataFusionError::Plan(message) => self.plan(message, diagnostic.as_ref(), place),
             DataFusionError::NotImplemented(message) => EngineError::Unsupported {
-                message: plain_types(&lower_first(first_line(message))),
+                message: match message.starts_with(NO_JOIN) {
+                    true => "a query within the text, of this shape or in this place".to_owned(),
+                    false => plain_types(&lower_first(first_line(message))),
+                },
             },
             // A spill file that is full fails as a write, which hides that a limit was met.
             DataFusionError::ArrowError(source, _) if is_of_spilling(source) => {
@@ -307,6 +325,10 @@ impl Diagnosis {
                 message: message.to_owned(),
                 position,
             };
+        }
+        if let Some((name, here)) = OTHERS.iter().find(|(name, _)| *name == function) {
+            let message = format!("there is no function `{name}`: write {here}");
+            return EngineError::Invalid { message };
         }
         let known = self.functions.iter().chain(&self.aggregates);
         EngineError::UnknownFunction {

@@ -12,12 +12,17 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use rollbook_model::config::{BATCH_ROWS, Limits};
 
+use crate::arithmetic::Arithmetic;
+use crate::comparing::ComparableTypes;
 use crate::complexity::MOST_NESTING;
 use crate::error::EngineError;
 use crate::functions;
+use crate::subqueries::SoundSubqueries;
 
 /// How many of the largest consumers a message on exhausted memory names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
@@ -48,7 +53,14 @@ pub(crate) fn state(
         .with_config(config)
         .with_runtime_env(runtime(limits, spill_dir)?)
         .with_default_features()
+        .with_analyzer_rules(vec![
+            Arc::new(ComparableTypes),
+            Arc::new(ResolveGroupingFunction::new()),
+            Arc::new(TypeCoercion::new()),
+            Arc::new(SoundSubqueries),
+        ])
         .build();
+    state.register_expr_planner(Arc::new(Arithmetic))?;
     for name in functions::LEFT_OUT {
         state.deregister_udf(name)?;
     }
@@ -80,6 +92,8 @@ pub(crate) fn config() -> SessionConfig {
     // What is spilled is read back soon: disks are slower than this compression.
     options.execution.spill_compression = SpillCompression::Lz4Frame;
     options.sql_parser.collect_spans = true;
+    // Amounts are decimals; a float is beside most of them.
+    options.sql_parser.parse_float_as_decimal = true;
     // What a query casts to a text is given out: as a view it would have to be converted.
     options.sql_parser.map_string_types_to_utf8view = false;
     // Nesting is limited by our own count; the parser spends several levels on each parenthesis.

@@ -26,7 +26,7 @@ pub(crate) fn own() -> [ScalarUDF; 2] {
 }
 
 /// A function's result. Scalars alone give one row, which then stands for all rows of the batch.
-fn columnar(args: &[ColumnarValue], result: ArrayRef) -> Result<ColumnarValue> {
+pub(crate) fn columnar(args: &[ColumnarValue], result: ArrayRef) -> Result<ColumnarValue> {
     if args
         .iter()
         .all(|arg| matches!(arg, ColumnarValue::Scalar(_)))

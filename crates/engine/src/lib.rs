@@ -1,15 +1,20 @@
 //! DataFusion sessions: one tenant at one snapshot, seen from one moment, read only and within
 //! limits. Sessions are made here and nowhere else.
 
+mod arithmetic;
 mod behaviour;
 mod clauses;
+mod comparing;
 mod complexity;
 mod counting;
 mod diagnosis;
+mod dialect;
 mod due;
 mod environment;
 mod error;
 mod functions;
+mod intervals;
+mod literals;
 mod mapping;
 mod merging;
 mod ordering;
@@ -22,6 +27,7 @@ mod resident;
 mod rows;
 mod session;
 mod statement;
+mod subqueries;
 mod table;
 mod texts;
 mod threads;

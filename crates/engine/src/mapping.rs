@@ -4,13 +4,15 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{ExprWithAlias, Query, Statement as SqlStatement};
 use rollbook_model::config::Limits;
 
 use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
-use crate::statement::{ParseError, query, read_only};
+use crate::literals::with_doubles;
+use crate::planning::told;
+use crate::statement::{self, query, read_only, to_plan};
 
 /// Plans one `select` over the tables of `context`, after `edit` has changed its parsed form.
 ///
@@ -23,17 +25,14 @@ pub async fn plan_select(
 ) -> Result<LogicalPlan, EngineError> {
     let state = context.state();
     let diagnosis = diagnosis(&state, sql)?;
-    let mut statement = query(diagnosis.tokens()).map_err(|error| match error {
-        ParseError::Refused(error) => error,
-        ParseError::Parser(error) => diagnosis.explain(error),
-    })?;
+    let mut statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
     if let Statement::Statement(statement) = &mut statement
         && let SqlStatement::Query(query) = statement.as_mut()
     {
         edit(query);
     }
     let explain = |error| diagnosis.explain(error);
-    let plan = state.statement_to_plan(statement).await.map_err(explain)?;
+    let plan = to_plan(&state, statement).await.map_err(explain)?;
     read_only().verify_plan(&plan).map_err(explain)?;
     Ok(plan)
 }
@@ -47,11 +46,18 @@ pub async fn rows_where(
     frame: DataFrame,
     condition: &str,
 ) -> Result<DataFrame, EngineError> {
-    let diagnosis = diagnosis(&context.state(), condition)?;
-    let parsed = frame
-        .parse_sql_expr(condition)
-        .and_then(|parsed| frame.filter(parsed));
-    parsed.map_err(|error| diagnosis.explain(error))
+    let state = context.state();
+    let diagnosis = diagnosis(&state, condition)?;
+    let mut parsed =
+        statement::condition(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+    with_doubles(&mut parsed);
+    let parsed = ExprWithAlias {
+        expr: parsed,
+        alias: None,
+    };
+    let planned = state.create_logical_expr_from_sql_expr(parsed, frame.schema());
+    let rows = planned.and_then(|condition| frame.filter(condition));
+    rows.map_err(|error| diagnosis.explain(error))
 }
 
 fn diagnosis(state: &SessionState, sql: &str) -> Result<Diagnosis, EngineError> {

@@ -23,6 +23,7 @@ use rollbook_model::config::Limits;
 use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
+use crate::literals::with_doubles;
 use crate::plain_types::plain_types;
 use crate::planning::{check_criteria, parsed, planned, told};
 use crate::statement::query;
@@ -200,7 +201,7 @@ fn default(
     if !is_literal(&expr) {
         return Err(wrong());
     }
-    let value = literal(state, &expr.to_string()).map_err(|_| wrong())?;
+    let value = literal(state, expr).map_err(|_| wrong())?;
     let cast = value.cast_to(ty).map_err(|_| wrong())?;
     // A fraction is no integer, though it can be made one.
     let is_lost = value.data_type().is_numeric()
@@ -224,9 +225,11 @@ fn is_literal(expr: &ast::Expr) -> bool {
     }
 }
 
-fn literal(state: &SessionState, text: &str) -> Result<ScalarValue> {
+fn literal(state: &SessionState, mut expr: ast::Expr) -> Result<ScalarValue> {
     let nothing = DFSchema::empty();
-    let expr = state.create_logical_expr(text, &nothing)?;
+    with_doubles(&mut expr);
+    let expr = ast::ExprWithAlias { expr, alias: None };
+    let expr = state.create_logical_expr_from_sql_expr(expr, &nothing)?;
     let expr = state.create_physical_expr(expr, &nothing)?;
     let row = RecordBatch::try_new_with_options(
         Arc::new(Schema::empty()),

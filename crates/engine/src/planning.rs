@@ -27,7 +27,7 @@ use crate::plain_types::plain_types;
 use crate::resident::{Names, Resident, Wants};
 use crate::statement::{
     ParseError, condition, holds_a_query, is_select, over_people, over_rows, query, read_only,
-    rows_where,
+    rows_where, to_plan,
 };
 use crate::view::ViewPlanner;
 
@@ -133,7 +133,7 @@ pub(crate) async fn planned(
     diagnosis: &Diagnosis,
 ) -> Result<LogicalPlan, EngineError> {
     let explain = |error| diagnosis.explain(error);
-    let plan = state.statement_to_plan(statement).await.map_err(explain)?;
+    let plan = to_plan(state, statement).await.map_err(explain)?;
     read_only().verify_plan(&plan).map_err(explain)?;
     Ok(plan)
 }
@@ -247,7 +247,7 @@ impl Asked<'_> {
         };
         let statement = over_people(conditions, &from, self.wanted != Wanted::Ids);
         let plan = match statement {
-            Ok(statement) => state.statement_to_plan(statement).await,
+            Ok(statement) => to_plan(state, statement).await,
             Err(error) => Err(error),
         };
         drop(named);

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::{DFParser, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast;
@@ -13,7 +15,9 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use rollbook_queries::traits::MATCHING_PEOPLE;
 
 use crate::complexity::{MOST_NESTING, check_relations, position};
+use crate::dialect::SqlDialect;
 use crate::error::EngineError;
+use crate::literals::{with_doubles, with_signs_apart};
 
 /// What a plan may hold.
 pub(crate) fn read_only() -> SQLOptions {
@@ -65,7 +69,8 @@ pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
     }
     match statements.pop_front() {
         None => Err(ParseError::Refused(EngineError::Empty)),
-        Some(Statement::Statement(statement)) if is_query(&statement) => {
+        Some(Statement::Statement(mut statement)) if is_query(&statement) => {
+            with_signs_apart(statement.as_mut());
             check_relations(statement.as_ref()).map_err(ParseError::Refused)?;
             Ok(Statement::Statement(statement))
         }
@@ -83,15 +88,24 @@ pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
 
 /// One condition. It keeps its places in the text.
 pub(crate) fn condition(tokens: &[TokenWithSpan]) -> Result<ast::Expr, ParseError> {
-    let condition = parser(tokens)?.parse_into_expr()?;
+    let mut condition = parser(tokens)?.parse_into_expr()?;
     if let Some(alias) = condition.alias {
         return Err(ParseError::Refused(EngineError::Syntax {
             message: format!("expected the end of the criteria, found `{}`", alias.value),
             position: position(alias.span.start),
         }));
     }
+    with_signs_apart(&mut condition.expr);
     check_relations(&condition.expr).map_err(ParseError::Refused)?;
     Ok(condition.expr)
+}
+
+/// The plan of a parsed text.
+pub(crate) async fn to_plan(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    if let Statement::Statement(statement) = &mut statement {
+        with_doubles(statement.as_mut());
+    }
+    state.statement_to_plan(statement).await
 }
 
 /// A query over `people`, which `from` gives with what is joined to it. With `as_columns` it gives every person, and
@@ -137,8 +151,11 @@ pub(crate) fn rows_where(relation: &str, condition: ast::Expr) -> Result<Stateme
 }
 
 /// A text of our own, which holds one statement.
-fn template(sql: &str) -> Result<Statement> {
-    let mut statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
+pub(crate) fn template(sql: &str) -> Result<Statement> {
+    let parser = DFParserBuilder::new(sql)
+        .with_dialect(&SqlDialect)
+        .with_recursion_limit(8 * MOST_NESTING);
+    let mut statements = parser.build()?.parse_statements()?;
     Ok(statements
         .pop_front()
         .expect("the text holds one statement"))
@@ -192,17 +209,54 @@ pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
     ast::Visit::visit(condition, &mut Queries).is_break()
 }
 
-/// Whether a text is a whole `select` rather than a condition on `people`, by its first word.
+/// Whether a text is a whole `select` rather than a condition on `people`, by its first word. A
+/// query in brackets that something else follows, such as `> 1`, is a part of a condition.
 ///
 /// A text that cannot even be split into words is taken for a condition; running it tells why.
 pub fn is_select(sql: &str) -> bool {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     let tokens = tokens.unwrap_or_default();
-    let first = spoken(&tokens).find(|token| token.token != Token::LParen);
-    matches!(
-        first.map(|token| &token.token),
+    let mut tokens = spoken(&tokens).map(|token| &token.token);
+    let mut is_in_brackets = false;
+    let first = tokens.find(|token| {
+        let is_bracket = **token == Token::LParen;
+        is_in_brackets |= is_bracket;
+        !is_bracket
+    });
+    let is_query = matches!(
+        first,
         Some(Token::Word(word)) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH)
-    )
+    );
+    if !is_query || !is_in_brackets {
+        return is_query;
+    }
+    // What follows the bracket of the query itself, and those around that alone.
+    let mut inner = 1_usize;
+    let closes = |token: &&Token| {
+        match token {
+            Token::LParen => inner += 1,
+            Token::RParen => inner -= 1,
+            _ => {}
+        }
+        inner == 0
+    };
+    if tokens.find(closes).is_none() {
+        return true;
+    }
+    match tokens.find(|token| **token != Token::RParen) {
+        None | Some(Token::SemiColon) => true,
+        Some(Token::Word(word)) => matches!(
+            word.keyword,
+            Keyword::UNION
+                | Keyword::INTERSECT
+                | Keyword::EXCEPT
+                | Keyword::ORDER
+                | Keyword::LIMIT
+                | Keyword::OFFSET
+                | Keyword::FETCH
+        ),
+        Some(_) => false,
+    }
 }
 
 /// The tokens that are neither blanks nor comments.
@@ -215,6 +269,7 @@ pub(crate) fn spoken(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &TokenWit
 fn parser(tokens: &[TokenWithSpan]) -> Result<DFParser<'static>> {
     // The parser spends several levels on one parenthesis.
     DFParserBuilder::new(tokens.to_vec())
+        .with_dialect(&SqlDialect)
         .with_recursion_limit(8 * MOST_NESTING)
         .build()
 }

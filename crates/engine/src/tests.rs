@@ -1,6 +1,7 @@
 //! Whole sessions over small tables in memory.
 
 mod behaviour;
+mod duckdb;
 mod errors;
 mod excess;
 mod fixture;

@@ -143,3 +143,65 @@ fn a_select_is_told_from_a_condition() {
         assert_eq!(crate::is_select(text), expected, "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_condition_and_its_clauses_mean_the_same() {
+    let session = fixture().session().await;
+    for (condition, expected) in [
+        (
+            "(country is distinct from 'DE') or total_spent > 500",
+            &[1, 2, 3][..],
+        ),
+        ("country is distinct from 'DE' and order_count = 0", &[3]),
+        (
+            "order_count = 0 or country is distinct from 'DE' and country = 'US'",
+            &[2, 3],
+        ),
+        (
+            "not country is distinct from 'US' and total_spent = 20.00",
+            &[2],
+        ),
+        (
+            "(country = 'DE' or order_count = 0) and total_spent > - -1",
+            &[1],
+        ),
+        ("not (country = 'DE' or - -total_spent >= 20)", &[]),
+    ] {
+        let clauses = session.clauses(condition).unwrap().text();
+        for text in [condition, &clauses] {
+            let rows = session.people_where(text).await.unwrap();
+            assert_eq!(rows.person_ids().await.unwrap(), expected, "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn words_of_other_databases_are_refused_with_ours() {
+    let session = fixture().session().await;
+    for (condition, part) in [
+        (
+            "age(created_at) > interval '30 days'",
+            "write now() - created_at",
+        ),
+        (
+            "datediff('day', created_at, now()) > 30",
+            "write current_date - ",
+        ),
+        (
+            "now() - created_at > 30",
+            "a number is compared with a length of time",
+        ),
+        (
+            "current_date - cast(created_at as date) > interval '30 days'",
+            "a number is compared with a length of time",
+        ),
+        ("order_count ^ 2 > 4", "write power(a, b)"),
+    ] {
+        let rows = match session.people_where(condition).await {
+            Ok(rows) => rows.person_ids().await,
+            Err(error) => Err(error),
+        };
+        let error = rows.unwrap_err().to_string();
+        assert!(error.contains(part), "{condition}: {error}");
+    }
+}

@@ -1,0 +1,401 @@
+//! Subqueries in conditions, so that they come to what SQL says.
+//!
+//! DataFusion makes joins of them. Nulls, aggregates, limits and outer joins within them then mean
+//! something else in some shapes. Here these become shapes that mean the same as a join, or are
+//! refused. It comes after types are coerced.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, not_impl_err};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    BinaryExpr, Distinct, Expr, ExprSchemable, Filter, JoinType, Limit, LogicalPlan,
+    LogicalPlanBuilder, Operator, Subquery, lit, when,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+/// What a query that was made a part of another one is called in messages.
+const REFUSED: &str = "a query within the text that looks at a column from outside of it";
+
+/// Gives subqueries shapes that mean the same as a join.
+#[derive(Debug)]
+pub(crate) struct SoundSubqueries;
+
+impl AnalyzerRule for SoundSubqueries {
+    fn name(&self) -> &'static str {
+        "sound_subqueries"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_up_with_subqueries(sound);
+        plan.map(|plan| plan.data)
+    }
+}
+
+fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut has_one = false;
+    plan.apply_expressions(|expr| {
+        has_one = has_one || holds_one(expr)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if !has_one {
+        return Ok(Transformed::no(plan));
+    }
+    let schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::Filter(filter) = plan {
+        let condition = Sound {
+            schema: &schema,
+            is_joined: true,
+        };
+        let condition = condition.of(filter.predicate, true)?;
+        let filter = Filter::try_new(condition, filter.input)?;
+        return Ok(Transformed::yes(LogicalPlan::Filter(filter)));
+    }
+    let sound = Sound {
+        schema: &schema,
+        is_joined: false,
+    };
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let expr = sound.of(expr, false)?;
+        Ok(Transformed::yes(name.restore(expr)))
+    })?
+    .map_data(LogicalPlan::recompute_schema)
+}
+
+fn holds_one(expr: &Expr) -> Result<bool> {
+    expr.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::InSubquery(_)
+                | Expr::Exists(_)
+                | Expr::SetComparison(_)
+                | Expr::ScalarSubquery(_)
+        ))
+    })
+}
+
+/// The expressions of one node of a plan.
+struct Sound<'a> {
+    schema: &'a DFSchema,
+    /// Whether conditions in it become joins; elsewhere they are counts.
+    is_joined: bool,
+}
+
+impl Sound<'_> {
+    /// An expression without shapes that are read wrongly. Where it is a `condition`, null is as
+    /// good as false.
+    fn of(&self, expr: Expr, condition: bool) -> Result<Expr> {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: op @ (Operator::And | Operator::Or),
+                right,
+            }) => {
+                let (left, right) = (self.of(*left, condition)?, self.of(*right, condition)?);
+                Ok(Expr::BinaryExpr(BinaryExpr::new(
+                    Box::new(left),
+                    op,
+                    Box::new(right),
+                )))
+            }
+            Expr::Not(inner) => match *inner {
+                Expr::InSubquery(InSubquery {
+                    expr,
+                    subquery,
+                    negated,
+                }) => self.among(*expr, subquery, !negated, condition),
+                Expr::Exists(Exists { subquery, negated }) => self.exists(subquery, !negated),
+                other => Ok(Expr::Not(Box::new(self.of(other, false)?))),
+            },
+            Expr::IsTrue(inner) => Ok(Expr::IsTrue(Box::new(self.of(*inner, true)?))),
+            Expr::IsNotTrue(inner) => Ok(Expr::IsNotTrue(Box::new(self.of(*inner, true)?))),
+            Expr::InSubquery(InSubquery {
+                expr,
+                subquery,
+                negated,
+            }) => self.among(*expr, subquery, negated, condition),
+            Expr::Exists(Exists { subquery, negated }) => self.exists(subquery, negated),
+            Expr::SetComparison(comparison) => self.compared(comparison),
+            Expr::ScalarSubquery(subquery) => {
+                check(&subquery.subquery, false)?;
+                Ok(Expr::ScalarSubquery(subquery))
+            }
+            other => {
+                let inner = other.map_children(|part| self.of(part, false).map(Transformed::yes));
+                inner.map(|inner| inner.data)
+            }
+        }
+    }
+
+    /// `expr in (subquery)`, or `not in`.
+    fn among(
+        &self,
+        expr: Expr,
+        subquery: Subquery,
+        negated: bool,
+        condition: bool,
+    ) -> Result<Expr> {
+        let expr = self.of(expr, false)?;
+        if gives_one_row(&subquery.subquery) {
+            let op = if negated {
+                Operator::NotEq
+            } else {
+                Operator::Eq
+            };
+            check(&subquery.subquery, false)?;
+            return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
+        }
+        let subquery = unordered(subquery)?;
+        check(&subquery.subquery, false)?;
+        let given = subquery.subquery.schema();
+        let column = Expr::Column(Column::from(given.qualified_field(0)));
+        let (expr_is_null, given_is_null) = (
+            expr.nullable(self.schema).unwrap_or(true),
+            given.field(0).is_nullable(),
+        );
+        let is_two_valued = !expr_is_null && !given_is_null;
+        if self.is_joined && (is_two_valued || !negated && condition) {
+            let among = InSubquery::new(Box::new(expr), subquery, negated);
+            return Ok(Expr::InSubquery(among));
+        }
+        let outer = self.from_within(expr.clone())?;
+        let rows = &subquery;
+        let found = self.has_rows(rows, Some(binary(column.clone(), Operator::Eq, outer)))?;
+        let has_null = match given_is_null {
+            true => Some(self.has_rows(rows, Some(column.is_null()))?),
+            false => None,
+        };
+        let null_among_some = match expr_is_null {
+            true => Some((expr.clone().is_null(), self.has_rows(rows, None)?)),
+            false => None,
+        };
+        if negated && condition {
+            let mut all = not(found);
+            if let Some(has_null) = has_null {
+                all = all.and(not(has_null));
+            }
+            if let Some((_, has_rows)) = null_among_some {
+                all = all.and(expr.is_not_null().or(not(has_rows)));
+            }
+            return Ok(all);
+        }
+        let mut unknown = lit(false);
+        if let Some(has_null) = has_null {
+            unknown = unknown.or(has_null);
+        }
+        if let Some((is_null, has_rows)) = null_among_some {
+            unknown = unknown.or(is_null.and(has_rows));
+        }
+        let (yes, no) = if negated {
+            (false, true)
+        } else {
+            (true, false)
+        };
+        when(found, lit(yes))
+            .when(unknown, lit(ScalarValue::Boolean(None)))
+            .otherwise(lit(no))
+    }
+
+    fn exists(&self, subquery: Subquery, negated: bool) -> Result<Expr> {
+        let subquery = unordered(subquery)?;
+        if gives_one_row(&subquery.subquery) {
+            return Ok(lit(!negated));
+        }
+        check(&subquery.subquery, true)?;
+        let exists = self.has_rows(&subquery, None)?;
+        Ok(if negated { not(exists) } else { exists })
+    }
+
+    /// `expr <op> any (subquery)`, or `all`.
+    fn compared(&self, comparison: SetComparison) -> Result<Expr> {
+        let SetComparison {
+            expr,
+            subquery,
+            op,
+            quantifier,
+        } = comparison;
+        let expr = self.of(*expr, false)?;
+        let subquery = unordered(subquery)?;
+        check(&subquery.subquery, false)?;
+        if gives_one_row(&subquery.subquery) {
+            return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
+        }
+        if !self.is_joined {
+            return not_impl_err!("`any` and `all` of a query stand in a `where` alone");
+        }
+        // Its own form of it looks at the operand from within the query.
+        self.from_within(expr.clone())?;
+        let comparison = SetComparison::new(Box::new(expr), subquery, op, quantifier);
+        Ok(Expr::SetComparison(comparison))
+    }
+
+    /// Whether a query gives rows that meet a condition.
+    fn has_rows(&self, subquery: &Subquery, condition: Option<Expr>) -> Result<Expr> {
+        let mut rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+        if let Some(condition) = condition {
+            rows = rows.filter(condition)?;
+        }
+        let mut rows = rows.build()?;
+        if rows.all_out_ref_exprs().is_empty() {
+            // One row says the same for everybody.
+            rows = LogicalPlanBuilder::from(rows).limit(0, Some(1))?.build()?;
+        }
+        if self.is_joined {
+            return Ok(Expr::Exists(Exists {
+                subquery: as_subquery(rows, subquery),
+                negated: false,
+            }));
+        }
+        let rows = LogicalPlanBuilder::from(rows)
+            .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
+            .project(vec![Expr::Column(Column::from_name("rows")).gt(lit(0_i64))])?
+            .build()?;
+        Ok(Expr::ScalarSubquery(as_subquery(rows, subquery)))
+    }
+
+    /// An expression as a query within it refers to it.
+    fn from_within(&self, expr: Expr) -> Result<Expr> {
+        if holds_one(&expr)? || expr.contains_outer() {
+            return not_impl_err!(
+                "{REFUSED} compares a value that is itself from a query or from outside"
+            );
+        }
+        let outer = expr.transform_up(|part| match part {
+            Expr::Column(column) => {
+                let field = self.schema.field_from_column(&column)?;
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(
+                    Arc::clone(field),
+                    column,
+                )))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        outer.map(|outer| outer.data)
+    }
+}
+
+fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+fn not(expr: Expr) -> Expr {
+    match expr {
+        Expr::Exists(Exists { subquery, negated }) => Expr::Exists(Exists {
+            subquery,
+            negated: !negated,
+        }),
+        other => Expr::Not(Box::new(other)),
+    }
+}
+
+fn as_subquery(plan: LogicalPlan, like: &Subquery) -> Subquery {
+    Subquery {
+        outer_ref_columns: plan.all_out_ref_exprs(),
+        subquery: Arc::new(plan),
+        spans: like.spans.clone(),
+    }
+}
+
+/// The rows of a query whose order nobody sees.
+fn unordered(subquery: Subquery) -> Result<Subquery> {
+    let plan = subquery.subquery.as_ref().clone();
+    let plan = plan.transform_down(|plan| match plan {
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
+            Ok(Transformed::yes(sort.input.as_ref().clone()))
+        }
+        same @ (LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_)) => {
+            Ok(Transformed::no(same))
+        }
+        other => Ok(Transformed::new(other, false, TreeNodeRecursion::Jump)),
+    })?;
+    Ok(as_subquery(plan.data, &subquery))
+}
+
+/// Whether a query gives exactly one row: an aggregate over all rows.
+fn gives_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => gives_one_row(&alias.input),
+        LogicalPlan::Sort(sort) => gives_one_row(&sort.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        _ => false,
+    }
+}
+
+/// Refuses a query in which conditions on columns from outside cannot be moved out of it.
+fn check(plan: &LogicalPlan, is_exists: bool) -> Result<()> {
+    if plan.all_out_ref_exprs().is_empty() {
+        return Ok(());
+    }
+    match plan {
+        LogicalPlan::Limit(Limit {
+            skip: None, input, ..
+        }) if is_exists => inner(input),
+        LogicalPlan::Projection(projection) if is_exists => check(&projection.input, true),
+        LogicalPlan::SubqueryAlias(alias) if is_exists => check(&alias.input, true),
+        other => inner(other),
+    }
+}
+
+fn inner(plan: &LogicalPlan) -> Result<()> {
+    if plan.all_out_ref_exprs().is_empty() {
+        return Ok(());
+    }
+    let inputs = match plan {
+        LogicalPlan::Join(join) => {
+            let has = |plan: &LogicalPlan| !plan.all_out_ref_exprs().is_empty();
+            let kept = match join.join_type {
+                JoinType::Inner => [true, true],
+                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => [true, false],
+                JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => [false, true],
+                _ => [false, false],
+            };
+            let sides = [&join.left, &join.right].into_iter().zip(kept);
+            if sides.into_iter().any(|(side, kept)| !kept && has(side)) {
+                return not_impl_err!("{REFUSED}, in a side of an outer join or a set operation");
+            }
+            vec![join.left.as_ref(), join.right.as_ref()]
+        }
+        LogicalPlan::Aggregate(aggregate) => {
+            if let Some(filtered) = over_all(&aggregate.input) {
+                return not_impl_err!("{REFUSED}, and an aggregate over {filtered}");
+            }
+            vec![aggregate.input.as_ref()]
+        }
+        LogicalPlan::Filter(filter) => {
+            if over_all(plan).is_some() {
+                return not_impl_err!("{REFUSED}, with `having` and without `group by`");
+            }
+            vec![filter.input.as_ref()]
+        }
+        LogicalPlan::Limit(_) => {
+            return not_impl_err!(
+                "{REFUSED}, with `limit` or `offset`: an aggregate such as max() gives one value"
+            );
+        }
+        LogicalPlan::Window(_) => return not_impl_err!("{REFUSED}, with a window function"),
+        LogicalPlan::Union(_) => return not_impl_err!("{REFUSED}, with `union`"),
+        LogicalPlan::Distinct(Distinct::On(_)) => {
+            return not_impl_err!("{REFUSED}, with `distinct on`");
+        }
+        other => other.inputs(),
+    };
+    inputs.into_iter().try_for_each(inner)
+}
+
+/// Whether rows are what conditions leave of an aggregate over all rows.
+fn over_all(plan: &LogicalPlan) -> Option<&'static str> {
+    match plan {
+        LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => Some("one with `having`"),
+        LogicalPlan::Projection(projection) => over_all(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => over_all(&alias.input),
+        _ => None,
+    }
+}

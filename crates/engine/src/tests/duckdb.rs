@@ -1,0 +1,226 @@
+//! What conditions and queries come to, held against DuckDB on the same rows.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::fixture::{Fixture, text};
+use crate::{EngineError, Session};
+
+mod literals;
+mod subqueries;
+
+const PERSONS: [(&str, &str, &str, &str); 9] = [
+    ("DE", "ads", "true", "2024-06-29T12:00:00Z"),
+    ("", "web", "", "2024-05-31T12:00:00Z"),
+    ("AT", "mail", "false", "2024-05-31T11:59:59Z"),
+    ("FR", "ads", "true", "2024-05-31T12:00:01Z"),
+    ("DE", "", "", "2024-01-31T00:00:00Z"),
+    ("", "", "false", "2023-06-30T12:00:00Z"),
+    ("AT", "web", "true", "2023-06-30T12:00:01Z"),
+    ("web", "AT", "false", "2020-02-29T00:00:00Z"),
+    ("US", "phone", "", ""),
+];
+
+const ORDERS: [(i64, &str, &str, &str, &str); 14] = [
+    (1, "web", "paid", "69.90", "2024-06-29T12:00:00Z"),
+    (1, "", "paid", "17.99", "2024-05-31T12:00:00Z"),
+    (1, "ads", "cancelled", "4.07", "2024-05-31T12:00:00.000001Z"),
+    (2, "", "paid", "128.99", "2024-05-31T11:59:59.999999Z"),
+    (2, "", "open", "69.91", "2024-04-01T00:00:00Z"),
+    (3, "ads", "paid", "69.89", "2024-03-31T00:00:00Z"),
+    (3, "mail", "paid", "0.10", "2024-02-29T00:00:00Z"),
+    (4, "ads", "paid", "0.30", "2023-06-30T12:00:00Z"),
+    (4, "web", "open", "", "2023-07-01T00:00:00Z"),
+    (5, "DE", "paid", "1000000000.0001", "2023-06-30T11:00:00Z"),
+    (5, "AT", "paid", "33.3333", "2020-02-29T00:00:00Z"),
+    (7, "AT", "cancelled", "69.9001", "2024-06-30T11:59:59Z"),
+    (7, "web", "paid", "0", "2024-02-29T00:00:00.5Z"),
+    (0, "", "paid", "-4.07", "2024-06-01T00:00:00Z"),
+];
+
+/// A text, or null where it is empty.
+fn or_null(text: &str) -> Value {
+    match text {
+        "" => Value::Null,
+        text => json!(text),
+    }
+}
+
+async fn session() -> Session {
+    let mut fixture = Fixture::new().row("persons", json!({ "person_id": 0 }));
+    for (at, (country, source, is_lead, created_at)) in (1..).zip(PERSONS) {
+        fixture = fixture.row(
+            "persons",
+            json!({ "person_id": at, "country": or_null(country), "source": or_null(source),
+                "is_lead": is_lead.parse::<bool>().ok(), "created_at": or_null(created_at) }),
+        );
+    }
+    for (at, (person, source_name, status, total, placed_at)) in (1..).zip(ORDERS) {
+        fixture = fixture.row(
+            "orders",
+            json!({ "person_id": person, "external_id": format!("o{at}"), "currency": "EUR",
+                "source_name": or_null(source_name), "status": status, "total": or_null(total),
+                "placed_at": or_null(placed_at) }),
+        );
+    }
+    fixture.session().await
+}
+
+/// The same rows for DuckDB.
+fn prepared() -> Vec<String> {
+    let value = |text: &str| match text {
+        "" => "null".to_owned(),
+        text => format!("'{text}'"),
+    };
+    let mut statements = vec![
+        "create table people (person_id bigint, country text, source text, is_lead boolean, \
+         created_at timestamptz)"
+            .to_owned(),
+        "create table orders (external_id text, person_id bigint, source_name text, status text, \
+         total decimal(19, 4), placed_at timestamptz)"
+            .to_owned(),
+    ];
+    for (at, (country, source, is_lead, created_at)) in (1..).zip(PERSONS) {
+        let values = [country, source, is_lead, created_at].map(value).join(", ");
+        statements.push(format!("insert into people values ({at}, {values})"));
+    }
+    for (at, (person, source_name, status, total, placed_at)) in (1..).zip(ORDERS) {
+        let values = [source_name, status, total, placed_at]
+            .map(value)
+            .join(", ");
+        statements.push(format!(
+            "insert into orders values ('o{at}', {person}, {values})"
+        ));
+    }
+    statements
+}
+
+/// What DuckDB answers, or why not; `None` where there is no DuckDB.
+fn answers(queries: &[String]) -> Option<Vec<Result<Vec<String>, String>>> {
+    let Some(python) = std::env::var_os("ROLLBOOK_TEST_PYTHON") else {
+        println!("skipped: ROLLBOOK_TEST_PYTHON does not name a Python with the duckdb package");
+        return None;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers/ask_duckdb.py");
+    let mut running = Command::new(python)
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The present of the session.
+    let now = "timestamptz '2024-06-30 12:00:00+00'";
+    let queries: Vec<_> = queries
+        .iter()
+        .map(|sql| sql.replace("now()", now))
+        .collect();
+    let asked = json!({ "prepare": prepared(), "queries": queries }).to_string();
+    let mut input = running.stdin.take().unwrap();
+    input.write_all(asked.as_bytes()).unwrap();
+    drop(input);
+    let output = running.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |row: &Value| row[0].as_str().unwrap_or("null").to_owned();
+    let answer = |answer: Value| match answer {
+        Value::String(error) => Err(error),
+        rows => {
+            let mut rows: Vec<_> = rows.as_array().unwrap().iter().map(row).collect();
+            rows.sort();
+            Ok(rows)
+        }
+    };
+    Some(answers.into_iter().map(answer).collect())
+}
+
+/// Whom conditions on `people` name here and there; how many are refused here.
+async fn hold_conditions(conditions: &[String]) -> Option<usize> {
+    let query = |condition: &String| format!("select person_id from people where {condition}");
+    let theirs = answers(&conditions.iter().map(query).collect::<Vec<_>>())?;
+    let session = session().await;
+    let (mut refused, mut wrong) = (0, Vec::new());
+    for (condition, theirs) in conditions.iter().zip(theirs) {
+        let ours = match session.people_where(condition).await {
+            Ok(rows) => rows.person_ids().await,
+            Err(error) => Err(error),
+        };
+        let ours = ours.map(|ids| {
+            let mut ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+            ids.sort();
+            ids
+        });
+        match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) if ours == theirs => {}
+            (Err(EngineError::Internal { source }), _) => {
+                wrong.push(format!("{condition}\n    failed: {source}"));
+            }
+            (Err(error), Ok(_)) => {
+                println!("refused: {condition}\n    {error}");
+                refused += 1;
+            }
+            // It has no such condition.
+            (_, Err(error)) => println!("not in DuckDB: {condition}\n    {error}"),
+            (Ok(ours), Ok(theirs)) => {
+                wrong.push(format!(
+                    "{condition}\n    here {ours:?}\n    there {theirs:?}"
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    Some(refused)
+}
+
+/// The values of the first column, here and there.
+async fn hold_queries(queries: &[&str]) {
+    let asked: Vec<_> = queries.iter().map(|sql| (*sql).to_owned()).collect();
+    let Some(theirs) = answers(&asked) else {
+        return;
+    };
+    let session = session().await;
+    let mut wrong = Vec::new();
+    for (sql, theirs) in queries.iter().zip(theirs) {
+        let mut ours = match session.query(sql).await {
+            Ok(answer) => text(&answer),
+            Err(error) => vec![error.to_string()],
+        };
+        ours.sort();
+        match theirs {
+            Ok(theirs) if ours == theirs => {}
+            // It has no such query; what is compared is that it runs here.
+            Err(error) => println!("not in DuckDB: {sql}\n    {error}"),
+            Ok(theirs) => wrong.push(format!("{sql}\n    here {ours:?}\n    there {theirs:?}")),
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.roll(of.len())]
+    }
+}
