@@ -1,16 +1,16 @@
 //! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use chrono_tz::Tz;
+use chrono::Datelike;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::sql::sqlparser::ast::Expr;
@@ -18,11 +18,13 @@ use roaring::RoaringTreemap;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
+use rollbook_model::time::YEARS;
 use rollbook_queries::views::{FACTS, VIEWS};
 
 use crate::behaviour::Viewpoint;
-use crate::environment::{config, setup, state};
+use crate::environment::{config_in, setup, state};
 use crate::error::EngineError;
+use crate::functions::{Uncomputed, lenient};
 use crate::merging::MergeByPerson;
 use crate::own_traits::{OwnTrait, PlannedTrait};
 use crate::parameter::{Parameter, Parameters, values};
@@ -31,41 +33,18 @@ use crate::planning::{Kept, Needs, Request, names_among, needs, parsed};
 use crate::resident::Resident;
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource};
+use crate::times::{in_zone_of, with_times};
 use crate::traits::is_column_of_people;
 use crate::unified::Unified;
 use crate::view::ViewPlanner;
 
+mod answer;
+mod options;
+
+pub use answer::Answer;
+pub use options::SessionOptions;
+
 const PEOPLE: &str = "people";
-
-/// From where and with what a session looks.
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    /// The moment that `now()` gives; later facts are hidden.
-    pub as_of: Timestamp,
-    /// The tenant's currency, ISO 4217, in which traits are reported.
-    pub currency: Option<String>,
-    /// The zone of the tenant's calendar.
-    pub zone: Tz,
-    /// What each query may use. Memory and disk are shared by the session's queries.
-    pub limits: Limits,
-    /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
-    pub spill_dir: Option<PathBuf>,
-    /// Whether queries may ask for personal columns.
-    pub personal: bool,
-    /// Rules for the physical plan that those who give the tables want to come last.
-    pub rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-}
-
-/// The whole answer to a query, within the row limit.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Its rows.
-    pub batches: Vec<RecordBatch>,
-    /// Whether there were more rows than the limit; the further ones are left out.
-    pub truncated: bool,
-}
 
 /// The tables of one tenant at one snapshot, seen from one moment, and queries over them.
 ///
@@ -82,6 +61,7 @@ pub struct Session {
     texts: Vec<OwnTrait>,
     own: OnceLock<Arc<Vec<PlannedTrait>>>,
     own_names: Arc<BTreeSet<String>>,
+    uncomputed: Uncomputed,
 }
 
 impl Session {
@@ -94,12 +74,19 @@ impl Session {
         let as_of = options.as_of;
         let start = as_of
             .to_utc()
-            .filter(|time| time.timestamp_nanos_opt().is_some())
+            .filter(|time| YEARS.contains(&time.year()))
             .ok_or_else(|| EngineError::AsOfOutOfRange {
                 as_of: as_of.to_string(),
             })?;
-        let mut state =
-            state(config(), &options.limits, options.spill_dir.clone()).map_err(setup)?;
+        let config = config_in(options.zone);
+        let state = state(config, &options.limits, options.spill_dir.clone());
+        let with_times = state.and_then(|state| with_times(state, Some(options.zone)));
+        let mut state = with_times.map_err(setup)?;
+        let uncomputed = Uncomputed::default();
+        for function in lenient(&uncomputed) {
+            let function = Arc::new(ScalarUDF::from(function));
+            state.register_udf(function).map_err(setup)?;
+        }
         let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(MergeByPerson);
         for rule in [&ours].into_iter().chain(&options.rules) {
             state = SessionStateBuilder::new_from_existing(state)
@@ -122,6 +109,7 @@ impl Session {
             texts: Vec::new(),
             own: OnceLock::new(),
             own_names: Arc::default(),
+            uncomputed,
         })
     }
 
@@ -268,12 +256,7 @@ impl Session {
     pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
         let name = source.def.name;
         let authority = source.authority;
-        let seen = SeenTable::new(
-            source,
-            self.options.as_of,
-            self.options.personal,
-            self.planner.clone(),
-        )?;
+        let seen = SeenTable::new(source, &self.options, self.planner.clone())?;
         match authority {
             None => self.add_view(name, Arc::new(seen)),
             Some(authority) => {
@@ -283,7 +266,8 @@ impl Session {
         }
     }
 
-    /// Adds anything else that queries can read, such as `segment_members`, as it stands.
+    /// Adds anything else that queries can read, such as `segment_members`, with its times in the
+    /// zone of the session.
     ///
     /// # Errors
     /// [`EngineError::TableExists`].
@@ -298,8 +282,9 @@ impl Session {
                 table: name.to_owned(),
             });
         }
+        let shown = in_zone_of(self.options.zone, provider, &self.planner);
         tables
-            .register_table(name.to_owned(), provider)
+            .register_table(name.to_owned(), shown)
             .map_err(setup)?;
         Ok(())
     }
@@ -327,7 +312,9 @@ impl Session {
     /// Adds the views by which several of our texts mean the same.
     async fn add_own_views(&self) -> Result<(), EngineError> {
         let currency = Parameter::Text(self.options.currency.clone());
-        let values = values(&[("currency", currency)]);
+        let fx_days = Parameter::Int(self.options.fx_days.into());
+        let known = [("currency", currency), ("fx_days", fx_days)];
+        let values = values(&known, self.options.zone);
         for (name, sql) in VIEWS.into_iter().chain(FACTS) {
             let plan = self.state.create_logical_plan(sql).await.map_err(setup)?;
             let plan = plan.with_param_values(values.clone()).map_err(setup)?;
@@ -359,8 +346,14 @@ impl Session {
                 Arc::clone(self.own.get_or_init(|| Arc::new(own)))
             }
         };
-        let as_of = self.options.as_of;
-        let people = People::new(&self.state, persons, as_of, currency, planner, own)
+        let of_groups = values(
+            &[
+                ("as_of", Parameter::Time(Some(self.options.as_of))),
+                ("currency", Parameter::Text(currency)),
+            ],
+            self.options.zone,
+        );
+        let people = People::new(&self.state, persons, of_groups, planner, own)
             .await
             .map_err(setup)?;
         self.add_view(PEOPLE, Arc::new(people))
@@ -392,7 +385,7 @@ impl Session {
         sql: &str,
         parameters: Parameters<'_>,
     ) -> Result<Answer, EngineError> {
-        let values = Some(values(parameters));
+        let values = Some(values(parameters, self.options.zone));
         self.answer(Request::Query(sql.to_owned(), values)).await
     }
 
@@ -436,7 +429,7 @@ impl Session {
         sql: &str,
         parameters: Parameters<'_>,
     ) -> Result<Rows, EngineError> {
-        let values = Some(values(parameters));
+        let values = Some(values(parameters, self.options.zone));
         self.start(Request::Query(sql.to_owned(), values)).await
     }
 
@@ -503,6 +496,11 @@ impl Session {
         let kept = self.kept();
         let request = Request::Values(expressions, members, self.viewpoint(), kept);
         self.start(request).await
+    }
+
+    /// What cannot be computed of conditions on persons, for whom it is null.
+    pub fn uncomputed(&self) -> Uncomputed {
+        self.uncomputed.clone()
     }
 
     /// What a condition needs, before anything is evaluated.

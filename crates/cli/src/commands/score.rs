@@ -14,14 +14,14 @@ const SHOWN: usize = 10;
 pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Result<()> {
     match what {
         Score::Train { kind, moment } => {
-            let model = scores::train(place, kind, as_of(&moment), now()).await?;
+            let model = scores::train(place, kind, as_of(place, &moment).await?, now()).await?;
             print(&shown_model(&model), form)?;
             if form == Form::Table {
                 eprintln!("next: rollbook score run {kind}");
             }
         }
         Score::Run { kind, moment } => {
-            let run = scores::run(place, kind, as_of(&moment), now(), SHOWN).await?;
+            let run = scores::run(place, kind, as_of(place, &moment).await?, now(), SHOWN).await?;
             let columns = ["person_id", "probability", "score"];
             let mut shown = Shown::list(&run.highest, &columns)?;
             shown.document = json!(run);
@@ -39,7 +39,8 @@ pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Resul
             person,
             moment,
         } => {
-            let explanation = scores::explain(place, kind, person, as_of(&moment)).await?;
+            let explanation =
+                scores::explain(place, kind, person, as_of(place, &moment).await?).await?;
             print(&shown_explanation(&explanation), form)?;
             note_rules(explanation.method, None);
         }
