@@ -6,6 +6,7 @@ mod attribution;
 mod bad_input;
 mod bucket;
 mod clock;
+mod calendar;
 mod crash;
 mod differential;
 mod disk;

@@ -15,10 +15,10 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::sql::sqlparser::ast::Expr;
 use roaring::RoaringTreemap;
-use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES};
 use rollbook_model::time::YEARS;
+use rollbook_model::{GivenTime, Timestamp};
 use rollbook_queries::views::{FACTS, VIEWS};
 
 use crate::behaviour::Viewpoint;
@@ -546,6 +546,14 @@ impl Session {
     /// The currency in which amounts are reported, ISO 4217.
     pub fn currency(&self) -> Option<&str> {
         self.options.currency.as_deref()
+    }
+
+    /// A text with its time in UTC, where it is a time that names no zone.
+    pub fn in_utc(&self, text: &str) -> String {
+        match text.parse::<GivenTime>() {
+            Ok(local @ GivenTime::Local(_)) => local.in_zone(self.options.zone).to_string(),
+            _ => text.to_owned(),
+        }
     }
 
     /// The moment from which this session looks.

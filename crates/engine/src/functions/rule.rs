@@ -1,15 +1,15 @@
 //! The rule of planning that puts arithmetic of our own where DataFusion's would be wrong.
 
 use arrow::datatypes::DataType;
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::arithmetic::{OfIntegers, OneZero};
-use crate::times::rewritten;
+use crate::times::{Types, rewritten};
 
 /// Functions that may give a zero below zero.
 const ROUNDING: [&str; 5] = ["round", "ceil", "trunc", "floor", "sqrt"];
@@ -28,7 +28,7 @@ impl AnalyzerRule for OwnArithmetic {
     }
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
     match &expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let is_arithmetic = matches!(
@@ -42,11 +42,11 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             if !is_arithmetic {
                 return Ok(Transformed::no(expr));
             }
-            let types = (left.get_type(schema)?, right.get_type(schema)?);
-            if types.0 == DataType::Float64 && types.0 == types.1 {
+            let of = (types.of(left)?, types.of(right)?);
+            if of.0 == DataType::Float64 && of.0 == of.1 {
                 return Ok(one_zero(expr));
             }
-            let is_of_integers = types.0.is_integer() && types.0 == types.1;
+            let is_of_integers = of.0.is_integer() && of.0 == of.1;
             match OfIntegers::new(*op).filter(|_| is_of_integers) {
                 Some(function) => {
                     let args = vec![left.as_ref().clone(), right.as_ref().clone()];
@@ -56,21 +56,21 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 None => Ok(Transformed::no(expr)),
             }
         }
-        Expr::Negative(inner) if inner.get_type(schema)? == DataType::Float64 => Ok(one_zero(expr)),
+        Expr::Negative(inner) if types.of(inner)? == DataType::Float64 => Ok(one_zero(expr)),
         Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => {
-            match cast.expr.get_type(schema)?.is_string() {
+            match types.of(&cast.expr)?.is_string() {
                 true => Ok(one_zero(expr)),
                 false => Ok(Transformed::no(expr)),
             }
         }
         Expr::TryCast(cast) if *cast.field.data_type() == DataType::Float64 => {
-            match cast.expr.get_type(schema)?.is_string() {
+            match types.of(&cast.expr)?.is_string() {
                 true => Ok(one_zero(expr)),
                 false => Ok(Transformed::no(expr)),
             }
         }
         Expr::ScalarFunction(ScalarFunction { func, .. }) if ROUNDING.contains(&func.name()) => {
-            match expr.get_type(schema)? {
+            match types.of(&expr)? {
                 DataType::Float64 => Ok(one_zero(expr)),
                 _ => Ok(Transformed::no(expr)),
             }

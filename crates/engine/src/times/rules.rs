@@ -5,17 +5,16 @@
 //! takes what names no zone for UTC. So one rule names the zone before types are made to fit, and
 //! another one puts microseconds and our own functions where casts were put in.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono_tz::Tz;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, DFSchemaRef, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Union,
 };
@@ -44,7 +43,7 @@ impl AnalyzerRule for NameZones {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, &|expr, schema| self.rewrite(expr, schema))
+        rewritten(plan, &|expr, types| self.rewrite(expr, types))
     }
 }
 
@@ -54,30 +53,65 @@ impl AnalyzerRule for CountInMicros {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, &|expr, schema| lowered(expr, schema, self.0))
+        rewritten(plan, &|expr, types| lowered(expr, types, self.0))
     }
 }
 
-pub(crate) type Rewrite<'a> = &'a dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>;
+pub(crate) type Rewrite<'a> = &'a dyn Fn(Expr, &Types) -> Result<Transformed<Expr>>;
+
+/// The types of the columns that a step of a plan reads, put together when one is asked for.
+pub(crate) struct Types {
+    inputs: Vec<DFSchemaRef>,
+    merged: OnceCell<DFSchema>,
+}
+
+impl Types {
+    fn of_step(plan: &LogicalPlan) -> Result<Self> {
+        let inputs = plan.inputs().into_iter();
+        let mut inputs: Vec<_> = inputs.map(|input| Arc::clone(input.schema())).collect();
+        if let LogicalPlan::TableScan(scan) = plan
+            && !scan.filters.is_empty()
+        {
+            let of_source = scan.source.schema();
+            let of_source =
+                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &of_source)?;
+            inputs.push(Arc::new(of_source));
+        }
+        Ok(Self {
+            inputs,
+            merged: OnceCell::new(),
+        })
+    }
+
+    /// The type of an expression. What is a column of an outer query knows its own.
+    pub(crate) fn of(&self, expr: &Expr) -> Result<DataType> {
+        if let [only] = self.inputs.as_slice() {
+            return expr.get_type(only.as_ref());
+        }
+        let merged = self.merged.get_or_init(|| {
+            let mut merged = DFSchema::empty();
+            for input in &self.inputs {
+                merged.merge(input);
+            }
+            merged
+        });
+        expr.get_type(merged)
+    }
+}
 
 /// A plan with its expressions rewritten, from the innermost on.
 pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
     let is_changed = Cell::new(false);
     let plan = plan.transform_up_with_subqueries(|plan| {
-        // What a column is of the outer query, it knows itself.
-        let mut schema = merge_schema(&plan.inputs());
-        if let LogicalPlan::TableScan(scan) = &plan {
-            let of_source = DFSchema::try_from_qualified_schema(
-                scan.table_name.clone(),
-                &scan.source.schema(),
-            )?;
-            schema.merge(&of_source);
-        }
+        let types = Types::of_step(&plan)?;
         let names = NamePreserver::new(&plan);
         let plan = plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| rewrite(expr, &schema))?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
+            let expr = expr.transform_up(|expr| rewrite(expr, &types))?;
+            Ok(match expr.transformed {
+                true => expr.update_data(|expr| name.restore(expr)),
+                false => expr,
+            })
         })?;
         is_changed.set(is_changed.get() || plan.transformed);
         match is_changed.get() {
@@ -116,10 +150,10 @@ fn is_instant(ty: &DataType) -> bool {
 }
 
 impl NameZones {
-    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    fn rewrite(&self, expr: Expr, known: &Types) -> Result<Transformed<Expr>> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                self.binary(*left, op, *right, schema)
+                self.binary(*left, op, *right, known)
             }
             Expr::Between(Between {
                 expr,
@@ -127,7 +161,7 @@ impl NameZones {
                 low,
                 high,
             }) => {
-                let [expr, low, high] = match self.same([*expr, *low, *high], schema) {
+                let [expr, low, high] = match self.same([*expr, *low, *high], known) {
                     Ok(named) => named.map(Box::new),
                     Err(as_it_was) => {
                         let [expr, low, high] = as_it_was.map(Box::new);
@@ -145,21 +179,21 @@ impl NameZones {
             }) => {
                 let mut all = vec![*expr];
                 all.extend(list);
-                let (is_named, mut all) = self.all_same(all, schema);
+                let (is_named, mut all) = self.all_same(all, known);
                 let expr = Box::new(all.remove(0));
                 let list = Expr::InList(InList::new(expr, all, negated));
                 Ok(Transformed::new_transformed(list, is_named))
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 let (is_named, args) = match func.name() {
-                    name if OF_ONE_TYPE.contains(&name) => self.all_same(args, schema),
-                    "date_part" => self.of_texts(args, schema),
+                    name if OF_ONE_TYPE.contains(&name) => self.all_same(args, known),
+                    "date_part" => self.of_texts(args, known),
                     _ => (false, args),
                 };
                 let call = Expr::ScalarFunction(ScalarFunction { func, args });
                 Ok(Transformed::new_transformed(call, is_named))
             }
-            Expr::Case(case) => Ok(self.case(case, schema)),
+            Expr::Case(case) => Ok(self.case(case, known)),
             other => Ok(Transformed::no(other)),
         }
     }
@@ -169,14 +203,14 @@ impl NameZones {
         left: Expr,
         op: Operator,
         right: Expr,
-        schema: &DFSchema,
+        known: &Types,
     ) -> Result<Transformed<Expr>> {
         let as_it_was = |left: Expr, right: Expr| {
             let expr = BinaryExpr::new(Box::new(left), op, Box::new(right));
             Transformed::no(Expr::BinaryExpr(expr))
         };
         if is_comparison(op) && !is_other(&left) && !is_other(&right) {
-            return Ok(match self.same([left, right], schema) {
+            return Ok(match self.same([left, right], known) {
                 Ok([left, right]) => Transformed::yes(as_it_was(left, right).data),
                 Err([left, right]) => as_it_was(left, right),
             });
@@ -184,7 +218,7 @@ impl NameZones {
         if !matches!(op, Operator::Plus | Operator::Minus) || is_other(&left) {
             return Ok(as_it_was(left, right));
         }
-        let types = (left.get_type(schema), right.get_type(schema));
+        let types = (known.of(&left), known.of(&right));
         let (Ok(of_left), Ok(of_right)) = types else {
             return Ok(as_it_was(left, right));
         };
@@ -218,7 +252,7 @@ impl NameZones {
         })
     }
 
-    fn case(&self, case: Case, schema: &DFSchema) -> Transformed<Expr> {
+    fn case(&self, case: Case, known: &Types) -> Transformed<Expr> {
         let Case {
             expr,
             when_then_expr,
@@ -228,7 +262,7 @@ impl NameZones {
         let mut values: Vec<Expr> = thens.into_iter().map(|then| *then).collect();
         let has_else = else_expr.is_some();
         values.extend(else_expr.map(|value| *value));
-        let (is_named, mut values) = self.all_same(values, schema);
+        let (is_named, mut values) = self.all_same(values, known);
         let else_expr = if has_else { values.pop() } else { None };
         let pairs = whens.into_iter().zip(values.into_iter().map(Box::new));
         let case = Case::new(expr, pairs.collect(), else_expr.map(Box::new));
@@ -239,9 +273,9 @@ impl NameZones {
     fn same<const N: usize>(
         &self,
         all: [Expr; N],
-        schema: &DFSchema,
+        known: &Types,
     ) -> std::result::Result<[Expr; N], [Expr; N]> {
-        let types = all.each_ref().map(|expr| expr.get_type(schema));
+        let types = all.each_ref().map(|expr| known.of(expr));
         let has_instant = types.iter().flatten().any(is_instant);
         let has_local = types.iter().flatten().any(is_local);
         if !has_instant || !has_local {
@@ -254,8 +288,8 @@ impl NameZones {
         }))
     }
 
-    fn all_same(&self, all: Vec<Expr>, schema: &DFSchema) -> (bool, Vec<Expr>) {
-        let types: Vec<_> = all.iter().map(|expr| expr.get_type(schema)).collect();
+    fn all_same(&self, all: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
+        let types: Vec<_> = all.iter().map(|expr| known.of(expr)).collect();
         let has_instant = types.iter().flatten().any(is_instant);
         let has_local = types.iter().flatten().any(is_local);
         if !has_instant || !has_local {
@@ -269,8 +303,8 @@ impl NameZones {
     }
 
     /// The second argument as an instant, where it is a text.
-    fn of_texts(&self, mut args: Vec<Expr>, schema: &DFSchema) -> (bool, Vec<Expr>) {
-        let is_text = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_string());
+    fn of_texts(&self, mut args: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
+        let is_text = |expr: &Expr| known.of(expr).is_ok_and(|ty| ty.is_string());
         match args.as_slice() {
             [_, value] if is_text(value) => {
                 let value = args.remove(1);
@@ -309,7 +343,7 @@ fn plus(at: Expr, interval: Expr, zone: Tz, is_minus: bool) -> Expr {
 }
 
 /// A cast to a time, in microseconds and with our own functions.
-fn lowered(expr: Expr, schema: &DFSchema, own: Option<Tz>) -> Result<Transformed<Expr>> {
+fn lowered(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(Cast { expr, field }) => match field.data_type() {
             DataType::Timestamp(unit, zone) => {
@@ -319,7 +353,7 @@ fn lowered(expr: Expr, schema: &DFSchema, own: Option<Tz>) -> Result<Transformed
                     is_lenient: false,
                     own,
                 };
-                to.cast(*expr, schema)
+                to.cast(*expr, known)
             }
             _ => Ok(Transformed::no(Expr::Cast(Cast::new_from_field(
                 expr, field,
@@ -333,7 +367,7 @@ fn lowered(expr: Expr, schema: &DFSchema, own: Option<Tz>) -> Result<Transformed
                     is_lenient: true,
                     own,
                 };
-                to.cast(*expr, schema)
+                to.cast(*expr, known)
             }
             _ => Ok(Transformed::no(Expr::TryCast(TryCast { expr, field }))),
         },
@@ -357,10 +391,10 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn cast(self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    fn cast(self, expr: Expr, known: &Types) -> Result<Transformed<Expr>> {
         let is_lenient = self.is_lenient;
         let ty = DataType::Timestamp(TimeUnit::Microsecond, self.zone.cloned());
-        let from = expr.get_type(schema)?;
+        let from = known.of(&expr)?;
         if from == ty {
             return Ok(Transformed::yes(expr));
         }
