@@ -191,13 +191,8 @@ fn a_day_without_a_rate_has_the_last_one_within_the_setting() {
     let criteria = "total_spent > 1 and unconverted_amount_count = 0";
     lake.json(&["segment", "put", "known", "--criteria", criteria]);
     let refreshed = |more: &[&str]| {
-        lake.json(
-            &[
-                &["segment", "refresh", "known", "--as-of", "2025-06-01"],
-                more,
-            ]
-            .concat(),
-        );
+        let command = ["segment", "refresh", "known", "--as-of", "2025-06-01"];
+        lake.json(&[command.as_slice(), more].concat());
         lake.json(&["segment", "members", "known"])
     };
     assert_eq!(refreshed(&[]), json!([1]));
