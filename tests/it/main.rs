@@ -5,8 +5,8 @@
 mod attribution;
 mod bad_input;
 mod bucket;
-mod clock;
 mod calendar;
+mod clock;
 mod crash;
 mod differential;
 mod disk;
