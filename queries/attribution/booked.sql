@@ -2,9 +2,10 @@
 -- parameters: $currency text (the tenant's currency, may be null), $as_of time, $from time (inclusive,
 --   may be null), $to time (exclusive, may be null)
 -- output: conversions bigint, booked decimal(19,4), unconverted bigint (left out because `fx_rates` has
---   no rate of their currency on their day), not_linked bigint (conversions of nobody that is known),
---   refunded decimal(19,4) (given back until $as_of of the booked orders, and in that time of orders
---   that are not in the lake, in the tenant's currency)
+--   no rate of their currency for their day), not_linked bigint (conversions of nobody that is known),
+--   earlier_rate bigint (amounts converted by the rate of an earlier day), refunded decimal(19,4) (given
+--   back until $as_of of the booked orders, and in that time of orders that are not in the lake, in the
+--   tenant's currency)
 with chosen as (
     select *
     from _sales
@@ -41,8 +42,9 @@ converted as (
         case
             when amounts.amount is null then cast(0 as decimal(19, 4))
             when amounts.currency is null or amounts.currency = $currency then amounts.amount
-            else cast(amounts.amount * rates.rate as decimal(19, 4))
-        end as value
+            else try_cast(amounts.amount * rates.rate as decimal(19, 4))
+        end as value,
+        amounts.currency is distinct from $currency and rates.age > 0 as is_of_earlier_rate
     from amounts
     left join _rates as rates
         on rates.day = amounts.day and rates.currency = amounts.currency
@@ -52,5 +54,6 @@ select
     cast(coalesce(sum(value) filter (where is_conversion = 1), 0) as decimal(19, 4)) as booked,
     count(*) filter (where is_conversion = 1 and value is null) as unconverted,
     count(value) filter (where is_conversion = 1 and person_id = 0) as not_linked,
+    count(value) filter (where is_of_earlier_rate) as earlier_rate,
     cast(coalesce(sum(value) filter (where is_conversion = 0), 0) as decimal(19, 4)) as refunded
 from converted

@@ -13,7 +13,7 @@ with converted as (
         case
             when facts.amount is null then cast(0 as decimal(19, 4))
             when facts.currency is null or facts.currency = $currency then facts.amount
-            else cast(facts.amount * rates.rate as decimal(19, 4))
+            else try_cast(facts.amount * rates.rate as decimal(19, 4))
         end as value
     from _sales as facts
     left join _rates as rates

@@ -1,19 +1,17 @@
 -- purpose: what each person paid, less what was given back, in the tenant's currency
 -- parameters: none
--- output: person_id bigint, paid_order_count bigint (never null), total_spent decimal(19,4) (never null),
---   average_order_value decimal(19,4) (total_spent per paid order whose amount is known and converted;
---   null without one), unconverted_amount_count bigint (never null; orders and refunds left out of the
---   sums because `fx_rates` has no rate of their currency on their day)
+-- output: person_id bigint, paid_order_count bigint (never null), total_spent decimal(29,4) (never null),
+--   average_order_value decimal(29,4) (total_spent by paid_order_count; null without a paid order), unconverted_amount_count bigint (never null; orders and refunds left out of the
+--   sums because `fx_rates` has no rate of their currency for their day, or they are too large)
 --
 -- Which amounts count, from when, and how they are converted says the view `_spending`.
 select
     person_id,
     cast(sum(orders) as bigint) as paid_order_count,
-    cast(coalesce(sum(converted), 0) as decimal(19, 4)) as total_spent,
+    cast(coalesce(sum(converted), 0) as decimal(29, 4)) as total_spent,
     cast(
-        cast(coalesce(sum(converted), 0) as decimal(28, 10))
-            / nullif(count(converted) filter (where orders = 1), 0)
-        as decimal(19, 4)
+        cast(coalesce(sum(converted), 0) as decimal(35, 10)) / nullif(sum(orders), 0)
+        as decimal(29, 4)
     ) as average_order_value,
     count(*) filter (where paid is not null and converted is null) as unconverted_amount_count
 from _spending

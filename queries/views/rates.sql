@@ -1,6 +1,29 @@
--- purpose: the one rate by which amounts of a currency are converted on a UTC day
--- parameters: none
--- output: day date, currency text, rate decimal(18,10)
-select day, currency, cast(max(rate) as decimal(18, 10)) as rate
-from fx_rates
-group by day, currency
+-- purpose: the one rate by which amounts of a currency are converted on a day of the tenant's zone
+-- parameters: $fx_days bigint (days for which a rate stands where none follows, at most 31)
+-- output: day date, currency text, rate decimal(18,10) (null where it is too large to convert with),
+--   age bigint (for how many days it has stood)
+--
+-- A day without a rate has that of the last earlier day that has one, up to `$fx_days` days later.
+with given as (
+    select day, currency, try_cast(max(rate) as decimal(18, 10)) as rate
+    from fx_rates
+    group by day, currency
+),
+followed as (
+    select
+        cast(day as integer) as day, currency, rate,
+        cast(lead(day) over (partition by currency order by day) as integer) as next_day
+    from given
+),
+ages as (
+    select age
+    from (values
+        (0), (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12), (13), (14), (15), (16),
+        (17), (18), (19), (20), (21), (22), (23), (24), (25), (26), (27), (28), (29), (30), (31)
+    ) as days (age)
+    where age <= $fx_days
+)
+select cast(followed.day + ages.age as date) as day, followed.currency, followed.rate, ages.age
+from followed
+cross join ages
+where followed.next_day is null or followed.day + ages.age < followed.next_day

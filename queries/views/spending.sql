@@ -3,12 +3,13 @@
 -- output: the columns of _orders (of the order that it belongs to; null but for whose and which it is
 --   where there is no such order), orders bigint (1 for what was
 --   paid, 0 for what was given back), paid decimal(19,4) (below zero for what was given back),
---   converted decimal(19,4) (null where `fx_rates` has no rate of its currency on its day), at time
+--   converted decimal(19,4) (null where `fx_rates` has no rate
+--   of its currency for its day, or it is too large), at time
 --
 -- A refund counts by `refunded_at` when its order counts; it belongs to the order's person, and is
 -- in the order's currency where it names none. One of an order that is not in the lake counts for its
--- own person. An amount without any currency is in the tenant's.
--- Other amounts are multiplied by the rate of that UTC day and rounded to four decimals, one by one.
+-- own person. An amount without any currency is in the tenant's. Other amounts are multiplied by the
+-- rate of that day of the tenant's zone and rounded to four decimals, one by one.
 with counted as (
     select *
     from _orders
@@ -49,7 +50,7 @@ select
     amounts.*,
     case
         when amounts.paid_in is null or amounts.paid_in = $currency then amounts.paid
-        else cast(amounts.paid * rates.rate as decimal(19, 4))
+        else try_cast(amounts.paid * rates.rate as decimal(19, 4))
     end as converted
 from amounts
 left join _rates as rates

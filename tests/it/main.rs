@@ -6,6 +6,7 @@ mod absent;
 mod attribution;
 mod bad_input;
 mod bucket;
+mod calendar;
 mod clock;
 mod crash;
 mod decided;

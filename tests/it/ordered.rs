@@ -72,6 +72,7 @@ async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Se
         zone: rollbook_model::Settings::default().zone(),
         as_of: Timestamp::from_micros(2_000_000),
         currency: None,
+        fx_days: 7,
         limits: Limits {
             rows: 10_000_000,
             ..Limits::default()

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rollbook_engine::{Answer, Parameters};
 use rollbook_lake::{Cause, Commit, Committed, LakeError};
 use rollbook_model::{
-    ColumnDef, Settings, SnapshotNumber, TableCounts, TableDef, Timestamp, nearest, tables,
+    ColumnDef, GivenTime, Settings, SnapshotNumber, TableCounts, TableDef, Timestamp, nearest,
+    tables,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -187,6 +188,20 @@ fn accepted(counts: &[TableCounts]) -> String {
 pub async fn settings(place: &Place) -> Result<Settings, AppError> {
     let lake = place.lake_or_new().await?;
     Ok(lake.head().await?.settings()?)
+}
+
+/// The moment that somebody means by a time: what names no zone is of the tenant's.
+///
+/// # Errors
+/// Where there is no lake, or it cannot be read.
+pub async fn moment(place: &Place, given: GivenTime) -> Result<Timestamp, AppError> {
+    match given {
+        GivenTime::Instant(at) => Ok(at),
+        GivenTime::Local(_) => {
+            let settings = place.lake().await?.head().await?.settings()?;
+            Ok(given.in_zone(settings.zone()))
+        }
+    }
 }
 
 /// Changes one setting.

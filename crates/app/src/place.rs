@@ -1,12 +1,13 @@
 //! The lake and tenant that a verb works on, and sessions over them.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
     EngineError, OpeningError, Opens, OwnTrait, ScalarUDF, Session, SessionOptions, TableSource,
-    VaultSource,
+    Uncomputed, VaultSource,
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
@@ -219,6 +220,7 @@ impl Place {
             as_of,
             zone: settings.zone(),
             currency: settings.currency,
+            fx_days: settings.fx_days,
             limits: self.limits,
             spill_dir: None,
             personal: self.rights.personal,
@@ -314,8 +316,32 @@ impl Opens for OfLake {
 /// A tenant's lake, for those who open sessions over its data as they need them.
 #[derive(Debug)]
 pub(crate) struct Opening<'a> {
-    pub(crate) place: &'a Place,
-    pub(crate) lake: &'a Lake,
+    place: &'a Place,
+    lake: &'a Lake,
+    /// Of each session that was opened, what could not be computed in it.
+    uncomputed: Mutex<Vec<Uncomputed>>,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) fn new(place: &'a Place, lake: &'a Lake) -> Self {
+        let uncomputed = Mutex::default();
+        Self {
+            place,
+            lake,
+            uncomputed,
+        }
+    }
+
+    /// What could not be computed of conditions: parts of them, and for how many persons.
+    pub(crate) fn uncomputed(&self) -> BTreeMap<String, u64> {
+        let sessions = self.uncomputed.lock();
+        let sessions = sessions.unwrap_or_else(PoisonError::into_inner);
+        let mut all = BTreeMap::new();
+        for (part, persons) in sessions.iter().flat_map(Uncomputed::take) {
+            *all.entry(part).or_default() += persons;
+        }
+        all
+    }
 }
 
 #[async_trait]
@@ -334,6 +360,11 @@ impl Sessions for Opening<'_> {
                     .await
             }
         };
+        if let Ok(session) = &opened {
+            let sessions = self.uncomputed.lock();
+            let mut sessions = sessions.unwrap_or_else(PoisonError::into_inner);
+            sessions.push(session.uncomputed());
+        }
         opened.map_err(|error| match error {
             AppError::Lake(error) => error.into(),
             AppError::Engine(error) => error.into(),

@@ -72,6 +72,8 @@ pub struct Outcome {
     pub segment: SegmentKey,
     /// Its membership, or why there is none.
     pub result: Result<Done, AppError>,
+    /// What could not be computed for some persons, and was null.
+    pub warnings: Vec<String>,
 }
 
 impl Outcome {
@@ -85,7 +87,7 @@ impl Outcome {
             }
         };
         let refreshed = &done.refreshed;
-        json!({
+        let mut row = json!({
             "segment": self.segment,
             "status": match refreshed.as_of < refreshed.computed_at {
                 // For an earlier moment: what time did since is told where somebody asks.
@@ -104,7 +106,11 @@ impl Outcome {
             "revision": refreshed.revision,
             "as_of": refreshed.as_of,
             "computed_at": refreshed.computed_at,
-        })
+        });
+        if !self.warnings.is_empty() {
+            row["warnings"] = json!(self.warnings);
+        }
+        row
     }
 }
 
@@ -257,7 +263,7 @@ pub async fn refresh(
     is_full: bool,
 ) -> Result<Vec<Outcome>, AppError> {
     let lake = place.lake().await?;
-    let opening = Opening { place, lake: &lake };
+    let opening = Opening::new(place, &lake);
     let wanted = Wanted {
         keys: keys.to_vec(),
         as_of,
@@ -265,11 +271,40 @@ pub async fn refresh(
         is_full,
     };
     let evaluated = rollbook_segments::refresh::refresh(&lake, &opening, &wanted).await?;
-    let outcome = |one: rollbook_segments::Evaluated| Outcome {
-        segment: one.segment,
-        result: one.outcome.map_err(AppError::from),
+    let uncomputed = opening.uncomputed();
+    let definitions = match uncomputed.is_empty() {
+        true => Vec::new(),
+        false => definition::list(&lake, &lake.head().await?).await?,
+    };
+    let outcome = |one: rollbook_segments::Evaluated| {
+        let definition = definitions.iter().find(|known| known.key == one.segment);
+        let criteria = definition.map(|definition| definition.criteria.as_str());
+        Outcome {
+            warnings: criteria.map_or_else(Vec::new, |text| of_criteria(text, &uncomputed)),
+            segment: one.segment,
+            result: one.outcome.map_err(AppError::from),
+        }
     };
     Ok(evaluated.into_iter().map(outcome).collect())
+}
+
+/// What could not be computed of criteria, whatever blanks and letters they are written with.
+fn of_criteria(criteria: &str, uncomputed: &BTreeMap<String, u64>) -> Vec<String> {
+    let plain = |text: &str| -> String {
+        let letters = text.chars().filter(|c| !c.is_whitespace());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    let criteria = plain(criteria);
+    let found = uncomputed
+        .iter()
+        .filter(|(part, _)| criteria.contains(&plain(part)));
+    found
+        .map(|(part, persons)| not_computed(part, *persons))
+        .collect()
+}
+
+fn not_computed(part: &str, persons: u64) -> String {
+    format!("`{part}` cannot be computed for {persons} persons, for whom it is null")
 }
 
 /// Computes one segment.

@@ -66,6 +66,7 @@ pub async fn run(session: &Session, question: &Question) -> Result<Report, Attri
         refunded: money("refunded"),
         conversions: count("conversions"),
         unconverted: count("unconverted"),
+        earlier_rate: count("earlier_rate"),
         not_linked: count("not_linked"),
         rows: Vec::new(),
     };

@@ -87,8 +87,10 @@ pub struct Report {
     pub refunded: Amount,
     /// Conversions booked.
     pub conversions: u64,
-    /// Conversions left out, because there is no rate of their currency on their day.
+    /// Conversions left out, because there is no rate of their currency for their day.
     pub unconverted: u64,
+    /// Amounts converted by the rate of an earlier day, since their own has none.
+    pub earlier_rate: u64,
     /// Conversions of nobody that is known; they are unattributed.
     pub not_linked: u64,
     /// By model in the order asked, then by value from the highest; `unattributed` last.

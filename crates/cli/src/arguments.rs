@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rollbook_app::attribution::{By, Model};
 use rollbook_app::scores::ScoreKind;
-use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Span, TenantName, Timestamp, config};
+use rollbook_model::{BatchId, GivenTime, ProviderName, SnapshotNumber, Span, TenantName, config};
 
 /// Segments, scores and attribution over your customers' data, in SQL
 #[derive(Debug, Parser)]
@@ -120,7 +120,8 @@ pub(crate) enum Command {
     },
     /// Show the tenant's settings, or change one
     Settings {
-        /// currency, timezone, default_region, snapshot_days, journal_seconds or journal_mebibytes
+        /// currency, timezone, default_region, fx_days, snapshot_days, journal_seconds or
+        /// journal_mebibytes
         key: Option<String>,
         /// The new value
         value: Option<String>,
@@ -249,7 +250,7 @@ pub(crate) enum Snapshot {
 pub(crate) struct Moment {
     /// The moment to look from: sets now() and hides every later fact [default: now]
     #[arg(long, value_name = "TIME")]
-    pub(crate) as_of: Option<Timestamp>,
+    pub(crate) as_of: Option<GivenTime>,
 }
 
 #[derive(Debug, Args)]
@@ -385,10 +386,10 @@ pub(crate) struct AttributionRun {
     pub(crate) by: By,
     /// Conversions from this moment on [default: the first]
     #[arg(long, value_name = "TIME")]
-    pub(crate) from: Option<Timestamp>,
+    pub(crate) from: Option<GivenTime>,
     /// Conversions before this moment [default: the last]
     #[arg(long, value_name = "TIME")]
-    pub(crate) to: Option<Timestamp>,
+    pub(crate) to: Option<GivenTime>,
     /// How long before a conversion a touch counts
     #[arg(long, value_name = "SPAN", allow_hyphen_values = true, default_value_t = config::ATTRIBUTION_LOOKBACK)]
     pub(crate) lookback: Span,

@@ -13,7 +13,7 @@ use rollbook_app::keeping::{backup, restore, vacuum};
 use rollbook_app::{Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
-use rollbook_model::{BatchId, TenantName, Timestamp, tables};
+use rollbook_model::{BatchId, GivenTime, TenantName, Timestamp, tables};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Command, Deciding, Form, Moment};
@@ -93,10 +93,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 query
             };
             if explain {
-                let plan = data::explain(&place, &query, as_of(&moment), snapshot).await?;
+                let plan =
+                    data::explain(&place, &query, as_of(&place, &moment).await?, snapshot).await?;
                 return show_plan(&plan, form);
             }
-            let answer = data::sql(&place, &query, as_of(&moment), snapshot).await?;
+            let answer = data::sql(&place, &query, as_of(&place, &moment).await?, snapshot).await?;
             print_rows(&answer.schema, &answer.batches, form)?;
             if answer.truncated {
                 eprintln!(
@@ -178,8 +179,16 @@ fn now() -> Timestamp {
     Timestamp::from(Utc::now())
 }
 
-fn as_of(moment: &Moment) -> Timestamp {
-    moment.as_of.unwrap_or_else(now)
+async fn as_of(place: &Place, moment: &Moment) -> anyhow::Result<Timestamp> {
+    Ok(instant(place, moment.as_of).await?.unwrap_or_else(now))
+}
+
+/// The instant that a time is, where one is given.
+async fn instant(place: &Place, given: Option<GivenTime>) -> anyhow::Result<Option<Timestamp>> {
+    Ok(match given {
+        Some(given) => Some(data::moment(place, given).await?),
+        None => None,
+    })
 }
 
 /// A name for a run: the day, and a part that tells two runs of a day apart.

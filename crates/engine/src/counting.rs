@@ -12,9 +12,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -58,18 +56,14 @@ pub(crate) struct CountingExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// What it puts out.
-fn output(person: &str, questions: &[Counted]) -> SchemaRef {
+/// What it puts out; `time` is the type of the times that are read.
+fn output(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
     let mut fields = vec![Field::new(person, DataType::Int64, false)];
     fields.extend(questions.iter().enumerate().map(|(at, question)| {
         let name = format!("_c{at}");
         match question.what {
             What::Count => Field::new(name, DataType::Int64, false),
-            What::First | What::Last => Field::new(
-                name,
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                true,
-            ),
+            What::First | What::Last => Field::new(name, time.clone(), true),
         }
     }));
     Arc::new(Schema::new(fields))
@@ -276,10 +270,10 @@ impl Counting {
         {
             columns.push(match field.data_type() {
                 DataType::Int64 => Arc::new(Int64Array::from(values)),
-                _ => {
+                time => {
                     let known = values.into_iter().map(|at| (at != NOTHING).then_some(at));
                     let times: TimestampMicrosecondArray = known.collect();
-                    Arc::new(times.with_timezone("UTC"))
+                    Arc::new(times.with_data_type(time.clone()))
                 }
             });
         }

@@ -64,8 +64,9 @@ impl Diagnosis {
             .scalar_functions()
             .keys()
             .chain(state.window_functions().keys());
+        let scalars = scalars.filter(|name| !name.starts_with('_')).cloned();
         let behaviours = BEHAVIOURS.into_iter().map(str::to_owned);
-        let functions = scalars.cloned().chain(behaviours).collect();
+        let functions = scalars.chain(behaviours).collect();
         let aggregates = state.aggregate_functions().keys().cloned().collect();
         Self {
             tokens,

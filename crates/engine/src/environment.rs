@@ -4,14 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -23,6 +24,7 @@ use crate::complexity::MOST_NESTING;
 use crate::error::EngineError;
 use crate::functions;
 use crate::subqueries::SoundSubqueries;
+use crate::times::with_times;
 
 /// How many of the largest consumers a message on exhausted memory names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
@@ -36,10 +38,11 @@ pub fn mapping_session(
     limits: Limits,
     spill_dir: Option<PathBuf>,
 ) -> Result<SessionContext, EngineError> {
-    let mut config = config().with_target_partitions(1);
     // A time that a mapping parses names no zone: the mapping's own is applied where it is cast.
-    config.options_mut().execution.time_zone = None;
-    let state = state(config, &limits, spill_dir).map_err(setup)?;
+    let config = config().with_target_partitions(1);
+    let state = state(config, &limits, spill_dir);
+    let state = state.and_then(|state| with_times(state, None));
+    let state = state.map_err(setup)?;
     Ok(SessionContext::new_with_state(state))
 }
 
@@ -58,9 +61,14 @@ pub(crate) fn state(
             Arc::new(ResolveGroupingFunction::new()),
             Arc::new(TypeCoercion::new()),
             Arc::new(SoundSubqueries),
+            Arc::new(functions::OwnArithmetic),
         ])
         .build();
     state.register_expr_planner(Arc::new(Arithmetic))?;
+    let sum = functions::Checked::sum(state.udaf("sum")?);
+    state.register_udaf(Arc::new(AggregateUDF::from(sum)))?;
+    let avg = functions::Checked::avg(state.udaf("avg")?);
+    state.register_udaf(Arc::new(AggregateUDF::from(avg)))?;
     for name in functions::LEFT_OUT {
         state.deregister_udf(name)?;
     }
@@ -75,14 +83,19 @@ pub(crate) fn state(
     Ok(state)
 }
 
+/// The settings of a session on the calendar of a zone.
+pub(crate) fn config_in(zone: Tz) -> SessionConfig {
+    let mut config = config();
+    config.options_mut().execution.time_zone = Some(zone.name().to_owned());
+    config
+}
+
 /// Settings that differ from DataFusion's own.
-pub(crate) fn config() -> SessionConfig {
+fn config() -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_batch_size(BATCH_ROWS)
         .with_information_schema(false);
     let options = config.options_mut();
-    // Times of the lake are UTC; with a zone of its own `now()` compares with them as it stands.
-    options.execution.time_zone = Some("UTC".to_owned());
     options.execution.enable_recursive_ctes = false;
     // Tables that are worth it come in ranges of persons; dealing out the rows of the others, or
     // those of a range again, costs their order and more than it gives.

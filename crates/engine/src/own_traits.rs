@@ -130,6 +130,11 @@ impl Values {
             } if table == PEOPLE => EngineError::TraitOfPeople { position },
             other => other,
         })?;
+        // Some types are known only once they were made to fit.
+        let config = state.config_options();
+        let analysed = state.analyzer();
+        let analysed = analysed.execute_and_check(chosen, config, |_, _| {});
+        let chosen = analysed.map_err(|error| diagnosis.explain(error))?;
         check_criteria(&chosen, &diagnosis)?;
         let fields = chosen.schema().fields();
         let is_id = |name: &str, ty: &DataType| name == PERSON_ID && ty.is_integer();

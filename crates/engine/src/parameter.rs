@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use datafusion::common::{ParamValues, ScalarValue};
 use rollbook_model::Timestamp;
 
@@ -24,12 +25,12 @@ pub enum Parameter {
 pub type Parameters<'a> = &'a [(&'a str, Parameter)];
 
 impl Parameter {
-    fn scalar(&self) -> ScalarValue {
+    fn scalar(&self, zone: Tz) -> ScalarValue {
         match self {
             Self::Text(text) => ScalarValue::Utf8(text.clone()),
             Self::Int(number) => ScalarValue::Int64(Some(*number)),
             Self::Float(number) => ScalarValue::Float64(Some(*number)),
-            Self::Time(time) => moment(*time),
+            Self::Time(time) => moment(*time, zone),
             Self::Span(span) => {
                 let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
                 ScalarValue::DurationMicrosecond(Some(micros))
@@ -39,14 +40,14 @@ impl Parameter {
 }
 
 /// A moment in the type that columns of time have.
-fn moment(time: Option<Timestamp>) -> ScalarValue {
-    ScalarValue::TimestampMicrosecond(time.map(Timestamp::micros), Some("UTC".into()))
+fn moment(time: Option<Timestamp>, zone: Tz) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(time.map(Timestamp::micros), Some(zone.name().into()))
 }
 
 /// The values as a plan takes them.
-pub(crate) fn values(parameters: Parameters<'_>) -> ParamValues {
+pub(crate) fn values(parameters: Parameters<'_>, zone: Tz) -> ParamValues {
     let named = parameters
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.scalar()));
+        .map(|(name, value)| ((*name).to_owned(), value.scalar(zone)));
     ParamValues::from(named.collect::<Vec<_>>())
 }

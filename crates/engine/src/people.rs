@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, ParamValues, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
@@ -17,11 +17,11 @@ use datafusion::logical_expr::{
     Expr, JoinType, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
-use rollbook_model::{ColumnType, Timestamp};
+use rollbook_model::ColumnType;
+use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 
 use crate::own_traits::PlannedTrait;
-use crate::parameter::{Parameter, values};
+use crate::times::{UTC, in_zone};
 use crate::traits::{TRAIT_GROUPS, Trait, TraitGroup};
 use crate::view::{Asked, ViewPlanner, pushdown};
 
@@ -44,27 +44,26 @@ impl People {
     pub(crate) async fn new(
         state: &SessionState,
         persons: Arc<dyn TableProvider>,
-        as_of: Timestamp,
-        currency: Option<String>,
+        values: ParamValues,
         planner: ViewPlanner,
         own: Arc<Vec<PlannedTrait>>,
     ) -> Result<Self> {
-        let values = values(&[
-            ("as_of", Parameter::Time(Some(as_of))),
-            ("currency", Parameter::Text(currency)),
-        ]);
         let mut groups = Vec::new();
         for group in TRAIT_GROUPS {
             let plan = state.create_logical_plan(group.sql).await?;
             groups.push((group, plan.with_param_values(values.clone())?));
         }
+        let zone: Arc<str> = match &state.config_options().execution.time_zone {
+            Some(zone) => zone.as_str().into(),
+            None => UTC.into(),
+        };
         let traits = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
         let fields: Vec<_> = persons
             .schema()
             .fields()
             .iter()
             .cloned()
-            .chain(traits.map(|a_trait| Arc::new(field(a_trait))))
+            .chain(traits.map(|a_trait| Arc::new(field(a_trait, &zone))))
             .chain(own.iter().map(|one| {
                 let field = Field::new(&one.name, one.data_type(), true);
                 Arc::new(field)
@@ -219,17 +218,19 @@ fn column(name: &str) -> Expr {
     }
 }
 
-fn field(a_trait: &Trait) -> Field {
-    Field::new(a_trait.name, a_trait.ty.arrow(), true)
+fn field(a_trait: &Trait, zone: &Arc<str>) -> Field {
+    let ty = match a_trait.ty {
+        ColumnType::Decimal => DataType::Decimal128(SUM_PRECISION, MONEY_SCALE),
+        other => in_zone(&other.arrow(), zone),
+    };
+    Field::new(a_trait.name, ty, true)
 }
 
 fn zero(a_trait: &Trait) -> Option<ScalarValue> {
     match (a_trait.is_zero_without_facts, a_trait.ty) {
-        (true, ColumnType::Decimal) => Some(ScalarValue::Decimal128(
-            Some(0),
-            MONEY_PRECISION,
-            MONEY_SCALE,
-        )),
+        (true, ColumnType::Decimal) => {
+            Some(ScalarValue::Decimal128(Some(0), SUM_PRECISION, MONEY_SCALE))
+        }
         (true, _) => Some(ScalarValue::Int64(Some(0))),
         (false, _) => None,
     }

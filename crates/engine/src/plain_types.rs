@@ -1,15 +1,7 @@
 //! Types in messages, named as users know them.
 
 /// Arrow's names and ours. A longer name stands before one that it begins with.
-const NAMES: [(&str, &str); 24] = [
-    ("Timestamp(Nanosecond, Some(\"UTC\"))", "time"),
-    ("Timestamp(Microsecond, Some(\"UTC\"))", "time"),
-    ("Timestamp(ns, \"UTC\")", "time"),
-    ("Timestamp(µs, \"UTC\")", "time"),
-    ("Timestamp(ns)", "time"),
-    ("Timestamp(µs)", "time"),
-    ("Timestamp(ms)", "time"),
-    ("Timestamp(s)", "time"),
+const NAMES: [(&str, &str); 16] = [
     ("Interval(MonthDayNano)", "interval"),
     ("Decimal128", "decimal"),
     ("LargeUtf8", "text"),
@@ -32,9 +24,31 @@ const NAMES: [(&str, &str); 24] = [
 pub(crate) fn plain_types(message: &str) -> String {
     NAMES
         .iter()
-        .fold(message.to_owned(), |message, (theirs, ours)| {
+        .fold(without_times(message), |message, (theirs, ours)| {
             message.replace(theirs, ours)
         })
+}
+
+/// The message with `time` in place of times of any unit and zone.
+fn without_times(message: &str) -> String {
+    const TIME: &str = "Timestamp(";
+    let (mut plain, mut rest) = (String::new(), message);
+    while let Some((before, after)) = rest.split_once(TIME) {
+        let mut depth = 1_usize;
+        let end = after.find(|c| {
+            match c {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        let Some(end) = end else { break };
+        plain += before;
+        plain += "time";
+        rest = &after[end + 1..];
+    }
+    plain + rest
 }
 
 #[cfg(test)]
@@ -44,6 +58,8 @@ mod tests {
     #[test]
     fn names_types_as_users_do() {
         assert_eq!(plain_types("Utf8 = Timestamp(µs, \"UTC\")"), "text = time");
+        let theirs = "Timestamp(Nanosecond, Some(\"Europe/Berlin\")) + Interval(MonthDayNano)";
+        assert_eq!(plain_types(theirs), "time + interval");
         assert_eq!(
             plain_types("Decimal128(19, 4) + UInt64"),
             "decimal(19, 4) + integer"

@@ -8,6 +8,7 @@ use arrow::datatypes::DataType;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ParamValues};
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
@@ -23,12 +24,14 @@ use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
 use crate::environment::setup;
 use crate::error::EngineError;
+use crate::functions::make_lenient;
 use crate::plain_types::plain_types;
 use crate::resident::{Names, Resident, Wants};
 use crate::statement::{
     ParseError, condition, holds_a_query, is_select, over_people, over_rows, query, read_only,
     rows_where, to_plan,
 };
+use crate::times::name_zones_in;
 use crate::view::ViewPlanner;
 
 /// What DataFusion says of an aggregate in a condition.
@@ -127,6 +130,14 @@ pub(crate) async fn plan(
     ))
 }
 
+/// The plan of a statement.
+async fn to_plan(state: &SessionState, mut statement: Statement) -> PlanResult<LogicalPlan> {
+    if let Statement::Statement(statement) = &mut statement {
+        name_zones_in(statement.as_mut());
+    }
+    state.statement_to_plan(statement).await
+}
+
 pub(crate) async fn planned(
     state: &SessionState,
     statement: Statement,
@@ -213,6 +224,7 @@ impl Asked<'_> {
             names.note(&condition);
             settle(state, self.viewpoint.as_of, &mut condition)?;
             behaviours.replace(&mut condition)?;
+            make_lenient(&mut condition);
             conditions.push(condition);
             diagnosis = Some(of_this);
         }
@@ -233,7 +245,7 @@ impl Asked<'_> {
                     return Ok(None);
                 };
                 let asked = Wants {
-                    as_of: self.viewpoint.as_of,
+                    viewpoint: self.viewpoint,
                     among: kept.among.as_deref(),
                     columns: &names,
                     sources: behaviours.sources(&of_segments),

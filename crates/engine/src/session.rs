@@ -1,28 +1,30 @@
 //! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
-use chrono_tz::Tz;
+use chrono::Datelike;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::sql::sqlparser::ast::Expr;
 use roaring::RoaringTreemap;
-use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::{PERSONS, TABLES, table};
+use rollbook_model::time::YEARS;
+use rollbook_model::{GivenTime, Timestamp};
 use rollbook_queries::views::{FACTS, OTHER_ORDERS, OWN, STORED_ORDERS, VIEWS};
 
 use crate::behaviour::Viewpoint;
-use crate::environment::{config, setup, state};
+use crate::environment::{config_in, setup, state};
 use crate::error::EngineError;
+use crate::functions::{Uncomputed, lenient};
 use crate::merging::MergeByPerson;
 use crate::own_traits::{OwnTrait, PlannedTrait};
 use crate::parameter::{Parameter, Parameters, values};
@@ -31,41 +33,18 @@ use crate::planning::{Kept, Needs, Request, names_among, needs, parsed};
 use crate::resident::Resident;
 use crate::rows::{Rows, explain};
 use crate::table::{SeenTable, TableSource, last_of};
+use crate::times::{in_zone_of, with_times};
 use crate::traits::is_column_of_people;
 use crate::unified::Unified;
 use crate::view::ViewPlanner;
 
+mod answer;
+mod options;
+
+pub use answer::Answer;
+pub use options::SessionOptions;
+
 const PEOPLE: &str = "people";
-
-/// From where and with what a session looks.
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    /// The moment that `now()` gives; later facts are hidden.
-    pub as_of: Timestamp,
-    /// The tenant's currency, ISO 4217, in which traits are reported.
-    pub currency: Option<String>,
-    /// The zone of the tenant's calendar.
-    pub zone: Tz,
-    /// What each query may use. Memory and disk are shared by the session's queries.
-    pub limits: Limits,
-    /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
-    pub spill_dir: Option<PathBuf>,
-    /// Whether queries may ask for personal columns.
-    pub personal: bool,
-    /// Rules for the physical plan that those who give the tables want to come last.
-    pub rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
-}
-
-/// The whole answer to a query, within the row limit.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Its rows.
-    pub batches: Vec<RecordBatch>,
-    /// Whether there were more rows than the limit; the further ones are left out.
-    pub truncated: bool,
-}
 
 /// The tables of one tenant at one snapshot, seen from one moment, and queries over them.
 ///
@@ -84,6 +63,7 @@ pub struct Session {
     own_names: Arc<BTreeSet<String>>,
     /// When the last row of each table happens, where that is known.
     lasts: Mutex<BTreeMap<&'static str, i64>>,
+    uncomputed: Uncomputed,
 }
 
 impl Session {
@@ -96,12 +76,19 @@ impl Session {
         let as_of = options.as_of;
         let start = as_of
             .to_utc()
-            .filter(|time| time.timestamp_nanos_opt().is_some())
+            .filter(|time| YEARS.contains(&time.year()))
             .ok_or_else(|| EngineError::AsOfOutOfRange {
                 as_of: as_of.to_string(),
             })?;
-        let mut state =
-            state(config(), &options.limits, options.spill_dir.clone()).map_err(setup)?;
+        let config = config_in(options.zone);
+        let state = state(config, &options.limits, options.spill_dir.clone());
+        let with_times = state.and_then(|state| with_times(state, Some(options.zone)));
+        let mut state = with_times.map_err(setup)?;
+        let uncomputed = Uncomputed::default();
+        for function in lenient(&uncomputed) {
+            let function = Arc::new(ScalarUDF::from(function));
+            state.register_udf(function).map_err(setup)?;
+        }
         let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(MergeByPerson);
         for rule in [&ours].into_iter().chain(&options.rules) {
             state = SessionStateBuilder::new_from_existing(state)
@@ -125,6 +112,7 @@ impl Session {
             own: OnceLock::new(),
             own_names: Arc::default(),
             lasts: Mutex::default(),
+            uncomputed,
         })
     }
 
@@ -276,12 +264,7 @@ impl Session {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
-        let seen = SeenTable::new(
-            source,
-            self.options.as_of,
-            self.options.personal,
-            self.planner.clone(),
-        )?;
+        let seen = SeenTable::new(source, &self.options, self.planner.clone())?;
         if name == "orders" {
             self.add_view(STORED_ORDERS, stored)?;
         }
@@ -300,7 +283,8 @@ impl Session {
         lasts.get(table).is_some_and(|last| *last <= at.micros())
     }
 
-    /// Adds anything else that queries can read, such as `segment_members`, as it stands.
+    /// Adds anything else that queries can read, such as `segment_members`, with its times in the
+    /// zone of the session.
     ///
     /// # Errors
     /// [`EngineError::TableExists`].
@@ -315,8 +299,9 @@ impl Session {
                 table: name.to_owned(),
             });
         }
+        let shown = in_zone_of(self.options.zone, provider, &self.planner);
         tables
-            .register_table(name.to_owned(), provider)
+            .register_table(name.to_owned(), shown)
             .map_err(setup)?;
         Ok(())
     }
@@ -344,7 +329,9 @@ impl Session {
     /// Adds the views by which several of our texts mean the same.
     async fn add_own_views(&self) -> Result<(), EngineError> {
         let currency = Parameter::Text(self.options.currency.clone());
-        let values = values(&[("currency", currency)]);
+        let fx_days = Parameter::Int(self.options.fx_days.into());
+        let known = [("currency", currency), ("fx_days", fx_days)];
+        let values = values(&known, self.options.zone);
         let tables = self.state.schema_for_ref(STORED_ORDERS).map_err(setup)?;
         if !tables.table_exist(OTHER_ORDERS) {
             let orders = table("orders").expect("it is a canonical table");
@@ -384,8 +371,14 @@ impl Session {
                 Arc::clone(self.own.get_or_init(|| Arc::new(own)))
             }
         };
-        let as_of = self.options.as_of;
-        let people = People::new(&self.state, persons, as_of, currency, planner, own)
+        let of_groups = values(
+            &[
+                ("as_of", Parameter::Time(Some(self.options.as_of))),
+                ("currency", Parameter::Text(currency)),
+            ],
+            self.options.zone,
+        );
+        let people = People::new(&self.state, persons, of_groups, planner, own)
             .await
             .map_err(setup)?;
         self.add_view(PEOPLE, Arc::new(people))
@@ -417,7 +410,7 @@ impl Session {
         sql: &str,
         parameters: Parameters<'_>,
     ) -> Result<Answer, EngineError> {
-        let values = Some(values(parameters));
+        let values = Some(values(parameters, self.options.zone));
         self.answer(Request::Query(sql.to_owned(), values)).await
     }
 
@@ -461,7 +454,7 @@ impl Session {
         sql: &str,
         parameters: Parameters<'_>,
     ) -> Result<Rows, EngineError> {
-        let values = Some(values(parameters));
+        let values = Some(values(parameters, self.options.zone));
         self.start(Request::Query(sql.to_owned(), values)).await
     }
 
@@ -530,6 +523,11 @@ impl Session {
         self.start(request).await
     }
 
+    /// What cannot be computed of conditions on persons, for whom it is null.
+    pub fn uncomputed(&self) -> Uncomputed {
+        self.uncomputed.clone()
+    }
+
     /// What a condition needs, before anything is evaluated.
     ///
     /// # Errors
@@ -573,6 +571,14 @@ impl Session {
     /// The currency in which amounts are reported, ISO 4217.
     pub fn currency(&self) -> Option<&str> {
         self.options.currency.as_deref()
+    }
+
+    /// A text with its time in UTC, where it is a time that names no zone.
+    pub fn in_utc(&self, text: &str) -> String {
+        match text.parse::<GivenTime>() {
+            Ok(local @ GivenTime::Local(_)) => local.in_zone(self.options.zone).to_string(),
+            _ => text.to_owned(),
+        }
     }
 
     /// The moment from which this session looks.

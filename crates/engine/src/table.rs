@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
 use datafusion::common::stats::Precision;
@@ -19,7 +19,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{ColumnDef, TableDef, Timestamp};
 
 use crate::error::EngineError;
+use crate::session::SessionOptions;
 use crate::texts::stands_for;
+use crate::times::{field_in_zone, shown_in};
 use crate::view::{Asked, ViewPlanner, pushdown};
 
 const VAULT: &str = "vault";
@@ -85,14 +87,15 @@ pub(crate) struct SeenTable {
     as_of: Timestamp,
     /// Whether personal columns may be asked for.
     personal: bool,
+    /// The zone in which its times are shown.
+    zone: Arc<str>,
     planner: ViewPlanner,
 }
 
 impl SeenTable {
     pub(crate) fn new(
         source: TableSource,
-        as_of: Timestamp,
-        personal: bool,
+        options: &SessionOptions,
         planner: ViewPlanner,
     ) -> Result<Self, EngineError> {
         let def = source.def;
@@ -105,22 +108,25 @@ impl SeenTable {
             check_columns(&format!("{} (vault)", def.name), &schema, &vault.rows)?;
         }
         let stored = source.stored.schema();
+        let zone: Arc<str> = options.zone.name().into();
         let fields = source.def.all_columns().map(|column| {
             // Rows without an entry in the vault have no personal values.
-            match stored.field_with_name(column.name) {
+            let field = match stored.field_with_name(column.name) {
                 Ok(stored) => column
                     .field()
                     .with_data_type(stored.data_type().clone())
                     .with_nullable(stored.is_nullable()),
                 Err(_) => column.field().with_nullable(true),
-            }
+            };
+            field_in_zone(&field, &zone)
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Ok(Self {
             source,
             schema,
-            as_of,
-            personal,
+            as_of: options.as_of,
+            personal: options.personal,
+            zone,
             planner,
         })
     }
@@ -237,9 +243,15 @@ impl TableProvider for SeenTable {
         }
         let rows = self.rows(!personal.is_empty())?;
         let opened = self.opened(&personal).await?;
-        let column = |name: &str| match opened.get(name) {
-            Some(opened) => opened.clone(),
-            None => Expr::Column(self.stored_column(name)),
+        let column = |name: &str| {
+            let column = match opened.get(name) {
+                Some(opened) => opened.clone(),
+                None => Expr::Column(self.stored_column(name)),
+            };
+            match def.column(name).map(|column| column.ty.arrow()) {
+                Some(time @ DataType::Timestamp(..)) => shown_in(&self.zone, column, &time),
+                _ => column,
+            }
         };
         asked.plan(&self.planner, rows, column).await
     }

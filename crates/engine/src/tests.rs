@@ -7,5 +7,7 @@ mod excess;
 mod fixture;
 mod members;
 mod own_traits;
+mod sums;
+mod times;
 mod traits;
 mod views;

@@ -10,30 +10,36 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
+use crate::times::{UTC, schema_in_zone};
+
 /// Whether a column of type `found` can stand for one of type `expected`.
 pub(crate) fn stands_for(found: &DataType, expected: &DataType) -> bool {
     found == expected || (*found == DataType::Utf8View && *expected == DataType::Utf8)
 }
 
-/// The columns with plain texts in place of views.
+/// The columns as they are given out: plain texts in place of views, and times in UTC.
 pub(crate) fn plain_schema(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8View => field.as_ref().clone().with_data_type(DataType::Utf8),
         _ => field.as_ref().clone(),
     });
     let fields: Vec<_> = fields.collect();
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    let plain = Schema::new_with_metadata(fields, schema.metadata().clone());
+    schema_in_zone(&Arc::new(plain), &UTC.into())
 }
 
-/// The rows with plain texts in place of views; `schema` is what [`plain_schema`] gave.
+/// The rows as they are given out; `schema` is what [`plain_schema`] gave.
 pub(crate) fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch
         .columns()
         .iter()
-        .map(|column| match column.data_type() {
-            DataType::Utf8View => cast(column, &DataType::Utf8),
-            _ => Ok(Arc::clone(column)),
-        });
+        .zip(schema.fields())
+        .map(
+            |(column, field)| match column.data_type() == field.data_type() {
+                true => Ok(Arc::clone(column)),
+                false => cast(column, field.data_type()),
+            },
+        );
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)

@@ -1,9 +1,10 @@
 //! Parts of a calendar, as a tenant's time zone has them.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 
 use crate::Timestamp;
+use crate::time::first_instant;
 
 /// The names of all periods.
 pub const PERIODS: [&str; 10] = [
@@ -76,12 +77,7 @@ fn before(of: &str, begin: NaiveDate) -> Option<NaiveDate> {
 
 /// When a day begins: later than midnight where clocks skip it.
 fn midnight(day: NaiveDate, zone: Tz) -> Option<Timestamp> {
-    let midnight = day.and_time(NaiveTime::MIN);
-    let begin = (0..=24).find_map(|hours| {
-        let time = midnight + chrono::TimeDelta::hours(hours);
-        zone.from_local_datetime(&time).earliest()
-    })?;
-    let begin: DateTime<Utc> = begin.to_utc();
+    let begin = first_instant(day.and_time(NaiveTime::MIN), zone)?;
     Some(Timestamp::from_micros(begin.timestamp_micros()))
 }
 

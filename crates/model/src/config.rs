@@ -17,6 +17,8 @@ pub const SERVE_BODY_SECONDS: u64 = 30;
 /// The layout of the lake that this program writes; a newer one is refused.
 pub const LAKE_FORMAT: u32 = 3;
 
+/// Days for which an exchange rate stands where none follows, unless the settings say otherwise.
+pub const FX_DAYS: u16 = 7;
 /// Days that a snapshot is kept, unless the tenant's settings say otherwise.
 pub const SNAPSHOT_DAYS: u16 = 30;
 /// Seconds after which what is in the journal becomes a snapshot, unless the settings say otherwise.

@@ -20,4 +20,4 @@ pub use nearest::nearest;
 pub use settings::Settings;
 pub use span::{InvalidSpan, Span};
 pub use table::{Ages, ColumnDef, ColumnType, Shape, TableDef};
-pub use time::{InvalidTime, Timestamp};
+pub use time::{GivenTime, InvalidTime, Timestamp};

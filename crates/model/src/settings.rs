@@ -1,15 +1,16 @@
 //! What a tenant sets once: the currency of its reports, its time zone, its default region.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{JOURNAL_MEBIBYTES, JOURNAL_SECONDS, SNAPSHOT_DAYS};
+use crate::config::{FX_DAYS, JOURNAL_MEBIBYTES, JOURNAL_SECONDS, SNAPSHOT_DAYS};
 use crate::nearest;
 
 /// The keys that `rollbook settings` knows, with what each one is.
-pub const SETTING_KEYS: [(&str, &str); 6] = [
+pub const SETTING_KEYS: [(&str, &str); 7] = [
     (
         "currency",
         "ISO 4217 code that amounts are reported in, such as EUR",
@@ -18,6 +19,10 @@ pub const SETTING_KEYS: [(&str, &str); 6] = [
     (
         "default_region",
         "ISO 3166 country for phone numbers without a prefix, such as DE",
+    ),
+    (
+        "fx_days",
+        "days for which an exchange rate stands where none follows, from 0 to 31, such as 7",
     ),
     (
         "snapshot_days",
@@ -33,14 +38,16 @@ pub const SETTING_KEYS: [(&str, &str); 6] = [
     ),
 ];
 
-/// What a number among the settings can be at most; at least it is 1.
-fn most(key: &str) -> Option<u16> {
-    match key {
-        "snapshot_days" => Some(3_650),
-        "journal_seconds" => Some(3_600),
-        "journal_mebibytes" => Some(1_024),
-        _ => None,
-    }
+/// What a number among the settings can be at least and at most.
+fn bounds(key: &str) -> Option<RangeInclusive<u16>> {
+    let most = match key {
+        "fx_days" => return Some(0..=31),
+        "snapshot_days" => 3_650,
+        "journal_seconds" => 3_600,
+        "journal_mebibytes" => 1_024,
+        _ => return None,
+    };
+    Some(1..=most)
 }
 
 /// A tenant's settings. `currency` is unset until the first amounts arrive or a user sets it.
@@ -53,6 +60,8 @@ pub struct Settings {
     pub timezone: String,
     /// ISO 3166-1 alpha-2 country assumed where a source names none.
     pub default_region: Option<String>,
+    /// Days for which an exchange rate stands where none follows.
+    pub fx_days: u16,
     /// Days that snapshots are kept for, beside those that have a name.
     pub snapshot_days: u16,
     /// Seconds after which rows in the journal become a snapshot.
@@ -74,6 +83,7 @@ impl Default for Settings {
             currency: None,
             timezone: "UTC".to_owned(),
             default_region: None,
+            fx_days: FX_DAYS,
             snapshot_days: SNAPSHOT_DAYS,
             journal_seconds: JOURNAL_SECONDS,
             journal_mebibytes: JOURNAL_MEBIBYTES,
@@ -110,6 +120,7 @@ impl Settings {
         match known_key(key)?.0 {
             "currency" => Ok(self.currency.clone()),
             "timezone" => Ok(Some(self.timezone.clone())),
+            "fx_days" => Ok(Some(self.fx_days.to_string())),
             "snapshot_days" => Ok(Some(self.snapshot_days.to_string())),
             "journal_seconds" => Ok(Some(self.journal_seconds.to_string())),
             "journal_mebibytes" => Ok(Some(self.journal_mebibytes.to_string())),
@@ -122,9 +133,9 @@ impl Settings {
         let (key, expected) = known_key(key)?;
         let letters =
             |length| value.len() == length && value.chars().all(|c| c.is_ascii_alphabetic());
-        let number = most(key).and_then(|most| {
+        let number = bounds(key).and_then(|bounds| {
             let number = value.parse::<u16>().ok();
-            number.filter(|number| (1..=most).contains(number))
+            number.filter(|number| bounds.contains(number))
         });
         match (key, number) {
             ("currency", _) if letters(3) => self.currency = Some(value.to_ascii_uppercase()),
@@ -132,6 +143,7 @@ impl Settings {
             ("default_region", _) if letters(2) => {
                 self.default_region = Some(value.to_ascii_uppercase());
             }
+            ("fx_days", Some(number)) => self.fx_days = number,
             ("snapshot_days", Some(number)) => self.snapshot_days = number,
             ("journal_seconds", Some(number)) => self.journal_seconds = number,
             ("journal_mebibytes", Some(number)) => self.journal_mebibytes = number,

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 /// Digits of a money amount, and how many of them stand after the point.
 pub const MONEY_PRECISION: u8 = 19;
+/// Digits of a sum of money: those of one amount, of ten thousand millions of them.
+pub const SUM_PRECISION: u8 = 29;
 /// Decimal places of a money amount.
 pub const MONEY_SCALE: i8 = 4;
 

@@ -1,10 +1,26 @@
 //! A point in time, UTC microseconds, and the one way it is read from text.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{
+    DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat,
+    TimeDelta, TimeZone, Utc,
+};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+
+/// The years that times may be of.
+pub const YEARS: RangeInclusive<i32> = 1..=9999;
+
+/// How local times are written, beside RFC 3339 and dates alone.
+const LOCAL_FORMATS: [&str; 4] = [
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M",
+];
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,7 +30,7 @@ pub struct Timestamp(i64);
 /// A text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{value}` is not a time: use RFC 3339 (`2024-05-01T12:00:00Z`), a date (`2024-05-01`), or a time without a zone, which is taken as UTC"
+    "`{value}` is not a time: use RFC 3339 (`2024-05-01T12:00:00Z`), a date (`2024-05-01`), or a time without a zone, of the years 1 to 9999"
 )]
 pub struct InvalidTime {
     /// The text that was given.
@@ -41,27 +57,97 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
+    /// What names no zone is taken as UTC.
     fn from_str(value: &str) -> Result<Self, InvalidTime> {
-        let text = value.trim();
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-            return Ok(Self(time.timestamp_micros()));
-        }
-        for format in [
-            "%Y-%m-%dT%H:%M:%S%.f",
-            "%Y-%m-%d %H:%M:%S%.f",
-            "%Y-%m-%d %H:%M",
-        ] {
-            if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
-                return Ok(Self(time.and_utc().timestamp_micros()));
+        Ok(value.parse::<GivenTime>()?.in_zone(Tz::UTC))
+    }
+}
+
+/// A time as somebody gives it: what names no zone is of the zone of the one who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum GivenTime {
+    /// An instant.
+    Instant(Timestamp),
+    /// What clocks show, or the begin of a day.
+    Local(NaiveDateTime),
+}
+
+impl GivenTime {
+    /// The instant that it is in a zone.
+    pub fn in_zone(self, zone: Tz) -> Timestamp {
+        match self {
+            Self::Instant(at) => at,
+            Self::Local(local) => {
+                let instant = first_instant(local, zone).unwrap_or_else(|| local.and_utc());
+                Timestamp(instant.timestamp_micros())
             }
         }
-        NaiveDate::parse_from_str(text, "%Y-%m-%d")
-            .ok()
-            .and_then(|day| day.and_hms_opt(0, 0, 0))
-            .map(|time| Self(time.and_utc().timestamp_micros()))
-            .ok_or_else(|| InvalidTime {
-                value: value.to_owned(),
-            })
+    }
+}
+
+impl FromStr for GivenTime {
+    type Err = InvalidTime;
+
+    fn from_str(value: &str) -> Result<Self, InvalidTime> {
+        let text = value.trim();
+        let invalid = || InvalidTime {
+            value: value.to_owned(),
+        };
+        let of_years = |year: i32| YEARS.contains(&year).then_some(()).ok_or_else(invalid);
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            of_years(time.year())?;
+            return Ok(Self::Instant(Timestamp(time.timestamp_micros())));
+        }
+        let local = LOCAL_FORMATS
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        let local = local.or_else(|| Some(day()?.and_time(NaiveTime::MIN)));
+        let local = local.ok_or_else(invalid)?;
+        of_years(local.year())?;
+        Ok(Self::Local(local))
+    }
+}
+
+impl TryFrom<String> for GivenTime {
+    type Error = InvalidTime;
+    fn try_from(value: String) -> Result<Self, InvalidTime> {
+        value.parse()
+    }
+}
+
+/// The first instant at which clocks of a zone show a local time: the earlier where they show it
+/// twice, the end of the gap where they skip it. `None` beyond the years that can be told apart.
+pub fn first_instant(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+    match zone.from_local_datetime(&local) {
+        MappedLocalTime::Single(instant) | MappedLocalTime::Ambiguous(instant, _) => {
+            Some(instant.to_utc())
+        }
+        MappedLocalTime::None => {
+            // No zone is further than this from UTC.
+            let reach = TimeDelta::hours(15);
+            let shows = |at: i64| {
+                let at = DateTime::from_timestamp_micros(at)?;
+                Some(at.with_timezone(&zone).naive_local())
+            };
+            let mut before = local
+                .and_utc()
+                .checked_sub_signed(reach)?
+                .timestamp_micros();
+            let mut after = local
+                .and_utc()
+                .checked_add_signed(reach)?
+                .timestamp_micros();
+            while after - before > 1 {
+                let middle = before + (after - before) / 2;
+                match shows(middle)? < local {
+                    true => before = middle,
+                    false => after = middle,
+                }
+            }
+            DateTime::from_timestamp_micros(after)
+        }
     }
 }
 
@@ -96,7 +182,33 @@ impl fmt::Display for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use chrono_tz::Tz;
+
+    use super::{GivenTime, Timestamp};
+
+    #[test]
+    fn a_time_without_a_zone_is_of_the_zone_that_is_asked() {
+        let expected = |text: &str, zone: Tz, expected: &str| {
+            let found = text.parse::<GivenTime>().unwrap().in_zone(zone);
+            assert_eq!(found.to_string(), expected, "{text} in {zone}");
+        };
+        let (berlin, apia) = (Tz::Europe__Berlin, Tz::Pacific__Apia);
+        expected("2025-03-01", Tz::UTC, "2025-03-01T00:00:00Z");
+        expected("2025-03-01", berlin, "2025-02-28T23:00:00Z");
+        expected("2025-03-01T00:00:00Z", berlin, "2025-03-01T00:00:00Z");
+        expected("2025-07-01 12:30", berlin, "2025-07-01T10:30:00Z");
+        // Clocks skip the hour from two to three, and show it twice in autumn.
+        expected("2025-03-30T02:30:00", berlin, "2025-03-30T01:00:00Z");
+        expected("2025-10-26T02:30:00", berlin, "2025-10-26T00:30:00Z");
+        // Days without a midnight, and a day that never was.
+        expected("2018-11-04", Tz::America__Sao_Paulo, "2018-11-04T03:00:00Z");
+        expected("2011-12-30", apia, "2011-12-30T10:00:00Z");
+        expected("9999-12-31", berlin, "9999-12-30T23:00:00Z");
+        expected("0001-01-01", Tz::UTC, "0001-01-01T00:00:00Z");
+        for text in ["10000-01-01", "+10000-01-01", "0000-12-31", "2025-02-30"] {
+            assert!(text.parse::<GivenTime>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn reads_the_three_forms_and_prints_one() {

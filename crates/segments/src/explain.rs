@@ -211,7 +211,7 @@ impl Question<'_> {
             values.push(self.value(session, expression).await?);
         }
         let mut values = values.into_iter();
-        let mut line = written(tree, &mut values);
+        let mut line = written(session, tree, &mut values);
         self.add_facts(session, &mut line).await?;
         Ok(line)
     }
@@ -366,7 +366,11 @@ fn expressions(
     Ok(())
 }
 
-fn written(clause: &Clause, values: &mut impl Iterator<Item = Option<String>>) -> Line {
+fn written(
+    session: &Session,
+    clause: &Clause,
+    values: &mut impl Iterator<Item = Option<String>>,
+) -> Line {
     let is_met = values.next().flatten().map(|met| met == "true");
     let (kind, parts, value, bound) = match clause {
         Clause::All(parts) | Clause::Any(parts) => {
@@ -375,10 +379,11 @@ fn written(clause: &Clause, values: &mut impl Iterator<Item = Option<String>>) -
             } else {
                 "any"
             };
-            let parts = parts.iter().map(|part| written(part, values)).collect();
+            let parts = parts.iter();
+            let parts = parts.map(|part| written(session, part, values)).collect();
             (kind, parts, None, None)
         }
-        Clause::Not(part) => ("not", vec![written(part, values)], None, None),
+        Clause::Not(part) => ("not", vec![written(session, part, values)], None, None),
         Clause::Atom(_) => {
             let (value, bound) = (values.next().flatten(), values.next().flatten());
             ("clause", Vec::new(), value, bound)
@@ -389,7 +394,7 @@ fn written(clause: &Clause, values: &mut impl Iterator<Item = Option<String>>) -
         kind,
         text: clause.text(),
         is_met,
-        distance: apart.and_then(|(value, bound)| distance(value, bound)),
+        distance: apart.and_then(|(value, bound)| distance(value, &session.in_utc(bound))),
         value,
         bound,
         facts: Vec::new(),

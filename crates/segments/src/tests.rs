@@ -54,6 +54,7 @@ async fn session() -> Session {
         as_of: "2024-06-30".parse().unwrap(),
         currency: None,
         zone: chrono_tz::Tz::UTC,
+        fx_days: 7,
         limits: Limits::default(),
         spill_dir: None,
         personal: true,

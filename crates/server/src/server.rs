@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use rollbook_app::compacting::compact_beside;
-use rollbook_app::{AppError, Place};
+use rollbook_app::{AppError, Place, data};
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
-use rollbook_model::{BatchId, Timestamp};
+use rollbook_model::{BatchId, GivenTime, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::journal::Journal;
@@ -113,6 +113,14 @@ impl Server {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.0.options.clock)()
+    }
+
+    /// The moment to look from: now where none is given.
+    pub(crate) async fn moment(&self, given: Option<GivenTime>) -> Result<Timestamp, AppError> {
+        match given {
+            Some(given) => data::moment(self.place(), given).await,
+            None => Ok(self.now()),
+        }
     }
 
     pub(crate) fn new_batch(&self) -> BatchId {

@@ -108,14 +108,28 @@ pub(super) fn spent(values: &Values) -> String {
         lost("refunds", "refunded_at")
     );
     let converted = converted("m.amount", "m.paid_in", values);
+    let rates = rates();
     format!(
-        "select m.*, {converted} as converted from ({amounts}) m left join ({RATES}) f on f.day = \
+        "select m.*, {converted} as converted from ({amounts}) m left join ({rates}) f on f.day = \
          cast(m.at as date) and f.currency = m.paid_in"
     )
 }
 
-const RATES: &str = "select day, currency, cast(max(rate) as decimal(18, 10)) as rate from \
-                     fx_rates group by day, currency";
+/// The rate of each day: that of the last of the seven days before it where it has none.
+fn rates() -> String {
+    let of_age = |age: u32| {
+        format!(
+            "select cast(day + interval '{age} days' as date) as day, currency, {age} as age, \
+             cast(max(rate) as decimal(18, 10)) as rate from fx_rates group by day, currency"
+        )
+    };
+    let of_ages: Vec<_> = (0..=7).map(of_age).collect();
+    let of_ages = of_ages.join(" union all ");
+    format!(
+        "select day, currency, rate from (select *, row_number() over (partition by day, currency \
+         order by age) as place from ({of_ages})) where place = 1"
+    )
+}
 
 fn converted(amount: &str, currency: &str, values: &Values) -> String {
     format!(
@@ -132,8 +146,9 @@ pub(super) fn worth(values: &Values) -> String {
                     cast(case when status = 'won' and closed_at <= {now} then closed_at else \
                     created_at end as date) as day from deals where created_at <= {now}";
     let converted = converted("d.value", "d.currency", values);
+    let rates = rates();
     format!(
-        "select d.*, {converted} as converted from ({standing}) d left join ({RATES}) f on f.day = \
+        "select d.*, {converted} as converted from ({standing}) d left join ({rates}) f on f.day = \
          d.day and f.currency = d.currency where d.is_open or d.is_won"
     )
 }

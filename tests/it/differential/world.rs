@@ -190,7 +190,10 @@ impl World {
         let place = if is_warm { &self.warm } else { &self.place };
         let all = segments::refresh(place, &[], self.as_of, at, is_full).await;
         let mut done: Vec<Option<Done>> = vec![None; self.definitions.len()];
-        for Outcome { segment, result } in all.unwrap() {
+        for Outcome {
+            segment, result, ..
+        } in all.unwrap()
+        {
             let result = result.unwrap_or_else(|error| panic!("{segment}: {error}"));
             let at: usize = segment.as_str()[1..].parse().unwrap();
             done[at] = Some(result);

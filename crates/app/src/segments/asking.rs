@@ -12,7 +12,7 @@ use rollbook_segments::{
 };
 use serde::Serialize;
 
-use super::Named;
+use super::{Named, not_computed};
 use crate::place::Opening;
 use crate::{AppError, Place};
 
@@ -51,7 +51,7 @@ pub async fn preview(
     let criteria = Criteria::parse(criteria)?;
     let known = Named::of(&lake, &state, &session, &criteria).await?;
     let mut evaluation = known.evaluation(&session);
-    let (members, clauses, warnings) = match &criteria {
+    let (members, clauses, mut warnings) = match &criteria {
         Criteria::Select(_) => (evaluation.of(&criteria).await?, Vec::new(), Vec::new()),
         Criteria::Expression(text) => {
             let weighed = weigh(&session, &mut evaluation, text, 0).await;
@@ -62,6 +62,8 @@ pub async fn preview(
             }
         }
     };
+    let uncomputed = session.uncomputed().take().into_iter();
+    warnings.extend(uncomputed.map(|(part, persons)| not_computed(&part, persons)));
     let found = preview_criteria(&members, PREVIEW_SAMPLE);
     Ok(Previewed {
         count: found.count,
@@ -148,10 +150,7 @@ pub async fn explain(
     as_of: Timestamp,
 ) -> Result<Explanation, AppError> {
     let asked = Asked::about(place, key).await?;
-    let opening = Opening {
-        place,
-        lake: &asked.lake,
-    };
+    let opening = Opening::new(place, &asked.lake);
     let question = Question {
         state: &asked.state,
         as_of,
@@ -304,10 +303,7 @@ pub async fn calendar(
     as_of: Timestamp,
 ) -> Result<Calendar, AppError> {
     let asked = Asked::about(place, key).await?;
-    let opening = Opening {
-        place,
-        lake: &asked.lake,
-    };
+    let opening = Opening::new(place, &asked.lake);
     let days = match asked.named.fixed.contains_key(key) {
         true => Vec::new(),
         false => {

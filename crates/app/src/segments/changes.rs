@@ -1,7 +1,7 @@
 //! Who came and who went, and when.
 
 use rollbook_lake::{Lake, State};
-use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_model::{GivenTime, SegmentKey, Settings, SnapshotNumber, Timestamp};
 use rollbook_segments::definition;
 use rollbook_segments::ledger::{self, Change, Direction, Reason};
 use serde::Serialize;
@@ -14,7 +14,7 @@ pub enum Since {
     /// Those computed from later data.
     Snapshot(SnapshotNumber),
     /// Those computed later.
-    Time(Timestamp),
+    Time(GivenTime),
 }
 
 impl std::str::FromStr for Since {
@@ -24,7 +24,7 @@ impl std::str::FromStr for Since {
         if let Ok(number) = text.parse::<u64>() {
             return Ok(Self::Snapshot(SnapshotNumber(number)));
         }
-        let time = text.parse::<Timestamp>().map(Self::Time);
+        let time = text.parse::<GivenTime>().map(Self::Time);
         time.map_err(|_| {
             format!("`{text}` is neither a snapshot such as 12 nor a time such as 2026-01-31")
         })
@@ -32,10 +32,10 @@ impl std::str::FromStr for Since {
 }
 
 impl Since {
-    fn is_before(self, change: &Change) -> bool {
+    fn is_before(self, change: &Change, settings: &Settings) -> bool {
         match self {
             Self::Snapshot(number) => change.snapshot > number,
-            Self::Time(time) => change.at > time,
+            Self::Time(time) => change.at > time.in_zone(settings.zone()),
         }
     }
 }
@@ -87,7 +87,8 @@ pub async fn changes(
     definition::show(&lake, &state, key).await?;
     let mut all = ledger::changes(&lake, &state, Some(key)).await?;
     let until = all.last().map(|last| last.at);
-    all.retain(|change| since.is_none_or(|since| since.is_before(change)));
+    let settings = state.settings()?;
+    all.retain(|change| since.is_none_or(|since| since.is_before(change, &settings)));
     let (mut came, mut went) = Default::default();
     let mut rows = Vec::new();
     for change in &all {

@@ -6,7 +6,7 @@ use rollbook_app::Place;
 use rollbook_app::attribution::{self, Question};
 use serde_json::json;
 
-use super::as_of;
+use super::{as_of, instant};
 use crate::arguments::{Attribution, AttributionRun, Form};
 use crate::show::{Shown, print};
 
@@ -20,6 +20,7 @@ pub(super) async fn run(place: &Place, what: Attribution, form: Form) -> anyhow:
         half_life,
         moment,
     }) = what;
+    let (from, to) = (instant(place, from).await?, instant(place, to).await?);
     let question = Question {
         models,
         by,
@@ -28,7 +29,7 @@ pub(super) async fn run(place: &Place, what: Attribution, form: Form) -> anyhow:
         lookback,
         half_life,
     };
-    let attributed = attribution::run(place, &question, as_of(&moment)).await?;
+    let attributed = attribution::run(place, &question, as_of(place, &moment).await?).await?;
     let report = &attributed.report;
     let columns = ["model", "channel", "conversions", "value", "share"];
     let mut shown = Shown::list(&report.rows, &columns)?;
@@ -52,8 +53,14 @@ pub(super) async fn run(place: &Place, what: Attribution, form: Form) -> anyhow:
     }
     if report.unconverted > 0 {
         eprintln!(
-            "note: {} conversions are left out: `fx_rates` has no rate of their currency on their day",
+            "note: {} conversions are left out: `fx_rates` has no rate of their currency for their day",
             report.unconverted
+        );
+    }
+    if report.earlier_rate > 0 {
+        eprintln!(
+            "note: {} amounts are converted by the rate of an earlier day (setting `fx_days`)",
+            report.earlier_rate
         );
     }
     if report.not_linked > 0 {

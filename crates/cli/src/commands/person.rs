@@ -16,7 +16,7 @@ use crate::show::{Shown, print};
 pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Result<()> {
     match what {
         Person::Show { person, moment } => {
-            let shown = persons::show(place, person, as_of(&moment), false).await?;
+            let shown = persons::show(place, person, as_of(place, &moment).await?, false).await?;
             let document = json!(shown);
             let known = shown.person.as_object().into_iter().flatten();
             let known = known.filter(|(_, value)| !value.is_null());
@@ -73,7 +73,7 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
                 limit: Some(limit),
                 next: None,
             };
-            let found = timeline(place, person, &asked, as_of(&moment)).await?;
+            let found = timeline(place, person, &asked, as_of(place, &moment).await?).await?;
             let columns = [
                 "at",
                 "type",

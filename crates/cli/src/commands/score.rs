@@ -15,7 +15,7 @@ const SHOWN: usize = 10;
 pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Result<()> {
     match what {
         Score::Train { kind, moment } => {
-            let model = scores::train(place, kind, as_of(&moment), now()).await?;
+            let model = scores::train(place, kind, as_of(place, &moment).await?, now()).await?;
             print(&shown_model(&model), form)?;
             note_end(&model);
             if form == Form::Table {
@@ -23,7 +23,7 @@ pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Resul
             }
         }
         Score::Run { kind, moment } => {
-            let run = scores::run(place, kind, as_of(&moment), now(), SHOWN).await?;
+            let run = scores::run(place, kind, as_of(place, &moment).await?, now(), SHOWN).await?;
             let columns = ["person_id", "probability", "score"];
             let mut shown = Shown::list(&run.highest, &columns)?;
             shown.document = json!(run);
@@ -41,7 +41,8 @@ pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Resul
             person,
             moment,
         } => {
-            let explanation = scores::explain(place, kind, person, as_of(&moment)).await?;
+            let explanation =
+                scores::explain(place, kind, person, as_of(place, &moment).await?).await?;
             print(&shown_explanation(&explanation), form)?;
             note_rules(explanation.method, None);
         }

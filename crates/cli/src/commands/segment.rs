@@ -9,7 +9,7 @@ use rollbook_app::{Place, segments};
 use rollbook_model::config::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
-use super::{as_of, now};
+use super::{as_of, instant, now};
 use crate::arguments::{Form, Members, Put, Segment};
 use crate::complain::complain;
 use crate::show::{Shown, print};
@@ -36,7 +36,7 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
         }
         Segment::Refresh { keys, full, moment } => {
             let now = now();
-            let as_of = moment.as_of.unwrap_or(now);
+            let as_of = instant(place, moment.as_of).await?.unwrap_or(now);
             let outcomes = segments::refresh(place, &keys, as_of, now, full).await?;
             return refreshed(outcomes, form);
         }
@@ -46,7 +46,7 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             check,
             moment,
         } => {
-            let plan = code::plan(place, &folder, as_of(&moment)).await?;
+            let plan = code::plan(place, &folder, as_of(place, &moment).await?).await?;
             let columns = ["segment", "action", "before", "after", "entered", "left"];
             print(&Shown::list(&plan.lines, &columns)?, form)?;
             if check {
@@ -146,6 +146,9 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
     print(&Shown::list(&lines, &columns)?, form)?;
     let mut failed = 0_u8;
     for outcome in &outcomes {
+        for warning in &outcome.warnings {
+            eprintln!("note: segment `{}`: {warning}", outcome.segment);
+        }
         if let Err(error) = &outcome.result {
             let segment = &outcome.segment;
             complain(&anyhow::anyhow!("segment `{segment}`: {error}"), None);

@@ -28,7 +28,7 @@ pub(super) async fn run(place: &Place, what: Traits, form: Form) -> anyhow::Resu
             check,
             moment,
         } => {
-            let plan = traits::plan(place, &folder, as_of(&moment)).await?;
+            let plan = traits::plan(place, &folder, as_of(place, &moment).await?).await?;
             let columns = ["trait", "action", "type", "persons", "segments"];
             print(&Shown::list(&plan.lines, &columns)?, form)?;
             if check {

@@ -14,6 +14,7 @@ use rollbook_model::Timestamp;
 
 use super::behaviour;
 use super::call::Call;
+use super::pace::zone_of;
 use super::question::{ago, before};
 use super::reckoned::Reckoned;
 use crate::error::EngineError;
@@ -121,7 +122,8 @@ impl Settling<'_> {
         let Expr::Interval(interval) = expr else {
             return Ok(None);
         };
-        if before(self.as_of, interval).is_some() {
+        let zone = zone_of(self.state);
+        if before(self.as_of, interval, zone).is_some() {
             return Ok(None);
         }
         let begin = Reckoned::time(self.state, &ago(interval));

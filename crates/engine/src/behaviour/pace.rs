@@ -1,5 +1,6 @@
 //! How an expression of the clock moves, as far as it takes to find when it passes a value.
 
+use chrono_tz::Tz;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType as SqlType, DateTimeField, Expr, FunctionArg, FunctionArgExpr,
@@ -30,8 +31,8 @@ pub(crate) enum Pace {
 
 impl Pace {
     /// That of the clock less an interval.
-    pub(crate) fn of_interval(interval: &Interval) -> Self {
-        let (parts, slack) = taken(interval);
+    pub(crate) fn of_interval(interval: &Interval, zone: Tz) -> Self {
+        let (parts, slack) = taken(interval, zone);
         Self::Steady { parts, slack }
     }
 
@@ -68,18 +69,30 @@ impl Pace {
     }
 }
 
+/// The zone of the tenant's calendar.
+pub(crate) fn zone_of(state: &SessionState) -> Tz {
+    let zone = state.config_options().execution.time_zone.as_deref();
+    zone.and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC)
+}
+
 /// The parts of a day in an interval, and how far what it is taken from may go back.
-fn taken(interval: &Interval) -> (Vec<i64>, i64) {
+fn taken(interval: &Interval, zone: Tz) -> (Vec<i64>, i64) {
     // What is not read here is not known to be free of months.
     let Some(span) = super::question::span(interval) else {
         return (Vec::new(), 12 * DAY);
     };
     let rest = (span.nanoseconds / 1_000).rem_euclid(DAY);
-    let parts = match rest {
+    let mut parts = match rest {
         0 => Vec::new(),
         rest => vec![rest, DAY - rest],
     };
-    (parts, if span.months == 0 { 0 } else { 12 * DAY })
+    let mut slack = if span.months == 0 { 0 } else { 12 * DAY };
+    // Days and months are those of the clocks, which are put back at some hour.
+    if zone != Tz::UTC && (span.months, span.days) != (0, 0) {
+        parts.extend((1..24).map(|hour| hour * HOUR));
+        slack += 2 * DAY;
+    }
+    (parts, slack)
 }
 
 /// How an expression of the clock, and of nothing else, moves.
@@ -140,7 +153,7 @@ pub(crate) fn pace(state: &SessionState, expr: &Expr) -> Pace {
         } if !reads_clock(state, right.as_ref()) => match pace(state, left) {
             Pace::Steady { mut parts, slack } => {
                 let (more, less) = match strip(right) {
-                    Expr::Interval(interval) => taken(interval),
+                    Expr::Interval(interval) => taken(interval, zone_of(state)),
                     _ => (Vec::new(), 12 * DAY),
                 };
                 parts.extend(more);

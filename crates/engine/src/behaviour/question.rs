@@ -4,13 +4,13 @@ use arrow::compute::kernels::cast_utils::{
     IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config,
 };
 use arrow::datatypes::IntervalMonthDayNano;
-use chrono::{Days, Months};
+use chrono_tz::Tz;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArgumentList, FunctionArguments, Ident, Interval,
     ObjectName, Value,
 };
 use rollbook_model::calendar::{PERIODS, period};
-use rollbook_model::{Timestamp, nearest};
+use rollbook_model::{GivenTime, Timestamp, nearest};
 
 use super::call::Call;
 use super::clock::literal;
@@ -19,6 +19,7 @@ use super::{PERSON, Viewpoint, Where};
 use crate::counting::{Counted, What};
 use crate::error::EngineError;
 use crate::resident::{Figure, Figured, is_kept};
+use crate::times::{self, Clocks};
 
 /// The arguments that say when.
 const WHEN: [&str; 4] = ["within", "from", "until", "where"];
@@ -34,7 +35,7 @@ const BOUGHT: [(&str, &str); 3] = [
 const COUNT: &str = "count(*){filter}";
 const FIRST: &str = "min(at){filter}";
 const LAST: &str = "max(at){filter}";
-const SPENT: &str = "cast(sum(converted){filter} as decimal(19, 4))";
+const SPENT: &str = "cast(sum(converted){filter} as decimal(29, 4))";
 
 /// What a call asks.
 pub(super) enum Question {
@@ -350,26 +351,27 @@ fn figured(
 /// where SQL has to tell.
 fn window(call: &Call, viewpoint: &Viewpoint) -> Option<[i64; 2]> {
     match call.named("within") {
-        Some(Expr::Interval(interval)) => {
-            Some([before(viewpoint.as_of, interval)?.checked_add(1)?, i64::MAX])
-        }
+        Some(Expr::Interval(interval)) => Some([
+            before(viewpoint.as_of, interval, viewpoint.zone)?.checked_add(1)?,
+            i64::MAX,
+        ]),
         Some(Expr::Function(function)) => {
             let name = function.name.to_string().to_lowercase();
             let period = period(&name, viewpoint.as_of, viewpoint.zone)?;
             Some(period.map(Timestamp::micros))
         }
         Some(_) => None,
-        None => from_and_until(call),
+        None => from_and_until(call, viewpoint.zone),
     }
 }
 
 /// The moments of `from` and `until`, where they are written out.
-fn from_and_until(call: &Call) -> Option<[i64; 2]> {
+fn from_and_until(call: &Call, zone: Tz) -> Option<[i64; 2]> {
     let end = |name: &str, open: i64| match call.named(name) {
         None => Some(open),
         Some(_) => {
             let text = call.text(name).ok().flatten()?;
-            Some(text.parse::<Timestamp>().ok()?.micros())
+            Some(text.parse::<GivenTime>().ok()?.in_zone(zone).micros())
         }
     };
     Some([end("from", i64::MIN)?, end("until", i64::MAX)?])
@@ -392,19 +394,19 @@ pub(crate) fn span(interval: &Interval) -> Option<IntervalMonthDayNano> {
     is_plain.then_some(parsed)
 }
 
-/// A moment less an interval, as SQL has it: months, then days, then the rest.
-pub(crate) fn before(moment: Timestamp, interval: &Interval) -> Option<i64> {
+/// A moment less an interval, as SQL has it on the calendar of a zone: months, then days, then the
+/// rest.
+pub(crate) fn before(moment: Timestamp, interval: &Interval, zone: Tz) -> Option<i64> {
     let parsed = span(interval)?;
-    let months = u32::try_from(parsed.months).ok()?;
-    let days = u64::try_from(parsed.days).ok()?;
-    if parsed.nanoseconds % 1_000 != 0 {
+    if parsed.nanoseconds % 1_000 != 0 || parsed.months < 0 || parsed.days < 0 {
         return None;
     }
-    let at = moment.to_utc()?;
-    let at = at.checked_sub_months(Months::new(months))?;
-    let at = at.checked_sub_days(Days::new(days))?;
-    at.timestamp_micros()
-        .checked_sub(parsed.nanoseconds / 1_000)
+    let interval = times::Interval {
+        months: parsed.months,
+        days: parsed.days,
+        nanos: parsed.nanoseconds,
+    };
+    Clocks::for_one(zone).plus(moment.micros(), interval.negated()?)
 }
 
 /// The moment that an interval goes back to.

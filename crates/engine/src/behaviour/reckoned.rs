@@ -21,6 +21,7 @@ use rollbook_model::Timestamp;
 
 use super::behaviour;
 use super::fact::quoted;
+use crate::times::{UTC, in_zone};
 
 /// The name that a value of a person has in an expression which is reckoned for that value.
 const VALUE: &str = "_value";
@@ -50,6 +51,10 @@ impl Reckoned {
         expr: &Expr,
         value: &ScalarValue,
     ) -> Option<Self> {
+        // What was given out is in UTC; it is of the tenant's calendar here.
+        let zone = state.config_options().execution.time_zone.as_deref();
+        let ty = in_zone(&value.data_type(), &zone.unwrap_or(UTC).into());
+        let value = &value.cast_to(&ty).ok()?;
         let field = Field::new(VALUE, value.data_type(), true);
         let planned = Self::planned(state, expr, &Schema::new(vec![field])).ok()?;
         let expr = planned.expr.transform_up(|expr| {
@@ -91,7 +96,6 @@ impl Reckoned {
     /// What it comes to; `None` where it cannot be told.
     pub(crate) fn at(&self, moment: Timestamp) -> Option<ScalarValue> {
         let start = moment.to_utc()?;
-        start.timestamp_nanos_opt()?;
         let context = SimplifyContext::builder()
             .with_config_options(Arc::clone(&self.config))
             .with_query_execution_start_time(Some(start))

@@ -43,7 +43,7 @@ pub(crate) type Rows = (&'static str, Option<String>);
 #[derive(Debug, Clone)]
 pub(crate) enum Bound {
     /// The present less an interval.
-    Before(Interval),
+    Before(Interval, chrono_tz::Tz),
     /// The begin (0) or the end (1) of a period of the calendar.
     Period(String, usize, chrono_tz::Tz),
     /// Any other expression of the clock.
@@ -54,7 +54,7 @@ impl Bound {
     /// Where it is, in microseconds; `None` where that cannot be told.
     pub(crate) fn micros(&self, moment: Timestamp) -> Option<i64> {
         match self {
-            Self::Before(interval) => before(moment, interval),
+            Self::Before(interval, zone) => before(moment, interval, *zone),
             Self::Period(name, end, zone) => Some(period(name, moment, *zone)?[*end].micros()),
             Self::Reckoned(reckoned) => reckoned.micros(moment),
         }
@@ -428,11 +428,12 @@ impl Ticks<'_> {
         let within = call.named("within").filter(|_| call.function != "sequence");
         match within {
             Some(Expr::Interval(interval)) => {
-                let bound = match before(self.viewpoint.as_of, interval) {
-                    Some(_) => Some(Bound::Before(interval.clone())),
+                let zone = self.viewpoint.zone;
+                let bound = match before(self.viewpoint.as_of, interval, zone) {
+                    Some(_) => Some(Bound::Before(interval.clone(), zone)),
                     None => Reckoned::time(self.state, &ago(interval)).map(Bound::Reckoned),
                 };
-                ends.push(end(bound, Pace::of_interval(interval), true));
+                ends.push(end(bound, Pace::of_interval(interval, zone), true));
             }
             Some(Expr::Function(function)) => {
                 let name = function.name.to_string().to_lowercase();

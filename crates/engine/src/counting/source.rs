@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::{TableType, provider_as_source};
@@ -33,9 +33,12 @@ impl CountedActivities {
         person: &str,
         planner: ViewPlanner,
     ) -> Self {
+        let of_table = activities.schema();
+        let time = of_table.field_with_name(INPUT[2]);
+        let time = time.map_or(DataType::Null, |time| time.data_type().clone());
         Self {
             activities,
-            schema: output(person, &questions),
+            schema: output(person, &questions, &time),
             questions: Arc::new(questions),
             planner,
         }

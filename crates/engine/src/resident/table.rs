@@ -16,13 +16,13 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream;
-use rollbook_model::Timestamp;
 use rollbook_model::config::BATCH_ROWS;
-use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
+use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 
 use super::columns::Persons;
 use super::run::Run;
 use super::series::{Figure, Figured, Series};
+use crate::behaviour::Viewpoint;
 use crate::counting::{Counted, What};
 
 /// Where the values of a column come from.
@@ -98,17 +98,15 @@ impl Column {
         columns.collect()
     }
 
-    fn field(&self) -> Field {
+    /// The column; `time` is the type of times.
+    fn field(&self, time: &DataType) -> Field {
         let (ty, is_nullable) = match &self.values {
             Values::Persons => (DataType::Int64, false),
             Values::Held(values) => (values.data_type().clone(), true),
             Values::Figured(_, figured) => match figured.figure {
                 Figure::Count => (DataType::Int64, false),
-                Figure::First | Figure::Last => {
-                    let utc = Some("UTC".into());
-                    (DataType::Timestamp(TimeUnit::Microsecond, utc), true)
-                }
-                Figure::Sum => (DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE), false),
+                Figure::First | Figure::Last => (time.clone(), true),
+                Figure::Sum => (DataType::Decimal128(SUM_PRECISION, MONEY_SCALE), false),
             },
         };
         Field::new(&self.name, ty, is_nullable)
@@ -130,9 +128,10 @@ impl ResidentTable {
     pub(super) fn provider(
         persons: Arc<Persons>,
         columns: Vec<Column>,
-        as_of: Timestamp,
+        Viewpoint { as_of, zone }: Viewpoint,
     ) -> Result<Arc<dyn TableProvider>> {
-        let fields: Vec<Field> = columns.iter().map(Column::field).collect();
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
+        let fields: Vec<Field> = columns.iter().map(|column| column.field(&time)).collect();
         let schema = Arc::new(Schema::new(fields));
         let columns = Arc::new(columns);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -165,7 +164,8 @@ impl PartitionStream for ResidentTable {
             let places = begin..(begin + BATCH_ROWS).min(end);
             let arrays = columns
                 .iter()
-                .map(|column| values(column, &persons, &places, as_of));
+                .zip(schema.fields())
+                .map(|(column, field)| values(column, field.data_type(), &persons, &places, as_of));
             let arrays = arrays.collect::<Result<Vec<_>>>()?;
             Ok(RecordBatch::try_new(Arc::clone(&schema), arrays)?)
         });
@@ -177,6 +177,7 @@ impl PartitionStream for ResidentTable {
 /// The values of a column for the persons at some places.
 fn values(
     column: &Column,
+    ty: &DataType,
     persons: &Persons,
     places: &Range<usize>,
     as_of: i64,
@@ -201,7 +202,7 @@ fn values(
             let at = run.time(row);
             times[number] = Some(times[number].map_or(at, |known| better(known, at)));
         });
-        TimestampMicrosecondArray::from(times).with_timezone("UTC")
+        TimestampMicrosecondArray::from(times).with_data_type(ty.clone())
     };
     Ok(match figured.figure {
         Figure::Count => {
@@ -216,9 +217,9 @@ fn values(
             each(&mut |number, run, row| sums[number] += run.amount(row));
             let sums = Decimal128Array::from(sums);
             // One that is too large is told in the words of a query.
-            sums.validate_decimal_precision(MONEY_PRECISION)
+            sums.validate_decimal_precision(SUM_PRECISION)
                 .map_err(DataFusionError::from)?;
-            Arc::new(sums.with_precision_and_scale(MONEY_PRECISION, MONEY_SCALE)?)
+            Arc::new(sums.with_precision_and_scale(SUM_PRECISION, MONEY_SCALE)?)
         }
     })
 }

@@ -14,12 +14,12 @@ use rollbook_model::Timestamp;
 use super::columns::Persons;
 use super::table::{Column, ResidentTable};
 use super::{Key, Resident};
-use crate::behaviour::Source;
+use crate::behaviour::{Source, Viewpoint};
 use crate::traits::is_trait;
 
 /// What conditions want.
 pub(crate) struct Wants<'a> {
-    pub(crate) as_of: Timestamp,
+    pub(crate) viewpoint: Viewpoint,
     /// The persons who are asked about, whom alone the session knows; all where there are none.
     pub(crate) among: Option<&'a RoaringTreemap>,
     /// Columns of `people` that they name.
@@ -35,7 +35,7 @@ impl Resident {
         state: &SessionState,
         wants: Wants<'_>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
-        let as_of = wants.as_of;
+        let as_of = wants.viewpoint.as_of;
         let mut held = self.held.lock().await;
         let sources = || wants.sources.iter().map(|(_, source)| source);
         if held.is_too_much || held.lacks(sources()) {
@@ -84,7 +84,11 @@ impl Resident {
             }
             None => (persons, columns),
         };
-        Ok(Some(ResidentTable::provider(persons, columns, as_of)?))
+        Ok(Some(ResidentTable::provider(
+            persons,
+            columns,
+            wants.viewpoint,
+        )?))
     }
 }
 

@@ -126,7 +126,7 @@ async fn types_are_named_as_users_know_them() {
         ),
         (
             "select total_spent + last_order_at from people",
-            ["decimal(19, 4)", "time"],
+            ["decimal(29, 4)", "time"],
         ),
         (
             "select date_trunc(1, last_order_at) from people",
@@ -194,12 +194,12 @@ async fn criteria_keep_their_own_places() {
     .await;
     check_criteria(
         "total_spent",
-        "criteria must be true or false, this gives decimal(19, 4)",
+        "criteria must be true or false, this gives decimal(29, 4)",
     )
     .await;
     check_criteria(
         "total_spent + 1",
-        "criteria must be true or false, this gives decimal(25, 4)",
+        "criteria must be true or false, this gives decimal(30, 4)",
     )
     .await;
     check_criteria(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::json::ReaderBuilder;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use rollbook_model::config::Limits;
@@ -18,6 +19,7 @@ use crate::{Answer, OwnTrait, Session, SessionOptions, TableSource, VaultSource}
 pub(crate) struct Fixture {
     pub(crate) as_of: &'static str,
     pub(crate) currency: Option<&'static str>,
+    pub(crate) zone: Tz,
     pub(crate) limits: Limits,
     tables: BTreeMap<&'static str, Vec<Value>>,
     vaults: BTreeMap<&'static str, Vec<Value>>,
@@ -28,6 +30,7 @@ impl Fixture {
         Self {
             as_of: "2024-06-30T12:00:00Z",
             currency: Some("EUR"),
+            zone: Tz::UTC,
             limits: Limits::default(),
             tables: BTreeMap::new(),
             vaults: BTreeMap::new(),
@@ -87,7 +90,8 @@ impl Fixture {
         let session = Session::new(SessionOptions {
             as_of: self.as_of.parse().unwrap(),
             currency: self.currency.map(str::to_owned),
-            zone: chrono_tz::Tz::UTC,
+            zone: self.zone,
+            fx_days: 7,
             limits: self.limits,
             spill_dir: None,
             personal,

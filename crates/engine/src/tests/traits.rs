@@ -125,7 +125,8 @@ async fn foreign_amounts_are_converted_by_the_day_or_reported() {
                 foreign(json!("USD"), "2024-06-02T01:00:00Z"),
             ),
         )
-        // No rate on that day, none at all, and no currency, which is the tenant's.
+        // The rate of the day before, none at all, and no currency, which is the tenant's. The last
+        // rate is too old for the second refund.
         .row(
             "orders",
             order(
@@ -154,9 +155,9 @@ async fn foreign_amounts_are_converted_by_the_day_or_reported() {
         .row(
             "refunds",
             json!({ "order_id": "orders/2", "amount": "4.00",
-            "refunded_at": "2024-06-05T02:00:00Z" }),
+            "refunded_at": "2024-06-12T02:00:00Z" }),
         );
-    check(fixture, REVENUE, "5|34.7786|11.5929|3").await;
+    check(fixture, REVENUE, "5|59.7786|11.9557|2").await;
 }
 
 #[tokio::test]
@@ -181,7 +182,7 @@ async fn without_a_currency_of_its_own_only_bare_amounts_are_summed() {
         )
         .row("orders", order("paid", "10.00", json!({})));
     fixture.currency = None;
-    check(fixture, REVENUE, "2|10.0000|10.0000|1").await;
+    check(fixture, REVENUE, "2|10.0000|5.0000|1").await;
 }
 
 #[tokio::test]
@@ -289,7 +290,7 @@ async fn money_stays_decimal() {
             .unwrap()
             .data_type()
             .to_string();
-        assert_eq!(found, "Decimal128(19, 4)", "{name}");
+        assert_eq!(found, "Decimal128(29, 4)", "{name}");
     }
     // The schema that queries give is the one that was promised.
     let answer = session.query("select * from people").await.unwrap();

@@ -151,6 +151,7 @@ async fn a_table_must_have_its_columns() {
         as_of: "2024-06-30".parse().unwrap(),
         currency: None,
         zone: chrono_tz::Tz::UTC,
+        fx_days: 7,
         limits: rollbook_model::config::Limits::default(),
         spill_dir: None,
         personal: true,

@@ -30,7 +30,11 @@ pub(crate) fn integer(text: &str, style: NumberStyle) -> Option<i64> {
 
 /// A floating-point number that is one: no `nan`, no `inf`.
 pub(crate) fn float(text: &str, style: NumberStyle) -> Option<f64> {
-    let read = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let read = |text: &str| {
+        let number = text.parse::<f64>().ok()?;
+        // A zero has no sign.
+        number.is_finite().then_some(number + 0.0)
+    };
     in_style(text, style, read)
 }
 

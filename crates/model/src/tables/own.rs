@@ -12,7 +12,7 @@ pub(super) const FX_RATES: TableDef = reference(
     "fx_rates",
     "what one unit of a currency was worth in the tenant's currency on a day",
     &[
-        col("day", Date, "the day, in UTC").required(),
+        col("day", Date, "the day, in the tenant's time zone").required(),
         col("currency", Text, "ISO 4217 code of the foreign currency").required(),
         col(
             "rate",

@@ -152,6 +152,7 @@ impl World {
             as_of,
             currency: Some("EUR".to_owned()),
             zone: chrono_tz::Tz::UTC,
+            fx_days: 7,
             limits: Limits::default(),
             spill_dir: None,
             personal: true,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use rollbook_app::segments::{self, Channel, Since};
-use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_model::{GivenTime, SegmentKey};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +17,7 @@ use crate::server::Server;
 pub(crate) struct When {
     /// The moment to look from; now by default.
     #[param(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
 }
 
 /// An answer whose shape the docs tell.
@@ -104,7 +104,7 @@ pub(crate) struct Ahead {
     days: Option<u32>,
     /// The moment to begin at; now by default.
     #[param(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
 }
 
 /// Who comes and goes over the coming days if nothing happens
@@ -116,10 +116,7 @@ pub(super) async fn calendar(
     Named(key): Named<SegmentKey>,
     Asked(ahead): Asked<Ahead>,
 ) -> Answered {
-    let (as_of, days) = (
-        ahead.as_of.unwrap_or_else(|| server.now()),
-        ahead.days.unwrap_or(30),
-    );
+    let (as_of, days) = (server.moment(ahead.as_of).await?, ahead.days.unwrap_or(30));
     if !(1..=366).contains(&days) {
         let message = format!("a calendar has 1 to 366 days, not {days}");
         return Err(Problem::malformed("invalid_days", message));
@@ -139,7 +136,7 @@ pub(super) async fn near_miss(
     Named(key): Named<SegmentKey>,
     Asked(when): Asked<When>,
 ) -> Answered {
-    let as_of = when.as_of.unwrap_or_else(|| server.now());
+    let as_of = server.moment(when.as_of).await?;
     let found = server.compute(move |server| async move {
         segments::near_miss(server.place(), &key, as_of).await
     });
@@ -155,7 +152,7 @@ pub(super) async fn explain(
     NamedPair(key, person): NamedPair<SegmentKey, u64>,
     Asked(when): Asked<When>,
 ) -> Answered {
-    let as_of = when.as_of.unwrap_or_else(|| server.now());
+    let as_of = server.moment(when.as_of).await?;
     let explained = server.compute(move |server| async move {
         segments::explain(server.place(), &key, person, as_of).await
     });
@@ -170,7 +167,7 @@ pub(crate) struct Edit {
     criteria: String,
     /// The moment to compute for; now by default.
     #[schema(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
 }
 
 /// Who would enter and leave if a segment had other criteria
@@ -182,7 +179,7 @@ pub(super) async fn impact(
     Named(key): Named<SegmentKey>,
     Body(edit): Body<Edit>,
 ) -> Answered {
-    let as_of = edit.as_of.unwrap_or_else(|| server.now());
+    let as_of = server.moment(edit.as_of).await?;
     let impact = server.compute(move |server| async move {
         segments::impact(server.place(), &key, &edit.criteria, as_of).await
     });

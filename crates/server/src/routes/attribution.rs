@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use rollbook_app::attribution::{self, Attributed, Model, Question};
-use rollbook_model::{Span, Timestamp};
+use rollbook_model::{GivenTime, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,17 +26,17 @@ pub(crate) struct Run {
     by: Option<String>,
     /// Conversions from this moment on.
     #[schema(value_type = Option<String>)]
-    from: Option<Timestamp>,
+    from: Option<GivenTime>,
     /// Conversions before this moment.
     #[schema(value_type = Option<String>)]
-    to: Option<Timestamp>,
+    to: Option<GivenTime>,
     /// How long before a conversion a touch counts; `30d` by default.
     lookback: Option<String>,
     /// The time in which the weight of a touch halves; `7d` by default.
     half_life: Option<String>,
     /// Now by default.
     #[schema(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
 }
 
 /// Credits; for every model the rows sum to `booked`. Amounts are text with four decimals.
@@ -54,8 +54,10 @@ pub(crate) struct Credits {
     /// What was given back of it.
     refunded: String,
     conversions: u64,
-    /// Left out, because there is no rate of their currency on their day.
+    /// Left out, because there is no rate of their currency for their day.
     unconverted: u64,
+    /// Amounts converted by the rate of an earlier day, since their own has none.
+    earlier_rate: u64,
     /// Of nobody that is known; they are unattributed.
     not_linked: u64,
     rows: Vec<Credit>,
@@ -85,11 +87,7 @@ impl Run {
                 )
             }
         };
-        let mut question = Question {
-            from: self.from,
-            to: self.to,
-            ..Question::default()
-        };
+        let mut question = Question::default();
         if let Some(models) = &self.models {
             let parsed: Result<Vec<Model>, _> = models.iter().map(|name| name.parse()).collect();
             question.models = parsed.map_err(|error| invalid("unknown_model")(&error))?;
@@ -127,6 +125,7 @@ impl From<Attributed> for Credits {
             refunded: report.refunded.to_string(),
             conversions: report.conversions,
             unconverted: report.unconverted,
+            earlier_rate: report.earlier_rate,
             not_linked: report.not_linked,
             rows: rows.collect(),
         }
@@ -140,8 +139,13 @@ pub(super) async fn run(
     State(server): State<Server>,
     Body(run): Body<Run>,
 ) -> Result<Json<Credits>, Problem> {
-    let question = run.question()?;
-    let as_of = run.as_of.unwrap_or_else(|| server.now());
+    let mut question = run.question()?;
+    for (end, given) in [(&mut question.from, run.from), (&mut question.to, run.to)] {
+        if given.is_some() {
+            *end = Some(server.moment(given).await?);
+        }
+    }
+    let as_of = server.moment(run.as_of).await?;
     let attributed = server.compute(move |server| async move {
         attribution::run(server.place(), &question, as_of).await
     });

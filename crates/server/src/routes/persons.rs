@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use rollbook_app::persons::{self, TimelineAsked};
 use rollbook_app::segments::PersonChange;
-use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_model::{GivenTime, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -19,7 +19,7 @@ use crate::server::Server;
 pub(crate) struct Moment {
     /// The moment that traits are computed for; now by default.
     #[param(value_type = Option<String>, example = "2026-01-01T00:00:00Z")]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
     /// Also when they came to segments and left them.
     history: Option<bool>,
 }
@@ -72,7 +72,7 @@ pub(super) async fn show(
     Named(person_id): Named<i64>,
     Asked(moment): Asked<Moment>,
 ) -> Result<Json<Person>, Problem> {
-    let as_of = moment.as_of.unwrap_or_else(|| server.now());
+    let as_of = server.moment(moment.as_of).await?;
     let history = moment.history.unwrap_or(false);
     let found = server.compute(move |server| async move {
         persons::show(server.place(), person_id, as_of, history).await
@@ -107,7 +107,7 @@ pub(crate) struct Part {
     next: Option<String>,
     /// The moment to look from; now by default.
     #[param(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
 }
 
 /// What happened with a person, the latest first
@@ -119,7 +119,7 @@ pub(super) async fn timeline(
     Named(person_id): Named<i64>,
     Asked(part): Asked<Part>,
 ) -> Answered {
-    let as_of = part.as_of.unwrap_or_else(|| server.now());
+    let as_of = server.moment(part.as_of).await?;
     let asked = TimelineAsked {
         kind: part.kind,
         limit: part.limit,

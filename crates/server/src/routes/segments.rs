@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use rollbook_app::segments::{
     self, Channel, Draft, Listed, Percent, Refreshed, Schedule, Status, Weight,
 };
-use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_model::{GivenTime, SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -73,7 +73,7 @@ pub(crate) struct Trial {
     criteria: String,
     /// The moment to count for; now by default.
     #[schema(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
 }
 
 /// The moment to compute for.
@@ -83,7 +83,7 @@ pub(crate) struct Trial {
 pub(crate) struct Moment {
     /// Now by default.
     #[schema(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
     /// Evaluate all persons, also where those whom changes may concern would do.
     #[serde(default)]
     full: bool,
@@ -299,7 +299,7 @@ pub(super) async fn preview(
     let now = server.now();
     let counted = server.compute(move |server| async move {
         let as_of = match trial.as_of {
-            Some(as_of) => as_of,
+            Some(_) => server.moment(trial.as_of).await?,
             None => segments::moment(server.place(), now).await?,
         };
         segments::preview(server.place(), &trial.criteria, as_of).await
@@ -325,7 +325,10 @@ pub(super) async fn refresh(
     Body(moment): Body<Moment>,
 ) -> Result<Json<Membership>, Problem> {
     let now = server.now();
-    let as_of = moment.as_of.unwrap_or(now);
+    let as_of = match moment.as_of {
+        Some(_) => server.moment(moment.as_of).await?,
+        None => now,
+    };
     let refreshed = server.compute(move |server| async move {
         segments::refresh_one(server.place(), &key, as_of, now, moment.full).await
     });
@@ -345,7 +348,10 @@ pub(super) async fn refresh_all(
     Body(moment): Body<Moment>,
 ) -> Result<Json<Vec<Value>>, Problem> {
     let now = server.now();
-    let as_of = moment.as_of.unwrap_or(now);
+    let as_of = match moment.as_of {
+        Some(_) => server.moment(moment.as_of).await?,
+        None => now,
+    };
     let refreshed = server.compute(move |server| async move {
         segments::refresh(server.place(), &[], as_of, now, moment.full).await
     });

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use rollbook_app::{AppError, data, rows};
-use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_model::{GivenTime, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ pub(crate) struct Question {
     query: String,
     /// The moment to look from; now by default.
     #[schema(value_type = Option<String>)]
-    as_of: Option<Timestamp>,
+    as_of: Option<GivenTime>,
     /// The snapshot of the data; the newest by default.
     #[schema(value_type = Option<u64>)]
     snapshot: Option<SnapshotNumber>,
@@ -54,7 +54,7 @@ pub(super) async fn answer(
     State(server): State<Server>,
     Body(question): Body<Question>,
 ) -> Result<Json<Rows>, Problem> {
-    let as_of = question.as_of.unwrap_or_else(|| server.now());
+    let as_of = server.moment(question.as_of).await?;
     let answered = server.compute(move |server| async move {
         let (answer, snapshot) =
             data::answer(server.place(), &question.query, as_of, question.snapshot).await?;

@@ -11,7 +11,7 @@ use crate::show::{Shown, print};
 pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Result<()> {
     match what {
         Segment::Preview { criteria, moment } => {
-            let found = segments::preview(place, &criteria, as_of(&moment)).await?;
+            let found = segments::preview(place, &criteria, as_of(place, &moment).await?).await?;
             previewed(&found, form)
         }
         Segment::Count { key } => print(
@@ -23,7 +23,8 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             person,
             moment,
         } => {
-            let explained = segments::explain(place, &key, person, as_of(&moment)).await?;
+            let explained =
+                segments::explain(place, &key, person, as_of(place, &moment).await?).await?;
             show_explanation(&explained, form)
         }
         Segment::Impact {
@@ -31,16 +32,18 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             criteria,
             moment,
         } => {
-            let impact = segments::impact(place, &key, &criteria, as_of(&moment)).await?;
+            let impact =
+                segments::impact(place, &key, &criteria, as_of(place, &moment).await?).await?;
             print(&Shown::object(&impact)?, form)
         }
         Segment::Calendar { key, days, moment } => {
-            let calendar = segments::calendar(place, &key, days, as_of(&moment)).await?;
+            let calendar =
+                segments::calendar(place, &key, days, as_of(place, &moment).await?).await?;
             let columns = ["at", "entered", "left", "count"];
             print(&Shown::list(&calendar.days, &columns)?, form)
         }
         Segment::NearMiss { key, moment } => {
-            let found = segments::near_miss(place, &key, as_of(&moment)).await?;
+            let found = segments::near_miss(place, &key, as_of(place, &moment).await?).await?;
             let columns = ["clause", "text", "only_this_fails", "sample"];
             print(&Shown::list(&found.clauses, &columns)?, form)
         }
@@ -50,7 +53,8 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             size,
             moment,
         } => {
-            let fitted = segments::fit(place, &key, clause, size, as_of(&moment)).await?;
+            let fitted =
+                segments::fit(place, &key, clause, size, as_of(place, &moment).await?).await?;
             print(&Shown::object(&fitted)?, form)
         }
         Segment::Changes { key, since } => {
@@ -115,7 +119,7 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             channel,
             moment,
         } => {
-            let reach = segments::reach(place, &key, channel, as_of(&moment)).await?;
+            let reach = segments::reach(place, &key, channel, as_of(place, &moment).await?).await?;
             print(&Shown::object(&reach)?, form)
         }
         Segment::Overlap { keys } => {

@@ -1,0 +1,232 @@
+//! Values that cannot be computed: in a condition on persons they are null, and counted.
+//!
+//! One person's odd value must not stop a segment of a million others.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{and, is_not_null, is_null, nullif};
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, Visit,
+    VisitMut, Visitor, VisitorMut,
+};
+
+const DIVISOR: &str = "_divisor";
+const CONVERTED: &str = "_converted";
+
+/// What could not be computed of conditions, while a session answers.
+#[derive(Debug, Clone, Default)]
+pub struct Uncomputed(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Uncomputed {
+    fn add(&self, expression: &str, count: u64) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(expression.to_owned()).or_default() += count;
+    }
+
+    /// Takes out what is new since this was last asked: parts of conditions, and for how many
+    /// persons they could not be computed.
+    pub fn take(&self) -> BTreeMap<String, u64> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *counts)
+    }
+}
+
+/// A divisor that is null rather than zero, or a value that was converted; what is null for that is
+/// counted.
+#[derive(Debug)]
+pub(crate) struct Lenient {
+    name: &'static str,
+    counts: Uncomputed,
+    signature: Signature,
+}
+
+impl PartialEq for Lenient {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.counts.0, &other.counts.0)
+    }
+}
+
+impl Eq for Lenient {}
+
+impl Hash for Lenient {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+/// The functions that [`make_lenient`] puts into conditions.
+pub(crate) fn lenient(counts: &Uncomputed) -> [Lenient; 2] {
+    [DIVISOR, CONVERTED].map(|name| Lenient {
+        name,
+        counts: counts.clone(),
+        signature: Signature::variadic_any(Volatility::Immutable),
+    })
+}
+
+impl ScalarUDFImpl for Lenient {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(label)))) = args.args.last() else {
+            return exec_err!("`{}` is a function of our own", self.name);
+        };
+        let values = &args.args[..args.args.len() - 1];
+        let rows = match values
+            .iter()
+            .all(|value| matches!(value, ColumnarValue::Scalar(_)))
+        {
+            true => 1,
+            false => args.number_rows,
+        };
+        let arrays = values.iter().map(|value| value.to_array(rows));
+        let arrays: Vec<ArrayRef> = arrays.collect::<Result<_>>()?;
+        let (found, lost) = match arrays.as_slice() {
+            [divisor] => {
+                let zero = ScalarValue::new_zero(divisor.data_type())?.to_scalar()?;
+                let is_zero = eq(divisor, &zero)?;
+                (nullif(divisor, &is_zero)?, is_zero.true_count())
+            }
+            [converted, given] => {
+                let lost: BooleanArray = and(&is_null(converted)?, &is_not_null(given)?)?;
+                (Arc::clone(converted), lost.true_count())
+            }
+            _ => return exec_err!("`{}` is a function of our own", self.name),
+        };
+        if lost > 0 {
+            self.counts.add(label, lost as u64);
+        }
+        super::columnar(values, found)
+    }
+}
+
+/// Makes a condition give null where it would divide by zero, or convert what cannot be.
+pub(crate) fn make_lenient(condition: &mut Expr) {
+    struct Odd;
+    impl VisitorMut for Odd {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            let is_odd = match expr {
+                Expr::BinaryOp { op, right, .. } => {
+                    matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo)
+                        && !is_number(right)
+                }
+                Expr::Cast {
+                    kind: CastKind::Cast | CastKind::DoubleColon,
+                    expr: given,
+                    data_type,
+                    ..
+                } => !is_text(data_type) && names_something(given),
+                _ => false,
+            };
+            if !is_odd {
+                return ControlFlow::Continue(());
+            }
+            let label = expr.to_string();
+            match expr {
+                Expr::BinaryOp { right, .. } => {
+                    let divisor = std::mem::replace(right.as_mut(), nothing());
+                    **right = call(DIVISOR, vec![divisor], &label);
+                }
+                Expr::Cast {
+                    kind, expr: given, ..
+                } => {
+                    *kind = CastKind::TryCast;
+                    let given = given.as_ref().clone();
+                    let converted = std::mem::replace(expr, nothing());
+                    *expr = call(CONVERTED, vec![converted, given], &label);
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(condition, &mut Odd);
+}
+
+fn nothing() -> Expr {
+    Expr::value(Value::Null)
+}
+
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(&value.value, Value::Number(digits, _)
+            if digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte))),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => is_number(expr),
+        Expr::Nested(inner) => is_number(inner),
+        _ => false,
+    }
+}
+
+fn is_text(ty: &SqlType) -> bool {
+    matches!(
+        ty,
+        SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::Char(_)
+            | SqlType::String(_)
+            | SqlType::CharVarying(_)
+            | SqlType::CharacterVarying(_)
+            | SqlType::Character(_)
+    )
+}
+
+/// Whether an expression is more than literals: what is wrong with these is told at once.
+fn names_something(expr: &Expr) -> bool {
+    struct Names;
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Names).is_break()
+}
+
+fn call(name: &str, args: Vec<Expr>, label: &str) -> Expr {
+    let label = Expr::value(Value::SingleQuotedString(label.to_owned()));
+    let args = args.into_iter().chain([label]);
+    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

@@ -1,0 +1,39 @@
+//! `at time zone`: says otherwise than the tenant's zone.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, Expr, Ident, ObjectName, Value, VisitMut, VisitorMut,
+};
+
+/// The name of a type that is an instant in the zone that follows.
+pub(super) const AT_ZONE: &str = "_at_time_zone";
+
+/// Puts casts in the place of `at time zone`, which the planner would have in nanoseconds.
+pub(crate) fn name_zones_in(statement: &mut impl VisitMut) {
+    struct Zones;
+    impl VisitorMut for Zones {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::AtTimeZone {
+                timestamp,
+                time_zone,
+            } = expr
+                && let Expr::Value(zone) = time_zone.as_ref()
+                && let Value::SingleQuotedString(zone) = &zone.value
+            {
+                let name = ObjectName::from(vec![Ident::new(AT_ZONE)]);
+                *expr = Expr::Cast {
+                    kind: CastKind::Cast,
+                    expr: timestamp.clone(),
+                    data_type: DataType::Custom(name, vec![zone.clone()]),
+                    array: false,
+                    format: None,
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = statement.visit(&mut Zones);
+}

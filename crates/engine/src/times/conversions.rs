@@ -1,0 +1,226 @@
+//! From texts, days and what clocks show to instants, and back to what clocks show.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::datatypes::{DataType, FieldRef, TimeUnit, TimestampMicrosecondType};
+use chrono::Utc;
+use chrono_tz::Tz;
+use datafusion::common::{Result, exec_datafusion_err, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+use rollbook_model::GivenTime;
+
+use super::clocks::Clocks;
+use super::types::{WALL_CLOCK, instant};
+use crate::functions::{columnar, null_as_its_arguments};
+
+/// Whether a value of a type is an instant only where a zone is known.
+pub(crate) fn is_local(ty: &DataType) -> bool {
+    matches!(
+        ty,
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Date32
+            | DataType::Date64
+            | DataType::Timestamp(_, None)
+    )
+}
+
+/// The instant of a text, a day or what clocks show, in a zone. Clocks may skip it: then it is the
+/// end of the gap; or show it twice: then it is the earlier.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Instant {
+    zone: Tz,
+    /// Whether a text that is no time is null rather than an error.
+    is_lenient: bool,
+    signature: Signature,
+}
+
+impl Instant {
+    pub(crate) fn new(zone: Tz, is_lenient: bool) -> Self {
+        Self {
+            zone,
+            is_lenient,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Instant {
+    fn name(&self) -> &'static str {
+        match self.is_lenient {
+            true => "_try_instant",
+            false => "_instant",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(instant(&self.zone.name().into()))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<_> = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        let ty = self.return_type(&types)?;
+        let field = null_as_its_arguments(self.name(), ty, &args);
+        let is_nullable = self.is_lenient || field.is_nullable();
+        Ok(Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let values = args.args[0].to_array(1)?;
+        let found = instants(&values, self.zone, self.is_lenient)?;
+        columnar(&args.args, found)
+    }
+}
+
+/// The instants of values that are local in a zone.
+pub(crate) fn instants(values: &ArrayRef, zone: Tz, is_lenient: bool) -> Result<ArrayRef> {
+    let mut clocks = Clocks::new(zone);
+    let found: TimestampMicrosecondArray = match values.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            read_texts(values, is_lenient, |text| read(text, zone))?
+        }
+        _ => {
+            let local = cast(values, &WALL_CLOCK)?;
+            let local = local.as_primitive::<TimestampMicrosecondType>();
+            let found = local.iter().map(|local| match local {
+                None => Ok(None),
+                Some(local) => known(clocks.instant(local)).map(Some),
+            });
+            found.collect::<Result<_>>()?
+        }
+    };
+    Ok(Arc::new(found.with_timezone(zone.name())))
+}
+
+/// Texts as times; what is none is null or an error.
+fn read_texts(
+    values: &ArrayRef,
+    is_lenient: bool,
+    mut read: impl FnMut(&str) -> Option<i64>,
+) -> Result<TimestampMicrosecondArray> {
+    let texts = cast(values, &DataType::Utf8View)?;
+    let found = texts.as_string_view().iter().map(|text| {
+        let Some(text) = text else { return Ok(None) };
+        match (read(text), is_lenient) {
+            (Some(at), _) => Ok(Some(at)),
+            (None, true) => Ok(None),
+            (None, false) => Err(exec_datafusion_err!(
+                "Cannot cast string '{text}' to value of time type"
+            )),
+        }
+    });
+    found.collect()
+}
+
+/// A text as the instant that it is in a zone.
+fn read(text: &str, zone: Tz) -> Option<i64> {
+    if let Ok(given) = text.parse::<GivenTime>() {
+        return Some(given.in_zone(zone).micros());
+    }
+    // Other forms name a zone in words, or one without a colon.
+    let at = string_to_datetime(&Utc, text.trim()).ok()?;
+    let years = rollbook_model::time::YEARS;
+    years
+        .contains(&chrono::Datelike::year(&at))
+        .then(|| at.timestamp_micros())
+}
+
+/// A moment that can be told; there are few that cannot, hundreds of thousands of years away.
+pub(super) fn known(at: Option<i64>) -> Result<i64> {
+    at.ok_or_else(|| exec_datafusion_err!("time is out of range"))
+}
+
+/// What the clocks of a zone show at an instant; a text that names no zone says it itself.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct WallClock {
+    zone: Tz,
+    /// Whether a text that is no time is null rather than an error.
+    is_lenient: bool,
+    signature: Signature,
+}
+
+impl WallClock {
+    pub(crate) fn new(zone: Tz, is_lenient: bool) -> Self {
+        Self {
+            zone,
+            is_lenient,
+            signature: Signature::any(1, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for WallClock {
+    fn name(&self) -> &'static str {
+        match self.is_lenient {
+            true => "_try_wall_clock",
+            false => "_wall_clock",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(WALL_CLOCK)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<_> = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect();
+        let ty = self.return_type(&types)?;
+        let field = null_as_its_arguments(self.name(), ty, &args);
+        let is_nullable = self.is_lenient || field.is_nullable();
+        Ok(Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let values = args.args[0].to_array(1)?;
+        let mut clocks = Clocks::new(self.zone);
+        let shown = match values.data_type().is_string() {
+            true => read_texts(&values, self.is_lenient, |text| {
+                match text.parse::<GivenTime>() {
+                    Ok(GivenTime::Local(shown)) => Some(shown.and_utc().timestamp_micros()),
+                    _ => clocks.local(read(text, self.zone)?),
+                }
+            })?,
+            false => mapped(&values, |at| clocks.local(at))?,
+        };
+        columnar(&args.args, Arc::new(shown))
+    }
+}
+
+/// Instants in microseconds, each made another one; without a zone.
+pub(super) fn mapped(
+    values: &ArrayRef,
+    mut change: impl FnMut(i64) -> Option<i64>,
+) -> Result<TimestampMicrosecondArray> {
+    let DataType::Timestamp(_, zone) = values.data_type() else {
+        return exec_err!("{} is no time", values.data_type());
+    };
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+    let values = cast(values, &micros)?;
+    let values = values.as_primitive::<TimestampMicrosecondType>();
+    let changed = values.iter().map(|at| match at {
+        None => Ok(None),
+        Some(at) => known(change(at)).map(Some),
+    });
+    changed.collect()
+}

@@ -1,0 +1,425 @@
+//! Rules of planning: times are computed with in microseconds, and what names no zone is of the
+//! tenant's.
+//!
+//! DataFusion compares times with texts and days in nanoseconds, which reach from 1677 to 2262, and
+//! takes what names no zone for UTC. So one rule names the zone before types are made to fit, and
+//! another one puts microseconds and our own functions where casts were put in.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono_tz::Tz;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, DFSchemaRef, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction, TryCast};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Union,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::conversions::{Instant, WallClock, is_local};
+use super::plus::Plus;
+use super::types::instant;
+
+/// Functions whose arguments all become of one type.
+const OF_ONE_TYPE: [&str; 7] = [
+    "coalesce", "greatest", "least", "nullif", "nvl", "ifnull", "nvl2",
+];
+
+/// What names no zone becomes an instant where it meets one.
+#[derive(Debug)]
+pub(crate) struct NameZones(pub(crate) Tz);
+
+/// Casts between times become our own functions, in microseconds.
+#[derive(Debug)]
+pub(crate) struct CountInMicros(pub(crate) Option<Tz>);
+
+impl AnalyzerRule for NameZones {
+    fn name(&self) -> &'static str {
+        "name_zones"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        rewritten(plan, &|expr, types| self.rewrite(expr, types))
+    }
+}
+
+impl AnalyzerRule for CountInMicros {
+    fn name(&self) -> &'static str {
+        "count_in_micros"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        rewritten(plan, &|expr, types| lowered(expr, types, self.0))
+    }
+}
+
+pub(crate) type Rewrite<'a> = &'a dyn Fn(Expr, &Types) -> Result<Transformed<Expr>>;
+
+/// The types of the columns that a step of a plan reads, put together when one is asked for.
+pub(crate) struct Types {
+    inputs: Vec<DFSchemaRef>,
+    merged: OnceCell<DFSchema>,
+}
+
+impl Types {
+    fn of_step(plan: &LogicalPlan) -> Result<Self> {
+        let inputs = plan.inputs().into_iter();
+        let mut inputs: Vec<_> = inputs.map(|input| Arc::clone(input.schema())).collect();
+        if let LogicalPlan::TableScan(scan) = plan
+            && !scan.filters.is_empty()
+        {
+            let of_source = scan.source.schema();
+            let of_source =
+                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &of_source)?;
+            inputs.push(Arc::new(of_source));
+        }
+        Ok(Self {
+            inputs,
+            merged: OnceCell::new(),
+        })
+    }
+
+    /// The type of an expression. What is a column of an outer query knows its own.
+    pub(crate) fn of(&self, expr: &Expr) -> Result<DataType> {
+        if let [only] = self.inputs.as_slice() {
+            return expr.get_type(only.as_ref());
+        }
+        let merged = self.merged.get_or_init(|| {
+            let mut merged = DFSchema::empty();
+            for input in &self.inputs {
+                merged.merge(input);
+            }
+            merged
+        });
+        expr.get_type(merged)
+    }
+}
+
+/// A plan with its expressions rewritten, from the innermost on.
+pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
+    let is_changed = Cell::new(false);
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let types = Types::of_step(&plan)?;
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| rewrite(expr, &types))?;
+            Ok(match expr.transformed {
+                true => expr.update_data(|expr| name.restore(expr)),
+                false => expr,
+            })
+        })?;
+        is_changed.set(is_changed.get() || plan.transformed);
+        match is_changed.get() {
+            true => plan.map_data(|plan| union_in_micros(plan)?.recompute_schema()),
+            false => Ok(plan),
+        }
+    })?;
+    Ok(plan.data)
+}
+
+/// A union keeps the columns that it had, unless they are told again.
+fn union_in_micros(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Union(Union { inputs, schema }) = plan else {
+        return Ok(plan);
+    };
+    let of_first = inputs.first().map(|input| Arc::clone(input.schema()));
+    let fields = schema.iter().enumerate().map(|(at, (relation, field))| {
+        let found = of_first.as_ref().map(|first| first.field(at).data_type());
+        let field = match (field.data_type(), found) {
+            (DataType::Timestamp(..), Some(found @ DataType::Timestamp(..))) => {
+                Arc::new(field.as_ref().clone().with_data_type(found.clone()))
+            }
+            _ => Arc::clone(field),
+        };
+        (relation.cloned(), field)
+    });
+    let schema = DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?;
+    Ok(LogicalPlan::Union(Union {
+        inputs,
+        schema: Arc::new(schema),
+    }))
+}
+
+fn is_instant(ty: &DataType) -> bool {
+    matches!(ty, DataType::Timestamp(_, Some(_)))
+}
+
+impl NameZones {
+    fn rewrite(&self, expr: Expr, known: &Types) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                self.binary(*left, op, *right, known)
+            }
+            Expr::Between(Between {
+                expr,
+                negated,
+                low,
+                high,
+            }) => {
+                let [expr, low, high] = match self.same([*expr, *low, *high], known) {
+                    Ok(named) => named.map(Box::new),
+                    Err(as_it_was) => {
+                        let [expr, low, high] = as_it_was.map(Box::new);
+                        let between = Between::new(expr, negated, low, high);
+                        return Ok(Transformed::no(Expr::Between(between)));
+                    }
+                };
+                let between = Between::new(expr, negated, low, high);
+                Ok(Transformed::yes(Expr::Between(between)))
+            }
+            Expr::InList(InList {
+                expr,
+                list,
+                negated,
+            }) => {
+                let mut all = vec![*expr];
+                all.extend(list);
+                let (is_named, mut all) = self.all_same(all, known);
+                let expr = Box::new(all.remove(0));
+                let list = Expr::InList(InList::new(expr, all, negated));
+                Ok(Transformed::new_transformed(list, is_named))
+            }
+            Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                let (is_named, args) = match func.name() {
+                    name if OF_ONE_TYPE.contains(&name) => self.all_same(args, known),
+                    "date_part" => self.of_texts(args, known),
+                    _ => (false, args),
+                };
+                let call = Expr::ScalarFunction(ScalarFunction { func, args });
+                Ok(Transformed::new_transformed(call, is_named))
+            }
+            Expr::Case(case) => Ok(self.case(case, known)),
+            other => Ok(Transformed::no(other)),
+        }
+    }
+
+    fn binary(
+        &self,
+        left: Expr,
+        op: Operator,
+        right: Expr,
+        known: &Types,
+    ) -> Result<Transformed<Expr>> {
+        let as_it_was = |left: Expr, right: Expr| {
+            let expr = BinaryExpr::new(Box::new(left), op, Box::new(right));
+            Transformed::no(Expr::BinaryExpr(expr))
+        };
+        if is_comparison(op) && !is_other(&left) && !is_other(&right) {
+            return Ok(match self.same([left, right], known) {
+                Ok([left, right]) => Transformed::yes(as_it_was(left, right).data),
+                Err([left, right]) => as_it_was(left, right),
+            });
+        }
+        if !matches!(op, Operator::Plus | Operator::Minus) || is_other(&left) {
+            return Ok(as_it_was(left, right));
+        }
+        let types = (known.of(&left), known.of(&right));
+        let (Ok(of_left), Ok(of_right)) = types else {
+            return Ok(as_it_was(left, right));
+        };
+        let is_minus = op == Operator::Minus;
+        Ok(match (&of_left, &of_right) {
+            (DataType::Timestamp(_, Some(zone)), DataType::Interval(_)) => {
+                match zone.parse::<Tz>() {
+                    Ok(zone) => Transformed::yes(plus(left, right, zone, is_minus)),
+                    Err(_) => as_it_was(left, right),
+                }
+            }
+            (DataType::Interval(_), DataType::Timestamp(_, Some(zone))) if !is_minus => {
+                match zone.parse::<Tz>() {
+                    Ok(zone) => Transformed::yes(plus(right, left, zone, false)),
+                    Err(_) => as_it_was(left, right),
+                }
+            }
+            (text, DataType::Interval(_)) if text.is_string() => {
+                let left = self.instant_of(left);
+                Transformed::yes(plus(left, right, self.0, is_minus))
+            }
+            (at, local) if is_minus && is_instant(at) && is_local(local) && !local.is_string() => {
+                let right = self.instant_of(right);
+                Transformed::yes(as_it_was(left, right).data)
+            }
+            (local, at) if is_minus && is_instant(at) && is_local(local) => {
+                let left = self.instant_of(left);
+                Transformed::yes(as_it_was(left, right).data)
+            }
+            _ => as_it_was(left, right),
+        })
+    }
+
+    fn case(&self, case: Case, known: &Types) -> Transformed<Expr> {
+        let Case {
+            expr,
+            when_then_expr,
+            else_expr,
+        } = case;
+        let (whens, thens): (Vec<_>, Vec<_>) = when_then_expr.into_iter().unzip();
+        let mut values: Vec<Expr> = thens.into_iter().map(|then| *then).collect();
+        let has_else = else_expr.is_some();
+        values.extend(else_expr.map(|value| *value));
+        let (is_named, mut values) = self.all_same(values, known);
+        let else_expr = if has_else { values.pop() } else { None };
+        let pairs = whens.into_iter().zip(values.into_iter().map(Box::new));
+        let case = Case::new(expr, pairs.collect(), else_expr.map(Box::new));
+        Transformed::new_transformed(Expr::Case(case), is_named)
+    }
+
+    /// All as instants, where one of them is one and the others could be; else as they were.
+    fn same<const N: usize>(
+        &self,
+        all: [Expr; N],
+        known: &Types,
+    ) -> std::result::Result<[Expr; N], [Expr; N]> {
+        let types = all.each_ref().map(|expr| known.of(expr));
+        let has_instant = types.iter().flatten().any(is_instant);
+        let has_local = types.iter().flatten().any(is_local);
+        if !has_instant || !has_local {
+            return Err(all);
+        }
+        let mut types = types.into_iter();
+        Ok(all.map(|expr| match types.next() {
+            Some(Ok(ty)) if is_local(&ty) => self.instant_of(expr),
+            _ => expr,
+        }))
+    }
+
+    fn all_same(&self, all: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
+        let types: Vec<_> = all.iter().map(|expr| known.of(expr)).collect();
+        let has_instant = types.iter().flatten().any(is_instant);
+        let has_local = types.iter().flatten().any(is_local);
+        if !has_instant || !has_local {
+            return (false, all);
+        }
+        let named = all.into_iter().zip(types).map(|(expr, ty)| match ty {
+            Ok(ty) if is_local(&ty) => self.instant_of(expr),
+            _ => expr,
+        });
+        (true, named.collect())
+    }
+
+    /// The second argument as an instant, where it is a text.
+    fn of_texts(&self, mut args: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
+        let is_text = |expr: &Expr| known.of(expr).is_ok_and(|ty| ty.is_string());
+        match args.as_slice() {
+            [_, value] if is_text(value) => {
+                let value = args.remove(1);
+                args.push(self.instant_of(value));
+                (true, args)
+            }
+            _ => (false, args),
+        }
+    }
+
+    fn instant_of(&self, expr: Expr) -> Expr {
+        Expr::Cast(Cast::new(Box::new(expr), instant(&self.0.name().into())))
+    }
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(
+        op,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
+}
+
+/// Whether an expression is plainly no time, nor what could be one.
+fn is_other(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => {
+            !value.data_type().is_string() && !value.data_type().is_temporal()
+        }
+        _ => false,
+    }
+}
+
+fn plus(at: Expr, interval: Expr, zone: Tz, is_minus: bool) -> Expr {
+    ScalarUDF::from(Plus::new(zone, is_minus)).call(vec![at, interval])
+}
+
+/// A cast to a time, in microseconds and with our own functions.
+fn lowered(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) => match field.data_type() {
+            DataType::Timestamp(unit, zone) => {
+                let to = Target {
+                    unit: *unit,
+                    zone: zone.as_ref(),
+                    is_lenient: false,
+                    own,
+                };
+                to.cast(*expr, known)
+            }
+            _ => Ok(Transformed::no(Expr::Cast(Cast::new_from_field(
+                expr, field,
+            )))),
+        },
+        Expr::TryCast(TryCast { expr, field }) => match field.data_type() {
+            DataType::Timestamp(unit, zone) => {
+                let to = Target {
+                    unit: *unit,
+                    zone: zone.as_ref(),
+                    is_lenient: true,
+                    own,
+                };
+                to.cast(*expr, known)
+            }
+            _ => Ok(Transformed::no(Expr::TryCast(TryCast { expr, field }))),
+        },
+        Expr::Literal(ScalarValue::TimestampNanosecond(at, zone), metadata) => {
+            let at = at.map(|at| at.div_euclid(1_000));
+            let micros = ScalarValue::TimestampMicrosecond(at, zone);
+            Ok(Transformed::yes(Expr::Literal(micros, metadata)))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// A type of times that something is cast to.
+struct Target<'a> {
+    unit: TimeUnit,
+    zone: Option<&'a Arc<str>>,
+    /// Whether what cannot be cast is null.
+    is_lenient: bool,
+    /// The tenant's zone, where there is one.
+    own: Option<Tz>,
+}
+
+impl Target<'_> {
+    fn cast(self, expr: Expr, known: &Types) -> Result<Transformed<Expr>> {
+        let is_lenient = self.is_lenient;
+        let ty = DataType::Timestamp(TimeUnit::Microsecond, self.zone.cloned());
+        let from = known.of(&expr)?;
+        if from == ty {
+            return Ok(Transformed::yes(expr));
+        }
+        let function = match (&from, self.zone.map(|zone| zone.parse::<Tz>())) {
+            (local, Some(Ok(zone))) if is_local(local) => {
+                Some(ScalarUDF::from(Instant::new(zone, is_lenient)))
+            }
+            (DataType::Timestamp(_, Some(zone)), None) => {
+                let zone = zone.parse::<Tz>();
+                zone.ok()
+                    .map(|zone| ScalarUDF::from(WallClock::new(zone, is_lenient)))
+            }
+            (text, None) if text.is_string() => self
+                .own
+                .map(|zone| ScalarUDF::from(WallClock::new(zone, is_lenient))),
+            _ => None,
+        };
+        if let Some(function) = function {
+            return Ok(Transformed::yes(function.call(vec![expr])));
+        }
+        let cast = match is_lenient {
+            true => Expr::TryCast(TryCast::new(Box::new(expr), ty)),
+            false => Expr::Cast(Cast::new(Box::new(expr), ty)),
+        };
+        let is_changed = self.unit != TimeUnit::Microsecond;
+        Ok(Transformed::new_transformed(cast, is_changed))
+    }
+}
