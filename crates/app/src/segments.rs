@@ -227,7 +227,11 @@ async fn listed(
     let mut kept = Vec::new();
     for definition in &definitions {
         let mut one = Kept::of(state, definition.scheduled())?;
-        if let Some(known) = one.refreshed.as_mut().filter(|one| !one.has_same_ids(state)) {
+        if let Some(known) = one
+            .refreshed
+            .as_mut()
+            .filter(|one| !one.has_same_ids(state))
+        {
             known.count = persons_now(lake, state, known).await?.len();
         }
         kept.push(one);
