@@ -19,7 +19,7 @@ fn lake(name: &str, columns: &str, persons: &[&str]) -> OwnLake {
     }
     let commas = ",".repeat(columns.matches(',').count());
     for number in 0..40 {
-        let _ = writeln!(rows, "filler{number},2020-01-01{commas}");
+        let _ = writeln!(rows, "filler{number},2020-06-15{commas}");
     }
     ingest(&lake, "persons", &rows);
     lake
