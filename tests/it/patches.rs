@@ -399,7 +399,7 @@ impl Shop {
     }
 
     async fn status(&self, key: &str) -> (String, Option<String>) {
-        let shown = segments::show(&self.place, &key.parse().unwrap()).await;
+        let shown = segments::show(&self.place, &key.parse().unwrap(), self.as_of).await;
         let standing = shown.unwrap().standing;
         (standing.status.name().to_owned(), standing.reason)
     }
@@ -422,7 +422,7 @@ async fn a_segment_follows_those_that_it_names_when_they_are_made_anew() {
         .await;
     shop.put("outer", "in_segment('between')").await;
     shop.outer("at first", &[1, 7]).await;
-    let first = segments::show(&shop.place, &"inner".parse().unwrap())
+    let first = segments::show(&shop.place, &"inner".parse().unwrap(), shop.as_of)
         .await
         .unwrap();
 
@@ -431,7 +431,7 @@ async fn a_segment_follows_those_that_it_names_when_they_are_made_anew() {
     assert_eq!(status, "stale");
     assert!(reason.unwrap().contains("`inner`"));
     shop.put("inner", "person_id = 2").await;
-    let anew = segments::show(&shop.place, &"inner".parse().unwrap())
+    let anew = segments::show(&shop.place, &"inner".parse().unwrap(), shop.as_of)
         .await
         .unwrap();
     assert!(anew.definition.revision > first.definition.revision);

@@ -178,6 +178,7 @@ async fn the_view_gives_a_row_for_each_member() {
             computed_at: session.as_of(),
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
+            settings: None,
             decided: None,
             gone: None,
         });
