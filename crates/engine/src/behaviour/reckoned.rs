@@ -21,6 +21,7 @@ use rollbook_model::Timestamp;
 
 use super::behaviour;
 use super::fact::quoted;
+use crate::literals::with_doubles;
 use crate::times::{UTC, in_zone};
 
 /// The name that a value of a person has in an expression which is reckoned for that value.
@@ -72,10 +73,9 @@ impl Reckoned {
     /// As a condition of a segment is planned, with all rules that give it types.
     fn planned(state: &SessionState, expr: &Expr, schema: &Schema) -> Result<Self> {
         let schema = Arc::new(DFSchema::try_from(schema.clone())?);
-        let expr = ExprWithAlias {
-            expr: expr.clone(),
-            alias: None,
-        };
+        let mut expr = expr.clone();
+        with_doubles(&mut expr);
+        let expr = ExprWithAlias { expr, alias: None };
         let expr = state.create_logical_expr_from_sql_expr(expr, &schema)?;
         let nothing = LogicalPlan::EmptyRelation(EmptyRelation {
             produce_one_row: false,

@@ -62,9 +62,9 @@ fn carry_up(body: &mut SetExpr, named: &mut [&mut Cte], driving: &str, column: &
             Some(TableFactor::Table { name, alias, .. }) => {
                 let table = name.0.last().and_then(|part| part.as_ident()).cloned();
                 let place = table.as_ref().and_then(|table| {
-                    let is_it =
-                        |cte: &&mut Cte| cte.alias.name.value.eq_ignore_ascii_case(&table.value);
-                    named.iter().position(|cte| is_it(&cte))
+                    let name = &table.value;
+                    let mut tables = named.iter().map(|cte| &cte.alias.name.value);
+                    tables.position(|known| known.eq_ignore_ascii_case(name))
                 });
                 let carried = place.is_some_and(|place| {
                     // A common table sees those before it.
