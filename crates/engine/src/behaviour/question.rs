@@ -75,7 +75,7 @@ impl Question {
                 call.allow(1, &[])?;
                 Ok(Self::Segment(call.text_at(0, "the key of a segment")?))
             }
-            "sequence" => sequence(call),
+            "sequence" => sequence(call, viewpoint.zone),
             "did" | "ordered" => {
                 call.allow(usize::from(call.function == "did"), &counted)?;
                 aggregate(call, viewpoint, typed(call)?, COUNT, between(call)?)
@@ -474,7 +474,7 @@ fn within_window([from, until]: [i64; 2]) -> String {
 
 /// Those who did one thing and then another, later, within a time of it. Both happened in the
 /// window that `from` and `until` make, and both meet its `where`.
-fn sequence(call: &Call) -> Result<Question, EngineError> {
+fn sequence(call: &Call, zone: Tz) -> Result<Question, EngineError> {
     call.allow(2, &WHEN)?;
     let first = of_type(&call.text_at(0, "two types of behaviour")?);
     let second = of_type(&call.text_at(1, "two types of behaviour")?);
@@ -487,7 +487,7 @@ fn sequence(call: &Call) -> Result<Question, EngineError> {
         }
     };
     let window =
-        from_and_until(call).ok_or_else(|| call.refused("`from` and `until` are moments"))?;
+        from_and_until(call, zone).ok_or_else(|| call.refused("`from` and `until` are moments"))?;
     let mut window = vec![within_window(window)];
     let mut texts = Vec::new();
     for fact in [&first, &second] {
