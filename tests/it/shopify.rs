@@ -286,7 +286,7 @@ fn who_checks_out_with_a_phone_number_is_known_by_it() {
         "Name,Email,Financial Status,Paid at,Total,Refunded Amount,Created at,Lineitem quantity,\
          Lineitem name,Lineitem price,Billing Name,Billing Phone,Billing Country,Phone,Id,Currency\n\
          #1,,paid,2024-02-01 10:00:00 +0000,30.00,5.00,2024-02-01 10:00:00 +0000,1,Tea,30.00,Ann Lee,(415) 555-2671,US,,1,USD\n\
-         #1,,,,,,,2,Cup,5.00,,,,,,\n\
+         #1,,,,,,2024-02-01 10:00:00 +0000,2,Cup,5.00,,,,,,\n\
          #2,,paid,2024-02-02 10:00:00 +0000,40.00,,2024-02-02 10:00:00 +0000,1,Tea,40.00,Bob Ray,,United States,'4155552672,2,USD\n\
          #3,,paid,2024-02-03 10:00:00 +0000,50.00,,2024-02-03 10:00:00 +0000,1,Tea,50.00,Cy Day,,US,'+14155552673,3,USD\n\
          #4,,paid,2024-02-04 10:00:00 +0000,60.00,,2024-02-04 10:00:00 +0000,1,Tea,60.00,,,US,0000000000,4,USD\n",
