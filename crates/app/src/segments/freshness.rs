@@ -119,7 +119,7 @@ impl Place {
         let named = Named::all(lake, state).await?;
         let asked = Asked {
             lake,
-            sessions: &Opening { place: self, lake },
+            sessions: &Opening::new(self, lake),
             state,
             all: &named.definitions,
             fixed: &named.fixed,
