@@ -28,8 +28,8 @@ use crate::functions::make_lenient;
 use crate::plain_types::plain_types;
 use crate::resident::{Names, Resident, Wants};
 use crate::statement::{
-    ParseError, condition, holds_a_query, is_select, over_people, over_rows, query, read_only,
-    rows_where, to_plan,
+    self, ParseError, condition, holds_a_query, is_select, over_people, over_rows, query,
+    read_only, rows_where,
 };
 use crate::times::name_zones_in;
 use crate::view::ViewPlanner;
@@ -130,12 +130,12 @@ pub(crate) async fn plan(
     ))
 }
 
-/// The plan of a statement.
+/// The plan of a statement whose times are on the tenant's calendar.
 async fn to_plan(state: &SessionState, mut statement: Statement) -> PlanResult<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
         name_zones_in(statement.as_mut());
     }
-    state.statement_to_plan(statement).await
+    statement::to_plan(state, statement).await
 }
 
 pub(crate) async fn planned(
