@@ -1,7 +1,8 @@
 //! Carrying `_file` and `_line` through a mapping, so that every row can be traced to its source.
 
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor,
+    Cte, Expr, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
 };
 
 /// What a mapping's statement does with the rows of its driving source.
@@ -116,7 +117,9 @@ fn yields(select: &Select, column: &str, driving: &str) -> bool {
         SelectItem::UnnamedExpr(Expr::CompoundIdentifier(path)) => path.last().is_some_and(named),
         SelectItem::ExprWithAlias { alias, .. } => named(alias),
         SelectItem::Wildcard(_) => true,
-        SelectItem::QualifiedWildcard(of, _) => of.to_string().eq_ignore_ascii_case(driving),
+        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(of), _) => {
+            of.to_string().eq_ignore_ascii_case(driving)
+        }
         _ => false,
     })
 }
