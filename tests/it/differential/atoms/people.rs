@@ -121,10 +121,10 @@ fn money(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, spent(draw, "sum(converted) as v"), met)
 }
 
-/// What was spent, by the orders whose amount is known: unknown without one.
+/// What was spent, by the orders that count: unknown without one.
 fn average(draw: &mut Draw<'_>) -> Atom {
     let amount = draw.of(&["60.5", "110.5"]);
-    let aggregates = "sum(converted) as v, count(converted) filter (where is_order) as n";
+    let aggregates = "sum(converted) as v, count(*) filter (where is_order) as n";
     let met = format!("coalesce(a.v, 0) > {amount} * nullif(a.n, 0)");
     Atom::new(
         format!("average_order_value > {amount}"),
@@ -252,12 +252,7 @@ fn newest(draw: &mut Draw<'_>) -> Atom {
 
 pub(super) fn selects(draw: &mut Draw<'_>) -> Vec<Atom> {
     let (kind, interval) = (draw.of(draw.values.activities), draw.interval());
-    let within = Rows::new(
-        &facts::of_type(kind),
-        &When::Within(interval),
-        None,
-        draw.values,
-    );
+    let within = Rows::new(&facts::of_type(kind), &When::Within(interval), None);
     let (column, places) = draw.values.place;
     vec![
         Atom::new(
