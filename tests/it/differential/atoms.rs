@@ -1,13 +1,15 @@
-//! Conditions without parts, each asked twice: as criteria, and in plain SQL on the raw tables.
+//! Conditions without parts, each asked twice: as criteria, and of the oracle in plain SQL on the tables.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::bounds::Bounds;
 use super::facts;
 use super::values::{Values, one_of};
 use super::when::{When, interval};
 
 mod behaviour;
+mod bounds;
 mod people;
 
 /// A condition as criteria have it, and how plain SQL finds for whom it is true or unknown.
@@ -28,11 +30,22 @@ impl Atom {
         }
     }
 
-    /// A query for `atom`, `person_id` and `is_met` of all for whom it is not false.
-    pub(super) fn rows(&self, atom: usize) -> String {
+    /// How tightly its outermost operator binds, as that of a condition does.
+    pub(super) fn tightness(&self) -> u8 {
+        let outside = outside_of_parentheses(&self.criteria);
+        let ands = outside.matches(" and ").count() - outside.matches("between ").count();
+        match () {
+            () if outside.contains(" or ") => 0,
+            () if ands > 0 => 1,
+            () if outside.starts_with("not ") => 2,
+            () => 3,
+        }
+    }
+
+    /// A query for `person_id` and `is_met` of all for whom it is not false.
+    pub(super) fn rows(&self) -> String {
         let met = &self.met;
-        let mut rows =
-            format!("select {atom} as atom, p.person_id, ({met}) as is_met from persons p");
+        let mut rows = format!("select p.person_id, ({met}) as is_met from persons p");
         for (name, relation) in ["a", "b"].iter().zip(&self.joined) {
             rows += &format!(" left join ({relation}) {name} on {name}.person_id = p.person_id");
         }
@@ -44,6 +57,7 @@ impl Atom {
 struct Draw<'a> {
     dice: &'a mut ChaCha8Rng,
     values: &'a Values,
+    bounds: &'a Bounds,
 }
 
 /// A condition on the columns of a fact: in a call, and in plain SQL.
@@ -69,9 +83,9 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(fact: &str, when: &When, filter: Option<Where>, values: &Values) -> Self {
+    fn new(fact: &str, when: &When, filter: Option<Where>) -> Self {
         let mut arguments = when.arguments();
-        let mut sql = format!("select * from ({fact}) where {}", when.sql(values));
+        let mut sql = format!("select * from ({fact}) where {}", when.sql());
         if let Some(Where {
             argument,
             sql: condition,
@@ -89,6 +103,22 @@ impl Rows {
         let sql = &self.sql;
         format!("select person_id, {aggregate} as v from ({sql}) group by person_id")
     }
+}
+
+/// What of a text is neither in parentheses nor in quotes.
+fn outside_of_parentheses(text: &str) -> String {
+    let (mut depth, mut is_quoted) = (0, false);
+    let mut outside = String::new();
+    for letter in text.chars() {
+        match letter {
+            '\'' => is_quoted = !is_quoted,
+            '(' if !is_quoted => depth += 1,
+            ')' if !is_quoted => depth -= 1,
+            _ if depth == 0 && !is_quoted => outside.push(letter),
+            _ => {}
+        }
+    }
+    outside
 }
 
 fn call(function: &str, first: &[String], more: &[String]) -> String {
@@ -177,22 +207,38 @@ impl Draw<'_> {
     fn typed(&mut self) -> (String, Rows) {
         let kind = self.kind();
         let (when, filter) = (self.when(), self.filter(kind));
-        let rows = Rows::new(&facts::of_type(kind), &when, filter, self.values);
+        let rows = Rows::new(&facts::of_type(kind), &when, filter);
         (quoted(kind), rows)
     }
 }
 
 /// Atoms of every form in turn, those that read the clock or ask a query once: a condition that has
 /// one of these is never patched.
-pub(super) fn atoms(dice: &mut ChaCha8Rng, values: &Values, count: usize) -> Vec<Atom> {
-    let mut draw = Draw { dice, values };
-    let forms = || behaviour::FORMS.iter().chain(people::FORMS);
+pub(super) fn atoms(
+    dice: &mut ChaCha8Rng,
+    values: &Values,
+    bounds: &Bounds,
+    count: usize,
+) -> Vec<Atom> {
+    let mut draw = Draw {
+        dice,
+        values,
+        bounds,
+    };
+    let forms = || {
+        let of_people = people::FORMS.iter().chain(bounds::FORMS);
+        behaviour::FORMS.iter().chain(of_people)
+    };
     let count = count.max(forms().count());
     let drawn = people::ONCE.iter().chain(forms().cycle().take(count));
     drawn.map(|form| form(&mut draw)).collect()
 }
 
 /// Queries for persons, each a definition of its own.
-pub(super) fn selects(dice: &mut ChaCha8Rng, values: &Values) -> Vec<Atom> {
-    people::selects(&mut Draw { dice, values })
+pub(super) fn selects(dice: &mut ChaCha8Rng, values: &Values, bounds: &Bounds) -> Vec<Atom> {
+    people::selects(&mut Draw {
+        dice,
+        values,
+        bounds,
+    })
 }

@@ -10,9 +10,9 @@ use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use tokio::sync::Mutex;
 
-use super::key;
 use super::rows::{DAY, HOUR, Rows};
 use super::world::World;
+use super::{definitions, key, when};
 
 /// A kind of change.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +38,19 @@ pub(super) enum Change {
     Rate,
     Month,
     Rewrite,
+    Delete,
+    CompactDelete,
+    Edge,
+    MonthEnd,
+    MakeAnew,
+    Split,
 }
 
 /// All of them. What is yet to happen comes before the hours in which it does.
-const ALL: [Change; 21] = [
+const ALL: [Change; 27] = [
+    Change::CompactDelete,
+    Change::Edge,
+    Change::MakeAnew,
     Change::Merge,
     Change::NewFacts,
     Change::Hours,
@@ -63,12 +72,15 @@ const ALL: [Change; 21] = [
     Change::Rate,
     Change::Month,
     Change::Rewrite,
+    Change::Delete,
+    Change::MonthEnd,
+    Change::Split,
 ];
 
 impl World {
     /// The change of a round: each kind once, from that of the world on, before chance decides.
     pub(super) fn next_change(&mut self, round: usize) -> Change {
-        let first = if self.held_back.is_some() { 5 } else { 0 };
+        let first = if self.held_back.is_some() { 8 } else { 0 };
         match round < ALL.len() {
             true => ALL[(first + round) % ALL.len()],
             false => self.of(&ALL),
@@ -146,12 +158,102 @@ impl World {
                 // A merge that named one of their records cannot be taken back any more.
                 self.decided = None;
             }
-            Change::Compact => {
-                let (lake, now, turn) = (self.open().await, self.tick(), Mutex::new(()));
-                let done = compact_lake(&lake, Limits::default(), Extent::All, now, &turn).await;
-                done.unwrap();
+            Change::Delete => self.delete_facts().await,
+            Change::CompactDelete => {
+                self.compact().await;
+                self.delete_facts().await;
             }
+            Change::Edge => self.to_an_edge(),
+            Change::MonthEnd => self.to_the_end_of_a_month(),
+            Change::MakeAnew => {
+                let named = self.definitions.first_free().max(1);
+                let at = self.random.random_range(0..named);
+                let now = self.tick();
+                segments::delete(&self.place, &key(at), now).await.unwrap();
+                self.definitions.edit(&mut self.random, at);
+                self.put(at).await;
+            }
+            Change::Split => {
+                if self.decided.is_none() {
+                    self.merge().await;
+                    self.refresh(true, false).await;
+                }
+                let records = self.lake.sql(
+                    "select max(identity_id) as one from identities where person_id <> 0 group by \
+                     person_id having count(*) > 1 order by 1",
+                );
+                let record = records.choose(&mut self.random).unwrap()["one"].clone();
+                self.decide(Wanted::Split(record.as_i64().unwrap())).await;
+                // A merge of what has been parted since cannot be taken back.
+                self.decided = None;
+            }
+            Change::Compact => self.compact().await,
         }
+    }
+
+    async fn compact(&mut self) {
+        let (lake, now, turn) = (self.open().await, self.tick(), Mutex::new(()));
+        let done = compact_lake(&lake, Limits::default(), Extent::All, now, &turn).await;
+        done.unwrap();
+    }
+
+    /// Rows of facts go away.
+    async fn delete_facts(&mut self) {
+        let folder = format!("deleted-{}", self.written);
+        let tables = [
+            ("refunds", "order_id,amount,currency,refunded_at"),
+            ("order_lines", "order_id,placed_at"),
+            ("activities", "type,occurred_at"),
+            ("orders", "status,currency,total,placed_at"),
+            ("deals", "created_at"),
+        ];
+        for (table, columns) in tables {
+            let rows = self.lake.sql(&format!(
+                "select external_id,{columns} from {table} where provider = 'native' order by \
+                 external_id"
+            ));
+            let mut text = format!("external_id,{columns},_deleted\n");
+            for row in rows.choose_multiple(&mut self.random, 3) {
+                let columns = format!("external_id,{columns}");
+                for column in columns.split(',') {
+                    text += row[column].as_str().unwrap_or_default();
+                    text += ",";
+                }
+                text += "true\n";
+            }
+            self.lake.write(&format!("{folder}/{table}.csv"), &text);
+        }
+        let path = self.lake.path(&folder);
+        self.take_in("native", path).await;
+    }
+
+    /// It is just when something passes the end of a window.
+    fn to_an_edge(&mut self) {
+        let interval = when::interval(&mut self.random);
+        let query = format!(
+            "select strftime((happened + interval '{interval}') at time zone 'UTC', \
+             '%Y-%m-%dT%H:%M:%S.%fZ') from (select placed_at as happened from orders union all select \
+             occurred_at from activities union all select created_at from persons) where happened + \
+             interval '{interval}' between {{now}} and {{now}} + interval '30 days' order by hash(happened), \
+             happened limit 20"
+        );
+        let query = definitions::written_now(&query, self.as_of);
+        let edges = self.oracle.texts(&query);
+        if let Some(edge) = edges.choose(&mut self.random) {
+            let edge: Timestamp = edge.parse().unwrap();
+            let beside = self.random.random_range(-1..=1);
+            self.as_of = Timestamp::from_micros(edge.micros() + beside);
+        }
+    }
+
+    /// It is the last or first moment of a month of the tenant's.
+    fn to_the_end_of_a_month(&mut self) {
+        let query = "select strftime((date_trunc('month', {now}) + interval '1 month') at time zone \
+                     'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')";
+        let query = definitions::written_now(query, self.as_of);
+        let end: Timestamp = self.oracle.texts(&query)[0].parse().unwrap();
+        let beside = self.random.random_range(-1..=1);
+        self.as_of = Timestamp::from_micros(end.micros() + beside);
     }
 
     /// Rows come in of what happens between two moments.
@@ -266,7 +368,7 @@ impl World {
         }
     }
 
-    async fn some_persons(&mut self, condition: &str, count: usize) -> Vec<i64> {
+    pub(super) async fn some_persons(&mut self, condition: &str, count: usize) -> Vec<i64> {
         let sql = format!("select person_id from people where {condition} order by person_id");
         let persons = self.lake.sql(&sql);
         let chosen = persons.choose_multiple(&mut self.random, count);

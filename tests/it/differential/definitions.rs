@@ -1,27 +1,23 @@
-//! The segments of a world, and who belongs to them as plain SQL on the raw tables says.
+//! The segments of a world, and who belongs to them as the oracle says.
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use std::collections::BTreeSet;
+
 use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use roaring::RoaringTreemap;
-use rollbook_app::{Place, data};
 use rollbook_model::Timestamp;
 
 use super::atoms::{Atom, atoms, selects};
+use super::bounds::Bounds;
 use super::nodes::{Known, Node, Parts, Truth};
+use super::oracle::Oracle;
 use super::values::Values;
 
 /// The first segments, which others may name.
 const NAMED: usize = 12;
 /// Of so many definitions one is a query for persons.
 const SELECTED: u32 = 25;
-/// Atoms that are asked about in one query.
-const TOGETHER: usize = 12;
-/// From here nothing is hidden, and the query alone says what is past.
-const FAR: &str = "2040-01-01";
-
 /// What segments there are.
 pub(super) struct Definitions {
     atoms: Vec<Atom>,
@@ -34,10 +30,26 @@ pub(super) struct Definitions {
 }
 
 impl Definitions {
-    pub(super) fn random(dice: &mut ChaCha8Rng, values: &Values, count: usize, depth: u32) -> Self {
+    /// No segments at all.
+    pub(super) fn none() -> Self {
+        Self {
+            atoms: Vec::new(),
+            selects: Vec::new(),
+            nodes: Vec::new(),
+            depth: 0,
+            next: Vec::new(),
+        }
+    }
+
+    pub(super) fn random(
+        dice: &mut ChaCha8Rng,
+        values: &Values,
+        bounds: &Bounds,
+        (count, depth): (usize, u32),
+    ) -> Self {
         let mut definitions = Self {
-            atoms: atoms(dice, values, count / 3),
-            selects: selects(dice, values),
+            atoms: atoms(dice, values, bounds, count / 3),
+            selects: selects(dice, values, bounds),
             nodes: Vec::new(),
             depth,
             next: Vec::new(),
@@ -61,6 +73,18 @@ impl Definitions {
     /// The criteria of a segment.
     pub(super) fn text(&self, at: usize) -> String {
         self.nodes[at].text(&self.atoms, &self.selects)
+    }
+
+    /// Whether a segment is a query for persons.
+    pub(super) fn is_query(&self, at: usize) -> bool {
+        matches!(self.nodes[at], Node::Select(_))
+    }
+
+    /// Whether the clauses of a segment are those that [`Definitions::clauses`] knows: an atom may be
+    /// made of several.
+    pub(super) fn is_of_clauses(&self, at: usize) -> bool {
+        let mut parts = self.nodes[at].conjuncts().into_iter();
+        parts.all(|part| !matches!(part, Node::Atom(atom) if self.atoms[*atom].tightness() == 1))
     }
 
     /// Gives a segment other criteria.
@@ -87,57 +111,106 @@ impl Definitions {
     }
 
     /// Who belongs to each segment.
-    pub(super) async fn members(&self, place: &Place, as_of: Timestamp) -> Vec<RoaringTreemap> {
-        let all = everybody(place, as_of).await;
-        let atoms = known(place, &self.atoms, as_of).await;
-        let selects = known(place, &self.selects, as_of).await;
-        let mut members: Vec<RoaringTreemap> = Vec::new();
-        for node in &self.nodes {
-            let truth = node.truth(&Known {
-                all: &all,
-                atoms: &atoms,
-                selects: &selects,
-                segments: &members,
-            });
-            members.push(&truth.yes & &all);
+    pub(super) fn members(&self, oracle: &mut Oracle, as_of: Timestamp) -> Vec<RoaringTreemap> {
+        let known = self.ask(oracle, as_of, 0..self.len());
+        known.members
+    }
+
+    /// Who belongs to one segment.
+    pub(super) fn members_of(
+        &self,
+        oracle: &mut Oracle,
+        at: usize,
+        as_of: Timestamp,
+    ) -> RoaringTreemap {
+        self.ask(oracle, as_of, [at]).members.swap_remove(at)
+    }
+
+    /// For whom each of the clauses of a segment is true that all have to be met, and everybody; none
+    /// where it is a query.
+    pub(super) fn clauses(
+        &self,
+        oracle: &mut Oracle,
+        at: usize,
+        as_of: Timestamp,
+    ) -> (Vec<RoaringTreemap>, RoaringTreemap) {
+        let answers = self.ask(oracle, as_of, [at]);
+        let clauses = self.nodes[at].conjuncts().into_iter();
+        let met = clauses.map(|node| node.truth(&answers.known()).yes & &answers.all);
+        (met.collect(), answers.all.clone())
+    }
+
+    /// Asks what is needed to know who belongs to some segments.
+    fn ask(
+        &self,
+        oracle: &mut Oracle,
+        as_of: Timestamp,
+        wanted: impl IntoIterator<Item = usize>,
+    ) -> Answers {
+        let mut segments = BTreeSet::new();
+        let mut waiting: Vec<usize> = wanted.into_iter().collect();
+        let mut atoms = BTreeSet::new();
+        let mut selects = BTreeSet::new();
+        while let Some(at) = waiting.pop() {
+            if segments.insert(at) {
+                self.nodes[at].leaves(&mut |leaf| match leaf {
+                    Node::Atom(atom) => drop(atoms.insert(*atom)),
+                    Node::Select(select) => drop(selects.insert(*select)),
+                    Node::Segment(named) => waiting.push(*named),
+                    _ => {}
+                });
+            }
         }
-        members
+        let everybody = "select person_id, true as is_met from persons".to_owned();
+        let of_atoms = atoms.iter().map(|at| self.atoms[*at].rows());
+        let of_selects = selects.iter().map(|at| self.selects[*at].rows());
+        let queries = std::iter::once(everybody).chain(of_atoms).chain(of_selects);
+        let queries: Vec<_> = queries.map(|query| written_now(&query, as_of)).collect();
+        let mut truths = oracle
+            .ask(&queries)
+            .into_iter()
+            .map(|rows| Truth::of(&rows));
+        let mut answers = Answers {
+            all: truths.next().unwrap_or_default().yes,
+            atoms: vec![Truth::default(); self.atoms.len()],
+            selects: vec![Truth::default(); self.selects.len()],
+            members: vec![RoaringTreemap::new(); self.len()],
+        };
+        for at in atoms {
+            answers.atoms[at] = truths.next().unwrap();
+        }
+        for at in selects {
+            answers.selects[at] = truths.next().unwrap();
+        }
+        // A segment names only those before it.
+        for at in segments {
+            let truth = self.nodes[at].truth(&answers.known());
+            answers.members[at] = &truth.yes & &answers.all;
+        }
+        answers
     }
 }
 
-async fn everybody(place: &Place, as_of: Timestamp) -> RoaringTreemap {
-    let sql = "select 0 as atom, person_id, true as is_met from persons where person_id <> 0";
-    ask(place, sql, as_of, 1).await.remove(0).yes
+/// What the oracle says at a moment.
+struct Answers {
+    all: RoaringTreemap,
+    atoms: Vec<Truth>,
+    selects: Vec<Truth>,
+    members: Vec<RoaringTreemap>,
 }
 
-/// For whom each of some atoms is true or unknown.
-async fn known(place: &Place, atoms: &[Atom], as_of: Timestamp) -> Vec<Truth> {
-    let mut all = Vec::new();
-    for some in atoms.chunks(TOGETHER) {
-        let rows: Vec<_> = (0..).zip(some).map(|(at, atom)| atom.rows(at)).collect();
-        all.extend(ask(place, &rows.join(" union all "), as_of, some.len()).await);
-    }
-    all
-}
-
-async fn ask(place: &Place, sql: &str, as_of: Timestamp, atoms: usize) -> Vec<Truth> {
-    let now = format!("cast('{as_of}' as timestamp with time zone)");
-    let sql = sql.replace("{now}", &now);
-    let answer = data::sql(place, &sql, FAR.parse().unwrap(), None).await;
-    let answer = answer.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert!(!answer.truncated, "{sql}");
-    let mut all = vec![Truth::default(); atoms];
-    for batch in &answer.batches {
-        let [atom, person] = [0, 1].map(|at| batch.column(at).as_primitive::<Int64Type>());
-        let is_met = batch.column(2).as_boolean();
-        for ((atom, person), is_met) in atom.iter().zip(person).zip(is_met) {
-            let truth = &mut all[usize::try_from(atom.unwrap()).unwrap()];
-            let person = u64::try_from(person.unwrap()).unwrap();
-            match is_met {
-                Some(_) => truth.yes.insert(person),
-                None => truth.unknown.insert(person),
-            };
+impl Answers {
+    fn known(&self) -> Known<'_> {
+        Known {
+            all: &self.all,
+            atoms: &self.atoms,
+            selects: &self.selects,
+            segments: &self.members,
         }
     }
-    all
+}
+
+/// A query with the moment that it looks from.
+pub(super) fn written_now(query: &str, as_of: Timestamp) -> String {
+    query.replace("{now}", &format!("timestamptz '{as_of}'"))
 }

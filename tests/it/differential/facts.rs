@@ -19,7 +19,7 @@ const REVENUE: &str = "status in ('paid', 'partially_paid', 'fulfilled', 'comple
 /// Orders, with when they count as revenue if they do.
 fn orders() -> String {
     format!(
-        "select *, placed_at as at, case when {REVENUE} then coalesce(paid_at, placed_at) end as \
+        "select *, placed_at as happened, case when {REVENUE} then coalesce(paid_at, placed_at) end as \
          counts_at from orders where placed_at <= {{now}}"
     )
 }
@@ -29,11 +29,11 @@ pub(super) fn of_type(kind: &str) -> String {
     match kind {
         "order_placed" => orders(),
         "order_paid" => format!(
-            "select * except (at), counts_at as at from ({}) where counts_at <= {{now}}",
+            "select * exclude (happened), counts_at as happened from ({}) where counts_at <= {{now}}",
             orders()
         ),
         "order_refunded" => format!(
-            "select r.* except (person_id), o.person_id, r.refunded_at as at from refunds r join \
+            "select r.* exclude (person_id), o.person_id, r.refunded_at as happened from refunds r join \
              ({}) o on o.provider = r.provider and o.external_id = r.order_id where r.refunded_at \
              <= {{now}} union all {}",
             orders(),
@@ -43,12 +43,12 @@ pub(super) fn of_type(kind: &str) -> String {
         "deal_won" | "deal_lost" => {
             let status = kind.trim_start_matches("deal_");
             format!(
-                "select *, coalesce(closed_at, created_at) as at from deals where status = \
+                "select *, coalesce(closed_at, created_at) as happened from deals where status = \
                  '{status}' and created_at <= {{now}} and coalesce(closed_at, created_at) <= {{now}}"
             )
         }
         _ => format!(
-            "select *, occurred_at as at from activities where type = '{kind}' and occurred_at <= \
+            "select *, occurred_at as happened from activities where type = '{kind}' and occurred_at <= \
              {{now}}"
         ),
     }
@@ -56,18 +56,18 @@ pub(super) fn of_type(kind: &str) -> String {
 
 /// Deals as they stand: one that is closed later is open.
 pub(super) fn deals() -> String {
-    "select * except (status), case when closed_at > {now} then 'open' else status end as status, \
-     created_at as at from deals where created_at <= {now}"
+    "select * exclude (status), case when closed_at > {now} then 'open' else status end as status, \
+     created_at as happened from deals where created_at <= {now}"
         .to_owned()
 }
 
 pub(super) fn tickets() -> String {
-    "select *, opened_at as at from tickets where opened_at <= {now}".to_owned()
+    "select *, opened_at as happened from tickets where opened_at <= {now}".to_owned()
 }
 
 pub(super) fn objects(kind: &str) -> String {
     format!(
-        "select *, created_at as at from objects where object_type = '{kind}' and created_at <= \
+        "select *, created_at as happened from objects where object_type = '{kind}' and created_at <= \
          {{now}}"
     )
 }
@@ -75,7 +75,7 @@ pub(super) fn objects(kind: &str) -> String {
 /// Lines of orders that count as revenue, from when they do.
 pub(super) fn bought() -> String {
     format!(
-        "select l.* except (person_id), o.person_id, o.counts_at as at from order_lines l join \
+        "select l.* exclude (person_id), o.person_id, o.counts_at as happened from order_lines l join \
          ({}) o on o.provider = l.provider and o.external_id = l.order_id where o.counts_at <= \
          {{now}} and l.placed_at <= {{now}} union all {}",
         orders(),
@@ -86,7 +86,7 @@ pub(super) fn bought() -> String {
 /// Rows of orders that are nowhere, with their own person.
 fn lost(table: &str, time: &str) -> String {
     format!(
-        "select t.* except (person_id), t.person_id, t.{time} as at from {table} t left join \
+        "select t.* exclude (person_id), t.person_id, t.{time} as happened from {table} t left join \
          orders o on o.provider = t.provider and o.external_id = t.order_id where \
          o.external_id is null and t.{time} <= {{now}}"
     )
@@ -98,43 +98,29 @@ pub(super) fn spent(values: &Values) -> String {
     let paid = of_type("order_paid");
     let amounts = format!(
         "select *, true as is_order, total as amount, currency as paid_in from ({paid}) union all \
-         select o.* except (at), r.refunded_at as at, false as is_order, -r.amount as amount, \
+         select o.* exclude (happened), r.refunded_at as happened, false as is_order, -r.amount as amount, \
          coalesce(r.currency, o.currency) as paid_in from ({paid}) o join refunds r on r.provider \
          = o.provider and r.order_id = o.external_id where r.refunded_at <= {{now}} union all \
-         select n.* except (at) replace (l.person_id as person_id, l.provider as provider, \
-         l.order_id as external_id), l.at, false as is_order, -l.amount as amount, l.currency as \
+         select n.* exclude (happened) replace (l.person_id as person_id, l.provider as provider, \
+         l.order_id as external_id), l.happened, false as is_order, -l.amount as amount, l.currency as \
          paid_in from ({}) l left join (select * from ({paid}) where false) n on n.provider = \
          l.provider",
         lost("refunds", "refunded_at")
     );
-    let converted = converted("m.amount", "m.paid_in", values);
-    let rates = rates();
-    format!(
-        "select m.*, {converted} as converted from ({amounts}) m left join ({rates}) f on f.day = \
-         cast(m.at as date) and f.currency = m.paid_in"
-    )
+    let converted = converted("m.amount", "m.paid_in", "cast(m.happened as date)", values);
+    format!("select m.*, {converted} as converted from ({amounts}) m")
 }
 
-/// The rate of each day: that of the last of the seven days before it where it has none.
-fn rates() -> String {
-    let of_age = |age: u32| {
-        format!(
-            "select cast(day + interval '{age} days' as date) as day, currency, {age} as age, \
-             cast(max(rate) as decimal(18, 10)) as rate from fx_rates group by day, currency"
-        )
-    };
-    let of_ages: Vec<_> = (0..=7).map(of_age).collect();
-    let of_ages = of_ages.join(" union all ");
-    format!(
-        "select day, currency, rate from (select *, row_number() over (partition by day, currency \
-         order by age) as place from ({of_ages})) where place = 1"
-    )
-}
-
-fn converted(amount: &str, currency: &str, values: &Values) -> String {
+/// An amount in the tenant's currency: a day without a rate has that of the last day that has one,
+/// within a week.
+fn converted(amount: &str, currency: &str, day: &str, values: &Values) -> String {
+    let rate = format!(
+        "select cast(arg_max(f.rate, (f.day, f.rate)) as decimal(18, 10)) from fx_rates f where \
+         f.currency = {currency} and f.day between {day} - 7 and {day}"
+    );
     format!(
         "case when {currency} is null or {currency} = '{}' then {amount} else cast({amount} * \
-         f.rate as decimal(19, 4)) end",
+         ({rate}) as decimal(19, 4)) end",
         values.currency
     )
 }
@@ -145,10 +131,6 @@ pub(super) fn worth(values: &Values) -> String {
                     status = 'won' and coalesce(closed_at, created_at) <= {now} as is_won, \
                     cast(case when status = 'won' and closed_at <= {now} then closed_at else \
                     created_at end as date) as day from deals where created_at <= {now}";
-    let converted = converted("d.value", "d.currency", values);
-    let rates = rates();
-    format!(
-        "select d.*, {converted} as converted from ({standing}) d left join ({rates}) f on f.day = \
-         d.day and f.currency = d.currency where d.is_open or d.is_won"
-    )
+    let converted = converted("d.value", "d.currency", "d.day", values);
+    format!("select d.*, {converted} as converted from ({standing}) d where d.is_open or d.is_won")
 }

@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use roaring::RoaringTreemap;
+use serde_json::Value;
 
 use super::atoms::Atom;
 
@@ -11,6 +12,21 @@ use super::atoms::Atom;
 pub(super) struct Truth {
     pub(super) yes: RoaringTreemap,
     pub(super) unknown: RoaringTreemap,
+}
+
+impl Truth {
+    /// Of rows of a person and whether the condition is met, without those for whom it is not.
+    pub(super) fn of(rows: &[Vec<Value>]) -> Self {
+        let mut truth = Self::default();
+        for row in rows {
+            let person = row[0].as_u64().unwrap();
+            match row[1].as_bool() {
+                Some(_) => truth.yes.insert(person),
+                None => truth.unknown.insert(person),
+            };
+        }
+        truth
+    }
 }
 
 /// A condition, by the places of its atoms; those of segments by their numbers.
@@ -59,15 +75,50 @@ impl Node {
         }
     }
 
+    /// As criteria have it, with no more parentheses than SQL needs.
     pub(super) fn text(&self, atoms: &[Atom], selects: &[Atom]) -> String {
-        let of = |node: &Self| node.text(atoms, selects);
+        let of = |node: &Self, least: u8| match node.tightness(atoms) < least {
+            true => format!("({})", node.text(atoms, selects)),
+            false => node.text(atoms, selects),
+        };
         match self {
-            Self::Atom(at) => format!("({})", atoms[*at].criteria),
+            Self::Atom(at) => atoms[*at].criteria.clone(),
             Self::Select(at) => selects[*at].criteria.clone(),
             Self::Segment(at) => format!("in_segment('{}')", super::key(*at)),
-            Self::Not(one) => format!("not {}", of(one)),
-            Self::And(one, other) => format!("({} and {})", of(one), of(other)),
-            Self::Or(one, other) => format!("({} or {})", of(one), of(other)),
+            Self::Not(one) => format!("not {}", of(one, 2)),
+            Self::And(one, other) => format!("{} and {}", of(one, 1), of(other, 1)),
+            Self::Or(one, other) => format!("{} or {}", of(one, 0), of(other, 0)),
+        }
+    }
+
+    /// How tightly the outermost operator binds.
+    fn tightness(&self, atoms: &[Atom]) -> u8 {
+        match self {
+            Self::Atom(at) => atoms[*at].tightness(),
+            Self::Or(..) => 0,
+            Self::And(..) => 1,
+            Self::Not(_) => 2,
+            Self::Select(_) | Self::Segment(_) => 3,
+        }
+    }
+
+    /// The clauses that all have to be met.
+    pub(super) fn conjuncts(&self) -> Vec<&Self> {
+        match self {
+            Self::And(one, other) => [one.conjuncts(), other.conjuncts()].concat(),
+            one => vec![one],
+        }
+    }
+
+    /// Looks at what has no parts.
+    pub(super) fn leaves(&self, look: &mut impl FnMut(&Self)) {
+        match self {
+            Self::Not(one) => one.leaves(look),
+            Self::And(one, other) | Self::Or(one, other) => {
+                one.leaves(look);
+                other.leaves(look);
+            }
+            leaf => look(leaf),
         }
     }
 

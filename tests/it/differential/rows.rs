@@ -272,10 +272,18 @@ impl World {
         one_of(&mut self.random, all)
     }
 
-    /// A moment between two, reckoned from that which is looked from.
+    /// A moment between two, reckoned from that which is looked from; now and then the beginning or
+    /// the end of its month instead.
     pub(super) fn moment(&mut self, from: i64, to: i64) -> String {
         let after = self.random.random_range(from..to);
-        self.after(after)
+        let moment = self.after(after);
+        let (month, is_short) = (&moment[..7], &moment[5..7] == "02");
+        match self.random.random_range(0..24) {
+            0 => format!("{month}-01T00:00:00Z"),
+            1 => format!("{month}-28T23:59:59Z"),
+            2 if !is_short => format!("{month}-30T12:00:00Z"),
+            _ => moment,
+        }
     }
 
     fn after(&self, micros: i64) -> String {

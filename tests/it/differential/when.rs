@@ -70,14 +70,14 @@ impl When {
     }
 
     /// The condition on a time `at` that is not later than `{now}`.
-    pub(super) fn sql(&self, values: &Values) -> String {
+    pub(super) fn sql(&self) -> String {
         match self {
             Self::Ever => "true".to_owned(),
-            Self::Within(interval) => format!("at > {{now}} - interval '{interval}'"),
-            Self::Period(name) => period(name, values.zone),
+            Self::Within(interval) => format!("happened > {{now}} - interval '{interval}'"),
+            Self::Period(name) => period(name),
             Self::Between(from, until) => {
-                let from = from.map(|from| format!("at >= {}", moment(from)));
-                let until = until.map(|until| format!("at < {}", moment(until)));
+                let from = from.map(|from| format!("happened >= {}", moment(from)));
+                let until = until.map(|until| format!("happened < {}", moment(until)));
                 let both: Vec<_> = from.into_iter().chain(until).collect();
                 both.join(" and ")
             }
@@ -91,7 +91,7 @@ pub(super) fn moment(at: &str) -> String {
 }
 
 /// What clocks on the wall show decides: where it is the same month, it is this month.
-fn period(name: &str, zone: &str) -> String {
+fn period(name: &str) -> String {
     let (unit, length, is_last) = match name {
         "today" => ("day", "1 day", false),
         "yesterday" => ("day", "1 day", true),
@@ -106,13 +106,10 @@ fn period(name: &str, zone: &str) -> String {
             (unit, length, which == "last")
         }
     };
-    let begin = |at: &str| {
-        let zoned = format!("Timestamp(Microsecond, Some(\"{zone}\"))");
-        format!("date_trunc('{unit}', to_local_time(arrow_cast({at}, '{zoned}')))")
-    };
+    let begin = |at: &str| format!("date_trunc('{unit}', {at})");
     let of_now = begin("{now}");
     match is_last {
-        true => format!("{} = {of_now} - interval '{length}'", begin("at")),
-        false => format!("{} = {of_now}", begin("at")),
+        true => format!("{} = {of_now} - interval '{length}'", begin("happened")),
+        false => format!("{} = {of_now}", begin("happened")),
     }
 }

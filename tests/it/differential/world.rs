@@ -15,11 +15,14 @@ use rollbook_model::{BatchId, Timestamp};
 use rollbook_segments::definition;
 use rollbook_segments::membership::{persons, standing};
 
+use super::bounds::Bounds;
 use super::definitions::Definitions;
 use super::held_back::HeldBack;
 use super::key;
+use super::oracle::Oracle;
 use super::rows::{DAY, Rows};
 use super::values::{GENERATED, OLIST, Values};
+use super::ways::Ways;
 use crate::own_lake::OwnLake;
 
 /// Persons who differ that a failure names.
@@ -32,9 +35,13 @@ pub(super) struct World {
     pub(super) place: Place,
     /// The same, which keeps in memory what criteria ask for.
     pub(super) warm: Place,
+    pub(super) oracle: Oracle,
     pub(super) values: &'static Values,
     pub(super) random: ChaCha8Rng,
+    /// Values that occurred when the segments were drawn.
+    pub(super) bounds: Bounds,
     pub(super) definitions: Definitions,
+    pub(super) ways: Ways,
     /// The moment that is looked from.
     pub(super) as_of: Timestamp,
     /// The present.
@@ -54,24 +61,28 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(name: &'static str, seed: u64, values: &'static Values, as_of: &str) -> Self {
+    /// `None` where there is nobody to ask who ought to belong.
+    fn new(name: &'static str, seed: u64, values: &'static Values, as_of: &str) -> Option<Self> {
         let lake = OwnLake::new(name);
+        let oracle = Oracle::start(&lake.path("lake/default"), values.zone)?;
         let location = lake.path("lake").to_str().unwrap().to_owned();
         let limits = Limits {
             rows: 10_000_000,
             ..Limits::default()
         };
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
         let place = Place::new(location, "default".parse().unwrap(), limits);
-        Self {
+        Some(Self {
             name,
             seed,
+            oracle,
             warm: place.clone().kept_warm(),
             place,
             lake,
             values,
-            definitions: Definitions::random(&mut random, values, 0, 0),
-            random,
+            bounds: Bounds::default(),
+            definitions: Definitions::none(),
+            ways: Ways::default(),
+            random: ChaCha8Rng::seed_from_u64(seed),
             as_of: as_of.parse().unwrap(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             persons: 0,
@@ -81,12 +92,12 @@ impl World {
             last_batch: None,
             decided: None,
             held_back: None,
-        }
+        })
     }
 
     /// Two years that `rollbook generate` makes up, seen from their middle.
-    pub(super) async fn generated(name: &'static str, seed: u64, persons: u32) -> Self {
-        let mut world = Self::new(name, seed, &GENERATED, "2025-06-15T12:00:00Z");
+    pub(super) async fn generated(name: &'static str, seed: u64, persons: u32) -> Option<Self> {
+        let mut world = Self::new(name, seed, &GENERATED, "2025-06-15T12:00:00Z")?;
         world.persons = persons;
         let data = world.lake.path("data");
         let (count, seed) = (persons.to_string(), seed.to_string());
@@ -95,12 +106,12 @@ impl World {
         world.lake.json(&arguments);
         world.take_in("native", data).await;
         world.begin(60).await;
-        world
+        Some(world)
     }
 
     /// Olist up to a moment, and beside it persons who have rows in our own columns.
-    pub(super) async fn olist(name: &'static str, seed: u64, folder: PathBuf) -> Self {
-        let mut world = Self::new(name, seed, &OLIST, "2018-03-01T12:00:00Z");
+    pub(super) async fn olist(name: &'static str, seed: u64, folder: PathBuf) -> Option<Self> {
+        let mut world = Self::new(name, seed, &OLIST, "2018-03-01T12:00:00Z")?;
         world.held_back = Some(HeldBack::new(folder));
         world.next_slice().await;
         world.persons = 150;
@@ -110,7 +121,7 @@ impl World {
         }
         world.write(rows).await;
         world.begin(150).await;
-        world
+        Some(world)
     }
 
     /// Gives the tenant a calendar, and persons rows of all kinds.
@@ -123,6 +134,7 @@ impl World {
             let person = self.person();
             self.says(&mut rows, &person);
         }
+        self.rate(&mut rows);
         self.write(rows).await;
     }
 
@@ -170,7 +182,9 @@ impl World {
 
     /// Draws so many segments, and saves them; they are evaluated when they are refreshed.
     pub(super) async fn define(&mut self, count: usize, depth: u32) {
-        self.definitions = Definitions::random(&mut self.random, self.values, count, depth);
+        self.bounds = Bounds::of(&mut self.oracle, self.values, self.as_of);
+        let size = (count, depth);
+        self.definitions = Definitions::random(&mut self.random, self.values, &self.bounds, size);
         let lake = self.open().await;
         for at in 0..count {
             let draft = Draft::new(key(at), self.definitions.text(at));

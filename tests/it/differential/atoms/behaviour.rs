@@ -46,7 +46,7 @@ fn between(draw: &mut Draw<'_>, arguments: &mut Vec<String>) -> String {
     }
 }
 
-fn counted(draw: &mut Draw<'_>, function: &str, first: &[String], rows: Rows) -> Atom {
+pub(super) fn counted(draw: &mut Draw<'_>, function: &str, first: &[String], rows: Rows) -> Atom {
     let joined = vec![rows.each("count(*)")];
     let mut arguments = rows.arguments;
     let met = between(draw, &mut arguments);
@@ -60,7 +60,7 @@ fn did(draw: &mut Draw<'_>) -> Atom {
 
 fn ordered(draw: &mut Draw<'_>) -> Atom {
     let (when, filter) = (draw.when(), draw.filter("order_placed"));
-    let rows = Rows::new(&facts::of_type("order_placed"), &when, filter, draw.values);
+    let rows = Rows::new(&facts::of_type("order_placed"), &when, filter);
     counted(draw, "ordered", &[], rows)
 }
 
@@ -108,7 +108,7 @@ fn first_time(draw: &mut Draw<'_>) -> Atom {
     let ((kind, rows), (text, sql)) = (draw.typed(), bound(draw));
     let compared = draw.of(&[">=", "<"]);
     let called = call("first_time", &[kind], &rows.arguments);
-    let joined = vec![rows.each("min(at)")];
+    let joined = vec![rows.each("min(happened)")];
     Atom::new(
         format!("{called} {compared} {text}"),
         joined,
@@ -119,7 +119,7 @@ fn first_time(draw: &mut Draw<'_>) -> Atom {
 fn last_time(draw: &mut Draw<'_>) -> Atom {
     let ((kind, rows), (text, sql)) = (draw.typed(), bound(draw));
     let called = call("last_time", &[kind], &rows.arguments);
-    let joined = vec![rows.each("max(at)")];
+    let joined = vec![rows.each("max(happened)")];
     match draw.below(3) {
         0 => Atom::new(format!("{called} < {text}"), joined, format!("a.v < {sql}")),
         1 => {
@@ -143,13 +143,17 @@ fn never(draw: &mut Draw<'_>) -> Atom {
     let (kind, rows) = draw.typed();
     let is = draw.of(&["is null", "is not null"]);
     let criteria = format!("{} {is}", call("last_time", &[kind], &rows.arguments));
-    Atom::new(criteria, vec![rows.each("max(at)")], format!("a.v {is}"))
+    Atom::new(
+        criteria,
+        vec![rows.each("max(happened)")],
+        format!("a.v {is}"),
+    )
 }
 
 fn spent_rows(draw: &mut Draw<'_>) -> Rows {
     let when = draw.when();
     let filter = (draw.below(3) == 0).then(|| draw.of_orders());
-    Rows::new(&facts::spent(draw.values), &when, filter, draw.values)
+    Rows::new(&facts::spent(draw.values), &when, filter)
 }
 
 fn spent(draw: &mut Draw<'_>) -> Atom {
@@ -204,7 +208,7 @@ fn bought(draw: &mut Draw<'_>) -> Atom {
     };
     let when = draw.when();
     let fact = format!("select * from ({}) where {condition}", facts::bought());
-    let mut rows = Rows::new(&fact, &when, filter, draw.values);
+    let mut rows = Rows::new(&fact, &when, filter);
     if let Some((name, value)) = named {
         rows.arguments.push(format!("{name} => '{value}'"));
     }
@@ -218,7 +222,7 @@ fn sequence(draw: &mut Draw<'_>) -> Atom {
     if draw.below(3) > 0 {
         let interval = draw.interval();
         arguments.push(format!("within => interval '{interval}'"));
-        in_time = format!(" and y.at <= x.at + interval '{interval}'");
+        in_time = format!(" and y.happened <= x.happened + interval '{interval}'");
     }
     let when = match draw.below(3) {
         0 => When::dates(draw.dice, draw.values),
@@ -226,12 +230,12 @@ fn sequence(draw: &mut Draw<'_>) -> Atom {
     };
     arguments.extend(when.arguments());
     let [x, y] = [one, other].map(|kind| {
-        let (rows, when) = (facts::of_type(kind), when.sql(draw.values));
-        format!("select person_id, at from ({rows}) where {when}")
+        let (rows, when) = (facts::of_type(kind), when.sql());
+        format!("select person_id, happened from ({rows}) where {when}")
     });
     let joined = format!(
         "select distinct x.person_id from ({x}) x join ({y}) y on x.person_id = y.person_id where \
-         x.at < y.at{in_time}"
+         x.happened < y.happened{in_time}"
     );
     let criteria = call("sequence", &[quoted(one), quoted(other)], &arguments);
     Atom::new(criteria, vec![joined], "a.person_id is not null")
@@ -253,7 +257,7 @@ fn standing(
         }
     }
     let when = draw.when();
-    let mut rows = Rows::new(&fact, &when, filter, draw.values);
+    let mut rows = Rows::new(&fact, &when, filter);
     rows.arguments.extend(named);
     counted(draw, function, first, rows)
 }

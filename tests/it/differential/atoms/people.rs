@@ -252,12 +252,7 @@ fn newest(draw: &mut Draw<'_>) -> Atom {
 
 pub(super) fn selects(draw: &mut Draw<'_>) -> Vec<Atom> {
     let (kind, interval) = (draw.of(draw.values.activities), draw.interval());
-    let within = Rows::new(
-        &facts::of_type(kind),
-        &When::Within(interval),
-        None,
-        draw.values,
-    );
+    let within = Rows::new(&facts::of_type(kind), &When::Within(interval), None);
     let (column, places) = draw.values.place;
     vec![
         Atom::new(
