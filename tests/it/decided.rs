@@ -368,7 +368,8 @@ fn an_address_is_closed_however_it_is_written() {
     assert_eq!(find("--phone", "+4915123456780"), [2]);
     // Without a country it is looked for in all countries.
     assert_eq!(find("--phone", "0151/23456780"), [2]);
-    assert_eq!(find("--phone", "0664 4857391"), [6]);
+    // An Austrian and a German have a number of these digits.
+    assert_eq!(find("--phone", "0664 4857391"), [6, 7]);
     assert_eq!(find("--email", "BOB@xn--bcher-kva.example"), [4]);
     let file = lake.write(
         "list.txt",

@@ -4,11 +4,10 @@
 use rollbook_identity::normalise::{email, phone, text};
 use rollbook_identity::token::Tier;
 
-/// What a phone number without a country is read in: the country of whose it is, else the tenant's
-/// default region.
-pub(crate) fn region<'a>(country: Option<&'a str>, default: Option<&'a str>) -> Option<&'a str> {
-    let country = country.map(str::trim);
-    country.filter(|country| country.len() == 2).or(default)
+/// What a phone number without a country is read in: the country of whose it is, as people write it,
+/// else the tenant's default region.
+pub(crate) fn region<'a>(country: Option<&str>, default: Option<&'a str>) -> Option<&'a str> {
+    phone::region(country.unwrap_or_default(), default)
 }
 
 /// An e-mail address or a phone number in normal form; `None` where it is none.

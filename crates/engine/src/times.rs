@@ -20,13 +20,13 @@ mod rules;
 mod table;
 mod to_timestamp;
 mod trunc;
-mod types;
+mod zoned;
 
 pub(crate) use at_zone::name_zones_in;
 pub(crate) use clocks::{Clocks, Interval};
 pub(crate) use rules::{Types, rewritten};
 pub(crate) use table::{in_zone_of, shown_in};
-pub(crate) use types::{UTC, field_in_zone, in_zone, schema_in_zone};
+pub(crate) use zoned::{UTC, field_in_zone, in_zone, schema_in_zone};
 
 /// A state whose times are in microseconds: on the calendar of a zone, or without one, where texts
 /// name none.
@@ -39,7 +39,7 @@ pub(crate) fn with_times(state: SessionState, zone: Option<Tz>) -> Result<Sessio
     rules.push(Arc::new(rules::CountInMicros(zone)));
     let mut state = SessionStateBuilder::new_from_existing(state)
         .with_analyzer_rules(rules)
-        .with_type_planner(Arc::new(types::TimeTypes { zone: name }))
+        .with_type_planner(Arc::new(zoned::TimeTypes { zone: name }))
         .build();
     for function in ["to_timestamp", "from_unixtime"] {
         let formatted = state.udf("to_timestamp_micros")?;

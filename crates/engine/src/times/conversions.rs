@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use rollbook_model::GivenTime;
 
 use super::clocks::Clocks;
-use super::types::{WALL_CLOCK, instant};
+use super::zoned::{WALL_CLOCK, instant};
 use crate::functions::{columnar, null_as_its_arguments};
 
 /// Whether a value of a type is an instant only where a zone is known.

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use super::clocks::{Clocks, Interval};
 use super::conversions::known;
-use super::types::instant;
+use super::zoned::instant;
 use crate::functions::{columnar, null_as_its_arguments};
 
 /// `time + interval`, or `time - interval`.

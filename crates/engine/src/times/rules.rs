@@ -22,7 +22,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::conversions::{Instant, WallClock, is_local};
 use super::plus::Plus;
-use super::types::instant;
+use super::zoned::instant;
 
 /// Functions whose arguments all become of one type.
 const OF_ONE_TYPE: [&str; 7] = [

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::types::{in_zone, schema_in_zone};
+use super::zoned::{in_zone, schema_in_zone};
 use crate::view::{Asked, ViewPlanner, pushdown};
 
 /// A column of a type, with its times in a zone.
