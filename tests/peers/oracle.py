@@ -83,7 +83,7 @@ class Lake:
             raw = f"raw_{name}"
             columns = self.duckdb.execute(f"select column_name, column_type from (describe {raw})").fetchall()
             names = [column for column, _ in columns]
-            if name == "identities" or "identity_id" not in names:
+            if name == "identities" or not {"identity_id", "person_id"} <= set(names):
                 body = f"select * from {raw}"
             else:
                 body = (

@@ -205,7 +205,7 @@ impl World {
             ("order_lines", "order_id,placed_at"),
             ("activities", "type,occurred_at"),
             ("orders", "status,currency,total,placed_at"),
-            ("deals", "created_at"),
+            ("deals", "status,created_at"),
         ];
         for (table, columns) in tables {
             let rows = self.lake.sql(&format!(

@@ -165,19 +165,21 @@ fn occurred(draw: &mut Draw<'_>) -> Atom {
     super::behaviour::counted(draw, "did", &[super::quoted(kind)], rows)
 }
 
+/// How long ago somebody was made, to the oracle: time that passed, whatever clocks showed meanwhile.
+const AGE: &str = "to_microseconds(epoch_us({now}) - epoch_us(created_at))";
+
 /// How long ago something was, beside an interval.
 fn age(draw: &mut Draw<'_>) -> Atom {
     let (op, interval) = (draw.of(&["<", "<=", ">", ">="]), draw.interval());
-    let since = |now: &str| format!("{now} - created_at {op} interval '{interval}'");
-    Atom::new(since("now()"), Vec::new(), since("{now}"))
+    let compared = |age: &str| format!("{age} {op} interval '{interval}'");
+    Atom::new(compared("now() - created_at"), Vec::new(), compared(AGE))
 }
 
 fn between_ages(draw: &mut Draw<'_>) -> Atom {
     let not = draw.of(&["", "not "]);
-    let since = |now: &str| {
-        format!("{now} - created_at {not}between interval '12 hours' and interval '2 months'")
-    };
-    Atom::new(since("now()"), Vec::new(), since("{now}"))
+    let between =
+        |age: &str| format!("{age} {not}between interval '12 hours' and interval '2 months'");
+    Atom::new(between("now() - created_at"), Vec::new(), between(AGE))
 }
 
 /// Parts of the tenant's calendar.
