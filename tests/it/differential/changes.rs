@@ -49,10 +49,10 @@ pub(super) enum Change {
 /// All of them. What is yet to happen comes before the hours in which it does.
 const ALL: [Change; 27] = [
     Change::CompactDelete,
+    Change::NewFacts,
     Change::Edge,
     Change::MakeAnew,
     Change::Merge,
-    Change::NewFacts,
     Change::Hours,
     Change::HalfRefresh,
     Change::Unmerge,
