@@ -165,7 +165,7 @@ impl Sound<'_> {
             let among = InSubquery::new(Box::new(expr), subquery, negated);
             return Ok(Expr::InSubquery(among));
         }
-        let outer = self.from_within(expr.clone())?;
+        let outer = self.outer_reference_to(expr.clone())?;
         let rows = &subquery;
         let found = self.has_rows(rows, Some(binary(column.clone(), Operator::Eq, outer)))?;
         let has_null = match given_is_null {
@@ -231,7 +231,7 @@ impl Sound<'_> {
             return not_impl_err!("`any` and `all` of a query stand in a `where` alone");
         }
         // Its own form of it looks at the operand from within the query.
-        self.from_within(expr.clone())?;
+        self.outer_reference_to(expr.clone())?;
         let comparison = SetComparison::new(Box::new(expr), subquery, op, quantifier);
         Ok(Expr::SetComparison(comparison))
     }
@@ -261,7 +261,7 @@ impl Sound<'_> {
     }
 
     /// An expression as a query within it refers to it.
-    fn from_within(&self, expr: Expr) -> Result<Expr> {
+    fn outer_reference_to(&self, expr: Expr) -> Result<Expr> {
         if holds_one(&expr)? || expr.contains_outer() {
             return not_impl_err!(
                 "{REFUSED} compares a value that is itself from a query or from outside"

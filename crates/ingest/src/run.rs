@@ -399,7 +399,7 @@ impl Attempt<'_> {
         named.extend(self.named(&base, currency.as_deref())?);
         let are_complete = orders.are_complete(&base, &counts);
         if are_complete != base.named.contains_key(ORDERS_COMPLETE) {
-            let value = are_complete.then(|| json!(true));
+            let value = are_complete.then_some(json!(true));
             named.insert(ORDERS_COMPLETE.to_owned(), value);
         }
         let commit = Commit {

@@ -163,8 +163,8 @@ impl World {
                 self.compact().await;
                 self.delete_facts().await;
             }
-            Change::Edge => self.to_an_edge(),
-            Change::MonthEnd => self.to_the_end_of_a_month(),
+            Change::Edge => self.pass_to_an_edge(),
+            Change::MonthEnd => self.pass_to_the_end_of_a_month(),
             Change::MakeAnew => {
                 let named = self.definitions.first_free().max(1);
                 let at = self.random.random_range(0..named);
@@ -228,7 +228,7 @@ impl World {
     }
 
     /// It is just when something passes the end of a window.
-    fn to_an_edge(&mut self) {
+    fn pass_to_an_edge(&mut self) {
         let interval = when::interval(&mut self.random);
         let query = format!(
             "select strftime((happened + interval '{interval}') at time zone 'UTC', \
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// It is the last or first moment of a month of the tenant's.
-    fn to_the_end_of_a_month(&mut self) {
+    fn pass_to_the_end_of_a_month(&mut self) {
         let query = "select strftime((date_trunc('month', {now}) + interval '1 month') at time zone \
                      'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')";
         let query = definitions::written_now(query, self.as_of);
