@@ -259,20 +259,18 @@ impl Session {
     pub fn add_table(&self, source: TableSource) -> Result<(), EngineError> {
         let name = source.def.name;
         let authority = source.authority;
-        if name == "orders" {
-            self.add_view(STORED_ORDERS, Arc::clone(&source.stored))?;
-        }
+        let stored = Arc::clone(&source.stored);
         if let Some(last) = last_of(&source) {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
         let seen = SeenTable::new(source, &self.options, self.planner.clone())?;
+        if name == "orders" {
+            self.add_view(STORED_ORDERS, stored)?;
+        }
         match authority {
             None => self.add_view(name, Arc::new(seen)),
-            Some(authority) => {
-                let persons = Unified::new(Arc::new(seen), authority);
-                self.add_view(name, Arc::new(persons))
-            }
+            Some(of) => self.add_view(name, Arc::new(Unified::new(Arc::new(seen), of))),
         }
     }
 
