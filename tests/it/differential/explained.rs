@@ -24,7 +24,7 @@ fn lines<'a>(line: &'a Line, all: &mut Vec<&'a Line>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn explanations_say_what_the_oracle_says() {
-    let seed = times("ROLLBOOK_TEST_SEED", 11);
+    let seed = times("ROLLBOOK_TEST_SEED", 14);
     let Some(mut world) = World::generated("explained", seed, 400).await else {
         return;
     };
@@ -57,6 +57,5 @@ async fn explanations_say_what_the_oracle_says() {
     let turned = world.ways.turns;
     println!("{checked} lines, {turned} that turn");
     assert!(checked > pairs);
-    // Of a dozen pairs perhaps none turns.
-    assert!(turned > 0 || pairs < 100);
+    assert!(turned > 0);
 }
