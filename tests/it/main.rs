@@ -27,6 +27,7 @@ mod ordered;
 mod other_tools;
 mod own_lake;
 mod patches;
+mod places;
 mod power_cut;
 mod profile;
 mod retention;

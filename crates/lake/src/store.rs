@@ -115,7 +115,7 @@ impl Store {
 
     /// The store in a folder, writing through `disk`.
     pub fn local(folder: &FsPath, disk: Arc<dyn Disk>) -> Result<Self, LakeError> {
-        let root = std::path::absolute(folder).map_err(|source| LakeError::File {
+        let root = local::resolved(folder).map_err(|source| LakeError::File {
             doing: "find",
             path: folder.to_owned(),
             source,

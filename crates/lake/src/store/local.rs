@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::NamedTempFile;
@@ -155,6 +155,24 @@ impl Local {
     }
 }
 
+/// The folder that a path means, from the root on and without `.` and `..`. As for the system, what
+/// lies above a link is what lies above the folder that it points to. A folder need not exist yet.
+pub(super) fn resolved(folder: &Path) -> std::io::Result<PathBuf> {
+    let mut resolved = PathBuf::new();
+    for component in std::path::absolute(folder)?.components() {
+        if component != Component::ParentDir {
+            resolved.push(component);
+            continue;
+        }
+        if let Ok(real) = resolved.canonicalize() {
+            resolved = real;
+        }
+        // Above the root there is the root.
+        resolved.pop();
+    }
+    Ok(resolved)
+}
+
 fn staged_in(folder: &Path) -> Result<NamedTempFile, LakeError> {
     tempfile::Builder::new()
         .prefix(".staged-")
@@ -168,4 +186,59 @@ fn staged_in(folder: &Path) -> Result<NamedTempFile, LakeError> {
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::create_dir_all;
+    use std::os::unix::fs::symlink;
+
+    use super::resolved;
+
+    #[test]
+    fn a_path_means_the_folder_that_the_system_finds() {
+        let folder = tempfile::tempdir().unwrap();
+        // A folder of temporary files may be a link itself.
+        let root = folder.path().canonicalize().unwrap();
+        create_dir_all(root.join("far/away/lake")).unwrap();
+        create_dir_all(root.join("job")).unwrap();
+        symlink(root.join("far/away"), root.join("link")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        for (given, expected) in [
+            ("lake", "lake"),
+            ("lake/", "lake"),
+            ("lake//.//", "lake"),
+            ("job/../lake", "lake"),
+            ("job/../../../", "../.."),
+            ("job/./../far/../far/away/", "far/away"),
+            // What is not there yet goes by its names.
+            ("new/../lake", "lake"),
+            ("new/er/../../lake", "lake"),
+            ("dangling/../lake", "lake"),
+            // A link stays as it is named, and what lies above it is found where it points.
+            ("link/lake", "link/lake"),
+            ("link/../lake", "far/lake"),
+            ("link/lake/../../../lake", "lake"),
+        ] {
+            let expected = expected.split('/').fold(root.clone(), |path, part| {
+                if part == ".." {
+                    path.parent().unwrap().to_owned()
+                } else {
+                    path.join(part)
+                }
+            });
+            assert_eq!(resolved(&root.join(given)).unwrap(), expected, "{given}");
+        }
+        assert_eq!(
+            resolved("/../..".as_ref()).unwrap(),
+            std::path::Path::new("/")
+        );
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(resolved(".".as_ref()).unwrap(), here);
+        assert_eq!(resolved("..".as_ref()).unwrap(), here.parent().unwrap());
+        assert_eq!(
+            resolved("../x/".as_ref()).unwrap(),
+            here.parent().unwrap().join("x")
+        );
+    }
 }
