@@ -9,6 +9,7 @@ mod bucket;
 mod calendar;
 mod clock;
 mod crash;
+mod cursors;
 mod decided;
 mod differential;
 mod disk;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
-use rollbook_model::{SegmentKey, Timestamp, nearest};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -298,6 +298,7 @@ async fn everybody_left(
         segment: key.clone(),
         revision: before.revision,
         snapshot: before.snapshot,
+        commit: SnapshotNumber::default(),
         as_of: before.as_of,
         at,
         count: 0,
@@ -313,9 +314,10 @@ async fn commit(
     lake: &Lake,
     state: &State,
     key: &SegmentKey,
-    named: BTreeMap<String, Option<serde_json::Value>>,
+    mut named: BTreeMap<String, Option<serde_json::Value>>,
     at: Timestamp,
 ) -> Result<bool, SegmentError> {
+    ledger::committed_as(&mut named, state.number.next());
     let cause = Cause::Define { name: name_of(key) };
     let committed = lake
         .commit(state, Commit::of_names(cause, at, named))

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
 use rollbook_lake::{Cause, Commit, Committed, Lake, State, StoredSet};
-use rollbook_model::{SegmentKey, Timestamp, TraitName};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde_json::{Value, json};
 
 use crate::SegmentError;
@@ -309,6 +309,7 @@ fn change(membership: &Refreshed) -> Change {
         segment: membership.segment.clone(),
         revision: membership.revision,
         snapshot: membership.snapshot,
+        commit: SnapshotNumber::default(),
         as_of: membership.as_of,
         at: membership.computed_at,
         count: membership.count,
@@ -322,7 +323,7 @@ async fn commit(
     lake: &Lake,
     base: &State,
     evaluated: &[Evaluated],
-    named: BTreeMap<String, Option<Value>>,
+    mut named: BTreeMap<String, Option<Value>>,
     at: Timestamp,
 ) -> Result<bool, SegmentError> {
     let cause = Cause::Refresh {
@@ -344,6 +345,7 @@ async fn commit(
         if rests_on(&head) != known {
             return Ok(false);
         }
+        ledger::committed_as(&mut named, head.number.next());
         let commit = Commit::of_names(cause.clone(), at, named.clone());
         if matches!(lake.commit(&head, commit).await?, Committed::Done(_)) {
             return Ok(true);

@@ -97,6 +97,10 @@ pub struct Change {
     pub revision: u64,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
+    /// The snapshot that it was committed as: later changes have greater ones, whatever the clocks
+    /// of those who computed them said. 0 until the page that it lies in says so.
+    #[serde(default)]
+    pub commit: SnapshotNumber,
     /// The moment that it was computed for.
     pub as_of: Timestamp,
     /// When it was computed.
@@ -123,6 +127,10 @@ struct Pointer {
     sets: Vec<String>,
     /// How often pages were put together to make it.
     level: u32,
+    /// The snapshot that its changes were committed as; 0 where each says so itself, or none does:
+    /// those of older programs.
+    #[serde(default)]
+    commit: SnapshotNumber,
 }
 
 /// A page: what changed, in the order in which it did.
@@ -131,7 +139,7 @@ struct Page {
     changes: Vec<Change>,
 }
 
-/// Writes a page, and gives the new list of pages.
+/// Writes a page, and gives the new list of pages. Whoever commits it tells it by [`committed_as`].
 pub(crate) async fn write(
     lake: &Lake,
     state: &State,
@@ -139,8 +147,10 @@ pub(crate) async fn write(
     name: &str,
 ) -> Result<Value, SegmentError> {
     let mut pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
-    let all: Vec<&RoaringTreemap> = moved.iter().flat_map(|one| one.persons.values()).collect();
     let below = format!("_ledger/{name}");
+    // Only pages whose commits are known are put together.
+    fold(lake, &mut pointers, &below).await?;
+    let all: Vec<&RoaringTreemap> = moved.iter().flat_map(|one| one.persons.values()).collect();
     let mut stored = lake.put_sets(&below, &all).await?.into_iter();
     let mut page = Page::default();
     for one in moved {
@@ -158,8 +168,17 @@ pub(crate) async fn write(
         page.changes.push(change);
     }
     pointers.push(put(lake, &below, &page, 0).await?);
-    fold(lake, &mut pointers, &below).await?;
     Ok(json!(pointers))
+}
+
+/// Notes the snapshot that the last page is going to be committed as. It is not known when the page
+/// is written: other writers may come between.
+pub(crate) fn committed_as(named: &mut BTreeMap<String, Option<Value>>, number: SnapshotNumber) {
+    let pages = named.get_mut(LEDGER).and_then(Option::as_mut);
+    let pages = pages.and_then(Value::as_array_mut);
+    if let Some(last) = pages.and_then(|pages| pages.last_mut()) {
+        last["commit"] = json!(number);
+    }
 }
 
 /// Puts the last pages together while there are many of one size.
@@ -175,8 +194,7 @@ async fn fold(lake: &Lake, pointers: &mut Vec<Pointer>, below: &str) -> Result<(
         }
         let (mut page, mut persons) = (Page::default(), Vec::new());
         for pointer in pointers.split_off(pointers.len() - same) {
-            let old: Page = lake.document(&pointer.path).await?;
-            for change in old.changes {
+            for change in page_of(lake, &pointer).await?.changes {
                 for one in &change.moves {
                     persons.push(lake.set(&one.set).await?);
                 }
@@ -202,10 +220,20 @@ async fn put(lake: &Lake, below: &str, page: &Page, level: u32) -> Result<Pointe
         path: lake.put_content(below, page).await?,
         sets: sets.into_iter().collect(),
         level,
+        commit: SnapshotNumber::default(),
     })
 }
 
-/// All changes of a segment, or of all segments, oldest first.
+/// A page, each of whose changes says what it was committed as, where that is known.
+async fn page_of(lake: &Lake, pointer: &Pointer) -> Result<Page, SegmentError> {
+    let mut page: Page = lake.document(&pointer.path).await?;
+    for change in &mut page.changes {
+        change.commit = change.commit.max(pointer.commit);
+    }
+    Ok(page)
+}
+
+/// All changes of a segment, or of all segments, in the order in which they were committed.
 ///
 /// # Errors
 /// [`SegmentError::Lake`].
@@ -215,11 +243,18 @@ pub async fn changes(
     segment: Option<&SegmentKey>,
 ) -> Result<Vec<Change>, SegmentError> {
     let pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
-    let mut all = Vec::new();
+    let (mut all, mut last) = (Vec::new(), SnapshotNumber::default());
     for pointer in pointers {
-        let page: Page = lake.document(&pointer.path).await?;
-        let wanted = |change: &Change| segment.is_none_or(|key| change.segment == *key);
-        all.extend(page.changes.into_iter().filter(wanted));
+        for mut change in page_of(lake, &pointer).await?.changes {
+            // Older programs did not note it. It came after the data, and no later than the next.
+            if change.commit.0 == 0 {
+                change.commit = last.max(change.snapshot.next());
+            }
+            last = change.commit;
+            if segment.is_none_or(|key| change.segment == *key) {
+                all.push(change);
+            }
+        }
     }
     Ok(all)
 }

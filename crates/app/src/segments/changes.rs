@@ -11,9 +11,9 @@ use crate::{AppError, Place};
 /// From when on changes are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// Those computed from later data.
+    /// Those committed later. No change is missed or given twice, whatever clocks say.
     Snapshot(SnapshotNumber),
-    /// Those computed later.
+    /// Those computed later, by the clocks of those who computed them.
     Time(GivenTime),
 }
 
@@ -26,7 +26,9 @@ impl std::str::FromStr for Since {
         }
         let time = text.parse::<GivenTime>().map(Self::Time);
         time.map_err(|_| {
-            format!("`{text}` is neither a snapshot such as 12 nor a time such as 2026-01-31")
+            format!(
+                "`{text}` is neither the `until` of an answer, such as 12, nor a time such as 2026-01-31"
+            )
         })
     }
 }
@@ -34,7 +36,7 @@ impl std::str::FromStr for Since {
 impl Since {
     fn is_before(self, change: &Change, settings: &Settings) -> bool {
         match self {
-            Self::Snapshot(number) => change.snapshot > number,
+            Self::Snapshot(number) => change.commit > number,
             Self::Time(time) => change.at > time.in_zone(settings.zone()),
         }
     }
@@ -49,6 +51,8 @@ pub struct ChangeRow {
     pub as_of: Timestamp,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
+    /// The snapshot that it was committed as.
+    pub commit: SnapshotNumber,
     /// The revision of the definition.
     pub revision: u64,
     /// Whether these came or went.
@@ -61,7 +65,7 @@ pub struct ChangeRow {
     pub persons: Vec<u64>,
 }
 
-/// The changes of a segment, oldest first, and what they come to.
+/// The changes of a segment, in the order in which they were committed, and what they come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changes {
     /// The segment.
@@ -72,8 +76,9 @@ pub struct Changes {
     pub left: Vec<u64>,
     /// Each change.
     pub changes: Vec<ChangeRow>,
-    /// When the last of all changes was computed: what to ask from the next time.
-    pub until: Option<Timestamp>,
+    /// The snapshot that the last of all changes was committed as, 0 where there is none: what to
+    /// ask from the next time.
+    pub until: SnapshotNumber,
 }
 
 /// Who came and went since a snapshot or a time; since the beginning where there is none.
@@ -86,7 +91,7 @@ pub async fn changes(
     let state = lake.head().await?;
     definition::show(&lake, &state, key).await?;
     let mut all = ledger::changes(&lake, &state, Some(key)).await?;
-    let until = all.last().map(|last| last.at);
+    let until = all.last().map(|last| last.commit).unwrap_or_default();
     let settings = state.settings()?;
     all.retain(|change| since.is_none_or(|since| since.is_before(change, &settings)));
     let (mut came, mut went) = Default::default();
@@ -106,6 +111,7 @@ pub async fn changes(
                 at: change.at,
                 as_of: change.as_of,
                 snapshot: change.snapshot,
+                commit: change.commit,
                 revision: change.revision,
                 change: one.direction,
                 reason: one.reason,

@@ -87,8 +87,8 @@ pub(crate) enum Segment {
     /// List who came and who went, and why
     Changes {
         key: SegmentKey,
-        /// A snapshot, or a time [default: the beginning]
-        #[arg(long, value_name = "SNAPSHOT|TIME")]
+        /// The `until` of the answer before, or a time [default: the beginning]
+        #[arg(long, value_name = "NUMBER|TIME")]
         since: Option<Since>,
     },
     /// List how large it was, and what changed that

@@ -41,7 +41,7 @@ pub(super) async fn count(State(server): State<Server>, Named(key): Named<Segmen
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct From {
-    /// A snapshot or a time; the beginning by default.
+    /// The `until` of the answer before, or a time; the beginning by default.
     since: Option<String>,
 }
 
