@@ -15,6 +15,7 @@ mod differential;
 mod disk;
 mod erasure;
 mod faulty_store;
+mod filters;
 mod households;
 mod http;
 mod identity;

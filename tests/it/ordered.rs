@@ -88,6 +88,7 @@ async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Se
         let state = TableState {
             version: Some(0),
             files: files.to_vec(),
+            described: None,
         };
         let stored = LakeTable::cut_at(lake, def, &state, Arc::clone(&cuts));
         let stored = Arc::new(stored.with_text_views());
@@ -191,6 +192,7 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
     let state = TableState {
         version: Some(0),
         files,
+        described: None,
     };
     assert_eq!(all(&state).len(), state.files.len());
     assert!(

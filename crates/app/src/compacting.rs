@@ -101,8 +101,8 @@ async fn compact_table(
     turn: &Mutex<()>,
 ) -> Result<Option<Compacted>, AppError> {
     let part = TableState {
-        version: None,
         files: files.clone(),
+        ..TableState::default()
     };
     let table = Arc::new(LakeTable::new(lake, def, &part));
     let order = def.sort_columns();

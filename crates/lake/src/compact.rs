@@ -89,6 +89,7 @@ mod tests {
         TableState {
             version: Some(0),
             files: files.collect(),
+            described: None,
         }
     }
 

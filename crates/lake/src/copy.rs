@@ -5,7 +5,7 @@
 //! only: the vault's manifest is read again when a run that it names has gone meanwhile. The
 //! snapshots' records go last, so that a copy that was broken off is no lake.
 
-use rollbook_model::SnapshotNumber;
+use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::Serialize;
 
 use crate::LakeError;
@@ -70,6 +70,8 @@ impl Lake {
             ..Copied::default()
         };
         self.copy(FORMAT, to, &mut copied).await?;
+        let record = self.find_record(state.number).await?;
+        let at = record.map_or(Timestamp::from_micros(0), |record| record.committed_at);
         for (name, table) in &state.tables {
             for file in &table.files {
                 let path = self.path(&format!("{name}/{}", file.path));
@@ -82,6 +84,9 @@ impl Lake {
             for version in 0..=table.version.unwrap_or_default() {
                 let path = self.path(&delta::log_path(name, version));
                 self.copy(&path, to, &mut copied).await?;
+            }
+            if let Some(def) = tables::table(name) {
+                copy.put_checkpoint_of_copy(def, table, at).await?;
             }
         }
         for object in state.objects() {

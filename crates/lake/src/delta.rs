@@ -1,25 +1,40 @@
 //! The Delta log entries that a commit becomes, so that any reader of Delta finds our tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake_core::kernel::{
-    Action, Add, CommitInfo, MetadataExt, Protocol, Remove, StructType, new_metadata,
-};
+use deltalake_core::kernel::{Action, Add, CommitInfo, Metadata, Protocol, Remove, StructType};
 use rollbook_model::{SnapshotNumber, TableDef, Timestamp};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
 use crate::lake::TableChange;
 use crate::snapshot::TableCommit;
 use crate::state::{DataFile, FileStatistics, TableState, tags};
 
+/// The property that says of how many columns, from the first one on, the log has statistics.
+const COLUMNS_WITH_STATISTICS: &str = "delta.dataSkippingNumIndexedCols";
+
+/// What the log of a table says of the table itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// The id of the Delta table, the same for ever.
+    pub id: String,
+    /// When the table was made, in milliseconds.
+    pub created_at: Option<i64>,
+    /// A hash of its columns and properties.
+    pub digest: String,
+}
+
 /// The log entry for a change of a table, as the version after the one that it has.
 pub(crate) fn table_commit(
     def: &TableDef,
     before: &TableState,
     change: &TableChange,
+    metadata: Option<Metadata>,
     snapshot: SnapshotNumber,
     at: Timestamp,
     data_change: bool,
@@ -27,8 +42,9 @@ pub(crate) fn table_commit(
     let milliseconds = at.micros() / 1_000;
     let mut actions = Vec::new();
     if before.version.is_none() {
-        actions.extend(first_actions(def)?);
+        actions.push(Action::Protocol(protocol(def)?));
     }
+    actions.extend(metadata.map(Action::Metadata));
     actions.extend(
         change
             .removes
@@ -68,7 +84,91 @@ pub(crate) fn log_path(table: &str, version: u64) -> String {
     format!("{table}/_delta_log/{version:020}.json")
 }
 
-fn first_actions(def: &TableDef) -> Result<Vec<Action>, LakeError> {
+/// The path of a checkpoint, relative to the tenant's folder.
+pub(crate) fn checkpoint_path(table: &str, version: u64) -> String {
+    format!("{table}/_delta_log/{version:020}.checkpoint.parquet")
+}
+
+/// The path of what says which checkpoint is the newest, relative to the tenant's folder.
+pub(crate) fn newest_checkpoint_path(table: &str) -> String {
+    format!("{table}/_delta_log/_last_checkpoint")
+}
+
+/// What the log has to say of the table itself, which is described so by now; `None` where that is
+/// what it has to say.
+pub(crate) fn description(
+    def: &TableDef,
+    described: Option<Described>,
+    at: Timestamp,
+) -> Result<Option<Metadata>, LakeError> {
+    let described = described.unwrap_or_else(|| Described {
+        id: Uuid::new_v4().to_string(),
+        created_at: Some(at.micros() / 1_000),
+        digest: String::new(),
+    });
+    let metadata = metadata(def, &described)?;
+    let is_said = described_by(&metadata).is_some_and(|now| now == described);
+    Ok((!is_said).then_some(metadata))
+}
+
+/// What a log says of its table; `None` where it says it as older programs did, whose tables have
+/// to be described anew: readers took the statistics that are not there for those of no value.
+pub(crate) fn described_by(metadata: &Metadata) -> Option<Described> {
+    let said = serde_json::to_value(metadata).ok()?;
+    let properties: BTreeMap<String, Value> =
+        serde_json::from_value(said["configuration"].clone()).ok()?;
+    properties.get(COLUMNS_WITH_STATISTICS)?;
+    let digested = format!("{}{}", said["schemaString"], json!(properties));
+    Some(Described {
+        id: said["id"].as_str()?.to_owned(),
+        created_at: said["createdTime"].as_i64(),
+        digest: format!("{:016x}", xxh3_64(digested.as_bytes())),
+    })
+}
+
+/// Which Delta table it is, as the first log entry says, whatever it says of it.
+pub(crate) fn made_as(log: &[u8]) -> Option<Described> {
+    let mut lines = log.split(|byte| *byte == b'\n');
+    lines.find_map(|line| {
+        let action: Value = serde_json::from_slice(line).ok()?;
+        let said = action.get("metaData")?;
+        Some(Described {
+            id: said["id"].as_str()?.to_owned(),
+            created_at: said["createdTime"].as_i64(),
+            digest: String::new(),
+        })
+    })
+}
+
+/// All that a reader has to know of a table at its version, one action a line: `protocol`,
+/// `metaData`, and an `add` for each file. `None` where its log describes it otherwise.
+pub(crate) fn whole(
+    def: &TableDef,
+    table: &TableState,
+    at: Timestamp,
+) -> Result<Option<Vec<String>>, LakeError> {
+    let Some(described) = &table.described else {
+        return Ok(None);
+    };
+    let metadata = metadata(def, described)?;
+    if described_by(&metadata).as_ref() != Some(described) {
+        return Ok(None);
+    }
+    let mut actions = vec![Action::Protocol(protocol(def)?), Action::Metadata(metadata)];
+    for file in &table.files {
+        actions.push(Action::Add(add(def, file, at.micros() / 1_000, false)?));
+    }
+    let lines = actions.iter().map(serde_json::to_string);
+    let lines = lines.collect::<Result<_, _>>();
+    lines.map(Some).map_err(|error| damaged(def, &error))
+}
+
+fn protocol(def: &TableDef) -> Result<Protocol, LakeError> {
+    serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))
+        .map_err(|error| damaged(def, &error))
+}
+
+fn metadata(def: &TableDef, described: &Described) -> Result<Metadata, LakeError> {
     let schema: StructType = def
         .stored_schema()
         .as_ref()
@@ -77,16 +177,25 @@ fn first_actions(def: &TableDef) -> Result<Vec<Action>, LakeError> {
             table: def.name.to_owned(),
             source,
         })?;
-    // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
-    let configuration = [("delta.enableExpiredLogCleanup", "false")];
-    let metadata = new_metadata(&schema, Vec::<String>::new(), configuration)
-        .and_then(|metadata| metadata.with_table_id(Uuid::new_v4().to_string()))
-        .and_then(|metadata| metadata.with_name(def.name.to_owned()))
-        .map_err(|error| damaged(def, &error))?;
-    let protocol: Protocol =
-        serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))
-            .map_err(|error| damaged(def, &error))?;
-    Ok(vec![Action::Protocol(protocol), Action::Metadata(metadata)])
+    let schema = serde_json::to_string(&schema).map_err(|error| damaged(def, &error))?;
+    // Files have statistics of `person_id` alone, the first column of tables that have it. Readers
+    // take those of columns that are counted here for known, also where they are not there.
+    let columns = if def.is_personal_fact() { "1" } else { "0" };
+    let metadata = json!({
+        "id": described.id,
+        "name": def.name,
+        "description": null,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema,
+        "partitionColumns": [],
+        "createdTime": described.created_at,
+        "configuration": {
+            // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
+            "delta.enableExpiredLogCleanup": "false",
+            COLUMNS_WITH_STATISTICS: columns,
+        },
+    });
+    serde_json::from_value(metadata).map_err(|error| damaged(def, &error))
 }
 
 fn add(
@@ -142,5 +251,41 @@ fn damaged(def: &TableDef, error: &dyn std::fmt::Display) -> LakeError {
     LakeError::Damaged {
         path: def.name.to_owned(),
         detail: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deltalake_core::kernel::Action;
+    use rollbook_model::{Timestamp, tables};
+
+    use super::{described_by, description, made_as};
+
+    #[test]
+    fn statistics_are_of_the_first_column() {
+        for def in tables::TABLES {
+            let first = def.stored_schema().field(0).name().clone();
+            assert_eq!(first == "person_id", def.is_personal_fact(), "{}", def.name);
+        }
+    }
+
+    #[test]
+    fn a_table_is_described_once() {
+        let at = Timestamp::from_micros(1_700_000_000_000_000);
+        for def in tables::TABLES {
+            let said = description(def, None, at).unwrap().unwrap();
+            let line = serde_json::to_string(&Action::Metadata(said.clone())).unwrap();
+            let known = made_as(format!("{{}}\n{line}\n").as_bytes()).unwrap();
+            let described = described_by(&said).unwrap();
+            assert_eq!(
+                (&known.id, known.created_at),
+                (&described.id, described.created_at)
+            );
+            let later = Timestamp::from_micros(1_800_000_000_000_000);
+            let again = description(def, Some(described), later).unwrap();
+            assert_eq!(again, None);
+            // One that is described otherwise is described anew, as the same table.
+            assert_eq!(description(def, Some(known), later).unwrap(), Some(said));
+        }
     }
 }

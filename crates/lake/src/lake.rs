@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringTreemap;
 use rollbook_model::config::LAKE_FORMAT;
-use rollbook_model::{SnapshotNumber, TenantName, Timestamp, tables};
+use rollbook_model::{SnapshotNumber, TableDef, TenantName, Timestamp, tables};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::LakeError;
+use crate::delta::Described;
 use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
-use crate::state::{DataFile, State};
+use crate::state::{DataFile, State, TableState};
 use crate::store::{Put, Store};
 use crate::turn::Turn;
 use crate::{delta, objects, sets};
@@ -244,15 +245,14 @@ impl Lake {
             named: commit.named,
             state: None,
         };
-        for (name, change) in commit
-            .tables
-            .iter()
-            .filter(|(_, change)| !change.is_empty())
-        {
-            let def = tables::table(name).expect("only canonical tables are committed to");
-            let (before, at) = (base.table(name), commit.at);
-            let entry = delta::table_commit(def, &before, change, number, at, data_change)?;
-            record.tables.insert((*name).to_owned(), entry);
+        let unchanged = TableChange::default();
+        for (def, change) in self.changed(base, &commit.tables) {
+            let (before, at) = (base.table(def.name), commit.at);
+            let change = change.unwrap_or(&unchanged);
+            let metadata = delta::description(def, self.described(def, &before).await?, at)?;
+            let entry =
+                delta::table_commit(def, &before, change, metadata, number, at, data_change)?;
+            record.tables.insert(def.name.to_owned(), entry);
         }
         let state = base.clone().apply(&record)?;
         if number.0.is_multiple_of(STATE_EVERY) {
@@ -268,6 +268,7 @@ impl Lake {
             Put::Exists => Ok(Committed::Overtaken),
             Put::Done => {
                 self.publish(&record).await?;
+                self.put_checkpoints(base, &state, commit.at).await;
                 if number.0.is_multiple_of(STATE_EVERY) {
                     // It saves looking for it and no more.
                     let _ = self.replace_document(NEWEST, &number).await;
@@ -275,6 +276,38 @@ impl Lake {
                 Ok(Committed::Done(Box::new(state)))
             }
         }
+    }
+
+    /// The tables that a commit has to say something of: those that it changes, and with them all
+    /// that older programs described.
+    fn changed<'a>(
+        &self,
+        base: &State,
+        changes: &'a BTreeMap<&'static str, TableChange>,
+    ) -> Vec<(&'static TableDef, Option<&'a TableChange>)> {
+        let change_of = |def: &TableDef| changes.get(def.name).filter(|one| !one.is_empty());
+        let any = changes.values().any(|change| !change.is_empty());
+        let is_old = |def: &TableDef| {
+            let table = base.tables.get(def.name);
+            any && table.is_some_and(|table| table.version.is_some() && table.described.is_none())
+        };
+        let all = tables::TABLES.iter().map(|def| (def, change_of(def)));
+        all.filter(|(def, change)| change.is_some() || is_old(def))
+            .collect()
+    }
+
+    /// How a table is described; of one that an older program described, which it is.
+    async fn described(
+        &self,
+        def: &TableDef,
+        table: &TableState,
+    ) -> Result<Option<Described>, LakeError> {
+        if table.described.is_some() || table.version.is_none() {
+            return Ok(table.described.clone());
+        }
+        let path = self.path(&delta::log_path(def.name, 0));
+        let log = self.store.get(&path).await?;
+        Ok(log.as_deref().and_then(delta::made_as))
     }
 
     /// Writes the record's actions to the Delta logs, where they are not there yet.

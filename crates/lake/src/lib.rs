@@ -6,6 +6,7 @@
 
 mod changes;
 pub mod check;
+mod checkpoint;
 pub mod cluster;
 pub mod compact;
 pub mod copy;

@@ -12,6 +12,7 @@ use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
+use crate::delta;
 use crate::keys;
 use crate::lake::Lake;
 use crate::objects::to_json;
@@ -276,6 +277,12 @@ impl Lake {
         };
         self.each_retained(from, note).await?;
         live.extend(vault::live(self).await?);
+        let mut checkpoints = BTreeMap::new();
+        for def in tables::TABLES {
+            if let Some(newest) = self.newest_checkpoint(def.name).await? {
+                checkpoints.insert(def.name, delta::checkpoint_path(def.name, newest));
+            }
+        }
         let root = self.path("");
         let mut garbage = Vec::new();
         for object in self.store().walk(self.tenant().as_str()).await? {
@@ -284,6 +291,14 @@ impl Lake {
             let name = rest.rsplit('/').next().unwrap_or(rest);
             let is_staged = name.starts_with(".staged-");
             let of_keys = keys::data_file_of(&object);
+            // Of checkpoints the newest one is enough; names have the length of their versions.
+            let is_checkpoint = name.ends_with(".checkpoint.parquet");
+            let is_newest = checkpoints
+                .get(folder)
+                .is_none_or(|newest| below >= newest.as_str());
+            if is_checkpoint && is_newest {
+                continue;
+            }
             let is_data = match folder {
                 "_vault" => name.ends_with(".parquet") || name.ends_with(".page"),
                 _ if tables::table(folder).is_none() => false,

@@ -7,6 +7,7 @@ use rollbook_model::{Settings, SnapshotNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
+use crate::delta::{Described, described_by};
 use crate::snapshot::{Cause, SnapshotRecord};
 
 /// The named value that is there as long as each refund and order line is known to be of an order
@@ -44,6 +45,9 @@ pub struct TableState {
     pub version: Option<u64>,
     /// Its files, in the order in which they were added.
     pub files: Vec<DataFile>,
+    /// What its log says of it; `None` where that is to be said anew with the next rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub described: Option<Described>,
 }
 
 impl TableState {
@@ -120,6 +124,7 @@ impl State {
                 })?;
                 match action {
                     Action::Add(add) => table.files.push(data_file(&add)),
+                    Action::Metadata(said) => table.described = described_by(&said),
                     Action::Remove(gone) => table.files.retain(|file| file.path != gone.path),
                     _ => {}
                 }

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roaring::RoaringTreemap;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde_json::json;
 
 use super::{Commit, Committed, Lake, TableChange};
+use crate::retain::Retention;
 use crate::snapshot::Cause;
 use crate::state::{DataFile, State};
 use crate::{LakeError, delta};
@@ -115,6 +117,77 @@ async fn a_foreign_commit_is_named() {
         .unwrap();
     let error = lake.head().await.unwrap_err();
     assert!(matches!(&error, LakeError::ForeignCommit { table, version: 0 } if table == "orders"));
+}
+
+#[tokio::test]
+async fn tables_that_older_programs_described_are_described_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let mut first = commit(&["a"], &[]);
+    first
+        .tables
+        .insert("payments", first.tables["orders"].clone());
+    let mut base = done(&lake, &lake.head().await.unwrap(), first).await;
+    let named = [("settings".to_owned(), Some(json!({"timezone": "UTC"})))];
+    let define = Commit::of_names(
+        commit(&[], &[]).cause,
+        Timestamp::from_micros(0),
+        named.into(),
+    );
+    let ids = base.tables.clone();
+    for table in base.tables.values_mut() {
+        table.described = None;
+    }
+    // What changes no table leaves them alone.
+    let state = done(&lake, &base, define).await;
+    assert_eq!(state.data, base.data);
+    let state = done(&lake, &state, commit(&["b"], &[])).await;
+    for (name, table) in &state.tables {
+        assert_eq!(table.described, ids[name].described, "{name}");
+        assert_eq!(table.version, Some(1), "{name}");
+        let log = lake.path(&delta::log_path(name, 1));
+        let log = lake.store().get(&log).await.unwrap().unwrap();
+        let log = std::str::from_utf8(&log).unwrap();
+        assert_eq!(
+            log.matches("dataSkippingNumIndexedCols").count(),
+            1,
+            "{log}"
+        );
+        assert!(!log.contains("protocol"), "{log}");
+        assert_eq!(lake.newest_checkpoint(name).await.unwrap(), Some(1));
+    }
+    // It is said once.
+    let state = done(&lake, &state, commit(&["c"], &[])).await;
+    assert_eq!(state.tables["payments"].version, Some(1));
+    assert_eq!(lake.head().await.unwrap(), state);
+}
+
+#[tokio::test]
+async fn of_checkpoints_the_newest_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let mut state = lake.head().await.unwrap();
+    for n in 0..70 {
+        state = done(&lake, &state, commit(&[&format!("f{n}")], &[])).await;
+    }
+    let names = || async {
+        let mut names = lake.list("orders/_delta_log").await.unwrap();
+        names.retain(|name| !name.ends_with(".json"));
+        names
+    };
+    let of = |version: u64| format!("{version:020}.checkpoint.parquet");
+    let newest = "_last_checkpoint".to_owned();
+    assert_eq!(names().await, [of(32), of(64), newest.clone()]);
+    let how = Retention {
+        snapshots: Duration::from_secs(86_400),
+        garbage: Duration::ZERO,
+        rehearsal: false,
+    };
+    let later = chrono::Utc::now().timestamp_micros() + 1_000_000;
+    lake.collect(how, Timestamp::from_micros(later))
+        .await
+        .unwrap();
+    assert_eq!(names().await, [of(64), newest]);
 }
 
 #[tokio::test]
