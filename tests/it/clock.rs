@@ -287,6 +287,59 @@ fn the_moment_at_which_the_clock_turns_a_condition_is_exact() {
 }
 
 #[test]
+fn who_comes_to_be_later_is_not_new_yet() {
+    let lake = lake(
+        "clock_later",
+        "created_at",
+        &["a,2025-03-01T00:00:00Z", "b,2025-03-01T00:00:00.000001Z"],
+    );
+    let criteria = [
+        "cast(created_at as date) = current_date",
+        "created_at >= date_trunc('day', now())",
+        "created_at >= '2025-01-01'",
+        "created_at is null",
+        "not created_at < '2025-01-01'",
+        "person_id in (select person_id from persons where created_at >= '2025-01-01')",
+    ];
+    apply(&lake, &criteria);
+    let server = Serving::start(&lake, "default");
+    let moments = [
+        ("2025-02-28T23:59:59.999999Z", [0, 0, 0, 2, 0, 0]),
+        ("2025-03-01", [1, 1, 1, 1, 1, 1]),
+        ("2025-03-01T00:00:00.000001Z", [2, 2, 2, 0, 2, 2]),
+        ("2025-03-02", [0, 0, 2, 0, 2, 2]),
+        ("2025-02-01", [0, 0, 0, 2, 0, 0]),
+    ];
+    for (as_of, expected) in moments {
+        lake.json(&["segment", "refresh", "--as-of", as_of]);
+        for (number, (criteria, expected)) in criteria.iter().zip(expected).enumerate() {
+            let refreshed = lake.json(&["segment", "count", &key(number)]);
+            assert_eq!(refreshed["count"], expected, "{criteria} at {as_of}");
+            let asked = json!({ "criteria": criteria, "as_of": as_of });
+            let previewed = server.send("POST", "/v1/segments/preview", &asked).json();
+            assert_eq!(
+                previewed["count"], expected,
+                "{criteria} at {as_of}, kept in memory"
+            );
+        }
+    }
+    turns(
+        &server,
+        "s02",
+        criteria[2],
+        "2025-02-01",
+        "2025-03-01T00:00:00Z",
+    );
+    turns(
+        &server,
+        "s03",
+        criteria[3],
+        "2025-02-01",
+        "2025-03-01T00:00:00Z",
+    );
+}
+
+#[test]
 fn a_sequence_takes_any_two_within_months() {
     let lake = lake("clock_sequence", "created_at", &["a,2020-01-01"]);
     let preview = |within: &str| {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
+use rollbook_model::Timestamp;
 use rollbook_model::tables::TABLES;
-use rollbook_model::{ColumnType, Timestamp};
 
 use crate::behaviour::{ACTIVITIES, Clock, literal};
 use crate::error::EngineError;
@@ -52,10 +52,8 @@ impl Session {
         let mut due = Vec::new();
         let tables = TABLES.iter().filter(|def| def.name != "activities");
         for def in tables.filter(|def| def.is_personal_fact()) {
-            let columns = def.all_columns();
-            let times = columns.filter(|column| column.ty == ColumnType::Time && !column.personal);
             let is_over = |name: &str| def.time == Some(name) && self.ends_by(def.name, since);
-            let times = times.filter(|column| !is_over(column.name));
+            let times = def.arrivals().filter(|column| !is_over(column.name));
             let conditions: Vec<_> = times.map(|column| passes(column.name)).collect();
             if !conditions.is_empty() {
                 due.push(of(def.name, conditions.join(" or ")));

@@ -264,13 +264,17 @@ impl Session {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
+        let def = source.def;
         let seen = SeenTable::new(source, &self.options, self.planner.clone())?;
         if name == "orders" {
             self.add_view(STORED_ORDERS, stored)?;
         }
         match authority {
             None => self.add_view(name, Arc::new(seen)),
-            Some(of) => self.add_view(name, Arc::new(Unified::new(Arc::new(seen), of))),
+            Some(of) => {
+                let persons = Unified::new(def, Arc::new(seen), self.options.as_of, of);
+                self.add_view(name, Arc::new(persons))
+            }
         }
     }
 

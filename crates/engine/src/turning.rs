@@ -335,8 +335,7 @@ fn of_kind(kind: Option<&str>) -> String {
 /// The times that rows of a table have.
 fn times_of(table: &str) -> Vec<&'static str> {
     let def = tables::table(table);
-    let columns = def.into_iter().flat_map(|def| def.all_columns());
-    let times = columns.filter(|column| column.ty == ColumnType::Time && !column.personal);
+    let times = def.into_iter().flat_map(|def| def.arrivals());
     times.map(|column| column.name).collect()
 }
 

@@ -239,6 +239,23 @@ impl TableDef {
         self.personal_columns().next().is_some()
     }
 
+    /// The times at which a row, or a value in it, may come to be seen.
+    pub fn arrivals(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
+        let def = *self;
+        let columns = self.all_columns().filter(|column| !column.personal);
+        let times = columns.filter(|column| column.ty == ColumnType::Time);
+        times.filter(move |column| def.shape != Shape::Person || def.is_null_ahead(column))
+    }
+
+    /// Whether a column is null while it lies ahead: when a person came to be. Rows of other tables
+    /// are hidden until then; a person is there all along, as what they did may be older than the
+    /// record of them.
+    pub fn is_null_ahead(&self, column: &ColumnDef) -> bool {
+        self.shape == Shape::Person
+            && column.ty == ColumnType::Time
+            && column.ages == Ages::Immutable
+    }
+
     /// Whether rows belong to persons.
     pub fn is_personal_fact(&self) -> bool {
         matches!(self.shape, Shape::Person | Shape::Fact)

@@ -45,7 +45,11 @@ impl Atom {
     /// A query for `person_id` and `is_met` of all for whom it is not false.
     pub(super) fn rows(&self) -> String {
         let met = &self.met;
-        let mut rows = format!("select p.person_id, ({met}) as is_met from persons p");
+        // When somebody came to be is unknown while it lies ahead.
+        let mut rows = format!(
+            "select p.person_id, ({met}) as is_met from (select * replace (case when created_at <= \
+             {{now}} then created_at end as created_at) from persons) p"
+        );
         for (name, relation) in ["a", "b"].iter().zip(&self.joined) {
             rows += &format!(" left join ({relation}) {name} on {name}.person_id = p.person_id");
         }

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::compute::nullif;
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
 use roaring::RoaringTreemap;
 use rollbook_model::Timestamp;
+use rollbook_model::tables::PERSONS;
 
 use super::columns::Persons;
 use super::table::{Column, ResidentTable};
@@ -47,6 +50,11 @@ impl Resident {
         let mut of_some = wants.among.map(|_| held.columns.clone());
         let mut reading = Reading {
             state,
+            // What is kept hides nothing that is yet to come.
+            all: match wants.among {
+                Some(_) => state,
+                None => self.all.state(),
+            },
             persons: &persons,
             as_of,
             columns: of_some.as_mut().unwrap_or(&mut held.columns),
@@ -95,6 +103,8 @@ impl Resident {
 /// Columns that are read where they are not there yet.
 struct Reading<'a> {
     state: &'a SessionState,
+    /// Where times that may lie ahead are read.
+    all: &'a SessionState,
     persons: &'a Persons,
     as_of: Timestamp,
     columns: &'a mut HashMap<Key, ArrayRef>,
@@ -111,16 +121,24 @@ impl Reading<'_> {
         let missing = names
             .iter()
             .filter(|name| !self.columns.contains_key(&key(name)));
-        let missing: Vec<String> = missing.cloned().collect();
-        if !missing.is_empty() {
-            let read = self.persons.named(self.state, &missing).await?;
-            self.columns.extend(missing.iter().map(key).zip(read));
+        let missing = missing.cloned();
+        let (times, others): (Vec<String>, Vec<String>) =
+            missing.partition(|name| is_null_ahead(name));
+        for (state, missing) in [(self.all, times), (self.state, others)] {
+            if !missing.is_empty() {
+                let read = self.persons.named(state, &missing).await?;
+                self.columns.extend(missing.iter().map(key).zip(read));
+            }
         }
         let found = names.iter().map(|name| {
             let column = self.columns.get(&key(name)).expect("it was just read");
-            (name.clone(), Arc::clone(column))
+            let column = match is_null_ahead(name) {
+                true => without_later(column, as_of)?,
+                false => Arc::clone(column),
+            };
+            Ok((name.clone(), column))
         });
-        Ok(found.collect())
+        found.collect()
     }
 
     /// What a query gives after the person, read unless that was asked before.
@@ -140,5 +158,20 @@ impl Reading<'_> {
     async fn column(&self, sql: &str) -> Result<ArrayRef> {
         let mut read = self.persons.columns(self.state, sql).await?;
         Ok(read.pop().expect("it has a column beside the person"))
+    }
+}
+
+/// Whether it is a time of persons that is null while it lies ahead.
+fn is_null_ahead(name: &str) -> bool {
+    let column = PERSONS.column(name);
+    column.is_some_and(|column| PERSONS.is_null_ahead(column))
+}
+
+fn without_later(times: &ArrayRef, as_of: Timestamp) -> Result<ArrayRef> {
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    let is_ahead = BooleanArray::from_unary(times, |at| at > as_of.micros());
+    match is_ahead.has_true() {
+        true => Ok(nullif(times, &is_ahead)?),
+        false => Ok(Arc::new(times.clone())),
     }
 }

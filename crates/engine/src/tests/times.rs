@@ -19,8 +19,8 @@ async fn session(zone: Tz) -> Session {
         (5, "2025-03-01T00:00:00Z", "2025-06-16"),
     ];
     for (person, created, next) in rows {
-        let row =
-            json!({ "person_id": person, "created_at": created, "next_follow_up_date": next });
+        let row = json!({ "person_id": person, "created_at": created, "last_seen_at": created,
+            "next_follow_up_date": next });
         fixture = fixture.row("persons", row);
     }
     fixture.session().await
@@ -48,53 +48,59 @@ async fn check(zone: Tz, expected: &[(&str, &[i64])]) {
 #[tokio::test]
 async fn the_first_and_the_last_year_are_as_good_as_others() {
     let of_all: &[(&str, &[i64])] = &[
-        ("created_at < '1700-01-01'", &[1]),
+        ("last_seen_at < '1700-01-01'", &[1]),
         (
-            "created_at between '2025-01-01' and '9999-12-31'",
+            "last_seen_at between '2025-01-01' and '9999-12-31'",
             &[3, 4, 5],
         ),
-        ("created_at not between '0001-01-01' and '2262-12-31'", &[2]),
         (
-            "created_at in ('9999-12-31T23:00:00Z', '2025-03-01')",
-            &[2, 5],
-        ),
-        ("created_at is distinct from '0001-01-01'", &[2, 3, 4, 5]),
-        ("created_at > now()", &[2]),
-        ("next_follow_up_date > now()", &[1, 3, 5]),
-        ("next_follow_up_date > created_at", &[1, 3, 4, 5]),
-        ("date_trunc('year', created_at) = '9999-01-01'", &[2]),
-        ("date_trunc('week', created_at) < '0001-01-02'", &[1]),
-        (
-            "date_bin(interval '1 day', created_at) >= '9999-12-31'",
+            "last_seen_at not between '0001-01-01' and '2262-12-31'",
             &[2],
         ),
         (
-            "date_bin(interval '1 month', created_at) = '2025-03-01'",
+            "last_seen_at in ('9999-12-31T23:00:00Z', '2025-03-01')",
+            &[2, 5],
+        ),
+        ("last_seen_at is distinct from '0001-01-01'", &[2, 3, 4, 5]),
+        ("last_seen_at > now()", &[2]),
+        ("next_follow_up_date > now()", &[1, 3, 5]),
+        ("next_follow_up_date > last_seen_at", &[1, 3, 4, 5]),
+        ("date_trunc('year', last_seen_at) = '9999-01-01'", &[2]),
+        ("date_trunc('week', last_seen_at) < '0001-01-02'", &[1]),
+        (
+            "date_bin(interval '1 day', last_seen_at) >= '9999-12-31'",
+            &[2],
+        ),
+        (
+            "date_bin(interval '1 month', last_seen_at) = '2025-03-01'",
             &[4, 5],
         ),
-        ("extract(year from created_at) in (1, 9999)", &[1, 2]),
-        ("cast(created_at as date) = '9999-12-31'", &[2]),
-        ("to_char(created_at, '%Y') = '9999'", &[2]),
-        ("created_at + interval '1 month' > '9999-12-31'", &[2]),
-        ("created_at - interval '1 year' < '0001-01-01'", &[1]),
+        ("extract(year from last_seen_at) in (1, 9999)", &[1, 2]),
+        ("cast(last_seen_at as date) = '9999-12-31'", &[2]),
+        ("to_char(last_seen_at, '%Y') = '9999'", &[2]),
+        ("last_seen_at + interval '1 month' > '9999-12-31'", &[2]),
+        ("last_seen_at - interval '1 year' < '0001-01-01'", &[1]),
         (
-            "cast(created_at as timestamp) < timestamp '1000-01-01'",
+            "cast(last_seen_at as timestamp) < timestamp '1000-01-01'",
             &[1],
         ),
-        ("to_timestamp('9999-12-31') <= created_at", &[2]),
-        ("coalesce(created_at, '2025-01-01') > '9000-01-01'", &[2]),
+        ("to_timestamp('9999-12-31') <= last_seen_at", &[2]),
+        ("coalesce(last_seen_at, '2025-01-01') > '9000-01-01'", &[2]),
         (
-            "case when country = 'X' then created_at else '9999-12-31' end > now()",
+            "case when country = 'X' then last_seen_at else '9999-12-31' end > now()",
             &[1, 2, 3, 4, 5],
         ),
         (
-            "greatest(created_at, '9999-01-01') = '9999-01-01'",
+            "greatest(last_seen_at, '9999-01-01') = '9999-01-01'",
             &[1, 3, 4, 5],
         ),
-        ("created_at::text like '9999-%'", &[2]),
-        ("to_unixtime(created_at) < 0", &[1]),
-        ("to_date(cast(created_at as text)) = '0001-01-01'", &[1]),
-        ("created_at = (select max(created_at) from people)", &[2]),
+        ("last_seen_at::text like '9999-%'", &[2]),
+        ("to_unixtime(last_seen_at) < 0", &[1]),
+        ("to_date(cast(last_seen_at as text)) = '0001-01-01'", &[1]),
+        (
+            "last_seen_at = (select max(last_seen_at) from people)",
+            &[2],
+        ),
     ];
     check(Tz::UTC, of_all).await;
 }

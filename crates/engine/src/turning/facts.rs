@@ -85,6 +85,9 @@ impl Looking {
             Some("deal_traits") => self.note(&["deals"]),
             Some("activity_traits") => self.note(&["activities"]),
             Some("ticket_traits") => self.note(&["tickets"]),
+            None if PERSONS.arrivals().any(|column| column.name == name) => {
+                self.note(&[PERSONS.name])
+            }
             None if PERSONS.all_columns().any(|column| column.name == name) => {}
             // A trait of the tenant's own may look at anything.
             _ => self.0.extend(all_facts()),
