@@ -9,6 +9,7 @@ use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarUDF};
 
 mod arithmetic;
 mod bounded;
+mod forgiving;
 mod json_object;
 mod json_text;
 mod lenient;

@@ -18,7 +18,9 @@ use roaring::RoaringTreemap;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
-use crate::behaviour::{Behaviours, PERSON, Tick, Ticks, Viewpoint, Where, reads_clock, settle};
+use crate::behaviour::{
+    Behaviours, PERSON, Tick, Ticks, Viewpoint, Where, behaviour, reads_clock, settle,
+};
 use crate::complexity::tokens;
 use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
@@ -223,8 +225,9 @@ impl Asked<'_> {
             }
             names.note(&condition);
             settle(state, self.viewpoint.as_of, &mut condition)?;
+            // What a part of it is called in warnings is what was written.
+            make_lenient(&mut condition, |call| behaviour(call).is_some());
             behaviours.replace(&mut condition)?;
-            make_lenient(&mut condition);
             conditions.push(condition);
             diagnosis = Some(of_this);
         }

@@ -16,9 +16,12 @@ use super::call::Call;
 use super::clock::literal;
 use super::fact::{Fact, of_type, of_view, quoted};
 use super::{PERSON, Viewpoint, Where};
+use crate::complexity::tokens;
 use crate::counting::{Counted, What};
 use crate::error::EngineError;
+use crate::functions::make_lenient;
 use crate::resident::{Figure, Figured, is_kept};
+use crate::statement::condition;
 use crate::times::{self, Clocks};
 
 /// The arguments that say when.
@@ -266,8 +269,18 @@ fn condition_of(call: &Call, relation: &'static str) -> Result<Option<Where>, En
 
 /// A condition as part of another.
 fn within_brackets(text: &str) -> String {
+    let lenient = leniently(text);
+    let text = lenient.as_deref().unwrap_or(text);
     // A line of its own: the text may end in a comment.
     format!("({text}\n)")
+}
+
+/// A condition that is null for a row which it cannot be computed for; `None` where it always can.
+fn leniently(text: &str) -> Option<String> {
+    let given = condition(&tokens(text, text.len()).ok()?).ok()?;
+    let mut lenient = given.clone();
+    make_lenient(&mut lenient, |_| false);
+    (lenient != given).then(|| lenient.to_string())
 }
 
 /// The view that has the rows which a call is about, and the conditions on them.

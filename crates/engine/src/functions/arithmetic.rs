@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion::common::Result;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
     Volatility,
@@ -14,14 +15,15 @@ use datafusion::physical_expr_common::datum::apply;
 
 use super::null_as_its_arguments;
 
-/// `+`, `-` or `*` of integers: DataFusion's own begin again from the other end of the range.
+/// `+`, `-` or `*` of integers or of decimals. DataFusion's own of integers begin again from the other
+/// end of the range.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct OfIntegers {
+pub(crate) struct Exact {
     op: Operator,
     signature: Signature,
 }
 
-impl OfIntegers {
+impl Exact {
     /// The function for an operator, where there is one.
     pub(crate) fn new(op: Operator) -> Option<Self> {
         matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply).then(|| Self {
@@ -31,7 +33,7 @@ impl OfIntegers {
     }
 }
 
-impl ScalarUDFImpl for OfIntegers {
+impl ScalarUDFImpl for Exact {
     fn name(&self) -> &'static str {
         match self.op {
             Operator::Plus => "_plus",
@@ -45,7 +47,12 @@ impl ScalarUDFImpl for OfIntegers {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types[0].clone())
+        match types {
+            [left, right] if left.is_decimal() => {
+                BinaryTypeCoercer::new(left, &self.op, right).get_result_type()
+            }
+            _ => Ok(types[0].clone()),
+        }
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {

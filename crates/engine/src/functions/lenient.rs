@@ -13,23 +13,33 @@ use arrow::compute::{and, is_not_null, is_null, nullif};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, Visit,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, UnaryOperator, Value, Visit,
     VisitMut, Visitor, VisitorMut,
 };
 
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
+/// Marks what a rule of planning makes forgiving, once types are known.
+pub(super) const RESULT: &str = "_result";
 
 /// What could not be computed of conditions, while a session answers.
 #[derive(Debug, Clone, Default)]
 pub struct Uncomputed(Arc<Mutex<BTreeMap<String, u64>>>);
 
+impl PartialEq for Uncomputed {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Uncomputed {}
+
 impl Uncomputed {
-    fn add(&self, expression: &str, count: u64) {
+    pub(super) fn add(&self, expression: &str, count: u64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(expression.to_owned()).or_default() += count;
     }
@@ -44,20 +54,12 @@ impl Uncomputed {
 
 /// A divisor that is null rather than zero, or a value that was converted; what is null for that is
 /// counted.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lenient {
     name: &'static str,
     counts: Uncomputed,
     signature: Signature,
 }
-
-impl PartialEq for Lenient {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && Arc::ptr_eq(&self.counts.0, &other.counts.0)
-    }
-}
-
-impl Eq for Lenient {}
 
 impl Hash for Lenient {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -65,9 +67,24 @@ impl Hash for Lenient {
     }
 }
 
+impl Lenient {
+    /// What counts values that could not be converted, of the same session.
+    pub(super) fn converted(&self) -> ScalarUDF {
+        ScalarUDF::from(Self {
+            name: CONVERTED,
+            counts: self.counts.clone(),
+            signature: self.signature.clone(),
+        })
+    }
+
+    pub(super) fn counts(&self) -> &Uncomputed {
+        &self.counts
+    }
+}
+
 /// The functions that [`make_lenient`] puts into conditions.
-pub(crate) fn lenient(counts: &Uncomputed) -> [Lenient; 2] {
-    [DIVISOR, CONVERTED].map(|name| Lenient {
+pub(crate) fn lenient(counts: &Uncomputed) -> [Lenient; 3] {
+    [DIVISOR, CONVERTED, RESULT].map(|name| Lenient {
         name,
         counts: counts.clone(),
         signature: Signature::variadic_any(Volatility::Immutable),
@@ -88,6 +105,9 @@ impl ScalarUDFImpl for Lenient {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if self.name == RESULT {
+            return Ok(args.args[0].clone());
+        }
         let Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(label)))) = args.args.last() else {
             return exec_err!("`{}` is a function of our own", self.name);
         };
@@ -120,49 +140,91 @@ impl ScalarUDFImpl for Lenient {
     }
 }
 
-/// Makes a condition give null where it would divide by zero, or convert what cannot be.
-pub(crate) fn make_lenient(condition: &mut Expr) {
-    struct Odd;
-    impl VisitorMut for Odd {
-        type Break = ();
+/// Makes a condition give null where it would divide by zero, convert what cannot be, or fail
+/// otherwise for one person; calls that give way to something else never fail.
+pub(crate) fn make_lenient(condition: &mut Expr, gives_way: fn(&Function) -> bool) {
+    let mut odd = Odd {
+        gives_way,
+        queries: 0,
+        labels: Vec::new(),
+    };
+    let _ = VisitMut::visit(condition, &mut odd);
+}
 
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            let is_odd = match expr {
-                Expr::BinaryOp { op, right, .. } => {
-                    matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo)
-                        && !is_number(right)
-                }
-                Expr::Cast {
-                    kind: CastKind::Cast | CastKind::DoubleColon,
-                    expr: given,
-                    data_type,
-                    ..
-                } => !is_text(data_type) && names_something(given),
-                _ => false,
-            };
-            if !is_odd {
-                return ControlFlow::Continue(());
-            }
-            let label = expr.to_string();
-            match expr {
-                Expr::BinaryOp { right, .. } => {
-                    let divisor = std::mem::replace(right.as_mut(), nothing());
-                    **right = call(DIVISOR, vec![divisor], &label);
-                }
-                Expr::Cast {
-                    kind, expr: given, ..
-                } => {
-                    *kind = CastKind::TryCast;
-                    let given = given.as_ref().clone();
-                    let converted = std::mem::replace(expr, nothing());
-                    *expr = call(CONVERTED, vec![converted, given], &label);
-                }
-                _ => {}
-            }
-            ControlFlow::Continue(())
-        }
+/// Looks for what may fail.
+struct Odd {
+    gives_way: fn(&Function) -> bool,
+    /// How many queries are around.
+    queries: usize,
+    /// Of each expression around, how it is written if it may fail.
+    labels: Vec<Option<String>>,
+}
+
+impl VisitorMut for Odd {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
     }
-    let _ = VisitMut::visit(condition, &mut Odd);
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let is_odd = match expr {
+            Expr::BinaryOp { op, right, .. }
+                if matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo) =>
+            {
+                !is_number(right)
+            }
+            Expr::Cast {
+                kind: CastKind::Cast | CastKind::DoubleColon,
+                expr: given,
+                data_type,
+                ..
+            } => !is_text(data_type) && names_something(given),
+            // In queries there are aggregates too.
+            _ if self.queries > 0 => false,
+            Expr::BinaryOp { op, .. } => {
+                use BinaryOperator::{Minus, Multiply, Plus};
+                matches!(op, Plus | Minus | Multiply) && names_something(expr)
+            }
+            Expr::Function(function) => !(self.gives_way)(function) && names_something(expr),
+            _ => false,
+        };
+        self.labels.push(is_odd.then(|| expr.to_string()));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Some(label) = self.labels.pop().flatten() else {
+            return ControlFlow::Continue(());
+        };
+        match expr {
+            Expr::BinaryOp { op, right, .. }
+                if matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo) =>
+            {
+                let divisor = std::mem::replace(right.as_mut(), nothing());
+                **right = call(DIVISOR, vec![divisor], &label);
+            }
+            Expr::Cast {
+                kind, expr: given, ..
+            } => {
+                *kind = CastKind::TryCast;
+                let given = given.as_ref().clone();
+                let converted = std::mem::replace(expr, nothing());
+                *expr = call(CONVERTED, vec![converted, given], &label);
+            }
+            _ => {
+                let computed = std::mem::replace(expr, nothing());
+                *expr = call(RESULT, vec![computed], &label);
+            }
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 fn nothing() -> Expr {

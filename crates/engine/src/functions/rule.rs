@@ -8,7 +8,8 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::arithmetic::{OfIntegers, OneZero};
+use super::arithmetic::{Exact, OneZero};
+use super::forgiving::forgiven;
 use crate::times::{Types, rewritten};
 
 /// Functions that may give a zero below zero.
@@ -29,6 +30,9 @@ impl AnalyzerRule for OwnArithmetic {
 }
 
 fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
+    if let Some(forgiving) = forgiven(&expr, types)? {
+        return Ok(Transformed::yes(forgiving));
+    }
     match &expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let is_arithmetic = matches!(
@@ -47,7 +51,7 @@ fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
                 return Ok(one_zero(expr));
             }
             let is_of_integers = of.0.is_integer() && of.0 == of.1;
-            match OfIntegers::new(*op).filter(|_| is_of_integers) {
+            match Exact::new(*op).filter(|_| is_of_integers) {
                 Some(function) => {
                     let args = vec![left.as_ref().clone(), right.as_ref().clone()];
                     let call = ScalarUDF::from(function).call(args);

@@ -145,6 +145,53 @@ async fn one_odd_value_is_null_and_stops_nobody() {
             "CAST(coalesce(country, '5') AS BIGINT)",
         ),
         (
+            "person_id * 4611686018427387904 > 0",
+            vec![1],
+            "person_id * 4611686018427387904",
+        ),
+        (
+            "9223372036854775806 + person_id > 0",
+            vec![1],
+            "9223372036854775806 + person_id",
+        ),
+        (
+            "0 < (person_id + 1) * cast(4e18 as bigint)",
+            vec![1],
+            "(person_id + 1) * CAST(4e18 AS BIGINT)",
+        ),
+        (
+            "cast(person_id as decimal(38,0)) * cast('90000000000000000000000000000000000000' as \
+             decimal(38,0)) > 0",
+            vec![1],
+            "CAST(person_id AS DECIMAL(38,0)) * CAST('90000000000000000000000000000000000000' AS \
+             DECIMAL(38,0))",
+        ),
+        (
+            "factorial(person_id * 10) > 1",
+            vec![1, 2],
+            "factorial(person_id * 10)",
+        ),
+        (
+            "make_date(2147483646 + person_id, 1, 1) is null",
+            vec![1, 2, 3],
+            "make_date(2147483646 + person_id, 1, 1)",
+        ),
+        (
+            "chr(1114110 + person_id) is not null",
+            vec![1],
+            "chr(1114110 + person_id)",
+        ),
+        (
+            "to_date(coalesce(country, '2024-01-01')) = '2024-01-01'",
+            vec![3],
+            "to_date(coalesce(country, '2024-01-01'))",
+        ),
+        (
+            "not (person_id * 4611686018427387904 > 0) or person_id = 3",
+            vec![3],
+            "person_id * 4611686018427387904",
+        ),
+        (
             "coalesce(country, '5')::int = 5",
             vec![3],
             "coalesce(country, '5')::INT",
@@ -156,6 +203,10 @@ async fn one_odd_value_is_null_and_stops_nobody() {
         assert!(uncomputed.contains_key(part), "{criteria}: {uncomputed:?}");
         assert!(session.uncomputed().take().is_empty());
     }
+    let wrong = session
+        .people_where("date_trunc('bogus', created_at) is null")
+        .await;
+    assert!(wrong.is_err() || wrong.unwrap().person_ids().await.is_err());
     for criteria in ["10 / 5 = 2", "cast('7' as int) = 7", "total_spent / 2 = 0"] {
         let rows = session.people_where(criteria).await.unwrap();
         assert_eq!(rows.person_ids().await.unwrap(), [1, 2, 3], "{criteria}");

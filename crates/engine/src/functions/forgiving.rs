@@ -1,0 +1,166 @@
+//! Functions that fail for one person's value: in a condition it is null for that person, and counted.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility, lit,
+};
+
+use super::arithmetic::Exact;
+use super::lenient::{Lenient, RESULT, Uncomputed};
+use crate::times::Types;
+
+/// A function that gives null where it fails.
+#[derive(Debug, PartialEq, Eq)]
+struct Forgiving {
+    inner: Arc<ScalarUDF>,
+    label: String,
+    counts: Uncomputed,
+    signature: Signature,
+}
+
+impl Hash for Forgiving {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+        self.label.hash(state);
+    }
+}
+
+/// What stands in the place of something that is marked as one that may fail; `None` where it is not.
+pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
+        return Ok(None);
+    };
+    let marker = func.inner().downcast_ref::<Lenient>();
+    let Some(marker) = marker.filter(|marker| marker.name() == RESULT) else {
+        return Ok(None);
+    };
+    let [computed, Expr::Literal(ScalarValue::Utf8(Some(label)), _)] = args.as_slice() else {
+        return internal_err!("`{RESULT}` is a function of our own");
+    };
+    let (inner, args) = match computed {
+        Expr::ScalarFunction(called) if !called.func.short_circuits() => {
+            (Arc::clone(&called.func), called.args.clone())
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let is_decimal = types.of(computed)?.is_decimal();
+            let Some(exact) = Exact::new(*op).filter(|_| is_decimal) else {
+                return Ok(Some(computed.clone()));
+            };
+            let args = vec![left.as_ref().clone(), right.as_ref().clone()];
+            (Arc::new(ScalarUDF::from(exact)), args)
+        }
+        _ => return Ok(Some(computed.clone())),
+    };
+    // Of what was put in to make types fit, too, one value may not be converted.
+    let args = args.into_iter().map(|arg| match arg {
+        Expr::Cast(Cast { expr, field })
+            if field.data_type().is_numeric() && !matches!(*expr, Expr::Literal(..)) =>
+        {
+            let given = expr.as_ref().clone();
+            let converted = Expr::TryCast(TryCast { expr, field });
+            let label = lit(ScalarValue::Utf8(Some(label.clone())));
+            marker.converted().call(vec![converted, given, label])
+        }
+        other => other,
+    });
+    let args: Vec<Expr> = args.collect();
+    let forgiving = Forgiving {
+        inner,
+        label: label.clone(),
+        counts: marker.counts().clone(),
+        signature: Signature::any(args.len(), Volatility::Immutable),
+    };
+    Ok(Some(ScalarUDF::from(forgiving).call(args)))
+}
+
+impl ScalarUDFImpl for Forgiving {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let field = self.inner.return_field_from_args(args)?;
+        Ok(Arc::new(field.as_ref().clone().with_nullable(true)))
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        self.inner.simplify(args, info)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let error = match self.inner.invoke_with_args(args.clone()) {
+            Err(error) if is_of_values(&error) => error,
+            other => return other,
+        };
+        let is_array = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Array(_));
+        let of_nulls = |arg: &ColumnarValue| match arg {
+            ColumnarValue::Array(array) => {
+                ColumnarValue::Array(new_null_array(array.data_type(), 1))
+            }
+            scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
+        };
+        // What is wrong with the constants is wrong for everybody.
+        if !args.args.iter().any(is_array) || self.of_one(&args, of_nulls).is_err() {
+            return Err(error);
+        }
+        let nothing = new_null_array(args.return_field.data_type(), 1);
+        let (mut rows, mut lost) = (Vec::with_capacity(args.number_rows), 0);
+        for row in 0..args.number_rows {
+            let of_row = |arg: &ColumnarValue| match arg {
+                ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(row, 1)),
+                scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
+            };
+            match self.of_one(&args, of_row) {
+                Ok(value) => rows.push(value),
+                Err(error) if is_of_values(&error) => {
+                    rows.push(Arc::clone(&nothing));
+                    lost += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.counts.add(&self.label, lost);
+        let rows: Vec<_> = rows.iter().map(AsRef::as_ref).collect();
+        Ok(ColumnarValue::Array(concat(&rows)?))
+    }
+}
+
+impl Forgiving {
+    fn of_one(
+        &self,
+        args: &ScalarFunctionArgs,
+        one: impl Fn(&ColumnarValue) -> ColumnarValue,
+    ) -> Result<ArrayRef> {
+        let of_one = ScalarFunctionArgs {
+            args: args.args.iter().map(one).collect(),
+            number_rows: 1,
+            ..args.clone()
+        };
+        self.inner.invoke_with_args(of_one)?.to_array(1)
+    }
+}
+
+/// Whether something is wrong with a value, rather than with the machine or the plan.
+fn is_of_values(error: &DataFusionError) -> bool {
+    matches!(
+        error.find_root(),
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_)
+    )
+}
