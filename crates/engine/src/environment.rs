@@ -25,6 +25,7 @@ use crate::error::EngineError;
 use crate::functions;
 use crate::subqueries::SoundSubqueries;
 use crate::times::with_times;
+use crate::windows::SoundWindows;
 
 /// How many of the largest consumers a message on exhausted memory names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
@@ -59,6 +60,7 @@ pub(crate) fn state(
         .with_analyzer_rules(vec![
             Arc::new(ComparableTypes),
             Arc::new(ResolveGroupingFunction::new()),
+            Arc::new(SoundWindows),
             Arc::new(TypeCoercion::new()),
             Arc::new(SoundSubqueries),
             Arc::new(functions::OwnArithmetic),

@@ -36,6 +36,8 @@ mod traits;
 mod turning;
 mod unified;
 mod view;
+mod windows;
+mod written_names;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ use crate::times::{in_zone_of, with_times};
 use crate::traits::is_column_of_people;
 use crate::unified::Unified;
 use crate::view::ViewPlanner;
+use crate::written_names::named_as_written;
 
 mod answer;
 mod options;
@@ -385,12 +386,13 @@ impl Session {
         self.add_view(PEOPLE, Arc::new(people))
     }
 
-    /// Runs one query and gives its rows, up to the row limit.
+    /// Runs one query and gives its rows, up to the row limit; unnamed columns as they are written.
     ///
     /// # Errors
     /// Whatever is wrong with the text, and the limits of memory, disk and time.
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
-        self.answer(Request::Query(sql.to_owned(), None)).await
+        let answer = self.answer(Request::Query(sql.to_owned(), None)).await?;
+        Ok(named_as_written(answer, sql))
     }
 
     /// How a query would be run: the physical plan, one operator a line.

@@ -1,0 +1,66 @@
+//! Columns are called as a query names or writes them.
+
+use super::fixture::Fixture;
+
+#[tokio::test]
+async fn unnamed_columns_are_called_as_they_are_written() {
+    let session = Fixture::with_persons().session().await;
+    let check = async |sql: &str, expected: &[&str]| {
+        let answer = session.query(sql).await.unwrap();
+        let names = answer.schema.fields().iter().map(|f| f.name().as_str());
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{sql}");
+        for batch in &answer.batches {
+            assert_eq!(batch.schema(), answer.schema, "{sql}");
+        }
+    };
+    check("select 1", &["1"]).await;
+    check(
+        "select 1, 'x', 1.5, null, true",
+        &["1", "'x'", "1.5", "null", "true"],
+    )
+    .await;
+    check("select -1, 1  +\n 2;", &["-1", "1 + 2"]).await;
+    check(
+        "select count(*), COUNT(*) + 0 from people",
+        &["count(*)", "COUNT(*) + 0"],
+    )
+    .await;
+    check("select sum(order_count) from people", &["sum(order_count)"]).await;
+    check(
+        "select country, upper(country), count(*) n from people group by 1, 2",
+        &["country", "upper(country)", "n"],
+    )
+    .await;
+    check(
+        "select distinct coalesce(country, 'x') from people",
+        &["coalesce(country, 'x')"],
+    )
+    .await;
+    check(
+        "select country is distinct from 'DE', extract(year from created_at) from people",
+        &[
+            "country is distinct from 'DE'",
+            "extract(year from created_at)",
+        ],
+    )
+    .await;
+    check(
+        "with a as (select 2 as b) select b, b * 2, (select max(b) from a) from a",
+        &["b", "b * 2", "(select max(b) from a)"],
+    )
+    .await;
+    check("select 1 union all select 2", &["1"]).await;
+    check("(select 1)", &["1"]).await;
+    check(
+        "select 0, t.*, b + 1 from (select 1 as a, 2 as b) t",
+        &["0", "a", "b", "b + 1"],
+    )
+    .await;
+    check(
+        "select cast(1 as bigint), 1::bigint from people limit 1",
+        &["cast(1 as bigint)", "1::bigint"],
+    )
+    .await;
+    // Nobody gets two columns of one name.
+    check("select 2 as \"1\", 1", &["1", "Int64(1)"]).await;
+}
