@@ -22,6 +22,15 @@ const LOCAL_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M",
 ];
 
+/// The same with an offset from UTC, `Z` among them: RFC 3339 without its seconds, and offsets as
+/// ISO 8601 writes them.
+const OFFSET_FORMATS: [&str; 4] = [
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M%#z",
+    "%Y-%m-%dT%H:%M%#z",
+];
+
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -95,7 +104,12 @@ impl FromStr for GivenTime {
             value: value.to_owned(),
         };
         let of_years = |year: i32| YEARS.contains(&year).then_some(()).ok_or_else(invalid);
-        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        let with_offset = || {
+            let mut formats = OFFSET_FORMATS.iter();
+            formats.find_map(|format| DateTime::parse_from_str(text, format).ok())
+        };
+        let rfc_3339 = DateTime::parse_from_rfc3339(text).ok();
+        if let Some(time) = rfc_3339.or_else(with_offset) {
             of_years(time.year())?;
             return Ok(Self::Instant(Timestamp(time.timestamp_micros())));
         }
@@ -211,14 +225,30 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_three_forms_and_prints_one() {
+    fn reads_several_forms_and_prints_one() {
         for (text, expected) in [
             ("2024-05-01", "2024-05-01T00:00:00Z"),
             ("2024-05-01 12:30:00", "2024-05-01T12:30:00Z"),
             ("2024-05-01T12:30:00.25+02:00", "2024-05-01T10:30:00.250Z"),
+            ("2024-05-01T12:30Z", "2024-05-01T12:30:00Z"),
+            ("2024-05-01t12:30:00z", "2024-05-01T12:30:00Z"),
+            ("2024-05-01 12:30Z", "2024-05-01T12:30:00Z"),
+            ("2024-05-01T12:30+02:00", "2024-05-01T10:30:00Z"),
+            ("2024-05-01T12:30:00-0130", "2024-05-01T14:00:00Z"),
+            ("2024-05-01 12:30:00.5+02", "2024-05-01T10:30:00.500Z"),
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), expected);
         }
-        assert!("yesterday".parse::<Timestamp>().is_err());
+        for text in [
+            "yesterday",
+            "2024-05-01Z",
+            "2024-05-01T12Z",
+            "2024-05-01T12:30 02:00",
+            "2024-05-01T12:30+2",
+            "2024-05-01T24:30Z",
+            "2024-05-01T12:30Z+02:00",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
     }
 }
