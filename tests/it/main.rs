@@ -10,6 +10,7 @@ mod calendar;
 mod clock;
 mod crash;
 mod cursors;
+mod cut;
 mod decided;
 mod differential;
 mod disk;

@@ -108,7 +108,7 @@ pub(crate) enum Command {
         /// The snapshot of the data; the newest by default
         #[arg(long, value_name = "N")]
         snapshot: Option<SnapshotNumber>,
-        /// Rows to print at most
+        /// Rows to print at most [default: 10000]; csv and json that are cut exit with 1
         #[arg(long, value_name = "ROWS")]
         limit: Option<usize>,
         /// Seconds until the query is given up
@@ -349,6 +349,9 @@ pub(crate) struct Quarantine {
     /// Only rows that were meant for this table
     #[arg(long)]
     pub(crate) table: Option<String>,
+    /// Rows to print at most [default: 10000]; csv and json that are cut exit with 1
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) limit: Option<usize>,
     #[command(subcommand)]
     pub(crate) command: Option<QuarantineCommand>,
 }

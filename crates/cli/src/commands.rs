@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             mappings,
         } => return sync::run(&place, folder, full, mappings, form).await,
         Command::Inspect { file } => ingest::inspect(&file, form)?,
-        Command::Quarantine(what) => ingest::quarantine(&place, what, form).await?,
+        Command::Quarantine(what) => return ingest::quarantine(place, what, form).await,
         Command::Tables => {
             let sizes = data::table_sizes(&place).await?;
             let columns = [
@@ -100,10 +100,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let answer = data::sql(&place, &query, as_of(&place, &moment).await?, snapshot).await?;
             print_rows(&answer.schema, &answer.batches, form)?;
             if answer.truncated {
-                eprintln!(
-                    "only the first {} rows are shown: --limit ROWS shows more",
-                    place.limits.rows
-                );
+                return Ok(cut(place.limits.rows, form));
             }
         }
         Command::Settings { key, value } => settings(&place, key, value, form).await?,
@@ -155,6 +152,15 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that an answer was cut. What is read by a program does not pass for the whole.
+fn cut(rows: usize, form: Form) -> ExitCode {
+    eprintln!("only the first {rows} rows are shown: --limit ROWS shows more");
+    match form {
+        Form::Table => ExitCode::SUCCESS,
+        Form::Json | Form::Csv => ExitCode::FAILURE,
+    }
 }
 
 fn show_plan(plan: &str, form: Form) -> anyhow::Result<ExitCode> {

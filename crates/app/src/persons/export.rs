@@ -1,13 +1,13 @@
 //! All that is held on one person, for whoever asks what is known of them.
 
-use rollbook_engine::Parameter;
+use rollbook_engine::{EngineError, Parameter, Parameters, Session};
 use rollbook_model::{Timestamp, tables};
 use rollbook_queries::persons::RECORDS;
 use serde_json::{Map, Value, json};
 
 use super::show;
 use crate::rows::objects;
-use crate::{AppError, Place};
+use crate::{AppError, Place, RecordBatch};
 
 /// Everything: what `people` says, the records, and the rows of every table that belong to them.
 pub async fn export(place: &Place, person: i64, as_of: Timestamp) -> Result<Value, AppError> {
@@ -17,22 +17,36 @@ pub async fn export(place: &Place, person: i64, as_of: Timestamp) -> Result<Valu
     // Record by record, as each source has it.
     let session = place.session_of_records(&lake, &state, as_of, None).await?;
     let id = [("person_id", Parameter::Int(person))];
-    let records = session.query_with(RECORDS, &id).await?;
+    let records = all_rows(&session, RECORDS, &id).await?;
     let mut rows = Map::new();
     for def in tables::TABLES.iter().filter(|def| def.is_personal_fact()) {
         let sql = format!("select * from {} where person_id = $person_id", def.name);
-        let found = objects(&session.query_with(&sql, &id).await?.batches)?;
+        let found = objects(&all_rows(&session, &sql, &id).await?)?;
         if !found.is_empty() {
             rows.insert(def.name.to_owned(), Value::Array(found));
         }
     }
     Ok(json!({
         "person": shown.person,
-        "records": objects(&records.batches)?,
+        "records": objects(&records)?,
         "segments": shown.segments,
         "segment_changes": shown.segment_changes,
         "rows": rows,
         "snapshot": shown.snapshot,
         "as_of": as_of,
     }))
+}
+
+/// All rows of a query: what somebody is told of themselves is not cut at the limit of answers.
+async fn all_rows(
+    session: &Session,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<RecordBatch>, EngineError> {
+    let mut rows = session.stream_with(sql, parameters).await?;
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next_batch().await? {
+        batches.push(batch);
+    }
+    Ok(batches)
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use indicatif::HumanCount;
 use rollbook_app::compacting::{Extent, compact};
@@ -11,7 +12,7 @@ use rollbook_app::{AppError, Options, Place, Unfound};
 use rollbook_model::ProviderName;
 use serde_json::json;
 
-use super::{new_batch, now};
+use super::{cut, new_batch, now};
 use crate::arguments::{
     FileFormat, Form, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };
@@ -233,15 +234,19 @@ pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn quarantine(place: &Place, what: Quarantine, form: Form) -> anyhow::Result<()> {
+pub(super) async fn quarantine(
+    mut place: Place,
+    what: Quarantine,
+    form: Form,
+) -> anyhow::Result<ExitCode> {
+    place.limits.rows = what.limit.unwrap_or(place.limits.rows);
     match what.command {
         None => {
-            let found = taking_in::quarantine(place, what.table.as_deref(), now()).await?;
+            let found = taking_in::quarantine(&place, what.table.as_deref(), now()).await?;
             print_rows(&found.schema, &found.batches, form)?;
             if found.truncated {
-                eprintln!("only the first {} rows are shown", place.limits.rows);
+                return Ok(cut(place.limits.rows, form));
             }
-            Ok(())
         }
         Some(QuarantineCommand::Retry {
             provider,
@@ -250,7 +255,7 @@ pub(super) async fn quarantine(place: &Place, what: Quarantine, form: Form) -> a
         }) => {
             let providers = match provider {
                 Some(provider) => vec![provider],
-                None => taking_in::quarantined_providers(place, now()).await?,
+                None => taking_in::quarantined_providers(&place, now()).await?,
             };
             let [provider] = <[ProviderName; 1]>::try_from(providers).map_err(|found| {
                 let names: Vec<_> = found.iter().map(ProviderName::as_str).collect();
@@ -273,9 +278,10 @@ pub(super) async fn quarantine(place: &Place, what: Quarantine, form: Form) -> a
             };
             let done = {
                 let (progress, _bar) = progress();
-                taking_in::retry(place, request, &progress).await?
+                taking_in::retry(&place, request, &progress).await?
             };
-            show_ingested(&done, false, form)
+            show_ingested(&done, false, form)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
