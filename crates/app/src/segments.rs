@@ -118,16 +118,29 @@ impl Outcome {
 /// computed at once, and never again.
 pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
     let lake = place.lake_or_new().await?;
+    check(place, &lake, draft, at).await?;
+    let saved = definition::put(&lake, draft, at).await?;
+    computed_if_list(place, saved, at).await
+}
+
+/// Evaluating is the one check that finds what planning does not, such as a value that cannot be
+/// computed with, or a circle of segments.
+async fn check(place: &Place, lake: &Lake, draft: &Draft, at: Timestamp) -> Result<(), AppError> {
     let state = lake.head().await?;
-    let session = place.warm_session(&lake, &state, at).await?;
-    // Evaluating is the one check that finds what planning does not, such as a value that cannot
-    // be computed with, or a circle of segments.
-    let known = Named::of(&lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
+    let session = place.warm_session(lake, &state, at).await?;
+    let known = Named::of(lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
     let evaluation = known.evaluation(&session);
     let mut evaluation = evaluation.with(&draft.key, &draft.criteria);
     let key = std::slice::from_ref(&draft.key);
     evaluation.segments(key).await.pop().transpose()?;
-    let saved = definition::put(&lake, draft, at).await?;
+    Ok(())
+}
+
+async fn computed_if_list(
+    place: &Place,
+    saved: Definition,
+    at: Timestamp,
+) -> Result<Definition, AppError> {
     if saved.is_static() {
         refresh_one(place, &saved.key, at, at, false).await?;
     }
@@ -201,20 +214,32 @@ pub async fn standing_at(
     Ok(show(place, key, now).await?.standing)
 }
 
+/// A revision that was just saved, as it stands at `now`, whatever others saved since.
+pub async fn saved(
+    place: &Place,
+    definition: Definition,
+    now: Timestamp,
+) -> Result<Listed, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let listed = listed(place, &lake, &state, vec![definition], now).await?;
+    let one = listed.into_iter().next();
+    Ok(one.expect("one definition is listed once"))
+}
+
 /// Saves a segment that is not there yet.
 pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
+    let exists = || AppError::SegmentExists {
+        segment: draft.key.clone(),
+    };
     let lake = place.lake_or_new().await?;
-    let state = lake.head().await?;
-    if definition::list(&lake, &state)
-        .await?
-        .iter()
-        .any(|known| known.key == draft.key)
-    {
-        return Err(AppError::SegmentExists {
-            segment: draft.key.clone(),
-        });
+    let mut known = definition::schedules(&lake.head().await?)?.into_iter();
+    if known.any(|known| known.key == draft.key) {
+        return Err(exists());
     }
-    put(place, draft, at).await
+    check(place, &lake, draft, at).await?;
+    let created = definition::create(&lake, draft, at).await?;
+    computed_if_list(place, created.ok_or_else(exists)?, at).await
 }
 
 async fn listed(

@@ -221,40 +221,74 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
             Some(pointer) => Some(lake.document::<Definition>(&pointer.path).await?),
             None => None,
         };
-        let mut after = revise(before.as_ref(), draft, at);
-        if let Some(before) = before.as_ref()
-            && before.revision == after.revision
-        {
-            return Ok(before.clone());
-        }
-        let ended = ended_name(&draft.key);
-        if before.is_none() {
-            let last = state.value::<u64>(&ended)?.unwrap_or_default();
-            (after.revision, after.criteria_revision) = (last + 1, last + 1);
-        }
-        // Two writers of one revision must not meet in one object.
-        let path = format!(
-            "_definitions/segment/{}/{:06}-{:016x}.json",
-            draft.key,
-            after.revision,
-            at.micros()
-        );
-        lake.put_document(&path, &after).await?;
-        let pointer = json!(Pointer {
-            revision: after.revision,
-            path,
-            refresh: after.refresh,
-            criteria_revision: after.criteria_revision,
-        });
-        let mut named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
-        if state.named.contains_key(&ended) {
-            named.insert(ended, None);
-        }
-        if commit(lake, &state, &draft.key, named, at).await? {
-            return Ok(after);
+        if let Some(saved) = try_put(lake, &state, before.as_ref(), draft, at).await? {
+            return Ok(saved);
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// Writes a segment that is not there yet; `None` where it is, also where somebody else made it at
+/// the same time.
+///
+/// # Errors
+/// [`SegmentError::Lake`].
+pub async fn create(
+    lake: &Lake,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<Option<Definition>, SegmentError> {
+    for _ in 0..ATTEMPTS {
+        let state = lake.head().await?;
+        if state.named.contains_key(&name_of(&draft.key)) {
+            return Ok(None);
+        }
+        if let Some(saved) = try_put(lake, &state, None, draft, at).await? {
+            return Ok(Some(saved));
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// What a draft makes of what was there at `state`; `None` where another commit was faster.
+async fn try_put(
+    lake: &Lake,
+    state: &State,
+    before: Option<&Definition>,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<Option<Definition>, SegmentError> {
+    let mut after = revise(before, draft, at);
+    if let Some(before) = before
+        && before.revision == after.revision
+    {
+        return Ok(Some(before.clone()));
+    }
+    let ended = ended_name(&draft.key);
+    if before.is_none() {
+        let last = state.value::<u64>(&ended)?.unwrap_or_default();
+        (after.revision, after.criteria_revision) = (last + 1, last + 1);
+    }
+    // Two writers of one revision must not meet in one object, not even at one moment.
+    let begin = format!(
+        "_definitions/segment/{}/{:06}-{:016x}",
+        draft.key,
+        after.revision,
+        at.micros()
+    );
+    let path = lake.put_content(&begin, &after).await?;
+    let pointer = json!(Pointer {
+        revision: after.revision,
+        path,
+        refresh: after.refresh,
+        criteria_revision: after.criteria_revision,
+    });
+    let mut named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
+    if state.named.contains_key(&ended) {
+        named.insert(ended, None);
+    }
+    let is_saved = commit(lake, state, &draft.key, named, at).await?;
+    Ok(is_saved.then_some(after))
 }
 
 /// What a draft would make of a segment, without saving it.

@@ -74,7 +74,7 @@ pub(crate) struct Server(Arc<Inner>);
 struct Inner {
     options: Options,
     metrics: Metrics,
-    computing: Semaphore,
+    computing: Arc<Semaphore>,
     /// Commits of this process follow each other, instead of overtaking and repeating themselves.
     writing: Mutex<()>,
     compacting: Mutex<()>,
@@ -85,7 +85,7 @@ struct Inner {
 impl Server {
     pub(crate) fn new(options: Options) -> Self {
         Self(Arc::new(Inner {
-            computing: Semaphore::new(options.limits.computing),
+            computing: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
             queue: Queue::default(),
@@ -167,11 +167,16 @@ impl Server {
         F: FnOnce(Self) -> W + Send + 'static,
         W: Future<Output = Result<T, AppError>>,
     {
-        let waiting = tokio::time::timeout(self.limits().answer_time, self.0.computing.acquire());
+        let turn = Arc::clone(&self.0.computing).acquire_owned();
+        let waiting = tokio::time::timeout(self.limits().answer_time, turn);
         let turn = waiting.await.map_err(|_| busy())?.map_err(|_| busy())?;
-        let done = self.work(work).await;
-        drop(turn);
-        done
+        // The turn ends with the work, which goes on where a caller goes away.
+        self.work(move |server| async move {
+            let done = work(server).await;
+            drop(turn);
+            done
+        })
+        .await
     }
 
     /// Does work on a thread of its own, at once.

@@ -220,7 +220,7 @@ pub(super) async fn create(
     State(server): State<Server>,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<Segment>), Problem> {
-    let (key, at) = (new.key.clone(), server.now());
+    let at = server.now();
     let draft = Draft {
         name: new.name,
         description: new.description,
@@ -232,8 +232,8 @@ pub(super) async fn create(
         ..Draft::new(new.key, new.criteria)
     };
     let saved = server.compute(move |server| async move {
-        segments::create(server.place(), &draft, at).await?;
-        segments::show(server.place(), &key, at).await
+        let created = segments::create(server.place(), &draft, at).await?;
+        segments::saved(server.place(), created, at).await
     });
     Ok((StatusCode::CREATED, Json(saved.await?.into())))
 }
@@ -268,11 +268,11 @@ pub(super) async fn replace(
         holdout: change.holdout,
         owner: change.owner,
         tags: change.tags,
-        ..Draft::new(key.clone(), change.criteria)
+        ..Draft::new(key, change.criteria)
     };
     let saved = server.compute(move |server| async move {
-        segments::put(server.place(), &draft, at).await?;
-        segments::show(server.place(), &key, at).await
+        let put = segments::put(server.place(), &draft, at).await?;
+        segments::saved(server.place(), put, at).await
     });
     Ok(Json(saved.await?.into()))
 }
@@ -285,7 +285,10 @@ pub(super) async fn remove(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
 ) -> Result<StatusCode, Problem> {
-    segments::delete(server.place(), &key, server.now()).await?;
+    let at = server.now();
+    let deleted =
+        server.work(move |server| async move { segments::delete(server.place(), &key, at).await });
+    deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
