@@ -1,6 +1,5 @@
 //! The errors of all floors below, with the place in the SQL and the next step where they have one.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use rollbook_attribution::AttributionError;
@@ -33,7 +32,7 @@ pub enum AppError {
         text: String,
     },
     /// A value that is not blocked.
-    #[error("`{text}` is not blocked: `rollbook identity blocked` lists what is")]
+    #[error("`{text}` is not blocked")]
     NotBlocked {
         /// The text.
         text: String,
@@ -187,7 +186,7 @@ pub enum AppError {
         source: arrow::error::ArrowError,
     },
     /// Rows that are not among those that could not be taken in.
-    #[error("nothing with the id `{id}` was put aside: `rollbook journal` lists what was")]
+    #[error("nothing with the id `{id}` was put aside")]
     UnknownEntry {
         /// The id that was given.
         id: String,
@@ -226,26 +225,6 @@ impl AppError {
             Self::Attribution(AttributionError::Engine(error)) => error.position(),
             Self::Ingest(IngestError::MappingSql { source, .. }) => source.position(),
             Self::Shared(error) => error.position(),
-            _ => None,
-        }
-    }
-
-    /// The next step, where the message itself does not say it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self.trouble_of_disk() {
-            Some(ErrorKind::ReadOnlyFilesystem) => {
-                return Some("the disk is mounted for reading only: what is there can be read");
-            }
-            Some(_) => return Some("make room on that disk, then do it again"),
-            None => {}
-        }
-        match self {
-            Self::Engine(error) => error.hint(),
-            Self::Segment(error) => error.hint(),
-            Self::InFile { source, .. } => source.hint(),
-            Self::Ingest(IngestError::MappingSql { source, .. }) => source.hint(),
-            Self::UnknownTable { .. } => Some("`rollbook schema` lists them all"),
-            Self::Shared(error) => error.hint(),
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ pub mod export;
 pub mod identity;
 pub mod journaling;
 pub mod keeping;
+mod next_step;
 mod normal;
 mod page;
 pub mod persons;
@@ -28,6 +29,7 @@ mod warm;
 
 pub use code::Kind;
 pub use error::AppError;
+pub use next_step::NextStep;
 pub use place::Place;
 pub use warm::InMemory;
 

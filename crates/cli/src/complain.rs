@@ -4,6 +4,8 @@ use std::io;
 
 use rollbook_app::AppError;
 
+use crate::next_step::as_command;
+
 /// Prints an error and gives the exit status: nothing and 0 for a reader that went away.
 pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
     if is_broken_pipe(error) {
@@ -24,8 +26,8 @@ pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
                 eprintln!("  | {}^", " ".repeat(column));
             }
         }
-        if let Some(hint) = app.hint() {
-            eprintln!("hint: {hint}");
+        if let Some(step) = app.next_step() {
+            eprintln!("hint: {}", as_command(&step));
         }
     }
     1

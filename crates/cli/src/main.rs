@@ -5,6 +5,7 @@
 mod arguments;
 mod commands;
 mod complain;
+mod next_step;
 mod show;
 mod telling;
 

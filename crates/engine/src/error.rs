@@ -390,10 +390,9 @@ impl EngineError {
     /// The next step, where the message itself does not say it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::UnknownColumn { nearest: None, .. } => Some(
-                "`rollbook schema TABLE` lists the columns; text is written in single quotes, `'like this'`",
-            ),
-            Self::UnknownTable { nearest: None, .. } => Some("`rollbook tables` lists the tables"),
+            Self::UnknownColumn { nearest: None, .. } => {
+                Some("text is written in single quotes, `'like this'`")
+            }
             Self::TooComplex { .. } => Some("put long lists of values into `column in (…)`"),
             Self::TooLong { .. } => Some("load long lists of values as data, and join them"),
             Self::MemoryExhausted { .. } | Self::DiskExhausted { .. } => {

@@ -22,7 +22,7 @@ pub enum IngestError {
         person: i64,
     },
     /// A record that is not there.
-    #[error("there is no record {identity}: `rollbook sql` lists them in `identities`")]
+    #[error("there is no record {identity}")]
     NoRecord {
         /// The id.
         identity: i64,
@@ -34,28 +34,26 @@ pub enum IngestError {
         identity: i64,
     },
     /// A record that does not wait for a decision.
-    #[error(
-        "record {identity} does not wait for a decision: `rollbook identity review list` lists those that do"
-    )]
+    #[error("record {identity} does not wait for a decision")]
     NotWaiting {
         /// The id.
         identity: i64,
     },
     /// A value that is blocked by now.
-    #[error("`{value}` is blocked: `rollbook identity blocked` lists what is")]
+    #[error("`{value}` is blocked")]
     IsBlocked {
         /// The value.
         value: String,
     },
     /// A decision that does not hold.
-    #[error("there is no decision `{entry}` that holds: `rollbook identity decisions` lists them")]
+    #[error("there is no decision `{entry}` that holds")]
     NoDecision {
         /// What was given.
         entry: String,
     },
     /// No folder of mappings has this name.
     #[error(
-        "there is no provider `{provider}`{}; built in: {known}; or give a folder of your own with --mappings DIR",
+        "there is no provider `{provider}`{}; built in: {known}",
         did_you_mean(nearest)
     )]
     UnknownProvider {

@@ -26,9 +26,7 @@ pub enum LakeError {
         detail: String,
     },
     /// Nothing has been stored there yet.
-    #[error(
-        "there is no lake for tenant `{tenant}` at `{location}`: `rollbook ingest` makes one, or name another with --lake and --tenant"
-    )]
+    #[error("there is no lake for tenant `{tenant}` at `{location}`")]
     NoLake {
         /// Where it was looked for.
         location: String,
@@ -70,9 +68,7 @@ pub enum LakeError {
         problem: String,
     },
     /// A snapshot number that does not exist, or not any more.
-    #[error(
-        "there is no snapshot {number}: the newest is {newest}; `rollbook snapshots` lists them"
-    )]
+    #[error("there is no snapshot {number}: the newest is {newest}")]
     NoSnapshot {
         /// The number that was asked for.
         number: SnapshotNumber,
@@ -80,15 +76,13 @@ pub enum LakeError {
         newest: SnapshotNumber,
     },
     /// A snapshot that is not kept any more.
-    #[error(
-        "snapshot {number} has expired: `rollbook snapshots` lists those that are there, `rollbook snapshot keep` keeps one for good, the setting `snapshot_days` says how long the others stay"
-    )]
+    #[error("snapshot {number} has expired")]
     Expired {
         /// The number that was asked for.
         number: SnapshotNumber,
     },
     /// A name of a kept snapshot that is taken, or that nothing has.
-    #[error("{problem}: `rollbook snapshot list` shows the names")]
+    #[error("{problem}")]
     Name {
         /// What is wrong with the name.
         problem: String,
@@ -114,15 +108,13 @@ pub enum LakeError {
         version: u64,
     },
     /// Other writers were faster, again and again.
-    #[error(
-        "the lake is busy: {attempts} attempts to commit were overtaken by other writers; run the command again"
-    )]
+    #[error("the lake is busy: {attempts} attempts to commit were overtaken by other writers")]
     Busy {
         /// How often it was tried.
         attempts: u32,
     },
     /// A batch that no snapshot names.
-    #[error("there is no batch `{batch}`: `rollbook snapshots` lists them")]
+    #[error("there is no batch `{batch}`")]
     NoBatch {
         /// The batch that was asked for.
         batch: BatchId,
@@ -137,7 +129,7 @@ pub enum LakeError {
     },
     /// A batch whose rows later batches have changed.
     #[error(
-        "batch `{batch}` cannot be taken back: rows of `{table}` that it wrote were changed since; take back the later batches first (`rollbook snapshots`)"
+        "batch `{batch}` cannot be taken back: rows of `{table}` that it wrote were changed since; take back the later batches first"
     )]
     Overwritten {
         /// The batch.

@@ -16,13 +16,13 @@ pub enum ScoringError {
         kind: String,
     },
     /// Nothing was trained yet.
-    #[error("there is no {kind} model yet: run `rollbook score train {kind}`")]
+    #[error("there is no {kind} model yet")]
     NotTrained {
         /// The kind.
         kind: Kind,
     },
     /// Nothing was scored yet.
-    #[error("there are no {kind} scores yet: run `rollbook score run {kind}`")]
+    #[error("there are no {kind} scores yet")]
     NotScored {
         /// The kind.
         kind: Kind,

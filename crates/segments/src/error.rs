@@ -50,7 +50,7 @@ pub enum SegmentError {
 
     /// A segment whose members were not computed yet.
     #[error(
-        "segment `{segment}` has no members computed{}: run `rollbook segment refresh {segment}`",
+        "segment `{segment}` has no members computed{}",
         snapshot.map(|n| format!(" at snapshot {n}")).unwrap_or_default()
     )]
     NotRefreshed {
@@ -92,17 +92,6 @@ impl SegmentError {
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Criteria(error) => error.position(),
-            _ => None,
-        }
-    }
-
-    /// The next step, where the message itself does not say it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Criteria(error) => error.hint(),
-            Self::Unknown { .. } | Self::UnknownName { .. } => {
-                Some("`rollbook segment list` shows them all")
-            }
             _ => None,
         }
     }

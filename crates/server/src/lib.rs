@@ -4,6 +4,7 @@ mod extract;
 mod guard;
 mod journal;
 mod metrics;
+mod next_step;
 mod posts;
 mod problem;
 mod refreshing;

@@ -7,6 +7,8 @@ use rollbook_app::{AppError, Kind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::next_step::as_route;
+
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -100,7 +102,7 @@ impl From<AppError> for Problem {
             .hint("nothing was changed; send it again when that is mended");
         }
         let mut problem = Self::new(status, code, error.to_string());
-        problem.hint = error.hint().map(str::to_owned);
+        problem.hint = error.next_step().as_ref().and_then(as_route);
         problem.position = error.position().map(|at| Place {
             line: at.line,
             column: at.column,
