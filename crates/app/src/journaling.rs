@@ -26,6 +26,9 @@ struct Meant {
     batch: BatchId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// The encoding of its text, where it was declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    charset: Option<String>,
 }
 
 /// How often the journal is folded into a snapshot.
@@ -99,6 +102,7 @@ pub fn entry_of(post: &Post, id: String, after: SnapshotNumber) -> Result<Entry,
             KnownBy::Key(key) => Some(key.clone()),
             KnownBy::Nothing | KnownBy::Entry { .. } => None,
         },
+        charset: post.charset.map(|charset| charset.name().to_owned()),
     };
     let meant = serde_json::to_value(meant).expect("texts and numbers are JSON");
     let body = std::fs::read(&post.body).map_err(temporary)?;
@@ -295,6 +299,8 @@ impl<'a> Folding<'a> {
             provider: meant.provider,
             mappings: mappings.filter(|folder| folder.is_dir()),
             body,
+            // Names are written by this program: each is one that it knows.
+            charset: meant.charset.and_then(|name| name.parse().ok()),
             known_by,
             batch: meant.batch,
             at: self.at,

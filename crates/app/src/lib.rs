@@ -40,3 +40,4 @@ pub use rollbook_generate::{Format, Options, generate};
 pub use rollbook_ingest::inspect;
 pub use rollbook_ingest::{Event, Progress, Unfound, UnknownStatus};
 pub use rollbook_lake::Entry;
+pub use rollbook_read::{Compression, DeclaredCharset, UnknownCharset};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rollbook_ingest::linking::LinkCounts;
@@ -10,11 +10,12 @@ use rollbook_ingest::{Asked, IngestError};
 use rollbook_lake::{Cause, Lake};
 use rollbook_model::hex::hex;
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
+use rollbook_read::DeclaredCharset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::taking_in::{Ingest, Ingested, ingest_bodies};
-use crate::{AppError, Place};
+use crate::{AppError, Kind, Place};
 
 /// Rows of one request.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Post {
     pub mappings: Option<PathBuf>,
     /// The body as a file, named as the mappings' patterns want it.
     pub body: PathBuf,
+    /// The encoding of its text, where the caller declares it.
+    pub charset: Option<DeclaredCharset>,
     /// What it is known by when it comes again.
     pub known_by: KnownBy,
     /// The name of the run.
@@ -217,13 +220,33 @@ pub async fn answered(place: &Place, post: &Post) -> Result<Option<Posted>, AppE
     }
 }
 
+/// Gives a key back that stood for a request which was refused: a mended body may come under it.
+/// What was committed under a key stays.
+///
+/// # Errors
+/// The lake.
+pub async fn release(place: &Place, post: &Post) -> Result<(), AppError> {
+    let KnownBy::Key(key) = &post.known_by else {
+        return Ok(());
+    };
+    let lake = place.lake_or_new().await?;
+    let (id, path) = kept_at(key);
+    let Some(kept) = lake.find_document::<Kept>(&path).await? else {
+        return Ok(());
+    };
+    let is_its = kept.answer.is_none() && kept.digest == digest_of(post)?;
+    if is_its && committed(&lake, &id, kept.after).await?.is_none() {
+        lake.remove_document(&path).await?;
+    }
+    Ok(())
+}
+
 /// The key goes into the commit itself. A process that dies between the commit and keeping the
 /// answer has still answered: the next attempt finds the key in the snapshots since.
 async fn prepare(place: &Place, post: &Post, key: &str) -> Result<Prepared, AppError> {
     let lake = place.lake_or_new().await?;
-    let digest = digest_of(&post.provider, &post.body)?;
-    let id = hex(&Sha256::digest(key.as_bytes()));
-    let path = format!("_answers/{id}.json");
+    let digest = digest_of(post)?;
+    let (id, path) = kept_at(key);
     let newest = lake.head().await?.number;
     let after = match lake.find_document::<Kept>(&path).await? {
         Some(kept) if kept.digest != digest => return Err(AppError::KeyReused),
@@ -283,6 +306,9 @@ async fn take_all_in(place: &Place, fresh: Vec<Fresh>) -> Vec<(usize, Result<Pos
                 }
             }
             Err(error) => {
+                if is_refused(&error) {
+                    release_all(place, &group).await;
+                }
                 let error = Arc::new(error);
                 let failed = |one: &Fresh| (one.at, Err(AppError::Shared(Arc::clone(&error))));
                 answers.extend(group.iter().map(failed));
@@ -290,6 +316,19 @@ async fn take_all_in(place: &Place, fresh: Vec<Fresh>) -> Vec<(usize, Result<Pos
         }
     }
     answers
+}
+
+/// Whether the request was refused: sent again as it is, it may be refused again.
+fn is_refused(error: &AppError) -> bool {
+    let (_, kind) = error.code();
+    !matches!(kind, Kind::Busy | Kind::Storage | Kind::Internal)
+}
+
+async fn release_all(place: &Place, group: &[Fresh]) {
+    for one in group {
+        // A key that could not be given back stands for its body as before.
+        let _ = release(place, &one.post).await;
+    }
 }
 
 async fn take_one_in(place: &Place, one: &Fresh) -> Result<Posted, AppError> {
@@ -306,7 +345,12 @@ async fn take_one_in(place: &Place, one: &Fresh) -> Result<Posted, AppError> {
             },
             _ => Ok(Posted::before(&one.post, SnapshotNumber::default())),
         },
-        Err(error) => Err(error),
+        Err(error) => {
+            if is_refused(&error) {
+                release_all(place, std::slice::from_ref(one)).await;
+            }
+            Err(error)
+        }
     }
 }
 
@@ -324,7 +368,7 @@ async fn take_in(place: &Place, group: &[Fresh]) -> Result<Vec<Ingested>, AppErr
             key: known.map(|known| known.id.clone()),
             is_told: known.is_some_and(|known| known.kept.is_some()),
         };
-        asked.push((one.post.body.clone(), described));
+        asked.push((one.post.body.clone(), one.post.charset, described));
     }
     let known = group.iter().filter_map(|one| one.known.as_ref());
     let unanswered = known.map(|known| known.unanswered).min();
@@ -398,13 +442,24 @@ async fn keep(
     Ok(lake.replace_document(path, &kept).await?)
 }
 
-/// Provider, the name that the mappings go by, and the content.
-fn digest_of(provider: &ProviderName, body: &Path) -> Result<String, AppError> {
+/// By what commits know a key, and where its answer is kept.
+fn kept_at(key: &str) -> (String, String) {
+    let id = hex(&Sha256::digest(key.as_bytes()));
+    let path = format!("_answers/{id}.json");
+    (id, path)
+}
+
+/// Provider, the name that the mappings go by, the encoding that is declared, and the content.
+fn digest_of(post: &Post) -> Result<String, AppError> {
     let failed = |source| AppError::TemporaryFolder { source };
     let mut digest = Sha256::new();
-    let name = body.file_name().unwrap_or_default().to_string_lossy();
-    digest.update(format!("{provider}\0{name}\0"));
-    let mut file = std::fs::File::open(body).map_err(failed)?;
+    let name = post.body.file_name().unwrap_or_default().to_string_lossy();
+    digest.update(format!("{}\0{name}\0", post.provider));
+    // UTF-8 is what most bodies are found out to be where nothing is declared.
+    if let Some(charset) = post.charset.filter(|charset| charset.name() != "UTF-8") {
+        digest.update(format!("{}\0", charset.name()));
+    }
+    let mut file = std::fs::File::open(&post.body).map_err(failed)?;
     std::io::copy(&mut file, &mut digest).map_err(failed)?;
     Ok(hex(&digest.finalize()))
 }

@@ -10,7 +10,7 @@ use rollbook_ingest::linking::LinkCounts;
 use rollbook_ingest::{Asked, Progress, Report, Request, Unfound, UnknownStatus};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
-use rollbook_read::SourceFile;
+use rollbook_read::{DeclaredCharset, SourceFile};
 use serde::{Deserialize, Serialize};
 
 use crate::{AppError, Place, data};
@@ -107,18 +107,20 @@ pub async fn ingest(
         .into())
 }
 
-/// Takes the bodies of requests in, each a file that goes by a label, and says what each came to.
+/// Takes the bodies of requests in, each a file that goes by a label, with the encoding that is
+/// declared for it, and says what each came to.
 /// No snapshot up to `unanswered` answers one of them.
 pub(crate) async fn ingest_bodies(
     place: &Place,
     what: Ingest,
-    bodies: Vec<(PathBuf, Asked)>,
+    bodies: Vec<(PathBuf, Option<DeclaredCharset>, Asked)>,
     unanswered: SnapshotNumber,
 ) -> Result<Vec<Ingested>, AppError> {
     let lake = place.lake_or_new().await?;
     let (mut files, mut requests) = (Vec::new(), Vec::new());
-    for (body, asked) in bodies {
-        files.push(SourceFile::labelled(&body, asked.label.clone())?);
+    for (body, charset, asked) in bodies {
+        let file = SourceFile::labelled(&body, asked.label.clone())?;
+        files.push(SourceFile { charset, ..file });
         requests.push(asked);
     }
     let mut request = request(place, &what, files);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Int64Type, UInt32Type};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
@@ -22,17 +22,19 @@ use crate::IngestError;
 use crate::absent::{Absent, Joined};
 use crate::canonical::{Caster, Commas, Fault};
 use crate::claim::Claim;
+use crate::entries::{dropped_entry, fault_entry, record_of, refused_entry};
 use crate::identify::ContactIds;
+use crate::lacking::lacked;
 use crate::linking::Erased;
 use crate::mapping::casts::NumbersWithComma;
 use crate::mapping::reads::PRESENCE;
 use crate::mapping::{Mapping, NumberStyle, provenance};
 use crate::presence::{KEY_SET, Presence};
 use crate::progress::{Event, Progress};
-use crate::quarantine::{Entry, Quarantine};
+use crate::quarantine::Quarantine;
 use crate::source::{Files, SourceTable};
 use crate::stage::{Stage, place_of};
-use rollbook_read::{Refused, SourceFile};
+use rollbook_read::SourceFile;
 
 /// The driving source as its file has it, before `only` is applied.
 const WHOLE: &str = "_whole_source";
@@ -107,16 +109,34 @@ impl Execution<'_> {
     /// Plans the mapping that is the `ordinal`th of the run, before any of its rows is read.
     pub(crate) async fn plan(
         &self,
-        claim: Claim,
+        mut claim: Claim,
         ordinal: u64,
         driving: Driving,
+    ) -> Result<Planned, IngestError> {
+        loop {
+            let error = match self.planned(&claim, ordinal, &driving).await {
+                Err(error) => error,
+                planned => return planned,
+            };
+            match lacked(&claim, &error) {
+                Some(column) => claim.mapping.sources[0].optional.push(column),
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn planned(
+        &self,
+        claim: &Claim,
+        ordinal: u64,
+        driving: &Driving,
     ) -> Result<Planned, IngestError> {
         let mapping = &claim.mapping;
         let context = rollbook_engine::mapping_session(self.limits, None)?;
         if mapping.numbers == Some(NumberStyle::Comma) {
             context.add_analyzer_rule(Arc::new(NumbersWithComma::new()));
         }
-        let sources = self.register(&context, &claim, driving).await?;
+        let sources = self.register(&context, claim, driving).await?;
         let (plan, may_drop) = plan(&context, mapping, sources.has_key_sets).await?;
         let is_alike = sources.tables.iter().all(SourceTable::is_alike);
         if self.together && !(is_row_by_row(&plan) && is_alike) {
@@ -139,7 +159,7 @@ impl Execution<'_> {
             may_drop,
             caster,
             absent,
-            claim,
+            claim: claim.clone(),
         })
     }
 
@@ -304,7 +324,7 @@ impl Execution<'_> {
         &self,
         context: &SessionContext,
         claim: &Claim,
-        driving: Driving,
+        driving: &Driving,
     ) -> Result<Registered, IngestError> {
         let mapping = &claim.mapping;
         let failed = |source| run_error(mapping, source);
@@ -317,7 +337,7 @@ impl Execution<'_> {
         let keeps = !(mapping.absent_is_null || mapping.keep_existing);
         for (at, (source, files)) in mapping.sources.iter().zip(&claim.files).enumerate() {
             let mut other = Joined::default();
-            let provider: Arc<dyn TableProvider> = match &driving {
+            let provider: Arc<dyn TableProvider> = match driving {
                 Driving::Records(kept) if at == 0 => {
                     found.driving = kept.presence.clone();
                     let (schema, rows) = (kept.rows.schema(), vec![vec![kept.rows.clone()]]);
@@ -502,75 +522,6 @@ fn note(file: &str, line: i64, yielded: &mut HashMap<String, RoaringTreemap>) {
     match yielded.get_mut(file) {
         Some(lines) => drop(lines.insert(line)),
         None => drop(yielded.insert(file.to_owned(), RoaringTreemap::from_iter([line]))),
-    }
-}
-
-/// A row's cells as a JSON object: those that its file has, blank ones as null.
-fn record_of(batch: &RecordBatch, row: usize, driving: &Presence) -> String {
-    let schema = batch.schema();
-    let cells = schema.fields().iter().zip(batch.columns());
-    let set = batch.column_by_name(KEY_SET);
-    let set = set.map(|sets| sets.as_primitive::<UInt32Type>());
-    let set = set
-        .filter(|sets| sets.is_valid(row))
-        .map(|sets| sets.value(row));
-    let own = driving.of(batch["_file"].as_string::<i32>().value(row), set);
-    let shown = cells.filter(|(field, column)| {
-        let is_own = own.as_ref().is_none_or(|own| own.contains(field.name()));
-        !matches!(field.name().as_str(), "_file" | "_line" | KEY_SET)
-            && (is_own || column.is_valid(row))
-    });
-    let object: serde_json::Map<String, serde_json::Value> = shown
-        .map(|(field, column)| {
-            let value = match column.is_valid(row) {
-                true => column.as_string::<i32>().value(row).into(),
-                false => serde_json::Value::Null,
-            };
-            (field.name().clone(), value)
-        })
-        .collect();
-    serde_json::Value::Object(object).to_string()
-}
-
-fn fault_entry(mapping: &Mapping, fault: &Fault, record: String) -> Entry {
-    Entry {
-        mapping: mapping.name.clone(),
-        table: mapping.table.name,
-        file: fault.file.clone(),
-        line: fault.line,
-        column: fault.column.clone(),
-        code: fault.code,
-        reason: fault.reason.clone(),
-        value: fault.value.clone(),
-        record,
-    }
-}
-
-fn dropped_entry(mapping: &Mapping, file: &str, line: i64, record: String) -> Entry {
-    Entry {
-        mapping: mapping.name.clone(),
-        table: mapping.table.name,
-        file: file.to_owned(),
-        line,
-        column: None,
-        code: "dropped",
-        reason: "a join or a condition of the mapping leaves this row out".to_owned(),
-        value: None,
-        record,
-    }
-}
-
-fn refused_entry(mapping: &Mapping, refused: Refused) -> Entry {
-    Entry {
-        mapping: mapping.name.clone(),
-        table: mapping.table.name,
-        file: refused.file,
-        line: refused.line,
-        column: refused.column,
-        code: refused.code,
-        reason: refused.reason,
-        value: refused.value,
-        record: refused.record,
     }
 }
 

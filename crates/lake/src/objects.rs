@@ -133,6 +133,14 @@ impl Lake {
         self.store().put_over(&self.path(below), &bytes).await
     }
 
+    /// Takes a document away that a later one may replace; nothing where there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove_document(&self, below: &str) -> Result<(), LakeError> {
+        self.store().delete(&self.path(below)).await
+    }
+
     /// Reads a document that may not be there.
     pub async fn find_document<T: serde::de::DeserializeOwned>(
         &self,

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
+mod charset;
 mod csv;
 mod error;
 mod names;
@@ -17,6 +18,7 @@ mod source;
 mod text;
 mod window;
 
+pub use charset::{DeclaredCharset, UnknownCharset};
 pub use error::ReadError;
 pub use source::{Compression, Format, SourceFile, discover, spool};
 

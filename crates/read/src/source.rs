@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::ReadError;
+use super::{DeclaredCharset, ReadError};
 
 mod sniff;
 
@@ -40,6 +40,35 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// How bytes are packed that begin so.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A Zstandard frame, or a skippable one before it.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// The content of packed bytes, of which one more than `most` are given at most.
+    ///
+    /// # Errors
+    /// The bytes are not packed so, or are cut off.
+    pub fn unpack(self, bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let source: Box<dyn Read + '_> = match self {
+            Self::None => Box::new(bytes),
+            Self::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes)?),
+        };
+        source
+            .take(most.saturating_add(1))
+            .read_to_end(&mut content)?;
+        Ok(content)
+    }
+}
+
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -66,6 +95,8 @@ pub struct SourceFile {
     /// Whether numbers of JSON and Parquet become text with a decimal comma: the style of the text
     /// beside them.
     pub decimal_comma: bool,
+    /// The encoding of its text, where that is declared; it is found out otherwise.
+    pub charset: Option<DeclaredCharset>,
 }
 
 impl SourceFile {
@@ -89,6 +120,7 @@ impl SourceFile {
             compression,
             pads_short_lines: false,
             decimal_comma: false,
+            charset: None,
         };
         file.format = sniff::format(&file);
         Ok(file)
@@ -207,12 +239,7 @@ fn unpacked_name(name: &str) -> &str {
 fn compression_of(path: &Path) -> io::Result<Compression> {
     let mut magic = Vec::new();
     File::open(path)?.take(4).read_to_end(&mut magic)?;
-    Ok(match magic.as_slice() {
-        [0x1f, 0x8b, ..] => Compression::Gzip,
-        // A Zstandard frame, or a skippable one before it.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Compression::Zstd,
-        _ => Compression::None,
-    })
+    Ok(Compression::of(&magic))
 }
 
 #[cfg(test)]

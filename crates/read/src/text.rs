@@ -26,8 +26,46 @@ pub(super) struct Charset {
     mark: usize,
 }
 
-/// Looks at the whole file, once, to know its encoding; a file with NUL bytes is no text.
+/// The encoding that is declared for the file, or else the one that it is found out to have.
+///
+/// Either way a byte order mark decides, the file is looked through once, and one with NUL bytes
+/// is no text.
 pub(super) fn charset(file: &SourceFile) -> Result<Charset, ReadError> {
+    match file.charset {
+        Some(declared) => as_declared(file, declared.encoding()),
+        None => found_out(file),
+    }
+}
+
+fn as_declared(file: &SourceFile, encoding: &'static Encoding) -> Result<Charset, ReadError> {
+    let mut source = file.open()?;
+    let mut chunk = vec![0; CHUNK];
+    let mut position = 0;
+    let mut charset = None;
+    loop {
+        let read = read_full(&mut *source, &mut chunk).map_err(|error| file.io_error(error))?;
+        let bytes = &chunk[..read];
+        let declared = || byte_order_mark(bytes).unwrap_or(Charset { encoding, mark: 0 });
+        let charset = *charset.get_or_insert_with(declared);
+        let may_hold_nul = [UTF_16LE, UTF_16BE].contains(&charset.encoding);
+        if read == 0 || may_hold_nul {
+            return Ok(charset);
+        }
+        if let Some(at) = memchr::memchr(0, bytes) {
+            return Err(not_text(file, position + at as u64));
+        }
+        position += read as u64;
+    }
+}
+
+fn not_text(file: &SourceFile, position: u64) -> ReadError {
+    ReadError::NotText {
+        file: file.label.clone(),
+        position,
+    }
+}
+
+fn found_out(file: &SourceFile) -> Result<Charset, ReadError> {
     let mut source = file.open()?;
     let mut chunk = vec![0; CHUNK];
     let mut carried = 0;
@@ -47,11 +85,7 @@ pub(super) fn charset(file: &SourceFile) -> Result<Charset, ReadError> {
             },
         };
         if let Some(at) = memchr::memchr(0, bytes) {
-            let position = position + at as u64;
-            return Err(ReadError::NotText {
-                file: file.label.clone(),
-                position,
-            });
+            return Err(not_text(file, position + at as u64));
         }
         let ended = read == 0;
         match std::str::from_utf8(bytes) {
@@ -237,6 +271,7 @@ mod tests {
             compression: Compression::None,
             pads_short_lines: false,
             decimal_comma: false,
+            charset: None,
         };
         (kept, file)
     }
@@ -265,6 +300,31 @@ mod tests {
             "name;stadt\nJürgen;Köln\nJosé;München\n".as_bytes(),
         );
         check(b"", UTF_8, b"");
+    }
+
+    #[test]
+    fn what_is_declared_is_not_guessed() {
+        let check = |content: &[u8], declared: &str, expected: &[u8]| {
+            let (_kept, mut file) = file_of(content);
+            file.charset = Some(declared.parse().unwrap());
+            let mut read = Vec::new();
+            let charset = charset(&file).unwrap();
+            let mut text = open(&file, charset).unwrap();
+            text.read_to_end(&mut read).unwrap();
+            assert_eq!(read, expected, "{declared}");
+        };
+        check(b"Plze\xf2", "windows-1250", "Plzeň".as_bytes());
+        check(b"Gy\xf5r", "iso-8859-2", "Győr".as_bytes());
+        check(b"h\0\xe9\0", "utf-16le", "hé".as_bytes());
+        // A mark says more; bytes without a meaning stay so.
+        check("\u{feff}é".as_bytes(), "windows-1250", "é".as_bytes());
+        check(b"Gy\xf5r", "utf-8", b"Gy\xf5r");
+        let (_kept, mut file) = file_of(b"PK\x03\x04\0\0");
+        file.charset = Some("windows-1252".parse().unwrap());
+        assert!(matches!(
+            charset(&file),
+            Err(ReadError::NotText { position: 4, .. })
+        ));
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::str::FromStr;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use crate::bodies::{self, MediaType, media_type};
 use crate::problem::Problem;
 use crate::server::Server;
+
+/// The next step where a query has a `+` that was meant as one.
+pub(crate) const PLUS: &str = "in a query `+` stands for a blank: write `%2B`";
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -18,7 +21,9 @@ impl<T: DeserializeOwned> FromRequest<Server> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, server: &Server) -> Result<Self, Problem> {
-        if media_type(request.headers()) != Some("application/json") {
+        let (parts, body) = request.into_parts();
+        let MediaType { name, charset } = media_type(&parts.headers)?;
+        if name != "application/json" {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not_json",
@@ -26,18 +31,15 @@ impl<T: DeserializeOwned> FromRequest<Server> for Body<T> {
             )
             .hint("send `content-type: application/json`"));
         }
-        let limit = server.limits().json_bytes;
-        let bytes = tokio::time::timeout(
-            server.limits().body_time,
-            axum::body::to_bytes(request.into_body(), limit),
-        );
-        let bytes: Bytes = bytes
-            .await
-            .map_err(|_| too_slow())?
-            .map_err(|_| too_large(limit as u64))?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Problem::malformed("invalid_body", error.to_string()))
+        let text = bodies::text(&parts.headers, body, charset, server.limits()).await?;
+        let invalid = |detail: String| Problem::malformed("invalid_body", detail);
+        // A list of values would be taken for an object whose keys are left out.
+        if text.trim_start().starts_with('[') {
+            let detail = "the body has to be a JSON object, not an array";
+            return Err(invalid(detail.to_owned()));
+        }
+        let parsed = serde_json::from_str(&text);
+        parsed.map(Self).map_err(|error| invalid(error.to_string()))
     }
 }
 
@@ -48,9 +50,15 @@ impl<T: DeserializeOwned> FromRequestParts<Server> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
-        let Query(asked) = Query::from_request_parts(parts, server)
-            .await
-            .map_err(|error| Problem::malformed("invalid_query", error.body_text()))?;
+        let has_plus = parts.uri.query().is_some_and(|query| query.contains('+'));
+        let asked = Query::from_request_parts(parts, server).await;
+        let Query(asked) = asked.map_err(|error| {
+            let problem = Problem::malformed("invalid_query", error.body_text());
+            match has_plus {
+                true => problem.hint(PLUS),
+                false => problem,
+            }
+        })?;
         Ok(Self(asked))
     }
 }
@@ -104,28 +112,4 @@ where
 {
     text.parse()
         .map_err(|error: T::Err| Problem::malformed(code, error.to_string()))
-}
-
-/// The content type without its parameters, in lower case where it is a known one.
-pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or(value).trim())
-}
-
-pub(crate) fn too_large(limit: u64) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        format!("a body may have {limit} bytes at most"),
-    )
-    .hint("send it in parts, or take files in with `rollbook ingest`")
-}
-
-pub(crate) fn too_slow() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "body_too_slow",
-        "the body did not come in time",
-    )
-    .hint("send smaller bodies")
 }

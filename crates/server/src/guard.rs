@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -34,13 +34,14 @@ pub(crate) async fn observe(
         .get::<MatchedPath>()
         .map_or("unknown", MatchedPath::as_str)
         .to_owned();
-    server.metrics().in_flight.inc();
+    let mut open = Open::new(&server, &id, &method, &route);
     let span = tracing::info_span!("request", request_id = %id);
     let mut response = {
         use tracing::Instrument;
         next.run(request).instrument(span).await
     };
-    server.metrics().in_flight.dec();
+    open.is_answered = true;
+    drop(open);
     let status = response.status().as_u16();
     let took = started.elapsed();
     server.metrics().answered(&method, &route, status, took);
@@ -58,21 +59,74 @@ pub(crate) async fn observe(
     response
 }
 
+/// A request that is not answered yet. Where its caller goes away before, it just ends.
+struct Open<'a> {
+    server: &'a Server,
+    id: &'a str,
+    method: &'a str,
+    route: &'a str,
+    is_answered: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(server: &'a Server, id: &'a str, method: &'a str, route: &'a str) -> Self {
+        server.metrics().in_flight.inc();
+        Self {
+            server,
+            id,
+            method,
+            route,
+            is_answered: false,
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.server.metrics().in_flight.dec();
+        if !self.is_answered {
+            let Self {
+                id, method, route, ..
+            } = self;
+            tracing::info!(request_id = %id, %method, %route, "the caller went away");
+        }
+    }
+}
+
 /// Only a name of this machine may be asked for: a page of a stranger that points its own name
 /// here must not read the lake through somebody's browser.
 pub(crate) async fn local_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|a| a.as_str()));
-    match host {
-        Some(host) if is_local(host) => next.run(request).await,
-        _ => Problem::new(
+    match host_of(&request) {
+        Ok(host) if is_local(host) => next.run(request).await,
+        Ok(_) => Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "foreign_host",
             "this server answers to names of this machine only",
         )
         .hint("ask for `localhost` or `127.0.0.1`")
         .into_response(),
+        Err(detail) => Problem::malformed("invalid_host", detail)
+            .hint("name the host once, in the header `host`")
+            .into_response(),
+    }
+}
+
+/// Whom a request asks: the authority of its target, where it has one, else its one `host`
+/// (RFC 9112, 3.2).
+fn host_of(request: &Request) -> Result<&str, &'static str> {
+    let mut hosts = request.headers().get_all(header::HOST).into_iter();
+    let host = hosts.next().map(|host| host.to_str());
+    if hosts.next().is_some() {
+        return Err("the request names several hosts");
+    }
+    if let Some(authority) = request.uri().authority() {
+        return Ok(authority.as_str());
+    }
+    match host {
+        Some(Ok(host)) => Ok(host),
+        Some(Err(_)) => Err("the request names a host that is no text"),
+        None if request.version() == Version::HTTP_10 => Ok(""),
+        None => Err("the request names no host"),
     }
 }
 
@@ -157,6 +211,9 @@ mod tests {
             "127.0.0.1.example.com:80",
             "10.0.0.1",
             "[::2]:80",
+            "localhost@example.com",
+            "example.com@localhost",
+            "localhost, example.com",
         ] {
             assert!(!is_local(host), "{host}");
         }

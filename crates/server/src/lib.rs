@@ -1,5 +1,8 @@
 //! HTTP in, use-case, HTTP out.
 
+mod accept;
+mod bodies;
+mod etag;
 mod extract;
 mod guard;
 mod journal;
@@ -15,19 +18,27 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use axum::{Json, Router};
+use axum::{Json, Router, ServiceExt};
+use rollbook_app::export::Form;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::normalize_path::NormalizePath;
 
 use problem::Problem;
 use server::Server;
 pub use server::{Options, ServeLimits};
+
+/// Bytes of an answer from which on it is packed: less than that is one packet anyway.
+const PACKED_BYTES: u16 = 1024;
 
 /// Why a server could not be started, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +118,9 @@ impl Listening {
             // One that is gone already is found out soon enough.
             let _ = connection.set_nodelay(true);
         });
-        let serving = axum::serve(listener, router(server)).with_graceful_shutdown(stopping);
+        let service = NormalizePath::trim_trailing_slash(router(server));
+        let service = ServiceExt::<Request>::into_make_service(service);
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stopping);
         let patience = async move {
             match hears.await {
                 Ok(()) => tokio::time::sleep(farewell).await,
@@ -138,8 +151,20 @@ fn router(server: Server) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(room, guard::not_too_many))
         .layer(from_fn(guard::local_host))
+        .layer(packed())
+        .layer(map_response(etag::weak_where_packed))
         .layer(from_fn_with_state(server.clone(), guard::observe))
         .with_state(server)
+}
+
+/// Packs answers for callers who accept that, unless they are short, or packed in themselves.
+fn packed() -> CompressionLayer<impl Predicate> {
+    let worth_it = SizeAbove::new(PACKED_BYTES)
+        .and(NotForContentType::const_new(Form::Arrow.media_type()))
+        .and(NotForContentType::const_new(Form::Parquet.media_type()));
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(worth_it)
 }
 
 async fn no_route() -> Problem {

@@ -69,6 +69,9 @@ async fn answer_waiting(server: &Server) -> bool {
     match posted {
         Ok(posted) => {
             for ((answer, _folder), posted) in answers.into_iter().zip(posted) {
+                if let Ok(posted) = &posted {
+                    server.metrics().posted(posted);
+                }
                 let _ = answer.send(posted.map_err(Problem::from));
             }
         }

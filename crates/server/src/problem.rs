@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 
 use crate::next_step::as_route;
 
+/// The code of a body that is packed in a way that is not known; the answer names those that are.
+pub(crate) const UNKNOWN_PACKING: &str = "unknown_packing";
+
 /// What went wrong, and what to do about it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -114,12 +117,17 @@ impl From<AppError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = self.code;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if code == UNKNOWN_PACKING {
+            let known = HeaderValue::from_static("gzip, zstd");
+            headers.insert(header::ACCEPT_ENCODING, known);
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

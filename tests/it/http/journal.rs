@@ -116,7 +116,7 @@ fn what_was_acknowledged_is_taken_in_by_whoever_comes_next() {
     );
     // A body that cannot be read as a whole: it is found out when the caller has gone.
     assert_eq!(
-        post(&server, PATH, &[ASYNC], "[1, 2]\n\"no object\"\n").status,
+        post(&server, PATH, &[ASYNC], "{\"type\": \"seen\"}\n").status,
         202
     );
     server.kill();

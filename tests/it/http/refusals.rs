@@ -1,15 +1,11 @@
 //! Bad input: a fitting status, a problem that says what to do, nothing changed, the server up.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use serde_json::json;
 
-use super::serving::{Answer, Serving};
+use super::serving::{Answer, Serving, raw};
 use crate::own_lake::OwnLake;
 
-fn check(answer: &Answer, status: u16, code: &str) {
+pub(super) fn check(answer: &Answer, status: u16, code: &str) {
     let what = String::from_utf8_lossy(&answer.body).into_owned();
     assert_eq!(answer.status, status, "{what}");
     assert_eq!(
@@ -21,19 +17,6 @@ fn check(answer: &Answer, status: u16, code: &str) {
     assert_eq!(problem["code"], code, "{what}");
     assert!(!problem["detail"].as_str().unwrap().is_empty());
     assert!(!answer.header("x-request-id").is_empty());
-}
-
-/// Sends bytes as they are and gives the first line and the rest of the answer.
-fn raw(address: &str, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    // The server may answer and close before all of it is sent.
-    let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A server on a lake of its own, and requests to it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,6 +91,15 @@ impl Serving {
         read(self.agent.get(self.url(path)).call())
     }
 
+    /// Gets a path with further headers.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.call())
+    }
+
     /// Deletes a path.
     pub(crate) fn delete(&self, path: &str) -> Answer {
         read(self.agent.delete(self.url(path)).call())
@@ -111,6 +121,22 @@ impl Serving {
     ) -> Answer {
         let answer = self.try_text(method, path, kind, headers, body);
         answer.expect("the server answers")
+    }
+
+    /// Posts bytes, with further headers.
+    pub(crate) fn post_bytes(
+        &self,
+        path: &str,
+        kind: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut request = self.agent.post(self.url(path));
+        request = request.header("content-type", kind);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body))
     }
 
     /// The same; `None` where the server does not answer any more.
@@ -150,15 +176,20 @@ impl Serving {
     }
 
     /// Asks the process to stop; whether it ended well.
-    pub(crate) fn stop(mut self) -> bool {
+    pub(crate) fn stop(self) -> bool {
+        self.terminate();
+        self.ended()
+    }
+
+    /// Asks the process to stop.
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let asked = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(asked.unwrap().success());
+    }
+
+    /// Waits for the process; whether it ended well.
+    pub(crate) fn ended(mut self) -> bool {
         self.child.wait().unwrap().success()
     }
 }
@@ -169,6 +200,19 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends bytes as they are, and gives the whole answer as it comes.
+pub(crate) fn raw(address: &str, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    // The server may answer and close before all of it is sent.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {

@@ -1,12 +1,12 @@
 //! Who is whom: counts, records that wait, and decisions.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use rollbook_app::identity::{self, Decider, Sought, Wanted};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{Asked, Body, Named};
+use crate::extract::{Asked, Body, Named, PLUS};
 use crate::problem::Problem;
 use crate::routes::asking::{Answered, json};
 use crate::server::Server;
@@ -164,7 +164,20 @@ pub(crate) struct By {
 /// The persons who have a record with a value
 #[utoipa::path(get, path = "/v1/persons", tag = "identity", params(By),
     responses((status = 200, body = Object), (status = 400, body = Problem), (status = 404, body = Problem)))]
-pub(super) async fn find(State(server): State<Server>, Asked(by): Asked<By>) -> Answered {
+pub(super) async fn find(
+    State(server): State<Server>,
+    RawQuery(query): RawQuery,
+    Asked(by): Asked<By>,
+) -> Answered {
+    let has_plus = query.is_some_and(|query| query.contains('+'));
+    let lost = |text: &Option<String>, blank: fn(&str) -> bool| {
+        has_plus && text.as_deref().is_some_and(blank)
+    };
+    // No address has a blank in it, and no number begins with one.
+    if lost(&by.email, |text| text.contains(' ')) || lost(&by.phone, |text| text.starts_with(' ')) {
+        let detail = "the value has a blank where there was a `+`";
+        return Err(Problem::malformed("invalid_search", detail).hint(PLUS));
+    }
     let sought = match (by.email, by.phone, by.external) {
         (Some(email), None, None) => Sought::Email(email),
         (None, Some(phone), None) => Sought::Phone(phone),

@@ -7,11 +7,10 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
-use rollbook_app::AppError;
 use rollbook_app::journaling::entry_of;
-use rollbook_app::posting::{KnownBy, Post, answered};
+use rollbook_app::posting::{KnownBy, Post, answered, release};
 use rollbook_app::taking_in::Ingested;
+use rollbook_app::{AppError, Compression};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt;
@@ -19,12 +18,15 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::extract::{media_type, parsed, too_large, too_slow};
+use crate::bodies::{MediaType, Parts, in_time, is_packed_so, media_type, packing, too_large};
+use crate::extract::parsed;
 use crate::journal::acknowledge;
 use crate::posts::{Waiting, take_turn};
 use crate::problem::Problem;
 use crate::server::Server;
 
+/// Bytes by which a packing is known.
+const MAGIC: usize = 4;
 /// Characters of an idempotency key at most.
 const KEY_CHARS: usize = 255;
 /// What a caller prefers who does not wait for the commit.
@@ -85,7 +87,10 @@ pub(crate) struct Acknowledged {
 ///
 /// The source is what a file would be called, such as `orders`: the mapping whose pattern it fits
 /// reads the body. With an `Idempotency-Key` a request that is sent again is done once and gets
-/// the first answer again.
+/// the first answer again; one that is refused gives its key back.
+///
+/// A `charset` of the content type is obeyed; without one the encoding is found out. Bodies may be
+/// packed with gzip or zstd.
 ///
 /// With `Prefer: respond-async` the answer is 202 and comes as soon as the body is durable in the
 /// journal; the rows are in a snapshot some seconds later, those of one source in the order of
@@ -116,7 +121,9 @@ pub(super) async fn post_rows(
     if may_wait && server.journal().is_full() {
         return Err(journal_full());
     }
-    let name = file_name(&source, &headers)?;
+    let kind = media_type(&headers)?;
+    let packing = packing(&headers)?;
+    let name = file_name(&source, &kind)?;
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let most = server.limits().body_bytes;
@@ -126,7 +133,7 @@ pub(super) async fn post_rows(
     let internal = |source| Problem::from(AppError::TemporaryFolder { source });
     let folder = tempfile::tempdir().map_err(internal)?;
     let path = folder.path().join(name);
-    receive(&server, body, &path).await?;
+    receive(&server, body, &path, packing).await?;
     let (batch, at) = (server.new_batch(), server.now());
     let folder_of = server
         .mappings()
@@ -135,6 +142,7 @@ pub(super) async fn post_rows(
         provider,
         mappings: folder_of.filter(|folder| folder.is_dir()),
         body: path,
+        charset: kind.charset,
         known_by,
         batch,
         at,
@@ -151,7 +159,6 @@ pub(super) async fn post_rows(
     // On a task of its own: a caller who hangs up must not stop a commit half way.
     tokio::spawn(take_turn(server.clone()));
     let posted = committed.await.map_err(|_| Problem::internal())??;
-    server.metrics().posted(&posted);
     Ok(Json(accepted(posted.ingested)).into_response())
 }
 
@@ -162,7 +169,13 @@ async fn acknowledged(server: &Server, request: Post) -> Result<Response, Proble
     let work = move |server: Server| async move {
         match answered(server.place(), &request).await? {
             Some(posted) => Ok(Err(posted)),
-            None => entry_of(&request, Uuid::new_v4().to_string(), after).map(Ok),
+            None => match entry_of(&request, Uuid::new_v4().to_string(), after) {
+                Ok(entry) => Ok(Ok(entry)),
+                Err(refused) => {
+                    release(server.place(), &request).await?;
+                    Err(refused)
+                }
+            },
         }
     };
     match server.work(work).await? {
@@ -212,10 +225,10 @@ fn key(headers: &HeaderMap) -> Result<KnownBy, Problem> {
 }
 
 /// What the body would be called as a file: the source, and an ending that tells its format.
-fn file_name(source: &str, headers: &HeaderMap) -> Result<String, Problem> {
-    let ending = match media_type(headers) {
-        Some("application/x-ndjson" | "application/jsonl" | "application/json") => "ndjson",
-        Some("text/csv") => "csv",
+fn file_name(source: &str, kind: &MediaType) -> Result<String, Problem> {
+    let ending = match kind.name.as_str() {
+        "application/x-ndjson" | "application/jsonl" | "application/json" => "ndjson",
+        "text/csv" => "csv",
         _ => {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -236,28 +249,27 @@ fn file_name(source: &str, headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 /// Writes the body to a file, within the limits of size and time.
-async fn receive(server: &Server, body: Body, path: &FilePath) -> Result<(), Problem> {
+async fn receive(
+    server: &Server,
+    body: Body,
+    path: &FilePath,
+    packing: Option<Compression>,
+) -> Result<(), Problem> {
     let limits = server.limits();
     let internal = |source| Problem::from(AppError::TemporaryFolder { source });
     let writing = async {
         let mut file = tokio::fs::File::create(path).await.map_err(internal)?;
-        let mut stream = body.into_data_stream();
-        let mut size = 0;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| {
-                Problem::malformed("body_broken_off", "the body broke off before its end")
-            })?;
-            size += chunk.len() as u64;
-            if size > limits.body_bytes {
-                return Err(too_large(limits.body_bytes));
-            }
-            file.write_all(&chunk).await.map_err(internal)?;
+        let mut parts = Parts::of(body, limits.body_bytes);
+        let mut begin = Vec::with_capacity(MAGIC);
+        while let Some(part) = parts.next().await? {
+            let missing = MAGIC - begin.len();
+            begin.extend_from_slice(&part[..part.len().min(missing)]);
+            file.write_all(&part).await.map_err(internal)?;
         }
+        is_packed_so(packing, &begin)?;
         file.flush().await.map_err(internal)
     };
-    tokio::time::timeout(limits.body_time, writing)
-        .await
-        .map_err(|_| too_slow())?
+    in_time(limits, writing).await
 }
 
 fn accepted(ingested: Ingested) -> Accepted {

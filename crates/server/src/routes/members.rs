@@ -15,6 +15,8 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::accept::chosen;
+use crate::etag::is_held;
 use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 use crate::server::Server;
@@ -23,6 +25,8 @@ mod whole;
 
 /// Members of a page where the caller does not say.
 const PAGE: usize = 1000;
+/// The headers of a request that another answer may follow from.
+const VARY: &str = "accept, accept-encoding";
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -54,7 +58,7 @@ pub(crate) struct Which {
     /// sha256 gives e-mails and phones as hashes for ad platforms.
     #[param(value_type = Option<String>)]
     hash: Option<Hashing>,
-    /// json, ndjson, csv, arrow or parquet.
+    /// json, ndjson, csv, arrow or parquet; without it `accept` chooses.
     #[param(value_type = Option<String>, default = "json")]
     format: Option<Format>,
 }
@@ -71,6 +75,33 @@ enum Format {
 }
 
 impl Format {
+    /// The forms of a page, each by its media types.
+    const OF_PAGES: [(Self, &[&str]); 5] = [
+        (Self::Json, &["application/json"]),
+        (Self::Ndjson, &["application/x-ndjson", "application/jsonl"]),
+        (Self::Csv, &["text/csv"]),
+        (Self::Arrow, &["application/vnd.apache.arrow.stream"]),
+        (Self::Parquet, &["application/vnd.apache.parquet"]),
+    ];
+
+    /// The one that the query names, or else of `offered` the one that the caller accepts.
+    fn of(
+        named: Option<Self>,
+        headers: &HeaderMap,
+        offered: &[(Self, &[&str])],
+    ) -> Result<Self, Problem> {
+        let format = named.or_else(|| chosen(headers, offered));
+        format.ok_or_else(|| {
+            let known: Vec<_> = offered.iter().map(|(_, names)| names[0]).collect();
+            Problem::new(
+                StatusCode::NOT_ACCEPTABLE,
+                "not_acceptable",
+                "the members cannot be given in any form that `accept` names",
+            )
+            .hint(&format!("accept {}", known.join(", ")))
+        })
+    }
+
     /// What it is beside JSON.
     fn form(self) -> Option<Form> {
         Some(match self {
@@ -124,7 +155,8 @@ pub(crate) struct Members {
             (Members = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"),
         )),
-        (status = 304), (status = 400, body = Problem), (status = 404, body = Problem), (status = 410, body = Problem)
+        (status = 304), (status = 400, body = Problem), (status = 404, body = Problem), (status = 406, body = Problem),
+        (status = 410, body = Problem)
     ))]
 pub(super) async fn page(
     State(server): State<Server>,
@@ -147,7 +179,7 @@ pub(super) async fn page(
     }
     let token = which.page_token.as_deref();
     let pull = which.pull(limit)?;
-    let format = which.format.unwrap_or(Format::Json);
+    let format = Format::of(which.format, &headers, &Format::OF_PAGES)?;
     let page = segments::members_page(server.place(), &key, token, &pull, server.now()).await?;
     let of_page = (token, &page.members);
     let tag = tag(
@@ -159,9 +191,8 @@ pub(super) async fn page(
     );
     // Columns of persons may change while the membership stands.
     let is_pinned = which.fields.is_none();
-    let known = headers.get(header::IF_NONE_MATCH);
-    if is_pinned && known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    if is_pinned && is_held(&headers, &tag) {
+        return Ok(not_modified(tag));
     }
     let rows = match columns.is_empty() {
         true => None,
@@ -209,6 +240,11 @@ impl Which {
             self.hash
         )
     }
+}
+
+fn not_modified(tag: String) -> Response {
+    let headers = [(header::ETAG, tag), (header::VARY, VARY.to_owned())];
+    (StatusCode::NOT_MODIFIED, headers).into_response()
 }
 
 /// What stands for an answer: it is another one as soon as anything in it is.
@@ -283,6 +319,7 @@ fn headers(
         ("x-since", standing.since.map(|since| since.to_string())),
     ];
     let mut headers = HeaderMap::new();
+    headers.insert(header::VARY, HeaderValue::from_static(VARY));
     for (name, value) in pairs {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
             headers.insert(name, value);

@@ -4,7 +4,7 @@
 use std::io;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -15,7 +15,8 @@ use rollbook_app::{AppError, RecordBatch};
 use rollbook_model::SegmentKey;
 use tokio::sync::mpsc;
 
-use super::{Format, Which, headers, tag};
+use super::{Format, Which, headers, not_modified, tag};
+use crate::etag::is_held;
 use crate::problem::Problem;
 use crate::server::Server;
 
@@ -36,7 +37,7 @@ pub(super) async fn answer(
     columns: Vec<String>,
     given: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let format = which.format.unwrap_or(Format::Ndjson);
+    let format = Format::of(which.format, given, &Format::OF_PAGES[1..])?;
     let form = format
         .form()
         .filter(|_| which.page_token.is_none() && which.limit.is_none());
@@ -52,9 +53,8 @@ pub(super) async fn answer(
     let is_pinned = columns.is_empty() && pull.is_of_all();
     let of_all = ("all", standing.status.name());
     let tag = tag(&refreshed, members.len(), &of_all, &which.given(0), format);
-    let known = given.get(header::IF_NONE_MATCH);
-    if is_pinned && known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    if is_pinned && is_held(given, &tag) {
+        return Ok(not_modified(tag));
     }
     let answered = headers(&refreshed, &standing, members.len(), None);
     let wanted = Wanted {
@@ -71,7 +71,8 @@ pub(super) async fn answer(
     let rest = stream::unfold(receiver, |mut receiver| async move {
         Some((receiver.recv().await?, receiver))
     });
-    let body = stream::iter(first.map(Ok)).chain(rest);
+    // Whoever packs it asks once more at its end.
+    let body = stream::iter(first.map(Ok)).chain(rest).fuse();
     let body = Body::from_stream(body.map_err(|problem| io::Error::other(problem.detail)));
     let kind = [(header::CONTENT_TYPE, form.media_type())];
     let mut response = (answered, kind, body).into_response();
