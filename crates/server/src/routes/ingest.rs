@@ -227,7 +227,10 @@ fn key(headers: &HeaderMap) -> Result<KnownBy, Problem> {
 /// What the body would be called as a file: the source, and an ending that tells its format.
 fn file_name(source: &str, kind: &MediaType) -> Result<String, Problem> {
     let ending = match kind.name.as_str() {
-        "application/x-ndjson" | "application/jsonl" | "application/json" => "ndjson",
+        "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/json" => "ndjson",
         "text/csv" => "csv",
         _ => {
             return Err(Problem::new(

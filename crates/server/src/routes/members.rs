@@ -78,7 +78,14 @@ impl Format {
     /// The forms of a page, each by its media types.
     const OF_PAGES: [(Self, &[&str]); 5] = [
         (Self::Json, &["application/json"]),
-        (Self::Ndjson, &["application/x-ndjson", "application/jsonl"]),
+        (
+            Self::Ndjson,
+            &[
+                "application/x-ndjson",
+                "application/ndjson",
+                "application/jsonl",
+            ],
+        ),
         (Self::Csv, &["text/csv"]),
         (Self::Arrow, &["application/vnd.apache.arrow.stream"]),
         (Self::Parquet, &["application/vnd.apache.parquet"]),
