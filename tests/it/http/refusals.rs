@@ -33,9 +33,9 @@ fn bad_requests_are_refused_and_change_nothing() {
         persons,
     );
     assert_eq!(taken.status, 200);
-    let new = json!({"key": "germany", "criteria": "country = 'DE'"});
+    let new = json!({"key": "germany", "criteria": "country = 'DE'", "refresh": "manual"});
     assert_eq!(server.send("POST", "/v1/segments", &new).status, 201);
-    let other = json!({"key": "all", "criteria": "true"});
+    let other = json!({"key": "all", "criteria": "true", "refresh": "manual"});
     assert_eq!(server.send("POST", "/v1/segments", &other).status, 201);
     for key in ["germany", "all"] {
         assert_eq!(

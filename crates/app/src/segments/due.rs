@@ -11,21 +11,31 @@ use super::freshness::{Kept, standings};
 use super::{Outcome, refresh};
 use crate::{AppError, Place};
 
+/// Attempts where segments are taken away meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// Computes the segments that are due: those that follow the data where there are newer ones, those
 /// with a pause where it is over, and those that failed where their pause is. Nothing is done where
 /// none is.
 pub async fn refresh_due(place: &Place, now: Timestamp) -> Result<Vec<Outcome>, AppError> {
     let lake = place.lake().await?;
-    let state = lake.head().await?;
-    let mut keys = Vec::new();
-    for scheduled in definition::schedules(&state)? {
-        if is_due(&state, &scheduled, now)? {
-            keys.push(scheduled.key);
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        let state = lake.head().await?;
+        let mut keys = Vec::new();
+        for scheduled in definition::schedules(&state)? {
+            if is_due(&state, &scheduled, now)? {
+                keys.push(scheduled.key);
+            }
         }
-    }
-    match keys.is_empty() {
-        true => Ok(Vec::new()),
-        false => refresh(place, &keys, now, now, false).await,
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        match refresh(place, &keys, now, now, false).await {
+            // One that was taken away meanwhile holds up none of the others.
+            Err(AppError::Segment(SegmentError::Unknown { .. })) if attempts.next().is_some() => {}
+            refreshed => return refreshed,
+        }
     }
 }
 
