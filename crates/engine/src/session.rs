@@ -37,7 +37,6 @@ use crate::times::{in_zone_of, with_times};
 use crate::traits::is_column_of_people;
 use crate::unified::Unified;
 use crate::view::ViewPlanner;
-use crate::written_names::named_as_written;
 
 mod answer;
 mod options;
@@ -386,15 +385,6 @@ impl Session {
         self.add_view(PEOPLE, Arc::new(people))
     }
 
-    /// Runs one query and gives its rows, up to the row limit; unnamed columns as they are written.
-    ///
-    /// # Errors
-    /// Whatever is wrong with the text, and the limits of memory, disk and time.
-    pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
-        let answer = self.answer(Request::Query(sql.to_owned(), None)).await?;
-        Ok(named_as_written(answer, sql))
-    }
-
     /// How a query would be run: the physical plan, one operator a line.
     ///
     /// # Errors
@@ -402,41 +392,6 @@ impl Session {
     pub async fn explain(&self, sql: &str) -> Result<String, EngineError> {
         let request = Request::Query(sql.to_owned(), None);
         explain(self.state.clone(), request, self.options.limits).await
-    }
-
-    /// Runs a text of our own with values for its `$names`; rows up to the row limit.
-    ///
-    /// # Errors
-    /// As [`Session::query`].
-    pub async fn query_with(
-        &self,
-        sql: &str,
-        parameters: Parameters<'_>,
-    ) -> Result<Answer, EngineError> {
-        let values = Some(values(parameters, self.options.zone));
-        self.answer(Request::Query(sql.to_owned(), values)).await
-    }
-
-    async fn answer(&self, request: Request) -> Result<Answer, EngineError> {
-        let limit = self.options.limits.rows;
-        let mut rows = self.start(request).await?;
-        let mut answer = Answer {
-            schema: Arc::clone(rows.schema()),
-            batches: Vec::new(),
-            truncated: false,
-        };
-        let mut count = 0;
-        while let Some(batch) = rows.next_batch().await? {
-            let room = limit - count;
-            if batch.num_rows() > room {
-                answer.batches.push(batch.slice(0, room));
-                answer.truncated = true;
-                break;
-            }
-            count += batch.num_rows();
-            answer.batches.push(batch);
-        }
-        Ok(answer)
     }
 
     /// Runs one query and gives its rows as they come, however many. The time limit holds for

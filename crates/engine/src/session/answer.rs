@@ -1,7 +1,15 @@
 //! The answer to a query.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+
+use super::Session;
+use crate::error::EngineError;
+use crate::parameter::{Parameters, values};
+use crate::planning::Request;
+use crate::written_names::named_as_written;
 
 /// The whole answer to a query, within the row limit.
 #[derive(Debug, Clone)]
@@ -12,4 +20,50 @@ pub struct Answer {
     pub batches: Vec<RecordBatch>,
     /// Whether there were more rows than the limit; the further ones are left out.
     pub truncated: bool,
+}
+
+impl Session {
+    /// Runs one query and gives its rows, up to the row limit; unnamed columns as they are written.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the text, and the limits of memory, disk and time.
+    pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
+        let answer = self.answer(Request::Query(sql.to_owned(), None)).await?;
+        Ok(named_as_written(answer, sql))
+    }
+
+    /// Runs a text of our own with values for its `$names`; rows up to the row limit.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn query_with(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Answer, EngineError> {
+        let values = Some(values(parameters, self.options.zone));
+        self.answer(Request::Query(sql.to_owned(), values)).await
+    }
+
+    async fn answer(&self, request: Request) -> Result<Answer, EngineError> {
+        let limit = self.options.limits.rows;
+        let mut rows = self.start(request).await?;
+        let mut answer = Answer {
+            schema: Arc::clone(rows.schema()),
+            batches: Vec::new(),
+            truncated: false,
+        };
+        let mut count = 0;
+        while let Some(batch) = rows.next_batch().await? {
+            let room = limit - count;
+            if batch.num_rows() > room {
+                answer.batches.push(batch.slice(0, room));
+                answer.truncated = true;
+                break;
+            }
+            count += batch.num_rows();
+            answer.batches.push(batch);
+        }
+        Ok(answer)
+    }
 }
