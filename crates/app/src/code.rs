@@ -219,6 +219,7 @@ fn of_scoring(error: &ScoringError) -> (&'static str, Kind) {
 fn of_segment(error: &SegmentError) -> (&'static str, Kind) {
     match error {
         SegmentError::EmptyCriteria => ("empty_criteria", Kind::Unprocessable),
+        SegmentError::ReservedKey { .. } => ("reserved_key", Kind::Unprocessable),
         SegmentError::Unknown { .. } => ("unknown_segment", Kind::Missing),
         SegmentError::UnknownName { .. } => ("unknown_segment_named", Kind::Unprocessable),
         SegmentError::Named { .. } => ("named_segment_failed", Kind::Unprocessable),

@@ -12,7 +12,7 @@ pub use files::{Suggest, link_files};
 pub use rollbook_identity::files::Link;
 pub use rollbook_identity::resolve::Bridges;
 pub use rollbook_ingest::linking::decide::{
-    Blocked, Decider, Followed, RecordMove, Review, Wanted,
+    Blocked, Candidate, Decider, Followed, RecordMove, Review, Wanted,
 };
 pub use rollbook_ingest::linking::erase::Forgotten;
 pub use suggesting::{Suggested, suggested};

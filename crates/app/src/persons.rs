@@ -16,6 +16,7 @@ mod export;
 mod timeline;
 
 pub use export::export;
+pub use rollbook_engine::columns_of_people as columns;
 pub use timeline::{Timeline, TimelineAsked, timeline};
 
 /// The columns that say what somebody agreed to.

@@ -61,5 +61,5 @@ pub use session::{Answer, Session, SessionOptions};
 pub use statement::is_select;
 pub use table::{OpeningError, Opens, TableSource, VaultSource};
 pub use threads::aside;
-pub use traits::is_column_of_people;
+pub use traits::{columns_of_people, is_column_of_people};
 pub use turning::{Beside, Found, Lookup, Next, Turning};

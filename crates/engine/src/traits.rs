@@ -98,7 +98,14 @@ pub(crate) fn is_trait(name: &str) -> bool {
     all.any(|one| one.name == name)
 }
 
+/// The columns that `people` has in every lake, in order.
+pub fn columns_of_people() -> impl Iterator<Item = (&'static str, ColumnType)> {
+    let traits = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
+    let persons = PERSONS.all_columns().map(|column| (column.name, column.ty));
+    persons.chain(traits.map(|one| (one.name, one.ty)))
+}
+
 /// Whether `people` has a column of this name in every lake.
 pub fn is_column_of_people(name: &str) -> bool {
-    is_trait(name) || PERSONS.all_columns().any(|column| column.name == name)
+    columns_of_people().any(|(column, _)| column == name)
 }

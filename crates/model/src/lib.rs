@@ -13,6 +13,7 @@ pub mod span;
 pub mod table;
 pub mod tables;
 pub mod time;
+pub mod whole;
 
 pub use batch::{BatchId, TableCounts};
 pub use names::{InvalidName, ProviderName, SegmentKey, SnapshotNumber, TenantName, TraitName};
@@ -21,3 +22,4 @@ pub use settings::Settings;
 pub use span::{InvalidSpan, Span};
 pub use table::{Ages, ColumnDef, ColumnType, Shape, TableDef};
 pub use time::{GivenTime, InvalidTime, Timestamp};
+pub use whole::whole;

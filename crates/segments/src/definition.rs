@@ -13,6 +13,10 @@ use crate::membership::{persons, standing};
 use crate::schedule::{Channel, Percent, Schedule};
 use crate::status::status_name;
 
+/// Keys that no new segment may have: over HTTP they are words of routes, so that nobody could
+/// reach it there.
+pub const RESERVED_KEYS: [&str; 3] = ["overlap", "preview", "refresh"];
+
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 
@@ -213,6 +217,19 @@ pub async fn show(
     }
 }
 
+/// Whether a segment that is not there yet may have a key.
+///
+/// # Errors
+/// [`SegmentError::ReservedKey`].
+pub fn allow_new(key: &SegmentKey) -> Result<(), SegmentError> {
+    match RESERVED_KEYS.contains(&key.as_str()) {
+        true => Err(SegmentError::ReservedKey {
+            segment: key.clone(),
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Writes a new revision; the same text again changes nothing.
 pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition, SegmentError> {
     for _ in 0..ATTEMPTS {
@@ -266,6 +283,7 @@ async fn try_put(
     }
     let ended = ended_name(&draft.key);
     if before.is_none() {
+        allow_new(&draft.key)?;
         let last = state.value::<u64>(&ended)?.unwrap_or_default();
         (after.revision, after.criteria_revision) = (last + 1, last + 1);
     }

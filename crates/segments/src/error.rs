@@ -20,6 +20,15 @@ pub enum SegmentError {
         nearest: Option<String>,
     },
 
+    /// A segment that is new would have a key that means something else.
+    #[error(
+        "no segment can have the key `{segment}`, which is a word of the routes of segments: take another key"
+    )]
+    ReservedKey {
+        /// The key that was given.
+        segment: SegmentKey,
+    },
+
     /// No segment can have this name.
     #[error("there is no segment `{name}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
     UnknownName {

@@ -113,3 +113,13 @@ where
     text.parse()
         .map_err(|error: T::Err| Problem::malformed(code, error.to_string()))
 }
+
+/// The size of a page that somebody wants, within the bounds that pages have.
+pub(crate) fn page_size(wanted: u64, most: usize, of: &str) -> Result<usize, Problem> {
+    let size = usize::try_from(wanted).ok();
+    let size = size.filter(|size| (1..=most).contains(size));
+    size.ok_or_else(|| {
+        let message = format!("a page has 1 to {most} {of}, not {wanted}");
+        Problem::malformed("invalid_limit", message)
+    })
+}

@@ -1,7 +1,9 @@
 //! HTTP in, use-case, HTTP out.
 
 mod accept;
+mod answers;
 mod bodies;
+mod document;
 mod etag;
 mod extract;
 mod guard;
@@ -12,6 +14,7 @@ mod posts;
 mod problem;
 mod refreshing;
 mod routes;
+mod scalars;
 mod server;
 
 use std::future::Future;
@@ -141,8 +144,8 @@ impl Listening {
 /// Every route behind its guards.
 fn router(server: Server) -> Router {
     let room = Arc::new(Semaphore::new(server.limits().requests));
-    let (routes, document) = routes::all().split_for_parts();
-    let document = Json(serde_json::to_value(&document).unwrap_or_default());
+    let (routes, described) = routes::all().split_for_parts();
+    let document = Json(document::whole(&described));
     routes
         .route("/openapi.json", get(move || async move { document }))
         .fallback(no_route)

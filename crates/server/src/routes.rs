@@ -4,6 +4,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::answers::People;
+use crate::problem::Problem;
+use crate::scalars::Cell;
 use crate::server::Server;
 
 mod asking;
@@ -26,6 +29,7 @@ mod traits;
         description = "Segments, scores and attribution over your customers' data. Errors are \
             `application/problem+json` with `code`, `detail` and `hint`."
     ),
+    components(schemas(Problem, People, Cell)),
     tags(
         (name = "data", description = "Rows in, questions answered"),
         (name = "segments", description = "Who belongs"),

@@ -9,13 +9,14 @@ use axum::http::StatusCode;
 use rollbook_app::compacting::compact_beside;
 use rollbook_app::{AppError, Place, data};
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
-use rollbook_model::{BatchId, GivenTime, Timestamp};
+use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::posts::Queue;
 use crate::problem::Problem;
+use crate::scalars::Moment;
 
 /// What one request, and all together, may use.
 #[derive(Debug, Clone, Copy)]
@@ -116,9 +117,9 @@ impl Server {
     }
 
     /// The moment to look from: now where none is given.
-    pub(crate) async fn moment(&self, given: Option<GivenTime>) -> Result<Timestamp, AppError> {
+    pub(crate) async fn moment(&self, given: Option<Moment>) -> Result<Timestamp, AppError> {
         match given {
-            Some(given) => data::moment(self.place(), given).await,
+            Some(given) => data::moment(self.place(), given.0).await,
             None => Ok(self.now()),
         }
     }

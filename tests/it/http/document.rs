@@ -80,7 +80,16 @@ fn example(document: &Value, route: &str, method: &str, operation: &Value) -> Ex
     let (mut path, mut query) = (route.to_owned(), Vec::new());
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap();
-        let given = [&parameter["example"], &parameter["schema"]["example"]];
+        let schema = &parameter["schema"];
+        let given = [
+            &parameter["example"],
+            &schema["example"],
+            // What may be left out is left out, where its example is one of many that would do.
+            match parameter["in"] == "path" {
+                true => schema.pointer("/examples/0").unwrap_or(&Value::Null),
+                false => &Value::Null,
+            },
+        ];
         let given = given.into_iter().find(|value| !value.is_null());
         let text = given.map(|value| {
             value
@@ -104,7 +113,8 @@ fn example(document: &Value, route: &str, method: &str, operation: &Value) -> Ex
                 Some(name) => document.pointer(name.trim_start_matches('#')).unwrap(),
                 None => &media["schema"],
             };
-            let given = [&media["example"], &schema["example"]];
+            let first = schema.pointer("/examples/0").unwrap_or(&Value::Null);
+            let given = [&media["example"], &schema["example"], first];
             let given = given.into_iter().find(|value| !value.is_null())?;
             let text = given
                 .as_str()

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::documented;
 use crate::own_lake::OwnLake;
 
 /// A running server; it is killed where it is not stopped.
@@ -88,7 +89,7 @@ impl Serving {
 
     /// Gets a path.
     pub(crate) fn get(&self, path: &str) -> Answer {
-        read(self.agent.get(self.url(path)).call())
+        self.documented("GET", path, read(self.agent.get(self.url(path)).call()))
     }
 
     /// Gets a path with further headers.
@@ -102,7 +103,21 @@ impl Serving {
 
     /// Deletes a path.
     pub(crate) fn delete(&self, path: &str) -> Answer {
-        read(self.agent.delete(self.url(path)).call())
+        self.documented(
+            "DELETE",
+            path,
+            read(self.agent.delete(self.url(path)).call()),
+        )
+    }
+
+    /// An answer, after looking whether the document describes it.
+    fn documented(&self, method: &str, path: &str, answer: Answer) -> Answer {
+        let document = || {
+            let document = try_read(self.agent.get(self.url("/openapi.json")).call())?;
+            Some(document.json())
+        };
+        documented::check(document, method, path, &answer);
+        answer
     }
 
     /// Sends a JSON body by `POST` or `PUT`.
@@ -156,7 +171,8 @@ impl Serving {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        try_read(request.send(body))
+        let answer = try_read(request.send(body))?;
+        Some(self.documented(method, path, answer))
     }
 
     /// What the log said so far.

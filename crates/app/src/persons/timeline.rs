@@ -1,7 +1,7 @@
 //! What happened with a person, page by page, the latest first.
 
 use rollbook_engine::Parameter;
-use rollbook_model::{SnapshotNumber, Timestamp};
+use rollbook_model::{SnapshotNumber, Timestamp, whole};
 use rollbook_queries::persons::{RECORDS, TIMELINE};
 use serde::Serialize;
 use serde_json::Value;
@@ -45,10 +45,19 @@ struct Next {
 impl Next {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '.');
+        let snapshot = whole(parts.next()?)?;
+        let micros = parts.next()?;
+        let (sign, digits) = match micros.strip_prefix('-') {
+            Some(digits) => (-1, digits),
+            None => (1, micros),
+        };
+        let micros = i64::try_from(whole(digits)?).ok()?;
+        let as_of = Timestamp::from_micros(sign * micros);
         Some(Self {
-            snapshot: parts.next()?.parse().ok()?,
-            as_of: Timestamp::from_micros(parts.next()?.parse().ok()?),
-            after: parts.next()?.parse().ok()?,
+            snapshot: SnapshotNumber(snapshot),
+            // Of a year that times can be of.
+            as_of: as_of.to_string().parse().ok()?,
+            after: whole(parts.next()?)?,
         })
     }
 }
@@ -69,6 +78,11 @@ pub async fn timeline(
     let state = place
         .state(&lake, next.as_ref().map(|next| next.snapshot))
         .await?;
+    // Whoever was erased is unknown here too, also on pages that began before.
+    let gone = lake.gone(lake.head().await?.gone()).await?;
+    if gone.is_forgotten(person.unsigned_abs()) {
+        return Err(unknown(place, person, as_of).await?);
+    }
     let as_of = next.as_ref().map_or(as_of, |next| next.as_of);
     let after = next.map_or(0, |next| next.after);
     let session = place.session(&lake, &state, as_of).await?;

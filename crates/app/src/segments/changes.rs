@@ -1,7 +1,7 @@
 //! Who came and who went, and when.
 
 use rollbook_lake::{Lake, State};
-use rollbook_model::{GivenTime, SegmentKey, Settings, SnapshotNumber, Timestamp};
+use rollbook_model::{GivenTime, SegmentKey, Settings, SnapshotNumber, Timestamp, whole};
 use rollbook_segments::definition;
 use rollbook_segments::ledger::{self, Change, Direction, Reason};
 use serde::Serialize;
@@ -21,7 +21,7 @@ impl std::str::FromStr for Since {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(number) = text.parse::<u64>() {
+        if let Some(number) = whole(text) {
             return Ok(Self::Snapshot(SnapshotNumber(number)));
         }
         let time = text.parse::<GivenTime>().map(Self::Time);

@@ -83,6 +83,9 @@ pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan
     let mut changed = Vec::new();
     for (key, draft) in &drafts {
         let before = known.definitions.iter().find(|one| one.key == *key);
+        if before.is_none() {
+            definition::allow_new(key)?;
+        }
         let after = definition::preview(before, draft, as_of);
         let action = match before {
             None => Some(Action::New),

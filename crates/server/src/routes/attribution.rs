@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use rollbook_app::attribution::{self, Attributed, Model, Question};
-use rollbook_model::{GivenTime, Span, Timestamp};
+use rollbook_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::extract::Body;
 use crate::problem::Problem;
+use crate::scalars::{Amount, Length, Moment, Time};
 use crate::server::Server;
 
 /// What to credit, and how.
@@ -19,39 +20,69 @@ use crate::server::Server;
     "from": "2025-10-01", "to": "2026-01-01", "lookback": "30d", "half_life": "7d",
     "as_of": "2026-01-01T00:00:00Z"
 }))]
-pub(crate) struct Run {
-    /// Of first, last, linear, time-decay; all by default.
+pub(crate) struct AttributionRun {
+    /// All by default.
+    #[schema(value_type = Option<Vec<AttributionModel>>, max_items = 4)]
     models: Option<Vec<String>>,
-    /// channel.
+    /// What is credited; `channel` by default.
+    #[schema(value_type = Option<Credited>)]
     by: Option<String>,
     /// Conversions from this moment on.
-    #[schema(value_type = Option<String>)]
-    from: Option<GivenTime>,
+    #[schema(value_type = Option<Moment>, example = "2025-10-01")]
+    from: Option<Moment>,
     /// Conversions before this moment.
-    #[schema(value_type = Option<String>)]
-    to: Option<GivenTime>,
+    to: Option<Moment>,
     /// How long before a conversion a touch counts; `30d` by default.
+    #[schema(value_type = Option<Length>)]
     lookback: Option<String>,
     /// The time in which the weight of a touch halves; `7d` by default.
+    #[schema(value_type = Option<Length>)]
     half_life: Option<String>,
     /// Now by default.
-    #[schema(value_type = Option<String>)]
-    as_of: Option<GivenTime>,
+    as_of: Option<Moment>,
+}
+
+/// How a conversion is shared out among the touches before it.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(
+    dead_code,
+    reason = "models are read by name; this is what the document says of them"
+)]
+pub(crate) enum AttributionModel {
+    First,
+    Last,
+    Linear,
+    TimeDecay,
+}
+
+/// What is credited.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "it is read by name; this is what the document says of it"
+)]
+pub(crate) enum Credited {
+    Channel,
 }
 
 /// Credits; for every model the rows sum to `booked`. Amounts are text with four decimals.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Credits {
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     as_of: Timestamp,
     snapshot: u64,
     currency: Option<String>,
+    #[schema(value_type = Length)]
     lookback: String,
+    #[schema(value_type = Length)]
     half_life: String,
     /// What was booked, before refunds.
-    #[schema(example = "1234.5000")]
+    #[schema(value_type = Amount)]
     booked: String,
     /// What was given back of it.
+    #[schema(value_type = Amount)]
     refunded: String,
     conversions: u64,
     /// Left out, because there is no rate of their currency for their day.
@@ -66,17 +97,19 @@ pub(crate) struct Credits {
 /// What one channel is credited with by one model.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Credit {
-    #[schema(example = "linear")]
+    #[schema(value_type = AttributionModel)]
     model: &'static str,
     /// `unattributed` for conversions without a touch.
     channel: String,
+    #[schema(value_type = Amount)]
     conversions: String,
+    #[schema(value_type = Amount)]
     value: String,
     /// Of what was booked, 0 to 1.
     share: f64,
 }
 
-impl Run {
+impl AttributionRun {
     fn question(&self) -> Result<Question, Problem> {
         let invalid = |code: &'static str| {
             move |error: &dyn std::fmt::Display| {
@@ -133,11 +166,11 @@ impl From<Attributed> for Credits {
 }
 
 /// Credits conversions to the channels that touched the person before
-#[utoipa::path(post, path = "/v1/attribution/runs", tag = "attribution", request_body = Run,
-    responses((status = 200, body = Credits), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/attribution/runs", operation_id = "run_attribution", tag = "attribution", request_body = AttributionRun,
+    responses((status = 200, body = Credits)))]
 pub(super) async fn run(
     State(server): State<Server>,
-    Body(run): Body<Run>,
+    Body(run): Body<AttributionRun>,
 ) -> Result<Json<Credits>, Problem> {
     let mut question = run.question()?;
     for (end, given) in [(&mut question.from, run.from), (&mut question.to, run.to)] {

@@ -28,14 +28,14 @@ pub(crate) struct Ready {
 }
 
 /// Whether the process answers
-#[utoipa::path(get, path = "/healthz", tag = "server", responses((status = 200, body = Alive)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "show_health", tag = "server", responses((status = 200, body = Alive)))]
 pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
 /// Whether the lake can be read
-#[utoipa::path(get, path = "/readyz", tag = "server",
-    responses((status = 200, body = Ready), (status = 500, body = Problem)))]
+#[utoipa::path(get, path = "/readyz", operation_id = "show_readiness", tag = "server",
+    responses((status = 200, body = Ready)))]
 pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, Problem> {
     let snapshot = data::newest_snapshot(server.place()).await?;
     server.metrics().snapshot.set(snapshot.0);
@@ -44,7 +44,7 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
 }
 
 /// Figures about the server, for Prometheus
-#[utoipa::path(get, path = "/metrics", tag = "server",
+#[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "server",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     // Figures of the process are given whatever the lake says.

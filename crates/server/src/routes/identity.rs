@@ -4,60 +4,95 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use rollbook_app::identity::{self, Decider, Sought, Wanted};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use serde_json::json;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use crate::answers::{Followed, Forgotten, Found, Reviews, Stats};
 use crate::extract::{Asked, Body, Named, PLUS};
 use crate::problem::Problem;
-use crate::routes::asking::{Answered, json};
+use crate::scalars::{Entry, Id, Identifier, Label, plain};
 use crate::server::Server;
 
 /// How many records are how many persons
-#[utoipa::path(get, path = "/v1/identity/stats", tag = "identity",
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub(super) async fn stats(State(server): State<Server>) -> Answered {
+#[utoipa::path(get, path = "/v1/identity/stats", operation_id = "show_identity_stats", tag = "identity",
+    responses((status = 200, body = Stats)))]
+pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, Problem> {
     let now = server.now();
     let stats =
         server.compute(move |server| async move { identity::stats(server.place(), now).await });
-    json(&stats.await?)
+    Ok(Json(stats.await?.try_into()?))
 }
 
 /// The records that several persons could have
-#[utoipa::path(get, path = "/v1/identity/reviews", tag = "identity",
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
-pub(super) async fn reviews(State(server): State<Server>) -> Answered {
+#[utoipa::path(get, path = "/v1/identity/reviews", operation_id = "list_reviews", tag = "identity",
+    responses((status = 200, body = Reviews)))]
+pub(super) async fn reviews(State(server): State<Server>) -> Result<Json<Reviews>, Problem> {
     let waiting = server.compute(|server| async move { identity::waiting(server.place()).await });
-    json(&serde_json::json!({ "reviews": waiting.await? }))
+    Ok(Json(waiting.await?.into()))
 }
 
-/// Whose a record is that waits: `same`, or nobody's whom it points to
-#[derive(Deserialize, ToSchema)]
+/// Whose a record is that waits: one of `same`, `different` and `later`.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"different": true, "by": "kim"}))]
 pub(crate) struct Verdict {
     /// The person whose it is.
-    same: Option<i64>,
+    same: Option<Identifier>,
     /// It is of none of those.
     different: Option<bool>,
     /// It is looked at after the others.
     later: Option<bool>,
     /// Who decides.
-    by: Option<String>,
+    by: Option<Label>,
     /// Only say what would follow.
     dry_run: Option<bool>,
 }
 
+impl PartialSchema for Verdict {
+    fn schema() -> RefOr<Schema> {
+        let form = |name: &str, said: RefOr<Schema>| {
+            let flag = ObjectBuilder::new().schema_type(Type::Boolean);
+            ObjectBuilder::new()
+                .schema_type(Type::Object)
+                .property(name, said)
+                .required(name)
+                .property("by", Label::schema())
+                .property("dry_run", flag)
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        };
+        let yes = || -> RefOr<Schema> {
+            let yes = ObjectBuilder::new().schema_type(Type::Boolean);
+            Schema::from(yes.enum_values(Some([true]))).into()
+        };
+        let said = OneOfBuilder::new()
+            .description(Some(
+                "Whose it is: a person's (`same`), nobody's whom it points to (`different`), or not \
+                 decided yet (`later`); `by` names who decides, `dry_run` only says what would follow",
+            ))
+            .item(form("same", Id::schema()))
+            .item(form("different", yes()))
+            .item(form("later", yes()))
+            .examples([json!({"different": true, "by": "kim"})]);
+        said.into()
+    }
+}
+
+impl ToSchema for Verdict {}
+
 /// Decide whose a record is
-#[utoipa::path(post, path = "/v1/identity/reviews/{identity_id}", tag = "identity",
-    request_body = Verdict, params(("identity_id" = i64, Path, example = 1)),
-    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/identity/reviews/{identity_id}", operation_id = "decide_review", tag = "identity",
+    request_body = Verdict, params(("identity_id" = inline(Id), Path)),
+    responses((status = 200, body = Followed)))]
 pub(super) async fn review(
     State(server): State<Server>,
-    Named(identity_id): Named<i64>,
+    Named(identity_id): Named<Identifier>,
     Body(verdict): Body<Verdict>,
-) -> Answered {
+) -> Result<Json<Followed>, Problem> {
     let is = |said: Option<bool>| said.unwrap_or(false);
+    let identity_id = identity_id.signed();
     let wanted = match (verdict.same, is(verdict.different), is(verdict.later)) {
-        (Some(person), false, false) => Wanted::Same(identity_id, person),
+        (Some(person), false, false) => Wanted::Same(identity_id, person.signed()),
         (None, true, false) => Wanted::Different(identity_id),
         (None, false, true) => Wanted::Later(identity_id),
         _ => {
@@ -74,20 +109,24 @@ pub(super) async fn review(
 #[schema(example = json!({"a": 1, "b": 2, "by": "kim", "dry_run": true}))]
 pub(crate) struct Merge {
     /// One.
-    a: i64,
+    a: Id,
     /// The other.
-    b: i64,
+    #[schema(value_type = Id, example = 2)]
+    b: Id,
     /// Who decides.
-    by: Option<String>,
+    by: Option<Label>,
     /// Only say what would follow.
     dry_run: Option<bool>,
 }
 
 /// Make two persons one
-#[utoipa::path(post, path = "/v1/identity/merges", tag = "identity", request_body = Merge,
-    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn merge(State(server): State<Server>, Body(merge): Body<Merge>) -> Answered {
-    let wanted = Wanted::Merge(merge.a, merge.b);
+#[utoipa::path(post, path = "/v1/identity/merges", operation_id = "merge_persons", tag = "identity", request_body = Merge,
+    responses((status = 200, body = Followed)))]
+pub(super) async fn merge(
+    State(server): State<Server>,
+    Body(merge): Body<Merge>,
+) -> Result<Json<Followed>, Problem> {
+    let wanted = Wanted::Merge(merge.a.0.signed(), merge.b.0.signed());
     decide(&server, wanted, merge.by, merge.dry_run).await
 }
 
@@ -96,79 +135,91 @@ pub(super) async fn merge(State(server): State<Server>, Body(merge): Body<Merge>
 #[serde(deny_unknown_fields)]
 pub(crate) struct TakingBack {
     /// Who does it.
-    by: Option<String>,
+    #[param(inline)]
+    by: Option<Label>,
 }
 
 /// Take a decision back
-#[utoipa::path(delete, path = "/v1/identity/merges/{entry}", tag = "identity",
-    params(("entry" = String, Path, example = "01a1ffda-3712-7255-8c62-cab5ec60ca5d"), TakingBack),
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+#[utoipa::path(delete, path = "/v1/identity/merges/{entry}", operation_id = "undo_decision", tag = "identity",
+    params(("entry" = inline(Entry), Path), TakingBack),
+    responses((status = 200, body = Followed)))]
 pub(super) async fn undo(
     State(server): State<Server>,
     Named(entry): Named<String>,
     Asked(taking): Asked<TakingBack>,
-) -> Answered {
+) -> Result<Json<Followed>, Problem> {
     decide(&server, Wanted::Undo(entry), taking.by, None).await
 }
 
 async fn decide(
     server: &Server,
     wanted: Wanted,
-    by: Option<String>,
+    by: Option<Label>,
     dry_run: Option<bool>,
-) -> Answered {
+) -> Result<Json<Followed>, Problem> {
     let decider = Decider {
-        by: by.unwrap_or_else(|| "api".to_owned()),
+        by: plain(by).unwrap_or_else(|| "api".to_owned()),
         at: server.now(),
         dry_run: dry_run.unwrap_or(false),
     };
     let followed = server.compute(move |server| async move {
         identity::decide(server.place(), &wanted, &decider).await
     });
-    json(&followed.await?)
+    Ok(Json(followed.await?.into()))
 }
 
 /// Forget a person for good
-#[utoipa::path(delete, path = "/v1/persons/{person_id}", tag = "identity",
-    params(("person_id" = i64, Path, example = 3), TakingBack),
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+#[utoipa::path(delete, path = "/v1/persons/{person_id}", operation_id = "erase_person", tag = "identity",
+    params(("person_id" = inline(Id), Path, example = 3), TakingBack),
+    responses((status = 200, body = Forgotten)))]
 pub(super) async fn erase(
     State(server): State<Server>,
-    Named(person_id): Named<i64>,
+    Named(person_id): Named<Identifier>,
     Asked(taking): Asked<TakingBack>,
-) -> Answered {
+) -> Result<Json<Forgotten>, Problem> {
     let decider = Decider {
-        by: taking.by.unwrap_or_else(|| "api".to_owned()),
+        by: plain(taking.by).unwrap_or_else(|| "api".to_owned()),
         at: server.now(),
         dry_run: false,
     };
     let forgotten = server.compute(move |server| async move {
-        identity::erase(server.place(), person_id, &decider).await
+        identity::erase(server.place(), person_id.signed(), &decider).await
     });
-    json(&forgotten.await?)
+    Ok(Json(forgotten.await?.into()))
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct By {
-    /// An e-mail address.
-    #[param(example = "ann@example.com")]
+    /// An e-mail address. `+` is a blank in a query: write `%2B`.
+    #[param(
+        example = "ann@example.com",
+        min_length = 3,
+        max_length = 320,
+        pattern = "^[^@\\s]+@[^@\\s]+$"
+    )]
     email: Option<String>,
-    /// A phone number.
+    /// A phone number. `+` is a blank in a query: write `%2B`.
+    #[param(
+        pattern = "^\\+?[0-9][0-9 ()./-]{2,30}$",
+        min_length = 3,
+        max_length = 32
+    )]
     phone: Option<String>,
     /// A record, as PROVIDER:ID.
+    #[param(pattern = "^[a-z0-9][a-z0-9_-]{0,63}:.{1,255}$", max_length = 320)]
     external: Option<String>,
 }
 
 /// The persons who have a record with a value
-#[utoipa::path(get, path = "/v1/persons", tag = "identity", params(By),
-    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/persons", operation_id = "find_persons", tag = "identity", params(By),
+    responses((status = 200, body = Found)))]
 pub(super) async fn find(
     State(server): State<Server>,
     RawQuery(query): RawQuery,
     Asked(by): Asked<By>,
-) -> Answered {
+) -> Result<Json<Found>, Problem> {
     let has_plus = query.is_some_and(|query| query.contains('+'));
     let lost = |text: &Option<String>, blank: fn(&str) -> bool| {
         has_plus && text.as_deref().is_some_and(blank)
@@ -194,5 +245,7 @@ pub(super) async fn find(
     let now = server.now();
     let found = server
         .compute(move |server| async move { identity::find(server.place(), &sought, now).await });
-    Ok(Json(serde_json::json!({ "persons": found.await? })))
+    Ok(Json(Found {
+        persons: found.await?,
+    }))
 }

@@ -23,6 +23,7 @@ use crate::extract::parsed;
 use crate::journal::acknowledge;
 use crate::posts::{Waiting, take_turn};
 use crate::problem::Problem;
+use crate::scalars::{Header, Provider, Source};
 use crate::server::Server;
 
 /// Bytes by which a packing is known.
@@ -40,17 +41,18 @@ pub(crate) struct Accepted {
     snapshot: SnapshotNumber,
     /// The run, which requests that come at once may share; `rollbook ingest undo` takes back all
     /// of it by this name.
-    #[schema(value_type = String)]
+    #[schema(pattern = "^[A-Za-z0-9-]{1,64}$", value_type = String)]
     batch: BatchId,
-    tables: Vec<Counts>,
+    tables: Vec<TableCounts>,
     /// Statuses that nothing here knows, with what their rows count as; told once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unknown_statuses: Vec<Unknown>,
+    #[schema(required = false)]
+    unknown_statuses: Vec<UnknownStatus>,
 }
 
 /// Rows with a status that nothing here knows.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Unknown {
+pub(crate) struct UnknownStatus {
     table: String,
     column: String,
     status: String,
@@ -60,7 +62,7 @@ pub(crate) struct Unknown {
 
 /// Rows of one table: `read` is the sum of the others.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Counts {
+pub(crate) struct TableCounts {
     table: String,
     read: u64,
     accepted: u64,
@@ -75,7 +77,7 @@ pub(crate) struct Counts {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Acknowledged {
     /// The request: what goes to quarantine is listed with a file of this name.
-    #[schema(value_type = String)]
+    #[schema(pattern = "^[A-Za-z0-9-]{1,64}$", value_type = String)]
     batch: BatchId,
     /// Objects of the journal that wait for the next snapshot.
     journal_objects: u64,
@@ -95,20 +97,22 @@ pub(crate) struct Acknowledged {
 /// With `Prefer: respond-async` the answer is 202 and comes as soon as the body is durable in the
 /// journal; the rows are in a snapshot some seconds later, those of one source in the order of
 /// their requests. Rows that fail are in quarantine then.
-#[utoipa::path(post, path = "/v1/ingest/{provider}/{source}", tag = "data",
+#[utoipa::path(post, path = "/v1/ingest/{provider}/{source}", operation_id = "ingest_rows", tag = "data",
     params(
-        ("provider" = String, Path, example = "native"),
-        ("source" = String, Path, example = "activities"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the request, up to 255 characters"),
-        ("Prefer" = Option<String>, Header, description = "`respond-async` acknowledges before the rows are in a snapshot"),
+        ("provider" = inline(Provider), Path),
+        ("source" = inline(Source), Path),
+        ("Idempotency-Key" = inline(Option<Header>), Header, description = "Names the request",
+            example = "orders-2026-01-05"),
+        ("Prefer" = inline(Option<Header>), Header,
+            description = "`respond-async` acknowledges before the rows are in a snapshot"),
     ),
     request_body(content(
         (String = "application/x-ndjson", example =
             "{\"external_id\":\"web-1\",\"person_external_id\":\"P1\",\"type\":\"page_viewed\",\"channel\":\"web\",\"occurred_at\":\"2026-01-05T10:00:00Z\"}"),
-        (String = "text/csv"),
+        (String = "text/csv", example =
+            "external_id,person_external_id,type,channel,occurred_at\nweb-2,P1,page_viewed,web,2026-01-05T10:00:00Z\n"),
     )),
-    responses((status = 200, body = Accepted), (status = 202, body = Acknowledged), (status = 404, body = Problem), (status = 413, body = Problem),
-        (status = 415, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = Accepted), (status = 202, body = Acknowledged)))]
 pub(super) async fn post_rows(
     State(server): State<Server>,
     Path((provider, source)): Path<(String, String)>,
@@ -276,7 +280,7 @@ async fn receive(
 }
 
 fn accepted(ingested: Ingested) -> Accepted {
-    let counts = ingested.tables.into_iter().map(|counts| Counts {
+    let counts = ingested.tables.into_iter().map(|counts| TableCounts {
         table: counts.table,
         read: counts.read,
         accepted: counts.accepted,
@@ -287,7 +291,7 @@ fn accepted(ingested: Ingested) -> Accepted {
     let unknown = ingested
         .unknown_statuses
         .into_iter()
-        .map(|unknown| Unknown {
+        .map(|unknown| UnknownStatus {
             table: unknown.table,
             column: unknown.column,
             status: unknown.status,

@@ -7,24 +7,28 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollbook_app::export::{self, Form};
-use rollbook_app::segments::{
-    self, Channel, Combined, Hashing, Page, Percent, Pull, Refreshed, Standing, Status,
-};
+use rollbook_app::segments::{self, Combined, Page, Pull, Refreshed, Standing, Status};
 use rollbook_app::{AppError, RecordBatch};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::accept::chosen;
+use crate::answers::People;
 use crate::etag::is_held;
-use crate::extract::{Asked, Named};
+use crate::extract::{Asked, Named, page_size};
 use crate::problem::Problem;
+use crate::scalars::{
+    self, Binary, Columns, Freshness, Key, Keys, Over, PageToken, Part, Time, Whole,
+};
 use crate::server::Server;
 
 mod whole;
 
 /// Members of a page where the caller does not say.
-const PAGE: usize = 1000;
+const PAGE: u64 = 1000;
+/// Names of a list at most.
+const NAMES: usize = 100;
 /// The headers of a request that another answer may follow from.
 const VARY: &str = "accept, accept-encoding";
 
@@ -32,39 +36,46 @@ const VARY: &str = "accept, accept-encoding";
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
-    /// Members of a page, 1 to 100,000.
-    #[param(example = 3, default = 1000)]
-    limit: Option<usize>,
-    /// What the page before gave.
+    /// Members of a page.
+    #[param(value_type = Option<u64>, example = 3, default = 1000, minimum = 1, maximum = 100000)]
+    limit: Option<Whole>,
+    /// What the page before gave; empty for the first page.
+    #[param(value_type = Option<PageToken>, inline)]
     page_token: Option<String>,
     /// All members in one answer, which is written while it is read; not as json.
+    #[param(example = false)]
     stream: Option<bool>,
     /// Only those who can be reached: by the channel named, else that of the segment.
+    #[param(example = false)]
     deliverable: Option<bool>,
-    /// email or sms.
-    #[param(value_type = Option<String>)]
-    channel: Option<Channel>,
+    /// That of the segment by default.
+    #[param(inline)]
+    channel: Option<Over>,
     /// Only this part of them in percent, drawn by a hash of the person.
-    #[param(value_type = Option<String>)]
-    sample: Option<Percent>,
+    #[param(inline)]
+    sample: Option<Part>,
     /// Together with the members of these segments, keys with commas between.
+    #[param(value_type = Option<Keys>, inline)]
     or: Option<String>,
     /// Of these, only the members of all of these segments.
+    #[param(value_type = Option<Keys>, inline)]
     and: Option<String>,
     /// Of these, no members of these segments.
+    #[param(value_type = Option<Keys>, inline)]
     not: Option<String>,
     /// Columns of `people` to give beside the id, with commas between.
+    #[param(value_type = Option<Columns>, inline)]
     fields: Option<String>,
     /// sha256 gives e-mails and phones as hashes for ad platforms.
-    #[param(value_type = Option<String>)]
-    hash: Option<Hashing>,
-    /// json, ndjson, csv, arrow or parquet; without it `accept` chooses.
-    #[param(value_type = Option<String>, default = "json")]
+    #[param(inline)]
+    hash: Option<scalars::Hash>,
+    /// The form of the answer; `accept` chooses where it is left out, and json or, with `stream`, ndjson else.
+    #[param(inline)]
     format: Option<Format>,
 }
 
 /// How a page is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
     Json,
@@ -128,7 +139,7 @@ pub(crate) struct Members {
     members: Vec<u64>,
     /// The same persons with the columns that `fields` asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<People>>)]
     persons: Option<serde_json::Value>,
     /// Asks for the next page; null on the last one.
     next_page_token: Option<String>,
@@ -139,15 +150,15 @@ pub(crate) struct Members {
     snapshot: SnapshotNumber,
     /// The revision of the definition.
     revision: u64,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     computed_at: Timestamp,
-    /// fresh or stale, when the first page was asked for.
-    #[schema(value_type = String)]
+    /// How it stood when the first page was asked for.
+    #[schema(value_type = Freshness)]
     status: Status,
     /// Why it is not fresh.
     reason: Option<String>,
     /// Since when, where that is known.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Time>)]
     since: Option<Timestamp>,
 }
 
@@ -155,15 +166,14 @@ pub(crate) struct Members {
 ///
 /// All pages of one pull are of one membership, whatever is taken in or refreshed meanwhile. In
 /// forms other than JSON the token of the next page is in the header `x-next-page-token`.
-#[utoipa::path(get, path = "/v1/segments/{key}/members", tag = "segments",
-    params(("key" = String, Path, example = "big-spenders"), Which),
+#[utoipa::path(get, path = "/v1/segments/{key}/members", operation_id = "list_members", tag = "segments",
+    params(("key" = inline(Key), Path), Which),
     responses(
         (status = 200, content(
             (Members = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
-            (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"),
+            (Binary = "application/vnd.apache.arrow.stream"), (Binary = "application/vnd.apache.parquet"),
         )),
-        (status = 304), (status = 400, body = Problem), (status = 404, body = Problem), (status = 406, body = Problem),
-        (status = 410, body = Problem)
+        (status = 304, description = "Nothing changed since the answer with that `etag`")
     ))]
 pub(super) async fn page(
     State(server): State<Server>,
@@ -171,20 +181,16 @@ pub(super) async fn page(
     Asked(which): Asked<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let columns: Vec<String> = which.fields.as_deref().map_or_else(Vec::new, |text| {
-        text.split(',').map(|name| name.trim().to_owned()).collect()
-    });
+    let columns = columns(which.fields.as_deref())?;
     if which.stream == Some(true) {
         return whole::answer(server, key, which, columns, &headers).await;
     }
-    let (limit, most) = (which.limit.unwrap_or(PAGE), server.limits().page);
-    if !(1..=most).contains(&limit) {
-        return Err(Problem::malformed(
-            "invalid_limit",
-            format!("a page has 1 to {most} members, not {limit}"),
-        ));
-    }
-    let token = which.page_token.as_deref();
+    let given = which.limit.map_or(PAGE, |limit| limit.0);
+    let limit = page_size(given, server.limits().page, "members")?;
+    let token = which
+        .page_token
+        .as_deref()
+        .filter(|token| !token.is_empty());
     let pull = which.pull(limit)?;
     let format = Format::of(which.format, &headers, &Format::OF_PAGES)?;
     let page = segments::members_page(server.place(), &key, token, &pull, server.now()).await?;
@@ -205,7 +211,7 @@ pub(super) async fn page(
         true => None,
         false => {
             let (of, members) = (page.refreshed.clone(), page.members.clone());
-            let hash = which.hash;
+            let hash = which.hash.map(|hash| hash.0);
             let found = server.compute(move |server| async move {
                 segments::fields(server.place(), &of, &members, &columns, hash).await
             });
@@ -223,8 +229,11 @@ impl Which {
     fn pull(&self, limit: usize) -> Result<Pull, Problem> {
         Ok(Pull {
             limit,
-            deliverable: self.deliverable.unwrap_or(false).then_some(self.channel),
-            sample: self.sample,
+            deliverable: self
+                .deliverable
+                .unwrap_or(false)
+                .then_some(self.channel.map(|over| over.0)),
+            sample: self.sample.map(|part| part.0),
             combined: Combined {
                 or: keys(self.or.as_deref())?,
                 and: keys(self.and.as_deref())?,
@@ -268,14 +277,38 @@ fn tag(rests_on: &Refreshed, count: u64, page: &impl Hash, given: &str, format: 
     format!("\"{:016x}\"", hash.finish())
 }
 
+/// Names with commas between.
+fn names(text: Option<&str>) -> Result<Vec<&str>, Problem> {
+    let names = text.into_iter().flat_map(|text| text.split(','));
+    let names: Vec<&str> = names.map(str::trim).collect();
+    match names.len() {
+        count if count > NAMES => Err(Problem::malformed(
+            "invalid_query",
+            format!("a list has {NAMES} names at most, not {count}"),
+        )),
+        _ => Ok(names),
+    }
+}
+
+/// Columns, each once; the id of the person is there in any case.
+fn columns(text: Option<&str>) -> Result<Vec<String>, Problem> {
+    let mut columns: Vec<String> = Vec::new();
+    for name in names(text)? {
+        if name != "person_id" && !columns.iter().any(|known| known == name) {
+            columns.push(name.to_owned());
+        }
+    }
+    Ok(columns)
+}
+
 /// Keys with commas between.
 pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
-    let keys = text.into_iter().flat_map(|text| text.split(','));
+    let keys = names(text)?.into_iter();
     keys.map(|key| {
         let wrong = |error: rollbook_model::InvalidName| {
             Problem::malformed("invalid_name", error.to_string())
         };
-        key.trim().parse().map_err(wrong)
+        key.parse().map_err(wrong)
     })
     .collect()
 }

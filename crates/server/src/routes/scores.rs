@@ -7,24 +7,26 @@ use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{Asked, Named};
+use crate::extract::{Asked, Named, page_size};
 use crate::problem::Problem;
+use crate::scalars::{Foretold, PageToken, Time, Weighing, Whole};
 use crate::server::Server;
 
 /// Scores of a page where the caller does not say.
-const PAGE: usize = 1000;
+const PAGE: u64 = 1000;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
-    /// The least probability, 0 to 1.
-    #[param(example = 0.1)]
+    /// The least probability.
+    #[param(example = 0.1, minimum = 0, maximum = 1)]
     min: Option<f64>,
-    /// Scores of a page, 1 to 100,000.
-    #[param(example = 3, default = 1000)]
-    limit: Option<usize>,
-    /// What the page before gave.
+    /// Scores of a page.
+    #[param(value_type = Option<u64>, example = 3, default = 1000, minimum = 1, maximum = 100000)]
+    limit: Option<Whole>,
+    /// What the page before gave; empty for the first page.
+    #[param(value_type = Option<PageToken>, inline)]
     page_token: Option<String>,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct Score {
     person_id: i64,
     /// Log-odds: the sum of what each feature adds.
     score: f64,
-    /// 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     probability: f64,
 }
 
@@ -47,16 +49,16 @@ pub(crate) struct Scores {
     /// Persons scored in all.
     count: u64,
     /// `logistic` where the weights were learnt, `rules` where there was too little to learn from.
-    #[schema(value_type = String)]
+    #[schema(value_type = Weighing)]
     method: Method,
     /// Why they were not learnt.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     as_of: Timestamp,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     computed_at: Timestamp,
 }
 
@@ -64,28 +66,30 @@ pub(crate) struct Scores {
 ///
 /// `lead`: the probability of buying within 30 days, of those who have not bought yet. `churn`: the
 /// probability of not buying within 90 days, of those who bought in the last year.
-#[utoipa::path(get, path = "/v1/scores/{kind}", tag = "scores",
-    params(("kind" = String, Path, example = "lead"), Which),
-    responses((status = 200, body = Scores), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/scores/{kind}", operation_id = "list_scores", tag = "scores",
+    params(("kind" = inline(Foretold), Path), Which),
+    responses((status = 200, body = Scores)))]
 pub(super) async fn list(
     State(server): State<Server>,
     Named(kind): Named<ScoreKind>,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Scores>, Problem> {
-    let (limit, most) = (which.limit.unwrap_or(PAGE), server.limits().page);
-    if !(1..=most).contains(&limit) {
-        return Err(Problem::malformed(
-            "invalid_limit",
-            format!("a page has 1 to {most} scores, not {limit}"),
-        ));
-    }
+    let given = which.limit.map_or(PAGE, |limit| limit.0);
+    let limit = page_size(given, server.limits().page, "scores")?;
     let least = which.min.unwrap_or(0.0);
+    if !(0.0..=1.0).contains(&least) {
+        let message = format!("a probability is from 0 to 1, not {least}");
+        return Err(Problem::malformed("invalid_min", message));
+    }
     let page = server.compute(move |server| async move {
         scores::scores_page(
             server.place(),
             kind,
             least,
-            which.page_token.as_deref(),
+            which
+                .page_token
+                .as_deref()
+                .filter(|token| !token.is_empty()),
             limit,
         )
         .await

@@ -3,16 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use rollbook_app::segments::{
-    self, Channel, Draft, Listed, Percent, Refreshed, Schedule, Status, Weight,
-};
-use rollbook_model::{GivenTime, SegmentKey, SnapshotNumber, Timestamp};
+use rollbook_app::segments::{self, Channel, Draft, Listed, Percent, Refreshed, Schedule, Status};
+use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::answers::{Clause, Outcome, typed};
 use crate::extract::{Body, Named};
 use crate::problem::Problem;
+use crate::scalars::{
+    Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
+};
 use crate::server::Server;
 
 /// A new segment.
@@ -23,67 +25,62 @@ use crate::server::Server;
     "name": "Big spenders in the US",
     "criteria": "total_spent >= 500 and country = 'US'"
 }))]
-pub(crate) struct New {
+pub(crate) struct NewSegment {
     /// The name by which programs ask for it.
-    #[schema(value_type = String)]
+    #[schema(value_type = NewKey)]
     key: SegmentKey,
     /// A condition on `people`, or one `select person_id …`.
+    #[schema(min_length = 1, max_length = 100000, example = "total_spent >= 500")]
     criteria: String,
-    name: Option<String>,
-    description: Option<String>,
+    name: Option<Label>,
+    description: Option<Prose>,
     /// on_ingest (the default), manual, static, or a pause such as `15 minutes`.
-    #[schema(value_type = Option<String>)]
-    refresh: Option<Schedule>,
-    /// email or sms.
-    #[schema(value_type = Option<String>)]
-    channel: Option<Channel>,
+    refresh: Option<Refreshes>,
+    channel: Option<Over>,
     /// The part of the members that is held out, in percent, as text.
-    #[schema(value_type = Option<String>)]
-    holdout: Option<Percent>,
-    owner: Option<String>,
-    tags: Option<Vec<String>>,
+    holdout: Option<Part>,
+    owner: Option<Label>,
+    tags: Option<Vec<Label>>,
 }
 
 /// What a segment is to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"criteria": "total_spent >= 1000"}))]
-pub(crate) struct Change {
+pub(crate) struct SegmentRevision {
     /// A condition on `people`, or one `select person_id …`.
+    #[schema(min_length = 1, max_length = 100000, example = "total_spent >= 500")]
     criteria: String,
     /// Kept as it is where there is none, like all that follow.
-    name: Option<String>,
-    description: Option<String>,
-    #[schema(value_type = Option<String>)]
-    refresh: Option<Schedule>,
-    #[schema(value_type = Option<String>)]
-    channel: Option<Channel>,
+    name: Option<Label>,
+    description: Option<Prose>,
+    refresh: Option<Refreshes>,
+    channel: Option<Over>,
     /// In percent, as text.
-    #[schema(value_type = Option<String>)]
-    holdout: Option<Percent>,
-    owner: Option<String>,
-    tags: Option<Vec<String>>,
+    holdout: Option<Part>,
+    owner: Option<Label>,
+    tags: Option<Vec<Label>>,
 }
 
 /// Criteria to try.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"criteria": "order_count >= 2", "as_of": "2026-01-01T00:00:00Z"}))]
-pub(crate) struct Trial {
+pub(crate) struct PreviewRequest {
+    /// A condition on `people`, or one `select person_id …`.
+    #[schema(min_length = 1, max_length = 100000, example = "total_spent >= 500")]
     criteria: String,
     /// The moment to count for; now by default.
-    #[schema(value_type = Option<String>)]
-    as_of: Option<GivenTime>,
+    as_of: Option<Moment>,
 }
 
 /// The moment to compute for.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"as_of": "2026-01-01T00:00:00Z"}))]
-pub(crate) struct Moment {
+pub(crate) struct RefreshRequest {
     /// Now by default.
-    #[schema(value_type = Option<String>)]
-    as_of: Option<GivenTime>,
+    as_of: Option<Moment>,
     /// Evaluate all persons, also where those whom changes may concern would do.
     #[serde(default)]
     full: bool,
@@ -92,54 +89,52 @@ pub(crate) struct Moment {
 /// A segment and the size of its standing membership.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Segment {
-    #[schema(value_type = String)]
+    #[schema(value_type = Key)]
     key: SegmentKey,
     name: String,
     description: Option<String>,
     criteria: String,
     revision: u64,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     updated_at: Timestamp,
-    #[schema(value_type = String)]
+    #[schema(value_type = Refreshes)]
     refresh: Schedule,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Over>)]
     channel: Option<Channel>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Part>)]
     holdout: Option<Percent>,
     owner: Option<String>,
     tags: Vec<String>,
-    /// fresh, stale or failed.
-    #[schema(value_type = String)]
+    #[schema(value_type = Freshness)]
     status: Status,
     /// Why it is not fresh.
     reason: Option<String>,
     /// Since when, where that is known.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Time>)]
     since: Option<Timestamp>,
     /// Absent before the first refresh.
     count: Option<u64>,
     /// The snapshot of the data that the count rests on.
     #[schema(value_type = Option<u64>)]
     snapshot: Option<SnapshotNumber>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Time>)]
     as_of: Option<Timestamp>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Time>)]
     computed_at: Option<Timestamp>,
 }
 
 /// An exact count.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Count {
+pub(crate) struct Previewed {
     count: u64,
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     as_of: Timestamp,
     /// Some of the persons.
     sample: Vec<u64>,
     /// What each of the clauses costs that all have to be met.
-    #[schema(value_type = Vec<Object>)]
-    clauses: Vec<Weight>,
+    clauses: Vec<Clause>,
     /// What is probably a mistake.
     warnings: Vec<String>,
 }
@@ -147,16 +142,16 @@ pub(crate) struct Count {
 /// A membership that was computed.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Membership {
-    #[schema(value_type = String)]
+    #[schema(value_type = Key)]
     segment: SegmentKey,
     count: u64,
     /// The snapshot of the data.
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
     revision: u64,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     as_of: Timestamp,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     computed_at: Timestamp,
     /// How many belong who did not before.
     entered: u64,
@@ -205,8 +200,12 @@ impl From<Refreshed> for Membership {
     }
 }
 
+fn texts(labels: Vec<Label>) -> Vec<String> {
+    labels.into_iter().map(|label| label.0.0).collect()
+}
+
 /// All segments, by key
-#[utoipa::path(get, path = "/v1/segments", tag = "segments",
+#[utoipa::path(get, path = "/v1/segments", operation_id = "list_segments", tag = "segments",
     responses((status = 200, body = Vec<Segment>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segment>>, Problem> {
     let listed = segments::list(server.place(), server.now()).await?;
@@ -214,21 +213,21 @@ pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segmen
 }
 
 /// Saves a segment that is not there yet
-#[utoipa::path(post, path = "/v1/segments", tag = "segments", request_body = New,
-    responses((status = 201, body = Segment), (status = 409, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/segments", operation_id = "create_segment", tag = "segments", request_body = NewSegment,
+    responses((status = 201, body = Segment)))]
 pub(super) async fn create(
     State(server): State<Server>,
-    Body(new): Body<New>,
+    Body(new): Body<NewSegment>,
 ) -> Result<(StatusCode, Json<Segment>), Problem> {
     let at = server.now();
     let draft = Draft {
-        name: new.name,
-        description: new.description,
-        refresh: new.refresh,
-        channel: new.channel,
-        holdout: new.holdout,
-        owner: new.owner,
-        tags: new.tags,
+        name: plain(new.name),
+        description: plain(new.description),
+        refresh: new.refresh.map(|given| given.0),
+        channel: new.channel.map(|given| given.0),
+        holdout: new.holdout.map(|given| given.0),
+        owner: plain(new.owner),
+        tags: new.tags.map(texts),
         ..Draft::new(new.key, new.criteria)
     };
     let saved = server.compute(move |server| async move {
@@ -239,9 +238,9 @@ pub(super) async fn create(
 }
 
 /// One segment
-#[utoipa::path(get, path = "/v1/segments/{key}", tag = "segments",
-    params(("key" = String, Path, example = "big-spenders")),
-    responses((status = 200, body = Segment), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/segments/{key}", operation_id = "show_segment", tag = "segments",
+    params(("key" = inline(Key), Path)),
+    responses((status = 200, body = Segment)))]
 pub(super) async fn show(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
@@ -251,23 +250,23 @@ pub(super) async fn show(
 }
 
 /// Saves a segment, or a new revision of one
-#[utoipa::path(put, path = "/v1/segments/{key}", tag = "segments", request_body = Change,
-    params(("key" = String, Path, example = "big-spenders")),
-    responses((status = 200, body = Segment), (status = 422, body = Problem)))]
+#[utoipa::path(put, path = "/v1/segments/{key}", operation_id = "put_segment", tag = "segments", request_body = SegmentRevision,
+    params(("key" = inline(Key), Path)),
+    responses((status = 200, body = Segment)))]
 pub(super) async fn replace(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
-    Body(change): Body<Change>,
+    Body(change): Body<SegmentRevision>,
 ) -> Result<Json<Segment>, Problem> {
     let at = server.now();
     let draft = Draft {
-        name: change.name,
-        description: change.description,
-        refresh: change.refresh,
-        channel: change.channel,
-        holdout: change.holdout,
-        owner: change.owner,
-        tags: change.tags,
+        name: plain(change.name),
+        description: plain(change.description),
+        refresh: change.refresh.map(|given| given.0),
+        channel: change.channel.map(|given| given.0),
+        holdout: change.holdout.map(|given| given.0),
+        owner: plain(change.owner),
+        tags: change.tags.map(texts),
         ..Draft::new(key, change.criteria)
     };
     let saved = server.compute(move |server| async move {
@@ -278,9 +277,9 @@ pub(super) async fn replace(
 }
 
 /// Deletes a segment; earlier snapshots keep it
-#[utoipa::path(delete, path = "/v1/segments/{key}", tag = "segments",
-    params(("key" = String, Path, example = "lapsed")),
-    responses((status = 204), (status = 404, body = Problem)))]
+#[utoipa::path(delete, path = "/v1/segments/{key}", operation_id = "delete_segment", tag = "segments",
+    params(("key" = inline(Key), Path, example = "lapsed")),
+    responses((status = 204, description = "It is gone")))]
 pub(super) async fn remove(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
@@ -293,12 +292,12 @@ pub(super) async fn remove(
 }
 
 /// Counts who would belong, without saving anything
-#[utoipa::path(post, path = "/v1/segments/preview", tag = "segments", request_body = Trial,
-    responses((status = 200, body = Count), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/segments/preview", operation_id = "preview_criteria", tag = "segments", request_body = PreviewRequest,
+    responses((status = 200, body = Previewed)))]
 pub(super) async fn preview(
     State(server): State<Server>,
-    Body(trial): Body<Trial>,
-) -> Result<Json<Count>, Problem> {
+    Body(trial): Body<PreviewRequest>,
+) -> Result<Json<Previewed>, Problem> {
     let now = server.now();
     let counted = server.compute(move |server| async move {
         let as_of = match trial.as_of {
@@ -308,24 +307,24 @@ pub(super) async fn preview(
         segments::preview(server.place(), &trial.criteria, as_of).await
     });
     let counted = counted.await?;
-    Ok(Json(Count {
+    Ok(Json(Previewed {
         count: counted.count,
         snapshot: counted.snapshot,
         as_of: counted.as_of,
         sample: counted.sample,
-        clauses: counted.clauses,
+        clauses: counted.clauses.into_iter().map(Clause::from).collect(),
         warnings: counted.warnings,
     }))
 }
 
 /// Computes who belongs
-#[utoipa::path(post, path = "/v1/segments/{key}/refresh", tag = "segments", request_body = Moment,
-    params(("key" = String, Path, example = "big-spenders")),
-    responses((status = 200, body = Membership), (status = 404, body = Problem), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/segments/{key}/refresh", operation_id = "refresh_segment", tag = "segments", request_body = RefreshRequest,
+    params(("key" = inline(Key), Path)),
+    responses((status = 200, body = Membership)))]
 pub(super) async fn refresh(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
-    Body(moment): Body<Moment>,
+    Body(moment): Body<RefreshRequest>,
 ) -> Result<Json<Membership>, Problem> {
     let now = server.now();
     let as_of = match moment.as_of {
@@ -344,12 +343,12 @@ pub(super) async fn refresh(
 }
 
 /// Computes who belongs to each segment, and says what became of it
-#[utoipa::path(post, path = "/v1/segments/refresh", tag = "segments", request_body = Moment,
-    responses((status = 200, body = Vec<Object>), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/segments/refresh", operation_id = "refresh_segments", tag = "segments", request_body = RefreshRequest,
+    responses((status = 200, body = Vec<Outcome>)))]
 pub(super) async fn refresh_all(
     State(server): State<Server>,
-    Body(moment): Body<Moment>,
-) -> Result<Json<Vec<Value>>, Problem> {
+    Body(moment): Body<RefreshRequest>,
+) -> Result<Json<Vec<Outcome>>, Problem> {
     let now = server.now();
     let as_of = match moment.as_of {
         Some(_) => server.moment(moment.as_of).await?,
@@ -358,10 +357,7 @@ pub(super) async fn refresh_all(
     let refreshed = server.compute(move |server| async move {
         segments::refresh(server.place(), &[], as_of, now, moment.full).await
     });
-    let rows = refreshed
-        .await?
-        .iter()
-        .map(segments::Outcome::row)
-        .collect();
-    Ok(Json(rows))
+    let rows = refreshed.await?;
+    let rows = rows.iter().map(segments::Outcome::row).collect();
+    Ok(Json(typed(Value::Array(rows))?))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use rollbook_app::{AppError, data, rows};
-use rollbook_model::{GivenTime, SnapshotNumber, Timestamp};
+use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::extract::Body;
 use crate::problem::Problem;
+use crate::scalars::{Cell, Moment, Snapshot, Time};
 use crate::server::Server;
 
 /// One query.
@@ -20,47 +21,51 @@ use crate::server::Server;
     "query": "select channel, count(*) as activities from activities group by channel order by channel",
     "as_of": "2026-01-01T00:00:00Z"
 }))]
-pub(crate) struct Question {
+pub(crate) struct SqlQuestion {
     /// One `select`.
+    #[schema(
+        min_length = 1,
+        max_length = 100000,
+        example = "select count(*) as orders from orders"
+    )]
     query: String,
     /// The moment to look from; now by default.
-    #[schema(value_type = Option<String>)]
-    as_of: Option<GivenTime>,
+    as_of: Option<Moment>,
     /// The snapshot of the data; the newest by default.
-    #[schema(value_type = Option<u64>)]
+    #[schema(value_type = Option<Snapshot>)]
     snapshot: Option<SnapshotNumber>,
 }
 
 /// The rows of an answer.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Rows {
+pub(crate) struct SqlRows {
     columns: Vec<String>,
     /// One object a row: integers as numbers, decimals as text, times in RFC 3339.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, Cell>>)]
     rows: Box<RawValue>,
     /// Whether there were more rows than are given.
     truncated: bool,
     /// The snapshot of the data.
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     as_of: Timestamp,
 }
 
 /// Answers one query, read-only and within limits
-#[utoipa::path(post, path = "/v1/sql", tag = "data", request_body = Question,
-    responses((status = 200, body = Rows), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/v1/sql", operation_id = "run_sql", tag = "data", request_body = SqlQuestion,
+    responses((status = 200, body = SqlRows)))]
 pub(super) async fn answer(
     State(server): State<Server>,
-    Body(question): Body<Question>,
-) -> Result<Json<Rows>, Problem> {
+    Body(question): Body<SqlQuestion>,
+) -> Result<Json<SqlRows>, Problem> {
     let as_of = server.moment(question.as_of).await?;
     let answered = server.compute(move |server| async move {
         let (answer, snapshot) =
             data::answer(server.place(), &question.query, as_of, question.snapshot).await?;
         let columns = answer.schema.fields().iter();
         let columns = columns.map(|field| field.name().clone()).collect();
-        Ok(Rows {
+        Ok(SqlRows {
             columns,
             rows: raw(&answer.batches)?,
             truncated: answer.truncated,

@@ -12,7 +12,7 @@ use crate::server::Server;
 
 /// A table that holds rows, or held some.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Size {
+pub(crate) struct TableSize {
     #[schema(example = "orders")]
     table: &'static str,
     #[schema(example = 3000)]
@@ -50,11 +50,11 @@ pub(crate) struct Column {
 }
 
 /// The tables that hold rows
-#[utoipa::path(get, path = "/v1/tables", tag = "data",
-    responses((status = 200, body = Vec<Size>), (status = 404, body = Problem)))]
-pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<Size>>, Problem> {
+#[utoipa::path(get, path = "/v1/tables", operation_id = "list_tables", tag = "data",
+    responses((status = 200, body = Vec<TableSize>)))]
+pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<TableSize>>, Problem> {
     let sizes = data::table_sizes(server.place()).await?;
-    let size = |size: data::TableSize| Size {
+    let size = |size: data::TableSize| TableSize {
         table: size.table,
         rows: size.rows,
         files: size.files,
@@ -66,7 +66,7 @@ pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<Size>
 }
 
 /// All canonical tables and their columns
-#[utoipa::path(get, path = "/v1/schema", tag = "data",
+#[utoipa::path(get, path = "/v1/schema", operation_id = "show_schema", tag = "data",
     responses((status = 200, body = Vec<Table>)))]
 pub(super) async fn schema() -> Json<Vec<Table>> {
     let tables = TABLES.iter().map(|def| Table {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
+use crate::scalars::{Key, Time};
 use crate::server::Server;
 
 /// A column of `people` of the tenant's own.
@@ -24,18 +25,19 @@ pub(crate) struct Trait {
     default: Option<String>,
     description: Option<String>,
     /// The segments whose criteria name it.
+    #[schema(value_type = Vec<Key>)]
     segments: Vec<String>,
     /// Why it cannot be computed.
     problem: Option<String>,
-    #[schema(value_type = String)]
+    #[schema(value_type = Time)]
     updated_at: Timestamp,
     /// One `select`, which puts out `person_id` and the value.
     sql: String,
 }
 
 /// The tenant's own traits
-#[utoipa::path(get, path = "/v1/traits", tag = "data",
-    responses((status = 200, body = Vec<Trait>), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/traits", operation_id = "list_traits", tag = "data",
+    responses((status = 200, body = Vec<Trait>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Trait>>, Problem> {
     let listed = traits::list(server.place(), server.now()).await?;
     let one = |one: traits::Listed| Trait {

@@ -40,7 +40,7 @@ pub(super) async fn answer(
     let format = Format::of(which.format, given, &Format::OF_PAGES[1..])?;
     let form = format
         .form()
-        .filter(|_| which.page_token.is_none() && which.limit.is_none());
+        .filter(|_| which.page_token.as_deref().is_none_or(str::is_empty) && which.limit.is_none());
     let form = form.ok_or_else(|| {
         let message = "all members at once have no pages and are no json: leave out `limit` and \
                        `page_token`, and ask for ndjson, csv, arrow or parquet";
@@ -61,7 +61,7 @@ pub(super) async fn answer(
         server,
         refreshed,
         columns,
-        hash: which.hash,
+        hash: which.hash.map(|hash| hash.0),
         form,
     };
     let (sender, mut receiver) = mpsc::channel(2);

@@ -1,0 +1,241 @@
+//! Answers about one person: all that is known of them, and what happened.
+
+use rollbook_app::persons as asked;
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{People, SegmentChange, typed};
+use crate::problem::Problem;
+use crate::scalars::{Amount, Foretold, Key, Time};
+
+/// A person as `people` has them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Person {
+    /// All columns of `people`.
+    #[schema(value_type = People)]
+    person: Value,
+    /// The records that they are known by.
+    records: Vec<Record>,
+    roles: Roles,
+    /// Their deals, the latest first.
+    deals: Vec<Deal>,
+    /// Their requests for support, the latest first.
+    tickets: Vec<Ticket>,
+    /// The campaigns that they had to do with, the latest first.
+    campaigns: Vec<Campaign>,
+    /// Their scores, where there are any.
+    scores: Vec<PersonScore>,
+    consent: Consent,
+    /// The segments that they belong to, as of each one's last refresh.
+    #[schema(value_type = Vec<Key>)]
+    segments: Vec<String>,
+    /// When they came to segments and left them, oldest first, where `history` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment_changes: Option<Vec<SegmentChange>>,
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+    #[schema(value_type = Time)]
+    as_of: Timestamp,
+}
+
+/// A record that a person is known by.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    identity_id: i64,
+    provider: String,
+    external_id: String,
+    #[schema(value_type = Option<Time>)]
+    first_seen_at: Option<String>,
+    #[schema(value_type = Option<Time>)]
+    last_seen_at: Option<String>,
+}
+
+/// What they are to the business.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Roles {
+    person_id: i64,
+    is_customer: bool,
+    is_lead: bool,
+    is_contact: bool,
+    is_vendor: bool,
+    is_employee: bool,
+    /// visitor, lead, contact, customer or evangelist.
+    lifecycle_stage: String,
+}
+
+/// A deal of theirs.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Deal {
+    provider: String,
+    external_id: String,
+    name: Option<String>,
+    pipeline: Option<String>,
+    stage: Option<String>,
+    status: Option<String>,
+    #[schema(value_type = Option<Amount>)]
+    value: Option<String>,
+    currency: Option<String>,
+    /// The chance of winning it.
+    probability: Option<f64>,
+    #[schema(value_type = Option<Time>)]
+    created_at: Option<String>,
+    #[schema(value_type = Option<Time>)]
+    closed_at: Option<String>,
+}
+
+/// A request for support of theirs.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ticket {
+    provider: String,
+    external_id: String,
+    status: Option<String>,
+    priority: Option<String>,
+    category: Option<String>,
+    #[schema(value_type = Option<Time>)]
+    opened_at: Option<String>,
+    #[schema(value_type = Option<Time>)]
+    closed_at: Option<String>,
+    satisfaction: Option<f64>,
+}
+
+/// A campaign that they had to do with.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Campaign {
+    provider: String,
+    campaign_id: String,
+    /// Where the campaign is known.
+    name: Option<String>,
+    channel: Option<String>,
+    /// How many there were.
+    activities: u64,
+    #[schema(value_type = Option<Time>)]
+    first_at: Option<String>,
+    #[schema(value_type = Option<Time>)]
+    last_at: Option<String>,
+}
+
+/// A score of theirs.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonScore {
+    #[schema(value_type = Foretold)]
+    kind: String,
+    person_id: i64,
+    /// Log-odds.
+    score: f64,
+    #[schema(minimum = 0, maximum = 1)]
+    probability: f64,
+}
+
+/// What they agreed to, and when.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Consent {
+    accepts_email_marketing: Option<bool>,
+    accepts_sms_marketing: Option<bool>,
+    #[schema(value_type = Option<Time>)]
+    marketing_opt_in_date: Option<String>,
+    gdpr_consent: Option<bool>,
+    #[schema(value_type = Option<Time>)]
+    gdpr_consent_date: Option<String>,
+}
+
+impl TryFrom<asked::Person> for Person {
+    type Error = Problem;
+
+    fn try_from(found: asked::Person) -> Result<Self, Problem> {
+        let changes = found
+            .segment_changes
+            .map(|changes| changes.into_iter().map(SegmentChange::from).collect());
+        Ok(Self {
+            person: found.person,
+            records: typed(Value::Array(found.records))?,
+            roles: typed(found.roles)?,
+            deals: typed(Value::Array(found.deals))?,
+            tickets: typed(Value::Array(found.tickets))?,
+            campaigns: typed(Value::Array(found.campaigns))?,
+            scores: typed(Value::Array(found.scores))?,
+            consent: typed(found.consent)?,
+            segments: found.segments,
+            segment_changes: changes,
+            snapshot: found.snapshot,
+            as_of: found.as_of,
+        })
+    }
+}
+
+/// A part of what happened with a person, the latest first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Timeline {
+    events: Vec<Event>,
+    /// Asks for the next page; null on the last one.
+    next: Option<String>,
+    #[schema(value_type = u64)]
+    snapshot: SnapshotNumber,
+}
+
+/// Something that happened.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Event {
+    /// Its place on the timeline, from 1.
+    place: u64,
+    #[schema(value_type = Option<Time>)]
+    at: Option<String>,
+    #[serde(rename = "type")]
+    kind: EventType,
+    /// What it was: a status, a stage, a type of activity, a category, an action.
+    what: Option<String>,
+    #[schema(value_type = Option<Amount>)]
+    amount: Option<String>,
+    currency: Option<String>,
+    provider: String,
+    external_id: String,
+}
+
+/// The type of what happened.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EventType {
+    Order,
+    Refund,
+    Deal,
+    DealStage,
+    Activity,
+    Ticket,
+    Identity,
+}
+
+impl EventType {
+    /// As the timeline's query has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Refund => "refund",
+            Self::Deal => "deal",
+            Self::DealStage => "deal_stage",
+            Self::Activity => "activity",
+            Self::Ticket => "ticket",
+            Self::Identity => "identity",
+        }
+    }
+}
+
+impl TryFrom<asked::Timeline> for Timeline {
+    type Error = Problem;
+
+    fn try_from(found: asked::Timeline) -> Result<Self, Problem> {
+        Ok(Self {
+            events: typed(Value::Array(found.events))?,
+            next: found.next,
+            snapshot: found.snapshot,
+        })
+    }
+}

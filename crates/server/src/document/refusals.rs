@@ -1,0 +1,305 @@
+//! Which problems can come from which operation: statuses, and the codes that come with each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+/// Statuses, each with codes.
+type Refusals = &'static [(u16, &'static [&'static str])];
+
+/// Before any route is asked.
+const ANY: Refusals = &[
+    (400, &["invalid_host"]),
+    (405, &["method_not_allowed"]),
+    (421, &["foreign_host"]),
+    (500, &["internal"]),
+    (503, &["busy"]),
+    (504, &["too_slow"]),
+];
+const QUERY: Refusals = &[(400, &["invalid_query"])];
+const PATH: Refusals = &[(400, &["invalid_path"])];
+const BODY: Refusals = &[
+    (400, &["invalid_body", "body_broken_off"]),
+    (408, &["body_too_slow"]),
+    (413, &["body_too_large"]),
+    (415, &["not_json", "unknown_charset", "unknown_packing"]),
+];
+const LAKE: Refusals = &[
+    (404, &["no_lake"]),
+    (500, &["lake_unavailable"]),
+    (507, &["disk_full", "read_only_disk"]),
+];
+/// What is written may make the lake.
+const WRITES: Refusals = &[
+    (409, &["occupied", "invalid_name"]),
+    (500, &["lake_unavailable"]),
+    (503, &["lake_busy"]),
+    (507, &["disk_full", "read_only_disk"]),
+];
+const SNAPSHOT: Refusals = &[(404, &["unknown_snapshot", "expired_snapshot"])];
+const SEGMENT: Refusals = &[(404, &["unknown_segment"])];
+const MEMBERS: Refusals = &[(409, &["segment_not_refreshed"])];
+const PAGES: Refusals = &[
+    (400, &["invalid_page_token"]),
+    (410, &["expired_page_token"]),
+];
+const PERSON: Refusals = &[(404, &["unknown_person"]), (410, &["became_another"])];
+/// What any query may come to.
+const ENGINE: Refusals = &[(
+    422,
+    &[
+        "invalid_time",
+        "memory_exhausted",
+        "disk_exhausted",
+        "time_exhausted",
+    ],
+)];
+const SQL: Refusals = &[(
+    422,
+    &[
+        "empty_sql",
+        "sql_syntax",
+        "unknown_column",
+        "ambiguous_column",
+        "unknown_table",
+        "unknown_function",
+        "not_read_only",
+        "more_than_one_statement",
+        "sql_too_complex",
+        "invalid_sql",
+    ],
+)];
+const CRITERIA: Refusals = &[(
+    422,
+    &[
+        "empty_criteria",
+        "unknown_segment_named",
+        "named_segment_failed",
+        "segments_in_circle",
+    ],
+)];
+const CLAUSES: Refusals = &[(422, &["not_a_condition"])];
+const DECISION: Refusals = &[
+    (
+        404,
+        &[
+            "unknown_person",
+            "unknown_record",
+            "not_waiting",
+            "unknown_decision",
+        ],
+    ),
+    (409, &["is_blocked"]),
+    (422, &["same_person", "only_record", "cannot_ingest"]),
+];
+const ROWS: Refusals = &[
+    (
+        400,
+        &["invalid_idempotency_key", "body_broken_off", "invalid_body"],
+    ),
+    (404, &["unknown_provider", "unknown_source"]),
+    (408, &["body_too_slow"]),
+    (413, &["body_too_large"]),
+    (
+        415,
+        &["unknown_format", "unknown_charset", "unknown_packing"],
+    ),
+    (
+        422,
+        &[
+            "missing_source",
+            "cannot_ingest",
+            "unreadable_file",
+            "idempotency_key_reused",
+        ],
+    ),
+    (503, &["journal_full"]),
+];
+
+/// What can come from an operation; `None` where there is no such operation.
+fn of(operation: &str) -> Option<Vec<Refusals>> {
+    let refusals: &[Refusals] = match operation {
+        "show_health" | "show_metrics" | "show_schema" => &[],
+        "show_readiness" | "list_tables" | "list_traits" => &[LAKE, ENGINE],
+        "ingest_rows" => &[PATH, ROWS, WRITES, ENGINE, SQL],
+        "run_sql" => &[BODY, LAKE, SNAPSHOT, ENGINE, SQL],
+        "list_segments" => &[LAKE, ENGINE],
+        "create_segment" => &[
+            BODY,
+            WRITES,
+            ENGINE,
+            SQL,
+            CRITERIA,
+            MEMBERS,
+            &[(409, &["segment_exists"]), (422, &["reserved_key"])],
+        ],
+        "put_segment" => &[
+            PATH,
+            BODY,
+            WRITES,
+            ENGINE,
+            SQL,
+            CRITERIA,
+            MEMBERS,
+            &[(422, &["reserved_key"])],
+        ],
+        "show_segment" => &[PATH, LAKE, SEGMENT, ENGINE],
+        "delete_segment" => &[PATH, LAKE, WRITES, SEGMENT],
+        "preview_criteria" => &[BODY, LAKE, ENGINE, SQL, CRITERIA, MEMBERS],
+        "refresh_segments" => &[BODY, LAKE, WRITES, ENGINE, SQL],
+        "refresh_segment" => &[
+            PATH, BODY, LAKE, WRITES, SEGMENT, ENGINE, SQL, CRITERIA, MEMBERS,
+        ],
+        "list_members" => &[
+            PATH,
+            QUERY,
+            LAKE,
+            SEGMENT,
+            MEMBERS,
+            PAGES,
+            SNAPSHOT,
+            ENGINE,
+            &[
+                (400, &["invalid_limit", "invalid_name", "invalid_stream"]),
+                (406, &["not_acceptable"]),
+                (422, &["unknown_column", "invalid_sql"]),
+            ],
+        ],
+        "count_members" => &[PATH, LAKE, SEGMENT, MEMBERS, SNAPSHOT, ENGINE],
+        "list_changes" => &[PATH, QUERY, LAKE, SEGMENT, &[(400, &["invalid_since"])]],
+        "list_history" => &[PATH, LAKE, SEGMENT],
+        "show_reach" => &[PATH, QUERY, LAKE, SEGMENT, MEMBERS, ENGINE],
+        "show_calendar" => &[
+            PATH,
+            QUERY,
+            LAKE,
+            SEGMENT,
+            MEMBERS,
+            ENGINE,
+            SQL,
+            CRITERIA,
+            &[(400, &["invalid_days"])],
+        ],
+        "list_near_misses" => &[
+            PATH, QUERY, LAKE, SEGMENT, MEMBERS, ENGINE, SQL, CRITERIA, CLAUSES,
+        ],
+        "explain_member" => &[PATH, QUERY, LAKE, SEGMENT, MEMBERS, ENGINE, SQL, CRITERIA],
+        "preview_impact" => &[PATH, BODY, LAKE, SEGMENT, MEMBERS, ENGINE, SQL, CRITERIA],
+        "show_overlap" => &[QUERY, LAKE, SEGMENT, MEMBERS, &[(400, &["invalid_name"])]],
+        "run_attribution" => &[
+            BODY,
+            LAKE,
+            ENGINE,
+            &[(
+                422,
+                &[
+                    "unknown_model",
+                    "unknown_by",
+                    "invalid_lookback",
+                    "invalid_half_life",
+                    "empty_time",
+                    "invalid_sql",
+                ],
+            )],
+        ],
+        "list_scores" => &[
+            PATH,
+            QUERY,
+            LAKE,
+            PAGES,
+            ENGINE,
+            &[
+                (400, &["invalid_limit", "invalid_min"]),
+                (409, &["not_scored", "not_trained"]),
+            ],
+        ],
+        "find_persons" => &[
+            QUERY,
+            LAKE,
+            ENGINE,
+            &[(400, &["invalid_search", "invalid_record"])],
+        ],
+        "show_person" => &[PATH, QUERY, LAKE, PERSON, ENGINE],
+        "list_timeline" => &[
+            PATH,
+            QUERY,
+            LAKE,
+            SNAPSHOT,
+            PERSON,
+            ENGINE,
+            &[(400, &["invalid_page_token", "invalid_limit"])],
+        ],
+        "erase_person" => &[
+            PATH,
+            QUERY,
+            LAKE,
+            WRITES,
+            PERSON,
+            ENGINE,
+            &[(422, &["cannot_ingest"])],
+        ],
+        "show_identity_stats" | "list_reviews" => &[LAKE, ENGINE],
+        "decide_review" => &[
+            PATH,
+            BODY,
+            LAKE,
+            WRITES,
+            DECISION,
+            ENGINE,
+            &[(400, &["invalid_verdict"])],
+        ],
+        "merge_persons" => &[BODY, LAKE, WRITES, DECISION, ENGINE],
+        "undo_decision" => &[PATH, QUERY, LAKE, WRITES, DECISION, ENGINE],
+        _ => return None,
+    };
+    Some(refusals.iter().copied().chain([ANY]).collect())
+}
+
+/// Writes into an operation of the document what can come from it.
+pub(super) fn add(operation: &mut Value) {
+    let name = operation["operationId"].as_str().unwrap_or_default();
+    let mut statuses: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
+    for (status, codes) in of(name).into_iter().flatten().flatten() {
+        statuses.entry(*status).or_default().extend(*codes);
+    }
+    for (status, codes) in statuses {
+        operation["responses"][status.to_string()] = response(status, &codes);
+    }
+}
+
+fn response(status: u16, codes: &BTreeSet<&str>) -> Value {
+    let named: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
+    let schema = json!({
+        "$ref": "#/components/schemas/Problem",
+        "properties": { "code": { "enum": codes }, "status": { "const": status } },
+    });
+    json!({
+        "description": format!("{}: {}", meaning(status), named.join(", ")),
+        "content": { "application/problem+json": { "schema": schema } },
+    })
+}
+
+fn meaning(status: u16) -> &'static str {
+    match status {
+        400 => "The request cannot be read",
+        404 => "What it names is not there",
+        405 => "The route does not know the method",
+        406 => "There is no such form of the answer",
+        408 => "The body did not come in time",
+        409 => "It contradicts what is there",
+        410 => "What it names is no longer kept",
+        413 => "The body is too large",
+        415 => "The body is not of a kind that is read",
+        421 => "The request is for another host",
+        422 => "It can be read, and cannot be done",
+        503 => "Too much at once; later it may go through",
+        504 => "There was no answer in time",
+        507 => "The disk of the lake takes nothing",
+        _ => "Something went wrong here; the log has it",
+    }
+}
+
+#[cfg(test)]
+pub(super) fn knows(operation: &str) -> bool {
+    of(operation).is_some()
+}
