@@ -34,7 +34,7 @@ fn value(table: &str, column: &ColumnDef, row: usize) -> String {
         ("day", _) => format!("2024-03-{:02}", 1 + row),
         (_, ColumnType::Text) => format!("{SECRET}{row}"),
         (_, ColumnType::TextList) => format!("{SECRET}{row}|b"),
-        (_, ColumnType::Bool) => (row % 2 == 0).to_string(),
+        (_, ColumnType::Bool) => row.is_multiple_of(2).to_string(),
         (_, ColumnType::Int) => row.to_string(),
         (_, ColumnType::Float) => format!("{row}.5"),
         (_, ColumnType::Decimal) => format!("{}.25", 10 * row),

