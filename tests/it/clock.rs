@@ -299,7 +299,7 @@ fn who_comes_to_be_later_is_not_new_yet() {
         "created_at >= '2025-01-01'",
         "created_at is null",
         "not created_at < '2025-01-01'",
-        "person_id in (select person_id from persons where created_at >= '2025-01-01')",
+        "person_id in (select person_id from people where created_at >= '2025-01-01')",
     ];
     apply(&lake, &criteria);
     let server = Serving::start(&lake, "default");

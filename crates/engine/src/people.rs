@@ -14,11 +14,11 @@ use datafusion::error::Result;
 use datafusion::execution::session_state::SessionState;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{
-    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
+    Case, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use rollbook_model::ColumnType;
 use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
+use rollbook_model::{ColumnType, Timestamp, tables};
 
 use crate::own_traits::PlannedTrait;
 use crate::times::{UTC, in_zone};
@@ -32,6 +32,7 @@ const PERSON_ID: &str = "person_id";
 #[derive(Debug)]
 pub(crate) struct People {
     persons: Arc<dyn TableProvider>,
+    as_of: Timestamp,
     groups: Vec<(&'static TraitGroup, LogicalPlan)>,
     /// Traits of the tenant's own.
     own: Arc<Vec<PlannedTrait>>,
@@ -44,9 +45,9 @@ impl People {
     pub(crate) async fn new(
         state: &SessionState,
         persons: Arc<dyn TableProvider>,
-        values: ParamValues,
+        as_of: Timestamp,
+        (values, own): (ParamValues, Arc<Vec<PlannedTrait>>),
         planner: ViewPlanner,
-        own: Arc<Vec<PlannedTrait>>,
     ) -> Result<Self> {
         let mut groups = Vec::new();
         for group in TRAIT_GROUPS {
@@ -71,6 +72,7 @@ impl People {
             .collect();
         Ok(Self {
             persons,
+            as_of,
             groups,
             own,
             schema: Arc::new(Schema::new(fields)),
@@ -102,11 +104,28 @@ impl People {
         Ok(rows)
     }
 
+    /// A column of persons or of a group, null while it lies ahead.
+    fn seen(&self, name: &str) -> Result<Expr> {
+        let seen = column(name);
+        let def = tables::PERSONS.column(name);
+        let is_null_ahead = def.is_some_and(|def| tables::PERSONS.is_null_ahead(def));
+        let field = self.schema.field_with_name(name)?;
+        let DataType::Timestamp(_, zone) = field.data_type() else {
+            return Ok(seen);
+        };
+        if !is_null_ahead {
+            return Ok(seen);
+        }
+        let now = ScalarValue::TimestampMicrosecond(Some(self.as_of.micros()), zone.clone());
+        let past = (Box::new(seen.clone().lt_eq(lit(now))), Box::new(seen));
+        Ok(Expr::Case(Case::new(None, vec![past], None)))
+    }
+
     /// The expression that gives a column over the joined rows.
     fn column(&self, name: &str) -> Result<Expr> {
         match self.own.iter().find(|one| one.name == name) {
             Some(one) => one.value(),
-            None => Ok(column(name)),
+            None => self.seen(name),
         }
     }
 }

@@ -264,17 +264,13 @@ impl Session {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
-        let def = source.def;
         let seen = SeenTable::new(source, &self.options, self.planner.clone())?;
         if name == "orders" {
             self.add_view(STORED_ORDERS, stored)?;
         }
         match authority {
             None => self.add_view(name, Arc::new(seen)),
-            Some(of) => {
-                let persons = Unified::new(def, Arc::new(seen), self.options.as_of, of);
-                self.add_view(name, Arc::new(persons))
-            }
+            Some(of) => self.add_view(name, Arc::new(Unified::new(Arc::new(seen), of))),
         }
     }
 
@@ -379,9 +375,15 @@ impl Session {
             ],
             self.options.zone,
         );
-        let people = People::new(&self.state, persons, of_groups, planner, own)
-            .await
-            .map_err(setup)?;
+        let people = People::new(
+            &self.state,
+            persons,
+            self.options.as_of,
+            (of_groups, own),
+            planner,
+        )
+        .await
+        .map_err(setup)?;
         self.add_view(PEOPLE, Arc::new(people))
     }
 

@@ -13,7 +13,7 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    Case, Expr, JoinType, LogicalPlanBuilder, ScalarUDF, TableProviderFilterPushDown, cast, lit,
+    Expr, JoinType, LogicalPlanBuilder, ScalarUDF, TableProviderFilterPushDown, cast, lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{ColumnDef, TableDef, Timestamp};
@@ -135,21 +135,6 @@ impl SeenTable {
         Column::new(Some(self.source.def.name), name)
     }
 
-    /// A column, null while it lies ahead. Where records are yet to be made one person, that is for
-    /// the person to say.
-    fn null_ahead(&self, name: &str, column: Expr) -> Expr {
-        let def = self.source.def.column(name);
-        let is_null_ahead = def.is_some_and(|def| self.source.def.is_null_ahead(def));
-        match is_null_ahead && self.source.authority.is_none() {
-            true => {
-                let is_past = column.clone().lt_eq(lit(moment(self.as_of)));
-                let past = vec![(Box::new(is_past), Box::new(column))];
-                Expr::Case(Case::new(None, past, None))
-            }
-            false => column,
-        }
-    }
-
     /// Whether all rows are known to have happened by `as_of`.
     fn is_past(&self) -> bool {
         last_of(&self.source).is_some_and(|last| last <= self.as_of.micros())
@@ -162,7 +147,11 @@ impl SeenTable {
         let mut rows = LogicalPlanBuilder::scan(def.name, stored, None)?;
         if let Some(time) = def.time.filter(|_| !self.is_past()) {
             let time_column = Expr::Column(self.stored_column(time));
-            let mut seen = time_column.clone().lt_eq(lit(moment(self.as_of)));
+            let until = lit(ScalarValue::TimestampMicrosecond(
+                Some(self.as_of.micros()),
+                Some("UTC".into()),
+            ));
+            let mut seen = time_column.clone().lt_eq(until);
             if self.schema.field_with_name(time)?.is_nullable() {
                 seen = time_column.is_null().or(seen);
             }
@@ -260,19 +249,12 @@ impl TableProvider for SeenTable {
                 None => Expr::Column(self.stored_column(name)),
             };
             match def.column(name).map(|column| column.ty.arrow()) {
-                Some(time @ DataType::Timestamp(..)) => {
-                    shown_in(&self.zone, self.null_ahead(name, column), &time)
-                }
+                Some(time @ DataType::Timestamp(..)) => shown_in(&self.zone, column, &time),
                 _ => column,
             }
         };
         asked.plan(&self.planner, rows, column).await
     }
-}
-
-/// A moment as the times of stored rows are written.
-pub(crate) fn moment(at: Timestamp) -> ScalarValue {
-    ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into()))
 }
 
 /// When the last row of a table happens, in microseconds, where that is known.

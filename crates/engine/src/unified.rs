@@ -3,19 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
-use datafusion::common::ScalarValue;
 use datafusion::datasource::TableType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::expressions::{BinaryExpr, CaseExpr, Column, Literal};
+use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
-
-use rollbook_model::{TableDef, Timestamp};
 
 use crate::people::is_of_id;
 
@@ -29,45 +26,14 @@ const NEEDED: [&str; 4] = ["person_id", "identity_id", "provider", "updated_at"]
 /// A table of records of persons, as one of persons.
 #[derive(Debug)]
 pub(crate) struct Unified {
-    def: &'static TableDef,
     records: Arc<dyn TableProvider>,
-    /// What lies after it is not known yet.
-    as_of: Timestamp,
     /// How much a provider is trusted; 0 most.
     authority: fn(&str) -> u8,
 }
 
 impl Unified {
-    pub(crate) fn new(
-        def: &'static TableDef,
-        records: Arc<dyn TableProvider>,
-        as_of: Timestamp,
-        authority: fn(&str) -> u8,
-    ) -> Self {
-        Self {
-            def,
-            records,
-            as_of,
-            authority,
-        }
-    }
-
-    /// A column of persons, null while it lies ahead.
-    fn seen(&self, field: &Field, place: usize) -> Result<Arc<dyn PhysicalExpr>> {
-        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
-        let def = self.def.column(field.name());
-        let is_null_ahead = def.is_some_and(|def| self.def.is_null_ahead(def));
-        let DataType::Timestamp(_, zone) = field.data_type() else {
-            return Ok(column);
-        };
-        if !is_null_ahead {
-            return Ok(column);
-        }
-        let now = ScalarValue::TimestampMicrosecond(Some(self.as_of.micros()), zone.clone());
-        let now = Arc::new(Literal::new(now));
-        let is_past = BinaryExpr::new(Arc::clone(&column), Operator::LtEq, now);
-        let past = vec![(Arc::new(is_past) as Arc<dyn PhysicalExpr>, column)];
-        Ok(Arc::new(CaseExpr::try_new(None, past, None)?))
+    pub(crate) fn new(records: Arc<dyn TableProvider>, authority: fn(&str) -> u8) -> Self {
+        Self { records, authority }
     }
 }
 
@@ -123,11 +89,12 @@ impl TableProvider for Unified {
         };
         let persons = Arc::new(CollapseExec::new(records, places, self.authority));
         let output = asked.iter().enumerate().map(|(at, column)| {
-            let field = schema.field(*column);
-            Ok((self.seen(field, at)?, field.name().clone()))
+            let name = schema.field(*column).name();
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, at));
+            (column, name.clone())
         });
         Ok(Arc::new(ProjectionExec::try_new(
-            output.collect::<Result<Vec<_>>>()?,
+            output.collect::<Vec<_>>(),
             persons,
         )?))
     }

@@ -16,7 +16,7 @@ async fn unnamed_columns_are_called_as_they_are_written() {
     check("select 1", &["1"]).await;
     check(
         "select 1, 'x', 1.5, null, true",
-        &["1", "'x'", "1.5", "null", "true"],
+        &["1", "'x'", "1.5", "NULL", "true"],
     )
     .await;
     check("select -1, 1  +\n 2;", &["-1", "1 + 2"]).await;
@@ -57,8 +57,8 @@ async fn unnamed_columns_are_called_as_they_are_written() {
     )
     .await;
     check(
-        "select cast(1 as bigint), 1::bigint from people limit 1",
-        &["cast(1 as bigint)", "1::bigint"],
+        "select cast(1 as bigint), 2::bigint from people limit 1",
+        &["cast(1 as bigint)", "2::bigint"],
     )
     .await;
     // Nobody gets two columns of one name.

@@ -58,7 +58,7 @@ async fn negative_and_backward_frames_are_refused() {
         (
             "total",
             "range between '-1' preceding and current row",
-            "numeric value",
+            "is negative",
         ),
         (
             "total",
