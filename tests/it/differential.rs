@@ -109,7 +109,7 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn generated_data_give_what_the_oracle_says() {
-    let seed = times("ROLLBOOK_TEST_SEED", 7);
+    let seed = times("ROLLBOOK_TEST_SEED", 11);
     if let Some(world) = World::generated("generated", seed, 400).await {
         hold(world, 60, 4).await;
     }

@@ -52,13 +52,13 @@ impl Bounds {
         let number = |text: String| text.parse().unwrap();
         let scaled = "cast(cast(v as decimal(38, 4)) * 10000 as hugeint)";
         let spent = format!(
-            "select distinct cast({scaled} as text) from (select sum(converted) as v from ({}) \
-             group by person_id) where v is not null order by 1 limit {KEPT}",
+            "select cast({scaled} as text) as t from (select sum(converted) as v from ({}) group by \
+             person_id) where v is not null group by t order by hash(t) limit {KEPT}",
             facts::spent(values)
         );
         let totals = format!(
-            "select distinct cast({scaled} as text) from (select total as v from orders) where v \
-             is not null order by 1 limit {KEPT}"
+            "select cast({scaled} as text) as t from (select total as v from orders) where v is not \
+             null group by t order by hash(t) limit {KEPT}"
         );
         let at = "select created_at as happened from persons union select occurred_at from activities \
                   union select placed_at from orders";
@@ -80,6 +80,19 @@ impl Bounds {
 
     pub(super) fn spent(&self, dice: &mut ChaCha8Rng) -> Literal {
         literal(dice, &self.spent)
+    }
+
+    /// Two amounts that persons spent, the smaller first, with no more places than they need.
+    pub(super) fn two_spent(&self, dice: &mut ChaCha8Rng) -> [String; 2] {
+        let mut one = || self.spent.choose(dice).copied().unwrap_or(1_000_000);
+        let (one, other) = (one(), one());
+        [one.min(other), one.max(other)].map(short)
+    }
+
+    /// Some of the amounts that persons spent, with no more places than they need.
+    pub(super) fn some_spent(&self, dice: &mut ChaCha8Rng) -> Vec<String> {
+        let some = self.spent.choose_multiple(dice, 24);
+        some.map(|&amount| short(amount)).collect()
     }
 
     pub(super) fn total(&self, dice: &mut ChaCha8Rng) -> Literal {
@@ -108,10 +121,8 @@ fn literal(dice: &mut ChaCha8Rng, values: &[i128]) -> Literal {
     let value = values.choose(dice).copied().unwrap_or(1_000_000);
     let beside = [0, 0, 0, 1, -1, 100, -100].choose(dice).copied();
     let value = value + beside.unwrap_or_default();
-    let sign = if value < 0 { "-" } else { "" };
-    let (whole, part) = (value.abs() / 10_000, value.abs() % 10_000);
-    let plain = format!("{sign}{whole}.{part:04}");
-    let short = plain.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let plain = plain(value);
+    let short = short(value);
     let exact = format!("cast('{plain}' as decimal(38, 4))");
     let double = format!("cast('{plain}' as double)");
     let (text, sql, is_double) = match dice.random_range(0..7) {
@@ -126,4 +137,17 @@ fn literal(dice: &mut ChaCha8Rng, values: &[i128]) -> Literal {
         sql,
         is_double,
     }
+}
+
+/// Ten-thousandths with a point.
+fn plain(value: i128) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let (whole, part) = (value.abs() / 10_000, value.abs() % 10_000);
+    format!("{sign}{whole}.{part:04}")
+}
+
+/// The same with no more places than it needs.
+fn short(value: i128) -> String {
+    let plain = plain(value);
+    plain.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

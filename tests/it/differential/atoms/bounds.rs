@@ -11,6 +11,9 @@ pub(super) const FORMS: &[fn(&mut Draw<'_>) -> Atom] = &[
     amount,
     amounts,
     spent,
+    all_within,
+    one_of,
+    one_of,
     order_total,
     order_total,
     number,
@@ -89,6 +92,31 @@ fn spent(draw: &mut Draw<'_>) -> Atom {
     let joined = vec![rows.each("sum(converted)")];
     let met = compared("coalesce(a.v, 0)", op, &literal);
     Atom::new(format!("{called} {op} {}", literal.text), joined, met)
+}
+
+/// Between what two persons spent, with both: a bound that is a hair beside leaves one out.
+fn all_within(draw: &mut Draw<'_>) -> Atom {
+    let [least, most] = draw.bounds.two_spent(draw.dice);
+    let called = draw.of(&["total_spent", "spent()"]);
+    let met = format!(
+        "coalesce(a.v, 0) between cast('{least}' as decimal(38, 4)) and cast('{most}' as \
+         decimal(38, 4))"
+    );
+    let criteria = format!("{called} between {least} and {most}");
+    Atom::new(criteria, total_spent(draw), met)
+}
+
+/// One of several amounts that occur: each has to be met to the last place.
+fn one_of(draw: &mut Draw<'_>) -> Atom {
+    let amounts = draw.bounds.some_spent(draw.dice);
+    let called = draw.of(&["total_spent", "spent()"]);
+    let exact: Vec<_> = amounts
+        .iter()
+        .map(|amount| format!("cast('{amount}' as decimal(38, 4))"))
+        .collect();
+    let met = format!("coalesce(a.v, 0) in ({})", exact.join(", "));
+    let criteria = format!("{called} in ({})", amounts.join(", "));
+    Atom::new(criteria, total_spent(draw), met)
 }
 
 fn order_total(draw: &mut Draw<'_>) -> Atom {

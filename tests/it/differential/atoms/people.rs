@@ -6,8 +6,10 @@ use crate::differential::when::When;
 
 pub(super) const FORMS: &[fn(&mut Draw<'_>) -> Atom] = &[
     place,
+    distinct,
     place,
     flag,
+    distinct,
     label,
     order_trait,
     order_trait,
@@ -34,6 +36,19 @@ fn place(draw: &mut Draw<'_>) -> Atom {
         3 => format!("{column} is distinct from '{one}'"),
         4 => format!("{column} is null"),
         _ => format!("case when {column} = '{one}' then is_lead else {column} = '{other}' end"),
+    };
+    Atom::new(condition.clone(), Vec::new(), condition)
+}
+
+/// What follows `from` is no more than the comparison is about, and binds more tightly than `and`.
+fn distinct(draw: &mut Draw<'_>) -> Atom {
+    let (column, places) = draw.values.place;
+    let place = draw.of(places);
+    let condition = match draw.below(4) {
+        0 => format!("{column} is distinct from '{place}'"),
+        1 => format!("{column} is not distinct from '{place}'"),
+        2 => "vip_status is distinct from true".to_owned(),
+        _ => "is_lead is not distinct from true".to_owned(),
     };
     Atom::new(condition.clone(), Vec::new(), condition)
 }
