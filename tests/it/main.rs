@@ -20,6 +20,7 @@ mod filters;
 mod households;
 mod http;
 mod identity;
+mod keys;
 mod kills;
 mod linking;
 mod malformed;

@@ -28,6 +28,7 @@ pub(crate) mod keys;
 mod manifest;
 mod master;
 mod opener;
+mod rotate;
 mod run;
 pub(crate) mod seal;
 

@@ -1,10 +1,10 @@
 //! Data keys: one for each identity, and one of the tenant's own for what belongs to none.
 //!
-//! They lie in pages of 4,096 identities, each sealed under the tenant's key. That key lies in
-//! `tenant.key`, wrapped under the master key. A numbered manifest names the pages. Forgetting an
-//! identity writes its page anew without its key and deletes the old one: whatever copy of a
-//! sealed value is left somewhere, nobody opens it again. Rotating wraps keys anew and touches no
-//! value.
+//! They lie in pages of 4,096 identities, each sealed under the tenant's key. A numbered manifest
+//! names the pages and holds that key, wrapped under the master key: so a key and what it opens
+//! change in one put, which only one of two writers succeeds with. Forgetting an identity writes
+//! its page anew without its key and deletes the old one: whatever copy of a sealed value is left
+//! somewhere, nobody opens it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,17 +18,16 @@ use super::master::{Master, fingerprint};
 use super::seal::{Key, open_object, random, seal_object};
 use crate::LakeError;
 use crate::lake::Lake;
-use crate::objects::{from_json, to_json};
-use crate::store::Put;
+use crate::objects::from_json;
 use rollbook_model::hex::{from_hex, hex};
 
 pub(super) const FOLDER: &str = "_vault/_keys";
-/// The tenant's keys, wrapped.
+/// The tenant's keys, wrapped, where older programs put them.
 pub(super) const TENANT: &str = "_vault/tenant.key";
 /// Identities of a page.
 const PAGE: usize = 4096;
 /// Attempts until a reader or writer gives way to faster ones.
-const ATTEMPTS: u32 = 20;
+pub(super) const ATTEMPTS: u32 = 20;
 /// Pages that are read at once.
 const AT_ONCE: usize = 16;
 const GONE: Key = [0; 32];
@@ -48,7 +47,8 @@ impl std::fmt::Debug for Pages {
 }
 
 /// The data keys of so many identities; zeros where there is none.
-struct Page(Vec<Key>);
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Page(Vec<Key>);
 
 impl std::fmt::Debug for Page {
     /// Without the keys.
@@ -59,29 +59,41 @@ impl std::fmt::Debug for Page {
 
 /// Data keys that were read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct DataKeys(BTreeMap<i64, Arc<Page>>);
+pub(crate) struct DataKeys(pub(super) BTreeMap<i64, Arc<Page>>);
 
 /// Which pages there are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Manifest {
+pub(super) struct Manifest {
     /// No two attempts have the same, so that none takes another's for its own.
     #[serde(default)]
     writer: Uuid,
     /// Which of the tenant's keys the pages and named keys are sealed under.
     sealed_under: String,
+    /// That key, wrapped; `None` where it lies apart, as older programs put it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<Wrapped>,
     pages: BTreeMap<i64, String>,
     /// Keys for other ends, sealed like a page.
-    named: BTreeMap<String, String>,
+    pub(super) named: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Names the key that everything is sealed under from now on.
+    pub(super) fn set_tenant(&mut self, wrapped: Wrapped) {
+        wrapped.id.clone_into(&mut self.sealed_under);
+        self.tenant = Some(wrapped);
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct TenantKeys {
-    /// The first seals what is new; others are there while they are replaced.
+    /// The first one sealed what was new; others were there while they were replaced.
     keys: Vec<Wrapped>,
 }
 
+/// A key of the tenant's, wrapped under a master key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Wrapped {
+pub(super) struct Wrapped {
     id: String,
     /// The fingerprint of the master key.
     master: String,
@@ -119,14 +131,26 @@ fn place(identity: i64) -> (i64, usize) {
 /// The keys of a tenant's vaults.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keyring<'a> {
-    lake: &'a Lake,
+    pub(super) lake: &'a Lake,
 }
 
 /// The newest manifest with the key that opens what it names.
-struct Opened {
+pub(super) struct Opened {
+    pub(super) number: u64,
+    pub(super) manifest: Manifest,
+    /// Its key, as it lies there.
+    pub(super) wrapped: Wrapped,
+    pub(super) key: Key,
+}
+
+/// The next manifest, whose pages are written, and that no one sees yet.
+pub(super) struct Draft {
     number: u64,
-    manifest: Manifest,
-    key: Key,
+    pub(super) next: Manifest,
+    /// The paths of the pages that were written, by page.
+    pub(super) written: BTreeMap<i64, String>,
+    /// The names of those that these take the place of.
+    replaced: Vec<String>,
 }
 
 impl<'a> Keyring<'a> {
@@ -250,80 +274,17 @@ impl<'a> Keyring<'a> {
         Err(LakeError::Busy { attempts: ATTEMPTS })
     }
 
-    /// Makes a new key of the tenant's, wraps it under the newest master key, and seals all data
-    /// keys under it. What it left half done when it was broken off, it does when it is run again.
-    pub(crate) async fn rotate(&self) -> Result<Option<KeysShown>, LakeError> {
-        if self.open().await?.is_none() {
-            return Ok(None);
-        }
-        let mut tenant = self.tenant_keys().await?;
-        let mut known = Vec::new();
-        for wrapped in &tenant.keys {
-            known.push((wrapped.id.clone(), self.unwrap(wrapped)?));
-        }
-        let master = self.master().next()?;
-        let id = hex(&random::<8>());
-        let key: Key = random();
-        known.insert(0, (id.clone(), key));
-        let wrap = |(id, key): &(String, Key)| self.wrap(&master, id, key);
-        tenant.keys = known.iter().map(wrap).collect();
-        let path = self.lake.path(TENANT);
-        let store = self.lake.store();
-        store.put_over(&path, &to_json(&tenant)?).await?;
-        self.seal_anew(&id, &key).await?;
-        tenant.keys.truncate(1);
-        store.put_over(&path, &to_json(&tenant)?).await?;
-        self.show().await
-    }
-
     /// What there is, without any key; `None` where nothing was ever sealed.
     pub(crate) async fn show(&self) -> Result<Option<KeysShown>, LakeError> {
         let Some(opened) = self.open().await? else {
             return Ok(None);
         };
-        let tenant = self.tenant_keys().await?.keys.into_iter().next();
         Ok(Some(KeysShown {
-            master: tenant.map(|wrapped| wrapped.master).unwrap_or_default(),
+            master: opened.wrapped.master,
             place: self.master().place(),
             masters: self.master().count()? as u64,
             pages: opened.manifest.pages.len() as u64,
         }))
-    }
-
-    async fn seal_anew(&self, id: &str, key: &Key) -> Result<(), LakeError> {
-        for _ in 0..ATTEMPTS {
-            let Some(opened) = self.open().await? else {
-                return Ok(());
-            };
-            let Some(keys) = self.read(&opened, |_| true).await? else {
-                continue;
-            };
-            let mut named = BTreeMap::new();
-            for (name, sealed) in &opened.manifest.named {
-                let place = self.place(name);
-                let bytes = from_hex(sealed);
-                let bytes = bytes.and_then(|sealed| open_object(&opened.key, &place, &sealed));
-                let bytes = bytes.ok_or_else(|| self.damaged(name))?;
-                named.insert(name.clone(), hex(&seal_object(key, &place, &bytes)));
-            }
-            let pages = keys
-                .0
-                .iter()
-                .map(|(page, keys)| (*page, Page(keys.0.clone())));
-            let pages: BTreeMap<i64, Page> = pages.collect();
-            let under = Opened {
-                key: *key,
-                ..opened
-            };
-            let put = |next: &mut Manifest| {
-                next.named = named;
-                next.sealed_under = id.to_owned();
-            };
-            if self.commit(under, pages, put).await? {
-                return Ok(());
-            }
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
     }
 
     /// What the keys consist of, relative to the tenant's folder, the manifest last.
@@ -333,23 +294,28 @@ impl<'a> Keyring<'a> {
             return Ok(Vec::new());
         }
         let pages = manifest.pages.values().map(|page| page_below(page));
-        let rest = [TENANT.to_owned(), manifest::below(FOLDER, number)];
+        let apart = manifest.tenant.is_none().then(|| TENANT.to_owned());
+        let rest = apart.into_iter().chain([manifest::below(FOLDER, number)]);
         Ok(pages.chain(rest).collect())
     }
 
-    async fn open(&self) -> Result<Option<Opened>, LakeError> {
+    pub(super) async fn open(&self) -> Result<Option<Opened>, LakeError> {
         for _ in 0..ATTEMPTS {
             let (number, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
             if number == 0 {
                 return Ok(None);
             }
-            let tenant = self.tenant_keys().await?.keys;
+            let wrapped = match &manifest.tenant {
+                Some(wrapped) => Some(wrapped.clone()),
+                None => self.kept_apart(&manifest.sealed_under).await?,
+            };
             // A key that is not there was replaced since the manifest was read.
-            if let Some(wrapped) = tenant.iter().find(|one| one.id == manifest.sealed_under) {
-                let key = self.unwrap(wrapped)?;
+            if let Some(wrapped) = wrapped {
+                let key = self.unwrap(&wrapped)?;
                 return Ok(Some(Opened {
                     number,
                     manifest,
+                    wrapped,
                     key,
                 }));
             }
@@ -361,42 +327,40 @@ impl<'a> Keyring<'a> {
         if let Some(opened) = self.open().await? {
             return Ok(opened);
         }
-        let path = self.lake.path(TENANT);
-        let master = self.master().current_or_new()?;
-        let wrapped = self.wrap(&master, &hex(&random::<8>()), &random());
-        let fresh = TenantKeys {
-            keys: vec![wrapped],
-        };
-        // Another writer may be first; theirs counts.
-        let _: Put = self.lake.store().put_new(&path, &to_json(&fresh)?).await?;
-        let tenant = self.tenant_keys().await?;
-        let wrapped = tenant.keys.first();
-        let wrapped = wrapped.ok_or_else(|| self.damaged("the tenant's key"))?;
+        // Another writer may be first: then nothing was sealed under this one.
+        let key = random();
+        let wrapped = self.wrap(&self.master().current_or_new()?, &key);
+        let mut manifest = Manifest::default();
+        manifest.set_tenant(wrapped.clone());
         Ok(Opened {
             number: 0,
-            manifest: Manifest {
-                sealed_under: wrapped.id.clone(),
-                ..Manifest::default()
-            },
-            key: self.unwrap(wrapped)?,
+            manifest,
+            wrapped,
+            key,
         })
     }
 
-    async fn tenant_keys(&self) -> Result<TenantKeys, LakeError> {
+    /// A key of the tenant's from where older programs put it.
+    async fn kept_apart(&self, id: &str) -> Result<Option<Wrapped>, LakeError> {
         let path = self.lake.path(TENANT);
-        let bytes = self.lake.store().get(&path).await?;
-        bytes.map_or(Ok(TenantKeys::default()), |bytes| from_json(&path, &bytes))
+        let Some(bytes) = self.lake.store().get(&path).await? else {
+            return Ok(None);
+        };
+        let kept: TenantKeys = from_json(&path, &bytes)?;
+        Ok(kept.keys.into_iter().find(|one| one.id == id))
     }
 
-    fn wrap(&self, master: &Key, id: &str, key: &Key) -> Wrapped {
+    /// A new key of the tenant's as it lies in the lake.
+    pub(super) fn wrap(&self, master: &Key, key: &Key) -> Wrapped {
+        let id = hex(&random::<8>());
         Wrapped {
-            id: id.to_owned(),
             master: fingerprint(master),
-            key: hex(&seal_object(master, &self.place(id), key)),
+            key: hex(&seal_object(master, &self.place(&id), key)),
+            id,
         }
     }
 
-    fn unwrap(&self, wrapped: &Wrapped) -> Result<Key, LakeError> {
+    pub(super) fn unwrap(&self, wrapped: &Wrapped) -> Result<Key, LakeError> {
         let master = self.master().find(&wrapped.master)?;
         let key = from_hex(&wrapped.key);
         let key = key.and_then(|key| open_object(&master, &self.place(&wrapped.id), &key));
@@ -405,7 +369,7 @@ impl<'a> Keyring<'a> {
     }
 
     /// The pages that are wanted; `None` where one has been replaced meanwhile.
-    async fn read(
+    pub(super) async fn read(
         &self,
         opened: &Opened,
         is_wanted: impl Fn(i64) -> bool,
@@ -428,16 +392,29 @@ impl<'a> Keyring<'a> {
         if let Some(known) = self.pages_read().get(&path) {
             return Ok(Some(known));
         }
-        let Some(sealed) = self.lake.store().get(&path).await? else {
+        let Some(read) = self.page_at(key, page, &path).await? else {
+            return Ok(None);
+        };
+        let read = Arc::new(read);
+        self.pages_read().put(path, Arc::clone(&read));
+        Ok(Some(read))
+    }
+
+    /// A page as it lies in the lake.
+    pub(super) async fn page_at(
+        &self,
+        key: &Key,
+        page: i64,
+        path: &str,
+    ) -> Result<Option<Page>, LakeError> {
+        let Some(sealed) = self.lake.store().get(path).await? else {
             return Ok(None);
         };
         let bytes = open_object(key, &self.place(&page.to_string()), &sealed);
         let bytes = bytes.filter(|bytes| bytes.len() == PAGE * size_of::<Key>());
-        let bytes = bytes.ok_or_else(|| self.damaged(name))?;
+        let bytes = bytes.ok_or_else(|| self.damaged(path))?;
         let (keys, _) = bytes.as_chunks();
-        let read = Arc::new(Page(keys.to_vec()));
-        self.pages_read().put(path, Arc::clone(&read));
-        Ok(Some(read))
+        Ok(Some(Page(keys.to_vec())))
     }
 
     /// Writes pages and the manifest that names them. False where another writer was faster.
@@ -447,12 +424,23 @@ impl<'a> Keyring<'a> {
         pages: BTreeMap<i64, Page>,
         change: impl FnOnce(&mut Manifest),
     ) -> Result<bool, LakeError> {
+        let mut draft = self.draft(opened, pages).await?;
+        change(&mut draft.next);
+        self.put(draft).await
+    }
+
+    /// Writes pages, sealed under the key, for the manifest that follows.
+    pub(super) async fn draft(
+        &self,
+        opened: Opened,
+        pages: BTreeMap<i64, Page>,
+    ) -> Result<Draft, LakeError> {
         let store = self.lake.store();
         let mut next = Manifest {
             writer: Uuid::new_v4(),
             ..opened.manifest
         };
-        let (mut written, mut replaced) = (Vec::new(), Vec::new());
+        let (mut written, mut replaced) = (BTreeMap::new(), Vec::new());
         for (page, keys) in pages {
             let name = format!("page-{}.page", Uuid::new_v4());
             let path = self.lake.path(&page_below(&name));
@@ -460,26 +448,35 @@ impl<'a> Keyring<'a> {
             let sealed = seal_object(&opened.key, &place, keys.0.as_flattened());
             store.put_over(&path, &sealed).await?;
             self.pages_read().put(path.clone(), Arc::new(keys));
-            written.push(path);
+            written.insert(page, path);
             replaced.extend(next.pages.insert(page, name));
         }
-        change(&mut next);
-        let is_first = manifest::follow(self.lake, FOLDER, opened.number, &next).await?;
-        let replaced = replaced
-            .iter()
-            .map(|name| self.lake.path(&page_below(name)));
+        Ok(Draft {
+            number: opened.number,
+            next,
+            written,
+            replaced,
+        })
+    }
+
+    /// Puts the next manifest, and takes away what it replaces. False where another writer was
+    /// faster; then what was written for it goes.
+    pub(super) async fn put(&self, draft: Draft) -> Result<bool, LakeError> {
+        let is_first = manifest::follow(self.lake, FOLDER, draft.number, &draft.next).await?;
+        let replaced = draft.replaced.iter();
+        let replaced = replaced.map(|name| self.lake.path(&page_below(name)));
         let useless: Vec<String> = match is_first {
             true => replaced.collect(),
-            false => written,
+            false => draft.written.into_values().collect(),
         };
         for path in useless {
-            store.delete(&path).await?;
+            self.lake.store().delete(&path).await?;
             self.pages_read().remove(&path);
         }
         Ok(is_first)
     }
 
-    fn master(&self) -> &Master {
+    pub(super) fn master(&self) -> &Master {
         self.lake.store().master()
     }
 
@@ -488,11 +485,11 @@ impl<'a> Keyring<'a> {
     }
 
     /// What a sealed object is authenticated with: it is of no use to another tenant or elsewhere.
-    fn place(&self, name: &str) -> String {
+    pub(super) fn place(&self, name: &str) -> String {
         format!("{}/{name}", self.lake.tenant())
     }
 
-    fn damaged(&self, what: &str) -> LakeError {
+    pub(super) fn damaged(&self, what: &str) -> LakeError {
         LakeError::Damaged {
             path: FOLDER.to_owned(),
             detail: format!("{what} does not open"),

@@ -7,11 +7,12 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use rollbook_model::hex::{from_hex, hex};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,13 @@ use crate::LakeError;
 const VALUE: &str = "ROLLBOOK_MASTER_KEY";
 const COMMAND: &str = "ROLLBOOK_MASTER_KEY_COMMAND";
 const FILE: &str = "ROLLBOOK_MASTER_KEY_FILE";
+
+/// How long a command may take to print the key.
+const COMMAND_TIME: Duration = Duration::from_secs(30);
+/// How often it is looked whether it has ended.
+const COMMAND_LOOK: Duration = Duration::from_millis(5);
+/// Bytes that it may print: a thousand keys.
+const COMMAND_BYTES: u64 = 1 << 16;
 
 /// Where the master key comes from, and what was read there.
 #[derive(Clone)]
@@ -106,11 +114,9 @@ impl Master {
         })
     }
 
-    /// The key that wraps, made where there may be none yet.
+    /// The key that wraps, made where there may be none yet. It is read anew: one that was read
+    /// before may be kept nowhere any more.
     pub(crate) fn current_or_new(&self) -> Result<Key, LakeError> {
-        if let Some(key) = self.known().first() {
-            return Ok(*key);
-        }
         let found = self.read()?;
         match (found.first(), &self.source) {
             (Some(key), _) => Ok(*key),
@@ -133,13 +139,25 @@ impl Master {
 
     /// A new key, where rollbook keeps it itself; elsewhere the key that is the first one now.
     pub(crate) fn next(&self) -> Result<Key, LakeError> {
-        if let Source::File(path) = &self.source {
-            let mut keys = self.read()?;
-            keys.insert(0, random());
-            write(path, &keys, true)?;
-        }
+        let Source::File(path) = &self.source else {
+            return self.current_or_new();
+        };
+        // A link stays one, and all names of a file have one lock.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let lock = locked(&path)?;
+        // What others added meanwhile is read under the lock, and kept.
+        let mut keys = self.read()?;
+        let key = random();
+        keys.insert(0, key);
+        write(&path, &keys, true)?;
+        drop(lock);
+        self.forget();
+        Ok(key)
+    }
+
+    /// Forgets what was read: it is read anew when it is needed.
+    pub(crate) fn forget(&self) {
         self.known().clear();
-        self.current_or_new()
     }
 
     /// How many keys there are, the older ones among them.
@@ -165,14 +183,7 @@ impl Master {
         };
         let text = match &self.source {
             Source::Value => std::env::var(VALUE).unwrap_or_default(),
-            Source::Command(command) => {
-                let output = Command::new("sh").arg("-c").arg(command).output();
-                let output = output.map_err(|error| refused(error.to_string()))?;
-                if !output.status.success() {
-                    return Err(refused(format!("it failed ({})", output.status)));
-                }
-                String::from_utf8_lossy(&output.stdout).into_owned()
-            }
+            Source::Command(command) => printed(command, COMMAND_TIME).map_err(refused)?,
             Source::File(path) => read(path)?,
             Source::Nowhere => String::new(),
         };
@@ -203,6 +214,75 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> La
         path,
         source,
     }
+}
+
+/// Holds the lock of a file of keys until it is dropped, or this process ends.
+fn locked(path: &Path) -> Result<fs::File, LakeError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let path = path.with_file_name(name);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(failed("lock", &path))?;
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}
+
+/// What a command prints, if it ends in time; the processes that it began end with it.
+fn printed(command: &str, time: Duration) -> Result<String, String> {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    let mut child = shell.spawn().map_err(|error| error.to_string())?;
+    let output = child.stdout.take().expect("it was asked for");
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // More is no key, and a command may print without end.
+        let read = output.take(COMMAND_BYTES + 1).read_to_end(&mut text);
+        drop(send.send(read.map(|_| text)));
+    });
+    let begun = Instant::now();
+    let read = receive.recv_timeout(time);
+    let is_whole = matches!(&read, Ok(Ok(text)) if text.len() as u64 <= COMMAND_BYTES);
+    let mut ended = None;
+    while is_whole && ended.is_none() && begun.elapsed() < time {
+        ended = child.try_wait().map_err(|error| error.to_string())?;
+        if ended.is_none() {
+            std::thread::sleep(COMMAND_LOOK);
+        }
+    }
+    let Some(status) = ended else {
+        end(&mut child);
+        return Err(match read {
+            Ok(Ok(_)) if !is_whole => format!("it prints more than {COMMAND_BYTES} bytes"),
+            Ok(Err(error)) => error.to_string(),
+            _ => format!("it did not end within {} seconds", time.as_secs()),
+        });
+    };
+    if !status.success() {
+        return Err(format!("it failed ({status})"));
+    }
+    match read {
+        Ok(Ok(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        _ => Err("it printed nothing".to_owned()),
+    }
+}
+
+/// Ends a command and the processes that it began.
+fn end(child: &mut Child) {
+    // They are a group of their own, which the standard library has no call for.
+    let mut killing = Command::new("sh");
+    killing.args(["-c", &format!("kill -9 -{}", child.id())]);
+    drop(killing.stderr(Stdio::null()).status());
+    drop(child.kill());
+    drop(child.wait());
 }
 
 /// The text of the file; empty where there is none.
@@ -261,7 +341,9 @@ fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Master, Source, fingerprint, hex};
+    use std::time::{Duration, Instant};
+
+    use super::{Master, Source, fingerprint, hex, printed};
 
     #[test]
     fn a_file_is_made_once_and_keeps_older_keys() {
@@ -297,6 +379,90 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let refused = Master::at(Source::File(path)).current_or_new();
         assert!(refused.unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn keys_that_are_added_at_once_all_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let first = Master::at(Source::File(path.clone()))
+            .current_or_new()
+            .unwrap();
+        let adding = (0..8).map(|_| {
+            let master = Master::at(Source::File(path.clone()));
+            std::thread::spawn(move || master.next().unwrap())
+        });
+        let adding: Vec<_> = adding.collect();
+        let mut added: Vec<_> = adding.into_iter().map(|one| one.join().unwrap()).collect();
+        added.push(first);
+        let master = Master::at(Source::File(path));
+        assert_eq!(master.count().unwrap(), 9);
+        for key in added {
+            assert_eq!(master.find(&fingerprint(&key)).unwrap(), key);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_file_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (
+            folder.path().join("real.key"),
+            folder.path().join("link.key"),
+        );
+        Master::at(Source::File(path.clone()))
+            .current_or_new()
+            .unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        Master::at(Source::File(link.clone())).next().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(Master::at(Source::File(path)).count().unwrap(), 2);
+    }
+
+    #[test]
+    fn a_key_that_is_kept_no_more_wraps_nothing_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        master.current_or_new().unwrap();
+        let second = Master::at(Source::File(path.clone())).next().unwrap();
+        std::fs::write(&path, hex(&second)).unwrap();
+        assert_eq!(master.current_or_new().unwrap(), second);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_does_not_end_is_ended() {
+        let begun = Instant::now();
+        let time = Duration::from_millis(300);
+        let folder = tempfile::tempdir().unwrap();
+        let late = folder.path().join("late");
+        let late = late.to_str().unwrap();
+        for (command, problem) in [
+            ("sleep 60", "it did not end within"),
+            ("echo abc; sleep 60", "it did not end within"),
+            ("exec >&-; sleep 60", "it did not end within"),
+            ("sleep 60 & wait", "it did not end within"),
+            ("yes", "it prints more than"),
+            (
+                &format!("(sleep 1; touch {late}) & wait"),
+                "it did not end within",
+            ),
+        ] {
+            let refused = printed(command, time).unwrap_err();
+            assert!(refused.contains(problem), "{command}: {refused}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(1_200));
+        assert!(
+            !std::path::Path::new(late).exists(),
+            "what it began went on"
+        );
+        assert_eq!(
+            printed("cat", time).unwrap(),
+            "",
+            "it has no input to wait for"
+        );
     }
 
     #[test]
