@@ -29,6 +29,7 @@ mod odd_records;
 mod olist;
 mod ordered;
 mod other_tools;
+mod outside;
 mod own_lake;
 mod patches;
 mod places;

@@ -121,6 +121,7 @@ fn of_lake(error: &LakeError) -> (&'static str, Kind) {
         | LakeError::MasterKey { .. }
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }
+        | LakeError::Outside { .. }
         | LakeError::File { .. }
         | LakeError::Store { .. }
         | LakeError::Parquet { .. }

@@ -87,6 +87,8 @@ pub async fn backup(
 
 /// Brings a copy back to where the place is, which must hold nothing of the tenant.
 pub async fn restore(place: &Place, from: &str) -> Result<Copied, AppError> {
-    let copy = Lake::open(from, place.tenant.clone()).await?;
+    // Somebody else may have made it.
+    let from = Store::at(from)?.closed();
+    let copy = Lake::open_in(from, place.tenant.clone()).await?;
     Ok(copy.copy_to(&Store::at(&place.location)?, None).await?)
 }

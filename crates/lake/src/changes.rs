@@ -60,7 +60,7 @@ impl Changes {
             for line in commit.log.lines() {
                 let action = serde_json::from_str(line);
                 match action.map_err(|error| damaged(error.to_string()))? {
-                    Action::Add(add) => files.push(data_file(&add)),
+                    Action::Add(add) => files.push(data_file(&add)?),
                     Action::Remove(file) => {
                         gone.entry(name.clone()).or_default().insert(file.path);
                     }
@@ -133,7 +133,7 @@ fn added(number: u64, record: &SnapshotRecord) -> Result<Vec<(String, DataFile)>
                 detail: error.to_string(),
             })?;
             if let Action::Add(add) = action {
-                let file = data_file(&add);
+                let file = data_file(&add)?;
                 files.push((file.path.clone(), file));
             }
         }

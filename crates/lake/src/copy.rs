@@ -65,6 +65,12 @@ impl Lake {
                 tenant: tenant.to_owned(),
             });
         }
+        // Before anything is written it is known whether all of it may be.
+        for object in state.objects() {
+            let path = self.path(&object);
+            self.store().must_hold(&path)?;
+            to.must_hold(&path)?;
+        }
         let mut copied = Copied {
             snapshot: state.number,
             ..Copied::default()

@@ -97,6 +97,14 @@ pub enum LakeError {
         /// The tenant.
         tenant: String,
     },
+    /// A name that an object of the lake gives is not one of an object of the lake.
+    #[error(
+        "`{path}` lies outside of the lake that names it: whoever made this lake wants other files read or written; nothing of it is used"
+    )]
+    Outside {
+        /// The name.
+        path: String,
+    },
     /// Another program wrote to a table's Delta log.
     #[error(
         "table `{table}` has a commit of another program at Delta version {version}: rollbook must be the only writer; move that file out of `_delta_log` and run the command again"

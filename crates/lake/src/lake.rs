@@ -414,7 +414,9 @@ impl Lake {
                 path: path.clone(),
                 detail: "it is missing".to_owned(),
             })?;
-        objects::from_json(&path, &bytes)
+        let record: SnapshotRecord = objects::from_json(&path, &bytes)?;
+        record.must_be_inside()?;
+        Ok(record)
     }
 
     /// The record of a snapshot; `None` if it has expired since it was listed.

@@ -128,7 +128,10 @@ impl Lake {
         let mut found = Vec::new();
         for name in self.list(KEPT).await? {
             // One that was released since the listing is not kept.
-            let document = self.find_document(&format!("{KEPT}/{name}")).await?;
+            let document: Option<Kept> = self.find_document(&format!("{KEPT}/{name}")).await?;
+            if let Some(kept) = &document {
+                kept.state.must_be_inside()?;
+            }
             let name = name.trim_end_matches(".json").to_owned();
             found.extend(document.map(|kept| (name, kept)));
         }

@@ -6,7 +6,8 @@ use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timesta
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::state::State;
+use crate::LakeError;
+use crate::state::{State, must_be_name};
 
 /// Every so many snapshots one carries the whole state, so that opening replays few.
 pub(crate) const STATE_EVERY: u64 = 16;
@@ -109,6 +110,15 @@ pub struct SnapshotRecord {
 }
 
 impl SnapshotRecord {
+    /// Refuses names of tables and files that lead out of the lake; those of files in log entries
+    /// are looked at where these are read.
+    pub(crate) fn must_be_inside(&self) -> Result<(), LakeError> {
+        self.tables.keys().try_for_each(|name| must_be_name(name))?;
+        self.state
+            .as_ref()
+            .map_or(Ok(()), |state| state.must_be_inside())
+    }
+
     /// The record of a snapshot whose own has expired; its state is all that is left of it.
     pub(crate) fn nameless(number: SnapshotNumber) -> Self {
         Self {

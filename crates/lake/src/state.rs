@@ -1,6 +1,7 @@
 //! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Component, Path};
 
 use deltalake_core::kernel::{Action, Add};
 use rollbook_model::{Settings, SnapshotNumber};
@@ -103,6 +104,17 @@ impl State {
             .filter_map(move |name| name.strip_prefix(prefix))
     }
 
+    /// Refuses names of tables and files that lead anywhere else.
+    pub(crate) fn must_be_inside(&self) -> Result<(), LakeError> {
+        for (name, table) in &self.tables {
+            must_be_name(name)?;
+            for file in &table.files {
+                must_be_name(&file.path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The objects that the named values point to, relative to the tenant's folder.
     pub(crate) fn objects(&self) -> BTreeSet<String> {
         let mut objects = BTreeSet::new();
@@ -123,7 +135,7 @@ impl State {
                     detail: error.to_string(),
                 })?;
                 match action {
-                    Action::Add(add) => table.files.push(data_file(&add)),
+                    Action::Add(add) => table.files.push(data_file(&add)?),
                     Action::Metadata(said) => table.described = described_by(&said),
                     Action::Remove(gone) => table.files.retain(|file| file.path != gone.path),
                     _ => {}
@@ -165,7 +177,9 @@ pub(crate) struct FileStatistics {
     pub(crate) null_count: BTreeMap<String, i64>,
 }
 
-pub(crate) fn data_file(add: &Add) -> DataFile {
+/// The file that a log entry adds.
+pub(crate) fn data_file(add: &Add) -> Result<DataFile, LakeError> {
+    must_be_name(&add.path)?;
     let statistics: FileStatistics = add
         .stats
         .as_deref()
@@ -175,7 +189,7 @@ pub(crate) fn data_file(add: &Add) -> DataFile {
         let tags = add.tags.as_ref()?;
         tags.get(name)?.clone()
     };
-    DataFile {
+    Ok(DataFile {
         groups: tag(GROUPS_TAG)
             .map(|text| groups_of(&text))
             .unwrap_or_default(),
@@ -186,6 +200,18 @@ pub(crate) fn data_file(add: &Add) -> DataFile {
         rows: statistics.num_records,
         min_person: statistics.min_values.get("person_id").copied(),
         max_person: statistics.max_values.get("person_id").copied(),
+    })
+}
+
+/// Refuses what is not the name of a file or folder in the one that it is looked for in.
+pub(crate) fn must_be_name(name: &str) -> Result<(), LakeError> {
+    let mut parts = Path::new(name).components();
+    let is_name = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
+    match is_name && parts.next().is_none() {
+        true => Ok(()),
+        false => Err(LakeError::Outside {
+            path: name.to_owned(),
+        }),
     }
 }
 

@@ -246,6 +246,7 @@ impl Store {
             path: path.to_owned(),
             source,
         };
+        self.must_hold(path)?;
         match self.reader.get(&Path::from(path)).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -259,6 +260,7 @@ impl Store {
         path: &str,
         range: Range<u64>,
     ) -> Result<Option<Bytes>, LakeError> {
+        self.must_hold(path)?;
         match self.reader.get_range(&Path::from(path), range).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -272,6 +274,7 @@ impl Store {
 
     /// The size of an object in bytes, `None` where there is none.
     pub async fn get_size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        self.must_hold(path)?;
         match self.reader.head(&Path::from(path)).await {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -285,6 +288,7 @@ impl Store {
 
     /// The names directly below a folder, sorted; empty where there is no such folder.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        self.must_hold(folder)?;
         if !self.may_exist(folder) {
             return Ok(Vec::new());
         }
@@ -302,6 +306,7 @@ impl Store {
 
     /// Everything below a folder, at any depth, in no order; files that are being written too.
     pub async fn walk(&self, folder: &str) -> Result<Vec<Listed>, LakeError> {
+        self.must_hold(folder)?;
         if !self.may_exist(folder) {
             return Ok(Vec::new());
         }
@@ -341,10 +346,27 @@ impl Store {
         }
     }
 
+    /// The same, made by somebody else: nothing in it leads anywhere else.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        if let Place::Local(local) = self.place {
+            self.place = Place::Local(local.closed());
+        }
+        self
+    }
+
+    /// Refuses a path that leads out. In a bucket none does: names there are only names.
+    pub(crate) fn must_hold(&self, path: &str) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(local) => local.file(path).map(drop),
+            Place::Remote(_) => Ok(()),
+        }
+    }
+
     /// Folders of this machine are asked first: listing one that is not there is an error.
     fn may_exist(&self, folder: &str) -> bool {
         match &self.place {
-            Place::Local(local) => local.file(folder).is_dir(),
+            Place::Local(local) => local.file(folder).is_ok_and(|folder| folder.is_dir()),
             Place::Remote(_) => true,
         }
     }

@@ -17,19 +17,50 @@ use crate::LakeError;
 pub(super) struct Local {
     root: PathBuf,
     disk: Arc<dyn Disk>,
+    /// Where it is that links may not lead out; `None` where they may.
+    closed: Option<PathBuf>,
 }
 
 impl Local {
     pub(super) fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Self {
-        Self { root, disk }
+        Self {
+            root,
+            disk,
+            closed: None,
+        }
     }
 
-    pub(super) fn file(&self, path: &str) -> PathBuf {
-        self.root.join(path)
+    /// The same, of which no link leads out, and in which everything is a file or a folder.
+    pub(super) fn closed(self) -> Self {
+        let real = self.root.canonicalize();
+        let closed = Some(real.unwrap_or_else(|_| self.root.clone()));
+        Self { closed, ..self }
+    }
+
+    /// Where an object lies. Names come from objects that others may have written: whatever they
+    /// say, it is below the root.
+    pub(super) fn file(&self, path: &str) -> Result<PathBuf, LakeError> {
+        let outside = || LakeError::Outside {
+            path: path.to_owned(),
+        };
+        let mut parts = Path::new(path).components();
+        if !parts.all(|part| matches!(part, Component::Normal(_))) {
+            return Err(outside());
+        }
+        let file = self.root.join(path);
+        if let Some(root) = &self.closed
+            && let Ok(real) = file.canonicalize()
+        {
+            let is_known = real.is_file() || real.is_dir();
+            if !is_known || !real.starts_with(root) {
+                return Err(outside());
+            }
+        }
+        Ok(file)
     }
 
     pub(super) fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
-        let target = self.file(path);
+        let target = self.file(path)?;
         let folder = parent(&target);
         self.make_folder(folder)?;
         let staged = self.stage(folder, bytes)?;
@@ -54,7 +85,7 @@ impl Local {
     }
 
     pub(super) fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
-        let target = self.file(path);
+        let target = self.file(path)?;
         let folder = parent(&target);
         self.make_folder(folder)?;
         let staged = self.stage(folder, bytes)?;
@@ -62,7 +93,7 @@ impl Local {
     }
 
     pub(super) fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
-        let target = self.file(path);
+        let target = self.file(path)?;
         self.disk
             .sync_file(staged.as_file(), staged.path())
             .map_err(|source| LakeError::File {
@@ -74,13 +105,13 @@ impl Local {
     }
 
     pub(super) fn staging_file(&self, folder: &str) -> Result<NamedTempFile, LakeError> {
-        let folder = self.file(folder);
+        let folder = self.file(folder)?;
         self.make_folder(&folder)?;
         staged_in(&folder)
     }
 
     pub(super) fn open(&self, path: &str) -> Result<File, LakeError> {
-        let path = self.file(path);
+        let path = self.file(path)?;
         File::open(&path).map_err(|source| LakeError::File {
             doing: "read",
             path,
@@ -89,7 +120,7 @@ impl Local {
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<(), LakeError> {
-        let target = self.file(path);
+        let target = self.file(path)?;
         match self.disk.remove(&target) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(LakeError::File {
                 doing: "delete",
@@ -192,8 +223,71 @@ fn parent(path: &Path) -> &Path {
 mod tests {
     use std::fs::create_dir_all;
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
-    use super::resolved;
+    use super::{Local, resolved};
+    use crate::LakeError;
+    use crate::store::disk::SyncedDisk;
+
+    #[test]
+    fn names_that_lead_out_are_refused_whatever_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("lake");
+        create_dir_all(&root).unwrap();
+        let local = Local::new(root, Arc::new(SyncedDisk));
+        for path in ["../x", "a/../../x", "a/../x", "/x", "./x", ".."] {
+            let refused = |done: Result<(), LakeError>| {
+                assert!(
+                    matches!(done, Err(LakeError::Outside { .. })),
+                    "{path}: {done:?}"
+                );
+            };
+            refused(local.put_new(path, b"x").map(drop));
+            refused(local.put_over(path, b"x"));
+            refused(local.open(path).map(drop));
+            refused(local.delete(path));
+            refused(local.staging_file(path).map(drop));
+            let staged = local.staging_file("t").unwrap();
+            refused(local.put_file(path, staged));
+        }
+        assert!(!folder.path().join("x").exists());
+    }
+
+    #[test]
+    fn links_lead_out_only_where_they_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("lake");
+        create_dir_all(root.join("a")).unwrap();
+        std::fs::write(folder.path().join("secret"), "s").unwrap();
+        std::fs::write(root.join("a/file"), "f").unwrap();
+        symlink("../../secret", root.join("a/out")).unwrap();
+        symlink("../..", root.join("a/up")).unwrap();
+        symlink("file", root.join("a/in")).unwrap();
+        let status = std::process::Command::new("mkfifo")
+            .arg(root.join("a/pipe"))
+            .status();
+        assert!(status.unwrap().success());
+        let open = Local::new(root.clone(), Arc::new(SyncedDisk));
+        let closed = open.clone().closed();
+        for path in ["a/out", "a/up/secret", "a/up/lake/../secret", "a/pipe"] {
+            assert!(closed.file(path).is_err(), "{path}");
+        }
+        assert!(open.open("a/out").is_ok() && open.open("a/up/secret").is_ok());
+        for path in [
+            "a/file",
+            "a/in",
+            "a",
+            "a/new",
+            "new/file",
+            "a/up/lake/a/file",
+        ] {
+            assert!(closed.file(path).is_ok(), "{path}");
+        }
+        // The root itself may be a link.
+        symlink(&root, folder.path().join("link")).unwrap();
+        let linked = Local::new(folder.path().join("link"), Arc::new(SyncedDisk));
+        assert!(linked.closed().open("a/file").is_ok());
+    }
 
     #[test]
     fn a_path_means_the_folder_that_the_system_finds() {
