@@ -9,8 +9,9 @@ use sha2::Sha256;
 
 use crate::AppError;
 
-/// Kept apart from other uses of the tenant's key.
-const PURPOSE: &[u8] = b"rollbook page token 1\0";
+/// What the key of page tokens is derived by from the tenant's. No text that anybody sends is put
+/// through that key with a control character in front, so nobody is given what this gives.
+const PURPOSE: &[u8] = b"\0rollbook key of page tokens 2\0";
 const SEAL_BYTES: usize = 16;
 
 /// Text that carries `content` and is only opened where the same tenant's key made it.
@@ -45,9 +46,10 @@ async fn signature(lake: &Lake, json: &[u8]) -> Result<Vec<u8>, AppError> {
 }
 
 fn mac(key: &[u8]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
-    mac.update(PURPOSE);
-    mac
+    let keyed = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key);
+    let mut derived = keyed(key).expect("a key of any length will do");
+    derived.update(PURPOSE);
+    keyed(&derived.finalize().into_bytes()).expect("a key of any length will do")
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use sha2::Sha256;
 
 use crate::stage::{Slot, UNKNOWN};
 
+/// What keeps values that are no addresses apart from other uses of the tenant's key.
+const PURPOSE: &[u8] = b"\0rollbook contact id 2\0";
+
 /// Turns e-mail addresses and phone numbers into external ids that tell nothing without the tenant's key.
 #[derive(Clone)]
 pub(crate) struct ContactIds {
@@ -46,6 +49,11 @@ impl ContactIds {
     fn token(&self, kind: &str, value: &str) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length will do");
+        // Every other use of the key puts a name with a control character in front: a value that has
+        // one must not come to the same.
+        if value.chars().any(char::is_control) {
+            mac.update(PURPOSE);
+        }
         mac.update(value.as_bytes());
         let digest = mac.finalize().into_bytes();
         let mut token = String::from(kind);
@@ -114,9 +122,41 @@ pub(crate) const NOBODY: Identity = Identity {
 mod tests {
     use std::sync::Arc;
 
+    use hmac::{Hmac, Mac};
     use rollbook_lake::keys::key_of;
+    use rollbook_model::hex::hex;
+    use sha2::Sha256;
 
     use super::ContactIds;
+
+    #[test]
+    fn nobody_is_given_what_other_uses_of_the_key_come_to() {
+        let key: Arc<[u8]> = Arc::from([1_u8; 32].as_slice());
+        let ids = ContactIds::new(Arc::clone(&key), None);
+        let plain = |value: &str| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+            mac.update(value.as_bytes());
+            hex(&mac.finalize().into_bytes()[..16])
+        };
+        for value in [
+            "rollbook page token 1\0{}",
+            "\0rollbook key of page tokens 2\0",
+            "rollbook suppression 1\0email\0ann@example.com",
+            "\u{1}\0\0\0email\0ann@example.com",
+            "\u{1}\0\0\0email\0ann@example.com@example.com",
+            "\0rollbook contact id 2\0x",
+        ] {
+            assert_ne!(
+                ids.of_email(value),
+                format!("email:{}", plain(value)),
+                "{value:?}"
+            );
+        }
+        // Those of addresses, and of what stands in the place of one, are what they were.
+        for value in ["ann@example.com", "none"] {
+            assert_eq!(ids.of_email(value), format!("email:{}", plain(value)));
+        }
+    }
 
     #[test]
     fn tokens_depend_on_the_key_and_the_address_alone() {
