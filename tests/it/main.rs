@@ -35,6 +35,7 @@ mod patches;
 mod places;
 mod power_cut;
 mod profile;
+mod readers;
 mod retention;
 mod scores;
 mod shopify;

@@ -35,6 +35,10 @@ async fn a_named_snapshot_outlives_the_others() {
     for number in 0..30 {
         own.json(&["settings", "snapshot_days", &(number + 1).to_string()]);
     }
+    // What a handle has written is spared as long as it is there.
+    drop(lake);
+    let lake = Lake::open(&location, "default".parse().unwrap());
+    let lake = lake.await.unwrap();
     let before = content(&lake).await;
     collect(&lake).await;
     assert_eq!(content(&lake).await, before);

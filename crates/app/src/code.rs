@@ -122,6 +122,7 @@ fn of_lake(error: &LakeError) -> (&'static str, Kind) {
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }
         | LakeError::Outside { .. }
+        | LakeError::Vanished { .. }
         | LakeError::File { .. }
         | LakeError::Store { .. }
         | LakeError::Parquet { .. }

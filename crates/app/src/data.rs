@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollbook_engine::{Answer, Parameters};
+use rollbook_engine::{Answer, EngineError, Parameters};
 use rollbook_lake::{Cause, Commit, Committed, LakeError};
 use rollbook_model::{
     ColumnDef, GivenTime, Settings, SnapshotNumber, TableCounts, TableDef, Timestamp, nearest,
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{AppError, Place};
 
-/// Attempts to commit until faster writers are given way to.
+/// Attempts to commit, or to read, until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 
 /// How a query would be run: the physical plan, one operator a line.
@@ -48,8 +48,28 @@ pub async fn answer(
 ) -> Result<(Answer, SnapshotNumber), AppError> {
     let lake = place.lake().await?;
     let state = place.state(&lake, snapshot).await?;
-    let session = place.session(&lake, &state, as_of).await?;
-    Ok((session.query(query).await?, state.data))
+    for attempt in 1.. {
+        let session = place.session(&lake, &state, as_of).await?;
+        match session.query(query).await {
+            // What was forgotten meanwhile took the file with it that others lay in too.
+            Err(error) if attempt < ATTEMPTS && is_of_vault(&error) => {}
+            answered => return Ok((answered?, state.data)),
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+/// Whether a file of personal values was gone when it was read.
+fn is_of_vault(error: &EngineError) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(one) = cause {
+        let text = one.to_string();
+        if text.contains("/_vault/") && text.contains("not found") {
+            return true;
+        }
+        cause = one.source();
+    }
+    false
 }
 
 /// The answer to a question of our own on the newest data.

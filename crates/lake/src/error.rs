@@ -105,6 +105,14 @@ pub enum LakeError {
         /// The name.
         path: String,
     },
+    /// What a commit was about to name was removed, or is not what was written.
+    #[error(
+        "`{path}` is gone, which was about to be committed: something removed it meanwhile; nothing was changed, do it again"
+    )]
+    Vanished {
+        /// The object, relative to the tenant's folder.
+        path: String,
+    },
     /// Another program wrote to a table's Delta log.
     #[error(
         "table `{table}` has a commit of another program at Delta version {version}: rollbook must be the only writer; move that file out of `_delta_log` and run the command again"

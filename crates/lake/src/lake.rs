@@ -1,7 +1,9 @@
 //! A tenant's lake: opening it, its snapshots, and the commit that makes the next one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use futures::future::try_join_all;
 use roaring::RoaringTreemap;
 use rollbook_model::config::LAKE_FORMAT;
 use rollbook_model::{SnapshotNumber, TableDef, TenantName, Timestamp, tables};
@@ -10,8 +12,9 @@ use uuid::Uuid;
 
 use crate::LakeError;
 use crate::delta::Described;
+use crate::lease::Lease;
 use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
-use crate::state::{DataFile, State, TableState};
+use crate::state::{DataFile, State, TableState, note_objects};
 use crate::store::{Put, Store};
 use crate::turn::Turn;
 use crate::{delta, objects, sets};
@@ -25,6 +28,7 @@ const NEWEST: &str = "_snapshots/newest.json";
 pub struct Lake {
     store: Store,
     tenant: TenantName,
+    lease: Arc<Lease>,
 }
 
 /// Files that come and go in one table.
@@ -112,9 +116,22 @@ impl Lake {
 
     /// The lake, or the place of one, in a store that is open.
     pub async fn on(store: Store, tenant: TenantName) -> Result<Self, LakeError> {
-        let lake = Self { store, tenant };
+        let lake = Self::handle(store, tenant);
         lake.check_format().await?;
         Ok(lake)
+    }
+
+    /// A handle of its own on whatever is there.
+    pub(crate) fn handle(store: Store, tenant: TenantName) -> Self {
+        Self {
+            store,
+            tenant,
+            lease: Arc::default(),
+        }
+    }
+
+    pub(crate) fn lease_cell(&self) -> &Lease {
+        &self.lease
     }
 
     /// Where its objects lie.
@@ -260,6 +277,8 @@ impl Lake {
         }
         let bytes = objects::to_json(&record)?;
         self.give_way(turn).await?;
+        let (named, changes) = (&record.named, &commit.tables);
+        self.must_be_there(base, named, changes).await?;
         match self
             .store
             .put_new(&snapshot::path(self.tenant.as_str(), number), &bytes)
@@ -276,6 +295,52 @@ impl Lake {
                 Ok(Committed::Done(Box::new(state)))
             }
         }
+    }
+
+    /// Makes sure that what a commit names is there: a run may take long, and somebody may have
+    /// removed what nobody named yet.
+    async fn must_be_there(
+        &self,
+        before: &State,
+        named: &BTreeMap<String, Option<serde_json::Value>>,
+        changes: &BTreeMap<&'static str, TableChange>,
+    ) -> Result<(), LakeError> {
+        let files = changes.iter().flat_map(|(table, change)| {
+            let adds = change.adds.iter();
+            adds.map(move |file| (format!("{table}/{}", file.path), Some(file.size)))
+        });
+        // Most names that a value gives are those that it gave before.
+        let (mut known, mut objects) = (BTreeSet::new(), BTreeSet::new());
+        for (name, value) in named {
+            if let Some(before) = before.named.get(name) {
+                note_objects(before, &mut known);
+            }
+            value.iter().for_each(|one| note_objects(one, &mut objects));
+        }
+        let objects = objects.into_iter().filter(|object| !known.contains(object));
+        let all = files.chain(objects.map(|object| (object, None)));
+        self.must_have(&all.collect::<Vec<_>>()).await
+    }
+
+    /// Makes sure that objects are there, and of that size where one is given.
+    pub(crate) async fn must_have(
+        &self,
+        objects: &[(String, Option<u64>)],
+    ) -> Result<(), LakeError> {
+        for some in objects.chunks(self.store.read_at_once()) {
+            let looked = some.iter().map(|(below, _)| async move {
+                let path = self.path(below);
+                self.store.get_size(&path).await
+            });
+            for ((below, size), found) in some.iter().zip(try_join_all(looked).await?) {
+                if found.is_none() || size.is_some() && *size != found {
+                    return Err(LakeError::Vanished {
+                        path: below.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The tables that a commit has to say something of: those that it changes, and with them all

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod journal;
 pub mod keys;
 pub mod lake;
+mod lease;
 mod merge;
 mod moved_rows;
 mod moves;

@@ -15,6 +15,7 @@ use crate::LakeError;
 use crate::delta;
 use crate::keys;
 use crate::lake::Lake;
+use crate::lease::Live;
 use crate::objects::to_json;
 use crate::snapshot::{self, STATE_EVERY, SnapshotRecord};
 use crate::state::State;
@@ -86,11 +87,19 @@ impl Lake {
             state,
         };
         let path = self.path(&format!("{KEPT}/{name}.json"));
-        match self.store().put_new(&path, &to_json(&kept)?).await? {
-            Put::Done => Ok(()),
-            Put::Exists => Err(LakeError::Name {
+        if self.store().put_new(&path, &to_json(&kept)?).await? == Put::Exists {
+            return Err(LakeError::Name {
                 problem: format!("there is a snapshot called `{name}` already"),
-            }),
+            });
+        }
+        // Whoever was removing things may not have seen the name: what it removed is gone.
+        self.wait_for_collectors().await?;
+        match self.must_have(&kept.state.all_objects()).await {
+            Err(LakeError::Vanished { .. }) => {
+                self.store().delete(&path).await?;
+                Err(LakeError::Expired { number })
+            }
+            done => done,
         }
     }
 
@@ -184,19 +193,31 @@ impl Lake {
         Ok(None)
     }
 
-    /// Lets old snapshots expire and removes what nothing names any more.
+    /// Lets old snapshots expire and removes what nothing names any more, nor may name: what a run
+    /// has written that is still alive is spared, however old it is.
     pub async fn collect(&self, how: Retention, at: Timestamp) -> Result<Collected, LakeError> {
         let mut collected = Collected::default();
+        let lease = match how.rehearsal {
+            true => None,
+            false => Some(self.lease_of_collector().await),
+        };
+        let live = self.live_leases().await?;
+        let (_, seen) = self.span().await?;
         let from = self.expire(how, at, &mut collected).await?;
-        self.forget_strangers(how, at, &mut collected).await?;
-        let garbage = self.garbage(how, at, from).await?;
-        for object in garbage {
-            collected.files += 1;
-            collected.bytes += object.size;
-            if !how.rehearsal {
-                self.store().delete(&object.path).await?;
-            }
+        self.forget_strangers(how, at, &live, &mut collected)
+            .await?;
+        let mut garbage = self.garbage(how, at, from).await?;
+        // Runs that ended meanwhile have committed what they wrote, or not at all.
+        let live = live.with(self.live_leases().await?);
+        let named = self.named_now(seen.max(from)).await?;
+        garbage.retain(|found| !named.contains(&found.named) && !found.may_be_of(&live));
+        collected.files = garbage.len() as u64;
+        collected.bytes = garbage.iter().map(|found| found.object.size).sum();
+        if !how.rehearsal {
+            let paths = garbage.into_iter().map(|found| found.object.path);
+            self.store().delete_all(&paths.collect::<Vec<_>>()).await?;
         }
+        drop(lease);
         Ok(collected)
     }
 
@@ -205,11 +226,13 @@ impl Lake {
         &self,
         how: Retention,
         at: Timestamp,
+        live: &Live,
         collected: &mut Collected,
     ) -> Result<(), LakeError> {
         let limit = i64::try_from(how.garbage.as_micros()).unwrap_or(i64::MAX);
         let until = at.micros().saturating_sub(limit);
         let until = DateTime::from_timestamp_micros(until).unwrap_or(DateTime::UNIX_EPOCH);
+        let until = live.since().map_or(until, |since| until.min(since));
         let head = self.head().await?;
         for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
             let vault = Vault::new(self, def);
@@ -257,6 +280,18 @@ impl Lake {
         Ok(SnapshotNumber(base))
     }
 
+    /// What the snapshots from `from` on name, those that have a name, and the vaults.
+    async fn named_now(&self, from: SnapshotNumber) -> Result<HashSet<String>, LakeError> {
+        let mut named = HashSet::new();
+        let note = |state: &State| {
+            named.extend(state.all_objects().into_iter().map(|(below, _)| below));
+            Ok(())
+        };
+        self.each_retained(from, note).await?;
+        named.extend(vault::read(self).await?);
+        Ok(named)
+    }
+
     /// What lies in the tenant's folder, is old enough, and is named by nothing retained.
     /// Retained are the snapshots from `from` on.
     async fn garbage(
@@ -264,22 +299,8 @@ impl Lake {
         how: Retention,
         at: Timestamp,
         from: SnapshotNumber,
-    ) -> Result<Vec<Listed>, LakeError> {
-        let mut live = HashSet::new();
-        let note = |state: &State| {
-            for (name, table) in &state.tables {
-                live.extend(
-                    table
-                        .files
-                        .iter()
-                        .map(|file| format!("{name}/{}", file.path)),
-                );
-            }
-            live.extend(state.objects());
-            Ok(())
-        };
-        self.each_retained(from, note).await?;
-        live.extend(vault::live(self).await?);
+    ) -> Result<Vec<Garbage>, LakeError> {
+        let live = self.named_now(from).await?;
         let mut checkpoints = BTreeMap::new();
         for def in tables::TABLES {
             if let Some(newest) = self.newest_checkpoint(def.name).await? {
@@ -315,12 +336,37 @@ impl Lake {
             };
             // The index of a file's keys goes with it, and so does its copy in order of time.
             let file = of_keys.as_deref().and_then(|path| path.strip_prefix(&root));
-            let is_named = live.contains(file.unwrap_or(below));
-            if !is_named && is_older(object.modified, limit, at) {
-                garbage.push(object);
+            let named = file.unwrap_or(below).to_owned();
+            if !live.contains(&named) && is_older(object.modified, limit, at) {
+                let is_by_name = is_data && folder != "_vault";
+                garbage.push(Garbage {
+                    object,
+                    named,
+                    is_by_name,
+                });
             }
         }
         Ok(garbage)
+    }
+}
+
+/// What nothing named when it was looked at.
+#[derive(Debug)]
+struct Garbage {
+    object: Listed,
+    /// What names it, or the file that it lies beside, relative to the tenant's folder.
+    named: String,
+    /// Whether the name tells which run wrote it.
+    is_by_name: bool,
+}
+
+impl Garbage {
+    /// Whether a live run may still name it.
+    fn may_be_of(&self, live: &Live) -> bool {
+        let is_young = live
+            .since()
+            .is_some_and(|since| self.object.modified >= since);
+        live.may_name(&self.named) || is_young && !self.is_by_name
     }
 }
 

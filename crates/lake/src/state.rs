@@ -104,6 +104,17 @@ impl State {
             .filter_map(move |name| name.strip_prefix(prefix))
     }
 
+    /// All objects that it consists of, relative to the tenant's folder, with their sizes where
+    /// these are known.
+    pub(crate) fn all_objects(&self) -> Vec<(String, Option<u64>)> {
+        let files = self.tables.iter().flat_map(|(name, table)| {
+            let files = table.files.iter();
+            files.map(move |file| (format!("{name}/{}", file.path), Some(file.size)))
+        });
+        let objects = self.objects().into_iter().map(|object| (object, None));
+        files.chain(objects).collect()
+    }
+
     /// Refuses names of tables and files that lead anywhere else.
     pub(crate) fn must_be_inside(&self) -> Result<(), LakeError> {
         for (name, table) in &self.tables {
@@ -157,7 +168,7 @@ impl State {
 }
 
 /// Texts in a named value that begin like a folder of objects.
-fn note_objects(value: &serde_json::Value, objects: &mut BTreeSet<String>) {
+pub(crate) fn note_objects(value: &serde_json::Value, objects: &mut BTreeSet<String>) {
     match value {
         serde_json::Value::String(text) if text.starts_with('_') && text.contains('/') => {
             objects.insert(text.clone());

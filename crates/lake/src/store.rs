@@ -19,7 +19,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tempfile::NamedTempFile;
 use url::Url;
 
@@ -274,9 +274,13 @@ impl Store {
 
     /// The size of an object in bytes, `None` where there is none.
     pub async fn get_size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        Ok(self.head(path).await?.map(|found| found.size))
+    }
+
+    async fn head(&self, path: &str) -> Result<Option<ObjectMeta>, LakeError> {
         self.must_hold(path)?;
         match self.reader.head(&Path::from(path)).await {
-            Ok(found) => Ok(Some(found.size)),
+            Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(LakeError::Store {
                 doing: "read",
@@ -328,6 +332,47 @@ impl Store {
             Place::Local(local) => local.delete(path),
             Place::Remote(remote) => remote.delete(path).await,
         }
+    }
+
+    /// Deletes objects; those that are gone already are no error.
+    pub(crate) async fn delete_all(&self, paths: &[String]) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(local) => local.delete_all(paths),
+            Place::Remote(remote) => {
+                for path in paths {
+                    remote.delete(path).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts an object that need not outlast a cut of the power.
+    pub(crate) async fn put_soft(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+        match &self.place {
+            Place::Local(local) => local.put_soft(path, bytes),
+            Place::Remote(remote) => remote.put_over(path, bytes).await,
+        }
+    }
+
+    /// Deletes such an object, as far as that can be done.
+    pub(crate) async fn delete_soft(&self, path: &str) {
+        match &self.place {
+            Place::Local(local) => local.delete_soft(path),
+            Place::Remote(remote) => drop(remote.delete(path).await),
+        }
+    }
+
+    /// The same without waiting for the network: there it is left to go.
+    pub(crate) fn delete_at_once(&self, path: &str) {
+        if let Place::Local(local) = &self.place {
+            local.delete_soft(path);
+        }
+    }
+
+    /// When an object was written last, by the store's clock.
+    pub(crate) async fn modified(&self, path: &str) -> Result<Option<DateTime<Utc>>, LakeError> {
+        Ok(self.head(path).await?.map(|found| found.last_modified))
     }
 
     /// Makes sure that the store can put if absent, on which every commit rests, by putting an

@@ -2,9 +2,9 @@
 //!
 //! A table's vault is a set of Parquet runs in which every key stands once, named by a manifest.
 //! Manifests are numbered and put if absent: the highest number holds. Writing makes a run of the
-//! new values, copies the older runs that hold one of their keys without those, puts the next
-//! manifest, and deletes what it replaced. A crash before the manifest leaves garbage, after it
-//! files that nobody reads.
+//! new values, copies the older runs that hold one of their keys without those, and puts the next
+//! manifest. What it replaced stays for a while, for those who are reading it, and the next writer
+//! deletes it. A crash before the manifest leaves garbage.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::row::{RowConverter, SortField};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollbook_model::{TableDef, tables};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -52,7 +52,42 @@ struct Manifest {
     #[serde(default)]
     writer: Uuid,
     runs: Vec<DataFile>,
+    /// Runs that were replaced not long ago: somebody may be reading them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<Replaced>,
 }
+
+/// A run that no longer counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Replaced {
+    path: String,
+    size: u64,
+    at: DateTime<Utc>,
+}
+
+impl Manifest {
+    /// The replaced runs that nobody has to be able to read any more; the others stay.
+    fn take_unread(&mut self, now: DateTime<Utc>) -> Vec<Replaced> {
+        let live: u64 = self.runs.iter().map(|run| run.size).sum();
+        let all: u64 = self.replaced.iter().map(|run| run.size).sum();
+        // Where values are written fast, their old runs shall not fill the disk.
+        let time = match all > REPLACED_BYTES + 2 * live {
+            true => READ_AT_LEAST,
+            false => READ_AT_MOST,
+        };
+        let (unread, read) = std::mem::take(&mut self.replaced)
+            .into_iter()
+            .partition(|run| now - run.at > time);
+        self.replaced = read;
+        unread
+    }
+}
+
+/// How long runs that were replaced are read at most, and at least: longer than queries take.
+const READ_AT_MOST: TimeDelta = TimeDelta::minutes(10);
+const READ_AT_LEAST: TimeDelta = TimeDelta::minutes(2);
+/// Bytes of replaced runs that are left alone.
+const REPLACED_BYTES: u64 = 256 << 20;
 
 /// The vault of one table.
 #[derive(Debug, Clone, Copy)]
@@ -212,25 +247,43 @@ impl<'a> Vault<'a> {
     async fn replace(&self, new: Option<DataFile>, keys: &HashSet<u128>) -> Result<(), LakeError> {
         for _ in 0..ATTEMPTS {
             let (number, manifest) = self.manifest().await?;
+            let (now, is_removal) = (Utc::now(), new.is_none());
+            let mut written: Vec<DataFile> = new.iter().cloned().collect();
             let mut next = Manifest {
                 writer: Uuid::new_v4(),
-                runs: new.iter().cloned().collect(),
+                runs: Vec::new(),
+                replaced: manifest.replaced,
             };
-            let mut replaced = Vec::new();
             for run in manifest.runs {
                 match self.without(&run, keys).await? {
                     None => next.runs.push(run),
                     Some(copy) => {
-                        replaced.push(run);
-                        next.runs.extend(copy);
+                        next.replaced.push(Replaced {
+                            path: run.path,
+                            size: run.size,
+                            at: now,
+                        });
+                        written.extend(copy);
                     }
                 }
             }
+            let names = written.iter();
+            let names =
+                names.map(|run| (format!("{}/{}", self.folder(), run.path), Some(run.size)));
+            self.lake.must_have(&names.collect::<Vec<_>>()).await?;
+            next.runs.extend(written);
+            // What is to be forgotten is gone at once, whoever is reading it.
+            let unread = match is_removal {
+                true => std::mem::take(&mut next.replaced),
+                false => next.take_unread(now),
+            };
             if manifest::follow(self.lake, &self.folder(), number, &next).await? {
-                for run in replaced {
-                    self.lake.store().delete(&self.run_path(&run)).await?;
-                }
-                return Ok(());
+                let unread = unread.iter().map(|run| self.path_of(&run.path));
+                return self
+                    .lake
+                    .store()
+                    .delete_all(&unread.collect::<Vec<_>>())
+                    .await;
             }
         }
         Err(LakeError::Busy { attempts: ATTEMPTS })
@@ -316,7 +369,11 @@ impl<'a> Vault<'a> {
     }
 
     fn run_path(&self, run: &DataFile) -> String {
-        self.lake.path(&format!("{}/{}", self.folder(), run.path))
+        self.path_of(&run.path)
+    }
+
+    fn path_of(&self, run: &str) -> String {
+        self.lake.path(&format!("{}/{run}", self.folder()))
     }
 
     fn unwritten(&self, source: parquet::errors::ParquetError) -> LakeError {
@@ -401,7 +458,54 @@ pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
     Ok(live)
 }
 
+/// The same, and what was replaced a short while ago, which somebody may be reading.
+pub(crate) async fn read(lake: &Lake) -> Result<Vec<String>, LakeError> {
+    let mut read = live(lake).await?;
+    for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
+        let vault = Vault::new(lake, def);
+        let (_, mut manifest) = vault.manifest().await?;
+        manifest.take_unread(Utc::now());
+        let replaced = manifest.replaced.iter();
+        read.extend(replaced.map(|run| format!("{}/{}", vault.folder(), run.path)));
+    }
+    Ok(read)
+}
+
 /// A key for a tenant that has none yet: 32 random bytes.
 pub fn fresh_token_key() -> Arc<[u8]> {
     Arc::from(seal::random::<32>())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, Utc};
+
+    use super::{Manifest, REPLACED_BYTES, Replaced};
+    use crate::state::DataFile;
+
+    #[test]
+    fn what_was_replaced_stays_as_long_as_it_may_be_read() {
+        let now = Utc::now();
+        let replaced = |minutes: i64, size: u64| Replaced {
+            path: minutes.to_string(),
+            size,
+            at: now - TimeDelta::minutes(minutes),
+        };
+        let run = DataFile {
+            size: 100,
+            ..DataFile::default()
+        };
+        for (size, unread) in [(1, vec!["11"]), (REPLACED_BYTES, vec!["11", "3"])] {
+            let mut manifest = Manifest {
+                runs: vec![run.clone()],
+                // A clock that was ahead keeps its runs for longer, and no other one's.
+                replaced: [11, 3, 1, -5].map(|minutes| replaced(minutes, size)).into(),
+                ..Manifest::default()
+            };
+            let gone = manifest.take_unread(now);
+            let gone: Vec<_> = gone.iter().map(|run| run.path.as_str()).collect();
+            assert_eq!(gone, unread);
+            assert_eq!(manifest.replaced.len() + gone.len(), 4);
+        }
+    }
 }

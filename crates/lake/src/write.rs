@@ -80,6 +80,8 @@ impl<'a> TableWriter<'a> {
 
     /// Writes rows that follow all earlier ones in the table's order.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        // From here on nobody takes what is written for garbage.
+        self.lake.lease().await;
         let by_person = self.def.is_personal_fact();
         let persons = batch.column_by_name("person_id").filter(|_| by_person);
         let Some(persons) = persons else {
@@ -209,7 +211,11 @@ impl<'a> TableWriter<'a> {
             .writer
             .into_inner()
             .map_err(|source| self.failed(source))?;
-        let name = format!("part-{}.parquet", Uuid::new_v4());
+        let name = format!(
+            "part-{}-{}.parquet",
+            self.lake.lease().await,
+            Uuid::new_v4()
+        );
         let path = self.lake.path(&format!("{}/{name}", self.def.name));
         let (size, checksum) = measure(staged.as_file()).map_err(|source| LakeError::File {
             doing: "read back",

@@ -46,7 +46,17 @@ fn commit(adds: &[&str], removes: &[&str]) -> Commit {
     }
 }
 
+async fn write_files(lake: &Lake, commit: &Commit) {
+    for (table, change) in &commit.tables {
+        for file in &change.adds {
+            let path = lake.path(&format!("{table}/{}", file.path));
+            lake.store().put_over(&path, &[0; 10]).await.unwrap();
+        }
+    }
+}
+
 async fn done(lake: &Lake, base: &State, commit: Commit) -> State {
+    write_files(lake, &commit).await;
     match lake.commit(base, commit).await.unwrap() {
         Committed::Done(state) => *state,
         Committed::Overtaken => panic!("nobody else writes"),
@@ -82,8 +92,10 @@ async fn of_two_writers_one_is_overtaken() {
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
     let first = done(&lake, &base, commit(&["a"], &[])).await;
+    let second = commit(&["b"], &[]);
+    write_files(&lake, &second).await;
     assert_eq!(
-        lake.commit(&base, commit(&["b"], &[])).await.unwrap(),
+        lake.commit(&base, second).await.unwrap(),
         Committed::Overtaken
     );
     assert_eq!(lake.head().await.unwrap(), first);
@@ -188,6 +200,32 @@ async fn of_checkpoints_the_newest_one_stays() {
         .await
         .unwrap();
     assert_eq!(names().await, [of(64), newest]);
+}
+
+#[tokio::test]
+async fn what_is_gone_is_not_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let base = lake.head().await.unwrap();
+    let missing = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
+    assert!(matches!(missing, LakeError::Vanished { path } if path == "orders/a"));
+    // Nor what is not what was written, nor an object that a value points to.
+    let path = lake.path("orders/a");
+    lake.store().put_over(&path, b"short").await.unwrap();
+    let other = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
+    assert!(matches!(other, LakeError::Vanished { .. }));
+    let name = "segment/vip".to_owned();
+    let value = json!({"path": "_definitions/vip.json"});
+    let named = BTreeMap::from([(name, Some(value))]);
+    let at = Timestamp::from_micros(0);
+    let define = Commit::of_names(commit(&[], &[]).cause, at, named);
+    let missing = lake.commit(&base, define.clone()).await.unwrap_err();
+    assert!(matches!(missing, LakeError::Vanished { path } if path == "_definitions/vip.json"));
+    assert_eq!(lake.head().await.unwrap(), State::default());
+    lake.put_document("_definitions/vip.json", &1)
+        .await
+        .unwrap();
+    done(&lake, &base, define).await;
 }
 
 #[tokio::test]

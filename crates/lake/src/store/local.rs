@@ -2,6 +2,7 @@
 //!
 //! object_store's local store does not sync what it writes, so puts are done here.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
@@ -92,6 +93,28 @@ impl Local {
         self.rename(staged, &target)
     }
 
+    /// The same, of what need not outlast a cut of the power.
+    pub(super) fn put_soft(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+        let target = self.file(path)?;
+        let folder = parent(&target);
+        let failed = |source| LakeError::File {
+            doing: "write",
+            path: target.clone(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut staged = staged_in(folder)?;
+        staged.write_all(bytes).map_err(failed)?;
+        let put = staged.persist(&target);
+        put.map(drop).map_err(|error| failed(error.error))
+    }
+
+    pub(super) fn delete_soft(&self, path: &str) {
+        if let Ok(target) = self.file(path) {
+            drop(std::fs::remove_file(target));
+        }
+    }
+
     pub(super) fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
         let target = self.file(path)?;
         self.disk
@@ -120,14 +143,34 @@ impl Local {
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<(), LakeError> {
+        match self.remove(path)? {
+            Some(folder) => self.sync_folder(&folder),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes objects, and makes that durable folder by folder.
+    pub(super) fn delete_all(&self, paths: &[String]) -> Result<(), LakeError> {
+        let mut folders = BTreeSet::new();
+        for path in paths {
+            folders.extend(self.remove(path)?);
+        }
+        folders
+            .iter()
+            .try_for_each(|folder| self.sync_folder(folder))
+    }
+
+    /// The folder that an object was removed from; `None` where it was gone.
+    fn remove(&self, path: &str) -> Result<Option<PathBuf>, LakeError> {
         let target = self.file(path)?;
         match self.disk.remove(&target) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(LakeError::File {
+            Ok(()) => Ok(Some(parent(&target).to_owned())),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(LakeError::File {
                 doing: "delete",
                 path: target,
                 source,
             }),
-            _ => Ok(()),
         }
     }
 

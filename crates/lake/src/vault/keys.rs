@@ -442,7 +442,7 @@ impl<'a> Keyring<'a> {
         };
         let (mut written, mut replaced) = (BTreeMap::new(), Vec::new());
         for (page, keys) in pages {
-            let name = format!("page-{}.page", Uuid::new_v4());
+            let name = format!("page-{}-{}.page", self.lake.lease().await, Uuid::new_v4());
             let path = self.lake.path(&page_below(&name));
             let place = self.place(&page.to_string());
             let sealed = seal_object(&opened.key, &place, keys.0.as_flattened());
@@ -462,6 +462,9 @@ impl<'a> Keyring<'a> {
     /// Puts the next manifest, and takes away what it replaces. False where another writer was
     /// faster; then what was written for it goes.
     pub(super) async fn put(&self, draft: Draft) -> Result<bool, LakeError> {
+        let written = draft.written.keys();
+        let written = written.map(|page| (page_below(&draft.next.pages[page]), None));
+        self.lake.must_have(&written.collect::<Vec<_>>()).await?;
         let is_first = manifest::follow(self.lake, FOLDER, draft.number, &draft.next).await?;
         let replaced = draft.replaced.iter();
         let replaced = replaced.map(|name| self.lake.path(&page_below(name)));

@@ -113,8 +113,9 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let metadata = staged.as_file().metadata();
+        let lease = self.vault.lake.lease().await;
         let run = DataFile {
-            path: format!("run-{}.parquet", Uuid::new_v4()),
+            path: format!("run-{lease}-{}.parquet", Uuid::new_v4()),
             size: metadata.map(|meta| meta.len()).unwrap_or_default(),
             rows: self.rows,
             ..DataFile::default()
