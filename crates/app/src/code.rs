@@ -199,6 +199,7 @@ fn of_ingest(error: &IngestError) -> (&'static str, Kind) {
 fn of_attribution(error: &AttributionError) -> (&'static str, Kind) {
     match error {
         AttributionError::UnknownModel { .. } => ("unknown_model", Kind::Unprocessable),
+        AttributionError::RepeatedModel { .. } => ("repeated_model", Kind::Unprocessable),
         AttributionError::UnknownBy { .. } => ("unknown_by", Kind::Unprocessable),
         AttributionError::EmptyTime { .. } => ("empty_time", Kind::Unprocessable),
         AttributionError::Engine(error) => of_engine(error),

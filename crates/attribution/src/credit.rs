@@ -26,13 +26,19 @@ struct Channel {
 /// differences of rounded cumulated shares, so that they sum to its value to the last digit.
 ///
 /// # Errors
-/// [`AttributionError::EmptyTime`]; those of the engine; [`AttributionError::Unbalanced`] rather
+/// [`AttributionError::EmptyTime`]; [`AttributionError::RepeatedModel`]; those of the engine; [`AttributionError::Unbalanced`] rather
 /// than figures that do not agree with the books.
 pub async fn run(session: &Session, question: &Question) -> Result<Report, AttributionError> {
     if let (Some(from), Some(to)) = (question.from, question.to)
         && from >= to
     {
         return Err(AttributionError::EmptyTime { from, to });
+    }
+    for (at, model) in question.models.iter().enumerate() {
+        if question.models[..at].contains(model) {
+            let model = model.name();
+            return Err(AttributionError::RepeatedModel { model });
+        }
     }
     let currency = session.currency().map(str::to_owned);
     let times = [

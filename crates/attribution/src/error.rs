@@ -14,6 +14,12 @@ pub enum AttributionError {
         /// The model that was probably meant.
         nearest: Option<String>,
     },
+    /// A model that is asked for more than once.
+    #[error("model `{model}` is named twice: name each once")]
+    RepeatedModel {
+        /// Its name.
+        model: &'static str,
+    },
     /// Something that credits cannot be shown by.
     #[error("credits cannot be shown by `{by}`: use channel")]
     UnknownBy {

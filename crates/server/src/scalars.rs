@@ -259,17 +259,22 @@ impl Described for ScoreKind {
     }
 }
 
-/// The id of a person or of a record: rollbook gives them, from 1; 0 is nobody.
+/// The id of a person or of a record: rollbook gives them, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Identifier(u64);
 
 /// A text that is no such id.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no id: ids are whole numbers such as 7, without a sign or a leading 0")]
+#[error("`{0}` is no id: ids are whole numbers from 1 on such as 7, without a sign or a leading 0")]
 pub(crate) struct InvalidId(String);
 
 impl Identifier {
+    fn of(number: u64) -> Option<Self> {
+        let is_id = number > 0 && i64::try_from(number).is_ok();
+        is_id.then_some(Self(number))
+    }
+
     /// As tables have it.
     pub(crate) fn signed(self) -> i64 {
         self.0.cast_signed()
@@ -285,18 +290,56 @@ impl FromStr for Identifier {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let number = whole(text).filter(|number| i64::try_from(*number).is_ok());
-        number.map(Self).ok_or_else(|| InvalidId(text.to_owned()))
+        let number = whole(text).and_then(Self::of);
+        number.ok_or_else(|| InvalidId(text.to_owned()))
     }
 }
 
 impl<'de> Deserialize<'de> for Identifier {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(from)?;
+        let number = whole_number(from)?;
         let wrong = || D::Error::invalid_value(Unexpected::Unsigned(number), &"an id");
-        i64::try_from(number).map_err(|_| wrong())?;
-        Ok(Self(number))
+        Self::of(number).ok_or_else(wrong)
     }
+}
+
+/// A whole number of a body. JSON has no whole numbers of its own: `7.0` is one there.
+fn whole_number<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    struct Number;
+
+    impl Visitor<'_> for Number {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number such as 7")
+        }
+
+        fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
+            // Beyond this neighbours are further apart than 1, and another one may have been meant.
+            let is_whole = number.fract() == 0.0 && (0.0..=MOST_EXACT).contains(&number);
+            let wrong = || E::invalid_value(Unexpected::Float(number), &self);
+            is_whole.then_some(number as u64).ok_or_else(wrong)
+        }
+    }
+    from.deserialize_u64(Number)
+}
+
+/// Doubles tell all whole numbers apart up to this one.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The snapshot that a body names, where it names one.
+pub(crate) fn snapshot<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SnapshotNumber>, D::Error> {
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "whole_number")] u64);
+
+    let given = Option::<Given>::deserialize(from)?;
+    Ok(given.map(|given| SnapshotNumber(given.0)))
 }
 
 impl Described for Identifier {

@@ -35,7 +35,9 @@ fn an_id_or_a_number_has_one_spelling() {
         "/v1/segments/all/explain/1",
     ] {
         assert_eq!(server.get(path).status, 200, "{path}");
-        for other in ["001", "+1", "%2B1", "-1", "1.0", "1e0", "%201", "1%20", "٣"] {
+        for other in [
+            "0", "001", "+1", "%2B1", "-1", "1.0", "1e0", "%201", "1%20", "٣",
+        ] {
             let path = path
                 .replace('1', "ID")
                 .replace("vID", "v1")
@@ -66,12 +68,23 @@ fn an_id_or_a_number_has_one_spelling() {
     ] {
         assert_eq!(refused(&server.get(path)), (400, json!(code)), "{path}");
     }
-    // In a body an id is a number, and nothing else.
-    for id in [json!("1"), json!(1.0), json!(-1), json!(true)] {
+    // In a body an id is a number, and nothing else. JSON tells `1.0` not apart from `1`.
+    for id in [json!("1"), json!(1.5), json!(0), json!(-1), json!(true)] {
         let merge = json!({"a": id, "b": 2, "dry_run": true});
         let answer = server.send("POST", "/v1/identity/merges", &merge);
         assert_eq!(refused(&answer), (400, json!("invalid_body")), "{merge}");
     }
+    let merge = json!({"a": 1.0, "b": 2, "dry_run": true});
+    let answer = server.send("POST", "/v1/identity/merges", &merge);
+    assert_eq!(answer.status, 200);
+    let question = json!({"query": "select 1", "snapshot": 1.0});
+    let answer = server.send("POST", "/v1/sql", &question);
+    assert_eq!(answer.json()["snapshot"], 1);
+    let nobody = refused(&server.get("/v1/persons?phone=null"));
+    assert_eq!(nobody, (400, json!("invalid_search")));
+    let twice = json!({"models": ["last", "first", "last"]});
+    let answer = server.send("POST", "/v1/attribution/runs", &twice);
+    assert_eq!(refused(&answer), (422, json!("repeated_model")));
     assert!(server.stop());
 }
 

@@ -194,6 +194,7 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
                 422,
                 &[
                     "unknown_model",
+                    "repeated_model",
                     "unknown_by",
                     "invalid_lookback",
                     "invalid_half_life",

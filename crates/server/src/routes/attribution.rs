@@ -22,7 +22,7 @@ use crate::server::Server;
 }))]
 pub(crate) struct AttributionRun {
     /// All by default.
-    #[schema(value_type = Option<Vec<AttributionModel>>, max_items = 4)]
+    #[schema(value_type = Option<std::collections::BTreeSet<AttributionModel>>, max_items = 4)]
     models: Option<Vec<String>>,
     /// What is credited; `channel` by default.
     #[schema(value_type = Option<Credited>)]

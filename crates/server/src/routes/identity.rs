@@ -231,6 +231,10 @@ pub(super) async fn find(
     }
     let sought = match (by.email, by.phone, by.external) {
         (Some(email), None, None) => Sought::Email(email),
+        (None, Some(phone), None) if !phone.contains(char::is_numeric) => {
+            let detail = format!("`{phone}` is no phone number: it has no digit");
+            return Err(Problem::malformed("invalid_search", detail));
+        }
         (None, Some(phone), None) => Sought::Phone(phone),
         (None, None, Some(external)) => {
             external.parse().map_err(|error: identity::InvalidRecord| {

@@ -103,7 +103,7 @@ pub(crate) struct Acknowledged {
         ("source" = inline(Source), Path),
         ("Idempotency-Key" = inline(Option<Header>), Header, description = "Names the request",
             example = "orders-2026-01-05"),
-        ("Prefer" = inline(Option<Header>), Header,
+        ("Prefer" = Option<String>, Header, pattern = "^[ -~]*$", max_length = 255, example = "respond-async",
             description = "`respond-async` acknowledges before the rows are in a snapshot"),
     ),
     request_body(content(

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::extract::Body;
 use crate::problem::Problem;
-use crate::scalars::{Cell, Moment, Snapshot, Time};
+use crate::scalars::{Cell, Moment, Snapshot, Time, snapshot};
 use crate::server::Server;
 
 /// One query.
@@ -33,6 +33,7 @@ pub(crate) struct SqlQuestion {
     as_of: Option<Moment>,
     /// The snapshot of the data; the newest by default.
     #[schema(value_type = Option<Snapshot>)]
+    #[serde(default, deserialize_with = "snapshot")]
     snapshot: Option<SnapshotNumber>,
 }
 

@@ -101,11 +101,31 @@ fn days_of_the_pattern_are_days_of_the_calendar() {
 #[test]
 fn an_id_has_one_spelling() {
     assert_eq!("7".parse::<Identifier>().unwrap().signed(), 7);
-    for text in ["007", "+7", "-7", "", "7.0", "9223372036854775808", "ada"] {
+    for text in [
+        "0",
+        "007",
+        "+7",
+        "-7",
+        "",
+        "7.0",
+        "9223372036854775808",
+        "ada",
+    ] {
         assert!(text.parse::<Identifier>().is_err(), "{text}");
     }
-    assert!(serde_json::from_str::<Identifier>("7").is_ok());
-    for json in ["-7", "7.0", "\"7\"", "9223372036854775808", "null"] {
+    for json in ["7", "7.0", "70e-1"] {
+        let id = serde_json::from_str::<Identifier>(json).unwrap();
+        assert_eq!(id.number(), 7, "{json}");
+    }
+    for json in [
+        "0",
+        "-7",
+        "7.5",
+        "\"7\"",
+        "9223372036854775808",
+        "1e16",
+        "null",
+    ] {
         assert!(serde_json::from_str::<Identifier>(json).is_err(), "{json}");
     }
 }
