@@ -67,9 +67,12 @@ fn refused(folder: &OwnLake, what: &str) -> String {
     said
 }
 
+/// What somebody did to a tenant's folder.
+type Harm = fn(&Path);
+
 #[test]
 fn names_that_lead_out_of_a_backup_are_refused() {
-    let cases: [(&str, fn(&Path)); 9] = [
+    let cases: [(&str, Harm); 9] = [
         ("a file of a table", |tenant| {
             change(&newest(&tenant.join("_snapshots"), ".json"), |record| {
                 let files = &mut record["state"]["tables"]["persons"]["files"];
