@@ -17,4 +17,5 @@ mod posts;
 mod refusals;
 mod segments;
 pub(crate) mod serving;
+mod strangers;
 mod warm;

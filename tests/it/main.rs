@@ -34,6 +34,7 @@ mod own_lake;
 mod patches;
 mod places;
 mod power_cut;
+mod printed;
 mod profile;
 mod readers;
 mod retention;

@@ -145,15 +145,20 @@ fn csv(rows: &RecordBatch, header: String) -> Result<Vec<u8>, ArrowError> {
     let is_text = |column: usize| !schema.field(column).data_type().is_numeric();
     for row in cells(std::slice::from_ref(rows))? {
         let row = row.into_iter().enumerate();
-        text +=
-            &line(row.map(
-                |(column, cell)| match is_text(column) && cell.starts_with(FORMULA) {
-                    true => format!("'{cell}"),
-                    false => cell,
-                },
-            ));
+        text += &line(row.map(|(column, cell)| match is_text(column) {
+            true => no_formula(cell),
+            false => cell,
+        }));
     }
     Ok(text.into_bytes())
+}
+
+/// A text that a spreadsheet would take for a formula, with an apostrophe before it.
+pub fn no_formula(text: String) -> String {
+    match text.starts_with(FORMULA) {
+        true => format!("'{text}"),
+        false => text,
+    }
 }
 
 /// The values of rows that are nothing but ids: a pull has millions of them.

@@ -5,13 +5,14 @@ use std::io;
 use rollbook_app::AppError;
 
 use crate::next_step::as_command;
+use crate::visible::visible;
 
 /// Prints an error and gives the exit status: nothing and 0 for a reader that went away.
 pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
     if is_broken_pipe(error) {
         return 0;
     }
-    eprintln!("error: {}", one_line(error));
+    eprintln!("error: {}", visible(&one_line(error)));
     if let Some(app) = error.downcast_ref::<AppError>() {
         if let (Some(position), Some(sql)) = (app.position(), sql) {
             let line = usize::try_from(position.line)
@@ -22,12 +23,12 @@ pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
                     .unwrap_or(1)
                     .saturating_sub(1);
                 let (text, column) = window(text, column);
-                eprintln!("  | {text}");
+                eprintln!("  | {}", visible(&text));
                 eprintln!("  | {}^", " ".repeat(column));
             }
         }
         if let Some(step) = app.next_step() {
-            eprintln!("hint: {}", as_command(&step));
+            eprintln!("hint: {}", visible(&as_command(&step)));
         }
     }
     1

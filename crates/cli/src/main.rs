@@ -8,6 +8,7 @@ mod complain;
 mod next_step;
 mod show;
 mod telling;
+mod visible;
 
 use std::process::ExitCode;
 

@@ -3,9 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 
 use crate::arguments::Form;
+use crate::visible::visible;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use rollbook_app::export::no_formula;
 use rollbook_app::rows::{cells, json};
 use serde_json::Value;
 
@@ -66,9 +68,9 @@ pub(crate) fn print(shown: &Shown, form: Form) -> anyhow::Result<()> {
         }
         Form::Csv => {
             let mut writer = csv::Writer::from_writer(&mut out);
-            writer.write_record(&shown.columns)?;
+            writer.write_record(csv_cells(&shown.columns))?;
             for row in &shown.rows {
-                writer.write_record(row)?;
+                writer.write_record(csv_cells(row))?;
             }
             writer.flush()?;
         }
@@ -77,13 +79,30 @@ pub(crate) fn print(shown: &Shown, form: Form) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// Cells as CSV has them: no text becomes a formula, and none commands a terminal.
+fn csv_cells(cells: &[String]) -> impl Iterator<Item = String> {
+    let is_seen = io::stdout().is_terminal();
+    cells.iter().map(move |cell| {
+        let is_number = cell.parse::<f64>().is_ok();
+        let cell = if is_number {
+            cell.clone()
+        } else {
+            no_formula(cell.clone())
+        };
+        match is_seen {
+            true => visible(&cell).into_owned(),
+            false => cell,
+        }
+    })
+}
+
 /// A table that fits the terminal; as wide as it needs to be in a pipe.
 pub(crate) fn table(columns: &[String], rows: &[Vec<String>]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
-        .set_header(columns)
-        .add_rows(rows);
+        .set_header(columns.iter().map(|name| visible(name)))
+        .add_rows(rows.iter().map(|row| row.iter().map(|cell| visible(cell))));
     table.set_style(TableComponent::HeaderLines, '─');
     for (at, column) in table.column_iter_mut().enumerate() {
         let is_number = |row: &Vec<String>| row[at].is_empty() || row[at].parse::<f64>().is_ok();
@@ -111,9 +130,10 @@ pub(crate) fn print_rows(
         }
         Form::Csv => {
             let mut writer = csv::Writer::from_writer(&mut out);
-            writer.write_record(schema.fields().iter().map(|field| field.name()))?;
+            let names = schema.fields().iter().map(|field| field.name().clone());
+            writer.write_record(csv_cells(&names.collect::<Vec<_>>()))?;
             for row in cells(batches)? {
-                writer.write_record(row)?;
+                writer.write_record(csv_cells(&row))?;
             }
             writer.flush()?;
         }

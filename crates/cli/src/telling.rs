@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use rollbook_app::{Event, Progress, UnknownStatus};
 
+use crate::visible::visible;
+
 /// Progress that a user sees. The bar goes away when it is dropped.
 pub(crate) fn progress() -> (Progress, Bar) {
     if !stderr().is_terminal() {
@@ -45,9 +47,14 @@ fn show(bar: &ProgressBar, event: &Event) {
             bar.suspend(|| note_columns(event));
         }
         Event::UnknownStatus(unknown) => bar.suspend(|| note_unknown(unknown)),
-        Event::Odd(odd) => bar.suspend(|| eprintln!("note: {odd}")),
+        Event::Odd(odd) => bar.suspend(|| note(&odd.to_string())),
         Event::Overtaken => bar.set_message("another writer was faster, comparing again:"),
     }
+}
+
+/// Notes hold texts of files.
+fn note(text: &str) {
+    eprintln!("note: {}", visible(text));
 }
 
 fn note_columns(event: &Event) {
@@ -67,7 +74,9 @@ fn note_columns(event: &Event) {
         } => {
             let columns = names(columns);
             let outcome = outcome(keeps);
-            eprintln!("note: `{file}` lacks {columns}, which other files have: {outcome}");
+            note(&format!(
+                "`{file}` lacks {columns}, which other files have: {outcome}"
+            ));
         }
         Event::ColumnsGone {
             file,
@@ -80,7 +89,9 @@ fn note_columns(event: &Event) {
                 1 => format!("`{file}` lacks"),
                 _ => format!("`{file}` and {} more lack", files - 1),
             };
-            eprintln!("note: {files} {columns}, which the last run had: {outcome}");
+            note(&format!(
+                "{files} {columns}, which the last run had: {outcome}"
+            ));
         }
         _ => {}
     }
@@ -98,7 +109,9 @@ fn note_unknown(unknown: &UnknownStatus) {
         1 => format!("1 row of `{table}` has"),
         rows => format!("{rows} rows of `{table}` have"),
     };
-    eprintln!("note: {of} the {column} `{status}`, which counts as {counts_as}");
+    note(&format!(
+        "{of} the {column} `{status}`, which counts as {counts_as}"
+    ));
 }
 
 /// Rows between two lines of a log.
@@ -120,7 +133,7 @@ fn log(event: &Event) {
         Event::Writing { .. } => {}
         Event::ColumnsMissing { .. } | Event::ColumnsGone { .. } => note_columns(event),
         Event::UnknownStatus(unknown) => note_unknown(unknown),
-        Event::Odd(odd) => eprintln!("note: {odd}"),
+        Event::Odd(odd) => note(&odd.to_string()),
         Event::Overtaken => eprintln!("another writer was faster, comparing again"),
     }
 }

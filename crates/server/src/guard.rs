@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::connections::held;
 use crate::problem::Problem;
 use crate::server::{Server, busy};
 
@@ -28,13 +29,13 @@ pub(crate) async fn observe(
 ) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
-    let method = request.method().to_string();
+    let method = method_of(&request);
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or("unknown", MatchedPath::as_str)
         .to_owned();
-    let mut open = Open::new(&server, &id, &method, &route);
+    let mut open = Open::new(&server, &id, method, &route);
     let span = tracing::info_span!("request", request_id = %id);
     let mut response = {
         use tracing::Instrument;
@@ -44,7 +45,7 @@ pub(crate) async fn observe(
     drop(open);
     let status = response.status().as_u16();
     let took = started.elapsed();
-    server.metrics().answered(&method, &route, status, took);
+    server.metrics().answered(method, &route, status, took);
     let milliseconds = took.as_secs_f64() * 1000.0;
     tracing::info!(request_id = %id, %method, %route, status, milliseconds, "answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -111,6 +112,51 @@ pub(crate) async fn local_host(request: Request, next: Next) -> Response {
     }
 }
 
+/// What a browser says of requests that a page of somebody else made: they are refused, whatever
+/// they ask. Programs that are no browsers say nothing of this.
+pub(crate) async fn own_pages(request: Request, next: Next) -> Response {
+    match is_of_own_page(&request) {
+        true => next.run(request).await,
+        false => Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "a page of another site made this request",
+        )
+        .hint("ask from a program, or from a page of this server")
+        .into_response(),
+    }
+}
+
+/// Whether the request may be one of this server's own pages, or of no page at all (the headers
+/// `sec-fetch-site` and `origin` of the Fetch standard).
+fn is_of_own_page(request: &Request) -> bool {
+    let values = |name: &str| {
+        let values = request.headers().get_all(name).into_iter();
+        values.map(HeaderValue::as_bytes)
+    };
+    let is_own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
+    let host = host_of(request).unwrap_or_default();
+    let is_here = |origin: &[u8]| {
+        let authority = origin.strip_prefix(b"http://");
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
+    };
+    values("sec-fetch-site").all(is_own) && values("origin").all(is_here)
+}
+
+/// The method, for the log and the figures; those that nobody defined are one.
+fn method_of(request: &Request) -> &'static str {
+    match request.method().as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
 /// Whom a request asks: the authority of its target, where it has one, else its one `host`
 /// (RFC 9112, 3.2).
 fn host_of(request: &Request) -> Result<&str, &'static str> {
@@ -136,8 +182,9 @@ pub(crate) async fn not_too_many(
     request: Request,
     next: Next,
 ) -> Response {
-    match room.try_acquire() {
-        Ok(_place) => next.run(request).await,
+    match room.try_acquire_owned() {
+        // Who reads slowly holds the place until the answer is read.
+        Ok(place) => next.run(request).await.map(|body| held(body, place)),
         Err(_) => busy().into_response(),
     }
 }

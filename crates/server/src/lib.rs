@@ -3,6 +3,7 @@
 mod accept;
 mod answers;
 mod bodies;
+mod connections;
 mod document;
 mod etag;
 mod extract;
@@ -21,13 +22,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
-use axum::{Json, Router, ServiceExt};
+use axum::{Json, Router};
 use rollbook_app::export::Form;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -62,12 +61,6 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Accepting connections failed.
-    #[error("the server stopped: {source}")]
-    Stopped {
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// A server that has its address and does not answer yet.
@@ -98,14 +91,7 @@ impl Listening {
     }
 
     /// Answers until `stop` is there; running requests are then finished for a while.
-    ///
-    /// # Errors
-    /// [`ServeError::Stopped`].
-    pub async fn serve(
-        self,
-        options: Options,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), ServeError> {
+    pub async fn serve(self, options: Options, stop: impl Future<Output = ()> + Send + 'static) {
         let farewell = options.limits.farewell;
         let (told, hears) = tokio::sync::oneshot::channel();
         let stopping = async move {
@@ -116,28 +102,22 @@ impl Listening {
         let server = Server::new(options);
         let folding = tokio::spawn(journal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(refreshing::keep_refreshing(server.clone()));
-        // The end of an answer waits for nothing: else a reader who confirms late gets it late.
-        let listener = self.listener.tap_io(|connection| {
-            // One that is gone already is found out soon enough.
-            let _ = connection.set_nodelay(true);
-        });
+        let limits = *server.limits();
         let service = NormalizePath::trim_trailing_slash(router(server));
-        let service = ServiceExt::<Request>::into_make_service(service);
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stopping);
-        let patience = async move {
+        let serving = connections::serve(self.listener, service, limits, stopping);
+        let waiting = async move {
             match hears.await {
                 Ok(()) => tokio::time::sleep(farewell).await,
                 Err(_) => std::future::pending().await,
             }
         };
-        let served = tokio::select! {
-            served = serving.into_future() => served.map_err(|source| ServeError::Stopped { source }),
-            () = patience => Ok(()),
-        };
+        tokio::select! {
+            () = serving => {},
+            () = waiting => {},
+        }
         // What still waits in the journal is durable, and folded by the next one who serves.
         folding.abort();
         refreshing.abort();
-        served
     }
 }
 
@@ -153,6 +133,7 @@ fn router(server: Server) -> Router {
         .layer(from_fn_with_state(server.clone(), guard::in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(room, guard::not_too_many))
+        .layer(from_fn(guard::own_pages))
         .layer(from_fn(guard::local_host))
         .layer(packed())
         .layer(map_response(etag::weak_where_packed))

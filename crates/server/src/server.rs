@@ -33,6 +33,12 @@ pub struct ServeLimits {
     pub computing: usize,
     /// Requests at once, waiting ones among them; others are turned away.
     pub requests: usize,
+    /// Connections at once; beyond that the one that has waited longest for a request is closed.
+    pub connections: usize,
+    /// Time in which a connection has to say what it asks for; the next time too.
+    pub head_time: Duration,
+    /// Time in which a caller has to take some of an answer.
+    pub read_time: Duration,
     /// Members of a page at most.
     pub page: usize,
     /// Time that running requests get when the server stops.
@@ -48,6 +54,9 @@ impl Default for ServeLimits {
             answer_time: Duration::from_secs(120),
             computing: 4,
             requests: 512,
+            connections: 640,
+            head_time: Duration::from_secs(30),
+            read_time: Duration::from_secs(60),
             page: 100_000,
             farewell: Duration::from_secs(20),
         }

@@ -55,7 +55,7 @@ pub(super) async fn run(
         clock: now,
         new_batch,
     };
-    listening.serve(options, stopped()).await?;
+    listening.serve(options, stopped()).await;
     eprintln!("stopped");
     Ok(())
 }

@@ -10,6 +10,7 @@ type Refusals = &'static [(u16, &'static [&'static str])];
 /// Before any route is asked.
 const ANY: Refusals = &[
     (400, &["invalid_host"]),
+    (403, &["cross_site"]),
     (405, &["method_not_allowed"]),
     (421, &["foreign_host"]),
     (500, &["internal"]),
