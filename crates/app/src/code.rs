@@ -182,6 +182,7 @@ fn of_ingest(error: &IngestError) -> (&'static str, Kind) {
         IngestError::UnknownProvider { .. } => ("unknown_provider", Kind::Missing),
         IngestError::NothingClaimed { .. } => ("unknown_source", Kind::Missing),
         IngestError::MissingSource { .. } => ("missing_source", Kind::Unprocessable),
+        IngestError::TooManyRefused { .. } => ("too_many_refused", Kind::Unprocessable),
         IngestError::NoPerson { .. } => ("unknown_person", Kind::Missing),
         IngestError::NoRecord { .. } => ("unknown_record", Kind::Missing),
         IngestError::NotWaiting { .. } => ("not_waiting", Kind::Missing),

@@ -182,6 +182,18 @@ pub enum IngestError {
     /// Another commit answers one of the requests.
     #[error("another program has taken these rows in meanwhile")]
     Answered,
+    /// More rows of a request fail than are kept.
+    #[error(
+        "more than {most} rows cannot be taken in, and none was; the first: line {line}: {reason}"
+    )]
+    TooManyRefused {
+        /// How many are kept.
+        most: u64,
+        /// The line of the first.
+        line: i64,
+        /// Why it cannot be taken in.
+        reason: String,
+    },
     /// Several requests that cannot be done as one run.
     #[error("these requests have to be taken in one by one")]
     NotTogether,

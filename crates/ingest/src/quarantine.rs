@@ -37,6 +37,10 @@ pub(crate) struct Quarantine {
     at: Timestamp,
     waiting: Vec<Entry>,
     stage: Stage,
+    /// How many are kept at most.
+    most: u64,
+    count: u64,
+    first: Option<(i64, String)>,
 }
 
 impl Quarantine {
@@ -45,6 +49,7 @@ impl Quarantine {
         provider: ProviderName,
         at: Timestamp,
         folder: &Path,
+        most: u64,
     ) -> Result<Self, IngestError> {
         let stage = Stage::new(tables::QUARANTINE, folder)?;
         Ok(Self {
@@ -53,10 +58,25 @@ impl Quarantine {
             at,
             waiting: Vec::new(),
             stage,
+            most,
+            count: 0,
+            first: None,
         })
     }
 
     pub(crate) fn add(&mut self, entry: Entry) -> Result<(), IngestError> {
+        self.count += 1;
+        let first = (entry.line, entry.reason.as_str());
+        let (line, reason) = self
+            .first
+            .get_or_insert_with(|| (first.0, first.1.to_owned()));
+        if self.count > self.most {
+            return Err(IngestError::TooManyRefused {
+                most: self.most,
+                line: *line,
+                reason: reason.clone(),
+            });
+        }
         self.waiting.push(entry);
         if self.waiting.len() >= BUFFERED {
             self.flush()

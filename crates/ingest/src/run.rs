@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use rollbook_identity::token::Tokens;
 use rollbook_lake::vault::{Vault, fresh_token_key};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, Turn};
-use rollbook_model::config::Limits;
+use rollbook_model::config::{Limits, POST_QUARANTINE_ROWS};
 use rollbook_model::{
     BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
 };
@@ -179,7 +179,12 @@ async fn run(
         false => None,
     };
     let (batch, provider) = (request.batch.clone(), request.provider.clone());
-    let mut quarantine = Quarantine::new(batch, provider, request.at, folder.path())?;
+    // Files are somebody's own; a request may be a stranger's.
+    let most = match request.requests.is_empty() {
+        true => u64::MAX,
+        false => POST_QUARANTINE_ROWS,
+    };
+    let mut quarantine = Quarantine::new(batch, provider, request.at, folder.path(), most)?;
     let mut stages: BTreeMap<&'static str, Stage> = BTreeMap::new();
     let mut mappings_run = Vec::new();
     for planned in planned {

@@ -12,6 +12,8 @@ pub const DEFAULT_TENANT: &str = "default";
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// Bytes that a request's body of rows may have.
 pub const SERVE_BODY_BYTES: u64 = 64 << 20;
+/// Rows of one request that may wait in quarantine; one with more is refused as a whole.
+pub const POST_QUARANTINE_ROWS: u64 = 100_000;
 /// Seconds in which a request's body has to come.
 pub const SERVE_BODY_SECONDS: u64 = 30;
 /// The layout of the lake that this program writes; a newer one is refused.

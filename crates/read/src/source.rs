@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -57,15 +57,30 @@ impl Compression {
     /// The bytes are not packed so, or are cut off.
     pub fn unpack(self, bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        let source: Box<dyn Read + '_> = match self {
-            Self::None => Box::new(bytes),
-            Self::Gzip => Box::new(MultiGzDecoder::new(bytes)),
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes)?),
-        };
+        let source = self.unpacking(bytes)?;
         source
             .take(most.saturating_add(1))
             .read_to_end(&mut content)?;
         Ok(content)
+    }
+
+    /// Whether the content of a packed file has at most so many bytes. What cannot be unpacked is
+    /// told of where it is read.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn is_within(self, path: &Path, most: u64) -> io::Result<bool> {
+        let source = self.unpacking(BufReader::new(File::open(path)?))?;
+        let size = io::copy(&mut source.take(most.saturating_add(1)), &mut io::sink());
+        Ok(size.unwrap_or(0) <= most)
+    }
+
+    fn unpacking<'a>(self, bytes: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::None => Box::new(bytes),
+            Self::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes)?),
+        })
     }
 }
 

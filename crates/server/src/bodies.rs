@@ -183,7 +183,7 @@ pub(crate) fn too_large(limit: u64) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!("a body may have {limit} bytes at most"),
+        format!("a body may have {limit} bytes at most, unpacked too"),
     )
     .hint("send it in parts")
 }

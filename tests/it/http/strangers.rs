@@ -100,3 +100,44 @@ fn half_requests_keep_nobody_out() {
     assert_eq!(first.read(&mut [0; 16]).unwrap_or(0), 0);
     assert!(server.stop());
 }
+
+#[test]
+fn a_little_that_becomes_much_is_refused() {
+    let lake = OwnLake::new("http_much");
+    let serve = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--body-bytes",
+        "1000000",
+    ];
+    let server = Serving::start_with(lake.command(&serve));
+    let path = "/v1/ingest/native/persons";
+    let post = |rows: &str, packed: bool| {
+        if !packed {
+            return server.send_text("POST", path, "text/csv", &[], rows);
+        }
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(rows.as_bytes()).unwrap();
+        let body = packer.finish().unwrap();
+        assert!(body.len() < 100_000, "{}", body.len());
+        let headers = [("content-encoding", "gzip")];
+        server.post_bytes(path, "text/csv", &headers, &body)
+    };
+    assert_eq!(post("external_id\na\n", true).status, 200);
+    // Unpacked the limit is that of other bodies.
+    let rows = |count: usize, row: &str| "external_id\n".to_owned() + &row.repeat(count);
+    check(&post(&rows(500_000, "a\n"), true), 413, "body_too_large");
+    check(&post(&rows(500_000, "a\n"), false), 413, "body_too_large");
+    // So many rows may wait in quarantine; with one more none is kept.
+    let bad = |count: usize| post(&rows(count, "b,c\n"), false);
+    let refused = bad(100_001);
+    check(&refused, 422, "too_many_refused");
+    let quarantine = json!({"query": "select count(*) as n from quarantine"});
+    let kept = || server.send("POST", "/v1/sql", &quarantine).json()["rows"].clone();
+    assert_eq!(kept(), json!([{"n": 0}]));
+    let taken = bad(1_000).json();
+    assert_eq!(taken["tables"][0]["quarantined"], 1_000);
+    assert_eq!(kept(), json!([{"n": 1_000}]));
+    assert!(server.stop());
+}

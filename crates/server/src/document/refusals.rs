@@ -111,6 +111,7 @@ const ROWS: Refusals = &[
             "missing_source",
             "cannot_ingest",
             "unreadable_file",
+            "too_many_refused",
             "idempotency_key_reused",
         ],
     ),

@@ -274,7 +274,18 @@ async fn receive(
             file.write_all(&part).await.map_err(internal)?;
         }
         is_packed_so(packing, &begin)?;
-        file.flush().await.map_err(internal)
+        file.flush().await.map_err(internal)?;
+        // A little that unpacks to much is much.
+        let (packing, most) = (Compression::of(&begin), limits.body_bytes);
+        let path = path.to_owned();
+        let measured = tokio::task::spawn_blocking(move || packing.is_within(&path, most)).await;
+        match measured
+            .map_err(|_| Problem::internal())?
+            .map_err(internal)?
+        {
+            true => Ok(()),
+            false => Err(too_large(most)),
+        }
     };
     in_time(limits, writing).await
 }
