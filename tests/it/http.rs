@@ -14,6 +14,7 @@ mod names;
 mod pages;
 mod peer;
 mod posts;
+mod private;
 mod refusals;
 mod segments;
 pub(crate) mod serving;

@@ -217,6 +217,16 @@ impl AppError {
         )
     }
 
+    /// The same for the log: without a value that could not be computed with.
+    pub fn without_values(&self) -> String {
+        match self {
+            Self::Engine(error) => error.without_values(),
+            Self::Segment(error) => error.without_values(),
+            Self::Shared(error) => error.without_values(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Where in the SQL it is, if that is known.
     pub fn position(&self) -> Option<Position> {
         match self {

@@ -6,6 +6,7 @@ mod arguments;
 mod commands;
 mod complain;
 mod next_step;
+mod scratch;
 mod show;
 mod telling;
 mod visible;
@@ -22,6 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Without one, who needs temporary files says what is wrong.
+    let _scratch = scratch::Scratch::make().ok();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

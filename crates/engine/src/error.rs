@@ -367,6 +367,24 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// The same for places where it stays, such as a log: without the value that could not be
+    /// computed with, which may be somebody's name or number.
+    pub fn without_values(&self) -> String {
+        let mut inner = self;
+        loop {
+            inner = match inner {
+                Self::Value { message } => {
+                    return self
+                        .to_string()
+                        .replace(message.as_str(), &valueless(message));
+                }
+                Self::InTrait { source, .. } => source,
+                Self::InWhere { source, .. } => source,
+                _ => return self.to_string(),
+            };
+        }
+    }
+
     /// Where in the SQL it is, if that is known.
     pub fn position(&self) -> Option<Position> {
         match self {
@@ -422,6 +440,16 @@ impl EngineError {
     }
 }
 
+/// What is wrong with a value, without the value.
+fn valueless(message: &str) -> String {
+    let quoted = message.find('\'').zip(message.rfind('\''));
+    match quoted.filter(|_| message.starts_with("cannot cast ")) {
+        // A value may have quotes of its own.
+        Some((from, to)) => format!("{}'…'{}", &message[..from], &message[to + 1..]),
+        None => "a preview of the criteria shows which".to_owned(),
+    }
+}
+
 fn at(position: &Option<Position>) -> String {
     position
         .map(|position| format!(" at {position}"))
@@ -454,5 +482,49 @@ fn seconds(time: Duration) -> String {
     match time.subsec_millis() {
         0 => format!("{} s", time.as_secs()),
         _ => format!("{} ms", time.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::EngineError;
+
+    #[test]
+    fn what_stays_has_no_value_in_it() {
+        let value = |message: &str| EngineError::Value {
+            message: message.to_owned(),
+        };
+        for (message, kept) in [
+            (
+                "cannot cast text '(415) 555-9876' to value of bigint type",
+                "a value cannot be computed with: cannot cast text '…' to value of bigint type",
+            ),
+            (
+                "cannot cast text 'O'Neill' to value of bigint type",
+                "a value cannot be computed with: cannot cast text '…' to value of bigint type",
+            ),
+            (
+                "error parsing timestamp from 'Ann Lee': no date",
+                "a value cannot be computed with: a preview of the criteria shows which",
+            ),
+            (
+                "regex parse error: (Ann",
+                "a value cannot be computed with: a preview of the criteria shows which",
+            ),
+        ] {
+            assert_eq!(value(message).without_values(), kept);
+            let of_trait = EngineError::InTrait {
+                name: "mine".to_owned(),
+                source: Arc::new(value(message)),
+            };
+            let expected = format!("trait `mine`: {kept}");
+            assert_eq!(of_trait.without_values(), expected);
+        }
+        assert_eq!(
+            EngineError::Empty.without_values(),
+            "there is no SQL to run"
+        );
     }
 }

@@ -97,6 +97,14 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
+    /// The same for places where it stays: without a value that could not be computed with.
+    pub fn without_values(&self) -> String {
+        match self {
+            Self::Criteria(error) => error.without_values(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Where in the criteria it is, if that is known.
     pub fn position(&self) -> Option<Position> {
         match self {

@@ -311,7 +311,7 @@ impl<'a> Evaluation<'a> {
         error: SegmentError,
         errors: &mut BTreeMap<SegmentKey, SegmentError>,
     ) {
-        self.failed.insert(key.clone(), error.to_string());
+        self.failed.insert(key.clone(), error.without_values());
         errors.insert(key, error);
     }
 }

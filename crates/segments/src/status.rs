@@ -81,7 +81,7 @@ pub(crate) fn failed(before: Option<Failure>, error: &SegmentError, now: Timesta
     let attempts = before.as_ref().map_or(0, |before| before.attempts);
     let pause = FIRST_PAUSE.saturating_mul(1 << attempts.min(20));
     Failure {
-        reason: error.to_string(),
+        reason: error.without_values(),
         since: before.map_or(now, |before| before.since),
         attempts: attempts + 1,
         again_at: Timestamp::from_micros(now.micros() + pause.min(LONGEST_PAUSE)),

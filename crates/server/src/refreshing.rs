@@ -38,7 +38,10 @@ pub(crate) async fn keep_refreshing(server: Server) {
                             left = done.left,
                             "computed"
                         ),
-                        Err(error) => tracing::warn!(segment = %key, %error, "not computed"),
+                        Err(error) => {
+                            let error = error.without_values();
+                            tracing::warn!(segment = %key, %error, "not computed");
+                        }
                     }
                 }
             }
