@@ -388,3 +388,57 @@ fn an_address_is_closed_however_it_is_written() {
     );
     assert_eq!(members(lake, "list"), [4, 6]);
 }
+
+#[test]
+fn what_was_said_last_of_two_records_holds() {
+    let mut world = World::new("decided-last");
+    world.take_in(
+        "native",
+        "persons",
+        HEADER,
+        &[
+            "p1,,,DE,2025-01-01,,",
+            "p2,,,DE,2025-01-02,,",
+            "p3,b@example.com,,DE,2025-01-03,,",
+            "p4,b@example.com,,DE,2025-01-04,,",
+        ],
+    );
+    let lake = &world.lake;
+    let persons = || {
+        let rows = lake.json(&[
+            "sql",
+            "select external_id, person_id from identities order by 1",
+        ]);
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["person_id"].as_i64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(persons(), [1, 2, 3, 3]);
+    let decide = |arguments: &[&str]| {
+        let followed = lake.json(&[&["identity"], arguments].concat());
+        assert!(
+            !followed["moved"].as_array().unwrap().is_empty(),
+            "{followed}"
+        );
+        followed["entry"].as_str().unwrap().to_owned()
+    };
+    decide(&["merge", "1", "2"]);
+    assert_eq!(persons(), [1, 1, 3, 3]);
+    // Whichever of the two is split off, they are apart.
+    let split = decide(&["split", "1"]);
+    let apart = persons();
+    assert_ne!(apart[0], apart[1]);
+    decide(&["undo", &split]);
+    assert_eq!(persons(), [1, 1, 3, 3]);
+    decide(&["split", "2"]);
+    assert_eq!(persons(), [1, 2, 3, 3]);
+    decide(&["merge", "1", "2"]);
+    assert_eq!(persons(), [1, 1, 3, 3]);
+    // Of two persons that became one, the other records stay so when one is split off.
+    decide(&["merge", "1", "3"]);
+    assert_eq!(persons(), [1, 1, 1, 1]);
+    decide(&["split", "3"]);
+    let all = persons();
+    assert_eq!([all[0], all[1], all[3]], [1, 1, 1]);
+    assert_ne!(all[2], 1);
+}

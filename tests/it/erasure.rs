@@ -19,7 +19,7 @@ use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde_json::{Value, json};
 
 use crate::identity::{PERSONS, World, with_a_bridge};
-use crate::own_lake::column;
+use crate::own_lake::{OwnLake, column};
 
 const SECRETS: [&str; 4] = [
     "ann@example.com",
@@ -204,6 +204,52 @@ async fn an_old_copy_of_the_values_opens_no_more_once_the_keys_are_gone() {
         names.extend(emails.iter().flatten().map(str::to_owned));
     }
     assert_eq!(names, ["cy@example.com"]);
+}
+
+#[tokio::test]
+async fn a_backup_forgets_whom_the_lake_has_erased() {
+    let world = with_ann_everywhere("forgetting").await;
+    let backup = world.lake.path("backup");
+    let backup = backup.to_str().unwrap();
+    world.lake.json(&["backup", backup]);
+    let ann = world.person("shopify", "s1");
+    let emails = || {
+        let mut command = rollbook_tests::rollbook();
+        command.args(["--lake", backup, "--output", "json", "sql"]);
+        command.arg("select email from persons where email is not null order by email");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let emails = rows
+            .iter()
+            .map(|row| row["email"].as_str().unwrap().to_owned());
+        emails.collect::<Vec<_>>()
+    };
+    let before = emails();
+    world.lake.json(&["person", "erase", &ann.to_string()]);
+    world.lake.json(&["keys", "rotate"]);
+    assert_eq!(emails(), before, "a copy knows nothing of what came later");
+    let forgotten = world.lake.json(&["backup", "forget", backup]);
+    assert!(forgotten["forgotten"].as_u64().unwrap() > 0, "{forgotten}");
+    let after = emails();
+    let others = before.iter().filter(|email| !email.starts_with("ann"));
+    assert_eq!(after, others.cloned().collect::<Vec<_>>());
+    assert!(after.len() < before.len() && !after.is_empty());
+    let again = world.lake.json(&["backup", "forget", backup]);
+    assert_eq!(again["forgotten"], 0);
+    // What is no copy of this lake keeps its keys.
+    let stranger = OwnLake::new("forgetting-stranger");
+    let persons = stranger.write("persons.csv", "external_id,email\nx,eve@example.com\n");
+    stranger.json(&["ingest", "native", persons.to_str().unwrap()]);
+    let theirs = stranger.path("lake");
+    let refused = world
+        .lake
+        .run(&["backup", "forget", theirs.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("no backup of this lake"), "{said}");
+    let kept = stranger.json(&["sql", "select email from persons"]);
+    assert_eq!(kept[0]["email"], "eve@example.com");
 }
 
 #[tokio::test]

@@ -109,6 +109,7 @@ fn of_lake(error: &LakeError) -> (&'static str, Kind) {
         LakeError::Expired { .. } => ("expired_snapshot", Kind::Missing),
         LakeError::Name { .. } => ("invalid_name", Kind::Conflict),
         LakeError::Occupied { .. } => ("occupied", Kind::Conflict),
+        LakeError::NotACopy => ("not_a_copy", Kind::Conflict),
         LakeError::NoBatch { .. } => ("unknown_batch", Kind::Missing),
         LakeError::AlreadyUndone { .. } | LakeError::Overwritten { .. } => {
             ("cannot_undo", Kind::Conflict)

@@ -92,3 +92,11 @@ pub async fn restore(place: &Place, from: &str) -> Result<Copied, AppError> {
     let copy = Lake::open_in(from, place.tenant.clone()).await?;
     Ok(copy.copy_to(&Store::at(&place.location)?, None).await?)
 }
+
+/// Forgets in a backup the keys of whoever was erased from the lake since it was made, and tells of
+/// how many records those were.
+pub async fn forget_in_backup(place: &Place, at: &str) -> Result<u64, AppError> {
+    let lake = place.lake().await?;
+    let copy = Lake::open_in(Store::at(at)?.closed(), place.tenant.clone()).await?;
+    Ok(lake.forget_in(&copy).await?)
+}

@@ -168,13 +168,7 @@ pub(crate) enum Command {
     /// Look whether everything that the lake should hold is there and unharmed
     Check,
     /// Copy the tenant's lake to an empty place, while others go on using it
-    Backup {
-        /// A folder or an s3:// URL
-        to: String,
-        /// The snapshot; the newest by default
-        #[arg(long, value_name = "N")]
-        snapshot: Option<SnapshotNumber>,
-    },
+    Backup(Backup),
     /// Bring a backup back to where --lake says, which must be empty
     Restore {
         /// The folder or s3:// URL of the backup
@@ -372,6 +366,28 @@ pub(crate) enum QuarantineCommand {
 
 pub(crate) use identity::{AtBridges, Blocking, Deciding, Identity, LinkFiles, Person, Reviewing};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Backup {
+    /// A folder or an s3:// URL
+    #[arg(required = true)]
+    pub(crate) to: Option<String>,
+    /// The snapshot; the newest by default
+    #[arg(long, value_name = "N")]
+    pub(crate) snapshot: Option<SnapshotNumber>,
+    #[command(subcommand)]
+    pub(crate) what: Option<OfBackup>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OfBackup {
+    /// Take from a backup the keys of everybody who was erased since it was made
+    Forget {
+        /// The folder or s3:// URL of the backup
+        at: String,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Attribution {

@@ -9,7 +9,7 @@ use chrono::Utc;
 use clap::CommandFactory;
 use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::identity::Decider;
-use rollbook_app::keeping::{backup, restore, vacuum};
+use rollbook_app::keeping::{restore, vacuum};
 use rollbook_app::{Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
@@ -125,10 +125,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Keys(what) => keeping::keys(&place, what, form).await?,
         Command::Check => return keeping::check(&place, form).await,
-        Command::Backup { to, snapshot } => {
-            let copied = backup(&place, &to, snapshot).await?;
-            print(&Shown::object(&copied)?, form)?;
-        }
+        Command::Backup(what) => keeping::backup(&place, what, form).await?,
         Command::Restore { from } => {
             let copied = restore(&place, &from).await?;
             print(&Shown::object(&copied)?, form)?;

@@ -16,7 +16,8 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, cast, lit,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, cast,
+    lit, try_cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -25,6 +26,9 @@ use crate::intervals::{INTERVAL, LENGTH, is_length, length};
 /// Digits of a decimal at most, in the types that have room for fewer and for more.
 const DECIMAL_DIGITS: i16 = 38;
 const LONG_DECIMAL_DIGITS: i16 = 76;
+/// What text is read as beside numbers: as many digits before the point as after it.
+const LONG_DIGITS: u8 = 76;
+const LONG_SCALE: i8 = 38;
 
 /// Puts operands into types that can be compared. It comes before types are coerced.
 #[derive(Debug)]
@@ -217,6 +221,16 @@ fn align(exprs: Vec<&mut Expr>, schema: &DFSchema) -> bool {
 fn align_results(exprs: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let types = exprs.iter().map(|expr| expr.get_type(schema));
     let types = types.collect::<Result<Vec<_>>>().unwrap_or_default();
+    let has_text = exprs.iter().zip(&types).any(|(expr, ty)| is_read(expr, ty));
+    if has_text && types.iter().any(DataType::is_decimal) {
+        // What is no number is a value all the same: numbers become text beside it.
+        for (expr, ty) in exprs.into_iter().zip(types) {
+            if ty.is_numeric() {
+                replace(expr, |expr| cast(expr, DataType::Utf8));
+            }
+        }
+        return true;
+    }
     let mut others = types.iter().skip(1);
     match types.first() {
         Some(first) if others.any(|ty| ty != first) => align(exprs, schema),
@@ -247,7 +261,17 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
         }
         return true;
     }
-    if !any(DataType::is_decimal) {
+    let is_number = |ty: &DataType| ty.is_decimal() || ty.is_integer();
+    let has_text = operands.iter().any(|(expr, ty)| {
+        let fraction = text_of(expr).and_then(decimal_of);
+        let fraction =
+            fraction.is_some_and(|one| digits(&one.data_type()).is_some_and(|d| d.1 > 0));
+        is_read(expr, ty) || fraction
+    });
+    let is_read_as_number = has_text
+        && operands.iter().any(|(_, ty)| is_number(ty))
+        && all(&|_, ty| is_number(ty) || ty.is_string());
+    if !any(DataType::is_decimal) && !is_read_as_number {
         return false;
     }
     if any(DataType::is_floating) {
@@ -269,6 +293,12 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
         if let Some(decimal) = text_of(expr).and_then(decimal_of) {
             *ty = decimal.data_type();
             **expr = lit(decimal);
+            changed = true;
+        } else if is_read_as_number && ty.is_string() {
+            // Text that is no number is unknown beside one.
+            *ty = DataType::Decimal256(LONG_DIGITS, LONG_SCALE);
+            let read = ty.clone();
+            replace(expr, |expr| try_cast(expr, read));
             changed = true;
         }
         if !ty.is_null() {
@@ -319,6 +349,11 @@ pub(crate) fn as_double(expr: Expr) -> Expr {
         }
         _ => cast(expr, DataType::Float64),
     }
+}
+
+/// Whether it is text that has to be read, row by row, where a number is wanted.
+fn is_read(expr: &Expr, ty: &DataType) -> bool {
+    ty.is_string() && text_of(expr).is_none()
 }
 
 /// What a literal of text says.

@@ -8,7 +8,10 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    JoinConstraint, JoinOperator, ObjectName, Query, Select, TableFactor, TableWithJoins, Visit,
+    Visitor,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
@@ -199,10 +202,56 @@ impl Visitor for Relations {
         }
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<EngineError> {
+        select.from.iter().try_for_each(joins)
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<EngineError> {
+        match factor {
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => joins(table_with_joins),
+            // The planner takes all rows.
+            TableFactor::Table {
+                sample: Some(_), ..
+            }
+            | TableFactor::Derived {
+                sample: Some(_), ..
+            } => unsupported("`tablesample`: write `order by hash(…) limit …`"),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<EngineError> {
         let name = relation.to_string().to_lowercase();
         self.add(self.known.get(&name).copied().unwrap_or(1))
     }
+}
+
+/// Refuses joins that name a column of both sides where the left side may lack the row: the planner
+/// gives the left side's column, which is null then.
+fn joins(table: &TableWithJoins) -> ControlFlow<EngineError> {
+    table.joins.iter().try_for_each(|join| {
+        let constraint = match &join.join_operator {
+            JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint) => constraint,
+            _ => return ControlFlow::Continue(()),
+        };
+        match constraint {
+            JoinConstraint::Using(_) | JoinConstraint::Natural => unsupported(
+                "`using` and `natural` in a right or full join: write `on a.k = b.k`, and \
+                 `coalesce(a.k, b.k)` where the column is wanted",
+            ),
+            JoinConstraint::On(_) | JoinConstraint::None => ControlFlow::Continue(()),
+        }
+    })
+}
+
+fn unsupported(what: &str) -> ControlFlow<EngineError> {
+    ControlFlow::Break(EngineError::Unsupported {
+        message: what.to_owned(),
+    })
 }
 
 impl Relations {

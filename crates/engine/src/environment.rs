@@ -23,6 +23,7 @@ use crate::comparing::ComparableTypes;
 use crate::complexity::MOST_NESTING;
 use crate::error::EngineError;
 use crate::functions;
+use crate::pushing::physical_rules;
 use crate::subqueries::SoundSubqueries;
 use crate::times::with_times;
 use crate::windows::SoundWindows;
@@ -57,6 +58,7 @@ pub(crate) fn state(
         .with_config(config)
         .with_runtime_env(runtime(limits, spill_dir)?)
         .with_default_features()
+        .with_physical_optimizer_rules(physical_rules())
         .with_analyzer_rules(vec![
             Arc::new(ComparableTypes),
             Arc::new(ResolveGroupingFunction::new()),

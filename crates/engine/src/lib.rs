@@ -23,6 +23,7 @@ mod parameter;
 mod people;
 mod plain_types;
 mod planning;
+mod pushing;
 mod resident;
 mod rows;
 mod session;

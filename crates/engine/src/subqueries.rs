@@ -364,6 +364,10 @@ fn inner(plan: &LogicalPlan) -> Result<()> {
             vec![join.left.as_ref(), join.right.as_ref()]
         }
         LogicalPlan::Aggregate(aggregate) => {
+            let mut groups = aggregate.group_expr.iter();
+            if groups.any(|group| matches!(group, Expr::GroupingSet(_))) {
+                return not_impl_err!("{REFUSED}, with `rollup`, `cube` or `grouping sets`");
+            }
             if let Some(filtered) = over_all(&aggregate.input) {
                 return not_impl_err!("{REFUSED}, and an aggregate over {filtered}");
             }

@@ -81,6 +81,9 @@ pub enum LakeError {
         /// The number that was asked for.
         number: SnapshotNumber,
     },
+    /// A backup that was not made of this lake, or of what became of it later.
+    #[error("it is no backup of this lake as it was once")]
+    NotACopy,
     /// A name of a kept snapshot that is taken, or that nothing has.
     #[error("{problem}")]
     Name {

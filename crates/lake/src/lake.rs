@@ -156,10 +156,21 @@ impl Lake {
     /// The state at the newest snapshot, with its Delta logs published.
     pub async fn head(&self) -> Result<State, LakeError> {
         let newest = self.newest().await?;
+        if newest.0 == 0 {
+            return self.replay(newest).await;
+        }
+        let tenant = self.tenant.as_str();
+        let record = self.store.head(&snapshot::path(tenant, newest)).await?;
+        let known = record.as_ref();
+        let known = known.and_then(|record| self.store.heads().get(tenant, newest, record));
+        if let Some(state) = known {
+            return Ok(state.as_ref().clone());
+        }
         let state = self.replay(newest).await?;
-        if newest.0 > 0 {
-            // Whoever committed it may have died before publishing: anyone may do it again.
-            self.publish(&self.record(newest).await?).await?;
+        // Whoever committed it may have died before publishing: anyone may do it again.
+        self.publish(&self.record(newest).await?).await?;
+        if let Some(record) = record {
+            self.store.heads().note(tenant, newest, record, &state);
         }
         Ok(state)
     }

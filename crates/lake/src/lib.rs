@@ -13,6 +13,7 @@ pub mod copy;
 pub mod delta;
 pub mod error;
 mod gone;
+mod heads;
 pub mod ids;
 pub mod journal;
 pub mod keys;

@@ -24,6 +24,7 @@ use tempfile::NamedTempFile;
 use url::Url;
 
 use crate::LakeError;
+use crate::heads::Heads;
 use crate::vault::{Master, Pages};
 
 /// Bytes of footers that are kept at most, of all files of a lake.
@@ -73,6 +74,8 @@ pub struct Store {
     master: Master,
     /// Data keys that were read.
     key_pages: Arc<Pages>,
+    /// Newest states that were read.
+    heads: Arc<Heads>,
 }
 
 #[derive(Debug, Clone)]
@@ -131,6 +134,7 @@ impl Store {
             footers: footers(),
             master: Master::from_env(),
             key_pages: Arc::default(),
+            heads: Arc::default(),
         })
     }
 
@@ -144,6 +148,7 @@ impl Store {
             footers: footers(),
             master: Master::from_env(),
             key_pages: Arc::default(),
+            heads: Arc::default(),
         }
     }
 
@@ -154,6 +159,10 @@ impl Store {
 
     pub(crate) fn key_pages(&self) -> &Pages {
         &self.key_pages
+    }
+
+    pub(crate) fn heads(&self) -> &Heads {
+        &self.heads
     }
 
     /// Where it lies, for messages.
@@ -277,7 +286,7 @@ impl Store {
         Ok(self.head(path).await?.map(|found| found.size))
     }
 
-    async fn head(&self, path: &str) -> Result<Option<ObjectMeta>, LakeError> {
+    pub(crate) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>, LakeError> {
         self.must_hold(path)?;
         match self.reader.head(&Path::from(path)).await {
             Ok(found) => Ok(Some(found)),

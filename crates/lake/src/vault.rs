@@ -430,6 +430,24 @@ impl Lake {
         Keyring::of(self).forget(identities).await
     }
 
+    /// Forgets in a copy of this lake the keys of whoever was erased here since it was made, and
+    /// tells of how many records those were.
+    ///
+    /// # Errors
+    /// [`LakeError::NotACopy`]; those of reading and writing.
+    pub async fn forget_in(&self, copy: &Lake) -> Result<u64, LakeError> {
+        let (newest, copied) = (self.head().await?.number, copy.head().await?.number);
+        let known = self.find_record(copied).await?;
+        let other = copy.find_record(copied).await?;
+        let is_other = known
+            .zip(other)
+            .is_some_and(|(known, other)| known.committed_at != other.committed_at);
+        if copied > newest || is_other {
+            return Err(LakeError::NotACopy);
+        }
+        Keyring::of(self).forget_in(Keyring::of(copy)).await
+    }
+
     /// Wraps the tenant's keys anew under a new master key; no value is written. `None` where
     /// nothing was ever sealed.
     pub async fn rotate_keys(&self) -> Result<Option<KeysShown>, LakeError> {

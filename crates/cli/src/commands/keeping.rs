@@ -3,10 +3,14 @@
 use std::process::ExitCode;
 
 use rollbook_app::Place;
-use rollbook_app::keeping::{check as look, keep, keys as shown_keys, named, release, rotate_keys};
+use rollbook_app::keeping::{
+    backup as backup_to, check as look, forget_in_backup, keep, keys as shown_keys, named, release,
+    rotate_keys,
+};
+use serde_json::json;
 
 use super::now;
-use crate::arguments::{Form, Keys, Snapshot};
+use crate::arguments::{Backup, Form, Keys, OfBackup, Snapshot};
 use crate::show::{Shown, print};
 
 pub(super) async fn snapshot(place: &Place, what: Snapshot, form: Form) -> anyhow::Result<()> {
@@ -34,6 +38,16 @@ pub(super) async fn keys(place: &Place, what: Keys, form: Form) -> anyhow::Resul
         );
     }
     Ok(())
+}
+
+pub(super) async fn backup(place: &Place, what: Backup, form: Form) -> anyhow::Result<()> {
+    if let Some(OfBackup::Forget { at }) = what.what {
+        let forgotten = forget_in_backup(place, &at).await?;
+        return print(&Shown::object(&json!({ "forgotten": forgotten }))?, form);
+    }
+    let to = what.to.unwrap_or_default();
+    let copied = backup_to(place, &to, what.snapshot).await?;
+    print(&Shown::object(&copied)?, form)
 }
 
 /// Fails where something is wrong.

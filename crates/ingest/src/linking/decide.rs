@@ -265,9 +265,19 @@ async fn change(
                 return Err(IngestError::SamePerson { person: *a });
             }
             let records = standing::of_persons(lake, base, &[*a, *b]).await?;
-            let pairs = vec![[first(&records, *a)?, first(&records, *b)?]];
+            let firsts = [first(&records, *a)?, first(&records, *b)?];
+            let mut pairs = vec![firsts];
             match wanted {
                 Wanted::Merge(..) => {
+                    // Whichever record is split off later, the others stay one.
+                    for record in &records {
+                        let identity = record.identity;
+                        match firsts.contains(&identity) {
+                            true => {}
+                            false if record.before == *a => pairs.push([identity, firsts[1]]),
+                            false => pairs.push([firsts[0], identity]),
+                        }
+                    }
                     let done = format!("persons {a} and {b} merged");
                     (Verdict::Same, pairs, "merge", done)
                 }

@@ -1,6 +1,6 @@
 //! What people decided about records; it holds until it is undone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rollbook_identity::resolve::Decision;
 use rollbook_identity::token::{Tier, Token};
@@ -118,19 +118,29 @@ impl Decisions {
     /// Those about records that have a place.
     pub(crate) fn among(&self, places: &HashMap<i64, u32>) -> Vec<Decision> {
         let mut among = Vec::new();
-        for decided in &self.all {
-            for [a, b] in &decided.pairs {
+        let mut known = HashSet::new();
+        // What was said last of two records holds: a merge that is split again does not.
+        for decided in self.all.iter().rev() {
+            if matches!(decided.verdict, Verdict::Later | Verdict::Blocked) {
+                continue;
+            }
+            for [a, b] in decided.pairs.iter().rev() {
+                if !known.insert([*a.min(b), *a.max(b)]) {
+                    continue;
+                }
                 let (Some(a), Some(b)) = (places.get(a), places.get(b)) else {
                     continue;
                 };
                 among.push(match decided.verdict {
                     Verdict::Same => Decision::Same(*a, *b),
                     Verdict::Belongs => Decision::Belongs(*a, *b),
-                    Verdict::Different => Decision::Different(*a, *b),
-                    Verdict::Later | Verdict::Blocked => continue,
+                    Verdict::Different | Verdict::Later | Verdict::Blocked => {
+                        Decision::Different(*a, *b)
+                    }
                 });
             }
         }
+        among.reverse();
         among
     }
 }

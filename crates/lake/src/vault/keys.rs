@@ -120,6 +120,14 @@ impl DataKeys {
         let key = self.0.get(&page)?.0.get(at)?;
         (*key != GONE).then_some(key)
     }
+
+    /// The identities that have a key, and the tenant's own with 0.
+    fn each(&self) -> impl Iterator<Item = (i64, &Key)> {
+        self.0.iter().flat_map(|(page, keys)| {
+            let keys = (0..).zip(&keys.0).filter(|(_, key)| **key != GONE);
+            keys.map(move |(at, key): (i64, _)| (page * PAGE as i64 + at, key))
+        })
+    }
 }
 
 fn place(identity: i64) -> (i64, usize) {
@@ -224,6 +232,23 @@ impl<'a> Keyring<'a> {
             }
         }
         Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// Forgets in a copy of the lake the keys of identities whose keys are forgotten here, and tells
+    /// how many those were.
+    pub(crate) async fn forget_in(&self, copy: Keyring<'_>) -> Result<u64, LakeError> {
+        let (here, there) = (self.all().await?, copy.all().await?);
+        let mut gone = Vec::new();
+        for (identity, key) in there.each() {
+            match here.get(identity) {
+                Some(known) if known == key => {}
+                // A key is made once and never changed: this identity is another lake's.
+                Some(_) => return Err(LakeError::NotACopy),
+                None => gone.push(identity),
+            }
+        }
+        copy.forget(&gone).await?;
+        Ok(gone.len() as u64)
     }
 
     /// A key for another end; `None` before there is one.

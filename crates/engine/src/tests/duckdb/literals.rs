@@ -1,6 +1,7 @@
 //! Operators, decimals and lengths of time.
 
-use super::{Dice, hold_conditions, hold_queries};
+use super::{Dice, answers, hold_conditions, hold_queries};
+use crate::tests::fixture::text;
 
 #[tokio::test]
 async fn operators_bind_as_in_duckdb() {
@@ -164,4 +165,110 @@ async fn ages_are_compared_with_intervals() {
         "select o.external_id from orders o join people p on now() - o.placed_at = now() - p.created_at",
     ])
     .await;
+}
+
+#[tokio::test]
+async fn text_beside_numbers_is_read_with_all_of_its_digits() {
+    let values = "(values ('0.54'), ('0.5'), ('0.46'), ('5'), ('12.5'), ('-3'), (null)) as t(x)";
+    let theirs = "cast(x as decimal(38, 18))";
+    for condition in [
+        "{x} > 0.5",
+        "not ({x} > 0.5)",
+        "{x} in (0.5, 9.0)",
+        "{x} not in (0.5)",
+        "{x} between 0.5 and 1.5",
+        "{x} > 0",
+        "{x} = 5",
+        "{x} in (5, 6)",
+        "0.5 < {x}",
+        "case when {x} > 0.5 then true else false end",
+        "{x} is distinct from 0.5",
+    ] {
+        let query = |x: &str| {
+            let condition = condition.replace("{x}", x);
+            format!("select coalesce(x, 'none') from {values} where {condition}")
+        };
+        let Some(expected) = answers(&[query(theirs)]) else {
+            return;
+        };
+        let session = super::session().await;
+        let mut ours = text(&session.query(&query("x")).await.unwrap());
+        ours.sort();
+        assert_eq!(ours, expected[0].clone().unwrap(), "{condition}");
+    }
+    // What is no number is unknown beside one, and a value where one of both is chosen.
+    let session = super::session().await;
+    for (query, expected) in [
+        (
+            "select count(*) from (values ('a'), ('1')) as t(x) where x > 0",
+            "1",
+        ),
+        (
+            "select count(*) from (values ('a'), ('1')) as t(x) where (x > 0) is null",
+            "1",
+        ),
+        (
+            "select min(coalesce(x, 0.0)) from (values ('0.54')) as t(x)",
+            "0.54",
+        ),
+        (
+            "select count(*) from (values ('0.5')) as t(x) where 1 > '0.5'",
+            "1",
+        ),
+    ] {
+        assert_eq!(
+            text(&session.query(query).await.unwrap()),
+            [expected],
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_filter_over_a_join_tells_namesakes_apart() {
+    let tables = "(select order_id as k, person_id as p, amount as a from (values ('o1', 1, 1), \
+                  ('o1', 1, 1), ('o1', 2, 1), ('o9', 2, 1)) as r(order_id, person_id, amount)) x \
+                  right join (select external_id as k, person_id as p, total as t from (values \
+                  ('o1', 1, 5), ('o2', 2, 6), ('o3', 3, -6)) as o(external_id, person_id, total)) y";
+    let queries: Vec<String> = [
+        "on x.k = y.k where (x.p = y.p) is not true and y.t >= 0",
+        "on x.k = y.k where coalesce(x.p, 0) + y.p >= 3 and y.t >= 0",
+        "on x.k = y.k where coalesce(x.k, '') <> y.k and y.t >= 0",
+        "on x.p = y.p and x.a + y.t = 7777 where x.p is not distinct from y.p and y.t >= 0",
+    ]
+    .map(|rest| {
+        format!("select y.k || coalesce(x.k, '-') || coalesce(x.p, 0) from {tables} {rest}")
+    })
+    .into();
+    hold_queries(&queries.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn what_the_planner_would_get_wrong_is_refused() {
+    let session = super::session().await;
+    for query in [
+        "select person_id from orders o right join people p using (person_id)",
+        "select count(person_id) from orders full join people using (person_id)",
+        "select 1 from orders natural full join people",
+        "select 1 from (orders right join people using (person_id))",
+        "select count(*) from orders tablesample system (0 percent)",
+        "select count(*) from orders tablesample bernoulli (0)",
+        "select person_id from people where exists (select 1 from orders o where o.person_id = \
+         people.person_id and o.total > 99 group by rollup(o.status))",
+        "select person_id from people p where person_id not in (select o.person_id from orders o \
+         where o.total > p.person_id group by cube(o.person_id))",
+    ] {
+        let Err(error) = session.query(query).await else {
+            panic!("{query} is taken");
+        };
+        let said = error.to_string();
+        assert!(said.starts_with("not supported: "), "{query}: {said}");
+    }
+    for query in [
+        "select person_id from orders o left join people p using (person_id)",
+        "select count(*) from orders natural join people",
+        "select status from orders group by rollup(status)",
+    ] {
+        assert!(session.query(query).await.is_ok(), "{query}");
+    }
 }

@@ -1,0 +1,75 @@
+//! Filters that move towards the rows, where that is sound.
+//!
+//! DataFusion moves the filters of a physical plan by the names of their columns. Where the rows
+//! have two columns of one name, as those of a join of two tables may, it takes the first for both.
+//! Such plans keep their filters where they are; what the logical plan moved has moved already.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+
+/// DataFusion's rules, with those that move filters held back where they would mistake a column.
+pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules.into_iter();
+    rules
+        .map(|rule| match rule.name().starts_with("FilterPushdown") {
+            true => Arc::new(SoundPushdown(rule)),
+            false => rule,
+        })
+        .collect()
+}
+
+#[derive(Debug)]
+struct SoundPushdown(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for SoundPushdown {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match has_namesakes(&plan)? {
+            true => Ok(plan),
+            false => self.0.optimize(plan, config),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
+    }
+}
+
+/// Whether a filter looks at a column beside another one of its name.
+fn has_namesakes(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        if let Some(filter) = node.downcast_ref::<FilterExec>() {
+            let schema = filter.input().schema();
+            let named = |name: &str| {
+                schema
+                    .fields()
+                    .iter()
+                    .filter(|one| one.name() == name)
+                    .count()
+            };
+            let columns = collect_columns(filter.predicate());
+            found = columns.iter().any(|column| named(column.name()) > 1);
+        }
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
+}
