@@ -211,8 +211,10 @@ async fn a_backup_forgets_whom_the_lake_has_erased() {
     let world = with_ann_everywhere("forgetting").await;
     let backup = world.lake.path("backup");
     let backup = backup.to_str().unwrap();
-    world.lake.json(&["backup", backup]);
     let ann = world.person("shopify", "s1");
+    let waits = world.record("hubspot", "h2");
+    world.identity(&["review", "decide", &waits, "--same", &ann.to_string()]);
+    world.lake.json(&["backup", backup]);
     let emails = || {
         let mut command = rollbook_tests::rollbook();
         command.args(["--lake", backup, "--output", "json", "sql"]);
