@@ -78,7 +78,7 @@ fn why_a_segment_fails_is_told_without_the_value() {
     let told = server.send("POST", "/v1/segments/preview", &preview).json();
     assert!(told["detail"].as_str().unwrap().contains("9876"), "{told}");
     assert!(server.log().iter().all(|line| !line.contains("9876")));
-    assert_eq!(with_text(&lake.path("lake"), "9876"), [PathBuf::new(); 0]);
+    assert!(with_text(&lake.path("lake"), "9876").is_empty());
     assert!(server.stop());
 }
 
