@@ -26,8 +26,8 @@ struct Channel {
 /// differences of rounded cumulated shares, so that they sum to its value to the last digit.
 ///
 /// # Errors
-/// [`AttributionError::EmptyTime`]; [`AttributionError::RepeatedModel`]; those of the engine; [`AttributionError::Unbalanced`] rather
-/// than figures that do not agree with the books.
+/// [`AttributionError::EmptyTime`]; [`AttributionError::RepeatedModel`]; those of the engine;
+/// [`AttributionError::Unbalanced`] rather than figures that do not agree with the books.
 pub async fn run(session: &Session, question: &Question) -> Result<Report, AttributionError> {
     if let (Some(from), Some(to)) = (question.from, question.to)
         && from >= to

@@ -262,14 +262,10 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
         return true;
     }
     let is_number = |ty: &DataType| ty.is_decimal() || ty.is_integer();
-    let has_text = operands.iter().any(|(expr, ty)| {
-        let fraction = text_of(expr).and_then(decimal_of);
-        let fraction =
-            fraction.is_some_and(|one| digits(&one.data_type()).is_some_and(|d| d.1 > 0));
-        is_read(expr, ty) || fraction
-    });
-    let is_read_as_number = has_text
-        && operands.iter().any(|(_, ty)| is_number(ty))
+    let is_read_as_number = operands.iter().any(|(_, ty)| is_number(ty))
+        && operands
+            .iter()
+            .any(|(expr, ty)| is_read(expr, ty) || is_fraction(expr))
         && all(&|_, ty| is_number(ty) || ty.is_string());
     if !any(DataType::is_decimal) && !is_read_as_number {
         return false;
@@ -285,7 +281,7 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
         }
         return true;
     }
-    // Text beside a decimal is read with all of its digits.
+    // Text beside a number is read with all of its digits.
     let mut changed = false;
     let mut digits_of = Vec::new();
     let mut operands = operands;
@@ -354,6 +350,12 @@ pub(crate) fn as_double(expr: Expr) -> Expr {
 /// Whether it is text that has to be read, row by row, where a number is wanted.
 fn is_read(expr: &Expr, ty: &DataType) -> bool {
     ty.is_string() && text_of(expr).is_none()
+}
+
+/// Whether it is a literal of text that says a number with places.
+fn is_fraction(expr: &Expr) -> bool {
+    let said = text_of(expr).and_then(decimal_of);
+    matches!(said, Some(ScalarValue::Decimal128(_, _, 1..)))
 }
 
 /// What a literal of text says.

@@ -373,7 +373,7 @@ impl EngineError {
         let mut inner = self;
         loop {
             inner = match inner {
-                Self::Value { message } => {
+                Self::Value { message } if !message.is_empty() => {
                     return self
                         .to_string()
                         .replace(message.as_str(), &valueless(message));

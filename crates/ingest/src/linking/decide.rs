@@ -270,14 +270,12 @@ async fn change(
             match wanted {
                 Wanted::Merge(..) => {
                     // Whichever record is split off later, the others stay one.
-                    for record in &records {
-                        let identity = record.identity;
-                        match firsts.contains(&identity) {
-                            true => {}
-                            false if record.before == *a => pairs.push([identity, firsts[1]]),
-                            false => pairs.push([firsts[0], identity]),
-                        }
-                    }
+                    let others = records.iter();
+                    let others = others.filter(|one| !firsts.contains(&one.identity));
+                    pairs.extend(others.map(|one| match one.before == *a {
+                        true => [one.identity, firsts[1]],
+                        false => [firsts[0], one.identity],
+                    }));
                     let done = format!("persons {a} and {b} merged");
                     (Verdict::Same, pairs, "merge", done)
                 }

@@ -121,23 +121,19 @@ impl Decisions {
         let mut known = HashSet::new();
         // What was said last of two records holds: a merge that is split again does not.
         for decided in self.all.iter().rev() {
-            if matches!(decided.verdict, Verdict::Later | Verdict::Blocked) {
-                continue;
-            }
+            let decision = match decided.verdict {
+                Verdict::Same => Decision::Same,
+                Verdict::Belongs => Decision::Belongs,
+                Verdict::Different => Decision::Different,
+                Verdict::Later | Verdict::Blocked => continue,
+            };
             for [a, b] in decided.pairs.iter().rev() {
-                if !known.insert([*a.min(b), *a.max(b)]) {
-                    continue;
-                }
                 let (Some(a), Some(b)) = (places.get(a), places.get(b)) else {
                     continue;
                 };
-                among.push(match decided.verdict {
-                    Verdict::Same => Decision::Same(*a, *b),
-                    Verdict::Belongs => Decision::Belongs(*a, *b),
-                    Verdict::Different | Verdict::Later | Verdict::Blocked => {
-                        Decision::Different(*a, *b)
-                    }
-                });
+                if known.insert([a.min(b), a.max(b)]) {
+                    among.push(decision(*a, *b));
+                }
             }
         }
         among.reverse();
