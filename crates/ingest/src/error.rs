@@ -184,15 +184,15 @@ pub enum IngestError {
     Answered,
     /// More rows of a request fail than are kept.
     #[error(
-        "more than {most} rows cannot be taken in, and none was; the first: line {line}: {reason}"
+        "more than {most} rows cannot be taken in, and none was; the first is line {line} (`{code}`)"
     )]
     TooManyRefused {
         /// How many are kept.
         most: u64,
         /// The line of the first.
         line: i64,
-        /// Why it cannot be taken in.
-        reason: String,
+        /// What is wrong with it, as quarantine names it: without a value, since it is kept.
+        code: &'static str,
     },
     /// Several requests that cannot be done as one run.
     #[error("these requests have to be taken in one by one")]

@@ -40,7 +40,8 @@ pub(crate) struct Quarantine {
     /// How many are kept at most.
     most: u64,
     count: u64,
-    first: Option<(i64, String)>,
+    /// The line of the first, and what is wrong with it.
+    first: Option<(i64, &'static str)>,
 }
 
 impl Quarantine {
@@ -66,16 +67,10 @@ impl Quarantine {
 
     pub(crate) fn add(&mut self, entry: Entry) -> Result<(), IngestError> {
         self.count += 1;
-        let first = (entry.line, entry.reason.as_str());
-        let (line, reason) = self
-            .first
-            .get_or_insert_with(|| (first.0, first.1.to_owned()));
+        let (line, code) = *self.first.get_or_insert((entry.line, entry.code));
         if self.count > self.most {
-            return Err(IngestError::TooManyRefused {
-                most: self.most,
-                line: *line,
-                reason: reason.clone(),
-            });
+            let most = self.most;
+            return Err(IngestError::TooManyRefused { most, line, code });
         }
         self.waiting.push(entry);
         if self.waiting.len() >= BUFFERED {

@@ -277,6 +277,9 @@ async fn receive(
         file.flush().await.map_err(internal)?;
         // A little that unpacks to much is much.
         let (packing, most) = (Compression::of(&begin), limits.body_bytes);
+        if packing == Compression::None {
+            return Ok(());
+        }
         let path = path.to_owned();
         let measured = tokio::task::spawn_blocking(move || packing.is_within(&path, most)).await;
         match measured
