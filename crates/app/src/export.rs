@@ -186,7 +186,12 @@ fn line(cells: impl Iterator<Item = String>) -> String {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell,
     });
-    quoted.collect::<Vec<_>>().join(",") + "\n"
+    let line = quoted.collect::<Vec<_>>().join(",");
+    match line.is_empty() {
+        // A blank line is no row to most who read it.
+        true => "\"\"\n".to_owned(),
+        false => line + "\n",
+    }
 }
 
 /// Ids alone.
@@ -223,6 +228,14 @@ mod tests {
         let written = String::from_utf8(written).unwrap();
         let expected = "n,text\n-3,'=1+1\n-2,'+49\n-1,'-x\n0,'@a\n1,\"a,\"\"b\"\"\"\n2,plain\n";
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_row_of_nothing_is_a_row() {
+        let emails = StringArray::from(vec![Some("a@example.com"), None, Some("")]);
+        let rows = RecordBatch::try_from_iter([("email", Arc::new(emails) as ArrayRef)]).unwrap();
+        let written = written(Form::Csv, &rows).unwrap();
+        assert_eq!(written, b"email\na@example.com\n\"\"\n\"\"\n");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::visible::visible;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
-use rollbook_app::export::no_formula;
+use rollbook_app::export::{self, Exporter, no_formula};
 use rollbook_app::rows::{cells, json};
 use serde_json::Value;
 
@@ -67,33 +67,35 @@ pub(crate) fn print(shown: &Shown, form: Form) -> anyhow::Result<()> {
             writeln!(out)?;
         }
         Form::Csv => {
-            let mut writer = csv::Writer::from_writer(&mut out);
+            let mut writer = csv::Writer::from_writer(Vec::new());
             writer.write_record(csv_cells(&shown.columns))?;
             for row in &shown.rows {
                 writer.write_record(csv_cells(row))?;
             }
-            writer.flush()?;
+            let written = writer.into_inner().map_err(|error| error.into_error())?;
+            out.write_all(&for_a_terminal(written))?;
         }
         Form::Table => writeln!(out, "{}", table(&shown.columns, &shown.rows))?,
     }
     Ok(out.flush()?)
 }
 
-/// Cells as CSV has them: no text becomes a formula, and none commands a terminal.
+/// Texts of an answer as CSV has them: none that is no number becomes a formula.
 fn csv_cells(cells: &[String]) -> impl Iterator<Item = String> {
-    let is_seen = io::stdout().is_terminal();
-    cells.iter().map(move |cell| {
-        let is_number = cell.parse::<f64>().is_ok();
-        let cell = if is_number {
-            cell.clone()
-        } else {
-            no_formula(cell.clone())
-        };
-        match is_seen {
-            true => visible(&cell).into_owned(),
-            false => cell,
-        }
+    cells.iter().map(|cell| match cell.parse::<f64>() {
+        Ok(_) => cell.clone(),
+        Err(_) => no_formula(cell.clone()),
     })
+}
+
+/// What is printed, as a terminal may have it where it goes to one.
+fn for_a_terminal(printed: Vec<u8>) -> Vec<u8> {
+    match io::stdout().is_terminal() {
+        true => visible(&String::from_utf8_lossy(&printed))
+            .into_owned()
+            .into_bytes(),
+        false => printed,
+    }
 }
 
 /// A table that fits the terminal; as wide as it needs to be in a pipe.
@@ -129,13 +131,11 @@ pub(crate) fn print_rows(
             writeln!(out)?;
         }
         Form::Csv => {
-            let mut writer = csv::Writer::from_writer(&mut out);
-            let names = schema.fields().iter().map(|field| field.name().clone());
-            writer.write_record(csv_cells(&names.collect::<Vec<_>>()))?;
-            for row in cells(batches)? {
-                writer.write_record(csv_cells(&row))?;
+            let mut exporter = Exporter::new(export::Form::Csv, schema)?;
+            for batch in batches {
+                out.write_all(&for_a_terminal(exporter.write(batch)?))?;
             }
-            writer.flush()?;
+            out.write_all(&for_a_terminal(exporter.end()?))?;
         }
         Form::Table => {
             let columns: Vec<_> = schema.fields().iter().map(|f| f.name().clone()).collect();
