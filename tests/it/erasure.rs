@@ -473,7 +473,7 @@ fn copy_all(from: &Path, to: &Path) {
 }
 
 /// Whether any file below a folder holds a text: as it stands, or in a column of a Parquet file.
-fn holds(folder: &Path, text: &str) -> bool {
+pub(crate) fn holds(folder: &Path, text: &str) -> bool {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let is_there = match path.is_dir() {

@@ -5,45 +5,13 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::leaving::eventually;
 use super::serving::Serving;
+use crate::erasure::holds;
 use crate::own_lake::OwnLake;
-
-/// What comes about before long.
-fn until<T>(what: impl Fn() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = what() {
-            return found;
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it did not come about"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Files below a folder that have a text in them.
-fn with_text(folder: &Path, text: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(with_text(&path, text));
-        } else if fs::read(&path).is_ok_and(|bytes| {
-            let mut windows = bytes.windows(text.len());
-            windows.any(|window| window == text.as_bytes())
-        }) {
-            found.push(path);
-        }
-    }
-    found
-}
 
 #[test]
 fn why_a_segment_fails_is_told_without_the_value() {
@@ -64,22 +32,22 @@ fn why_a_segment_fails_is_told_without_the_value() {
     post("external_id,phone,first_name\nP2,(415) 555-9876 or later,Ann\n");
     for key in ["typo", "outer"] {
         let path = format!("/v1/segments/{key}");
-        let reason = || {
-            server.get(&path).json()["reason"]
-                .as_str()
-                .map(str::to_owned)
-        };
-        let reason = until(|| reason().filter(|reason| reason.contains("cannot")));
+        let reason = || server.get(&path).json()["reason"].to_string();
+        eventually("the segment fails", || reason().contains("cannot"));
+        let reason = reason();
         assert!(reason.contains("cannot cast"), "{reason}");
-        assert!(!reason.contains("9876"), "{reason}");
+        assert!(!reason.contains("555-9876"), "{reason}");
     }
     // Whoever asks and may see it is told.
     let preview = json!({ "criteria": query });
     let told = server.send("POST", "/v1/segments/preview", &preview).json();
-    assert!(told["detail"].as_str().unwrap().contains("9876"), "{told}");
-    assert!(server.log().iter().all(|line| !line.contains("9876")));
-    assert!(with_text(&lake.path("lake"), "9876").is_empty());
+    assert!(
+        told["detail"].as_str().unwrap().contains("555-9876"),
+        "{told}"
+    );
+    assert!(server.log().iter().all(|line| !line.contains("555-9876")));
     assert!(server.stop());
+    assert!(!holds(&lake.path("lake"), "555-9876"));
 }
 
 #[test]
@@ -97,13 +65,15 @@ fn bodies_lie_where_nobody_else_looks_and_go_with_whoever_made_them() {
           content-type: text/csv\r\ncontent-length: 1000\r\n\r\nexternal_id,email\nA,ann@example.com\n",
     )
     .unwrap();
-    let bodies = || Some(with_text(&scratch, "ann@example.com")).filter(|found| !found.is_empty());
-    let found = until(bodies);
-    let folder = found[0].strip_prefix(&scratch).unwrap().iter().next();
-    let mode = fs::metadata(scratch.join(folder.unwrap())).unwrap();
-    assert_eq!(mode.permissions().mode() & 0o777, 0o700);
+    eventually("the body lies somewhere", || {
+        holds(&scratch, "ann@example.com")
+    });
+    for folder in fs::read_dir(&scratch).unwrap() {
+        let mode = folder.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
     server.kill();
-    assert_eq!(with_text(&scratch, "ann@example.com"), found);
+    assert!(holds(&scratch, "ann@example.com"));
     // Whoever comes next clears up.
     let mut next = lake.command(&["segment", "list"]);
     next.env("TMPDIR", &scratch).output().unwrap();
