@@ -45,5 +45,6 @@ mod taking_in;
 mod tidy;
 mod traits;
 mod truth;
+mod vaults;
 mod words;
 mod writers;

@@ -192,7 +192,7 @@ async fn forget(
             let rows = filter_record_batch(&batch, &leaves);
             gone.push(rows.map_err(IngestError::rows(def.name, "filtered"))?);
         }
-        Vault::new(lake, def).remove(&gone).await?;
+        Vault::new(lake, def).erase(&gone).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with a lake, named by the situation its user is in.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rollbook_model::{BatchId, SnapshotNumber};
@@ -202,4 +203,15 @@ pub enum LakeError {
         /// What Arrow said.
         source: arrow::error::ArrowError,
     },
+}
+
+impl LakeError {
+    /// Whether an object was not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::File { source, .. } => source.kind() == ErrorKind::NotFound,
+            Self::Store { source, .. } => matches!(source, object_store::Error::NotFound { .. }),
+            _ => false,
+        }
+    }
 }

@@ -242,7 +242,7 @@ impl Lake {
                 .map(|keys| keys.num_rows() as u64)
                 .sum::<u64>();
             if !how.rehearsal {
-                vault.remove(&strangers).await?;
+                vault.erase(&strangers).await?;
             }
         }
         Ok(())

@@ -13,10 +13,9 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::row::{RowConverter, SortField};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use rollbook_model::{TableDef, tables};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::LakeError;
@@ -30,15 +29,18 @@ mod master;
 mod opener;
 mod rotate;
 mod run;
+mod runs;
 pub(crate) mod seal;
 
 pub use keys::KeysShown;
 pub(crate) use keys::Pages;
 use keys::{DataKeys, Keyring};
+use manifest::Standing;
 pub use master::Master;
 pub use opener::Opener;
 pub use run::NewValues;
 use run::Run;
+use runs::{Manifest, Replaced};
 
 /// Attempts until a writer gives way to faster ones.
 const ATTEMPTS: u32 = 20;
@@ -46,48 +48,24 @@ const TOKEN_KEY: &str = "token";
 /// The key of those who were erased.
 const ERASURE_KEY: &str = "erased";
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Manifest {
-    /// No two attempts have the same, so that none takes another's for its own.
-    #[serde(default)]
-    writer: Uuid,
-    runs: Vec<DataFile>,
-    /// Runs that were replaced not long ago: somebody may be reading them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    replaced: Vec<Replaced>,
+/// What becomes of runs that are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OldRuns {
+    /// They stay for a while, for those who are reading them.
+    Stay,
+    /// They and all that were replaced before are deleted at once.
+    Go,
 }
 
-/// A run that no longer counts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Replaced {
-    path: String,
-    size: u64,
-    at: DateTime<Utc>,
+/// A run without some keys.
+enum Copied {
+    /// It holds none of them.
+    NotNeeded,
+    /// What is left of it, if anything is.
+    As(Option<DataFile>),
+    /// The run is gone: the newest manifest does not name it.
+    Vanished,
 }
-
-impl Manifest {
-    /// The replaced runs that nobody has to be able to read any more; the others stay.
-    fn take_unread(&mut self, now: DateTime<Utc>) -> Vec<Replaced> {
-        let live: u64 = self.runs.iter().map(|run| run.size).sum();
-        let all: u64 = self.replaced.iter().map(|run| run.size).sum();
-        // Where values are written fast, their old runs shall not fill the disk.
-        let time = match all > REPLACED_BYTES + 2 * live {
-            true => READ_AT_LEAST,
-            false => READ_AT_MOST,
-        };
-        let (unread, read) = std::mem::take(&mut self.replaced)
-            .into_iter()
-            .partition(|run| now - run.at > time);
-        self.replaced = read;
-        unread
-    }
-}
-
-/// How long runs that were replaced are read at most, and at least: longer than queries take.
-const READ_AT_MOST: TimeDelta = TimeDelta::minutes(10);
-const READ_AT_LEAST: TimeDelta = TimeDelta::minutes(2);
-/// Bytes of replaced runs that are left alone.
-const REPLACED_BYTES: u64 = 256 << 20;
 
 /// The vault of one table.
 #[derive(Debug, Clone, Copy)]
@@ -168,20 +146,60 @@ impl<'a> Vault<'a> {
         &self,
         columns: Option<&[&str]>,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
-        let (_, manifest) = self.manifest().await?;
-        let mut readers = Vec::new();
-        for run in &manifest.runs {
-            let below = format!("{}/{}", self.folder(), run.path);
-            let reader = read_path(self.lake, &below, columns).await?;
-            let table = self.def.name.to_owned();
-            readers.push(reader.map(move |batch| {
-                batch.map_err(|source| LakeError::Schema {
-                    table: table.clone(),
-                    source,
-                })
-            }));
+        let readers = self.open_runs(columns).await?.into_iter();
+        let table = self.def.name.to_owned();
+        Ok(readers.flat_map(|(_, reader)| reader).map(move |batch| {
+            batch.map_err(|source| LakeError::Schema {
+                table: table.clone(),
+                source,
+            })
+        }))
+    }
+
+    /// All runs, opened: what is open can be read even if somebody deletes it.
+    async fn open_runs(
+        &self,
+        columns: Option<&[&str]>,
+    ) -> Result<Vec<(DataFile, ParquetRecordBatchReader)>, LakeError> {
+        for _ in 0..ATTEMPTS {
+            let (_, manifest) = self.manifest().await?;
+            let mut opened = Vec::with_capacity(manifest.runs.len());
+            let mut is_whole = true;
+            for run in manifest.runs {
+                match self.open_run(&run, columns).await? {
+                    Some(reader) => opened.push((run, reader)),
+                    None => {
+                        is_whole = false;
+                        break;
+                    }
+                }
+            }
+            if is_whole {
+                return Ok(opened);
+            }
         }
-        Ok(readers.into_iter().flatten())
+        Err(LakeError::Busy { attempts: ATTEMPTS })
+    }
+
+    /// A run of a manifest that was read; `None` where somebody forgot values of it meanwhile, and
+    /// a newer manifest says what holds.
+    async fn open_run(
+        &self,
+        run: &DataFile,
+        columns: Option<&[&str]>,
+    ) -> Result<Option<ParquetRecordBatchReader>, LakeError> {
+        let below = format!("{}/{}", self.folder(), run.path);
+        match read_path(self.lake, &below, columns).await {
+            Ok(reader) => Ok(Some(reader)),
+            Err(error) if error.is_absence() && !self.names(run).await? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the newest manifest names a run.
+    async fn names(&self, run: &DataFile) -> Result<bool, LakeError> {
+        let (_, manifest) = self.manifest().await?;
+        Ok(manifest.runs.iter().any(|named| named.path == run.path))
     }
 
     /// Takes new values; they hold from [`NewValues::keep`] on.
@@ -189,8 +207,18 @@ impl<'a> Vault<'a> {
         NewValues::of(*self)
     }
 
-    /// Forgets the values of the keys in `keys` (columns `def.vault_keys()`).
+    /// Takes the values of the keys in `keys` (columns `def.vault_keys()`) out. The runs that had
+    /// them stay for those who are reading them, as where newer values replace older ones.
     pub async fn remove(&self, keys: &[RecordBatch]) -> Result<(), LakeError> {
+        self.without_keys(keys, OldRuns::Stay).await
+    }
+
+    /// The same for what has to be gone from the store at once, whoever is reading it.
+    pub async fn erase(&self, keys: &[RecordBatch]) -> Result<(), LakeError> {
+        self.without_keys(keys, OldRuns::Go).await
+    }
+
+    async fn without_keys(&self, keys: &[RecordBatch], runs: OldRuns) -> Result<(), LakeError> {
         if keys.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(());
         }
@@ -198,7 +226,7 @@ impl<'a> Vault<'a> {
         for batch in keys {
             gone.extend(self.encode(batch)?);
         }
-        self.replace(None, &gone).await
+        self.replace(None, &gone, runs).await
     }
 
     /// The keys of values that have been there since before `until` and that no row of the table
@@ -208,8 +236,8 @@ impl<'a> Vault<'a> {
         state: &State,
         until: DateTime<Utc>,
     ) -> Result<Vec<RecordBatch>, LakeError> {
-        let (_, manifest) = self.manifest().await?;
-        if manifest.runs.is_empty() {
+        let opened = self.open_runs(Some(self.def.vault_keys())).await?;
+        if opened.is_empty() {
             return Ok(Vec::new());
         }
         let folder = self.lake.path(&self.folder());
@@ -218,7 +246,7 @@ impl<'a> Vault<'a> {
             .into_iter()
             .map(|object| (object.path, object.modified))
             .collect();
-        let is_old = |run: &&DataFile| {
+        let is_old = |run: &DataFile| {
             let modified = written.get(&self.run_path(run));
             modified.is_some_and(|modified| *modified < until)
         };
@@ -230,9 +258,8 @@ impl<'a> Vault<'a> {
             }
         }
         let mut strangers = Vec::new();
-        for run in manifest.runs.iter().filter(is_old) {
-            let below = format!("{}/{}", self.folder(), run.path);
-            for batch in read_path(self.lake, &below, Some(self.def.vault_keys())).await? {
+        for (_, reader) in opened.into_iter().filter(|(run, _)| is_old(run)) {
+            for batch in reader {
                 let batch = batch.map_err(|source| self.misfit(source))?;
                 let mask = self.mask(&batch, &known)?;
                 if mask.true_count() > 0 {
@@ -244,20 +271,25 @@ impl<'a> Vault<'a> {
         Ok(strangers)
     }
 
-    async fn replace(&self, new: Option<DataFile>, keys: &HashSet<u128>) -> Result<(), LakeError> {
-        for _ in 0..ATTEMPTS {
-            let (number, manifest) = self.manifest().await?;
-            let (now, is_removal) = (Utc::now(), new.is_none());
+    async fn replace(
+        &self,
+        new: Option<DataFile>,
+        keys: &HashSet<u128>,
+        runs: OldRuns,
+    ) -> Result<(), LakeError> {
+        'attempts: for _ in 0..ATTEMPTS {
+            let (standing, manifest) = self.manifest().await?;
+            let now = Utc::now();
             let mut written: Vec<DataFile> = new.iter().cloned().collect();
             let mut next = Manifest {
-                writer: Uuid::new_v4(),
                 runs: Vec::new(),
                 replaced: manifest.replaced,
             };
             for run in manifest.runs {
                 match self.without(&run, keys).await? {
-                    None => next.runs.push(run),
-                    Some(copy) => {
+                    Copied::Vanished => continue 'attempts,
+                    Copied::NotNeeded => next.runs.push(run),
+                    Copied::As(copy) => {
                         next.replaced.push(Replaced {
                             path: run.path,
                             size: run.size,
@@ -272,12 +304,11 @@ impl<'a> Vault<'a> {
                 names.map(|run| (format!("{}/{}", self.folder(), run.path), Some(run.size)));
             self.lake.must_have(&names.collect::<Vec<_>>()).await?;
             next.runs.extend(written);
-            // What is to be forgotten is gone at once, whoever is reading it.
-            let unread = match is_removal {
-                true => std::mem::take(&mut next.replaced),
-                false => next.take_unread(now),
+            let unread = match runs {
+                OldRuns::Go => std::mem::take(&mut next.replaced),
+                OldRuns::Stay => next.take_unread(now),
             };
-            if manifest::follow(self.lake, &self.folder(), number, &next).await? {
+            if manifest::follow(self.lake, &self.folder(), &standing, &next).await? {
                 let unread = unread.iter().map(|run| self.path_of(&run.path));
                 return self
                     .lake
@@ -289,16 +320,13 @@ impl<'a> Vault<'a> {
         Err(LakeError::Busy { attempts: ATTEMPTS })
     }
 
-    /// A copy of a run without some keys; `None` if it holds none of them, an empty option inside
-    /// if nothing is left of it.
-    async fn without(
-        &self,
-        run: &DataFile,
-        keys: &HashSet<u128>,
-    ) -> Result<Option<Option<DataFile>>, LakeError> {
-        let below = format!("{}/{}", self.folder(), run.path);
+    /// A copy of a run without some keys.
+    async fn without(&self, run: &DataFile, keys: &HashSet<u128>) -> Result<Copied, LakeError> {
+        let Some(rows) = self.open_run(run, Some(self.def.vault_keys())).await? else {
+            return Ok(Copied::Vanished);
+        };
         let mut found = false;
-        for batch in read_path(self.lake, &below, Some(self.def.vault_keys())).await? {
+        for batch in rows {
             let batch = batch.map_err(|source| self.misfit(source))?;
             found |= self.mask(&batch, keys)?.true_count() < batch.num_rows();
             if found {
@@ -306,14 +334,17 @@ impl<'a> Vault<'a> {
             }
         }
         if !found {
-            return Ok(None);
+            return Ok(Copied::NotNeeded);
         }
-        let kept = read_path(self.lake, &below, None).await?.map(|batch| {
+        let Some(rows) = self.open_run(run, None).await? else {
+            return Ok(Copied::Vanished);
+        };
+        let kept = rows.map(|batch| {
             let batch = batch.map_err(|source| self.misfit(source))?;
             let mask = self.mask(&batch, keys)?;
             filter_record_batch(&batch, &mask).map_err(|source| self.misfit(source))
         });
-        self.write_run(kept).await.map(Some)
+        self.write_run(kept).await.map(Copied::As)
     }
 
     /// True for the rows whose key is not in `keys`.
@@ -360,7 +391,7 @@ impl<'a> Vault<'a> {
         run.finish().await
     }
 
-    async fn manifest(&self) -> Result<(u64, Manifest), LakeError> {
+    async fn manifest(&self) -> Result<(Standing, Manifest), LakeError> {
         manifest::newest(self.lake, &self.folder()).await
     }
 
@@ -466,11 +497,11 @@ pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
     let mut live = Keyring::of(lake).live().await?;
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let vault = Vault::new(lake, def);
-        let (number, manifest) = vault.manifest().await?;
+        let (standing, manifest) = vault.manifest().await?;
         let runs = manifest.runs.iter();
         live.extend(runs.map(|run| format!("{}/{}", vault.folder(), run.path)));
-        if number > 0 {
-            live.push(manifest::below(&vault.folder(), number));
+        if standing.number > 0 {
+            live.push(manifest::below(&vault.folder(), standing.number));
         }
     }
     Ok(live)
@@ -492,38 +523,4 @@ pub(crate) async fn read(lake: &Lake) -> Result<Vec<String>, LakeError> {
 /// A key for a tenant that has none yet: 32 random bytes.
 pub fn fresh_token_key() -> Arc<[u8]> {
     Arc::from(seal::random::<32>())
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::{TimeDelta, Utc};
-
-    use super::{Manifest, REPLACED_BYTES, Replaced};
-    use crate::state::DataFile;
-
-    #[test]
-    fn what_was_replaced_stays_as_long_as_it_may_be_read() {
-        let now = Utc::now();
-        let replaced = |minutes: i64, size: u64| Replaced {
-            path: minutes.to_string(),
-            size,
-            at: now - TimeDelta::minutes(minutes),
-        };
-        let run = DataFile {
-            size: 100,
-            ..DataFile::default()
-        };
-        for (size, unread) in [(1, vec!["11"]), (REPLACED_BYTES, vec!["11", "3"])] {
-            let mut manifest = Manifest {
-                runs: vec![run.clone()],
-                // A clock that was ahead keeps its runs for longer, and no other one's.
-                replaced: [11, 3, 1, -5].map(|minutes| replaced(minutes, size)).into(),
-                ..Manifest::default()
-            };
-            let gone = manifest.take_unread(now);
-            let gone: Vec<_> = gone.iter().map(|run| run.path.as_str()).collect();
-            assert_eq!(gone, unread);
-            assert_eq!(manifest.replaced.len() + gone.len(), 4);
-        }
-    }
 }

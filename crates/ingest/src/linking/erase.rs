@@ -94,7 +94,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         let entries = lake.edit_entries(|text| redacted(text, &values));
         forgotten.texts += entries.await?;
         for (def, keys) in &keys {
-            Vault::new(lake, def).remove(keys).await?;
+            Vault::new(lake, def).erase(keys).await?;
         }
         let identities: Vec<i64> = identities.iter().copied().collect();
         lake.forget_keys(&identities).await?;

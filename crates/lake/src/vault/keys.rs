@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::manifest;
+use super::manifest::{self, Standing};
 use super::master::{Master, fingerprint};
 use super::seal::{Key, open_object, random, seal_object};
 use crate::LakeError;
@@ -64,9 +64,6 @@ pub(crate) struct DataKeys(pub(super) BTreeMap<i64, Arc<Page>>);
 /// Which pages there are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    /// No two attempts have the same, so that none takes another's for its own.
-    #[serde(default)]
-    writer: Uuid,
     /// Which of the tenant's keys the pages and named keys are sealed under.
     sealed_under: String,
     /// That key, wrapped; `None` where it lies apart, as older programs put it.
@@ -144,7 +141,7 @@ pub(crate) struct Keyring<'a> {
 
 /// The newest manifest with the key that opens what it names.
 pub(super) struct Opened {
-    pub(super) number: u64,
+    pub(super) standing: Standing,
     pub(super) manifest: Manifest,
     /// Its key, as it lies there.
     pub(super) wrapped: Wrapped,
@@ -153,7 +150,7 @@ pub(super) struct Opened {
 
 /// The next manifest, whose pages are written, and that no one sees yet.
 pub(super) struct Draft {
-    number: u64,
+    standing: Standing,
     pub(super) next: Manifest,
     /// The paths of the pages that were written, by page.
     pub(super) written: BTreeMap<i64, String>,
@@ -314,20 +311,22 @@ impl<'a> Keyring<'a> {
 
     /// What the keys consist of, relative to the tenant's folder, the manifest last.
     pub(super) async fn live(&self) -> Result<Vec<String>, LakeError> {
-        let (number, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
-        if number == 0 {
+        let (standing, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
+        if standing.number == 0 {
             return Ok(Vec::new());
         }
         let pages = manifest.pages.values().map(|page| page_below(page));
         let apart = manifest.tenant.is_none().then(|| TENANT.to_owned());
-        let rest = apart.into_iter().chain([manifest::below(FOLDER, number)]);
+        let rest = apart
+            .into_iter()
+            .chain([manifest::below(FOLDER, standing.number)]);
         Ok(pages.chain(rest).collect())
     }
 
     pub(super) async fn open(&self) -> Result<Option<Opened>, LakeError> {
         for _ in 0..ATTEMPTS {
-            let (number, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
-            if number == 0 {
+            let (standing, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
+            if standing.number == 0 {
                 return Ok(None);
             }
             let wrapped = match &manifest.tenant {
@@ -338,7 +337,7 @@ impl<'a> Keyring<'a> {
             if let Some(wrapped) = wrapped {
                 let key = self.unwrap(&wrapped)?;
                 return Ok(Some(Opened {
-                    number,
+                    standing,
                     manifest,
                     wrapped,
                     key,
@@ -358,7 +357,7 @@ impl<'a> Keyring<'a> {
         let mut manifest = Manifest::default();
         manifest.set_tenant(wrapped.clone());
         Ok(Opened {
-            number: 0,
+            standing: Standing::default(),
             manifest,
             wrapped,
             key,
@@ -461,10 +460,7 @@ impl<'a> Keyring<'a> {
         pages: BTreeMap<i64, Page>,
     ) -> Result<Draft, LakeError> {
         let store = self.lake.store();
-        let mut next = Manifest {
-            writer: Uuid::new_v4(),
-            ..opened.manifest
-        };
+        let mut next = opened.manifest;
         let (mut written, mut replaced) = (BTreeMap::new(), Vec::new());
         for (page, keys) in pages {
             let name = format!("page-{}-{}.page", self.lake.lease().await, Uuid::new_v4());
@@ -477,7 +473,7 @@ impl<'a> Keyring<'a> {
             replaced.extend(next.pages.insert(page, name));
         }
         Ok(Draft {
-            number: opened.number,
+            standing: opened.standing,
             next,
             written,
             replaced,
@@ -490,7 +486,7 @@ impl<'a> Keyring<'a> {
         let written = draft.written.keys();
         let written = written.map(|page| (page_below(&draft.next.pages[page]), None));
         self.lake.must_have(&written.collect::<Vec<_>>()).await?;
-        let is_first = manifest::follow(self.lake, FOLDER, draft.number, &draft.next).await?;
+        let is_first = manifest::follow(self.lake, FOLDER, &draft.standing, &draft.next).await?;
         let replaced = draft.replaced.iter();
         let replaced = replaced.map(|name| self.lake.path(&page_below(name)));
         let useless: Vec<String> = match is_first {

@@ -10,9 +10,9 @@ use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-use super::Vault;
 use super::keys::DataKeys;
 use super::seal::seal_rows;
+use super::{OldRuns, Vault};
 use crate::LakeError;
 use crate::state::DataFile;
 
@@ -61,7 +61,7 @@ impl<'a> NewValues<'a> {
             return Ok(());
         };
         let new = run.finish().await?;
-        self.vault.replace(new, &self.keys).await
+        self.vault.replace(new, &self.keys, OldRuns::Stay).await
     }
 }
 
