@@ -114,6 +114,9 @@ impl Diagnosis {
     pub(crate) fn explain(&self, error: DataFusionError) -> EngineError {
         let diagnostic = error.diagnostic().cloned();
         let place = diagnostic.as_ref().and_then(place);
+        if let Some(message) = of_regex(&error.to_string()) {
+            return EngineError::Value { message };
+        }
         match root(&error) {
             DataFusionError::SQL(error, _) => self.syntax(error, place),
             DataFusionError::SchemaError(error, _) => self.schema(error, place),
@@ -368,12 +371,23 @@ impl Diagnosis {
     }
 }
 
-/// The error at the bottom, without what was wrapped around it.
+/// What is wrong with a regular expression, if that is what an error is of.
+fn of_regex(told: &str) -> Option<String> {
+    if told.contains("Compiled regex exceeds size limit") {
+        return Some("a regular expression is too large".to_owned());
+    }
+    let (_, told) = told.split_once("regex parse error:")?;
+    let mut lines = told.lines().map(str::trim);
+    let why = lines.find_map(|line| line.strip_prefix("error: "))?;
+    Some(format!("a regular expression cannot be read: {why}"))
+}
+
 /// Whether writing to a spill file failed because of the limit of disk.
 fn is_of_spilling(error: &ArrowError) -> bool {
     matches!(error, ArrowError::IoError(message, _) if message.contains("max_temp_directory_size"))
 }
 
+/// The error at the bottom, without what was wrapped around it.
 fn root(error: &DataFusionError) -> &DataFusionError {
     match error {
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),

@@ -18,7 +18,7 @@ mod sums;
 
 pub(crate) use bounded::Bounded;
 pub use lenient::Uncomputed;
-pub(crate) use lenient::{lenient, make_lenient};
+pub(crate) use lenient::{call, lenient, make_lenient};
 pub(crate) use rule::OwnArithmetic;
 pub(crate) use sums::Checked;
 

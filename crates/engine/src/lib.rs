@@ -17,6 +17,7 @@ mod intervals;
 mod literals;
 mod mapping;
 mod merging;
+mod namesakes;
 mod ordering;
 mod own_traits;
 mod parameter;

@@ -18,6 +18,7 @@ use crate::complexity::{MOST_NESTING, check_relations, position};
 use crate::dialect::SqlDialect;
 use crate::error::EngineError;
 use crate::literals::{with_doubles, with_signs_apart};
+use crate::namesakes;
 
 /// What a plan may hold.
 pub(crate) fn read_only() -> SQLOptions {
@@ -100,12 +101,20 @@ pub(crate) fn condition(tokens: &[TokenWithSpan]) -> Result<ast::Expr, ParseErro
     Ok(condition.expr)
 }
 
-/// The plan of a parsed text.
+/// The plan of a parsed text. What would have the name of another column of its `select` gets one.
 pub(crate) async fn to_plan(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
         with_doubles(statement.as_mut());
     }
-    state.statement_to_plan(statement).await
+    let plan = state.statement_to_plan(statement.clone()).await;
+    let is_of_namesakes = plan.as_ref().is_err_and(namesakes::is_refusal);
+    match &mut statement {
+        Statement::Statement(named) if is_of_namesakes => {
+            namesakes::name_apart(named.as_mut());
+            state.statement_to_plan(statement).await
+        }
+        _ => plan,
+    }
 }
 
 /// A query over `people`, which `from` gives with what is joined to it. With `as_columns` it gives every person, and

@@ -1,6 +1,7 @@
 //! Names of columns that a query gives no name: as they stand in its text, and not as the planner
-//! spells them, with tables and types.
+//! spells them, with tables and types. No two columns of an answer have the same name.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -13,6 +14,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use crate::namesakes::untaken;
 use crate::session::Answer;
 use crate::statement;
 
@@ -57,6 +59,30 @@ pub(crate) fn named_as_written(answer: Answer, sql: &str) -> Answer {
 
 /// `None` where every column keeps its name.
 fn renamed(schema: &SchemaRef, sql: &str) -> Option<SchemaRef> {
+    let before: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    let mut names: Vec<String> = before.iter().map(|name| (*name).clone()).collect();
+    for (at, name) in as_written(sql, names.len()).unwrap_or_default() {
+        if !names.contains(&name) {
+            names[at] = name;
+        }
+    }
+    let mut taken: HashSet<String> = names.iter().cloned().collect();
+    let mut met = HashSet::new();
+    let names = names.iter().map(|name| match met.insert(name) {
+        true => name.clone(),
+        false => untaken(name, &mut taken),
+    });
+    let names: Vec<String> = names.collect();
+    if names.iter().eq(before) {
+        return None;
+    }
+    let fields = schema.fields().iter().zip(names);
+    let fields = fields.map(|(field, name)| Field::clone(field).with_name(name));
+    Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// The columns of an answer that have no name, each with what it is written as.
+fn as_written(sql: &str, columns: usize) -> Option<Vec<(usize, String)>> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     let tokens = tokens.ok()?;
     let Ok(Statement::Statement(parsed)) = statement::query(&tokens) else {
@@ -66,23 +92,7 @@ fn renamed(schema: &SchemaRef, sql: &str) -> Option<SchemaRef> {
         return None;
     };
     let written = written(first_select(query)?, &tokens);
-    let mut names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
-    let mut is_renamed = false;
-    for (at, name) in placed(&written, names.len()) {
-        let is_same = plain(&names[at]) == plain(&name);
-        if !is_same && !names.contains(&name) {
-            names[at] = name;
-            is_renamed = true;
-        }
-    }
-    let fields = schema.fields().iter().zip(names);
-    let fields = fields.map(|(field, name)| Field::clone(field).with_name(name));
-    is_renamed.then(|| Arc::new(Schema::new(fields.collect::<Vec<_>>())))
-}
-
-fn plain(name: &str) -> String {
-    let letters = name.chars().filter(|c| !c.is_whitespace());
-    letters.flat_map(char::to_lowercase).collect()
+    Some(placed(&written, columns))
 }
 
 /// What is selected, item by item.

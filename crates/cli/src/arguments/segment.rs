@@ -21,7 +21,7 @@ pub(crate) enum Segment {
     /// Count who would belong, without saving anything
     Preview {
         /// A condition on `people`, or one `select person_id …`
-        #[arg(long, value_name = "SQL")]
+        #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
         criteria: String,
         #[command(flatten)]
         moment: Moment,
@@ -52,7 +52,7 @@ pub(crate) enum Segment {
     Impact {
         key: SegmentKey,
         /// A condition on `people`, or one `select person_id …`
-        #[arg(long, value_name = "SQL")]
+        #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
         criteria: String,
         #[command(flatten)]
         moment: Moment,
@@ -128,6 +128,7 @@ pub(crate) struct Put {
     #[arg(
         long,
         value_name = "SQL",
+        allow_hyphen_values = true,
         required_unless_present = "members",
         conflicts_with = "members"
     )]

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
-use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
+use datafusion::logical_expr::expr::{Between, Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
@@ -46,7 +46,17 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     let [computed, Expr::Literal(ScalarValue::Utf8(Some(label)), _)] = args.as_slice() else {
         return internal_err!("`{RESULT}` is a function of our own");
     };
+    let text = |expr: &Expr| of_text(expr, types, marker, label);
     let (inner, args) = match computed {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
+            let compared = BinaryExpr::new(text(left)?, *op, text(right)?);
+            return Ok(Some(Expr::BinaryExpr(compared)));
+        }
+        Expr::Between(between) => {
+            let (expr, low) = (text(&between.expr)?, text(&between.low)?);
+            let between = Between::new(expr, between.negated, low, text(&between.high)?);
+            return Ok(Some(Expr::Between(between)));
+        }
         Expr::ScalarFunction(called) if !called.func.short_circuits() => {
             (Arc::clone(&called.func), called.args.clone())
         }
@@ -80,6 +90,24 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
         signature: Signature::any(args.len(), Volatility::Immutable),
     };
     Ok(Some(ScalarUDF::from(forgiving).call(args)))
+}
+
+/// A side of a comparison. A person's text that was to be read as a time, and is none, is null.
+fn of_text(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
+    let Expr::Cast(Cast { expr: given, field }) = expr else {
+        return Ok(Box::new(expr.clone()));
+    };
+    let is_text = field.data_type().is_temporal() && types.of(given)?.is_string();
+    if !is_text || matches!(**given, Expr::Literal(..)) {
+        return Ok(Box::new(expr.clone()));
+    }
+    let converted = Expr::TryCast(TryCast {
+        expr: given.clone(),
+        field: Arc::clone(field),
+    });
+    let label = lit(ScalarValue::Utf8(Some(label.to_owned())));
+    let args = vec![converted, given.as_ref().clone(), label];
+    Ok(Box::new(marker.converted().call(args)))
 }
 
 impl ScalarUDFImpl for Forgiving {

@@ -21,6 +21,8 @@ use datafusion::sql::sqlparser::ast::{
     VisitMut, Visitor, VisitorMut,
 };
 
+use crate::statement::holds_a_query;
+
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
 /// Marks what a rule of planning makes forgiving, once types are known.
@@ -188,6 +190,18 @@ impl VisitorMut for Odd {
             } => !is_text(data_type) && names_something(given),
             // In queries there are aggregates too.
             _ if self.queries > 0 => false,
+            // A text beside a time is read as one.
+            Expr::BinaryOp { left, op, right } if is_comparison(op) => {
+                ![left, right].into_iter().any(|side| is_literal(side)) && may_read_texts(expr)
+            }
+            Expr::Between {
+                expr: given,
+                low,
+                high,
+                ..
+            } => {
+                !(is_literal(given) || is_literal(low) && is_literal(high)) && may_read_texts(expr)
+            }
             Expr::BinaryOp { op, .. } => {
                 use BinaryOperator::{Minus, Multiply, Plus};
                 matches!(op, Plus | Minus | Multiply) && names_something(expr)
@@ -210,7 +224,7 @@ impl VisitorMut for Odd {
                 ..
             } => {
                 let divisor = std::mem::replace(right.as_mut(), nothing());
-                **right = call(DIVISOR, vec![divisor], &label);
+                **right = labelled(DIVISOR, vec![divisor], &label);
             }
             Expr::Cast {
                 kind, expr: given, ..
@@ -218,15 +232,33 @@ impl VisitorMut for Odd {
                 *kind = CastKind::TryCast;
                 let given = given.as_ref().clone();
                 let converted = std::mem::replace(expr, nothing());
-                *expr = call(CONVERTED, vec![converted, given], &label);
+                *expr = labelled(CONVERTED, vec![converted, given], &label);
             }
             _ => {
                 let computed = std::mem::replace(expr, nothing());
-                *expr = call(RESULT, vec![computed], &label);
+                *expr = labelled(RESULT, vec![computed], &label);
             }
         }
         ControlFlow::Continue(())
     }
+}
+
+fn is_comparison(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_literal(inner),
+        other => matches!(other, Expr::Value(_)),
+    }
+}
+
+/// Whether a comparison may have to read texts of persons. One with a query in it keeps its shape,
+/// by which the query becomes a join.
+fn may_read_texts(comparison: &Expr) -> bool {
+    names_something(comparison) && !holds_a_query(comparison)
 }
 
 fn nothing() -> Expr {
@@ -275,9 +307,13 @@ fn names_something(expr: &Expr) -> bool {
     expr.visit(&mut Names).is_break()
 }
 
-fn call(name: &str, args: Vec<Expr>, label: &str) -> Expr {
+fn labelled(name: &str, args: Vec<Expr>, label: &str) -> Expr {
     let label = Expr::value(Value::SingleQuotedString(label.to_owned()));
-    let args = args.into_iter().chain([label]);
+    call(name, args.into_iter().chain([label]))
+}
+
+/// A call of a function.
+pub(crate) fn call(name: &str, args: impl Iterator<Item = Expr>) -> Expr {
     let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),

@@ -163,6 +163,15 @@ async fn values_that_fail_are_told() {
         error.to_string(),
         "a value cannot be computed with: cannot cast string 'DE' to value of integer type"
     );
+    for sql in [
+        "select count(*) from people where country ~ '('",
+        "select regexp_replace(country, '(', 'x') from people",
+        "select regexp_like('x', '(')",
+    ] {
+        let expected = "a value cannot be computed with: a regular expression cannot be read: \
+                        unclosed group";
+        check(sql, expected).await;
+    }
 }
 
 #[tokio::test]

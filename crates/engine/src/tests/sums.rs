@@ -196,6 +196,27 @@ async fn one_odd_value_is_null_and_stops_nobody() {
             vec![3],
             "coalesce(country, '5')::INT",
         ),
+        // A text beside a time is read as one.
+        (
+            "coalesce(country, '2001-01-01') < now()",
+            vec![3],
+            "coalesce(country, '2001-01-01') < now()",
+        ),
+        (
+            "now() > coalesce(country, '2001-01-01')",
+            vec![3],
+            "now() > coalesce(country, '2001-01-01')",
+        ),
+        (
+            "not coalesce(country, '2001-01-01') = current_date",
+            vec![3],
+            "coalesce(country, '2001-01-01') = current_date",
+        ),
+        (
+            "coalesce(country, '2001-01-01') between date '2000-01-01' and now()",
+            vec![3],
+            "coalesce(country, '2001-01-01') BETWEEN DATE '2000-01-01' AND now()",
+        ),
     ] {
         let rows = session.people_where(criteria).await.unwrap();
         assert_eq!(rows.person_ids().await.unwrap(), expected, "{criteria}");

@@ -69,7 +69,6 @@ mod tests {
                 runs: vec![run.clone()],
                 // A clock that was ahead keeps its runs for longer, and no other one's.
                 replaced: [11, 3, 1, -5].map(|minutes| replaced(minutes, size)).into(),
-                ..Manifest::default()
             };
             let gone = manifest.take_unread(now);
             let gone: Vec<_> = gone.iter().map(|run| run.path.as_str()).collect();
