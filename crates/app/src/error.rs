@@ -203,6 +203,12 @@ pub enum AppError {
 }
 
 impl AppError {
+    /// What a query needs more memory than, whose pool has so many bytes.
+    pub fn memory_exhausted(pool: usize) -> Self {
+        let limit = pool as u64;
+        Self::Engine(EngineError::MemoryExhausted { limit })
+    }
+
     /// Whether there is no lake yet.
     pub fn is_no_lake(&self) -> bool {
         matches!(self, Self::Lake(LakeError::NoLake { .. }))

@@ -17,7 +17,7 @@ pub use asking::{
 };
 pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
-pub use due::{Health, health, refresh_due};
+pub use due::{Health, criteria, due, give_up, health, refresh_due};
 pub use fields::{Hashing, fields};
 pub(crate) use freshness::FirstChanges;
 use freshness::{Kept, standings};

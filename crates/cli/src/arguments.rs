@@ -149,6 +149,9 @@ pub(crate) enum Command {
     Score(Score),
     /// Answer over HTTP, to programs on this machine
     Serve(Serve),
+    /// Answer what a server hands on
+    #[command(hide = true)]
+    Work,
     /// Show what was posted and is in no snapshot yet, and take it in
     Journal(Journal),
     /// List the snapshots

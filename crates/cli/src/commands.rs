@@ -10,13 +10,15 @@ use clap::CommandFactory;
 use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::identity::Decider;
 use rollbook_app::keeping::{restore, vacuum};
-use rollbook_app::{Place, data};
+use rollbook_app::usage::{most_resident, watch_own_memory};
+use rollbook_app::{AppError, Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
 use rollbook_model::{BatchId, GivenTime, TenantName, Timestamp, tables};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Command, Deciding, Form, Moment};
+use crate::complain::complain;
 use crate::show::{Shown, print, print_rows};
 
 mod attribution;
@@ -52,6 +54,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         limits.memory = usize::try_from(u64::from(mebibytes) << 20)?;
     }
     let place = Place::new(common.lake, tenant, limits);
+    if matches!(
+        command,
+        Command::Sql { .. } | Command::Segment(_) | Command::Traits(_)
+    ) {
+        end_beyond(limits.memory);
+    }
     match command {
         Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,
@@ -112,6 +120,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Attribution(what) => attribution::run(&place, what, form).await?,
         Command::Score(what) => score::run(&place, what, form).await?,
         Command::Serve(what) => serve::run(place, what, None).await?,
+        Command::Work => serve::work(place).await?,
         Command::Journal(what) => return journal::run(&place, what.command, form).await,
         Command::Snapshots => {
             let lines = data::snapshots(&place).await?;
@@ -149,6 +158,15 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends this process where its memory goes far beyond the pool of its queries. Nothing else stops a
+/// function that makes much out of little.
+fn end_beyond(pool: usize) {
+    watch_own_memory(most_resident(pool), move || {
+        let error = AppError::memory_exhausted(pool).into();
+        std::process::exit(i32::from(complain(&error, None)));
+    });
 }
 
 /// Says that an answer was cut. What is read by a program does not pass for the whole.

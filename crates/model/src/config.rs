@@ -38,6 +38,10 @@ pub const PREVIEW_SECONDS: u16 = 60;
 /// Bytes that sorting rows on their way into a table may take in memory.
 pub const SORT_MEMORY: usize = 256 << 20;
 
+/// Bytes of memory that a process which answers queries may have beside their pool: itself, what it
+/// reads from files, what functions make, answers. Beyond them it is ended.
+pub const MEMORY_BESIDE_POOL: u64 = 320 << 20;
+
 /// What one query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
-use rollbook_engine::Session;
+use rollbook_engine::{EngineError, Session};
 use rollbook_lake::{Lake, LakeError, State};
 use rollbook_model::{SegmentKey, Timestamp, TraitName};
 
@@ -102,6 +102,44 @@ pub async fn refresh(
         let computed = Round::new(lake, sessions, &state, wanted).await?.compute();
         if let Some(evaluated) = keep(lake, &state, computed.await?, wanted).await? {
             return Ok(evaluated);
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// Records that a segment could not be computed within so many bytes of memory: whoever computed it
+/// was ended for that, and recorded nothing.
+///
+/// # Errors
+/// Those of the lake; [`SegmentError::Unknown`].
+pub async fn give_up(
+    lake: &Lake,
+    key: &SegmentKey,
+    limit: u64,
+    now: Timestamp,
+) -> Result<(), SegmentError> {
+    let wanted = Wanted {
+        keys: vec![key.clone()],
+        as_of: now,
+        now,
+        is_full: false,
+    };
+    for _ in 0..ATTEMPTS {
+        let state = lake.head().await?;
+        let one = Computed {
+            definition: definition::show(lake, &state, key).await?,
+            names: BTreeMap::new(),
+            traits: BTreeMap::new(),
+            members: Err(EngineError::MemoryExhausted { limit }.into()),
+            decided: None,
+            how: How::Full,
+            before: standing(&state, key)?,
+            old: RoaringTreemap::new(),
+            since: None,
+            differs: OnceLock::new(),
+        };
+        if keep(lake, &state, vec![one], &wanted).await?.is_some() {
+            return Ok(());
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())

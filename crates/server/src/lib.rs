@@ -2,6 +2,7 @@
 
 mod accept;
 mod answers;
+mod apart;
 mod bodies;
 mod connections;
 mod document;
@@ -35,6 +36,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::normalize_path::NormalizePath;
 
+pub use apart::{Program, work};
 use problem::Problem;
 use server::Server;
 pub use server::{Options, ServeLimits};
@@ -102,6 +104,9 @@ impl Listening {
         let server = Server::new(options);
         let folding = tokio::spawn(journal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(refreshing::keep_refreshing(server.clone()));
+        if let Some(workers) = server.workers().cloned() {
+            tokio::spawn(async move { workers.have_one().await });
+        }
         let limits = *server.limits();
         let service = NormalizePath::trim_trailing_slash(router(server));
         let serving = connections::serve(self.listener, service, limits, stopping);
@@ -121,24 +126,30 @@ impl Listening {
     }
 }
 
-/// Every route behind its guards.
-fn router(server: Server) -> Router {
-    let room = Arc::new(Semaphore::new(server.limits().requests));
+/// Every route, within its time.
+fn answering(server: Server) -> Router {
     let (routes, described) = routes::all().split_for_parts();
     let document = Json(document::whole(&described));
     routes
         .route("/openapi.json", get(move || async move { document }))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(server.clone(), apart::apart))
         .layer(from_fn_with_state(server.clone(), guard::in_time))
         .layer(CatchPanicLayer::custom(panicked))
+        .with_state(server)
+}
+
+/// Every route behind its guards.
+fn router(server: Server) -> Router {
+    let room = Arc::new(Semaphore::new(server.limits().requests));
+    answering(server.clone())
         .layer(from_fn_with_state(room, guard::not_too_many))
         .layer(from_fn(guard::own_pages))
         .layer(from_fn(guard::local_host))
         .layer(packed())
         .layer(map_response(etag::weak_where_packed))
-        .layer(from_fn_with_state(server.clone(), guard::observe))
-        .with_state(server)
+        .layer(from_fn_with_state(server, guard::observe))
 }
 
 /// Packs answers for callers who accept that, unless they are short, or packed in themselves.

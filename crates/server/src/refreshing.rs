@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use rollbook_app::segments;
+use rollbook_app::{is_tame, segments};
+use rollbook_model::SegmentKey;
 
+use crate::apart;
+use crate::problem::Problem;
 use crate::server::Server;
 
 /// The pause between two looks: small commits that come in it are gathered into one refresh.
@@ -14,14 +17,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(crate) async fn keep_refreshing(server: Server) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        let now = server.now();
-        let done = server.work(move |server| async move {
-            match segments::refresh_due(server.place(), now).await {
-                // Before the first rows there is no lake.
-                Err(error) if error.is_no_lake() => Ok(Vec::new()),
-                other => other,
-            }
-        });
+        let done = refresh_due(&server);
         match done.await {
             Ok(outcomes) => {
                 if !outcomes.is_empty() {
@@ -49,4 +45,38 @@ pub(crate) async fn keep_refreshing(server: Server) {
             Err(problem) => tracing::warn!(?problem, "segments not computed"),
         }
     }
+}
+
+/// Computes what is due: here what costs as much as can be told, and everything else in processes of
+/// its own.
+async fn refresh_due(server: &Server) -> Result<Vec<segments::Outcome>, Problem> {
+    let now = server.now();
+    let due = server.work(move |server| async move {
+        match segments::due(server.place(), now).await {
+            // Before the first rows there is no lake.
+            Err(error) if error.is_no_lake() => Ok(Vec::new()),
+            other => other,
+        }
+    });
+    let (here, apart): (Vec<_>, Vec<_>) = due
+        .await?
+        .into_iter()
+        .partition(|(_, criteria)| server.workers().is_none() || is_tame(criteria));
+    let here: Vec<SegmentKey> = here.into_iter().map(|(key, _)| key).collect();
+    let mut outcomes = Vec::new();
+    if !here.is_empty() {
+        let refreshed = server.work(move |server| async move {
+            segments::refresh(server.place(), &here, now, now, false).await
+        });
+        outcomes = refreshed.await?;
+    }
+    for (key, _) in apart {
+        if let Some(workers) = server.workers() {
+            match apart::refresh(server, workers, &key).await {
+                Ok(()) => tracing::info!(segment = %key, "computed"),
+                Err(error) => tracing::warn!(segment = %key, %error, "not computed"),
+            }
+        }
+    }
+    Ok(outcomes)
 }

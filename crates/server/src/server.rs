@@ -10,8 +10,9 @@ use rollbook_app::compacting::compact_beside;
 use rollbook_app::{AppError, Place, data};
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
 use rollbook_model::{BatchId, Timestamp};
-use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use crate::apart::{Program, Workers};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::posts::Queue;
@@ -76,6 +77,9 @@ pub struct Options {
     pub clock: fn() -> Timestamp,
     /// A name for a run of ingest.
     pub new_batch: fn() -> BatchId,
+    /// How processes are started that answer questions in a caller's own SQL; without it they are
+    /// answered here.
+    pub workers: Option<Program>,
 }
 
 #[derive(Clone)]
@@ -90,11 +94,16 @@ struct Inner {
     compacting: Mutex<()>,
     queue: Queue,
     journal: Journal,
+    workers: Option<Arc<Workers>>,
 }
 
 impl Server {
     pub(crate) fn new(options: Options) -> Self {
+        let pool = options.place.limits.memory;
+        let workers = options.workers.clone();
+        let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
         Self(Arc::new(Inner {
+            workers,
             computing: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
@@ -147,6 +156,10 @@ impl Server {
         &self.0.journal
     }
 
+    pub(crate) fn workers(&self) -> Option<&Arc<Workers>> {
+        self.0.workers.as_ref()
+    }
+
     /// The turn of one that commits.
     pub(crate) async fn writer(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().await
@@ -177,9 +190,7 @@ impl Server {
         F: FnOnce(Self) -> W + Send + 'static,
         W: Future<Output = Result<T, AppError>>,
     {
-        let turn = Arc::clone(&self.0.computing).acquire_owned();
-        let waiting = tokio::time::timeout(self.limits().answer_time, turn);
-        let turn = waiting.await.map_err(|_| busy())?.map_err(|_| busy())?;
+        let turn = self.turn().await?;
         // The turn ends with the work, which goes on where a caller goes away.
         self.work(move |server| async move {
             let done = work(server).await;
@@ -187,6 +198,13 @@ impl Server {
             done
         })
         .await
+    }
+
+    /// The turn of one that computes.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.0.computing).acquire_owned();
+        let waiting = tokio::time::timeout(self.limits().answer_time, turn);
+        waiting.await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     /// Does work on a thread of its own, at once.

@@ -21,13 +21,7 @@ pub async fn refresh_due(place: &Place, now: Timestamp) -> Result<Vec<Outcome>, 
     let lake = place.lake().await?;
     let mut attempts = 0..ATTEMPTS;
     loop {
-        let state = lake.head().await?;
-        let mut keys = Vec::new();
-        for scheduled in definition::schedules(&state)? {
-            if is_due(&state, &scheduled, now)? {
-                keys.push(scheduled.key);
-            }
-        }
+        let keys = due_at(&lake.head().await?, now)?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -37,6 +31,51 @@ pub async fn refresh_due(place: &Place, now: Timestamp) -> Result<Vec<Outcome>, 
             refreshed => return refreshed,
         }
     }
+}
+
+fn due_at(state: &State, now: Timestamp) -> Result<Vec<SegmentKey>, SegmentError> {
+    let mut keys = Vec::new();
+    for scheduled in definition::schedules(state)? {
+        if is_due(state, &scheduled, now)? {
+            keys.push(scheduled.key);
+        }
+    }
+    Ok(keys)
+}
+
+/// The segments that are due, and their criteria.
+pub async fn due(place: &Place, now: Timestamp) -> Result<Vec<(SegmentKey, String)>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let keys = due_at(&state, now)?;
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = definition::list(&lake, &state).await?.into_iter();
+    let due = all.filter(|definition| keys.contains(&definition.key));
+    Ok(due
+        .map(|definition| (definition.key, definition.criteria))
+        .collect())
+}
+
+/// The criteria of a segment; of all where none is named.
+pub async fn criteria(place: &Place, key: Option<&SegmentKey>) -> Result<Vec<String>, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    let definitions = match key {
+        Some(key) => vec![definition::show(&lake, &state, key).await?],
+        None => definition::list(&lake, &state).await?,
+    };
+    let definitions = definitions.into_iter();
+    Ok(definitions.map(|definition| definition.criteria).collect())
+}
+
+/// Records that a segment could not be computed, because whoever computed it took more memory than
+/// queries may.
+pub async fn give_up(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<(), AppError> {
+    let lake = place.lake().await?;
+    let limit = place.limits.memory as u64;
+    Ok(rollbook_segments::refresh::give_up(&lake, key, limit, now).await?)
 }
 
 fn is_due(state: &State, scheduled: &Scheduled, now: Timestamp) -> Result<bool, SegmentError> {

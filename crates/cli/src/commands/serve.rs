@@ -1,11 +1,15 @@
 //! The `serve` command: the server, its log, and the signals that stop it.
 
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use rollbook_app::Place;
 use rollbook_model::Timestamp;
-use rollbook_server::{Listening, Options, ServeLimits};
+use rollbook_server::{Listening, Options, Program, ServeLimits};
+use tracing::Level;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
 use super::{new_batch, now};
@@ -22,9 +26,10 @@ pub(super) async fn run(
     lines_for: Option<Timestamp>,
 ) -> anyhow::Result<()> {
     place.limits.memory = place.limits.memory.min(QUERY_MEMORY);
+    let workers = worker(&place);
     let place = place.kept_warm();
     let listening = Listening::on(what.listen).await?;
-    log_as_json();
+    log_as_json(Level::INFO);
     let address = listening.address();
     eprintln!("serving tenant `{}` of `{}`", place.tenant, place.location);
     eprintln!(
@@ -54,20 +59,58 @@ pub(super) async fn run(
         },
         clock: now,
         new_batch,
+        workers,
     };
     listening.serve(options, stopped()).await;
     eprintln!("stopped");
     Ok(())
 }
 
+/// This program, on the same lake, as a worker of the server.
+fn worker(place: &Place) -> Option<Program> {
+    // What the system started it from is still there where a newer one was put in its place.
+    let itself = PathBuf::from("/proc/self/exe");
+    let path = match itself.exists() {
+        true => itself,
+        false => std::env::current_exe().ok()?,
+    };
+    let memory = (place.limits.memory >> 20).to_string();
+    let arguments = [
+        "--lake",
+        &place.location,
+        "--tenant",
+        place.tenant.as_str(),
+        "--memory-mib",
+        &memory,
+        "work",
+    ];
+    let arguments = arguments.map(OsString::from).into();
+    Some(Program { path, arguments })
+}
+
+/// Answers what a server hands on.
+pub(super) async fn work(place: Place) -> anyhow::Result<()> {
+    log_as_json(Level::WARN);
+    let options = Options {
+        place: place.kept_warm(),
+        mappings: None,
+        limits: ServeLimits::default(),
+        clock: now,
+        new_batch,
+        workers: None,
+    };
+    let working = rollbook_server::work(options).await;
+    working.context("`work` is what `serve` starts, and nothing to be run by hand")
+}
+
 /// One JSON object a line on standard error, without personal data.
-fn log_as_json() {
+fn log_as_json(most: Level) {
     let log = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_timer(ChronoUtc::rfc_3339())
         .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::INFO);
+        .with_max_level(most);
     // Only a second server in one process would find a log set already.
     let _ = log.try_init();
 }

@@ -1,0 +1,277 @@
+//! Questions in a caller's own SQL, which processes of their own answer.
+//!
+//! How much a statement makes out of little, and for how long it keeps a processor, only running it
+//! tells; and a thread cannot be stopped. So such a question is handed on to a worker: this program
+//! again, which answers it by the same routes, on a socket that it inherits. A worker is watched
+//! while it works. It is killed when it takes more memory than queries may, when its answer is no
+//! success, when the caller goes away, and when it does not rest after its answer; else it answers
+//! the next question.
+
+mod worker;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use rollbook_app::usage::most_resident;
+use rollbook_app::{AppError, is_tame, segments};
+use rollbook_model::SegmentKey;
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::bodies::{self, MediaType, media_type};
+use crate::connections::held;
+use crate::problem::Problem;
+use crate::server::{Server, busy};
+use worker::{Failed, Worker};
+
+pub use worker::work;
+
+/// Workers that wait for a question at most.
+const WAITING: usize = 2;
+/// What says something of one connection only, or is done again on the other one.
+const OF_ONE_CONNECTION: [header::HeaderName; 6] = [
+    header::CONNECTION,
+    header::EXPECT,
+    header::ACCEPT_ENCODING,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// How a worker is started.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program.
+    pub path: PathBuf,
+    /// What it is told, so that it answers from the same lake, within the same limits.
+    pub arguments: Vec<OsString>,
+}
+
+/// The workers of a server.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    program: Program,
+    /// Bytes of memory that a query may use.
+    pool: usize,
+    waiting: Mutex<Vec<Worker>>,
+}
+
+impl Workers {
+    pub(crate) fn new(program: Program, pool: usize) -> Self {
+        Self {
+            program,
+            pool,
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&mut Vec<Worker>) -> T) -> T {
+        what(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One that waits, or a new one.
+    async fn take(&self) -> Result<Worker, Problem> {
+        while let Some(worker) = self.with(Vec::pop) {
+            if worker.is_alive() {
+                return Ok(worker);
+            }
+        }
+        self.start().await.ok_or_else(busy)
+    }
+
+    async fn start(&self) -> Option<Worker> {
+        let started = Worker::start(&self.program).await;
+        let failed = |error: &std::io::Error| tracing::error!(%error, "no worker can be started");
+        started.inspect_err(failed).ok()
+    }
+
+    /// Lets a worker wait for the next question, if it rests.
+    async fn give_back(&self, mut worker: Worker) {
+        if worker.rests(most_resident(self.pool) / 4).await {
+            let more = self.with(|waiting| match waiting.len() < WAITING {
+                true => {
+                    waiting.push(worker);
+                    None
+                }
+                false => Some(worker),
+            });
+            drop(more);
+        }
+    }
+
+    /// Has one wait, so that the next question need not.
+    pub(crate) async fn have_one(&self) {
+        if self.with(|waiting| waiting.is_empty())
+            && let Some(worker) = self.start().await
+        {
+            self.with(|waiting| waiting.push(worker));
+        }
+    }
+}
+
+/// Hands questions in a caller's own SQL on, where there are workers.
+pub(crate) async fn apart(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let Some(workers) = server.workers().cloned() else {
+        return next.run(request).await;
+    };
+    let asked = async {
+        let (request, is_wild) = looked_into(&server, request).await?;
+        if !is_wild {
+            return Ok(next.run(request).await);
+        }
+        let turn = server.turn().await?;
+        ask(workers, turn, request).await
+    };
+    asked.await.unwrap_or_else(Problem::into_response)
+}
+
+/// A request, and whether it needs a process of its own.
+async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool), Problem> {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("", MatchedPath::as_str).to_owned();
+    let (has_criteria, has_saved) = match (request.method().as_str(), route.as_str()) {
+        ("POST", "/v1/sql" | "/v1/segments" | "/v1/segments/preview")
+        | ("PUT", "/v1/segments/{key}") => (true, false),
+        ("POST", "/v1/segments/{key}/impact") => (true, true),
+        ("POST", "/v1/segments/refresh" | "/v1/segments/{key}/refresh")
+        | (
+            "GET",
+            "/v1/segments/{key}/calendar"
+            | "/v1/segments/{key}/near-miss"
+            | "/v1/segments/{key}/explain/{person_id}",
+        ) => (false, true),
+        _ => return Ok((request, false)),
+    };
+    let (request, mut is_wild) = match has_saved {
+        true => saved(server, request).await,
+        false => (request, false),
+    };
+    let is_json = media_type(request.headers()).is_ok_and(|ty| ty.name == "application/json");
+    if !has_criteria || !is_json {
+        return Ok((request, is_wild));
+    }
+    let (mut parts, body) = request.into_parts();
+    let MediaType { charset, .. } = media_type(&parts.headers)?;
+    let text = bodies::text(&parts.headers, body, charset, server.limits()).await?;
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    let json = HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, json);
+    if let Ok(Brought { query, criteria }) = serde_json::from_str(&text) {
+        is_wild |= query.is_some() || criteria.is_some_and(|criteria| !is_tame(&criteria));
+    }
+    Ok((Request::from_parts(parts, Body::from(text)), is_wild))
+}
+
+/// The SQL in a body.
+#[derive(Deserialize)]
+struct Brought {
+    query: Option<String>,
+    criteria: Option<String>,
+}
+
+/// A request, and whether criteria of the segments that it is about are not tame.
+async fn saved(server: &Server, request: Request) -> (Request, bool) {
+    let (mut parts, body) = request.into_parts();
+    let named = RawPathParams::from_request_parts(&mut parts, server).await;
+    let key = named.ok().and_then(|named| {
+        let mut named = named.iter();
+        named.find_map(|(name, value)| (name == "key").then(|| value.parse().ok())?)
+    });
+    // What is wrong is told by whoever answers.
+    let criteria = segments::criteria(server.place(), key.as_ref()).await;
+    let is_wild = criteria.unwrap_or_default().iter().any(|one| !is_tame(one));
+    (Request::from_parts(parts, body), is_wild)
+}
+
+/// Computes a segment whose criteria are not tame.
+pub(crate) async fn refresh(
+    server: &Server,
+    workers: &Arc<Workers>,
+    key: &SegmentKey,
+) -> Result<(), String> {
+    let refreshed = async {
+        let turn = server.turn().await?;
+        let request = Request::post(format!("/v1/segments/{key}/refresh"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from("{}"));
+        let request = request.map_err(|_| Problem::internal())?;
+        ask(Arc::clone(workers), turn, request).await
+    };
+    match refreshed.await {
+        // What failed there is recorded there.
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("status {}", answer.status())),
+        Err(problem) => {
+            let given_up = segments::give_up(server.place(), key, server.now()).await;
+            let recorded = given_up.map_err(|error| error.without_values());
+            recorded.and(Err(problem.detail))
+        }
+    }
+}
+
+async fn ask(
+    workers: Arc<Workers>,
+    turn: OwnedSemaphorePermit,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    for name in OF_ONE_CONNECTION {
+        request.headers_mut().remove(name);
+    }
+    let worker = workers.take().await?;
+    let pool = workers.pool;
+    let mut place = Place {
+        worker: Some(worker),
+        turn: Some(turn),
+        workers,
+        is_done: false,
+    };
+    let worker = place.worker.as_mut().expect("it was put there");
+    match worker.ask(request, most_resident(pool)).await {
+        Ok(mut answer) => {
+            for name in OF_ONE_CONNECTION {
+                answer.headers_mut().remove(name);
+            }
+            place.is_done = answer.status().is_success();
+            Ok(answer.map(|body| held(body, place)))
+        }
+        Err(Failed::Memory) => Err(Problem::from(AppError::memory_exhausted(pool))),
+        Err(Failed::Ended(error)) => {
+            tracing::error!(%error, "a worker ended without an answer");
+            Err(Problem::internal())
+        }
+    }
+}
+
+/// A worker that answers, and a turn to compute, which ends once it rests or is dead.
+struct Place {
+    worker: Option<Worker>,
+    turn: Option<OwnedSemaphorePermit>,
+    workers: Arc<Workers>,
+    /// Whether the answer is what was asked for.
+    is_done: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (Some(worker), turn) = (self.worker.take(), self.turn.take()) else {
+            return;
+        };
+        let (workers, is_done) = (Arc::clone(&self.workers), self.is_done);
+        tokio::spawn(async move {
+            match is_done {
+                true => workers.give_back(worker).await,
+                false => worker.kill().await,
+            }
+            drop(turn);
+            workers.have_one().await;
+        });
+    }
+}
