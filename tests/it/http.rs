@@ -20,3 +20,4 @@ mod segments;
 pub(crate) mod serving;
 mod strangers;
 mod warm;
+mod wild;
