@@ -52,6 +52,7 @@ impl Csv {
         let charset = text::charset(file)?;
         let mut window = Window::new(text::open(file, charset)?, chunk);
         let header = header::read(&mut window, file)?;
+        names::not_too_many(header.names.len(), file)?;
         let columns = names::unique(header.names.iter().map(String::as_str));
         let rows = Rows::new(&columns, &file.label, batch_rows);
         Ok(Self {

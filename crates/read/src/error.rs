@@ -92,6 +92,16 @@ pub enum ReadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of more columns than anything is planned over.
+    #[error(
+        "`{file}` has more than {limit} columns: leave out those that nobody needs, or send them in parts"
+    )]
+    TooManyColumns {
+        /// The file as the user knows it.
+        file: String,
+        /// How many a file may have.
+        limit: usize,
+    },
     /// A JSON document over several lines that is no list of objects.
     #[error(
         "`{file}` is one JSON document over several lines: write one object per line, or one array of objects"

@@ -2,8 +2,25 @@
 
 use std::collections::HashSet;
 
+use super::{ReadError, SourceFile};
+
+/// Columns that a file may have. Planning takes the longer per column, the more there are.
+const MOST_COLUMNS: usize = 2_000;
+
 /// The columns that every reader adds after those of the file.
 pub(super) const ADDED: [&str; 2] = ["_file", "_line"];
+
+/// # Errors
+/// [`ReadError::TooManyColumns`].
+pub(super) fn not_too_many(columns: usize, file: &SourceFile) -> Result<(), ReadError> {
+    match columns <= MOST_COLUMNS {
+        true => Ok(()),
+        false => Err(ReadError::TooManyColumns {
+            file: file.label.clone(),
+            limit: MOST_COLUMNS,
+        }),
+    }
+}
 
 /// The names of a header, trimmed; a blank one becomes `column_3`, a second `name` `name_2`.
 ///

@@ -152,6 +152,7 @@ fn keys(documents: &mut Documents, file: &SourceFile) -> Result<Keys, ReadError>
                 keys.push(key.into_owned());
             }
         }
+        names::not_too_many(keys.len(), file)?;
     }
     Ok(Keys {
         are_even: entries_seen == objects * keys.len(),

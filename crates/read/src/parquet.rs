@@ -56,6 +56,7 @@ impl Parquet {
         let options = ArrowReaderOptions::new();
         let metadata = ArrowReaderMetadata::load(&content, options).map_err(broken)?;
         let fields = metadata.schema().fields();
+        names::not_too_many(fields.len(), file)?;
         let columns = names::unique(fields.iter().map(|field| field.name().as_str()));
         let leaves = logical::leaves(metadata.parquet_schema());
         let batch_rows = batch_rows.max(1);

@@ -102,3 +102,27 @@ fn a_file_that_holds_no_rows_is_not_guessed_at() {
         "`notes.md` is not CSV, NDJSON or Parquet, name it `.csv`, `.ndjson` or `.parquet` if it is",
     );
 }
+
+#[test]
+fn a_file_has_so_many_columns_at_most() {
+    let names = |count: usize| (0..count).map(|at| format!("c{at}")).collect::<Vec<_>>();
+    let csv = |count: usize| format!("{}\n", names(count).join(","));
+    let ndjson = |count: usize| {
+        let objects = names(count)
+            .into_iter()
+            .map(|name| format!("{{\"{name}\":1}}\n"));
+        objects.collect::<String>()
+    };
+    for (name, text) in [("x.csv", csv(2_000)), ("x.ndjson", ndjson(2_000))] {
+        let given = Given::new(name, text);
+        assert_eq!(
+            Reader::open(&given.file, 8192).unwrap().columns().len(),
+            2_000
+        );
+    }
+    for (name, text) in [("x.csv", csv(2_001)), ("x.ndjson", ndjson(2_001))] {
+        let given = Given::new(name, text);
+        let refused = Reader::open(&given.file, 8192).err().unwrap().to_string();
+        assert!(refused.contains("more than 2000 columns"), "{refused}");
+    }
+}
