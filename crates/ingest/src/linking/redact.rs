@@ -1,49 +1,192 @@
-//! Texts without what names a person.
+//! Texts without what names a person, however it is written there.
+
+use std::ops::Range;
+
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 
 /// What stands where a value stood.
 const GONE: &str = "[erased]";
+/// Letters of base64 that may hold a value.
+const FEWEST_LETTERS: usize = 8;
 
 /// A text without any of these values, each of which is one or more parts, in lower case, that name
-/// somebody together; `None` where it has none of them. Case does not matter. A value is only found
-/// where it stands by itself: `ann@example.com` is not a part of `joann@example.com`.
+/// somebody together; `None` where it has none of them. Case does not matter, nor whether a value is
+/// written as in JSON (`J\u00f6rg`), in an address of the web (`ann%40example.com`) or in base64. A
+/// value is only found where it stands by itself: `ann@example.com` is not a part of
+/// `joann@example.com`.
 pub(crate) fn redacted(text: &str, values: &[Vec<String>]) -> Option<String> {
-    let lower = text.to_lowercase();
-    let may_have = |parts: &&Vec<String>| parts.iter().all(|part| lower.contains(part));
+    let mut changed = without(text, values, Letters::plain);
+    let so_far = changed.as_deref().unwrap_or(text);
+    if so_far.contains(['\\', '%']) {
+        changed = without(so_far, values, Letters::unescaped).or(changed);
+    }
+    let so_far = changed.as_deref().unwrap_or(text);
+    without_packed(so_far, values).or(changed)
+}
+
+fn without(text: &str, values: &[Vec<String>], read: fn(&str) -> Letters) -> Option<String> {
+    let mut letters = read(text);
     let mut changed: Option<String> = None;
-    for parts in values.iter().filter(may_have) {
-        let text = changed.as_deref().unwrap_or(text);
-        if parts.iter().all(|part| find(text, part).is_some()) {
-            let mut text = text.to_owned();
-            for part in parts {
-                while let Some((begin, end)) = find(&text, part) {
-                    text.replace_range(begin..end, GONE);
-                }
-            }
-            changed = Some(text);
+    for parts in values {
+        if !parts.iter().all(|part| letters.find(part).is_some()) {
+            continue;
         }
+        let mut left = changed.take().unwrap_or_else(|| text.to_owned());
+        for part in parts {
+            while let Some(found) = letters.find(part) {
+                left.replace_range(found, GONE);
+                letters = read(&left);
+            }
+        }
+        changed = Some(left);
     }
     changed
 }
 
-/// Where a value in lower case stands by itself in a text, whose case does not matter.
-fn find(text: &str, part: &str) -> Option<(usize, usize)> {
-    if part.is_empty() || GONE.contains(part) {
-        return None;
+/// Without the texts in base64 that hold one of the values.
+fn without_packed(text: &str, values: &[Vec<String>]) -> Option<String> {
+    let holds = |packed: &str| {
+        unpacked(packed).is_some_and(|inner| {
+            without(&inner, values, Letters::plain).is_some()
+                || without(&inner, values, Letters::unescaped).is_some()
+        })
+    };
+    let is_letter = |one: char| one.is_ascii_alphanumeric() || "+/-_".contains(one);
+    let (mut left, mut is_changed) = (String::new(), false);
+    let mut rest = text;
+    while let Some(begin) = rest.find(is_letter) {
+        let run = &rest[begin..];
+        let run = &run[..run.find(|one| !is_letter(one)).unwrap_or(run.len())];
+        left.push_str(&rest[..begin]);
+        if run.len() >= FEWEST_LETTERS && holds(run) {
+            left.push_str(GONE);
+            is_changed = true;
+        } else {
+            // A path has parts between strokes.
+            for (at, part) in run.split('/').enumerate() {
+                if at > 0 {
+                    left.push('/');
+                }
+                let is_one = part.len() < run.len() && part.len() >= FEWEST_LETTERS && holds(part);
+                left.push_str(if is_one { GONE } else { part });
+                is_changed |= is_one;
+            }
+        }
+        rest = &rest[begin + run.len()..];
     }
-    // A lower-case letter may take more bytes than its upper-case one: where each came from.
-    let (mut lower, mut from) = (String::with_capacity(text.len()), Vec::new());
-    for (at, one) in text.char_indices() {
-        for small in one.to_lowercase() {
-            lower.push(small);
-            from.resize(lower.len(), (at, at + one.len_utf8()));
+    left.push_str(rest);
+    is_changed.then_some(left)
+}
+
+fn unpacked(packed: &str) -> Option<String> {
+    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let alphabet = match packed.contains(['-', '_']) {
+        true => URL_SAFE,
+        false => STANDARD,
+    };
+    let bytes = GeneralPurpose::new(&alphabet, LENIENT)
+        .decode(packed)
+        .ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// A text in lower case, and where each of its bytes came from.
+struct Letters {
+    lower: String,
+    from: Vec<(usize, usize)>,
+}
+
+impl Letters {
+    fn plain(text: &str) -> Self {
+        Self::read(text, |_| None)
+    }
+
+    /// As it reads once escapes are taken for what they stand for.
+    fn unescaped(text: &str) -> Self {
+        Self::read(text, |rest| match rest.as_bytes()[0] {
+            b'\\' => of_json(rest),
+            b'%' => of_address(rest),
+            _ => None,
+        })
+    }
+
+    /// Letter by letter, each of which may be several of the text.
+    fn read(text: &str, escape: impl Fn(&str) -> Option<(char, usize)>) -> Self {
+        let (mut lower, mut from) = (String::with_capacity(text.len()), Vec::new());
+        let mut at = 0;
+        while let Some(plain) = text[at..].chars().next() {
+            let (one, length) = escape(&text[at..]).unwrap_or((plain, plain.len_utf8()));
+            // A lower-case letter may take more bytes than its upper-case one.
+            for small in one.to_lowercase() {
+                lower.push(small);
+                from.resize(lower.len(), (at, at + length));
+            }
+            at += length;
+        }
+        Self { lower, from }
+    }
+
+    /// Where in the text a value in lower case stands by itself.
+    fn find(&self, part: &str) -> Option<Range<usize>> {
+        if part.is_empty() || GONE.contains(part) {
+            return None;
+        }
+        let lower = &self.lower;
+        let stands_alone =
+            |begin: &usize| is_alone(&lower[..*begin], &lower[begin + part.len()..], part);
+        let mut found = lower.match_indices(part).map(|(begin, _)| begin);
+        let begin = found.find(stands_alone)?;
+        let last = begin + part.len() - 1;
+        Some(self.from.get(begin)?.0..self.from.get(last)?.1)
+    }
+}
+
+/// The letter that an escape of JSON stands for, also of JSON within a text of JSON, and how long it
+/// is.
+fn of_json(text: &str) -> Option<(char, usize)> {
+    let unit = |text: &str| {
+        let rest = text.trim_start_matches('\\');
+        let digits = rest.strip_prefix('u')?.get(..4)?;
+        let strokes = text.len() - rest.len();
+        let unit = u16::from_str_radix(digits, 16).ok()?;
+        (strokes > 0).then_some((unit, strokes + 5))
+    };
+    let Some((first, length)) = unit(text) else {
+        let rest = text.trim_start_matches('\\');
+        let one = match rest.chars().next()? {
+            one @ ('"' | '/') => one,
+            'b' | 'f' | 'n' | 'r' | 't' => ' ',
+            _ => return None,
+        };
+        return Some((one, text.len() - rest.len() + 1));
+    };
+    if let Some(one) = char::from_u32(u32::from(first)) {
+        return Some((one, length));
+    }
+    let (second, more) = unit(&text[length..])?;
+    let one = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((one, length + more))
+}
+
+/// The letter that percent signs stand for, also twice over, and how long they are.
+fn of_address(text: &str) -> Option<(char, usize)> {
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    while bytes.len() < 4 {
+        let mut digits = text[at..].strip_prefix('%')?;
+        while digits.len() > 3 && digits.starts_with("25") {
+            digits = &digits[2..];
+        }
+        bytes.push(u8::from_str_radix(digits.get(..2)?, 16).ok()?);
+        at = text.len() - digits.len() + 2;
+        if let Ok(one) = str::from_utf8(&bytes) {
+            return Some((one.chars().next()?, at));
         }
     }
-    let stands_alone =
-        |begin: &usize| is_alone(&lower[..*begin], &lower[begin + part.len()..], part);
-    let found = lower.match_indices(part).map(|(begin, _)| begin);
-    let begin = found.into_iter().find(stands_alone)?;
-    let last = begin + part.len() - 1;
-    Some((from.get(begin)?.0, from.get(last)?.1))
+    None
 }
 
 /// Whether what stands around a value is no part of it.
@@ -89,6 +232,45 @@ mod tests {
             ("Anna Östberg", None),
             ("Ann Lee", None),
             ("", None),
+        ] {
+            assert_eq!(redacted(text, &values).as_deref(), left, "{text}");
+        }
+    }
+
+    #[test]
+    fn values_go_however_they_are_written() {
+        let values = [
+            vec!["ann@example.com".to_owned()],
+            vec!["jörg".to_owned(), "müller".to_owned()],
+            vec!["😀 fan".to_owned()],
+            vec!["x/y \"z\"".to_owned()],
+        ];
+        for (text, left) in [
+            (
+                r#"{"who":"J\u00f6rg M\u00FCller"}"#,
+                Some(r#"{"who":"[erased] [erased]"}"#),
+            ),
+            (
+                r#"{"in":"{\"who\":\"J\\u00d6rg\\tM\\u00fcller\"}"}"#,
+                Some(r#"{"in":"{\"who\":\"[erased]\\t[erased]\"}"}"#),
+            ),
+            (r"a \ud83d\ude00 fan", Some("a [erased]")),
+            (r#""x\/y \"z\"""#, Some(r#""[erased]""#)),
+            ("/x?e=ann%40example.com&y", Some("/x?e=[erased]&y")),
+            ("/x?e=Ann%2540Example%2Ecom", Some("/x?e=[erased]")),
+            ("n=J%C3%B6rg+M%c3%bcller", Some("n=[erased]+[erased]")),
+            ("d=YW5uQGV4YW1wbGUuY29t", Some("d=[erased]")),
+            ("d=QW5uQEV4YW1wbGUuY29t.", Some("d=[erased].")),
+            ("/u/dG86IGFubkBleGFtcGxlLmNvbQ==/z", Some("/u/[erased]==/z")),
+            (
+                "{\"e\":\"eyJlIjoiYW5uXHUwMDQwZXhhbXBsZS5jb20ifQ\"}",
+                Some("{\"e\":\"[erased]\"}"),
+            ),
+            // Nothing of these names her.
+            ("joann%40example.com", None),
+            (r"C:\users\ann %zz \u12 100%", None),
+            ("am9hbm5AZXhhbXBsZS5jb20=", None),
+            (r"\ud83d and %E2%82", None),
         ] {
             assert_eq!(redacted(text, &values).as_deref(), left, "{text}");
         }
