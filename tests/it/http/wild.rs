@@ -123,6 +123,23 @@ fn criteria_that_take_too_much_fail_alone() {
     assert_eq!(server.get("/healthz").status, 200);
 }
 
+#[test]
+fn a_command_that_takes_too_much_ends_itself() {
+    let lake = OwnLake::new("wild_command");
+    let file = lake.write("persons.csv", "external_id,country\np1,C1\n");
+    lake.json(&["ingest", "native", file.to_str().unwrap()]);
+    for (kind, statement) in statements() {
+        if !kind.starts_with("texts put together") {
+            continue;
+        }
+        let refused = lake.run(&["--memory-mib", "64", "sql", &statement]);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains("more than the 64 MiB of memory"), "{told}");
+        assert!(told.contains("hint: ask for fewer"), "{told}");
+    }
+}
+
 /// What was seen of a statement.
 #[derive(Debug)]
 struct Seen {
