@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rollbook_app::Place;
 use rollbook_app::data::sql;
@@ -43,13 +45,20 @@ async fn with_ann_everywhere(name: &str) -> World {
     let wrong = wrong.to_str().unwrap();
     world.lake.json(&["ingest", "native", wrong]);
     let lake = opened(&world.lake.path("lake")).await;
+    let address = forms("ann@example.com");
+    let lines = address
+        .iter()
+        .map(|form| format!("{{\"email\": \"{form}\"}}\n"));
+    let lines: Vec<String> = lines
+        .chain(["{\"email\": \"bob@example.com\"}\n".to_owned()])
+        .collect();
     let entry = |id: &str| Entry {
         header: EntryHeader {
             id: id.to_owned(),
             after: SnapshotNumber(1),
             meant: json!({}),
         },
-        body: b"{\"email\": \"ann@example.com\"}\n{\"email\": \"bob@example.com\"}\n".to_vec(),
+        body: lines.concat().into_bytes(),
     };
     lake.append(&[entry("waits")], 1).await.unwrap();
     let why = "no such column".to_owned();
@@ -96,6 +105,28 @@ pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
     texts
 }
 
+/// How a value may be written: as it is, as an escape of JSON, in an address of the web, in base64.
+fn forms(value: &str) -> Vec<String> {
+    let units = value.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+    let quoted = serde_json::to_string(value).unwrap();
+    let letter = |byte: u8| match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    let mut forms = vec![
+        value.to_owned(),
+        value.replace('@', "\\u0040"),
+        units.collect(),
+        quoted.trim_matches('"').to_owned(),
+        value.bytes().map(letter).collect(),
+        STANDARD.encode(value),
+        STANDARD_NO_PAD.encode(format!("to {value}, and others")),
+    ];
+    forms.sort();
+    forms.dedup();
+    forms
+}
+
 /// Where one of these can be read, with the key.
 async fn found(world: &World, secrets: &[String]) -> Vec<String> {
     let mut places: Vec<String> = texts(&world.lake.path("lake"))
@@ -125,6 +156,7 @@ async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
     assert!(!tokens.is_empty());
     let secrets = SECRETS.map(str::to_owned);
     let secrets: Vec<String> = secrets.into_iter().chain(tokens).collect();
+    let secrets: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
     // The record that waits has her address too: it is somebody else's until somebody decides.
     let waits = world.record("hubspot", "h2");
     world.identity(&["review", "decide", &waits, "--same", &ann.to_string()]);
