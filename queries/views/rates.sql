@@ -22,8 +22,15 @@ ages as (
         (17), (18), (19), (20), (21), (22), (23), (24), (25), (26), (27), (28), (29), (30), (31)
     ) as days (age)
     where age <= $fx_days
+),
+-- The limit is one that no rates reach: it keeps the condition out of the join, whose size the planner
+-- can then tell. It puts the smaller side of a join in memory, and that are the rates.
+aged as (
+    select followed.day, followed.currency, followed.rate, followed.next_day, ages.age
+    from followed
+    cross join ages
+    limit 1000000000
 )
-select cast(followed.day + ages.age as date) as day, followed.currency, followed.rate, ages.age
-from followed
-cross join ages
-where followed.next_day is null or followed.day + ages.age < followed.next_day
+select cast(day + age as date) as day, currency, rate, age
+from aged
+where next_day is null or day + age < next_day

@@ -80,6 +80,10 @@ fn an_id_or_a_number_has_one_spelling() {
     let question = json!({"query": "select 1", "snapshot": 1.0});
     let answer = server.send("POST", "/v1/sql", &question);
     assert_eq!(answer.json()["snapshot"], 1);
+    for too_short in ["0", "12", "%2B1"] {
+        let path = format!("/v1/persons?phone={too_short}");
+        assert_eq!(refused(&server.get(&path)), (400, json!("invalid_search")));
+    }
     let nobody = refused(&server.get("/v1/persons?phone=null"));
     assert_eq!(nobody, (400, json!("invalid_search")));
     let twice = json!({"models": ["last", "first", "last"]});

@@ -96,7 +96,12 @@ const DECISION: Refusals = &[
 const ROWS: Refusals = &[
     (
         400,
-        &["invalid_idempotency_key", "body_broken_off", "invalid_body"],
+        &[
+            "invalid_idempotency_key",
+            "invalid_prefer",
+            "body_broken_off",
+            "invalid_body",
+        ],
     ),
     (404, &["unknown_provider", "unknown_source"]),
     (408, &["body_too_slow"]),

@@ -231,8 +231,8 @@ pub(super) async fn find(
     }
     let sought = match (by.email, by.phone, by.external) {
         (Some(email), None, None) => Sought::Email(email),
-        (None, Some(phone), None) if !phone.contains(char::is_numeric) => {
-            let detail = format!("`{phone}` is no phone number: it has no digit");
+        (None, Some(phone), None) if phone.chars().filter(|one| one.is_numeric()).count() < 3 => {
+            let detail = format!("`{phone}` is no phone number: it has fewer than three digits");
             return Err(Problem::malformed("invalid_search", detail));
         }
         (None, Some(phone), None) => Sought::Phone(phone),

@@ -121,7 +121,7 @@ pub(super) async fn post_rows(
 ) -> Result<Response, Problem> {
     let provider: ProviderName = parsed(&provider, "invalid_path")?;
     let known_by = key(&headers)?;
-    let may_wait = prefers_async(&headers);
+    let may_wait = prefers_async(&headers)?;
     if may_wait && server.journal().is_full() {
         return Err(journal_full());
     }
@@ -197,11 +197,18 @@ async fn acknowledged(server: &Server, request: Post) -> Result<Response, Proble
 }
 
 /// Whether the caller is content with rows that are durable (RFC 7240).
-fn prefers_async(headers: &HeaderMap) -> bool {
-    let values = headers.get_all("prefer").into_iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let mut all = values.flat_map(|value| value.split([',', ';']));
-    all.any(|preference| preference.trim().eq_ignore_ascii_case(ASYNC))
+fn prefers_async(headers: &HeaderMap) -> Result<bool, Problem> {
+    let mut is_async = false;
+    for value in headers.get_all("prefer") {
+        let value = value.to_str().map_err(|_| {
+            let detail = "the header `prefer` has letters that are not in ASCII";
+            Problem::malformed("invalid_prefer", detail)
+                .hint("send `prefer: respond-async`, or leave it out")
+        })?;
+        let mut all = value.split([',', ';']);
+        is_async |= all.any(|preference| preference.trim().eq_ignore_ascii_case(ASYNC));
+    }
+    Ok(is_async)
 }
 
 fn journal_full() -> Problem {
