@@ -80,9 +80,23 @@ fn an_id_or_a_number_has_one_spelling() {
     let question = json!({"query": "select 1", "snapshot": 1.0});
     let answer = server.send("POST", "/v1/sql", &question);
     assert_eq!(answer.json()["snapshot"], 1);
-    for too_short in ["0", "12", "%2B1"] {
-        let path = format!("/v1/persons?phone={too_short}");
+    let searches = [
+        "phone=0",
+        "phone=12",
+        "phone=%2B1",
+        "email=null",
+        "email=a@b@c",
+        "email=%40b",
+    ];
+    for search in searches {
+        let path = format!("/v1/persons?{search}");
         assert_eq!(refused(&server.get(&path)), (400, json!("invalid_search")));
+    }
+    for prefer in ["\u{84}".to_owned(), "x".repeat(256)] {
+        let prefer = [("prefer", prefer.as_str())];
+        let path = "/v1/ingest/native/persons";
+        let answer = server.send_text("POST", path, "text/csv", &prefer, "external_id\nz\n");
+        assert_eq!(refused(&answer), (400, json!("invalid_prefer")));
     }
     let nobody = refused(&server.get("/v1/persons?phone=null"));
     assert_eq!(nobody, (400, json!("invalid_search")));

@@ -212,6 +212,14 @@ pub(crate) struct By {
     external: Option<String>,
 }
 
+/// Whether a text has two parts around the one `@`, and no blank.
+fn is_address(text: &str) -> bool {
+    let parts = text.split_once('@');
+    parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+        && !text.contains(char::is_whitespace)
+        && text.chars().count() <= 320
+}
+
 /// The persons who have a record with a value
 #[utoipa::path(get, path = "/v1/persons", operation_id = "find_persons", tag = "identity", params(By),
     responses((status = 200, body = Found)))]
@@ -230,6 +238,10 @@ pub(super) async fn find(
         return Err(Problem::malformed("invalid_search", detail).hint(PLUS));
     }
     let sought = match (by.email, by.phone, by.external) {
+        (Some(email), None, None) if !is_address(&email) => {
+            let detail = format!("`{email}` is no e-mail address");
+            return Err(Problem::malformed("invalid_search", detail));
+        }
         (Some(email), None, None) => Sought::Email(email),
         (None, Some(phone), None) if phone.chars().filter(|one| one.is_numeric()).count() < 3 => {
             let detail = format!("`{phone}` is no phone number: it has fewer than three digits");

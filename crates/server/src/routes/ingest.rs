@@ -30,6 +30,8 @@ use crate::server::Server;
 const MAGIC: usize = 4;
 /// Characters of an idempotency key at most.
 const KEY_CHARS: usize = 255;
+/// Characters that a preference may have.
+const MOST_PREFERRED: usize = 255;
 /// What a caller prefers who does not wait for the commit.
 const ASYNC: &str = "respond-async";
 
@@ -200,8 +202,11 @@ async fn acknowledged(server: &Server, request: Post) -> Result<Response, Proble
 fn prefers_async(headers: &HeaderMap) -> Result<bool, Problem> {
     let mut is_async = false;
     for value in headers.get_all("prefer") {
-        let value = value.to_str().map_err(|_| {
-            let detail = "the header `prefer` has letters that are not in ASCII";
+        let value = value.to_str().ok();
+        let value = value.filter(|value| value.len() <= MOST_PREFERRED);
+        let value = value.ok_or_else(|| {
+            let detail =
+                format!("the header `prefer` has {MOST_PREFERRED} characters of ASCII at most");
             Problem::malformed("invalid_prefer", detail)
                 .hint("send `prefer: respond-async`, or leave it out")
         })?;
