@@ -44,11 +44,10 @@ fn values_of_others_are_read_while_some_are_erased() {
                 }
             });
         });
-        for writer in writers {
-            writer.join().unwrap();
-        }
+        let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         is_done.store(true, Ordering::Relaxed);
         reader.join().unwrap();
+        written.into_iter().for_each(|written| written.unwrap());
     });
     let left = runtime.block_on(async { read(&opened(&place).await).await });
     let left: BTreeSet<i64> = left.iter().flat_map(identities).collect();

@@ -36,7 +36,7 @@ pub use warm::InMemory;
 
 /// What callers need of the floors below, under one name.
 pub use arrow::array::RecordBatch;
-pub use rollbook_engine::{Answer, Position, is_tame};
+pub use rollbook_engine::{Answer, Position};
 pub use rollbook_generate::{Format, Options, generate};
 pub use rollbook_ingest::inspect;
 pub use rollbook_ingest::{Event, Progress, Unfound, UnknownStatus};

@@ -10,6 +10,7 @@ mod lists;
 mod overlap;
 mod pulls;
 mod reach;
+mod tame;
 
 pub use asking::{
     Calendar, Explanation, Impact, NearMiss, Previewed, calendar, explain, fit, impact, matches,
@@ -17,7 +18,7 @@ pub use asking::{
 };
 pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
-pub use due::{Health, criteria, due, give_up, health, refresh_due};
+pub use due::{Health, due, give_up, health, refresh_due};
 pub use fields::{Hashing, fields};
 pub(crate) use freshness::FirstChanges;
 use freshness::{Kept, standings};
@@ -25,6 +26,7 @@ pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
 pub use pulls::{Counted, Page, Pull, count, members, members_page, members_pulled};
 pub use reach::{Reach, reach};
+pub use tame::{are_tame, is_saved_tame};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -63,7 +63,7 @@ pub use rows::Rows;
 pub use session::{Answer, Session, SessionOptions};
 pub use statement::is_select;
 pub use table::{OpeningError, Opens, TableSource, VaultSource};
-pub use tame::is_tame;
+pub use tame::{Tame, tame};
 pub use threads::aside;
 pub use traits::{columns_of_people, is_column_of_people};
 pub use turning::{Beside, Found, Lookup, Next, Turning};

@@ -19,7 +19,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::usage::most_resident;
-use rollbook_app::{AppError, is_tame, segments};
+use rollbook_app::{AppError, segments};
 use rollbook_model::SegmentKey;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -34,6 +34,8 @@ pub use worker::work;
 
 /// Workers that wait for a question at most.
 const WAITING: usize = 2;
+/// What a worker is ended for, as the problem that tells so is called.
+const MEMORY_EXHAUSTED: &str = "memory_exhausted";
 /// What says something of one connection only, or is done again on the other one.
 const OF_ONE_CONNECTION: [header::HeaderName; 6] = [
     header::CONNECTION,
@@ -135,7 +137,12 @@ pub(crate) async fn apart(State(server): State<Server>, request: Request, next: 
 async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool), Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str).to_owned();
-    let (has_criteria, has_saved) = match (request.method().as_str(), route.as_str()) {
+    // Who asks for the head alone has all of it computed.
+    let method = match request.method().as_str() {
+        "HEAD" => "GET",
+        method => method,
+    };
+    let (has_criteria, has_saved) = match (method, route.as_str()) {
         ("POST", "/v1/sql" | "/v1/segments" | "/v1/segments/preview")
         | ("PUT", "/v1/segments/{key}") => (true, false),
         ("POST", "/v1/segments/{key}/impact") => (true, true),
@@ -165,7 +172,11 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
     let json = HeaderValue::from_static("application/json");
     parts.headers.insert(header::CONTENT_TYPE, json);
     if let Ok(Brought { query, criteria }) = serde_json::from_str(&text) {
-        is_wild |= query.is_some() || criteria.is_some_and(|criteria| !is_tame(&criteria));
+        is_wild |= query.is_some();
+        if let Some(criteria) = criteria {
+            let tame = segments::are_tame(server.place(), &[&criteria]).await?;
+            is_wild |= tame.contains(&false);
+        }
     }
     Ok((Request::from_parts(parts, Body::from(text)), is_wild))
 }
@@ -186,8 +197,8 @@ async fn saved(server: &Server, request: Request) -> (Request, bool) {
         named.find_map(|(name, value)| (name == "key").then(|| value.parse().ok())?)
     });
     // What is wrong is told by whoever answers.
-    let criteria = segments::criteria(server.place(), key.as_ref()).await;
-    let is_wild = criteria.unwrap_or_default().iter().any(|one| !is_tame(one));
+    let is_tame = segments::is_saved_tame(server.place(), key.as_ref()).await;
+    let is_wild = is_tame.is_ok_and(|is_tame| !is_tame);
     (Request::from_parts(parts, body), is_wild)
 }
 
@@ -209,11 +220,13 @@ pub(crate) async fn refresh(
         // What failed there is recorded there.
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("status {}", answer.status())),
-        Err(problem) => {
+        Err(problem) if problem.code == MEMORY_EXHAUSTED => {
             let given_up = segments::give_up(server.place(), key, server.now()).await;
             let recorded = given_up.map_err(|error| error.without_values());
             recorded.and(Err(problem.detail))
         }
+        // It was not its turn, or there was no worker: the next look tries again.
+        Err(problem) => Err(problem.detail),
     }
 }
 
@@ -227,20 +240,20 @@ async fn ask(
     }
     let worker = workers.take().await?;
     let pool = workers.pool;
-    let mut place = Place {
+    let mut in_use = InUse {
         worker: Some(worker),
         turn: Some(turn),
         workers,
         is_done: false,
     };
-    let worker = place.worker.as_mut().expect("it was put there");
+    let worker = in_use.worker.as_mut().expect("it was put there");
     match worker.ask(request, most_resident(pool)).await {
         Ok(mut answer) => {
             for name in OF_ONE_CONNECTION {
                 answer.headers_mut().remove(name);
             }
-            place.is_done = answer.status().is_success();
-            Ok(answer.map(|body| held(body, place)))
+            in_use.is_done = answer.status().is_success();
+            Ok(answer.map(|body| held(body, in_use)))
         }
         Err(Failed::Memory) => Err(Problem::from(AppError::memory_exhausted(pool))),
         Err(Failed::Ended(error)) => {
@@ -251,7 +264,7 @@ async fn ask(
 }
 
 /// A worker that answers, and a turn to compute, which ends once it rests or is dead.
-struct Place {
+struct InUse {
     worker: Option<Worker>,
     turn: Option<OwnedSemaphorePermit>,
     workers: Arc<Workers>,
@@ -259,7 +272,7 @@ struct Place {
     is_done: bool,
 }
 
-impl Drop for Place {
+impl Drop for InUse {
     fn drop(&mut self) {
         let (Some(worker), turn) = (self.worker.take(), self.turn.take()) else {
             return;

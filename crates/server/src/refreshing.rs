@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rollbook_app::{is_tame, segments};
+use rollbook_app::segments;
 use rollbook_model::SegmentKey;
 
 use crate::apart;
@@ -17,8 +17,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(crate) async fn keep_refreshing(server: Server) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        let done = refresh_due(&server);
-        match done.await {
+        match refresh_due(&server).await {
             Ok(outcomes) => {
                 if !outcomes.is_empty() {
                     // Whoever asks next is told at once whether they are still up to date.
@@ -52,16 +51,20 @@ pub(crate) async fn keep_refreshing(server: Server) {
 async fn refresh_due(server: &Server) -> Result<Vec<segments::Outcome>, Problem> {
     let now = server.now();
     let due = server.work(move |server| async move {
-        match segments::due(server.place(), now).await {
+        let due = match segments::due(server.place(), now).await {
             // Before the first rows there is no lake.
-            Err(error) if error.is_no_lake() => Ok(Vec::new()),
-            other => other,
-        }
+            Err(error) if error.is_no_lake() => Vec::new(),
+            other => other?,
+        };
+        let (keys, texts): (Vec<_>, Vec<_>) = due.into_iter().unzip();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let tame = match texts.is_empty() || server.workers().is_none() {
+            true => vec![true; keys.len()],
+            false => segments::are_tame(server.place(), &texts).await?,
+        };
+        Ok(keys.into_iter().zip(tame).collect::<Vec<_>>())
     });
-    let (here, apart): (Vec<_>, Vec<_>) = due
-        .await?
-        .into_iter()
-        .partition(|(_, criteria)| server.workers().is_none() || is_tame(criteria));
+    let (here, apart): (Vec<_>, Vec<_>) = due.await?.into_iter().partition(|(_, is_tame)| *is_tame);
     let here: Vec<SegmentKey> = here.into_iter().map(|(key, _)| key).collect();
     let mut outcomes = Vec::new();
     if !here.is_empty() {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::serving::Serving;
+use super::serving::{Serving, raw};
 use crate::own_lake::OwnLake;
 
 const STATEMENTS: &str = include_str!("wild.txt");
@@ -118,6 +118,17 @@ fn criteria_that_take_too_much_fail_alone() {
         (asked.status, &asked.json()["code"]),
         (422, &json!("memory_exhausted"))
     );
+    // What names it, or asks for the head alone, asks as much.
+    let naming = json!({"criteria": "in_segment('wild') or country = 'C1'"});
+    let asked = server.send("POST", "/v1/segments/preview", &naming);
+    let code = asked.json()["code"].clone();
+    assert_eq!((asked.status, code), (422, json!("memory_exhausted")));
+    let head =
+        "HEAD /v1/segments/wild/calendar HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let asked = raw(&server.address, head.as_bytes());
+    assert!(asked.starts_with("HTTP/1.1 422"), "{asked}");
+    let peak = usage(server.process()).0;
+    assert!(peak <= POOL + BESIDE, "{peak}");
     let asked = server.send("POST", "/v1/segments/some/refresh", &json!({}));
     assert_eq!((asked.status, &asked.json()["count"]), (200, &json!(1200)));
     assert_eq!(server.get("/healthz").status, 200);

@@ -58,18 +58,6 @@ pub async fn due(place: &Place, now: Timestamp) -> Result<Vec<(SegmentKey, Strin
         .collect())
 }
 
-/// The criteria of a segment; of all where none is named.
-pub async fn criteria(place: &Place, key: Option<&SegmentKey>) -> Result<Vec<String>, AppError> {
-    let lake = place.lake().await?;
-    let state = lake.head().await?;
-    let definitions = match key {
-        Some(key) => vec![definition::show(&lake, &state, key).await?],
-        None => definition::list(&lake, &state).await?,
-    };
-    let definitions = definitions.into_iter();
-    Ok(definitions.map(|definition| definition.criteria).collect())
-}
-
 /// Records that a segment could not be computed, because whoever computed it took more memory than
 /// queries may.
 pub async fn give_up(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<(), AppError> {

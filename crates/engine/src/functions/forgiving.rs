@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 
 use super::arithmetic::Exact;
 use super::lenient::{Lenient, RESULT, Uncomputed};
+use crate::comparing::is_comparison;
 use crate::times::Types;
 
 /// A function that gives null where it fails.
@@ -48,7 +49,7 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     };
     let text = |expr: &Expr| of_text(expr, types, marker, label);
     let (inner, args) = match computed {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             let compared = BinaryExpr::new(text(left)?, *op, text(right)?);
             return Ok(Some(Expr::BinaryExpr(compared)));
         }

@@ -20,6 +20,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::comparing::is_comparison;
+
 use super::conversions::{Instant, WallClock, is_local};
 use super::plus::Plus;
 use super::zoned::instant;
@@ -318,14 +320,6 @@ impl NameZones {
     fn instant_of(&self, expr: Expr) -> Expr {
         Expr::Cast(Cast::new(Box::new(expr), instant(&self.0.name().into())))
     }
-}
-
-fn is_comparison(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(
-        op,
-        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
-    )
 }
 
 /// Whether an expression is plainly no time, nor what could be one.

@@ -1,0 +1,71 @@
+//! Which criteria cost as much as their text tells.
+
+use rollbook_engine::{Tame, tame};
+use rollbook_lake::{Lake, State};
+use rollbook_model::SegmentKey;
+use rollbook_segments::{definition, own_traits};
+
+use crate::{AppError, Place};
+
+/// Whether each of some criteria costs as much as its text tells. That of traits of the tenant's own
+/// does not, and that of segments which are named only if the criteria of all segments do.
+///
+/// # Errors
+/// Those of the lake.
+pub async fn are_tame(place: &Place, criteria: &[&str]) -> Result<Vec<bool>, AppError> {
+    let lake = match place.lake().await {
+        Ok(lake) => lake,
+        Err(error) if error.is_no_lake() => {
+            let each = criteria.iter();
+            return Ok(each
+                .map(|text| tame(text, &|_| false) != Tame::No)
+                .collect());
+        }
+        Err(error) => return Err(error),
+    };
+    let state = lake.head().await?;
+    let found = looked_at(&state, criteria)?;
+    let all_are = match found.contains(&Tame::IfSegmentsAre) {
+        true => saved_are_tame(&lake, &state, None).await?,
+        false => true,
+    };
+    let is_tame = |found: Tame| match found {
+        Tame::Yes => true,
+        Tame::IfSegmentsAre => all_are,
+        Tame::No => false,
+    };
+    Ok(found.into_iter().map(is_tame).collect())
+}
+
+/// Whether the criteria of a segment, or of all, are tame.
+///
+/// # Errors
+/// Those of the lake; [`rollbook_segments::SegmentError::Unknown`].
+pub async fn is_saved_tame(place: &Place, key: Option<&SegmentKey>) -> Result<bool, AppError> {
+    let lake = place.lake().await?;
+    let state = lake.head().await?;
+    saved_are_tame(&lake, &state, key).await
+}
+
+async fn saved_are_tame(
+    lake: &Lake,
+    state: &State,
+    key: Option<&SegmentKey>,
+) -> Result<bool, AppError> {
+    let definitions = match key {
+        Some(key) => vec![definition::show(lake, state, key).await?],
+        None => definition::list(lake, state).await?,
+    };
+    let texts = definitions.iter().map(|one| one.criteria.as_str());
+    let found = looked_at(state, &texts.collect::<Vec<_>>())?;
+    if key.is_none() || !found.contains(&Tame::IfSegmentsAre) {
+        return Ok(!found.contains(&Tame::No));
+    }
+    Box::pin(saved_are_tame(lake, state, None)).await
+}
+
+fn looked_at(state: &State, criteria: &[&str]) -> Result<Vec<Tame>, AppError> {
+    let traits = own_traits::since(state)?;
+    let is_own = |name: &str| traits.keys().any(|own| own.as_str() == name);
+    Ok(criteria.iter().map(|text| tame(text, &is_own)).collect())
+}
