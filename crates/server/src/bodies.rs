@@ -1,6 +1,7 @@
 //! Bodies of requests: what they are declared to be, and how they come.
 
 use std::future::Future;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -9,6 +10,9 @@ use rollbook_app::{Compression, DeclaredCharset};
 
 use crate::problem::{Problem, UNKNOWN_PACKING};
 use crate::server::ServeLimits;
+
+/// How long the rest of a body is read that is refused.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What a body is, by its `content-type`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -104,10 +108,18 @@ impl Parts {
         };
         let part = part.map_err(|_| broken_off())?;
         self.size += part.len() as u64;
-        match self.size > self.most {
-            true => Err(too_large(self.most)),
-            false => Ok(Some(part)),
+        if self.size > self.most {
+            self.linger().await;
+            return Err(too_large(self.most));
         }
+        Ok(Some(part))
+    }
+
+    /// Lets a caller who is refused send on for a while. Who is still sending when the connection
+    /// closes loses the answer (RFC 9112, 9.6).
+    pub(crate) async fn linger(&mut self) {
+        let rest = async { while let Some(Ok(_)) = self.parts.next().await {} };
+        let _ = tokio::time::timeout(LINGER, rest).await;
     }
 }
 

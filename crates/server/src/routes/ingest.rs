@@ -134,6 +134,10 @@ pub(super) async fn post_rows(
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let most = server.limits().body_bytes;
     if announced.is_some_and(|length| length > most) {
+        // Who asks before sending sends nothing.
+        if !headers.contains_key(header::EXPECT) {
+            Parts::of(body, most).linger().await;
+        }
         return Err(too_large(most));
     }
     let internal = |source| Problem::from(AppError::TemporaryFolder { source });
