@@ -20,6 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset  # noqa: F401
 from deltalake import DeltaTable, QueryBuilder
 
+from ending import end
+
 BOUNDS = int(sys.argv[2]) if sys.argv[2:] else 3
 BY_HAND = {
     "=": lambda value, bound: value == bound,
@@ -162,3 +164,4 @@ for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     if (folder / "_delta_log").is_dir():
         found[folder.name] = look(folder)
 print(json.dumps(found, default=str))
+end()

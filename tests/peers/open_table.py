@@ -10,6 +10,8 @@ import time
 
 from deltalake import DeltaTable
 
+from ending import end
+
 
 def names(table: DeltaTable) -> list:
     found = [uri.rsplit("/", 1)[1] for uri in table.file_uris()]
@@ -35,3 +37,4 @@ print(
         }
     )
 )
+end()

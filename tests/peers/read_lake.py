@@ -12,6 +12,8 @@ import sys
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from ending import end
+
 
 def digest(row: dict) -> int:
     key = f"{row.get('provider')}\x1f{row.get('external_id')}\x1f{row.get('person_id')}\x1f{row.get('total')}"
@@ -34,3 +36,4 @@ if sys.argv[2:] == ["--follow"]:
         print(json.dumps(read(sys.argv[1])), flush=True)
 else:
     print(json.dumps(read(sys.argv[1])))
+end()
