@@ -106,7 +106,7 @@ pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
 }
 
 /// How a value may be written: as it is, as an escape of JSON, in an address of the web, in base64.
-fn forms(value: &str) -> Vec<String> {
+pub(crate) fn forms(value: &str) -> Vec<String> {
     let units = value.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
     let quoted = serde_json::to_string(value).unwrap();
     let letter = |byte: u8| match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -32,6 +32,7 @@ mod other_tools;
 mod outside;
 mod own_lake;
 mod patches;
+mod personal;
 mod places;
 mod power_cut;
 mod printed;

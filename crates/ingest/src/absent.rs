@@ -7,6 +7,7 @@ use arrow::array::{Array, UInt32Array};
 use datafusion::logical_expr::LogicalPlan;
 use rollbook_model::{Shape, TableDef};
 
+use crate::canonical::personal::{PERSONAL_PROPERTIES, PROPERTIES};
 use crate::canonical::{Canonical, DELETED, PERSON, REFERENCES, staged_schema};
 use crate::mapping::Mapping;
 use crate::mapping::reads::{PRESENCE, Reads, reads};
@@ -216,6 +217,8 @@ fn outputs_of(def: &TableDef, column: &str) -> Option<Vec<&'static str>> {
         PERSON => None,
         // It follows from the address where the mapping does not say it.
         "email_domain" if def.shape == Shape::Person => Some(vec!["email_domain", "email"]),
+        // They are those of the properties that the mapping calls personal.
+        PERSONAL_PROPERTIES => Some(vec![PERSONAL_PROPERTIES, PROPERTIES]),
         name => def.column(name).map(|column| vec![column.name]),
     }
 }

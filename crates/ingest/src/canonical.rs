@@ -21,6 +21,7 @@ use crate::presence::KEY_SET;
 mod cast;
 mod commas;
 pub(crate) mod numbers;
+pub(crate) mod personal;
 mod places;
 pub(crate) mod value;
 pub(crate) mod words;
@@ -28,6 +29,7 @@ pub(crate) mod words;
 use cast::{Form, cast_column, is_chance};
 pub(crate) use commas::Commas;
 use numbers::NumberStyle;
+use personal::{Names, PERSONAL_PROPERTIES, PROPERTIES};
 
 /// A row that cannot be taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,7 @@ fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + 
 pub(crate) struct Caster {
     mapping: Mapping,
     contact_ids: ContactIds,
+    personal: Names,
     schema: SchemaRef,
 }
 
@@ -141,6 +144,10 @@ impl Caster {
             let hint = "carry `_file` and `_line` of the driving source through the statement";
             return Err(missing("_file", hint));
         }
+        if !mapping.personal.is_empty() && !has(PROPERTIES) {
+            let hint = "its header calls some of them personal";
+            return Err(missing(PROPERTIES, hint));
+        }
         let is_named = def.shape == Shape::Person && (has("email") || has("phone"));
         if !(has("external_id") || is_named) {
             let hint = "name the column that tells one row from another `as external_id`";
@@ -149,6 +156,7 @@ impl Caster {
         Ok(Self {
             mapping: mapping.clone(),
             contact_ids,
+            personal: Names::new(&mapping.personal),
             schema: staged_schema(def),
         })
     }
@@ -176,6 +184,7 @@ impl Caster {
         self.settle(&mut columns, &mut odd);
         self.name_rows(&mut columns);
         self.derive(&mut columns);
+        self.part(&mut columns);
         let references = self.references(batch, &mut faulty, &mut odd);
         columns.push(references.map_err(&failed)?);
         columns.push(self.column(batch, &RETIRED, &mut faulty).map_err(&failed)?);
@@ -333,6 +342,18 @@ impl Caster {
             })
         });
         columns[domain] = Arc::new(derived.collect::<StringArray>());
+    }
+
+    /// What the mapping calls personal leaves the properties for a column of its own.
+    fn part(&self, columns: &mut [ArrayRef]) {
+        let place = |name: &str| self.schema.index_of(name).ok();
+        let places = place(PROPERTIES).zip(place(PERSONAL_PROPERTIES));
+        if let Some((open, personal)) = places.filter(|_| !self.mapping.personal.is_empty()) {
+            let given = (columns[open].as_string(), columns[personal].as_string());
+            let parted = self.personal.part(given.0, given.1);
+            columns[open] = Arc::new(parted.open);
+            columns[personal] = Arc::new(parted.personal);
+        }
     }
 
     /// The external id of the person that each row refers to.

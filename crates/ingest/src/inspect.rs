@@ -13,6 +13,7 @@ mod frame;
 mod kind;
 mod names;
 mod notes;
+mod personal;
 mod times;
 
 pub use draft::draft_mapping;
@@ -95,6 +96,8 @@ pub struct ColumnProfile {
     pub longest: Option<u32>,
     /// Some values, the first that occur.
     pub examples: Vec<String>,
+    /// Keys of its JSON whose values tell who somebody is.
+    pub personal: Vec<String>,
     /// What to mind, such as zeros that a number would lose.
     pub note: Option<String>,
 }
@@ -158,6 +161,10 @@ fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
         .collect();
     let style = kind::style(&values);
     let has_comma = kind::has_comma(&values, kind);
+    let personal = match kind {
+        Kind::Json => personal::keys(&values),
+        _ => Vec::new(),
+    };
     let (min, max) = extremes(&values, kind, &formats, style);
     let share = 100.0 * counted.blank as f64 / rows.max(1) as f64;
     ColumnProfile {
@@ -177,7 +184,8 @@ fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
             .take(EXAMPLES)
             .map(|(text, _)| (*text).to_owned())
             .collect(),
-        note: notes::note(&values, kind, times.as_ref()),
+        note: notes::note(&values, kind, times.as_ref(), &personal),
+        personal,
         formats,
     }
 }

@@ -41,6 +41,8 @@ pub struct Mapping {
     pub absent_is_null: bool,
     /// Whether lines with too few fields have blanks at their end.
     pub pads_short_lines: bool,
+    /// The keys of `properties` whose values are personal.
+    pub personal: Vec<String>,
     /// The statement.
     pub sql: String,
 }

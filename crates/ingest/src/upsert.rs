@@ -134,7 +134,7 @@ impl Upsert<'_> {
         Ok(())
     }
 
-    /// Hashes of all personal values, by the low half of the hash of their keys.
+    /// Hashes of the personal values of rows that have any, by the low half of the hash of their keys.
     async fn personal(&self) -> Result<HashMap<u64, u64>, IngestError> {
         let mut held = HashMap::new();
         if !self.def.has_personal() {
@@ -144,9 +144,47 @@ impl Upsert<'_> {
         for batch in Vault::new(self.lake, self.def).sealed().await? {
             let batch = batch?;
             let keys = vault_key.keys(&batch)?.into_iter().map(|key| key as u64);
-            held.extend(keys.zip(personal.hashes(&batch)?));
+            let values = keys.zip(personal.hashes(&batch)?);
+            let values = values.zip(self.have_personal(&batch));
+            held.extend(values.filter_map(|(value, has_any)| has_any.then_some(value)));
         }
         Ok(held)
+    }
+
+    /// Whether each row has a personal value. One without any has no place in the vault.
+    fn have_personal(&self, rows: &RecordBatch) -> Vec<bool> {
+        let columns: Vec<_> = self.def.personal_columns().collect();
+        let columns: Vec<&ArrayRef> = columns.iter().map(|column| &rows[column.name]).collect();
+        (0..rows.num_rows())
+            .map(|row| columns.iter().any(|values| values.is_valid(row)))
+            .collect()
+    }
+
+    /// Hashes of the personal values of the rows at `places` that have any, by their place.
+    async fn secrets(
+        &self,
+        full: &RecordBatch,
+        places: &HashMap<usize, Existing>,
+        vault: Vault<'_>,
+        encoder: &Encoder,
+    ) -> Result<HashMap<usize, u64>, IngestError> {
+        if !self.def.has_personal() {
+            return Ok(HashMap::new());
+        }
+        // Others may have no data key yet, and a rehearsal makes none.
+        let has_any = self.have_personal(full).into_iter().enumerate();
+        let wanted: Vec<bool> = has_any
+            .map(|(row, has_any)| has_any && places.contains_key(&row))
+            .collect();
+        let rows = filter(full, &wanted, self.def)?;
+        if rows.num_rows() == 0 {
+            return Ok(HashMap::new());
+        }
+        let rows = self.project(&rows, self.def.vault_schema())?;
+        let hashes = encoder.hashes(&vault.seal(&rows).await?)?;
+        let places = wanted.iter().enumerate();
+        let places = places.filter_map(|(row, wanted)| wanted.then_some(row));
+        Ok(places.zip(hashes).collect())
     }
 
     /// Sorts staged rows into new, changed and unchanged ones, and sends on what is to be written.
@@ -185,33 +223,20 @@ impl Upsert<'_> {
             let existing = known.of(&piece)?;
             let any_known = !existing.is_empty();
             let hashes = any_known.then(|| stored.hashes(&full)).transpose()?;
-            let secrets = match any_known && self.def.has_personal() {
-                true => {
-                    // Others may have no data key yet, and a rehearsal makes none.
-                    let known: Vec<bool> = (0..full.num_rows())
-                        .map(|row| existing.contains_key(&row))
-                        .collect();
-                    let known = filter(&full, &known, self.def)?;
-                    let known = self.project(&known, self.def.vault_schema())?;
-                    let sealed = vault.seal(&known);
-                    let mut rows: Vec<usize> = existing.keys().copied().collect();
-                    rows.sort_unstable();
-                    let hashes = personal.hashes(&sealed.await?)?;
-                    Some(rows.into_iter().zip(hashes).collect::<HashMap<_, _>>())
-                }
-                false => None,
+            let secrets = match any_known {
+                true => self.secrets(&full, &existing, vault, &personal).await?,
+                false => HashMap::new(),
             };
             self.count_unfound(&piece, &full, outcome);
             let mut wanted = Vec::with_capacity(full.num_rows());
             let mut retired = Vec::with_capacity(full.num_rows());
+            let mut bared = Vec::with_capacity(full.num_rows());
             for (row, slot) in piece.slots().enumerate() {
                 let before = existing.get(&row);
+                let secret_before = before.and_then(|before| held.get(&before.vault_key));
                 let same = |before: &Existing| {
-                    let held = held.get(&before.vault_key).copied().unwrap_or(0);
-                    hashes
-                        .as_ref()
-                        .is_some_and(|hashes| hashes[row] == before.stored)
-                        && secrets.as_ref().is_none_or(|secrets| secrets[&row] == held)
+                    let stored = hashes.as_ref().map(|hashes| hashes[row]);
+                    stored == Some(before.stored) && secrets.get(&row) == secret_before
                 };
                 let (write, retire) = match (&slot, before) {
                     (None, _) => (false, false),
@@ -232,14 +257,20 @@ impl Upsert<'_> {
                 }
                 wanted.push(write);
                 retired.push(retire);
+                bared.push(write && secret_before.is_some() && !secrets.contains_key(&row));
             }
             let Some(sorter) = sorter else {
                 continue;
             };
             let rows = filter(&full, &wanted, self.def)?;
             if self.def.has_personal() {
-                let secrets = self.project(&rows, self.def.vault_schema())?;
+                let secrets = filter(&rows, &self.have_personal(&rows), self.def)?;
+                let secrets = self.project(&secrets, self.def.vault_schema())?;
                 secret.write(&secrets).await?;
+                if bared.contains(&true) {
+                    let rows = filter(&full, &bared, self.def)?;
+                    secret.forget(&self.project(&rows, self.def.vault_schema())?)?;
+                }
                 if retired.contains(&true) {
                     let rows = filter(&full, &retired, self.def)?;
                     let keys = self.project(&rows, self.def.vault_schema())?;

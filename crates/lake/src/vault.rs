@@ -80,6 +80,12 @@ impl<'a> Vault<'a> {
         Self { lake, def }
     }
 
+    /// Whether nobody has a personal value.
+    pub async fn is_empty(&self) -> Result<bool, LakeError> {
+        let (_, manifest) = self.manifest().await?;
+        Ok(manifest.runs.is_empty())
+    }
+
     /// The personal values as a table, each key once, sealed: `def.sealed_schema()`.
     pub async fn table(&self) -> Result<LakeTable, LakeError> {
         let (_, manifest) = self.manifest().await?;

@@ -58,9 +58,13 @@ impl Known<'_> {
         &self,
         gifts: &mut Gifts,
     ) -> Result<HashMap<i64, Box<str>>, IngestError> {
-        let (wanted, table) = (self.wanted(), self.base.table(self.stage.def.name));
+        let (mut wanted, table) = (self.wanted(), self.base.table(self.stage.def.name));
         if table.files.is_empty() {
             return Ok(HashMap::new());
+        }
+        let has_personal = !wanted.personal.is_empty();
+        if has_personal && Vault::new(self.lake, self.stage.def).is_empty().await? {
+            wanted.personal.clear();
         }
         let mut with_values = Vec::with_capacity(table.files.len());
         for file in &table.files {

@@ -5,6 +5,7 @@ use rollbook_model::{ColumnType, Shape, TableDef};
 use super::closing::{self, Closing};
 use super::{ColumnProfile, Kind, Profile, kind, names};
 use crate::canonical::numbers::{NumberStyle, is_only_point};
+use crate::canonical::personal::{PERSONAL_PROPERTIES, PROPERTIES};
 
 /// A mapping for a file, as far as its names tell; what is left open stands in comments.
 ///
@@ -90,6 +91,7 @@ fn header(def: &TableDef, profile: &Profile, file_name: &str) -> String {
         true => format!("-- numbers: {}\n", NumberStyle::Comma.sample()),
         false => String::new(),
     };
+    let personal = personal(def, profile);
     let part = match profile.complete {
         true => String::new(),
         false => format!(
@@ -102,11 +104,32 @@ fn header(def: &TableDef, profile: &Profile, file_name: &str) -> String {
          {part}-- table: {table}\n\
          -- source: {table} = {}\n\
          {zone}-- timezone: UTC\n\
-         {numbers}select\n",
+         {numbers}{personal}select\n",
         one_line(file_name),
         pattern(file_name),
         table = def.name,
     )
+}
+
+/// The header line on keys of the properties that tell who somebody is.
+fn personal(def: &TableDef, profile: &Profile) -> String {
+    let can_be = def.column(PERSONAL_PROPERTIES).is_some();
+    let is_properties =
+        |column: &&ColumnProfile| names::canonical(def, &column.column) == Some(PROPERTIES);
+    let column = profile.columns.iter().find(is_properties);
+    match column.filter(|column| can_be && !column.personal.is_empty()) {
+        Some(column) => format!("-- personal: {}\n", keys(&column.personal)),
+        None => String::new(),
+    }
+}
+
+/// Keys as a header lists them.
+pub(super) fn keys(keys: &[String]) -> String {
+    let quoted = keys.iter().map(|key| match key.contains(',') {
+        true => format!("\"{key}\""),
+        false => key.clone(),
+    });
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// The pattern of files of that name, whatever their format.

@@ -61,7 +61,7 @@ const FILE_WEIGHT: usize = 5;
 
 /// What sources call our columns, where the names are far apart. Of a source's name that stands
 /// for several of ours the target table has at most one, or the first is meant.
-const SYNONYMS: [(&str, &str); 66] = [
+const SYNONYMS: [(&str, &str); 68] = [
     ("created", "created_at"),
     ("created_date", "created_at"),
     ("create_date", "created_at"),
@@ -122,6 +122,8 @@ const SYNONYMS: [(&str, &str); 66] = [
     ("event_time", "occurred_at"),
     ("time", "occurred_at"),
     ("event_type", "type"),
+    ("event_properties", "properties"),
+    ("payload", "properties"),
     ("payment_type", "method"),
     ("payment_value", "amount"),
     ("won_date", "closed_at"),
@@ -130,7 +132,8 @@ const SYNONYMS: [(&str, &str); 66] = [
     ("closed_date", "closed_at"),
 ];
 
-const PERSON_IDS: [&str; 9] = [
+const PERSON_IDS: [&str; 10] = [
+    "person_external_id",
     "customer_id",
     "person_id",
     "user_id",
@@ -141,8 +144,21 @@ const PERSON_IDS: [&str; 9] = [
     "who_id",
     "customer",
 ];
-const PERSON_EMAILS: [&str; 5] = ["email", "e_mail", "mail", "email_address", "customer_email"];
-const PERSON_PHONES: [&str; 4] = ["phone", "phone_number", "customer_phone", "billing_phone"];
+const PERSON_EMAILS: [&str; 6] = [
+    "person_email",
+    "email",
+    "e_mail",
+    "mail",
+    "email_address",
+    "customer_email",
+];
+const PERSON_PHONES: [&str; 5] = [
+    "person_phone",
+    "phone",
+    "phone_number",
+    "customer_phone",
+    "billing_phone",
+];
 
 /// The table that a file is most likely about.
 pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {

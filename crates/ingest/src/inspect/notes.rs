@@ -1,8 +1,8 @@
 //! What whoever maps a column should mind.
 
-use super::Kind;
 use super::kind::has_comma;
 use super::times::Times;
+use super::{Kind, draft};
 use crate::canonical::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
 
 /// Words that people and forms write where there is no value.
@@ -19,7 +19,12 @@ const PLACEHOLDERS: [&str; 9] = [
 ];
 
 /// Remarks on a column, the most weighty first.
-pub(super) fn note(values: &[(&str, usize)], kind: Kind, times: Option<&Times>) -> Option<String> {
+pub(super) fn note(
+    values: &[(&str, usize)],
+    kind: Kind,
+    times: Option<&Times>,
+    personal: &[String],
+) -> Option<String> {
     let mut notes = Vec::new();
     if kind == Kind::Integer && has_leading_zeros(values) {
         notes.push("some begin with 0: a code, keep it as text".to_owned());
@@ -31,6 +36,12 @@ pub(super) fn note(values: &[(&str, usize)], kind: Kind, times: Option<&Times>) 
         let sample = NumberStyle::Comma.sample();
         notes.push(format!(
             "numbers with a decimal comma: the mapping has to say `-- numbers: {sample}`"
+        ));
+    }
+    if !personal.is_empty() {
+        let keys = draft::keys(personal);
+        notes.push(format!(
+            "tells who somebody is: the mapping has to say `-- personal: {keys}`"
         ));
     }
     if kind == Kind::Text {
@@ -101,7 +112,7 @@ fn is_placeholder(text: &str) -> bool {
         .any(|word| text.eq_ignore_ascii_case(word))
 }
 
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     text.split_once('@').is_some_and(|(local, domain)| {
         let dotted = domain.trim_matches('.').contains('.');
         dotted && !local.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
@@ -121,7 +132,7 @@ mod tests {
     fn check(values: &[&str], expected: &[&str]) {
         let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
         let (kind, times) = kind::of(&counted);
-        let found = note(&counted, kind, times.as_ref()).unwrap_or_default();
+        let found = note(&counted, kind, times.as_ref(), &[]).unwrap_or_default();
         let found: Vec<_> = found.split("; ").filter(|note| !note.is_empty()).collect();
         assert_eq!(found.len(), expected.len(), "{values:?}: {found:?}");
         for (note, part) in found.iter().zip(expected) {

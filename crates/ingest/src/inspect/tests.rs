@@ -117,6 +117,23 @@ fn kinds_formats_and_keys() {
     assert_eq!(id.examples, ["a", "b", "cé"]);
 }
 
+#[tokio::test]
+async fn a_draft_says_which_properties_are_personal() {
+    let given = given(
+        "events.ndjson",
+        "{\"id\":\"a\",\"event_type\":\"form\",\"timestamp\":\"2026-01-05T10:00:00Z\",\"payload\":{\"email\":\"ann@example.com\",\"page\":\"/x\"}}\n\
+         {\"id\":\"b\",\"event_type\":\"form\",\"timestamp\":\"2026-01-05T10:00:00Z\",\"payload\":{\"call, at\":\"+49 151 23456780\"}}\n",
+    );
+    let profile = inspect(&given.file, 1_000).unwrap();
+    let payload = &profile.columns[3];
+    assert_eq!(payload.personal, ["email", "call, at"]);
+    assert!(payload.note.as_ref().unwrap().contains("who somebody is"));
+    let (draft, _) = draft_of(&given.file, &profile).await;
+    let line = "-- personal: email, \"call, at\"\n";
+    assert!(draft.contains(line), "{draft}");
+    assert!(draft.contains("\"payload\" as properties"), "{draft}");
+}
+
 #[test]
 fn a_part_says_that_it_is_one() {
     let given = given("a.csv", "id\n1\n2\n3\n");

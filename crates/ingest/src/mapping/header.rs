@@ -5,10 +5,11 @@ use rollbook_model::{ProviderName, Shape, nearest, tables};
 
 use super::{Mapping, NumberStyle, Pattern, Source};
 use crate::IngestError;
+use crate::canonical::personal::PERSONAL_PROPERTIES;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "about", "table", "source", "timezone", "numbers", "only", "existing", "optional", "short",
-    "absent",
+    "absent", "personal",
 ];
 
 /// Reads a mapping from the text of its file.
@@ -24,6 +25,7 @@ pub(super) fn parse(
     let (mut table, mut timezone, mut only, mut keep_existing) = (None, Tz::UTC, None, false);
     let (mut pads_short_lines, mut absent_is_null, mut numbers) = (false, false, None);
     let (mut sources, mut optional) = (Vec::<Source>::new(), Vec::new());
+    let mut personal = Vec::new();
     for (key, value) in lines(text) {
         match key {
             "about" => {}
@@ -51,6 +53,7 @@ pub(super) fn parse(
             "absent" if value == "null" => absent_is_null = true,
             "absent" => return Err(wrong(format!("`absent: {value}`: only `null` is known"))),
             "optional" => optional.extend(columns(value).map_err(wrong)?),
+            "personal" => personal.extend(keys(value)),
             other => {
                 let hint = nearest(other, KEYS).map(|key| format!("; did you mean `{key}`?"));
                 let hint = hint.unwrap_or_default();
@@ -59,6 +62,13 @@ pub(super) fn parse(
         }
     }
     let table = table.ok_or_else(|| wrong("the header lacks `-- table: NAME`".to_owned()))?;
+    if !personal.is_empty() && table.column(PERSONAL_PROPERTIES).is_none() {
+        return Err(wrong(format!(
+            "`personal: {}`: `{}` has no properties that could be personal; `activities` and `objects` have",
+            personal.join(", "),
+            table.name
+        )));
+    }
     if sources.is_empty() {
         return Err(wrong(
             "the header lacks `-- source: NAME = FILE PATTERN`".to_owned(),
@@ -90,6 +100,7 @@ pub(super) fn parse(
         keep_existing,
         absent_is_null,
         pads_short_lines,
+        personal,
         sql,
     })
 }
@@ -155,6 +166,17 @@ fn source(value: &str) -> Result<Source, String> {
         may_be_absent,
         optional: Vec::new(),
     })
+}
+
+/// `email, "Phone, home"` as keys.
+fn keys(value: &str) -> impl Iterator<Item = String> + '_ {
+    let mut is_quoted = false;
+    let keys = value.split(move |c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    });
+    let bare = keys.map(|key| key.trim().trim_matches('"').to_owned());
+    bare.filter(|key| !key.is_empty())
 }
 
 /// `a.b, a."C d"` as pairs of source and column.
@@ -257,6 +279,17 @@ mod tests {
         check(
             "-- table: orders\n-- source: o = lake:orders\nselect 1",
             "the first source must be files",
+        );
+    }
+
+    #[test]
+    fn personal_keys_are_named_where_there_are_properties() {
+        let text = "-- table: activities\n-- source: a = a*\n-- personal: email, \"Phone, home\",\n-- personal: ip\nselect 1";
+        let mapping = parse(&"shop".parse().unwrap(), "x", text).unwrap();
+        assert_eq!(mapping.personal, ["email", "Phone, home", "ip"]);
+        check(
+            &text.replace("activities", "orders"),
+            "`orders` has no properties that could be personal",
         );
     }
 

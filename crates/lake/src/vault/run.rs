@@ -55,12 +55,21 @@ impl<'a> NewValues<'a> {
         self.run.insert(run).write(&sealed)
     }
 
+    /// Takes keys (columns `def.vault_keys()`) that have no value any more.
+    pub fn forget(&mut self, keys: &RecordBatch) -> Result<(), LakeError> {
+        self.keys.extend(self.vault.encode(keys)?);
+        Ok(())
+    }
+
     /// Makes the rows the latest values of their keys.
     pub async fn keep(self) -> Result<(), LakeError> {
-        let Some(run) = self.run else {
+        if self.keys.is_empty() {
             return Ok(());
+        }
+        let new = match self.run {
+            Some(run) => run.finish().await?,
+            None => None,
         };
-        let new = run.finish().await?;
         self.vault.replace(new, &self.keys, OldRuns::Stay).await
     }
 }

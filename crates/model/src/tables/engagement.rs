@@ -38,6 +38,13 @@ pub(super) const ACTIVITIES: TableDef = fact(
             "fields of the source without a column here",
         )
         .immutable(),
+        col(
+            "personal_properties",
+            Json,
+            "those of them that a mapping calls personal",
+        )
+        .personal()
+        .immutable(),
     ],
 );
 
@@ -99,6 +106,12 @@ pub(super) const OBJECTS: TableDef = fact(
     &[
         col("object_type", Text, "the type").required().immutable(),
         col("properties", Json, "its fields"),
+        col(
+            "personal_properties",
+            Json,
+            "those of them that a mapping calls personal",
+        )
+        .personal(),
         col("associations", Json, "what it is linked to"),
         col("created_at", Time, "when it was made")
             .required()

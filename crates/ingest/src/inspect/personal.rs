@@ -1,0 +1,121 @@
+//! Keys in documents of a column whose values tell who somebody is, by their names or their values.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::names::snake;
+use super::notes::is_email;
+
+/// Words that the names of such keys are, or end with.
+const WORDS: [&str; 22] = [
+    "email",
+    "e_mail",
+    "mail",
+    "email_address",
+    "phone",
+    "phone_number",
+    "telephone",
+    "mobile",
+    "first_name",
+    "last_name",
+    "full_name",
+    "given_name",
+    "family_name",
+    "surname",
+    "street",
+    "address_line1",
+    "address",
+    "date_of_birth",
+    "birthday",
+    "ip",
+    "ip_address",
+    "iban",
+];
+/// Keys that are named at most.
+const MOST: usize = 50;
+/// Digits of a phone number in full.
+const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
+
+/// The keys, in the order in which they first occur.
+pub(super) fn keys(values: &[(&str, usize)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (text, _) in values {
+        if let Ok(document) = serde_json::from_str(text) {
+            look(&document, &mut found);
+        }
+    }
+    found
+}
+
+fn look(document: &Value, found: &mut Vec<String>) {
+    match document {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let is_one = is_named(key) && !value.is_null() || is_told(value);
+                let can_be_named = !key.contains(|c: char| c == '"' || c.is_control());
+                if is_one && can_be_named {
+                    if !found.contains(key) && found.len() < MOST {
+                        found.push(key.clone());
+                    }
+                } else {
+                    look(value, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| look(item, found)),
+        _ => {}
+    }
+}
+
+fn is_named(key: &str) -> bool {
+    let key = snake(key);
+    WORDS.iter().any(|word| {
+        let before = key.strip_suffix(word);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
+    })
+}
+
+fn is_told(value: &Value) -> bool {
+    let Value::String(text) = value else {
+        return false;
+    };
+    let text = text.trim();
+    is_email(text) || is_phone(text) || text.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a text is a phone number in full, with its country.
+fn is_phone(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_digit() || " -()./".contains(c);
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    text.strip_prefix('+')
+        .is_some_and(|rest| rest.chars().all(is_part))
+        && DIGITS.contains(&digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keys;
+
+    fn check(documents: &[&str], expected: &[&str]) {
+        let values: Vec<_> = documents.iter().map(|document| (*document, 1)).collect();
+        assert_eq!(keys(&values), expected, "{documents:?}");
+    }
+
+    #[test]
+    fn names_and_values_tell() {
+        check(
+            &[r#"{"url":"/x","customerEmail":"","who":"a@b.example"}"#],
+            &["customerEmail", "who"],
+        );
+        check(
+            &[r#"{"form":{"tel.":"+49 151 234567"},"seen":["::1"],"from":"10.0.0.7"}"#],
+            &["tel.", "from"],
+        );
+        check(
+            &[r#"{"items":[{"name":"Cup","zip":1}],"total":"+5"}"#, "[1]"],
+            &[],
+        );
+        check(&[r#"{"email":null,"voicemail":true}"#, "no document"], &[]);
+    }
+}

@@ -1,0 +1,180 @@
+//! Properties that a mapping calls personal: sealed apart from the others, and gone with their person.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::erasure::{forms, holds, texts};
+use crate::own_lake::{OwnLake, counts};
+
+const PERSONS: &str = "-- table: persons\n-- source: p = persons*\n\
+    select p.id as external_id, p.name as first_name, p.email from p";
+const ACTIVITIES: &str = "-- table: activities\n-- source: a = activities*\n-- optional: a.form\n\
+    -- personal: email, \"Phone, home\"\n\
+    select a.id as external_id, a.who as person_external_id, a.kind as type, a.at as occurred_at, \
+    a.form as properties from a";
+/// What the forms tell of Ann.
+const SECRETS: [&str; 3] = ["ann@example.com", "ann@work.example", "+1 415 555 2671"];
+
+struct Shop(OwnLake);
+
+impl Shop {
+    fn new(name: &str) -> Self {
+        let lake = OwnLake::new(name);
+        lake.write("mappings/persons.sql", PERSONS);
+        lake.write("mappings/activities.sql", ACTIVITIES);
+        let shop = Self(lake);
+        shop.take(
+            "persons.csv",
+            "id,name,email\np1,Ann,ann@example.com\np2,Bob,bob@example.com\n",
+        );
+        shop
+    }
+
+    fn take(&self, name: &str, content: &str) -> Value {
+        let file = self.0.write(&format!("in/{name}"), content);
+        let (file, mappings) = (file.to_str().unwrap(), self.0.path("mappings"));
+        self.0.json(&[
+            "ingest",
+            "shop",
+            file,
+            "--mappings",
+            mappings.to_str().unwrap(),
+        ])
+    }
+
+    /// The two columns of an activity.
+    fn properties(&self, activity: &str) -> [Value; 2] {
+        let query = format!(
+            "select properties, personal_properties from activities where external_id = '{activity}'"
+        );
+        let row = &self.0.sql(&query)[0];
+        ["properties", "personal_properties"].map(|column| row[column].clone())
+    }
+
+    /// The secrets that can be read with the key in what is sealed.
+    async fn sealed(&self) -> Vec<&'static str> {
+        let texts = texts(&self.0.path("lake")).await;
+        let activities = texts
+            .iter()
+            .filter(|(place, _)| place == "vault of activities");
+        let activities: Vec<&String> = activities.map(|(_, text)| text).collect();
+        let is_there = |secret: &&str| activities.iter().any(|text| text.contains(*secret));
+        SECRETS.into_iter().filter(is_there).collect()
+    }
+}
+
+fn form(id: &str, who: &str, form: &str) -> String {
+    format!(
+        "{{\"id\":\"{id}\",\"who\":\"{who}\",\"kind\":\"form_submitted\",\"at\":\"2026-01-05T10:00:00Z\",\"form\":{form}}}\n"
+    )
+}
+
+fn in_the_open(lake: &Path) -> Vec<String> {
+    let all = SECRETS.iter().flat_map(|secret| forms(secret));
+    all.filter(|form| holds(lake, form)).collect()
+}
+
+fn hers() -> String {
+    [
+        form(
+            "a1",
+            "p1",
+            r#"{"page":"/x","price":1.10,"email":"ann@example.com"}"#,
+        ),
+        form(
+            "a2",
+            "p1",
+            r#"{"contact":{"EMAIL":"ann\u0040work.example","phone, home":"+1 415 555 2671"}}"#,
+        ),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn what_a_mapping_calls_personal_is_sealed_and_goes_with_its_person() {
+    let shop = Shop::new("personal_properties");
+    let his =
+        form("b1", "p2", r#"{"email":"bob@example.com"}"#) + &form("b2", "p2", r#"{"page":"/y"}"#);
+    let taken = shop.take("activities.ndjson", &(hers() + &his));
+    assert_eq!(counts(&taken, "activities"), [4, 4, 0, 0]);
+    let [open, personal] = shop.properties("a1");
+    assert_eq!(open, r#"{"page":"/x","price":1.10}"#);
+    assert_eq!(personal, r#"{"email":"ann@example.com"}"#);
+    let [open, personal] = shop.properties("a2");
+    assert_eq!(open, r#"{"contact":{}}"#);
+    assert!(personal.as_str().unwrap().contains("+1 415 555 2671"));
+    assert_eq!(
+        shop.properties("b2"),
+        [Value::from(r#"{"page":"/y"}"#), Value::Null]
+    );
+    let lake = shop.0.path("lake");
+    assert_eq!(in_the_open(&lake), Vec::<String>::new());
+    assert_eq!(shop.sealed().await, ["ann@example.com", "+1 415 555 2671"]);
+    let again = shop.take("activities.ndjson", &(hers() + &his));
+    assert_eq!(counts(&again, "activities"), [4, 0, 4, 0]);
+    let exported = shop.0.json(&["person", "export", "1"]);
+    assert!(exported.to_string().contains("+1 415 555 2671"));
+
+    shop.0.json(&["person", "erase", "1"]);
+    assert_eq!(in_the_open(&lake), Vec::<String>::new());
+    assert_eq!(shop.sealed().await, Vec::<&str>::new());
+    let [open, personal] = shop.properties("a1");
+    assert_eq!(open, r#"{"page":"/x","price":1.10}"#);
+    assert_eq!(personal, Value::Null);
+    assert_eq!(shop.properties("b1")[1], r#"{"email":"bob@example.com"}"#);
+    assert!(shop.0.run(&["check"]).status.success());
+}
+
+#[tokio::test]
+async fn they_follow_the_row_that_they_are_of() {
+    let shop = Shop::new("personal_properties_follow");
+    shop.take("activities.ndjson", &hers());
+    // A file without forms says nothing of them, and what is said there holds.
+    let moved =
+        "{\"id\":\"a1\",\"who\":\"p1\",\"kind\":\"page_viewed\",\"at\":\"2026-01-05T10:00:00Z\"}\n";
+    let taken = shop.take("activities.ndjson", moved);
+    assert_eq!(counts(&taken, "activities"), [1, 1, 0, 0]);
+    let [open, personal] = shop.properties("a1");
+    assert_eq!(open, r#"{"page":"/x","price":1.10}"#);
+    assert_eq!(personal, r#"{"email":"ann@example.com"}"#);
+    // A form without an address has none, in the vault neither.
+    let taken = shop.take("activities.ndjson", &form("a1", "p1", r#"{"page":"/x"}"#));
+    assert_eq!(counts(&taken, "activities"), [1, 1, 0, 0]);
+    assert_eq!(
+        shop.properties("a1"),
+        [Value::from(r#"{"page":"/x"}"#), Value::Null]
+    );
+    assert_eq!(shop.sealed().await, ["+1 415 555 2671"]);
+    // The personal part alone is another one.
+    let other = form("a1", "p1", r#"{"page":"/x","email":"ann@work.example"}"#);
+    assert_eq!(
+        counts(&shop.take("activities.ndjson", &other), "activities"),
+        [1, 1, 0, 0]
+    );
+    assert_eq!(
+        counts(&shop.take("activities.ndjson", &other), "activities"),
+        [1, 0, 1, 0]
+    );
+    assert_eq!(shop.properties("a1")[1], r#"{"email":"ann@work.example"}"#);
+}
+
+#[test]
+fn records_of_our_own_columns_part_addresses_by_themselves() {
+    let lake = OwnLake::new("personal_properties_native");
+    let file = lake.write(
+        "activities.ndjson",
+        "{\"external_id\":\"a\",\"person_email\":\"ann@example.com\",\"type\":\"x\",\"occurred_at\":\"2026-01-05\",\
+         \"properties\":{\"email\":\"ann@example.com\",\"n\":1},\"personal_properties\":{\"ip\":\"::1\"}}\n\
+         {\"external_id\":\"b\",\"type\":\"x\",\"occurred_at\":\"2026-01-05\",\"properties\":null}\n",
+    );
+    lake.json(&["ingest", "native", file.to_str().unwrap()]);
+    let rows =
+        lake.sql("select properties, personal_properties from activities order by external_id");
+    assert_eq!(rows[0]["properties"], r#"{"n":1}"#);
+    assert_eq!(
+        rows[0]["personal_properties"],
+        r#"{"ip":"::1","email":"ann@example.com"}"#
+    );
+    assert_eq!(rows[1]["personal_properties"], Value::Null);
+}
