@@ -149,6 +149,9 @@ pub fn postal_code(value: &str, country: Option<&str>) -> Option<String> {
         Some("US") => value.split('-').next().unwrap_or(&value),
         _ => &value,
     };
+    // What a program kept as a float.
+    let is_whole = |whole: &&str| whole.bytes().all(|byte| byte.is_ascii_digit());
+    let main = main.strip_suffix(".0").filter(is_whole).unwrap_or(main);
     let plain: String = main.chars().filter(|one| one.is_alphanumeric()).collect();
     if !plain.is_ascii() || !plain.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
@@ -192,6 +195,8 @@ mod tests {
             ("2134", "US", Some("02134")),
             ("02134", "US", Some("02134")),
             ("02134-1001", "US", Some("02134")),
+            ("2134.0", "US", Some("02134")),
+            ("2134.0", "", Some("2134")),
             ("021341001", "US", Some("02134")),
             ("1067", "DE", Some("01067")),
             ("01067", "DE", Some("01067")),

@@ -51,9 +51,9 @@ pub(super) fn regions(values: &ArrayRef, countries: &ArrayRef, odd: &mut Odditie
     Arc::new(codes.finish())
 }
 
-/// Whether a column holds ids.
+/// Whether a column holds ids, or codes of digits.
 pub(super) fn is_id(column: &str) -> bool {
-    column == "external_id" || column.ends_with("_id")
+    ["external_id", "postal_code"].contains(&column) || column.ends_with("_id")
 }
 
 /// Ids without the `.0` of a float; what a spreadsheet shortened stays as it is.
