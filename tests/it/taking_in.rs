@@ -265,3 +265,31 @@ fn an_older_version_that_comes_later_changes_nothing() {
     assert_eq!(ingest("4", "ES", ""), [1, 1, 0, 0]);
     assert_eq!(country(), "ES");
 }
+
+#[test]
+fn a_mapping_that_makes_much_out_of_little_ends_alone() {
+    let lake = OwnLake::new("grown");
+    let grown =
+        "replace(replace(rpad('a', 9000, 'a'), 'a', rpad('b', 9000, 'b')), 'b', 'cccccccccc')";
+    let mapping = format!(
+        "-- table: products\n-- source: p = p*\nselect p.id as external_id, {grown} as name from p"
+    );
+    lake.write("mappings/p.sql", &mapping);
+    let ids: Vec<String> = (0..5_000).map(|id| format!("{id}\n")).collect();
+    let file = lake.write("p.csv", &format!("id\n{}", ids.concat()));
+    let (file, mappings) = (file.to_str().unwrap(), lake.path("mappings"));
+    let run = [
+        "--memory-mib",
+        "16",
+        "ingest",
+        "shop",
+        file,
+        "--mappings",
+        mappings.to_str().unwrap(),
+    ];
+    let refused = lake.run(&run);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("more than the 16 MiB of memory"), "{told}");
+    assert!(!lake.path("lake/default/_snapshots").exists());
+}

@@ -8,6 +8,8 @@ use std::time::Duration;
 use rollbook_model::config::MEMORY_BESIDE_POOL;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
+/// What taking rows in needs beside its pools.
+const BESIDE_INGEST: u64 = 1 << 30;
 /// How often who watches looks.
 pub const LOOK: Duration = Duration::from_millis(10);
 
@@ -54,6 +56,12 @@ impl Watched {
 /// Bytes that a process may have in memory whose queries have a pool of so many.
 pub fn most_resident(pool: usize) -> u64 {
     pool as u64 + MEMORY_BESIDE_POOL
+}
+
+/// Bytes that a process may have in memory that takes rows in: its sort has a pool too, and the keys
+/// of a run and the files that are written are beside both.
+pub fn most_of_ingest(pool: usize) -> u64 {
+    2 * pool as u64 + BESIDE_INGEST
 }
 
 /// Watches this process on a thread of its own. Once it has more than `most` bytes in memory,

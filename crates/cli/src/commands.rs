@@ -10,7 +10,7 @@ use clap::CommandFactory;
 use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::identity::Decider;
 use rollbook_app::keeping::{restore, vacuum};
-use rollbook_app::usage::{most_resident, watch_own_memory};
+use rollbook_app::usage::{most_of_ingest, most_resident, watch_own_memory};
 use rollbook_app::{AppError, Place, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
@@ -54,11 +54,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         limits.memory = usize::try_from(u64::from(mebibytes) << 20)?;
     }
     let place = Place::new(common.lake, tenant, limits);
-    if matches!(
-        command,
-        Command::Sql { .. } | Command::Segment(_) | Command::Traits(_)
-    ) {
-        end_beyond(limits.memory);
+    match command {
+        Command::Sql { .. } | Command::Segment(_) | Command::Traits(_) => {
+            end_beyond(most_resident(limits.memory), limits.memory);
+        }
+        Command::Ingest(_) | Command::Sync { .. } | Command::Quarantine { .. } => {
+            end_beyond(most_of_ingest(limits.memory), limits.memory);
+        }
+        _ => {}
     }
     match command {
         Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
@@ -162,8 +165,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 /// Ends this process where its memory goes far beyond the pool of its queries. Nothing else stops a
 /// function that makes much out of little.
-fn end_beyond(pool: usize) {
-    watch_own_memory(most_resident(pool), move || {
+fn end_beyond(most: u64, pool: usize) {
+    watch_own_memory(most, move || {
         let error = AppError::memory_exhausted(pool).into();
         std::process::exit(i32::from(complain(&error, None)));
     });
