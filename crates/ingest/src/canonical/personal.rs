@@ -3,6 +3,7 @@
 use std::fmt;
 
 use arrow::array::{Array, StringArray, StringBuilder};
+use regex::{Regex, RegexBuilder};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -16,8 +17,13 @@ pub(crate) const PERSONAL_PROPERTIES: &str = "personal_properties";
 const LEVELS: usize = 64;
 
 /// The keys whose values are personal, wherever in a document they stand, in capitals or not.
-#[derive(Debug, Default)]
-pub(crate) struct Names(Vec<String>);
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// In small letters.
+    keys: Vec<String>,
+    /// Finds any of them in text of ASCII; `None` where they are too many.
+    any: Option<Regex>,
+}
 
 /// Columns of documents in two parts.
 pub(crate) struct Parted {
@@ -28,7 +34,16 @@ pub(crate) struct Parted {
 
 impl Names {
     pub(crate) fn new(keys: &[String]) -> Self {
-        Self(keys.iter().map(|key| key.to_lowercase()).collect())
+        let keys: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
+        let ascii = keys.iter().filter(|key| key.is_ascii());
+        let ascii: Vec<String> = ascii.map(|key| regex::escape(key)).collect();
+        let any = RegexBuilder::new(&ascii.join("|"))
+            .case_insensitive(true)
+            .build();
+        Self {
+            any: any.ok().filter(|_| !ascii.is_empty()),
+            keys,
+        }
     }
 
     /// Parts documents, which come out as they are where nothing of them is personal. What is
@@ -73,19 +88,13 @@ impl Names {
     /// Whether a document has one of the keys; true where that takes parsing.
     fn may_occur(&self, document: &str) -> bool {
         let is_plain = document.is_ascii() && !document.contains('\\');
-        let has = |key: &String| match key.is_ascii() {
-            true => {
-                let mut parts = document.as_bytes().windows(key.len().max(1));
-                parts.any(|part| part.eq_ignore_ascii_case(key.as_bytes()))
-            }
-            false => false,
-        };
-        !is_plain || self.0.iter().any(has)
+        let any = self.any.as_ref().filter(|_| is_plain);
+        any.is_none_or(|any| any.is_match(document))
     }
 
     fn is_personal(&self, key: &str) -> bool {
         let key = key.to_lowercase();
-        self.0.contains(&key)
+        self.keys.contains(&key)
     }
 
     /// Takes a value apart; `None` where it has more levels than that, or is no JSON.
