@@ -7,6 +7,7 @@ pub mod data;
 pub mod demo;
 mod error;
 pub mod export;
+mod first_changes;
 pub mod identity;
 pub mod journaling;
 pub mod keeping;

@@ -24,8 +24,8 @@ use rollbook_segments::{
 };
 
 use crate::AppError;
+use crate::first_changes::FirstChanges;
 use crate::rights::{Caller, Rights};
-use crate::segments::FirstChanges;
 use crate::warm::Warm;
 
 mod resident;

@@ -20,7 +20,6 @@ pub(crate) use changes::of_person;
 pub use changes::{ChangeRow, Changes, PersonChange, Since, changes, history};
 pub use due::{Health, due, give_up, health, refresh_due};
 pub use fields::{Hashing, fields};
-pub(crate) use freshness::FirstChanges;
 use freshness::{Kept, standings};
 pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
@@ -286,7 +285,7 @@ async fn listed(
 /// Takes a segment away.
 pub async fn delete(place: &Place, key: &SegmentKey, at: Timestamp) -> Result<(), AppError> {
     let lake = place.lake().await?;
-    Ok(definition::delete(&lake, key, at).await?)
+    Ok(rollbook_segments::delete(&lake, key, at).await?)
 }
 
 /// Computes segments, all of them where none is named: for whom anything changed, or for all.

@@ -120,7 +120,7 @@ impl Warm {
             }
         });
         let answers = Arc::clone(&self.answers);
-        let resident = Arc::new(Resident::new(all, most, answers, patience));
+        let resident = Arc::new(Resident::new(&all, most, answers, patience));
         *kept = Some(Kept {
             of,
             resident: Arc::clone(&resident),

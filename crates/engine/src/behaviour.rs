@@ -15,26 +15,29 @@ use rollbook_model::Timestamp;
 
 use crate::counting::Counted;
 use crate::error::{EngineError, Position};
-use crate::resident::Figured;
 
 mod call;
 mod clock;
 mod fact;
+mod figure;
 mod moments;
 mod pace;
+mod parts;
 mod question;
 mod reckoned;
 mod ticks;
 
 pub(crate) use call::Call;
 pub use clock::Clock;
-pub(crate) use clock::literal;
+pub(crate) use fact::literal;
+pub(crate) use figure::{Figure, Figured, KEPT};
 pub(crate) use moments::settle;
 pub(crate) use pace::{DAY, HOUR, Pace};
+pub(crate) use parts::reads_clock;
 use question::{Answer, Question};
 pub(crate) use question::{evidence, relations_of};
 pub(crate) use reckoned::{Reckoned, micros, written};
-pub(crate) use ticks::{ACTIVITIES, Compared, End, Rows, Tick, Ticks, reads_clock};
+pub(crate) use ticks::{ACTIVITIES, Compared, End, Rows, Tick, Ticks};
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.
 pub(crate) const PERSON: &str = "_person";

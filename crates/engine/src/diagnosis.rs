@@ -14,9 +14,8 @@ use rollbook_model::nearest;
 use crate::behaviour::BEHAVIOURS;
 use crate::complexity::{MOST_NESTING, lower_first, position};
 use crate::error::{EngineError, Position};
-use crate::own_traits::{Broken, Twice};
+use crate::faults::{Broken, NotForThem, Twice};
 use crate::plain_types::plain_types;
-use crate::table::NotForThem;
 
 /// How the planner's messages about types can be told from its others.
 const ABOUT_TYPES: [&str; 6] = [

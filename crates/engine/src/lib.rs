@@ -12,6 +12,7 @@ mod dialect;
 mod due;
 mod environment;
 mod error;
+mod faults;
 mod functions;
 mod intervals;
 mod literals;

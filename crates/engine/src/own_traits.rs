@@ -4,7 +4,6 @@
 //! part of. One that cannot be planned (any more) holds up nothing else: what is wrong is told when
 //! somebody asks for it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
@@ -23,6 +22,7 @@ use rollbook_model::config::Limits;
 use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
+use crate::faults::{Broken, Twice};
 use crate::literals::with_doubles;
 use crate::plain_types::plain_types;
 use crate::planning::{check_criteria, parsed, planned, told};
@@ -246,36 +246,6 @@ fn literal(state: &SessionState, mut expr: ast::Expr) -> Result<ScalarValue> {
         ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0),
     }
 }
-
-/// A person who has more than one row.
-#[derive(Debug)]
-pub(crate) struct Twice {
-    pub(crate) name: String,
-    pub(crate) person: i64,
-}
-
-impl fmt::Display for Twice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has person {} twice", self.name, self.person)
-    }
-}
-
-impl std::error::Error for Twice {}
-
-/// A trait whose text cannot be planned.
-#[derive(Debug)]
-pub(crate) struct Broken {
-    pub(crate) name: String,
-    pub(crate) source: Arc<EngineError>,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.source)
-    }
-}
-
-impl std::error::Error for Broken {}
 
 /// The value of a person's only row; an error where there are more.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
 use roaring::{RoaringBitmap, RoaringTreemap};
 use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::behaviour::{ACTIVITIES, Source};
-use crate::session::Session;
 use crate::threads::aside;
 
 mod columns;
@@ -34,15 +34,14 @@ use columns::{Persons, distinct};
 pub(crate) use names::Names;
 pub use renewal::Since;
 use series::{Activities, Series, series_of};
-pub(crate) use series::{Figure, Figured, is_kept};
 use spans::Spans;
 pub(crate) use wants::Wants;
 
 /// Persons and what they did, of one snapshot.
 #[derive(Debug)]
 pub struct Resident {
-    /// A session over the snapshot that hides nothing which is yet to come.
-    all: Arc<Session>,
+    /// Of a session over the snapshot that hides nothing which is yet to come.
+    all: SessionState,
     /// Bytes that may be kept.
     most: usize,
     held: Mutex<Held>,
@@ -86,15 +85,8 @@ struct Key {
 }
 
 impl Resident {
-    /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
-    /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
-    /// no sooner than after `patience`: there may be a newer snapshot by then.
-    pub fn new(
-        all: Arc<Session>,
-        most: usize,
-        answers: Arc<AtomicU64>,
-        patience: Duration,
-    ) -> Self {
+    /// Of the snapshot that `all` is over, which hides nothing that is yet to come.
+    fn over(all: SessionState, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
         Self {
             all,
             most,
@@ -106,8 +98,8 @@ impl Resident {
         }
     }
 
-    fn holding(all: Arc<Session>, most: usize, held: Held, answers: &Arc<AtomicU64>) -> Self {
-        let mut resident = Self::new(all, most, Arc::clone(answers), Duration::ZERO);
+    fn holding(all: SessionState, most: usize, held: Held, answers: &Arc<AtomicU64>) -> Self {
+        let mut resident = Self::over(all, most, Arc::clone(answers), Duration::ZERO);
         resident.held = Mutex::new(held);
         resident
     }
@@ -189,7 +181,7 @@ impl Resident {
         if let Some(known) = &held.persons {
             return Ok(Arc::clone(known));
         }
-        let persons = Arc::new(Persons::read(self.all.state()).await?);
+        let persons = Arc::new(Persons::read(&self.all).await?);
         Ok(Arc::clone(held.persons.insert(persons)))
     }
 
@@ -220,7 +212,7 @@ impl Resident {
             drop(held);
             self.was_read.store(true, Ordering::Relaxed);
             // Others go on meanwhile, over the lake.
-            let state = self.all.state();
+            let state = &self.all;
             let read = match wanted {
                 Wanted::Activities => {
                     let all = Activities::read(state, &persons, room).await;

@@ -39,7 +39,7 @@ use crate::unified::Unified;
 use crate::view::ViewPlanner;
 
 mod answer;
-mod options;
+pub(crate) mod options;
 
 pub use answer::Answer;
 pub use options::SessionOptions;

@@ -19,7 +19,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{ColumnDef, TableDef, Timestamp};
 
 use crate::error::EngineError;
-use crate::session::SessionOptions;
+use crate::faults::NotForThem;
+use crate::session::options::SessionOptions;
 use crate::texts::stands_for;
 use crate::times::{field_in_zone, shown_in};
 use crate::view::{Asked, ViewPlanner, pushdown};
@@ -63,21 +64,6 @@ pub trait Opens: fmt::Debug + Send + Sync {
         columns: &[&'static ColumnDef],
     ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError>;
 }
-
-/// A personal column that a caller may not see.
-#[derive(Debug)]
-pub(crate) struct NotForThem {
-    pub(crate) table: &'static str,
-    pub(crate) column: &'static str,
-}
-
-impl fmt::Display for NotForThem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{} is personal", self.table, self.column)
-    }
-}
-
-impl std::error::Error for NotForThem {}
 
 /// The view over one table's source.
 #[derive(Debug)]

@@ -24,13 +24,15 @@ mod profile;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod world;
 
 pub use error::GenerateError;
 
 use allotment::{Allotment, Expected};
 use dice::{Dice, Stream};
 use output::{Extras, Output};
-use person::World;
+use profile::Profile;
+use world::World;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +121,7 @@ pub fn generate(options: &Options) -> Result<Summary, GenerateError> {
     let (mut orders, mut acts, mut deals) = <(Expected, Expected, Expected)>::default();
     let mut writer = person::Writer::new(&world);
     for number in 0..persons {
-        let profile = world.profile(number);
+        let profile = Profile::draw(&world, number);
         orders.add(profile.certain_orders(), profile.order_weight);
         acts.add(
             writer.certain_activities(number, &profile),
@@ -152,7 +154,7 @@ pub fn generate(options: &Options) -> Result<Summary, GenerateError> {
     let dice = &mut Dice::new(options.seed, Stream::Reference, 0);
     reference::write(&world, dice, &mut output)?;
     for number in 0..persons {
-        let profile = world.profile(number);
+        let profile = Profile::draw(&world, number);
         let share = |certain| person::Share {
             orders: orders.take(profile.certain_orders(), profile.order_weight),
             activities: acts.take(certain, profile.activity_weight),

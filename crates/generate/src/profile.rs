@@ -4,7 +4,7 @@ use crate::calendar::{DAY, END};
 use crate::countries::{COUNTRIES, Country};
 use crate::dice::{Dice, Stream};
 use crate::lead::{FIRST_DAYS, Lead};
-use crate::person::World;
+use crate::world::World;
 
 /// What a person is to the business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::countries::COUNTRIES;
 use crate::dice::{Dice, Stream};
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
-use crate::person::World;
+use crate::world::World;
 
 /// Pipeline, stage, its place, chance of winning in hundredths, whether it wins, whether it loses.
 const STAGES: [(&str, &str, i64, i64, bool, bool); 10] = [

@@ -73,6 +73,14 @@ pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
     Arc::new(Schema::new(own.chain(extra).collect::<Vec<_>>()))
 }
 
+/// The external ids of the persons that staged rows are of.
+pub(crate) fn records<'a>(def: &TableDef, batch: &'a RecordBatch) -> &'a StringArray {
+    match def.shape {
+        Shape::Person => batch["external_id"].as_string::<i32>(),
+        _ => batch[PERSON].as_string::<i32>(),
+    }
+}
+
 fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + use<> {
     def.all_columns()
         .filter(|column| !matches!(column.name, "person_id" | "identity_id"))

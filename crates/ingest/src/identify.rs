@@ -9,8 +9,6 @@ use rollbook_identity::normalise::{email, phone};
 use rollbook_identity::shared::Shared;
 use sha2::Sha256;
 
-use crate::stage::{Slot, UNKNOWN};
-
 /// What keeps values that are no addresses apart from other uses of the tenant's key.
 const PURPOSE: &[u8] = b"\0rollbook contact id 2\0";
 
@@ -97,18 +95,6 @@ pub(crate) struct Identity {
     pub(crate) person: i64,
     /// When it was last changed, as far as the lake knows; `None` of one that is new.
     pub(crate) seen: Option<Option<i64>>,
-}
-
-impl Identity {
-    /// Whether what a run has of it holds from now on.
-    pub(crate) fn gives_way_to(&self, slot: &Slot) -> bool {
-        match (self.seen, slot.updated) {
-            (None, _) => true,
-            (Some(_), _) if slot.keep => false,
-            (Some(None), _) | (_, UNKNOWN) => true,
-            (Some(Some(seen)), updated) => updated >= seen,
-        }
-    }
 }
 
 /// The identity of rows that name no person.

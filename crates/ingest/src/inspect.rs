@@ -14,6 +14,7 @@ mod kind;
 mod names;
 mod notes;
 mod personal;
+mod text;
 mod times;
 
 pub use draft::draft_mapping;

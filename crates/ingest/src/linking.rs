@@ -29,16 +29,19 @@ mod log;
 mod marks;
 pub mod owners;
 mod redact;
+mod resolution;
+mod review;
 mod standing;
 mod suggested;
 
-use component::{Component, Outcome};
+use component::Component;
 pub(crate) use decisions::Decisions;
 pub(crate) use erased::Erased;
 pub(crate) use gone::after_undo;
 pub(crate) use log::{Entry, new_entry, write as write_log};
 pub(crate) use marks::keep as keep_marks;
 use marks::{Known, Marking, Marks, staged};
+use resolution::Outcome;
 use standing::{Standing, standing};
 
 /// How records came to persons in a run.

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use rollbook_lake::ids::{IdKind, reserve};
 use rollbook_lake::keys::{hash_of, key_of, look_up};
 use rollbook_lake::scan::{read_file, read_rows};
 use rollbook_lake::{Lake, State};
-use rollbook_model::{Shape, TableDef, Timestamp, tables};
+use rollbook_model::{Shape, Timestamp, tables};
 
 use crate::IngestError;
-use crate::canonical::PERSON;
+use crate::canonical::records;
 use crate::identify::{Identity, KeyMap, NOBODY};
 use crate::stage::Stage;
 
@@ -64,14 +64,6 @@ fn referred(stages: &[&Stage], most: u64) -> Option<Vec<u64>> {
     hashes.sort_unstable();
     hashes.dedup();
     Some(hashes)
-}
-
-/// The external ids of the persons that staged rows are of.
-pub(crate) fn records<'a>(def: &TableDef, batch: &'a RecordBatch) -> &'a StringArray {
-    match def.shape {
-        Shape::Person => batch["external_id"].as_string::<i32>(),
-        _ => batch[PERSON].as_string::<i32>(),
-    }
 }
 
 impl People {

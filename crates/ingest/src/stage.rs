@@ -21,11 +21,10 @@ use tempfile::NamedTempFile;
 
 use crate::IngestError;
 use crate::absent::ColumnSet;
-use crate::canonical::{DELETED, staged_schema, words};
+use crate::canonical::{DELETED, records, staged_schema, words};
 use crate::error::staging;
-use crate::identify::KeyMap;
+use crate::identify::{Identity, KeyMap};
 use crate::odd::Oddities;
-use crate::people::records;
 use crate::sorter::{Records, Sorter};
 use crate::tally::Tally;
 
@@ -117,6 +116,18 @@ pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, 
 
 /// When a row was changed that does not say so.
 pub(crate) const UNKNOWN: i64 = i64::MIN;
+
+impl Slot {
+    /// Whether what the run has of a record holds from now on.
+    pub(crate) fn replaces(&self, record: &Identity) -> bool {
+        match (record.seen, self.updated) {
+            (None, _) => true,
+            (Some(_), _) if self.keep => false,
+            (Some(None), _) | (_, UNKNOWN) => true,
+            (Some(Some(seen)), updated) => updated >= seen,
+        }
+    }
+}
 
 /// When the source last changed each row of a batch.
 pub(crate) fn updated_of(batch: &RecordBatch) -> impl Fn(usize) -> i64 + use<> {

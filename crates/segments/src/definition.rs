@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
-use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, nearest};
+use rollbook_model::{SegmentKey, Timestamp, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::SegmentError;
-use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
-use crate::membership::{persons, standing};
+use crate::ledger;
+use crate::names::{ended_name, name_of};
 use crate::schedule::{Channel, Percent, Schedule};
-use crate::status::status_name;
 
 /// Keys that no new segment may have: over HTTP they are words of routes, so that nobody could
 /// reach it there.
 pub const RESERVED_KEYS: [&str; 3] = ["overlap", "preview", "refresh"];
 
 /// Attempts to commit until faster writers are given way to.
-const ATTEMPTS: u32 = 10;
+pub(crate) const ATTEMPTS: u32 = 10;
 
 /// A segment as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +126,8 @@ impl Draft {
 
 /// What the snapshot holds of a definition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Pointer {
-    revision: u64,
+pub(crate) struct Pointer {
+    pub(crate) revision: u64,
     path: String,
     /// What schedules need, so that they are told without reading the document. Older programs
     /// wrote neither.
@@ -166,20 +165,6 @@ pub fn schedules(state: &State) -> Result<Vec<Scheduled>, SegmentError> {
         }
     }
     Ok(found)
-}
-
-pub(crate) fn name_of(key: &SegmentKey) -> String {
-    format!("segment/{key}")
-}
-
-pub(crate) fn members_name(key: &SegmentKey) -> String {
-    format!("members/{key}")
-}
-
-/// Of a segment that was taken away, its last revision: one of the same key that is made later goes
-/// on from there, so that nobody takes it for the other one.
-fn ended_name(key: &SegmentKey) -> String {
-    format!("ended/{key}")
 }
 
 /// When a segment is computed, and which revision changed who belongs; `None` where there is none.
@@ -314,55 +299,7 @@ pub fn preview(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Def
     revise(before, draft, at)
 }
 
-/// Takes a segment and its membership away; earlier snapshots keep them. In the ledger its members
-/// leave.
-pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
-        let Some(pointer) = state.value::<Pointer>(&name_of(key))? else {
-            return Err(unknown(&state, key));
-        };
-        let gone = [name_of(key), members_name(key), status_name(key)];
-        let mut named: BTreeMap<_, _> = gone.map(|name| (name, None)).into_iter().collect();
-        named.insert(ended_name(key), Some(json!(pointer.revision)));
-        if let Some(pages) = everybody_left(lake, &state, key, at).await? {
-            named.insert(LEDGER.to_owned(), Some(pages));
-        }
-        if commit(lake, &state, key, named, at).await? {
-            return Ok(());
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
-}
-
-/// The pages of the ledger after all members of a segment left; `None` where there were none.
-async fn everybody_left(
-    lake: &Lake,
-    state: &State,
-    key: &SegmentKey,
-    at: Timestamp,
-) -> Result<Option<serde_json::Value>, SegmentError> {
-    let Some(before) = standing(state, key)?.filter(|before| before.count > 0) else {
-        return Ok(None);
-    };
-    let members = persons(lake, &before).await?;
-    let change = Change {
-        segment: key.clone(),
-        revision: before.revision,
-        snapshot: before.snapshot,
-        commit: SnapshotNumber::default(),
-        as_of: before.as_of,
-        at,
-        count: 0,
-        moves: Vec::new(),
-    };
-    let persons = BTreeMap::from([((Direction::Left, Reason::Definition), members)]);
-    let name = format!("{:020}-{:016x}", state.data.0, at.micros());
-    let moved = vec![Moved { change, persons }];
-    Ok(Some(ledger::write(lake, state, moved, &name).await?))
-}
-
-async fn commit(
+pub(crate) async fn commit(
     lake: &Lake,
     state: &State,
     key: &SegmentKey,

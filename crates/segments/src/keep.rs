@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::SegmentError;
 use crate::changed::Changed;
-use crate::definition::{Definition, members_name, name_of};
+use crate::definition::Definition;
 use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
 use crate::membership::{Refreshed, asked_settings};
-use crate::refresh::{Done, Evaluated, How, Wanted};
-use crate::status::{Failure, failed, status_name};
+use crate::names::{members_name, name_of, status_name};
+use crate::outcome::{Done, Evaluated, How, Wanted};
+use crate::status::{Failure, failed};
 
 /// Attempts to commit after writers of other things.
 const ATTEMPTS: u32 = 10;

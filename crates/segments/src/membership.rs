@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::SegmentError;
-use crate::definition::{members_name, scheduled, show, unknown};
+use crate::definition::{scheduled, show, unknown};
+use crate::names::members_name;
 use crate::own_traits::since;
 use crate::schedule::Schedule;
 

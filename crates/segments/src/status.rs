@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::SegmentError;
 use crate::definition::Scheduled;
 use crate::membership::{Refreshed, asked_settings};
+use crate::names::status_name;
 use crate::schedule::Schedule;
 
 /// The pause after a first failure, in microseconds; each further one doubles it.
@@ -70,10 +71,6 @@ impl Standing {
             reason: Some("because time passed".to_owned()),
         }
     }
-}
-
-pub(crate) fn status_name(key: &SegmentKey) -> String {
-    format!("status/{key}")
 }
 
 /// What is kept of a failure, after the one before.

@@ -7,11 +7,7 @@
 //! success, when the caller goes away, and when it does not rest after its answer; else it answers
 //! the next question.
 
-mod worker;
-
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
@@ -27,13 +23,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::bodies::{self, MediaType, media_type};
 use crate::connections::held;
 use crate::problem::Problem;
-use crate::server::{Server, busy};
-use worker::{Failed, Worker};
+use crate::state::Server;
+use crate::state::worker::{Failed, Worker};
+use crate::state::workers::Workers;
 
-pub use worker::work;
-
-/// Workers that wait for a question at most.
-const WAITING: usize = 2;
 /// What a worker is ended for, as the problem that tells so is called.
 const MEMORY_EXHAUSTED: &str = "memory_exhausted";
 /// What says something of one connection only, or is done again on the other one.
@@ -45,77 +38,6 @@ const OF_ONE_CONNECTION: [header::HeaderName; 6] = [
     header::UPGRADE,
     header::TE,
 ];
-
-/// How a worker is started.
-#[derive(Debug, Clone)]
-pub struct Program {
-    /// The program.
-    pub path: PathBuf,
-    /// What it is told, so that it answers from the same lake, within the same limits.
-    pub arguments: Vec<OsString>,
-}
-
-/// The workers of a server.
-#[derive(Debug)]
-pub(crate) struct Workers {
-    program: Program,
-    /// Bytes of memory that a query may use.
-    pool: usize,
-    waiting: Mutex<Vec<Worker>>,
-}
-
-impl Workers {
-    pub(crate) fn new(program: Program, pool: usize) -> Self {
-        Self {
-            program,
-            pool,
-            waiting: Mutex::default(),
-        }
-    }
-
-    fn with<T>(&self, what: impl FnOnce(&mut Vec<Worker>) -> T) -> T {
-        what(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// One that waits, or a new one.
-    async fn take(&self) -> Result<Worker, Problem> {
-        while let Some(worker) = self.with(Vec::pop) {
-            if worker.is_alive() {
-                return Ok(worker);
-            }
-        }
-        self.start().await.ok_or_else(busy)
-    }
-
-    async fn start(&self) -> Option<Worker> {
-        let started = Worker::start(&self.program).await;
-        let failed = |error: &std::io::Error| tracing::error!(%error, "no worker can be started");
-        started.inspect_err(failed).ok()
-    }
-
-    /// Lets a worker wait for the next question, if it rests.
-    async fn give_back(&self, mut worker: Worker) {
-        if worker.rests(most_resident(self.pool) / 4).await {
-            let more = self.with(|waiting| match waiting.len() < WAITING {
-                true => {
-                    waiting.push(worker);
-                    None
-                }
-                false => Some(worker),
-            });
-            drop(more);
-        }
-    }
-
-    /// Has one wait, so that the next question need not.
-    pub(crate) async fn have_one(&self) {
-        if self.with(|waiting| waiting.is_empty())
-            && let Some(worker) = self.start().await
-        {
-            self.with(|waiting| waiting.push(worker));
-        }
-    }
-}
 
 /// Hands questions in a caller's own SQL on, where there are workers.
 pub(crate) async fn apart(State(server): State<Server>, request: Request, next: Next) -> Response {

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use rollbook_app::{Compression, DeclaredCharset};
 
+use crate::limits::ServeLimits;
 use crate::problem::{Problem, UNKNOWN_PACKING};
-use crate::server::ServeLimits;
 
 /// How long the rest of a body is read that is refused.
 const LINGER: Duration = Duration::from_secs(1);

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tower_http::normalize_path::NormalizePath;
 
-use crate::server::ServeLimits;
+use crate::limits::ServeLimits;
 use patient::Patient;
 
 /// Answers on every connection until `stop` is there, and then until all that runs is answered.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bodies::{self, MediaType, media_type};
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
 
 /// The next step where a query has a `+` that was meant as one.
 pub(crate) const PLUS: &str = "in a query `+` stands for a blank: write `%2B`";

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::connections::held;
 use crate::problem::Problem;
-use crate::server::{Server, busy};
+use crate::problem::busy;
+use crate::state::Server;
 
 const REQUEST_ID: &str = "x-request-id";
 /// How far the journal is ahead of what is answered from.

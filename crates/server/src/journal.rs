@@ -1,102 +1,22 @@
 //! Posts that are acknowledged once they are in the journal, and its folding into snapshots.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rollbook_app::journaling::{Folded, append, appended, fold, newest, pace};
 use rollbook_app::{AppError, Entry};
-use rollbook_model::config::{JOURNAL_MEBIBYTES, JOURNAL_SECONDS, JOURNAL_SLACK};
-use tokio::sync::{Mutex as Turn, Notify, oneshot};
+use rollbook_model::config::JOURNAL_SECONDS;
+use tokio::sync::oneshot;
 
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
+use crate::state::journal::Gathered;
 
 /// Time in which entries gather before they are appended together.
 const GATHERING: Duration = Duration::from_millis(10);
-/// Bytes of bodies that are appended as one object at most, unless it is one body.
-const OBJECT_BYTES: usize = 4 << 20;
 /// The pause after folding has failed.
 const PAUSE: Duration = Duration::from_secs(5);
-
-/// What this server has appended and not folded yet, and who waits to be acknowledged.
-pub(crate) struct Journal {
-    gathering: Mutex<VecDeque<Gathered>>,
-    /// The number of the next object; none before the journal has been looked at.
-    next: Turn<Option<u64>>,
-    objects: AtomicU64,
-    bytes: AtomicU64,
-    /// Bytes at which folding does not wait any longer.
-    limit: AtomicU64,
-    is_due: Notify,
-}
-
-struct Gathered {
-    entry: Entry,
-    acknowledge: oneshot::Sender<Result<(), Problem>>,
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        Self {
-            gathering: Mutex::default(),
-            next: Turn::default(),
-            objects: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            limit: AtomicU64::new(u64::from(JOURNAL_MEBIBYTES) << 20),
-            is_due: Notify::new(),
-        }
-    }
-}
-
-impl Journal {
-    /// Objects that wait to be folded, and their bytes.
-    pub(crate) fn ahead(&self) -> (u64, u64) {
-        let objects = self.objects.load(Ordering::Relaxed);
-        (objects, self.bytes.load(Ordering::Relaxed))
-    }
-
-    /// Whether folding is so far behind that nothing more should come.
-    pub(crate) fn is_full(&self) -> bool {
-        self.ahead().1
-            >= self
-                .limit
-                .load(Ordering::Relaxed)
-                .saturating_mul(JOURNAL_SLACK)
-    }
-
-    fn push(&self, one: Gathered) {
-        let mut gathering = self
-            .gathering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        gathering.push_back(one);
-    }
-
-    fn is_nobody_waiting(&self) -> bool {
-        let gathering = self.gathering.lock();
-        gathering.unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Those that are appended next, together.
-    fn take(&self) -> Vec<Gathered> {
-        let mut gathering = self
-            .gathering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(one) = gathering.front() {
-            bytes += one.entry.body.len();
-            if !taken.is_empty() && bytes > OBJECT_BYTES {
-                break;
-            }
-            taken.extend(gathering.pop_front());
-        }
-        taken
-    }
-}
 
 /// Makes an entry durable together with others that come at the same time.
 pub(crate) async fn acknowledge(server: &Server, entry: Entry) -> Result<(), Problem> {

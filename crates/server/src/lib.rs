@@ -10,6 +10,7 @@ mod etag;
 mod extract;
 mod guard;
 mod journal;
+mod limits;
 mod metrics;
 mod next_step;
 mod posts;
@@ -17,7 +18,8 @@ mod problem;
 mod refreshing;
 mod routes;
 mod scalars;
-mod server;
+mod state;
+mod work;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -36,10 +38,12 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::normalize_path::NormalizePath;
 
-pub use apart::{Program, work};
+pub use limits::ServeLimits;
 use problem::Problem;
-use server::Server;
-pub use server::{Options, ServeLimits};
+pub use state::Options;
+use state::Server;
+pub use state::worker::Program;
+pub use work::work;
 
 /// Bytes of an answer from which on it is packed: less than that is one packet anyway.
 const PACKED_BYTES: u16 = 1024;

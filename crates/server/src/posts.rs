@@ -1,43 +1,13 @@
 //! Posts that wait for the next commit. Those that come while one is under way share the next.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
-use rollbook_app::posting::{Post, Posted, post_all};
-use tempfile::TempDir;
-use tokio::sync::oneshot;
+use rollbook_app::posting::post_all;
 
 use crate::journal::fold_waiting;
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
 
 /// Requests that share a commit at most.
 const REQUESTS_AT_ONCE: usize = 256;
-
-/// A request whose body has come, until it is answered.
-pub(crate) struct Waiting {
-    pub(crate) post: Post,
-    pub(crate) answer: oneshot::Sender<Result<Posted, Problem>>,
-    /// Holds the body.
-    pub(crate) folder: TempDir,
-}
-
-/// Requests that wait for the next commit, in the order in which their bodies came.
-#[derive(Default)]
-pub(crate) struct Queue(Mutex<VecDeque<Waiting>>);
-
-impl Queue {
-    pub(crate) fn push(&self, one: Waiting) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push_back(one);
-    }
-
-    fn take(&self, most: usize) -> Vec<Waiting> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = waiting.len().min(most);
-        waiting.drain(..count).collect()
-    }
-}
 
 /// Waits for the turn to commit, and then answers all who wait by then. So posts that come while
 /// a commit is under way share the next one; who finds nobody waiting was answered by another.

@@ -134,3 +134,13 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+/// Nobody has time for a request.
+pub(crate) fn busy() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "too many requests are waiting",
+    )
+    .hint("try again in a moment")
+}

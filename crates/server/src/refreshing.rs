@@ -8,7 +8,7 @@ use rollbook_model::SegmentKey;
 
 use crate::apart;
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
 
 /// The pause between two looks: small commits that come in it are gathered into one refresh.
 const PAUSE: Duration = Duration::from_secs(5);

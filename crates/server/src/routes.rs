@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use crate::answers::People;
 use crate::problem::Problem;
 use crate::scalars::Cell;
-use crate::server::Server;
+use crate::state::Server;
 
 mod asking;
 mod attribution;

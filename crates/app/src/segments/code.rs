@@ -161,7 +161,7 @@ pub async fn apply(place: &Place, plan: &Plan, at: Timestamp) -> Result<(), AppE
                     super::refresh_one(place, &saved.key, at, at, false).await?;
                 }
             }
-            None => definition::delete(&lake, &line.segment, at).await?,
+            None => rollbook_segments::delete(&lake, &line.segment, at).await?,
         }
     }
     Ok(())

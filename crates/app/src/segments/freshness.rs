@@ -1,9 +1,7 @@
 //! Whether memberships are up to date at the moment that somebody asks.
 
-use std::collections::HashMap;
-
 use rollbook_lake::{Lake, State};
-use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_model::Timestamp;
 use rollbook_segments::ahead::Asked;
 use rollbook_segments::definition::Scheduled;
 use rollbook_segments::membership::standing;
@@ -13,13 +11,6 @@ use rollbook_segments::{Failure, Refreshed, Schedule, Standing, Status};
 use super::Named;
 use crate::place::Opening;
 use crate::{AppError, Place};
-
-/// For memberships that were asked about: when the clock may first change them. That is looked for
-/// once, since neither data nor definitions change a membership that is kept.
-#[derive(Debug, Default)]
-pub(crate) struct FirstChanges(tokio::sync::Mutex<HashMap<SegmentKey, Known>>);
-
-type Known = (Refreshed, Option<Timestamp>);
 
 /// A segment, and what is kept of it.
 pub(super) struct Kept {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollbook_model::Timestamp;
 
+use super::fact::literal;
 use super::reckoned::{micros, written};
 use super::ticks::{ACTIVITIES, Compared, Rows, Tick};
 
@@ -99,13 +100,6 @@ impl Clock {
         let all: Vec<String> = between.map(condition).collect();
         all.chunks(TOGETHER).map(|some| some.join(" or ")).collect()
     }
-}
-
-/// A moment in SQL.
-pub(crate) fn literal(at: Timestamp) -> String {
-    // Of the precision of the lake: no moment is out of its range.
-    let ty = "Timestamp(Microsecond, Some(\"UTC\"))";
-    format!("arrow_cast({}, '{ty}')", at.micros())
 }
 
 impl Clock {

@@ -1,5 +1,7 @@
 //! The facts that behaviour is made of, by the names that criteria have for them.
 
+use rollbook_model::Timestamp;
+
 /// Rows of a kind, and which of them are meant.
 #[derive(Debug)]
 pub(crate) struct Fact {
@@ -58,4 +60,11 @@ pub(crate) fn of_view(relation: &'static str, values: &[(&str, Option<String>)])
 /// A text of SQL.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A moment in SQL.
+pub(crate) fn literal(at: Timestamp) -> String {
+    // Of the precision of the lake: no moment is out of its range.
+    let ty = "Timestamp(Microsecond, Some(\"UTC\"))";
+    format!("arrow_cast({}, '{ty}')", at.micros())
 }

@@ -7,8 +7,8 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, Interval, Value,
 };
 
+use super::parts::reads_clock;
 use super::reckoned::{Reads, reads};
-use super::ticks::reads_clock;
 
 pub(crate) const HOUR: i64 = 3_600_000_000;
 pub(crate) const DAY: i64 = 24 * HOUR;

@@ -13,14 +13,13 @@ use rollbook_model::calendar::{PERIODS, period};
 use rollbook_model::{GivenTime, Timestamp, nearest};
 
 use super::call::Call;
-use super::clock::literal;
-use super::fact::{Fact, of_type, of_view, quoted};
+use super::fact::{Fact, literal, of_type, of_view, quoted};
+use super::figure::{Figure, Figured, is_kept};
 use super::{PERSON, Viewpoint, Where};
 use crate::complexity::tokens;
 use crate::counting::{Counted, What};
 use crate::error::EngineError;
 use crate::functions::make_lenient;
-use crate::resident::{Figure, Figured, is_kept};
 use crate::statement::condition;
 use crate::times::{self, Clocks};
 

@@ -16,15 +16,11 @@ use rollbook_model::calendar::period;
 
 use super::call::Call;
 use super::pace::{Pace, pace};
+use super::parts::{Has, has, parts};
 use super::question::{ago, before, relations_of};
 use super::reckoned::{Reckoned, value_column};
 use super::{Viewpoint, behaviour};
 use crate::error::EngineError;
-
-mod parts;
-
-pub(crate) use parts::reads_clock;
-use parts::{Has, has, parts};
 
 /// The view of activities.
 pub(crate) const ACTIVITIES: &str = "_fact_activities";

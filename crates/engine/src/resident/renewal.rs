@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, BooleanArray, new_null_array};
 use arrow::compute::concat;
@@ -39,6 +41,13 @@ pub struct Since {
 }
 
 impl Resident {
+    /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
+    /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
+    /// no sooner than after `patience`: there may be a newer snapshot by then.
+    pub fn new(all: &Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
+        Self::over(all.state().clone(), most, answers, patience)
+    }
+
     /// What is kept of the newer snapshot; `None` where everything has to be read anew.
     ///
     /// # Errors
@@ -91,7 +100,7 @@ impl Resident {
         }
         held.persons = Some(Arc::new(persons));
         Ok(Some(Self::holding(
-            since.all,
+            since.all.state().clone(),
             self.most,
             held,
             &self.answers,

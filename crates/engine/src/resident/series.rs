@@ -16,60 +16,14 @@ use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use super::columns::{Persons, rows};
 use super::run::Run;
 use super::spans::Spans;
+use crate::behaviour::KEPT;
 
-/// The views whose rows are kept, and what gives them: the person, the time by which windows take a
-/// row, the time from which it is seen at all, and an amount where there is one. None of it depends
-/// on the moment that is looked from.
-const KEPT: [(&str, &str); 3] = [
-    (
-        "_fact_orders_placed",
-        "select person_id, at, at as seen from _fact_orders_placed \
-         where person_id <> 0 order by person_id",
-    ),
-    (
-        "_fact_orders_paid",
-        "select person_id, at, greatest(at, placed_at) as seen from _fact_orders_paid \
-         where person_id <> 0 order by person_id",
-    ),
-    (
-        "_spending",
-        "select person_id, at, greatest(at, placed_at, revenue_at) as seen, converted \
-         from _spending where person_id <> 0 order by person_id",
-    ),
-];
-
-/// The same of activities, by type.
+/// What is read of activities, by type.
 const ACTIVITIES: &str = "select person_id, type, occurred_at from _fact_activities \
                           where person_id <> 0 order by person_id";
 
 /// How many times longer a run is than the next, at least.
 const MUCH_LONGER: usize = 4;
-
-/// What is figured from the rows of a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Figure {
-    /// How many there are.
-    Count,
-    /// The time of the first; null where there is none.
-    First,
-    /// The time of the last; null where there is none.
-    Last,
-    /// The sum of their amounts.
-    Sum,
-}
-
-/// What is figured from the rows of a person in a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Figured {
-    /// From the first moment on, before the second, in microseconds.
-    pub(crate) window: [i64; 2],
-    pub(crate) figure: Figure,
-}
-
-/// Whether the rows of a view are kept.
-pub(crate) fn is_kept(relation: &str) -> bool {
-    KEPT.iter().any(|(kept, _)| *kept == relation)
-}
 
 /// Rows of one kind: those that were read first, and those that came since.
 #[derive(Debug, Default)]

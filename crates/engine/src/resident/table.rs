@@ -21,8 +21,9 @@ use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 
 use super::columns::Persons;
 use super::run::Run;
-use super::series::{Figure, Figured, Series};
+use super::series::Series;
 use crate::behaviour::Viewpoint;
+use crate::behaviour::{Figure, Figured};
 use crate::counting::{Counted, What};
 
 /// Where the values of a column come from.

@@ -53,7 +53,7 @@ impl Resident {
             // What is kept hides nothing that is yet to come.
             all: match wants.among {
                 Some(_) => state,
-                None => self.all.state(),
+                None => &self.all,
             },
             persons: &persons,
             as_of,

@@ -8,6 +8,10 @@ use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
 
+/// Who holds the first records: the mappings for rollbook's own columns, which take facts in under
+/// this name too.
+pub(super) const FIRST_PROVIDER: &str = "native";
+
 /// Names and addresses of a person.
 #[derive(Debug)]
 pub(super) struct Card {
@@ -56,7 +60,7 @@ impl Card {
             return Ok(());
         }
         let record = Record {
-            provider: super::second_record::FIRST_PROVIDER,
+            provider: FIRST_PROVIDER,
             kind: 'P',
             number: subject.number,
         };

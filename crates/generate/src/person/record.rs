@@ -1,8 +1,8 @@
 //! The person's own row, which says in the end what their facts made of them.
 
 use super::card::Card;
+use super::card::FIRST_PROVIDER;
 use super::deals::OWNERS;
-use super::second_record::FIRST_PROVIDER;
 use super::{Outcome, Subject};
 use crate::calendar::{DAY, END};
 use crate::dice::Dice;

@@ -8,9 +8,6 @@ use crate::dice::{Dice, Stream};
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
 
-/// Who holds the first records: the mappings for rollbook's own columns, which take facts in under
-/// this name too.
-pub(super) const FIRST_PROVIDER: &str = "native";
 /// Who holds the second ones.
 const SECOND_PROVIDER: &str = "crm";
 

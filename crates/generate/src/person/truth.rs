@@ -1,7 +1,7 @@
 //! What a person's rows were made from, for those who check what is found in them.
 
 use super::Subject;
-use super::second_record::FIRST_PROVIDER;
+use super::card::FIRST_PROVIDER;
 use crate::calendar::END;
 use crate::error::GenerateError;
 use crate::lead::{DECIDING, FIRST_DAYS};

@@ -68,5 +68,5 @@ fn is_true(column: &str) -> String {
 }
 
 fn quoted(column: &ColumnProfile) -> String {
-    super::draft::quoted(&column.column)
+    super::text::quoted(&column.column)
 }

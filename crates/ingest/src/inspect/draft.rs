@@ -3,6 +3,7 @@
 use rollbook_model::{ColumnType, Shape, TableDef};
 
 use super::closing::{self, Closing};
+use super::text::{keys, one_line, quoted};
 use super::{ColumnProfile, Kind, Profile, kind, names};
 use crate::canonical::numbers::{NumberStyle, is_only_point};
 use crate::canonical::personal::{PERSONAL_PROPERTIES, PROPERTIES};
@@ -121,15 +122,6 @@ fn personal(def: &TableDef, profile: &Profile) -> String {
         Some(column) => format!("-- personal: {}\n", keys(&column.personal)),
         None => String::new(),
     }
-}
-
-/// Keys as a header lists them.
-pub(super) fn keys(keys: &[String]) -> String {
-    let quoted = keys.iter().map(|key| match key.contains(',') {
-        true => format!("\"{key}\""),
-        false => key.clone(),
-    });
-    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// The pattern of files of that name, whatever their format.
@@ -334,16 +326,4 @@ fn remarks(def: &TableDef, taken: &[&str], open: &[&ColumnProfile]) -> String {
         ));
     }
     text
-}
-
-/// Always in quotes: a name may have capitals, or be a word of SQL.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Text that cannot end the comment it stands in.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::kind::has_comma;
 use super::times::Times;
-use super::{Kind, draft};
+use super::{Kind, text};
 use crate::canonical::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
 
 /// Words that people and forms write where there is no value.
@@ -39,7 +39,7 @@ pub(super) fn note(
         ));
     }
     if !personal.is_empty() {
-        let keys = draft::keys(personal);
+        let keys = text::keys(personal);
         notes.push(format!(
             "tells who somebody is: the mapping has to say `-- personal: {keys}`"
         ));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 pub use super::decisions::Blocked;
 use super::decisions::{DECISIONS, Decided, Decisions, SPLIT, Verdict};
 use super::marks::Known;
+pub use super::review::{Candidate, Review};
 use super::standing::{self, Standing, standing};
 use super::suggested::suggested;
 use super::{Asked, Entry, Linked, named, new_entry, relink, write_log};
@@ -72,32 +73,6 @@ pub struct Followed {
     pub snapshot: SnapshotNumber,
     /// Records that have another person.
     pub moved: Vec<RecordMove>,
-}
-
-/// A record that several persons could have, or one of a person who may be another one too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Review {
-    /// The record.
-    pub identity_id: i64,
-    /// Its provider.
-    pub provider: String,
-    /// Its id there.
-    pub external_id: String,
-    /// Whose it is meanwhile; 0 for nobody.
-    pub person_id: i64,
-    /// By which rule it points to whom.
-    pub candidates: Vec<Candidate>,
-    /// Whether somebody put it off.
-    pub later: bool,
-}
-
-/// Somebody who could be meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Candidate {
-    /// By e-mail, phone or address.
-    pub rule: &'static str,
-    /// Who.
-    pub person_id: i64,
 }
 
 /// Decides, and resolves anew whatever that concerns.

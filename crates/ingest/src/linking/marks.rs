@@ -129,7 +129,7 @@ pub(crate) fn staged(
                 }
                 // Of a record that only facts have named there is nothing yet to give way to.
                 match known.of(record.identity) {
-                    Some(marks) if !record.gives_way_to(&slot) => {
+                    Some(marks) if !slot.replaces(&record) => {
                         // One that waits would be given a person of its own, as if it were new.
                         if people.linked.contains_key(&record.identity) {
                             staged.insert(record.identity, marks);

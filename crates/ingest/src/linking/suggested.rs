@@ -12,9 +12,9 @@ use rollbook_lake::scan::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::tables::IDENTITIES;
 
-use super::decide::{Candidate, Review};
 use super::decisions::{Decisions, Verdict};
 use super::marks::{Known, Who};
+use super::review::{Candidate, Review};
 use super::standing::{self, Standing};
 use crate::IngestError;
 

@@ -440,7 +440,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
     let answers = Arc::new(AtomicU64::new(0));
     let all = world.session(late).await;
     let resident = Arc::new(Resident::new(
-        Arc::new(all),
+        &all,
         1 << 30,
         Arc::clone(&answers),
         Duration::ZERO,

@@ -13,7 +13,7 @@ use crate::answers::{
 use crate::extract::{Asked, Body, Named, NamedPair};
 use crate::problem::Problem;
 use crate::scalars::{Beginning, Id, Identifier, Key, Keys, Moment, Over, Whole};
-use crate::server::Server;
+use crate::state::Server;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::extract::Body;
 use crate::problem::Problem;
 use crate::scalars::{Amount, Length, Moment, Time};
-use crate::server::Server;
+use crate::state::Server;
 
 /// What to credit, and how.
 #[derive(Deserialize, ToSchema)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
 
 /// That the process answers.
 #[derive(Serialize, ToSchema)]

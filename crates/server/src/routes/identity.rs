@@ -13,7 +13,7 @@ use crate::answers::{Followed, Forgotten, Found, Reviews, Stats};
 use crate::extract::{Asked, Body, Named, PLUS};
 use crate::problem::Problem;
 use crate::scalars::{Entry, Id, Identifier, Label, plain};
-use crate::server::Server;
+use crate::state::Server;
 
 /// How many records are how many persons
 #[utoipa::path(get, path = "/v1/identity/stats", operation_id = "show_identity_stats", tag = "identity",

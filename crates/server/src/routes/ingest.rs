@@ -21,10 +21,11 @@ use uuid::Uuid;
 use crate::bodies::{MediaType, Parts, in_time, is_packed_so, media_type, packing, too_large};
 use crate::extract::parsed;
 use crate::journal::acknowledge;
-use crate::posts::{Waiting, take_turn};
+use crate::posts::take_turn;
 use crate::problem::Problem;
 use crate::scalars::{Header, Provider, Source};
-use crate::server::Server;
+use crate::state::Server;
+use crate::state::queue::Waiting;
 
 /// Bytes by which a packing is known.
 const MAGIC: usize = 4;

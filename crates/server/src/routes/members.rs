@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::scalars::{
     self, Binary, Columns, Freshness, Key, Keys, Over, PageToken, Part, Time, Whole,
 };
-use crate::server::Server;
+use crate::state::Server;
 
 mod whole;
 

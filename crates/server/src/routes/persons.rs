@@ -10,7 +10,7 @@ use crate::answers::{EventType, Person, Timeline};
 use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 use crate::scalars::{Id, Identifier, Moment, Next, Whole};
-use crate::server::Server;
+use crate::state::Server;
 
 /// Events of a page at most.
 const PAGE: u64 = 1_000;

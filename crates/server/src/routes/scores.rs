@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::extract::{Asked, Named, page_size};
 use crate::problem::Problem;
 use crate::scalars::{Foretold, PageToken, Time, Weighing, Whole};
-use crate::server::Server;
+use crate::state::Server;
 
 /// Scores of a page where the caller does not say.
 const PAGE: u64 = 1000;

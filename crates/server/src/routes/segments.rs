@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::scalars::{
     Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
 };
-use crate::server::Server;
+use crate::state::Server;
 
 /// A new segment.
 #[derive(Deserialize, ToSchema)]

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::extract::Body;
 use crate::problem::Problem;
 use crate::scalars::{Cell, Moment, Snapshot, Time, snapshot};
-use crate::server::Server;
+use crate::state::Server;
 
 /// One query.
 #[derive(Deserialize, ToSchema)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
 
 /// A table that holds rows, or held some.
 #[derive(Serialize, ToSchema)]

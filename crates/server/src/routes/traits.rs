@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::problem::Problem;
 use crate::scalars::{Key, Time};
-use crate::server::Server;
+use crate::state::Server;
 
 /// A column of `people` of the tenant's own.
 #[derive(Serialize, ToSchema)]

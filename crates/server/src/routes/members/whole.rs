@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{Format, Which, headers, not_modified, tag};
 use crate::etag::is_held;
 use crate::problem::Problem;
-use crate::server::Server;
+use crate::state::Server;
 
 /// Ids that are written at once.
 const IDS: usize = 8_192;

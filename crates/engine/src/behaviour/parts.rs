@@ -8,8 +8,8 @@ use datafusion::sql::sqlparser::ast::{
     Visitor,
 };
 
-use super::super::behaviour;
-use super::super::reckoned::{Reads, reads};
+use super::behaviour;
+use super::reckoned::{Reads, reads};
 
 /// What an expression has in it, beside the arguments of our own functions.
 #[derive(Debug, Default, Clone, Copy)]

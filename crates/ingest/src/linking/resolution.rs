@@ -1,0 +1,116 @@
+//! Whose connected records are.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use rollbook_identity::resolve::{Bridges, Records, Resolution, resolve};
+use rollbook_identity::token::Tier;
+
+use super::component::Component;
+use super::decisions::Decisions;
+use super::marks::{Known, RULES};
+use super::standing::Standing;
+
+/// Whose they are.
+pub(crate) struct Outcome {
+    resolution: Resolution,
+}
+
+impl Component {
+    /// Resolves them.
+    pub(crate) fn resolve(
+        &self,
+        known: &Known,
+        records: &[Standing],
+        decisions: &Decisions,
+    ) -> Outcome {
+        let mut set = Records::new(RULES);
+        let providers: Vec<&str> = {
+            let mut all: Vec<&str> = records.iter().map(|record| &*record.provider).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        for record in records.iter() {
+            let marks = known.of(record.identity).unwrap_or_default();
+            let value = |value: u128| match self.shared.contains(&value) {
+                true => 0,
+                false => value,
+            };
+            let mut order = record.order;
+            let place = providers.binary_search(&&*record.provider).unwrap_or(0);
+            order.provider = u16::try_from(place).unwrap_or(u16::MAX);
+            let values = marks.values.map(value);
+            set.push(order, marks.name as u64, marks.who.birth, &values);
+        }
+        let places: HashMap<i64, u32> = (0..)
+            .zip(records.iter())
+            .map(|(at, record)| (record.identity, at))
+            .collect();
+        let decided = decisions.among(&places);
+        Outcome {
+            resolution: resolve(&set, &decided, Bridges::Review),
+        }
+    }
+}
+
+impl Outcome {
+    /// How many groups there are that no record brings a person to.
+    pub(crate) fn unnamed(&self, records: &[Standing]) -> u64 {
+        let mut count = 0;
+        self.persons(records, || {
+            count += 1;
+            -1
+        });
+        count
+    }
+
+    /// The person of each record, 0 where it waits. A group keeps the person of the first of its
+    /// records that had one, or had one once; a person stays with one group.
+    pub(crate) fn persons(&self, records: &[Standing], mut next: impl FnMut() -> i64) -> Vec<i64> {
+        let mut persons = vec![0; records.len()];
+        let mut taken: HashSet<i64> = HashSet::new();
+        for group in self
+            .resolution
+            .persons
+            .iter()
+            .filter(|group| !group.is_empty())
+        {
+            let of = |had: fn(&Standing) -> i64| {
+                let had = group.iter().map(|at| had(&records[*at as usize]));
+                had.filter(|person| *person != 0).collect::<Vec<_>>()
+            };
+            let once = group.iter();
+            let once = once.flat_map(|at| records[*at as usize].once.iter().copied());
+            let had = of(|record| record.before).into_iter();
+            let had = had.chain(of(|record| record.person)).chain(once);
+            let mut had = had;
+            let person = had.find(|person| !taken.contains(person));
+            let person = person.unwrap_or_else(&mut next);
+            taken.insert(person);
+            for at in group {
+                persons[*at as usize] = person;
+            }
+        }
+        persons
+    }
+
+    /// The rule that linked a record.
+    pub(crate) fn rule(&self, record: usize) -> Option<Tier> {
+        self.resolution.linked_by[record].map(|rule| Tier::ALL[rule as usize])
+    }
+
+    /// By which rule the records that wait point to whom.
+    pub(crate) fn candidates(&self, persons: &[i64]) -> BTreeMap<usize, Vec<(Tier, i64)>> {
+        let waiting = self.resolution.ambiguous.iter().map(|one| {
+            let of_group = |(rule, group): &(u8, u32)| {
+                let first = self.resolution.persons[*group as usize].first()?;
+                Some((Tier::ALL[*rule as usize], persons[*first as usize]))
+            };
+            (
+                one.record as usize,
+                one.candidates.iter().filter_map(of_group).collect(),
+            )
+        });
+        waiting.collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! The workers of a server: those that answer, and those that wait for a question.
+
+use std::sync::{Mutex, PoisonError};
+
+use rollbook_app::usage::most_resident;
+
+use super::worker::{Program, Worker};
+use crate::problem::{Problem, busy};
+
+/// Workers that wait for a question at most.
+const WAITING: usize = 2;
+
+/// The workers of a server.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    program: Program,
+    /// Bytes of memory that a query may use.
+    pub(crate) pool: usize,
+    waiting: Mutex<Vec<Worker>>,
+}
+
+impl Workers {
+    pub(crate) fn new(program: Program, pool: usize) -> Self {
+        Self {
+            program,
+            pool,
+            waiting: Mutex::default(),
+        }
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&mut Vec<Worker>) -> T) -> T {
+        what(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One that waits, or a new one.
+    pub(crate) async fn take(&self) -> Result<Worker, Problem> {
+        while let Some(worker) = self.with(Vec::pop) {
+            if worker.is_alive() {
+                return Ok(worker);
+            }
+        }
+        self.start().await.ok_or_else(busy)
+    }
+
+    async fn start(&self) -> Option<Worker> {
+        let started = Worker::start(&self.program).await;
+        let failed = |error: &std::io::Error| tracing::error!(%error, "no worker can be started");
+        started.inspect_err(failed).ok()
+    }
+
+    /// Lets a worker wait for the next question, if it rests.
+    pub(crate) async fn give_back(&self, mut worker: Worker) {
+        if worker.rests(most_resident(self.pool) / 4).await {
+            let more = self.with(|waiting| match waiting.len() < WAITING {
+                true => {
+                    waiting.push(worker);
+                    None
+                }
+                false => Some(worker),
+            });
+            drop(more);
+        }
+    }
+
+    /// Has one wait, so that the next question need not.
+    pub(crate) async fn have_one(&self) {
+        if self.with(|waiting| waiting.is_empty())
+            && let Some(worker) = self.start().await
+        {
+            self.with(|waiting| waiting.push(worker));
+        }
+    }
+}
