@@ -15,6 +15,7 @@ mod error;
 mod faults;
 mod functions;
 mod intervals;
+mod lazy_views;
 mod literals;
 mod mapping;
 mod merging;

@@ -2,38 +2,40 @@
 //! those are computed that a query asks for.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use datafusion::catalog::{Session as PlanningSession, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, ParamValues, ScalarValue};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::error::Result;
-use datafusion::execution::session_state::SessionState;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{
-    Case, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
+    Case, Expr, JoinType, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 use rollbook_model::{ColumnType, Timestamp, tables};
 
+use crate::lazy_views::LazyViews;
 use crate::own_traits::PlannedTrait;
-use crate::times::{UTC, in_zone};
-use crate::traits::{TRAIT_GROUPS, Trait, TraitGroup};
+use crate::times::in_zone;
+use crate::traits::{TRAIT_GROUPS, Trait};
 use crate::view::{Asked, ViewPlanner, pushdown};
 
 const PERSONS: &str = "persons";
 const PERSON_ID: &str = "person_id";
 
-/// The view, with the plans of all trait groups ready to be joined.
+/// The view; trait groups are planned once they are asked for.
 #[derive(Debug)]
 pub(crate) struct People {
     persons: Arc<dyn TableProvider>,
     as_of: Timestamp,
-    groups: Vec<(&'static TraitGroup, LogicalPlan)>,
+    /// The tables of its session, which hold it.
+    views: Weak<LazyViews>,
     /// Traits of the tenant's own.
     own: Arc<Vec<PlannedTrait>>,
     schema: SchemaRef,
@@ -41,23 +43,15 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Plans the trait groups over the tables that `state` holds.
-    pub(crate) async fn new(
-        state: &SessionState,
+    /// Over the views of a session in a zone.
+    pub(crate) fn new(
         persons: Arc<dyn TableProvider>,
         as_of: Timestamp,
-        (values, own): (ParamValues, Arc<Vec<PlannedTrait>>),
+        zone: Tz,
+        (views, own): (Weak<LazyViews>, Arc<Vec<PlannedTrait>>),
         planner: ViewPlanner,
-    ) -> Result<Self> {
-        let mut groups = Vec::new();
-        for group in TRAIT_GROUPS {
-            let plan = state.create_logical_plan(group.sql).await?;
-            groups.push((group, plan.with_param_values(values.clone())?));
-        }
-        let zone: Arc<str> = match &state.config_options().execution.time_zone {
-            Some(zone) => zone.as_str().into(),
-            None => UTC.into(),
-        };
+    ) -> Self {
+        let zone: Arc<str> = zone.name().into();
         let traits = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
         let fields: Vec<_> = persons
             .schema()
@@ -70,24 +64,24 @@ impl People {
                 Arc::new(field)
             }))
             .collect();
-        Ok(Self {
+        Self {
             persons,
             as_of,
-            groups,
+            views,
             own,
             schema: Arc::new(Schema::new(fields)),
             planner,
-        })
+        }
     }
 
     /// The persons, joined with the groups that one of `columns` belongs to.
-    fn rows(&self, asked: &Asked<'_>) -> Result<LogicalPlanBuilder> {
+    async fn rows(&self, asked: &Asked<'_>) -> Result<LogicalPlanBuilder> {
         let columns = asked.columns();
         let persons = provider_as_source(Arc::clone(&self.persons));
         let mut rows = LogicalPlanBuilder::scan(PERSONS, persons, None)?
             // Row 0 would be everybody who is not linked yet.
             .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
-        for (group, plan) in &self.groups {
+        for group in TRAIT_GROUPS {
             if !group
                 .traits
                 .iter()
@@ -95,7 +89,9 @@ impl People {
             {
                 continue;
             }
-            let traits = LogicalPlanBuilder::from(plan.clone()).alias(group.name)?;
+            let views = self.views.upgrade().ok_or_else(without_session)?;
+            let plan = views.plan(group.name, group.sql).await?;
+            let traits = LogicalPlanBuilder::from(plan).alias(group.name)?;
             rows = joined(rows, traits, group.name, asked)?;
         }
         for one in self.own.iter().filter(|one| columns.contains(&one.name)) {
@@ -166,11 +162,15 @@ impl TableProvider for People {
             let column = self.column(&name)?;
             columns.insert(name, column);
         }
-        let rows = self.rows(&asked)?;
+        let rows = self.rows(&asked).await?;
         asked
             .plan(&self.planner, rows, |name| columns[name].clone())
             .await
     }
+}
+
+fn without_session() -> DataFusionError {
+    DataFusionError::Internal("`people` is asked for after its session".to_owned())
 }
 
 /// The rows, joined with traits.

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use chrono::Datelike;
-use datafusion::catalog::TableProvider;
-use datafusion::catalog::view::ViewTable;
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -25,6 +24,7 @@ use crate::behaviour::Viewpoint;
 use crate::environment::{config_in, setup, state};
 use crate::error::EngineError;
 use crate::functions::{Uncomputed, lenient};
+use crate::lazy_views::LazyViews;
 use crate::merging::MergeByPerson;
 use crate::own_traits::{OwnTrait, PlannedTrait};
 use crate::parameter::{Parameter, Parameters, values};
@@ -53,6 +53,7 @@ const PEOPLE: &str = "people";
 pub struct Session {
     state: SessionState,
     planner: ViewPlanner,
+    views: Arc<LazyViews>,
     options: SessionOptions,
     resident: Option<Arc<Resident>>,
     /// Whom alone it knows; all where it names none.
@@ -102,9 +103,17 @@ impl Session {
         *properties = ExecutionProps::new().with_query_execution_start_time(start);
         properties.config_options = Some(config);
         let planner = ViewPlanner::new(&state);
+        let views = Arc::new(LazyViews::default());
+        let names = &state.config_options().catalog;
+        let catalog = state.catalog_list().catalog(&names.default_catalog);
+        let catalog = catalog.expect("a state has a catalog of its own");
+        let schema = Arc::clone(&views) as Arc<dyn SchemaProvider>;
+        let registered = catalog.register_schema(&names.default_schema, schema);
+        registered.map_err(setup)?;
         Ok(Self {
             state,
             planner,
+            views,
             options,
             resident: None,
             among: None,
@@ -324,10 +333,15 @@ impl Session {
     }
 
     /// Adds the views by which several of our texts mean the same.
-    async fn add_own_views(&self) -> Result<(), EngineError> {
+    fn add_own_views(&self) -> Result<(), EngineError> {
+        let as_of = Parameter::Time(Some(self.options.as_of));
         let currency = Parameter::Text(self.options.currency.clone());
         let fx_days = Parameter::Int(self.options.fx_days.into());
-        let known = [("currency", currency), ("fx_days", fx_days)];
+        let known = [
+            ("as_of", as_of),
+            ("currency", currency),
+            ("fx_days", fx_days),
+        ];
         let values = values(&known, self.options.zone);
         let tables = self.state.schema_for_ref(STORED_ORDERS).map_err(setup)?;
         if !tables.table_exist(OTHER_ORDERS) {
@@ -336,14 +350,12 @@ impl Session {
             self.add_view(OTHER_ORDERS, Arc::new(none))?;
         }
         let own = OWN.into_iter().map(|(name, _, sql)| (name, sql));
-        let own = own.filter(|(name, _)| !tables.table_exist(name));
-        for (name, sql) in own.chain(VIEWS).chain(FACTS) {
-            let plan = self.state.create_logical_plan(sql).await.map_err(setup)?;
-            let plan = plan.with_param_values(values.clone()).map_err(setup)?;
-            let view = ViewTable::new(plan, Some(sql.to_owned()));
-            self.add_view(name, Arc::new(view))?;
-        }
-        Ok(())
+        let own: Vec<_> = own.filter(|(name, _)| !tables.table_exist(name)).collect();
+        let all = own.into_iter().chain(VIEWS).chain(FACTS);
+        let begun = self
+            .views
+            .begin(all, values, self.options.zone, &self.planner);
+        begun.map_err(setup)
     }
 
     /// Adds the missing tables and builds the view `people`. Call it once, after the tables.
@@ -352,11 +364,10 @@ impl Session {
     /// [`EngineError::TableExists`] on a second call, [`EngineError::Setup`].
     pub async fn finish(&self) -> Result<(), EngineError> {
         self.add_missing_tables()?;
-        self.add_own_views().await?;
+        self.add_own_views()?;
         let tables = self.state.schema_for_ref(PERSONS.name).map_err(setup)?;
         let persons = tables.table(PERSONS.name).await.map_err(setup)?;
         let persons = persons.expect("the missing tables were just added");
-        let currency = self.options.currency.clone();
         let planner = self.planner.clone();
         let own = match self.own.get() {
             Some(own) => Arc::clone(own),
@@ -368,22 +379,9 @@ impl Session {
                 Arc::clone(self.own.get_or_init(|| Arc::new(own)))
             }
         };
-        let of_groups = values(
-            &[
-                ("as_of", Parameter::Time(Some(self.options.as_of))),
-                ("currency", Parameter::Text(currency)),
-            ],
-            self.options.zone,
-        );
-        let people = People::new(
-            &self.state,
-            persons,
-            self.options.as_of,
-            (of_groups, own),
-            planner,
-        )
-        .await
-        .map_err(setup)?;
+        let views = Arc::downgrade(&self.views);
+        let zone = self.options.zone;
+        let people = People::new(persons, self.options.as_of, zone, (views, own), planner);
         self.add_view(PEOPLE, Arc::new(people))
     }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::catalog::MemoryCatalogProviderList;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    SchemaProvider,
+};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
@@ -30,6 +33,24 @@ impl ViewPlanner {
             .with_physical_optimizer_rules(Vec::new())
             .build();
         Self(Arc::new(state))
+    }
+
+    /// The same, whose texts may name the tables of a schema.
+    pub(crate) fn over(&self, tables: Arc<dyn SchemaProvider>) -> Result<Self> {
+        let names = &self.0.config_options().catalog;
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(&names.default_schema, tables)?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
+        let state = SessionStateBuilder::new_from_existing(self.0.as_ref().clone())
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        Ok(Self(Arc::new(state)))
+    }
+
+    /// The plan of a text.
+    pub(crate) async fn logical_plan(&self, text: &str) -> Result<LogicalPlan> {
+        self.0.create_logical_plan(text).await
     }
 
     /// The physical plan of what is inside a view.
