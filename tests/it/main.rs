@@ -7,6 +7,7 @@ mod attribution;
 mod bad_input;
 mod bucket;
 mod calendar;
+mod circles;
 mod clock;
 mod crash;
 mod cursors;

@@ -8,10 +8,11 @@ use roaring::RoaringTreemap;
 use rollbook_model::SnapshotNumber;
 
 use crate::LakeError;
+use crate::delta::data_file;
 use crate::lake::Lake;
 use crate::sets::decode_persons;
 use crate::snapshot::{Cause, IdentityChange, SnapshotRecord};
-use crate::state::{DataFile, State, data_file};
+use crate::state::{DataFile, State};
 
 /// What commits changed, but for those that only wrote rows anew in better order.
 #[derive(Debug, Default)]

@@ -11,23 +11,11 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
-use crate::lake::TableChange;
 use crate::snapshot::TableCommit;
-use crate::state::{DataFile, FileStatistics, TableState, tags};
+use crate::state::{DataFile, Described, TableChange, TableState, must_be_name};
 
 /// The property that says of how many columns, from the first one on, the log has statistics.
 const COLUMNS_WITH_STATISTICS: &str = "delta.dataSkippingNumIndexedCols";
-
-/// What the log of a table says of the table itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Described {
-    /// The id of the Delta table, the same for ever.
-    pub id: String,
-    /// When the table was made, in milliseconds.
-    pub created_at: Option<i64>,
-    /// A hash of its columns and properties.
-    pub digest: String,
-}
 
 /// The log entry for a change of a table, as the version after the one that it has.
 pub(crate) fn table_commit(
@@ -252,6 +240,77 @@ fn damaged(def: &TableDef, error: &dyn std::fmt::Display) -> LakeError {
         path: def.name.to_owned(),
         detail: error.to_string(),
     }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct FileStatistics {
+    pub(crate) num_records: u64,
+    pub(crate) min_values: BTreeMap<String, i64>,
+    pub(crate) max_values: BTreeMap<String, i64>,
+    pub(crate) null_count: BTreeMap<String, i64>,
+}
+
+/// The file that a log entry adds.
+pub(crate) fn data_file(add: &Add) -> Result<DataFile, LakeError> {
+    must_be_name(&add.path)?;
+    let statistics: FileStatistics = add
+        .stats
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let tag = |name: &str| {
+        let tags = add.tags.as_ref()?;
+        tags.get(name)?.clone()
+    };
+    Ok(DataFile {
+        groups: tag(GROUPS_TAG)
+            .map(|text| groups_of(&text))
+            .unwrap_or_default(),
+        times: tag(TIMES_TAG).and_then(|text| pair_of(&text)),
+        checksum: tag(CHECKSUM_TAG).unwrap_or_default(),
+        path: add.path.clone(),
+        size: add.size.unsigned_abs(),
+        rows: statistics.num_records,
+        min_person: statistics.min_values.get("person_id").copied(),
+        max_person: statistics.max_values.get("person_id").copied(),
+    })
+}
+
+/// The tag of an added file that says which persons its row groups hold.
+const GROUPS_TAG: &str = "rollbook.groups";
+/// The tag of an added file that says when the first and the last of its rows happened.
+const TIMES_TAG: &str = "rollbook.times";
+/// The tag of an added file that holds its checksum.
+const CHECKSUM_TAG: &str = "rollbook.xxh3";
+
+/// What a file's tags say, for the Delta log.
+pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
+    let pair = |[first, last]: &[i64; 2]| format!("{first}-{last}");
+    let groups = file.groups.iter().map(pair).collect::<Vec<_>>().join(" ");
+    let times = file.times.as_ref().map(pair).unwrap_or_default();
+    let tags = [
+        (GROUPS_TAG, groups),
+        (TIMES_TAG, times),
+        (CHECKSUM_TAG, file.checksum.clone()),
+    ];
+    let known = tags.into_iter().filter(|(_, text)| !text.is_empty());
+    let tags: HashMap<_, _> = known
+        .map(|(name, text)| (name.to_owned(), Some(text)))
+        .collect();
+    (!tags.is_empty()).then_some(tags)
+}
+
+/// Persons of row groups as [`tags`] wrote them; none at all where one of them is not understood.
+fn groups_of(text: &str) -> Vec<[i64; 2]> {
+    let groups: Option<_> = text.split(' ').map(pair_of).collect();
+    groups.unwrap_or_default()
+}
+
+/// Two numbers with a dash between them; either may be below zero.
+fn pair_of(text: &str) -> Option<[i64; 2]> {
+    let dash = 1 + text.get(1..)?.find('-')?;
+    Some([text[..dash].parse().ok()?, text[dash + 1..].parse().ok()?])
 }
 
 #[cfg(test)]

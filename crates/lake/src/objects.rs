@@ -14,10 +14,12 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
+use crate::json::{from_json, to_json};
 use crate::lake::Lake;
 use crate::scan::read_path;
 use crate::vault::keys::Keyring;
-use crate::vault::seal::{Key, open_object, seal_object};
+use crate::vault::pages::Key;
+use crate::vault::seal::{open_object, seal_object};
 
 /// Folders whose objects may name somebody.
 const SEALED: [&str; 5] = [
@@ -31,24 +33,6 @@ const SEALED: [&str; 5] = [
 const SEAL: &[u8] = b"rbseal01";
 /// The key that documents are sealed under.
 const DOCUMENTS: &str = "documents";
-
-/// A document as JSON that a human can read.
-pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, LakeError> {
-    serde_json::to_vec_pretty(document).map_err(|error| LakeError::Damaged {
-        path: "a new object".to_owned(),
-        detail: error.to_string(),
-    })
-}
-
-pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
-    path: &str,
-    bytes: &Bytes,
-) -> Result<T, LakeError> {
-    serde_json::from_slice(bytes).map_err(|error| LakeError::Damaged {
-        path: path.to_owned(),
-        detail: error.to_string(),
-    })
-}
 
 /// Changes the texts of a document; whether any was changed.
 fn edit_texts(document: &mut Value, change: &impl Fn(&str) -> Option<String>) -> bool {

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
 use crate::delta;
+use crate::json::to_json;
 use crate::keys;
 use crate::lake::Lake;
 use crate::lease::Live;
-use crate::objects::to_json;
 use crate::snapshot::{self, STATE_EVERY, SnapshotRecord};
 use crate::state::State;
 use crate::store::{Listed, Put};

@@ -1,15 +1,12 @@
 //! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
-use deltalake_core::kernel::{Action, Add};
 use rollbook_model::{Settings, SnapshotNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
-use crate::delta::{Described, described_by};
-use crate::snapshot::{Cause, SnapshotRecord};
 
 /// The named value that is there as long as each refund and order line is known to be of an order
 /// that the lake has.
@@ -39,6 +36,17 @@ pub struct DataFile {
     pub checksum: String,
 }
 
+/// What the log of a table says of the table itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// The id of the Delta table, the same for ever.
+    pub id: String,
+    /// When the table was made, in milliseconds.
+    pub created_at: Option<i64>,
+    /// A hash of its columns and properties.
+    pub digest: String,
+}
+
 /// One table at one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TableState {
@@ -55,6 +63,22 @@ impl TableState {
     /// Rows in all files.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// Files that come and go in one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableChange {
+    /// New files, durable already.
+    pub adds: Vec<DataFile>,
+    /// Files whose rows are elsewhere now, or gone.
+    pub removes: Vec<DataFile>,
+}
+
+impl TableChange {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.adds.is_empty() && self.removes.is_empty()
     }
 }
 
@@ -134,37 +158,6 @@ impl State {
             .for_each(|value| note_objects(value, &mut objects));
         objects
     }
-
-    /// The state after one more commit.
-    pub(crate) fn apply(mut self, record: &SnapshotRecord) -> Result<Self, LakeError> {
-        for (name, commit) in &record.tables {
-            let table = self.tables.entry(name.clone()).or_default();
-            table.version = Some(commit.version);
-            for line in commit.log.lines() {
-                let action = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
-                    path: format!("{name} in snapshot {}", record.number),
-                    detail: error.to_string(),
-                })?;
-                match action {
-                    Action::Add(add) => table.files.push(data_file(&add)?),
-                    Action::Metadata(said) => table.described = described_by(&said),
-                    Action::Remove(gone) => table.files.retain(|file| file.path != gone.path),
-                    _ => {}
-                }
-            }
-        }
-        for (name, value) in &record.named {
-            match value {
-                Some(value) => drop(self.named.insert(name.clone(), value.clone())),
-                None => drop(self.named.remove(name)),
-            }
-        }
-        if !record.tables.is_empty() && !matches!(record.cause, Cause::Compact { .. }) {
-            self.data = record.number;
-        }
-        self.number = record.number;
-        Ok(self)
-    }
 }
 
 /// Texts in a named value that begin like a folder of objects.
@@ -179,41 +172,6 @@ pub(crate) fn note_objects(value: &serde_json::Value, objects: &mut BTreeSet<Str
     }
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct FileStatistics {
-    pub(crate) num_records: u64,
-    pub(crate) min_values: BTreeMap<String, i64>,
-    pub(crate) max_values: BTreeMap<String, i64>,
-    pub(crate) null_count: BTreeMap<String, i64>,
-}
-
-/// The file that a log entry adds.
-pub(crate) fn data_file(add: &Add) -> Result<DataFile, LakeError> {
-    must_be_name(&add.path)?;
-    let statistics: FileStatistics = add
-        .stats
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let tag = |name: &str| {
-        let tags = add.tags.as_ref()?;
-        tags.get(name)?.clone()
-    };
-    Ok(DataFile {
-        groups: tag(GROUPS_TAG)
-            .map(|text| groups_of(&text))
-            .unwrap_or_default(),
-        times: tag(TIMES_TAG).and_then(|text| pair_of(&text)),
-        checksum: tag(CHECKSUM_TAG).unwrap_or_default(),
-        path: add.path.clone(),
-        size: add.size.unsigned_abs(),
-        rows: statistics.num_records,
-        min_person: statistics.min_values.get("person_id").copied(),
-        max_person: statistics.max_values.get("person_id").copied(),
-    })
-}
-
 /// Refuses what is not the name of a file or folder in the one that it is looked for in.
 pub(crate) fn must_be_name(name: &str) -> Result<(), LakeError> {
     let mut parts = Path::new(name).components();
@@ -224,40 +182,4 @@ pub(crate) fn must_be_name(name: &str) -> Result<(), LakeError> {
             path: name.to_owned(),
         }),
     }
-}
-
-/// The tag of an added file that says which persons its row groups hold.
-const GROUPS_TAG: &str = "rollbook.groups";
-/// The tag of an added file that says when the first and the last of its rows happened.
-const TIMES_TAG: &str = "rollbook.times";
-/// The tag of an added file that holds its checksum.
-const CHECKSUM_TAG: &str = "rollbook.xxh3";
-
-/// What a file's tags say, for the Delta log.
-pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
-    let pair = |[first, last]: &[i64; 2]| format!("{first}-{last}");
-    let groups = file.groups.iter().map(pair).collect::<Vec<_>>().join(" ");
-    let times = file.times.as_ref().map(pair).unwrap_or_default();
-    let tags = [
-        (GROUPS_TAG, groups),
-        (TIMES_TAG, times),
-        (CHECKSUM_TAG, file.checksum.clone()),
-    ];
-    let known = tags.into_iter().filter(|(_, text)| !text.is_empty());
-    let tags: HashMap<_, _> = known
-        .map(|(name, text)| (name.to_owned(), Some(text)))
-        .collect();
-    (!tags.is_empty()).then_some(tags)
-}
-
-/// Persons of row groups as [`tags`] wrote them; none at all where one of them is not understood.
-fn groups_of(text: &str) -> Vec<[i64; 2]> {
-    let groups: Option<_> = text.split(' ').map(pair_of).collect();
-    groups.unwrap_or_default()
-}
-
-/// Two numbers with a dash between them; either may be below zero.
-fn pair_of(text: &str) -> Option<[i64; 2]> {
-    let dash = 1 + text.get(1..)?.find('-')?;
-    Some([text[..dash].parse().ok()?, text[dash + 1..].parse().ok()?])
 }

@@ -25,7 +25,8 @@ use url::Url;
 
 use crate::LakeError;
 use crate::heads::Heads;
-use crate::vault::{Master, Pages};
+use crate::vault::master::Master;
+use crate::vault::pages::Pages;
 
 /// Bytes of footers that are kept at most, of all files of a lake.
 const FOOTERS_KEPT: usize = 64 << 20;

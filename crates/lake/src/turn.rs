@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::LakeError;
+use crate::json::to_json;
 use crate::lake::Lake;
-use crate::objects::to_json;
 use crate::store::Put;
 
 const PATH: &str = "_turn.json";

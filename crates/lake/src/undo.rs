@@ -6,9 +6,9 @@ use deltalake_core::kernel::Action;
 use roaring::RoaringTreemap;
 use rollbook_model::{BatchId, SnapshotNumber, tables};
 
-use crate::lake::{Lake, TableChange};
+use crate::lake::Lake;
 use crate::snapshot::{Cause, SnapshotRecord};
-use crate::state::{DataFile, State, TableState};
+use crate::state::{DataFile, State, TableChange, TableState};
 use crate::{LakeError, sets};
 
 /// What one run changed.

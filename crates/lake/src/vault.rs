@@ -25,19 +25,20 @@ use crate::state::{DataFile, State};
 
 pub(crate) mod keys;
 mod manifest;
-mod master;
+pub(crate) mod master;
 mod opener;
+pub(crate) mod pages;
 mod rotate;
 mod run;
 mod runs;
 pub(crate) mod seal;
 
+use keys::Keyring;
 pub use keys::KeysShown;
-pub(crate) use keys::Pages;
-use keys::{DataKeys, Keyring};
 use manifest::Standing;
 pub use master::Master;
 pub use opener::Opener;
+use pages::DataKeys;
 pub use run::NewValues;
 use run::Run;
 use runs::{Manifest, Replaced};

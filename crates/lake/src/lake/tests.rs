@@ -5,10 +5,11 @@ use roaring::RoaringTreemap;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde_json::json;
 
-use super::{Commit, Committed, Lake, TableChange};
+use super::Lake;
+use crate::commit::{Commit, Committed};
 use crate::retain::Retention;
 use crate::snapshot::Cause;
-use crate::state::{DataFile, State};
+use crate::state::{DataFile, State, TableChange};
 use crate::{LakeError, delta};
 
 async fn lake(folder: &tempfile::TempDir) -> Lake {

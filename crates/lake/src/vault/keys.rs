@@ -7,7 +7,7 @@
 //! somewhere, nobody opens it again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -15,51 +15,20 @@ use uuid::Uuid;
 
 use super::manifest::{self, Standing};
 use super::master::{Master, fingerprint};
-use super::seal::{Key, open_object, random, seal_object};
+use super::pages::{DataKeys, GONE, Key, PAGE, Page, Pages, place};
+use super::seal::{open_object, random, seal_object};
 use crate::LakeError;
+use crate::json::from_json;
 use crate::lake::Lake;
-use crate::objects::from_json;
 use rollbook_model::hex::{from_hex, hex};
 
 pub(super) const FOLDER: &str = "_vault/_keys";
 /// The tenant's keys, wrapped, where older programs put them.
 pub(super) const TENANT: &str = "_vault/tenant.key";
-/// Identities of a page.
-const PAGE: usize = 4096;
 /// Attempts until a reader or writer gives way to faster ones.
 pub(super) const ATTEMPTS: u32 = 20;
 /// Pages that are read at once.
 const AT_ONCE: usize = 16;
-const GONE: Key = [0; 32];
-
-/// Keys that were read, of all tenants of a store. None is ever changed under its name.
-#[derive(Default)]
-pub(crate) struct Pages {
-    pages: Mutex<BTreeMap<String, Arc<Page>>>,
-    named: Mutex<BTreeMap<String, Arc<[u8]>>>,
-}
-
-impl std::fmt::Debug for Pages {
-    /// Without the keys.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pages")
-    }
-}
-
-/// The data keys of so many identities; zeros where there is none.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Page(Vec<Key>);
-
-impl std::fmt::Debug for Page {
-    /// Without the keys.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Page")
-    }
-}
-
-/// Data keys that were read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DataKeys(pub(super) BTreeMap<i64, Arc<Page>>);
 
 /// Which pages there are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -110,29 +79,6 @@ pub struct KeysShown {
     pub pages: u64,
 }
 
-impl DataKeys {
-    /// The key of an identity, or with 0 the tenant's own; `None` where it is gone or not read.
-    pub(crate) fn get(&self, identity: i64) -> Option<&Key> {
-        let (page, at) = place(identity);
-        let key = self.0.get(&page)?.0.get(at)?;
-        (*key != GONE).then_some(key)
-    }
-
-    /// The identities that have a key, and the tenant's own with 0.
-    fn each(&self) -> impl Iterator<Item = (i64, &Key)> {
-        self.0.iter().flat_map(|(page, keys)| {
-            let keys = (0..).zip(&keys.0).filter(|(_, key)| **key != GONE);
-            keys.map(move |(at, key): (i64, _)| (page * PAGE as i64 + at, key))
-        })
-    }
-}
-
-fn place(identity: i64) -> (i64, usize) {
-    let pages = PAGE as i64;
-    let at = usize::try_from(identity.rem_euclid(pages)).unwrap_or(0);
-    (identity.div_euclid(pages), at)
-}
-
 /// The keys of a tenant's vaults.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keyring<'a> {
@@ -171,7 +117,10 @@ impl<'a> Keyring<'a> {
             };
             let keys = self.read(&opened, |_| true).await?;
             if let Some(keys) = keys {
-                self.pages_read().keep_only(self.lake, &opened.manifest);
+                let folder = self.lake.path(&page_below(""));
+                let named = opened.manifest.pages.values();
+                let named = named.map(|name| self.lake.path(&page_below(name)));
+                self.pages_read().keep_only(&folder, &named.collect());
                 return Ok(keys);
             }
         }
@@ -518,37 +467,6 @@ impl<'a> Keyring<'a> {
             path: FOLDER.to_owned(),
             detail: format!("{what} does not open"),
         }
-    }
-}
-
-impl Pages {
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Page>>> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn named(&self) -> MutexGuard<'_, BTreeMap<String, Arc<[u8]>>> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, path: &str) -> Option<Arc<Page>> {
-        self.locked().get(path).cloned()
-    }
-
-    fn put(&self, path: String, page: Arc<Page>) {
-        self.locked().insert(path, page);
-    }
-
-    fn remove(&self, path: &str) {
-        self.locked().remove(path);
-    }
-
-    /// Drops what another writer has replaced.
-    fn keep_only(&self, lake: &Lake, manifest: &Manifest) {
-        let folder = lake.path(&page_below(""));
-        let named = manifest.pages.values();
-        let named: BTreeSet<String> = named.map(|name| lake.path(&page_below(name))).collect();
-        self.locked()
-            .retain(|path, _| !path.starts_with(&folder) || named.contains(path));
     }
 }
 

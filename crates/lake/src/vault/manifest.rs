@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::LakeError;
+use crate::json::{from_json, to_json};
 use crate::lake::Lake;
-use crate::objects::{from_json, to_json};
 use crate::store::Put;
 
 /// How many writers before it a manifest names.

@@ -18,7 +18,8 @@ use rollbook_model::hex::{from_hex, hex};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::seal::{Key, random};
+use super::pages::Key;
+use super::seal::random;
 use crate::LakeError;
 
 const VALUE: &str = "ROLLBOOK_MASTER_KEY";

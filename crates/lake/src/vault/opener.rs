@@ -12,7 +12,7 @@ use datafusion_expr::{
 };
 use rollbook_model::{ColumnDef, TableDef};
 
-use super::keys::DataKeys;
+use super::pages::DataKeys;
 use super::seal::{open_columns, open_rows};
 use crate::LakeError;
 

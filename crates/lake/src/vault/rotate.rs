@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use rollbook_model::hex::{from_hex, hex};
 
-use super::keys::{ATTEMPTS, DataKeys, Draft, Keyring, KeysShown, Opened, Page, TENANT, Wrapped};
-use super::seal::{Key, open_object, random, seal_object};
+use super::keys::{ATTEMPTS, Draft, Keyring, KeysShown, Opened, TENANT, Wrapped};
+use super::pages::Key;
+use super::pages::{DataKeys, Page};
+use super::seal::{open_object, random, seal_object};
 use crate::LakeError;
 
 impl Keyring<'_> {

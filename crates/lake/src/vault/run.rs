@@ -10,7 +10,7 @@ use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-use super::keys::DataKeys;
+use super::pages::DataKeys;
 use super::seal::seal_rows;
 use super::{OldRuns, Vault};
 use crate::LakeError;

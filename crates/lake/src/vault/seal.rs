@@ -20,10 +20,7 @@ use arrow::error::ArrowError;
 use rollbook_model::shares::in_shares;
 use rollbook_model::{ColumnDef, TableDef};
 
-use super::keys::DataKeys;
-
-/// A key of AES-256.
-pub(crate) type Key = [u8; 32];
+use super::pages::{DataKeys, Key};
 
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
