@@ -23,6 +23,8 @@ const MAGIC: &[u8; 8] = b"rbkeys01";
 const HEADER: u64 = 16;
 /// A run is read through where more than one in so many of its keys is looked for.
 const DENSE: u64 = 64;
+/// Hashes that are read at once where few are looked for.
+const BLOCK: u64 = 1024;
 
 /// A row's natural key as 128 bits: the parts, told apart by their lengths.
 pub fn key_of<'a>(parts: impl IntoIterator<Item = &'a str>, buffer: &mut Vec<u8>) -> u128 {
@@ -189,9 +191,10 @@ fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, us
         return Ok(Vec::new());
     };
     // What is wanted may be a slice of all hashes.
-    let begin = first_not_below(run, *first, 0, count)?;
+    let mut known = Hashes::of(run, count);
+    let begin = known.first_not_below(*first, 0)?;
     let end = match last.checked_add(1) {
-        Some(beyond) => first_not_below(run, beyond, begin, count)?,
+        Some(beyond) => known.first_not_below(beyond, begin)?,
         None => count,
     };
     let most = (end - begin) / DENSE;
@@ -211,9 +214,9 @@ fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, us
     } else {
         let mut from = begin;
         for (place, hash) in wanted.iter().enumerate() {
-            from = first_not_below(run, *hash, from, count)?;
+            from = known.first_not_below(*hash, from)?;
             let mut entry = from;
-            while entry < count && hash_at(run, entry)? == *hash {
+            while entry < count && known.at(entry)? == *hash {
                 places.push((entry, place));
                 entry += 1;
             }
@@ -249,41 +252,70 @@ fn numbers<const N: usize>(
     }))
 }
 
-/// The first entry from `from` on whose hash is not below `hash`. Hashes are spread evenly, so a
-/// guess comes close, and steps that double bracket it.
-fn first_not_below(run: &File, hash: u64, from: u64, count: u64) -> std::io::Result<u64> {
-    let guess = (u128::from(hash) * u128::from(count)) >> 64;
-    let guess = u64::try_from(guess).unwrap_or(from).clamp(from, count);
-    let (mut low, mut high, mut step) = (from, count, 64);
-    if guess < count && hash_at(run, guess)? < hash {
-        low = guess + 1;
-        while low + step < count && hash_at(run, low + step)? < hash {
-            low += step;
-            step *= 2;
-        }
-        high = (low + step).min(count);
-    } else {
-        high = high.min(guess);
-        while high > low + step && hash_at(run, high - step)? >= hash {
-            high -= step;
-            step *= 2;
-        }
-        low = low.max(high.saturating_sub(step));
-    }
-    while low < high {
-        let middle = low.midpoint(high);
-        match hash_at(run, middle)? < hash {
-            true => low = middle + 1,
-            false => high = middle,
-        }
-    }
-    Ok(low)
+/// The hashes of a run, read block by block: who looks for one looks at several close to each other.
+struct Hashes<'a> {
+    run: &'a File,
+    count: u64,
+    /// The first entry of the block.
+    first: u64,
+    block: Vec<u8>,
 }
 
-fn hash_at(run: &File, entry: u64) -> std::io::Result<u64> {
-    let mut bytes = [0; 8];
-    run.read_exact_at(&mut bytes, HEADER + entry * 8)?;
-    Ok(u64::from_le_bytes(bytes))
+impl<'a> Hashes<'a> {
+    fn of(run: &'a File, count: u64) -> Self {
+        Self {
+            run,
+            count,
+            first: 0,
+            block: Vec::new(),
+        }
+    }
+
+    fn at(&mut self, entry: u64) -> std::io::Result<u64> {
+        let held = self.first..self.first + self.block.len() as u64 / 8;
+        if !held.contains(&entry) {
+            self.first = entry.saturating_sub(BLOCK / 2);
+            let entries = BLOCK.min(self.count - self.first);
+            self.block.resize(8 * entries as usize, 0);
+            let from = HEADER + self.first * 8;
+            self.run.read_exact_at(&mut self.block, from)?;
+        }
+        let at = 8 * (entry - self.first) as usize;
+        let bytes = self.block[at..at + 8].try_into().unwrap_or_default();
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// The first entry from `from` on whose hash is not below `hash`. Hashes are spread evenly, so a
+    /// guess comes close, and steps that double bracket it.
+    fn first_not_below(&mut self, hash: u64, from: u64) -> std::io::Result<u64> {
+        let count = self.count;
+        let guess = (u128::from(hash) * u128::from(count)) >> 64;
+        let guess = u64::try_from(guess).unwrap_or(from).clamp(from, count);
+        let (mut low, mut high, mut step) = (from, count, 64);
+        if guess < count && self.at(guess)? < hash {
+            low = guess + 1;
+            while low + step < count && self.at(low + step)? < hash {
+                low += step;
+                step *= 2;
+            }
+            high = (low + step).min(count);
+        } else {
+            high = high.min(guess);
+            while high > low + step && self.at(high - step)? >= hash {
+                high -= step;
+                step *= 2;
+            }
+            low = low.max(high.saturating_sub(step));
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.at(middle)? < hash {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
 }
 
 fn row_at(run: &File, count: u64, entry: u64) -> std::io::Result<u32> {
