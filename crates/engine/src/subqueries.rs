@@ -5,6 +5,7 @@
 //! refused. It comes after types are coerced.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -154,11 +155,9 @@ impl Sound<'_> {
         }
         let subquery = unordered(subquery)?;
         check(&subquery.subquery, false)?;
-        let given = subquery.subquery.schema();
-        let column = Expr::Column(Column::from(given.qualified_field(0)));
         let (expr_is_null, given_is_null) = (
             expr.nullable(self.schema).unwrap_or(true),
-            given.field(0).is_nullable(),
+            subquery.subquery.schema().field(0).is_nullable(),
         );
         let is_two_valued = !expr_is_null && !given_is_null;
         if self.is_joined && (is_two_valued || !negated && condition) {
@@ -166,7 +165,8 @@ impl Sound<'_> {
             return Ok(Expr::InSubquery(among));
         }
         let outer = self.outer_reference_to(expr.clone())?;
-        let rows = &subquery;
+        let rows = &named_apart(subquery)?;
+        let column = Expr::Column(Column::from(rows.subquery.schema().qualified_field(0)));
         let found = self.has_rows(rows, Some(binary(column.clone(), Operator::Eq, outer)))?;
         let has_null = match given_is_null {
             true => Some(self.has_rows(rows, Some(column.is_null()))?),
@@ -232,6 +232,7 @@ impl Sound<'_> {
         }
         // Its own form of it looks at the operand from within the query.
         self.outer_reference_to(expr.clone())?;
+        let subquery = named_apart(subquery)?;
         let comparison = SetComparison::new(Box::new(expr), subquery, op, quantifier);
         Ok(Expr::SetComparison(comparison))
     }
@@ -301,6 +302,17 @@ fn as_subquery(plan: LogicalPlan, like: &Subquery) -> Subquery {
         subquery: Arc::new(plan),
         spans: like.spans.clone(),
     }
+}
+
+/// The same with a name of its own for its column: what is compared from outside may be of a table that the query
+/// reads too, and its columns would be taken for those of the query.
+fn named_apart(subquery: Subquery) -> Result<Subquery> {
+    static NAMES: AtomicU64 = AtomicU64::new(0);
+    let name = format!("_within_{}", NAMES.fetch_add(1, Ordering::Relaxed));
+    let column = Expr::Column(Column::from(subquery.subquery.schema().qualified_field(0)));
+    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+    let plan = plan.project(vec![column.alias(name)])?;
+    Ok(as_subquery(plan.build()?, &subquery))
 }
 
 /// The rows of a query whose order nobody sees.

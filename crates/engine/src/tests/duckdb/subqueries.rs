@@ -20,6 +20,13 @@ const GIVEN: [&str; 7] = [
     "'ads'",
     "distinct o.source_name",
 ];
+const OWN: [&str; 4] = [
+    "country",
+    "source",
+    "nullif(country, 'DE')",
+    "distinct source",
+];
+const OWN_WHICH: [&str; 4] = ["true", "is_lead", "country is not null", "source = 'ads'"];
 const WHICH: [&str; 12] = [
     "true",
     "true",
@@ -60,6 +67,13 @@ fn texts(dice: &mut Dice) -> String {
         2 => sql += " order by 1",
         3 => sql = format!("select * from ({}) as q", rows(dice, "o.source_name")),
         4 => sql = format!("{sql} union all select country from people p"),
+        5 => {
+            sql = format!(
+                "select {} from people where {}",
+                dice.one(&OWN),
+                dice.one(&OWN_WHICH)
+            )
+        }
         _ => {}
     }
     sql
@@ -158,6 +172,19 @@ async fn known_shapes_of_subqueries() {
         format!("country <> all (select source_name from orders o where {own})"),
         format!("country = any (select source_name from orders o where {own})"),
         "person_id = (select max(person_id) from orders)".to_owned(),
+        // Both sides are of one table, and neither has another name.
+        "country in (select country from people where is_lead)".to_owned(),
+        "country not in (select country from people where is_lead)".to_owned(),
+        "not (country in (select country from people where source is null))".to_owned(),
+        "(source in (select source from people where is_lead)) is not true".to_owned(),
+        "coalesce(source in (select source from people where country = 'DE'), false)".to_owned(),
+        "person_id = any (select person_id from people where is_lead)".to_owned(),
+        "country >= all (select country from people where country is not null)"
+            .to_owned(),
+        "country <> all (select country from people where country is not null and is_lead)"
+            .to_owned(),
+        "person_id in (select person_id from orders where total not in (select total from orders where status = 'paid'))"
+            .to_owned(),
         "country not in ('DE', null)".to_owned(),
         "person_id not in (select person_id from orders where person_id is not null)".to_owned(),
     ];
