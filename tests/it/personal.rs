@@ -178,3 +178,83 @@ fn records_of_our_own_columns_part_addresses_by_themselves() {
     );
     assert_eq!(rows[1]["personal_properties"], Value::Null);
 }
+
+/// A folder with the persons again, and with what they have done since.
+fn sent_again(shop: &Shop) -> std::path::PathBuf {
+    let more: String = (0..3_000)
+        .map(|at| form(&format!("m{at}"), "p2", r#"{"page":"/z"}"#))
+        .collect();
+    let rows = hers() + &form("a3", "p1", r#"{"email":"ann@work.example"}"#) + &more;
+    shop.0.write(
+        "again/persons.csv",
+        "id,name,email\np1,Ann,ann@example.com\np2,Bob,bob@example.com\n",
+    );
+    shop.0.write("again/activities.ndjson", &rows);
+    shop.0.path("again")
+}
+
+#[tokio::test]
+async fn who_is_erased_stays_so_when_their_facts_are_sent_again() {
+    let shop = Shop::new("personal_properties_again");
+    shop.take("activities.ndjson", &hers());
+    shop.0.json(&["person", "erase", "1"]);
+    let again = sent_again(&shop);
+    let mappings = shop.0.path("mappings");
+    let mappings = mappings.to_str().unwrap();
+    shop.0.json(&[
+        "ingest",
+        "shop",
+        again.to_str().unwrap(),
+        "--mappings",
+        mappings,
+    ]);
+    assert_eq!(shop.sealed().await, Vec::<&str>::new());
+    assert_eq!(in_the_open(&shop.0.path("lake")), Vec::<String>::new());
+    let query = "select count(*) from activities where personal_properties is not null";
+    assert_eq!(shop.0.value(query), 0);
+    let hers =
+        "select count(*) from activities where external_id in ('a1', 'a2', 'a3') and person_id = 0";
+    assert_eq!(shop.0.value(hers), 3);
+    let records = "select count(*) from identities where external_id = 'p1'";
+    assert_eq!(shop.0.value(records), 0);
+}
+
+#[tokio::test]
+async fn who_is_erased_while_their_rows_come_in_is_erased() {
+    for delay in [0, 40, 120] {
+        let shop = Shop::new(&format!("erased_meanwhile_{delay}"));
+        shop.take("activities.ndjson", &hers());
+        let again = sent_again(&shop);
+        let mappings = shop.0.path("mappings");
+        let run = [
+            "ingest",
+            "shop",
+            again.to_str().unwrap(),
+            "--mappings",
+            mappings.to_str().unwrap(),
+        ];
+        let mut running = shop.0.command(&run).spawn().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
+        shop.0.json(&["person", "erase", "1"]);
+        assert!(running.wait().unwrap().success(), "after {delay} ms");
+        assert_eq!(shop.sealed().await, Vec::<&str>::new(), "after {delay} ms");
+        let texts = texts(&shop.0.path("lake")).await;
+        let found = texts.iter().filter(|(_, text)| text.contains("ann@"));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            Vec::<&(String, String)>::new(),
+            "after {delay} ms"
+        );
+        assert_eq!(
+            shop.0
+                .value("select count(*) from people where first_name = 'Ann'"),
+            0
+        );
+        assert_eq!(
+            shop.0
+                .value("select count(*) from activities where external_id like 'm%'"),
+            3_000
+        );
+        assert!(shop.0.run(&["check"]).status.success());
+    }
+}

@@ -193,7 +193,9 @@ fn of_ingest(error: &IngestError) -> (&'static str, Kind) {
         IngestError::OnlyRecord { .. } => ("only_record", Kind::Unprocessable),
         IngestError::Lake(error) => of_lake(error),
         IngestError::Engine(error) => of_engine(error),
-        IngestError::Staging { .. } | IngestError::FirstRunOvertaken => ("busy", Kind::Busy),
+        IngestError::Staging { .. }
+        | IngestError::FirstRunOvertaken
+        | IngestError::ErasedMeanwhile => ("busy", Kind::Busy),
         _ => ("cannot_ingest", Kind::Unprocessable),
     }
 }

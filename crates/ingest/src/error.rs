@@ -111,6 +111,9 @@ pub enum IngestError {
         /// The column that was probably meant.
         nearest: Option<String>,
     },
+    /// Somebody was erased while a run had their rows in hand; it is done anew.
+    #[error("somebody was erased meanwhile, and again at each attempt: try again")]
+    ErasedMeanwhile,
     /// A mapping does not yield what names a row.
     #[error("mapping `{mapping}` yields no `{column}`: {hint}")]
     MissingOutput {

@@ -244,7 +244,7 @@ impl Execution<'_> {
         let mut faults: BTreeMap<(String, i64), Vec<Fault>> = BTreeMap::new();
         let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
-            let canonical = caster.cast(&batch, commas)?;
+            let mut canonical = caster.cast(&batch, commas)?;
             let absent = absent.of_rows(&canonical);
             stage.odd.add(canonical.odd);
             let places = self.places_of(&canonical.files);
@@ -267,6 +267,13 @@ impl Execution<'_> {
                     .entry((fault.file.clone(), fault.line))
                     .or_default()
                     .push(fault);
+            }
+            if mapping.table.shape == Shape::Fact {
+                let without = self.erased.without_theirs(mapping.table, &canonical.rows);
+                let failed = IngestError::rows(mapping.table.name, "filtered");
+                if let Some(rows) = without.map_err(failed)? {
+                    canonical.rows = rows;
+                }
             }
             let admitted = match mapping.table.shape {
                 Shape::Person => self.erased.admitted(&canonical.rows),

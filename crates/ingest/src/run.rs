@@ -92,11 +92,22 @@ pub async fn ingest(
         report.unclaimed = unclaimed;
         Ok(report)
     };
-    match once().await {
-        // Its ids rest on a key that is not the tenant's. Now there is one.
-        Err(IngestError::FirstRunOvertaken) => once().await,
-        done => done,
+    again(once).await
+}
+
+/// Does a run, and again where what it rests on is no longer so: its ids were made with a key that is
+/// not the tenant's, or somebody was erased whose rows it has.
+async fn again<F>(run: impl Fn() -> F) -> Result<Report, IngestError>
+where
+    F: Future<Output = Result<Report, IngestError>>,
+{
+    for _ in 1..ATTEMPTS {
+        match run().await {
+            Err(IngestError::FirstRunOvertaken | IngestError::ErasedMeanwhile) => {}
+            done => return done,
+        }
     }
+    run().await
 }
 
 /// Runs the rows in quarantine through the mappings again; those that pass leave it.
@@ -105,6 +116,14 @@ pub async fn ingest(
 pub async fn retry(
     lake: &Lake,
     request: Request,
+    progress: &Progress,
+) -> Result<Report, IngestError> {
+    again(|| tried_again(lake, &request, progress)).await
+}
+
+async fn tried_again(
+    lake: &Lake,
+    request: &Request,
     progress: &Progress,
 ) -> Result<Report, IngestError> {
     let state = lake.head().await?;
@@ -135,7 +154,7 @@ pub async fn retry(
     let places = kept.places();
     run(
         lake,
-        &request,
+        request,
         work,
         &places,
         settle::Rule::Tried(ids),
@@ -217,6 +236,7 @@ async fn run(
     let attempt = Attempt {
         lake,
         key,
+        erased: linking::erased::place_of_list(&state)?,
         request,
         staged,
         unknown_statuses,
@@ -242,6 +262,8 @@ struct Attempt<'a> {
     lake: &'a Lake,
     /// What the run made tokens of e-mail addresses with.
     key: Arc<[u8]>,
+    /// Where the list of those who were erased lay when rows were staged.
+    erased: Option<String>,
     request: &'a Request,
     staged: Vec<Stage>,
     unknown_statuses: Vec<UnknownStatus>,
@@ -281,6 +303,10 @@ impl Attempt<'_> {
             return Err(IngestError::FirstRunOvertaken);
         }
         let base = lake.head().await?;
+        if linking::erased::place_of_list(&base)? != self.erased {
+            linking::erase::forget_again(lake, &base).await?;
+            return Err(IngestError::ErasedMeanwhile);
+        }
         self.must_be_unanswered(&base).await?;
         let mut whole = Vec::with_capacity(self.staged.len());
         for stage in &self.staged {

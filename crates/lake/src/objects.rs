@@ -144,6 +144,11 @@ impl Lake {
         let (root, mut edited) = (self.path(""), 0);
         for object in self.store().walk(&self.path(folder)).await? {
             let below = object.path.strip_prefix(&root).unwrap_or(&object.path);
+            // What somebody is writing is no document yet.
+            let name = below.rsplit('/').next().unwrap_or(below);
+            if name.starts_with('.') {
+                continue;
+            }
             let Some(bytes) = self.find_bytes(below).await? else {
                 continue;
             };

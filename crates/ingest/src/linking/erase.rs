@@ -93,15 +93,47 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         }
         let entries = lake.edit_entries(|text| redacted(text, &values));
         forgotten.texts += entries.await?;
-        for (def, keys) in &keys {
-            Vault::new(lake, def).erase(keys).await?;
-        }
-        let identities: Vec<i64> = identities.iter().copied().collect();
-        lake.forget_keys(&identities).await?;
+        // What a run put meanwhile, too: it is told of the erasure before it commits.
+        forget(lake, &identities, &values).await?;
         forgotten.snapshot = state.number;
         return Ok(forgotten);
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// Forgets what a run has put again of those who were erased while it ran.
+pub(crate) async fn forget_again(lake: &Lake, state: &State) -> Result<(), IngestError> {
+    let mut identities = HashSet::new();
+    let columns = ["identity_id", "external_id"];
+    for file in &state.table(tables::IDENTITIES.name).files {
+        for batch in read_file(lake, tables::IDENTITIES, file, Some(&columns)).await? {
+            let batch = batch.map_err(IngestError::rows(tables::IDENTITIES.name, "read"))?;
+            let ids = batch["identity_id"].as_primitive::<Int64Type>();
+            let names = batch["external_id"].as_string::<i32>();
+            let rows = ids.values().iter().zip(names);
+            let erased = rows.filter(|(id, name)| *name == Some(nameless_name(**id).as_str()));
+            identities.extend(erased.map(|(id, _)| *id));
+        }
+    }
+    forget(lake, &identities, &[]).await
+}
+
+/// Takes the values and keys of some records away.
+async fn forget(
+    lake: &Lake,
+    identities: &HashSet<i64>,
+    values: &[Vec<String>],
+) -> Result<(), IngestError> {
+    for (def, keys) in keys(lake, identities, values).await? {
+        Vault::new(lake, def).erase(&keys).await?;
+    }
+    let identities: Vec<i64> = identities.iter().copied().collect();
+    Ok(lake.forget_keys(&identities).await?)
+}
+
+/// What the record of somebody erased is called.
+fn nameless_name(identity: i64) -> String {
+    format!("erased:{identity}")
 }
 
 async fn commit_of(
@@ -227,7 +259,7 @@ async fn nameless(
             let ids = batch["identity_id"].as_primitive::<Int64Type>();
             let names = batch["external_id"].as_string::<i32>();
             let name = |row: usize| match theirs.value(row) {
-                true => format!("erased:{}", ids.value(row)),
+                true => nameless_name(ids.value(row)),
                 false => names.value(row).to_owned(),
             };
             let names: StringArray = (0..batch.num_rows()).map(|row| Some(name(row))).collect();

@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::nullif;
+use arrow::error::ArrowError;
 use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{Token, Tokens};
 use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
-use rollbook_model::{ProviderName, tables};
+use rollbook_model::{ProviderName, TableDef, tables};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -18,6 +20,7 @@ use super::decide::Decider;
 use super::marks::{Marking, Marks};
 use super::{Entry, write_log};
 use crate::IngestError;
+use crate::canonical::PERSON;
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -78,6 +81,44 @@ impl Erased {
         let admitted: BooleanArray = marks.map(is_admitted).collect();
         (admitted.true_count() < rows.num_rows()).then_some(admitted)
     }
+
+    /// A batch of facts where those of records that were erased are nobody's, without personal values;
+    /// `None` where there are none.
+    pub(crate) fn without_theirs(
+        &self,
+        def: &TableDef,
+        rows: &RecordBatch,
+    ) -> Result<Option<RecordBatch>, ArrowError> {
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        let providers = rows["provider"].as_string::<i32>();
+        let records = rows[PERSON].as_string::<i32>();
+        let is_theirs = |(provider, record): (Option<&str>, Option<&str>)| {
+            let name = record_name(key, provider.unwrap_or_default(), record?);
+            Some(self.list.tokens.contains(&name))
+        };
+        let theirs: BooleanArray = providers.iter().zip(records).map(is_theirs).collect();
+        if theirs.true_count() == 0 {
+            return Ok(None);
+        }
+        let schema = rows.schema();
+        let columns = schema.fields().iter().map(|field| {
+            let name = field.name().as_str();
+            let is_personal = def.column(name).is_some_and(|column| column.personal);
+            match is_personal || name == PERSON {
+                true => nullif(&rows[name], &theirs),
+                false => Ok(ArrayRef::clone(&rows[name])),
+            }
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        RecordBatch::try_new(Arc::clone(&schema), columns).map(Some)
+    }
+}
+
+/// Where the list of those who were erased lies at a snapshot.
+pub(crate) fn place_of_list(state: &State) -> Result<Option<String>, LakeError> {
+    state.value(ERASED)
 }
 
 /// What is known at a snapshot of those who were erased.
