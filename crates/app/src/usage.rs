@@ -53,6 +53,15 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Ends it at once.
+    pub fn kill(&self) {
+        if let Some(process) = self.system.process(self.pid) {
+            process.kill();
+        }
+    }
+}
+
 /// Bytes that a process may have in memory whose queries have a pool of so many.
 pub fn most_resident(pool: usize) -> u64 {
     pool as u64 + MEMORY_BESIDE_POOL

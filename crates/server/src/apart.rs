@@ -10,8 +10,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
+use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::usage::most_resident;
@@ -19,6 +19,7 @@ use rollbook_app::{AppError, segments};
 use rollbook_model::SegmentKey;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
 
 use crate::bodies::{self, MediaType, media_type};
 use crate::connections::held;
@@ -75,6 +76,10 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
             | "/v1/segments/{key}/near-miss"
             | "/v1/segments/{key}/explain/{person_id}",
         ) => (false, true),
+        ("GET", "/v1/segments/{key}/members") => {
+            let is_wild = asks_for_own_traits(request.uri());
+            return Ok((request, is_wild));
+        }
         _ => return Ok((request, false)),
     };
     let (request, mut is_wild) = match has_saved {
@@ -101,6 +106,16 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
         }
     }
     Ok((Request::from_parts(parts, Body::from(text)), is_wild))
+}
+
+/// Whether a request for members asks for traits of the tenant's own, which are queries.
+fn asks_for_own_traits(uri: &Uri) -> bool {
+    let asked = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    let asked = asked.map_or_else(|_| Vec::new(), |asked| asked.0);
+    let fields = asked.iter().filter(|(name, _)| name == "fields");
+    fields
+        .into_iter()
+        .any(|(_, fields)| !segments::are_built_in(fields))
 }
 
 /// The SQL in a body.
@@ -167,6 +182,7 @@ async fn ask(
         turn: Some(turn),
         workers,
         is_done: false,
+        watch: None,
     };
     let worker = in_use.worker.as_mut().expect("it was put there");
     match worker.ask(request, most_resident(pool)).await {
@@ -175,6 +191,7 @@ async fn ask(
                 answer.headers_mut().remove(name);
             }
             in_use.is_done = answer.status().is_success();
+            in_use.watch = worker.watch(most_resident(pool));
             Ok(answer.map(|body| held(body, in_use)))
         }
         Err(Failed::Memory) => Err(Problem::from(AppError::memory_exhausted(pool))),
@@ -192,10 +209,15 @@ struct InUse {
     workers: Arc<Workers>,
     /// Whether the answer is what was asked for.
     is_done: bool,
+    /// Who looks at its memory while the answer is sent.
+    watch: Option<AbortHandle>,
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
         let (Some(worker), turn) = (self.worker.take(), self.turn.take()) else {
             return;
         };

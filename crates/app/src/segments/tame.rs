@@ -75,3 +75,10 @@ fn looked_at(state: &State, criteria: &[&str]) -> Result<Vec<Tame>, AppError> {
     let is_own = |name: &str| traits.keys().any(|own| own.as_str() == name);
     Ok(criteria.iter().map(|text| tame(text, &is_own)).collect())
 }
+
+/// Whether fields, with commas between them, are columns that `people` has in every lake.
+pub fn are_built_in(fields: &str) -> bool {
+    fields
+        .split(',')
+        .all(|field| is_column_of_people(field.trim()))
+}

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use rollbook_app::usage::{LOOK, Watched};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 /// In which time a worker is ready for the next question.
@@ -98,6 +99,25 @@ impl Worker {
             },
             () = too_much => Err(Failed::Memory),
         }
+    }
+
+    /// Ends it when it has more than so many bytes in memory, until the task is aborted: what is made
+    /// while an answer is sent counts too.
+    pub(crate) fn watch(&self, most: u64) -> Option<AbortHandle> {
+        let mut watched = Watched::process(self.child.id()?);
+        let watching = tokio::spawn(async move {
+            while let Some(usage) = watched.look() {
+                if usage.resident > most {
+                    tracing::warn!(
+                        bytes = usage.resident,
+                        "a worker took too much while it answered"
+                    );
+                    return watched.kill();
+                }
+                sleep(LOOK).await;
+            }
+        });
+        Some(watching.abort_handle())
     }
 
     /// Whether it has sent its answer, does nothing any more, and has at most so many bytes in
