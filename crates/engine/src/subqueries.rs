@@ -62,12 +62,48 @@ fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         is_joined: false,
     };
     let names = NamePreserver::new(&plan);
+    let is_projection = matches!(plan, LogicalPlan::Projection(_));
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let expr = sound.of(expr, false)?;
+        // Elsewhere it becomes a join so late that conditions in it have lost what they compare with.
+        if !is_projection && may_be_taken_for_its_own(&expr)? {
+            return not_impl_err!(
+                "{REFUSED} and has one of that name itself, in a `group by` or an aggregate: give \
+                 its table another name"
+            );
+        }
         Ok(Transformed::yes(name.restore(expr)))
     })?
     .map_data(LogicalPlan::recompute_schema)
+}
+
+/// Whether an expression holds a query that looks at a column from outside of it, and reads one of
+/// the same name.
+fn may_be_taken_for_its_own(expr: &Expr) -> Result<bool> {
+    expr.exists(|part| {
+        let subquery = match part {
+            Expr::InSubquery(one) => &one.subquery,
+            Expr::Exists(one) => &one.subquery,
+            Expr::SetComparison(one) => &one.subquery,
+            Expr::ScalarSubquery(subquery) => subquery,
+            _ => return Ok(false),
+        };
+        let outside = subquery.subquery.all_out_ref_exprs();
+        let outside = outside.iter().flat_map(|one| match one {
+            Expr::OuterReferenceColumn(_, column) => Some(column),
+            _ => None,
+        });
+        let outside: Vec<&Column> = outside.collect();
+        let mut is_own = false;
+        subquery.subquery.apply_with_subqueries(|plan| {
+            is_own |= outside
+                .iter()
+                .any(|column| plan.schema().has_column(column));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(is_own)
+    })
 }
 
 fn holds_one(expr: &Expr) -> Result<bool> {

@@ -217,6 +217,28 @@ fn a_condition_may_begin_with_a_query() {
 }
 
 #[tokio::test]
+async fn a_query_is_grouped_by_what_it_finds_in_another() {
+    let session = super::session().await;
+    let among = |outer: &str, inner: &str| {
+        format!(
+            "select {outer}country in (select {inner}country from people {inner_name} where is_lead) as a, \
+             count(*) as n from people {outer_name} group by 1",
+            inner_name = inner.trim_end_matches('.'),
+            outer_name = outer.trim_end_matches('.'),
+        )
+    };
+    let error = session.query(&among("", "")).await.unwrap_err().to_string();
+    assert!(error.contains("give its table another name"), "{error}");
+    let sums = |sql: &str| format!("select sum(n) as n from ({sql})");
+    let all = session
+        .query("select count(*) as n from people")
+        .await
+        .unwrap();
+    let grouped = session.query(&sums(&among("o.", "i."))).await.unwrap();
+    assert_eq!(grouped.batches[0].columns(), all.batches[0].columns());
+}
+
+#[tokio::test]
 async fn shapes_that_are_no_joins_are_refused() {
     let session = super::session().await;
     let own = "o.person_id = people.person_id";
