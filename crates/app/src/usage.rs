@@ -11,7 +11,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 /// What taking rows in needs beside its pools.
 const BESIDE_INGEST: u64 = 1 << 30;
 /// How often who watches looks.
-pub const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(4);
 
 /// What a process uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

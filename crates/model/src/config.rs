@@ -40,7 +40,7 @@ pub const SORT_MEMORY: usize = 256 << 20;
 
 /// Bytes of memory that a process which answers queries may have beside their pool: itself, what it
 /// reads from files, what functions make, answers. Beyond them it is ended.
-pub const MEMORY_BESIDE_POOL: u64 = 256 << 20;
+pub const MEMORY_BESIDE_POOL: u64 = 192 << 20;
 
 /// What one query may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
