@@ -127,8 +127,16 @@ fn criteria_that_take_too_much_fail_alone() {
         "HEAD /v1/segments/wild/calendar HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let asked = raw(&server.address, head.as_bytes());
     assert!(asked.starts_with("HTTP/1.1 422"), "{asked}");
-    let peak = usage(server.process()).0;
-    assert!(peak <= POOL + BESIDE, "{peak}");
+    // The segment that failed is tried again by itself, by another worker, maybe at this moment.
+    let begun = Instant::now();
+    while usage(server.process()).0 > POOL + BESIDE {
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            usage(server.process())
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
     let asked = server.send("POST", "/v1/segments/some/refresh", &json!({}));
     assert_eq!((asked.status, &asked.json()["count"]), (200, &json!(1200)));
     assert_eq!(server.get("/healthz").status, 200);
