@@ -51,9 +51,7 @@ impl Watched {
             busy: Duration::from_millis(process.accumulated_cpu_time()),
         })
     }
-}
 
-impl Watched {
     /// Ends it at once.
     pub fn kill(&self) {
         if let Some(process) = self.system.process(self.pid) {

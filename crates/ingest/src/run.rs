@@ -304,7 +304,10 @@ impl Attempt<'_> {
         }
         let base = lake.head().await?;
         if linking::erased::place_of_list(&base)? != self.erased {
-            linking::erase::forget_again(lake, &base).await?;
+            // What an attempt that was overtaken has put; the first one has put nothing.
+            if turn.is_some() {
+                linking::erase::forget_again(lake, &base).await?;
+            }
             return Err(IngestError::ErasedMeanwhile);
         }
         self.must_be_unanswered(&base).await?;

@@ -112,10 +112,8 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
 fn asks_for_own_traits(uri: &Uri) -> bool {
     let asked = Query::<Vec<(String, String)>>::try_from_uri(uri);
     let asked = asked.map_or_else(|_| Vec::new(), |asked| asked.0);
-    let fields = asked.iter().filter(|(name, _)| name == "fields");
-    fields
-        .into_iter()
-        .any(|(_, fields)| !segments::are_built_in(fields))
+    let mut fields = asked.iter().filter(|(name, _)| name == "fields");
+    fields.any(|(_, fields)| !segments::are_built_in(fields))
 }
 
 /// The SQL in a body.
