@@ -3,6 +3,7 @@
 mod at_once;
 mod bodies;
 mod conversation;
+mod crowd;
 mod document;
 mod documented;
 mod forms;

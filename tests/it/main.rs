@@ -15,6 +15,7 @@ mod cut;
 mod decided;
 mod differential;
 mod disk;
+mod erased_since;
 mod erasure;
 mod faulty_store;
 mod filters;

@@ -9,17 +9,17 @@ use crate::own_lake::{OwnLake, counts};
 
 const PERSONS: &str = "-- table: persons\n-- source: p = persons*\n\
     select p.id as external_id, p.name as first_name, p.email from p";
-const ACTIVITIES: &str = "-- table: activities\n-- source: a = activities*\n-- optional: a.form\n\
+pub(crate) const ACTIVITIES: &str = "-- table: activities\n-- source: a = activities*\n-- optional: a.form\n\
     -- personal: email, \"Phone, home\"\n\
     select a.id as external_id, a.who as person_external_id, a.kind as type, a.at as occurred_at, \
     a.form as properties from a";
 /// What the forms tell of Ann.
 const SECRETS: [&str; 3] = ["ann@example.com", "ann@work.example", "+1 415 555 2671"];
 
-struct Shop(OwnLake);
+pub(crate) struct Shop(pub(crate) OwnLake);
 
 impl Shop {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let lake = OwnLake::new(name);
         lake.write("mappings/persons.sql", PERSONS);
         lake.write("mappings/activities.sql", ACTIVITIES);
@@ -31,7 +31,7 @@ impl Shop {
         shop
     }
 
-    fn take(&self, name: &str, content: &str) -> Value {
+    pub(crate) fn take(&self, name: &str, content: &str) -> Value {
         let file = self.0.write(&format!("in/{name}"), content);
         let (file, mappings) = (file.to_str().unwrap(), self.0.path("mappings"));
         self.0.json(&[
@@ -44,7 +44,7 @@ impl Shop {
     }
 
     /// The two columns of an activity.
-    fn properties(&self, activity: &str) -> [Value; 2] {
+    pub(crate) fn properties(&self, activity: &str) -> [Value; 2] {
         let query = format!(
             "select properties, personal_properties from activities where external_id = '{activity}'"
         );
@@ -53,7 +53,7 @@ impl Shop {
     }
 
     /// The secrets that can be read with the key in what is sealed.
-    async fn sealed(&self) -> Vec<&'static str> {
+    pub(crate) async fn sealed(&self) -> Vec<&'static str> {
         let texts = texts(&self.0.path("lake")).await;
         let activities = texts
             .iter()
@@ -64,7 +64,7 @@ impl Shop {
     }
 }
 
-fn form(id: &str, who: &str, form: &str) -> String {
+pub(crate) fn form(id: &str, who: &str, form: &str) -> String {
     format!(
         "{{\"id\":\"{id}\",\"who\":\"{who}\",\"kind\":\"form_submitted\",\"at\":\"2026-01-05T10:00:00Z\",\"form\":{form}}}\n"
     )
@@ -75,7 +75,7 @@ fn in_the_open(lake: &Path) -> Vec<String> {
     all.filter(|form| holds(lake, form)).collect()
 }
 
-fn hers() -> String {
+pub(crate) fn hers() -> String {
     [
         form(
             "a1",

@@ -25,7 +25,7 @@ pub use lists::{Listing, put_list};
 pub use overlap::{Combined, Overlap, Pair, overlap};
 pub use pulls::{Counted, Page, Pull, count, members, members_page, members_pulled};
 pub use reach::{Reach, reach};
-pub use tame::{are_built_in, are_tame, is_saved_tame};
+pub use tame::{are_built_in, are_tame, is_saved_tame, tameness};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac};
 use rollbook_identity::normalise::{email, phone};
 use rollbook_identity::shared::Shared;
+use rollbook_identity::token::Tier;
 use sha2::Sha256;
 
 /// What keeps values that are no addresses apart from other uses of the tenant's key.
@@ -42,6 +43,15 @@ impl ContactIds {
         let number = phone::phone(phone, region)?;
         let is_of_one = !Shared::shipped().has_phone(&number.e164);
         is_of_one.then(|| self.token("phone:", &number.exact()))
+    }
+
+    /// The same of an address or a number in normal form; `None` of anything else.
+    pub(crate) fn of_normal(&self, tier: Tier, value: &str) -> Option<String> {
+        match tier {
+            Tier::Email => Some(self.token("email:", value)),
+            Tier::Phone => Some(self.token("phone:", value)),
+            Tier::Address => None,
+        }
     }
 
     fn token(&self, kind: &str, value: &str) -> String {

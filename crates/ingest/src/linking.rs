@@ -27,6 +27,7 @@ pub mod erased;
 mod gone;
 mod log;
 mod marks;
+mod naming;
 pub mod owners;
 mod redact;
 mod resolution;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
@@ -26,7 +27,8 @@ const ATTEMPTS: u32 = 10;
 
 /// Takes a run back; the snapshot that did it.
 ///
-/// Rows come back as they were. Personal values are kept in their latest state only: those of rows
+/// Rows come back as they were, but for those of persons who were erased since: such a row stays as it
+/// is, or goes where the run brought it. Personal values are kept in their latest state only: those of rows
 /// that are gone now are forgotten, those of rows that come back stay as the run left them. It is
 /// refused when a later run has changed one of the rows: then that one has to be taken back first.
 pub async fn undo(
@@ -38,17 +40,20 @@ pub async fn undo(
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
         let done = lake.change_of(batch).await?;
+        let erased = linking::erase::erased_records(lake, &base).await?;
         let mut changes = BTreeMap::new();
         for (name, change) in done.tables {
             let Some(def) = tables::table(name) else {
                 continue;
             };
-            let undone = match stands(&base, name, &change) {
+            let stands = stands(&base, name, &change)
+                && !has_rows_of(lake, def, &change.removes, &erased).await?;
+            let undone = match stands {
                 true => TableChange {
                     adds: change.removes,
                     removes: change.adds,
                 },
-                false => unwind(lake, &base, batch, def, &change, limits).await?,
+                false => unwind(lake, &base, batch, def, &change, &erased, limits).await?,
             };
             changes.insert(name, undone);
         }
@@ -90,6 +95,7 @@ async fn unwind(
     batch: &BatchId,
     def: &'static TableDef,
     change: &TableChange,
+    erased: &HashSet<i64>,
     limits: Limits,
 ) -> Result<TableChange, IngestError> {
     let overwritten = || LakeError::Overwritten {
@@ -98,11 +104,17 @@ async fn unwind(
     };
     let whole = Encoder::whole(def)?;
     let (new, old) = (
-        versions(lake, def, &change.adds).await?,
-        versions(lake, def, &change.removes).await?,
+        versions(lake, def, &change.adds, erased).await?,
+        versions(lake, def, &change.removes, erased).await?,
     );
-    let is_changed = |key: &u128| new.get(key) != old.get(key);
-    let mut missing = new.keys().filter(|key| is_changed(key)).count();
+    let is_changed = |key: &u128| match (new.get(key), old.get(key)) {
+        (Some(new), None) if new.is_erased => true,
+        (_, Some(old)) if old.is_erased => false,
+        (new, old) => new != old,
+    };
+    // Of who was erased there may be no row any more.
+    let stands = |(key, new): &(&u128, &Version)| is_changed(key) && !new.is_erased;
+    let mut missing = new.iter().filter(stands).count();
     let mut undone = TableChange::default();
     for file in &base.table(def.name).files {
         let mut masks = Vec::new();
@@ -112,10 +124,11 @@ async fn unwind(
             let mut stays = Vec::with_capacity(keys.len());
             for (key, hash) in keys.iter().zip(hashes) {
                 let goes = is_changed(key);
-                if goes && new.get(key) != Some(&hash) {
-                    return Err(overwritten().into());
+                if goes {
+                    let new = new.get(key).filter(|new| new.hash == hash);
+                    let new = new.ok_or_else(overwritten)?;
+                    missing -= usize::from(!new.is_erased);
                 }
-                missing -= usize::from(goes);
                 stays.push(!goes);
             }
             masks.push(BooleanArray::from(stays));
@@ -153,21 +166,67 @@ async fn unwind(
     Ok(undone)
 }
 
+/// What a file says of a row.
+#[derive(PartialEq, Eq)]
+struct Version {
+    hash: u64,
+    /// Whether it is of somebody who was erased.
+    is_erased: bool,
+}
+
 /// What files say of each row, by its key.
 async fn versions(
     lake: &Lake,
     def: &'static TableDef,
     files: &[DataFile],
-) -> Result<KeyMap<u64>, IngestError> {
+    erased: &HashSet<i64>,
+) -> Result<KeyMap<Version>, IngestError> {
     let whole = Encoder::whole(def)?;
     let mut versions = KeyMap::default();
     for file in files {
         for rows in read_file(lake, def, file, None).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
-            versions.extend(keys_of(def, &rows)?.into_iter().zip(whole.hashes(&rows)?));
+            let hashes = whole.hashes(&rows)?;
+            let rows = keys_of(def, &rows)?
+                .into_iter()
+                .zip(hashes)
+                .zip(of_some(&rows, erased));
+            versions
+                .extend(rows.map(|((key, hash), is_erased)| (key, Version { hash, is_erased })));
         }
     }
     Ok(versions)
+}
+
+/// Whether each row is of one of some records.
+fn of_some(rows: &RecordBatch, records: &HashSet<i64>) -> Vec<bool> {
+    let Some(ids) = rows.column_by_name("identity_id") else {
+        return vec![false; rows.num_rows()];
+    };
+    let ids = ids.as_primitive::<Int64Type>().iter();
+    ids.map(|id| id.is_some_and(|id| records.contains(&id)))
+        .collect()
+}
+
+/// Whether files hold a row of one of some records.
+async fn has_rows_of(
+    lake: &Lake,
+    def: &'static TableDef,
+    files: &[DataFile],
+    records: &HashSet<i64>,
+) -> Result<bool, IngestError> {
+    if records.is_empty() || def.column("identity_id").is_none() {
+        return Ok(false);
+    }
+    for file in files {
+        for rows in read_file(lake, def, file, Some(&["identity_id"])).await? {
+            let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
+            if of_some(&rows, records).contains(&true) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Forgets the personal values of rows that were in removed files and are not in those that came

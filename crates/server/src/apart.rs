@@ -3,18 +3,20 @@
 //! How much a statement makes out of little, and for how long it keeps a processor, only running it
 //! tells; and a thread cannot be stopped. So such a question is handed on to a worker: this program
 //! again, which answers it by the same routes, on a socket that it inherits. A worker is watched
-//! while it works. It is killed when it takes more memory than queries may, when its answer is no
-//! success, when the caller goes away, and when it does not rest after its answer; else it answers
+//! while it works. It is killed when it takes more memory than queries may, when it takes most of
+//! more than all may together, when its answer is no success, when the caller goes away, and when it does not rest after its answer; else it answers
 //! the next question.
+
+mod alone;
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rollbook_app::usage::most_resident;
 use rollbook_app::{AppError, segments};
 use rollbook_model::SegmentKey;
 use serde::Deserialize;
@@ -23,10 +25,13 @@ use tokio::task::AbortHandle;
 
 use crate::bodies::{self, MediaType, media_type};
 use crate::connections::held;
-use crate::problem::Problem;
+use crate::extract::ONLY;
+use crate::problem::{Problem, busy};
 use crate::state::Server;
+use crate::state::together::TooMuch;
 use crate::state::worker::{Failed, Worker};
 use crate::state::workers::Workers;
+use alone::{ALL, refresh_each};
 
 /// What a worker is ended for, as the problem that tells so is called.
 const MEMORY_EXHAUSTED: &str = "memory_exhausted";
@@ -49,6 +54,9 @@ pub(crate) async fn apart(State(server): State<Server>, request: Request, next: 
         let (request, is_wild) = looked_into(&server, request).await?;
         if !is_wild {
             return Ok(next.run(request).await);
+        }
+        if request.uri().path() == ALL && is_json(&request) {
+            return refresh_all(&server, &workers, request).await;
         }
         let turn = server.turn().await?;
         ask(workers, turn, request).await
@@ -86,18 +94,10 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
         true => saved(server, request).await,
         false => (request, false),
     };
-    let is_json = media_type(request.headers()).is_ok_and(|ty| ty.name == "application/json");
-    if !has_criteria || !is_json {
+    if !has_criteria || !is_json(&request) {
         return Ok((request, is_wild));
     }
-    let (mut parts, body) = request.into_parts();
-    let MediaType { charset, .. } = media_type(&parts.headers)?;
-    let text = bodies::text(&parts.headers, body, charset, server.limits()).await?;
-    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
-        parts.headers.remove(name);
-    }
-    let json = HeaderValue::from_static("application/json");
-    parts.headers.insert(header::CONTENT_TYPE, json);
+    let (parts, text) = in_memory(server, request).await?;
     if let Ok(Brought { query, criteria }) = serde_json::from_str(&text) {
         is_wild |= query.is_some();
         if let Some(criteria) = criteria {
@@ -106,6 +106,23 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
         }
     }
     Ok((Request::from_parts(parts, Body::from(text)), is_wild))
+}
+
+/// A request with a JSON body, and the body, unpacked and as text.
+async fn in_memory(server: &Server, request: Request) -> Result<(Parts, String), Problem> {
+    let (mut parts, body) = request.into_parts();
+    let MediaType { charset, .. } = media_type(&parts.headers)?;
+    let text = bodies::text(&parts.headers, body, charset, server.limits()).await?;
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    let json = HeaderValue::from_static("application/json");
+    parts.headers.insert(header::CONTENT_TYPE, json);
+    Ok((parts, text))
+}
+
+fn is_json(request: &Request) -> bool {
+    media_type(request.headers()).is_ok_and(|ty| ty.name == "application/json")
 }
 
 /// Whether a request for members asks for traits of the tenant's own, which are queries.
@@ -135,6 +152,24 @@ async fn saved(server: &Server, request: Request) -> (Request, bool) {
     let is_tame = segments::is_saved_tame(server.place(), key.as_ref()).await;
     let is_wild = is_tame.is_ok_and(|is_tame| !is_tame);
     (Request::from_parts(parts, body), is_wild)
+}
+
+/// Computes all segments, some of which are not tame: in one pass, where that can be.
+async fn refresh_all(
+    server: &Server,
+    workers: &Arc<Workers>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, text) = in_memory(server, request).await?;
+    parts.headers.remove(ONLY);
+    let turn = server.turn().await?;
+    let request = Request::from_parts(parts, Body::from(text.clone()));
+    match ask(Arc::clone(workers), turn, request).await {
+        Err(problem) if problem.code == MEMORY_EXHAUSTED => {
+            refresh_each(server, workers, &text).await
+        }
+        done => done,
+    }
 }
 
 /// Computes a segment whose criteria are not tame.
@@ -174,7 +209,7 @@ async fn ask(
         request.headers_mut().remove(name);
     }
     let worker = workers.take().await?;
-    let pool = workers.pool;
+    let pool = workers.pool();
     let mut in_use = InUse {
         worker: Some(worker),
         turn: Some(turn),
@@ -183,16 +218,17 @@ async fn ask(
         watch: None,
     };
     let worker = in_use.worker.as_mut().expect("it was put there");
-    match worker.ask(request, most_resident(pool)).await {
+    match worker.ask(request).await {
         Ok(mut answer) => {
             for name in OF_ONE_CONNECTION {
                 answer.headers_mut().remove(name);
             }
             in_use.is_done = answer.status().is_success();
-            in_use.watch = worker.watch(most_resident(pool));
+            in_use.watch = Some(worker.watch());
             Ok(answer.map(|body| held(body, in_use)))
         }
-        Err(Failed::Memory) => Err(Problem::from(AppError::memory_exhausted(pool))),
+        Err(Failed::Memory(TooMuch::Together)) => Err(busy()),
+        Err(Failed::Memory(TooMuch::Alone)) => Err(Problem::from(AppError::memory_exhausted(pool))),
         Err(Failed::Ended(error)) => {
             tracing::error!(%error, "a worker ended without an answer");
             Err(Problem::internal())

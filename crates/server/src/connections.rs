@@ -4,6 +4,7 @@
 //! most; where one more comes, the one that has waited longest for its next request is closed.
 
 mod patient;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,6 +28,7 @@ use tower_http::normalize_path::NormalizePath;
 
 use crate::limits::ServeLimits;
 use patient::Patient;
+use shared::Shared;
 
 /// Answers on every connection until `stop` is there, and then until all that runs is answered.
 pub(crate) async fn serve(
@@ -85,7 +87,9 @@ async fn answer(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_time);
-    let io = TokioIo::new(Patient::new(stream, limits.read_time));
+    let stream = Shared::new(stream);
+    let io = TokioIo::new(Patient::new(stream.clone(), limits.read_time));
+    let mut gone = pin!(stream.gone());
     let mut serving = pin!(http.serve_connection(io, each));
     let mut is_stopping = false;
     loop {
@@ -93,6 +97,7 @@ async fn answer(
             // Whoever it was has gone, or said nothing for too long: there is nobody to tell.
             _ = serving.as_mut() => break,
             () = closing.notified() => break,
+            () = gone.as_mut() => break,
             _ = stopping.wait_for(|stops| *stops), if !is_stopping => {
                 is_stopping = true;
                 serving.as_mut().graceful_shutdown();

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use rollbook_model::SegmentKey;
 use serde::de::DeserializeOwned;
 
 use crate::bodies::{self, MediaType, media_type};
@@ -13,6 +14,26 @@ use crate::state::Server;
 
 /// The next step where a query has a `+` that was meant as one.
 pub(crate) const PLUS: &str = "in a query `+` stands for a blank: write `%2B`";
+
+/// The header by which a server tells its workers which segments they are to compute.
+pub(crate) const ONLY: &str = "x-rollbook-only";
+
+/// The segments that a worker is told to compute; all of them where it is told of none, and where
+/// this is no worker.
+pub(crate) struct Only(pub(crate) Vec<SegmentKey>);
+
+impl FromRequestParts<Server> for Only {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
+        let told = parts.headers.get(ONLY).and_then(|told| told.to_str().ok());
+        let Some(told) = told.filter(|_| server.workers().is_none()) else {
+            return Ok(Self(Vec::new()));
+        };
+        let keys = told.split(',').map(|key| parsed(key, "invalid_header"));
+        Ok(Self(keys.collect::<Result<_, _>>()?))
+    }
+}
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);

@@ -16,6 +16,7 @@ use crate::scalars::Moment;
 
 pub(crate) mod journal;
 pub(crate) mod queue;
+pub(crate) mod together;
 pub(crate) mod worker;
 pub(crate) mod workers;
 

@@ -20,8 +20,8 @@ use crate::own_lake::OwnLake;
 
 const STATEMENTS: &str = include_str!("wild.txt");
 /// Mebibytes of a query's pool, and what the server and its processes may have beside it.
-const POOL: u64 = 128;
-const BESIDE: u64 = 512;
+pub(super) const POOL: u64 = 128;
+pub(super) const BESIDE: u64 = 512;
 /// How long a caller waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// One statement in so many is tried, unless all are asked for.
@@ -118,6 +118,21 @@ fn criteria_that_take_too_much_fail_alone() {
         (asked.status, &asked.json()["code"]),
         (422, &json!("memory_exhausted"))
     );
+    // Of all of them, it alone is not computed.
+    let asked = server.send("POST", "/v1/segments/refresh", &json!({"full": true}));
+    assert_eq!(asked.status, 200, "{}", asked.json());
+    let became = |key: &str| {
+        let rows = asked.json();
+        let mut rows = rows.as_array().unwrap().iter();
+        rows.find(|row| row["segment"] == key).unwrap().clone()
+    };
+    assert_eq!(
+        ["some", "tame"].map(|key| became(key)["count"].clone()),
+        [1200, 600]
+    );
+    assert_eq!(became("wild")["status"], "failed");
+    let error = became("wild")["error"].to_string();
+    assert!(error.contains("memory"), "{error}");
     // What names it, or asks for the head alone, asks as much.
     let naming = json!({"criteria": "in_segment('wild') or country = 'C1'"});
     let asked = server.send("POST", "/v1/segments/preview", &naming);
@@ -227,7 +242,7 @@ fn status_of(server: &Serving, statement: &str) -> Option<u16> {
 
 /// Mebibytes that a process and what it started have in memory, and ticks that they have kept
 /// processors.
-fn usage(root: u32) -> (u64, u64) {
+pub(super) fn usage(root: u32) -> (u64, u64) {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let mut of = HashMap::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -255,7 +270,7 @@ fn usage(root: u32) -> (u64, u64) {
     sum
 }
 
-fn statements() -> Vec<(String, String)> {
+pub(super) fn statements() -> Vec<(String, String)> {
     let lines = STATEMENTS.lines();
     let lines = lines.map(|line| line.split_once('\t').unwrap());
     lines

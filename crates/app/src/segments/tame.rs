@@ -43,6 +43,19 @@ pub async fn are_tame(place: &Place, criteria: &[&str]) -> Result<Vec<bool>, App
     Ok(found.into_iter().map(is_tame).collect())
 }
 
+/// All segments, and whether the criteria of each cost as much as their text tells.
+///
+/// # Errors
+/// Those of the lake.
+pub async fn tameness(place: &Place) -> Result<Vec<(SegmentKey, bool)>, AppError> {
+    let lake = place.lake().await?;
+    let definitions = definition::list(&lake, &lake.head().await?).await?;
+    let texts = definitions.iter().map(|one| one.criteria.as_str());
+    let are_tame = are_tame(place, &texts.collect::<Vec<_>>()).await?;
+    let keys = definitions.into_iter().map(|one| one.key);
+    Ok(keys.zip(are_tame).collect())
+}
+
 /// Whether the criteria of a segment, or of all, are tame.
 ///
 /// # Errors

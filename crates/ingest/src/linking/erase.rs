@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use rollbook_identity::token::{Tier, Token};
@@ -18,8 +18,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::decide::Decider;
-use super::erased::{ERASED, key, list, names};
+use super::erased::{ERASED, contact_name, key, list, names};
 use super::marks::{Known, Marks};
+use super::naming::{Naming, Refused, naming, theirs};
 use super::redact::redacted;
 use super::standing::{self, Standing};
 use super::{Entry, gone, write_log};
@@ -31,10 +32,6 @@ const ATTEMPTS: u32 = 10;
 const WHOLE: [&str; 2] = ["persons", "addresses"];
 /// Folders of documents that may name somebody.
 const TEXTS: [&str; 3] = ["_definitions", "_answers", "_identity"];
-/// A value shorter than this is not looked for in texts.
-const SHORTEST: usize = 5;
-/// A phone number with fewer digits neither: it may be any number.
-const FEWEST_DIGITS: usize = 7;
 
 /// What was forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +62,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         }
         let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
         let known = Known::load(lake).await?;
-        let mut values = values(lake, &identities, &known).await?;
+        let mut naming = naming(lake, &base, &records, &known).await?;
         let mut forgotten = Forgotten {
             person_id: person,
             records: records.len() as u64,
@@ -73,7 +70,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
             texts: 0,
             snapshot: base.number,
         };
-        let keys = keys(lake, &identities, &values).await?;
+        let keys = keys(lake, &base, &identities, &naming).await?;
         for (def, keys) in &keys {
             let count: usize = keys.iter().map(RecordBatch::num_rows).sum();
             forgotten.values.insert(def.name, count as u64);
@@ -81,20 +78,20 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         if decider.dry_run {
             return Ok(forgotten);
         }
-        let commit = commit_of(lake, &base, person, &records, &known, decider).await?;
+        let commit = commit_of(lake, &base, person, &records, &known, &naming, decider).await?;
         let Committed::Done(state) = lake.commit(&base, commit).await? else {
             continue;
         };
         // The vault goes last: as long as it is there, a run that was broken off can be done again.
-        values.extend(own_tokens(&identities, &known));
+        naming.values.extend(own_tokens(&identities, &known));
         for folder in TEXTS {
-            let changed = lake.edit_documents(folder, |text| redacted(text, &values));
+            let changed = lake.edit_documents(folder, |text| redacted(text, &naming.values));
             forgotten.texts += changed.await?;
         }
-        let entries = lake.edit_entries(|text| redacted(text, &values));
+        let entries = lake.edit_entries(|text| redacted(text, &naming.values));
         forgotten.texts += entries.await?;
         // What a run put meanwhile, too: it is told of the erasure before it commits.
-        forget(lake, &identities, &values).await?;
+        forget(lake, &base, &identities, &naming).await?;
         forgotten.snapshot = state.number;
         return Ok(forgotten);
     }
@@ -103,6 +100,15 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
 
 /// Forgets what a run has put again of those who were erased while it ran.
 pub(crate) async fn forget_again(lake: &Lake, state: &State) -> Result<(), IngestError> {
+    let identities = erased_records(lake, state).await?;
+    forget(lake, state, &identities, &Naming::default()).await
+}
+
+/// The records of all who were erased.
+pub(crate) async fn erased_records(
+    lake: &Lake,
+    state: &State,
+) -> Result<HashSet<i64>, IngestError> {
     let mut identities = HashSet::new();
     let columns = ["identity_id", "external_id"];
     for file in &state.table(tables::IDENTITIES.name).files {
@@ -115,16 +121,17 @@ pub(crate) async fn forget_again(lake: &Lake, state: &State) -> Result<(), Inges
             identities.extend(erased.map(|(id, _)| *id));
         }
     }
-    forget(lake, &identities, &[]).await
+    Ok(identities)
 }
 
 /// Takes the values and keys of some records away.
 async fn forget(
     lake: &Lake,
+    state: &State,
     identities: &HashSet<i64>,
-    values: &[Vec<String>],
+    naming: &Naming,
 ) -> Result<(), IngestError> {
-    for (def, keys) in keys(lake, identities, values).await? {
+    for (def, keys) in keys(lake, state, identities, naming).await? {
         Vault::new(lake, def).erase(&keys).await?;
     }
     let identities: Vec<i64> = identities.iter().copied().collect();
@@ -142,6 +149,7 @@ async fn commit_of(
     person: i64,
     records: &[Standing],
     known: &Known,
+    naming: &Naming,
     decider: &Decider,
 ) -> Result<Commit, IngestError> {
     let key = key(lake).await?;
@@ -153,6 +161,9 @@ async fn commit_of(
         list.tokens
             .extend(names(&key, &record.provider, &record.external_id, &marks));
     }
+    let contacts = naming.contact_ids.iter();
+    list.tokens
+        .extend(contacts.map(|id| contact_name(&key, id)));
     let path = lake.put_content("_identity/erased", &list).await?;
     let mut changes = BTreeMap::new();
     for name in WHOLE {
@@ -224,14 +235,6 @@ async fn rewritten(
     Ok(done)
 }
 
-fn theirs(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
-    let column = batch["identity_id"].as_primitive::<Int64Type>();
-    column
-        .iter()
-        .map(|identity| Some(identity.is_some_and(|one| identities.contains(&one))))
-        .collect()
-}
-
 async fn without(
     lake: &Lake,
     base: &State,
@@ -277,65 +280,11 @@ async fn nameless(
     .await
 }
 
-/// What names them in a text: each an address, a number, a name to show of several words, or a first
-/// and a last name together, in lower case. A last name alone is a stranger's too, and so is an
-/// address or a number that records of others have.
-async fn values(
-    lake: &Lake,
-    identities: &HashSet<i64>,
-    known: &Known,
-) -> Result<Vec<Vec<String>>, IngestError> {
-    let mut values = HashSet::new();
-    let vault = Vault::new(lake, tables::PERSONS);
-    let opener = vault.opener().await?;
-    for batch in vault.sealed().await? {
-        let batch = batch?;
-        let theirs = filter_record_batch(&batch, &theirs(&batch, identities));
-        let theirs = theirs.map_err(IngestError::rows(tables::PERSONS.name, "looked through"))?;
-        let batch = opener.open(&theirs)?;
-        let ids = batch["identity_id"].as_primitive::<Int64Type>();
-        let text = |name: &str, row: usize| {
-            let column = batch[name].as_string::<i32>();
-            let text = column.is_valid(row).then(|| column.value(row));
-            text.map(|text| text.trim().to_lowercase())
-        };
-        for row in 0..batch.num_rows() {
-            let is_own = |tier: Tier| is_own(known, identities, ids.value(row), tier);
-            let digits = |text: &String| text.chars().filter(char::is_ascii_digit).count();
-            let email = text("email", row).filter(|_| is_own(Tier::Email));
-            let phone = text("phone", row).filter(|_| is_own(Tier::Phone));
-            let phone = phone.filter(|phone| digits(phone) >= FEWEST_DIGITS);
-            let shown = text("display_name", row).filter(|name| name.contains(' '));
-            values.extend(
-                [email, phone, shown]
-                    .into_iter()
-                    .flatten()
-                    .map(|one| vec![one]),
-            );
-            let names = text("first_name", row).zip(text("last_name", row));
-            values.extend(names.map(|(first, last)| vec![first, last]));
-        }
-    }
-    let is_telling = |value: &Vec<String>| value.iter().map(String::len).sum::<usize>() >= SHORTEST;
-    values.retain(is_telling);
-    Ok(values.into_iter().collect())
-}
-
-/// Whether nobody else's record has what a record brings to a rule.
-fn is_own(known: &Known, identities: &HashSet<i64>, identity: i64, tier: Tier) -> bool {
-    let marks = known.of(identity).unwrap_or_default();
-    let carriers = match marks.of(tier) {
-        0 => Vec::new(),
-        token => known.with(tier, Token(token)),
-    };
-    carriers.iter().all(|carrier| identities.contains(carrier))
-}
-
 /// What a record brings that nobody else's has.
 fn own(known: &Known, identities: &HashSet<i64>, identity: i64) -> Marks {
     let mut marks = known.of(identity).unwrap_or_default();
     for (tier, value) in Tier::ALL.into_iter().zip(&mut marks.values) {
-        if !is_own(known, identities, identity, tier) {
+        if !known.is_own(identities, identity, tier) {
             *value = 0;
         }
     }
@@ -356,23 +305,24 @@ fn own_tokens(identities: &HashSet<i64>, known: &Known) -> Vec<Vec<String>> {
 /// The keys of all personal values that are theirs, and of rows in quarantine that name them.
 async fn keys(
     lake: &Lake,
+    state: &State,
     identities: &HashSet<i64>,
-    values: &[Vec<String>],
+    naming: &Naming,
 ) -> Result<Vec<(&'static TableDef, Vec<RecordBatch>)>, IngestError> {
     let mut all = Vec::new();
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let failed = IngestError::rows(def.name, "looked through");
         let mut found = Vec::new();
         let vault = Vault::new(lake, def);
-        let opener = match def.name == tables::QUARANTINE.name {
-            true => Some(vault.opener().await?),
+        let refused = match def.name == tables::QUARANTINE.name {
+            true => Some((vault.opener().await?, Refused::at(lake, state).await?)),
             false => None,
         };
         for batch in vault.sealed().await? {
             let batch = batch?;
-            let theirs = match (batch.column_by_name("identity_id"), &opener) {
+            let theirs = match (batch.column_by_name("identity_id"), &refused) {
                 (Some(_), _) => theirs(&batch, identities),
-                (None, Some(opener)) => naming(&opener.open(&batch)?, values),
+                (None, Some((opener, refused))) => refused.naming(&opener.open(&batch)?, naming),
                 (None, None) => continue,
             };
             if theirs.true_count() > 0 {
@@ -384,13 +334,4 @@ async fn keys(
         }
     }
     Ok(all)
-}
-
-fn naming(batch: &RecordBatch, values: &[Vec<String>]) -> BooleanArray {
-    let columns = ["value", "record"].map(|name| batch[name].as_string::<i32>());
-    let names = |row: usize| {
-        let mut texts = columns.iter().filter(|column| column.is_valid(row));
-        texts.any(|column| redacted(column.value(row), values).is_some())
-    };
-    (0..batch.num_rows()).map(|row| Some(names(row))).collect()
 }

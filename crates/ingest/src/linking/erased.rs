@@ -10,7 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::nullif;
 use arrow::error::ArrowError;
 use rollbook_identity::shared::Shared;
-use rollbook_identity::token::{Token, Tokens};
+use rollbook_identity::token::{Tier, Tokens};
 use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
 use rollbook_model::{ProviderName, TableDef, tables};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use super::marks::{Marking, Marks};
 use super::{Entry, write_log};
 use crate::IngestError;
 use crate::canonical::PERSON;
+use crate::identify::ContactIds;
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -95,8 +96,10 @@ impl Erased {
         let providers = rows["provider"].as_string::<i32>();
         let records = rows[PERSON].as_string::<i32>();
         let is_theirs = |(provider, record): (Option<&str>, Option<&str>)| {
-            let name = record_name(key, provider.unwrap_or_default(), record?);
-            Some(self.list.tokens.contains(&name))
+            let record = record?;
+            let name = record_name(key, provider.unwrap_or_default(), record);
+            let is_named = |name: &String| self.list.tokens.contains(name);
+            Some(is_named(&name) || is_named(&contact_name(key, record)))
         };
         let theirs: BooleanArray = providers.iter().zip(records).map(is_theirs).collect();
         if theirs.true_count() == 0 {
@@ -142,16 +145,22 @@ fn record_name(key: &Tokens, provider: &str, id: &str) -> String {
     name.to_string()
 }
 
+/// What stands for a record that any provider may name by an address or a number alone.
+pub(crate) fn contact_name(key: &Tokens, contact_id: &str) -> String {
+    key.of_kind("contact", contact_id).to_string()
+}
+
 fn value_name(key: &Tokens, value: u128) -> String {
     key.of_kind("value", &format!("{value:x}")).to_string()
 }
 
-/// Lets somebody who was erased come in again, by the records and values that they may come with.
+/// Lets somebody who was erased come in again, by the records and the values in normal form that they
+/// may come with.
 /// How many of these stood in the way.
 pub async fn readmit(
     lake: &Lake,
     records: &[(ProviderName, String)],
-    values: &[Token],
+    values: &[(Tier, String)],
     decider: &Decider,
 ) -> Result<u64, IngestError> {
     for _ in 0..ATTEMPTS {
@@ -160,14 +169,21 @@ pub async fn readmit(
             return Ok(0);
         };
         let key = Tokens::new(&key);
+        let tenants = lake.token_key_or_new().await?;
+        let tokens = Tokens::new(&tenants);
+        let contact_ids = ContactIds::new(tenants, None);
         let mut list = list(lake, &base).await?;
         let before = list.tokens.len();
         for (provider, id) in records {
             list.tokens
                 .remove(&record_name(&key, provider.as_str(), id));
         }
-        for value in values {
-            list.tokens.remove(&value_name(&key, value.0));
+        for (tier, value) in values {
+            list.tokens
+                .remove(&value_name(&key, tokens.of(*tier, value).0));
+            if let Some(id) = contact_ids.of_normal(*tier, value) {
+                list.tokens.remove(&contact_name(&key, &id));
+            }
         }
         let count = (before - list.tokens.len()) as u64;
         if count == 0 || decider.dry_run {

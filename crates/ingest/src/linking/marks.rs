@@ -305,6 +305,15 @@ impl Known {
         found.map(|(identity, _)| *identity).collect()
     }
 
+    /// Whether no record but `identities` has what one of them brings to a rule.
+    pub(crate) fn is_own(&self, identities: &HashSet<i64>, identity: i64, tier: Tier) -> bool {
+        let carriers = match self.of(identity).unwrap_or_default().of(tier) {
+            0 => Vec::new(),
+            token => self.with(tier, Token(token)),
+        };
+        carriers.iter().all(|carrier| identities.contains(carrier))
+    }
+
     fn put(&mut self, identity: i64, marks: Marks) {
         match self.place(identity) {
             Some(at) => self.marks[at] = marks,

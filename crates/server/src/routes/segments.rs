@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::answers::{Clause, Outcome, typed};
-use crate::extract::{Body, Named};
+use crate::extract::{Body, Named, Only};
 use crate::problem::Problem;
 use crate::scalars::{
     Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
@@ -347,6 +347,7 @@ pub(super) async fn refresh(
     responses((status = 200, body = Vec<Outcome>)))]
 pub(super) async fn refresh_all(
     State(server): State<Server>,
+    Only(keys): Only,
     Body(moment): Body<RefreshRequest>,
 ) -> Result<Json<Vec<Outcome>>, Problem> {
     let now = server.now();
@@ -355,7 +356,7 @@ pub(super) async fn refresh_all(
         None => now,
     };
     let refreshed = server.compute(move |server| async move {
-        segments::refresh(server.place(), &[], as_of, now, moment.full).await
+        segments::refresh(server.place(), &keys, as_of, now, moment.full).await
     });
     let rows = refreshed.await?;
     let rows = rows.iter().map(segments::Outcome::row).collect();

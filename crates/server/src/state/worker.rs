@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Pair;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,6 +19,8 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+
+use super::together::{Together, TooMuch};
 
 /// In which time a worker is ready for the next question.
 const READY: Duration = Duration::from_secs(1);
@@ -38,8 +41,8 @@ pub struct Program {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// The worker took too much memory.
-    Memory,
+    /// It took too much memory.
+    Memory(TooMuch),
     /// It ended, or the connection to it did.
     Ended(hyper::Error),
 }
@@ -49,11 +52,13 @@ pub(crate) enum Failed {
 pub(crate) struct Worker {
     child: Child,
     sender: SendRequest<Body>,
+    pid: u32,
     watched: Watched,
+    together: Arc<Together>,
 }
 
 impl Worker {
-    pub(crate) async fn start(program: &Program) -> io::Result<Self> {
+    pub(crate) async fn start(program: &Program, together: &Arc<Together>) -> io::Result<Self> {
         let (ours, theirs) = Pair::pair()?;
         let child = Command::new(&program.path)
             .args(&program.arguments)
@@ -72,7 +77,9 @@ impl Worker {
         Ok(Self {
             child,
             sender,
+            pid,
             watched: Watched::process(pid),
+            together: Arc::clone(together),
         })
     }
 
@@ -80,15 +87,15 @@ impl Worker {
         !self.sender.is_closed()
     }
 
-    /// Hands a request on, and watches that the worker has at most so many bytes in memory until
-    /// its answer begins.
-    pub(crate) async fn ask(&mut self, request: Request, most: u64) -> Result<Response, Failed> {
-        let watched = &mut self.watched;
+    /// Hands a request on, and watches what the worker has in memory until its answer begins.
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Response, Failed> {
+        let (watched, together, pid) = (&mut self.watched, &self.together, self.pid);
         let too_much = async {
             loop {
                 sleep(LOOK).await;
-                if watched.look().is_some_and(|usage| usage.resident > most) {
-                    return;
+                let usage = watched.look();
+                if let Some(why) = usage.and_then(|usage| together.note(pid, usage.resident)) {
+                    return why;
                 }
             }
         };
@@ -97,27 +104,26 @@ impl Worker {
                 Ok(answer) => Ok(answer.map(Body::new)),
                 Err(error) => Err(Failed::Ended(error)),
             },
-            () = too_much => Err(Failed::Memory),
+            why = too_much => Err(Failed::Memory(why)),
         }
     }
 
-    /// Ends it when it has more than so many bytes in memory, until the task is aborted: what is made
-    /// while an answer is sent counts too.
-    pub(crate) fn watch(&self, most: u64) -> Option<AbortHandle> {
-        let mut watched = Watched::process(self.child.id()?);
+    /// Ends it when it has too much in memory, until the task is aborted: what is made while an
+    /// answer is sent counts too.
+    pub(crate) fn watch(&self) -> AbortHandle {
+        let (mut watched, pid) = (Watched::process(self.pid), self.pid);
+        let together = Arc::clone(&self.together);
         let watching = tokio::spawn(async move {
             while let Some(usage) = watched.look() {
-                if usage.resident > most {
-                    tracing::warn!(
-                        bytes = usage.resident,
-                        "a worker took too much while it answered"
-                    );
+                if let Some(why) = together.note(pid, usage.resident) {
+                    let bytes = usage.resident;
+                    tracing::warn!(bytes, ?why, "a worker took too much while it answered");
                     return watched.kill();
                 }
                 sleep(LOOK).await;
             }
         });
-        Some(watching.abort_handle())
+        watching.abort_handle()
     }
 
     /// Whether it has sent its answer, does nothing any more, and has at most so many bytes in
@@ -131,13 +137,32 @@ impl Worker {
             return false;
         };
         sleep(RESTS).await;
-        let after = self.watched.look();
-        after.is_some_and(|after| after.busy - before.busy <= TICK && after.resident <= most)
+        let Some(after) = self.watched.look() else {
+            return false;
+        };
+        let is_too_much = self.together.note(self.pid, after.resident).is_some();
+        !is_too_much && after.busy - before.busy <= TICK && after.resident <= most
+    }
+
+    /// It waits for a question from now on.
+    pub(crate) fn waits(&self) {
+        self.together.waits(self.pid);
+    }
+
+    /// It does so no longer; whether it was left alone till now.
+    pub(crate) fn resumes(&self) -> bool {
+        self.together.resumes(self.pid)
     }
 
     pub(crate) async fn kill(mut self) {
         if let Err(error) = self.child.kill().await {
             tracing::warn!(%error, "a worker cannot be ended");
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.together.left(self.pid);
     }
 }

@@ -1,21 +1,24 @@
 //! The workers of a server: those that answer, and those that wait for a question.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rollbook_app::usage::most_resident;
 
+use super::together::Together;
 use super::worker::{Program, Worker};
 use crate::problem::{Problem, busy};
 
 /// Workers that wait for a question at most.
 const WAITING: usize = 2;
 
+/// One that waits has so small a part of what one that answers may have.
+const WAITING_PART: u64 = 4;
+
 /// The workers of a server.
 #[derive(Debug)]
 pub(crate) struct Workers {
     program: Program,
-    /// Bytes of memory that a query may use.
-    pub(crate) pool: usize,
+    together: Arc<Together>,
     waiting: Mutex<Vec<Worker>>,
 }
 
@@ -23,7 +26,7 @@ impl Workers {
     pub(crate) fn new(program: Program, pool: usize) -> Self {
         Self {
             program,
-            pool,
+            together: Arc::new(Together::new(pool)),
             waiting: Mutex::default(),
         }
     }
@@ -32,10 +35,15 @@ impl Workers {
         what(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Bytes of memory that a query may use.
+    pub(crate) fn pool(&self) -> usize {
+        self.together.pool
+    }
+
     /// One that waits, or a new one.
     pub(crate) async fn take(&self) -> Result<Worker, Problem> {
         while let Some(worker) = self.with(Vec::pop) {
-            if worker.is_alive() {
+            if worker.resumes() && worker.is_alive() {
                 return Ok(worker);
             }
         }
@@ -43,16 +51,20 @@ impl Workers {
     }
 
     async fn start(&self) -> Option<Worker> {
-        let started = Worker::start(&self.program).await;
+        let started = Worker::start(&self.program, &self.together).await;
         let failed = |error: &std::io::Error| tracing::error!(%error, "no worker can be started");
         started.inspect_err(failed).ok()
     }
 
     /// Lets a worker wait for the next question, if it rests.
     pub(crate) async fn give_back(&self, mut worker: Worker) {
-        if worker.rests(most_resident(self.pool) / 4).await {
+        if worker
+            .rests(most_resident(self.pool()) / WAITING_PART)
+            .await
+        {
             let more = self.with(|waiting| match waiting.len() < WAITING {
                 true => {
+                    worker.waits();
                     waiting.push(worker);
                     None
                 }
@@ -67,6 +79,7 @@ impl Workers {
         if self.with(|waiting| waiting.is_empty())
             && let Some(worker) = self.start().await
         {
+            worker.waits();
             self.with(|waiting| waiting.push(worker));
         }
     }
