@@ -208,7 +208,7 @@ async fn ask(
     for name in OF_ONE_CONNECTION {
         request.headers_mut().remove(name);
     }
-    let worker = workers.take().await?;
+    let worker = workers.enter().await?;
     let pool = workers.pool();
     let mut in_use = InUse {
         worker: Some(worker),

@@ -62,7 +62,7 @@ fn all_together_take_no_more_than_one_may() {
     });
     let peak = peak.load(Ordering::Relaxed);
     println!("{statuses:?}, {peak} MiB at most");
-    assert!(statuses.contains(&200) && statuses.contains(&503));
+    assert!(statuses.contains(&200));
     assert!(peak <= POOL + BESIDE, "{peak} MiB");
     let plain = json!({"query": "select count(*) as n from people"});
     let plain = server.send("POST", "/v1/sql", &plain);

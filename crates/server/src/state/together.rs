@@ -5,12 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rollbook_app::usage::{Watched, most_resident};
+use rollbook_model::config::MEMORY_BESIDE_POOL;
 
 /// What the server and all workers may have beside the pool of queries. A worker that has too much
 /// takes more until it is ended.
 const BESIDE: u64 = 400 << 20;
 /// Workers may have a part of the pool, however much the server has.
 const LEAST_PART: u64 = 4;
+/// Room for a worker that is about to answer.
+const EACH: u64 = MEMORY_BESIDE_POOL;
 /// How often it is looked at what the server itself has.
 const OWN_LOOK: Duration = Duration::from_millis(20);
 
@@ -21,6 +24,18 @@ pub(crate) enum TooMuch {
     Alone,
     /// All together have, and it has most of them.
     Together,
+}
+
+impl Had {
+    fn look(&mut self) {
+        if self.server.1.elapsed() > OWN_LOOK {
+            let server = self
+                .own
+                .look()
+                .map_or(self.server.0, |usage| usage.resident);
+            self.server = (server, Instant::now());
+        }
+    }
 }
 
 /// What the server and its workers have in memory.
@@ -59,15 +74,26 @@ impl Together {
         what(&mut self.had.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether there is room for one more worker to answer, beside those that do so already.
+    pub(crate) fn has_room(&self) -> bool {
+        self.with(|had| {
+            had.look();
+            let answering = had.workers.iter();
+            let answering = answering.filter(|(worker, _)| !had.waiting.contains(worker));
+            let each: Vec<u64> = answering
+                .map(|(_, resident)| (*resident).max(EACH))
+                .collect();
+            let most = most_together(self.pool as u64, had.server.0);
+            each.is_empty() || each.iter().sum::<u64>() + EACH <= most
+        })
+    }
+
     /// Notes what a worker has, and tells whether it has to end. Where all have too much, those that
     /// wait for a question are ended first.
     pub(crate) fn note(&self, worker: u32, resident: u64) -> Option<TooMuch> {
         let alone = most_resident(self.pool);
         self.with(|had| {
-            if had.server.1.elapsed() > OWN_LOOK {
-                let server = had.own.look().map_or(had.server.0, |usage| usage.resident);
-                had.server = (server, Instant::now());
-            }
+            had.look();
             had.workers.insert(worker, resident);
             if resident > alone {
                 return Some(TooMuch::Alone);
@@ -157,7 +183,12 @@ mod tests {
         assert_eq!(most_together(pool, 200 * mib), pool + BESIDE - 200 * mib);
         assert_eq!(most_together(pool, 4 * pool), pool / 4);
         let together = Together::new(1 << 30);
+        assert!(together.has_room());
         assert_eq!(together.note(1, 600 * mib), None);
+        assert!(together.has_room());
+        assert_eq!(together.note(3, 650 * mib), None);
+        assert!(!together.has_room());
+        together.left(3);
         assert_eq!(together.note(2, 3 << 30), Some(TooMuch::Alone));
         assert_eq!(together.note(2, 1000 * mib), Some(TooMuch::Together));
         together.left(1);

@@ -144,6 +144,11 @@ impl Worker {
         !is_too_much && after.busy - before.busy <= TICK && after.resident <= most
     }
 
+    /// It is about to answer.
+    pub(crate) fn enters(&self) {
+        self.together.note(self.pid, 0);
+    }
+
     /// It waits for a question from now on.
     pub(crate) fn waits(&self) {
         self.together.waits(self.pid);

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rollbook_app::usage::most_resident;
+use rollbook_app::usage::{LOOK, most_resident};
+
+use tokio::time::sleep;
 
 use super::together::Together;
 use super::worker::{Program, Worker};
@@ -20,6 +22,8 @@ pub(crate) struct Workers {
     program: Program,
     together: Arc<Together>,
     waiting: Mutex<Vec<Worker>>,
+    /// Whoever is the next to have one, once there is room.
+    next: tokio::sync::Mutex<()>,
 }
 
 impl Workers {
@@ -28,6 +32,7 @@ impl Workers {
             program,
             together: Arc::new(Together::new(pool)),
             waiting: Mutex::default(),
+            next: tokio::sync::Mutex::default(),
         }
     }
 
@@ -40,8 +45,19 @@ impl Workers {
         self.together.pool
     }
 
+    /// One that is to answer, as soon as there is room for it.
+    pub(crate) async fn enter(&self) -> Result<Worker, Problem> {
+        let _first = self.next.lock().await;
+        while !self.together.has_room() {
+            sleep(LOOK).await;
+        }
+        let worker = self.take().await?;
+        worker.enters();
+        Ok(worker)
+    }
+
     /// One that waits, or a new one.
-    pub(crate) async fn take(&self) -> Result<Worker, Problem> {
+    async fn take(&self) -> Result<Worker, Problem> {
         while let Some(worker) = self.with(Vec::pop) {
             if worker.resumes() && worker.is_alive() {
                 return Ok(worker);
