@@ -11,9 +11,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rollbook_identity::normalise::address::{Address, household};
 use rollbook_identity::normalise::{email, phone};
-use rollbook_identity::resolve::{Bridges, Order, Records, resolve};
+use rollbook_identity::resolve::{AmbiguityPolicy, Order, Records, resolve};
 use rollbook_identity::shared::MOST_NAMES;
-use rollbook_identity::token::{Tier, Tokens};
+use rollbook_identity::token::{MatchRule, Tokens};
 use serde_json::json;
 
 /// Records of which one in this many is a further one of somebody who is there already.
@@ -120,12 +120,12 @@ fn run(file: &str) -> io::Result<()> {
     let (count, loaded) = (records.len(), resident()?);
     let begun = Instant::now();
     let records = records.without_shared(MOST_NAMES);
-    let merged = resolve(&records, &[], Bridges::Merge);
+    let merged = resolve(&records, &[], AmbiguityPolicy::Merge);
     let merging = begun.elapsed().as_secs_f64();
     let partition = smallest(&merged.person);
     drop(merged);
     let begun = Instant::now();
-    let reviewed = resolve(&records, &[], Bridges::Review);
+    let reviewed = resolve(&records, &[], AmbiguityPolicy::Review);
     let reviewing = begun.elapsed().as_secs_f64();
     let after = resident()?;
     let answer = json!({
@@ -164,11 +164,11 @@ fn tokens() -> u64 {
     let (begun, mut seen) = (Instant::now(), 0_u128);
     for at in 0..RECORDS {
         let exact = email::email(&format!("Ann.Lee{at}@Example.com")).unwrap_or_default();
-        seen ^= tokens.of(Tier::Email, &exact).0;
+        seen ^= tokens.of(MatchRule::Email, &exact).0;
         let number = phone::phone(&format!("(415) 555-{:04}", at % 10_000), Some("US"));
-        seen ^= number.map_or(0, |number| tokens.of(Tier::Phone, &number.exact()).0);
+        seen ^= number.map_or(0, |number| tokens.of(MatchRule::Phone, &number.exact()).0);
         let line1 = format!("{at} North Main Street");
-        let place = household(&Address {
+        let workspace = household(&Address {
             surname: Some("lee"),
             line1: &line1,
             line2: "Apt 4B",
@@ -177,7 +177,7 @@ fn tokens() -> u64 {
             postal_code: "2134",
             country: "US",
         });
-        seen ^= place.map_or(0, |place| tokens.of(Tier::Address, &place).0);
+        seen ^= workspace.map_or(0, |workspace| tokens.of(MatchRule::Address, &workspace).0);
     }
     assert_ne!(seen, 0, "tokens are never nothing");
     (3.0 * RECORDS as f64 / begun.elapsed().as_secs_f64()) as u64

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use rollbook_identity::files::{Map, Table, link};
-use rollbook_identity::resolve::Bridges;
+use rollbook_identity::resolve::AmbiguityPolicy;
 
 const MAP: &str = r#"
 [columns]
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let backwards: Vec<usize> = (0..table.len()).rev().collect();
-    for bridges in [Bridges::Review, Bridges::Merge] {
+    for bridges in [AmbiguityPolicy::Review, AmbiguityPolicy::Merge] {
         let mut one = link(std::slice::from_ref(&table), &map, bridges);
         let mut other = link(&[table.reordered(&backwards)], &map, bridges);
         one.sort_by(|a, b| a.id.cmp(&b.id));

@@ -1,9 +1,9 @@
 //! Who polls `changes` with the `until` of the answer before gets each change once, whatever the
 //! clocks of those who refresh say.
 
-use rollbook_app::Place;
+use rollbook_app::Workspace;
+use rollbook_app::ingest::{Ingest, ingest};
 use rollbook_app::segments::{self, Changes, Draft, Since};
-use rollbook_app::taking_in::{Ingest, ingest};
 use rollbook_ingest::Progress;
 use rollbook_lake::{Cause, Commit, Committed, Lake};
 use rollbook_model::config::Limits;
@@ -21,19 +21,19 @@ const STEPS: usize = 36;
 
 struct Shop {
     lake: OwnLake,
-    place: Place,
+    workspace: Workspace,
 }
 
 impl Shop {
     async fn new(name: &str) -> Self {
         let lake = OwnLake::new(name);
         let location = lake.path("lake").to_str().unwrap().to_owned();
-        let place = Place::new(location, "default".parse().unwrap(), Limits::default());
-        let shop = Self { lake, place };
+        let workspace = Workspace::new(location, "default".parse().unwrap(), Limits::default());
+        let shop = Self { lake, workspace };
         shop.person(0, 0).await;
         for (key, criteria) in [("odd", "loyalty_points % 2 = 1"), ("all", "true")] {
             let draft = Draft::new(key.parse().unwrap(), criteria.to_owned());
-            segments::put(&shop.place, &draft, at(0)).await.unwrap();
+            segments::put(&shop.workspace, &draft, at(0)).await.unwrap();
         }
         shop
     }
@@ -52,24 +52,26 @@ impl Shop {
             batch: format!("batch-{points}").parse().unwrap(),
             at: at(clock),
         };
-        ingest(&self.place, what, &Progress::silent())
+        ingest(&self.workspace, what, &Progress::silent())
             .await
             .unwrap();
     }
 
     async fn refresh(&self, clock: i64) {
-        let done = segments::refresh(&self.place, &[], at(clock), at(clock), false).await;
+        let done = segments::refresh(&self.workspace, &[], at(clock), at(clock), false).await;
         assert!(done.unwrap().iter().all(|one| one.result.is_ok()));
     }
 
     async fn changes(&self, key: &str, since: Option<SnapshotNumber>) -> Changes {
         let key: SegmentKey = key.parse().unwrap();
         let since = since.map(Since::Snapshot);
-        segments::changes(&self.place, &key, since).await.unwrap()
+        segments::changes(&self.workspace, &key, since)
+            .await
+            .unwrap()
     }
 
     async fn open(&self) -> Lake {
-        let (location, tenant) = (&self.place.location, self.place.tenant.clone());
+        let (location, tenant) = (&self.workspace.location, self.workspace.tenant.clone());
         Lake::open(location, tenant).await.unwrap()
     }
 
@@ -140,16 +142,22 @@ async fn a_cursor_says_which_commit_it_means() {
     shop.person(1, 9).await;
     assert_eq!(shop.changes("all", None).await.until, head);
     let key = "all".parse().unwrap();
-    segments::delete(&shop.place, &key, at(-9)).await.unwrap();
+    segments::delete(&shop.workspace, &key, at(-9))
+        .await
+        .unwrap();
     let draft = Draft::new(key, "loyalty_points = 1".to_owned());
-    segments::put(&shop.place, &draft, at(-9)).await.unwrap();
+    segments::put(&shop.workspace, &draft, at(-9))
+        .await
+        .unwrap();
     shop.refresh(-9).await;
     let again = shop.changes("all", Some(head)).await;
     assert_eq!((again.entered, again.left), (vec![2], vec![1]));
     // The same clock twice: the next question is still answered with what it lacks.
     shop.person(2, -9).await;
     let draft = Draft::new("all".parse().unwrap(), "true".to_owned());
-    segments::put(&shop.place, &draft, at(-9)).await.unwrap();
+    segments::put(&shop.workspace, &draft, at(-9))
+        .await
+        .unwrap();
     shop.refresh(-9).await;
     let last = shop.changes("all", Some(again.until)).await;
     assert_eq!((last.entered, last.left), (vec![1, 3], vec![]));

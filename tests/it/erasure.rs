@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::data::sql;
 use rollbook_app::identity::blocked;
 use rollbook_app::persons::{TimelineAsked, show, timeline};
@@ -66,9 +66,11 @@ async fn with_ann_everywhere(name: &str) -> World {
     world
 }
 
-async fn opened(place: &Path) -> Lake {
-    let place = place.to_str().unwrap();
-    Lake::open(place, "default".parse().unwrap()).await.unwrap()
+async fn opened(workspace: &Path) -> Lake {
+    let workspace = workspace.to_str().unwrap();
+    Lake::open(workspace, "default".parse().unwrap())
+        .await
+        .unwrap()
 }
 
 /// Every text that whoever has the lake and its key can read, each with where it is.
@@ -133,7 +135,7 @@ async fn found(world: &World, secrets: &[String]) -> Vec<String> {
         .await
         .into_iter()
         .filter(|(_, text)| secrets.iter().any(|secret| text.contains(secret)))
-        .map(|(place, _)| place)
+        .map(|(workspace, _)| workspace)
         .collect();
     places.dedup();
     places
@@ -161,7 +163,7 @@ async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
     let waits = world.record("hubspot", "h2");
     world.identity(&["review", "decide", &waits, "--same", &ann.to_string()]);
     let before = found(&world, &secrets).await;
-    for place in [
+    for workspace in [
         "vault of persons",
         "vault of identities",
         "vault of quarantine",
@@ -169,7 +171,10 @@ async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
         "entry waits",
         "entry refused",
     ] {
-        assert!(before.iter().any(|one| one == place), "{place}: {before:?}");
+        assert!(
+            before.iter().any(|one| one == workspace),
+            "{workspace}: {before:?}"
+        );
     }
     let forgotten = world
         .lake
@@ -408,14 +413,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn who_lacks_the_right_is_refused_by_name() {
     let world = with_a_bridge("no-pii");
-    let place = world.lake.path("lake").to_str().unwrap().to_owned();
-    let mut place = Place::new(place, "default".parse().unwrap(), Limits::default());
+    let workspace = world.lake.path("lake").to_str().unwrap().to_owned();
+    let mut workspace = Workspace::new(workspace, "default".parse().unwrap(), Limits::default());
     let as_of: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let figures = "select count(*), sum(total_spent) from people where country = 'US'";
     let personal = "select p.person_id, p.email from people p";
-    assert!(sql(&place, personal, as_of, None).await.is_ok());
-    place.rights = Rights { personal: false };
-    assert!(sql(&place, figures, as_of, None).await.is_ok());
+    assert!(sql(&workspace, personal, as_of, None).await.is_ok());
+    workspace.rights = Rights { personal: false };
+    assert!(sql(&workspace, figures, as_of, None).await.is_ok());
     for (query, column) in [
         (personal, "`email` of `persons`"),
         (
@@ -425,15 +430,15 @@ async fn who_lacks_the_right_is_refused_by_name() {
         ("select * from identities", "_token` of `identities`"),
         ("select record from quarantine", "`record` of `quarantine`"),
     ] {
-        let refused = sql(&place, query, as_of, None).await.unwrap_err();
+        let refused = sql(&workspace, query, as_of, None).await.unwrap_err();
         assert_eq!(refused.code().0, "needs_pii", "{query}: {refused}");
         assert!(refused.to_string().contains(column), "{query}: {refused}");
         assert!(refused.to_string().contains("the right `pii`"), "{refused}");
     }
-    assert!(show(&place, 1, as_of, false).await.is_err());
-    assert_eq!(blocked(&place).await.unwrap_err().code().0, "needs_pii");
+    assert!(show(&workspace, 1, as_of, false).await.is_err());
+    assert_eq!(blocked(&workspace).await.unwrap_err().code().0, "needs_pii");
     assert!(
-        timeline(&place, 1, &TimelineAsked::default(), as_of)
+        timeline(&workspace, 1, &TimelineAsked::default(), as_of)
             .await
             .is_ok()
     );

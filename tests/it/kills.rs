@@ -302,7 +302,7 @@ fn collects_for_the_test_that_kills_it() {
         let how = Retention {
             snapshots: Duration::from_secs(30),
             garbage: Duration::from_secs(60 * 60),
-            rehearsal: false,
+            dry_run: false,
         };
         let since = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)

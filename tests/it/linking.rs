@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use rollbook_app::identity::Bridges;
+use rollbook_app::identity::AmbiguityPolicy;
 use rollbook_identity::files::{Link, Map, Table, link, suggested};
 use rollbook_tests::{rollbook, test_data};
 
@@ -76,8 +76,8 @@ fn febrl_is_linked_as_far_as_exact_rules_and_suggestions_go() {
     for number in 1..=3 {
         let Some(path) = febrl(number) else { return };
         let tables = [table(&path, &map)];
-        let review = link(&tables, &map, Bridges::Review);
-        let merged = link(&tables, &map, Bridges::Merge);
+        let review = link(&tables, &map, AmbiguityPolicy::Review);
+        let merged = link(&tables, &map, AmbiguityPolicy::Merge);
         let truth = truth(&merged);
         let of = |links: &[Link]| measures(&linked(links), &truth);
         let ((precise, recalled), (precise_merged, recalled_merged)) = (of(&review), of(&merged));
@@ -111,7 +111,7 @@ fn the_order_of_rows_does_not_matter() {
             .map(|link| (link.id.clone(), link))
             .collect()
     };
-    for bridges in [Bridges::Review, Bridges::Merge] {
+    for bridges in [AmbiguityPolicy::Review, AmbiguityPolicy::Merge] {
         let expected = by_id(link(std::slice::from_ref(&whole), &map, bridges));
         for seed in 0..20 {
             let mut order: Vec<usize> = (0..whole.len()).collect();
@@ -130,7 +130,7 @@ fn exact_addresses_of_e_mail_are_precise_on_fake_1000() {
         .parse()
         .unwrap();
     let path = data.join("fake_1000/fake_1000.csv");
-    let links = link(&[table(&path, &map)], &map, Bridges::Merge);
+    let links = link(&[table(&path, &map)], &map, AmbiguityPolicy::Merge);
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in csv::Reader::from_path(&path).unwrap().records() {
         let row = row.unwrap();

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rollbook_engine::{Session, SessionOptions, TableSource};
 use rollbook_lake::compact::{all, due};
 use rollbook_lake::write::TableWriter;
-use rollbook_lake::{CutPoints, DataFile, Lake, LakeTable, OrderWhereNeeded, TableState};
+use rollbook_lake::{DataFile, Lake, LakeTable, RemoveUnusedOrdering, SplitPoints, TableState};
 use rollbook_model::config::Limits;
 use rollbook_model::{TableDef, Timestamp, tables};
 
@@ -79,11 +79,11 @@ async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Se
         },
         spill_dir: None,
         personal: true,
-        rules: vec![Arc::new(OrderWhereNeeded)],
+        rules: vec![Arc::new(RemoveUnusedOrdering)],
     };
     let session = Session::new(options).unwrap();
     let files = tables.iter().flat_map(|(_, files)| files.iter());
-    let cuts = Arc::new(CutPoints::of(files));
+    let cuts = Arc::new(SplitPoints::of(files));
     for &(def, files) in tables {
         let state = TableState {
             version: Some(0),

@@ -2,16 +2,16 @@
 //! names others have now. After each step patched members, from the lake or from memory, are those
 //! that a computation over all persons gives.
 
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::compacting::{Extent, compact_lake};
 use rollbook_app::identity::{Decider, Wanted, decide};
+use rollbook_app::ingest::{Ingest, Ingested, ingest, undo};
 use rollbook_app::segments::{self, Draft, How};
-use rollbook_app::taking_in::{Ingest, Ingested, ingest, undo};
 use rollbook_ingest::Progress;
 use rollbook_lake::Lake;
 use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, SegmentKey, Timestamp};
-use rollbook_segments::membership::{persons, standing};
+use rollbook_segments::membership::{current, persons};
 use tokio::sync::Mutex;
 
 use crate::own_lake::OwnLake;
@@ -37,8 +37,8 @@ const CRITERIA: [(&str, &str); 7] = [
 
 struct Shop {
     lake: OwnLake,
-    place: Place,
-    warm: Place,
+    workspace: Workspace,
+    warm: Workspace,
     as_of: Timestamp,
     now: Timestamp,
     steps: u32,
@@ -50,11 +50,11 @@ impl Shop {
     async fn new(name: &str) -> Self {
         let lake = OwnLake::new(name);
         let location = lake.path("lake").to_str().unwrap().to_owned();
-        let place = Place::new(location, "default".parse().unwrap(), Limits::default());
+        let workspace = Workspace::new(location, "default".parse().unwrap(), Limits::default());
         let mut shop = Self {
             lake,
-            warm: place.clone().kept_warm(),
-            place,
+            warm: workspace.clone().kept_warm(),
+            workspace,
             as_of: "2025-02-01T00:00:00Z".parse().unwrap(),
             now: "2025-03-01T00:00:00Z".parse().unwrap(),
             steps: 0,
@@ -88,7 +88,7 @@ impl Shop {
             batch: format!("batch-{}", self.steps).parse().unwrap(),
             at: self.tick(),
         };
-        let done = ingest(&self.place, what, &Progress::silent()).await;
+        let done = ingest(&self.workspace, what, &Progress::silent()).await;
         let done = done.unwrap();
         assert!(done.tables.iter().all(|table| table.quarantined == 0));
         done
@@ -97,7 +97,7 @@ impl Shop {
     async fn put(&mut self, key: &str, criteria: &str) {
         let draft = Draft::new(key.parse().unwrap(), criteria.to_owned());
         let at = self.tick();
-        segments::put(&self.place, &draft, at).await.unwrap();
+        segments::put(&self.workspace, &draft, at).await.unwrap();
     }
 
     async fn put_all(&mut self) {
@@ -109,7 +109,7 @@ impl Shop {
     async fn delete(&mut self, key: &str) {
         let at = self.tick();
         let key = key.parse().unwrap();
-        segments::delete(&self.place, &key, at).await.unwrap();
+        segments::delete(&self.workspace, &key, at).await.unwrap();
     }
 
     /// Each table as one run of files.
@@ -126,11 +126,14 @@ impl Shop {
             at: self.tick(),
             dry_run: false,
         };
-        decide(&self.place, &wanted, &decider).await.unwrap().entry
+        decide(&self.workspace, &wanted, &decider)
+            .await
+            .unwrap()
+            .entry
     }
 
     async fn open(&self) -> Lake {
-        let (location, tenant) = (&self.place.location, self.place.tenant.clone());
+        let (location, tenant) = (&self.workspace.location, self.workspace.tenant.clone());
         Lake::open(location, tenant).await.unwrap()
     }
 
@@ -140,12 +143,12 @@ impl Shop {
 
     async fn refresh(&mut self, is_full: bool) -> Vec<(SegmentKey, How, u64)> {
         let at = self.tick();
-        let place = if self.is_warm {
+        let workspace = if self.is_warm {
             &self.warm
         } else {
-            &self.place
+            &self.workspace
         };
-        let done = segments::refresh(place, &[], self.as_of, at, is_full).await;
+        let done = segments::refresh(workspace, &[], self.as_of, at, is_full).await;
         let done = done.unwrap().into_iter().map(|one| {
             let done = one.result.unwrap();
             (one.segment, done.how, done.entered + done.left)
@@ -156,7 +159,7 @@ impl Shop {
     async fn members(&self, key: &str) -> Vec<u64> {
         let (lake, key) = (self.open().await, key.parse().unwrap());
         let state = lake.head().await.unwrap();
-        let refreshed = standing(&state, &key).unwrap().unwrap();
+        let refreshed = current(&state, &key).unwrap().unwrap();
         persons(&lake, &refreshed).await.unwrap().iter().collect()
     }
 
@@ -176,7 +179,7 @@ impl Shop {
         let (key, criteria) = CRITERIA[self.steps as usize % CRITERIA.len()];
         let expected = expected[self.steps as usize % CRITERIA.len()];
         let question = (key.parse().unwrap(), u64::from(1 + self.steps % 2));
-        let why = segments::explain(&self.place, &question.0, question.1, self.as_of).await;
+        let why = segments::explain(&self.workspace, &question.0, question.1, self.as_of).await;
         let (is_member, belongs) = (
             why.unwrap().explained.is_member,
             expected.contains(&question.1),
@@ -270,7 +273,7 @@ async fn rows_of_orders_are_seen_whatever_becomes_of_them() {
     let last: BatchId = format!("batch-{}", shop.steps).parse().unwrap();
     for batch in [last, batch] {
         let at = shop.tick();
-        undo(&shop.place, &batch, at).await.unwrap();
+        undo(&shop.workspace, &batch, at).await.unwrap();
     }
     shop.holds("both taken back", [B, NOBODY, B, BOTH, A, B, NOBODY])
         .await;
@@ -383,14 +386,14 @@ async fn rows_of_records_that_moved_are_seen_when_they_go() {
 impl Shop {
     async fn explained(&self, key: &str, person: u64) -> Option<Timestamp> {
         let key = key.parse().unwrap();
-        let why = segments::explain(&self.place, &key, person, self.as_of).await;
+        let why = segments::explain(&self.workspace, &key, person, self.as_of).await;
         why.unwrap().explained.turns_at
     }
 
     /// How many belong at the end of each of the coming days.
     async fn calendar(&self, key: &str, days: u32) -> Vec<u64> {
         let key = key.parse().unwrap();
-        let days = segments::calendar(&self.place, &key, days, self.as_of).await;
+        let days = segments::calendar(&self.workspace, &key, days, self.as_of).await;
         days.unwrap()
             .days
             .into_iter()
@@ -399,8 +402,8 @@ impl Shop {
     }
 
     async fn status(&self, key: &str) -> (String, Option<String>) {
-        let shown = segments::show(&self.place, &key.parse().unwrap(), self.as_of).await;
-        let standing = shown.unwrap().standing;
+        let shown = segments::show(&self.workspace, &key.parse().unwrap(), self.as_of).await;
+        let standing = shown.unwrap().freshness;
         (standing.status.name().to_owned(), standing.reason)
     }
 
@@ -422,7 +425,7 @@ async fn a_segment_follows_those_that_it_names_when_they_are_made_anew() {
         .await;
     shop.put("outer", "in_segment('between')").await;
     shop.outer("at first", &[1, 7]).await;
-    let first = segments::show(&shop.place, &"inner".parse().unwrap(), shop.as_of)
+    let first = segments::show(&shop.workspace, &"inner".parse().unwrap(), shop.as_of)
         .await
         .unwrap();
 
@@ -431,7 +434,7 @@ async fn a_segment_follows_those_that_it_names_when_they_are_made_anew() {
     assert_eq!(status, "stale");
     assert!(reason.unwrap().contains("`inner`"));
     shop.put("inner", "person_id = 2").await;
-    let anew = segments::show(&shop.place, &"inner".parse().unwrap(), shop.as_of)
+    let anew = segments::show(&shop.workspace, &"inner".parse().unwrap(), shop.as_of)
         .await
         .unwrap();
     assert!(anew.definition.revision > first.definition.revision);
@@ -451,7 +454,7 @@ async fn a_segment_follows_those_that_it_names_when_they_are_made_anew() {
         let file = shop.lake.write("list.csv", &format!("person_id\n{ids}\n"));
         let draft = Draft::new("inner".parse().unwrap(), String::new());
         let at = shop.tick();
-        segments::put_list(&shop.place, &draft, &file, at)
+        segments::put_list(&shop.workspace, &draft, &file, at)
             .await
             .unwrap();
         assert_eq!(shop.status("outer").await.0, "stale", "{ids}");
@@ -463,7 +466,7 @@ async fn a_segment_follows_those_that_it_names_when_they_are_made_anew() {
     shop.put("inner", "person_id = 1").await;
     shop.outer("a condition again", &[1, 7]).await;
     shop.decide(Wanted::Merge(1, 2)).await;
-    let kept = segments::matches(&shop.place, "person_id < 3", shop.as_of).await;
+    let kept = segments::matches(&shop.workspace, "person_id < 3", shop.as_of).await;
     let kept = kept.unwrap().min().unwrap();
     let expected: Vec<u64> = [kept, 7].into_iter().filter(|one| *one != 2).collect();
     shop.outer("a merge", &expected).await;

@@ -204,7 +204,7 @@ pub(crate) async fn collect(lake: &Lake) {
     let how = Retention {
         snapshots: Duration::ZERO,
         garbage: Duration::ZERO,
-        rehearsal: false,
+        dry_run: false,
     };
     let far = Timestamp::from_micros(4_000_000_000_000_000);
     lake.collect(how, far).await.unwrap();

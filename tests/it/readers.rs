@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::data::sql;
-use rollbook_app::keeping::vacuum;
-use rollbook_app::taking_in::{Ingest, ingest};
+use rollbook_app::ingest::{Ingest, ingest};
+use rollbook_app::maintenance::vacuum;
 use rollbook_ingest::Progress;
 use rollbook_lake::Lake;
 use rollbook_model::Timestamp;
@@ -23,9 +23,9 @@ use crate::own_lake::OwnLake;
 const SECONDS: u64 = 4;
 const PERSONS: usize = 300;
 
-fn place(lake: &OwnLake) -> Place {
+fn workspace(lake: &OwnLake) -> Workspace {
     let location = lake.path("lake").to_str().unwrap().to_owned();
-    Place::new(location, "default".parse().unwrap(), Limits::default())
+    Workspace::new(location, "default".parse().unwrap(), Limits::default())
 }
 
 fn now() -> Timestamp {
@@ -33,7 +33,12 @@ fn now() -> Timestamp {
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
 }
 
-async fn write(place: &Place, lake: &OwnLake, round: usize, persons: std::ops::Range<usize>) {
+async fn write(
+    workspace: &Workspace,
+    lake: &OwnLake,
+    round: usize,
+    persons: std::ops::Range<usize>,
+) {
     let rows = persons.map(|id| format!("p{id},e{id}.{round}@example.com,Ann{id},2024-01-01\n"));
     let rows = format!(
         "external_id,email,first_name,created_at\n{}",
@@ -49,23 +54,23 @@ async fn write(place: &Place, lake: &OwnLake, round: usize, persons: std::ops::R
         batch: format!("batch-{round}").parse().unwrap(),
         at: now(),
     };
-    ingest(place, what, &Progress::silent()).await.unwrap();
+    ingest(workspace, what, &Progress::silent()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn queries_of_personal_columns_never_fail_beside_writers() {
     let lake = Arc::new(OwnLake::new("readers"));
-    write(&place(&lake), &lake, 0, 0..PERSONS).await;
+    write(&workspace(&lake), &lake, 0, 0..PERSONS).await;
     let is_over = Arc::new(AtomicBool::new(false));
     // Of one process and of several: these have what they read in common, those have not.
-    let shared = place(&lake);
-    let readers = [shared.clone(), shared, place(&lake)].map(|place| {
+    let shared = workspace(&lake);
+    let readers = [shared.clone(), shared, workspace(&lake)].map(|workspace| {
         let is_over = Arc::clone(&is_over);
         tokio::spawn(async move {
             let query = "select count(distinct lower(email)) as n, max(first_name) from persons";
             let mut read = 0;
             while !is_over.load(Ordering::Relaxed) {
-                let answer = sql(&place, query, now(), None).await.unwrap();
+                let answer = sql(&workspace, query, now(), None).await.unwrap();
                 let persons = answer.batches[0]["n"].as_primitive::<Int64Type>().value(0);
                 assert_eq!(persons, PERSONS as i64);
                 read += 1;
@@ -73,14 +78,14 @@ async fn queries_of_personal_columns_never_fail_beside_writers() {
             read
         })
     });
-    let (place, begun) = (place(&lake), Instant::now());
+    let (workspace, begun) = (workspace(&lake), Instant::now());
     let seconds = Duration::from_secs(times("ROLLBOOK_TEST_READING", SECONDS));
     let mut round = 1;
     while begun.elapsed() < seconds {
         let from = round * 7 % (PERSONS - 5);
-        write(&place, &lake, round, from..from + 5).await;
+        write(&workspace, &lake, round, from..from + 5).await;
         if round.is_multiple_of(3) {
-            vacuum(&place, false, now()).await.unwrap();
+            vacuum(&workspace, false, now()).await.unwrap();
         }
         round += 1;
     }
@@ -89,7 +94,7 @@ async fn queries_of_personal_columns_never_fail_beside_writers() {
         assert!(reader.await.unwrap() > 0);
     }
     assert!(round > 3, "{round} runs");
-    let opened = Lake::open(&place.location, place.tenant.clone())
+    let opened = Lake::open(&workspace.location, workspace.tenant.clone())
         .await
         .unwrap();
     assert_eq!(opened.check().await.unwrap().problems, []);

@@ -4,7 +4,7 @@ pub use rollbook_attribution::{Amount, AttributionError, By, CreditRow, Model, Q
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::Serialize;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Credits, and the snapshot of the data that they rest on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,13 +18,13 @@ pub struct Attributed {
 
 /// Credits conversions to channels.
 pub async fn run(
-    place: &Place,
+    workspace: &Workspace,
     question: &Question,
     as_of: Timestamp,
 ) -> Result<Attributed, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     Ok(Attributed {
         report: rollbook_attribution::run(&session, question).await?,
         snapshot: state.data,

@@ -174,7 +174,7 @@ fn of_engine(error: &EngineError) -> (&'static str, Kind) {
         | EngineError::Setup { .. }
         | EngineError::Threads { .. }
         | EngineError::Internal { .. }
-        | EngineError::Vanished => ("internal", Kind::Internal),
+        | EngineError::WorkerPanicked => ("internal", Kind::Internal),
     }
 }
 

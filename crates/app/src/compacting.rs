@@ -15,7 +15,7 @@ use rollbook_model::{SnapshotNumber, TableDef, Timestamp, tables};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Attempts until a compaction gives way to faster writers.
 const ATTEMPTS: u32 = 20;
@@ -46,23 +46,30 @@ pub struct Compacted {
 
 /// Writes tables anew where they have too many files; each table is a commit of its own.
 pub async fn compact(
-    place: &Place,
+    workspace: &Workspace,
     extent: Extent,
     at: Timestamp,
 ) -> Result<Vec<Compacted>, AppError> {
     let turn = Mutex::new(());
-    compact_lake(&place.lake().await?, place.limits, extent, at, &turn).await
+    compact_lake(
+        &workspace.lake().await?,
+        workspace.limits,
+        extent,
+        at,
+        &turn,
+    )
+    .await
 }
 
 /// What pays by now, beside writers of this process who commit while they hold `turn`: it is taken
 /// for the commits alone, not for the writing.
 pub async fn compact_beside(
-    place: &Place,
+    workspace: &Workspace,
     at: Timestamp,
     turn: &Mutex<()>,
 ) -> Result<Vec<Compacted>, AppError> {
-    let lake = place.lake().await?;
-    compact_lake(&lake, place.limits, Extent::Due, at, turn).await
+    let lake = workspace.lake().await?;
+    compact_lake(&lake, workspace.limits, Extent::Due, at, turn).await
 }
 
 /// The same for a lake that is open.

@@ -11,45 +11,45 @@ use rollbook_model::{
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Attempts to commit, or to read, until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 
 /// How a query would be run: the physical plan, one operator a line.
 pub async fn explain(
-    place: &Place,
+    workspace: &Workspace,
     query: &str,
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<String, AppError> {
-    let lake = place.lake().await?;
-    let state = place.state(&lake, snapshot).await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let lake = workspace.lake().await?;
+    let state = workspace.state(&lake, snapshot).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     Ok(session.explain(query).await?)
 }
 
 /// The answer to a query, within the limit of rows.
 pub async fn sql(
-    place: &Place,
+    workspace: &Workspace,
     query: &str,
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<Answer, AppError> {
-    Ok(answer(place, query, as_of, snapshot).await?.0)
+    Ok(answer(workspace, query, as_of, snapshot).await?.0)
 }
 
 /// The answer to a query, and the snapshot of the data that it rests on.
 pub async fn answer(
-    place: &Place,
+    workspace: &Workspace,
     query: &str,
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<(Answer, SnapshotNumber), AppError> {
-    let lake = place.lake().await?;
-    let state = place.state(&lake, snapshot).await?;
+    let lake = workspace.lake().await?;
+    let state = workspace.state(&lake, snapshot).await?;
     for attempt in 1.. {
-        let session = place.session(&lake, &state, as_of).await?;
+        let session = workspace.session(&lake, &state, as_of).await?;
         match session.query(query).await {
             // What was forgotten meanwhile took the file with it that others lay in too.
             Err(error) if attempt < ATTEMPTS && is_of_vault(&error) => {}
@@ -74,19 +74,19 @@ fn is_of_vault(error: &EngineError) -> bool {
 
 /// The answer to a question of our own on the newest data.
 pub(crate) async fn own_query(
-    place: &Place,
+    workspace: &Workspace,
     query: &str,
     parameters: Parameters<'_>,
     as_of: Timestamp,
 ) -> Result<Answer, AppError> {
-    let lake = place.lake().await?;
-    let session = place.session(&lake, &lake.head().await?, as_of).await?;
+    let lake = workspace.lake().await?;
+    let session = workspace.session(&lake, &lake.head().await?, as_of).await?;
     Ok(session.query_with(query, parameters).await?)
 }
 
 /// The newest snapshot; 0 where nothing was committed yet.
-pub async fn newest_snapshot(place: &Place) -> Result<SnapshotNumber, AppError> {
-    Ok(place.lake_or_new().await?.head().await?.number)
+pub async fn newest_snapshot(workspace: &Workspace) -> Result<SnapshotNumber, AppError> {
+    Ok(workspace.lake_or_new().await?.head().await?.number)
 }
 
 /// A table and how much of it there is.
@@ -107,8 +107,8 @@ pub struct TableSize {
 }
 
 /// The tables that hold rows, or held some.
-pub async fn table_sizes(place: &Place) -> Result<Vec<TableSize>, AppError> {
-    let lake = place.lake().await?;
+pub async fn table_sizes(workspace: &Workspace) -> Result<Vec<TableSize>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let sizes = tables::TABLES.iter().filter_map(|def| {
         let table = state.tables.get(def.name)?;
@@ -153,8 +153,8 @@ pub struct SnapshotLine {
 }
 
 /// All snapshots, oldest first.
-pub async fn snapshots(place: &Place) -> Result<Vec<SnapshotLine>, AppError> {
-    let lake = place.lake().await?;
+pub async fn snapshots(workspace: &Workspace) -> Result<Vec<SnapshotLine>, AppError> {
+    let lake = workspace.lake().await?;
     let lines = lake.records().await?.into_iter().map(|record| {
         let (kind, batch, detail) = match &record.cause {
             Cause::Ingest {
@@ -205,8 +205,8 @@ fn accepted(counts: &[TableCounts]) -> String {
 }
 
 /// The tenant's settings; the defaults where there is no lake yet.
-pub async fn settings(place: &Place) -> Result<Settings, AppError> {
-    let lake = place.lake_or_new().await?;
+pub async fn settings(workspace: &Workspace) -> Result<Settings, AppError> {
+    let lake = workspace.lake_or_new().await?;
     Ok(lake.head().await?.settings()?)
 }
 
@@ -214,11 +214,11 @@ pub async fn settings(place: &Place) -> Result<Settings, AppError> {
 ///
 /// # Errors
 /// Where there is no lake, or it cannot be read.
-pub async fn moment(place: &Place, given: GivenTime) -> Result<Timestamp, AppError> {
+pub async fn moment(workspace: &Workspace, given: GivenTime) -> Result<Timestamp, AppError> {
     match given {
         GivenTime::Instant(at) => Ok(at),
         GivenTime::Local(_) => {
-            let settings = place.lake().await?.head().await?.settings()?;
+            let settings = workspace.lake().await?.head().await?.settings()?;
             Ok(given.in_zone(settings.zone()))
         }
     }
@@ -226,12 +226,12 @@ pub async fn moment(place: &Place, given: GivenTime) -> Result<Timestamp, AppErr
 
 /// Changes one setting.
 pub async fn set(
-    place: &Place,
+    workspace: &Workspace,
     key: &str,
     value: &str,
     at: Timestamp,
 ) -> Result<Settings, AppError> {
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
         let before = state.settings()?;

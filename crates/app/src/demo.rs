@@ -14,10 +14,10 @@ use rollbook_queries::questions;
 use rollbook_segments::Draft;
 
 use crate::attribution::{self, Attributed, Question};
+use crate::ingest::{Ingest, Ingested, ingest};
 use crate::scores::{self, Explanation, ScoreKind, ScoreModel};
 use crate::segments::{self, Outcome};
-use crate::taking_in::{Ingest, Ingested, ingest};
-use crate::{AppError, Place, data, persons};
+use crate::{AppError, Workspace, data, persons};
 
 /// The tenant that the demo uses, so that it never mixes with somebody's own data.
 pub const TENANT: &str = "demo";
@@ -163,9 +163,9 @@ pub struct DemoSegment {
     pub best: Answer,
 }
 
-/// Runs the demo in `place`. A second time it finds everything unchanged.
+/// Runs the demo in `workspace`. A second time it finds everything unchanged.
 pub async fn demo(
-    place: &Place,
+    workspace: &Workspace,
     batch: BatchId,
     now: Timestamp,
     progress: &Progress,
@@ -181,8 +181,8 @@ pub async fn demo(
         batch,
         at: now,
     };
-    let ingested = ingest(place, what, progress).await?;
-    let as_of = last_event(place).await?;
+    let ingested = ingest(workspace, what, progress).await?;
+    let as_of = last_event(workspace).await?;
     let mut keys = Vec::new();
     for [key, name, purpose, criteria] in SEGMENTS {
         let key = key.parse().expect("a key of our own");
@@ -192,11 +192,11 @@ pub async fn demo(
             description,
             ..Draft::new(key, criteria.to_owned())
         };
-        keys.push(segments::put(place, &draft, now).await?.key);
+        keys.push(segments::put(workspace, &draft, now).await?.key);
     }
-    let outcomes = segments::refresh(place, &keys, as_of, now, false).await?;
+    let outcomes = segments::refresh(workspace, &keys, as_of, now, false).await?;
     let most = [("most", Parameter::Int(3))];
-    let best = data::own_query(place, questions::BEST_MEMBERS, &most, as_of).await?;
+    let best = data::own_query(workspace, questions::BEST_MEMBERS, &most, as_of).await?;
     let mut shown = Vec::new();
     for ([key, name, purpose, criteria], outcome) in SEGMENTS.into_iter().zip(outcomes) {
         let best = best_of(&best, key)?;
@@ -209,11 +209,11 @@ pub async fn demo(
             best,
         });
     }
-    let attributed = attribution::run(place, &Question::default(), as_of).await?;
-    scores::train(place, ScoreKind::Churn, as_of, now).await?;
-    scores::run(place, ScoreKind::Churn, as_of, now, 0).await?;
-    let lead_model = scores::train(place, ScoreKind::Lead, as_of, now).await?;
-    let best_leads = best_leads(place, as_of, now).await?;
+    let attributed = attribution::run(workspace, &Question::default(), as_of).await?;
+    scores::train(workspace, ScoreKind::Churn, as_of, now).await?;
+    scores::run(workspace, ScoreKind::Churn, as_of, now, 0).await?;
+    let lead_model = scores::train(workspace, ScoreKind::Lead, as_of, now).await?;
+    let best_leads = best_leads(workspace, as_of, now).await?;
     Ok(Demo {
         as_of,
         ingested,
@@ -225,20 +225,20 @@ pub async fn demo(
 }
 
 async fn best_leads(
-    place: &Place,
+    workspace: &Workspace,
     as_of: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<BestLead>, AppError> {
-    let run = scores::run(place, ScoreKind::Lead, as_of, now, BEST_LEADS).await?;
+    let run = scores::run(workspace, ScoreKind::Lead, as_of, now, BEST_LEADS).await?;
     let mut leads = Vec::new();
     for lead in run.highest {
-        let person = persons::show(place, lead.person_id, as_of, false)
+        let person = persons::show(workspace, lead.person_id, as_of, false)
             .await?
             .person;
         let name = person["display_name"].as_str().unwrap_or("(no name)");
         leads.push(BestLead {
             name: name.to_owned(),
-            explanation: scores::explain(place, ScoreKind::Lead, lead.person_id, as_of).await?,
+            explanation: scores::explain(workspace, ScoreKind::Lead, lead.person_id, as_of).await?,
         });
     }
     Ok(leads)
@@ -252,10 +252,10 @@ fn lay_out(folder: &Path) -> std::io::Result<()> {
 }
 
 /// The time of the last fact in the lake.
-async fn last_event(place: &Place) -> Result<Timestamp, AppError> {
+async fn last_event(workspace: &Workspace) -> Result<Timestamp, AppError> {
     // Later than anything in the sample, and within what timestamps can say.
     let end = Timestamp::from_micros(7_258_118_400_000_000);
-    let answer = data::own_query(place, questions::LAST_EVENT, &[], end).await?;
+    let answer = data::own_query(workspace, questions::LAST_EVENT, &[], end).await?;
     let at = answer.batches.first().and_then(|batch| {
         let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
         let micros = cast(&cast(batch.column(0), &micros).ok()?, &DataType::Int64).ok()?;

@@ -10,7 +10,7 @@ pub use deciding::{
 };
 pub use files::{Suggest, link_files};
 pub use rollbook_identity::files::Link;
-pub use rollbook_identity::resolve::Bridges;
+pub use rollbook_identity::resolve::AmbiguityPolicy;
 pub use rollbook_ingest::linking::decide::{
     Blocked, Candidate, Decider, Followed, RecordMove, Review, Wanted,
 };

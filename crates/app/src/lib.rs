@@ -1,6 +1,7 @@
 //! One function per verb of a user. What they answer is plain data; showing it is the caller's.
 
 pub mod attribution;
+mod cache;
 mod code;
 pub mod compacting;
 pub mod data;
@@ -8,15 +9,14 @@ pub mod demo;
 mod error;
 pub mod export;
 mod first_changes;
+pub mod idempotency;
 pub mod identity;
-pub mod journaling;
-pub mod keeping;
+pub mod ingest;
+pub mod maintenance;
 mod next_step;
 mod normal;
 mod page;
 pub mod persons;
-mod place;
-pub mod posting;
 pub mod rights;
 pub mod rows;
 pub mod scores;
@@ -24,16 +24,16 @@ pub mod segments;
 mod sql_files;
 pub mod suppressions;
 pub mod sync;
-pub mod taking_in;
 pub mod traits;
 pub mod usage;
-mod warm;
+pub mod wal;
+mod workspace;
 
+pub use cache::CacheStats;
 pub use code::Kind;
 pub use error::AppError;
 pub use next_step::NextStep;
-pub use place::Place;
-pub use warm::InMemory;
+pub use workspace::Workspace;
 
 /// What callers need of the floors below, under one name.
 pub use arrow::array::RecordBatch;

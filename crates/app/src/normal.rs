@@ -2,7 +2,7 @@
 //! one: to suppress it, to find whose it is, to block it, to list it.
 
 use rollbook_identity::normalise::{email, phone, text};
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 
 /// What a phone number without a country is read in: the country of whose it is, as people write it,
 /// else the tenant's default region.
@@ -11,18 +11,18 @@ pub(crate) fn region<'a>(country: Option<&str>, default: Option<&'a str>) -> Opt
 }
 
 /// An e-mail address or a phone number in normal form; `None` where it is none.
-pub(crate) fn normal(tier: Tier, value: &str, region: Option<&str>) -> Option<String> {
+pub(crate) fn normal(tier: MatchRule, value: &str, region: Option<&str>) -> Option<String> {
     match tier {
-        Tier::Email => email::email(value),
+        MatchRule::Email => email::email(value),
         _ => phone::phone(value, region).map(|phone| phone.exact()),
     }
 }
 
 /// The same as it is written, for what has no normal form: in lower case, and of a number its digits
 /// and a `+`.
-pub(crate) fn as_written(tier: Tier, value: &str) -> String {
+pub(crate) fn as_written(tier: MatchRule, value: &str) -> String {
     match tier {
-        Tier::Email => value.trim().to_lowercase(),
+        MatchRule::Email => value.trim().to_lowercase(),
         _ => {
             let folded = text(value).unwrap_or_default();
             folded
@@ -34,7 +34,7 @@ pub(crate) fn as_written(tier: Tier, value: &str) -> String {
 }
 
 /// Every form by which a value is the same as another: the normal one first, where it has one.
-pub(crate) fn forms(tier: Tier, value: &str, region: Option<&str>) -> Vec<String> {
+pub(crate) fn forms(tier: MatchRule, value: &str, region: Option<&str>) -> Vec<String> {
     let mut forms: Vec<String> = normal(tier, value, region).into_iter().collect();
     let written = as_written(tier, value);
     if !written.is_empty() && !forms.contains(&written) {
@@ -45,7 +45,7 @@ pub(crate) fn forms(tier: Tier, value: &str, region: Option<&str>) -> Vec<String
 
 #[cfg(test)]
 mod tests {
-    use rollbook_identity::token::Tier;
+    use rollbook_identity::token::MatchRule;
 
     use super::{forms, region};
 
@@ -65,7 +65,7 @@ mod tests {
             ("+43\u{a0}664\u{a0}1234567", None, "+436641234567"),
         ] {
             assert_eq!(
-                first(Tier::Phone, value, country).as_deref(),
+                first(MatchRule::Phone, value, country).as_deref(),
                 Some(form),
                 "{value}"
             );
@@ -76,10 +76,17 @@ mod tests {
             "mailto:ann@bücher.test",
         ] {
             let form = Some("ann@xn--bcher-kva.test");
-            assert_eq!(first(Tier::Email, value, None).as_deref(), form, "{value}");
+            assert_eq!(
+                first(MatchRule::Email, value, None).as_deref(),
+                form,
+                "{value}"
+            );
         }
         // What is no number of any network is compared as it is written.
-        assert_eq!(forms(Tier::Phone, "12 34-56 78", None), ["12345678"]);
-        assert_eq!(forms(Tier::Email, " Ann@Intranet ", None), ["ann@intranet"]);
+        assert_eq!(forms(MatchRule::Phone, "12 34-56 78", None), ["12345678"]);
+        assert_eq!(
+            forms(MatchRule::Email, " Ann@Intranet ", None),
+            ["ann@intranet"]
+        );
     }
 }

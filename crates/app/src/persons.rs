@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::identity::became;
 use crate::rows::objects;
 use crate::segments::{PersonChange, of_person};
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 mod export;
 mod timeline;
@@ -60,18 +60,18 @@ pub struct Person {
 
 /// What is known of a person; `with_history` also reads the whole ledger of segments.
 pub async fn show(
-    place: &Place,
+    workspace: &Workspace,
     person: i64,
     as_of: Timestamp,
     with_history: bool,
 ) -> Result<Person, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     let id = [("person_id", Parameter::Int(person))];
     let found = objects(&session.query_with(questions::PERSON, &id).await?.batches)?;
     let Some(found) = found.into_iter().next() else {
-        return Err(unknown(place, person, as_of).await?);
+        return Err(unknown(workspace, person, as_of).await?);
     };
     let records = session.query_with(RECORDS, &id).await?;
     let records = objects(&records.batches)?;
@@ -111,8 +111,12 @@ pub async fn show(
 }
 
 /// Why there is no person of an id: nobody ever had it, or they are another by now.
-async fn unknown(place: &Place, person: i64, as_of: Timestamp) -> Result<AppError, AppError> {
-    Ok(match became(place, person, as_of).await? {
+async fn unknown(
+    workspace: &Workspace,
+    person: i64,
+    as_of: Timestamp,
+) -> Result<AppError, AppError> {
+    Ok(match became(workspace, person, as_of).await? {
         Some(now) => AppError::BecameAnother { person, now },
         None => AppError::UnknownPerson { person },
     })

@@ -7,18 +7,18 @@ pub use rollbook_scoring::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AppError, Place, page};
+use crate::{AppError, Workspace, page};
 
 /// Trains a model as of a moment; it is the standing one from then on.
 pub async fn train(
-    place: &Place,
+    workspace: &Workspace,
     kind: ScoreKind,
     as_of: Timestamp,
     now: Timestamp,
 ) -> Result<ScoreModel, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     let model = rollbook_scoring::train(&session, kind, state.data).await?;
     rollbook_scoring::keep_model(&lake, &model, now).await?;
     Ok(model)
@@ -36,16 +36,16 @@ pub struct Run {
 
 /// Scores all candidates as of a moment with the standing model.
 pub async fn run(
-    place: &Place,
+    workspace: &Workspace,
     kind: ScoreKind,
     as_of: Timestamp,
     now: Timestamp,
     highest: usize,
 ) -> Result<Run, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     let mut scored = rollbook_scoring::score(&session, &model).await?;
     let head = rollbook_scoring::keep_scores(&lake, &model, &scored, as_of, &state, now).await?;
     sort_highest(&mut scored);
@@ -58,15 +58,15 @@ pub async fn run(
 
 /// Why a person has the score that they have as of a moment.
 pub async fn explain(
-    place: &Place,
+    workspace: &Workspace,
     kind: ScoreKind,
     person: i64,
     as_of: Timestamp,
 ) -> Result<Explanation, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     Ok(rollbook_scoring::explain(&session, &model, person).await?)
 }
 
@@ -95,13 +95,13 @@ struct Pinned {
 /// The first page, or the one that `token` asks for, of persons with a probability of at least
 /// `least`; all pages are of the same scores.
 pub async fn scores_page(
-    place: &Place,
+    workspace: &Workspace,
     kind: ScoreKind,
     least: f64,
     token: Option<&str>,
     limit: usize,
 ) -> Result<ScoresPage, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let mut pinned = match token {
         None => {
             let state = lake.head().await?;

@@ -42,14 +42,14 @@ use rollbook_segments::membership::persons_now;
 use rollbook_segments::refresh::fixed;
 pub use rollbook_segments::weigh::Weight;
 pub use rollbook_segments::{
-    Channel, Definition, Done, Draft, How, Percent, Refreshed, Schedule, Standing, Status,
+    Channel, Definition, Done, Draft, Freshness, How, Percent, Refreshed, Schedule, Status,
 };
 use rollbook_segments::{Criteria, Evaluation, SegmentError, Wanted, definition};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::place::Opening;
-use crate::{AppError, Place};
+use crate::workspace::Opening;
+use crate::{AppError, Workspace};
 
 /// A segment in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,7 +67,7 @@ pub struct Listed {
     pub computed_at: Option<Timestamp>,
     /// Whether it is up to date, and why not.
     #[serde(flatten)]
-    pub standing: Standing,
+    pub freshness: Freshness,
 }
 
 /// What became of one segment in a refresh.
@@ -105,7 +105,7 @@ impl Outcome {
             "evaluated": match done.how {
                 How::Full => json!("all"),
                 How::Patched(persons) => json!(persons),
-                How::Standing => json!("none"),
+                How::Unchanged => json!("none"),
             },
             "snapshot": refreshed.snapshot,
             "revision": refreshed.revision,
@@ -121,18 +121,27 @@ impl Outcome {
 
 /// Saves a segment after checking that its criteria can be evaluated. One that is a list is
 /// computed at once, and never again.
-pub async fn put(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
-    let lake = place.lake_or_new().await?;
-    check(place, &lake, draft, at).await?;
+pub async fn put(
+    workspace: &Workspace,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<Definition, AppError> {
+    let lake = workspace.lake_or_new().await?;
+    check(workspace, &lake, draft, at).await?;
     let saved = definition::put(&lake, draft, at).await?;
-    computed_if_list(place, saved, at).await
+    computed_if_list(workspace, saved, at).await
 }
 
 /// Evaluating is the one check that finds what planning does not, such as a value that cannot be
 /// computed with, or a circle of segments.
-async fn check(place: &Place, lake: &Lake, draft: &Draft, at: Timestamp) -> Result<(), AppError> {
+async fn check(
+    workspace: &Workspace,
+    lake: &Lake,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<(), AppError> {
     let state = lake.head().await?;
-    let session = place.warm_session(lake, &state, at).await?;
+    let session = workspace.warm_session(lake, &state, at).await?;
     let known = Named::of(lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
     let evaluation = known.evaluation(&session);
     let mut evaluation = evaluation.with(&draft.key, &draft.criteria);
@@ -142,12 +151,12 @@ async fn check(place: &Place, lake: &Lake, draft: &Draft, at: Timestamp) -> Resu
 }
 
 async fn computed_if_list(
-    place: &Place,
+    workspace: &Workspace,
     saved: Definition,
     at: Timestamp,
 ) -> Result<Definition, AppError> {
     if saved.is_static() {
-        refresh_one(place, &saved.key, at, at, false).await?;
+        refresh_one(workspace, &saved.key, at, at, false).await?;
     }
     Ok(saved)
 }
@@ -193,62 +202,70 @@ impl Named {
 }
 
 /// All segments as they stand at `now`, in order of their keys.
-pub async fn list(place: &Place, now: Timestamp) -> Result<Vec<Listed>, AppError> {
-    let lake = place.lake().await?;
+pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<Listed>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let definitions = definition::list(&lake, &state).await?;
-    listed(place, &lake, &state, definitions, now).await
+    listed(workspace, &lake, &state, definitions, now).await
 }
 
 /// One segment as it stands at `now`.
-pub async fn show(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<Listed, AppError> {
-    let lake = place.lake().await?;
+pub async fn show(
+    workspace: &Workspace,
+    key: &SegmentKey,
+    now: Timestamp,
+) -> Result<Listed, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let definition = definition::show(&lake, &state, key).await?;
-    let listed = listed(place, &lake, &state, vec![definition], now).await?;
+    let listed = listed(workspace, &lake, &state, vec![definition], now).await?;
     let one = listed.into_iter().next();
     Ok(one.expect("one definition is listed once"))
 }
 
 /// How one segment stands at `now`.
-pub async fn standing_at(
-    place: &Place,
+pub async fn freshness_at(
+    workspace: &Workspace,
     key: &SegmentKey,
     now: Timestamp,
-) -> Result<Standing, AppError> {
-    Ok(show(place, key, now).await?.standing)
+) -> Result<Freshness, AppError> {
+    Ok(show(workspace, key, now).await?.freshness)
 }
 
 /// A revision that was just saved, as it stands at `now`, whatever others saved since.
 pub async fn saved(
-    place: &Place,
+    workspace: &Workspace,
     definition: Definition,
     now: Timestamp,
 ) -> Result<Listed, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let listed = listed(place, &lake, &state, vec![definition], now).await?;
+    let listed = listed(workspace, &lake, &state, vec![definition], now).await?;
     let one = listed.into_iter().next();
     Ok(one.expect("one definition is listed once"))
 }
 
 /// Saves a segment that is not there yet.
-pub async fn create(place: &Place, draft: &Draft, at: Timestamp) -> Result<Definition, AppError> {
+pub async fn create(
+    workspace: &Workspace,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<Definition, AppError> {
     let exists = || AppError::SegmentExists {
         segment: draft.key.clone(),
     };
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let mut known = definition::schedules(&lake.head().await?)?.into_iter();
     if known.any(|known| known.key == draft.key) {
         return Err(exists());
     }
-    check(place, &lake, draft, at).await?;
+    check(workspace, &lake, draft, at).await?;
     let created = definition::create(&lake, draft, at).await?;
-    computed_if_list(place, created.ok_or_else(exists)?, at).await
+    computed_if_list(workspace, created.ok_or_else(exists)?, at).await
 }
 
 async fn listed(
-    place: &Place,
+    workspace: &Workspace,
     lake: &Lake,
     state: &State,
     definitions: Vec<Definition>,
@@ -266,12 +283,12 @@ async fn listed(
         }
         kept.push(one);
     }
-    let standings = standings(place, lake, state, &kept, now).await;
+    let standings = standings(workspace, lake, state, &kept, now).await;
     let all = definitions.into_iter().zip(kept).zip(standings);
-    let listed = |((definition, kept), standing): ((Definition, Kept), Standing)| {
+    let listed = |((definition, kept), freshness): ((Definition, Kept), Freshness)| {
         let refreshed = kept.refreshed.as_ref();
         Listed {
-            standing,
+            freshness,
             count: refreshed.map(|refreshed| refreshed.count),
             snapshot: refreshed.map(|refreshed| refreshed.snapshot),
             as_of: refreshed.map(|refreshed| refreshed.as_of),
@@ -283,21 +300,25 @@ async fn listed(
 }
 
 /// Takes a segment away.
-pub async fn delete(place: &Place, key: &SegmentKey, at: Timestamp) -> Result<(), AppError> {
-    let lake = place.lake().await?;
+pub async fn delete(
+    workspace: &Workspace,
+    key: &SegmentKey,
+    at: Timestamp,
+) -> Result<(), AppError> {
+    let lake = workspace.lake().await?;
     Ok(rollbook_segments::delete(&lake, key, at).await?)
 }
 
 /// Computes segments, all of them where none is named: for whom anything changed, or for all.
 pub async fn refresh(
-    place: &Place,
+    workspace: &Workspace,
     keys: &[SegmentKey],
     as_of: Timestamp,
     now: Timestamp,
     is_full: bool,
 ) -> Result<Vec<Outcome>, AppError> {
-    let lake = place.lake().await?;
-    let opening = Opening::new(place, &lake);
+    let lake = workspace.lake().await?;
+    let opening = Opening::new(workspace, &lake);
     let wanted = Wanted {
         keys: keys.to_vec(),
         as_of,
@@ -343,13 +364,13 @@ fn not_computed(part: &str, persons: u64) -> String {
 
 /// Computes one segment.
 pub async fn refresh_one(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     as_of: Timestamp,
     now: Timestamp,
     is_full: bool,
 ) -> Result<Done, AppError> {
-    let outcomes = refresh(place, std::slice::from_ref(key), as_of, now, is_full).await?;
+    let outcomes = refresh(workspace, std::slice::from_ref(key), as_of, now, is_full).await?;
     let outcome = outcomes.into_iter().next();
     outcome.expect("one segment has one outcome").result
 }

@@ -13,7 +13,7 @@ use hmac::{Hmac, Mac};
 use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_identity::normalise;
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 use rollbook_ingest::linking::owners::{Owners, records_of};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::Timestamp;
@@ -26,7 +26,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::normal::{forms, region};
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -80,10 +80,10 @@ impl Kind {
     }
 
     /// The rule whose normal form it has; none of a person.
-    fn tier(self) -> Option<Tier> {
+    fn tier(self) -> Option<MatchRule> {
         match self {
-            Self::Email => Some(Tier::Email),
-            Self::Phone => Some(Tier::Phone),
+            Self::Email => Some(MatchRule::Email),
+            Self::Phone => Some(MatchRule::Phone),
             Self::Person => None,
         }
     }
@@ -150,7 +150,13 @@ fn token(key: &[u8], kind: Kind, form: &str) -> String {
 }
 
 /// The keyed hashes of all forms of a value, that of the normal form first.
-fn tokens(key: &[u8], kind: Kind, tier: Tier, text: &str, region: Option<&str>) -> Vec<String> {
+fn tokens(
+    key: &[u8],
+    kind: Kind,
+    tier: MatchRule,
+    text: &str,
+    region: Option<&str>,
+) -> Vec<String> {
     let forms = forms(tier, text, region).into_iter();
     forms.map(|form| token(key, kind, &form)).collect()
 }
@@ -158,7 +164,7 @@ fn tokens(key: &[u8], kind: Kind, tier: Tier, text: &str, region: Option<&str>) 
 /// Those of some persons whom a channel may not reach: what is said of an address holds for whoever has
 /// it in any of their records.
 pub(crate) async fn persons(
-    place: &Place,
+    workspace: &Workspace,
     (lake, state): (&Lake, &State),
     among: &RoaringTreemap,
     channel: Channel,
@@ -169,7 +175,9 @@ pub(crate) async fn persons(
     let mut persons = RoaringTreemap::new();
     if list.iter().any(|one| one.kind != Kind::Person) {
         let among = Some(Arc::new(among.clone()));
-        let session = place.session_of_records(lake, state, as_of, among).await?;
+        let session = workspace
+            .session_of_records(lake, state, as_of, among)
+            .await?;
         persons = with_values(lake, state, &session, &list).await?;
     }
     if list.iter().any(|one| one.kind == Kind::Person) {
@@ -234,8 +242,8 @@ impl Suppressed {
 }
 
 /// All entries.
-pub async fn list(place: &Place) -> Result<Vec<Listed>, AppError> {
-    let lake = place.lake().await?;
+pub async fn list(workspace: &Workspace) -> Result<Vec<Listed>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let owners = Owners::at(&lake, &state).await?;
     let listed = of(&lake, &state).await?.into_iter().map(|one| Listed {
@@ -251,13 +259,13 @@ pub async fn list(place: &Place) -> Result<Vec<Listed>, AppError> {
 
 /// Adds e-mails, phones or ids of persons; how many were not there yet.
 pub async fn add(
-    place: &Place,
+    workspace: &Workspace,
     values: &[String],
     channel: Option<Channel>,
     reason: Option<&str>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
-    change(place, values, at, |list, wanted| {
+    change(workspace, values, at, |list, wanted| {
         let is_known = |one: &Suppressed| wanted.is(one) && one.channel == channel;
         let Some(value) = wanted.values.first().filter(|_| !list.iter().any(is_known)) else {
             return false;
@@ -277,12 +285,12 @@ pub async fn add(
 
 /// Takes entries away, of one channel or of all; how many of the values were there.
 pub async fn remove(
-    place: &Place,
+    workspace: &Workspace,
     values: &[String],
     channel: Option<Channel>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
-    change(place, values, at, |list, wanted| {
+    change(workspace, values, at, |list, wanted| {
         let before = list.len();
         let is_meant = |one: &Suppressed| channel.is_none() || one.channel == channel;
         list.retain(|one| !(wanted.is(one) && is_meant(one)));
@@ -347,12 +355,12 @@ async fn wanted(
 }
 
 async fn change(
-    place: &Place,
+    workspace: &Workspace,
     values: &[String],
     at: Timestamp,
     mut one: impl FnMut(&mut Vec<Suppressed>, &Wanted) -> bool,
 ) -> Result<u64, AppError> {
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
         let mut list = of(&lake, &state).await?;
@@ -379,7 +387,7 @@ async fn change(
 
 #[cfg(test)]
 mod tests {
-    use rollbook_identity::token::Tier;
+    use rollbook_identity::token::MatchRule;
 
     use super::{Kind, tokens};
 
@@ -407,7 +415,7 @@ mod tests {
         ] {
             assert_eq!(Kind::of(text).unwrap(), kind, "{text}");
         }
-        let of = |key: &[u8], text| tokens(key, Kind::Email, Tier::Email, text, None);
+        let of = |key: &[u8], text| tokens(key, Kind::Email, MatchRule::Email, text, None);
         assert_eq!(
             of(b"key", " Ann@Example.com "),
             of(b"key", "ann@example.com")

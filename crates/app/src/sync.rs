@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::taking_in::{Ingest, Ingested, ingest};
-use crate::{AppError, Place};
+use crate::ingest::{Ingest, Ingested, ingest};
+use crate::{AppError, Workspace};
 
 /// Attempts to note what was read until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -90,13 +90,13 @@ pub fn providers(folder: &Path) -> Result<Vec<ProviderName>, AppError> {
 
 /// Takes in what one provider's folder has that is new or changed.
 pub async fn sync(
-    place: &Place,
+    workspace: &Workspace,
     what: &Sync,
     provider: &ProviderName,
     batch: BatchId,
     progress: &Progress,
 ) -> Result<Synced, AppError> {
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let folder = what.folder.join(provider.as_str());
     let read = hashed(&folder)?;
     let known = cursor(&lake, provider).await?;
@@ -123,7 +123,7 @@ pub async fn sync(
         .as_ref()
         .map(|folder| folder.join(provider.as_str()));
     let ingested = ingest(
-        place,
+        workspace,
         Ingest {
             provider: provider.clone(),
             paths: vec![folder],

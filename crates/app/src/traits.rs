@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rollbook_engine::{EngineError, OwnTrait, Session, is_column_of_people};
+use rollbook_engine::{CustomTrait, EngineError, Session, is_column_of_people};
 use rollbook_lake::{LakeError, State};
 use rollbook_model::{SegmentKey, Timestamp, TraitName};
-use rollbook_segments::{TraitDefinition, own_traits};
+use rollbook_segments::{TraitDefinition, custom_traits};
 use serde::Serialize;
 
 use crate::segments::Named;
 pub use crate::segments::code::Action;
 use crate::sql_files::{SqlFile, header, sql_files};
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// What a header may say.
 const FIELDS: [&str; 2] = ["description", "default"];
@@ -130,8 +130,8 @@ impl Draft {
     }
 
     /// The same for an engine, whose places are then those in the file.
-    fn own(&self, name: &TraitName) -> OwnTrait {
-        OwnTrait {
+    fn own(&self, name: &TraitName) -> CustomTrait {
+        CustomTrait {
             name: name.to_string(),
             sql: "\n".repeat(self.lines_before) + &self.sql,
             default: self.default.clone(),
@@ -155,11 +155,11 @@ impl Draft {
 }
 
 /// All traits of the tenant's own, in order of their names.
-pub async fn list(place: &Place, now: Timestamp) -> Result<Vec<Listed>, AppError> {
-    let lake = place.lake().await?;
+pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<Listed>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let known = own_traits::list(&lake, &state).await?;
-    let session = place.session(&lake, &state, now).await?;
+    let known = custom_traits::list(&lake, &state).await?;
+    let session = workspace.session(&lake, &state, now).await?;
     let types = types(&session);
     let named = Named::all(&lake, &state).await?;
     let listed = known.into_iter().map(|one| {
@@ -186,7 +186,7 @@ pub async fn list(place: &Place, now: Timestamp) -> Result<Vec<Listed>, AppError
 }
 
 fn types(session: &Session) -> BTreeMap<&str, Result<String, String>> {
-    let types = session.own_traits().into_iter();
+    let types = session.custom_traits().into_iter();
     types
         .map(|(name, ty)| (name, ty.map_err(|error| error.to_string())))
         .collect()
@@ -208,7 +208,11 @@ fn naming(session: &Session, named: &Named, name: &TraitName) -> Vec<SegmentKey>
 
 /// Reads a folder, runs what is new in it, and says what would change if the lake had these traits.
 /// Nothing is changed.
-pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan, AppError> {
+pub async fn plan(
+    workspace: &Workspace,
+    folder: &Path,
+    as_of: Timestamp,
+) -> Result<Plan, AppError> {
     let mut wanted = BTreeMap::new();
     for file in sql_files(folder)? {
         let name: TraitName = file
@@ -220,11 +224,13 @@ pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan
         }
         wanted.insert(name, Draft::of(&file)?);
     }
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let state = lake.head().await?;
-    let known = own_traits::list(&lake, &state).await?;
+    let known = custom_traits::list(&lake, &state).await?;
     let own = wanted.iter().map(|(name, draft)| draft.own(name)).collect();
-    let session = place.session_with(&lake, &state, as_of, None, own).await?;
+    let session = workspace
+        .session_with(&lake, &state, as_of, None, own)
+        .await?;
     let named = Named::all(&lake, &state).await?;
     let mut lines = Vec::new();
     for (name, draft) in &wanted {
@@ -306,17 +312,17 @@ async fn check_segments(
 }
 
 /// Makes the lake have the traits of a plan.
-pub async fn apply(place: &Place, plan: &Plan, at: Timestamp) -> Result<(), AppError> {
+pub async fn apply(workspace: &Workspace, plan: &Plan, at: Timestamp) -> Result<(), AppError> {
     if plan.lines.is_empty() {
         return Ok(());
     }
-    let lake = place.lake_or_new().await?;
-    let known = own_traits::list(&lake, &plan.base).await?;
+    let lake = workspace.lake_or_new().await?;
+    let known = custom_traits::list(&lake, &plan.base).await?;
     let traits = plan.wanted.iter().map(|(name, draft)| {
         let before = known.iter().find(|one| one.name == *name);
         draft.definition(name, before, at)
     });
-    match own_traits::replace(&lake, &plan.base, traits.collect(), at).await? {
+    match custom_traits::replace(&lake, &plan.base, traits.collect(), at).await? {
         true => Ok(()),
         false => Err(LakeError::Busy { attempts: 1 }.into()),
     }

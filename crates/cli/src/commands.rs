@@ -9,9 +9,9 @@ use chrono::Utc;
 use clap::CommandFactory;
 use rollbook_app::compacting::{Extent, compact};
 use rollbook_app::identity::Decider;
-use rollbook_app::keeping::{restore, vacuum};
+use rollbook_app::maintenance::{restore, vacuum};
 use rollbook_app::usage::{most_of_ingest, most_resident, watch_own_memory};
-use rollbook_app::{AppError, Place, data};
+use rollbook_app::{AppError, Workspace, data};
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use rollbook_model::settings::SETTING_KEYS;
 use rollbook_model::{BatchId, GivenTime, TenantName, Timestamp, tables};
@@ -26,7 +26,7 @@ mod demo;
 mod identity;
 mod ingest;
 mod journal;
-mod keeping;
+mod maintenance;
 mod person;
 mod score;
 mod segment;
@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(mebibytes) = common.memory_mib {
         limits.memory = usize::try_from(u64::from(mebibytes) << 20)?;
     }
-    let place = Place::new(common.lake, tenant, limits);
+    let workspace = Workspace::new(common.lake, tenant, limits);
     match command {
         Command::Sql { .. } | Command::Segment(_) | Command::Traits(_) => {
             end_beyond(most_resident(limits.memory), limits.memory);
@@ -64,18 +64,18 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     match command {
-        Command::Demo { serve, how } => demo::run(place, serve.then_some(how), form).await?,
+        Command::Demo { serve, how } => demo::run(workspace, serve.then_some(how), form).await?,
         Command::Generate(what) => ingest::generate(what, form)?,
-        Command::Ingest(what) => ingest::ingest(&place, what, form).await?,
+        Command::Ingest(what) => ingest::ingest(&workspace, what, form).await?,
         Command::Sync {
             folder,
             full,
             mappings,
-        } => return sync::run(&place, folder, full, mappings, form).await,
+        } => return sync::run(&workspace, folder, full, mappings, form).await,
         Command::Inspect { file } => ingest::inspect(&file, form)?,
-        Command::Quarantine(what) => return ingest::quarantine(place, what, form).await,
+        Command::Quarantine(what) => return ingest::quarantine(workspace, what, form).await,
         Command::Tables => {
-            let sizes = data::table_sizes(&place).await?;
+            let sizes = data::table_sizes(&workspace).await?;
             let columns = [
                 "table",
                 "rows",
@@ -95,51 +95,62 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             timeout,
             explain,
         } => {
-            let mut place = place;
-            place.limits.rows = limit.unwrap_or(place.limits.rows);
-            place.limits.time = timeout.map_or(place.limits.time, Duration::from_secs);
+            let mut workspace = workspace;
+            workspace.limits.rows = limit.unwrap_or(workspace.limits.rows);
+            workspace.limits.time = timeout.map_or(workspace.limits.time, Duration::from_secs);
             let query = if query == "-" {
                 standard_input()?
             } else {
                 query
             };
             if explain {
-                let plan =
-                    data::explain(&place, &query, as_of(&place, &moment).await?, snapshot).await?;
+                let plan = data::explain(
+                    &workspace,
+                    &query,
+                    as_of(&workspace, &moment).await?,
+                    snapshot,
+                )
+                .await?;
                 return show_plan(&plan, form);
             }
-            let answer = data::sql(&place, &query, as_of(&place, &moment).await?, snapshot).await?;
+            let answer = data::sql(
+                &workspace,
+                &query,
+                as_of(&workspace, &moment).await?,
+                snapshot,
+            )
+            .await?;
             print_rows(&answer.schema, &answer.batches, form)?;
             if answer.truncated {
-                return Ok(cut(place.limits.rows, form));
+                return Ok(cut(workspace.limits.rows, form));
             }
         }
-        Command::Settings { key, value } => settings(&place, key, value, form).await?,
-        Command::Traits(what) => return traits::run(&place, what, form).await,
-        Command::Segment(what) => return segment::run(&place, what, form).await,
-        Command::Person(what) => person::run(&place, what, form).await?,
-        Command::Identity(what) => identity::run(&place, what, form).await?,
-        Command::Suppression(what) => suppression::run(&place, what, form).await?,
-        Command::Attribution(what) => attribution::run(&place, what, form).await?,
-        Command::Score(what) => score::run(&place, what, form).await?,
-        Command::Serve(what) => serve::run(place, what, None).await?,
-        Command::Work => serve::work(place).await?,
-        Command::Journal(what) => return journal::run(&place, what.command, form).await,
+        Command::Settings { key, value } => settings(&workspace, key, value, form).await?,
+        Command::Traits(what) => return traits::run(&workspace, what, form).await,
+        Command::Segment(what) => return segment::run(&workspace, what, form).await,
+        Command::Person(what) => person::run(&workspace, what, form).await?,
+        Command::Identity(what) => identity::run(&workspace, what, form).await?,
+        Command::Suppression(what) => suppression::run(&workspace, what, form).await?,
+        Command::Attribution(what) => attribution::run(&workspace, what, form).await?,
+        Command::Score(what) => score::run(&workspace, what, form).await?,
+        Command::Serve(what) => serve::run(workspace, what, None).await?,
+        Command::Work => serve::work(workspace).await?,
+        Command::Journal(what) => return journal::run(&workspace, what.command, form).await,
         Command::Snapshots => {
-            let lines = data::snapshots(&place).await?;
+            let lines = data::snapshots(&workspace).await?;
             let columns = ["snapshot", "committed_at", "kind", "batch", "detail"];
             print(&Shown::list(&lines, &columns)?, form)?;
         }
-        Command::Snapshot(what) => keeping::snapshot(&place, what, form).await?,
+        Command::Snapshot(what) => maintenance::snapshot(&workspace, what, form).await?,
         Command::Vacuum { dry_run } => {
-            let collected = vacuum(&place, dry_run, now()).await?;
+            let collected = vacuum(&workspace, dry_run, now()).await?;
             print(&Shown::object(&collected)?, form)?;
         }
-        Command::Keys(what) => keeping::keys(&place, what, form).await?,
-        Command::Check => return keeping::check(&place, form).await,
-        Command::Backup(what) => keeping::backup(&place, what, form).await?,
+        Command::Keys(what) => maintenance::keys(&workspace, what, form).await?,
+        Command::Check => return maintenance::check(&workspace, form).await,
+        Command::Backup(what) => maintenance::backup(&workspace, what, form).await?,
         Command::Restore { from } => {
-            let copied = restore(&place, &from).await?;
+            let copied = restore(&workspace, &from).await?;
             print(&Shown::object(&copied)?, form)?;
         }
         Command::Compact { all } => {
@@ -147,7 +158,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 true => Extent::All,
                 false => Extent::Due,
             };
-            let done = compact(&place, extent, now()).await?;
+            let done = compact(&workspace, extent, now()).await?;
             if done.is_empty() {
                 eprintln!("every table is in good order: nothing was written");
             }
@@ -203,14 +214,17 @@ fn now() -> Timestamp {
     Timestamp::from(Utc::now())
 }
 
-async fn as_of(place: &Place, moment: &Moment) -> anyhow::Result<Timestamp> {
-    Ok(instant(place, moment.as_of).await?.unwrap_or_else(now))
+async fn as_of(workspace: &Workspace, moment: &Moment) -> anyhow::Result<Timestamp> {
+    Ok(instant(workspace, moment.as_of).await?.unwrap_or_else(now))
 }
 
 /// The instant that a time is, where one is given.
-async fn instant(place: &Place, given: Option<GivenTime>) -> anyhow::Result<Option<Timestamp>> {
+async fn instant(
+    workspace: &Workspace,
+    given: Option<GivenTime>,
+) -> anyhow::Result<Option<Timestamp>> {
     Ok(match given {
-        Some(given) => Some(data::moment(place, given).await?),
+        Some(given) => Some(data::moment(workspace, given).await?),
         None => None,
     })
 }
@@ -266,14 +280,14 @@ fn schema(table: Option<&str>) -> anyhow::Result<Shown> {
 }
 
 async fn settings(
-    place: &Place,
+    workspace: &Workspace,
     key: Option<String>,
     value: Option<String>,
     form: Form,
 ) -> anyhow::Result<()> {
     let settings = match (&key, &value) {
-        (Some(key), Some(value)) => data::set(place, key, value, now()).await?,
-        _ => data::settings(place).await?,
+        (Some(key), Some(value)) => data::set(workspace, key, value, now()).await?,
+        _ => data::settings(workspace).await?,
     };
     let keys = SETTING_KEYS
         .into_iter()

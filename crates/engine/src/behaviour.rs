@@ -16,21 +16,20 @@ use rollbook_model::Timestamp;
 use crate::counting::Counted;
 use crate::error::{EngineError, Position};
 
+mod aggregate_kind;
 mod call;
-mod clock;
 mod fact;
-mod figure;
 mod moments;
 mod pace;
 mod parts;
 mod question;
 mod reckoned;
 mod ticks;
+mod time_dependency;
 
+pub(crate) use aggregate_kind::{AggregateKind, KEPT, WindowAggregate};
 pub(crate) use call::Call;
-pub use clock::Clock;
 pub(crate) use fact::literal;
-pub(crate) use figure::{Figure, Figured, KEPT};
 pub(crate) use moments::settle;
 pub(crate) use pace::{DAY, HOUR, Pace};
 pub(crate) use parts::reads_clock;
@@ -38,6 +37,7 @@ use question::{Answer, Question};
 pub(crate) use question::{evidence, relations_of};
 pub(crate) use reckoned::{Reckoned, micros, written};
 pub(crate) use ticks::{ACTIVITIES, Compared, End, Rows, Tick, Ticks};
+pub use time_dependency::TimeDependency;
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.
 pub(crate) const PERSON: &str = "_person";
@@ -62,7 +62,7 @@ pub(crate) const BEHAVIOURS: [&str; 12] = [
 
 /// From where behaviour is looked at.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Viewpoint {
+pub(crate) struct EvaluationContext {
     pub(crate) as_of: Timestamp,
     pub(crate) zone: chrono_tz::Tz,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Where {
 /// What the calls in one or several conditions ask.
 #[derive(Debug)]
 pub(crate) struct Behaviours {
-    viewpoint: Viewpoint,
+    viewpoint: EvaluationContext,
     /// What is counted of activities, by type and time alone.
     counted: Vec<Counted>,
     /// Relations over facts, each with its aggregates.
@@ -99,7 +99,7 @@ pub(crate) struct Behaviours {
 struct Aggregate {
     sql: String,
     /// The same, where nothing but persons and times have to be looked at.
-    figured: Option<Figured>,
+    figured: Option<WindowAggregate>,
 }
 
 /// Where a column comes from that calls give way to.
@@ -107,7 +107,7 @@ pub(crate) enum Source<'a> {
     /// It is counted of activities.
     Activities(&'a Counted),
     /// It is figured from the rows of a relation.
-    Rows(&'static str, Figured),
+    Rows(&'static str, WindowAggregate),
     /// A query gives it, after the person.
     Query(String),
     /// A table has the persons for whom it is there.
@@ -115,7 +115,7 @@ pub(crate) enum Source<'a> {
 }
 
 impl Behaviours {
-    pub(crate) fn new(viewpoint: Viewpoint, is_flat: bool) -> Self {
+    pub(crate) fn new(viewpoint: EvaluationContext, is_flat: bool) -> Self {
         Self {
             viewpoint,
             is_flat,

@@ -351,7 +351,7 @@ fn text_of(expr: &Expr) -> Option<String> {
 /// A walk that notes the rows which a clause looks at.
 struct Looks {
     rows: Vec<(&'static str, Vec<String>)>,
-    viewpoint: crate::behaviour::Viewpoint,
+    viewpoint: crate::behaviour::EvaluationContext,
 }
 
 impl Visitor for Looks {

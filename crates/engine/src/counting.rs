@@ -36,7 +36,7 @@ mod source;
 mod tally;
 
 pub(crate) use source::CountedActivities;
-pub(crate) use tally::{Counted, What};
+pub(crate) use tally::{CountKind, Counted};
 use tally::{NOTHING, Tally};
 
 /// The columns that are read, in this order.
@@ -62,8 +62,8 @@ fn output(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
     fields.extend(questions.iter().enumerate().map(|(at, question)| {
         let name = format!("_c{at}");
         match question.what {
-            What::Count => Field::new(name, DataType::Int64, false),
-            What::First | What::Last => Field::new(name, time.clone(), true),
+            CountKind::Count => Field::new(name, DataType::Int64, false),
+            CountKind::First | CountKind::Last => Field::new(name, time.clone(), true),
         }
     }));
     Arc::new(Schema::new(fields))

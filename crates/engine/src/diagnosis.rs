@@ -14,7 +14,7 @@ use rollbook_model::nearest;
 use crate::behaviour::BEHAVIOURS;
 use crate::complexity::{MOST_NESTING, lower_first, position};
 use crate::error::{EngineError, Position};
-use crate::faults::{Broken, NotForThem, Twice};
+use crate::faults::{DuplicateTraitRow, InvalidTrait, PermissionDenied};
 use crate::plain_types::plain_types;
 
 /// How the planner's messages about types can be told from its others.
@@ -158,7 +158,7 @@ impl Diagnosis {
                 },
             },
             DataFusionError::External(inner) if let Some(refused) = inner.downcast_ref() => {
-                let NotForThem { table, column } = refused;
+                let PermissionDenied { table, column } = refused;
                 EngineError::Personal {
                     table: (*table).to_owned(),
                     column: (*column).to_owned(),
@@ -166,14 +166,14 @@ impl Diagnosis {
                 }
             }
             DataFusionError::External(inner) if let Some(twice) = inner.downcast_ref() => {
-                let Twice { name, person } = twice;
+                let DuplicateTraitRow { name, person } = twice;
                 EngineError::TraitTwice {
                     name: name.clone(),
                     person: *person,
                 }
             }
             DataFusionError::External(inner) if let Some(broken) = inner.downcast_ref() => {
-                let Broken { name, source } = broken;
+                let InvalidTrait { name, source } = broken;
                 EngineError::InTrait {
                     name: name.clone(),
                     source: Arc::clone(source),
@@ -204,12 +204,12 @@ impl Diagnosis {
             }
         };
         // `Expected: an expression, found: EOF at Line: 1, Column: 9`
-        let (message, told) = match text.rsplit_once(" at Line: ") {
-            Some((message, told)) => (message, told),
+        let (message, into_engine_error) = match text.rsplit_once(" at Line: ") {
+            Some((message, into_engine_error)) => (message, into_engine_error),
             None => (text.as_str(), ""),
         };
-        let numbers = told.split_once(", Column: ");
-        let told = numbers.and_then(|(line, column)| {
+        let numbers = into_engine_error.split_once(", Column: ");
+        let into_engine_error = numbers.and_then(|(line, column)| {
             Some(Position {
                 line: line.parse().ok()?,
                 column: column.trim().parse().ok()?,
@@ -217,7 +217,7 @@ impl Diagnosis {
         });
         let at_end = message.ends_with("found: EOF");
         let position = place
-            .or(told)
+            .or(into_engine_error)
             .or_else(|| if at_end { self.end() } else { None });
         let message = message
             .replace("Expected: ", "expected ")
@@ -271,8 +271,10 @@ impl Diagnosis {
         diagnostic: Option<&Diagnostic>,
         place: Option<Position>,
     ) -> EngineError {
-        let told = diagnostic.map(|diagnostic| diagnostic.message.as_str());
-        if let Some(table) = told.and_then(|told| between(told, "table '", "' not found")) {
+        let into_engine_error = diagnostic.map(|diagnostic| diagnostic.message.as_str());
+        if let Some(table) = into_engine_error
+            .and_then(|into_engine_error| between(into_engine_error, "table '", "' not found"))
+        {
             return self.unknown_table(table, place);
         }
         if let Some(table) = between(message, "table '", "' not found") {
@@ -364,19 +366,19 @@ impl Diagnosis {
 
     /// The place after the last token.
     fn end(&self) -> Option<Position> {
-        crate::statement::spoken(&self.tokens)
+        crate::statement::significant_tokens(&self.tokens)
             .last()
             .and_then(|token| position(token.span.end))
     }
 }
 
 /// What is wrong with a regular expression, if that is what an error is of.
-fn of_regex(told: &str) -> Option<String> {
-    if told.contains("Compiled regex exceeds size limit") {
+fn of_regex(into_engine_error: &str) -> Option<String> {
+    if into_engine_error.contains("Compiled regex exceeds size limit") {
         return Some("a regular expression is too large".to_owned());
     }
-    let (_, told) = told.split_once("regex parse error:")?;
-    let mut lines = told.lines().map(str::trim);
+    let (_, into_engine_error) = into_engine_error.split_once("regex parse error:")?;
+    let mut lines = into_engine_error.lines().map(str::trim);
     let why = lines.find_map(|line| line.strip_prefix("error: "))?;
     Some(format!("a regular expression cannot be read: {why}"))
 }

@@ -363,7 +363,7 @@ pub enum EngineError {
 
     /// The query's thread ended without a result, which only a panic does.
     #[error("the query ended without a result")]
-    Vanished,
+    WorkerPanicked,
 }
 
 impl EngineError {
@@ -432,7 +432,7 @@ impl EngineError {
             Self::TraitTwice { .. } => Some("group its rows: `… group by person_id`"),
             Self::NotPersonIds { .. } => Some("write `select person_id from …`"),
             Self::Types { .. } => Some("convert one side with `cast(… as type)`"),
-            Self::Internal { .. } | Self::Vanished => {
+            Self::Internal { .. } | Self::WorkerPanicked => {
                 Some("please report it, with the SQL and the version of rollbook")
             }
             _ => None,

@@ -11,7 +11,7 @@ use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
 use crate::literals::with_doubles;
-use crate::planning::told;
+use crate::planning::into_engine_error;
 use crate::statement::{self, query, read_only, to_plan};
 
 /// Plans one `select` over the tables of `context`, after `edit` has changed its parsed form.
@@ -25,7 +25,8 @@ pub async fn plan_select(
 ) -> Result<LogicalPlan, EngineError> {
     let state = context.state();
     let diagnosis = diagnosis(&state, sql)?;
-    let mut statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+    let mut statement =
+        query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
     if let Statement::Statement(statement) = &mut statement
         && let SqlStatement::Query(query) = statement.as_mut()
     {
@@ -48,8 +49,8 @@ pub async fn rows_where(
 ) -> Result<DataFrame, EngineError> {
     let state = context.state();
     let diagnosis = diagnosis(&state, condition)?;
-    let mut parsed =
-        statement::condition(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+    let mut parsed = statement::condition(diagnosis.tokens())
+        .map_err(|error| into_engine_error(error, &diagnosis))?;
     with_doubles(&mut parsed);
     let parsed = ExprWithAlias {
         expr: parsed,

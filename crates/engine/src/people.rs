@@ -20,8 +20,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 use rollbook_model::{ColumnType, Timestamp, tables};
 
+use crate::custom_traits::PlannedTrait;
 use crate::lazy_views::LazyViews;
-use crate::own_traits::PlannedTrait;
 use crate::times::in_zone;
 use crate::traits::{TRAIT_GROUPS, Trait};
 use crate::view::{Asked, ViewPlanner, pushdown};

@@ -19,8 +19,9 @@ use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
 use crate::behaviour::{
-    Behaviours, PERSON, Tick, Ticks, Viewpoint, Where, behaviour, reads_clock, settle,
+    Behaviours, EvaluationContext, PERSON, Tick, Ticks, Where, behaviour, reads_clock, settle,
 };
+use crate::cache::{CacheRequest, Names, PeopleCache};
 use crate::complexity::tokens;
 use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
@@ -28,7 +29,6 @@ use crate::environment::setup;
 use crate::error::EngineError;
 use crate::functions::make_lenient;
 use crate::plain_types::plain_types;
-use crate::resident::{Names, Resident, Wants};
 use crate::statement::{
     self, ParseError, condition, holds_a_query, is_select, over_people, over_rows, query,
     read_only, rows_where,
@@ -51,7 +51,7 @@ pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 /// What is kept in memory of the snapshot, where anything is.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    pub(crate) resident: Arc<Resident>,
+    pub(crate) resident: Arc<PeopleCache>,
     /// Whom alone the session knows; all where it names none.
     pub(crate) among: Option<Arc<RoaringTreemap>>,
     /// Columns of `people` that never are: they may be personal, and rest on anything.
@@ -64,11 +64,11 @@ pub(crate) enum Request {
     /// The rows of a query, with values for its `$names`.
     Query(String, Option<ParamValues>),
     /// The ids of the persons who meet a condition.
-    PeopleWhere(String, MemberTables, Viewpoint),
+    PeopleWhere(String, MemberTables, EvaluationContext),
     /// Every person, and whether it meets each of some conditions.
-    People(Vec<String>, MemberTables, Viewpoint, Option<Kept>),
+    People(Vec<String>, MemberTables, EvaluationContext, Option<Kept>),
     /// Every person, and what some expressions come to.
-    Values(Vec<String>, MemberTables, Viewpoint, Option<Kept>),
+    Values(Vec<String>, MemberTables, EvaluationContext, Option<Kept>),
     /// The ids of the persons that a query names.
     PersonIds(String),
 }
@@ -110,7 +110,7 @@ pub(crate) async fn plan(
         Request::Query(sql, _) | Request::PersonIds(sql) => {
             let diagnosis = Diagnosis::new(state, tokens(sql, limits.sql_chars)?, *limits);
             let parsed = query(diagnosis.tokens());
-            let statement = parsed.map_err(|error| told(error, &diagnosis))?;
+            let statement = parsed.map_err(|error| into_engine_error(error, &diagnosis))?;
             (planned(state, statement, &diagnosis).await?, diagnosis)
         }
     };
@@ -151,7 +151,7 @@ pub(crate) async fn planned(
     Ok(plan)
 }
 
-pub(crate) fn told(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
+pub(crate) fn into_engine_error(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
     match error {
         ParseError::Refused(error) => error,
         ParseError::Parser(error) => diagnosis.explain(error),
@@ -177,7 +177,7 @@ pub(crate) fn parsed(
 ) -> Result<(ast::Expr, Diagnosis), EngineError> {
     let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
     let parsed = condition(diagnosis.tokens());
-    let condition = parsed.map_err(|error| told(error, &diagnosis))?;
+    let condition = parsed.map_err(|error| into_engine_error(error, &diagnosis))?;
     Ok((condition, diagnosis))
 }
 
@@ -186,7 +186,7 @@ pub(crate) fn parsed(
 struct Asked<'a> {
     criteria: &'a [String],
     members: &'a MemberTables,
-    viewpoint: Viewpoint,
+    viewpoint: EvaluationContext,
     wanted: Wanted,
 }
 
@@ -247,7 +247,7 @@ impl Asked<'_> {
                 let Some(names) = named.kept(names, &kept.never).await? else {
                     return Ok(None);
                 };
-                let asked = Wants {
+                let asked = CacheRequest {
                     viewpoint: self.viewpoint,
                     among: kept.among.as_deref(),
                     columns: &names,
@@ -309,7 +309,8 @@ async fn check_text(
     let tokens = tokens(&text.text, limits.sql_chars).map_err(wrong)?;
     let diagnosis = Diagnosis::new(state, tokens, *limits);
     let checked = async {
-        let condition = condition(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+        let condition =
+            condition(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
         if holds_a_query(&condition) {
             let message = "a query within it".to_owned();
             return Err(EngineError::Unsupported { message });
@@ -482,7 +483,7 @@ pub struct Needs {
 pub(crate) fn needs(
     state: &SessionState,
     criteria: &str,
-    viewpoint: Viewpoint,
+    viewpoint: EvaluationContext,
     limits: &Limits,
 ) -> Result<Needs, EngineError> {
     let (mut condition, _) = parsed(state, criteria, limits)?;
@@ -506,7 +507,8 @@ pub(crate) fn names_among(
     let mut names = Names::default();
     if is_select(criteria) {
         let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
-        let statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+        let statement =
+            query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
         names.note_query(&statement);
     } else {
         names.note(&parsed(state, criteria, limits)?.0);
@@ -518,7 +520,7 @@ pub(crate) fn names_among(
 pub(crate) fn ticks(
     state: &SessionState,
     criteria: &str,
-    viewpoint: Viewpoint,
+    viewpoint: EvaluationContext,
     limits: &Limits,
 ) -> Result<Vec<Tick>, EngineError> {
     let (condition, _) = parsed(state, criteria, limits)?;
@@ -541,7 +543,8 @@ pub(crate) fn query_reads_clock(
         return Ok(reads_clock(state, &parsed(state, text, limits)?.0));
     }
     let diagnosis = Diagnosis::new(state, tokens(text, limits.sql_chars)?, *limits);
-    let statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+    let statement =
+        query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
     Ok(match &statement {
         Statement::Statement(statement) => reads_clock(state, statement.as_ref()),
         _ => true,

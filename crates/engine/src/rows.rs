@@ -48,7 +48,7 @@ impl Rows {
         };
         match rows.next_part().await? {
             Some(Part::Schema(schema)) => rows.schema = schema,
-            Some(Part::Batch(_)) | None => return Err(EngineError::Vanished),
+            Some(Part::Batch(_)) | None => return Err(EngineError::WorkerPanicked),
         }
         Ok(rows)
     }
@@ -141,7 +141,7 @@ pub(crate) async fn explain(
     })?;
     match running.next(limits.time).await {
         Some(Some(plan)) => plan,
-        Some(None) => Err(EngineError::Vanished),
+        Some(None) => Err(EngineError::WorkerPanicked),
         None => Err(EngineError::TimeExhausted { limit: limits.time }),
     }
 }

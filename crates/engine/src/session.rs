@@ -20,22 +20,22 @@ use rollbook_model::time::YEARS;
 use rollbook_model::{GivenTime, Timestamp};
 use rollbook_queries::views::{FACTS, OTHER_ORDERS, OWN, STORED_ORDERS, VIEWS};
 
-use crate::behaviour::Viewpoint;
+use crate::behaviour::EvaluationContext;
+use crate::cache::PeopleCache;
+use crate::custom_traits::{CustomTrait, PlannedTrait};
 use crate::environment::{config_in, setup, state};
 use crate::error::EngineError;
 use crate::functions::{Uncomputed, lenient};
+use crate::golden_record::GoldenRecord;
 use crate::lazy_views::LazyViews;
 use crate::merging::MergeByPerson;
-use crate::own_traits::{OwnTrait, PlannedTrait};
 use crate::parameter::{Parameter, Parameters, values};
 use crate::people::People;
 use crate::planning::{Kept, Needs, Request, names_among, needs, parsed};
-use crate::resident::Resident;
 use crate::rows::{Rows, explain};
-use crate::table::{SeenTable, TableSource, last_of};
+use crate::table::{AsOfTable, TableSource, last_of};
 use crate::times::{in_zone_of, with_times};
 use crate::traits::is_column_of_people;
-use crate::unified::Unified;
 use crate::view::ViewPlanner;
 
 mod answer;
@@ -55,11 +55,11 @@ pub struct Session {
     planner: ViewPlanner,
     views: Arc<LazyViews>,
     options: SessionOptions,
-    resident: Option<Arc<Resident>>,
+    resident: Option<Arc<PeopleCache>>,
     /// Whom alone it knows; all where it names none.
     among: Option<Arc<RoaringTreemap>>,
     /// Traits of the tenant's own, as texts until the session is finished.
-    texts: Vec<OwnTrait>,
+    texts: Vec<CustomTrait>,
     own: OnceLock<Arc<Vec<PlannedTrait>>>,
     own_names: Arc<BTreeSet<String>>,
     /// When the last row of each table happens, where that is known.
@@ -127,7 +127,7 @@ impl Session {
 
     /// The same, with what is kept of its snapshot: many conditions are answered from that.
     #[must_use]
-    pub fn with_resident(mut self, resident: Option<Arc<Resident>>) -> Self {
+    pub fn with_resident(mut self, resident: Option<Arc<PeopleCache>>) -> Self {
         self.resident = resident;
         self
     }
@@ -136,7 +136,7 @@ impl Session {
     #[must_use]
     pub fn with_resident_among(
         mut self,
-        resident: Option<Arc<Resident>>,
+        resident: Option<Arc<PeopleCache>>,
         among: Arc<RoaringTreemap>,
     ) -> Self {
         self.resident = resident;
@@ -147,8 +147,8 @@ impl Session {
     /// With traits of the tenant's own, before it is finished. `people` has them as columns, unless
     /// it has one of that name anyway.
     #[must_use]
-    pub fn with_traits(mut self, traits: Vec<OwnTrait>) -> Self {
-        let is_new = |one: &OwnTrait| !is_column_of_people(&one.name);
+    pub fn with_traits(mut self, traits: Vec<CustomTrait>) -> Self {
+        let is_new = |one: &CustomTrait| !is_column_of_people(&one.name);
         self.texts = traits.into_iter().filter(is_new).collect();
         self.own_names = Arc::new(self.texts.iter().map(|one| one.name.clone()).collect());
         self
@@ -166,7 +166,7 @@ impl Session {
 
     /// The names of the tenant's own traits, and their types as users know them, or what is wrong
     /// with their texts.
-    pub fn own_traits(&self) -> Vec<(&str, Result<String, Arc<EngineError>>)> {
+    pub fn custom_traits(&self) -> Vec<(&str, Result<String, Arc<EngineError>>)> {
         let own = self.own.get().into_iter().flat_map(|own| own.iter());
         own.map(|one| (one.name.as_str(), one.ty())).collect()
     }
@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn resident(&self) -> Option<&Resident> {
+    pub(crate) fn resident(&self) -> Option<&PeopleCache> {
         self.resident.as_deref()
     }
 
@@ -273,13 +273,13 @@ impl Session {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
-        let seen = SeenTable::new(source, &self.options, self.planner.clone())?;
+        let seen = AsOfTable::new(source, &self.options, self.planner.clone())?;
         if name == "orders" {
             self.add_view(STORED_ORDERS, stored)?;
         }
         match authority {
             None => self.add_view(name, Arc::new(seen)),
-            Some(of) => self.add_view(name, Arc::new(Unified::new(Arc::new(seen), of))),
+            Some(of) => self.add_view(name, Arc::new(GoldenRecord::new(Arc::new(seen), of))),
         }
     }
 
@@ -499,8 +499,8 @@ impl Session {
         )
     }
 
-    pub(crate) fn viewpoint(&self) -> Viewpoint {
-        Viewpoint {
+    pub(crate) fn viewpoint(&self) -> EvaluationContext {
+        EvaluationContext {
             as_of: self.options.as_of,
             zone: self.options.zone,
         }

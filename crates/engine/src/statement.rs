@@ -44,7 +44,7 @@ impl From<DataFusionError> for ParseError {
 
 /// One query.
 pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
-    if let Some(first) = spoken(tokens).next()
+    if let Some(first) = significant_tokens(tokens).next()
         && let Token::Word(word) = &first.token
         && !matches!(
             word.keyword,
@@ -61,7 +61,8 @@ pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
     }
     let mut statements = parser(tokens)?.parse_statements()?;
     if statements.len() > 1 {
-        let mut after = spoken(tokens).skip_while(|token| token.token != Token::SemiColon);
+        let mut after =
+            significant_tokens(tokens).skip_while(|token| token.token != Token::SemiColon);
         let second = after.find(|token| token.token != Token::SemiColon);
         let position = second.and_then(|token| position(token.span.start));
         return Err(ParseError::Refused(EngineError::MoreThanOneStatement {
@@ -225,7 +226,7 @@ pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
 pub fn is_select(sql: &str) -> bool {
     let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
     let tokens = tokens.unwrap_or_default();
-    let mut tokens = spoken(&tokens).map(|token| &token.token);
+    let mut tokens = significant_tokens(&tokens).map(|token| &token.token);
     let mut is_in_brackets = false;
     let first = tokens.find(|token| {
         let is_bracket = **token == Token::LParen;
@@ -269,7 +270,7 @@ pub fn is_select(sql: &str) -> bool {
 }
 
 /// The tokens that are neither blanks nor comments.
-pub(crate) fn spoken(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &TokenWithSpan> {
+pub(crate) fn significant_tokens(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &TokenWithSpan> {
     tokens
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))

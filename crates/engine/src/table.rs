@@ -19,7 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{ColumnDef, TableDef, Timestamp};
 
 use crate::error::EngineError;
-use crate::faults::NotForThem;
+use crate::faults::PermissionDenied;
 use crate::session::options::SessionOptions;
 use crate::texts::stands_for;
 use crate::times::{field_in_zone, shown_in};
@@ -48,7 +48,7 @@ pub struct VaultSource {
     /// somebody who opens them, else those of [`TableDef::vault_schema`].
     pub rows: Arc<dyn TableProvider>,
     /// Opens what is sealed.
-    pub opens: Option<Arc<dyn Opens>>,
+    pub opens: Option<Arc<dyn Decrypt>>,
 }
 
 /// Any error of those who open sealed values.
@@ -56,7 +56,7 @@ pub type OpeningError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens sealed values, for queries that ask for them.
 #[async_trait]
-pub trait Opens: fmt::Debug + Send + Sync {
+pub trait Decrypt: fmt::Debug + Send + Sync {
     /// For each column a function of the columns of [`TableDef::vault_keys`] and of sealed values
     /// of that column, which gives them open.
     async fn functions(
@@ -67,7 +67,7 @@ pub trait Opens: fmt::Debug + Send + Sync {
 
 /// The view over one table's source.
 #[derive(Debug)]
-pub(crate) struct SeenTable {
+pub(crate) struct AsOfTable {
     source: TableSource,
     schema: SchemaRef,
     as_of: Timestamp,
@@ -78,7 +78,7 @@ pub(crate) struct SeenTable {
     planner: ViewPlanner,
 }
 
-impl SeenTable {
+impl AsOfTable {
     pub(crate) fn new(
         source: TableSource,
         options: &SessionOptions,
@@ -188,7 +188,7 @@ impl SeenTable {
 }
 
 #[async_trait]
-impl TableProvider for SeenTable {
+impl TableProvider for AsOfTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -222,7 +222,7 @@ impl TableProvider for SeenTable {
         let columns = columns.iter().filter_map(|name| def.column(name));
         let personal: Vec<_> = columns.filter(|column| column.personal).collect();
         if let Some(column) = personal.first().filter(|_| !self.personal) {
-            return Err(DataFusionError::External(Box::new(NotForThem {
+            return Err(DataFusionError::External(Box::new(PermissionDenied {
                 table: def.name,
                 column: column.name,
             })));

@@ -1,13 +1,13 @@
 //! Whole sessions over small tables in memory.
 
 mod behaviour;
+mod custom_traits;
 mod duckdb;
 mod errors;
 mod excess;
 mod fixture;
 mod members;
 mod names;
-mod own_traits;
 mod sums;
 mod times;
 mod traits;

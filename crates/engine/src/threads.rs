@@ -18,7 +18,7 @@ use crate::error::EngineError;
 const STACK_BYTES: usize = 64 << 20;
 
 /// Does work on threads of its own that nobody waits for. Where there are none to be had, it is left.
-pub fn aside(name: &str, work: impl Future<Output = ()> + Send + 'static) {
+pub fn spawn_detached(name: &str, work: impl Future<Output = ()> + Send + 'static) {
     let name = name.to_owned();
     let thread = std::thread::Builder::new().name(name.clone());
     let started = thread.spawn(move || {
@@ -77,7 +77,7 @@ impl<T: Send + 'static> Running<T> {
             && let Some(task) = self.task.take()
             && task.await.is_err()
         {
-            return Some(Some(Err(EngineError::Vanished)));
+            return Some(Some(Err(EngineError::WorkerPanicked)));
         }
         Some(item)
     }

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::resolve::{Bridges, Order, Records, resolve};
+use crate::resolve::{AmbiguityPolicy, Order, Records, resolve};
 use crate::score::{Field, Profile, suggest};
 use crate::shared::MOST_NAMES;
 
@@ -166,7 +166,7 @@ impl Table {
 }
 
 /// Resolves the rows of files by the rules of a map; the links are in the order of the rows.
-pub fn link(tables: &[Table], map: &Map, bridges: Bridges) -> Vec<Link> {
+pub fn link(tables: &[Table], map: &Map, bridges: AmbiguityPolicy) -> Vec<Link> {
     let mut records = Records::new(map.rules.len());
     let rows = tables.iter().zip(0_u8..).flat_map(|(table, at)| {
         table

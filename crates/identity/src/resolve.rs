@@ -40,7 +40,7 @@ pub fn authority(provider: &str) -> u8 {
 
 /// What becomes of a record that joins several persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Bridges {
+pub enum AmbiguityPolicy {
     /// It waits for somebody who decides.
     #[default]
     Review,
@@ -192,7 +192,7 @@ impl Records {
 }
 
 /// Resolves a set of records by their values and by what was decided about them.
-pub fn resolve(records: &Records, decisions: &[Decision], bridges: Bridges) -> Resolution {
+pub fn resolve(records: &Records, decisions: &[Decision], bridges: AmbiguityPolicy) -> Resolution {
     let mut resolving = Resolving::of(records, decisions, bridges);
     for record in records.in_order() {
         resolving.place(record);
@@ -202,7 +202,7 @@ pub fn resolve(records: &Records, decisions: &[Decision], bridges: Bridges) -> R
 
 struct Resolving<'a> {
     records: &'a Records,
-    bridges: Bridges,
+    bridges: AmbiguityPolicy,
     same: HashMap<u32, Vec<u32>>,
     belongs: HashMap<u32, Vec<u32>>,
     different: HashMap<u32, Vec<u32>>,
@@ -220,7 +220,7 @@ struct Resolving<'a> {
 }
 
 impl<'a> Resolving<'a> {
-    fn of(records: &'a Records, decisions: &[Decision], bridges: Bridges) -> Self {
+    fn of(records: &'a Records, decisions: &[Decision], bridges: AmbiguityPolicy) -> Self {
         let mut resolving = Self {
             records,
             bridges,
@@ -269,7 +269,7 @@ impl<'a> Resolving<'a> {
                 person
             }
             [one] => *one,
-            [first, others @ ..] if self.bridges == Bridges::Merge => {
+            [first, others @ ..] if self.bridges == AmbiguityPolicy::Merge => {
                 let (first, others) = (*first, others.to_vec());
                 others
                     .into_iter()

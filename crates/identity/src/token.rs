@@ -11,7 +11,7 @@ use crate::normalise::VERSION;
 
 /// By what two records are one, the surest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Tier {
+pub enum MatchRule {
     /// The same e-mail address.
     Email,
     /// The same telephone.
@@ -20,7 +20,7 @@ pub enum Tier {
     Address,
 }
 
-impl Tier {
+impl MatchRule {
     /// All of them, in order.
     pub const ALL: [Self; 3] = [Self::Email, Self::Phone, Self::Address];
 
@@ -74,7 +74,7 @@ impl Tokens {
     }
 
     /// The token of a value in normal form.
-    pub fn of(&self, tier: Tier, value: &str) -> Token {
+    pub fn of(&self, tier: MatchRule, value: &str) -> Token {
         self.of_kind(tier.name(), value)
     }
 
@@ -104,15 +104,15 @@ impl Tokens {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Tier, Token, Tokens};
+    use super::{MatchRule, Token, Tokens};
 
     #[test]
     fn tokens_depend_on_key_tier_and_value() {
         let tokens = |byte| Tokens::new(&Arc::from([byte; 32]));
-        let one = tokens(1).of(Tier::Email, "ann@example.com");
-        assert_eq!(one, tokens(1).of(Tier::Email, "ann@example.com"));
-        assert_ne!(one, tokens(2).of(Tier::Email, "ann@example.com"));
-        assert_ne!(one, tokens(1).of(Tier::Phone, "ann@example.com"));
+        let one = tokens(1).of(MatchRule::Email, "ann@example.com");
+        assert_eq!(one, tokens(1).of(MatchRule::Email, "ann@example.com"));
+        assert_ne!(one, tokens(2).of(MatchRule::Email, "ann@example.com"));
+        assert_ne!(one, tokens(1).of(MatchRule::Phone, "ann@example.com"));
         assert_eq!(one.to_string().parse(), Ok(one));
         assert!("1:00".parse::<Token>().is_err());
     }

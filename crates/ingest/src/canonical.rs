@@ -33,7 +33,7 @@ use personal::{Names, PERSONAL_PROPERTIES, PROPERTIES};
 
 /// A row that cannot be taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct RowError {
     pub(crate) file: String,
     pub(crate) line: i64,
     pub(crate) column: Option<String>,
@@ -53,7 +53,7 @@ pub(crate) struct Canonical {
     /// Of each row, the number of its set of keys, where rows of a file differ in that.
     pub(crate) key_sets: Option<UInt32Array>,
     /// Rows that were left out.
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<RowError>,
     /// What was read otherwise than it is written.
     pub(crate) odd: Oddities,
 }
@@ -182,7 +182,7 @@ impl Caster {
         let files = files.as_string::<i32>().clone();
         let lines = cast(column(batch, "_line")?, &DataType::Int64).map_err(&failed)?;
         let lines = lines.as_primitive::<Int64Type>().clone();
-        let mut faulty: Vec<Option<Fault>> = vec![None; rows];
+        let mut faulty: Vec<Option<RowError>> = vec![None; rows];
         let mut odd = Oddities::default();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for def in staged_columns(self.mapping.table) {
@@ -217,7 +217,7 @@ impl Caster {
             .enumerate()
             .filter_map(|(row, fault)| {
                 let fault = fault?;
-                Some(Fault {
+                Some(RowError {
                     file: files.value(row).to_owned(),
                     line: lines.value(row),
                     ..fault
@@ -246,7 +246,7 @@ impl Caster {
         &self,
         batch: &RecordBatch,
         def: &ColumnDef,
-        faulty: &mut [Option<Fault>],
+        faulty: &mut [Option<RowError>],
     ) -> Result<ArrayRef, ArrowError> {
         let Some(source) = batch.column_by_name(def.name) else {
             return Ok(self.default_of(def, batch.num_rows()));
@@ -261,7 +261,7 @@ impl Caster {
             let options = FormatOptions::default();
             let shown = ArrayFormatter::try_new(source.as_ref(), &options)?;
             for row in cast.refused {
-                faulty[row].get_or_insert_with(|| Fault {
+                faulty[row].get_or_insert_with(|| RowError {
                     column: Some(def.name.to_owned()),
                     code: "bad_value",
                     reason: reason(def, numbers),
@@ -368,7 +368,7 @@ impl Caster {
     fn references(
         &self,
         batch: &RecordBatch,
-        faulty: &mut [Option<Fault>],
+        faulty: &mut [Option<RowError>],
         odd: &mut Oddities,
     ) -> Result<ArrayRef, ArrowError> {
         let rows = batch.num_rows();
@@ -415,9 +415,9 @@ fn bounds(ty: ColumnType) -> &'static str {
     }
 }
 
-fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<Fault>]) {
+fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<RowError>]) {
     for row in (0..values.len()).filter(|&row| values.is_null(row)) {
-        faulty[row].get_or_insert_with(|| Fault {
+        faulty[row].get_or_insert_with(|| RowError {
             column: Some(def.name.to_owned()),
             code: "missing_value",
             reason: format!("`{}` needs a value and has none", def.name),
@@ -448,8 +448,8 @@ fn reason(def: &ColumnDef, numbers: NumberStyle) -> String {
     }
 }
 
-fn blank_fault() -> Fault {
-    Fault {
+fn blank_fault() -> RowError {
+    RowError {
         file: String::new(),
         line: 0,
         column: None,

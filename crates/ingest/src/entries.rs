@@ -4,7 +4,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
 use rollbook_read::Refused;
 
-use crate::canonical::Fault;
+use crate::canonical::RowError;
 use crate::mapping::Mapping;
 use crate::presence::{KEY_SET, Presence};
 use crate::quarantine::Entry;
@@ -36,7 +36,7 @@ pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &Presence) -> 
     serde_json::Value::Object(object).to_string()
 }
 
-pub(crate) fn fault_entry(mapping: &Mapping, fault: &Fault, record: String) -> Entry {
+pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -> Entry {
     Entry {
         mapping: mapping.name.clone(),
         table: mapping.table.name,

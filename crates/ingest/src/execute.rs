@@ -20,7 +20,7 @@ use rollbook_model::{Shape, TableDef};
 
 use crate::IngestError;
 use crate::absent::{Absent, Joined};
-use crate::canonical::{Caster, Commas, Fault};
+use crate::canonical::{Caster, Commas, RowError};
 use crate::claim::Claim;
 use crate::entries::{dropped_entry, fault_entry, record_of, refused_entry};
 use crate::identify::ContactIds;
@@ -241,7 +241,7 @@ impl Execution<'_> {
         let failed = |source| run_error(mapping, source);
         let frame = context.execute_logical_plan(plan).await.map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
-        let mut faults: BTreeMap<(String, i64), Vec<Fault>> = BTreeMap::new();
+        let mut faults: BTreeMap<(String, i64), Vec<RowError>> = BTreeMap::new();
         let mut yielded: HashMap<String, RoaringTreemap> = HashMap::new();
         while let Some(batch) = stream.try_next().await.map_err(failed)? {
             let mut canonical = caster.cast(&batch, commas)?;
@@ -461,7 +461,7 @@ struct Work<'a> {
 
 /// Rows of the driving source that did not come out as rows of the table.
 struct Lost {
-    faults: BTreeMap<(String, i64), Vec<Fault>>,
+    faults: BTreeMap<(String, i64), Vec<RowError>>,
     /// The lines that came out, where the mapping can drop some.
     yielded: Option<HashMap<String, RoaringTreemap>>,
 }

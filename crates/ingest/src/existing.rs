@@ -17,7 +17,7 @@ use crate::IngestError;
 use crate::error::staging;
 use crate::fingerprint::Encoder;
 use crate::sorter::{Sorted, Sorter};
-use crate::stage::{Entry, Piece, Slot, Stage, UNKNOWN, keys_of, updated_of};
+use crate::stage::{Entry, Piece, RowVersion, Stage, UNKNOWN, keys_of, updated_of};
 
 /// Keys that are looked up at once, at most.
 pub(crate) const LOOKED_UP: usize = 4 << 20;
@@ -37,7 +37,7 @@ pub(crate) struct Existing {
 impl Existing {
     /// Whether a staged row is an older version than this one. Where one of the two does not say
     /// when it was changed, the later to arrive holds.
-    pub(crate) fn is_newer_than(&self, slot: &Slot) -> bool {
+    pub(crate) fn is_newer_than(&self, slot: &RowVersion) -> bool {
         slot.updated != UNKNOWN && slot.updated < self.updated
     }
 }

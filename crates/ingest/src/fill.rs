@@ -14,7 +14,7 @@ use rollbook_lake::{Lake, State};
 use crate::IngestError;
 use crate::absent::{ColumnSet, bit};
 use crate::canonical::{PERSON, staged_schema};
-use crate::stage::{Piece, Slot, Stage, UNKNOWN, keys_of};
+use crate::stage::{Piece, RowVersion, Stage, UNKNOWN, keys_of};
 
 mod gifts;
 mod lake;
@@ -95,10 +95,10 @@ fn merge(
     for piece in stage.pieces()? {
         let piece = piece?;
         let rows = whole(stage, &piece, &mut given, names)?;
-        let slots: Vec<Option<Slot>> = piece.slots().collect();
+        let slots: Vec<Option<RowVersion>> = piece.slots().collect();
         for keep in [false, true] {
-            let is_chosen = |slot: &Option<Slot>| slot.is_some_and(|slot| slot.keep == keep);
-            let chosen: Vec<Slot> = slots
+            let is_chosen = |slot: &Option<RowVersion>| slot.is_some_and(|slot| slot.keep == keep);
+            let chosen: Vec<RowVersion> = slots
                 .iter()
                 .filter(|slot| is_chosen(slot))
                 .flatten()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hmac::{Hmac, Mac};
 use rollbook_identity::normalise::{email, phone};
 use rollbook_identity::shared::Shared;
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 use sha2::Sha256;
 
 /// What keeps values that are no addresses apart from other uses of the tenant's key.
@@ -46,11 +46,11 @@ impl ContactIds {
     }
 
     /// The same of an address or a number in normal form; `None` of anything else.
-    pub(crate) fn of_normal(&self, tier: Tier, value: &str) -> Option<String> {
+    pub(crate) fn of_normal(&self, tier: MatchRule, value: &str) -> Option<String> {
         match tier {
-            Tier::Email => Some(self.token("email:", value)),
-            Tier::Phone => Some(self.token("phone:", value)),
-            Tier::Address => None,
+            MatchRule::Email => Some(self.token("email:", value)),
+            MatchRule::Phone => Some(self.token("phone:", value)),
+            MatchRule::Address => None,
         }
     }
 

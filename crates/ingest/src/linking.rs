@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rollbook_identity::shared::Shared;
-use rollbook_identity::token::{Tier, Tokens};
+use rollbook_identity::token::{MatchRule, Tokens};
 use rollbook_lake::ids::{IdKind, reserve};
-use rollbook_lake::{LINKED, Lake, MOVES, Moves, State};
+use rollbook_lake::{IdentityRemap, LINKED, Lake, MOVES, State};
 use rollbook_model::{Shape, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ pub(crate) use erased::Erased;
 pub(crate) use gone::after_undo;
 pub(crate) use log::{Entry, new_entry, write as write_log};
 pub(crate) use marks::keep as keep_marks;
-use marks::{Known, Marking, Marks, staged};
+use marks::{Known, Marking, MatchKeys, staged};
 use resolution::Outcome;
 use standing::{Standing, standing};
 
@@ -76,7 +76,7 @@ pub(crate) struct Linked {
     /// The persons who keep records that they had.
     stays: BTreeSet<i64>,
     /// New tokens.
-    pub(crate) marks: HashMap<i64, Marks>,
+    pub(crate) marks: HashMap<i64, MatchKeys>,
     pub(crate) log: Vec<Entry>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) lake: &'a Lake,
     pub(crate) base: &'a State,
     pub(crate) at: Timestamp,
-    pub(crate) rehearsal: bool,
+    pub(crate) dry_run: bool,
     pub(crate) decisions: &'a Decisions,
     /// The entry that changes follow from, and who made it.
     pub(crate) cause: Option<(&'a str, &'a str)>,
@@ -166,7 +166,7 @@ async fn resolve(
     }
     let outcome = component.resolve(known, &records, asked.decisions);
     let wanted = outcome.unnamed(&records);
-    let mut next = match (wanted, asked.rehearsal) {
+    let mut next = match (wanted, asked.dry_run) {
         (0, _) => 0,
         (_, true) => i64::MAX / 4,
         (count, false) => reserve(asked.lake, IdKind::Person, count, asked.at).await?,
@@ -190,7 +190,7 @@ fn note(
     let waiting = outcome.candidates(persons);
     for (at, record) in records.iter().enumerate() {
         let to = persons[at];
-        let candidates: Option<&Vec<(Tier, i64)>> = waiting.get(&at);
+        let candidates: Option<&Vec<(MatchRule, i64)>> = waiting.get(&at);
         if to == record.person {
             linked.stays.insert(to);
             linked.counts.created += u64::from(record.is_new);
@@ -232,7 +232,7 @@ fn note(
     }
 }
 
-fn evidence(candidates: Option<&Vec<(Tier, i64)>>) -> Value {
+fn evidence(candidates: Option<&Vec<(MatchRule, i64)>>) -> Value {
     let candidates = candidates.into_iter().flatten();
     let named = candidates.map(|(tier, person)| json!({"rule": tier.name(), "person": person}));
     json!({"candidates": named.collect::<Vec<_>>()})
@@ -253,7 +253,7 @@ pub(crate) async fn named(
         return Ok(named);
     }
     let known = lake.moves(base).await?;
-    let mut moves: Moves = known.as_deref().cloned().unwrap_or_default();
+    let mut moves: IdentityRemap = known.as_deref().cloned().unwrap_or_default();
     if !linked.before.is_empty() {
         for (identity, from) in &linked.before {
             moves.set(*identity, *from, linked.moved[identity]);

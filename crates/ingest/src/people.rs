@@ -83,7 +83,7 @@ impl People {
         state: &State,
         stages: &[&Stage],
         at: Timestamp,
-        rehearsal: bool,
+        dry_run: bool,
     ) -> Result<Self, IngestError> {
         let mut people = Self::moving(BTreeMap::new());
         if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
@@ -95,7 +95,7 @@ impl People {
         let identities = wanted.iter().filter(is_new).count() as u64;
         let persons = wanted.iter().filter(|record| record.is_person).count() as u64;
         let (mut identity, mut person) = (i64::MAX / 2, i64::MAX / 2);
-        if !rehearsal {
+        if !dry_run {
             if identities > 0 {
                 identity = reserve(lake, IdKind::Identity, identities, at).await?;
             }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use roaring::RoaringTreemap;
 use rollbook_identity::token::Tokens;
 use rollbook_lake::vault::{Vault, fresh_token_key};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, Turn};
+use rollbook_lake::{
+    Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, WriterLease,
+};
 use rollbook_model::config::{Limits, POST_QUARANTINE_ROWS};
 use rollbook_model::{
     BatchId, ProviderName, Shape, SnapshotNumber, TableCounts, Timestamp, tables,
@@ -283,7 +285,7 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Who was overtaken once has the turn from then on.
-    async fn commit_at_last(&self, turn: &mut Option<Turn>) -> Result<Report, IngestError> {
+    async fn commit_at_last(&self, turn: &mut Option<WriterLease>) -> Result<Report, IngestError> {
         for _ in 0..ATTEMPTS {
             if let Some(report) = self.commit(turn.as_ref()).await? {
                 return Ok(report);
@@ -297,7 +299,7 @@ impl Attempt<'_> {
     }
 
     /// One attempt; `None` if another writer was faster.
-    async fn commit(&self, turn: Option<&Turn>) -> Result<Option<Report>, IngestError> {
+    async fn commit(&self, turn: Option<&WriterLease>) -> Result<Option<Report>, IngestError> {
         let (lake, request) = (self.lake, self.request);
         if !request.dry_run && !lake.keep_token_key(&self.key).await? {
             return Err(IngestError::FirstRunOvertaken);
@@ -327,7 +329,7 @@ impl Attempt<'_> {
             lake,
             base: &base,
             at: request.at,
-            rehearsal: request.dry_run,
+            dry_run: request.dry_run,
             decisions: &decisions,
             cause: None,
         };
@@ -372,7 +374,7 @@ impl Attempt<'_> {
                 },
                 limits: request.limits,
                 folder: self.folder,
-                rehearsal: request.dry_run,
+                dry_run: request.dry_run,
             };
             let outcome: Outcome = upsert.run().await?;
             if stage.is_some() && !is_quarantine {

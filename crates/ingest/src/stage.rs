@@ -38,7 +38,7 @@ const ORDER: &str = "_order";
 
 /// What a row that stands says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot {
+pub(crate) struct RowVersion {
     /// Whether it gives way to a row that exists.
     pub(crate) keep: bool,
     /// Whether it retires the key.
@@ -69,7 +69,7 @@ pub(crate) struct Stage {
     keeping: RoaringBitmap,
     writing: Option<Writing>,
     /// Rows that are not the latest of their key, or were withdrawn.
-    given_up: RoaringBitmap,
+    superseded: RoaringBitmap,
     /// Hash of the key and row of all others, in order.
     keys: Option<File>,
     /// Sets of columns that rows say nothing about; the first is empty.
@@ -117,7 +117,7 @@ pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, 
 /// When a row was changed that does not say so.
 pub(crate) const UNKNOWN: i64 = i64::MIN;
 
-impl Slot {
+impl RowVersion {
     /// Whether what the run has of a record holds from now on.
     pub(crate) fn replaces(&self, record: &Identity) -> bool {
         match (record.seen, self.updated) {
@@ -166,7 +166,7 @@ impl Stage {
             rows: 0,
             keeping: RoaringBitmap::new(),
             writing: Some(Writing { rows, keys }),
-            given_up: RoaringBitmap::new(),
+            superseded: RoaringBitmap::new(),
             keys: None,
             absent: vec![0],
             absent_numbers: HashMap::from([(0, 0)]),
@@ -286,7 +286,7 @@ impl Stage {
 
     /// Withdraws what came since the mark.
     pub(crate) fn withdraw(&mut self, mark: Mark) {
-        self.given_up.insert_range(mark.rows..self.rows);
+        self.superseded.insert_range(mark.rows..self.rows);
         self.tally = mark.tally;
         self.currencies = mark.currencies;
         self.unknown = mark.unknown;
@@ -302,7 +302,7 @@ impl Stage {
             .map_err(IngestError::rows(self.def.name, "put aside"))?;
         let mut index = Records::create(&self.folder).map_err(staging)?;
         let (mut same, mut donors) = (Vec::new(), Sorter::new(&self.folder));
-        let withdrawn = self.given_up.clone();
+        let withdrawn = self.superseded.clone();
         for record in keys.sorted().map_err(staging)? {
             let next = Candidate::of(record.map_err(staging)?, &self.keeping);
             if withdrawn.contains(next.row) {
@@ -341,9 +341,9 @@ impl Stage {
     ) -> Result<Candidate, IngestError> {
         if same.len() > 1 {
             same.sort_unstable_by(by_precedence);
-            for given_up in &same[1..] {
-                self.given_up.insert(given_up.row);
-                self.tally.at(file_of(given_up.order)).unchanged += 1;
+            for superseded in &same[1..] {
+                self.superseded.insert(superseded.row);
+                self.tally.at(file_of(superseded.order)).unchanged += 1;
             }
             self.note_donors(same, donors)?;
         }
@@ -484,7 +484,7 @@ impl Piece<'_> {
     }
 
     /// What the rows say of themselves that stand; `None` for those that a later one replaces.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Option<Slot>> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Option<RowVersion>> {
         let updated = updated_of(&self.rows);
         let orders = self.rows[ORDER].as_primitive::<UInt64Type>();
         let deleted = self.rows.column_by_name(DELETED);
@@ -492,7 +492,7 @@ impl Piece<'_> {
         (0..self.rows.num_rows())
             .zip(self.first..)
             .map(move |(row, number)| {
-                (!self.stage.given_up.contains(number)).then(|| Slot {
+                (!self.stage.superseded.contains(number)).then(|| RowVersion {
                     keep: self.stage.keeping.contains(number),
                     deleted: deleted.is_some_and(|d| d.is_valid(row) && d.value(row)),
                     updated: updated(row),

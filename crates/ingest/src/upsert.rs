@@ -71,14 +71,13 @@ pub(crate) struct Upsert<'a> {
     /// For temporary files.
     pub(crate) folder: &'a Path,
     /// Count, and write nothing.
-    pub(crate) rehearsal: bool,
+    pub(crate) dry_run: bool,
 }
 
 impl Upsert<'_> {
     pub(crate) async fn run(self) -> Result<Outcome, IngestError> {
         let mut outcome = Outcome::default();
-        let sorter =
-            (!self.rehearsal).then(|| SortedWriter::start(self.lake, self.def, self.limits));
+        let sorter = (!self.dry_run).then(|| SortedWriter::start(self.lake, self.def, self.limits));
         let mut gone = self.settled.to_vec();
         gone.resize_with(self.table.files.len(), RoaringBitmap::new);
         if let Some(stage) = self.stage {

@@ -8,9 +8,9 @@ use roaring::RoaringTreemap;
 use rollbook_model::SnapshotNumber;
 
 use crate::LakeError;
+use crate::bitmaps::decode_persons;
 use crate::delta::data_file;
 use crate::lake::Lake;
-use crate::sets::decode_persons;
 use crate::snapshot::{Cause, IdentityChange, SnapshotRecord};
 use crate::state::{DataFile, State};
 

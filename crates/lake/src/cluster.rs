@@ -15,12 +15,12 @@ const ROWS_OF_A_RANGE: u64 = 64 * 1024;
 /// without reading a row group twice. Tables that are cut at the same points join without being
 /// partitioned anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CutPoints {
+pub struct SplitPoints {
     /// The first person of a row group, and its rows; in order.
     groups: Vec<(i64, u64)>,
 }
 
-impl CutPoints {
+impl SplitPoints {
     /// The points of these files.
     pub fn of<'a>(files: impl Iterator<Item = &'a DataFile>) -> Self {
         Self::among(files, None)
@@ -117,7 +117,7 @@ pub(crate) fn overlaps(file: &DataFile, from: i64, to: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CutPoints, groups_between, runs};
+    use super::{SplitPoints, groups_between, runs};
     use crate::state::DataFile;
 
     fn file(first: i64, last: i64, rows: u64) -> DataFile {
@@ -154,13 +154,17 @@ mod tests {
     #[test]
     fn ranges_hold_about_the_same_rows() {
         let files: Vec<_> = (0..10).map(|n| file(n * 10, n * 10 + 9, 100_000)).collect();
-        let points = CutPoints::of(files.iter());
+        let points = SplitPoints::of(files.iter());
         assert_eq!(points.split(2), [50]);
         assert_eq!(points.split(5), [20, 40, 60, 80]);
         assert!(points.split(1).is_empty());
-        assert!(CutPoints::of([file(1, 9, 100)].iter()).split(4).is_empty());
+        assert!(
+            SplitPoints::of([file(1, 9, 100)].iter())
+                .split(4)
+                .is_empty()
+        );
         let one_person = [file(1, 1, 1_000_000), file(1, 1, 1_000_000)];
-        assert!(CutPoints::of(one_person.iter()).split(4).is_empty());
+        assert!(SplitPoints::of(one_person.iter()).split(4).is_empty());
     }
 
     #[test]

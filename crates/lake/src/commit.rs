@@ -14,8 +14,8 @@ use crate::snapshot::{self, Cause, STATE_EVERY, SnapshotRecord};
 use crate::snapshots::{FORMAT_PATH, NEWEST};
 use crate::state::{Described, State, TableChange, TableState, note_objects};
 use crate::store::Put;
-use crate::turn::Turn;
-use crate::{LakeError, delta, sets};
+use crate::writer_lease::WriterLease;
+use crate::{LakeError, bitmaps, delta};
 
 /// What is to become the next snapshot.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Lake {
         &self,
         base: &State,
         commit: Commit,
-        turn: Option<&Turn>,
+        turn: Option<&WriterLease>,
     ) -> Result<Committed, LakeError> {
         if base.number.0 == 0 {
             let format = json!({ "format": LAKE_FORMAT }).to_string();
@@ -94,7 +94,7 @@ impl Lake {
             writer: Uuid::new_v4(),
             cause: commit.cause,
             tables: BTreeMap::new(),
-            touched: sets::encode_persons(&commit.touched),
+            touched: bitmaps::encode_persons(&commit.touched),
             idempotency_keys: commit.idempotency_keys,
             named: commit.named,
             state: None,

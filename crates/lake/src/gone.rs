@@ -11,8 +11,8 @@ use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
+use crate::identity_remap::IdentityRemap;
 use crate::lake::Lake;
-use crate::moves::Moves;
 use crate::state::State;
 
 /// The named value that says where the map lies.
@@ -79,7 +79,7 @@ impl Gone {
     }
 
     /// Notes whose the records are now that lead on.
-    pub fn follow(&mut self, moves: &Moves) {
+    pub fn follow(&mut self, moves: &IdentityRemap) {
         for went in self.persons.values_mut() {
             if let Some(moved) = moves.of(went.record) {
                 went.to = moved.to;
@@ -138,11 +138,11 @@ mod tests {
     use roaring::RoaringTreemap;
 
     use super::Gone;
-    use crate::moves::Moves;
+    use crate::identity_remap::IdentityRemap;
 
     #[test]
     fn whoever_became_another_is_found_there_and_back() {
-        let (mut gone, mut moves) = (Gone::default(), Moves::default());
+        let (mut gone, mut moves) = (Gone::default(), IdentityRemap::default());
         let listed: RoaringTreemap = [1, 2, 3].into_iter().collect();
         let now = |gone: &Gone| gone.resolve(&listed).iter().collect::<Vec<_>>();
         assert_eq!(now(&gone), [1, 2, 3]);

@@ -163,7 +163,7 @@ mod tests {
         let how = Retention {
             snapshots,
             garbage: DAY,
-            rehearsal: false,
+            dry_run: false,
         };
         let ahead = now().micros() + 2 * 86_400_000_000;
         lake.collect(how, Timestamp::from_micros(ahead))
@@ -271,7 +271,7 @@ mod tests {
         let how = Retention {
             snapshots: DAY,
             garbage: DAY,
-            rehearsal: true,
+            dry_run: true,
         };
         lake.collect(how, now()).await.unwrap();
         assert_eq!(files(folder.path(), "_leases").len(), 1);

@@ -15,14 +15,14 @@ use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
-use crate::moves::Moves;
+use crate::identity_remap::IdentityRemap;
 
 /// Rows out of their homes, few enough to be sorted in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct MovedRows {
     /// All rows of the homes, in one partition.
     pub(crate) homes: Arc<dyn ExecutionPlan>,
-    pub(crate) moves: Arc<Moves>,
+    pub(crate) moves: Arc<IdentityRemap>,
     /// The places of `person_id` and `identity_id`.
     pub(crate) person: usize,
     pub(crate) identity: usize,

@@ -29,9 +29,9 @@ use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::{StreamExt, TryStreamExt};
 use roaring::RoaringTreemap;
 
+use crate::identity_remap::IdentityRemap;
 use crate::merge::merged;
 use crate::moved_rows::MovedRows;
-use crate::moves::Moves;
 
 /// One range of persons: a plan of one partition for every run that reaches into it.
 #[derive(Debug, Clone)]
@@ -48,14 +48,14 @@ pub(crate) struct RangeScan {
 /// Records whose rows are not their home's.
 #[derive(Debug, Clone)]
 pub(crate) struct Moving {
-    pub(crate) moves: Arc<Moves>,
+    pub(crate) moves: Arc<IdentityRemap>,
     homes: Arc<RoaringTreemap>,
     /// The place of `identity_id` in the runs.
     pub(crate) identity: usize,
 }
 
 impl Moving {
-    pub(crate) fn new(moves: Arc<Moves>, identity: usize) -> Self {
+    pub(crate) fn new(moves: Arc<IdentityRemap>, identity: usize) -> Self {
         let homes = Arc::new(moves.homes());
         Self {
             moves,

@@ -63,7 +63,7 @@ pub struct Retention {
     /// What nothing names is left alone for this long.
     pub garbage: Duration,
     /// Only count.
-    pub rehearsal: bool,
+    pub dry_run: bool,
 }
 
 impl Lake {
@@ -197,7 +197,7 @@ impl Lake {
     /// has written that is still alive is spared, however old it is.
     pub async fn collect(&self, how: Retention, at: Timestamp) -> Result<Collected, LakeError> {
         let mut collected = Collected::default();
-        let lease = match how.rehearsal {
+        let lease = match how.dry_run {
             true => None,
             false => Some(self.lease_of_collector().await),
         };
@@ -213,7 +213,7 @@ impl Lake {
         garbage.retain(|found| !named.contains(&found.named) && !found.may_be_of(&live));
         collected.files = garbage.len() as u64;
         collected.bytes = garbage.iter().map(|found| found.object.size).sum();
-        if !how.rehearsal {
+        if !how.dry_run {
             let paths = garbage.into_iter().map(|found| found.object.path);
             self.store().delete_all(&paths.collect::<Vec<_>>()).await?;
         }
@@ -236,13 +236,13 @@ impl Lake {
         let head = self.head().await?;
         for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
             let vault = Vault::new(self, def);
-            let strangers = vault.strangers(&head, until).await?;
-            collected.values += strangers
+            let orphaned_keys = vault.orphaned_keys(&head, until).await?;
+            collected.values += orphaned_keys
                 .iter()
                 .map(|keys| keys.num_rows() as u64)
                 .sum::<u64>();
-            if !how.rehearsal {
-                vault.erase(&strangers).await?;
+            if !how.dry_run {
+                vault.erase(&orphaned_keys).await?;
             }
         }
         Ok(())
@@ -272,7 +272,7 @@ impl Lake {
         let base = (first.0 - first.0 % STATE_EVERY).max(oldest.0);
         for number in oldest.0..base {
             collected.snapshots += 1;
-            if !how.rehearsal {
+            if !how.dry_run {
                 let path = snapshot::path(self.tenant().as_str(), SnapshotNumber(number));
                 self.store().delete(&path).await?;
             }

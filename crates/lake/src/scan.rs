@@ -28,10 +28,10 @@ use rollbook_model::TableDef;
 use rollbook_model::config::BATCH_ROWS;
 
 use crate::LakeError;
-use crate::cluster::{CutPoints, groups_between, overlaps, runs};
+use crate::cluster::{SplitPoints, groups_between, overlaps, runs};
+use crate::identity_remap::IdentityRemap;
 use crate::lake::Lake;
 use crate::moved_rows::MovedRows;
-use crate::moves::Moves;
 use crate::ordered::{Moving, OrderedScan, RangeScan};
 use crate::state::{DataFile, TableState};
 use crate::store::Store;
@@ -54,7 +54,7 @@ pub struct LakeTable {
     /// The persons whose rows alone are there; all where there is none.
     among: Option<Arc<RoaringTreemap>>,
     /// Records whose rows lie with others than their person.
-    moves: Option<Arc<Moves>>,
+    moves: Option<Arc<IdentityRemap>>,
 }
 
 /// How to read the runs of a range, and what was moved into it.
@@ -66,18 +66,18 @@ struct Sources {
 #[derive(Debug)]
 struct Clustering {
     sort_columns: Vec<&'static str>,
-    cuts: Arc<CutPoints>,
+    cuts: Arc<SplitPoints>,
 }
 
 impl LakeTable {
     /// A table at a snapshot, without its personal columns.
     pub fn new(lake: &Lake, def: &TableDef, state: &TableState) -> Self {
-        let cuts = Arc::new(CutPoints::of(state.files.iter()));
+        let cuts = Arc::new(SplitPoints::of(state.files.iter()));
         Self::cut_at(lake, def, state, cuts)
     }
 
     /// The same, scanned in ranges of persons that other tables have too.
-    pub fn cut_at(lake: &Lake, def: &TableDef, state: &TableState, cuts: Arc<CutPoints>) -> Self {
+    pub fn cut_at(lake: &Lake, def: &TableDef, state: &TableState, cuts: Arc<SplitPoints>) -> Self {
         let mut table = Self::over(lake, def.stored_schema(), def.name, &state.files);
         table.time = def.time;
         table.clustering = def.is_personal_fact().then(|| Clustering {
@@ -96,7 +96,7 @@ impl LakeTable {
     }
 
     /// The rows of moved records with the persons that they belong to, of such a table.
-    pub fn moved(mut self, moves: Arc<Moves>) -> Self {
+    pub fn moved(mut self, moves: Arc<IdentityRemap>) -> Self {
         if self.clustering.is_some() {
             self.moves = Some(moves);
         }
@@ -329,7 +329,7 @@ impl LakeTable {
     }
 
     /// What may hold rows of moved records.
-    fn homes(&self, moves: &Moves) -> Vec<PartitionedFile> {
+    fn homes(&self, moves: &IdentityRemap) -> Vec<PartitionedFile> {
         if moves.is_empty() {
             return Vec::new();
         }

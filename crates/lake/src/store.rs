@@ -62,7 +62,7 @@ pub struct Listed {
 /// The place where a lake lies.
 #[derive(Debug, Clone)]
 pub struct Store {
-    place: Place,
+    backend: Backend,
     /// Reads objects by their path below the root.
     reader: Arc<dyn ObjectStore>,
     /// Under what sessions of DataFusion know `reader`.
@@ -80,7 +80,7 @@ pub struct Store {
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Backend {
     Local(Local),
     Remote(Remote),
 }
@@ -131,7 +131,7 @@ impl Store {
             reader: Arc::new(PrefixStore::new(LocalFileSystem::new(), prefix)),
             url: url_of(&root.display().to_string()),
             location: root.display().to_string(),
-            place: Place::Local(Local::new(root, disk)),
+            backend: Backend::Local(Local::new(root, disk)),
             footers: footers(),
             master: Master::from_env(),
             key_pages: Arc::default(),
@@ -142,7 +142,7 @@ impl Store {
     /// The store whose root is that of `object`; `location` is its name for users.
     pub fn on(object: Arc<dyn ObjectStore>, location: &str) -> Self {
         Self {
-            place: Place::Remote(Remote::new(Arc::clone(&object))),
+            backend: Backend::Remote(Remote::new(Arc::clone(&object))),
             reader: object,
             url: url_of(location),
             location: location.to_owned(),
@@ -173,7 +173,7 @@ impl Store {
 
     /// Whether it is a folder of this machine.
     pub fn is_local(&self) -> bool {
-        matches!(self.place, Place::Local(_))
+        matches!(self.backend, Backend::Local(_))
     }
 
     /// Reads Parquet files of the store for DataFusion; footers are read once.
@@ -196,34 +196,34 @@ impl Store {
     /// a store may do what it is asked and still answer with an error. Who must know which of two
     /// writers it was makes the bytes differ.
     pub async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
-        match &self.place {
-            Place::Local(local) => local.put_new(path, bytes),
-            Place::Remote(remote) => remote.put_new(path, bytes).await,
+        match &self.backend {
+            Backend::Local(local) => local.put_new(path, bytes),
+            Backend::Remote(remote) => remote.put_new(path, bytes).await,
         }
     }
 
     /// Puts an object over whatever has that name.
     pub async fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(local) => local.put_over(path, bytes),
-            Place::Remote(remote) => remote.put_over(path, bytes).await,
+        match &self.backend {
+            Backend::Local(local) => local.put_over(path, bytes),
+            Backend::Remote(remote) => remote.put_over(path, bytes).await,
         }
     }
 
     /// Takes a finished local file into the store under a name that nothing has.
     pub async fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(local) => local.put_file(path, staged),
-            Place::Remote(remote) => remote.put_file(path, staged).await,
+        match &self.backend {
+            Backend::Local(local) => local.put_file(path, staged),
+            Backend::Remote(remote) => remote.put_file(path, staged).await,
         }
     }
 
     /// A file to write in: on the store's own disk where it has one, so that it can be taken in
     /// without a copy.
     pub fn staging_file(&self, folder: &str) -> Result<NamedTempFile, LakeError> {
-        match &self.place {
-            Place::Local(local) => local.staging_file(folder),
-            Place::Remote(_) => NamedTempFile::new().map_err(|source| LakeError::File {
+        match &self.backend {
+            Backend::Local(local) => local.staging_file(folder),
+            Backend::Remote(_) => NamedTempFile::new().map_err(|source| LakeError::File {
                 doing: "write in",
                 path: std::env::temp_dir(),
                 source,
@@ -234,18 +234,18 @@ impl Store {
     /// An object as a local file, for readers that want one: the file itself, or a copy that goes
     /// when it is closed.
     pub async fn open(&self, path: &str) -> Result<File, LakeError> {
-        match &self.place {
-            Place::Local(local) => local.open(path),
-            Place::Remote(remote) => remote.download(path).await,
+        match &self.backend {
+            Backend::Local(local) => local.open(path),
+            Backend::Remote(remote) => remote.download(path).await,
         }
     }
 
     /// How many small objects are best read at a time: of a disk of this machine one, which takes no
     /// time to wait for; reading from many threads would keep memory in each.
     pub(crate) fn read_at_once(&self) -> usize {
-        match &self.place {
-            Place::Local(_) => 1,
-            Place::Remote(_) => 32,
+        match &self.backend {
+            Backend::Local(_) => 1,
+            Backend::Remote(_) => 32,
         }
     }
 
@@ -338,17 +338,17 @@ impl Store {
 
     /// Deletes an object; one that is gone already is no error.
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(local) => local.delete(path),
-            Place::Remote(remote) => remote.delete(path).await,
+        match &self.backend {
+            Backend::Local(local) => local.delete(path),
+            Backend::Remote(remote) => remote.delete(path).await,
         }
     }
 
     /// Deletes objects; those that are gone already are no error.
     pub(crate) async fn delete_all(&self, paths: &[String]) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(local) => local.delete_all(paths),
-            Place::Remote(remote) => {
+        match &self.backend {
+            Backend::Local(local) => local.delete_all(paths),
+            Backend::Remote(remote) => {
                 for path in paths {
                     remote.delete(path).await?;
                 }
@@ -359,23 +359,23 @@ impl Store {
 
     /// Puts an object that need not outlast a cut of the power.
     pub(crate) async fn put_soft(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(local) => local.put_soft(path, bytes),
-            Place::Remote(remote) => remote.put_over(path, bytes).await,
+        match &self.backend {
+            Backend::Local(local) => local.put_soft(path, bytes),
+            Backend::Remote(remote) => remote.put_over(path, bytes).await,
         }
     }
 
     /// Deletes such an object, as far as that can be done.
     pub(crate) async fn delete_soft(&self, path: &str) {
-        match &self.place {
-            Place::Local(local) => local.delete_soft(path),
-            Place::Remote(remote) => drop(remote.delete(path).await),
+        match &self.backend {
+            Backend::Local(local) => local.delete_soft(path),
+            Backend::Remote(remote) => drop(remote.delete(path).await),
         }
     }
 
     /// The same without waiting for the network: there it is left to go.
     pub(crate) fn delete_at_once(&self, path: &str) {
-        if let Place::Local(local) = &self.place {
+        if let Backend::Local(local) = &self.backend {
             local.delete_soft(path);
         }
     }
@@ -392,9 +392,9 @@ impl Store {
         path: &str,
         bytes: &[u8],
     ) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(_) => Ok(()),
-            Place::Remote(remote) => {
+        match &self.backend {
+            Backend::Local(_) => Ok(()),
+            Backend::Remote(remote) => {
                 let checked = remote.check_conditional_put(path, bytes, &self.location);
                 checked.await
             }
@@ -404,25 +404,25 @@ impl Store {
     /// The same, made by somebody else: nothing in it leads anywhere else.
     #[must_use]
     pub fn closed(mut self) -> Self {
-        if let Place::Local(local) = self.place {
-            self.place = Place::Local(local.closed());
+        if let Backend::Local(local) = self.backend {
+            self.backend = Backend::Local(local.closed());
         }
         self
     }
 
     /// Refuses a path that leads out. In a bucket none does: names there are only names.
     pub(crate) fn must_hold(&self, path: &str) -> Result<(), LakeError> {
-        match &self.place {
-            Place::Local(local) => local.file(path).map(drop),
-            Place::Remote(_) => Ok(()),
+        match &self.backend {
+            Backend::Local(local) => local.file(path).map(drop),
+            Backend::Remote(_) => Ok(()),
         }
     }
 
     /// Folders of this machine are asked first: listing one that is not there is an error.
     fn may_exist(&self, folder: &str) -> bool {
-        match &self.place {
-            Place::Local(local) => local.file(folder).is_ok_and(|folder| folder.is_dir()),
-            Place::Remote(_) => true,
+        match &self.backend {
+            Backend::Local(local) => local.file(folder).is_ok_and(|folder| folder.is_dir()),
+            Backend::Remote(_) => true,
         }
     }
 

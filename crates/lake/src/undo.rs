@@ -9,7 +9,7 @@ use rollbook_model::{BatchId, SnapshotNumber, tables};
 use crate::lake::Lake;
 use crate::snapshot::{Cause, SnapshotRecord};
 use crate::state::{DataFile, State, TableChange, TableState};
-use crate::{LakeError, sets};
+use crate::{LakeError, bitmaps};
 
 /// What one run changed.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Lake {
             let def = tables::table(name).ok_or_else(|| damaged(format!("no table `{name}`")))?;
             changes.insert(def.name, change);
         }
-        let touched = sets::decode_persons(&record.touched)
+        let touched = bitmaps::decode_persons(&record.touched)
             .ok_or_else(|| damaged("its set of persons cannot be read".to_owned()))?;
         Ok(BatchChange {
             tables: changes,

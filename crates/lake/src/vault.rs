@@ -23,21 +23,21 @@ use crate::lake::Lake;
 use crate::scan::{LakeTable, read_path};
 use crate::state::{DataFile, State};
 
+mod decryptor;
 pub(crate) mod keys;
 mod manifest;
 pub(crate) mod master;
-mod opener;
 pub(crate) mod pages;
 mod rotate;
 mod run;
 mod runs;
 pub(crate) mod seal;
 
+pub use decryptor::Decryptor;
+pub use keys::KeyStatus;
 use keys::Keyring;
-pub use keys::KeysShown;
 use manifest::Standing;
 pub use master::Master;
-pub use opener::Opener;
 use pages::DataKeys;
 pub use run::NewValues;
 use run::Run;
@@ -100,8 +100,11 @@ impl<'a> Vault<'a> {
     }
 
     /// Opens what is sealed, with the keys as they are now.
-    pub async fn opener(&self) -> Result<Opener, LakeError> {
-        Ok(Opener::new(self.def, Keyring::of(self.lake).all().await?))
+    pub async fn decryptor(&self) -> Result<Decryptor, LakeError> {
+        Ok(Decryptor::new(
+            self.def,
+            Keyring::of(self.lake).all().await?,
+        ))
     }
 
     /// Rows in `def.vault_schema()` as they would lie in the vault: equal where they are equal.
@@ -129,9 +132,9 @@ impl<'a> Vault<'a> {
     pub async fn batches(
         &self,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
-        let opener = self.opener().await?;
+        let decryptor = self.decryptor().await?;
         let sealed = self.sealed().await?;
-        Ok(sealed.map(move |batch| opener.open(&batch?)))
+        Ok(sealed.map(move |batch| decryptor.open(&batch?)))
     }
 
     /// All personal values as they lie there: `def.sealed_schema()`.
@@ -238,7 +241,7 @@ impl<'a> Vault<'a> {
 
     /// The keys of values that have been there since before `until` and that no row of the table
     /// at `state` has: what a run put whose commit never came.
-    pub(crate) async fn strangers(
+    pub(crate) async fn orphaned_keys(
         &self,
         state: &State,
         until: DateTime<Utc>,
@@ -264,18 +267,18 @@ impl<'a> Vault<'a> {
                 known.extend(self.encode(&batch.map_err(|source| self.misfit(source))?)?);
             }
         }
-        let mut strangers = Vec::new();
+        let mut orphaned_keys = Vec::new();
         for (_, reader) in opened.into_iter().filter(|(run, _)| is_old(run)) {
             for batch in reader {
                 let batch = batch.map_err(|source| self.misfit(source))?;
                 let mask = self.mask(&batch, &known)?;
                 if mask.true_count() > 0 {
                     let found = filter_record_batch(&batch, &mask);
-                    strangers.push(found.map_err(|source| self.misfit(source))?);
+                    orphaned_keys.push(found.map_err(|source| self.misfit(source))?);
                 }
             }
         }
-        Ok(strangers)
+        Ok(orphaned_keys)
     }
 
     async fn replace(
@@ -488,12 +491,12 @@ impl Lake {
 
     /// Wraps the tenant's keys anew under a new master key; no value is written. `None` where
     /// nothing was ever sealed.
-    pub async fn rotate_keys(&self) -> Result<Option<KeysShown>, LakeError> {
+    pub async fn rotate_keys(&self) -> Result<Option<KeyStatus>, LakeError> {
         Keyring::of(self).rotate().await
     }
 
     /// What the tenant's values are sealed with. `None` where nothing was ever sealed.
-    pub async fn keys_shown(&self) -> Result<Option<KeysShown>, LakeError> {
+    pub async fn keys_shown(&self) -> Result<Option<KeyStatus>, LakeError> {
         Keyring::of(self).show().await
     }
 }

@@ -16,7 +16,7 @@ use rollbook_engine::{Beside as ValueBeside, Found, Lookup, Session, Turning};
 use rollbook_lake::{Beside, Lake, State};
 use rollbook_model::{ColumnType, SegmentKey, Timestamp, tables};
 
-use crate::{Definition, Evaluation, Refreshed, SegmentError, Sessions, own_traits};
+use crate::{Definition, Evaluation, Refreshed, SegmentError, Sessions, custom_traits};
 
 /// So late that nothing is hidden: the begin of 2200.
 const LATEST: i64 = 7_258_118_400_000_000;
@@ -83,7 +83,7 @@ impl Asked<'_> {
         let named = evaluation.traits(key);
         let traits = match named.is_empty() {
             true => Vec::new(),
-            false => own_traits::list(self.lake, self.state).await?,
+            false => custom_traits::list(self.lake, self.state).await?,
         };
         let traits = traits
             .iter()

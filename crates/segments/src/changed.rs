@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Clock, Due, EngineError, Session};
+use rollbook_engine::{AffectedQuery, EngineError, Session, TimeDependency};
 use rollbook_lake::{Changes, Lake, LakeTable, ORDERS_COMPLETE, State, TimeSpan};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
 
@@ -149,7 +149,10 @@ async fn of_orders(
     }
     for sql in questions {
         // Files that a snapshot no longer names may be gone.
-        if collect(session, &[Due::Query(sql)], persons).await.is_err() {
+        if collect(session, &[AffectedQuery::Query(sql)], persons)
+            .await
+            .is_err()
+        {
             return Ok(false);
         }
     }
@@ -206,9 +209,9 @@ pub(crate) async fn due(
     if basis.as_of == session.as_of() {
         return Ok((conditions.into_keys().collect(), persons));
     }
-    let (mut keys, mut all) = (Vec::new(), Clock::default());
+    let (mut keys, mut all) = (Vec::new(), TimeDependency::default());
     for (key, texts) in conditions {
-        let mut clock = Clock::default();
+        let mut clock = TimeDependency::default();
         for text in texts {
             match session.clock(text, basis.as_of) {
                 Ok(read) => clock.extend(read),
@@ -238,7 +241,7 @@ pub(crate) async fn due(
 
 async fn collect(
     session: &Session,
-    questions: &[Due],
+    questions: &[AffectedQuery],
     persons: &mut RoaringTreemap,
 ) -> Result<(), EngineError> {
     for question in questions {

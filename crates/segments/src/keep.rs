@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Cause, Commit, Committed, Lake, State, StoredSet};
+use rollbook_lake::{BitmapRef, Cause, Commit, Committed, Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ impl Computed {
             traits: BTreeMap::new(),
             members: Ok(Arc::clone(members)),
             decided: None,
-            how: How::Standing,
+            how: How::Unchanged,
             before,
             old: members.as_ref().clone(),
             since: None,
@@ -119,7 +119,7 @@ impl Computed {
     }
 
     fn has_moved_on(&self, state: &State, wanted: &Wanted) -> bool {
-        if self.how == How::Standing && !self.differs() {
+        if self.how == How::Unchanged && !self.differs() {
             let is_same = |before: &Refreshed| before.has_same_ids(state);
             return !self.before.as_ref().is_some_and(is_same);
         }
@@ -233,7 +233,7 @@ async fn write(
             refreshed.push(one.before.clone());
             continue;
         };
-        if one.how == How::Standing
+        if one.how == How::Unchanged
             && !one.differs()
             && let Some(before) = &one.before
         {
@@ -285,9 +285,9 @@ async fn write(
 async fn decided(
     lake: &Lake,
     one: &Computed,
-    set: &StoredSet,
+    set: &BitmapRef,
     stamp: &str,
-) -> Result<Option<StoredSet>, SegmentError> {
+) -> Result<Option<BitmapRef>, SegmentError> {
     if !one.definition.is_static() {
         return Ok(None);
     }
@@ -300,7 +300,7 @@ async fn decided(
             .await?;
         return Ok(stored.into_iter().next());
     }
-    let before = one.before.as_ref().filter(|_| one.how == How::Standing);
+    let before = one.before.as_ref().filter(|_| one.how == How::Unchanged);
     let before = before.map(|before| before.origin().clone());
     Ok(Some(before.unwrap_or_else(|| set.clone())))
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Lake, State, StoredSet};
+use rollbook_lake::{BitmapRef, Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ pub struct Move {
     pub reason: Reason,
     /// How many.
     pub count: u64,
-    pub(crate) set: StoredSet,
+    pub(crate) set: BitmapRef,
 }
 
 /// What one refresh changed in one segment.

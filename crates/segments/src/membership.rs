@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Lake, State, StoredSet};
+use rollbook_lake::{BitmapRef, Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::SegmentError;
+use crate::custom_traits::since;
 use crate::definition::{scheduled, show, unknown};
 use crate::names::members_name;
-use crate::own_traits::since;
 use crate::schedule::Schedule;
 
 /// A membership that was computed: which figures it rests on, and where its bitmap lies.
@@ -42,10 +42,10 @@ pub struct Refreshed {
     pub(crate) settings: Option<Value>,
     /// The bitmap.
     #[serde(flatten)]
-    pub(crate) set: StoredSet,
+    pub(crate) set: BitmapRef,
     /// Of a list, who was decided on, by the ids that they had then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) decided: Option<StoredSet>,
+    pub(crate) decided: Option<BitmapRef>,
     /// Which persons had no records any longer, as [`State::gone`] names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gone: Option<String>,
@@ -84,7 +84,7 @@ impl Refreshed {
     }
 
     /// What its persons now follow from: of a list, who was decided on.
-    pub(crate) fn origin(&self) -> &StoredSet {
+    pub(crate) fn origin(&self) -> &BitmapRef {
         self.decided.as_ref().unwrap_or(&self.set)
     }
 
@@ -115,7 +115,7 @@ impl Refreshed {
     /// Whether it was computed before the members of another segment, which is a list, were put
     /// down.
     pub(crate) fn is_before(&self, state: &State, list: &SegmentKey) -> Result<bool, SegmentError> {
-        let known = standing(state, list)?;
+        let known = current(state, list)?;
         Ok(known.is_some_and(|known| known.computed_at > self.computed_at))
     }
 }
@@ -142,7 +142,7 @@ pub(crate) fn asked_settings(state: &State) -> Option<Value> {
 ///
 /// # Errors
 /// [`SegmentError::Lake`].
-pub fn standing(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, SegmentError> {
+pub fn current(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, SegmentError> {
     Ok(state.value(&members_name(key))?)
 }
 
@@ -165,7 +165,7 @@ pub async fn persons_at(
     memberships: &[&Refreshed],
 ) -> Result<Vec<RoaringTreemap>, SegmentError> {
     let is_as_computed = |one: &Refreshed| one.gone() == gone;
-    let stored: Vec<&StoredSet> = memberships
+    let stored: Vec<&BitmapRef> = memberships
         .iter()
         .map(|one| match is_as_computed(one) {
             true => &one.set,
@@ -229,7 +229,7 @@ pub async fn members_now(
     key: &SegmentKey,
 ) -> Result<(Refreshed, RoaringTreemap), SegmentError> {
     show(lake, head, key).await?;
-    let found = standing(head, key)?;
+    let found = current(head, key)?;
     let mut refreshed = found.ok_or_else(|| SegmentError::NotRefreshed {
         segment: key.clone(),
         snapshot: None,
@@ -248,10 +248,10 @@ async fn of_snapshot(
     number: SnapshotNumber,
 ) -> Result<Option<Refreshed>, SegmentError> {
     let at = lake.state(number).await?;
-    let mut found = standing(&at, key)?;
+    let mut found = current(&at, key)?;
     for later in number.0 + 1..=head.number.0 {
         let state = lake.state(SnapshotNumber(later)).await?;
-        match standing(&state, key)? {
+        match current(&state, key)? {
             Some(refreshed) if refreshed.snapshot == at.data => found = Some(refreshed),
             _ if state.data > at.data => break,
             _ => {}

@@ -26,7 +26,7 @@ pub enum How {
     /// For so many persons, whom changes may have concerned.
     Patched(u64),
     /// It is a list that stands whatever happens.
-    Standing,
+    Unchanged,
 }
 
 /// What became of one segment in a refresh.

@@ -20,9 +20,9 @@ use crate::changed::{Basis, Changed, changed, due};
 use crate::definition::{self, Definition};
 use crate::keep::{Computed, Since, keep};
 use crate::ledger::Reason;
-use crate::membership::{Refreshed, persons, persons_at, standing};
+use crate::membership::{Refreshed, current, persons, persons_at};
 use crate::outcome::{Done, Evaluated, How, Wanted};
-use crate::{Evaluation, SegmentError, own_traits};
+use crate::{Evaluation, SegmentError, custom_traits};
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
@@ -88,7 +88,7 @@ pub async fn give_up(
             members: Err(EngineError::MemoryExhausted { limit }.into()),
             decided: None,
             how: How::Full,
-            before: standing(&state, key)?,
+            before: current(&state, key)?,
             old: RoaringTreemap::new(),
             since: None,
             differs: OnceLock::new(),
@@ -113,7 +113,7 @@ pub async fn freeze(
 ) -> Result<Done, SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let before = standing(&state, &definition.key)?;
+        let before = current(&state, &definition.key)?;
         let old = match &before {
             Some(before) => persons(lake, before).await?,
             None => RoaringTreemap::new(),
@@ -170,7 +170,7 @@ impl<'a> Round<'a> {
             wanted,
             all,
             fixed,
-            traits: own_traits::since(state)?,
+            traits: custom_traits::since(state)?,
             changes: BTreeMap::new(),
         })
     }
@@ -195,7 +195,7 @@ impl<'a> Round<'a> {
         let mut computed: BTreeMap<SegmentKey, Computed> = BTreeMap::new();
         let mut by_basis: BTreeMap<Basis, Vec<(&Definition, Refreshed)>> = BTreeMap::new();
         for definition in &chosen {
-            let before = standing(self.state, &definition.key)?;
+            let before = current(self.state, &definition.key)?;
             if let Some(members) = self.fixed.get(&definition.key) {
                 let one = self.list(definition, before, members).await?;
                 computed.insert(definition.key.clone(), one);
@@ -221,7 +221,7 @@ impl<'a> Round<'a> {
             .collect();
         let keys: Vec<SegmentKey> = rest.iter().map(|one| one.key.clone()).collect();
         let evaluated = evaluation.segments(&keys).await;
-        let befores = keys.iter().map(|key| standing(self.state, key));
+        let befores = keys.iter().map(|key| current(self.state, key));
         let befores = befores.collect::<Result<Vec<_>, _>>()?;
         let sets: Vec<_> = befores.iter().flatten().map(|before| &before.set).collect();
         let mut sets = self.lake.sets(&sets).await?.into_iter();
@@ -438,7 +438,7 @@ pub async fn fixed(
 ) -> Result<BTreeMap<SegmentKey, Arc<RoaringTreemap>>, SegmentError> {
     let mut lists = Vec::new();
     for definition in definitions.iter().filter(|one| one.is_static()) {
-        let refreshed = standing(state, &definition.key)?;
+        let refreshed = current(state, &definition.key)?;
         lists.extend(refreshed.filter(|one| one.revision >= definition.criteria_revision));
     }
     let sets = persons_at(lake, state.gone(), &lists.iter().collect::<Vec<_>>()).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::SegmentError;
 use crate::definition::{ATTEMPTS, Pointer, commit, unknown};
 use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
-use crate::membership::{persons, standing};
+use crate::membership::{current, persons};
 use crate::names::{ended_name, members_name, name_of, status_name};
 
 /// Takes a segment and its membership away; earlier snapshots keep them. In the ledger its members
@@ -40,7 +40,7 @@ async fn everybody_left(
     key: &SegmentKey,
     at: Timestamp,
 ) -> Result<Option<serde_json::Value>, SegmentError> {
-    let Some(before) = standing(state, key)?.filter(|before| before.count > 0) else {
+    let Some(before) = current(state, key)?.filter(|before| before.count > 0) else {
         return Ok(None);
     };
     let members = persons(lake, &before).await?;

@@ -53,7 +53,7 @@ impl Status {
 
 /// How a segment stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct Freshness {
     /// In one word.
     pub status: Status,
     /// Since when it is not fresh, where that is known.
@@ -62,7 +62,7 @@ pub struct Standing {
     pub reason: Option<String>,
 }
 
-impl Standing {
+impl Freshness {
     /// Up to date until then, when the clock may first have changed something.
     pub fn passed(at: Timestamp) -> Self {
         Self {
@@ -94,20 +94,20 @@ pub fn failure(state: &State, key: &SegmentKey) -> Result<Option<Failure>, Segme
 }
 
 /// How a segment stands at a snapshot, whatever time did to it.
-pub fn standing_of(
+pub fn freshness_of(
     state: &State,
     scheduled: &Scheduled,
     refreshed: Option<&Refreshed>,
     failure: Option<&Failure>,
-) -> Standing {
-    let stale = |reason: String, since| Standing {
+) -> Freshness {
+    let stale = |reason: String, since| Freshness {
         status: Status::Stale,
         since,
         reason: Some(reason),
     };
     let newer_data = |snapshot: SnapshotNumber| snapshot < state.data;
     match (refreshed, failure) {
-        (None, Some(failure)) => Standing {
+        (None, Some(failure)) => Freshness {
             status: Status::Failed,
             since: Some(failure.since),
             reason: Some(failure.reason.clone()),
@@ -137,7 +137,7 @@ pub fn standing_of(
         {
             stale("the settings were changed since".to_owned(), None)
         }
-        (Some(_), None) => Standing {
+        (Some(_), None) => Freshness {
             status: Status::Fresh,
             since: None,
             reason: None,

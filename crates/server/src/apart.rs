@@ -101,7 +101,7 @@ async fn looked_into(server: &Server, request: Request) -> Result<(Request, bool
     if let Ok(Brought { query, criteria }) = serde_json::from_str(&text) {
         is_wild |= query.is_some();
         if let Some(criteria) = criteria {
-            let tame = segments::are_tame(server.place(), &[&criteria]).await?;
+            let tame = segments::are_tame(server.workspace(), &[&criteria]).await?;
             is_wild |= tame.contains(&false);
         }
     }
@@ -149,7 +149,7 @@ async fn saved(server: &Server, request: Request) -> (Request, bool) {
         named.find_map(|(name, value)| (name == "key").then(|| value.parse().ok())?)
     });
     // What is wrong is told by whoever answers.
-    let is_tame = segments::is_saved_tame(server.place(), key.as_ref()).await;
+    let is_tame = segments::is_saved_tame(server.workspace(), key.as_ref()).await;
     let is_wild = is_tame.is_ok_and(|is_tame| !is_tame);
     (Request::from_parts(parts, body), is_wild)
 }
@@ -191,7 +191,7 @@ pub(crate) async fn refresh(
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("status {}", answer.status())),
         Err(problem) if problem.code == MEMORY_EXHAUSTED => {
-            let given_up = segments::give_up(server.place(), key, server.now()).await;
+            let given_up = segments::give_up(server.workspace(), key, server.now()).await;
             let recorded = given_up.map_err(|error| error.without_values());
             recorded.and(Err(problem.detail))
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rollbook_app::journaling::{Folded, append, appended, fold, newest, pace};
+use rollbook_app::wal::{Folded, append, appended, fold, newest, pace};
 use rollbook_app::{AppError, Entry};
 use rollbook_model::config::JOURNAL_SECONDS;
 use tokio::sync::oneshot;
@@ -50,7 +50,7 @@ async fn append_gathered(server: Server) {
             Some(number) => number,
             None => 1 + last_number(&server).await?,
         };
-        let appended = append(server.place(), &entries, number).await?;
+        let appended = append(server.workspace(), &entries, number).await?;
         Ok((number, appended.bytes))
     };
     let appended = server.work(work).await;
@@ -70,7 +70,7 @@ async fn append_gathered(server: Server) {
 }
 
 async fn last_number(server: &Server) -> Result<u64, AppError> {
-    let waiting = appended(server.place()).await?;
+    let waiting = appended(server.workspace()).await?;
     Ok(waiting.last().map_or(0, |last| last.number()))
 }
 
@@ -79,7 +79,7 @@ async fn last_number(server: &Server) -> Result<u64, AppError> {
 pub(crate) async fn keep_folding(server: Server) {
     let mut every = Duration::from_secs(u64::from(JOURNAL_SECONDS));
     let journal = server.journal();
-    let asked = server.work(|server| async move { newest(server.place()).await });
+    let asked = server.work(|server| async move { newest(server.workspace()).await });
     if let Ok(newest) = asked.await {
         server.metrics().snapshot.set(newest.0);
     }
@@ -94,7 +94,7 @@ pub(crate) async fn keep_folding(server: Server) {
                 Ok(()) => server.tidy_up().await,
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
-            let asked = server.work(|server| async move { pace(server.place()).await });
+            let asked = server.work(|server| async move { pace(server.workspace()).await });
             if let Ok(pace) = asked.await {
                 every = pace.every;
                 journal.limit.store(pace.bytes, Ordering::Relaxed);
@@ -114,7 +114,7 @@ pub(crate) async fn fold_waiting(server: &Server) -> Result<(), Problem> {
     }
     let work = |server: Server| async move {
         let mappings = server.mappings().map(PathBuf::as_path);
-        fold(server.place(), mappings, server.now()).await
+        fold(server.workspace(), mappings, server.now()).await
     };
     let folded = server.work(work).await;
     count_waiting(server).await?;
@@ -133,7 +133,7 @@ pub(crate) async fn fold_waiting(server: &Server) -> Result<(), Problem> {
 async fn count_waiting(server: &Server) -> Result<(), Problem> {
     let journal = server.journal();
     let _nobody_appends = journal.next.lock().await;
-    let asked = server.work(|server| async move { appended(server.place()).await });
+    let asked = server.work(|server| async move { appended(server.workspace()).await });
     let waiting = asked.await?;
     let bytes = waiting.iter().map(|appended| appended.bytes).sum();
     journal

@@ -10,8 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use rollbook_app::InMemory;
-use rollbook_app::posting::Posted;
+use rollbook_app::CacheStats;
+use rollbook_app::idempotency::Posted;
 use rollbook_app::segments::Health;
 
 /// Seconds.
@@ -182,7 +182,7 @@ impl Metrics {
     }
 
     /// Notes what is kept in memory for questions about criteria, and how many it answered.
-    pub(crate) fn kept(&self, kept: InMemory) {
+    pub(crate) fn kept(&self, kept: CacheStats) {
         self.kept_answers.set(kept.answers);
         self.kept_renewals.set(kept.renewals);
         self.kept_bytes.set(kept.bytes);

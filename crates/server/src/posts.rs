@@ -1,6 +1,6 @@
 //! Posts that wait for the next commit. Those that come while one is under way share the next.
 
-use rollbook_app::posting::post_all;
+use rollbook_app::idempotency::post_all;
 
 use crate::journal::fold_waiting;
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ async fn answer_waiting(server: &Server) -> bool {
         .into_iter()
         .map(|one| (one.post, (one.answer, one.folder)))
         .unzip();
-    let work = |server: Server| async move { Ok(post_all(server.place(), posts).await) };
+    let work = |server: Server| async move { Ok(post_all(server.workspace(), posts).await) };
     // What was acknowledged before comes before.
     let posted = match fold_waiting(server).await {
         Ok(()) => server.compute(work).await,

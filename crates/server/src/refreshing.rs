@@ -21,7 +21,7 @@ pub(crate) async fn keep_refreshing(server: Server) {
             Ok(outcomes) => {
                 if !outcomes.is_empty() {
                     // Whoever asks next is told at once whether they are still up to date.
-                    let _ = segments::health(server.place(), server.now()).await;
+                    let _ = segments::health(server.workspace(), server.now()).await;
                 }
                 for outcome in outcomes {
                     let key = &outcome.segment;
@@ -51,7 +51,7 @@ pub(crate) async fn keep_refreshing(server: Server) {
 async fn refresh_due(server: &Server) -> Result<Vec<segments::Outcome>, Problem> {
     let now = server.now();
     let due = server.work(move |server| async move {
-        let due = match segments::due(server.place(), now).await {
+        let due = match segments::due(server.workspace(), now).await {
             // Before the first rows there is no lake.
             Err(error) if error.is_no_lake() => Vec::new(),
             other => other?,
@@ -60,7 +60,7 @@ async fn refresh_due(server: &Server) -> Result<Vec<segments::Outcome>, Problem>
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let tame = match texts.is_empty() || server.workers().is_none() {
             true => vec![true; keys.len()],
-            false => segments::are_tame(server.place(), &texts).await?,
+            false => segments::are_tame(server.workspace(), &texts).await?,
         };
         Ok(keys.into_iter().zip(tame).collect::<Vec<_>>())
     });
@@ -69,7 +69,7 @@ async fn refresh_due(server: &Server) -> Result<Vec<segments::Outcome>, Problem>
     let mut outcomes = Vec::new();
     if !here.is_empty() {
         let refreshed = server.work(move |server| async move {
-            segments::refresh(server.place(), &here, now, now, false).await
+            segments::refresh(server.workspace(), &here, now, now, false).await
         });
         outcomes = refreshed.await?;
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rollbook_app::compacting::compact_beside;
-use rollbook_app::{AppError, Place, data};
+use rollbook_app::{AppError, Workspace, data};
 use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
@@ -29,7 +29,7 @@ use workers::Workers;
 #[derive(Clone)]
 pub struct Options {
     /// The lake and tenant.
-    pub place: Place,
+    pub workspace: Workspace,
     /// A folder with a folder of mappings for each provider of the user's own.
     pub mappings: Option<PathBuf>,
     /// What requests may use.
@@ -60,7 +60,7 @@ struct Inner {
 
 impl Server {
     pub(crate) fn new(options: Options) -> Self {
-        let pool = options.place.limits.memory;
+        let pool = options.workspace.limits.memory;
         let workers = options.workers.clone();
         let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
         Self(Arc::new(Inner {
@@ -75,8 +75,8 @@ impl Server {
         }))
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.0.options.place
+    pub(crate) fn workspace(&self) -> &Workspace {
+        &self.0.options.workspace
     }
 
     pub(crate) fn limits(&self) -> &ServeLimits {
@@ -98,7 +98,7 @@ impl Server {
     /// The moment to look from: now where none is given.
     pub(crate) async fn moment(&self, given: Option<Moment>) -> Result<Timestamp, AppError> {
         match given {
-            Some(given) => data::moment(self.place(), given.0).await,
+            Some(given) => data::moment(self.workspace(), given.0).await,
             None => Ok(self.now()),
         }
     }
@@ -131,7 +131,7 @@ impl Server {
         let Ok(_only) = self.0.compacting.try_lock() else {
             return;
         };
-        let compacted = compact_beside(self.place(), self.now(), &self.0.writing).await;
+        let compacted = compact_beside(self.workspace(), self.now(), &self.0.writing).await;
         match compacted {
             Ok(tables) => {
                 for done in tables {

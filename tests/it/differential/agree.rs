@@ -30,7 +30,7 @@ impl World {
                 .or_default()
                 .push(change);
         }
-        let listed = segments::list(&self.place, self.as_of).await.unwrap();
+        let listed = segments::list(&self.workspace, self.as_of).await.unwrap();
         let listed = listed
             .into_iter()
             .map(|one| (one.definition.key, one.count));
@@ -55,9 +55,9 @@ impl World {
             let criteria = self.definitions.text(at);
             let shown = segments::preview(&self.warm, &criteria, self.as_of).await;
             let later = Timestamp::from_micros(self.as_of.micros() + LATER);
-            let counted = segments::count(&self.place, &key, later).await.unwrap();
-            if counted.standing.status == Status::Fresh {
-                let then = segments::matches(&self.place, &criteria, later).await;
+            let counted = segments::count(&self.workspace, &key, later).await.unwrap();
+            if counted.freshness.status == Status::Fresh {
+                let then = segments::matches(&self.workspace, &criteria, later).await;
                 assert!(
                     then.unwrap() == members[at],
                     "{told} {key}: fresh at {later}"
@@ -69,7 +69,9 @@ impl World {
                 [members[at].len(); 2],
                 "{told} {key}: preview and count"
             );
-            let (_, whole) = segments::members(&self.place, &key, None).await.unwrap();
+            let (_, whole) = segments::members(&self.workspace, &key, None)
+                .await
+                .unwrap();
             assert!(members[at].iter().eq(whole), "{told} {key}: members");
             let pages = self.pages(at).await;
             assert!(members[at].iter().eq(pages), "{told} {key}: pages");
@@ -82,7 +84,8 @@ impl World {
         let (mut pages, mut token, key) = (Vec::new(), None, key(at));
         loop {
             let pull = Pull::of_all(PAGE.max(pages.len()));
-            let page = segments::members_page(&self.place, &key, token.as_deref(), &pull, self.now);
+            let page =
+                segments::members_page(&self.workspace, &key, token.as_deref(), &pull, self.now);
             let page = page.await.unwrap();
             pages.extend(page.members);
             token = page.next;

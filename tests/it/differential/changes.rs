@@ -4,8 +4,8 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use rollbook_app::compacting::{Extent, compact_lake};
 use rollbook_app::identity::{Decider, Wanted, decide, erase};
+use rollbook_app::ingest::undo;
 use rollbook_app::segments;
-use rollbook_app::taking_in::undo;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use tokio::sync::Mutex;
@@ -132,7 +132,9 @@ impl World {
                     .random
                     .random_range(self.definitions.first_free()..self.definitions.len());
                 let now = self.tick();
-                segments::delete(&self.place, &key(at), now).await.unwrap();
+                segments::delete(&self.workspace, &key(at), now)
+                    .await
+                    .unwrap();
                 self.put(at).await;
             }
             Change::HalfRefresh => {
@@ -140,7 +142,7 @@ impl World {
                 self.happen(1, -DAY, DAY).await;
                 let some: Vec<_> = (0..self.definitions.len()).step_by(2).map(key).collect();
                 let now = self.tick();
-                let done = segments::refresh(&self.place, &some, self.as_of, now, false).await;
+                let done = segments::refresh(&self.workspace, &some, self.as_of, now, false).await;
                 done.unwrap();
                 self.happen(1, -DAY, DAY).await;
             }
@@ -150,7 +152,7 @@ impl World {
                     self.refresh(true, false).await;
                 }
                 let (batch, now) = (self.last_batch.take().unwrap(), self.tick());
-                undo(&self.place, &batch, now).await.unwrap();
+                undo(&self.workspace, &batch, now).await.unwrap();
             }
             Change::Merge => self.merge().await,
             Change::Unmerge => {
@@ -164,7 +166,7 @@ impl World {
             Change::Erase => {
                 let person = self.some_persons("last_activity_at is not null", 1).await[0];
                 let decider = self.decider();
-                erase(&self.place, person, &decider).await.unwrap();
+                erase(&self.workspace, person, &decider).await.unwrap();
                 // A merge that named one of their records cannot be taken back any more.
                 self.decided = None;
             }
@@ -183,7 +185,9 @@ impl World {
                 let named = self.definitions.first_free().max(1);
                 let at = self.random.random_range(0..named);
                 let now = self.tick();
-                segments::delete(&self.place, &key(at), now).await.unwrap();
+                segments::delete(&self.workspace, &key(at), now)
+                    .await
+                    .unwrap();
                 self.definitions.edit(&mut self.random, at);
                 self.put(at).await;
             }
@@ -362,7 +366,7 @@ impl World {
 
     async fn decide(&mut self, wanted: Wanted) -> String {
         let decider = self.decider();
-        let followed = decide(&self.place, &wanted, &decider).await.unwrap();
+        let followed = decide(&self.workspace, &wanted, &decider).await.unwrap();
         assert!(!followed.moved.is_empty(), "{wanted:?}");
         followed.entry
     }

@@ -45,7 +45,7 @@ async fn explanations_say_what_the_oracle_says() {
             let met = match known.entry(line.text.clone()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(vacant) => {
-                    let met = segments::matches(&world.place, &line.text, world.as_of).await;
+                    let met = segments::matches(&world.workspace, &line.text, world.as_of).await;
                     vacant.insert(met.unwrap_or_else(|error| panic!("{what} {error}")))
                 }
             };

@@ -64,7 +64,7 @@ impl World {
         told: &str,
     ) {
         let text = self.definitions.text(at);
-        for (name, place) in [("the lake", &self.place), ("memory", &self.warm)] {
+        for (name, place) in [("the lake", &self.workspace), ("memory", &self.warm)] {
             let shown = segments::preview(place, &text, as_of).await;
             let shown = shown.unwrap_or_else(|error| panic!("{told} {error}"));
             let members = segments::matches(place, &text, as_of).await.unwrap();
@@ -84,7 +84,7 @@ impl World {
             return;
         }
         let (met, all) = self.definitions.clauses(&mut self.oracle, at, self.as_of);
-        let missed = segments::near_miss(&self.place, &key(at), self.as_of).await;
+        let missed = segments::near_miss(&self.workspace, &key(at), self.as_of).await;
         let missed = missed.unwrap_or_else(|error| panic!("{told} near misses: {error}"));
         if !self.definitions.is_of_clauses(at) {
             return;
@@ -105,7 +105,7 @@ impl World {
     }
 
     async fn calendar(&mut self, at: usize, now: &RoaringTreemap, told: &str) {
-        let calendar = segments::calendar(&self.place, &key(at), DAYS, self.as_of).await;
+        let calendar = segments::calendar(&self.workspace, &key(at), DAYS, self.as_of).await;
         let calendar = calendar.unwrap_or_else(|error| panic!("{told} calendar: {error}"));
         let mut before = now.clone();
         for day in calendar.days {
@@ -134,7 +134,7 @@ impl World {
     /// Explains a membership, and looks whether it turns when it is told to.
     pub(super) async fn explain(&mut self, at: usize, person: u64, told: &str) -> Explained {
         let told = format!("{told} person {person}");
-        let explained = segments::explain(&self.place, &key(at), person, self.as_of).await;
+        let explained = segments::explain(&self.workspace, &key(at), person, self.as_of).await;
         let explained = explained.unwrap_or_else(|error| panic!("{told} explain: {error}"));
         let explained = explained.explained;
         let belongs = |world: &mut Self, moment: Timestamp| {

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use roaring::RoaringTreemap;
+use rollbook_app::ingest::{Ingest, ingest};
 use rollbook_app::segments::{self, Done, Draft, Outcome};
-use rollbook_app::taking_in::{Ingest, ingest};
-use rollbook_app::{Place, data};
+use rollbook_app::{Workspace, data};
 use rollbook_ingest::Progress;
 use rollbook_lake::Lake;
 use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, Timestamp};
 use rollbook_segments::definition;
-use rollbook_segments::membership::{persons, standing};
+use rollbook_segments::membership::{current, persons};
 
 use super::bounds::Bounds;
 use super::definitions::Definitions;
@@ -32,9 +32,9 @@ pub(super) struct World {
     pub(super) name: &'static str,
     pub(super) seed: u64,
     pub(super) lake: OwnLake,
-    pub(super) place: Place,
+    pub(super) workspace: Workspace,
     /// The same, which keeps in memory what criteria ask for.
-    pub(super) warm: Place,
+    pub(super) warm: Workspace,
     pub(super) oracle: Oracle,
     pub(super) values: &'static Values,
     pub(super) random: ChaCha8Rng,
@@ -70,13 +70,13 @@ impl World {
             rows: 10_000_000,
             ..Limits::default()
         };
-        let place = Place::new(location, "default".parse().unwrap(), limits);
+        let workspace = Workspace::new(location, "default".parse().unwrap(), limits);
         Some(Self {
             name,
             seed,
             oracle,
-            warm: place.clone().kept_warm(),
-            place,
+            warm: workspace.clone().kept_warm(),
+            workspace,
             lake,
             values,
             bounds: Bounds::default(),
@@ -127,7 +127,9 @@ impl World {
     /// Gives the tenant a calendar, and persons rows of all kinds.
     async fn begin(&mut self, rows: u32) {
         let (zone, at) = (self.values.zone, self.tick());
-        let settings = data::set(&self.place, "timezone", zone, at).await.unwrap();
+        let settings = data::set(&self.workspace, "timezone", zone, at)
+            .await
+            .unwrap();
         assert_eq!(settings.currency.as_deref(), Some(self.values.currency));
         let mut rows = self.facts(rows, -400 * DAY, 20 * DAY);
         for _ in 0..self.persons / 10 {
@@ -144,7 +146,7 @@ impl World {
     }
 
     pub(super) async fn open(&self) -> Lake {
-        Lake::open(&self.place.location, self.place.tenant.clone())
+        Lake::open(&self.workspace.location, self.workspace.tenant.clone())
             .await
             .unwrap()
     }
@@ -162,7 +164,7 @@ impl World {
             batch: batch.clone(),
             at,
         };
-        let done = ingest(&self.place, what, &Progress::silent()).await;
+        let done = ingest(&self.workspace, what, &Progress::silent()).await;
         for table in done.unwrap().tables {
             assert_eq!(table.quarantined, 0, "{table:?}");
         }
@@ -195,14 +197,14 @@ impl World {
 
     pub(super) async fn put(&mut self, at: usize) {
         let (text, now) = (self.definitions.text(at), self.tick());
-        let saved = segments::put(&self.place, &Draft::new(key(at), text.clone()), now).await;
+        let saved = segments::put(&self.workspace, &Draft::new(key(at), text.clone()), now).await;
         saved.unwrap_or_else(|error| panic!("{text}: {error}"));
     }
 
     pub(super) async fn refresh(&mut self, is_warm: bool, is_full: bool) -> Vec<Done> {
         let at = self.tick();
-        let place = if is_warm { &self.warm } else { &self.place };
-        let all = segments::refresh(place, &[], self.as_of, at, is_full).await;
+        let workspace = if is_warm { &self.warm } else { &self.workspace };
+        let all = segments::refresh(workspace, &[], self.as_of, at, is_full).await;
         let mut done: Vec<Option<Done>> = vec![None; self.definitions.len()];
         for Outcome {
             segment, result, ..
@@ -221,7 +223,7 @@ impl World {
         let state = lake.head().await.unwrap();
         let mut all = Vec::new();
         for at in 0..self.definitions.len() {
-            let refreshed = standing(&state, &key(at)).unwrap().unwrap();
+            let refreshed = current(&state, &key(at)).unwrap().unwrap();
             all.push(persons(&lake, &refreshed).await.unwrap());
         }
         all

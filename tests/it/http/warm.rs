@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use rollbook_app::{Place, segments};
+use rollbook_app::{Workspace, segments};
 use rollbook_model::config::Limits;
 use serde_json::{Value, json};
 
@@ -74,9 +74,9 @@ fn warm(server: &Serving) {
 }
 
 /// A place that keeps nothing.
-fn cold(lake: &OwnLake) -> Place {
+fn cold(lake: &OwnLake) -> Workspace {
     let location = lake.path("lake").to_str().unwrap().to_owned();
-    Place::new(location, "default".parse().unwrap(), Limits::default())
+    Workspace::new(location, "default".parse().unwrap(), Limits::default())
 }
 
 fn same(lake: &OwnLake, server: &Serving, as_of: &str) {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rollbook_engine::Parameter;
-use rollbook_identity::token::{Tier, Tokens};
+use rollbook_identity::token::{MatchRule, Tokens};
 use rollbook_ingest::linking::decide::{
     self, Blocked, Decider, Followed, Review, Wanted, decided, records_with, reviews,
 };
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::normal::normal;
 use crate::rows::objects;
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// How records are persons, by provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,10 +78,10 @@ impl FromStr for Sought {
 pub struct InvalidRecord(String);
 
 /// Counts records and persons.
-pub async fn stats(place: &Place, now: Timestamp) -> Result<Stats, AppError> {
-    let lake = place.lake().await?;
+pub async fn stats(workspace: &Workspace, now: Timestamp) -> Result<Stats, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, now).await?;
+    let session = workspace.session(&lake, &state, now).await?;
     let answer = session.query(questions::STATS).await?;
     let providers = objects(&answer.batches)?;
     let total = |name: &str| {
@@ -105,18 +105,22 @@ pub async fn stats(place: &Place, now: Timestamp) -> Result<Stats, AppError> {
 }
 
 /// The records that wait for a decision.
-pub async fn waiting(place: &Place) -> Result<Vec<Review>, AppError> {
-    let lake = place.lake().await?;
+pub async fn waiting(workspace: &Workspace) -> Result<Vec<Review>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     Ok(reviews(&lake, &state).await?)
 }
 
 /// One of them, with both sides.
-pub async fn review(place: &Place, identity: i64, now: Timestamp) -> Result<ReviewShown, AppError> {
-    let lake = place.lake().await?;
+pub async fn review(
+    workspace: &Workspace,
+    identity: i64,
+    now: Timestamp,
+) -> Result<ReviewShown, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let review = decide::waiting(&lake, &state, identity).await?;
-    let session = place.session(&lake, &state, now).await?;
+    let session = workspace.session(&lake, &state, now).await?;
     let shown = |rows: Vec<Value>| rows.into_iter().next().unwrap_or(Value::Null);
     // A record of a person is shown as the person.
     let record = match review.person_id {
@@ -151,34 +155,42 @@ pub async fn review(place: &Place, identity: i64, now: Timestamp) -> Result<Revi
 
 /// Decides, or only says what would follow.
 pub async fn decide(
-    place: &Place,
+    workspace: &Workspace,
     wanted: &Wanted,
     decider: &Decider,
 ) -> Result<Followed, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     Ok(decide::decide(&lake, wanted, decider).await?)
 }
 
 /// Forgets a person, or only counts what would go.
-pub async fn erase(place: &Place, person: i64, decider: &Decider) -> Result<Forgotten, AppError> {
-    let lake = place.lake().await?;
+pub async fn erase(
+    workspace: &Workspace,
+    person: i64,
+    decider: &Decider,
+) -> Result<Forgotten, AppError> {
+    let lake = workspace.lake().await?;
     Ok(erase::erase(&lake, person, decider).await?)
 }
 
 /// The decisions that hold.
-pub async fn decisions(place: &Place) -> Result<Vec<Value>, AppError> {
-    let lake = place.lake().await?;
+pub async fn decisions(workspace: &Workspace) -> Result<Vec<Value>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     Ok(decided(&lake, &state).await?)
 }
 
 /// The persons who have a record with this value; several where it is shared.
-pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<i64>, AppError> {
-    let lake = place.lake().await?;
+pub async fn find(
+    workspace: &Workspace,
+    sought: &Sought,
+    now: Timestamp,
+) -> Result<Vec<i64>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (tier, value) = match sought {
         Sought::External(provider, id) => {
-            let session = place.session(&lake, &state, now).await?;
+            let session = workspace.session(&lake, &state, now).await?;
             let named = [
                 ("provider", Parameter::Text(Some(provider.to_string()))),
                 ("external_id", Parameter::Text(Some(id.clone()))),
@@ -190,14 +202,14 @@ pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<
                 .filter_map(|row| row["person_id"].as_i64())
                 .collect());
         }
-        Sought::Email(text) => (Tier::Email, text),
-        Sought::Phone(text) => (Tier::Phone, text),
+        Sought::Email(text) => (MatchRule::Email, text),
+        Sought::Phone(text) => (MatchRule::Phone, text),
     };
     let region = state.settings()?.default_region;
     let mut values: Vec<String> = normal(tier, value, region.as_deref()).into_iter().collect();
-    if values.is_empty() && tier == Tier::Phone {
+    if values.is_empty() && tier == MatchRule::Phone {
         // Without a country it may be a number of any country that somebody is in.
-        let session = place.session(&lake, &state, now).await?;
+        let session = workspace.session(&lake, &state, now).await?;
         let countries = session.query(questions::COUNTRIES).await?;
         for row in objects(&countries.batches)? {
             values.extend(normal(tier, value, row["country"].as_str()));
@@ -217,9 +229,9 @@ pub async fn find(place: &Place, sought: &Sought, now: Timestamp) -> Result<Vec<
 }
 
 /// The values that match nobody because somebody said so.
-pub async fn blocked(place: &Place) -> Result<Vec<Blocked>, AppError> {
-    place.must_see("blocked", "value")?;
-    let lake = place.lake().await?;
+pub async fn blocked(workspace: &Workspace) -> Result<Vec<Blocked>, AppError> {
+    workspace.must_see("blocked", "value")?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let all = decide::blocked(&lake, &state).await?;
     Ok(all.into_iter().map(|(_, blocked)| blocked).collect())
@@ -227,8 +239,12 @@ pub async fn blocked(place: &Place) -> Result<Vec<Blocked>, AppError> {
 
 /// An e-mail address or a phone number matches nobody from now on; records that it joined are
 /// resolved anew.
-pub async fn block(place: &Place, text: &str, decider: &Decider) -> Result<Followed, AppError> {
-    let lake = place.lake().await?;
+pub async fn block(
+    workspace: &Workspace,
+    text: &str,
+    decider: &Decider,
+) -> Result<Followed, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (tier, value) = value_of(&state, text)?;
     let key = lake.token_key_or_new().await?;
@@ -241,8 +257,12 @@ pub async fn block(place: &Place, text: &str, decider: &Decider) -> Result<Follo
 }
 
 /// Takes that back.
-pub async fn unblock(place: &Place, text: &str, decider: &Decider) -> Result<Followed, AppError> {
-    let lake = place.lake().await?;
+pub async fn unblock(
+    workspace: &Workspace,
+    text: &str,
+    decider: &Decider,
+) -> Result<Followed, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (tier, value) = value_of(&state, text)?;
     let mut all = decide::blocked(&lake, &state).await?.into_iter();
@@ -255,8 +275,12 @@ pub async fn unblock(place: &Place, text: &str, decider: &Decider) -> Result<Fol
 
 /// Lets somebody who was erased come in again, with this value or record of theirs. How many names
 /// stood in the way.
-pub async fn readmit(place: &Place, sought: &[Sought], decider: &Decider) -> Result<u64, AppError> {
-    let lake = place.lake().await?;
+pub async fn readmit(
+    workspace: &Workspace,
+    sought: &[Sought],
+    decider: &Decider,
+) -> Result<u64, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (mut records, mut values) = (Vec::new(), Vec::new());
     for one in sought {
@@ -271,10 +295,10 @@ pub async fn readmit(place: &Place, sought: &[Sought], decider: &Decider) -> Res
 }
 
 /// What a text is, in normal form: an e-mail address has an `@`.
-fn value_of(state: &State, text: &str) -> Result<(Tier, String), AppError> {
+fn value_of(state: &State, text: &str) -> Result<(MatchRule, String), AppError> {
     let tier = match text.contains('@') {
-        true => Tier::Email,
-        false => Tier::Phone,
+        true => MatchRule::Email,
+        false => MatchRule::Phone,
     };
     let region = state.settings()?.default_region;
     let found = normal(tier, text, region.as_deref()).map(|value| (tier, value));
@@ -284,10 +308,14 @@ fn value_of(state: &State, text: &str) -> Result<(Tier, String), AppError> {
 }
 
 /// Where a person went who has no records any longer.
-pub async fn became(place: &Place, person: i64, now: Timestamp) -> Result<Option<i64>, AppError> {
-    let lake = place.lake().await?;
+pub async fn became(
+    workspace: &Workspace,
+    person: i64,
+    now: Timestamp,
+) -> Result<Option<i64>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, now).await?;
+    let session = workspace.session(&lake, &state, now).await?;
     let (mut at, mut seen) = (person, Vec::new());
     loop {
         let id = [("person_id", Parameter::Int(at))];

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rollbook_identity::files::{Link, Map, Table, link, suggested, write_pairs};
-use rollbook_identity::resolve::Bridges;
+use rollbook_identity::resolve::AmbiguityPolicy;
 
 use crate::AppError;
 
@@ -21,7 +21,7 @@ pub struct Suggest {
 pub fn link_files(
     files: &[PathBuf],
     columns: &Path,
-    bridges: Bridges,
+    bridges: AmbiguityPolicy,
     suggest: Option<&Suggest>,
 ) -> Result<Vec<Link>, AppError> {
     let at = |path: &Path| {

@@ -12,7 +12,7 @@ use rollbook_model::Timestamp;
 use rollbook_queries::identity::{PROFILES, RECORDS};
 use serde::Serialize;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// The columns of the question, after the person and the name to show.
 const FIELDS: [Field; 11] = [
@@ -47,13 +47,13 @@ pub struct Suggested {
 /// Pairs of persons who are one with at least this probability, the surest first. Pairs of which
 /// somebody said that they are two are left out. Nothing is linked.
 pub async fn suggested(
-    place: &Place,
+    workspace: &Workspace,
     at_least: f64,
     now: Timestamp,
 ) -> Result<Vec<Suggested>, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.session(&lake, &state, now).await?;
+    let session = workspace.session(&lake, &state, now).await?;
     let region = state.settings()?.default_region;
     let (mut persons, mut profiles) = (Vec::new(), Vec::new());
     let mut rows = session.stream(PROFILES).await?;

@@ -7,15 +7,21 @@ use serde_json::{Map, Value, json};
 
 use super::show;
 use crate::rows::objects;
-use crate::{AppError, Place, RecordBatch};
+use crate::{AppError, RecordBatch, Workspace};
 
 /// Everything: what `people` says, the records, and the rows of every table that belong to them.
-pub async fn export(place: &Place, person: i64, as_of: Timestamp) -> Result<Value, AppError> {
-    let shown = show(place, person, as_of, true).await?;
-    let lake = place.lake().await?;
+pub async fn export(
+    workspace: &Workspace,
+    person: i64,
+    as_of: Timestamp,
+) -> Result<Value, AppError> {
+    let shown = show(workspace, person, as_of, true).await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     // Record by record, as each source has it.
-    let session = place.session_of_records(&lake, &state, as_of, None).await?;
+    let session = workspace
+        .session_of_records(&lake, &state, as_of, None)
+        .await?;
     let id = [("person_id", Parameter::Int(person))];
     let records = all_rows(&session, RECORDS, &id).await?;
     let mut rows = Map::new();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::unknown;
 use crate::rows::objects;
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Events of a page at most.
 const MOST: u64 = 1_000;
@@ -64,32 +64,32 @@ impl Next {
 
 /// What happened with a person.
 pub async fn timeline(
-    place: &Place,
+    workspace: &Workspace,
     person: i64,
     asked: &TimelineAsked,
     as_of: Timestamp,
 ) -> Result<Timeline, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let next = asked.next.as_deref().map(|next| {
         let next = Next::parse(next);
         next.ok_or(AppError::ForgedPageToken)
     });
     let next = next.transpose()?;
-    let state = place
+    let state = workspace
         .state(&lake, next.as_ref().map(|next| next.snapshot))
         .await?;
     // Whoever was erased is unknown here too, also on pages that began before.
     let gone = lake.gone(lake.head().await?.gone()).await?;
     if gone.is_forgotten(person.unsigned_abs()) {
-        return Err(unknown(place, person, as_of).await?);
+        return Err(unknown(workspace, person, as_of).await?);
     }
     let as_of = next.as_ref().map_or(as_of, |next| next.as_of);
     let after = next.map_or(0, |next| next.after);
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     let id = [("person_id", Parameter::Int(person))];
     let records = session.query_with(RECORDS, &id).await?;
     if records.batches.iter().all(|batch| batch.num_rows() == 0) {
-        return Err(unknown(place, person, as_of).await?);
+        return Err(unknown(workspace, person, as_of).await?);
     }
     let limit = asked.limit.unwrap_or(100).clamp(1, MOST);
     let until = after.saturating_add(limit);

@@ -13,8 +13,8 @@ use rollbook_segments::{
 use serde::Serialize;
 
 use super::{Named, not_computed};
-use crate::place::Opening;
-use crate::{AppError, Place};
+use crate::workspace::Opening;
+use crate::{AppError, Workspace};
 
 /// An exact count before anything is saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,20 +34,20 @@ pub struct Previewed {
 }
 
 /// The moment that questions about criteria look from where they name none.
-pub async fn moment(place: &Place, now: Timestamp) -> Result<Timestamp, AppError> {
-    let state = place.lake().await?.head().await?;
-    Ok(place.moment(&state, now))
+pub async fn moment(workspace: &Workspace, now: Timestamp) -> Result<Timestamp, AppError> {
+    let state = workspace.lake().await?.head().await?;
+    Ok(workspace.moment(&state, now))
 }
 
 /// The exact count of criteria, and some of the persons.
 pub async fn preview(
-    place: &Place,
+    workspace: &Workspace,
     criteria: &str,
     as_of: Timestamp,
 ) -> Result<Previewed, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.warm_session(&lake, &state, as_of).await?;
+    let session = workspace.warm_session(&lake, &state, as_of).await?;
     let criteria = Criteria::parse(criteria)?;
     let known = Named::of(&lake, &state, &session, &criteria).await?;
     let mut evaluation = known.evaluation(&session);
@@ -77,13 +77,13 @@ pub async fn preview(
 
 /// Who meets criteria.
 pub async fn matches(
-    place: &Place,
+    workspace: &Workspace,
     criteria: &str,
     as_of: Timestamp,
 ) -> Result<RoaringTreemap, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let session = place.warm_session(&lake, &state, as_of).await?;
+    let session = workspace.warm_session(&lake, &state, as_of).await?;
     let criteria = Criteria::parse(criteria)?;
     let known = Named::of(&lake, &state, &session, &criteria).await?;
     Ok(known.evaluation(&session).of(&criteria).await?)
@@ -98,8 +98,8 @@ struct Asked {
 }
 
 impl Asked {
-    async fn about(place: &Place, key: &SegmentKey) -> Result<Self, AppError> {
-        let lake = place.lake().await?;
+    async fn about(workspace: &Workspace, key: &SegmentKey) -> Result<Self, AppError> {
+        let lake = workspace.lake().await?;
         let state = lake.head().await?;
         let definition = definition::show(&lake, &state, key).await?;
         let named = Named::all(&lake, &state).await?;
@@ -144,13 +144,13 @@ pub struct Explanation {
 
 /// Explains one person's membership.
 pub async fn explain(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     person: u64,
     as_of: Timestamp,
 ) -> Result<Explanation, AppError> {
-    let asked = Asked::about(place, key).await?;
-    let opening = Opening::new(place, &asked.lake);
+    let asked = Asked::about(workspace, key).await?;
+    let opening = Opening::new(workspace, &asked.lake);
     let question = Question {
         state: &asked.state,
         as_of,
@@ -199,13 +199,15 @@ pub struct Impact {
 
 /// Who would enter and leave if a segment had other criteria; nothing is saved.
 pub async fn impact(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     criteria: &str,
     as_of: Timestamp,
 ) -> Result<Impact, AppError> {
-    let asked = Asked::about(place, key).await?;
-    let session = place.warm_session(&asked.lake, &asked.state, as_of).await?;
+    let asked = Asked::about(workspace, key).await?;
+    let session = workspace
+        .warm_session(&asked.lake, &asked.state, as_of)
+        .await?;
     let mut evaluation = asked.named.evaluation(&session);
     let before = match asked.named.fixed.get(key) {
         Some(members) => members.as_ref().clone(),
@@ -248,13 +250,15 @@ pub struct NearMiss {
 
 /// Who fails exactly one clause of a segment.
 pub async fn near_miss(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     as_of: Timestamp,
 ) -> Result<NearMiss, AppError> {
-    let asked = Asked::about(place, key).await?;
+    let asked = Asked::about(workspace, key).await?;
     let condition = asked.condition()?;
-    let session = place.warm_session(&asked.lake, &asked.state, as_of).await?;
+    let session = workspace
+        .warm_session(&asked.lake, &asked.state, as_of)
+        .await?;
     let mut evaluation = asked.named.evaluation(&session);
     let weighed = weigh(&session, &mut evaluation, &condition, PREVIEW_SAMPLE).await?;
     Ok(NearMiss {
@@ -268,15 +272,17 @@ pub async fn near_miss(
 
 /// The bound of a clause that gives about `size` members.
 pub async fn fit(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     clause: usize,
     size: u64,
     as_of: Timestamp,
 ) -> Result<Fitted, AppError> {
-    let asked = Asked::about(place, key).await?;
+    let asked = Asked::about(workspace, key).await?;
     let condition = asked.condition()?;
-    let session = place.warm_session(&asked.lake, &asked.state, as_of).await?;
+    let session = workspace
+        .warm_session(&asked.lake, &asked.state, as_of)
+        .await?;
     let mut evaluation = asked.named.evaluation(&session);
     let fitted = rollbook_segments::weigh::fit(&session, &mut evaluation, &condition, clause, size);
     Ok(fitted.await?)
@@ -297,13 +303,13 @@ pub struct Calendar {
 
 /// The entries and exits of the coming days if nothing happens.
 pub async fn calendar(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     days: u32,
     as_of: Timestamp,
 ) -> Result<Calendar, AppError> {
-    let asked = Asked::about(place, key).await?;
-    let opening = Opening::new(place, &asked.lake);
+    let asked = Asked::about(workspace, key).await?;
+    let opening = Opening::new(workspace, &asked.lake);
     let days = match asked.named.fixed.contains_key(key) {
         true => Vec::new(),
         false => {

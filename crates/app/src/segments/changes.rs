@@ -6,7 +6,7 @@ use rollbook_segments::definition;
 use rollbook_segments::ledger::{self, Change, Direction, Reason};
 use serde::Serialize;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// From when on changes are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +83,11 @@ pub struct Changes {
 
 /// Who came and went since a snapshot or a time; since the beginning where there is none.
 pub async fn changes(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     since: Option<Since>,
 ) -> Result<Changes, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     definition::show(&lake, &state, key).await?;
     let mut all = ledger::changes(&lake, &state, Some(key)).await?;
@@ -149,8 +149,8 @@ pub struct PersonChange {
 }
 
 /// Sizes of a segment over time.
-pub async fn history(place: &Place, key: &SegmentKey) -> Result<Vec<Change>, AppError> {
-    let lake = place.lake().await?;
+pub async fn history(workspace: &Workspace, key: &SegmentKey) -> Result<Vec<Change>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     definition::show(&lake, &state, key).await?;
     Ok(ledger::changes(&lake, &state, Some(key)).await?)

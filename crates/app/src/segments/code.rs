@@ -6,13 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use rollbook_model::{SegmentKey, Timestamp};
-use rollbook_segments::membership::{persons_now, standing};
+use rollbook_segments::membership::{current, persons_now};
 use rollbook_segments::{Definition, Draft, Evaluation, definition};
 use serde::Serialize;
 
 use super::Named;
 use crate::sql_files::{header, sql_files};
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// What a header may say.
 const FIELDS: [&str; 7] = [
@@ -64,9 +64,13 @@ pub struct Plan {
 
 /// Reads a folder, and says what would change if the lake had the same segments. Nothing is
 /// changed.
-pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan, AppError> {
+pub async fn plan(
+    workspace: &Workspace,
+    folder: &Path,
+    as_of: Timestamp,
+) -> Result<Plan, AppError> {
     let drafts = read(folder)?;
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let state = lake.head().await?;
     let known = Named::all(&lake, &state).await?;
     let mut wanted: Vec<Definition> = Vec::new();
@@ -76,7 +80,7 @@ pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan
         if known.list.is_some() {
             wanted.push(known.clone());
         } else if !drafts.contains_key(&known.key) {
-            let before = standing(&state, &known.key)?.map(|one| one.count);
+            let before = current(&state, &known.key)?.map(|one| one.count);
             lines.push(line(known.key.clone(), Action::Removed, before));
         }
     }
@@ -92,14 +96,14 @@ pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan
             Some(before) if before.revision != after.revision => Some(Action::Changed),
             Some(_) => None,
         };
-        let before = standing(&state, key)?.map(|one| one.count);
+        let before = current(&state, key)?.map(|one| one.count);
         if let Some(action) = action {
             lines.push(line(key.clone(), action, before));
             changed.push(key.clone());
         }
         wanted.push(after);
     }
-    let session = place.session(&lake, &state, as_of).await?;
+    let session = workspace.session(&lake, &state, as_of).await?;
     let mut evaluation = Evaluation::new(&session, &wanted);
     let fixed = known.fixed.iter().filter(|(key, _)| !changed.contains(key));
     for (key, members) in fixed {
@@ -121,7 +125,7 @@ pub async fn plan(place: &Place, folder: &Path, as_of: Timestamp) -> Result<Plan
         let Some(line) = lines.iter_mut().find(|line| line.segment == *key) else {
             continue;
         };
-        let before = match standing(&state, key)? {
+        let before = match current(&state, key)? {
             Some(refreshed) => persons_now(&lake, &state, &refreshed).await?,
             None => roaring::RoaringTreemap::new(),
         };
@@ -151,14 +155,14 @@ fn line(segment: SegmentKey, action: Action, before: Option<u64>) -> Planned {
 }
 
 /// Makes the lake have the segments of a plan.
-pub async fn apply(place: &Place, plan: &Plan, at: Timestamp) -> Result<(), AppError> {
-    let lake = place.lake_or_new().await?;
+pub async fn apply(workspace: &Workspace, plan: &Plan, at: Timestamp) -> Result<(), AppError> {
+    let lake = workspace.lake_or_new().await?;
     for line in &plan.lines {
         match plan.drafts.get(&line.segment) {
             Some(draft) => {
                 let saved = definition::put(&lake, draft, at).await?;
                 if saved.is_static() {
-                    super::refresh_one(place, &saved.key, at, at, false).await?;
+                    super::refresh_one(workspace, &saved.key, at, at, false).await?;
                 }
             }
             None => rollbook_segments::delete(&lake, &line.segment, at).await?,
@@ -168,8 +172,8 @@ pub async fn apply(place: &Place, plan: &Plan, at: Timestamp) -> Result<(), AppE
 }
 
 /// Writes every segment that is no list into a folder; how many.
-pub async fn export(place: &Place, folder: &Path) -> Result<u64, AppError> {
-    let lake = place.lake().await?;
+pub async fn export(workspace: &Workspace, folder: &Path) -> Result<u64, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let failed = |path: &Path| {
         let path = path.to_owned();

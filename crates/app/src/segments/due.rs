@@ -3,13 +3,13 @@
 use rollbook_lake::State;
 use rollbook_model::{SegmentKey, Timestamp};
 use rollbook_segments::definition::{self, Scheduled};
-use rollbook_segments::membership::standing;
+use rollbook_segments::membership::current;
 use rollbook_segments::status::failure;
-use rollbook_segments::{Schedule, SegmentError, Standing};
+use rollbook_segments::{Freshness, Schedule, SegmentError};
 
 use super::freshness::{Kept, standings};
 use super::{Outcome, refresh};
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Attempts where segments are taken away meanwhile.
 const ATTEMPTS: u32 = 3;
@@ -17,15 +17,15 @@ const ATTEMPTS: u32 = 3;
 /// Computes the segments that are due: those that follow the data where there are newer ones, those
 /// with a pause where it is over, and those that failed where their pause is. Nothing is done where
 /// none is.
-pub async fn refresh_due(place: &Place, now: Timestamp) -> Result<Vec<Outcome>, AppError> {
-    let lake = place.lake().await?;
+pub async fn refresh_due(workspace: &Workspace, now: Timestamp) -> Result<Vec<Outcome>, AppError> {
+    let lake = workspace.lake().await?;
     let mut attempts = 0..ATTEMPTS;
     loop {
         let keys = due_at(&lake.head().await?, now)?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        match refresh(place, &keys, now, now, false).await {
+        match refresh(workspace, &keys, now, now, false).await {
             // One that was taken away meanwhile holds up none of the others.
             Err(AppError::Segment(SegmentError::Unknown { .. })) if attempts.next().is_some() => {}
             refreshed => return refreshed,
@@ -44,8 +44,11 @@ fn due_at(state: &State, now: Timestamp) -> Result<Vec<SegmentKey>, SegmentError
 }
 
 /// The segments that are due, and their criteria.
-pub async fn due(place: &Place, now: Timestamp) -> Result<Vec<(SegmentKey, String)>, AppError> {
-    let lake = place.lake().await?;
+pub async fn due(
+    workspace: &Workspace,
+    now: Timestamp,
+) -> Result<Vec<(SegmentKey, String)>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let keys = due_at(&state, now)?;
     if keys.is_empty() {
@@ -60,9 +63,13 @@ pub async fn due(place: &Place, now: Timestamp) -> Result<Vec<(SegmentKey, Strin
 
 /// Records that a segment could not be computed, because whoever computed it took more memory than
 /// queries may.
-pub async fn give_up(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<(), AppError> {
-    let lake = place.lake().await?;
-    let limit = place.limits.memory as u64;
+pub async fn give_up(
+    workspace: &Workspace,
+    key: &SegmentKey,
+    now: Timestamp,
+) -> Result<(), AppError> {
+    let lake = workspace.lake().await?;
+    let limit = workspace.limits.memory as u64;
     Ok(rollbook_segments::refresh::give_up(&lake, key, limit, now).await?)
 }
 
@@ -71,7 +78,7 @@ fn is_due(state: &State, scheduled: &Scheduled, now: Timestamp) -> Result<bool, 
         let is_tried = !matches!(scheduled.refresh, Schedule::Manual | Schedule::Static);
         return Ok(is_tried && failure.again_at <= now);
     }
-    let known = standing(state, &scheduled.key)?;
+    let known = current(state, &scheduled.key)?;
     let is_edited = |revision: u64| revision < scheduled.criteria_revision;
     Ok(match (scheduled.refresh, known) {
         // Who was decided on may have another id by now.
@@ -100,17 +107,17 @@ pub struct Health {
 }
 
 /// How all segments stand at `now`.
-pub async fn health(place: &Place, now: Timestamp) -> Result<Vec<Health>, AppError> {
-    let lake = place.lake().await?;
+pub async fn health(workspace: &Workspace, now: Timestamp) -> Result<Vec<Health>, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let mut kept = Vec::new();
     for scheduled in definition::schedules(&state)? {
         kept.push(Kept::of(&state, scheduled)?);
     }
-    let standings = standings(place, &lake, &state, &kept, now).await;
+    let standings = standings(workspace, &lake, &state, &kept, now).await;
     let all = kept.into_iter().zip(standings);
-    let health = |(kept, standing): (Kept, Standing)| Health {
-        status: standing.status.name(),
+    let health = |(kept, freshness): (Kept, Freshness)| Health {
+        status: freshness.status.name(),
         failures: kept.failure.map_or(0, |failure| failure.attempts),
         segment: kept.scheduled.key,
     };

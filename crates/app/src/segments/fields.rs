@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::error::ArrowError;
 use rollbook_engine::EngineError;
 use rollbook_model::nearest;
-use rollbook_segments::{Refreshed, TraitDefinition, own_traits};
+use rollbook_segments::{Refreshed, TraitDefinition, custom_traits};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// How e-mails and phones are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -27,22 +27,22 @@ pub enum Hashing {
 /// Persons, in order, with columns of `people` as of the membership that they were pulled from.
 /// Personal columns have their present values.
 pub async fn fields(
-    place: &Place,
+    workspace: &Workspace,
     of: &Refreshed,
     members: &[u64],
     columns: &[String],
     hashing: Option<Hashing>,
 ) -> Result<RecordBatch, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = match of.snapshot.0 {
         0 => lake.head().await?,
         _ => lake.state(of.snapshot).await?,
     };
     let among = Some(Arc::new(members.iter().copied().collect()));
     // Those that there are now: the snapshot of the data may be older than the trait.
-    let traits = own_traits::list(&lake, &lake.head().await?).await?;
+    let traits = custom_traits::list(&lake, &lake.head().await?).await?;
     let traits = traits.iter().map(TraitDefinition::own).collect();
-    let session = place.session_with(&lake, &state, of.as_of, among, traits);
+    let session = workspace.session_with(&lake, &state, of.as_of, among, traits);
     let session = session.await?;
     let known = session.people_schema().await;
     for column in columns {

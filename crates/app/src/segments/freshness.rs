@@ -4,13 +4,13 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::Timestamp;
 use rollbook_segments::ahead::Asked;
 use rollbook_segments::definition::Scheduled;
-use rollbook_segments::membership::standing;
-use rollbook_segments::status::{failure, standing_of};
-use rollbook_segments::{Failure, Refreshed, Schedule, Standing, Status};
+use rollbook_segments::membership::current;
+use rollbook_segments::status::{failure, freshness_of};
+use rollbook_segments::{Failure, Freshness, Refreshed, Schedule, Status};
 
 use super::Named;
-use crate::place::Opening;
-use crate::{AppError, Place};
+use crate::workspace::Opening;
+use crate::{AppError, Workspace};
 
 /// A segment, and what is kept of it.
 pub(super) struct Kept {
@@ -23,7 +23,7 @@ impl Kept {
     /// What a snapshot has of a segment.
     pub(super) fn of(state: &State, scheduled: Scheduled) -> Result<Self, AppError> {
         Ok(Self {
-            refreshed: standing(state, &scheduled.key)?,
+            refreshed: current(state, &scheduled.key)?,
             failure: failure(state, &scheduled.key)?,
             scheduled,
         })
@@ -32,43 +32,43 @@ impl Kept {
 
 /// How segments stand at `now`.
 pub(super) async fn standings(
-    place: &Place,
+    workspace: &Workspace,
     lake: &Lake,
     state: &State,
     all: &[Kept],
     now: Timestamp,
-) -> Vec<Standing> {
-    let standing = |one: &Kept| {
+) -> Vec<Freshness> {
+    let freshness = |one: &Kept| {
         let (refreshed, failure) = (one.refreshed.as_ref(), one.failure.as_ref());
-        standing_of(state, &one.scheduled, refreshed, failure)
+        freshness_of(state, &one.scheduled, refreshed, failure)
     };
-    let mut standings: Vec<Standing> = all.iter().map(standing).collect();
+    let mut standings: Vec<Freshness> = all.iter().map(freshness).collect();
     let depends = all
         .iter()
         .zip(&mut standings)
-        .filter_map(|(one, standing)| {
+        .filter_map(|(one, freshness)| {
             let refreshed = one.refreshed.as_ref()?;
-            let is_open = standing.status == Status::Fresh
+            let is_open = freshness.status == Status::Fresh
                 && one.scheduled.refresh != Schedule::Static
                 && refreshed.as_of < now;
-            is_open.then_some((refreshed, standing))
+            is_open.then_some((refreshed, freshness))
         });
-    let (memberships, depends): (Vec<&Refreshed>, Vec<&mut Standing>) = depends.unzip();
+    let (memberships, depends): (Vec<&Refreshed>, Vec<&mut Freshness>) = depends.unzip();
     if memberships.is_empty() {
         return standings;
     }
-    let first = place.first_changes(lake, state, &memberships).await;
-    for ((membership, standing), at) in memberships.iter().zip(depends).zip(first) {
+    let first = workspace.first_changes(lake, state, &memberships).await;
+    for ((membership, freshness), at) in memberships.iter().zip(depends).zip(first) {
         // Where it cannot be told, any moment may have changed it.
         let at = at.unwrap_or(Some(membership.as_of));
         if let Some(at) = at.filter(|at| *at <= now) {
-            *standing = Standing::passed(at);
+            *freshness = Freshness::passed(at);
         }
     }
     standings
 }
 
-impl Place {
+impl Workspace {
     /// When the clock may first change each of some memberships, or why that is not known.
     async fn first_changes(
         &self,

@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use roaring::RoaringTreemap;
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 use rollbook_model::Timestamp;
 use rollbook_segments::refresh::freeze;
 use rollbook_segments::{Definition, Draft, Schedule, Wanted, definition};
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::pulls::checksum;
 use crate::normal::forms;
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// What became of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +35,7 @@ pub struct Listing {
 /// Saves a segment whose members are those that a file lists: ids or e-mails, one a line. The
 /// e-mails are not kept.
 pub async fn put_list(
-    place: &Place,
+    workspace: &Workspace,
     draft: &Draft,
     file: &Path,
     at: Timestamp,
@@ -55,16 +55,18 @@ pub async fn put_list(
         match entry.parse::<u64>() {
             Ok(id) => ids.push((number, id)),
             Err(_) if entry.contains('@') => {
-                let form = forms(Tier::Email, entry, None).into_iter().next();
+                let form = forms(MatchRule::Email, entry, None).into_iter().next();
                 mails.entry(form.unwrap_or_default()).or_insert(number);
             }
             Err(_) => unknown.push(number),
         }
     }
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     // Whoever has an address in any of their records is meant by it.
-    let session = place.session_of_records(&lake, &state, at, None).await?;
+    let session = workspace
+        .session_of_records(&lake, &state, at, None)
+        .await?;
     let column = match mails.is_empty() {
         true => "cast(null as varchar)",
         false => "email",
@@ -82,7 +84,7 @@ pub async fn put_list(
             let person = persons.value(at).unsigned_abs();
             known.insert(person);
             let text = texts.is_valid(at).then(|| texts.value(at));
-            let forms = text.map(|text| forms(Tier::Email, text, None));
+            let forms = text.map(|text| forms(MatchRule::Email, text, None));
             for form in forms.into_iter().flatten() {
                 if mails.contains_key(&form) {
                     members.insert(person);

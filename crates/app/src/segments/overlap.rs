@@ -5,7 +5,7 @@ use rollbook_model::SegmentKey;
 use rollbook_segments::membership;
 use serde::Serialize;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// How two segments overlap.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,8 +34,8 @@ pub struct Overlap {
 }
 
 /// How segments overlap; all that were computed where none is named.
-pub async fn overlap(place: &Place, keys: &[SegmentKey]) -> Result<Overlap, AppError> {
-    let lake = place.lake().await?;
+pub async fn overlap(workspace: &Workspace, keys: &[SegmentKey]) -> Result<Overlap, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let mut all = Vec::new();
     if keys.is_empty() {

@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Lake, LakeError, State, StoredSet};
+use rollbook_lake::{BitmapRef, Lake, LakeError, State};
 use rollbook_model::hex::hex;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use rollbook_segments::membership::{self, standing};
-use rollbook_segments::{Channel, Percent, Refreshed, SegmentError, Standing, definition};
+use rollbook_segments::membership::{self, current};
+use rollbook_segments::{Channel, Freshness, Percent, Refreshed, SegmentError, definition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::freshness::{Kept, standings};
 use super::overlap::Combined;
 use super::reach::{deliverable, is_drawn};
-use crate::{AppError, Place, page};
+use crate::{AppError, Workspace, page};
 
 /// Who belongs, by id in order, and what that rests on.
 pub async fn members(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<(Refreshed, Vec<u64>), AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let (refreshed, persons) = membership::members(&lake, key, snapshot).await?;
     Ok((refreshed, persons.iter().collect()))
 }
@@ -33,7 +33,7 @@ pub struct Page {
     /// What all pages of one pull rest on.
     pub refreshed: Refreshed,
     /// How it stood when the first page was asked for.
-    pub standing: Standing,
+    pub freshness: Freshness,
     /// Members on all pages.
     pub count: u64,
     /// The members of this page.
@@ -74,28 +74,29 @@ impl Pull {
 #[derive(Debug, Serialize, Deserialize)]
 struct Pinned {
     of: Refreshed,
-    standing: Standing,
+    #[serde(rename = "standing")]
+    freshness: Freshness,
     /// Of a pull of not all members, where they lie.
     #[serde(default)]
-    chosen: Option<StoredSet>,
+    chosen: Option<BitmapRef>,
     after: u64,
 }
 
 /// The first page, or the one that `token` asks for: of the same membership, whatever was
 /// ingested, refreshed or deleted since. A token carries what was asked on the first page.
 pub async fn members_page(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     token: Option<&str>,
     pull: &Pull,
     now: Timestamp,
 ) -> Result<Page, AppError> {
-    let lake = place.lake().await?;
-    let (of, standing, chosen, persons, from) = match token {
+    let lake = workspace.lake().await?;
+    let (of, freshness, chosen, persons, from) = match token {
         None => {
             let state = lake.head().await?;
-            let (refreshed, standing, persons) =
-                pulled(place, &lake, &state, key, pull, now).await?;
+            let (refreshed, freshness, persons) =
+                pulled(workspace, &lake, &state, key, pull, now).await?;
             let is_as_computed = pull.is_of_all() && refreshed.has_same_ids(&state);
             let chosen = match is_as_computed {
                 true => None,
@@ -104,7 +105,7 @@ pub async fn members_page(
                     stored.into_iter().next()
                 }
             };
-            (refreshed, standing, chosen, persons, 0)
+            (refreshed, freshness, chosen, persons, 0)
         }
         Some(token) => {
             let pinned: Pinned = page::open(&lake, token).await?;
@@ -119,8 +120,8 @@ pub async fn members_page(
                 SegmentError::Lake(LakeError::Damaged { .. }) => AppError::ExpiredPageToken,
                 other => other.into(),
             })?;
-            let (of, standing) = (pinned.of, pinned.standing);
-            (of, standing, pinned.chosen, persons, pinned.after + 1)
+            let (of, freshness) = (pinned.of, pinned.freshness);
+            (of, freshness, pinned.chosen, persons, pinned.after + 1)
         }
     };
     let mut ids = persons.iter();
@@ -133,7 +134,7 @@ pub async fn members_page(
         Some(&after) if !is_last => {
             let pinned = Pinned {
                 of: of.clone(),
-                standing: standing.clone(),
+                freshness: freshness.clone(),
                 chosen,
                 after,
             };
@@ -143,7 +144,7 @@ pub async fn members_page(
     };
     Ok(Page {
         refreshed: of,
-        standing,
+        freshness,
         count,
         members,
         next,
@@ -152,53 +153,53 @@ pub async fn members_page(
 
 /// All members that a pull asks for, what that rests on, and how it stands at `now`.
 pub async fn members_pulled(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     pull: &Pull,
     now: Timestamp,
-) -> Result<(Refreshed, Standing, RoaringTreemap), AppError> {
-    let lake = place.lake().await?;
+) -> Result<(Refreshed, Freshness, RoaringTreemap), AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let (refreshed, standing, persons) = pulled(place, &lake, &state, key, pull, now).await?;
-    Ok((refreshed.with_ids_of(&state), standing, persons))
+    let (refreshed, freshness, persons) = pulled(workspace, &lake, &state, key, pull, now).await?;
+    Ok((refreshed.with_ids_of(&state), freshness, persons))
 }
 
 async fn pulled(
-    place: &Place,
+    workspace: &Workspace,
     lake: &Lake,
     state: &State,
     key: &SegmentKey,
     pull: &Pull,
     now: Timestamp,
-) -> Result<(Refreshed, Standing, RoaringTreemap), AppError> {
+) -> Result<(Refreshed, Freshness, RoaringTreemap), AppError> {
     let (refreshed, persons) = membership::members_now(lake, state, key).await?;
-    let standing = standing_at(place, lake, key, &refreshed, now).await?;
+    let freshness = freshness_at(workspace, lake, key, &refreshed, now).await?;
     let persons = match pull.is_of_all() {
         true => persons,
-        false => chosen(place, lake, state, key, persons, pull, now).await?,
+        false => chosen(workspace, lake, state, key, persons, pull, now).await?,
     };
-    Ok((refreshed, standing, persons))
+    Ok((refreshed, freshness, persons))
 }
 
 /// How a membership that was read stands.
-async fn standing_at(
-    place: &Place,
+async fn freshness_at(
+    workspace: &Workspace,
     lake: &Lake,
     key: &SegmentKey,
     refreshed: &Refreshed,
     now: Timestamp,
-) -> Result<Standing, AppError> {
+) -> Result<Freshness, AppError> {
     let state = lake.head().await?;
     let scheduled = definition::show(lake, &state, key).await?.scheduled();
     let mut kept = Kept::of(&state, scheduled)?;
     kept.refreshed = Some(refreshed.clone());
-    let mut standings = standings(place, lake, &state, &[kept], now).await;
+    let mut standings = standings(workspace, lake, &state, &[kept], now).await;
     Ok(standings.pop().expect("one segment stands in one way"))
 }
 
 /// The members whom a pull of not all asks for.
 async fn chosen(
-    place: &Place,
+    workspace: &Workspace,
     lake: &Lake,
     state: &State,
     key: &SegmentKey,
@@ -210,7 +211,7 @@ async fn chosen(
     if let Some(channel) = pull.deliverable {
         let definition = definition::show(lake, state, key).await?;
         let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
-        let reached = deliverable(place, lake, state, &definition, &persons, channel, now);
+        let reached = deliverable(workspace, lake, state, &definition, &persons, channel, now);
         persons = reached.await?.1;
     }
     if let Some(part) = pull.sample {
@@ -245,21 +246,25 @@ pub struct Counted {
     pub watermarks: BTreeMap<String, Timestamp>,
     /// Whether it is up to date, and why not.
     #[serde(flatten)]
-    pub standing: Standing,
+    pub freshness: Freshness,
 }
 
 /// How many belong, and how that stands at `now`.
-pub async fn count(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<Counted, AppError> {
-    let lake = place.lake().await?;
+pub async fn count(
+    workspace: &Workspace,
+    key: &SegmentKey,
+    now: Timestamp,
+) -> Result<Counted, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     definition::show(&lake, &state, key).await?;
-    let refreshed = standing(&state, key)?;
+    let refreshed = current(&state, key)?;
     let refreshed = refreshed.ok_or_else(|| SegmentError::NotRefreshed {
         segment: key.clone(),
         snapshot: None,
     })?;
     let persons = membership::persons_now(&lake, &state, &refreshed).await?;
-    let standing = standing_at(place, &lake, key, &refreshed, now).await?;
+    let freshness = freshness_at(workspace, &lake, key, &refreshed, now).await?;
     Ok(Counted {
         segment: key.clone(),
         count: persons.len(),
@@ -269,7 +274,7 @@ pub async fn count(place: &Place, key: &SegmentKey, now: Timestamp) -> Result<Co
         as_of: refreshed.as_of,
         computed_at: refreshed.computed_at,
         watermarks: watermarks(&lake, &state, refreshed.snapshot).await?,
-        standing,
+        freshness,
     })
 }
 

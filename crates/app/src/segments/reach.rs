@@ -11,7 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Named;
-use crate::{AppError, Place, suppressions};
+use crate::{AppError, Workspace, suppressions};
 
 /// How many remain after each step, from those who belong to those who can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,24 +52,32 @@ fn conditions(channel: Channel) -> [&'static str; 2] {
 
 /// How many members of a segment can be reached, and what holds the others back.
 pub async fn reach(
-    place: &Place,
+    workspace: &Workspace,
     key: &SegmentKey,
     channel: Option<Channel>,
     as_of: Timestamp,
 ) -> Result<Reach, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let definition = definition::show(&lake, &state, key).await?;
     let (_, members) = membership::members_now(&lake, &state, key).await?;
     let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
-    let (reach, _) =
-        deliverable(place, &lake, &state, &definition, &members, channel, as_of).await?;
+    let (reach, _) = deliverable(
+        workspace,
+        &lake,
+        &state,
+        &definition,
+        &members,
+        channel,
+        as_of,
+    )
+    .await?;
     Ok(reach)
 }
 
 /// The members who can be reached, and how many each step leaves.
 pub(super) async fn deliverable(
-    place: &Place,
+    workspace: &Workspace,
     lake: &Lake,
     state: &State,
     definition: &Definition,
@@ -78,7 +86,7 @@ pub(super) async fn deliverable(
     as_of: Timestamp,
 ) -> Result<(Reach, RoaringTreemap), AppError> {
     let among = Some(Arc::new(members.clone()));
-    let session = place.session_among(lake, state, as_of, among).await?;
+    let session = workspace.session_among(lake, state, as_of, among).await?;
     let named = Named {
         definitions: Vec::new(),
         fixed: std::collections::BTreeMap::new(),
@@ -88,7 +96,7 @@ pub(super) async fn deliverable(
     let addressed = members & &met[0];
     let consented = &addressed & &met[1];
     let of = (lake, state);
-    let suppressed = suppressions::persons(place, of, &consented, channel, as_of).await?;
+    let suppressed = suppressions::persons(workspace, of, &consented, channel, as_of).await?;
     let not_suppressed = &consented - &suppressed;
     let left = match definition.holdout {
         None => not_suppressed.clone(),

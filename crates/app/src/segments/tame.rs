@@ -3,23 +3,23 @@
 use rollbook_engine::{Tame, is_column_of_people, tame};
 use rollbook_lake::{Lake, State};
 use rollbook_model::SegmentKey;
-use rollbook_segments::{definition, own_traits};
+use rollbook_segments::{custom_traits, definition};
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 /// Whether each of some criteria costs as much as its text tells. That of traits of the tenant's own
 /// does not, and that of segments which are named only if the criteria of all segments do.
 ///
 /// # Errors
 /// Those of the lake.
-pub async fn are_tame(place: &Place, criteria: &[&str]) -> Result<Vec<bool>, AppError> {
+pub async fn are_tame(workspace: &Workspace, criteria: &[&str]) -> Result<Vec<bool>, AppError> {
     // Mostly the texts alone tell, and the lake need not be opened: no trait of the tenant's own has
     // the name of another column.
     let of_texts = |text: &&str| tame(text, &|name| !is_column_of_people(name)) == Tame::Yes;
     if criteria.iter().all(of_texts) {
         return Ok(vec![true; criteria.len()]);
     }
-    let lake = match place.lake().await {
+    let lake = match workspace.lake().await {
         Ok(lake) => lake,
         Err(error) if error.is_no_lake() => {
             let each = criteria.iter();
@@ -47,11 +47,11 @@ pub async fn are_tame(place: &Place, criteria: &[&str]) -> Result<Vec<bool>, App
 ///
 /// # Errors
 /// Those of the lake.
-pub async fn tameness(place: &Place) -> Result<Vec<(SegmentKey, bool)>, AppError> {
-    let lake = place.lake().await?;
+pub async fn tameness(workspace: &Workspace) -> Result<Vec<(SegmentKey, bool)>, AppError> {
+    let lake = workspace.lake().await?;
     let definitions = definition::list(&lake, &lake.head().await?).await?;
     let texts = definitions.iter().map(|one| one.criteria.as_str());
-    let are_tame = are_tame(place, &texts.collect::<Vec<_>>()).await?;
+    let are_tame = are_tame(workspace, &texts.collect::<Vec<_>>()).await?;
     let keys = definitions.into_iter().map(|one| one.key);
     Ok(keys.zip(are_tame).collect())
 }
@@ -60,8 +60,11 @@ pub async fn tameness(place: &Place) -> Result<Vec<(SegmentKey, bool)>, AppError
 ///
 /// # Errors
 /// Those of the lake; [`rollbook_segments::SegmentError::Unknown`].
-pub async fn is_saved_tame(place: &Place, key: Option<&SegmentKey>) -> Result<bool, AppError> {
-    let lake = place.lake().await?;
+pub async fn is_saved_tame(
+    workspace: &Workspace,
+    key: Option<&SegmentKey>,
+) -> Result<bool, AppError> {
+    let lake = workspace.lake().await?;
     let state = lake.head().await?;
     saved_are_tame(&lake, &state, key).await
 }
@@ -84,7 +87,7 @@ async fn saved_are_tame(
 }
 
 fn looked_at(state: &State, criteria: &[&str]) -> Result<Vec<Tame>, AppError> {
-    let traits = own_traits::since(state)?;
+    let traits = custom_traits::since(state)?;
     let is_own = |name: &str| traits.keys().any(|own| own.as_str() == name);
     Ok(criteria.iter().map(|text| tame(text, &is_own)).collect())
 }

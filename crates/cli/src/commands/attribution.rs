@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::attribution::{self, Question};
 use serde_json::json;
 
@@ -10,7 +10,11 @@ use super::{as_of, instant};
 use crate::arguments::{Attribution, AttributionRun, Form};
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Attribution, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(
+    workspace: &Workspace,
+    what: Attribution,
+    form: Form,
+) -> anyhow::Result<()> {
     let Attribution::Run(AttributionRun {
         models,
         by,
@@ -20,7 +24,10 @@ pub(super) async fn run(place: &Place, what: Attribution, form: Form) -> anyhow:
         half_life,
         moment,
     }) = what;
-    let (from, to) = (instant(place, from).await?, instant(place, to).await?);
+    let (from, to) = (
+        instant(workspace, from).await?,
+        instant(workspace, to).await?,
+    );
     let question = Question {
         models,
         by,
@@ -29,7 +36,8 @@ pub(super) async fn run(place: &Place, what: Attribution, form: Form) -> anyhow:
         lookback,
         half_life,
     };
-    let attributed = attribution::run(place, &question, as_of(place, &moment).await?).await?;
+    let attributed =
+        attribution::run(workspace, &question, as_of(workspace, &moment).await?).await?;
     let report = &attributed.report;
     let columns = ["model", "channel", "conversions", "value", "share"];
     let mut shown = Shown::list(&report.rows, &columns)?;

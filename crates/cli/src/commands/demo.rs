@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::demo::{Demo, demo};
 use rollbook_app::rows::{cells, json as rows_as_json};
 use rollbook_app::scores::Method;
@@ -14,23 +14,27 @@ use crate::arguments::{Form, Serve};
 use crate::show::{Shown, print};
 use crate::telling::progress;
 
-pub(super) async fn run(place: Place, serves: Option<Serve>, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(
+    workspace: Workspace,
+    serves: Option<Serve>,
+    form: Form,
+) -> anyhow::Result<()> {
     let done = {
         let (progress, _bar) = progress();
-        demo(&place, new_batch(), now(), &progress).await?
+        demo(&workspace, new_batch(), now(), &progress).await?
     };
-    tell_of_key(&place);
+    tell_of_key(&workspace);
     match form {
-        Form::Table => tell(&place, &done)?,
-        _ => print(&shown(&place, &done)?, form)?,
+        Form::Table => tell(&workspace, &done)?,
+        _ => print(&shown(&workspace, &done)?, form)?,
     }
     match serves {
         None => Ok(()),
-        Some(what) => serve::run(place, what, Some(done.as_of)).await,
+        Some(what) => serve::run(workspace, what, Some(done.as_of)).await,
     }
 }
 
-fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
+fn tell(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let counts = done
         .ingested
@@ -63,7 +67,7 @@ fn tell(place: &Place, done: &Demo) -> anyhow::Result<()> {
     }
     tell_credit(&mut out, done)?;
     tell_leads(&mut out, done)?;
-    let (lake, tenant) = (&place.location, &place.tenant);
+    let (lake, tenant) = (&workspace.location, &workspace.tenant);
     let flags = if lake == rollbook_model::config::DEFAULT_LAKE {
         format!("--tenant {tenant}")
     } else {
@@ -175,7 +179,7 @@ fn tell_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(place: &Place, done: &Demo) -> anyhow::Result<Shown> {
+fn shown(workspace: &Workspace, done: &Demo) -> anyhow::Result<Shown> {
     let mut segments = Vec::new();
     for segment in &done.segments {
         let best: Value = serde_json::from_slice(&rows_as_json(&segment.best.batches)?)?;
@@ -194,8 +198,8 @@ fn shown(place: &Place, done: &Demo) -> anyhow::Result<Shown> {
     }
     let mut shown = Shown::list(&segments, &["segment", "name", "count", "criteria"])?;
     shown.document = json!({
-        "lake": place.location,
-        "tenant": place.tenant,
+        "lake": workspace.location,
+        "tenant": workspace.tenant,
         "as_of": done.as_of,
         "ingest": done.ingested,
         "segments": segments,

@@ -1,7 +1,9 @@
 //! The `identity` commands.
 
-use rollbook_app::Place;
-use rollbook_app::identity::{self, Bridges, Followed, Suggest, Wanted, decide, link_files};
+use rollbook_app::Workspace;
+use rollbook_app::identity::{
+    self, AmbiguityPolicy, Followed, Suggest, Wanted, decide, link_files,
+};
 use serde_json::{Value, json};
 
 use super::ingest::refresh_segments;
@@ -9,11 +11,11 @@ use super::{decider, now};
 use crate::arguments::{AtBridges, Blocking, Deciding, Form, Identity, LinkFiles, Reviewing};
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(workspace: &Workspace, what: Identity, form: Form) -> anyhow::Result<()> {
     match what {
         Identity::Link(what) => link(what, form),
         Identity::Stats => {
-            let stats = identity::stats(place, now()).await?;
+            let stats = identity::stats(workspace, now()).await?;
             let columns = ["provider", "records", "persons", "not_linked"];
             let mut shown = Shown::list(&stats.providers, &columns)?;
             if form == Form::Table {
@@ -25,15 +27,17 @@ pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Re
             shown.document = json!(stats);
             print(&shown, form)
         }
-        Identity::Review(what) => review(place, what, form).await,
-        Identity::Merge { a, b, how } => decided(place, Wanted::Merge(a, b), how, form).await,
+        Identity::Review(what) => review(workspace, what, form).await,
+        Identity::Merge { a, b, how } => decided(workspace, Wanted::Merge(a, b), how, form).await,
         Identity::Split { identity, how } => {
-            decided(place, Wanted::Split(identity), how, form).await
+            decided(workspace, Wanted::Split(identity), how, form).await
         }
-        Identity::Undo { entry, how } => decided(place, Wanted::Undo(entry), how, form).await,
-        Identity::Different { a, b, how } => decided(place, Wanted::Apart(a, b), how, form).await,
+        Identity::Undo { entry, how } => decided(workspace, Wanted::Undo(entry), how, form).await,
+        Identity::Different { a, b, how } => {
+            decided(workspace, Wanted::Apart(a, b), how, form).await
+        }
         Identity::Suggest { at_least, limit } => {
-            let mut all = identity::suggested(place, at_least, now()).await?;
+            let mut all = identity::suggested(workspace, at_least, now()).await?;
             let count = all.len();
             all.truncate(limit);
             let columns = ["a", "name_a", "b", "name_b", "probability"];
@@ -44,35 +48,35 @@ pub(super) async fn run(place: &Place, what: Identity, form: Form) -> anyhow::Re
             Ok(())
         }
         Identity::Decisions => {
-            let all = identity::decisions(place).await?;
+            let all = identity::decisions(workspace).await?;
             print(
                 &Shown::list(&all, &["entry", "how", "verdict", "at", "by"])?,
                 form,
             )
         }
         Identity::Blocked { change: None } => {
-            let all = identity::blocked(place).await?;
+            let all = identity::blocked(workspace).await?;
             print(&Shown::list(&all, &["rule", "value"])?, form)
         }
         Identity::Blocked {
             change: Some(Blocking::Add { value, how }),
         } => {
-            let followed = identity::block(place, &value, &decider(&how)).await?;
-            told(place, &followed, &how, form).await
+            let followed = identity::block(workspace, &value, &decider(&how)).await?;
+            told(workspace, &followed, &how, form).await
         }
         Identity::Blocked {
             change: Some(Blocking::Remove { value, how }),
         } => {
-            let followed = identity::unblock(place, &value, &decider(&how)).await?;
-            told(place, &followed, &how, form).await
+            let followed = identity::unblock(workspace, &value, &decider(&how)).await?;
+            told(workspace, &followed, &how, form).await
         }
     }
 }
 
-async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()> {
+async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::Result<()> {
     match what {
         Reviewing::List => {
-            let waiting = identity::waiting(place).await?;
+            let waiting = identity::waiting(workspace).await?;
             if waiting.is_empty() {
                 eprintln!("no record waits for a decision, and no pair is suggested");
             }
@@ -87,7 +91,7 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
             print(&Shown::list(&waiting, &columns)?, form)
         }
         Reviewing::Show { identity } => {
-            let review = identity::review(place, identity, now()).await?;
+            let review = identity::review(workspace, identity, now()).await?;
             let mut record = review.record.clone();
             record["rule"] = match review.review.person_id {
                 0 => json!("(waits)"),
@@ -129,24 +133,29 @@ async fn review(place: &Place, what: Reviewing, form: Form) -> anyhow::Result<()
                 None if later => Wanted::Later(identity),
                 None => Wanted::Different(identity),
             };
-            decided(place, wanted, how, form).await
+            decided(workspace, wanted, how, form).await
         }
     }
 }
 
-async fn decided(place: &Place, wanted: Wanted, how: Deciding, form: Form) -> anyhow::Result<()> {
-    let followed = decide(place, &wanted, &decider(&how)).await?;
-    told(place, &followed, &how, form).await
+async fn decided(
+    workspace: &Workspace,
+    wanted: Wanted,
+    how: Deciding,
+    form: Form,
+) -> anyhow::Result<()> {
+    let followed = decide(workspace, &wanted, &decider(&how)).await?;
+    told(workspace, &followed, &how, form).await
 }
 
 async fn told(
-    place: &Place,
+    workspace: &Workspace,
     followed: &Followed,
     how: &Deciding,
     form: Form,
 ) -> anyhow::Result<()> {
     if !how.dry_run {
-        refresh_segments(place).await;
+        refresh_segments(workspace).await;
     }
     if form == Form::Table {
         match how.dry_run {
@@ -161,8 +170,8 @@ async fn told(
 
 fn link(what: LinkFiles, form: Form) -> anyhow::Result<()> {
     let bridges = match what.bridges {
-        AtBridges::Review => Bridges::Review,
-        AtBridges::Merge => Bridges::Merge,
+        AtBridges::Review => AmbiguityPolicy::Review,
+        AtBridges::Merge => AmbiguityPolicy::Merge,
     };
     let suggest = what.suggest.zip(what.pairs);
     let suggest = suggest.map(|(at_least, to)| Suggest { at_least, to });

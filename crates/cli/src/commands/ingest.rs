@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use indicatif::HumanCount;
 use rollbook_app::compacting::{Extent, compact};
+use rollbook_app::ingest::{self, Ingested};
 use rollbook_app::segments;
-use rollbook_app::taking_in::{self, Ingested};
-use rollbook_app::{AppError, Options, Place, Unfound};
+use rollbook_app::{AppError, Options, Unfound, Workspace};
 use rollbook_model::ProviderName;
 use serde_json::json;
 
@@ -46,10 +46,10 @@ pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
     )
 }
 
-pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::Result<()> {
+pub(super) async fn ingest(workspace: &Workspace, what: Ingest, form: Form) -> anyhow::Result<()> {
     if let Some(IngestCommand::Undo { batch }) = what.command {
-        let snapshot = taking_in::undo(place, &batch, now()).await?;
-        refresh_segments(place).await;
+        let snapshot = ingest::undo(workspace, &batch, now()).await?;
+        refresh_segments(workspace).await;
         return print(
             &Shown::object(&json!({"snapshot": snapshot, "undone": batch}))?,
             form,
@@ -69,7 +69,7 @@ pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::R
             "standard input has no file name for the mappings to go by: give one with --as, such as `--as orders.csv`"
         ),
     };
-    let request = taking_in::Ingest {
+    let request = ingest::Ingest {
         provider,
         paths,
         standard_input,
@@ -80,25 +80,25 @@ pub(super) async fn ingest(place: &Place, what: Ingest, form: Form) -> anyhow::R
     };
     let done = {
         let (progress, _bar) = progress();
-        taking_in::ingest(place, request, &progress).await?
+        ingest::ingest(workspace, request, &progress).await?
     };
     show_ingested(&done, what.dry_run, form)?;
     if !what.dry_run && done.tables.iter().any(|table| table.accepted > 0) {
-        after_rows(place).await;
+        after_rows(workspace).await;
     }
     Ok(())
 }
 
 /// What follows once rows are in: tables in order, and segments that follow the data.
-pub(super) async fn after_rows(place: &Place) {
-    tell_of_key(place);
-    tidy_up(place).await;
-    refresh_segments(place).await;
+pub(super) async fn after_rows(workspace: &Workspace) {
+    tell_of_key(workspace);
+    tidy_up(workspace).await;
+    refresh_segments(workspace).await;
 }
 
 /// Tells of a master key that was made: without a copy, a lost file is lost names.
-pub(super) fn tell_of_key(place: &Place) {
-    if let Some(key) = place.made_key() {
+pub(super) fn tell_of_key(workspace: &Workspace) {
+    if let Some(key) = workspace.made_key() {
         eprintln!(
             "names and addresses are sealed under a key that was made in {key}: keep a copy of it"
         );
@@ -106,8 +106,8 @@ pub(super) fn tell_of_key(place: &Place) {
 }
 
 /// Computes the segments that follow the data. The run is done, whatever comes of it.
-pub(super) async fn refresh_segments(place: &Place) {
-    match segments::refresh_due(place, now()).await {
+pub(super) async fn refresh_segments(workspace: &Workspace) {
+    match segments::refresh_due(workspace, now()).await {
         Ok(outcomes) => {
             let (done, failed): (Vec<_>, Vec<_>) =
                 outcomes.iter().partition(|outcome| outcome.result.is_ok());
@@ -130,8 +130,8 @@ pub(super) async fn refresh_segments(place: &Place) {
 }
 
 /// Writes tables in better order where that pays by now. The run is done, whatever comes of it.
-async fn tidy_up(place: &Place) {
-    match compact(place, Extent::Due, now()).await {
+async fn tidy_up(workspace: &Workspace) {
+    match compact(workspace, Extent::Due, now()).await {
         Ok(tables) => {
             for table in tables {
                 let (name, before, after) = (table.table, table.files_before, table.files_after);
@@ -217,14 +217,14 @@ fn note_unfound(unfound: &Unfound) {
 }
 
 pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
-    let (profile, draft) = taking_in::profile(file)?;
+    let (profile, draft) = ingest::profile(file)?;
     if !profile.complete {
         let rows = HumanCount(profile.rows as u64);
         eprintln!("note: this is what the first {rows} rows hold; the file has more");
     }
     let document = serde_json::to_value(&profile)?;
     let columns = document["columns"].as_array().cloned().unwrap_or_default();
-    let names = taking_in::PROFILE_COLUMNS;
+    let names = ingest::PROFILE_COLUMNS;
     let mut shown = Shown::list(&columns, &names)?;
     shown.document = json!({"profile": document, "mapping": draft});
     print(&shown, form)?;
@@ -235,17 +235,17 @@ pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
 }
 
 pub(super) async fn quarantine(
-    mut place: Place,
+    mut workspace: Workspace,
     what: Quarantine,
     form: Form,
 ) -> anyhow::Result<ExitCode> {
-    place.limits.rows = what.limit.unwrap_or(place.limits.rows);
+    workspace.limits.rows = what.limit.unwrap_or(workspace.limits.rows);
     match what.command {
         None => {
-            let found = taking_in::quarantine(&place, what.table.as_deref(), now()).await?;
+            let found = ingest::quarantine(&workspace, what.table.as_deref(), now()).await?;
             print_rows(&found.schema, &found.batches, form)?;
             if found.truncated {
-                return Ok(cut(place.limits.rows, form));
+                return Ok(cut(workspace.limits.rows, form));
             }
         }
         Some(QuarantineCommand::Retry {
@@ -255,7 +255,7 @@ pub(super) async fn quarantine(
         }) => {
             let providers = match provider {
                 Some(provider) => vec![provider],
-                None => taking_in::quarantined_providers(&place, now()).await?,
+                None => ingest::quarantined_providers(&workspace, now()).await?,
             };
             let [provider] = <[ProviderName; 1]>::try_from(providers).map_err(|found| {
                 let names: Vec<_> = found.iter().map(ProviderName::as_str).collect();
@@ -267,7 +267,7 @@ pub(super) async fn quarantine(
                     ),
                 }
             })?;
-            let request = taking_in::Ingest {
+            let request = ingest::Ingest {
                 provider,
                 paths,
                 standard_input: None,
@@ -278,7 +278,7 @@ pub(super) async fn quarantine(
             };
             let done = {
                 let (progress, _bar) = progress();
-                taking_in::retry(&place, request, &progress).await?
+                ingest::retry(&workspace, request, &progress).await?
             };
             show_ingested(&done, false, form)?;
         }

@@ -2,31 +2,31 @@
 
 use std::process::ExitCode;
 
-use rollbook_app::Place;
-use rollbook_app::journaling::{Folded, drop_refused, fold, retry, waiting};
+use rollbook_app::Workspace;
+use rollbook_app::wal::{Folded, drop_refused, fold, retry, waiting};
 
 use super::now;
 use crate::arguments::{Form, JournalCommand};
 use crate::show::{Shown, print};
 
 pub(super) async fn run(
-    place: &Place,
+    workspace: &Workspace,
     what: Option<JournalCommand>,
     form: Form,
 ) -> anyhow::Result<ExitCode> {
     match what {
         Some(JournalCommand::Fold { mappings }) => {
-            told(&fold(place, mappings.as_deref(), now()).await?)
+            told(&fold(workspace, mappings.as_deref(), now()).await?)
         }
         Some(JournalCommand::Retry { mappings }) => {
-            told(&retry(place, mappings.as_deref(), now()).await?)
+            told(&retry(workspace, mappings.as_deref(), now()).await?)
         }
         Some(JournalCommand::Drop { id }) => {
-            drop_refused(place, &id).await?;
+            drop_refused(workspace, &id).await?;
             Ok(ExitCode::SUCCESS)
         }
         None => {
-            let waiting = waiting(place).await?;
+            let waiting = waiting(workspace).await?;
             let columns = ["id", "provider", "file", "reason"];
             let mut shown = Shown::list(&waiting.refused, &columns)?;
             shown.document = serde_json::to_value(&waiting)?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::identity::{Sought, erase, find, readmit};
 use rollbook_app::persons::{self, TimelineAsked, timeline};
 use serde_json::{Value, json};
@@ -13,10 +13,11 @@ use super::{as_of, decider, now};
 use crate::arguments::{Form, Person};
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyhow::Result<()> {
     match what {
         Person::Show { person, moment } => {
-            let shown = persons::show(place, person, as_of(place, &moment).await?, false).await?;
+            let shown =
+                persons::show(workspace, person, as_of(workspace, &moment).await?, false).await?;
             let document = json!(shown);
             let known = shown.person.as_object().into_iter().flatten();
             let known = known.filter(|(_, value)| !value.is_null());
@@ -52,7 +53,7 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
                 (_, Some(phone), _) => Sought::Phone(phone),
                 (_, _, external) => external.unwrap_or_default().parse().context("--external")?,
             };
-            let found = find(place, &sought, now()).await?;
+            let found = find(workspace, &sought, now()).await?;
             if found.is_empty() {
                 eprintln!("nobody has a record with it");
             }
@@ -73,7 +74,8 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
                 limit: Some(limit),
                 next: None,
             };
-            let found = timeline(place, person, &asked, as_of(place, &moment).await?).await?;
+            let found =
+                timeline(workspace, person, &asked, as_of(workspace, &moment).await?).await?;
             let columns = [
                 "at",
                 "type",
@@ -92,10 +94,10 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
             Ok(())
         }
         Person::Erase { person, how } => {
-            let forgotten = erase(place, person, &decider(&how)).await?;
+            let forgotten = erase(workspace, person, &decider(&how)).await?;
             print(&Shown::object(&forgotten)?, form)?;
             match how.dry_run {
-                false => refresh_segments(place).await,
+                false => refresh_segments(workspace).await,
                 true if form == Form::Table => eprintln!("this would go; nothing was changed"),
                 true => {}
             }
@@ -112,14 +114,14 @@ pub(super) async fn run(place: &Place, what: Person, form: Form) -> anyhow::Resu
             for record in external {
                 sought.push(record.parse().context("--external")?);
             }
-            let names = readmit(place, &sought, &decider(&how)).await?;
+            let names = readmit(workspace, &sought, &decider(&how)).await?;
             if names == 0 {
                 eprintln!("nothing of this was in the way");
             }
             print(&Shown::object(&json!({ "names": names }))?, form)
         }
         Person::Export { person } => {
-            let all = persons::export(place, person, now()).await?;
+            let all = persons::export(workspace, person, now()).await?;
             writeln!(std::io::stdout(), "{all:#}")?;
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! The `score` commands.
 
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::scores::{self, Explanation, Method, ScoreModel};
 use rollbook_model::Timestamp;
 use serde_json::json;
@@ -12,10 +12,11 @@ use crate::show::{Shown, print};
 /// Persons that a run shows.
 const SHOWN: usize = 10;
 
-pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyhow::Result<()> {
     match what {
         Score::Train { kind, moment } => {
-            let model = scores::train(place, kind, as_of(place, &moment).await?, now()).await?;
+            let model =
+                scores::train(workspace, kind, as_of(workspace, &moment).await?, now()).await?;
             print(&shown_model(&model), form)?;
             note_end(&model);
             if form == Form::Table {
@@ -23,7 +24,14 @@ pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Resul
             }
         }
         Score::Run { kind, moment } => {
-            let run = scores::run(place, kind, as_of(place, &moment).await?, now(), SHOWN).await?;
+            let run = scores::run(
+                workspace,
+                kind,
+                as_of(workspace, &moment).await?,
+                now(),
+                SHOWN,
+            )
+            .await?;
             let columns = ["person_id", "probability", "score"];
             let mut shown = Shown::list(&run.highest, &columns)?;
             shown.document = json!(run);
@@ -42,7 +50,7 @@ pub(super) async fn run(place: &Place, what: Score, form: Form) -> anyhow::Resul
             moment,
         } => {
             let explanation =
-                scores::explain(place, kind, person, as_of(place, &moment).await?).await?;
+                scores::explain(workspace, kind, person, as_of(workspace, &moment).await?).await?;
             print(&shown_explanation(&explanation), form)?;
             note_rules(explanation.method, None);
         }

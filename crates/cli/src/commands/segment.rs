@@ -5,7 +5,7 @@ mod asking;
 use std::process::ExitCode;
 
 use rollbook_app::segments::{Combined, Pull, Schedule, code};
-use rollbook_app::{Place, segments};
+use rollbook_app::{Workspace, segments};
 use rollbook_model::config::DEFAULT_TENANT;
 use serde_json::{Value, json};
 
@@ -14,11 +14,15 @@ use crate::arguments::{Form, Members, Put, Segment};
 use crate::complain::complain;
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    workspace: &Workspace,
+    what: Segment,
+    form: Form,
+) -> anyhow::Result<ExitCode> {
     match what {
-        Segment::Put(what) => put(place, *what, form).await?,
+        Segment::Put(what) => put(workspace, *what, form).await?,
         Segment::List => {
-            let listed = segments::list(place, now()).await?;
+            let listed = segments::list(workspace, now()).await?;
             let columns = [
                 "key", "name", "revision", "count", "status", "refresh", "as_of", "criteria",
             ];
@@ -26,44 +30,44 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
         }
         Segment::Show { key } => {
             print(
-                &Shown::object(&segments::show(place, &key, now()).await?)?,
+                &Shown::object(&segments::show(workspace, &key, now()).await?)?,
                 form,
             )?;
         }
         Segment::Delete { key } => {
-            segments::delete(place, &key, now()).await?;
+            segments::delete(workspace, &key, now()).await?;
             print(&Shown::object(&json!({ "deleted": key }))?, form)?;
         }
         Segment::Refresh { keys, full, moment } => {
             let now = now();
-            let as_of = instant(place, moment.as_of).await?.unwrap_or(now);
-            let outcomes = segments::refresh(place, &keys, as_of, now, full).await?;
+            let as_of = instant(workspace, moment.as_of).await?.unwrap_or(now);
+            let outcomes = segments::refresh(workspace, &keys, as_of, now, full).await?;
             return refreshed(outcomes, form);
         }
-        Segment::Members(what) => members(place, what, form).await?,
+        Segment::Members(what) => members(workspace, what, form).await?,
         Segment::Apply {
             folder,
             check,
             moment,
         } => {
-            let plan = code::plan(place, &folder, as_of(place, &moment).await?).await?;
+            let plan = code::plan(workspace, &folder, as_of(workspace, &moment).await?).await?;
             let columns = ["segment", "action", "before", "after", "entered", "left"];
             print(&Shown::list(&plan.lines, &columns)?, form)?;
             if check {
                 return Ok(ExitCode::from(u8::from(!plan.lines.is_empty())));
             }
-            code::apply(place, &plan, now()).await?;
+            code::apply(workspace, &plan, now()).await?;
         }
         Segment::Export { folder } => {
-            let written = code::export(place, &folder).await?;
+            let written = code::export(workspace, &folder).await?;
             print(&Shown::object(&json!({ "written": written }))?, form)?;
         }
-        other => asking::run(place, other, form).await?,
+        other => asking::run(workspace, other, form).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn put(place: &Place, what: Put, form: Form) -> anyhow::Result<()> {
+async fn put(workspace: &Workspace, what: Put, form: Form) -> anyhow::Result<()> {
     let schedule = what.is_static.then_some(Schedule::Static);
     let draft = segments::Draft {
         name: what.name,
@@ -76,7 +80,7 @@ async fn put(place: &Place, what: Put, form: Form) -> anyhow::Result<()> {
         ..segments::Draft::new(what.key, what.criteria.unwrap_or_default())
     };
     if let Some(file) = what.members {
-        let listing = segments::put_list(place, &draft, &file, now()).await?;
+        let listing = segments::put_list(workspace, &draft, &file, now()).await?;
         if listing.unknown > 0 {
             let (unknown, lines) = (listing.unknown, &listing.unknown_lines);
             let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
@@ -85,16 +89,16 @@ async fn put(place: &Place, what: Put, form: Form) -> anyhow::Result<()> {
         }
         return print(&Shown::object(&listing)?, form);
     }
-    let saved = segments::put(place, &draft, now()).await?;
+    let saved = segments::put(workspace, &draft, now()).await?;
     print(&Shown::object(&saved)?, form)?;
     if form == Form::Table && !saved.is_static() {
-        let tenant = tenant_flag(place);
+        let tenant = tenant_flag(workspace);
         eprintln!("next: rollbook{tenant} segment refresh {}", saved.key);
     }
     Ok(())
 }
 
-async fn members(place: &Place, what: Members, form: Form) -> anyhow::Result<()> {
+async fn members(workspace: &Workspace, what: Members, form: Form) -> anyhow::Result<()> {
     let combined = Combined {
         or: what.or,
         and: what.and,
@@ -102,7 +106,11 @@ async fn members(place: &Place, what: Members, form: Form) -> anyhow::Result<()>
     };
     let is_all = combined.is_empty() && !what.deliverable && what.sample.is_none();
     let persons = match is_all {
-        true => segments::members(place, &what.key, what.snapshot).await?.1,
+        true => {
+            segments::members(workspace, &what.key, what.snapshot)
+                .await?
+                .1
+        }
         false => {
             let pull = Pull {
                 limit: usize::MAX - 1,
@@ -110,12 +118,12 @@ async fn members(place: &Place, what: Members, form: Form) -> anyhow::Result<()>
                 sample: what.sample,
                 combined,
             };
-            let page = segments::members_page(place, &what.key, None, &pull, now());
+            let page = segments::members_page(workspace, &what.key, None, &pull, now());
             page.await?.members
         }
     };
     if what.snapshot.is_none() {
-        let standing = segments::standing_at(place, &what.key, now()).await?;
+        let standing = segments::freshness_at(workspace, &what.key, now()).await?;
         if let (Some(reason), since) = (standing.reason, standing.since) {
             let since = since.map_or_else(String::new, |since| format!(" since {since}"));
             eprintln!("segment `{}` is stale{since}: {reason}", what.key);
@@ -158,8 +166,8 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
     Ok(ExitCode::from(failed))
 }
 
-fn tenant_flag(place: &Place) -> String {
-    match place.tenant.as_str() {
+fn tenant_flag(workspace: &Workspace) -> String {
+    match workspace.tenant.as_str() {
         DEFAULT_TENANT => String::new(),
         tenant => format!(" --tenant {tenant}"),
     }

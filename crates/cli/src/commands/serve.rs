@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_model::Timestamp;
 use rollbook_server::{Listening, Options, Program, ServeLimits};
 use tracing::Level;
@@ -21,17 +21,20 @@ const QUERY_MEMORY: usize = 1 << 30;
 /// Serves until it is told to stop. After the demo `lines_for` is the moment that lines to try are
 /// shown for.
 pub(super) async fn run(
-    mut place: Place,
+    mut workspace: Workspace,
     what: Serve,
     lines_for: Option<Timestamp>,
 ) -> anyhow::Result<()> {
-    place.limits.memory = place.limits.memory.min(QUERY_MEMORY);
-    let workers = worker(&place);
-    let place = place.kept_warm();
+    workspace.limits.memory = workspace.limits.memory.min(QUERY_MEMORY);
+    let workers = worker(&workspace);
+    let workspace = workspace.kept_warm();
     let listening = Listening::on(what.listen).await?;
     log_as_json(Level::INFO);
     let address = listening.address();
-    eprintln!("serving tenant `{}` of `{}`", place.tenant, place.location);
+    eprintln!(
+        "serving tenant `{}` of `{}`",
+        workspace.tenant, workspace.location
+    );
     eprintln!(
         "callers have no keys yet, so only programs on this machine are answered: http://{address}"
     );
@@ -50,7 +53,7 @@ pub(super) async fn run(
         writeln!(out, "  curl 'http://{address}/v1/scores/lead?limit=5'")?;
     }
     let options = Options {
-        place,
+        workspace,
         mappings: what.mappings,
         limits: ServeLimits {
             body_bytes: what.body_bytes,
@@ -67,19 +70,19 @@ pub(super) async fn run(
 }
 
 /// This program, on the same lake, as a worker of the server.
-fn worker(place: &Place) -> Option<Program> {
+fn worker(workspace: &Workspace) -> Option<Program> {
     // What the system started it from is still there where a newer one was put in its place.
     let itself = PathBuf::from("/proc/self/exe");
     let path = match itself.exists() {
         true => itself,
         false => std::env::current_exe().ok()?,
     };
-    let memory = (place.limits.memory >> 20).to_string();
+    let memory = (workspace.limits.memory >> 20).to_string();
     let arguments = [
         "--lake",
-        &place.location,
+        &workspace.location,
         "--tenant",
-        place.tenant.as_str(),
+        workspace.tenant.as_str(),
         "--memory-mib",
         &memory,
         "work",
@@ -89,10 +92,10 @@ fn worker(place: &Place) -> Option<Program> {
 }
 
 /// Answers what a server hands on.
-pub(super) async fn work(place: Place) -> anyhow::Result<()> {
+pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
     log_as_json(Level::WARN);
     let options = Options {
-        place: place.kept_warm(),
+        workspace: workspace.kept_warm(),
         mappings: None,
         limits: ServeLimits::default(),
         clock: now,

@@ -1,13 +1,17 @@
 //! The `suppression` commands.
 
-use rollbook_app::{Place, suppressions};
+use rollbook_app::{Workspace, suppressions};
 use serde_json::json;
 
 use super::now;
 use crate::arguments::{Form, Suppression};
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Suppression, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(
+    workspace: &Workspace,
+    what: Suppression,
+    form: Form,
+) -> anyhow::Result<()> {
     match what {
         Suppression::Add {
             values,
@@ -15,15 +19,15 @@ pub(super) async fn run(place: &Place, what: Suppression, form: Form) -> anyhow:
             reason,
         } => {
             let added =
-                suppressions::add(place, &values, channel, reason.as_deref(), now()).await?;
+                suppressions::add(workspace, &values, channel, reason.as_deref(), now()).await?;
             print(&Shown::object(&json!({ "added": added }))?, form)
         }
         Suppression::Remove { values, channel } => {
-            let removed = suppressions::remove(place, &values, channel, now()).await?;
+            let removed = suppressions::remove(workspace, &values, channel, now()).await?;
             print(&Shown::object(&json!({ "removed": removed }))?, form)
         }
         Suppression::List => {
-            let listed = suppressions::list(place).await?;
+            let listed = suppressions::list(workspace).await?;
             let columns = ["kind", "value", "persons", "channel", "reason", "added_at"];
             print(&Shown::list(&listed, &columns)?, form)
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rollbook_app::Place;
+use rollbook_app::Workspace;
 use rollbook_app::sync::{Sync, Synced, providers, sync};
 
 use super::{ingest, new_batch, now};
@@ -12,7 +12,7 @@ use crate::show::{Shown, print};
 use crate::telling::progress;
 
 pub(super) async fn run(
-    place: &Place,
+    workspace: &Workspace,
     folder: PathBuf,
     is_full: bool,
     mappings: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub(super) async fn run(
     for provider in providers(&what.folder)? {
         let (progress, _bar) = progress();
         // What is wrong with one provider's files does not keep the others' out.
-        match sync(place, &what, &provider, new_batch(), &progress).await {
+        match sync(workspace, &what, &provider, new_batch(), &progress).await {
             Ok(synced) => done.push(synced),
             Err(error) => {
                 failed = true;
@@ -49,7 +49,7 @@ pub(super) async fn run(
     ];
     print(&Shown::list(&done, &columns)?, form)?;
     if done.iter().any(|synced| synced.snapshot.is_some()) {
-        ingest::after_rows(place).await;
+        ingest::after_rows(workspace).await;
     }
     Ok(match failed {
         true => ExitCode::from(1),

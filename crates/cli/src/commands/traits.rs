@@ -2,17 +2,21 @@
 
 use std::process::ExitCode;
 
-use rollbook_app::{Place, traits};
+use rollbook_app::{Workspace, traits};
 
 use super::ingest::refresh_segments;
 use super::{as_of, now};
 use crate::arguments::{Form, Traits};
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Traits, form: Form) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    workspace: &Workspace,
+    what: Traits,
+    form: Form,
+) -> anyhow::Result<ExitCode> {
     match what {
         Traits::List => {
-            let listed = traits::list(place, now()).await?;
+            let listed = traits::list(workspace, now()).await?;
             let columns = [
                 "name",
                 "type",
@@ -28,15 +32,15 @@ pub(super) async fn run(place: &Place, what: Traits, form: Form) -> anyhow::Resu
             check,
             moment,
         } => {
-            let plan = traits::plan(place, &folder, as_of(place, &moment).await?).await?;
+            let plan = traits::plan(workspace, &folder, as_of(workspace, &moment).await?).await?;
             let columns = ["trait", "action", "type", "persons", "segments"];
             print(&Shown::list(&plan.lines, &columns)?, form)?;
             if check {
                 return Ok(ExitCode::from(u8::from(!plan.lines.is_empty())));
             }
-            traits::apply(place, &plan, now()).await?;
+            traits::apply(workspace, &plan, now()).await?;
             if !plan.lines.is_empty() {
-                refresh_segments(place).await;
+                refresh_segments(workspace).await;
             }
         }
     }

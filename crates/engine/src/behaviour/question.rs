@@ -12,12 +12,12 @@ use datafusion::sql::sqlparser::ast::{
 use rollbook_model::calendar::{PERIODS, period};
 use rollbook_model::{GivenTime, Timestamp, nearest};
 
+use super::aggregate_kind::{AggregateKind, WindowAggregate, is_kept};
 use super::call::Call;
 use super::fact::{Fact, literal, of_type, of_view, quoted};
-use super::figure::{Figure, Figured, is_kept};
-use super::{PERSON, Viewpoint, Where};
+use super::{EvaluationContext, PERSON, Where};
 use crate::complexity::tokens;
-use crate::counting::{Counted, What};
+use crate::counting::{CountKind, Counted};
 use crate::error::EngineError;
 use crate::functions::make_lenient;
 use crate::statement::condition;
@@ -52,7 +52,7 @@ pub(super) enum Question {
         relation: &'static str,
         aggregate: String,
         /// The same, where nothing but persons and times have to be looked at.
-        figured: Option<Figured>,
+        figured: Option<WindowAggregate>,
         answer: Answer,
         text: Option<Where>,
     },
@@ -70,7 +70,7 @@ pub(super) enum Answer {
 }
 
 impl Question {
-    pub(super) fn of(call: &Call, viewpoint: &Viewpoint) -> Result<Self, EngineError> {
+    pub(super) fn of(call: &Call, viewpoint: &EvaluationContext) -> Result<Self, EngineError> {
         let counted = [&["at_least", "at_most"], WHEN.as_slice()].concat();
         match call.function {
             "in_segment" => {
@@ -150,7 +150,11 @@ fn between(call: &Call) -> Result<Answer, EngineError> {
     Ok(Answer::Between(least, most))
 }
 
-fn bought(call: &Call, viewpoint: &Viewpoint, counted: &[&str]) -> Result<Question, EngineError> {
+fn bought(
+    call: &Call,
+    viewpoint: &EvaluationContext,
+    counted: &[&str],
+) -> Result<Question, EngineError> {
     let columns = BOUGHT.map(|(name, _)| name);
     call.allow(1, &[columns.as_slice(), counted].concat())?;
     let fact = bought_of(call)?;
@@ -181,12 +185,12 @@ fn bought_of(call: &Call) -> Result<Fact, EngineError> {
 /// `has_deal` and its like: rows as they stand, with a value for each of some columns.
 fn standing(
     call: &Call,
-    viewpoint: &Viewpoint,
+    viewpoint: &EvaluationContext,
     columns: &[&'static str],
 ) -> Result<Question, EngineError> {
     let places = usize::from(call.function == "has_object");
     call.allow(places, &[columns, &["at_least", "at_most"], &WHEN].concat())?;
-    let fact = standing_of(call, columns)?;
+    let fact = freshness_of(call, columns)?;
     aggregate(call, viewpoint, fact, COUNT, between(call)?)
 }
 
@@ -200,7 +204,7 @@ fn standing_columns(function: &str) -> &'static [&'static str] {
 }
 
 /// The rows that a call of `has_deal` and its like is about.
-fn standing_of(call: &Call, columns: &[&'static str]) -> Result<Fact, EngineError> {
+fn freshness_of(call: &Call, columns: &[&'static str]) -> Result<Fact, EngineError> {
     let mut values = Vec::new();
     if call.function == "has_object" {
         let kind = call.text_at(0, "a type of object")?;
@@ -214,7 +218,7 @@ fn standing_of(call: &Call, columns: &[&'static str]) -> Result<Fact, EngineErro
 
 fn aggregate(
     call: &Call,
-    viewpoint: &Viewpoint,
+    viewpoint: &EvaluationContext,
     fact: Fact,
     function: &str,
     answer: Answer,
@@ -241,7 +245,7 @@ fn aggregate(
 /// The conditions on the rows that a call is about, and the text of its `where`.
 fn rows_of(
     call: &Call,
-    viewpoint: &Viewpoint,
+    viewpoint: &EvaluationContext,
     fact: Fact,
 ) -> Result<(Vec<String>, Option<Where>), EngineError> {
     let text = condition_of(call, fact.relation)?;
@@ -285,7 +289,7 @@ fn leniently(text: &str) -> Option<String> {
 /// The view that has the rows which a call is about, and the conditions on them.
 pub(crate) fn evidence(
     call: &Call,
-    viewpoint: &Viewpoint,
+    viewpoint: &EvaluationContext,
 ) -> Result<Vec<(&'static str, Vec<String>)>, EngineError> {
     let fact = match call.function {
         "in_segment" => return Ok(Vec::new()),
@@ -304,7 +308,7 @@ pub(crate) fn evidence(
         "bought" => bought_of(call)?,
         "did" | "ordered" | "times" | "first_time" | "last_time" => typed(call)?,
         "spent" => of_view(view_of(call.function), &[]),
-        _ => standing_of(call, standing_columns(call.function))?,
+        _ => freshness_of(call, standing_columns(call.function))?,
     };
     let relation = fact.relation;
     Ok(vec![(relation, rows_of(call, viewpoint, fact)?.0)])
@@ -313,7 +317,7 @@ pub(crate) fn evidence(
 /// What a call asks of the activities of a type, where no SQL is needed to tell which.
 fn counted(
     call: &Call,
-    viewpoint: &Viewpoint,
+    viewpoint: &EvaluationContext,
     fact: &Fact,
     function: &str,
 ) -> Result<Option<Counted>, EngineError> {
@@ -327,9 +331,9 @@ fn counted(
         false => window(call, viewpoint).map(Some),
     };
     let what = match function {
-        COUNT => What::Count,
-        FIRST if is_ever => What::First,
-        LAST if is_ever => What::Last,
+        COUNT => CountKind::Count,
+        FIRST if is_ever => CountKind::First,
+        LAST if is_ever => CountKind::Last,
         _ => return Ok(None),
     };
     let window = window.filter(|_| call.named("where").is_none());
@@ -339,10 +343,10 @@ fn counted(
 /// What a call asks of all rows of a view that is kept in memory.
 fn figured(
     call: &Call,
-    viewpoint: &Viewpoint,
+    viewpoint: &EvaluationContext,
     fact: &Fact,
     function: &str,
-) -> Result<Option<Figured>, EngineError> {
+) -> Result<Option<WindowAggregate>, EngineError> {
     if fact.condition.is_some() || call.named("where").is_some() || !is_kept(fact.relation) {
         return Ok(None);
     }
@@ -350,18 +354,21 @@ fn figured(
         None => Some([i64::MIN, i64::MAX]),
         Some(_) => window(call, viewpoint),
     };
-    let figure = match function {
-        COUNT => Figure::Count,
-        FIRST => Figure::First,
-        LAST => Figure::Last,
-        _ => Figure::Sum,
+    let aggregate_kind = match function {
+        COUNT => AggregateKind::Count,
+        FIRST => AggregateKind::First,
+        LAST => AggregateKind::Last,
+        _ => AggregateKind::Sum,
     };
-    Ok(window.map(|window| Figured { window, figure }))
+    Ok(window.map(|window| WindowAggregate {
+        window,
+        aggregate_kind,
+    }))
 }
 
 /// The window that a call names, from its first moment on, before its last, in microseconds; `None`
 /// where SQL has to tell.
-fn window(call: &Call, viewpoint: &Viewpoint) -> Option<[i64; 2]> {
+fn window(call: &Call, viewpoint: &EvaluationContext) -> Option<[i64; 2]> {
     match call.named("within") {
         Some(Expr::Interval(interval)) => Some([
             before(viewpoint.as_of, interval, viewpoint.zone)?.checked_add(1)?,
@@ -445,7 +452,7 @@ pub(super) fn ago(interval: &Interval) -> Expr {
 }
 
 /// The condition on `at` that `within`, `from` and `until` make.
-fn when(call: &Call, viewpoint: &Viewpoint) -> Result<Option<String>, EngineError> {
+fn when(call: &Call, viewpoint: &EvaluationContext) -> Result<Option<String>, EngineError> {
     let has = |name: &str| call.named(name).is_some();
     let within = call.named("within");
     if within.is_some() && (has("from") || has("until")) {

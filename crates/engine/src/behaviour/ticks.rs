@@ -19,7 +19,7 @@ use super::pace::{Pace, pace};
 use super::parts::{Has, has, parts};
 use super::question::{ago, before, relations_of};
 use super::reckoned::{Reckoned, value_column};
-use super::{Viewpoint, behaviour};
+use super::{EvaluationContext, behaviour};
 use crate::error::EngineError;
 
 /// The view of activities.
@@ -110,7 +110,7 @@ pub(crate) enum Tick {
 /// A walk over a condition that finds them.
 pub(crate) struct Ticks<'a> {
     pub(crate) state: &'a SessionState,
-    pub(crate) viewpoint: Viewpoint,
+    pub(crate) viewpoint: EvaluationContext,
     pub(crate) found: Vec<Tick>,
 }
 

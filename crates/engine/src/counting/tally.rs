@@ -11,12 +11,12 @@ pub(crate) struct Counted {
     pub(crate) kind: String,
     /// From the first moment on, before the second, in microseconds.
     pub(crate) window: Option<[i64; 2]>,
-    pub(crate) what: What,
+    pub(crate) what: CountKind,
 }
 
 /// What of the rows is wanted; first and last are those of all time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum CountKind {
     Count,
     First,
     Last,
@@ -41,7 +41,7 @@ struct Kind {
 
 struct Question {
     kind: usize,
-    what: What,
+    what: CountKind,
     /// Which of the counts between bounds belong to the window.
     from: usize,
     until: usize,
@@ -110,11 +110,11 @@ impl Tally {
         for (question, column) in self.questions.iter().zip(columns) {
             let kind = &self.kinds[question.kind];
             column.push(match question.what {
-                What::Count if kind.rows == 0 => 0,
-                What::Count => kind.between[question.from..question.until].iter().sum(),
+                CountKind::Count if kind.rows == 0 => 0,
+                CountKind::Count => kind.between[question.from..question.until].iter().sum(),
                 _ if kind.rows == 0 => NOTHING,
-                What::First => kind.first,
-                What::Last => kind.last,
+                CountKind::First => kind.first,
+                CountKind::Last => kind.last,
             });
         }
         for kind in self.kinds.iter_mut().filter(|kind| kind.rows > 0) {
@@ -143,9 +143,9 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counted, NOTHING, Tally, What};
+    use super::{CountKind, Counted, NOTHING, Tally};
 
-    fn counted(kind: &str, window: Option<[i64; 2]>, what: What) -> Counted {
+    fn counted(kind: &str, window: Option<[i64; 2]>, what: CountKind) -> Counted {
         Counted {
             kind: kind.to_owned(),
             window,
@@ -157,11 +157,11 @@ mod tests {
     fn a_window_counts_from_its_first_moment_to_before_its_last() {
         let windows = [[0, 10], [5, 6], [10, 20], [6, 5], [7, 7], [-5, 100]];
         let mut questions: Vec<_> = windows
-            .map(|window| counted("a", Some(window), What::Count))
+            .map(|window| counted("a", Some(window), CountKind::Count))
             .into();
-        questions.push(counted("a", None, What::Count));
-        questions.push(counted("a", None, What::First));
-        questions.push(counted("b", None, What::Last));
+        questions.push(counted("a", None, CountKind::Count));
+        questions.push(counted("a", None, CountKind::First));
+        questions.push(counted("b", None, CountKind::Last));
         let mut tally = Tally::new(&questions);
         let mut columns = vec![Vec::new(); questions.len()];
         assert!(!tally.end(&mut columns));

@@ -13,7 +13,7 @@ use rollbook_model::config::Limits;
 use rollbook_model::tables::table;
 use serde_json::{Value, json};
 
-use crate::{Answer, OwnTrait, Session, SessionOptions, TableSource, VaultSource};
+use crate::{Answer, CustomTrait, Session, SessionOptions, TableSource, VaultSource};
 
 /// What a test's tenant holds. Leading columns that a row leaves out are filled in.
 pub(crate) struct Fixture {
@@ -86,7 +86,7 @@ impl Fixture {
     }
 
     /// With traits of the tenant's own, for somebody who may see personal columns, or may not.
-    pub(crate) async fn session_with(self, traits: Vec<OwnTrait>, personal: bool) -> Session {
+    pub(crate) async fn session_with(self, traits: Vec<CustomTrait>, personal: bool) -> Session {
         let session = Session::new(SessionOptions {
             as_of: self.as_of.parse().unwrap(),
             currency: self.currency.map(str::to_owned),

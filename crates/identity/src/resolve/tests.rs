@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Bridges, Decision, Order, Records, Resolution, resolve};
+use super::{AmbiguityPolicy, Decision, Order, Records, Resolution, resolve};
 
 /// A record by its digest, with values as small numbers for each rule; 0 is none.
 type Row = (u8, [u8; 3]);
@@ -37,7 +37,7 @@ fn born(rows: &[Row], birth: impl Fn(u8) -> u64) -> Records {
 fn partition(
     rows: &[Row],
     decisions: &[Decision],
-    bridges: Bridges,
+    bridges: AmbiguityPolicy,
 ) -> (BTreeSet<BTreeSet<u8>>, BTreeSet<u8>) {
     grouped(rows, &resolve(&records(rows), decisions, bridges))
 }
@@ -67,7 +67,7 @@ fn values_link_over_all_rules() {
         (3, [0, 5, 0]),
         (4, [2, 0, 0]),
     ];
-    let found = partition(&rows, &[], Bridges::Review);
+    let found = partition(&rows, &[], AmbiguityPolicy::Review);
     assert_eq!(found, (sets(&[&[1, 2, 3], &[4]]), BTreeSet::new()));
 }
 
@@ -79,9 +79,9 @@ fn a_bridge_waits_or_merges() {
         (3, [1, 5, 0]),
         (4, [0, 5, 0]),
     ];
-    let found = partition(&rows, &[], Bridges::Review);
+    let found = partition(&rows, &[], AmbiguityPolicy::Review);
     assert_eq!(found, (sets(&[&[1], &[2, 4]]), BTreeSet::from([3])));
-    let merged = partition(&rows, &[], Bridges::Merge);
+    let merged = partition(&rows, &[], AmbiguityPolicy::Merge);
     assert_eq!(merged, (sets(&[&[1, 2, 3, 4]]), BTreeSet::new()));
 }
 
@@ -93,7 +93,7 @@ fn three_persons_under_one_bridge() {
         (3, [0, 0, 3]),
         (4, [1, 2, 3]),
     ];
-    let found = resolve(&records(&rows), &[], Bridges::Review);
+    let found = resolve(&records(&rows), &[], AmbiguityPolicy::Review);
     assert_eq!(found.ambiguous.len(), 1);
     assert_eq!(found.ambiguous[0].candidates, [(0, 0), (1, 1), (2, 2)]);
 }
@@ -107,7 +107,7 @@ fn swapped_values_are_a_matter_for_review() {
         (3, [2, 1, 0]),
         (4, [1, 2, 0]),
     ];
-    let found = partition(&rows, &[], Bridges::Review);
+    let found = partition(&rows, &[], AmbiguityPolicy::Review);
     assert_eq!(found, (sets(&[&[1], &[2]]), BTreeSet::from([3, 4])));
 }
 
@@ -119,7 +119,7 @@ fn decisions_hold() {
         (3, [1, 5, 0]),
         (4, [9, 0, 0]),
     ];
-    let review = |decisions: &[Decision]| partition(&rows, decisions, Bridges::Review);
+    let review = |decisions: &[Decision]| partition(&rows, decisions, AmbiguityPolicy::Review);
     // The bridge is the second's.
     let (persons, waiting) = review(&[Decision::Belongs(2, 1)]);
     assert_eq!((persons, waiting.len()), (sets(&[&[1], &[2, 3], &[4]]), 0));
@@ -132,7 +132,7 @@ fn decisions_hold() {
     assert_eq!(review(&[Decision::Same(3, 0)]).0, sets(&[&[1, 4], &[2]]));
     // One that would have been linked is kept apart.
     let rows = [(1, [1, 0, 0]), (2, [1, 0, 0])];
-    let apart = partition(&rows, &[Decision::Different(0, 1)], Bridges::Review);
+    let apart = partition(&rows, &[Decision::Different(0, 1)], AmbiguityPolicy::Review);
     assert_eq!(apart.0, sets(&[&[1], &[2]]));
 }
 
@@ -148,7 +148,10 @@ fn who_was_born_on_another_day_is_somebody_else() {
     ];
     let of = |births: [u64; 5], decisions: &[Decision]| {
         let records = born(&rows, |digest| births[usize::from(digest) - 1]);
-        grouped(&rows, &resolve(&records, decisions, Bridges::Review))
+        grouped(
+            &rows,
+            &resolve(&records, decisions, AmbiguityPolicy::Review),
+        )
     };
     let son = of([50, 80, 80, 0, 0], &[]);
     assert_eq!(son, (sets(&[&[1], &[2, 3], &[5]]), BTreeSet::from([4])));
@@ -167,10 +170,10 @@ fn who_was_born_on_another_day_is_somebody_else() {
 fn what_many_names_share_matches_nobody() {
     let rows: Vec<Row> = (1..=25).map(|digest| (digest, [7, 0, 0])).collect();
     let shared = records(&rows).without_shared(20);
-    let found = resolve(&shared, &[], Bridges::Review);
+    let found = resolve(&shared, &[], AmbiguityPolicy::Review);
     assert_eq!(found.persons.len(), 25);
     let few = records(&rows[..20]).without_shared(20);
-    assert_eq!(resolve(&few, &[], Bridges::Review).persons.len(), 1);
+    assert_eq!(resolve(&few, &[], AmbiguityPolicy::Review).persons.len(), 1);
 }
 
 /// Components of records that share a value, by merging sets until nothing changes.
@@ -213,7 +216,7 @@ proptest! {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             other.swap(at, (state >> 33) as usize % (at + 1));
         }
-        for bridges in [Bridges::Review, Bridges::Merge] {
+        for bridges in [AmbiguityPolicy::Review, AmbiguityPolicy::Merge] {
             prop_assert_eq!(partition(&rows, &[], bridges), partition(&other, &[], bridges));
         }
     }
@@ -223,7 +226,7 @@ proptest! {
         let birth = |digest: u8| u64::from(digest) % 3;
         let mut other = rows.clone();
         other.rotate_left((seed % rows.len() as u64) as usize);
-        let of = |rows: &[Row]| grouped(rows, &resolve(&born(rows, birth), &[], Bridges::Review));
+        let of = |rows: &[Row]| grouped(rows, &resolve(&born(rows, birth), &[], AmbiguityPolicy::Review));
         let (persons, waiting) = of(&rows);
         for person in &persons {
             let births: BTreeSet<u64> = person.iter().map(|one| birth(*one)).filter(|one| *one != 0).collect();
@@ -234,14 +237,14 @@ proptest! {
 
     #[test]
     fn merging_bridges_gives_connected_components(rows in rows()) {
-        let (persons, waiting) = partition(&rows, &[], Bridges::Merge);
+        let (persons, waiting) = partition(&rows, &[], AmbiguityPolicy::Merge);
         prop_assert!(waiting.is_empty());
         prop_assert_eq!(persons, components(&rows));
     }
 
     #[test]
     fn review_never_joins_what_is_not_connected(rows in rows()) {
-        let (persons, waiting) = partition(&rows, &[], Bridges::Review);
+        let (persons, waiting) = partition(&rows, &[], AmbiguityPolicy::Review);
         let components = components(&rows);
         prop_assert!(persons.iter().all(|one| components.iter().any(|all| one.is_subset(all))));
         let placed: usize = persons.iter().map(BTreeSet::len).sum();

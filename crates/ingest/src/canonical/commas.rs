@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use rollbook_model::{ColumnDef, ColumnType};
 
 use super::numbers::{NumberStyle, has_separator, is_only_comma};
-use super::{Fault, blank_fault};
+use super::{RowError, blank_fault};
 
 /// The columns, file by file, in which a number was found that can only have a decimal comma.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Commas {
         batch: &RecordBatch,
         columns: impl Iterator<Item = &'static ColumnDef>,
         files: &StringArray,
-        faulty: &mut [Option<Fault>],
+        faulty: &mut [Option<RowError>],
     ) -> Result<(), ArrowError> {
         // A number with a decimal comma is none with a point: its row is at fault already.
         let any_faulty = faulty.iter().any(Option::is_some);
@@ -51,7 +51,7 @@ impl Commas {
         column: &'static str,
         texts: &StringArray,
         files: &StringArray,
-        faulty: &mut [Option<Fault>],
+        faulty: &mut [Option<RowError>],
     ) {
         for row in (0..faulty.len()).filter(|row| faulty[*row].is_some()) {
             if texts.is_valid(row) && is_only_comma(texts.value(row).trim()) {
@@ -67,7 +67,7 @@ impl Commas {
                 last = (file, self.found.contains(&(file.to_owned(), column)));
             }
             if last.1 && texts.is_valid(row) && has_separator(texts.value(row)) {
-                let same = |fault: &Fault| fault.column.as_deref() == Some(column);
+                let same = |fault: &RowError| fault.column.as_deref() == Some(column);
                 if known.as_ref().is_none_or(same) {
                     *known = Some(fault(column, texts.value(row)));
                 }
@@ -93,8 +93,8 @@ impl Commas {
     }
 }
 
-fn fault(column: &str, value: &str) -> Fault {
-    Fault {
+fn fault(column: &str, value: &str) -> RowError {
+    RowError {
         column: Some(column.to_owned()),
         code: "bad_value",
         reason: format!(

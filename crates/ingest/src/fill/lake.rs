@@ -319,7 +319,7 @@ impl Known<'_> {
         }
         let def = self.stage.def;
         let vault = Vault::new(self.lake, def);
-        let (opener, vault_key) = (vault.opener().await?, Encoder::vault_key(def)?);
+        let (decryptor, vault_key) = (vault.decryptor().await?, Encoder::vault_key(def)?);
         for batch in vault.sealed().await? {
             let batch = batch?;
             let (mut places, mut whose) = (Vec::new(), Vec::new());
@@ -334,7 +334,7 @@ impl Known<'_> {
             }
             let sealed = take_record_batch(&batch, &UInt32Array::from(places))
                 .map_err(IngestError::rows(def.name, "read"))?;
-            let open = opener.open(&sealed)?;
+            let open = decryptor.open(&sealed)?;
             let given = whose
                 .iter()
                 .enumerate()

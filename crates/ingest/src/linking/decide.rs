@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rollbook_identity::token::{Tier, Token};
+use rollbook_identity::token::{MatchRule, Token};
 use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
 use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub async fn decide(
             lake,
             base: &base,
             at: decider.at,
-            rehearsal: decider.dry_run,
+            dry_run: decider.dry_run,
             decisions: &decisions,
             cause: Some((&entry, &decider.by)),
         };
@@ -372,7 +372,7 @@ async fn ambiguous(
     let persons = outcome.persons(&records, || 0);
     let mut reviews = Vec::new();
     for (at, candidates) in outcome.candidates(&persons) {
-        let named = |(tier, person_id): (Tier, i64)| Candidate {
+        let named = |(tier, person_id): (MatchRule, i64)| Candidate {
             rule: tier.name(),
             person_id,
         };
@@ -392,7 +392,7 @@ async fn ambiguous(
 pub async fn records_with(
     lake: &Lake,
     state: &State,
-    tier: Tier,
+    tier: MatchRule,
     token: Token,
 ) -> Result<Vec<i64>, IngestError> {
     let records = Known::load(lake).await?.with(tier, token);

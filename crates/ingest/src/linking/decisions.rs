@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rollbook_identity::resolve::Decision;
-use rollbook_identity::token::{Tier, Token};
+use rollbook_identity::token::{MatchRule, Token};
 use rollbook_lake::{Lake, LakeError, State};
 use rollbook_model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,10 @@ pub struct Blocked {
 
 impl Blocked {
     /// What stands for it, by rule.
-    pub(crate) fn token(&self) -> Option<(Tier, Token)> {
-        let tier = Tier::ALL.iter().find(|tier| tier.name() == self.rule)?;
+    pub(crate) fn token(&self) -> Option<(MatchRule, Token)> {
+        let tier = MatchRule::ALL
+            .iter()
+            .find(|tier| tier.name() == self.rule)?;
         Some((*tier, self.token.parse().ok()?))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
-use rollbook_identity::token::{Tier, Token};
+use rollbook_identity::token::{MatchRule, Token};
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::decide::Decider;
 use super::erased::{ERASED, contact_name, key, list, names};
-use super::marks::{Known, Marks};
+use super::marks::{Known, MatchKeys};
 use super::naming::{Naming, Refused, naming, theirs};
 use super::redact::redacted;
 use super::standing::{self, Standing};
@@ -281,9 +281,9 @@ async fn nameless(
 }
 
 /// What a record brings that nobody else's has.
-fn own(known: &Known, identities: &HashSet<i64>, identity: i64) -> Marks {
+fn own(known: &Known, identities: &HashSet<i64>, identity: i64) -> MatchKeys {
     let mut marks = known.of(identity).unwrap_or_default();
-    for (tier, value) in Tier::ALL.into_iter().zip(&mut marks.values) {
+    for (tier, value) in MatchRule::ALL.into_iter().zip(&mut marks.values) {
         if !known.is_own(identities, identity, tier) {
             *value = 0;
         }
@@ -315,14 +315,16 @@ async fn keys(
         let mut found = Vec::new();
         let vault = Vault::new(lake, def);
         let refused = match def.name == tables::QUARANTINE.name {
-            true => Some((vault.opener().await?, Refused::at(lake, state).await?)),
+            true => Some((vault.decryptor().await?, Refused::at(lake, state).await?)),
             false => None,
         };
         for batch in vault.sealed().await? {
             let batch = batch?;
             let theirs = match (batch.column_by_name("identity_id"), &refused) {
                 (Some(_), _) => theirs(&batch, identities),
-                (None, Some((opener, refused))) => refused.naming(&opener.open(&batch)?, naming),
+                (None, Some((decryptor, refused))) => {
+                    refused.naming(&decryptor.open(&batch)?, naming)
+                }
                 (None, None) => continue,
             };
             if theirs.true_count() > 0 {

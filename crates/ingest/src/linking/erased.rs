@@ -10,14 +10,14 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::nullif;
 use arrow::error::ArrowError;
 use rollbook_identity::shared::Shared;
-use rollbook_identity::token::{Tier, Tokens};
+use rollbook_identity::token::{MatchRule, Tokens};
 use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
 use rollbook_model::{ProviderName, TableDef, tables};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::decide::Decider;
-use super::marks::{Marking, Marks};
+use super::marks::{Marking, MatchKeys};
 use super::{Entry, write_log};
 use crate::IngestError;
 use crate::canonical::PERSON;
@@ -71,7 +71,7 @@ impl Erased {
         let ids = rows["external_id"].as_string::<i32>();
         let all: Vec<((), usize)> = (0..rows.num_rows()).map(|row| ((), row)).collect();
         let marks = marking.of_all(rows, &all).into_iter().enumerate();
-        let is_admitted = |(row, (_, marks)): (usize, ((), Marks))| {
+        let is_admitted = |(row, (_, marks)): (usize, ((), MatchKeys))| {
             let id = match ids.is_valid(row) {
                 true => ids.value(row),
                 false => "",
@@ -133,7 +133,7 @@ pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeE
 }
 
 /// What stands for a record and for its values.
-pub(crate) fn names(key: &Tokens, provider: &str, id: &str, marks: &Marks) -> Vec<String> {
+pub(crate) fn names(key: &Tokens, provider: &str, id: &str, marks: &MatchKeys) -> Vec<String> {
     let values = marks.values.iter().filter(|value| **value != 0);
     let values = values.map(|value| value_name(key, *value));
     let record = record_name(key, provider, id);
@@ -160,7 +160,7 @@ fn value_name(key: &Tokens, value: u128) -> String {
 pub async fn readmit(
     lake: &Lake,
     records: &[(ProviderName, String)],
-    values: &[(Tier, String)],
+    values: &[(MatchRule, String)],
     decider: &Decider,
 ) -> Result<u64, IngestError> {
     for _ in 0..ATTEMPTS {

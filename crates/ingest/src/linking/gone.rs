@@ -6,7 +6,9 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
 use rollbook_lake::scan::read_file;
-use rollbook_lake::{DataFile, GONE, Gone, Lake, LakeError, MOVES, Moves, State, TableChange};
+use rollbook_lake::{
+    DataFile, GONE, Gone, IdentityRemap, Lake, LakeError, MOVES, State, TableChange,
+};
 use rollbook_model::tables::IDENTITIES;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ pub(crate) async fn after(
     lake: &Lake,
     base: &State,
     linked: &Linked,
-    moves: &Moves,
+    moves: &IdentityRemap,
 ) -> Result<Named, IngestError> {
     let known = lake.gone(base.gone()).await?;
     let comes_back = |to: &i64| known.contains(*to);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::{sort_to_indices, take_record_batch};
 use rollbook_identity::normalise::VERSION;
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{Lake, TableChange};
 use rollbook_model::Timestamp;
@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     /// Whose it was; `None` of a record that is new.
     pub(crate) from: Option<i64>,
     pub(crate) to: Option<i64>,
-    pub(crate) rule: Option<Tier>,
+    pub(crate) rule: Option<MatchRule>,
     /// The entry that this follows from, and who made it.
     pub(crate) cause: Option<(String, String)>,
     pub(crate) evidence: Value,

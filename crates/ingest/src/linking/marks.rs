@@ -9,7 +9,7 @@ use rollbook_identity::normalise::address::{Address, household};
 use rollbook_identity::normalise::{VERSION, date, email, given, name, phone};
 use rollbook_identity::resolve::{ValueMap, ValueSet};
 use rollbook_identity::shared::{MOST_NAMES, Shared};
-use rollbook_identity::token::{Tier, Token, Tokens};
+use rollbook_identity::token::{MatchRule, Token, Tokens};
 use rollbook_lake::Lake;
 use rollbook_lake::vault::Vault;
 use rollbook_model::shares::in_shares;
@@ -22,14 +22,14 @@ use crate::people::People;
 use crate::stage::Stage;
 
 /// Exact rules.
-pub(crate) const RULES: usize = Tier::ALL.len();
+pub(crate) const RULES: usize = MatchRule::ALL.len();
 /// Rows that are worth a thread.
 const FEWEST: usize = 512;
 const COLUMNS: [&str; RULES] = ["email_token", "phone_token", "address_token"];
 
 /// What one record brings; 0 where it has nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Marks {
+pub(crate) struct MatchKeys {
     pub(crate) name: u128,
     pub(crate) values: [u128; RULES],
     /// A family at its address.
@@ -51,7 +51,7 @@ pub(crate) struct Who {
     pub(crate) birth: u64,
 }
 
-impl Marks {
+impl MatchKeys {
     /// Household and who of it, as the vault has them; `None` where there is nothing.
     fn family(&self) -> Option<String> {
         let (household, who) = (self.household, self.who);
@@ -88,8 +88,8 @@ impl Marks {
     }
 
     /// What it brings to a rule; 0 for nothing.
-    pub(crate) fn of(&self, tier: Tier) -> u128 {
-        let rule = Tier::ALL.iter().position(|known| *known == tier);
+    pub(crate) fn of(&self, tier: MatchRule) -> u128 {
+        let rule = MatchRule::ALL.iter().position(|known| *known == tier);
         rule.map_or(0, |rule| self.values[rule])
     }
 }
@@ -98,7 +98,7 @@ impl Marks {
 pub(crate) struct Known {
     /// In order as far as they came from the vault.
     identities: Vec<i64>,
-    marks: Vec<Marks>,
+    marks: Vec<MatchKeys>,
     /// Where those stand that came later.
     later: HashMap<i64, usize>,
 }
@@ -110,7 +110,7 @@ pub(crate) fn staged(
     stages: &[&Stage],
     marking: &Marking<'_>,
     known: &Known,
-) -> Result<HashMap<i64, Marks>, IngestError> {
+) -> Result<HashMap<i64, MatchKeys>, IngestError> {
     let mut staged = HashMap::new();
     for stage in stages
         .iter()
@@ -158,7 +158,7 @@ impl Marking<'_> {
         &self,
         batch: &RecordBatch,
         rows: &[(T, usize)],
-    ) -> Vec<(T, Marks)> {
+    ) -> Vec<(T, MatchKeys)> {
         let shares = in_shares(rows.len(), FEWEST, |begin, count| {
             let rows = rows[begin..begin + count].iter();
             let marks = rows.map(|(name, row)| (*name, self.of(batch, *row)));
@@ -167,7 +167,7 @@ impl Marking<'_> {
         shares.into_iter().flatten().collect()
     }
 
-    fn of(&self, rows: &RecordBatch, row: usize) -> Marks {
+    fn of(&self, rows: &RecordBatch, row: usize) -> MatchKeys {
         let text = |name: &str| -> &str {
             let column = rows
                 .column_by_name(name)
@@ -210,12 +210,12 @@ impl Marking<'_> {
         let short = |kind, value: Option<&String>| {
             value.map_or(0, |value| self.tokens.of_kind(kind, value).0 as u64)
         };
-        Marks {
+        MatchKeys {
             name: named.map_or(0, |name| u128::from(self.tokens.of_name(&name))),
             values: [
-                value(Tier::Email, email),
-                value(Tier::Phone, phone.map(|phone| phone.exact())),
-                value(Tier::Address, place),
+                value(MatchRule::Email, email),
+                value(MatchRule::Phone, phone.map(|phone| phone.exact())),
+                value(MatchRule::Address, place),
             ],
             household: family.map_or(0, |family| self.tokens.of_kind("household", &family).0),
             who: Who {
@@ -256,10 +256,10 @@ impl Known {
                     .map_or(0, |token| token.0)
             };
             for row in 0..batch.num_rows() {
-                let marks = Marks {
+                let marks = MatchKeys {
                     name: token(names, row),
                     values: [0, 1, 2].map(|rule: usize| token(&columns[rule], row)),
-                    ..Marks::default()
+                    ..MatchKeys::default()
                 };
                 let marks = match families.is_valid(row) {
                     true => marks.with_family(families.value(row)),
@@ -271,7 +271,7 @@ impl Known {
         }
         // A run of the vault is in order, and so are runs mostly.
         if !known.is_sorted() {
-            let mut both: Vec<(i64, Marks)> = known.into_iter().zip(all).collect();
+            let mut both: Vec<(i64, MatchKeys)> = known.into_iter().zip(all).collect();
             both.sort_unstable_by_key(|(identity, _)| *identity);
             (known, all) = both.into_iter().unzip();
         }
@@ -283,7 +283,7 @@ impl Known {
     }
 
     /// All records with what they bring.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (i64, &Marks)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (i64, &MatchKeys)> {
         self.identities.iter().copied().zip(&self.marks)
     }
 
@@ -294,19 +294,19 @@ impl Known {
     }
 
     /// What a record brings; `None` where nothing is known of it.
-    pub(crate) fn of(&self, identity: i64) -> Option<Marks> {
+    pub(crate) fn of(&self, identity: i64) -> Option<MatchKeys> {
         self.place(identity).map(|at| self.marks[at])
     }
 
     /// The records that bring a token.
-    pub(crate) fn with(&self, tier: Tier, token: Token) -> Vec<i64> {
+    pub(crate) fn with(&self, tier: MatchRule, token: Token) -> Vec<i64> {
         let records = self.identities.iter().zip(&self.marks);
         let found = records.filter(|(_, marks)| marks.of(tier) == token.0);
         found.map(|(identity, _)| *identity).collect()
     }
 
     /// Whether no record but `identities` has what one of them brings to a rule.
-    pub(crate) fn is_own(&self, identities: &HashSet<i64>, identity: i64, tier: Tier) -> bool {
+    pub(crate) fn is_own(&self, identities: &HashSet<i64>, identity: i64, tier: MatchRule) -> bool {
         let carriers = match self.of(identity).unwrap_or_default().of(tier) {
             0 => Vec::new(),
             token => self.with(tier, Token(token)),
@@ -314,7 +314,7 @@ impl Known {
         carriers.iter().all(|carrier| identities.contains(carrier))
     }
 
-    fn put(&mut self, identity: i64, marks: Marks) {
+    fn put(&mut self, identity: i64, marks: MatchKeys) {
         match self.place(identity) {
             Some(at) => self.marks[at] = marks,
             None => {
@@ -328,10 +328,10 @@ impl Known {
     /// Notes what records bring from now on; the records that may be resolved otherwise than before.
     pub(crate) fn replace(
         &mut self,
-        new: &HashMap<i64, Marks>,
+        new: &HashMap<i64, MatchKeys>,
         decisions: &Decisions,
     ) -> Component {
-        let before: HashMap<i64, Marks> = new
+        let before: HashMap<i64, MatchKeys> = new
             .keys()
             .filter_map(|identity| Some((*identity, self.of(*identity)?)))
             .collect();
@@ -433,16 +433,16 @@ impl Known {
 }
 
 /// Puts what records bring into the vault.
-pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, Marks>) -> Result<(), IngestError> {
+pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<(), IngestError> {
     if new.is_empty() {
         return Ok(());
     }
-    let mut new: Vec<(i64, Marks)> = new
+    let mut new: Vec<(i64, MatchKeys)> = new
         .iter()
         .map(|(identity, marks)| (*identity, *marks))
         .collect();
     new.sort_unstable_by_key(|(identity, _)| *identity);
-    type Of<'a> = &'a dyn Fn(&Marks) -> u128;
+    type Of<'a> = &'a dyn Fn(&MatchKeys) -> u128;
     let token = |of: Of<'_>| -> ArrayRef {
         let tokens = new.iter().map(|(_, marks)| match of(marks) {
             0 => None,
@@ -478,11 +478,11 @@ pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, Marks>) -> Result<(), I
 
 #[cfg(test)]
 mod tests {
-    use super::{Marks, Who};
+    use super::{MatchKeys, Who};
 
     #[test]
     fn a_family_comes_back_from_the_vault_as_it_was() {
-        let marks = Marks {
+        let marks = MatchKeys {
             household: u128::MAX - 7,
             who: Who {
                 given: 1,
@@ -490,13 +490,16 @@ mod tests {
                 initial: 3,
                 birth: 4,
             },
-            ..Marks::default()
+            ..MatchKeys::default()
         };
         let written = marks.family().unwrap();
-        assert_eq!(Marks::default().with_family(&written), marks);
-        assert_eq!(Marks::default().family(), None);
+        assert_eq!(MatchKeys::default().with_family(&written), marks);
+        assert_eq!(MatchKeys::default().family(), None);
         // Tokens of other rules tell nothing.
         let other = written.replacen("2:", "1:", 1);
-        assert_eq!(Marks::default().with_family(&other), Marks::default());
+        assert_eq!(
+            MatchKeys::default().with_family(&other),
+            MatchKeys::default()
+        );
     }
 }

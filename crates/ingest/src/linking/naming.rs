@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, State};
@@ -61,12 +61,12 @@ pub(super) async fn naming(
     let contact_ids = contact_ids.map(|key| ContactIds::new(key, region));
     let countries = countries(lake, base, &identities).await?;
     let vault = Vault::new(lake, PERSONS);
-    let opener = vault.opener().await?;
+    let decryptor = vault.decryptor().await?;
     for batch in vault.sealed().await? {
         let batch = batch?;
         let theirs = filter_record_batch(&batch, &theirs(&batch, &identities));
         let theirs = theirs.map_err(IngestError::rows(PERSONS.name, "looked through"))?;
-        let batch = opener.open(&theirs)?;
+        let batch = decryptor.open(&theirs)?;
         let ids = batch["identity_id"].as_primitive::<Int64Type>();
         let text = |name: &str, row: usize| {
             let column = batch[name].as_string::<i32>();
@@ -75,15 +75,16 @@ pub(super) async fn naming(
         };
         for row in 0..batch.num_rows() {
             let record = ids.value(row);
-            let is_own = |tier: Tier| known.is_own(&identities, record, tier);
+            let is_own = |tier: MatchRule| known.is_own(&identities, record, tier);
             // What is everybody's is a mark of nobody.
-            let is_mark = |tier: Tier| known.of(record).is_some_and(|marks| marks.of(tier) != 0);
-            let email = text("email", row).filter(|_| is_own(Tier::Email));
-            let phone = text("phone", row).filter(|_| is_own(Tier::Phone));
-            let by_email = email.as_ref().filter(|_| is_mark(Tier::Email));
+            let is_mark =
+                |tier: MatchRule| known.of(record).is_some_and(|marks| marks.of(tier) != 0);
+            let email = text("email", row).filter(|_| is_own(MatchRule::Email));
+            let phone = text("phone", row).filter(|_| is_own(MatchRule::Phone));
+            let by_email = email.as_ref().filter(|_| is_mark(MatchRule::Email));
             let by_email = contact_ids.as_ref().zip(by_email);
             let by_email = by_email.map(|(ids, email)| ids.of_email(email));
-            let by_phone = phone.as_ref().filter(|_| is_mark(Tier::Phone));
+            let by_phone = phone.as_ref().filter(|_| is_mark(MatchRule::Phone));
             let country = countries.get(&record).map_or("", String::as_str);
             let by_phone = contact_ids.as_ref().zip(by_phone);
             let by_phone = by_phone.and_then(|(ids, phone)| ids.of_phone(phone, country));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Gone, Lake, Moves, State};
+use rollbook_lake::{Gone, IdentityRemap, Lake, State};
 use rollbook_model::Timestamp;
 
 use super::decisions::Decisions;
@@ -36,7 +36,7 @@ pub async fn records_of(
 /// Whose records are at a snapshot.
 pub struct Owners {
     gone: Gone,
-    moves: Option<Arc<Moves>>,
+    moves: Option<Arc<IdentityRemap>>,
     /// Records that somebody split apart, with when.
     splits: Vec<(Timestamp, BTreeSet<i64>)>,
     /// Whose the records of splits are.
@@ -98,7 +98,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
-    use rollbook_lake::{Gone, Moves};
+    use rollbook_lake::{Gone, IdentityRemap};
     use rollbook_model::Timestamp;
 
     use super::Owners;
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_was_decided_follows_the_records() {
-        let mut moves = Moves::default();
+        let mut moves = IdentityRemap::default();
         let mut owners = Owners {
             gone: Gone::default(),
             moves: None,
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn it_holds_for_both_parts_of_whom_somebody_split_since() {
-        let mut moves = Moves::default();
+        let mut moves = IdentityRemap::default();
         moves.set(20, 2, 1);
         moves.set(20, 1, 2);
         let mut owners = Owners {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rollbook_identity::resolve::{Bridges, Records, Resolution, resolve};
-use rollbook_identity::token::Tier;
+use rollbook_identity::resolve::{AmbiguityPolicy, Records, Resolution, resolve};
+use rollbook_identity::token::MatchRule;
 
 use super::component::Component;
 use super::decisions::Decisions;
@@ -48,7 +48,7 @@ impl Component {
             .collect();
         let decided = decisions.among(&places);
         Outcome {
-            resolution: resolve(&set, &decided, Bridges::Review),
+            resolution: resolve(&set, &decided, AmbiguityPolicy::Review),
         }
     }
 }
@@ -95,16 +95,16 @@ impl Outcome {
     }
 
     /// The rule that linked a record.
-    pub(crate) fn rule(&self, record: usize) -> Option<Tier> {
-        self.resolution.linked_by[record].map(|rule| Tier::ALL[rule as usize])
+    pub(crate) fn rule(&self, record: usize) -> Option<MatchRule> {
+        self.resolution.linked_by[record].map(|rule| MatchRule::ALL[rule as usize])
     }
 
     /// By which rule the records that wait point to whom.
-    pub(crate) fn candidates(&self, persons: &[i64]) -> BTreeMap<usize, Vec<(Tier, i64)>> {
+    pub(crate) fn candidates(&self, persons: &[i64]) -> BTreeMap<usize, Vec<(MatchRule, i64)>> {
         let waiting = self.resolution.ambiguous.iter().map(|one| {
             let of_group = |(rule, group): &(u8, u32)| {
                 let first = self.resolution.persons[*group as usize].first()?;
-                Some((Tier::ALL[*rule as usize], persons[*first as usize]))
+                Some((MatchRule::ALL[*rule as usize], persons[*first as usize]))
             };
             (
                 one.record as usize,

@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use rollbook_identity::resolve::{ValueMap, ValueSet};
 use rollbook_identity::shared::MOST_NAMES;
-use rollbook_identity::token::Tier;
+use rollbook_identity::token::MatchRule;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::tables::IDENTITIES;
@@ -107,13 +107,13 @@ impl<'a> People<'a> {
     }
 
     /// Records of persons, with whose they are.
-    fn records(&self) -> impl Iterator<Item = (i64, &super::marks::Marks)> {
+    fn records(&self) -> impl Iterator<Item = (i64, &super::marks::MatchKeys)> {
         let records = self.known.all();
         records.filter_map(|(identity, marks)| Some((*self.person.get(&identity)?, marks)))
     }
 
     /// Persons of one surname at one address whose first names do not tell them apart.
-    fn households(&self) -> BTreeSet<(i64, i64, Tier)> {
+    fn households(&self) -> BTreeSet<(i64, i64, MatchRule)> {
         let families = carriers(
             self.records()
                 .map(|(person, marks)| (marks.household, person)),
@@ -131,7 +131,7 @@ impl<'a> People<'a> {
         for family in families.values() {
             for (a, b) in pairs(family) {
                 if !self.apart.contains(&[a, b]) && may_be(a, b) {
-                    found.insert((a, b, Tier::Address));
+                    found.insert((a, b, MatchRule::Address));
                 }
             }
         }
@@ -139,13 +139,13 @@ impl<'a> People<'a> {
     }
 
     /// Persons with one address, number or name at an address, who were born on different days.
-    fn born_otherwise(&self) -> BTreeSet<(i64, i64, Tier)> {
+    fn born_otherwise(&self) -> BTreeSet<(i64, i64, MatchRule)> {
         let mut births: HashMap<i64, BTreeSet<u64>> = HashMap::new();
         for (person, marks) in self.records().filter(|(_, marks)| marks.who.birth != 0) {
             births.entry(person).or_default().insert(marks.who.birth);
         }
         let mut found = BTreeSet::new();
-        for tier in Tier::ALL {
+        for tier in MatchRule::ALL {
             let born = self.records().filter(|(one, _)| births.contains_key(one));
             let carriers = carriers(born.map(|(person, marks)| (marks.of(tier), person)));
             let values: ValueSet = carriers.keys().copied().collect();

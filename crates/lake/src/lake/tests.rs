@@ -194,7 +194,7 @@ async fn of_checkpoints_the_newest_one_stays() {
     let how = Retention {
         snapshots: Duration::from_secs(86_400),
         garbage: Duration::ZERO,
-        rehearsal: false,
+        dry_run: false,
     };
     let later = chrono::Utc::now().timestamp_micros() + 1_000_000;
     lake.collect(how, Timestamp::from_micros(later))

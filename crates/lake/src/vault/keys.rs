@@ -68,7 +68,7 @@ pub(super) struct Wrapped {
 
 /// What the values of a tenant are sealed with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeysShown {
+pub struct KeyStatus {
     /// The fingerprint of the master key that wraps the tenant's key.
     pub master: String,
     /// Where it comes from.
@@ -246,11 +246,11 @@ impl<'a> Keyring<'a> {
     }
 
     /// What there is, without any key; `None` where nothing was ever sealed.
-    pub(crate) async fn show(&self) -> Result<Option<KeysShown>, LakeError> {
+    pub(crate) async fn show(&self) -> Result<Option<KeyStatus>, LakeError> {
         let Some(opened) = self.open().await? else {
             return Ok(None);
         };
-        Ok(Some(KeysShown {
+        Ok(Some(KeyStatus {
             master: opened.wrapped.master,
             place: self.master().place(),
             masters: self.master().count()? as u64,

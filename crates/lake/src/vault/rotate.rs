@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rollbook_model::hex::{from_hex, hex};
 
-use super::keys::{ATTEMPTS, Draft, Keyring, KeysShown, Opened, TENANT, Wrapped};
+use super::keys::{ATTEMPTS, Draft, KeyStatus, Keyring, Opened, TENANT, Wrapped};
 use super::pages::Key;
 use super::pages::{DataKeys, Page};
 use super::seal::{open_object, random, seal_object};
@@ -17,7 +17,7 @@ impl Keyring<'_> {
     ///
     /// Whenever it is broken off, and however many do it at once, what is named by the newest
     /// manifest opens with keys that are still there: nothing old goes before.
-    pub(crate) async fn rotate(&self) -> Result<Option<KeysShown>, LakeError> {
+    pub(crate) async fn rotate(&self) -> Result<Option<KeyStatus>, LakeError> {
         if self.open().await?.is_none() {
             return Ok(None);
         }

@@ -95,12 +95,12 @@ fn owners(def: &TableDef, keys: &[ArrayRef]) -> Result<Option<ArrayRef>, ArrowEr
 
 /// The places of the values of some rows: table and column, then what tells the row apart from
 /// others under the same key.
-struct Places<'a> {
+struct AssociatedData<'a> {
     def: &'a TableDef,
     texts: Vec<ArrayRef>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> AssociatedData<'a> {
     fn of(def: &'a TableDef, keys: &[ArrayRef]) -> Result<Self, ArrowError> {
         let texts = def.vault_keys().iter().zip(keys);
         let texts = texts.filter(|(name, _)| **name != "identity_id");
@@ -142,7 +142,7 @@ fn seal_share(
     keys: &DataKeys,
 ) -> Result<RecordBatch, ArrowError> {
     let named = key_columns(def, rows)?;
-    let (owners, places) = (owners(def, &named)?, Places::of(def, &named)?);
+    let (owners, places) = (owners(def, &named)?, AssociatedData::of(def, &named)?);
     let columns: Vec<(&ColumnDef, &ArrayRef)> = def
         .personal_columns()
         .map(|column| (column, &rows[column.name]))
@@ -238,7 +238,7 @@ fn open_share(
     columns: &[(&ColumnDef, ArrayRef)],
     keys: &DataKeys,
 ) -> Result<Vec<ArrayRef>, ArrowError> {
-    let (owners, places) = (owners(def, named)?, Places::of(def, named)?);
+    let (owners, places) = (owners(def, named)?, AssociatedData::of(def, named)?);
     let columns = columns.iter().map(|(column, sealed)| {
         let sealed = cast(sealed, &DataType::Binary)?;
         Ok((*column, sealed.as_binary::<i32>().clone()))

@@ -12,7 +12,7 @@ use arrow::json::ReaderBuilder;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Resident, Session, SessionOptions, TableSource};
+use rollbook_engine::{PeopleCache, Session, SessionOptions, TableSource};
 use rollbook_model::config::Limits;
 use rollbook_model::tables::table;
 use rollbook_model::{SegmentKey, Timestamp};
@@ -439,7 +439,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
     let late = "2200-01-01".parse().unwrap();
     let answers = Arc::new(AtomicU64::new(0));
     let all = world.session(late).await;
-    let resident = Arc::new(Resident::new(
+    let resident = Arc::new(PeopleCache::new(
         &all,
         1 << 30,
         Arc::clone(&answers),

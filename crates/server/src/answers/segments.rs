@@ -50,9 +50,9 @@ impl From<asked::Counted> for Counted {
             as_of: counted.as_of,
             computed_at: counted.computed_at,
             watermarks: counted.watermarks,
-            status: counted.standing.status,
-            reason: counted.standing.reason,
-            since: counted.standing.since,
+            status: counted.freshness.status,
+            reason: counted.freshness.reason,
+            since: counted.freshness.since,
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn refresh_each(
     workers: &Arc<Workers>,
     text: &str,
 ) -> Result<Response, Problem> {
-    let all = segments::tameness(server.place()).await?.into_iter();
+    let all = segments::tameness(server.workspace()).await?.into_iter();
     let (tame, wild): (Vec<_>, Vec<_>) = all.partition(|(_, is_tame)| *is_tame);
     let keys = |some: Vec<(SegmentKey, bool)>| some.into_iter().map(|(key, _)| key);
     let tame: Vec<SegmentKey> = keys(tame).collect();
@@ -42,7 +42,7 @@ pub(super) async fn refresh_each(
             Ok(done) => rows.extend(done),
             Err(problem) => {
                 if problem.code == MEMORY_EXHAUSTED {
-                    segments::give_up(server.place(), &key, server.now()).await?;
+                    segments::give_up(server.workspace(), &key, server.now()).await?;
                 }
                 let error = problem.detail;
                 rows.push(json!({ "segment": key, "status": "failed", "error": error }));

@@ -33,7 +33,7 @@ pub(super) async fn count(
     Named(key): Named<SegmentKey>,
 ) -> Result<Json<Counted>, Problem> {
     Ok(Json(
-        segments::count(server.place(), &key, server.now())
+        segments::count(server.workspace(), &key, server.now())
             .await?
             .into(),
     ))
@@ -60,7 +60,9 @@ pub(super) async fn changes(
     let since = from.since.as_deref().map(str::parse::<Since>).transpose();
     let since = since.map_err(|reason| Problem::malformed("invalid_since", reason))?;
     Ok(Json(
-        segments::changes(server.place(), &key, since).await?.into(),
+        segments::changes(server.workspace(), &key, since)
+            .await?
+            .into(),
     ))
 }
 
@@ -72,7 +74,7 @@ pub(super) async fn history(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
 ) -> Result<Json<Vec<HistoryEntry>>, Problem> {
-    let entries = segments::history(server.place(), &key).await?;
+    let entries = segments::history(server.workspace(), &key).await?;
     Ok(Json(entries.into_iter().map(HistoryEntry::from).collect()))
 }
 
@@ -96,7 +98,7 @@ pub(super) async fn reach(
 ) -> Result<Json<Reach>, Problem> {
     let now = server.now();
     let reach = server.compute(move |server| async move {
-        segments::reach(server.place(), &key, by.channel.map(|over| over.0), now).await
+        segments::reach(server.workspace(), &key, by.channel.map(|over| over.0), now).await
     });
     Ok(Json(reach.await?.into()))
 }
@@ -132,7 +134,7 @@ pub(super) async fn calendar(
         Problem::malformed("invalid_days", message)
     })?;
     let calendar = server.compute(move |server| async move {
-        segments::calendar(server.place(), &key, days, as_of).await
+        segments::calendar(server.workspace(), &key, days, as_of).await
     });
     Ok(Json(calendar.await?.into()))
 }
@@ -148,7 +150,7 @@ pub(super) async fn near_miss(
 ) -> Result<Json<NearMiss>, Problem> {
     let as_of = server.moment(when.as_of).await?;
     let found = server.compute(move |server| async move {
-        segments::near_miss(server.place(), &key, as_of).await
+        segments::near_miss(server.workspace(), &key, as_of).await
     });
     Ok(Json(found.await?.into()))
 }
@@ -164,7 +166,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, Problem> {
     let as_of = server.moment(when.as_of).await?;
     let explained = server.compute(move |server| async move {
-        segments::explain(server.place(), &key, person.number(), as_of).await
+        segments::explain(server.workspace(), &key, person.number(), as_of).await
     });
     Ok(Json(explained.await?.into()))
 }
@@ -192,7 +194,7 @@ pub(super) async fn impact(
 ) -> Result<Json<Impact>, Problem> {
     let as_of = server.moment(edit.as_of).await?;
     let impact = server.compute(move |server| async move {
-        segments::impact(server.place(), &key, &edit.criteria, as_of).await
+        segments::impact(server.workspace(), &key, &edit.criteria, as_of).await
     });
     Ok(Json(impact.await?.into()))
 }
@@ -214,5 +216,7 @@ pub(super) async fn overlap(
     Asked(several): Asked<Several>,
 ) -> Result<Json<Overlap>, Problem> {
     let keys = super::members::keys(several.keys.as_deref())?;
-    Ok(Json(segments::overlap(server.place(), &keys).await?.into()))
+    Ok(Json(
+        segments::overlap(server.workspace(), &keys).await?.into(),
+    ))
 }

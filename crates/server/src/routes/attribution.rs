@@ -180,7 +180,7 @@ pub(super) async fn run(
     }
     let as_of = server.moment(run.as_of).await?;
     let attributed = server.compute(move |server| async move {
-        attribution::run(server.place(), &question, as_of).await
+        attribution::run(server.workspace(), &question, as_of).await
     });
     Ok(Json(attributed.await?.into()))
 }

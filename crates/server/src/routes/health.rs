@@ -37,7 +37,7 @@ pub(super) async fn healthz() -> Json<Alive> {
 #[utoipa::path(get, path = "/readyz", operation_id = "show_readiness", tag = "server",
     responses((status = 200, body = Ready)))]
 pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, Problem> {
-    let snapshot = data::newest_snapshot(server.place()).await?;
+    let snapshot = data::newest_snapshot(server.workspace()).await?;
     server.metrics().snapshot.set(snapshot.0);
     let (status, snapshot) = ("ready", snapshot.0);
     Ok(Json(Ready { status, snapshot }))
@@ -48,8 +48,8 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     // Figures of the process are given whatever the lake says.
-    server.metrics().kept(server.place().in_memory().await);
-    if let Ok(all) = segments::health(server.place(), server.now()).await {
+    server.metrics().kept(server.workspace().in_memory().await);
+    if let Ok(all) = segments::health(server.workspace(), server.now()).await {
         server.metrics().segments(&all);
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -21,7 +21,7 @@ use crate::state::Server;
 pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, Problem> {
     let now = server.now();
     let stats =
-        server.compute(move |server| async move { identity::stats(server.place(), now).await });
+        server.compute(move |server| async move { identity::stats(server.workspace(), now).await });
     Ok(Json(stats.await?.try_into()?))
 }
 
@@ -29,7 +29,8 @@ pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, P
 #[utoipa::path(get, path = "/v1/identity/reviews", operation_id = "list_reviews", tag = "identity",
     responses((status = 200, body = Reviews)))]
 pub(super) async fn reviews(State(server): State<Server>) -> Result<Json<Reviews>, Problem> {
-    let waiting = server.compute(|server| async move { identity::waiting(server.place()).await });
+    let waiting =
+        server.compute(|server| async move { identity::waiting(server.workspace()).await });
     Ok(Json(waiting.await?.into()))
 }
 
@@ -163,7 +164,7 @@ async fn decide(
         dry_run: dry_run.unwrap_or(false),
     };
     let followed = server.compute(move |server| async move {
-        identity::decide(server.place(), &wanted, &decider).await
+        identity::decide(server.workspace(), &wanted, &decider).await
     });
     Ok(Json(followed.await?.into()))
 }
@@ -183,7 +184,7 @@ pub(super) async fn erase(
         dry_run: false,
     };
     let forgotten = server.compute(move |server| async move {
-        identity::erase(server.place(), person_id.signed(), &decider).await
+        identity::erase(server.workspace(), person_id.signed(), &decider).await
     });
     Ok(Json(forgotten.await?.into()))
 }
@@ -259,8 +260,9 @@ pub(super) async fn find(
         }
     };
     let now = server.now();
-    let found = server
-        .compute(move |server| async move { identity::find(server.place(), &sought, now).await });
+    let found = server.compute(move |server| async move {
+        identity::find(server.workspace(), &sought, now).await
+    });
     Ok(Json(Found {
         persons: found.await?,
     }))

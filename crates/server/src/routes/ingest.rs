@@ -7,9 +7,9 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::journaling::entry_of;
-use rollbook_app::posting::{KnownBy, Post, answered, release};
-use rollbook_app::taking_in::Ingested;
+use rollbook_app::idempotency::{KnownBy, Post, answered, release};
+use rollbook_app::ingest::Ingested;
+use rollbook_app::wal::entry_of;
 use rollbook_app::{AppError, Compression};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber};
 use serde::Serialize;
@@ -178,12 +178,12 @@ async fn acknowledged(server: &Server, request: Post) -> Result<Response, Proble
     let batch = request.batch.clone();
     let after = SnapshotNumber(server.metrics().snapshot.get());
     let work = move |server: Server| async move {
-        match answered(server.place(), &request).await? {
+        match answered(server.workspace(), &request).await? {
             Some(posted) => Ok(Err(posted)),
             None => match entry_of(&request, Uuid::new_v4().to_string(), after) {
                 Ok(entry) => Ok(Ok(entry)),
                 Err(refused) => {
-                    release(server.place(), &request).await?;
+                    release(server.workspace(), &request).await?;
                     Err(refused)
                 }
             },

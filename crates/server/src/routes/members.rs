@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollbook_app::export::{self, Form};
-use rollbook_app::segments::{self, Combined, Page, Pull, Refreshed, Standing, Status};
+use rollbook_app::segments::{self, Combined, Page, Pull, Refreshed, Status};
 use rollbook_app::{AppError, RecordBatch};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -193,12 +193,12 @@ pub(super) async fn page(
         .filter(|token| !token.is_empty());
     let pull = which.pull(limit)?;
     let format = Format::of(which.format, &headers, &Format::OF_PAGES)?;
-    let page = segments::members_page(server.place(), &key, token, &pull, server.now()).await?;
+    let page = segments::members_page(server.workspace(), &key, token, &pull, server.now()).await?;
     let of_page = (token, &page.members);
     let tag = tag(
         &page.refreshed,
         page.count,
-        &(page.standing.status.name(), of_page),
+        &(page.freshness.status.name(), of_page),
         &which.given(limit),
         format,
     );
@@ -213,7 +213,7 @@ pub(super) async fn page(
             let (of, members) = (page.refreshed.clone(), page.members.clone());
             let hash = which.hash.map(|hash| hash.0);
             let found = server.compute(move |server| async move {
-                segments::fields(server.place(), &of, &members, &columns, hash).await
+                segments::fields(server.workspace(), &of, &members, &columns, hash).await
             });
             Some(found.await?)
         }
@@ -315,7 +315,7 @@ pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
 
 fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Response, Problem> {
     let next = page.next.as_deref();
-    let headers = headers(&page.refreshed, &page.standing, page.count, next);
+    let headers = headers(&page.refreshed, &page.freshness, page.count, next);
     let failed = |source| Problem::from(AppError::Rows { source });
     let Some(form) = format.form() else {
         let rows = rows.map(|rows| rollbook_app::rows::json(&[rows]));
@@ -329,9 +329,9 @@ fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Resp
             snapshot: page.refreshed.snapshot,
             revision: page.refreshed.revision,
             computed_at: page.refreshed.computed_at,
-            status: page.standing.status,
-            reason: page.standing.reason,
-            since: page.standing.since,
+            status: page.freshness.status,
+            reason: page.freshness.reason,
+            since: page.freshness.since,
         };
         return Ok((headers, Json(members)).into_response());
     };
@@ -344,7 +344,7 @@ fn written(page: Page, rows: Option<RecordBatch>, format: Format) -> Result<Resp
 /// What JSON says in its envelope, for the other forms.
 fn headers(
     refreshed: &Refreshed,
-    standing: &Standing,
+    freshness: &segments::Freshness,
     count: u64,
     next: Option<&str>,
 ) -> HeaderMap {
@@ -354,9 +354,9 @@ fn headers(
         ("x-snapshot", Some(refreshed.snapshot.to_string())),
         ("x-revision", Some(refreshed.revision.to_string())),
         ("x-computed-at", Some(refreshed.computed_at.to_string())),
-        ("x-status", Some(standing.status.name().to_owned())),
-        ("x-reason", standing.reason.clone()),
-        ("x-since", standing.since.map(|since| since.to_string())),
+        ("x-status", Some(freshness.status.name().to_owned())),
+        ("x-reason", freshness.reason.clone()),
+        ("x-since", freshness.since.map(|since| since.to_string())),
     ];
     let mut headers = HeaderMap::new();
     headers.insert(header::VARY, HeaderValue::from_static(VARY));

@@ -39,7 +39,7 @@ pub(super) async fn show(
     let as_of = server.moment(seen.as_of).await?;
     let history = seen.history.unwrap_or(false);
     let found = server.compute(move |server| async move {
-        persons::show(server.place(), person_id.signed(), as_of, history).await
+        persons::show(server.workspace(), person_id.signed(), as_of, history).await
     });
     Ok(Json(found.await?.try_into()?))
 }
@@ -84,7 +84,7 @@ pub(super) async fn timeline(
         next: part.next.filter(|next| !next.is_empty()),
     };
     let found = server.compute(move |server| async move {
-        persons::timeline(server.place(), person_id.signed(), &asked, as_of).await
+        persons::timeline(server.workspace(), person_id.signed(), &asked, as_of).await
     });
     Ok(Json(found.await?.try_into()?))
 }

@@ -83,7 +83,7 @@ pub(super) async fn list(
     }
     let page = server.compute(move |server| async move {
         scores::scores_page(
-            server.place(),
+            server.workspace(),
             kind,
             least,
             which

@@ -174,9 +174,9 @@ impl From<Listed> for Segment {
             holdout: definition.holdout,
             owner: definition.owner,
             tags: definition.tags,
-            status: listed.standing.status,
-            reason: listed.standing.reason,
-            since: listed.standing.since,
+            status: listed.freshness.status,
+            reason: listed.freshness.reason,
+            since: listed.freshness.since,
             count: listed.count,
             snapshot: listed.snapshot,
             as_of: listed.as_of,
@@ -208,7 +208,7 @@ fn texts(labels: Vec<Label>) -> Vec<String> {
 #[utoipa::path(get, path = "/v1/segments", operation_id = "list_segments", tag = "segments",
     responses((status = 200, body = Vec<Segment>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segment>>, Problem> {
-    let listed = segments::list(server.place(), server.now()).await?;
+    let listed = segments::list(server.workspace(), server.now()).await?;
     Ok(Json(listed.into_iter().map(Segment::from).collect()))
 }
 
@@ -231,8 +231,8 @@ pub(super) async fn create(
         ..Draft::new(new.key, new.criteria)
     };
     let saved = server.compute(move |server| async move {
-        let created = segments::create(server.place(), &draft, at).await?;
-        segments::saved(server.place(), created, at).await
+        let created = segments::create(server.workspace(), &draft, at).await?;
+        segments::saved(server.workspace(), created, at).await
     });
     Ok((StatusCode::CREATED, Json(saved.await?.into())))
 }
@@ -245,7 +245,7 @@ pub(super) async fn show(
     State(server): State<Server>,
     Named(key): Named<SegmentKey>,
 ) -> Result<Json<Segment>, Problem> {
-    let shown = segments::show(server.place(), &key, server.now()).await?;
+    let shown = segments::show(server.workspace(), &key, server.now()).await?;
     Ok(Json(shown.into()))
 }
 
@@ -270,8 +270,8 @@ pub(super) async fn replace(
         ..Draft::new(key, change.criteria)
     };
     let saved = server.compute(move |server| async move {
-        let put = segments::put(server.place(), &draft, at).await?;
-        segments::saved(server.place(), put, at).await
+        let put = segments::put(server.workspace(), &draft, at).await?;
+        segments::saved(server.workspace(), put, at).await
     });
     Ok(Json(saved.await?.into()))
 }
@@ -285,8 +285,8 @@ pub(super) async fn remove(
     Named(key): Named<SegmentKey>,
 ) -> Result<StatusCode, Problem> {
     let at = server.now();
-    let deleted =
-        server.work(move |server| async move { segments::delete(server.place(), &key, at).await });
+    let deleted = server
+        .work(move |server| async move { segments::delete(server.workspace(), &key, at).await });
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -302,9 +302,9 @@ pub(super) async fn preview(
     let counted = server.compute(move |server| async move {
         let as_of = match trial.as_of {
             Some(_) => server.moment(trial.as_of).await?,
-            None => segments::moment(server.place(), now).await?,
+            None => segments::moment(server.workspace(), now).await?,
         };
-        segments::preview(server.place(), &trial.criteria, as_of).await
+        segments::preview(server.workspace(), &trial.criteria, as_of).await
     });
     let counted = counted.await?;
     Ok(Json(Previewed {
@@ -332,7 +332,7 @@ pub(super) async fn refresh(
         None => now,
     };
     let refreshed = server.compute(move |server| async move {
-        segments::refresh_one(server.place(), &key, as_of, now, moment.full).await
+        segments::refresh_one(server.workspace(), &key, as_of, now, moment.full).await
     });
     let done = refreshed.await?;
     Ok(Json(Membership {
@@ -356,7 +356,7 @@ pub(super) async fn refresh_all(
         None => now,
     };
     let refreshed = server.compute(move |server| async move {
-        segments::refresh(server.place(), &keys, as_of, now, moment.full).await
+        segments::refresh(server.workspace(), &keys, as_of, now, moment.full).await
     });
     let rows = refreshed.await?;
     let rows = rows.iter().map(segments::Outcome::row).collect();

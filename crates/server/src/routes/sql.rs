@@ -62,8 +62,13 @@ pub(super) async fn answer(
 ) -> Result<Json<SqlRows>, Problem> {
     let as_of = server.moment(question.as_of).await?;
     let answered = server.compute(move |server| async move {
-        let (answer, snapshot) =
-            data::answer(server.place(), &question.query, as_of, question.snapshot).await?;
+        let (answer, snapshot) = data::answer(
+            server.workspace(),
+            &question.query,
+            as_of,
+            question.snapshot,
+        )
+        .await?;
         let columns = answer.schema.fields().iter();
         let columns = columns.map(|field| field.name().clone()).collect();
         Ok(SqlRows {

@@ -53,7 +53,7 @@ pub(crate) struct Column {
 #[utoipa::path(get, path = "/v1/tables", operation_id = "list_tables", tag = "data",
     responses((status = 200, body = Vec<TableSize>)))]
 pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<TableSize>>, Problem> {
-    let sizes = data::table_sizes(server.place()).await?;
+    let sizes = data::table_sizes(server.workspace()).await?;
     let size = |size: data::TableSize| TableSize {
         table: size.table,
         rows: size.rows,

@@ -39,7 +39,7 @@ pub(crate) struct Trait {
 #[utoipa::path(get, path = "/v1/traits", operation_id = "list_traits", tag = "data",
     responses((status = 200, body = Vec<Trait>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Trait>>, Problem> {
-    let listed = traits::list(server.place(), server.now()).await?;
+    let listed = traits::list(server.workspace(), server.now()).await?;
     let one = |one: traits::Listed| Trait {
         name: one.name.to_string(),
         ty: one.ty,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use rollbook_app::posting::{Post, Posted};
+use rollbook_app::idempotency::{Post, Posted};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 

@@ -1,21 +1,22 @@
 //! The `segment` commands that ask and change nothing.
 
 use rollbook_app::segments::{Explanation, Previewed};
-use rollbook_app::{Place, segments};
+use rollbook_app::{Workspace, segments};
 use serde_json::{Value, json};
 
 use crate::arguments::{Form, Segment};
 use crate::commands::{as_of, now};
 use crate::show::{Shown, print};
 
-pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Result<()> {
+pub(super) async fn run(workspace: &Workspace, what: Segment, form: Form) -> anyhow::Result<()> {
     match what {
         Segment::Preview { criteria, moment } => {
-            let found = segments::preview(place, &criteria, as_of(place, &moment).await?).await?;
+            let found =
+                segments::preview(workspace, &criteria, as_of(workspace, &moment).await?).await?;
             previewed(&found, form)
         }
         Segment::Count { key } => print(
-            &Shown::object(&segments::count(place, &key, now()).await?)?,
+            &Shown::object(&segments::count(workspace, &key, now()).await?)?,
             form,
         ),
         Segment::Explain {
@@ -24,7 +25,8 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             moment,
         } => {
             let explained =
-                segments::explain(place, &key, person, as_of(place, &moment).await?).await?;
+                segments::explain(workspace, &key, person, as_of(workspace, &moment).await?)
+                    .await?;
             show_explanation(&explained, form)
         }
         Segment::Impact {
@@ -33,17 +35,19 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             moment,
         } => {
             let impact =
-                segments::impact(place, &key, &criteria, as_of(place, &moment).await?).await?;
+                segments::impact(workspace, &key, &criteria, as_of(workspace, &moment).await?)
+                    .await?;
             print(&Shown::object(&impact)?, form)
         }
         Segment::Calendar { key, days, moment } => {
             let calendar =
-                segments::calendar(place, &key, days, as_of(place, &moment).await?).await?;
+                segments::calendar(workspace, &key, days, as_of(workspace, &moment).await?).await?;
             let columns = ["at", "entered", "left", "count"];
             print(&Shown::list(&calendar.days, &columns)?, form)
         }
         Segment::NearMiss { key, moment } => {
-            let found = segments::near_miss(place, &key, as_of(place, &moment).await?).await?;
+            let found =
+                segments::near_miss(workspace, &key, as_of(workspace, &moment).await?).await?;
             let columns = ["clause", "text", "only_this_fails", "sample"];
             print(&Shown::list(&found.clauses, &columns)?, form)
         }
@@ -53,12 +57,18 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             size,
             moment,
         } => {
-            let fitted =
-                segments::fit(place, &key, clause, size, as_of(place, &moment).await?).await?;
+            let fitted = segments::fit(
+                workspace,
+                &key,
+                clause,
+                size,
+                as_of(workspace, &moment).await?,
+            )
+            .await?;
             print(&Shown::object(&fitted)?, form)
         }
         Segment::Changes { key, since } => {
-            let changes = segments::changes(place, &key, since).await?;
+            let changes = segments::changes(workspace, &key, since).await?;
             let rows = changes.changes.iter().flat_map(|change| {
                 change.persons.iter().map(move |person| {
                     vec![
@@ -87,7 +97,7 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             print(&shown, form)
         }
         Segment::History { key } => {
-            let history = segments::history(place, &key).await?;
+            let history = segments::history(workspace, &key).await?;
             let rows = history.iter().map(|change| {
                 let moves = change.moves.iter().map(|one| {
                     format!(
@@ -119,11 +129,12 @@ pub(super) async fn run(place: &Place, what: Segment, form: Form) -> anyhow::Res
             channel,
             moment,
         } => {
-            let reach = segments::reach(place, &key, channel, as_of(place, &moment).await?).await?;
+            let reach =
+                segments::reach(workspace, &key, channel, as_of(workspace, &moment).await?).await?;
             print(&Shown::object(&reach)?, form)
         }
         Segment::Overlap { keys } => {
-            let overlap = segments::overlap(place, &keys).await?;
+            let overlap = segments::overlap(workspace, &keys).await?;
             let columns = ["a", "b", "both", "only_a", "only_b", "jaccard"];
             let mut shown = Shown::list(&overlap.pairs, &columns)?;
             shown.document = json!(overlap);

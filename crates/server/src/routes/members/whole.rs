@@ -47,7 +47,7 @@ pub(super) async fn answer(
         Problem::malformed("invalid_stream", message.to_owned())
     })?;
     let pull = which.pull(0)?;
-    let pulled = segments::members_pulled(server.place(), &key, &pull, server.now());
+    let pulled = segments::members_pulled(server.workspace(), &key, &pull, server.now());
     let (refreshed, standing, members) = pulled.await?;
     // What else is looked at may change while the membership stands.
     let is_pinned = columns.is_empty() && pull.is_of_all();
@@ -139,7 +139,7 @@ impl Wanted {
         }
         let (of, columns, hash) = (self.refreshed.clone(), self.columns.clone(), self.hash);
         let found = self.server.compute(move |server| async move {
-            segments::fields(server.place(), &of, &members, &columns, hash).await
+            segments::fields(server.workspace(), &of, &members, &columns, hash).await
         });
         found.await
     }

@@ -12,7 +12,7 @@ use rollbook_model::hex::{from_hex, hex};
 
 /// Where a set of persons lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredSet {
+pub struct BitmapRef {
     /// The object, relative to the tenant's folder.
     pub path: String,
     /// Its first byte in it, and how many; `None` where the object is the set.
@@ -55,7 +55,7 @@ impl Lake {
         &self,
         below: &str,
         sets: &[&RoaringTreemap],
-    ) -> Result<Vec<StoredSet>, LakeError> {
+    ) -> Result<Vec<BitmapRef>, LakeError> {
         let (mut all, mut places) = (Vec::new(), Vec::new());
         for set in sets {
             let begin = all.len() as u64;
@@ -64,7 +64,7 @@ impl Lake {
         }
         let path = format!("{below}-{:016x}.roaring", xxh3_64(&all));
         self.store().put_new(&self.path(&path), &all).await?;
-        let stored = places.into_iter().map(|bytes| StoredSet {
+        let stored = places.into_iter().map(|bytes| BitmapRef {
             path: path.clone(),
             bytes: Some(bytes),
         });
@@ -75,7 +75,7 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::set`].
-    pub async fn sets(&self, stored: &[&StoredSet]) -> Result<Vec<RoaringTreemap>, LakeError> {
+    pub async fn sets(&self, stored: &[&BitmapRef]) -> Result<Vec<RoaringTreemap>, LakeError> {
         let mut all = Vec::with_capacity(stored.len());
         for some in stored.chunks(self.store().read_at_once()) {
             let read = some.iter().map(|stored| self.set(stored));
@@ -88,7 +88,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::Damaged`] where it is missing or is none.
-    pub async fn set(&self, stored: &StoredSet) -> Result<RoaringTreemap, LakeError> {
+    pub async fn set(&self, stored: &BitmapRef) -> Result<RoaringTreemap, LakeError> {
         let damaged = |detail: String| LakeError::Damaged {
             path: stored.path.clone(),
             detail,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rollbook_lake::vault::KeysShown;
+use rollbook_lake::vault::KeyStatus;
 use rollbook_lake::{Checked, Collected, Copied, Lake, Retention, Store};
 use rollbook_model::config::GARBAGE_HOURS;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::Serialize;
 
-use crate::{AppError, Place};
+use crate::{AppError, Workspace};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -23,80 +23,84 @@ pub struct Named {
 
 /// Gives a snapshot a name, under which it stays.
 pub async fn keep(
-    place: &Place,
+    workspace: &Workspace,
     number: SnapshotNumber,
     name: &str,
     at: Timestamp,
 ) -> Result<Named, AppError> {
-    place.lake().await?.keep(number, name, at).await?;
+    workspace.lake().await?.keep(number, name, at).await?;
     let (name, snapshot) = (name.to_owned(), number);
     Ok(Named { name, snapshot })
 }
 
 /// Takes a name away.
-pub async fn release(place: &Place, name: &str) -> Result<Named, AppError> {
-    let snapshot = place.lake().await?.release(name).await?;
+pub async fn release(workspace: &Workspace, name: &str) -> Result<Named, AppError> {
+    let snapshot = workspace.lake().await?.release(name).await?;
     let name = name.to_owned();
     Ok(Named { name, snapshot })
 }
 
 /// The snapshots that have a name.
-pub async fn named(place: &Place) -> Result<Vec<Named>, AppError> {
-    let kept = place.lake().await?.kept().await?.into_iter();
+pub async fn named(workspace: &Workspace) -> Result<Vec<Named>, AppError> {
+    let kept = workspace.lake().await?.kept().await?.into_iter();
     Ok(kept
         .map(|(name, snapshot)| Named { name, snapshot })
         .collect())
 }
 
 /// Lets snapshots expire that are older than the tenant's setting, and removes what nothing names.
-pub async fn vacuum(place: &Place, rehearsal: bool, at: Timestamp) -> Result<Collected, AppError> {
-    let lake = place.lake().await?;
+pub async fn vacuum(
+    workspace: &Workspace,
+    dry_run: bool,
+    at: Timestamp,
+) -> Result<Collected, AppError> {
+    let lake = workspace.lake().await?;
     let days = u64::from(lake.head().await?.settings()?.snapshot_days);
     let how = Retention {
         snapshots: Duration::from_secs(days * DAY),
         garbage: Duration::from_secs(GARBAGE_HOURS * 60 * 60),
-        rehearsal,
+        dry_run,
     };
     Ok(lake.collect(how, at).await?)
 }
 
 /// Looks at everything that the lake should hold.
-pub async fn check(place: &Place) -> Result<Checked, AppError> {
-    Ok(place.lake().await?.check().await?)
+pub async fn check(workspace: &Workspace) -> Result<Checked, AppError> {
+    Ok(workspace.lake().await?.check().await?)
 }
 
 /// What personal values are sealed with; `None` where nothing was ever sealed.
-pub async fn keys(place: &Place) -> Result<Option<KeysShown>, AppError> {
-    Ok(place.lake().await?.keys_shown().await?)
+pub async fn keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
+    Ok(workspace.lake().await?.keys_shown().await?)
 }
 
 /// Wraps the tenant's keys anew under a new master key, without writing a value.
-pub async fn rotate_keys(place: &Place) -> Result<Option<KeysShown>, AppError> {
-    Ok(place.lake().await?.rotate_keys().await?)
+pub async fn rotate_keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
+    Ok(workspace.lake().await?.rotate_keys().await?)
 }
 
 /// Copies the tenant's lake at a snapshot to an empty place.
 pub async fn backup(
-    place: &Place,
+    workspace: &Workspace,
     to: &str,
     number: Option<SnapshotNumber>,
 ) -> Result<Copied, AppError> {
-    let lake = place.lake().await?;
+    let lake = workspace.lake().await?;
     Ok(lake.copy_to(&Store::at(to)?, number).await?)
 }
 
 /// Brings a copy back to where the place is, which must hold nothing of the tenant.
-pub async fn restore(place: &Place, from: &str) -> Result<Copied, AppError> {
+pub async fn restore(workspace: &Workspace, from: &str) -> Result<Copied, AppError> {
     // Somebody else may have made it.
     let from = Store::at(from)?.closed();
-    let copy = Lake::open_in(from, place.tenant.clone()).await?;
-    Ok(copy.copy_to(&Store::at(&place.location)?, None).await?)
+    let copy = Lake::open_in(from, workspace.tenant.clone()).await?;
+    Ok(copy.copy_to(&Store::at(&workspace.location)?, None).await?)
 }
 
 /// Forgets in a backup the keys of whoever was erased from the lake since it was made, and tells of
 /// how many records those were.
-pub async fn forget_in_backup(place: &Place, at: &str) -> Result<u64, AppError> {
-    let lake = place.lake().await?;
-    let copy = Lake::open_in(Store::at(at)?.closed(), place.tenant.clone()).await?;
+pub async fn forget_in_backup(workspace: &Workspace, at: &str) -> Result<u64, AppError> {
+    let lake = workspace.lake().await?;
+    let copy = Lake::open_in(Store::at(at)?.closed(), workspace.tenant.clone()).await?;
     Ok(lake.forget_in(&copy).await?)
 }

@@ -33,7 +33,7 @@ struct Held {
 
 /// The turn to commit before others do.
 #[derive(Debug)]
-pub struct Turn {
+pub struct WriterLease {
     lake: Lake,
     holder: Uuid,
     beating: JoinHandle<()>,
@@ -41,7 +41,7 @@ pub struct Turn {
 
 impl Lake {
     /// Waits until this writer has the turn.
-    pub async fn ask_turn(&self) -> Result<Turn, LakeError> {
+    pub async fn ask_turn(&self) -> Result<WriterLease, LakeError> {
         let holder = Uuid::new_v4();
         let path = self.path(PATH);
         let held = to_json(&Held { holder, beat: 0 })?;
@@ -56,7 +56,7 @@ impl Lake {
                 let _ = lake.replace_document(PATH, &Held { holder, beat }).await;
             }
         });
-        Ok(Turn {
+        Ok(WriterLease {
             lake: self.clone(),
             holder,
             beating,
@@ -64,7 +64,7 @@ impl Lake {
     }
 
     /// Waits until nobody else has the turn who is alive.
-    pub(crate) async fn give_way(&self, own: Option<&Turn>) -> Result<(), LakeError> {
+    pub(crate) async fn give_way(&self, own: Option<&WriterLease>) -> Result<(), LakeError> {
         let mut seen: Option<(Held, Instant)> = None;
         loop {
             let Some(held) = self.find_document::<Held>(PATH).await? else {
@@ -86,7 +86,7 @@ impl Lake {
     }
 }
 
-impl Turn {
+impl WriterLease {
     /// Lets the others go on.
     pub async fn release(self) -> Result<(), LakeError> {
         self.beating.abort();
@@ -98,7 +98,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for WriterLease {
     fn drop(&mut self) {
         self.beating.abort();
     }

@@ -14,8 +14,8 @@ use rollbook_read::DeclaredCharset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::taking_in::{Ingest, Ingested, ingest_bodies};
-use crate::{AppError, Kind, Place};
+use crate::ingest::{Ingest, Ingested, ingest_bodies};
+use crate::{AppError, Kind, Workspace};
 
 /// Rows of one request.
 #[derive(Debug, Clone)]
@@ -104,14 +104,14 @@ enum Prepared {
 }
 
 /// Takes the rows of one request in; when this returns they are committed.
-pub async fn post(place: &Place, post: Post) -> Result<Posted, AppError> {
-    let mut answers = post_all(place, vec![post]).await;
+pub async fn post(workspace: &Workspace, post: Post) -> Result<Posted, AppError> {
+    let mut answers = post_all(workspace, vec![post]).await;
     answers.pop().expect("as many answers as requests")
 }
 
 /// Takes the rows of several requests in, with as few commits as give each the answer that it
 /// would have got alone: requests of one source share one. The answers are in their order.
-pub async fn post_all(place: &Place, posts: Vec<Post>) -> Vec<Result<Posted, AppError>> {
+pub async fn post_all(workspace: &Workspace, posts: Vec<Post>) -> Vec<Result<Posted, AppError>> {
     let mut answers: Vec<Option<_>> = posts.iter().map(|_| None).collect();
     let mut waiting: Vec<(usize, Post)> = posts.into_iter().enumerate().collect();
     while !waiting.is_empty() {
@@ -124,11 +124,11 @@ pub async fn post_all(place: &Place, posts: Vec<Post>) -> Vec<Result<Posted, App
         let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_first);
         waiting = later;
         let mut fresh = Vec::new();
-        let journaled = answered_entries(place, &now).await.map_err(Arc::new);
+        let journaled = answered_entries(workspace, &now).await.map_err(Arc::new);
         for (at, post) in now {
             let prepared = match (&post.known_by, &journaled) {
                 (KnownBy::Nothing, _) => Ok(Prepared::Fresh(None)),
-                (KnownBy::Key(key), _) => prepare(place, &post, key).await,
+                (KnownBy::Key(key), _) => prepare(workspace, &post, key).await,
                 (KnownBy::Entry { .. }, Err(error)) => Err(AppError::Shared(Arc::clone(error))),
                 (KnownBy::Entry { id, .. }, Ok(answered)) => Ok(answered.prepare(&post, id)),
             };
@@ -138,7 +138,7 @@ pub async fn post_all(place: &Place, posts: Vec<Post>) -> Vec<Result<Posted, App
                 Err(error) => answers[at] = Some(Err(error)),
             }
         }
-        for (at, answer) in take_all_in(place, fresh).await {
+        for (at, answer) in take_all_in(workspace, fresh).await {
             answers[at] = Some(answer);
         }
     }
@@ -155,7 +155,7 @@ struct AnsweredEntries {
 }
 
 async fn answered_entries(
-    place: &Place,
+    workspace: &Workspace,
     posts: &[(usize, Post)],
 ) -> Result<AnsweredEntries, AppError> {
     let mut afters = posts.iter().filter_map(|(_, post)| match post.known_by {
@@ -168,7 +168,7 @@ async fn answered_entries(
     };
     if let Some(first) = afters.next() {
         let after = afters.fold(first, std::cmp::min);
-        let lake = place.lake_or_new().await?;
+        let lake = workspace.lake_or_new().await?;
         answered.until = lake.head().await?.number;
         answered.by = lake.answered_since(after).await?;
     }
@@ -210,11 +210,11 @@ impl Posted {
 ///
 /// # Errors
 /// [`AppError::KeyReused`]; the lake.
-pub async fn answered(place: &Place, post: &Post) -> Result<Option<Posted>, AppError> {
+pub async fn answered(workspace: &Workspace, post: &Post) -> Result<Option<Posted>, AppError> {
     let KnownBy::Key(key) = &post.known_by else {
         return Ok(None);
     };
-    match prepare(place, post, key).await? {
+    match prepare(workspace, post, key).await? {
         Prepared::Answered(posted) => Ok(Some(posted)),
         Prepared::Fresh(_) => Ok(None),
     }
@@ -225,11 +225,11 @@ pub async fn answered(place: &Place, post: &Post) -> Result<Option<Posted>, AppE
 ///
 /// # Errors
 /// The lake.
-pub async fn release(place: &Place, post: &Post) -> Result<(), AppError> {
+pub async fn release(workspace: &Workspace, post: &Post) -> Result<(), AppError> {
     let KnownBy::Key(key) = &post.known_by else {
         return Ok(());
     };
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let (id, path) = kept_at(key);
     let Some(kept) = lake.find_document::<Kept>(&path).await? else {
         return Ok(());
@@ -243,8 +243,8 @@ pub async fn release(place: &Place, post: &Post) -> Result<(), AppError> {
 
 /// The key goes into the commit itself. A process that dies between the commit and keeping the
 /// answer has still answered: the next attempt finds the key in the snapshots since.
-async fn prepare(place: &Place, post: &Post, key: &str) -> Result<Prepared, AppError> {
-    let lake = place.lake_or_new().await?;
+async fn prepare(workspace: &Workspace, post: &Post, key: &str) -> Result<Prepared, AppError> {
+    let lake = workspace.lake_or_new().await?;
     let digest = digest_of(post)?;
     let (id, path) = kept_at(key);
     let newest = lake.head().await?.number;
@@ -285,7 +285,10 @@ async fn prepare(place: &Place, post: &Post, key: &str) -> Result<Prepared, AppE
 }
 
 /// Requests of one source together; one by one where that does not do.
-async fn take_all_in(place: &Place, fresh: Vec<Fresh>) -> Vec<(usize, Result<Posted, AppError>)> {
+async fn take_all_in(
+    workspace: &Workspace,
+    fresh: Vec<Fresh>,
+) -> Vec<(usize, Result<Posted, AppError>)> {
     let mut groups: BTreeMap<_, Vec<Fresh>> = BTreeMap::new();
     for one in fresh {
         let name = one.post.body.file_name().map(OsStr::to_owned);
@@ -294,20 +297,20 @@ async fn take_all_in(place: &Place, fresh: Vec<Fresh>) -> Vec<(usize, Result<Pos
     }
     let mut answers = Vec::new();
     for group in groups.into_values() {
-        match take_in(place, &group).await {
+        match take_in(workspace, &group).await {
             Ok(ingested) => {
                 for (one, ingested) in group.iter().zip(ingested) {
-                    answers.push((one.at, settle(place, one, ingested).await));
+                    answers.push((one.at, settle(workspace, one, ingested).await));
                 }
             }
             Err(error) if error.is_about_the_request() => {
                 for one in &group {
-                    answers.push((one.at, take_one_in(place, one).await));
+                    answers.push((one.at, take_one_in(workspace, one).await));
                 }
             }
             Err(error) => {
                 if is_refused(&error) {
-                    release_all(place, &group).await;
+                    release_all(workspace, &group).await;
                 }
                 let error = Arc::new(error);
                 let failed = |one: &Fresh| (one.at, Err(AppError::Shared(Arc::clone(&error))));
@@ -324,22 +327,27 @@ fn is_refused(error: &AppError) -> bool {
     !matches!(kind, Kind::Busy | Kind::Storage | Kind::Internal)
 }
 
-async fn release_all(place: &Place, group: &[Fresh]) {
+async fn release_all(workspace: &Workspace, group: &[Fresh]) {
     for one in group {
         // A key that could not be given back stands for its body as before.
-        let _ = release(place, &one.post).await;
+        let _ = release(workspace, &one.post).await;
     }
 }
 
-async fn take_one_in(place: &Place, one: &Fresh) -> Result<Posted, AppError> {
-    match take_in(place, std::slice::from_ref(one)).await {
+async fn take_one_in(workspace: &Workspace, one: &Fresh) -> Result<Posted, AppError> {
+    match take_in(workspace, std::slice::from_ref(one)).await {
         Ok(ingested) => {
             let ingested = ingested.into_iter().next();
-            settle(place, one, ingested.expect("one request has one answer")).await
+            settle(
+                workspace,
+                one,
+                ingested.expect("one request has one answer"),
+            )
+            .await
         }
         // Another process was sent the same, and was faster.
         Err(AppError::Ingest(IngestError::Answered)) => match &one.post.known_by {
-            KnownBy::Key(key) => match prepare(place, &one.post, key).await? {
+            KnownBy::Key(key) => match prepare(workspace, &one.post, key).await? {
                 Prepared::Answered(posted) => Ok(posted),
                 Prepared::Fresh(_) => Err(AppError::Ingest(IngestError::Answered)),
             },
@@ -347,7 +355,7 @@ async fn take_one_in(place: &Place, one: &Fresh) -> Result<Posted, AppError> {
         },
         Err(error) => {
             if is_refused(&error) {
-                release_all(place, std::slice::from_ref(one)).await;
+                release_all(workspace, std::slice::from_ref(one)).await;
             }
             Err(error)
         }
@@ -355,7 +363,7 @@ async fn take_one_in(place: &Place, one: &Fresh) -> Result<Posted, AppError> {
 }
 
 /// One run over the bodies of all of them; what each comes to.
-async fn take_in(place: &Place, group: &[Fresh]) -> Result<Vec<Ingested>, AppError> {
+async fn take_in(workspace: &Workspace, group: &[Fresh]) -> Result<Vec<Ingested>, AppError> {
     let first = &group.first().expect("a group has a request").post;
     let mut asked = Vec::new();
     for one in group {
@@ -381,14 +389,18 @@ async fn take_in(place: &Place, group: &[Fresh]) -> Result<Vec<Ingested>, AppErr
         batch: first.batch.clone(),
         at: first.at,
     };
-    ingest_bodies(place, what, asked, unanswered.unwrap_or_default()).await
+    ingest_bodies(workspace, what, asked, unanswered.unwrap_or_default()).await
 }
 
 /// Keeps the answer to a request that has a key.
-async fn settle(place: &Place, one: &Fresh, ingested: Ingested) -> Result<Posted, AppError> {
+async fn settle(
+    workspace: &Workspace,
+    one: &Fresh,
+    ingested: Ingested,
+) -> Result<Posted, AppError> {
     let known = one.known.as_ref();
     if let Some(kept) = known.and_then(|known| known.kept.as_ref()) {
-        let lake = place.lake_or_new().await?;
+        let lake = workspace.lake_or_new().await?;
         let Keeping {
             path,
             digest,

@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 use rollbook_model::Timestamp;
 use rollbook_model::tables::TABLES;
 
-use crate::behaviour::{ACTIVITIES, Clock, literal};
+use crate::behaviour::{ACTIVITIES, TimeDependency, literal};
 use crate::error::EngineError;
 use crate::planning::ticks;
 use crate::rows::Rows;
@@ -21,7 +21,7 @@ const BY_PARENT: [(&str, &str, &str); 2] = [
 
 /// A question for persons. What it gives may hold some for whom nothing changes, never too few.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Due {
+pub enum AffectedQuery {
     /// A query for `person_id`.
     Query(String),
     /// A condition on `people`.
@@ -34,18 +34,18 @@ impl Session {
     ///
     /// # Errors
     /// Whatever keeps the text from being read.
-    pub fn clock(&self, criteria: &str, since: Timestamp) -> Result<Clock, EngineError> {
+    pub fn clock(&self, criteria: &str, since: Timestamp) -> Result<TimeDependency, EngineError> {
         let ticks = ticks(self.state(), criteria, self.viewpoint(), self.limits())?;
-        Ok(Clock::between(&ticks, since, self.as_of()))
+        Ok(TimeDependency::between(&ticks, since, self.as_of()))
     }
 
     /// The questions whose answers are all persons that have rows of a moment after `since`, up to
     /// this session's, but for activities, which have a copy in order of time.
-    pub fn arriving(&self, since: Timestamp) -> Vec<Due> {
+    pub fn arriving(&self, since: Timestamp) -> Vec<AffectedQuery> {
         let (from, until) = (literal(since), literal(self.as_of()));
         let passes = |column: &str| format!("({column} > {from} and {column} <= {until})");
         let of = |rows: &str, conditions: String| {
-            Due::Query(format!(
+            AffectedQuery::Query(format!(
                 "select person_id from {rows} where person_id <> 0 and ({conditions})"
             ))
         };
@@ -66,10 +66,10 @@ impl Session {
     }
 
     /// The questions whose answers are all persons for whom windows and comparisons with the clock
-    /// may come to something else, but for [`Clock::activities`].
-    pub fn due(&self, clock: &Clock) -> Vec<Due> {
-        let queries = clock.queries().into_iter().map(Due::Query);
-        let conditions = clock.conditions().into_iter().map(Due::Condition);
+    /// may come to something else, but for [`TimeDependency::activities`].
+    pub fn due(&self, clock: &TimeDependency) -> Vec<AffectedQuery> {
+        let queries = clock.queries().into_iter().map(AffectedQuery::Query);
+        let conditions = clock.conditions().into_iter().map(AffectedQuery::Condition);
         queries.chain(conditions).collect()
     }
 
@@ -82,7 +82,7 @@ impl Session {
 
     /// The persons for whom windows may come to something else, as far as the rows that these are
     /// over are kept in memory, and what is left to ask for.
-    pub async fn kept_due(&self, mut clock: Clock) -> (RoaringTreemap, Clock) {
+    pub async fn kept_due(&self, mut clock: TimeDependency) -> (RoaringTreemap, TimeDependency) {
         let mut persons = RoaringTreemap::new();
         let Some(resident) = self.resident() else {
             return (persons, clock);
@@ -103,10 +103,12 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::stream`].
-    pub async fn due_persons(&self, due: &Due) -> Result<Rows, EngineError> {
+    pub async fn due_persons(&self, due: &AffectedQuery) -> Result<Rows, EngineError> {
         match due {
-            Due::Query(sql) => self.stream(sql).await,
-            Due::Condition(condition) => self.people_where_with(condition, BTreeMap::new()).await,
+            AffectedQuery::Query(sql) => self.stream(sql).await,
+            AffectedQuery::Condition(condition) => {
+                self.people_where_with(condition, BTreeMap::new()).await
+            }
         }
     }
 }

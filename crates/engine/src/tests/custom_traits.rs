@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::fixture::{Fixture, lines};
-use crate::{OwnTrait, Session};
+use crate::{CustomTrait, Session};
 
-fn own(sql: &str, default: Option<&str>) -> OwnTrait {
-    OwnTrait {
+fn own(sql: &str, default: Option<&str>) -> CustomTrait {
+    CustomTrait {
         name: "vip_score".to_owned(),
         sql: sql.to_owned(),
         default: default.map(str::to_owned),

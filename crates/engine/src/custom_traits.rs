@@ -22,10 +22,10 @@ use rollbook_model::config::Limits;
 use crate::complexity::tokens;
 use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
-use crate::faults::{Broken, Twice};
+use crate::faults::{DuplicateTraitRow, InvalidTrait};
 use crate::literals::with_doubles;
 use crate::plain_types::plain_types;
-use crate::planning::{check_criteria, parsed, planned, told};
+use crate::planning::{check_criteria, into_engine_error, parsed, planned};
 use crate::statement::query;
 
 const PEOPLE: &str = "people";
@@ -36,7 +36,7 @@ const ROWS: &str = "rows";
 
 /// A trait as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnTrait {
+pub struct CustomTrait {
     /// The column of `people` that it becomes.
     pub name: String,
     /// One `select`, which puts out `person_id` and one more column.
@@ -63,7 +63,7 @@ struct Values {
 }
 
 impl PlannedTrait {
-    pub(crate) async fn new(state: &SessionState, one: &OwnTrait, limits: &Limits) -> Self {
+    pub(crate) async fn new(state: &SessionState, one: &CustomTrait, limits: &Limits) -> Self {
         let rows = Values::plan(state, one, limits).await;
         Self {
             name: one.name.clone(),
@@ -96,7 +96,7 @@ impl PlannedTrait {
             Ok(values) => {
                 LogicalPlanBuilder::from(values.plan.clone()).alias(self.relation.as_str())
             }
-            Err(error) => Err(DataFusionError::External(Box::new(Broken {
+            Err(error) => Err(DataFusionError::External(Box::new(InvalidTrait {
                 name: self.name.clone(),
                 source: Arc::clone(error),
             }))),
@@ -118,11 +118,12 @@ impl PlannedTrait {
 impl Values {
     async fn plan(
         state: &SessionState,
-        one: &OwnTrait,
+        one: &CustomTrait,
         limits: &Limits,
     ) -> std::result::Result<Self, EngineError> {
         let diagnosis = Diagnosis::new(state, tokens(&one.sql, limits.sql_chars)?, *limits);
-        let statement = query(diagnosis.tokens()).map_err(|error| told(error, &diagnosis))?;
+        let statement =
+            query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
         let chosen = planned(state, statement, &diagnosis).await;
         let chosen = chosen.map_err(|error| match error {
             EngineError::UnknownTable {
@@ -287,7 +288,7 @@ impl ScalarUDFImpl for Only {
             Some(at) => {
                 let persons = persons.as_primitive::<Int64Type>();
                 debug_assert!(persons.is_valid(at), "nobody is left out before");
-                Err(DataFusionError::External(Box::new(Twice {
+                Err(DataFusionError::External(Box::new(DuplicateTraitRow {
                     name: self.of.clone(),
                     person: persons.value(at),
                 })))

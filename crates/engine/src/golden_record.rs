@@ -25,20 +25,20 @@ const NEEDED: [&str; 4] = ["person_id", "identity_id", "provider", "updated_at"]
 
 /// A table of records of persons, as one of persons.
 #[derive(Debug)]
-pub(crate) struct Unified {
+pub(crate) struct GoldenRecord {
     records: Arc<dyn TableProvider>,
     /// How much a provider is trusted; 0 most.
     authority: fn(&str) -> u8,
 }
 
-impl Unified {
+impl GoldenRecord {
     pub(crate) fn new(records: Arc<dyn TableProvider>, authority: fn(&str) -> u8) -> Self {
         Self { records, authority }
     }
 }
 
 #[async_trait]
-impl TableProvider for Unified {
+impl TableProvider for GoldenRecord {
     fn schema(&self) -> SchemaRef {
         self.records.schema()
     }

@@ -21,7 +21,7 @@ type Spans = BTreeSet<[i64; 2]>;
 
 /// For whom conditions may change between two moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Clock {
+pub struct TimeDependency {
     /// For all: how they read the clock cannot be told.
     pub is_unbounded: bool,
     /// For those who have rows of a view, and of a type where one is named, in a span.
@@ -30,7 +30,7 @@ pub struct Clock {
     between: BTreeSet<[String; 3]>,
 }
 
-impl Clock {
+impl TimeDependency {
     /// What another one says too.
     pub fn extend(&mut self, other: Self) {
         self.is_unbounded |= other.is_unbounded;
@@ -102,7 +102,7 @@ impl Clock {
     }
 }
 
-impl Clock {
+impl TimeDependency {
     /// For whom a condition with these places may change from one moment to another.
     pub(crate) fn between(ticks: &[Tick], since: Timestamp, now: Timestamp) -> Self {
         let mut clock = Self::default();

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    EngineError, OpeningError, Opens, OwnTrait, ScalarUDF, Session, SessionOptions, TableSource,
-    Uncomputed, VaultSource,
+    CustomTrait, Decrypt, EngineError, OpeningError, ScalarUDF, Session, SessionOptions,
+    TableSource, Uncomputed, VaultSource,
 };
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{
-    CutPoints, LINKED, Lake, LakeTable, ORDERS_COMPLETE, OrderWhereNeeded, State, Store,
+    LINKED, Lake, LakeTable, ORDERS_COMPLETE, RemoveUnusedOrdering, SplitPoints, State, Store,
 };
 use rollbook_model::config::Limits;
 use rollbook_model::{ColumnDef, Shape, SnapshotNumber, TableDef, TenantName, Timestamp, tables};
@@ -20,19 +20,19 @@ use rollbook_queries::views::{OTHER_ORDERS, OWN};
 use rollbook_scoring::scores_table;
 use rollbook_segments::membership::memberships;
 use rollbook_segments::{
-    SegmentChanges, SegmentError, SegmentMembers, Sessions, TraitDefinition, own_traits,
+    SegmentChanges, SegmentError, SegmentMembers, Sessions, TraitDefinition, custom_traits,
 };
 
 use crate::AppError;
+use crate::cache::CacheSlot;
 use crate::first_changes::FirstChanges;
 use crate::rights::{Caller, Rights};
-use crate::warm::Warm;
 
-mod resident;
+mod cache;
 
 /// Where a tenant's lake is, and what queries on it may use.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct Workspace {
     /// A folder, a `file://` or an `s3://` URL.
     pub location: String,
     /// The tenant.
@@ -44,12 +44,12 @@ pub struct Place {
     /// Opened once, since it keeps what it has read of files that are read often.
     store: OnceLock<Store>,
     /// What is kept in memory from one question to the next, where that pays.
-    warm: Option<Arc<Warm>>,
+    warm: Option<Arc<CacheSlot>>,
     /// When the clock may first change the memberships that were asked about.
     pub(crate) first_changes: Arc<FirstChanges>,
 }
 
-impl Place {
+impl Workspace {
     /// A place that need not exist yet.
     pub fn new(location: String, tenant: TenantName, limits: Limits) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Place {
         as_of: Timestamp,
         among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, AppError> {
-        let traits = own_traits::list(lake, state).await?;
+        let traits = custom_traits::list(lake, state).await?;
         let traits = traits.iter().map(TraitDefinition::own).collect();
         self.session_with(lake, state, as_of, among, traits).await
     }
@@ -187,12 +187,12 @@ impl Place {
         state: &State,
         as_of: Timestamp,
         among: Option<Arc<RoaringTreemap>>,
-        traits: Vec<OwnTrait>,
+        traits: Vec<CustomTrait>,
     ) -> Result<Session, AppError> {
         // All tables are cut at the same persons, so that joins by person keep the ranges.
         let by_person = tables::TABLES.iter().filter(|def| def.is_personal_fact());
         let files = by_person.filter_map(|def| Some(&state.tables.get(def.name)?.files));
-        let cuts = Arc::new(CutPoints::among(files.flatten(), among.as_deref()));
+        let cuts = Arc::new(SplitPoints::among(files.flatten(), among.as_deref()));
         let open = |among| self.tables(lake, state, as_of, Arc::clone(&cuts), among);
         let session = match among {
             Some(among) if !traits.is_empty() => {
@@ -212,7 +212,7 @@ impl Place {
         lake: &Lake,
         state: &State,
         as_of: Timestamp,
-        cuts: Arc<CutPoints>,
+        cuts: Arc<SplitPoints>,
         among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, AppError> {
         let settings = state.settings()?;
@@ -224,7 +224,7 @@ impl Place {
             limits: self.limits,
             spill_dir: None,
             personal: self.rights.personal,
-            rules: vec![Arc::new(OrderWhereNeeded)],
+            rules: vec![Arc::new(RemoveUnusedOrdering)],
         };
         let session = Session::new(options)?;
         let moves = lake.moves(state).await?;
@@ -299,7 +299,7 @@ struct OfLake {
 }
 
 #[async_trait]
-impl Opens for OfLake {
+impl Decrypt for OfLake {
     async fn functions(
         &self,
         columns: &[&'static ColumnDef],
@@ -307,8 +307,8 @@ impl Opens for OfLake {
         if columns.is_empty() {
             return Ok(Vec::new());
         }
-        let opener = Vault::new(&self.lake, self.def).opener().await?;
-        let functions = columns.iter().map(|column| opener.function(column));
+        let decryptor = Vault::new(&self.lake, self.def).decryptor().await?;
+        let functions = columns.iter().map(|column| decryptor.function(column));
         Ok(functions.map(Arc::new).collect())
     }
 }
@@ -316,17 +316,17 @@ impl Opens for OfLake {
 /// A tenant's lake, for those who open sessions over its data as they need them.
 #[derive(Debug)]
 pub(crate) struct Opening<'a> {
-    place: &'a Place,
+    workspace: &'a Workspace,
     lake: &'a Lake,
     /// Of each session that was opened, what could not be computed in it.
     uncomputed: Mutex<Vec<Uncomputed>>,
 }
 
 impl<'a> Opening<'a> {
-    pub(crate) fn new(place: &'a Place, lake: &'a Lake) -> Self {
+    pub(crate) fn new(workspace: &'a Workspace, lake: &'a Lake) -> Self {
         let uncomputed = Mutex::default();
         Self {
-            place,
+            workspace,
             lake,
             uncomputed,
         }
@@ -353,9 +353,9 @@ impl Sessions for Opening<'_> {
         among: Option<Arc<RoaringTreemap>>,
     ) -> Result<Session, SegmentError> {
         let opened = match among {
-            None => self.place.warm_session(self.lake, state, as_of).await,
+            None => self.workspace.warm_session(self.lake, state, as_of).await,
             Some(among) => {
-                self.place
+                self.workspace
                     .warm_session_among(self.lake, state, as_of, among)
                     .await
             }

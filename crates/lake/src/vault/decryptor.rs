@@ -18,19 +18,19 @@ use crate::LakeError;
 
 /// Opens the sealed values of one table.
 #[derive(Clone)]
-pub struct Opener {
+pub struct Decryptor {
     def: &'static TableDef,
     keys: Arc<DataKeys>,
 }
 
-impl fmt::Debug for Opener {
+impl fmt::Debug for Decryptor {
     /// Without the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Opener").field(&self.def.name).finish()
     }
 }
 
-impl Opener {
+impl Decryptor {
     pub(super) fn new(def: &'static TableDef, keys: DataKeys) -> Self {
         Self {
             def,
@@ -52,7 +52,7 @@ impl Opener {
     pub fn function(&self, column: &'static ColumnDef) -> ScalarUDF {
         ScalarUDF::new_from_impl(OpenColumn {
             name: format!("open_{}_{}", self.def.name, column.name),
-            opener: self.clone(),
+            decryptor: self.clone(),
             column,
             // Volatile: a filter on it is not moved below the join with the vault, where values
             // would be opened of rows that nobody asks for.
@@ -64,14 +64,14 @@ impl Opener {
 #[derive(Debug)]
 struct OpenColumn {
     name: String,
-    opener: Opener,
+    decryptor: Decryptor,
     column: &'static ColumnDef,
     signature: Signature,
 }
 
 impl PartialEq for OpenColumn {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && Arc::ptr_eq(&self.opener.keys, &other.opener.keys)
+        self.name == other.name && Arc::ptr_eq(&self.decryptor.keys, &other.decryptor.keys)
     }
 }
 
@@ -101,9 +101,13 @@ impl ScalarUDFImpl for OpenColumn {
         let sealed = columns
             .pop()
             .ok_or_else(|| DataFusionError::Internal(format!("`{}` has no argument", self.name)))?;
-        let opener = &self.opener;
-        let mut opened =
-            open_columns(opener.def, &columns, &[(self.column, sealed)], &opener.keys)?;
+        let decryptor = &self.decryptor;
+        let mut opened = open_columns(
+            decryptor.def,
+            &columns,
+            &[(self.column, sealed)],
+            &decryptor.keys,
+        )?;
         let opened = opened
             .pop()
             .ok_or_else(|| DataFusionError::Internal(format!("`{}` gives no column", self.name)))?;

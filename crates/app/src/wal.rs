@@ -8,8 +8,8 @@ use rollbook_lake::{Appended, Entry, EntryHeader, Lake, LakeError};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::posting::{KnownBy, Post, Posted, post_all};
-use crate::{AppError, Place};
+use crate::idempotency::{KnownBy, Post, Posted, post_all};
+use crate::{AppError, Workspace};
 
 /// Entries that share a commit at most.
 const ENTRIES: usize = 2_048;
@@ -18,7 +18,7 @@ const BYTES: u64 = 64 << 20;
 
 /// What an entry of the journal says about its rows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Meant {
+struct EntryMetadata {
     provider: ProviderName,
     /// The name that the mappings' patterns want.
     file: String,
@@ -74,13 +74,13 @@ pub struct Folded {
 }
 
 /// The newest snapshot; 0 where there is none.
-pub async fn newest(place: &Place) -> Result<SnapshotNumber, AppError> {
-    Ok(place.lake_or_new().await?.head().await?.number)
+pub async fn newest(workspace: &Workspace) -> Result<SnapshotNumber, AppError> {
+    Ok(workspace.lake_or_new().await?.head().await?.number)
 }
 
 /// How often this tenant's journal is to be folded.
-pub async fn pace(place: &Place) -> Result<Pace, AppError> {
-    let settings = place.lake_or_new().await?.head().await?.settings()?;
+pub async fn pace(workspace: &Workspace) -> Result<Pace, AppError> {
+    let settings = workspace.lake_or_new().await?.head().await?.settings()?;
     Ok(Pace {
         every: Duration::from_secs(u64::from(settings.journal_seconds)),
         bytes: u64::from(settings.journal_mebibytes) << 20,
@@ -94,7 +94,7 @@ pub async fn pace(place: &Place) -> Result<Pace, AppError> {
 pub fn entry_of(post: &Post, id: String, after: SnapshotNumber) -> Result<Entry, AppError> {
     check_claimed(&post.provider, post.mappings.as_deref(), &post.body)?;
     let name = post.body.file_name().unwrap_or_default();
-    let meant = Meant {
+    let meant = EntryMetadata {
         provider: post.provider.clone(),
         file: name.to_string_lossy().into_owned(),
         batch: post.batch.clone(),
@@ -111,25 +111,33 @@ pub fn entry_of(post: &Post, id: String, after: SnapshotNumber) -> Result<Entry,
 }
 
 /// Makes entries durable, after those of all smaller numbers.
-pub async fn append(place: &Place, entries: &[Entry], number: u64) -> Result<Appended, AppError> {
-    Ok(place.lake_or_new().await?.append(entries, number).await?)
+pub async fn append(
+    workspace: &Workspace,
+    entries: &[Entry],
+    number: u64,
+) -> Result<Appended, AppError> {
+    Ok(workspace
+        .lake_or_new()
+        .await?
+        .append(entries, number)
+        .await?)
 }
 
 /// The objects that wait, in order.
-pub async fn appended(place: &Place) -> Result<Vec<Appended>, AppError> {
-    Ok(place.lake_or_new().await?.journal().await?)
+pub async fn appended(workspace: &Workspace) -> Result<Vec<Appended>, AppError> {
+    Ok(workspace.lake_or_new().await?.journal().await?)
 }
 
 /// What waits, and what could not be taken in.
-pub async fn waiting(place: &Place) -> Result<Waiting, AppError> {
-    let lake = place.lake_or_new().await?;
+pub async fn waiting(workspace: &Workspace) -> Result<Waiting, AppError> {
+    let lake = workspace.lake_or_new().await?;
     let mut waiting = Waiting::default();
     for appended in lake.journal().await? {
         waiting.objects += 1;
         waiting.bytes += appended.bytes;
     }
     for refused in lake.refused().await? {
-        let meant: Option<Meant> = serde_json::from_value(refused.header.meant).ok();
+        let meant: Option<EntryMetadata> = serde_json::from_value(refused.header.meant).ok();
         let (provider, file) = meant.map(|m| (m.provider.to_string(), m.file)).unzip();
         waiting.refused.push(Refusal {
             id: refused.header.id,
@@ -148,12 +156,12 @@ pub async fn waiting(place: &Place) -> Result<Waiting, AppError> {
 /// # Errors
 /// The lake; everything that was not taken in still waits then.
 pub async fn fold(
-    place: &Place,
+    workspace: &Workspace,
     mappings: Option<&Path>,
     at: Timestamp,
 ) -> Result<Folded, AppError> {
-    let lake = place.lake_or_new().await?;
-    let folding = Folding::new(place, &lake, mappings, at);
+    let lake = workspace.lake_or_new().await?;
+    let folding = Folding::new(workspace, &lake, mappings, at);
     let mut folded = Folded::default();
     let (mut group, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
     for appended in lake.journal().await? {
@@ -180,12 +188,12 @@ pub async fn fold(
 
 /// Tries once more what could not be taken in.
 pub async fn retry(
-    place: &Place,
+    workspace: &Workspace,
     mappings: Option<&Path>,
     at: Timestamp,
 ) -> Result<Folded, AppError> {
-    let lake = place.lake_or_new().await?;
-    let folding = Folding::new(place, &lake, mappings, at);
+    let lake = workspace.lake_or_new().await?;
+    let folding = Folding::new(workspace, &lake, mappings, at);
     let mut folded = Folded::default();
     for refused in lake.refused().await? {
         let id = &refused.header.id;
@@ -208,8 +216,8 @@ pub async fn retry(
 }
 
 /// Removes rows that could not be taken in, for good.
-pub async fn drop_refused(place: &Place, id: &str) -> Result<(), AppError> {
-    let lake = place.lake_or_new().await?;
+pub async fn drop_refused(workspace: &Workspace, id: &str) -> Result<(), AppError> {
+    let lake = workspace.lake_or_new().await?;
     let refused = lake.refused().await?;
     if !refused.iter().any(|refused| refused.header.id == id) {
         return Err(AppError::UnknownEntry { id: id.to_owned() });
@@ -219,16 +227,21 @@ pub async fn drop_refused(place: &Place, id: &str) -> Result<(), AppError> {
 
 /// What folding needs besides the entries.
 struct Folding<'a> {
-    place: &'a Place,
+    workspace: &'a Workspace,
     lake: &'a Lake,
     mappings: Option<&'a Path>,
     at: Timestamp,
 }
 
 impl<'a> Folding<'a> {
-    fn new(place: &'a Place, lake: &'a Lake, mappings: Option<&'a Path>, at: Timestamp) -> Self {
+    fn new(
+        workspace: &'a Workspace,
+        lake: &'a Lake,
+        mappings: Option<&'a Path>,
+        at: Timestamp,
+    ) -> Self {
         Self {
-            place,
+            workspace,
             lake,
             mappings,
             at,
@@ -245,7 +258,7 @@ impl<'a> Folding<'a> {
         let folder = tempfile::tempdir().map_err(temporary)?;
         let (mut posts, mut understood) = (Vec::new(), Vec::new());
         for (number, entry) in entries.iter().enumerate() {
-            match serde_json::from_value::<Meant>(entry.header.meant.clone()) {
+            match serde_json::from_value::<EntryMetadata>(entry.header.meant.clone()) {
                 Ok(meant) => {
                     let own = folder.path().join(number.to_string());
                     posts.push(self.laid_out(entry, meant, &own)?);
@@ -261,7 +274,7 @@ impl<'a> Folding<'a> {
         let mut failed = None;
         for (entry, answer) in understood
             .into_iter()
-            .zip(post_all(self.place, posts).await)
+            .zip(post_all(self.workspace, posts).await)
         {
             match answer {
                 Ok(posted) => folded.posted.push(posted),
@@ -282,7 +295,12 @@ impl<'a> Folding<'a> {
     }
 
     /// The request that an entry was made of, with its body in a folder of its own.
-    fn laid_out(&self, entry: &Entry, meant: Meant, folder: &Path) -> Result<Post, AppError> {
+    fn laid_out(
+        &self,
+        entry: &Entry,
+        meant: EntryMetadata,
+        folder: &Path,
+    ) -> Result<Post, AppError> {
         let header = &entry.header;
         std::fs::create_dir(folder).map_err(temporary)?;
         let body = folder.join(&meant.file);

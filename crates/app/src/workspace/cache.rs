@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rollbook_engine::{Resident, Session, Since};
+use rollbook_engine::{PeopleCache, Session, SnapshotDelta};
 use rollbook_lake::{LINKED, Lake, MOVES, State};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use rollbook_segments::written;
 
-use super::Place;
+use super::Workspace;
 use crate::AppError;
-use crate::warm::InMemory;
+use crate::cache::CacheStats;
 
 /// So late that nothing is hidden.
 const LATEST: &str = "2200-01-01";
@@ -20,7 +20,7 @@ const RENEWED_AT_MOST: u64 = 4;
 
 const ACTIVITIES: &str = "activities";
 
-impl Place {
+impl Workspace {
     /// What is kept in memory of a state; `None` where that has to be waited for longer than the
     /// lake takes to answer.
     pub(super) async fn resident(
@@ -28,7 +28,7 @@ impl Place {
         lake: &Lake,
         state: &State,
         as_of: Timestamp,
-    ) -> Result<Option<Arc<Resident>>, AppError> {
+    ) -> Result<Option<Arc<PeopleCache>>, AppError> {
         let latest: Timestamp = LATEST.parse().expect("it is a moment");
         let Some(warm) = self.warm.as_ref().filter(|_| as_of < latest) else {
             return Ok(None);
@@ -70,7 +70,7 @@ impl Place {
         state: &State,
         snapshot: SnapshotNumber,
         all: &Arc<Session>,
-    ) -> Result<Option<Since>, AppError> {
+    ) -> Result<Option<SnapshotDelta>, AppError> {
         let Some(changes) = written(lake, all, state, snapshot).await? else {
             return Ok(None);
         };
@@ -95,7 +95,7 @@ impl Place {
             }
             _ => None,
         };
-        Ok(Some(Since {
+        Ok(Some(SnapshotDelta {
             all: Arc::clone(all),
             some,
             persons: changes.persons,
@@ -105,11 +105,11 @@ impl Place {
     }
 
     /// What is kept in memory, and what for.
-    pub async fn in_memory(&self) -> InMemory {
+    pub async fn in_memory(&self) -> CacheStats {
         let Some(warm) = &self.warm else {
-            return InMemory::default();
+            return CacheStats::default();
         };
-        InMemory {
+        CacheStats {
             answers: warm.answers.load(Ordering::Relaxed),
             renewals: warm.renewals.load(Ordering::Relaxed),
             bytes: match warm.resident() {

@@ -18,7 +18,7 @@ use roaring::RoaringTreemap;
 
 use super::columns::Persons;
 use super::series::{Activities, series_of};
-use super::{Held, Key, Resident};
+use super::{Held, Key, PeopleCache};
 use crate::session::Session;
 
 /// What orders are counted from.
@@ -26,7 +26,7 @@ const OF_ORDERS: [&str; 2] = ["orders", "refunds"];
 
 /// What came to be after a snapshot. No session hides what is yet to come.
 #[derive(Debug)]
-pub struct Since {
+pub struct SnapshotDelta {
     /// Over the newer snapshot.
     pub all: Arc<Session>,
     /// The same with the rows of some persons alone.
@@ -40,7 +40,7 @@ pub struct Since {
     pub added: Option<Session>,
 }
 
-impl Resident {
+impl PeopleCache {
     /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
     /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
     /// no sooner than after `patience`: there may be a newer snapshot by then.
@@ -52,7 +52,7 @@ impl Resident {
     ///
     /// # Errors
     /// Whatever keeps rows from being read.
-    pub async fn renewed(&self, since: Since) -> Result<Option<Self>> {
+    pub async fn renewed(&self, since: SnapshotDelta) -> Result<Option<Self>> {
         let before = {
             let held = self.held.lock().await;
             if held.is_read || held.is_too_much {
@@ -109,7 +109,7 @@ impl Resident {
 }
 
 struct Renewing<'a> {
-    since: &'a Since,
+    since: &'a SnapshotDelta,
     persons: &'a Persons,
     /// How many there were.
     known: usize,

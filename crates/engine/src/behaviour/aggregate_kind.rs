@@ -23,7 +23,7 @@ pub(crate) const KEPT: [(&str, &str); 3] = [
 
 /// What is figured from the rows of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Figure {
+pub(crate) enum AggregateKind {
     /// How many there are.
     Count,
     /// The time of the first; null where there is none.
@@ -36,10 +36,10 @@ pub(crate) enum Figure {
 
 /// What is figured from the rows of a person in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Figured {
+pub(crate) struct WindowAggregate {
     /// From the first moment on, before the second, in microseconds.
     pub(crate) window: [i64; 2],
-    pub(crate) figure: Figure,
+    pub(crate) aggregate_kind: AggregateKind,
 }
 
 /// Whether the rows of a view are kept.

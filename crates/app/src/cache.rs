@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rollbook_engine::{Resident, Session, Since, aside};
+use rollbook_engine::{PeopleCache, Session, SnapshotDelta, spawn_detached};
 use rollbook_lake::State;
 use rollbook_model::config::PREVIEW_SECONDS;
 use rollbook_model::{SnapshotNumber, Timestamp};
@@ -25,7 +25,7 @@ pub(crate) type Turn = OwnedMutexGuard<()>;
 
 /// What is kept, and of what.
 #[derive(Debug, Default)]
-pub(crate) struct Warm {
+pub(crate) struct CacheSlot {
     kept: Mutex<Option<Kept>>,
     turns: Arc<tokio::sync::Mutex<()>>,
     /// Questions that were answered from it.
@@ -36,7 +36,7 @@ pub(crate) struct Warm {
 
 /// What keeping data in memory comes to.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct InMemory {
+pub struct CacheStats {
     /// Questions about criteria that were answered from memory.
     pub answers: u64,
     /// How often what was kept went on to newer data, of which only what changed was read.
@@ -48,7 +48,7 @@ pub struct InMemory {
 #[derive(Debug)]
 struct Kept {
     of: Data,
-    resident: Arc<Resident>,
+    resident: Arc<PeopleCache>,
     patience: Duration,
     /// The moment that was last looked from without being named.
     moment: Option<Timestamp>,
@@ -70,9 +70,9 @@ impl Data {
     }
 }
 
-impl Warm {
+impl CacheSlot {
     /// What is kept of a state.
-    pub(crate) fn of(&self, state: &State) -> Option<Arc<Resident>> {
+    pub(crate) fn of(&self, state: &State) -> Option<Arc<PeopleCache>> {
         let kept = self.kept();
         let kept = kept.as_ref().filter(|kept| kept.of == Data::of(state))?;
         Some(Arc::clone(&kept.resident))
@@ -92,7 +92,7 @@ impl Warm {
     }
 
     /// What is kept of data before those of a state, and their snapshot.
-    pub(crate) fn before(&self, state: &State) -> Option<(SnapshotNumber, Arc<Resident>)> {
+    pub(crate) fn before(&self, state: &State) -> Option<(SnapshotNumber, Arc<PeopleCache>)> {
         let (kept, of) = (self.kept(), Data::of(state));
         let kept = kept.as_ref()?;
         let is_before = kept.of.snapshot < of.snapshot && kept.of.settings == of.settings;
@@ -100,7 +100,7 @@ impl Warm {
     }
 
     /// What is kept, of whatever state.
-    pub(crate) fn resident(&self) -> Option<Arc<Resident>> {
+    pub(crate) fn resident(&self) -> Option<Arc<PeopleCache>> {
         Some(Arc::clone(&self.kept().as_ref()?.resident))
     }
 
@@ -109,7 +109,7 @@ impl Warm {
     }
 
     /// Begins to keep what a session sees, instead of what is of older data, in so many bytes.
-    pub(crate) fn keep(&self, state: &State, all: Arc<Session>, most: usize) -> Arc<Resident> {
+    pub(crate) fn keep(&self, state: &State, all: Arc<Session>, most: usize) -> Arc<PeopleCache> {
         let (mut kept, of) = (self.kept(), Data::of(state));
         // Where data come faster than anybody asks, reading all of them each time is for nothing.
         let patience = kept.as_ref().map_or(Duration::ZERO, |before| {
@@ -120,7 +120,7 @@ impl Warm {
             }
         });
         let answers = Arc::clone(&self.answers);
-        let resident = Arc::new(Resident::new(&all, most, answers, patience));
+        let resident = Arc::new(PeopleCache::new(&all, most, answers, patience));
         *kept = Some(Kept {
             of,
             resident: Arc::clone(&resident),
@@ -136,12 +136,12 @@ impl Warm {
         self: &Arc<Self>,
         turn: Turn,
         state: &State,
-        before: Arc<Resident>,
-        since: Since,
+        before: Arc<PeopleCache>,
+        since: SnapshotDelta,
         most: usize,
     ) {
         let (warm, state) = (Arc::clone(self), state.clone());
-        aside("rollbook-warm", async move {
+        spawn_detached("rollbook-warm", async move {
             let all = Arc::clone(&since.all);
             match before.renewed(since).await {
                 Ok(Some(resident)) => {

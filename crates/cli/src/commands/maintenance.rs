@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use rollbook_app::Place;
-use rollbook_app::keeping::{
+use rollbook_app::Workspace;
+use rollbook_app::maintenance::{
     backup as backup_to, check as look, forget_in_backup, keep, keys as shown_keys, named, release,
     rotate_keys,
 };
@@ -13,19 +13,23 @@ use super::now;
 use crate::arguments::{Backup, Form, Keys, OfBackup, Snapshot};
 use crate::show::{Shown, print};
 
-pub(super) async fn snapshot(place: &Place, what: Snapshot, form: Form) -> anyhow::Result<()> {
+pub(super) async fn snapshot(
+    workspace: &Workspace,
+    what: Snapshot,
+    form: Form,
+) -> anyhow::Result<()> {
     let named = match what {
-        Snapshot::Keep { number, name } => vec![keep(place, number, &name, now()).await?],
-        Snapshot::Release { name } => vec![release(place, &name).await?],
-        Snapshot::List => named(place).await?,
+        Snapshot::Keep { number, name } => vec![keep(workspace, number, &name, now()).await?],
+        Snapshot::Release { name } => vec![release(workspace, &name).await?],
+        Snapshot::List => named(workspace).await?,
     };
     print(&Shown::list(&named, &["name", "snapshot"])?, form)
 }
 
-pub(super) async fn keys(place: &Place, what: Keys, form: Form) -> anyhow::Result<()> {
+pub(super) async fn keys(workspace: &Workspace, what: Keys, form: Form) -> anyhow::Result<()> {
     let keys = match what {
-        Keys::Show => shown_keys(place).await?,
-        Keys::Rotate => rotate_keys(place).await?,
+        Keys::Show => shown_keys(workspace).await?,
+        Keys::Rotate => rotate_keys(workspace).await?,
     };
     match &keys {
         Some(keys) => print(&Shown::object(keys)?, form)?,
@@ -40,19 +44,19 @@ pub(super) async fn keys(place: &Place, what: Keys, form: Form) -> anyhow::Resul
     Ok(())
 }
 
-pub(super) async fn backup(place: &Place, what: Backup, form: Form) -> anyhow::Result<()> {
+pub(super) async fn backup(workspace: &Workspace, what: Backup, form: Form) -> anyhow::Result<()> {
     if let Some(OfBackup::Forget { at }) = what.what {
-        let forgotten = forget_in_backup(place, &at).await?;
+        let forgotten = forget_in_backup(workspace, &at).await?;
         return print(&Shown::object(&json!({ "forgotten": forgotten }))?, form);
     }
     let to = what.to.unwrap_or_default();
-    let copied = backup_to(place, &to, what.snapshot).await?;
+    let copied = backup_to(workspace, &to, what.snapshot).await?;
     print(&Shown::object(&copied)?, form)
 }
 
 /// Fails where something is wrong.
-pub(super) async fn check(place: &Place, form: Form) -> anyhow::Result<ExitCode> {
-    let checked = look(place).await?;
+pub(super) async fn check(workspace: &Workspace, form: Form) -> anyhow::Result<ExitCode> {
+    let checked = look(workspace).await?;
     let mut shown = Shown::list(&checked.problems, &["snapshot", "object", "problem"])?;
     shown.document = serde_json::to_value(&checked)?;
     if form != Form::Table || !checked.problems.is_empty() {

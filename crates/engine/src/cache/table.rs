@@ -22,9 +22,9 @@ use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 use super::columns::Persons;
 use super::run::Run;
 use super::series::Series;
-use crate::behaviour::Viewpoint;
-use crate::behaviour::{Figure, Figured};
-use crate::counting::{Counted, What};
+use crate::behaviour::EvaluationContext;
+use crate::behaviour::{AggregateKind, WindowAggregate};
+use crate::counting::{CountKind, Counted};
 
 /// Where the values of a column come from.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ enum Values {
     Persons,
     Held(ArrayRef),
     /// There are no rows where there is no series.
-    Figured(Option<Arc<Series>>, Figured),
+    WindowAggregate(Option<Arc<Series>>, WindowAggregate),
 }
 
 /// A column of the table.
@@ -57,21 +57,32 @@ impl Column {
         }
     }
 
-    pub(super) fn figured(name: String, series: Option<Arc<Series>>, figured: Figured) -> Self {
+    pub(super) fn figured(
+        name: String,
+        series: Option<Arc<Series>>,
+        figured: WindowAggregate,
+    ) -> Self {
         Self {
             name,
-            values: Values::Figured(series, figured),
+            values: Values::WindowAggregate(series, figured),
         }
     }
 
     pub(super) fn counted(name: String, series: Option<Arc<Series>>, counted: &Counted) -> Self {
-        let figure = match counted.what {
-            What::Count => Figure::Count,
-            What::First => Figure::First,
-            What::Last => Figure::Last,
+        let aggregate_kind = match counted.what {
+            CountKind::Count => AggregateKind::Count,
+            CountKind::First => AggregateKind::First,
+            CountKind::Last => AggregateKind::Last,
         };
         let window = counted.window.unwrap_or([i64::MIN, i64::MAX]);
-        Self::figured(name, series, Figured { window, figure })
+        Self::figured(
+            name,
+            series,
+            WindowAggregate {
+                window,
+                aggregate_kind,
+            },
+        )
     }
 
     /// The columns of the persons at some places alone.
@@ -92,7 +103,9 @@ impl Column {
             let values = match column.values {
                 Values::Persons => Values::Persons,
                 Values::Held(values) => Values::Held(take(values.as_ref(), &indices, None)?),
-                Values::Figured(series, figured) => Values::Figured(series.map(&mut pick), figured),
+                Values::WindowAggregate(series, figured) => {
+                    Values::WindowAggregate(series.map(&mut pick), figured)
+                }
             };
             Ok(Self { values, ..column })
         });
@@ -104,10 +117,10 @@ impl Column {
         let (ty, is_nullable) = match &self.values {
             Values::Persons => (DataType::Int64, false),
             Values::Held(values) => (values.data_type().clone(), true),
-            Values::Figured(_, figured) => match figured.figure {
-                Figure::Count => (DataType::Int64, false),
-                Figure::First | Figure::Last => (time.clone(), true),
-                Figure::Sum => (DataType::Decimal128(SUM_PRECISION, MONEY_SCALE), false),
+            Values::WindowAggregate(_, figured) => match figured.aggregate_kind {
+                AggregateKind::Count => (DataType::Int64, false),
+                AggregateKind::First | AggregateKind::Last => (time.clone(), true),
+                AggregateKind::Sum => (DataType::Decimal128(SUM_PRECISION, MONEY_SCALE), false),
             },
         };
         Field::new(&self.name, ty, is_nullable)
@@ -129,7 +142,7 @@ impl ResidentTable {
     pub(super) fn provider(
         persons: Arc<Persons>,
         columns: Vec<Column>,
-        Viewpoint { as_of, zone }: Viewpoint,
+        EvaluationContext { as_of, zone }: EvaluationContext,
     ) -> Result<Arc<dyn TableProvider>> {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.name().into()));
         let fields: Vec<Field> = columns.iter().map(|column| column.field(&time)).collect();
@@ -190,7 +203,7 @@ fn values(
             return Ok(Arc::new(Int64Array::from(ids)));
         }
         Values::Held(values) => return Ok(values.slice(places.start, count)),
-        Values::Figured(series, figured) => (series, figured),
+        Values::WindowAggregate(series, figured) => (series, figured),
     };
     let each = |note: &mut dyn FnMut(usize, &Run, usize)| {
         if let Some(series) = series {
@@ -205,15 +218,15 @@ fn values(
         });
         TimestampMicrosecondArray::from(times).with_data_type(ty.clone())
     };
-    Ok(match figured.figure {
-        Figure::Count => {
+    Ok(match figured.aggregate_kind {
+        AggregateKind::Count => {
             let counts = series.as_ref();
             let counts = counts.map(|all| all.counts(places, figured.window, as_of));
             Arc::new(Int64Array::from(counts.unwrap_or_else(|| vec![0; count])))
         }
-        Figure::First => Arc::new(times(i64::min)),
-        Figure::Last => Arc::new(times(i64::max)),
-        Figure::Sum => {
+        AggregateKind::First => Arc::new(times(i64::min)),
+        AggregateKind::Last => Arc::new(times(i64::max)),
+        AggregateKind::Sum => {
             let mut sums = vec![0_i128; count];
             each(&mut |number, run, row| sums[number] += run.amount(row));
             let sums = Decimal128Array::from(sums);

@@ -13,7 +13,7 @@ use rollbook_queries::questions;
 use rollbook_read::{DeclaredCharset, SourceFile};
 use serde::{Deserialize, Serialize};
 
-use crate::{AppError, Place, data};
+use crate::{AppError, Workspace, data};
 
 /// Rows of a file that a profile looks at.
 const PROFILED_ROWS: usize = 100_000;
@@ -91,17 +91,17 @@ impl From<Report> for Ingested {
 
 /// Takes files in.
 pub async fn ingest(
-    place: &Place,
+    workspace: &Workspace,
     what: Ingest,
     progress: &Progress,
 ) -> Result<Ingested, AppError> {
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
     let mut files = rollbook_read::discover(&what.paths)?;
     if let Some(name) = &what.standard_input {
         files.push(spooled(std::io::stdin().lock(), name, folder.path())?);
     }
-    let request = request(place, &what, files);
+    let request = request(workspace, &what, files);
     Ok(rollbook_ingest::ingest(&lake, request, progress)
         .await?
         .into())
@@ -111,19 +111,19 @@ pub async fn ingest(
 /// declared for it, and says what each came to.
 /// No snapshot up to `unanswered` answers one of them.
 pub(crate) async fn ingest_bodies(
-    place: &Place,
+    workspace: &Workspace,
     what: Ingest,
     bodies: Vec<(PathBuf, Option<DeclaredCharset>, Asked)>,
     unanswered: SnapshotNumber,
 ) -> Result<Vec<Ingested>, AppError> {
-    let lake = place.lake_or_new().await?;
+    let lake = workspace.lake_or_new().await?;
     let (mut files, mut requests) = (Vec::new(), Vec::new());
     for (body, charset, asked) in bodies {
         let file = SourceFile::labelled(&body, asked.label.clone())?;
         files.push(SourceFile { charset, ..file });
         requests.push(asked);
     }
-    let mut request = request(place, &what, files);
+    let mut request = request(workspace, &what, files);
     request.requests = requests;
     request.unanswered = unanswered;
     let report = rollbook_ingest::ingest(&lake, request, &Progress::silent()).await?;
@@ -143,22 +143,26 @@ pub(crate) async fn ingest_bodies(
 }
 
 /// Runs the rows in quarantine again.
-pub async fn retry(place: &Place, what: Ingest, progress: &Progress) -> Result<Ingested, AppError> {
-    let lake = place.lake().await?;
-    let request = request(place, &what, rollbook_read::discover(&what.paths)?);
+pub async fn retry(
+    workspace: &Workspace,
+    what: Ingest,
+    progress: &Progress,
+) -> Result<Ingested, AppError> {
+    let lake = workspace.lake().await?;
+    let request = request(workspace, &what, rollbook_read::discover(&what.paths)?);
     Ok(rollbook_ingest::retry(&lake, request, progress)
         .await?
         .into())
 }
 
-fn request(place: &Place, what: &Ingest, files: Vec<SourceFile>) -> Request {
+fn request(workspace: &Workspace, what: &Ingest, files: Vec<SourceFile>) -> Request {
     Request {
         provider: what.provider.clone(),
         mappings: what.mappings.clone(),
         files,
         batch: what.batch.clone(),
         at: what.at,
-        limits: place.limits,
+        limits: workspace.limits,
         dry_run: what.dry_run,
         requests: Vec::new(),
         unanswered: SnapshotNumber::default(),
@@ -171,23 +175,23 @@ fn spooled(input: impl Read, name: &str, folder: &Path) -> Result<SourceFile, Ap
 
 /// Takes a run back; the snapshot that did it.
 pub async fn undo(
-    place: &Place,
+    workspace: &Workspace,
     batch: &BatchId,
     at: Timestamp,
 ) -> Result<SnapshotNumber, AppError> {
-    let lake = place.lake().await?;
-    Ok(rollbook_ingest::undo(&lake, batch, place.limits, at).await?)
+    let lake = workspace.lake().await?;
+    Ok(rollbook_ingest::undo(&lake, batch, workspace.limits, at).await?)
 }
 
 /// The rows in quarantine, of one table or of all, in order of their places.
 pub async fn quarantine(
-    place: &Place,
+    workspace: &Workspace,
     table: Option<&str>,
     at: Timestamp,
 ) -> Result<Answer, AppError> {
     let table = table.map(data::table).transpose()?;
     let chosen = Parameter::Text(table.map(|def| def.name.to_owned()));
-    data::own_query(place, questions::QUARANTINE, &[("table", chosen)], at).await
+    data::own_query(workspace, questions::QUARANTINE, &[("table", chosen)], at).await
 }
 
 /// What a file holds, and a draft of a mapping for it.
@@ -208,10 +212,10 @@ pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
 
 /// The providers that have rows in quarantine.
 pub async fn quarantined_providers(
-    place: &Place,
+    workspace: &Workspace,
     at: Timestamp,
 ) -> Result<Vec<ProviderName>, AppError> {
-    let found = data::own_query(place, questions::QUARANTINED_PROVIDERS, &[], at).await?;
+    let found = data::own_query(workspace, questions::QUARANTINED_PROVIDERS, &[], at).await?;
     let names = found
         .batches
         .iter()

@@ -16,9 +16,9 @@ use crate::ordered::OrderedScan;
 
 /// The last rule of a session that reads lakes: scans merge where the order is used, or seen.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OrderWhereNeeded;
+pub struct RemoveUnusedOrdering;
 
-impl PhysicalOptimizerRule for OrderWhereNeeded {
+impl PhysicalOptimizerRule for RemoveUnusedOrdering {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,

@@ -16,13 +16,13 @@ use rollbook_model::tables::PERSONS;
 
 use super::columns::Persons;
 use super::table::{Column, ResidentTable};
-use super::{Key, Resident};
-use crate::behaviour::{Source, Viewpoint};
+use super::{Key, PeopleCache};
+use crate::behaviour::{EvaluationContext, Source};
 use crate::traits::is_trait;
 
 /// What conditions want.
-pub(crate) struct Wants<'a> {
-    pub(crate) viewpoint: Viewpoint,
+pub(crate) struct CacheRequest<'a> {
+    pub(crate) viewpoint: EvaluationContext,
     /// The persons who are asked about, whom alone the session knows; all where there are none.
     pub(crate) among: Option<&'a RoaringTreemap>,
     /// Columns of `people` that they name.
@@ -31,12 +31,12 @@ pub(crate) struct Wants<'a> {
     pub(crate) sources: Vec<(String, Source<'a>)>,
 }
 
-impl Resident {
+impl PeopleCache {
     /// The table that conditions are evaluated over; `None` where rows that it takes are not there.
     pub(crate) async fn table(
         &self,
         state: &SessionState,
-        wants: Wants<'_>,
+        wants: CacheRequest<'_>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
         let as_of = wants.viewpoint.as_of;
         let mut held = self.held.lock().await;

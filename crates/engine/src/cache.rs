@@ -19,27 +19,27 @@ use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::behaviour::{ACTIVITIES, Source};
-use crate::threads::aside;
+use crate::threads::spawn_detached;
 
 mod columns;
 mod names;
-mod renewal;
+mod refresh;
+mod request;
 mod run;
 mod series;
 mod spans;
 mod table;
-mod wants;
 
 use columns::{Persons, distinct};
 pub(crate) use names::Names;
-pub use renewal::Since;
+pub use refresh::SnapshotDelta;
+pub(crate) use request::CacheRequest;
 use series::{Activities, Series, series_of};
 use spans::Spans;
-pub(crate) use wants::Wants;
 
 /// Persons and what they did, of one snapshot.
 #[derive(Debug)]
-pub struct Resident {
+pub struct PeopleCache {
     /// Of a session over the snapshot that hides nothing which is yet to come.
     all: SessionState,
     /// Bytes that may be kept.
@@ -84,7 +84,7 @@ struct Key {
     as_of: Option<Timestamp>,
 }
 
-impl Resident {
+impl PeopleCache {
     /// Of the snapshot that `all` is over, which hides nothing that is yet to come.
     fn over(all: SessionState, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
         Self {
@@ -196,7 +196,7 @@ impl Resident {
         }
         held.is_read = true;
         let resident = Arc::clone(self);
-        aside("rollbook-warm", async move { resident.read_wanted().await });
+        spawn_detached("rollbook-warm", async move { resident.read_wanted().await });
     }
 
     async fn read_wanted(&self) {

@@ -30,11 +30,11 @@ pub struct Moved {
 
 /// The records whose rows may lie with others than their person.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Moves {
+pub struct IdentityRemap {
     identities: BTreeMap<i64, Moved>,
 }
 
-impl Moves {
+impl IdentityRemap {
     /// Notes that a record belongs to `to`, and no longer to `from`.
     pub fn set(&mut self, identity: i64, from: i64, to: i64) {
         let moved = self.identities.entry(identity).or_default();
@@ -107,22 +107,22 @@ impl Lake {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn moves(&self, state: &State) -> Result<Option<Arc<Moves>>, LakeError> {
+    pub async fn moves(&self, state: &State) -> Result<Option<Arc<IdentityRemap>>, LakeError> {
         let Some(path) = state.value::<String>(MOVES)? else {
             return Ok(None);
         };
-        let moves: Moves = self.document(&path).await?;
+        let moves: IdentityRemap = self.document(&path).await?;
         Ok((!moves.is_empty()).then(|| Arc::new(moves)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Moves;
+    use super::IdentityRemap;
 
     #[test]
     fn homes_are_remembered_there_and_back() {
-        let mut moves = Moves::default();
+        let mut moves = IdentityRemap::default();
         moves.set(7, 1, 2);
         assert_eq!(moves.of(7).unwrap().homes, [1]);
         // Rows that came meanwhile lie with 2.

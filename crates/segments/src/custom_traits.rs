@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rollbook_engine::OwnTrait;
+use rollbook_engine::CustomTrait;
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::{Timestamp, TraitName};
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ pub struct TraitDefinition {
 
 impl TraitDefinition {
     /// The same as an engine takes it.
-    pub fn own(&self) -> OwnTrait {
-        OwnTrait {
+    pub fn own(&self) -> CustomTrait {
+        CustomTrait {
             name: self.name.to_string(),
             sql: self.sql.clone(),
             default: self.default.clone(),
