@@ -40,7 +40,7 @@ pub use rollbook_segments::explain::Line;
 pub use rollbook_segments::ledger::{Change, Direction, Reason};
 use rollbook_segments::membership::persons_now;
 use rollbook_segments::refresh::fixed;
-pub use rollbook_segments::weigh::Weight;
+pub use rollbook_segments::weigh::ClauseStats;
 pub use rollbook_segments::{
     Channel, Definition, Done, Draft, Freshness, How, Percent, Refreshed, Schedule, Status,
 };

@@ -18,7 +18,7 @@ use rollbook_model::{BatchId, GivenTime, TenantName, Timestamp, tables};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Command, Deciding, Form, Moment};
-use crate::complain::complain;
+use crate::report_error::report_error;
 use crate::show::{Shown, print, print_rows};
 
 mod attribution;
@@ -179,7 +179,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn end_beyond(most: u64, pool: usize) {
     watch_own_memory(most, move || {
         let error = AppError::memory_exhausted(pool).into();
-        std::process::exit(i32::from(complain(&error, None)));
+        std::process::exit(i32::from(report_error(&error, None)));
     });
 }
 

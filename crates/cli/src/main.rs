@@ -4,11 +4,11 @@
 
 mod arguments;
 mod commands;
-mod complain;
 mod next_step;
+mod progress;
+mod report_error;
 mod scratch;
 mod show;
-mod telling;
 mod visible;
 
 use std::process::ExitCode;
@@ -51,8 +51,8 @@ fn main() -> ExitCode {
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
         }
     });
-    let status =
-        outcome.unwrap_or_else(|error| ExitCode::from(complain::complain(&error, sql.as_deref())));
+    let status = outcome
+        .unwrap_or_else(|error| ExitCode::from(report_error::report_error(&error, sql.as_deref())));
     // A query that was given up may still be planning on a thread of its own: do not wait for it.
     runtime.shutdown_background();
     status

@@ -18,10 +18,10 @@ use rollbook_model::{SegmentKey, Timestamp, TraitName};
 
 use crate::changed::{Basis, Changed, changed, due};
 use crate::definition::{self, Definition};
-use crate::keep::{Computed, Since, keep};
 use crate::ledger::Reason;
 use crate::membership::{Refreshed, current, persons, persons_at};
 use crate::outcome::{Done, Evaluated, How, Wanted};
+use crate::persist::{Computed, Since, keep};
 use crate::{Evaluation, SegmentError, custom_traits};
 
 /// Attempts to commit until faster writers are given way to.

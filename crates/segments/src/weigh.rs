@@ -22,7 +22,7 @@ const SCALE: i8 = 6;
 
 /// A clause, and how many persons it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Weight {
+pub struct ClauseStats {
     /// Its number, from 1.
     pub clause: usize,
     /// The clause in SQL.
@@ -43,7 +43,7 @@ pub struct Weighed {
     /// Who belongs.
     pub members: RoaringTreemap,
     /// The clauses that all have to be met.
-    pub weights: Vec<Weight>,
+    pub weights: Vec<ClauseStats>,
     /// What is probably a mistake, in words.
     pub warnings: Vec<String>,
 }
@@ -68,7 +68,7 @@ pub async fn weigh(
     for (at, clause) in conjuncts.iter().enumerate() {
         let without = others(&everybody, &met, at);
         let failing = &without - &met[at];
-        weights.push(Weight {
+        weights.push(ClauseStats {
             clause: at + 1,
             text: clause.text(),
             alone: met[at].len(),

@@ -65,9 +65,9 @@ impl<T: DeserializeOwned> FromRequest<Server> for Body<T> {
 }
 
 /// The query string.
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Server> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<Server> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
@@ -85,9 +85,9 @@ impl<T: DeserializeOwned> FromRequestParts<Server> for Asked<T> {
 }
 
 /// The one name in the path, parsed.
-pub(crate) struct Named<T>(pub(crate) T);
+pub(crate) struct PathParam<T>(pub(crate) T);
 
-impl<T> FromRequestParts<Server> for Named<T>
+impl<T> FromRequestParts<Server> for PathParam<T>
 where
     T: FromStr,
     T::Err: std::fmt::Display,
@@ -103,9 +103,9 @@ where
 }
 
 /// The two names in the path, parsed.
-pub(crate) struct NamedPair<A, B>(pub(crate) A, pub(crate) B);
+pub(crate) struct PathParamPair<A, B>(pub(crate) A, pub(crate) B);
 
-impl<A, B> FromRequestParts<Server> for NamedPair<A, B>
+impl<A, B> FromRequestParts<Server> for PathParamPair<A, B>
 where
     A: FromStr,
     A::Err: std::fmt::Display,

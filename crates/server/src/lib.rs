@@ -8,10 +8,10 @@ mod connections;
 mod document;
 mod etag;
 mod extract;
-mod guard;
 mod journal;
 mod limits;
 mod metrics;
+mod middleware;
 mod next_step;
 mod posts;
 mod problem;
@@ -139,7 +139,7 @@ fn answering(server: Server) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(server.clone(), apart::apart))
-        .layer(from_fn_with_state(server.clone(), guard::in_time))
+        .layer(from_fn_with_state(server.clone(), middleware::in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(server)
 }
@@ -148,12 +148,12 @@ fn answering(server: Server) -> Router {
 fn router(server: Server) -> Router {
     let room = Arc::new(Semaphore::new(server.limits().requests));
     answering(server.clone())
-        .layer(from_fn_with_state(room, guard::not_too_many))
-        .layer(from_fn(guard::own_pages))
-        .layer(from_fn(guard::local_host))
+        .layer(from_fn_with_state(room, middleware::not_too_many))
+        .layer(from_fn(middleware::own_pages))
+        .layer(from_fn(middleware::local_host))
         .layer(packed())
         .layer(map_response(etag::weak_where_packed))
-        .layer(from_fn_with_state(server, guard::observe))
+        .layer(from_fn_with_state(server, middleware::observe))
 }
 
 /// Packs answers for callers who accept that, unless they are short, or packed in themselves.

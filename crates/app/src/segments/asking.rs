@@ -6,7 +6,7 @@ use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::calendar::Day;
 use rollbook_segments::explain::{Explained, Question};
-use rollbook_segments::weigh::{Fitted, Weight, weigh};
+use rollbook_segments::weigh::{ClauseStats, Fitted, weigh};
 use rollbook_segments::{
     Criteria, Definition, SegmentError, definition, preview as preview_criteria,
 };
@@ -28,7 +28,7 @@ pub struct Previewed {
     /// Some of them, by id.
     pub sample: Vec<u64>,
     /// What each of the clauses costs that all have to be met; none of a query.
-    pub clauses: Vec<Weight>,
+    pub clauses: Vec<ClauseStats>,
     /// What is probably a mistake.
     pub warnings: Vec<String>,
 }
@@ -245,7 +245,7 @@ pub struct NearMiss {
     /// How many belong.
     pub count: u64,
     /// The clauses that all have to be met.
-    pub clauses: Vec<Weight>,
+    pub clauses: Vec<ClauseStats>,
 }
 
 /// Who fails exactly one clause of a segment.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::ingest::tell_of_key;
 use super::{new_batch, now, serve};
 use crate::arguments::{Form, Serve};
+use crate::progress::progress;
 use crate::show::{Shown, print};
-use crate::telling::progress;
 
 pub(super) async fn run(
     workspace: Workspace,

@@ -16,8 +16,8 @@ use super::{cut, new_batch, now};
 use crate::arguments::{
     FileFormat, Form, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };
+use crate::progress::progress;
 use crate::show::{Shown, print, print_rows};
-use crate::telling::progress;
 
 pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
     let options = Options {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{as_of, instant, now};
 use crate::arguments::{Form, Members, Put, Segment};
-use crate::complain::complain;
+use crate::report_error::report_error;
 use crate::show::{Shown, print};
 
 pub(super) async fn run(
@@ -159,7 +159,7 @@ fn refreshed(outcomes: Vec<segments::Outcome>, form: Form) -> anyhow::Result<Exi
         }
         if let Err(error) = &outcome.result {
             let segment = &outcome.segment;
-            complain(&anyhow::anyhow!("segment `{segment}`: {error}"), None);
+            report_error(&anyhow::anyhow!("segment `{segment}`: {error}"), None);
             failed = 1;
         }
     }

@@ -8,8 +8,8 @@ use rollbook_app::sync::{Sync, Synced, providers, sync};
 
 use super::{ingest, new_batch, now};
 use crate::arguments::Form;
+use crate::progress::progress;
 use crate::show::{Shown, print};
-use crate::telling::progress;
 
 pub(super) async fn run(
     workspace: &Workspace,

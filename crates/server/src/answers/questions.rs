@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollbook_app::segments::{self as asked, Channel, Weight};
+use rollbook_app::segments::{self as asked, Channel, ClauseStats};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -113,8 +113,8 @@ pub(crate) struct Clause {
     sample: Vec<u64>,
 }
 
-impl From<Weight> for Clause {
-    fn from(weight: Weight) -> Self {
+impl From<ClauseStats> for Clause {
+    fn from(weight: ClauseStats) -> Self {
         Self {
             clause: weight.clause,
             text: weight.text,

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::answers::{
     Calendar, Changes, Counted, Explanation, HistoryEntry, Impact, NearMiss, Overlap, Reach,
 };
-use crate::extract::{Asked, Body, Named, NamedPair};
+use crate::extract::{Body, PathParam, PathParamPair, QueryParams};
 use crate::problem::Problem;
 use crate::scalars::{Beginning, Id, Identifier, Key, Keys, Moment, Over, Whole};
 use crate::state::Server;
@@ -30,7 +30,7 @@ pub(crate) struct When {
     responses((status = 200, body = Counted)))]
 pub(super) async fn count(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Counted>, Problem> {
     Ok(Json(
         segments::count(server.workspace(), &key, server.now())
@@ -54,8 +54,8 @@ pub(crate) struct From {
     responses((status = 200, body = Changes)))]
 pub(super) async fn changes(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
-    Asked(from): Asked<From>,
+    PathParam(key): PathParam<SegmentKey>,
+    QueryParams(from): QueryParams<From>,
 ) -> Result<Json<Changes>, Problem> {
     let since = from.since.as_deref().map(str::parse::<Since>).transpose();
     let since = since.map_err(|reason| Problem::malformed("invalid_since", reason))?;
@@ -72,7 +72,7 @@ pub(super) async fn changes(
     responses((status = 200, body = Vec<HistoryEntry>)))]
 pub(super) async fn history(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Vec<HistoryEntry>>, Problem> {
     let entries = segments::history(server.workspace(), &key).await?;
     Ok(Json(entries.into_iter().map(HistoryEntry::from).collect()))
@@ -93,8 +93,8 @@ pub(crate) struct ByChannel {
     responses((status = 200, body = Reach)))]
 pub(super) async fn reach(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
-    Asked(by): Asked<ByChannel>,
+    PathParam(key): PathParam<SegmentKey>,
+    QueryParams(by): QueryParams<ByChannel>,
 ) -> Result<Json<Reach>, Problem> {
     let now = server.now();
     let reach = server.compute(move |server| async move {
@@ -121,8 +121,8 @@ pub(crate) struct Ahead {
     responses((status = 200, body = Calendar)))]
 pub(super) async fn calendar(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
-    Asked(ahead): Asked<Ahead>,
+    PathParam(key): PathParam<SegmentKey>,
+    QueryParams(ahead): QueryParams<Ahead>,
 ) -> Result<Json<Calendar>, Problem> {
     let as_of = server.moment(ahead.as_of).await?;
     let given = ahead.days.map_or(30, |days| days.0);
@@ -145,8 +145,8 @@ pub(super) async fn calendar(
     responses((status = 200, body = NearMiss)))]
 pub(super) async fn near_miss(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
-    Asked(when): Asked<When>,
+    PathParam(key): PathParam<SegmentKey>,
+    QueryParams(when): QueryParams<When>,
 ) -> Result<Json<NearMiss>, Problem> {
     let as_of = server.moment(when.as_of).await?;
     let found = server.compute(move |server| async move {
@@ -161,8 +161,8 @@ pub(super) async fn near_miss(
     responses((status = 200, body = Explanation)))]
 pub(super) async fn explain(
     State(server): State<Server>,
-    NamedPair(key, person): NamedPair<SegmentKey, Identifier>,
-    Asked(when): Asked<When>,
+    PathParamPair(key, person): PathParamPair<SegmentKey, Identifier>,
+    QueryParams(when): QueryParams<When>,
 ) -> Result<Json<Explanation>, Problem> {
     let as_of = server.moment(when.as_of).await?;
     let explained = server.compute(move |server| async move {
@@ -189,7 +189,7 @@ pub(crate) struct ImpactRequest {
     responses((status = 200, body = Impact)))]
 pub(super) async fn impact(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
     Body(edit): Body<ImpactRequest>,
 ) -> Result<Json<Impact>, Problem> {
     let as_of = server.moment(edit.as_of).await?;
@@ -213,7 +213,7 @@ pub(crate) struct Several {
     responses((status = 200, body = Overlap)))]
 pub(super) async fn overlap(
     State(server): State<Server>,
-    Asked(several): Asked<Several>,
+    QueryParams(several): QueryParams<Several>,
 ) -> Result<Json<Overlap>, Problem> {
     let keys = super::members::keys(several.keys.as_deref())?;
     Ok(Json(

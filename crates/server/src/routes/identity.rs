@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::answers::{Followed, Forgotten, Found, Reviews, Stats};
-use crate::extract::{Asked, Body, Named, PLUS};
+use crate::extract::{Body, PLUS, PathParam, QueryParams};
 use crate::problem::Problem;
 use crate::scalars::{Entry, Id, Identifier, Label, plain};
 use crate::state::Server;
@@ -87,7 +87,7 @@ impl ToSchema for Verdict {}
     responses((status = 200, body = Followed)))]
 pub(super) async fn review(
     State(server): State<Server>,
-    Named(identity_id): Named<Identifier>,
+    PathParam(identity_id): PathParam<Identifier>,
     Body(verdict): Body<Verdict>,
 ) -> Result<Json<Followed>, Problem> {
     let is = |said: Option<bool>| said.unwrap_or(false);
@@ -146,8 +146,8 @@ pub(crate) struct TakingBack {
     responses((status = 200, body = Followed)))]
 pub(super) async fn undo(
     State(server): State<Server>,
-    Named(entry): Named<String>,
-    Asked(taking): Asked<TakingBack>,
+    PathParam(entry): PathParam<String>,
+    QueryParams(taking): QueryParams<TakingBack>,
 ) -> Result<Json<Followed>, Problem> {
     decide(&server, Wanted::Undo(entry), taking.by, None).await
 }
@@ -175,8 +175,8 @@ async fn decide(
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn erase(
     State(server): State<Server>,
-    Named(person_id): Named<Identifier>,
-    Asked(taking): Asked<TakingBack>,
+    PathParam(person_id): PathParam<Identifier>,
+    QueryParams(taking): QueryParams<TakingBack>,
 ) -> Result<Json<Forgotten>, Problem> {
     let decider = Decider {
         by: plain(taking.by).unwrap_or_else(|| "api".to_owned()),
@@ -227,7 +227,7 @@ fn is_address(text: &str) -> bool {
 pub(super) async fn find(
     State(server): State<Server>,
     RawQuery(query): RawQuery,
-    Asked(by): Asked<By>,
+    QueryParams(by): QueryParams<By>,
 ) -> Result<Json<Found>, Problem> {
     let has_plus = query.is_some_and(|query| query.contains('+'));
     let lost = |text: &Option<String>, blank: fn(&str) -> bool| {

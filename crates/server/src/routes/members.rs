@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::accept::chosen;
 use crate::answers::People;
 use crate::etag::is_held;
-use crate::extract::{Asked, Named, page_size};
+use crate::extract::{PathParam, QueryParams, page_size};
 use crate::problem::Problem;
 use crate::scalars::{
     self, Binary, Columns, Freshness, Key, Keys, Over, PageToken, Part, Time, Whole,
@@ -177,8 +177,8 @@ pub(crate) struct Members {
     ))]
 pub(super) async fn page(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
-    Asked(which): Asked<Which>,
+    PathParam(key): PathParam<SegmentKey>,
+    QueryParams(which): QueryParams<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let columns = columns(which.fields.as_deref())?;

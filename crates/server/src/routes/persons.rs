@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::answers::{EventType, Person, Timeline};
-use crate::extract::{Asked, Named};
+use crate::extract::{PathParam, QueryParams};
 use crate::problem::Problem;
 use crate::scalars::{Id, Identifier, Moment, Next, Whole};
 use crate::state::Server;
@@ -33,8 +33,8 @@ pub(crate) struct Seen {
     responses((status = 200, body = Person)))]
 pub(super) async fn show(
     State(server): State<Server>,
-    Named(person_id): Named<Identifier>,
-    Asked(seen): Asked<Seen>,
+    PathParam(person_id): PathParam<Identifier>,
+    QueryParams(seen): QueryParams<Seen>,
 ) -> Result<Json<Person>, Problem> {
     let as_of = server.moment(seen.as_of).await?;
     let history = seen.history.unwrap_or(false);
@@ -69,8 +69,8 @@ pub(crate) struct Part {
     responses((status = 200, body = Timeline)))]
 pub(super) async fn timeline(
     State(server): State<Server>,
-    Named(person_id): Named<Identifier>,
-    Asked(part): Asked<Part>,
+    PathParam(person_id): PathParam<Identifier>,
+    QueryParams(part): QueryParams<Part>,
 ) -> Result<Json<Timeline>, Problem> {
     let as_of = server.moment(part.as_of).await?;
     let limit = part.limit.map(|limit| limit.0);

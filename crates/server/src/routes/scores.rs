@@ -7,7 +7,7 @@ use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{Asked, Named, page_size};
+use crate::extract::{PathParam, QueryParams, page_size};
 use crate::problem::Problem;
 use crate::scalars::{Foretold, PageToken, Time, Weighing, Whole};
 use crate::state::Server;
@@ -71,8 +71,8 @@ pub(crate) struct Scores {
     responses((status = 200, body = Scores)))]
 pub(super) async fn list(
     State(server): State<Server>,
-    Named(kind): Named<ScoreKind>,
-    Asked(which): Asked<Which>,
+    PathParam(kind): PathParam<ScoreKind>,
+    QueryParams(which): QueryParams<Which>,
 ) -> Result<Json<Scores>, Problem> {
     let given = which.limit.map_or(PAGE, |limit| limit.0);
     let limit = page_size(given, server.limits().page, "scores")?;

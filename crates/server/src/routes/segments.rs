@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::answers::{Clause, Outcome, typed};
-use crate::extract::{Body, Named, Only};
+use crate::extract::{Body, Only, PathParam};
 use crate::problem::Problem;
 use crate::scalars::{
     Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
@@ -243,7 +243,7 @@ pub(super) async fn create(
     responses((status = 200, body = Segment)))]
 pub(super) async fn show(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Segment>, Problem> {
     let shown = segments::show(server.workspace(), &key, server.now()).await?;
     Ok(Json(shown.into()))
@@ -255,7 +255,7 @@ pub(super) async fn show(
     responses((status = 200, body = Segment)))]
 pub(super) async fn replace(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
     Body(change): Body<SegmentRevision>,
 ) -> Result<Json<Segment>, Problem> {
     let at = server.now();
@@ -282,7 +282,7 @@ pub(super) async fn replace(
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn remove(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
 ) -> Result<StatusCode, Problem> {
     let at = server.now();
     let deleted = server
@@ -323,7 +323,7 @@ pub(super) async fn preview(
     responses((status = 200, body = Membership)))]
 pub(super) async fn refresh(
     State(server): State<Server>,
-    Named(key): Named<SegmentKey>,
+    PathParam(key): PathParam<SegmentKey>,
     Body(moment): Body<RefreshRequest>,
 ) -> Result<Json<Membership>, Problem> {
     let now = server.now();

@@ -8,7 +8,7 @@ use crate::next_step::as_command;
 use crate::visible::visible;
 
 /// Prints an error and gives the exit status: nothing and 0 for a reader that went away.
-pub(crate) fn complain(error: &anyhow::Error, sql: Option<&str>) -> u8 {
+pub(crate) fn report_error(error: &anyhow::Error, sql: Option<&str>) -> u8 {
     if is_broken_pipe(error) {
         return 0;
     }
