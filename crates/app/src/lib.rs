@@ -37,7 +37,7 @@ pub use workspace::Workspace;
 
 /// What callers need of the floors below, under one name.
 pub use arrow::array::RecordBatch;
-pub use rollbook_engine::{Answer, Position};
+pub use rollbook_engine::{Answer, Position, texts_parsed};
 pub use rollbook_generate::{Format, Options, generate};
 pub use rollbook_ingest::inspect;
 pub use rollbook_ingest::{Event, Progress, Unfound, UnknownStatus};

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::behaviour::{Call, behaviour, evidence, relations_of, settle};
 use crate::error::EngineError;
-use crate::planning::parsed;
+use crate::parsing;
 use crate::session::Session;
 use crate::traits::TRAIT_GROUPS;
 
@@ -264,8 +264,8 @@ impl Session {
     /// # Errors
     /// Whatever keeps the text from being read.
     pub fn clauses(&self, criteria: &str) -> Result<Clause, EngineError> {
-        let (condition, _) = parsed(self.state(), criteria, self.limits())?;
-        Ok(Clause::of(&condition))
+        let (parsed, _) = parsing::condition(self.state(), criteria, self.limits())?;
+        Ok(Clause::of(&parsed.tree))
     }
 
     /// Queries for the newest rows, at most `most` each, that a clause looks at for one person.
@@ -278,7 +278,8 @@ impl Session {
         person: i64,
         most: usize,
     ) -> Result<Vec<String>, EngineError> {
-        let (mut condition, _) = parsed(self.state(), clause, self.limits())?;
+        let (parsed, _) = parsing::condition(self.state(), clause, self.limits())?;
+        let mut condition = parsed.tree.clone();
         settle(self.state(), self.as_of(), &mut condition)?;
         let mut looks = Looks {
             rows: Vec::new(),
@@ -307,12 +308,12 @@ impl Session {
     /// # Errors
     /// Whatever keeps the text from being read.
     pub fn compared_text(&self, clause: &str) -> Result<Option<(String, String)>, EngineError> {
-        let (condition, _) = parsed(self.state(), clause, self.limits())?;
+        let (parsed, _) = parsing::condition(self.state(), clause, self.limits())?;
         let Expr::BinaryOp {
             left,
             op: BinaryOperator::Eq,
             right,
-        } = &condition
+        } = &parsed.tree
         else {
             return Ok(None);
         };
@@ -327,8 +328,8 @@ impl Session {
     /// # Errors
     /// Whatever keeps the text from being read.
     pub fn type_asked(&self, clause: &str) -> Result<Option<String>, EngineError> {
-        let (condition, _) = parsed(self.state(), clause, self.limits())?;
-        let Expr::Function(function) = &condition else {
+        let (parsed, _) = parsing::condition(self.state(), clause, self.limits())?;
+        let Expr::Function(function) = &parsed.tree else {
             return Ok(None);
         };
         match behaviour(function) {

@@ -19,14 +19,12 @@ use datafusion::logical_expr::{
 use datafusion::sql::sqlparser::ast;
 use rollbook_model::config::Limits;
 
-use crate::complexity::tokens;
-use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
 use crate::faults::{DuplicateTraitRow, InvalidTrait};
 use crate::literals::with_doubles;
+use crate::parsing;
 use crate::plain_types::plain_types;
-use crate::planning::{check_criteria, into_engine_error, parsed, planned};
-use crate::statement::query;
+use crate::planning::{check_criteria, planned};
 
 const PEOPLE: &str = "people";
 const PERSON_ID: &str = "person_id";
@@ -121,10 +119,8 @@ impl Values {
         one: &CustomTrait,
         limits: &Limits,
     ) -> std::result::Result<Self, EngineError> {
-        let diagnosis = Diagnosis::new(state, tokens(&one.sql, limits.sql_chars)?, *limits);
-        let statement =
-            query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
-        let chosen = planned(state, statement, &diagnosis).await;
+        let (parsed, diagnosis) = parsing::query(state, &one.sql, limits)?;
+        let chosen = planned(state, parsed.tree.clone(), &diagnosis).await;
         let chosen = chosen.map_err(|error| match error {
             EngineError::UnknownTable {
                 table, position, ..
@@ -203,11 +199,11 @@ fn default(
         default: text.to_owned(),
         ty: plain_types(&ty.to_string()),
     };
-    let (expr, _) = parsed(state, text, limits).map_err(|_| wrong())?;
-    if !is_literal(&expr) {
+    let (parsed, _) = parsing::condition(state, text, limits).map_err(|_| wrong())?;
+    if !is_literal(&parsed.tree) {
         return Err(wrong());
     }
-    let value = literal(state, expr).map_err(|_| wrong())?;
+    let value = literal(state, parsed.tree.clone()).map_err(|_| wrong())?;
     let cast = value.cast_to(ty).map_err(|_| wrong())?;
     // A fraction is no integer, though it can be made one.
     let is_lost = value.data_type().is_numeric()

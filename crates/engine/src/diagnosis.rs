@@ -1,8 +1,10 @@
 //! From DataFusion's errors to ours: which name, where in the text, what was probably meant.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::error::ArrowError;
+use datafusion::catalog::SchemaProvider;
 use datafusion::common::{Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
@@ -44,40 +46,42 @@ const OTHERS: [(&str, &str); 8] = [
 
 /// What is known of a query when something goes wrong with it.
 pub(crate) struct Diagnosis {
-    tokens: Vec<TokenWithSpan>,
-    tables: Vec<String>,
-    functions: Vec<String>,
-    aggregates: Vec<String>,
+    tokens: Arc<[TokenWithSpan]>,
+    tables: Option<Arc<dyn SchemaProvider>>,
+    functions: &'static Functions,
     limits: Limits,
 }
 
-impl Diagnosis {
-    pub(crate) fn new(state: &SessionState, tokens: Vec<TokenWithSpan>, limits: Limits) -> Self {
-        let tables = state
-            .schema_for_ref("people")
-            .map(|schema| schema.table_names())
-            .unwrap_or_default();
+/// The names of functions. They are the same in every session, and fetched once.
+struct Functions {
+    of_one_row: Vec<String>,
+    aggregates: HashSet<String>,
+}
+
+static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
+
+impl Functions {
+    fn of(state: &SessionState) -> Self {
+        let scalars = state.scalar_functions().keys();
+        let scalars = scalars.chain(state.window_functions().keys());
         // Those are our own.
-        let tables = tables.into_iter().filter(|name| !name.starts_with('_'));
-        let scalars = state
-            .scalar_functions()
-            .keys()
-            .chain(state.window_functions().keys());
         let scalars = scalars.filter(|name| !name.starts_with('_')).cloned();
         let behaviours = BEHAVIOURS.into_iter().map(str::to_owned);
-        let functions = scalars.chain(behaviours).collect();
-        let aggregates = state.aggregate_functions().keys().cloned().collect();
         Self {
-            tokens,
-            tables: tables.collect(),
-            functions,
-            aggregates,
-            limits,
+            of_one_row: scalars.chain(behaviours).collect(),
+            aggregates: state.aggregate_functions().keys().cloned().collect(),
         }
     }
+}
 
-    pub(crate) fn tokens(&self) -> &[TokenWithSpan] {
-        &self.tokens
+impl Diagnosis {
+    pub(crate) fn new(state: &SessionState, tokens: Arc<[TokenWithSpan]>, limits: Limits) -> Self {
+        Self {
+            tokens,
+            tables: state.schema_for_ref("people").ok(),
+            functions: FUNCTIONS.get_or_init(|| Functions::of(state)),
+            limits,
+        }
     }
 
     /// Where a name first stands in the text.
@@ -92,8 +96,9 @@ impl Diagnosis {
 
     /// Whether a function of this name is an aggregate.
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
-        let mut known = self.aggregates.iter();
-        known.any(|known| known.eq_ignore_ascii_case(name))
+        self.functions
+            .aggregates
+            .contains(&name.to_ascii_lowercase())
     }
 
     /// The error for a function over many rows where there is one person at a time.
@@ -204,12 +209,12 @@ impl Diagnosis {
             }
         };
         // `Expected: an expression, found: EOF at Line: 1, Column: 9`
-        let (message, into_engine_error) = match text.rsplit_once(" at Line: ") {
-            Some((message, into_engine_error)) => (message, into_engine_error),
+        let (message, location) = match text.rsplit_once(" at Line: ") {
+            Some((message, location)) => (message, location),
             None => (text.as_str(), ""),
         };
-        let numbers = into_engine_error.split_once(", Column: ");
-        let into_engine_error = numbers.and_then(|(line, column)| {
+        let numbers = location.split_once(", Column: ");
+        let location = numbers.and_then(|(line, column)| {
             Some(Position {
                 line: line.parse().ok()?,
                 column: column.trim().parse().ok()?,
@@ -217,7 +222,7 @@ impl Diagnosis {
         });
         let at_end = message.ends_with("found: EOF");
         let position = place
-            .or(into_engine_error)
+            .or(location)
             .or_else(|| if at_end { self.end() } else { None });
         let message = message
             .replace("Expected: ", "expected ")
@@ -271,10 +276,8 @@ impl Diagnosis {
         diagnostic: Option<&Diagnostic>,
         place: Option<Position>,
     ) -> EngineError {
-        let into_engine_error = diagnostic.map(|diagnostic| diagnostic.message.as_str());
-        if let Some(table) = into_engine_error
-            .and_then(|into_engine_error| between(into_engine_error, "table '", "' not found"))
-        {
+        let detail = diagnostic.map(|diagnostic| diagnostic.message.as_str());
+        if let Some(table) = detail.and_then(|detail| between(detail, "table '", "' not found")) {
             return self.unknown_table(table, place);
         }
         if let Some(table) = between(message, "table '", "' not found") {
@@ -335,7 +338,8 @@ impl Diagnosis {
             let message = format!("there is no function `{name}`: write {here}");
             return EngineError::Invalid { message };
         }
-        let known = self.functions.iter().chain(&self.aggregates);
+        let known = self.functions.of_one_row.iter();
+        let known = known.chain(&self.functions.aggregates);
         EngineError::UnknownFunction {
             nearest: nearest(&function, known.map(String::as_str)).map(str::to_owned),
             function,
@@ -344,10 +348,14 @@ impl Diagnosis {
     }
 
     fn unknown_table(&self, table: &str, place: Option<Position>) -> EngineError {
-        let known = self.tables.iter().map(String::as_str);
+        let known = self.tables.as_ref().map(|tables| tables.table_names());
+        // Those are our own.
+        let known = known.unwrap_or_default().into_iter();
+        let known: Vec<String> = known.filter(|name| !name.starts_with('_')).collect();
+        let nearest = nearest(table, known.iter().map(String::as_str));
         EngineError::UnknownTable {
             position: place.or_else(|| self.position_of(table)),
-            nearest: nearest(table, known).map(str::to_owned),
+            nearest: nearest.map(str::to_owned),
             table: table.to_owned(),
         }
     }
@@ -373,12 +381,12 @@ impl Diagnosis {
 }
 
 /// What is wrong with a regular expression, if that is what an error is of.
-fn of_regex(into_engine_error: &str) -> Option<String> {
-    if into_engine_error.contains("Compiled regex exceeds size limit") {
+fn of_regex(message: &str) -> Option<String> {
+    if message.contains("Compiled regex exceeds size limit") {
         return Some("a regular expression is too large".to_owned());
     }
-    let (_, into_engine_error) = into_engine_error.split_once("regex parse error:")?;
-    let mut lines = into_engine_error.lines().map(str::trim);
+    let (_, message) = message.split_once("regex parse error:")?;
+    let mut lines = message.lines().map(str::trim);
     let why = lines.find_map(|line| line.strip_prefix("error: "))?;
     Some(format!("a regular expression cannot be read: {why}"))
 }

@@ -1,18 +1,15 @@
 //! Planning the statements of mappings, with errors as good as those of queries.
 
-use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{ExprWithAlias, Query, Statement as SqlStatement};
 use rollbook_model::config::Limits;
 
-use crate::complexity::tokens;
-use crate::diagnosis::Diagnosis;
 use crate::error::EngineError;
 use crate::literals::with_doubles;
-use crate::planning::into_engine_error;
-use crate::statement::{self, query, read_only, to_plan};
+use crate::parsing;
+use crate::statement::{read_only, to_plan};
 
 /// Plans one `select` over the tables of `context`, after `edit` has changed its parsed form.
 ///
@@ -24,9 +21,8 @@ pub async fn plan_select(
     edit: impl FnOnce(&mut Query),
 ) -> Result<LogicalPlan, EngineError> {
     let state = context.state();
-    let diagnosis = diagnosis(&state, sql)?;
-    let mut statement =
-        query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
+    let (parsed, diagnosis) = parsing::query(&state, sql, &Limits::default())?;
+    let mut statement = parsed.tree.clone();
     if let Statement::Statement(statement) = &mut statement
         && let SqlStatement::Query(query) = statement.as_mut()
     {
@@ -48,24 +44,14 @@ pub async fn rows_where(
     condition: &str,
 ) -> Result<DataFrame, EngineError> {
     let state = context.state();
-    let diagnosis = diagnosis(&state, condition)?;
-    let mut parsed = statement::condition(diagnosis.tokens())
-        .map_err(|error| into_engine_error(error, &diagnosis))?;
-    with_doubles(&mut parsed);
+    let (parsed, diagnosis) = parsing::condition(&state, condition, &Limits::default())?;
+    let mut condition = parsed.tree.clone();
+    with_doubles(&mut condition);
     let parsed = ExprWithAlias {
-        expr: parsed,
+        expr: condition,
         alias: None,
     };
     let planned = state.create_logical_expr_from_sql_expr(parsed, frame.schema());
     let rows = planned.and_then(|condition| frame.filter(condition));
     rows.map_err(|error| diagnosis.explain(error))
-}
-
-fn diagnosis(state: &SessionState, sql: &str) -> Result<Diagnosis, EngineError> {
-    let limits = Limits::default();
-    Ok(Diagnosis::new(
-        state,
-        tokens(sql, limits.sql_chars)?,
-        limits,
-    ))
 }

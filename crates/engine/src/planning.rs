@@ -13,7 +13,6 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast;
 use roaring::RoaringTreemap;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
@@ -22,16 +21,15 @@ use crate::behaviour::{
     Behaviours, EvaluationContext, PERSON, Tick, Ticks, Where, behaviour, reads_clock, settle,
 };
 use crate::cache::{CacheRequest, Names, PeopleCache};
-use crate::complexity::tokens;
 use crate::counting::{Counted, CountedActivities};
 use crate::diagnosis::Diagnosis;
 use crate::environment::setup;
 use crate::error::EngineError;
 use crate::functions::make_lenient;
+use crate::parsing;
 use crate::plain_types::plain_types;
 use crate::statement::{
-    self, ParseError, condition, holds_a_query, is_select, over_people, over_rows, query,
-    read_only, rows_where,
+    self, holds_a_query, is_select, over_people, over_rows, read_only, rows_where,
 };
 use crate::times::name_zones_in;
 use crate::view::ViewPlanner;
@@ -108,9 +106,8 @@ pub(crate) async fn plan(
             asked.plan(state, limits, kept.as_ref()).await?
         }
         Request::Query(sql, _) | Request::PersonIds(sql) => {
-            let diagnosis = Diagnosis::new(state, tokens(sql, limits.sql_chars)?, *limits);
-            let parsed = query(diagnosis.tokens());
-            let statement = parsed.map_err(|error| into_engine_error(error, &diagnosis))?;
+            let (parsed, diagnosis) = parsing::query(state, sql, limits)?;
+            let statement = parsed.tree.clone();
             (planned(state, statement, &diagnosis).await?, diagnosis)
         }
     };
@@ -151,13 +148,6 @@ pub(crate) async fn planned(
     Ok(plan)
 }
 
-pub(crate) fn into_engine_error(error: ParseError, diagnosis: &Diagnosis) -> EngineError {
-    match error {
-        ParseError::Refused(error) => error,
-        ParseError::Parser(error) => diagnosis.explain(error),
-    }
-}
-
 /// What is wanted of conditions on `people`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
@@ -167,18 +157,6 @@ enum Wanted {
     Booleans,
     /// The same of expressions of any type.
     Values,
-}
-
-/// A condition as it is written, and the diagnosis of what is wrong with it.
-pub(crate) fn parsed(
-    state: &SessionState,
-    criteria: &str,
-    limits: &Limits,
-) -> Result<(ast::Expr, Diagnosis), EngineError> {
-    let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
-    let parsed = condition(diagnosis.tokens());
-    let condition = parsed.map_err(|error| into_engine_error(error, &diagnosis))?;
-    Ok((condition, diagnosis))
 }
 
 /// Who meets one condition, which of several conditions everybody meets, or what expressions come
@@ -218,7 +196,8 @@ impl Asked<'_> {
         let (mut conditions, mut names) = (Vec::new(), Names::default());
         let mut diagnosis = None;
         for criteria in self.criteria {
-            let (mut condition, of_this) = parsed(state, criteria, limits)?;
+            let (parsed, of_this) = parsing::condition(state, criteria, limits)?;
+            let mut condition = parsed.tree.clone();
             let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
             if let Some(function) = over_rows {
                 return Err(of_this.many_rows(Some(&function)));
@@ -306,11 +285,9 @@ async fn check_text(
             source: Box::new(source),
         }
     };
-    let tokens = tokens(&text.text, limits.sql_chars).map_err(wrong)?;
-    let diagnosis = Diagnosis::new(state, tokens, *limits);
+    let (parsed, diagnosis) = parsing::condition(state, &text.text, limits).map_err(wrong)?;
     let checked = async {
-        let condition =
-            condition(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
+        let condition = parsed.tree.clone();
         if holds_a_query(&condition) {
             let message = "a query within it".to_owned();
             return Err(EngineError::Unsupported { message });
@@ -486,7 +463,8 @@ pub(crate) fn needs(
     viewpoint: EvaluationContext,
     limits: &Limits,
 ) -> Result<Needs, EngineError> {
-    let (mut condition, _) = parsed(state, criteria, limits)?;
+    let (parsed, _) = parsing::condition(state, criteria, limits)?;
+    let mut condition = parsed.tree.clone();
     let is_shareable = !holds_a_query(&condition);
     let mut behaviours = Behaviours::new(viewpoint, false);
     settle(state, viewpoint.as_of, &mut condition)?;
@@ -506,12 +484,9 @@ pub(crate) fn names_among(
 ) -> Result<BTreeSet<String>, EngineError> {
     let mut names = Names::default();
     if is_select(criteria) {
-        let diagnosis = Diagnosis::new(state, tokens(criteria, limits.sql_chars)?, *limits);
-        let statement =
-            query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
-        names.note_query(&statement);
+        names.note_query(&parsing::query(state, criteria, limits)?.0.tree);
     } else {
-        names.note(&parsed(state, criteria, limits)?.0);
+        names.note(&parsing::condition(state, criteria, limits)?.0.tree);
     }
     Ok(names.among(wanted))
 }
@@ -523,13 +498,13 @@ pub(crate) fn ticks(
     viewpoint: EvaluationContext,
     limits: &Limits,
 ) -> Result<Vec<Tick>, EngineError> {
-    let (condition, _) = parsed(state, criteria, limits)?;
+    let (parsed, _) = parsing::condition(state, criteria, limits)?;
     let mut ticks = Ticks {
         state,
         viewpoint,
         found: Vec::new(),
     };
-    ticks.walk(&condition)?;
+    ticks.walk(&parsed.tree)?;
     Ok(ticks.found)
 }
 
@@ -540,12 +515,11 @@ pub(crate) fn query_reads_clock(
     limits: &Limits,
 ) -> Result<bool, EngineError> {
     if !is_select(text) {
-        return Ok(reads_clock(state, &parsed(state, text, limits)?.0));
+        let (parsed, _) = parsing::condition(state, text, limits)?;
+        return Ok(reads_clock(state, &parsed.tree));
     }
-    let diagnosis = Diagnosis::new(state, tokens(text, limits.sql_chars)?, *limits);
-    let statement =
-        query(diagnosis.tokens()).map_err(|error| into_engine_error(error, &diagnosis))?;
-    Ok(match &statement {
+    let (parsed, _) = parsing::query(state, text, limits)?;
+    Ok(match &parsed.tree {
         Statement::Statement(statement) => reads_clock(state, statement.as_ref()),
         _ => true,
     })

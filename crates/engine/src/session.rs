@@ -30,8 +30,9 @@ use crate::golden_record::GoldenRecord;
 use crate::lazy_views::LazyViews;
 use crate::merging::MergeByPerson;
 use crate::parameter::{Parameter, Parameters, values};
+use crate::parsing;
 use crate::people::People;
-use crate::planning::{Kept, Needs, Request, names_among, needs, parsed};
+use crate::planning::{Kept, Needs, Request, names_among, needs};
 use crate::rows::{Rows, explain};
 use crate::table::{AsOfTable, TableSource, last_of};
 use crate::times::{in_zone_of, with_times};
@@ -203,8 +204,8 @@ impl Session {
 
     /// Whether a name can stand in SQL as it is: `true` and `null` cannot.
     pub fn is_plain_name(&self, name: &str) -> bool {
-        let parsed = parsed(&self.state, name, &self.options.limits);
-        matches!(parsed, Ok((Expr::Identifier(_), _)))
+        let parsed = parsing::condition(&self.state, name, &self.options.limits);
+        parsed.is_ok_and(|(parsed, _)| matches!(parsed.tree, Expr::Identifier(_)))
     }
 
     /// Those of some columns that criteria name, whether a condition or a query. Of a query it may

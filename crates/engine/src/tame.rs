@@ -14,8 +14,8 @@ use datafusion::sql::sqlparser::ast::{
 use rollbook_model::calendar::PERIODS;
 
 use crate::behaviour::BEHAVIOURS;
-use crate::complexity::tokens;
-use crate::statement::{condition, is_select};
+use crate::parsing::plain_condition;
+use crate::statement::is_select;
 
 /// Characters of a text that is planned in no time.
 const MOST_CHARACTERS: usize = 4_000;
@@ -86,11 +86,8 @@ pub fn tame(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
     if criteria.len() > MOST_CHARACTERS || is_select(criteria) {
         return Tame::No;
     }
-    let Ok(tokens) = tokens(criteria, MOST_CHARACTERS) else {
+    let Some(condition) = plain_condition(criteria, MOST_CHARACTERS) else {
         // What is wrong with it is told without running it.
-        return Tame::Yes;
-    };
-    let Ok(condition) = condition(&tokens) else {
         return Tame::Yes;
     };
     let mut wild = Wild {
@@ -99,7 +96,7 @@ pub fn tame(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
         names_segments: false,
     };
     match (
-        Visit::visit(&condition, &mut wild).is_break(),
+        Visit::visit(&condition.tree, &mut wild).is_break(),
         wild.names_segments,
     ) {
         (true, _) => Tame::No,

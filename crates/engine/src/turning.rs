@@ -9,7 +9,8 @@ use crate::behaviour::{
     ACTIVITIES, Compared, DAY, End, Pace, Reckoned, Rows, Tick, literal, micros, written,
 };
 use crate::error::EngineError;
-use crate::planning::{parsed, query_reads_clock, ticks};
+use crate::parsing;
+use crate::planning::{query_reads_clock, ticks};
 use crate::session::Session;
 use crate::statement::is_select;
 
@@ -73,8 +74,8 @@ impl Session {
                 turning.note_query(query_reads_clock(self.state(), text, self.limits())?);
                 continue;
             }
-            let (condition, _) = parsed(self.state(), text, self.limits())?;
-            turning.facts.extend(facts(&condition));
+            let (parsed, _) = parsing::condition(self.state(), text, self.limits())?;
+            turning.facts.extend(facts(&parsed.tree));
             let found = ticks(self.state(), text, self.viewpoint(), self.limits())?;
             turning.ticks.extend(found);
         }

@@ -10,13 +10,12 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Query, Select, SelectItem, SetExpr, Statement as SqlStatement,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::namesakes::untaken;
+use crate::parsing::plain_query;
 use crate::session::Answer;
-use crate::statement;
 
 /// Words that end the list of what is selected.
 const ENDS: [Keyword; 14] = [
@@ -83,15 +82,14 @@ fn renamed(schema: &SchemaRef, sql: &str) -> Option<SchemaRef> {
 
 /// The columns of an answer that have no name, each with what it is written as.
 fn as_written(sql: &str, columns: usize) -> Option<Vec<(usize, String)>> {
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
-    let tokens = tokens.ok()?;
-    let Ok(Statement::Statement(parsed)) = statement::query(&tokens) else {
+    let parsed = plain_query(sql)?;
+    let Statement::Statement(statement) = &parsed.tree else {
         return None;
     };
-    let SqlStatement::Query(query) = parsed.as_ref() else {
+    let SqlStatement::Query(query) = statement.as_ref() else {
         return None;
     };
-    let written = written(first_select(query)?, &tokens);
+    let written = written(first_select(query)?, &parsed.tokens);
     Some(placed(&written, columns))
 }
 

@@ -10,9 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use rollbook_app::CacheStats;
 use rollbook_app::idempotency::Posted;
 use rollbook_app::segments::Health;
+use rollbook_app::{CacheStats, texts_parsed};
 
 /// Seconds.
 const BUCKETS: [f64; 11] = [
@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     kept_answers: Gauge<u64, AtomicU64>,
     kept_renewals: Gauge<u64, AtomicU64>,
     kept_bytes: Gauge<u64, AtomicU64>,
+    texts_parsed: Gauge<u64, AtomicU64>,
 }
 
 /// How many segments stand so.
@@ -85,6 +86,7 @@ impl Metrics {
             kept_answers: Gauge::default(),
             kept_renewals: Gauge::default(),
             kept_bytes: Gauge::default(),
+            texts_parsed: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -155,6 +157,11 @@ impl Metrics {
             Unit::Bytes,
             metrics.kept_bytes.clone(),
         );
+        registry.register(
+            "texts_parsed",
+            "Criteria and queries that were parsed since the server began",
+            metrics.texts_parsed.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -186,6 +193,7 @@ impl Metrics {
         self.kept_answers.set(kept.answers);
         self.kept_renewals.set(kept.renewals);
         self.kept_bytes.set(kept.bytes);
+        self.texts_parsed.set(texts_parsed());
     }
 
     /// Notes how segments stand.

@@ -42,12 +42,40 @@ fn lake(name: &str) -> OwnLake {
     lake
 }
 
-fn answers_from_memory(server: &Serving) -> u64 {
+fn metric(server: &Serving, name: &str) -> u64 {
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
-    let line = metrics
-        .lines()
-        .find(|line| line.starts_with("rollbook_kept_answers "));
+    let begin = format!("rollbook_{name} ");
+    let line = metrics.lines().find(|line| line.starts_with(&begin));
     line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn answers_from_memory(server: &Serving) -> u64 {
+    metric(server, "kept_answers")
+}
+
+#[test]
+fn a_text_is_parsed_once() {
+    let lake = lake("http_parsed_once");
+    let server = Serving::start(&lake, "default");
+    let clauses = [
+        "did('page_viewed', at_least => 2, within => interval '30 days')",
+        "country in ('DE', 'US')",
+        "total_spent > 12.5",
+    ];
+    let parsed = || metric(&server, "texts_parsed");
+    preview(&server, "order_count > 0", Some(AS_OF));
+    let before = parsed();
+    preview(&server, &clauses.join(" and "), Some(AS_OF));
+    let first = parsed() - before;
+    // The whole and each clause.
+    println!(
+        "{first} texts parsed for a preview of {} clauses",
+        clauses.len()
+    );
+    assert!(first <= 1 + clauses.len() as u64, "{first}");
+    let before = parsed();
+    preview(&server, &clauses.join(" and "), Some(AS_OF));
+    assert_eq!(parsed(), before);
 }
 
 fn preview(server: &Serving, criteria: &str, as_of: Option<&str>) -> Value {

@@ -16,11 +16,10 @@ use super::aggregate_kind::{AggregateKind, WindowAggregate, is_kept};
 use super::call::Call;
 use super::fact::{Fact, literal, of_type, of_view, quoted};
 use super::{EvaluationContext, PERSON, Where};
-use crate::complexity::tokens;
 use crate::counting::{CountKind, Counted};
 use crate::error::EngineError;
 use crate::functions::make_lenient;
-use crate::statement::condition;
+use crate::parsing::plain_condition;
 use crate::times::{self, Clocks};
 
 /// The arguments that say when.
@@ -280,10 +279,10 @@ fn within_brackets(text: &str) -> String {
 
 /// A condition that is null for a row which it cannot be computed for; `None` where it always can.
 fn leniently(text: &str) -> Option<String> {
-    let given = condition(&tokens(text, text.len()).ok()?).ok()?;
-    let mut lenient = given.clone();
+    let given = plain_condition(text, text.len())?;
+    let mut lenient = given.tree.clone();
     make_lenient(&mut lenient, |_| false);
-    (lenient != given).then(|| lenient.to_string())
+    (lenient != given.tree).then(|| lenient.to_string())
 }
 
 /// The view that has the rows which a call is about, and the conditions on them.
