@@ -13,6 +13,7 @@ use crate::segments::{PersonChange, of_person};
 use crate::{AppError, Workspace};
 
 mod export;
+pub mod reading;
 mod timeline;
 
 pub use export::export;
@@ -31,7 +32,8 @@ const CONSENT: [&str; 5] = [
 /// One person: their columns and traits, and where they belong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Person {
-    /// The columns of `people`.
+    /// The columns of `people`, as people read them.
+    #[serde(serialize_with = "reading::serialize")]
     pub person: Value,
     /// The records that they are known by.
     pub records: Vec<Value>,

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::arguments::{Arguments, Command, Deciding, Form, Moment};
 use crate::report_error::report_error;
-use crate::show::{Shown, print, print_rows};
+use crate::show::{Document, Shown, print, print_rows};
 
 mod attribution;
 mod demo;
@@ -301,6 +301,6 @@ async fn settings(
         settings.get(key).map_err(rollbook_app::AppError::from)?;
     }
     let mut shown = Shown::list(&lines, &["key", "value", "meaning"])?;
-    shown.document = json!(settings);
+    shown.document = Document::of(&settings)?;
     print(&shown, form)
 }

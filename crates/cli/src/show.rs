@@ -1,5 +1,6 @@
 //! Printing answers: a table for people, one JSON document, or CSV.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use crate::arguments::Form;
@@ -9,35 +10,72 @@ use arrow::datatypes::SchemaRef;
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 use rollbook_app::export::{self, Exporter, no_formula};
 use rollbook_app::rows::{cells, json};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+/// An answer in JSON. Its fields stand in the order in which they are declared, as people read them.
+pub(crate) struct Document(String);
+
+impl Document {
+    pub(crate) fn of<T: Serialize + ?Sized>(answer: &T) -> anyhow::Result<Self> {
+        Ok(Self(serde_json::to_string_pretty(answer)?))
+    }
+}
+
+/// The fields of an answer, in their order.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
 
 /// Something to print: what programs get, and the same for people.
 pub(crate) struct Shown {
-    pub(crate) document: Value,
+    pub(crate) document: Document,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Shown {
     /// A list of objects of one shape; `columns` are the keys that people see, in order.
-    pub(crate) fn list<T: serde::Serialize>(items: &[T], columns: &[&str]) -> anyhow::Result<Self> {
-        let document = serde_json::to_value(items)?;
-        let rows = document.as_array().into_iter().flatten();
+    pub(crate) fn list<T: Serialize>(items: &[T], columns: &[&str]) -> anyhow::Result<Self> {
+        let values = serde_json::to_value(items)?;
+        let rows = values.as_array().into_iter().flatten();
         let rows = rows
             .map(|item| columns.iter().map(|key| plain(&item[*key])).collect())
             .collect();
         let columns = columns.iter().map(|&key| key.to_owned()).collect();
         Ok(Self {
-            document,
+            document: Document::of(items)?,
             columns,
             rows,
         })
     }
 
     /// One object, as lines of key and value for people.
-    pub(crate) fn object<T: serde::Serialize>(item: &T) -> anyhow::Result<Self> {
-        let document = serde_json::to_value(item)?;
-        let pairs = document.as_object().into_iter().flatten();
+    pub(crate) fn object<T: Serialize>(item: &T) -> anyhow::Result<Self> {
+        let document = Document::of(item)?;
+        let Fields(pairs) = serde_json::from_str(&document.0)?;
+        let pairs = pairs.iter();
         let rows = pairs
             .map(|(key, value)| vec![key.clone(), plain(value)])
             .collect();
@@ -63,8 +101,7 @@ pub(crate) fn print(shown: &Shown, form: Form) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match form {
         Form::Json => {
-            serde_json::to_writer_pretty(&mut out, &shown.document).map_err(io::Error::from)?;
-            writeln!(out)?;
+            writeln!(out, "{}", shown.document.0)?;
         }
         Form::Csv => {
             let mut writer = csv::Writer::from_writer(Vec::new());

@@ -4,11 +4,10 @@ use std::io::Write;
 
 use rollbook_app::Workspace;
 use rollbook_app::attribution::{self, Question};
-use serde_json::json;
 
 use super::{as_of, instant};
 use crate::arguments::{Attribution, AttributionRun, Form};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
@@ -41,7 +40,7 @@ pub(super) async fn run(
     let report = &attributed.report;
     let columns = ["model", "channel", "conversions", "value", "share"];
     let mut shown = Shown::list(&report.rows, &columns)?;
-    shown.document = json!(attributed);
+    shown.document = Document::of(&attributed)?;
     print(&shown, form)?;
     if form == Form::Table {
         let currency = report.currency.as_deref().unwrap_or("no currency");

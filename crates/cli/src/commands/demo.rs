@@ -12,7 +12,7 @@ use super::ingest::tell_of_key;
 use super::{new_batch, now, serve};
 use crate::arguments::{Form, Serve};
 use crate::progress::progress;
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: Workspace,
@@ -197,7 +197,7 @@ fn shown(workspace: &Workspace, done: &Demo) -> anyhow::Result<Shown> {
         }));
     }
     let mut shown = Shown::list(&segments, &["segment", "name", "count", "criteria"])?;
-    shown.document = json!({
+    shown.document = Document::of(&json!({
         "lake": workspace.location,
         "tenant": workspace.tenant,
         "as_of": done.as_of,
@@ -206,7 +206,7 @@ fn shown(workspace: &Workspace, done: &Demo) -> anyhow::Result<Shown> {
         "attribution": done.attributed,
         "lead_model": done.lead_model,
         "best_leads": done.best_leads.iter().map(|lead| json!(lead.explanation)).collect::<Vec<_>>(),
-    });
+    }))?;
     Ok(shown)
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ingest::refresh_segments;
 use super::{decider, now};
 use crate::arguments::{AtBridges, Blocking, Deciding, Form, Identity, LinkFiles, Reviewing};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(workspace: &Workspace, what: Identity, form: Form) -> anyhow::Result<()> {
     match what {
@@ -24,7 +24,7 @@ pub(super) async fn run(workspace: &Workspace, what: Identity, form: Form) -> an
                     stats.records, stats.persons, stats.ambiguous, stats.suggested
                 );
             }
-            shown.document = json!(stats);
+            shown.document = Document::of(&stats)?;
             print(&shown, form)
         }
         Identity::Review(what) => review(workspace, what, form).await,
@@ -118,7 +118,7 @@ async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::R
                 "country",
             ];
             let mut shown = Shown::list(&sides, &columns)?;
-            shown.document = json!(review);
+            shown.document = Document::of(&review)?;
             print(&shown, form)
         }
         Reviewing::Decide {
@@ -164,7 +164,7 @@ async fn told(
         }
     }
     let mut shown = Shown::list(&followed.moved, &["identity_id", "from", "to"])?;
-    shown.document = json!(followed);
+    shown.document = Document::of(&followed)?;
     print(&shown, form)
 }
 

@@ -17,7 +17,7 @@ use crate::arguments::{
     FileFormat, Form, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };
 use crate::progress::progress;
-use crate::show::{Shown, print, print_rows};
+use crate::show::{Document, Shown, print, print_rows};
 
 pub(super) fn generate(what: Generate, form: Form) -> anyhow::Result<()> {
     let options = Options {
@@ -150,7 +150,7 @@ fn show_ingested(done: &Ingested, dry_run: bool, form: Form) -> anyhow::Result<(
     }
     let columns = ["table", "read", "accepted", "unchanged", "quarantined"];
     let mut shown = Shown::list(&done.tables, &columns)?;
-    shown.document = serde_json::to_value(done)?;
+    shown.document = Document::of(&done)?;
     print(&shown, form)?;
     let quarantined: u64 = done.tables.iter().map(|table| table.quarantined).sum();
     if quarantined > 0 {
@@ -226,7 +226,7 @@ pub(super) fn inspect(file: &Path, form: Form) -> anyhow::Result<()> {
     let columns = document["columns"].as_array().cloned().unwrap_or_default();
     let names = ingest::PROFILE_COLUMNS;
     let mut shown = Shown::list(&columns, &names)?;
-    shown.document = json!({"profile": document, "mapping": draft});
+    shown.document = Document::of(&json!({"profile": profile, "mapping": draft}))?;
     print(&shown, form)?;
     if form == Form::Table {
         writeln!(std::io::stdout(), "{draft}")?;

@@ -7,7 +7,7 @@ use rollbook_app::wal::{Folded, drop_refused, fold, retry, waiting};
 
 use super::now;
 use crate::arguments::{Form, JournalCommand};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
@@ -29,7 +29,7 @@ pub(super) async fn run(
             let waiting = waiting(workspace).await?;
             let columns = ["id", "provider", "file", "reason"];
             let mut shown = Shown::list(&waiting.refused, &columns)?;
-            shown.document = serde_json::to_value(&waiting)?;
+            shown.document = Document::of(&waiting)?;
             if form != Form::Table || !waiting.refused.is_empty() {
                 print(&shown, form)?;
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::now;
 use crate::arguments::{Backup, Form, Keys, OfBackup, Snapshot};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn snapshot(
     workspace: &Workspace,
@@ -58,7 +58,7 @@ pub(super) async fn backup(workspace: &Workspace, what: Backup, form: Form) -> a
 pub(super) async fn check(workspace: &Workspace, form: Form) -> anyhow::Result<ExitCode> {
     let checked = look(workspace).await?;
     let mut shown = Shown::list(&checked.problems, &["snapshot", "object", "problem"])?;
-    shown.document = serde_json::to_value(&checked)?;
+    shown.document = Document::of(&checked)?;
     if form != Form::Table || !checked.problems.is_empty() {
         print(&shown, form)?;
     }

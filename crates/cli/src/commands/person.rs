@@ -5,21 +5,22 @@ use std::io::Write;
 use anyhow::Context;
 use rollbook_app::Workspace;
 use rollbook_app::identity::{Sought, erase, find, readmit};
+use rollbook_app::persons::reading::in_reading_order;
 use rollbook_app::persons::{self, TimelineAsked, timeline};
 use serde_json::{Value, json};
 
 use super::ingest::refresh_segments;
 use super::{as_of, decider, now};
 use crate::arguments::{Form, Person};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyhow::Result<()> {
     match what {
         Person::Show { person, moment } => {
             let shown =
                 persons::show(workspace, person, as_of(workspace, &moment).await?, false).await?;
-            let document = json!(shown);
-            let known = shown.person.as_object().into_iter().flatten();
+            let document = Document::of(&shown)?;
+            let known = in_reading_order(&shown.person).into_iter();
             let known = known.filter(|(_, value)| !value.is_null());
             let mut lines: Vec<Value> = known
                 .map(|(field, value)| json!({"field": field, "value": value}))
@@ -86,7 +87,7 @@ pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyh
                 "external_id",
             ];
             let mut shown = Shown::list(&found.events, &columns)?;
-            shown.document = json!(found);
+            shown.document = Document::of(&found)?;
             print(&shown, form)?;
             if found.next.is_some() {
                 eprintln!("there is more: --limit shows up to 1000");

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{as_of, now};
 use crate::arguments::{Form, Score};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 /// Persons that a run shows.
 const SHOWN: usize = 10;
@@ -17,7 +17,7 @@ pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyho
         Score::Train { kind, moment } => {
             let model =
                 scores::train(workspace, kind, as_of(workspace, &moment).await?, now()).await?;
-            print(&shown_model(&model), form)?;
+            print(&shown_model(&model)?, form)?;
             note_end(&model);
             if form == Form::Table {
                 eprintln!("next: rollbook score run {kind}");
@@ -34,7 +34,7 @@ pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyho
             .await?;
             let columns = ["person_id", "probability", "score"];
             let mut shown = Shown::list(&run.highest, &columns)?;
-            shown.document = json!(run);
+            shown.document = Document::of(&run)?;
             print(&shown, form)?;
             if form == Form::Table {
                 eprintln!(
@@ -51,14 +51,14 @@ pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyho
         } => {
             let explanation =
                 scores::explain(workspace, kind, person, as_of(workspace, &moment).await?).await?;
-            print(&shown_explanation(&explanation), form)?;
+            print(&shown_explanation(&explanation)?, form)?;
             note_rules(explanation.method, None);
         }
     }
     Ok(())
 }
 
-fn shown_model(model: &ScoreModel) -> Shown {
+fn shown_model(model: &ScoreModel) -> anyhow::Result<Shown> {
     let tested = &model.evaluation;
     let auc = tested.roc_auc.map_or_else(
         || "none: all of the test, or nobody, did it".to_owned(),
@@ -109,18 +109,18 @@ fn shown_model(model: &ScoreModel) -> Shown {
     if let Some(reason) = &model.reason {
         lines.push(("not learnt", reason.clone()));
     }
-    Shown {
-        document: json!(model),
+    Ok(Shown {
+        document: Document::of(model)?,
         columns: vec!["of the model".to_owned(), String::new()],
         rows: lines
             .into_iter()
             .map(|(name, value)| vec![name.to_owned(), value])
             .collect(),
-    }
+    })
 }
 
 /// The strongest factors first, then the base and the sum.
-fn shown_explanation(explanation: &Explanation) -> Shown {
+fn shown_explanation(explanation: &Explanation) -> anyhow::Result<Shown> {
     let mut factors: Vec<_> = explanation
         .factors
         .iter()
@@ -138,11 +138,11 @@ fn shown_explanation(explanation: &Explanation) -> Shown {
     rows.push(row("score", String::new(), explanation.score));
     let probability = format!("{:.1} %", explanation.probability * 100.0);
     rows.push(vec!["probability".to_owned(), probability, String::new()]);
-    Shown {
-        document: json!(explanation),
+    Ok(Shown {
+        document: Document::of(explanation)?,
         columns: ["factor", "value", "log-odds"].map(str::to_owned).to_vec(),
         rows,
-    }
+    })
 }
 
 fn day(of: Timestamp) -> String {

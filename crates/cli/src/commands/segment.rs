@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{as_of, instant, now};
 use crate::arguments::{Form, Members, Put, Segment};
 use crate::report_error::report_error;
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
@@ -131,7 +131,7 @@ async fn members(workspace: &Workspace, what: Members, form: Form) -> anyhow::Re
     }
     let rows = persons.iter().map(|person| vec![person.to_string()]);
     let shown = Shown {
-        document: json!(persons),
+        document: Document::of(&persons)?,
         columns: vec!["person_id".to_owned()],
         rows: rows.collect(),
     };

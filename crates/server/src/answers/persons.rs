@@ -14,6 +14,7 @@ use crate::scalars::{Amount, Foretold, Key, Time};
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Person {
     /// All columns of `people`.
+    #[serde(serialize_with = "rollbook_app::persons::reading::serialize")]
     #[schema(value_type = People)]
     person: Value,
     /// The records that they are known by.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Form, Segment};
 use crate::commands::{as_of, now};
-use crate::show::{Shown, print};
+use crate::show::{Document, Shown, print};
 
 pub(super) async fn run(workspace: &Workspace, what: Segment, form: Form) -> anyhow::Result<()> {
     match what {
@@ -92,7 +92,7 @@ pub(super) async fn run(workspace: &Workspace, what: Segment, form: Form) -> any
             let shown = Shown {
                 rows: rows.collect(),
                 columns: columns.map(str::to_owned).to_vec(),
-                document: json!(changes),
+                document: Document::of(&changes)?,
             };
             print(&shown, form)
         }
@@ -120,7 +120,7 @@ pub(super) async fn run(workspace: &Workspace, what: Segment, form: Form) -> any
             let shown = Shown {
                 rows: rows.collect(),
                 columns: columns.map(str::to_owned).to_vec(),
-                document: json!(history),
+                document: Document::of(&history)?,
             };
             print(&shown, form)
         }
@@ -137,7 +137,7 @@ pub(super) async fn run(workspace: &Workspace, what: Segment, form: Form) -> any
             let overlap = segments::overlap(workspace, &keys).await?;
             let columns = ["a", "b", "both", "only_a", "only_b", "jaccard"];
             let mut shown = Shown::list(&overlap.pairs, &columns)?;
-            shown.document = json!(overlap);
+            shown.document = Document::of(&overlap)?;
             print(&shown, form)
         }
         _ => unreachable!("commands that change something are not asked here"),
@@ -176,7 +176,7 @@ fn show_explanation(explained: &Explanation, form: Form) -> anyhow::Result<()> {
     lines(&document["why"], 0, &mut rows);
     let columns = ["met", "clause", "value", "bound", "distance"];
     let shown = Shown {
-        document: Value::Null,
+        document: Document::of(explained)?,
         columns: columns.map(str::to_owned).to_vec(),
         rows,
     };
