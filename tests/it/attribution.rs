@@ -195,10 +195,12 @@ fn run(lake: &OwnLake, provider: &str, folder: &Path) -> Value {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn a_public_touch_log() {
-    let Some(data) = rollbook_tests::test_data() else {
-        return;
-    };
+    let data = rollbook_tests::test_data();
     let lake = OwnLake::new("attribution_touchpoints");
     let folder = data.join("touchpoints_62k");
     let file = std::fs::read_dir(&folder)
@@ -248,10 +250,12 @@ fn a_public_touch_log() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn a_public_tutorial() {
-    let Some(data) = rollbook_tests::test_data() else {
-        return;
-    };
+    let data = rollbook_tests::test_data();
     let lake = OwnLake::new("attribution_playbook");
     let folder = data.join("attribution_playbook");
     lake.write("mappings/persons.sql", "-- about: customers\n-- table: persons\n-- source: s = sessions.csv\n-- existing: keep\n-- short: blank\nselect customer_id as external_id from s");

@@ -108,20 +108,23 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(
+    not(has_python),
+    ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
+)]
 async fn generated_data_give_what_the_oracle_says() {
     let seed = times("ROLLBOOK_TEST_SEED", 11);
-    if let Some(world) = World::generated("generated", seed, 400).await {
-        hold(world, 60, 4).await;
-    }
+    hold(World::generated("generated", seed, 400).await, 60, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(
+    not(all(has_data, has_python)),
+    ignore = "ROLLBOOK_TEST_DATA or ROLLBOOK_TEST_PYTHON is not set"
+)]
 async fn olist_gives_what_the_oracle_says() {
-    let Some(folder) = test_data() else {
-        return;
-    };
+    let folder = test_data();
     let (seed, folder) = (times("ROLLBOOK_TEST_SEED", 5), folder.join("olist"));
-    if let Some(world) = World::olist("olist-differential", seed, folder).await {
-        hold(world, 40, 3).await;
-    }
+    let world = World::olist("olist-differential", seed, folder).await;
+    hold(world, 40, 3).await;
 }

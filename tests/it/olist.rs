@@ -17,24 +17,19 @@ struct Olist {
 }
 
 /// One ingest for all tests here: it is the slow part.
-fn olist() -> Option<&'static Olist> {
-    static OLIST: OnceLock<Option<Olist>> = OnceLock::new();
-    OLIST
-        .get_or_init(|| {
-            let folder = rollbook_tests::test_data()?.join("olist");
-            let lake = OwnLake::new("olist");
-            let ingested = lake.json(&["ingest".as_ref(), "olist".as_ref(), folder.as_os_str()]);
-            Some(Olist { lake, ingested })
-        })
-        .as_ref()
+fn olist() -> &'static Olist {
+    static OLIST: OnceLock<Olist> = OnceLock::new();
+    OLIST.get_or_init(|| {
+        let folder = rollbook_tests::test_data().join("olist");
+        let lake = OwnLake::new("olist");
+        let ingested = lake.json(&["ingest".as_ref(), "olist".as_ref(), folder.as_os_str()]);
+        Olist { lake, ingested }
+    })
 }
 
 /// A raw file as text columns, blank cells as nulls.
 fn raw(name: &str) -> LazyFrame {
-    let path = rollbook_tests::test_data()
-        .unwrap()
-        .join("olist")
-        .join(name);
+    let path = rollbook_tests::test_data().join("olist").join(name);
     frame(&path).lazy()
 }
 
@@ -140,8 +135,12 @@ fn cents(amount: &Value) -> i64 {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn every_row_is_taken_in_and_none_is_in_quarantine() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     // 31 customers ordered twice; 8,349 payments are in the CSV and in the Parquet file.
     for (table, expected) in [
         ("persons", [16_000, 15_969, 31, 0]),
@@ -175,10 +174,12 @@ fn every_row_is_taken_in_and_none_is_in_quarantine() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn the_same_files_again_change_nothing() {
-    let Some(folder) = rollbook_tests::test_data() else {
-        return;
-    };
+    let folder = rollbook_tests::test_data();
     let lake = OwnLake::new("olist-twice");
     let leads = folder.join("olist/olist_marketing_qualified_leads_dataset.csv");
     let ingest = ["ingest".as_ref(), "olist".as_ref(), leads.as_os_str()];
@@ -191,8 +192,12 @@ fn the_same_files_again_change_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn zip_prefixes_have_their_zeros_back_and_the_later_address_stands() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     let ordered = orders().sort(["order_purchase_timestamp"], Default::default());
     let ordered = ordered.collect().unwrap();
     let person = texts(&ordered, "customer_unique_id")
@@ -254,8 +259,12 @@ fn zip_prefixes_have_their_zeros_back_and_the_later_address_stands() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn local_times_are_those_of_brazil() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     // On 2017-10-15 the clocks went from 00:00 to 01:00: midnight never was.
     let never = "select count(*) from activities where occurred_at = '2017-10-15T03:00:00Z'";
     assert_eq!(olist.lake.value(never), 7);
@@ -273,8 +282,12 @@ fn local_times_are_those_of_brazil() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn channels_are_those_of_the_leads_and_a_blank_one_is_null() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     let by_origin = leads()
         .group_by([col("origin")])
         .agg([len().alias("n")])
@@ -311,8 +324,12 @@ fn channels_are_those_of_the_leads_and_a_blank_one_is_null() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn payments_of_unknown_orders_are_kept_and_the_sum_is_that_of_the_file() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     let lone = "select count(*) from payments where person_id = 0 and at is null";
     assert_eq!(olist.lake.value(lone), 95_537);
     let paid = raw("orders_8k/olist_order_payments_dataset.csv")
@@ -337,8 +354,12 @@ fn payments_of_unknown_orders_are_kept_and_the_sum_is_that_of_the_file() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn what_each_customer_spent_is_what_the_items_add_up_to() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     let spent = revenue()
         .group_by([col("customer_unique_id")])
         .agg([col("cents").sum()])
@@ -467,8 +488,12 @@ fn expected_segments() -> Vec<Expected> {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
 fn five_segments_have_the_members_that_polars_finds() {
-    let Some(olist) = olist() else { return };
+    let olist = olist();
     for segment in expected_segments() {
         let Expected {
             key,

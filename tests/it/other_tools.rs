@@ -10,11 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::own_lake::OwnLake;
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
+)]
 fn the_deltalake_package_reads_the_same_rows() {
-    let Some(python) = std::env::var_os("ROLLBOOK_TEST_PYTHON") else {
-        println!("skipped: ROLLBOOK_TEST_PYTHON does not name a Python with the deltalake package");
-        return;
-    };
+    let python = rollbook_tests::python();
     let lake = OwnLake::new("other_tools");
     lake.json(&["demo"]);
     // A second version of a table, with a file rewritten.

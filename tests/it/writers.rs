@@ -72,11 +72,12 @@ fn two_writers_at_once_come_out_as_one_after_the_other() {
 }
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
+)]
 fn another_tool_reads_every_commit_right_after_it() {
-    let Some(python) = std::env::var_os("ROLLBOOK_TEST_PYTHON") else {
-        println!("skipped: ROLLBOOK_TEST_PYTHON does not name a Python with the deltalake package");
-        return;
-    };
+    let python = rollbook_tests::python();
     let lake = OwnLake::new("read_along");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/read_lake.py");
     let first = lake.write("0/orders.csv", &orders(0..50, 1));

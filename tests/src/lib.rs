@@ -1,5 +1,6 @@
 //! What the conversations under `it/` share: the program itself, and the real data where it is.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -62,13 +63,19 @@ fn newest(folder: &Path) -> Option<SystemTime> {
     times.max()
 }
 
-/// The folder of real data, or `None` with the reason printed.
-pub fn test_data() -> Option<PathBuf> {
-    match std::env::var_os("ROLLBOOK_TEST_DATA") {
-        Some(folder) => std::path::absolute(folder).ok(),
-        None => {
-            println!("skipped: ROLLBOOK_TEST_DATA does not name the folder of real data");
-            None
-        }
-    }
+/// The folder of real data. Tests that need it are ignored where there is none.
+///
+/// # Panics
+/// There was one when the tests were built, and is none now.
+pub fn test_data() -> PathBuf {
+    let folder = std::env::var_os("ROLLBOOK_TEST_DATA").expect("ROLLBOOK_TEST_DATA is set");
+    std::path::absolute(folder).expect("it is a folder")
+}
+
+/// A Python with the packages of `tests/peers`. Tests that need it are ignored where there is none.
+///
+/// # Panics
+/// There was one when the tests were built, and is none now.
+pub fn python() -> OsString {
+    std::env::var_os("ROLLBOOK_TEST_PYTHON").expect("ROLLBOOK_TEST_PYTHON is set")
 }

@@ -2,7 +2,6 @@
 
 use hmac::{Hmac, Mac};
 use rollbook_lake::Lake;
-use rollbook_model::hex::{from_hex, hex};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
@@ -19,12 +18,12 @@ pub(crate) async fn seal<T: Serialize>(lake: &Lake, content: &T) -> Result<Strin
     let json = serde_json::to_vec(content).map_err(|_| AppError::ForgedPageToken)?;
     let mut bytes = signature(lake, &json).await?;
     bytes.extend(json);
-    Ok(hex(&bytes))
+    Ok(hex::encode(&bytes))
 }
 
 /// What [`seal`] carried.
 pub(crate) async fn open<T: DeserializeOwned>(lake: &Lake, token: &str) -> Result<T, AppError> {
-    let bytes = from_hex(token).ok_or(AppError::ForgedPageToken)?;
+    let bytes = hex::decode(token).map_err(|_| AppError::ForgedPageToken)?;
     if bytes.len() < SEAL_BYTES {
         return Err(AppError::ForgedPageToken);
     }

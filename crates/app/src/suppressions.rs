@@ -17,7 +17,6 @@ use rollbook_identity::token::MatchRule;
 use rollbook_ingest::linking::owners::{Owners, records_of};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::Timestamp;
-use rollbook_model::hex::hex;
 use rollbook_model::shares::in_shares;
 use rollbook_queries::persons::{EMAILS, PHONES};
 use rollbook_segments::Channel;
@@ -146,7 +145,7 @@ fn token(key: &[u8], kind: Kind, form: &str) -> String {
     mac.update(kind.name().as_bytes());
     mac.update(&[0]);
     mac.update(form.as_bytes());
-    hex(&mac.finalize().into_bytes())
+    hex::encode(&mac.finalize().into_bytes())
 }
 
 /// The keyed hashes of all forms of a value, that of the normal form first.

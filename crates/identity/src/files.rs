@@ -230,22 +230,6 @@ pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> 
     named.collect()
 }
 
-/// Writes links as `file,id,person_id,matched_by,ambiguous`.
-pub fn write_links(links: &[Link], to: impl Write) -> io::Result<()> {
-    let mut csv = csv::Writer::from_writer(to);
-    csv.write_record(["file", "id", "person_id", "matched_by", "ambiguous"])?;
-    for link in links {
-        let person = link
-            .person
-            .map(|person| person.to_string())
-            .unwrap_or_default();
-        let matched_by = link.matched_by.clone().unwrap_or_default();
-        let is_ambiguous = link.is_ambiguous.to_string();
-        csv.write_record([&link.file, &link.id, &person, &matched_by, &is_ambiguous])?;
-    }
-    csv.flush()
-}
-
 /// Writes suggested pairs as `id_a,id_b,probability`.
 pub fn write_pairs(pairs: &[(String, String, f64)], to: impl Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(to);

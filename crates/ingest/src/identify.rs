@@ -64,12 +64,7 @@ impl ContactIds {
         }
         mac.update(value.as_bytes());
         let digest = mac.finalize().into_bytes();
-        let mut token = String::from(kind);
-        for byte in &digest[..16] {
-            token.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            token.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-        }
-        token
+        format!("{kind}{}", hex::encode(&digest[..16]))
     }
 }
 
@@ -120,7 +115,6 @@ mod tests {
 
     use hmac::{Hmac, Mac};
     use rollbook_lake::keys::key_of;
-    use rollbook_model::hex::hex;
     use sha2::Sha256;
 
     use super::ContactIds;
@@ -132,7 +126,7 @@ mod tests {
         let plain = |value: &str| {
             let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
             mac.update(value.as_bytes());
-            hex(&mac.finalize().into_bytes()[..16])
+            hex::encode(&mac.finalize().into_bytes()[..16])
         };
         for value in [
             "rollbook page token 1\0{}",

@@ -8,7 +8,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
 use crate::lake::Lake;
-use rollbook_model::hex::{from_hex, hex};
 
 /// Where a set of persons lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
     if persons.is_empty() {
         return String::new();
     }
-    hex(&serialize(persons))
+    hex::encode(&serialize(persons))
 }
 
 /// The set that [`encode_persons`] wrote; `None` if the text is not one.
@@ -33,7 +32,7 @@ pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
     if text.is_empty() {
         return Some(RoaringTreemap::new());
     }
-    let bytes = from_hex(text)?;
+    let bytes = hex::decode(text).ok()?;
     RoaringTreemap::deserialize_from(bytes.as_slice()).ok()
 }
 

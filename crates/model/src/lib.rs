@@ -4,7 +4,6 @@
 pub mod batch;
 pub mod calendar;
 pub mod config;
-pub mod hex;
 pub mod names;
 pub mod nearest;
 pub mod settings;

@@ -16,14 +16,9 @@ pub(super) struct Oracle {
 }
 
 impl Oracle {
-    /// Over a tenant's folder; `None`, with the reason printed, where there is no Python to run it.
-    pub(super) fn start(folder: &Path, zone: &str) -> Option<Self> {
-        let Some(python) = std::env::var_os("ROLLBOOK_TEST_PYTHON") else {
-            println!(
-                "skipped: ROLLBOOK_TEST_PYTHON does not name a Python with the duckdb package"
-            );
-            return None;
-        };
+    /// Over a tenant's folder.
+    pub(super) fn start(folder: &Path, zone: &str) -> Self {
+        let python = rollbook_tests::python();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/oracle.py");
         let mut process = Command::new(python)
             .arg(script)
@@ -35,12 +30,12 @@ impl Oracle {
             .unwrap();
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Some(Self {
+        Self {
             process,
             input,
             output,
             asked: 0,
-        })
+        }
     }
 
     /// The rows of each of some queries, on the newest version of the tables.

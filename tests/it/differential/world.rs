@@ -61,17 +61,16 @@ pub(super) struct World {
 }
 
 impl World {
-    /// `None` where there is nobody to ask who ought to belong.
-    fn new(name: &'static str, seed: u64, values: &'static Values, as_of: &str) -> Option<Self> {
+    fn new(name: &'static str, seed: u64, values: &'static Values, as_of: &str) -> Self {
         let lake = OwnLake::new(name);
-        let oracle = Oracle::start(&lake.path("lake/default"), values.zone)?;
+        let oracle = Oracle::start(&lake.path("lake/default"), values.zone);
         let location = lake.path("lake").to_str().unwrap().to_owned();
         let limits = Limits {
             rows: 10_000_000,
             ..Limits::default()
         };
         let workspace = Workspace::new(location, "default".parse().unwrap(), limits);
-        Some(Self {
+        Self {
             name,
             seed,
             oracle,
@@ -92,12 +91,12 @@ impl World {
             last_batch: None,
             decided: None,
             held_back: None,
-        })
+        }
     }
 
     /// Two years that `rollbook generate` makes up, seen from their middle.
-    pub(super) async fn generated(name: &'static str, seed: u64, persons: u32) -> Option<Self> {
-        let mut world = Self::new(name, seed, &GENERATED, "2025-06-15T12:00:00Z")?;
+    pub(super) async fn generated(name: &'static str, seed: u64, persons: u32) -> Self {
+        let mut world = Self::new(name, seed, &GENERATED, "2025-06-15T12:00:00Z");
         world.persons = persons;
         let data = world.lake.path("data");
         let (count, seed) = (persons.to_string(), seed.to_string());
@@ -106,12 +105,12 @@ impl World {
         world.lake.json(&arguments);
         world.take_in("native", data).await;
         world.begin(60).await;
-        Some(world)
+        world
     }
 
     /// Olist up to a moment, and beside it persons who have rows in our own columns.
-    pub(super) async fn olist(name: &'static str, seed: u64, folder: PathBuf) -> Option<Self> {
-        let mut world = Self::new(name, seed, &OLIST, "2018-03-01T12:00:00Z")?;
+    pub(super) async fn olist(name: &'static str, seed: u64, folder: PathBuf) -> Self {
+        let mut world = Self::new(name, seed, &OLIST, "2018-03-01T12:00:00Z");
         world.held_back = Some(HeldBack::new(folder));
         world.next_slice().await;
         world.persons = 150;
@@ -121,7 +120,7 @@ impl World {
         }
         world.write(rows).await;
         world.begin(150).await;
-        Some(world)
+        world
     }
 
     /// Gives the tenant a calendar, and persons rows of all kinds.

@@ -11,18 +11,12 @@ use crate::own_lake::OwnLake;
 const REQUESTS: &str = "2";
 
 #[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
+)]
 fn schemathesis_finds_nothing() {
-    let Some(python) = std::env::var_os("ROLLBOOK_TEST_PYTHON") else {
-        println!("skipped: ROLLBOOK_TEST_PYTHON does not name a Python with schemathesis");
-        return;
-    };
-    let has_it = Command::new(&python)
-        .args(["-c", "import schemathesis"])
-        .output();
-    if !has_it.unwrap().status.success() {
-        println!("skipped: the Python of ROLLBOOK_TEST_PYTHON has no schemathesis");
-        return;
-    }
+    let python = rollbook_tests::python();
     let (requests, seed) = (asked("REQUESTS", REQUESTS), asked("SEED", "1"));
     let is_short = requests == REQUESTS;
     let phases = match is_short {

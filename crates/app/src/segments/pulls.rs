@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
 use rollbook_lake::{BitmapRef, Lake, LakeError, State};
-use rollbook_model::hex::hex;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::{self, current};
 use rollbook_segments::{Channel, Freshness, Percent, Refreshed, SegmentError, definition};
@@ -290,7 +289,7 @@ pub(crate) fn checksum(persons: &RoaringTreemap) -> String {
         }
     }
     hash.update(&bytes);
-    hex(&hash.finalize())
+    hex::encode(&hash.finalize())
 }
 
 /// When rows of each provider were last taken in, up to a snapshot.

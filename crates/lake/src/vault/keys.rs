@@ -20,7 +20,6 @@ use super::seal::{open_object, random, seal_object};
 use crate::LakeError;
 use crate::json::from_json;
 use crate::lake::Lake;
-use rollbook_model::hex::{from_hex, hex};
 
 pub(super) const FOLDER: &str = "_vault/_keys";
 /// The tenant's keys, wrapped, where older programs put them.
@@ -209,7 +208,7 @@ impl<'a> Keyring<'a> {
         let Some(sealed) = opened.manifest.named.get(name) else {
             return Ok(None);
         };
-        let bytes = from_hex(sealed);
+        let bytes = hex::decode(sealed).ok();
         let bytes = bytes.and_then(|sealed| open_object(&opened.key, &self.place(name), &sealed));
         let bytes: Arc<[u8]> = Arc::from(bytes.ok_or_else(|| self.damaged(name))?);
         let mut known = self.pages_read().named();
@@ -234,7 +233,7 @@ impl<'a> Keyring<'a> {
             if opened.manifest.named.contains_key(name) {
                 return Ok(false);
             }
-            let sealed = hex(&seal_object(&opened.key, &self.place(name), key));
+            let sealed = hex::encode(&seal_object(&opened.key, &self.place(name), key));
             let put = |next: &mut Manifest| {
                 next.named.insert(name.to_owned(), sealed);
             };
@@ -325,17 +324,17 @@ impl<'a> Keyring<'a> {
 
     /// A new key of the tenant's as it lies in the lake.
     pub(super) fn wrap(&self, master: &Key, key: &Key) -> Wrapped {
-        let id = hex(&random::<8>());
+        let id = hex::encode(&random::<8>());
         Wrapped {
             master: fingerprint(master),
-            key: hex(&seal_object(master, &self.place(&id), key)),
+            key: hex::encode(&seal_object(master, &self.place(&id), key)),
             id,
         }
     }
 
     pub(super) fn unwrap(&self, wrapped: &Wrapped) -> Result<Key, LakeError> {
         let master = self.master().find(&wrapped.master)?;
-        let key = from_hex(&wrapped.key);
+        let key = hex::decode(&wrapped.key).ok();
         let key = key.and_then(|key| open_object(&master, &self.place(&wrapped.id), &key));
         let key = key.and_then(|key| key.try_into().ok());
         key.ok_or_else(|| self.damaged("the tenant's key"))

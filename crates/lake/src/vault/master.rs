@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rollbook_model::hex::{from_hex, hex};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
@@ -201,11 +200,11 @@ impl Master {
 /// What a key is called without telling it.
 pub(crate) fn fingerprint(key: &Key) -> String {
     let hash = Sha256::new().chain_update(b"rollbook master key\0");
-    hex(&hash.chain_update(key).finalize()[..8])
+    hex::encode(&hash.chain_update(key).finalize()[..8])
 }
 
 fn parse(word: &str) -> Option<Key> {
-    from_hex(word)?.try_into().ok()
+    hex::decode(word).ok()?.try_into().ok()
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LakeError {
@@ -321,11 +320,7 @@ fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
     fs::create_dir_all(folder).map_err(failed("make", folder))?;
     // Such a file has the mode 0600 from its beginning.
     let mut staged = NamedTempFile::new_in(folder).map_err(failed("write", path))?;
-    let mut text = keys
-        .iter()
-        .map(|key| hex(key))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let mut text = keys.iter().map(hex::encode).collect::<Vec<_>>().join("\n");
     text.push('\n');
     let written = staged.write_all(text.as_bytes());
     written
@@ -344,7 +339,7 @@ fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Master, Source, fingerprint, hex, printed};
+    use super::{Master, Source, fingerprint, printed};
 
     #[test]
     fn a_file_is_made_once_and_keeps_older_keys() {
@@ -363,8 +358,11 @@ mod tests {
         assert_eq!(other.find(&fingerprint(&first)).unwrap(), first);
         assert_eq!(other.find(&fingerprint(&second)).unwrap(), second);
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, format!("{}\n{}\n", hex(&second), hex(&first)));
-        assert!(!format!("{other:?}").contains(&hex(&first)));
+        assert_eq!(
+            text,
+            format!("{}\n{}\n", hex::encode(&second), hex::encode(&first))
+        );
+        assert!(!format!("{other:?}").contains(&hex::encode(&first)));
     }
 
     #[cfg(unix)]
@@ -427,7 +425,7 @@ mod tests {
         let master = Master::at(Source::File(path.clone()));
         master.current_or_new().unwrap();
         let second = Master::at(Source::File(path.clone())).next().unwrap();
-        std::fs::write(&path, hex(&second)).unwrap();
+        std::fs::write(&path, hex::encode(&second)).unwrap();
         assert_eq!(master.current_or_new().unwrap(), second);
     }
 
@@ -468,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_command_prints_the_key() {
-        let key = hex(&[7; 32]);
+        let key = hex::encode(&[7; 32]);
         let master = Master::at(Source::Command(format!("echo {key}")));
         assert_eq!(master.current_or_new().unwrap(), [7; 32]);
         for (command, problem) in [("exit 3", "it failed"), ("echo abc", "64 hexadecimal")] {

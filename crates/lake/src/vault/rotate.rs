@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use rollbook_model::hex::{from_hex, hex};
-
 use super::keys::{ATTEMPTS, Draft, KeyStatus, Keyring, Opened, TENANT, Wrapped};
 use super::pages::Key;
 use super::pages::{DataKeys, Page};
@@ -52,7 +50,7 @@ impl Keyring<'_> {
         for (name, sealed) in &opened.manifest.named {
             let bytes = self.open_named(&opened.key, name, sealed)?;
             let sealed = seal_object(&key, &self.place(name), &bytes);
-            named.insert(name.clone(), hex(&sealed));
+            named.insert(name.clone(), hex::encode(&sealed));
         }
         let pages: BTreeMap<i64, Page> = keys
             .0
@@ -88,7 +86,7 @@ impl Keyring<'_> {
     }
 
     fn open_named(&self, key: &Key, name: &str, sealed: &str) -> Result<Vec<u8>, LakeError> {
-        let sealed = from_hex(sealed);
+        let sealed = hex::decode(sealed).ok();
         let opened = sealed.and_then(|sealed| open_object(key, &self.place(name), &sealed));
         opened.ok_or_else(|| self.damaged(name))
     }
