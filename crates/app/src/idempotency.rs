@@ -455,7 +455,7 @@ async fn keep(
 
 /// By what commits know a key, and where its answer is kept.
 fn kept_at(key: &str) -> (String, String) {
-    let id = hex::encode(&Sha256::digest(key.as_bytes()));
+    let id = hex::encode(Sha256::digest(key.as_bytes()));
     let path = format!("_answers/{id}.json");
     (id, path)
 }
@@ -472,5 +472,5 @@ fn digest_of(post: &Post) -> Result<String, AppError> {
     }
     let mut file = std::fs::File::open(&post.body).map_err(failed)?;
     std::io::copy(&mut file, &mut digest).map_err(failed)?;
-    Ok(hex::encode(&digest.finalize()))
+    Ok(hex::encode(digest.finalize()))
 }

@@ -145,7 +145,7 @@ fn token(key: &[u8], kind: Kind, form: &str) -> String {
     mac.update(kind.name().as_bytes());
     mac.update(&[0]);
     mac.update(form.as_bytes());
-    hex::encode(&mac.finalize().into_bytes())
+    hex::encode(mac.finalize().into_bytes())
 }
 
 /// The keyed hashes of all forms of a value, that of the normal form first.

@@ -24,7 +24,7 @@ pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
     if persons.is_empty() {
         return String::new();
     }
-    hex::encode(&serialize(persons))
+    hex::encode(serialize(persons))
 }
 
 /// The set that [`encode_persons`] wrote; `None` if the text is not one.

@@ -25,11 +25,11 @@ fn server(lake: &OwnLake) -> Serving {
 }
 
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "what processes use is read from /proc"
+)]
 fn all_together_take_no_more_than_one_may() {
-    if !cfg!(target_os = "linux") {
-        println!("skipped: what processes use is read from /proc");
-        return;
-    }
     let lake = OwnLake::new("http_crowd");
     let server = server(&lake);
     // Each of them takes more than half of what one may.

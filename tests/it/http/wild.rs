@@ -28,11 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const SOME: usize = 6;
 
 #[test]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "what processes use is read from /proc"
+)]
 fn no_statement_takes_the_server_down() {
-    if !cfg!(target_os = "linux") {
-        println!("skipped: what processes use is read from /proc");
-        return;
-    }
     let all = std::env::var("ROLLBOOK_TEST_STATEMENTS").is_ok_and(|which| which == "all");
     let lake = OwnLake::new("http_wild");
     let pool = POOL.to_string();

@@ -125,7 +125,6 @@ mod tests {
     fn every_column_of_people_has_a_place() {
         let placed: Vec<&str> = ORDER.iter().copied().flatten().copied().collect();
         let known: BTreeSet<String> = crate::persons::columns()
-            .into_iter()
             .map(|(name, _)| name.to_owned())
             .collect();
         let each: BTreeSet<String> = placed.iter().map(|name| (*name).to_owned()).collect();

@@ -289,7 +289,7 @@ pub(crate) fn checksum(persons: &RoaringTreemap) -> String {
         }
     }
     hash.update(&bytes);
-    hex::encode(&hash.finalize())
+    hex::encode(hash.finalize())
 }
 
 /// When rows of each provider were last taken in, up to a snapshot.

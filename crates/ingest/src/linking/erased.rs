@@ -173,19 +173,19 @@ pub async fn readmit(
         let tokens = Tokens::new(&tenants);
         let contact_ids = ContactIds::new(tenants, None);
         let mut list = list(lake, &base).await?;
-        let before = list.tokens.len();
+        let mut count = 0;
         for (provider, id) in records {
-            list.tokens
-                .remove(&record_name(&key, provider.as_str(), id));
+            let name = record_name(&key, provider.as_str(), id);
+            count += u64::from(list.tokens.remove(&name));
         }
         for (tier, value) in values {
-            list.tokens
-                .remove(&value_name(&key, tokens.of(*tier, value).0));
-            if let Some(id) = contact_ids.of_normal(*tier, value) {
-                list.tokens.remove(&contact_name(&key, &id));
-            }
+            let name = value_name(&key, tokens.of(*tier, value).0);
+            let contact = contact_ids.of_normal(*tier, value);
+            let contact = contact.map(|id| contact_name(&key, &id));
+            let removed = list.tokens.remove(&name);
+            let removed = contact.is_some_and(|name| list.tokens.remove(&name)) || removed;
+            count += u64::from(removed);
         }
-        let count = (before - list.tokens.len()) as u64;
         if count == 0 || decider.dry_run {
             return Ok(count);
         }

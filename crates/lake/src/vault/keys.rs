@@ -233,7 +233,7 @@ impl<'a> Keyring<'a> {
             if opened.manifest.named.contains_key(name) {
                 return Ok(false);
             }
-            let sealed = hex::encode(&seal_object(&opened.key, &self.place(name), key));
+            let sealed = hex::encode(seal_object(&opened.key, &self.place(name), key));
             let put = |next: &mut Manifest| {
                 next.named.insert(name.to_owned(), sealed);
             };
@@ -324,10 +324,10 @@ impl<'a> Keyring<'a> {
 
     /// A new key of the tenant's as it lies in the lake.
     pub(super) fn wrap(&self, master: &Key, key: &Key) -> Wrapped {
-        let id = hex::encode(&random::<8>());
+        let id = hex::encode(random::<8>());
         Wrapped {
             master: fingerprint(master),
-            key: hex::encode(&seal_object(master, &self.place(&id), key)),
+            key: hex::encode(seal_object(master, &self.place(&id), key)),
             id,
         }
     }

@@ -360,9 +360,9 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
             text,
-            format!("{}\n{}\n", hex::encode(&second), hex::encode(&first))
+            format!("{}\n{}\n", hex::encode(second), hex::encode(first))
         );
-        assert!(!format!("{other:?}").contains(&hex::encode(&first)));
+        assert!(!format!("{other:?}").contains(&hex::encode(first)));
     }
 
     #[cfg(unix)]
@@ -425,7 +425,7 @@ mod tests {
         let master = Master::at(Source::File(path.clone()));
         master.current_or_new().unwrap();
         let second = Master::at(Source::File(path.clone())).next().unwrap();
-        std::fs::write(&path, hex::encode(&second)).unwrap();
+        std::fs::write(&path, hex::encode(second)).unwrap();
         assert_eq!(master.current_or_new().unwrap(), second);
     }
 
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_command_prints_the_key() {
-        let key = hex::encode(&[7; 32]);
+        let key = hex::encode([7; 32]);
         let master = Master::at(Source::Command(format!("echo {key}")));
         assert_eq!(master.current_or_new().unwrap(), [7; 32]);
         for (command, problem) in [("exit 3", "it failed"), ("echo abc", "64 hexadecimal")] {

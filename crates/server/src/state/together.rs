@@ -1,6 +1,6 @@
 //! What the server and its workers have in memory together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,11 @@ impl Had {
                 .look()
                 .map_or(self.server.0, |usage| usage.resident);
             self.server = (server, Instant::now());
+            for (worker, watched) in &mut self.waiting {
+                if let Some(usage) = watched.look() {
+                    self.workers.insert(*worker, usage.resident);
+                }
+            }
         }
     }
 }
@@ -54,7 +59,7 @@ struct Had {
     /// What each worker has, by its number.
     workers: BTreeMap<u32, u64>,
     /// Those that wait for a question.
-    waiting: BTreeSet<u32>,
+    waiting: BTreeMap<u32, Watched>,
 }
 
 impl Together {
@@ -65,7 +70,7 @@ impl Together {
             own,
             server: (server, Instant::now()),
             workers: BTreeMap::new(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
         });
         Self { pool, had }
     }
@@ -79,7 +84,7 @@ impl Together {
         self.with(|had| {
             had.look();
             let answering = had.workers.iter();
-            let answering = answering.filter(|(worker, _)| !had.waiting.contains(worker));
+            let answering = answering.filter(|(worker, _)| !had.waiting.contains_key(worker));
             let each: Vec<u64> = answering
                 .map(|(_, resident)| (*resident).max(EACH))
                 .collect();
@@ -100,9 +105,12 @@ impl Together {
             }
             let most = most_together(self.pool as u64, had.server.0);
             if had.workers.values().sum::<u64>() > most {
-                for waiting in std::mem::take(&mut had.waiting) {
+                for (waiting, mut watched) in std::mem::take(&mut had.waiting) {
                     had.workers.remove(&waiting);
-                    end(waiting);
+                    // Nobody has waited for it yet, so that its number is nobody else's.
+                    if watched.look().is_some() {
+                        watched.kill();
+                    }
                 }
             }
             let goes = is_largest_beyond(&had.workers, worker, most);
@@ -115,12 +123,12 @@ impl Together {
 
     /// A worker waits for a question from now on.
     pub(crate) fn waits(&self, worker: u32) {
-        self.with(|had| had.waiting.insert(worker));
+        self.with(|had| had.waiting.insert(worker, Watched::process(worker)));
     }
 
     /// A worker does so no longer; whether it was left alone till now.
     pub(crate) fn resumes(&self, worker: u32) -> bool {
-        self.with(|had| had.waiting.remove(&worker))
+        self.with(|had| had.waiting.remove(&worker).is_some())
     }
 
     /// A worker has ended.
@@ -129,14 +137,6 @@ impl Together {
             had.waiting.remove(&worker);
             had.workers.remove(&worker);
         });
-    }
-}
-
-/// Ends a process that nobody has waited for yet, so that its number is nobody else's.
-fn end(worker: u32) {
-    let mut worker = Watched::process(worker);
-    if worker.look().is_some() {
-        worker.kill();
     }
 }
 
