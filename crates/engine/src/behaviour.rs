@@ -20,6 +20,7 @@ mod aggregate_kind;
 mod call;
 mod fact;
 mod moments;
+pub(crate) mod names;
 mod pace;
 mod parts;
 mod question;
@@ -31,6 +32,7 @@ pub(crate) use aggregate_kind::{AggregateKind, KEPT, WindowAggregate};
 pub(crate) use call::Call;
 pub(crate) use fact::literal;
 pub(crate) use moments::settle;
+use names::BEHAVIOURS;
 pub(crate) use pace::{DAY, HOUR, Pace};
 pub(crate) use parts::reads_clock;
 use question::{Answer, Question};
@@ -43,22 +45,6 @@ pub use time_dependency::TimeDependency;
 pub(crate) const PERSON: &str = "_person";
 /// The name of the relation of what is counted of activities.
 const COUNTED: &str = "_counted";
-
-/// The names of all behaviour functions.
-pub(crate) const BEHAVIOURS: [&str; 12] = [
-    "did",
-    "times",
-    "first_time",
-    "last_time",
-    "spent",
-    "ordered",
-    "bought",
-    "sequence",
-    "in_segment",
-    "has_deal",
-    "has_ticket",
-    "has_object",
-];
 
 /// From where behaviour is looked at.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use rollbook_model::config::Limits;
 use rollbook_model::nearest;
 
-use crate::behaviour::BEHAVIOURS;
+use crate::behaviour::names::BEHAVIOURS;
 use crate::complexity::{MOST_NESTING, lower_first, position};
 use crate::error::{EngineError, Position};
 use crate::faults::{DuplicateTraitRow, InvalidTrait, PermissionDenied};

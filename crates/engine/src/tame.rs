@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use rollbook_model::calendar::PERIODS;
 
-use crate::behaviour::BEHAVIOURS;
+use crate::behaviour::names::BEHAVIOURS;
 use crate::parsing::plain_condition;
 use crate::statement::is_select;
 

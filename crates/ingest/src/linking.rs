@@ -42,6 +42,7 @@ pub(crate) use gone::after_undo;
 pub(crate) use log::{Entry, new_entry, write as write_log};
 pub(crate) use marks::keep as keep_marks;
 use marks::{Known, Marking, MatchKeys, staged};
+pub(crate) use naming::theirs;
 use resolution::Outcome;
 use standing::{Standing, standing};
 

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::Int64Type;
 use rollbook_lake::scan::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::write::TableWriter;
@@ -17,7 +16,7 @@ use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
 use crate::IngestError;
 use crate::fingerprint::Encoder;
 use crate::identify::KeyMap;
-use crate::linking;
+use crate::linking::{self, theirs};
 use crate::orders::{COUNTED_WITHOUT, ORDERS};
 use crate::sorted::SortedWriter;
 use crate::stage::keys_of;
@@ -187,25 +186,15 @@ async fn versions(
         for rows in read_file(lake, def, file, None).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
             let hashes = whole.hashes(&rows)?;
-            let rows = keys_of(def, &rows)?
-                .into_iter()
-                .zip(hashes)
-                .zip(of_some(&rows, erased));
-            versions
-                .extend(rows.map(|((key, hash), is_erased)| (key, Version { hash, is_erased })));
+            let is_erased = theirs(&rows, erased);
+            let rows = keys_of(def, &rows)?.into_iter().zip(hashes).enumerate();
+            versions.extend(rows.map(|(row, (key, hash))| {
+                let is_erased = is_erased.value(row);
+                (key, Version { hash, is_erased })
+            }));
         }
     }
     Ok(versions)
-}
-
-/// Whether each row is of one of some records.
-fn of_some(rows: &RecordBatch, records: &HashSet<i64>) -> Vec<bool> {
-    let Some(ids) = rows.column_by_name("identity_id") else {
-        return vec![false; rows.num_rows()];
-    };
-    let ids = ids.as_primitive::<Int64Type>().iter();
-    ids.map(|id| id.is_some_and(|id| records.contains(&id)))
-        .collect()
 }
 
 /// Whether files hold a row of one of some records.
@@ -221,7 +210,7 @@ async fn has_rows_of(
     for file in files {
         for rows in read_file(lake, def, file, Some(&["identity_id"])).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
-            if of_some(&rows, records).contains(&true) {
+            if theirs(&rows, records).true_count() > 0 {
                 return Ok(true);
             }
         }

@@ -106,11 +106,13 @@ pub(super) async fn naming(
     Ok(naming)
 }
 
-/// Which rows are of some records.
-pub(super) fn theirs(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
-    let column = batch["identity_id"].as_primitive::<Int64Type>();
+/// Which rows are of some records; none in a table that names no record.
+pub(crate) fn theirs(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
+    let Some(column) = batch.column_by_name("identity_id") else {
+        return BooleanArray::from(vec![false; batch.num_rows()]);
+    };
+    let column = column.as_primitive::<Int64Type>().iter();
     column
-        .iter()
         .map(|identity| Some(identity.is_some_and(|one| identities.contains(&one))))
         .collect()
 }
