@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rollbook_app::compacting::{Extent, compact_lake};
 use rollbook_ingest::{IngestError, Progress, Report, Request};
-use rollbook_lake::store::disk::{Disk, SyncedDisk};
+use rollbook_lake::storage::disk::{Disk, SyncedDisk};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, Retention, Store};
 use rollbook_model::config::Limits;

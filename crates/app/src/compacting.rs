@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use roaring::RoaringTreemap;
-use rollbook_lake::write::TableWriter;
+use rollbook_lake::maintenance::compact;
+use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::{
     Cause, Commit, Committed, DataFile, Lake, LakeError, LakeTable, State, TableChange, TableState,
-    compact,
 };
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TableDef, Timestamp, tables};

@@ -12,7 +12,8 @@ use rollbook_engine::{
 use rollbook_identity::resolve::authority;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{
-    LINKED, Lake, LakeTable, ORDERS_COMPLETE, RemoveUnusedOrdering, SplitPoints, State, Store,
+    LINKED, Lake, LakeRoot, LakeTable, ORDERS_COMPLETE, RemoveUnusedOrdering, SplitPoints, State,
+    Store,
 };
 use rollbook_model::config::Limits;
 use rollbook_model::{ColumnDef, Shape, SnapshotNumber, TableDef, TenantName, Timestamp, tables};
@@ -42,7 +43,7 @@ pub struct Workspace {
     /// What those who ask may see.
     pub rights: Rights,
     /// Opened once, since it keeps what it has read of files that are read often.
-    store: OnceLock<Store>,
+    root: OnceLock<LakeRoot>,
     /// What is kept in memory from one question to the next, where that pays.
     warm: Option<Arc<CacheSlot>>,
     /// When the clock may first change the memberships that were asked about.
@@ -57,7 +58,7 @@ impl Workspace {
             tenant,
             limits,
             rights: Rights::of(Caller::Local),
-            store: OnceLock::new(),
+            root: OnceLock::new(),
             warm: None,
             first_changes: Arc::default(),
         }
@@ -73,7 +74,7 @@ impl Workspace {
 
     /// Where the master key was made, if that happened now.
     pub fn made_key(&self) -> Option<String> {
-        let master = self.store.get()?.master();
+        let master = self.root.get()?.master();
         master.was_made().then(|| master.place())
     }
 
@@ -90,19 +91,19 @@ impl Workspace {
     }
 
     pub(crate) async fn lake(&self) -> Result<Lake, AppError> {
-        Ok(Lake::open_in(self.store()?, self.tenant.clone()).await?)
+        Ok(Lake::open_in(self.root()?, self.tenant.clone()).await?)
     }
 
     pub(crate) async fn lake_or_new(&self) -> Result<Lake, AppError> {
-        Ok(Lake::on(self.store()?, self.tenant.clone()).await?)
+        Ok(Lake::on(self.root()?, self.tenant.clone()).await?)
     }
 
-    fn store(&self) -> Result<Store, AppError> {
-        if let Some(store) = self.store.get() {
-            return Ok(store.clone());
+    fn root(&self) -> Result<LakeRoot, AppError> {
+        if let Some(root) = self.root.get() {
+            return Ok(root.clone());
         }
-        let store = Store::at(&self.location)?;
-        Ok(self.store.get_or_init(|| store).clone())
+        let root = LakeRoot::new(Store::at(&self.location)?);
+        Ok(self.root.get_or_init(|| root).clone())
     }
 
     /// The lake's state at a snapshot, or the newest.

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::iter::Peekable;
 use std::path::Path;
 
-use rollbook_lake::keys::{hash_of, look_up};
-use rollbook_lake::scan::{read_file, read_rows};
+use rollbook_lake::table::key_index::{hash_of, look_up};
+use rollbook_lake::table::provider::{read_file, read_rows};
 use rollbook_lake::{DataFile, Lake};
 use rollbook_model::TableDef;
 

@@ -114,7 +114,7 @@ mod tests {
     use std::sync::Arc;
 
     use hmac::{Hmac, Mac};
-    use rollbook_lake::keys::key_of;
+    use rollbook_lake::table::key_index::key_of;
     use sha2::Sha256;
 
     use super::ContactIds;

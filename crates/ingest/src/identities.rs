@@ -7,8 +7,8 @@ use arrow::array::{
     ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use rollbook_lake::scan::read_file;
-use rollbook_lake::write::TableWriter;
+use rollbook_lake::table::provider::read_file;
+use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::{Lake, State, TableChange};
 use rollbook_model::config::BATCH_ROWS;
 use rollbook_model::tables::IDENTITIES;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};

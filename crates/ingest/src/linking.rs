@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{MatchRule, Tokens};
-use rollbook_lake::ids::{IdKind, reserve};
+use rollbook_lake::snapshot::ids::{IdKind, reserve};
 use rollbook_lake::{IdentityRemap, LINKED, Lake, MOVES, State};
 use rollbook_model::{Shape, Timestamp};
 use serde::Serialize;

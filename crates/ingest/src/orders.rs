@@ -2,7 +2,7 @@
 //! them should know.
 
 use arrow::array::{Array, AsArray};
-use rollbook_lake::keys::{hash_of, key_of};
+use rollbook_lake::table::key_index::{hash_of, key_of};
 use rollbook_lake::{DataFile, ORDERS_COMPLETE, State};
 use rollbook_model::TableCounts;
 

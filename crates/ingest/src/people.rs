@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use rollbook_lake::ids::{IdKind, reserve};
-use rollbook_lake::keys::{hash_of, key_of, look_up};
-use rollbook_lake::scan::{read_file, read_rows};
+use rollbook_lake::snapshot::ids::{IdKind, reserve};
+use rollbook_lake::table::key_index::{hash_of, key_of, look_up};
+use rollbook_lake::table::provider::{read_file, read_rows};
 use rollbook_lake::{Lake, State};
 use rollbook_model::{Shape, Timestamp, tables};
 

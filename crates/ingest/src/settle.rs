@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use roaring::RoaringBitmap;
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};
 

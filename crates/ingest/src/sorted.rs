@@ -11,7 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{StreamExt, TryStreamExt};
 use rollbook_engine::EngineError;
-use rollbook_lake::write::TableWriter;
+use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::{DataFile, Lake};
 use rollbook_model::TableDef;
 use rollbook_model::config::{Limits, SORT_MEMORY};

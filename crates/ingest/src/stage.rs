@@ -15,7 +15,7 @@ use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use roaring::RoaringBitmap;
-use rollbook_lake::keys::{hash_of, key_of};
+use rollbook_lake::table::key_index::{hash_of, key_of};
 use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
@@ -107,7 +107,7 @@ pub(crate) struct Piece<'a> {
 
 /// The keys of a batch's rows.
 pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, IngestError> {
-    rollbook_lake::keys::keys_of(def, batch).ok_or_else(|| IngestError::Rows {
+    rollbook_lake::table::key_index::keys_of(def, batch).ok_or_else(|| IngestError::Rows {
         table: def.name,
         doing: "told apart",
         detail: format!("`{}` is missing", def.key_columns().join("` or `")),

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
+use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::vault::Vault;
-use rollbook_lake::write::TableWriter;
 use rollbook_lake::{
     Cause, Commit, Committed, DataFile, Lake, LakeError, ORDERS_COMPLETE, State, TableChange,
 };

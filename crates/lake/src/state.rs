@@ -1,5 +1,9 @@
 //! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
 
+pub mod delta_log;
+pub(crate) mod heads;
+pub mod record;
+mod replay;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 

@@ -20,25 +20,22 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::LakeError;
 use crate::lake::Lake;
-use crate::scan::{LakeTable, read_path};
 use crate::state::{DataFile, State};
+use crate::table::provider::{LakeTable, read_path};
 
 mod decryptor;
 pub(crate) mod keys;
 mod manifest;
-pub(crate) mod master;
-pub(crate) mod pages;
 mod rotate;
 mod run;
 mod runs;
-pub(crate) mod seal;
 
+use crate::encryption::key_pages::DataKeys;
+pub use crate::encryption::master::Master;
 pub use decryptor::Decryptor;
 pub use keys::KeyStatus;
 use keys::Keyring;
 use manifest::Standing;
-pub use master::Master;
-use pages::DataKeys;
 pub use run::NewValues;
 use run::Run;
 use runs::{Manifest, Replaced};
@@ -110,7 +107,8 @@ impl<'a> Vault<'a> {
     /// Rows in `def.vault_schema()` as they would lie in the vault: equal where they are equal.
     pub async fn seal(&self, rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
         let keys = self.keys_of(rows, DataKeys::default()).await?;
-        seal::seal_rows(self.def, rows, &keys).map_err(|source| self.misfit(source))
+        crate::encryption::seal::seal_rows(self.def, rows, &keys)
+            .map_err(|source| self.misfit(source))
     }
 
     /// The data keys of some rows, among those that are known or made now.
@@ -532,5 +530,5 @@ pub(crate) async fn read(lake: &Lake) -> Result<Vec<String>, LakeError> {
 
 /// A key for a tenant that has none yet: 32 random bytes.
 pub fn fresh_token_key() -> Arc<[u8]> {
-    Arc::from(seal::random::<32>())
+    Arc::from(crate::encryption::seal::random::<32>())
 }

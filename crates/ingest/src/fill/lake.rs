@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
-use rollbook_lake::scan::{columns_with_values, read_file, read_rows};
+use rollbook_lake::table::provider::{columns_with_values, read_file, read_rows};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{DataFile, Lake, State};
 use rollbook_model::tables::IDENTITIES;

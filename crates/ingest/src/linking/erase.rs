@@ -7,9 +7,9 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use rollbook_identity::token::{MatchRule, Token};
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
+use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::vault::Vault;
-use rollbook_lake::write::TableWriter;
 use rollbook_lake::{
     Cause, Commit, Committed, IdentityChange, Lake, LakeError, State, TableChange,
 };

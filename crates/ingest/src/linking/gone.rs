@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
 use rollbook_lake::{
     DataFile, GONE, Gone, IdentityRemap, Lake, LakeError, MOVES, State, TableChange,
 };

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicr
 use arrow::compute::{sort_to_indices, take_record_batch};
 use rollbook_identity::normalise::VERSION;
 use rollbook_identity::token::MatchRule;
-use rollbook_lake::write::TableWriter;
+use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::{Lake, TableChange};
 use rollbook_model::Timestamp;
 use rollbook_model::tables::IDENTITY_LOG;

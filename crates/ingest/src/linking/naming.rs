@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use rollbook_identity::token::MatchRule;
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, State};
 use rollbook_model::tables::{PERSONS, QUARANTINE};

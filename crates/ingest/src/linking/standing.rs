@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use rollbook_identity::resolve::{Order, authority};
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
 use rollbook_lake::{DataFile, Lake, State};
 use rollbook_model::tables::IDENTITIES;
 use sha2::{Digest, Sha256};

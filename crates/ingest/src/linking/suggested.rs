@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use rollbook_identity::resolve::{ValueMap, ValueSet};
 use rollbook_identity::shared::MOST_NAMES;
 use rollbook_identity::token::MatchRule;
-use rollbook_lake::scan::read_file;
+use rollbook_lake::table::provider::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::tables::IDENTITIES;
 

@@ -6,11 +6,12 @@ use rollbook_model::{SnapshotNumber, Timestamp};
 use serde_json::json;
 
 use super::Lake;
-use crate::commit::{Commit, Committed};
-use crate::retain::Retention;
-use crate::snapshot::Cause;
+use crate::LakeError;
+use crate::maintenance::vacuum::Retention;
+use crate::snapshot::commit::{Commit, Committed};
+use crate::state::delta_log;
+use crate::state::record::Cause;
 use crate::state::{DataFile, State, TableChange};
-use crate::{LakeError, delta};
 
 async fn lake(folder: &tempfile::TempDir) -> Lake {
     let location = folder.path().to_str().unwrap();
@@ -111,7 +112,7 @@ async fn a_commit_that_died_before_publishing_is_published_by_the_next_opener() 
     let log = folder
         .path()
         .join("default")
-        .join(delta::log_path("orders", 0));
+        .join(delta_log::log_path("orders", 0));
     let published = std::fs::read(&log).unwrap();
     std::fs::remove_file(&log).unwrap();
     lake.head().await.unwrap();
@@ -125,7 +126,7 @@ async fn a_foreign_commit_is_named() {
     let base = lake.head().await.unwrap();
     done(&lake, &base, commit(&["a"], &[])).await;
     lake.store()
-        .put_over(&lake.path(&delta::log_path("orders", 0)), b"{}")
+        .put_over(&lake.path(&delta_log::log_path("orders", 0)), b"{}")
         .await
         .unwrap();
     let error = lake.head().await.unwrap_err();
@@ -158,7 +159,7 @@ async fn tables_that_older_programs_described_are_described_anew() {
     for (name, table) in &state.tables {
         assert_eq!(table.described, ids[name].described, "{name}");
         assert_eq!(table.version, Some(1), "{name}");
-        let log = lake.path(&delta::log_path(name, 1));
+        let log = lake.path(&delta_log::log_path(name, 1));
         let log = lake.store().get(&log).await.unwrap().unwrap();
         let log = std::str::from_utf8(&log).unwrap();
         assert_eq!(
@@ -245,11 +246,26 @@ async fn ids_are_never_given_twice() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let at = Timestamp::from_micros(0);
-    let kind = crate::ids::IdKind::Person;
-    assert_eq!(crate::ids::reserve(&lake, kind, 5, at).await.unwrap(), 1);
-    assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 6);
+    let kind = crate::snapshot::ids::IdKind::Person;
+    assert_eq!(
+        crate::snapshot::ids::reserve(&lake, kind, 5, at)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        crate::snapshot::ids::reserve(&lake, kind, 1, at)
+            .await
+            .unwrap(),
+        6
+    );
     // A writer that died between its range and the end marker.
     let marker = "default/_ids/person/00000000000000000007.end";
     lake.store().delete(marker).await.unwrap();
-    assert_eq!(crate::ids::reserve(&lake, kind, 1, at).await.unwrap(), 7);
+    assert_eq!(
+        crate::snapshot::ids::reserve(&lake, kind, 1, at)
+            .await
+            .unwrap(),
+        7
+    );
 }

@@ -12,9 +12,9 @@ use datafusion_expr::{
 };
 use rollbook_model::{ColumnDef, TableDef};
 
-use super::pages::DataKeys;
-use super::seal::{open_columns, open_rows};
 use crate::LakeError;
+use crate::encryption::key_pages::DataKeys;
+use crate::encryption::seal::{open_columns, open_rows};
 
 /// Opens the sealed values of one table.
 #[derive(Clone)]

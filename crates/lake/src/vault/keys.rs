@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::manifest::{self, Standing};
-use super::master::{Master, fingerprint};
-use super::pages::{DataKeys, GONE, Key, PAGE, Page, Pages, place};
-use super::seal::{open_object, random, seal_object};
 use crate::LakeError;
+use crate::encryption::key_pages::{DataKeys, GONE, Key, PAGE, Page, Pages, place};
+use crate::encryption::master::{Master, fingerprint};
+use crate::encryption::seal::{open_object, random, seal_object};
 use crate::json::from_json;
 use crate::lake::Lake;
 
@@ -449,11 +449,11 @@ impl<'a> Keyring<'a> {
     }
 
     pub(super) fn master(&self) -> &Master {
-        self.lake.store().master()
+        self.lake.master()
     }
 
     fn pages_read(&self) -> &Pages {
-        self.lake.store().key_pages()
+        self.lake.key_pages()
     }
 
     /// What a sealed object is authenticated with: it is of no use to another tenant or elsewhere.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::LakeError;
 use crate::json::{from_json, to_json};
 use crate::lake::Lake;
-use crate::store::Put;
+use crate::storage::Put;
 
 /// How many writers before it a manifest names.
 const NAMED: usize = 64;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::keys::{ATTEMPTS, Draft, KeyStatus, Keyring, Opened, TENANT, Wrapped};
-use super::pages::Key;
-use super::pages::{DataKeys, Page};
-use super::seal::{open_object, random, seal_object};
 use crate::LakeError;
+use crate::encryption::key_pages::Key;
+use crate::encryption::key_pages::{DataKeys, Page};
+use crate::encryption::seal::{open_object, random, seal_object};
 
 impl Keyring<'_> {
     /// Makes the keys hang on a new master key, where rollbook keeps it itself, else on the one that

@@ -10,10 +10,10 @@ use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-use super::pages::DataKeys;
-use super::seal::seal_rows;
 use super::{OldRuns, Vault};
 use crate::LakeError;
+use crate::encryption::key_pages::DataKeys;
+use crate::encryption::seal::seal_rows;
 use crate::state::DataFile;
 
 /// Rows of a row group at most.

@@ -1,0 +1,478 @@
+//! The master key, under which the keys of tenants are wrapped. It never lies in the lake.
+//!
+//! It comes from `ROLLBOOK_MASTER_KEY`, from what the command in `ROLLBOOK_MASTER_KEY_COMMAND`
+//! prints, or from a file that only its owner may read, which is made on first use. Wherever it
+//! comes from, it is 64 hexadecimal digits; further ones after it are older keys, which open what
+//! was wrapped before a rotation and wrap nothing.
+
+use std::fmt;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::LakeError;
+use crate::encryption::key_pages::Key;
+use crate::encryption::seal::random;
+
+const VALUE: &str = "ROLLBOOK_MASTER_KEY";
+const COMMAND: &str = "ROLLBOOK_MASTER_KEY_COMMAND";
+const FILE: &str = "ROLLBOOK_MASTER_KEY_FILE";
+
+/// How long a command may take to print the key.
+const COMMAND_TIME: Duration = Duration::from_secs(30);
+/// How often it is looked whether it has ended.
+const COMMAND_LOOK: Duration = Duration::from_millis(5);
+/// Bytes that it may print: a thousand keys.
+const COMMAND_BYTES: u64 = 1 << 16;
+
+/// Where the master key comes from, and what was read there.
+#[derive(Clone)]
+pub struct Master {
+    source: Source,
+    read: Arc<Mutex<Vec<Key>>>,
+    /// Whether the file was made by this program, which its user has to know.
+    made: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Value,
+    Command(String),
+    File(PathBuf),
+    Nowhere,
+}
+
+impl fmt::Debug for Master {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Master").field(&self.source).finish()
+    }
+}
+
+impl Master {
+    /// As the environment says.
+    pub fn from_env() -> Self {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let source = if set(VALUE).is_some() {
+            Source::Value
+        } else if let Some(command) = set(COMMAND) {
+            Source::Command(command)
+        } else {
+            let home = || set("HOME").map(|home| PathBuf::from(home).join(".config"));
+            let folder = || set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+            let file = set(FILE).map(PathBuf::from);
+            let file = file.or_else(|| Some(folder()?.join("rollbook").join("master.key")));
+            file.map_or(Source::Nowhere, Source::File)
+        };
+        Self::at(source)
+    }
+
+    fn at(source: Source) -> Self {
+        Self {
+            source,
+            read: Arc::default(),
+            made: Arc::default(),
+        }
+    }
+
+    /// Where the key comes from, in words.
+    pub fn place(&self) -> String {
+        match &self.source {
+            Source::Value => format!("the variable {VALUE}"),
+            Source::Command(_) => format!("the command in {COMMAND}"),
+            Source::File(path) => path.display().to_string(),
+            Source::Nowhere => "nowhere".to_owned(),
+        }
+    }
+
+    /// Whether the key was made now, where there was none.
+    pub fn was_made(&self) -> bool {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// The key of that fingerprint.
+    pub(crate) fn find(&self, fingerprint: &str) -> Result<Key, LakeError> {
+        let is_it = |key: &&Key| self::fingerprint(key) == fingerprint;
+        if let Some(key) = self.known().iter().find(is_it) {
+            return Ok(*key);
+        }
+        let found = self.read()?;
+        let key = found.iter().find(is_it).copied();
+        key.ok_or_else(|| LakeError::MasterKey {
+            place: self.place(),
+            problem: match found.is_empty() {
+                true => format!("there is none, and this lake was sealed under {fingerprint}"),
+                false => format!("it is another one than {fingerprint}, which sealed this lake"),
+            },
+        })
+    }
+
+    /// The key that wraps, made where there may be none yet. It is read anew: one that was read
+    /// before may be kept nowhere any more.
+    pub(crate) fn current_or_new(&self) -> Result<Key, LakeError> {
+        let found = self.read()?;
+        match (found.first(), &self.source) {
+            (Some(key), _) => Ok(*key),
+            (None, Source::File(path)) => {
+                // Another program may be making it too: the first one counts.
+                match write(path, &[random()], false) {
+                    Err(LakeError::File { source, .. })
+                        if source.kind() == ErrorKind::AlreadyExists => {}
+                    done => {
+                        done?;
+                        self.made.store(true, Ordering::Relaxed);
+                    }
+                }
+                let found = self.read()?;
+                found.first().copied().ok_or_else(|| self.none())
+            }
+            (None, _) => Err(self.none()),
+        }
+    }
+
+    /// A new key, where rollbook keeps it itself; elsewhere the key that is the first one now.
+    pub(crate) fn next(&self) -> Result<Key, LakeError> {
+        let Source::File(path) = &self.source else {
+            return self.current_or_new();
+        };
+        // A link stays one, and all names of a file have one lock.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let lock = locked(&path)?;
+        // What others added meanwhile is read under the lock, and kept.
+        let mut keys = self.read()?;
+        let key = random();
+        keys.insert(0, key);
+        write(&path, &keys, true)?;
+        drop(lock);
+        self.forget();
+        Ok(key)
+    }
+
+    /// Forgets what was read: it is read anew when it is needed.
+    pub(crate) fn forget(&self) {
+        self.known().clear();
+    }
+
+    /// How many keys there are, the older ones among them.
+    pub fn count(&self) -> Result<usize, LakeError> {
+        Ok(self.read()?.len())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Key>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn none(&self) -> LakeError {
+        LakeError::MasterKey {
+            place: self.place(),
+            problem: "there is none".to_owned(),
+        }
+    }
+
+    fn read(&self) -> Result<Vec<Key>, LakeError> {
+        let refused = |problem: String| LakeError::MasterKey {
+            place: self.place(),
+            problem,
+        };
+        let text = match &self.source {
+            Source::Value => std::env::var(VALUE).unwrap_or_default(),
+            Source::Command(command) => printed(command, COMMAND_TIME).map_err(refused)?,
+            Source::File(path) => read(path)?,
+            Source::Nowhere => String::new(),
+        };
+        let keys = text.split_whitespace().map(|word| {
+            let problem = "it is not 64 hexadecimal digits";
+            parse(word).ok_or_else(|| refused(problem.to_owned()))
+        });
+        let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
+        self.known().clone_from(&keys);
+        Ok(keys)
+    }
+}
+
+/// What a key is called without telling it.
+pub(crate) fn fingerprint(key: &Key) -> String {
+    let hash = Sha256::new().chain_update(b"rollbook master key\0");
+    hex::encode(&hash.chain_update(key).finalize()[..8])
+}
+
+fn parse(word: &str) -> Option<Key> {
+    hex::decode(word).ok()?.try_into().ok()
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LakeError {
+    let path = path.to_owned();
+    move |source| LakeError::File {
+        doing,
+        path,
+        source,
+    }
+}
+
+/// Holds the lock of a file of keys until it is dropped, or this process ends.
+fn locked(path: &Path) -> Result<fs::File, LakeError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    let path = path.with_file_name(name);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(failed("lock", &path))?;
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}
+
+/// What a command prints, if it ends in time; the processes that it began end with it.
+fn printed(command: &str, time: Duration) -> Result<String, String> {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    let mut child = shell.spawn().map_err(|error| error.to_string())?;
+    let output = child.stdout.take().expect("it was asked for");
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // More is no key, and a command may print without end.
+        let read = output.take(COMMAND_BYTES + 1).read_to_end(&mut text);
+        drop(send.send(read.map(|_| text)));
+    });
+    let begun = Instant::now();
+    let read = receive.recv_timeout(time);
+    let is_whole = matches!(&read, Ok(Ok(text)) if text.len() as u64 <= COMMAND_BYTES);
+    let mut ended = None;
+    while is_whole && ended.is_none() && begun.elapsed() < time {
+        ended = child.try_wait().map_err(|error| error.to_string())?;
+        if ended.is_none() {
+            std::thread::sleep(COMMAND_LOOK);
+        }
+    }
+    let Some(status) = ended else {
+        end(&mut child);
+        return Err(match read {
+            Ok(Ok(_)) if !is_whole => format!("it prints more than {COMMAND_BYTES} bytes"),
+            Ok(Err(error)) => error.to_string(),
+            _ => format!("it did not end within {} seconds", time.as_secs()),
+        });
+    };
+    if !status.success() {
+        return Err(format!("it failed ({status})"));
+    }
+    match read {
+        Ok(Ok(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        _ => Err("it printed nothing".to_owned()),
+    }
+}
+
+/// Ends a command and the processes that it began.
+fn end(child: &mut Child) {
+    // They are a group of their own, which the standard library has no call for.
+    let mut killing = Command::new("sh");
+    killing.args(["-c", &format!("kill -9 -{}", child.id())]);
+    drop(killing.stderr(Stdio::null()).status());
+    drop(child.kill());
+    drop(child.wait());
+}
+
+/// The text of the file; empty where there is none.
+fn read(path: &Path) -> Result<String, LakeError> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        found => found.map_err(failed("read", path))?,
+    };
+    if is_open(&found) {
+        return Err(LakeError::MasterKey {
+            place: path.display().to_string(),
+            problem: "others may read it: `chmod 600` it".to_owned(),
+        });
+    }
+    fs::read_to_string(path).map_err(failed("read", path))
+}
+
+#[cfg(unix)]
+fn is_open(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    found.permissions().mode() & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open(_: &fs::Metadata) -> bool {
+    false
+}
+
+/// Writes the file whole, for its owner alone.
+fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed("make", folder))?;
+    // Such a file has the mode 0600 from its beginning.
+    let mut staged = NamedTempFile::new_in(folder).map_err(failed("write", path))?;
+    let mut text = keys.iter().map(hex::encode).collect::<Vec<_>>().join("\n");
+    text.push('\n');
+    let written = staged.write_all(text.as_bytes());
+    written
+        .and_then(|()| staged.as_file().sync_all())
+        .map_err(failed("write", path))?;
+    let put = match over {
+        true => staged.persist(path),
+        false => staged.persist_noclobber(path),
+    };
+    put.map_err(|error| failed("write", path)(error.error))?;
+    let folder = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    folder.map_err(failed("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Master, Source, fingerprint, printed};
+
+    #[test]
+    fn a_file_is_made_once_and_keeps_older_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys").join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        let missing = master.find("0011").unwrap_err().to_string();
+        assert!(missing.contains("there is none"), "{missing}");
+        let first = master.current_or_new().unwrap();
+        assert_eq!(master.current_or_new().unwrap(), first);
+        // Another program finds the same.
+        let other = Master::at(Source::File(path.clone()));
+        assert_eq!(other.current_or_new().unwrap(), first);
+        let second = master.next().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(other.find(&fingerprint(&first)).unwrap(), first);
+        assert_eq!(other.find(&fingerprint(&second)).unwrap(), second);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            format!("{}\n{}\n", hex::encode(second), hex::encode(first))
+        );
+        assert!(!format!("{other:?}").contains(&hex::encode(first)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        master.current_or_new().unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = Master::at(Source::File(path)).current_or_new();
+        assert!(refused.unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn keys_that_are_added_at_once_all_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let first = Master::at(Source::File(path.clone()))
+            .current_or_new()
+            .unwrap();
+        let adding = (0..8).map(|_| {
+            let master = Master::at(Source::File(path.clone()));
+            std::thread::spawn(move || master.next().unwrap())
+        });
+        let adding: Vec<_> = adding.collect();
+        let mut added: Vec<_> = adding.into_iter().map(|one| one.join().unwrap()).collect();
+        added.push(first);
+        let master = Master::at(Source::File(path));
+        assert_eq!(master.count().unwrap(), 9);
+        for key in added {
+            assert_eq!(master.find(&fingerprint(&key)).unwrap(), key);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_file_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (
+            folder.path().join("real.key"),
+            folder.path().join("link.key"),
+        );
+        Master::at(Source::File(path.clone()))
+            .current_or_new()
+            .unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        Master::at(Source::File(link.clone())).next().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(Master::at(Source::File(path)).count().unwrap(), 2);
+    }
+
+    #[test]
+    fn a_key_that_is_kept_no_more_wraps_nothing_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        master.current_or_new().unwrap();
+        let second = Master::at(Source::File(path.clone())).next().unwrap();
+        std::fs::write(&path, hex::encode(second)).unwrap();
+        assert_eq!(master.current_or_new().unwrap(), second);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_does_not_end_is_ended() {
+        let begun = Instant::now();
+        let time = Duration::from_millis(300);
+        let folder = tempfile::tempdir().unwrap();
+        let late = folder.path().join("late");
+        let late = late.to_str().unwrap();
+        for (command, problem) in [
+            ("sleep 60", "it did not end within"),
+            ("echo abc; sleep 60", "it did not end within"),
+            ("exec >&-; sleep 60", "it did not end within"),
+            ("sleep 60 & wait", "it did not end within"),
+            ("yes", "it prints more than"),
+            (
+                &format!("(sleep 1; touch {late}) & wait"),
+                "it did not end within",
+            ),
+        ] {
+            let refused = printed(command, time).unwrap_err();
+            assert!(refused.contains(problem), "{command}: {refused}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(1_200));
+        assert!(
+            !std::path::Path::new(late).exists(),
+            "what it began went on"
+        );
+        assert_eq!(
+            printed("cat", time).unwrap(),
+            "",
+            "it has no input to wait for"
+        );
+    }
+
+    #[test]
+    fn a_command_prints_the_key() {
+        let key = hex::encode([7; 32]);
+        let master = Master::at(Source::Command(format!("echo {key}")));
+        assert_eq!(master.current_or_new().unwrap(), [7; 32]);
+        for (command, problem) in [("exit 3", "it failed"), ("echo abc", "64 hexadecimal")] {
+            let master = Master::at(Source::Command(command.to_owned()));
+            let refused = master.current_or_new().unwrap_err().to_string();
+            assert!(refused.contains(problem), "{refused}");
+        }
+    }
+}

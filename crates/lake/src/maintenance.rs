@@ -1,0 +1,6 @@
+//! Compaction, expiry of snapshots, checks and backups.
+
+pub mod backup;
+pub mod check;
+pub mod compact;
+pub mod vacuum;

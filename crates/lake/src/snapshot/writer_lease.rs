@@ -1,0 +1,148 @@
+//! Fairness among writers: one who was overtaken asks for the turn, and the others let it commit
+//! first. Without it a long ingest beside a server that commits every second would never end.
+//!
+//! The turn is an object that its holder writes again every so often. Who finds it unchanged for a
+//! while takes the holder for dead and removes it. Nothing rests on it but fairness: what is
+//! committed is decided by who puts a snapshot's record first.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::LakeError;
+use crate::json::to_json;
+use crate::lake::Lake;
+use crate::storage::Put;
+
+const PATH: &str = "_turn.json";
+/// How often the holder says that it is alive.
+const BEAT: Duration = Duration::from_millis(500);
+/// After what silence it is taken for dead.
+const SILENCE: Duration = Duration::from_secs(6);
+/// How often those who wait look.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    holder: Uuid,
+    beat: u64,
+}
+
+/// The turn to commit before others do.
+#[derive(Debug)]
+pub struct WriterLease {
+    lake: Lake,
+    holder: Uuid,
+    beating: JoinHandle<()>,
+}
+
+impl Lake {
+    /// Waits until this writer has the turn.
+    pub async fn ask_turn(&self) -> Result<WriterLease, LakeError> {
+        let holder = Uuid::new_v4();
+        let path = self.path(PATH);
+        let held = to_json(&Held { holder, beat: 0 })?;
+        while self.store().put_new(&path, &held).await? == Put::Exists {
+            self.give_way(None).await?;
+        }
+        let lake = self.clone();
+        let beating = tokio::spawn(async move {
+            for beat in 1.. {
+                sleep(BEAT).await;
+                // A beat that fails is made up for by the next one.
+                let _ = lake.replace_document(PATH, &Held { holder, beat }).await;
+            }
+        });
+        Ok(WriterLease {
+            lake: self.clone(),
+            holder,
+            beating,
+        })
+    }
+
+    /// Waits until nobody else has the turn who is alive.
+    pub(crate) async fn give_way(&self, own: Option<&WriterLease>) -> Result<(), LakeError> {
+        let mut seen: Option<(Held, Instant)> = None;
+        loop {
+            let Some(held) = self.find_document::<Held>(PATH).await? else {
+                return Ok(());
+            };
+            if own.is_some_and(|turn| turn.holder == held.holder) {
+                return Ok(());
+            }
+            match &seen {
+                Some((before, since)) if *before == held => {
+                    if since.elapsed() >= SILENCE {
+                        return self.store().delete(&self.path(PATH)).await;
+                    }
+                }
+                _ => seen = Some((held, Instant::now())),
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+impl WriterLease {
+    /// Lets the others go on.
+    pub async fn release(self) -> Result<(), LakeError> {
+        self.beating.abort();
+        // A beat that is under way must not come after.
+        while !self.beating.is_finished() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.lake.store().delete(&self.lake.path(PATH)).await
+    }
+}
+
+impl Drop for WriterLease {
+    fn drop(&mut self) {
+        self.beating.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::SILENCE;
+    use crate::{Lake, Store};
+
+    async fn lake(folder: &tempfile::TempDir) -> Lake {
+        let store = Store::at(folder.path().to_str().unwrap()).unwrap();
+        Lake::on(store, "default".parse().unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn others_wait_until_the_turn_is_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake(&folder).await;
+        lake.give_way(None).await.unwrap();
+        let turn = lake.ask_turn().await.unwrap();
+        lake.give_way(Some(&turn)).await.unwrap();
+        let other = lake.clone();
+        let waiting = tokio::spawn(async move {
+            let turn = other.ask_turn().await.unwrap();
+            turn.release().await.unwrap();
+        });
+        sleep(Duration::from_millis(300)).await;
+        assert!(!waiting.is_finished());
+        turn.release().await.unwrap();
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_the_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake(&folder).await;
+        drop(lake.ask_turn().await.unwrap());
+        let since = Instant::now();
+        lake.give_way(None).await.unwrap();
+        assert!(since.elapsed() >= SILENCE);
+    }
+}

@@ -1,0 +1,350 @@
+//! The Delta log entries that a commit becomes, so that any reader of Delta finds our tables.
+
+use std::collections::{BTreeMap, HashMap};
+
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake_core::kernel::{Action, Add, CommitInfo, Metadata, Protocol, Remove, StructType};
+use rollbook_model::{SnapshotNumber, TableDef, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::LakeError;
+use crate::state::record::TableCommit;
+use crate::state::{DataFile, Described, TableChange, TableState, must_be_name};
+
+/// The property that says of how many columns, from the first one on, the log has statistics.
+const COLUMNS_WITH_STATISTICS: &str = "delta.dataSkippingNumIndexedCols";
+
+/// The log entry for a change of a table, as the version after the one that it has.
+pub(crate) fn table_commit(
+    def: &TableDef,
+    before: &TableState,
+    change: &TableChange,
+    metadata: Option<Metadata>,
+    snapshot: SnapshotNumber,
+    at: Timestamp,
+    data_change: bool,
+) -> Result<TableCommit, LakeError> {
+    let milliseconds = at.micros() / 1_000;
+    let mut actions = Vec::new();
+    if before.version.is_none() {
+        actions.push(Action::Protocol(protocol(def)?));
+    }
+    actions.extend(metadata.map(Action::Metadata));
+    actions.extend(
+        change
+            .removes
+            .iter()
+            .map(|file| Action::Remove(remove(file, milliseconds, data_change))),
+    );
+    for file in &change.adds {
+        actions.push(Action::Add(add(def, file, milliseconds, data_change)?));
+    }
+    let operation = match (data_change, change.removes.is_empty()) {
+        (false, _) => "OPTIMIZE",
+        (true, true) => "WRITE",
+        (true, false) => "MERGE",
+    };
+    let info = HashMap::from([("rollbookSnapshot".to_owned(), json!(snapshot.0))]);
+    actions.push(Action::CommitInfo(CommitInfo {
+        timestamp: Some(milliseconds),
+        operation: Some(operation.to_owned()),
+        engine_info: Some(concat!("rollbook/", env!("CARGO_PKG_VERSION")).to_owned()),
+        info,
+        ..Default::default()
+    }));
+    let lines = actions
+        .iter()
+        .map(serde_json::to_string)
+        .collect::<Result<Vec<_>, _>>();
+    let lines = lines.map_err(|error| damaged(def, &error))?;
+    let version = before.version.map_or(0, |version| version + 1);
+    Ok(TableCommit {
+        version,
+        log: lines.join("\n") + "\n",
+    })
+}
+
+/// The path of a log entry, relative to the tenant's folder.
+pub(crate) fn log_path(table: &str, version: u64) -> String {
+    format!("{table}/_delta_log/{version:020}.json")
+}
+
+/// The path of a checkpoint, relative to the tenant's folder.
+pub(crate) fn checkpoint_path(table: &str, version: u64) -> String {
+    format!("{table}/_delta_log/{version:020}.checkpoint.parquet")
+}
+
+/// The path of what says which checkpoint is the newest, relative to the tenant's folder.
+pub(crate) fn newest_checkpoint_path(table: &str) -> String {
+    format!("{table}/_delta_log/_last_checkpoint")
+}
+
+/// What the log has to say of the table itself, which is described so by now; `None` where that is
+/// what it has to say.
+pub(crate) fn description(
+    def: &TableDef,
+    described: Option<Described>,
+    at: Timestamp,
+) -> Result<Option<Metadata>, LakeError> {
+    let described = described.unwrap_or_else(|| Described {
+        id: Uuid::new_v4().to_string(),
+        created_at: Some(at.micros() / 1_000),
+        digest: String::new(),
+    });
+    let metadata = metadata(def, &described)?;
+    let is_said = described_by(&metadata).is_some_and(|now| now == described);
+    Ok((!is_said).then_some(metadata))
+}
+
+/// What a log says of its table; `None` where it says it as older programs did, whose tables have
+/// to be described anew: readers took the statistics that are not there for those of no value.
+pub(crate) fn described_by(metadata: &Metadata) -> Option<Described> {
+    let said = serde_json::to_value(metadata).ok()?;
+    let properties: BTreeMap<String, Value> =
+        serde_json::from_value(said["configuration"].clone()).ok()?;
+    properties.get(COLUMNS_WITH_STATISTICS)?;
+    let digested = format!("{}{}", said["schemaString"], json!(properties));
+    Some(Described {
+        id: said["id"].as_str()?.to_owned(),
+        created_at: said["createdTime"].as_i64(),
+        digest: format!("{:016x}", xxh3_64(digested.as_bytes())),
+    })
+}
+
+/// Which Delta table it is, as the first log entry says, whatever it says of it.
+pub(crate) fn made_as(log: &[u8]) -> Option<Described> {
+    let mut lines = log.split(|byte| *byte == b'\n');
+    lines.find_map(|line| {
+        let action: Value = serde_json::from_slice(line).ok()?;
+        let said = action.get("metaData")?;
+        Some(Described {
+            id: said["id"].as_str()?.to_owned(),
+            created_at: said["createdTime"].as_i64(),
+            digest: String::new(),
+        })
+    })
+}
+
+/// All that a reader has to know of a table at its version, one action a line: `protocol`,
+/// `metaData`, and an `add` for each file. `None` where its log describes it otherwise.
+pub(crate) fn whole(
+    def: &TableDef,
+    table: &TableState,
+    at: Timestamp,
+) -> Result<Option<Vec<String>>, LakeError> {
+    let Some(described) = &table.described else {
+        return Ok(None);
+    };
+    let metadata = metadata(def, described)?;
+    if described_by(&metadata).as_ref() != Some(described) {
+        return Ok(None);
+    }
+    let mut actions = vec![Action::Protocol(protocol(def)?), Action::Metadata(metadata)];
+    for file in &table.files {
+        actions.push(Action::Add(add(def, file, at.micros() / 1_000, false)?));
+    }
+    let lines = actions.iter().map(serde_json::to_string);
+    let lines = lines.collect::<Result<_, _>>();
+    lines.map(Some).map_err(|error| damaged(def, &error))
+}
+
+fn protocol(def: &TableDef) -> Result<Protocol, LakeError> {
+    serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))
+        .map_err(|error| damaged(def, &error))
+}
+
+fn metadata(def: &TableDef, described: &Described) -> Result<Metadata, LakeError> {
+    let schema: StructType = def
+        .stored_schema()
+        .as_ref()
+        .try_into_kernel()
+        .map_err(|source| LakeError::Schema {
+            table: def.name.to_owned(),
+            source,
+        })?;
+    let schema = serde_json::to_string(&schema).map_err(|error| damaged(def, &error))?;
+    // Files have statistics of `person_id` alone, the first column of tables that have it. Readers
+    // take those of columns that are counted here for known, also where they are not there.
+    let columns = if def.is_personal_fact() { "1" } else { "0" };
+    let metadata = json!({
+        "id": described.id,
+        "name": def.name,
+        "description": null,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema,
+        "partitionColumns": [],
+        "createdTime": described.created_at,
+        "configuration": {
+            // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
+            "delta.enableExpiredLogCleanup": "false",
+            COLUMNS_WITH_STATISTICS: columns,
+        },
+    });
+    serde_json::from_value(metadata).map_err(|error| damaged(def, &error))
+}
+
+fn add(
+    def: &TableDef,
+    file: &DataFile,
+    milliseconds: i64,
+    data_change: bool,
+) -> Result<Add, LakeError> {
+    let person = |value: Option<i64>| {
+        value
+            .map(|v| ("person_id".to_owned(), v))
+            .into_iter()
+            .collect()
+    };
+    let statistics = FileStatistics {
+        num_records: file.rows,
+        min_values: person(file.min_person),
+        max_values: person(file.max_person),
+        null_count: person(file.min_person.map(|_| 0)),
+    };
+    let stats = serde_json::to_string(&statistics).map_err(|error| damaged(def, &error))?;
+    Ok(Add {
+        path: file.path.clone(),
+        partition_values: HashMap::new(),
+        size: file.size.cast_signed(),
+        modification_time: milliseconds,
+        data_change,
+        stats: Some(stats),
+        tags: tags(file),
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
+    })
+}
+
+fn remove(file: &DataFile, milliseconds: i64, data_change: bool) -> Remove {
+    Remove {
+        path: file.path.clone(),
+        data_change,
+        deletion_timestamp: Some(milliseconds),
+        extended_file_metadata: Some(true),
+        partition_values: Some(HashMap::new()),
+        size: Some(file.size.cast_signed()),
+        tags: None,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+    }
+}
+
+fn damaged(def: &TableDef, error: &dyn std::fmt::Display) -> LakeError {
+    LakeError::Damaged {
+        path: def.name.to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct FileStatistics {
+    pub(crate) num_records: u64,
+    pub(crate) min_values: BTreeMap<String, i64>,
+    pub(crate) max_values: BTreeMap<String, i64>,
+    pub(crate) null_count: BTreeMap<String, i64>,
+}
+
+/// The file that a log entry adds.
+pub(crate) fn data_file(add: &Add) -> Result<DataFile, LakeError> {
+    must_be_name(&add.path)?;
+    let statistics: FileStatistics = add
+        .stats
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let tag = |name: &str| {
+        let tags = add.tags.as_ref()?;
+        tags.get(name)?.clone()
+    };
+    Ok(DataFile {
+        groups: tag(GROUPS_TAG)
+            .map(|text| groups_of(&text))
+            .unwrap_or_default(),
+        times: tag(TIMES_TAG).and_then(|text| pair_of(&text)),
+        checksum: tag(CHECKSUM_TAG).unwrap_or_default(),
+        path: add.path.clone(),
+        size: add.size.unsigned_abs(),
+        rows: statistics.num_records,
+        min_person: statistics.min_values.get("person_id").copied(),
+        max_person: statistics.max_values.get("person_id").copied(),
+    })
+}
+
+/// The tag of an added file that says which persons its row groups hold.
+const GROUPS_TAG: &str = "rollbook.groups";
+/// The tag of an added file that says when the first and the last of its rows happened.
+const TIMES_TAG: &str = "rollbook.times";
+/// The tag of an added file that holds its checksum.
+const CHECKSUM_TAG: &str = "rollbook.xxh3";
+
+/// What a file's tags say, for the Delta log.
+pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
+    let pair = |[first, last]: &[i64; 2]| format!("{first}-{last}");
+    let groups = file.groups.iter().map(pair).collect::<Vec<_>>().join(" ");
+    let times = file.times.as_ref().map(pair).unwrap_or_default();
+    let tags = [
+        (GROUPS_TAG, groups),
+        (TIMES_TAG, times),
+        (CHECKSUM_TAG, file.checksum.clone()),
+    ];
+    let known = tags.into_iter().filter(|(_, text)| !text.is_empty());
+    let tags: HashMap<_, _> = known
+        .map(|(name, text)| (name.to_owned(), Some(text)))
+        .collect();
+    (!tags.is_empty()).then_some(tags)
+}
+
+/// Persons of row groups as [`tags`] wrote them; none at all where one of them is not understood.
+fn groups_of(text: &str) -> Vec<[i64; 2]> {
+    let groups: Option<_> = text.split(' ').map(pair_of).collect();
+    groups.unwrap_or_default()
+}
+
+/// Two numbers with a dash between them; either may be below zero.
+fn pair_of(text: &str) -> Option<[i64; 2]> {
+    let dash = 1 + text.get(1..)?.find('-')?;
+    Some([text[..dash].parse().ok()?, text[dash + 1..].parse().ok()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use deltalake_core::kernel::Action;
+    use rollbook_model::{Timestamp, tables};
+
+    use super::{described_by, description, made_as};
+
+    #[test]
+    fn statistics_are_of_the_first_column() {
+        for def in tables::TABLES {
+            let first = def.stored_schema().field(0).name().clone();
+            assert_eq!(first == "person_id", def.is_personal_fact(), "{}", def.name);
+        }
+    }
+
+    #[test]
+    fn a_table_is_described_once() {
+        let at = Timestamp::from_micros(1_700_000_000_000_000);
+        for def in tables::TABLES {
+            let said = description(def, None, at).unwrap().unwrap();
+            let line = serde_json::to_string(&Action::Metadata(said.clone())).unwrap();
+            let known = made_as(format!("{{}}\n{line}\n").as_bytes()).unwrap();
+            let described = described_by(&said).unwrap();
+            assert_eq!(
+                (&known.id, known.created_at),
+                (&described.id, described.created_at)
+            );
+            let later = Timestamp::from_micros(1_800_000_000_000_000);
+            let again = description(def, Some(described), later).unwrap();
+            assert_eq!(again, None);
+            // One that is described otherwise is described anew, as the same table.
+            assert_eq!(description(def, Some(known), later).unwrap(), Some(said));
+        }
+    }
+}

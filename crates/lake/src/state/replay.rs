@@ -1,0 +1,41 @@
+//! The state that commits, one after the other, come to.
+
+use deltalake_core::kernel::Action;
+
+use crate::LakeError;
+use crate::state::State;
+use crate::state::delta_log::{data_file, described_by};
+use crate::state::record::{Cause, SnapshotRecord};
+
+impl State {
+    /// The state after one more commit.
+    pub(crate) fn apply(mut self, record: &SnapshotRecord) -> Result<Self, LakeError> {
+        for (name, commit) in &record.tables {
+            let table = self.tables.entry(name.clone()).or_default();
+            table.version = Some(commit.version);
+            for line in commit.log.lines() {
+                let action = serde_json::from_str(line).map_err(|error| LakeError::Damaged {
+                    path: format!("{name} in snapshot {}", record.number),
+                    detail: error.to_string(),
+                })?;
+                match action {
+                    Action::Add(add) => table.files.push(data_file(&add)?),
+                    Action::Metadata(said) => table.described = described_by(&said),
+                    Action::Remove(gone) => table.files.retain(|file| file.path != gone.path),
+                    _ => {}
+                }
+            }
+        }
+        for (name, value) in &record.named {
+            match value {
+                Some(value) => drop(self.named.insert(name.clone(), value.clone())),
+                None => drop(self.named.remove(name)),
+            }
+        }
+        if !record.tables.is_empty() && !matches!(record.cause, Cause::Compact { .. }) {
+            self.data = record.number;
+        }
+        self.number = record.number;
+        Ok(self)
+    }
+}

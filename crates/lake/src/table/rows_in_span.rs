@@ -1,0 +1,232 @@
+//! The rows that lie next to a moment in order of time: what passes it first.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::File;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::concat;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::statistics::Statistics;
+use rollbook_model::TableDef;
+
+use crate::LakeError;
+use crate::lake::Lake;
+use crate::state::DataFile;
+use crate::table::provider::read_file;
+use crate::table::time_index::{COLUMNS, GROUP_ROWS, LEAST_ROWS, parts};
+
+/// Row groups of one file that are searched for a row of a type, at most.
+const GROUPS_SEARCHED: usize = 8;
+
+/// A row that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Of a type, or of any.
+    pub kind: Option<String>,
+    /// The moment, in microseconds.
+    pub at: i64,
+    /// The first after the moment, or else the last that is not after it.
+    pub is_after: bool,
+}
+
+impl Beside {
+    /// Whether rows between two times may be nearer than what was found.
+    fn can_gain(&self, [first, last]: [i64; 2], found: Option<i64>) -> bool {
+        match self.is_after {
+            true => last > self.at && found.is_none_or(|found| first < found),
+            false => first <= self.at && found.is_none_or(|found| last > found),
+        }
+    }
+
+    fn gain(&self, found: &mut Option<i64>, at: i64) {
+        let known = found.unwrap_or(at);
+        *found = Some(match self.is_after {
+            true => known.min(at),
+            false => known.max(at),
+        });
+    }
+
+    /// As near as a row between two times can be.
+    fn nearest(&self, [first, last]: [i64; 2]) -> i64 {
+        match self.is_after {
+            true => first.max(self.at.saturating_add(1)),
+            false => last.min(self.at),
+        }
+    }
+
+    /// The groups that may have it, the nearest first.
+    fn groups(&self, ends: &[[i64; 2]]) -> Vec<usize> {
+        let some = (0..ends.len()).filter(|group| self.can_gain(ends[*group], None));
+        let mut groups: Vec<usize> = some.collect();
+        if !self.is_after {
+            groups.reverse();
+        }
+        groups
+    }
+}
+
+/// Times and types of rows.
+struct TimedRows {
+    times: Vec<i64>,
+    types: ArrayRef,
+    is_ordered: bool,
+}
+
+impl TimedRows {
+    fn of(batches: &[RecordBatch]) -> Self {
+        let mut times = Vec::new();
+        let mut types: Vec<ArrayRef> = Vec::new();
+        for batch in batches {
+            let (persons, kinds, at) = parts(batch);
+            // Rows of nobody concern nobody.
+            let is_somebody = |row: &usize| persons[*row] != 0;
+            match persons.contains(&0) {
+                false => {
+                    times.extend(at);
+                    types.push(kinds);
+                }
+                true => {
+                    let rows: Vec<usize> = (0..persons.len()).filter(is_somebody).collect();
+                    times.extend(rows.iter().map(|row| at[*row]));
+                    let kinds = kinds.as_string::<i32>();
+                    let kinds: arrow::array::StringArray = rows
+                        .iter()
+                        .map(|row| kinds.is_valid(*row).then(|| kinds.value(*row)))
+                        .collect();
+                    types.push(std::sync::Arc::new(kinds));
+                }
+            }
+        }
+        let all: Vec<&dyn Array> = types.iter().map(AsRef::as_ref).collect();
+        let types = match all.is_empty() {
+            true => arrow::array::new_empty_array(&arrow::datatypes::DataType::Utf8),
+            false => concat(&all).expect("types are texts"),
+        };
+        Self {
+            is_ordered: times.is_sorted(),
+            times,
+            types,
+        }
+    }
+
+    fn note(&self, beside: &Beside, found: &mut Option<i64>) {
+        let types = self.types.as_string::<i32>();
+        let is_meant = |row: &usize| {
+            let at = self.times[*row];
+            let is_there = (at > beside.at) == beside.is_after;
+            let kind = beside.kind.as_deref();
+            is_there && kind.is_none_or(|kind| types.is_valid(*row) && types.value(*row) == kind)
+        };
+        let rows = 0..self.times.len();
+        if !self.is_ordered {
+            for row in rows.filter(is_meant) {
+                beside.gain(found, self.times[row]);
+            }
+            return;
+        }
+        let place = self.times.partition_point(|at| *at <= beside.at);
+        let row = match beside.is_after {
+            true => (place..self.times.len()).find(is_meant),
+            false => (0..place).rev().find(is_meant),
+        };
+        if let Some(row) = row {
+            beside.gain(found, self.times[row]);
+        }
+    }
+}
+
+/// The first and the last time of each group of a copy.
+fn group_ends(metadata: &ArrowReaderMetadata) -> Vec<[i64; 2]> {
+    let groups = metadata.metadata().row_groups().iter();
+    let ends = groups.map(|group| match group.column(2).statistics() {
+        Some(Statistics::Int64(times)) => times.min_opt().zip(times.max_opt()),
+        _ => None,
+    });
+    ends.map(|ends| ends.map_or([i64::MIN, i64::MAX], |(first, last)| [*first, *last]))
+        .collect()
+}
+
+fn group(
+    copy: &File,
+    metadata: &ArrowReaderMetadata,
+    number: usize,
+) -> Result<TimedRows, ParquetError> {
+    let copy = copy.try_clone()?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(copy, metadata.clone());
+    let builder = builder.with_row_groups(vec![number]);
+    let reader = builder.with_batch_size(GROUP_ROWS).build()?;
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    Ok(TimedRows::of(&batches))
+}
+
+impl Lake {
+    /// For each of some moments the time of the first row after it, or of the last that is not after
+    /// it; `None` where there is none. Where rows of the type are rare, it may be a moment between
+    /// the two at which there is none.
+    ///
+    /// # Errors
+    /// Those of the store, and damaged files.
+    pub async fn times_beside(
+        &self,
+        def: &TableDef,
+        files: &[DataFile],
+        asked: &[Beside],
+    ) -> Result<Vec<Option<i64>>, LakeError> {
+        let mut found = vec![None; asked.len()];
+        for file in files {
+            let mut open: Vec<_> = asked.iter().zip(&mut found).collect();
+            open.retain(|(beside, found)| match file.times {
+                Some(times) => beside.can_gain(times, **found),
+                None => true,
+            });
+            if open.is_empty() {
+                continue;
+            }
+            let failed = |source| LakeError::Parquet {
+                doing: "read",
+                path: format!("{}/{}", def.name, file.path),
+                source,
+            };
+            let copy = match file.rows < LEAST_ROWS {
+                true => None,
+                false => self.copy_of(def, file).await?,
+            };
+            let Some(copy) = copy else {
+                let rows = read_file(self, def, file, Some(&COLUMNS)).await?;
+                let rows = rows.collect::<Result<Vec<_>, _>>();
+                let rows = TimedRows::of(&rows.map_err(|error| failed(error.into()))?);
+                for (beside, found) in open {
+                    rows.note(beside, found);
+                }
+                continue;
+            };
+            let metadata = ArrowReaderMetadata::load(&copy, ArrowReaderOptions::default());
+            let metadata = metadata.map_err(failed)?;
+            let ends = group_ends(&metadata);
+            let mut read: BTreeMap<usize, TimedRows> = BTreeMap::new();
+            for (beside, found) in open {
+                for (searched, number) in beside.groups(&ends).into_iter().enumerate() {
+                    if !beside.can_gain(ends[number], *found) {
+                        break;
+                    }
+                    if searched == GROUPS_SEARCHED {
+                        beside.gain(found, beside.nearest(ends[number]));
+                        break;
+                    }
+                    let rows = match read.entry(number) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(place) => {
+                            place.insert(group(&copy, &metadata, number).map_err(failed)?)
+                        }
+                    };
+                    rows.note(beside, found);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
