@@ -18,21 +18,19 @@ use roaring::{RoaringBitmap, RoaringTreemap};
 use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::behaviour::{ACTIVITIES, Source};
+use crate::criteria::behaviour::{ACTIVITIES, Source};
 use crate::threads::spawn_detached;
 
 mod columns;
-mod names;
-mod refresh;
+pub(crate) mod refresh;
 mod request;
 mod run;
 mod series;
 mod spans;
 mod table;
 
+pub(crate) use crate::criteria::names::Names;
 use columns::{Persons, distinct};
-pub(crate) use names::Names;
-pub use refresh::SnapshotDelta;
 pub(crate) use request::CacheRequest;
 use series::{Activities, Series, series_of};
 use spans::Spans;
@@ -86,7 +84,12 @@ struct Key {
 
 impl PeopleCache {
     /// Of the snapshot that `all` is over, which hides nothing that is yet to come.
-    fn over(all: SessionState, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
+    pub(crate) fn over(
+        all: SessionState,
+        most: usize,
+        answers: Arc<AtomicU64>,
+        patience: Duration,
+    ) -> Self {
         Self {
             all,
             most,

@@ -1,5 +1,14 @@
 //! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
 
+pub(crate) mod affected;
+pub(crate) mod clauses;
+pub(crate) mod config;
+pub(crate) mod plan;
+pub(crate) mod request;
+pub(crate) mod rows;
+pub(crate) mod snapshot_delta;
+pub(crate) mod sorted;
+pub(crate) mod transitions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -20,30 +29,30 @@ use rollbook_model::time::YEARS;
 use rollbook_model::{GivenTime, Timestamp};
 use rollbook_queries::views::{FACTS, OTHER_ORDERS, OWN, STORED_ORDERS, VIEWS};
 
-use crate::behaviour::EvaluationContext;
 use crate::cache::PeopleCache;
-use crate::custom_traits::{CustomTrait, PlannedTrait};
-use crate::environment::{config_in, setup, state};
+use crate::criteria::analysis::{Needs, names_among, needs};
+use crate::criteria::behaviour::EvaluationContext;
 use crate::error::EngineError;
 use crate::functions::{Uncomputed, lenient};
-use crate::golden_record::GoldenRecord;
-use crate::lazy_views::LazyViews;
-use crate::merging::MergeByPerson;
-use crate::parameter::{Parameter, Parameters, values};
-use crate::parsing;
-use crate::people::People;
-use crate::planning::{Kept, Needs, Request, names_among, needs};
-use crate::rows::{Rows, explain};
-use crate::table::{AsOfTable, TableSource, last_of};
+use crate::operators::merge_join::MergeByPerson;
+use crate::operators::view::ViewPlanner;
+use crate::session::config::{config_in, setup, state};
+use crate::session::request::{CacheView, Request};
+use crate::session::rows::{Rows, explain};
+use crate::sql::parameters::{Parameter, Parameters, values};
+use crate::sql::parsing;
+use crate::tables::as_of::{AsOfTable, TableSource, last_of};
+use crate::tables::custom_traits::{CustomTrait, PlannedTrait};
+use crate::tables::golden_record::GoldenRecord;
+use crate::tables::lazy_views::LazyViews;
+use crate::tables::people::People;
+use crate::tables::traits::is_column_of_people;
 use crate::times::{in_zone_of, with_times};
-use crate::traits::is_column_of_people;
-use crate::view::ViewPlanner;
 
 mod answer;
-pub(crate) mod options;
 
+pub use crate::tables::options::SessionOptions;
 pub use answer::Answer;
-pub use options::SessionOptions;
 
 const PEOPLE: &str = "people";
 
@@ -236,11 +245,11 @@ impl Session {
         self.resident.as_deref()
     }
 
-    fn kept(&self) -> Option<Kept> {
+    fn kept(&self) -> Option<CacheView> {
         let resident = self.resident.clone()?;
         let never = Arc::clone(&self.own_names);
         let among = self.among.clone();
-        Some(Kept {
+        Some(CacheView {
             resident,
             among,
             never,

@@ -24,7 +24,6 @@ mod zoned;
 
 pub(crate) use at_zone::name_zones_in;
 pub(crate) use clocks::{Clocks, Interval};
-pub(crate) use rules::{Types, rewritten};
 pub(crate) use table::{in_zone_of, shown_in};
 pub(crate) use zoned::{UTC, field_in_zone, in_zone, schema_in_zone};
 

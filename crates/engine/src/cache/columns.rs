@@ -14,7 +14,7 @@ use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
 use roaring::RoaringTreemap;
 
-use crate::statement::{template, to_plan};
+use crate::sql::statement::{template, to_plan};
 
 /// Everybody, in order.
 #[derive(Debug)]

@@ -7,52 +7,41 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, BooleanArray, new_null_array};
 use arrow::compute::concat;
 use arrow::compute::kernels::zip::zip;
 use datafusion::error::Result;
+use datafusion::execution::session_state::SessionState;
 use roaring::RoaringTreemap;
 
 use super::columns::Persons;
 use super::series::{Activities, series_of};
 use super::{Held, Key, PeopleCache};
-use crate::session::Session;
 
 /// What orders are counted from.
 const OF_ORDERS: [&str; 2] = ["orders", "refunds"];
 
-/// What came to be after a snapshot. No session hides what is yet to come.
-#[derive(Debug)]
-pub struct SnapshotDelta {
-    /// Over the newer snapshot.
-    pub all: Arc<Session>,
-    /// The same with the rows of some persons alone.
-    pub some: Session,
-    /// These: all persons for whom anything changed.
-    pub persons: RoaringTreemap,
+/// What changed after the snapshot of a cache, each state over the newer snapshot. None of them hides
+/// rows of the future.
+pub(crate) struct CacheDelta<'a> {
+    pub(crate) all: &'a SessionState,
+    /// With the rows of `persons` alone.
+    pub(crate) some: &'a SessionState,
+    /// All persons with a change.
+    pub(crate) persons: &'a RoaringTreemap,
     /// The tables that changed.
-    pub tables: BTreeSet<String>,
-    /// The same as `all` with the activities alone that were added, where none were changed or taken
-    /// away.
-    pub added: Option<Session>,
+    pub(crate) tables: &'a BTreeSet<String>,
+    /// With the added activities alone, where none were changed or removed.
+    pub(crate) added: Option<&'a SessionState>,
 }
 
 impl PeopleCache {
-    /// Of the snapshot that `all` is over, which looks from so late that nothing is hidden; in at
-    /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
-    /// no sooner than after `patience`: there may be a newer snapshot by then.
-    pub fn new(all: &Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
-        Self::over(all.state().clone(), most, answers, patience)
-    }
-
     /// What is kept of the newer snapshot; `None` where everything has to be read anew.
     ///
     /// # Errors
     /// Whatever keeps rows from being read.
-    pub async fn renewed(&self, since: SnapshotDelta) -> Result<Option<Self>> {
+    pub(crate) async fn refreshed(&self, since: CacheDelta<'_>) -> Result<Option<Self>> {
         let before = {
             let held = self.held.lock().await;
             if held.is_read || held.is_too_much {
@@ -63,14 +52,14 @@ impl PeopleCache {
         let Some(persons) = &before.persons else {
             return Ok(None);
         };
-        let now = Persons::read(since.some.state()).await?;
-        let Some(persons) = persons.with(&since.persons, &now) else {
+        let now = Persons::read(since.some).await?;
+        let Some(persons) = persons.with(since.persons, &now) else {
             return Ok(None);
         };
         let renewing = Renewing {
             since: &since,
             known: before.persons.as_ref().map_or(0, |known| known.ids().len()),
-            is_changed: persons.are(&since.persons),
+            is_changed: persons.are(since.persons),
             persons: &persons,
             most: self.most,
         };
@@ -82,7 +71,7 @@ impl PeopleCache {
         for (relation, series) in before.series {
             let series = match orders_changed || renewing.has_new() {
                 true => {
-                    let state = since.some.state();
+                    let state = since.some;
                     let now = series_of(state, &persons, relation, self.most).await?;
                     let others = series.of_those(|place| !renewing.is_changed(place));
                     Arc::new(others.with(&now))
@@ -100,7 +89,7 @@ impl PeopleCache {
         }
         held.persons = Some(Arc::new(persons));
         Ok(Some(Self::holding(
-            since.all.state().clone(),
+            since.all.clone(),
             self.most,
             held,
             &self.answers,
@@ -109,7 +98,7 @@ impl PeopleCache {
 }
 
 struct Renewing<'a> {
-    since: &'a SnapshotDelta,
+    since: &'a CacheDelta<'a>,
     persons: &'a Persons,
     /// How many there were.
     known: usize,
@@ -136,21 +125,20 @@ impl Renewing<'_> {
         if is_same && !self.has_new() {
             return Ok(Arc::clone(all));
         }
-        let read = async |session: &Session| {
-            Activities::read(session.state(), self.persons, self.most).await
-        };
+        let read =
+            async |state: &SessionState| Activities::read(state, self.persons, self.most).await;
         if !is_same && self.since.added.is_none() {
             let others = all.of_those(|place| !self.is_changed(place));
-            return Ok(Arc::new(others.with(&read(&self.since.some).await?)));
+            return Ok(Arc::new(others.with(&read(self.since.some).await?)));
         }
         let mut now = all.as_ref().clone();
-        if let Some(added) = &self.since.added {
+        if let Some(added) = self.since.added {
             let added = read(added).await?;
             now = now.with(&added.of_those(|place| !self.is_new(place)));
         }
         // There may be some who have done something before they were known.
         if self.has_new() {
-            let some = read(&self.since.some).await?;
+            let some = read(self.since.some).await?;
             now = now.with(&some.of_those(|place| self.is_new(place)));
         }
         Ok(Arc::new(now))
@@ -164,7 +152,7 @@ impl Renewing<'_> {
             return Ok(columns);
         }
         let names: Vec<String> = columns.keys().map(|key| key.column.clone()).collect();
-        let read = self.persons.named(self.since.some.state(), &names).await?;
+        let read = self.persons.named(self.since.some, &names).await?;
         for (name, now) in names.into_iter().zip(read) {
             let key = Key {
                 column: name,

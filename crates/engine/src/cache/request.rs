@@ -17,8 +17,8 @@ use rollbook_model::tables::PERSONS;
 use super::columns::Persons;
 use super::table::{Column, ResidentTable};
 use super::{Key, PeopleCache};
-use crate::behaviour::{EvaluationContext, Source};
-use crate::traits::is_trait;
+use crate::criteria::behaviour::{EvaluationContext, Source};
+use crate::tables::traits::is_trait;
 
 /// What conditions want.
 pub(crate) struct CacheRequest<'a> {

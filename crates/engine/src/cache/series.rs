@@ -16,7 +16,7 @@ use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use super::columns::{Persons, rows};
 use super::run::Run;
 use super::spans::Spans;
-use crate::behaviour::KEPT;
+use crate::criteria::behaviour::KEPT;
 
 /// What is read of activities, by type.
 const ACTIVITIES: &str = "select person_id, type, occurred_at from _fact_activities \

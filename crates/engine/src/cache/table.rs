@@ -22,9 +22,9 @@ use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 use super::columns::Persons;
 use super::run::Run;
 use super::series::Series;
-use crate::behaviour::EvaluationContext;
-use crate::behaviour::{AggregateKind, WindowAggregate};
-use crate::counting::{CountKind, Counted};
+use crate::criteria::behaviour::EvaluationContext;
+use crate::criteria::behaviour::{AggregateKind, WindowAggregate};
+use crate::operators::counting::{CountKind, Counted};
 
 /// Where the values of a column come from.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr_common::datum::apply;
 
-use super::null_as_its_arguments;
+use crate::rewriting::columnar::null_as_its_arguments;
 
 /// `+`, `-` or `*` of integers or of decimals. DataFusion's own of integers begin again from the other
 /// end of the range.
@@ -120,6 +120,6 @@ impl ScalarUDFImpl for OneZero {
             false => value + 0.0,
         };
         let found: ArrayRef = Arc::new(values.unary::<_, Float64Type>(plain));
-        super::columnar(&args.args, found)
+        crate::rewriting::columnar::columnar(&args.args, found)
     }
 }

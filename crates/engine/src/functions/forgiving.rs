@@ -16,8 +16,8 @@ use datafusion::logical_expr::{
 
 use super::arithmetic::Exact;
 use super::lenient::{Lenient, RESULT, Uncomputed};
-use crate::comparing::is_comparison;
-use crate::times::Types;
+use crate::rewriting::expressions::is_comparison;
+use crate::rewriting::typed::Types;
 
 /// A function that gives null where it fails.
 #[derive(Debug, PartialEq, Eq)]

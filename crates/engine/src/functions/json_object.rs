@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::columnar;
+use crate::rewriting::columnar::columnar;
 
 /// Builds a JSON object from pairs of a key and a value.
 ///

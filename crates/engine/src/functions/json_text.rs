@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 };
 use serde_json::Value;
 
-use super::columnar;
+use crate::rewriting::columnar::columnar;
 
 /// Reads the value at a path such as `utm.source` or `items.0.sku`.
 ///

@@ -16,12 +16,11 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, UnaryOperator, Value, Visit,
-    VisitMut, Visitor, VisitorMut,
+    BinaryOperator, CastKind, DataType as SqlType, Expr, Function, Query, UnaryOperator, Value,
+    Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use crate::statement::holds_a_query;
+use crate::rewriting::expressions::{call, holds_a_query};
 
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
@@ -138,7 +137,7 @@ impl ScalarUDFImpl for Lenient {
         if lost > 0 {
             self.counts.add(label, lost as u64);
         }
-        super::columnar(values, found)
+        crate::rewriting::columnar::columnar(values, found)
     }
 }
 
@@ -310,23 +309,4 @@ fn names_something(expr: &Expr) -> bool {
 fn labelled(name: &str, args: Vec<Expr>, label: &str) -> Expr {
     let label = Expr::value(Value::SingleQuotedString(label.to_owned()));
     call(name, args.into_iter().chain([label]))
-}
-
-/// A call of a function.
-pub(crate) fn call(name: &str, args: impl Iterator<Item = Expr>) -> Expr {
-    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: args.collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }

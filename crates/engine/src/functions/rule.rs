@@ -10,7 +10,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::arithmetic::{Exact, OneZero};
 use super::forgiving::forgiven;
-use crate::times::{Types, rewritten};
+use crate::rewriting::typed::{Types, rewritten};
 
 /// Functions that may give a zero below zero.
 const ROUNDING: [&str; 5] = ["round", "ceil", "trunc", "floor", "sqrt"];

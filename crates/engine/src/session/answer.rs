@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::Session;
 use crate::error::EngineError;
-use crate::parameter::{Parameters, values};
-use crate::planning::Request;
-use crate::written_names::named_as_written;
+use crate::session::request::Request;
+use crate::sql::parameters::{Parameters, values};
+use crate::sql::written_names::named_as_written;
 
 /// The whole answer to a query, within the row limit.
 #[derive(Debug, Clone)]
@@ -22,6 +22,29 @@ pub struct Answer {
     pub truncated: bool,
 }
 
+impl Answer {
+    /// The same, its unnamed columns called as `sql` writes them.
+    fn named_as_written(self, sql: &str) -> Self {
+        let Some(schema) = named_as_written(&self.schema, sql) else {
+            return self;
+        };
+        let mut batches = Vec::with_capacity(self.batches.len());
+        for batch in &self.batches {
+            let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            match RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &rows) {
+                Ok(batch) => batches.push(batch),
+                Err(_) => return self,
+            }
+        }
+        Self {
+            schema,
+            batches,
+            truncated: self.truncated,
+        }
+    }
+}
+
 impl Session {
     /// Runs one query and gives its rows, up to the row limit; unnamed columns as they are written.
     ///
@@ -29,7 +52,7 @@ impl Session {
     /// Whatever is wrong with the text, and the limits of memory, disk and time.
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
         let answer = self.answer(Request::Query(sql.to_owned(), None)).await?;
-        Ok(named_as_written(answer, sql))
+        Ok(answer.named_as_written(sql))
     }
 
     /// Runs a text of our own with values for its `$names`; rows up to the row limit.

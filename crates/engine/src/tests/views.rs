@@ -7,7 +7,8 @@ use rollbook_model::tables::table;
 use serde_json::json;
 
 use super::fixture::{Fixture, lines};
-use crate::planning::{Request, plan};
+use crate::session::plan::plan;
+use crate::session::request::Request;
 use crate::{EngineError, Session, SessionOptions, TableSource};
 
 async fn plan_text(session: &Session, sql: &str) -> String {

@@ -16,7 +16,7 @@ use rollbook_model::GivenTime;
 
 use super::clocks::Clocks;
 use super::zoned::{WALL_CLOCK, instant};
-use crate::functions::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, null_as_its_arguments};
 
 /// Whether a value of a type is an instant only where a zone is known.
 pub(crate) fn is_local(ty: &DataType) -> bool {

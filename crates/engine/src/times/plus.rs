@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 use super::clocks::{Clocks, Interval};
 use super::conversions::known;
 use super::zoned::instant;
-use crate::functions::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, null_as_its_arguments};
 
 /// `time + interval`, or `time - interval`.
 #[derive(Debug, PartialEq, Eq, Hash)]

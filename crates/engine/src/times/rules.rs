@@ -5,22 +5,19 @@
 //! takes what names no zone for UTC. So one rule names the zone before types are made to fit, and
 //! another one puts microseconds and our own functions where casts were put in.
 
-use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono_tz::Tz;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DFSchemaRef, Result, ScalarValue};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction, TryCast};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{
-    BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Union,
-};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::comparing::is_comparison;
+use crate::rewriting::expressions::is_comparison;
+use crate::rewriting::typed::{Types, rewritten};
 
 use super::conversions::{Instant, WallClock, is_local};
 use super::plus::Plus;
@@ -57,94 +54,6 @@ impl AnalyzerRule for CountInMicros {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         rewritten(plan, &|expr, types| lowered(expr, types, self.0))
     }
-}
-
-pub(crate) type Rewrite<'a> = &'a dyn Fn(Expr, &Types) -> Result<Transformed<Expr>>;
-
-/// The types of the columns that a step of a plan reads, put together when one is asked for.
-pub(crate) struct Types {
-    inputs: Vec<DFSchemaRef>,
-    merged: OnceCell<DFSchema>,
-}
-
-impl Types {
-    fn of_step(plan: &LogicalPlan) -> Result<Self> {
-        let inputs = plan.inputs().into_iter();
-        let mut inputs: Vec<_> = inputs.map(|input| Arc::clone(input.schema())).collect();
-        if let LogicalPlan::TableScan(scan) = plan
-            && !scan.filters.is_empty()
-        {
-            let of_source = scan.source.schema();
-            let of_source =
-                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &of_source)?;
-            inputs.push(Arc::new(of_source));
-        }
-        Ok(Self {
-            inputs,
-            merged: OnceCell::new(),
-        })
-    }
-
-    /// The type of an expression. What is a column of an outer query knows its own.
-    pub(crate) fn of(&self, expr: &Expr) -> Result<DataType> {
-        if let [only] = self.inputs.as_slice() {
-            return expr.get_type(only.as_ref());
-        }
-        let merged = self.merged.get_or_init(|| {
-            let mut merged = DFSchema::empty();
-            for input in &self.inputs {
-                merged.merge(input);
-            }
-            merged
-        });
-        expr.get_type(merged)
-    }
-}
-
-/// A plan with its expressions rewritten, from the innermost on.
-pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
-    let is_changed = Cell::new(false);
-    let plan = plan.transform_up_with_subqueries(|plan| {
-        let types = Types::of_step(&plan)?;
-        let names = NamePreserver::new(&plan);
-        let plan = plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| rewrite(expr, &types))?;
-            Ok(match expr.transformed {
-                true => expr.update_data(|expr| name.restore(expr)),
-                false => expr,
-            })
-        })?;
-        is_changed.set(is_changed.get() || plan.transformed);
-        match is_changed.get() {
-            true => plan.map_data(|plan| union_in_micros(plan)?.recompute_schema()),
-            false => Ok(plan),
-        }
-    })?;
-    Ok(plan.data)
-}
-
-/// A union keeps the columns that it had, unless they are told again.
-fn union_in_micros(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let LogicalPlan::Union(Union { inputs, schema }) = plan else {
-        return Ok(plan);
-    };
-    let of_first = inputs.first().map(|input| Arc::clone(input.schema()));
-    let fields = schema.iter().enumerate().map(|(at, (relation, field))| {
-        let found = of_first.as_ref().map(|first| first.field(at).data_type());
-        let field = match (field.data_type(), found) {
-            (DataType::Timestamp(..), Some(found @ DataType::Timestamp(..))) => {
-                Arc::new(field.as_ref().clone().with_data_type(found.clone()))
-            }
-            _ => Arc::clone(field),
-        };
-        (relation.cloned(), field)
-    });
-    let schema = DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?;
-    Ok(LogicalPlan::Union(Union {
-        inputs,
-        schema: Arc::new(schema),
-    }))
 }
 
 fn is_instant(ty: &DataType) -> bool {

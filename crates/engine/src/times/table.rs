@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::zoned::{in_zone, schema_in_zone};
-use crate::view::{Asked, ViewPlanner, pushdown};
+use crate::operators::view::{Asked, ViewPlanner, pushdown};
 
 /// A column of a type, with its times in a zone.
 pub(crate) fn shown_in(zone: &Arc<str>, column: Expr, ty: &DataType) -> Expr {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 
 use super::conversions::{instants, is_local};
-use crate::functions::columnar;
+use crate::rewriting::columnar::columnar;
 
 /// A number of seconds, or a text, as an instant; without a zone as what clocks of UTC show.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 use super::clocks::{Clocks, naive};
 use super::conversions::{is_local, mapped};
 use super::zoned::{WALL_CLOCK, instant};
-use crate::functions::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, null_as_its_arguments};
 
 /// What times are cut to.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,94 @@
+//! Counts of activities as a table, for a query to join.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, ident, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::projection::ProjectionExec;
+
+use super::{Counted, CountingExec, INPUT, output};
+use crate::operators::view::ViewPlanner;
+
+/// A row for each person who did something that is asked about.
+#[derive(Debug)]
+pub(crate) struct CountedActivities {
+    activities: Arc<dyn TableProvider>,
+    questions: Arc<Vec<Counted>>,
+    schema: SchemaRef,
+    planner: ViewPlanner,
+}
+
+impl CountedActivities {
+    /// Over the table `activities`; the person's column is named `person`, the questions' `_c0`,
+    /// `_c1` and so on.
+    pub(crate) fn new(
+        activities: Arc<dyn TableProvider>,
+        questions: Vec<Counted>,
+        person: &str,
+        planner: ViewPlanner,
+    ) -> Self {
+        let of_table = activities.schema();
+        let time = of_table.field_with_name(INPUT[2]);
+        let time = time.map_or(DataType::Null, |time| time.data_type().clone());
+        Self {
+            activities,
+            schema: output(person, &questions, &time),
+            questions: Arc::new(questions),
+            planner,
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for CountedActivities {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![
+            TableProviderFilterPushDown::Unsupported;
+            filters.len()
+        ])
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let activities = provider_as_source(Arc::clone(&self.activities));
+        let rows = LogicalPlanBuilder::scan("activities", activities, None)?
+            .filter(ident(INPUT[0]).not_eq(lit(0_i64)))?
+            .project(INPUT.map(ident))?
+            .build()?;
+        let rows = self.planner.plan(&rows).await?;
+        let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
+        let counting: Arc<dyn ExecutionPlan> =
+            Arc::new(CountingExec::try_new(rows, questions, schema)?);
+        let Some(projection) = projection else {
+            return Ok(counting);
+        };
+        let columns = projection.iter().map(|at| {
+            let name = self.schema.field(*at).name();
+            (Arc::new(Column::new(name, *at)) as _, name.clone())
+        });
+        let columns: Vec<_> = columns.collect();
+        Ok(Arc::new(ProjectionExec::try_new(columns, counting)?))
+    }
+}

@@ -1,0 +1,29 @@
+//! What functions give: fields and columns.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs};
+
+/// What a function gives that is null where an argument is, and nowhere else.
+pub(crate) fn null_as_its_arguments(
+    name: &str,
+    ty: DataType,
+    args: &ReturnFieldArgs<'_>,
+) -> FieldRef {
+    let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+    Arc::new(Field::new(name, ty, is_nullable))
+}
+
+/// A function's result. Scalars alone give one row, which then stands for all rows of the batch.
+pub(crate) fn columnar(args: &[ColumnarValue], result: ArrayRef) -> Result<ColumnarValue> {
+    if args
+        .iter()
+        .all(|arg| matches!(arg, ColumnarValue::Scalar(_)))
+    {
+        return ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar);
+    }
+    Ok(ColumnarValue::Array(result))
+}

@@ -1,0 +1,367 @@
+//! From what was asked to a physical plan, with everything that is refused on the way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::datatypes::DataType;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::common::Column;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
+use datafusion::physical_plan::ExecutionPlan;
+use rollbook_model::ColumnType;
+use rollbook_model::config::Limits;
+
+use crate::cache::{CacheRequest, Names};
+use crate::criteria::behaviour::{Behaviours, EvaluationContext, PERSON, Where, behaviour, settle};
+use crate::error::EngineError;
+use crate::functions::make_lenient;
+use crate::operators::counting::{Counted, CountedActivities};
+use crate::operators::view::ViewPlanner;
+use crate::rewriting::expressions::holds_a_query;
+use crate::session::config::setup;
+use crate::session::request::{CacheView, MemberTables, Request};
+use crate::sql::check::{check_criteria, planned, to_plan};
+use crate::sql::diagnosis::Diagnosis;
+use crate::sql::parsing;
+use crate::sql::statement::{over_people, over_rows, read_only, rows_where};
+use crate::sql::type_names::plain_types;
+
+/// What DataFusion says of an aggregate in a condition.
+const AGGREGATE_IN_WHERE: &str = "Aggregate functions are not allowed in the WHERE clause";
+
+/// The table that most behaviour is counted in.
+const ACTIVITIES: &str = "activities";
+
+/// Numbers for the names of tables that are there for one request.
+static NAMES: AtomicU64 = AtomicU64::new(0);
+
+/// Plans a request, and gives the diagnosis that errors of running it need.
+pub(crate) async fn plan(
+    state: &SessionState,
+    request: &Request,
+    limits: &Limits,
+) -> Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError> {
+    let (mut plan, diagnosis) = match request {
+        Request::PeopleWhere(criteria, members, viewpoint) => {
+            let request = OverPeople {
+                criteria: std::slice::from_ref(criteria),
+                members,
+                viewpoint: *viewpoint,
+                output: Output::Ids,
+            };
+            request.plan(state, limits, None).await?
+        }
+        Request::People(criteria, members, viewpoint, kept) => {
+            let request = OverPeople {
+                criteria,
+                members,
+                viewpoint: *viewpoint,
+                output: Output::Booleans,
+            };
+            request.plan(state, limits, kept.as_ref()).await?
+        }
+        Request::Values(values, members, viewpoint, kept) => {
+            let request = OverPeople {
+                criteria: values,
+                members,
+                viewpoint: *viewpoint,
+                output: Output::Values,
+            };
+            request.plan(state, limits, kept.as_ref()).await?
+        }
+        Request::Query(sql, _) | Request::PersonIds(sql) => {
+            let (parsed, diagnosis) = parsing::query(state, sql, limits)?;
+            let statement = parsed.tree.clone();
+            (planned(state, statement, &diagnosis).await?, diagnosis)
+        }
+    };
+    match request {
+        Request::Query(_, Some(values)) => {
+            let with_values = plan.with_param_values(values.clone());
+            plan = with_values.map_err(|error| diagnosis.explain(error))?;
+        }
+        Request::PersonIds(_) => {
+            check_criteria(&plan, &diagnosis)?;
+            plan = known_persons(state, plan, &diagnosis).await?;
+        }
+        _ => {}
+    }
+    let physical = state.create_physical_plan(&plan).await;
+    Ok((
+        physical.map_err(|error| diagnosis.explain(error))?,
+        diagnosis,
+    ))
+}
+
+/// What is wanted of conditions on `people`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// Who meets the first.
+    Ids,
+    /// Who is there, and whether they meet each.
+    Booleans,
+    /// The same of expressions of any type.
+    Values,
+}
+
+/// Who meets one condition, which of several conditions everybody meets, or what expressions come
+/// to for everybody.
+struct OverPeople<'a> {
+    criteria: &'a [String],
+    members: &'a MemberTables,
+    viewpoint: EvaluationContext,
+    output: Output,
+}
+
+impl OverPeople<'_> {
+    /// Over what is kept, as far as that will do, or else over the lake.
+    async fn plan(
+        &self,
+        state: &SessionState,
+        limits: &Limits,
+        kept: Option<&CacheView>,
+    ) -> Result<(LogicalPlan, Diagnosis), EngineError> {
+        if let Some(some) = kept {
+            if let Some(planned) = self.plan_over(state, limits, Some(some)).await? {
+                return Ok(planned);
+            }
+            some.resident.read_aside().await;
+        }
+        let planned = self.plan_over(state, limits, None).await?;
+        Ok(planned.expect("the lake has everything"))
+    }
+
+    async fn plan_over(
+        &self,
+        state: &SessionState,
+        limits: &Limits,
+        kept: Option<&CacheView>,
+    ) -> Result<Option<(LogicalPlan, Diagnosis)>, EngineError> {
+        let mut behaviours = Behaviours::new(self.viewpoint, kept.is_some());
+        let (mut conditions, mut names) = (Vec::new(), Names::default());
+        let mut diagnosis = None;
+        for criteria in self.criteria {
+            let (parsed, of_this) = parsing::condition(state, criteria, limits)?;
+            let mut condition = parsed.tree.clone();
+            let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
+            if let Some(function) = over_rows {
+                return Err(of_this.many_rows(Some(&function)));
+            }
+            names.note(&condition);
+            settle(state, self.viewpoint.as_of, &mut condition)?;
+            // What a part of it is called in warnings is what was written.
+            make_lenient(&mut condition, |call| behaviour(call).is_some());
+            behaviours.replace(&mut condition)?;
+            conditions.push(condition);
+            diagnosis = Some(of_this);
+        }
+        let diagnosis = diagnosis.ok_or(EngineError::Empty)?;
+        for text in &behaviours.texts {
+            check_text(state, text, limits).await?;
+        }
+        let mut named = NamedTables::new(state)?;
+        let of_segments = named.members(behaviours.segments(), self.members)?;
+        let from = match kept {
+            None => {
+                let counted = named.counted(state, behaviours.counted()).await?;
+                let joins = behaviours.joins(&of_segments, counted.as_deref());
+                format!("people{joins}")
+            }
+            Some(kept) => {
+                let Some(names) = named.kept(names, &kept.never).await? else {
+                    return Ok(None);
+                };
+                let asked = CacheRequest {
+                    viewpoint: self.viewpoint,
+                    among: kept.among.as_deref(),
+                    columns: &names,
+                    sources: behaviours.sources(&of_segments),
+                };
+                // What is wrong is told by a query over the lake.
+                let Ok(Some(table)) = kept.resident.table(state, asked).await else {
+                    return Ok(None);
+                };
+                format!("{} as people", named.register(table)?)
+            }
+        };
+        let statement = over_people(conditions, &from, self.output != Output::Ids);
+        let plan = match statement {
+            Ok(statement) => to_plan(state, statement).await,
+            Err(error) => Err(error),
+        };
+        drop(named);
+        if kept.is_some() && plan.is_err() {
+            return Ok(None);
+        }
+        let plan = plan.map_err(|error| match error.to_string() {
+            text if text.contains(AGGREGATE_IN_WHERE) => diagnosis.many_rows(None),
+            _ => diagnosis.explain(error),
+        })?;
+        read_only()
+            .verify_plan(&plan)
+            .map_err(|error| diagnosis.explain(error))?;
+        check_criteria(&plan, &diagnosis)?;
+        for field in plan.schema().fields().iter().skip(1) {
+            if self.output != Output::Values
+                && !matches!(field.data_type(), DataType::Boolean | DataType::Null)
+            {
+                let found = plain_types(&field.data_type().to_string());
+                return Err(EngineError::NotBoolean { found });
+            }
+        }
+        Ok(Some((plan, diagnosis)))
+    }
+}
+
+/// Plans a `where` text by itself, so that what is wrong with it is told in its own words.
+async fn check_text(
+    state: &SessionState,
+    text: &Where,
+    limits: &Limits,
+) -> Result<(), EngineError> {
+    let wrong = |mut source| {
+        // The view is ours; to who writes criteria the columns are those of the function.
+        if let EngineError::UnknownColumn { table, .. } = &mut source {
+            *table = None;
+        }
+        EngineError::InWhere {
+            function: text.function.clone(),
+            position: text.position,
+            source: Box::new(source),
+        }
+    };
+    let (parsed, diagnosis) = parsing::condition(state, &text.text, limits).map_err(wrong)?;
+    let checked = async {
+        let condition = parsed.tree.clone();
+        if holds_a_query(&condition) {
+            let message = "a query within it".to_owned();
+            return Err(EngineError::Unsupported { message });
+        }
+        let explain = |error| diagnosis.explain(error);
+        let statement = rows_where(text.relation, condition).map_err(explain)?;
+        let plan = planned(state, statement, &diagnosis).await?;
+        check_criteria(&plan, &diagnosis)
+    };
+    checked.await.map_err(wrong)
+}
+
+/// Tables that are there while a request is planned.
+struct NamedTables {
+    schema: Arc<dyn SchemaProvider>,
+    names: Vec<String>,
+}
+
+impl NamedTables {
+    fn new(state: &SessionState) -> Result<Self, EngineError> {
+        Ok(Self {
+            schema: state.schema_for_ref("people").map_err(setup)?,
+            names: Vec::new(),
+        })
+    }
+
+    /// The names of tables of the members of segments.
+    fn members(
+        &mut self,
+        segments: &[String],
+        members: &MemberTables,
+    ) -> Result<Vec<String>, EngineError> {
+        let mut names = Vec::new();
+        for segment in segments {
+            let Some(table) = members.get(segment) else {
+                return Err(EngineError::Behaviour {
+                    function: "in_segment".to_owned(),
+                    message: format!("there is no segment `{segment}`"),
+                    position: None,
+                });
+            };
+            names.push(self.register(Arc::clone(table))?);
+        }
+        Ok(names)
+    }
+
+    /// The columns of `people` that conditions name; `None` where one of them is personal, or not
+    /// all of what they look at is in `people`.
+    async fn kept(
+        &self,
+        names: Names,
+        never: &BTreeSet<String>,
+    ) -> Result<Option<Vec<String>>, EngineError> {
+        let people = self.schema.table("people").await.map_err(setup)?;
+        Ok(people.and_then(|people| names.of(&people.schema(), never)))
+    }
+
+    /// The name of the table of what is counted of activities.
+    async fn counted(
+        &mut self,
+        state: &SessionState,
+        questions: &[Counted],
+    ) -> Result<Option<String>, EngineError> {
+        let activities = self.schema.table(ACTIVITIES).await.map_err(setup)?;
+        let Some(activities) = activities.filter(|_| !questions.is_empty()) else {
+            return Ok(None);
+        };
+        let planner = ViewPlanner::new(state);
+        let table = CountedActivities::new(activities, questions.to_vec(), PERSON, planner);
+        self.register(Arc::new(table)).map(Some)
+    }
+
+    fn register(&mut self, table: Arc<dyn TableProvider>) -> Result<String, EngineError> {
+        // Requests are planned side by side.
+        let name = format!("_request_{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let registered = self.schema.register_table(name.clone(), table);
+        registered.map_err(setup)?;
+        self.names.push(name.clone());
+        Ok(name)
+    }
+}
+
+impl Drop for NamedTables {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // It is there: it was registered under a name that nobody else has.
+            let _ = self.schema.deregister_table(name);
+        }
+    }
+}
+
+/// The persons of `people` whose id `chosen` puts out.
+async fn known_persons(
+    state: &SessionState,
+    chosen: LogicalPlan,
+    diagnosis: &Diagnosis,
+) -> Result<LogicalPlan, EngineError> {
+    let fields = chosen.schema().fields();
+    let fits = matches!(fields.as_ref(), [field] if field.name() == "person_id"
+        && (field.data_type().is_integer() || *field.data_type() == DataType::Null));
+    if !fits {
+        let found: Vec<_> = fields
+            .iter()
+            .map(|field| format!("`{}`", field.name()))
+            .collect();
+        return Err(EngineError::NotPersonIds {
+            found: found.join(", "),
+        });
+    }
+    let everybody = state
+        .create_logical_plan("select person_id from people")
+        .await;
+    let joined = everybody.and_then(|everybody| {
+        let chosen = LogicalPlanBuilder::from(chosen)
+            .alias("chosen_rows")?
+            .project(vec![
+                cast(ident("person_id"), ColumnType::Int.arrow()).alias("person_id"),
+            ])?
+            .alias("chosen")?
+            .build()?;
+        let keys = (
+            vec![Column::new(Some("people"), "person_id")],
+            vec![Column::new(Some("chosen"), "person_id")],
+        );
+        LogicalPlanBuilder::from(everybody)
+            .join(chosen, JoinType::LeftSemi, keys, None)?
+            .build()
+    });
+    joined.map_err(|error| diagnosis.explain(error))
+}

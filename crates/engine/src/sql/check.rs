@@ -1,0 +1,63 @@
+//! What every plan has to keep to: it reads only, and criteria always come to the same.
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::sql::parser::Statement;
+
+use crate::error::EngineError;
+use crate::sql::diagnosis::Diagnosis;
+use crate::sql::statement::{self, read_only};
+use crate::times::name_zones_in;
+
+/// The plan of a statement whose times are on the tenant's calendar.
+pub(crate) async fn to_plan(
+    state: &SessionState,
+    mut statement: Statement,
+) -> PlanResult<LogicalPlan> {
+    if let Statement::Statement(statement) = &mut statement {
+        name_zones_in(statement.as_mut());
+    }
+    statement::to_plan(state, statement).await
+}
+
+/// The plan of a statement that only reads.
+pub(crate) async fn planned(
+    state: &SessionState,
+    statement: Statement,
+    diagnosis: &Diagnosis,
+) -> Result<LogicalPlan, EngineError> {
+    let explain = |error| diagnosis.explain(error);
+    let plan = to_plan(state, statement).await.map_err(explain)?;
+    read_only().verify_plan(&plan).map_err(explain)?;
+    Ok(plan)
+}
+
+/// Members must be the same whenever they are computed, and a condition looks at one row.
+pub(crate) fn check_criteria(plan: &LogicalPlan, diagnosis: &Diagnosis) -> Result<(), EngineError> {
+    let mut refused = None;
+    plan.apply_with_subqueries(|node| {
+        let is_filter = matches!(node, LogicalPlan::Filter(_));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                refused = match expr {
+                    Expr::ScalarFunction(call) if expr.is_volatile_node() => {
+                        let position = diagnosis.position_of(call.name());
+                        Some(EngineError::Volatile {
+                            function: call.name().to_owned(),
+                            position,
+                        })
+                    }
+                    Expr::WindowFunction(call) if is_filter => {
+                        Some(diagnosis.many_rows(Some(call.fun.name())))
+                    }
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                Ok(TreeNodeRecursion::Stop)
+            })
+        })
+    })
+    .map_err(|error| diagnosis.explain(error))?;
+    refused.map_or(Ok(()), Err)
+}

@@ -1,0 +1,275 @@
+//! A canonical table as SQL sees it: without what happens after `as_of`, and with its personal
+//! columns, which are fetched from the vault only when a query asks for them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session as PlanningSession, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    Expr, JoinType, LogicalPlanBuilder, ScalarUDF, TableProviderFilterPushDown, cast, lit,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use rollbook_model::{ColumnDef, TableDef, Timestamp};
+
+use crate::error::EngineError;
+use crate::faults::PermissionDenied;
+use crate::operators::view::{Asked, ViewPlanner, pushdown};
+use crate::sql::texts::stands_for;
+use crate::tables::options::SessionOptions;
+use crate::times::{field_in_zone, shown_in};
+
+const VAULT: &str = "vault";
+
+/// Where the rows of one canonical table come from.
+#[derive(Debug, Clone)]
+pub struct TableSource {
+    /// The table.
+    pub def: &'static TableDef,
+    /// Its rows, with the columns of [`TableDef::stored_schema`].
+    pub stored: Arc<dyn TableProvider>,
+    /// The personal values of its rows. Without it personal columns are null.
+    pub vault: Option<VaultSource>,
+    /// Of a table of records of persons of whom some are one person, how much a provider is trusted,
+    /// 0 most; `None` where each record is a person.
+    pub authority: Option<fn(&str) -> u8>,
+}
+
+/// Where the personal values of one table come from.
+#[derive(Debug, Clone)]
+pub struct VaultSource {
+    /// At most one row for each key: the columns of [`TableDef::sealed_schema`] where there is
+    /// somebody who opens them, else those of [`TableDef::vault_schema`].
+    pub rows: Arc<dyn TableProvider>,
+    /// Opens what is sealed.
+    pub opens: Option<Arc<dyn Decrypt>>,
+}
+
+/// Any error of those who open sealed values.
+pub type OpeningError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Opens sealed values, for queries that ask for them.
+#[async_trait]
+pub trait Decrypt: fmt::Debug + Send + Sync {
+    /// For each column a function of the columns of [`TableDef::vault_keys`] and of sealed values
+    /// of that column, which gives them open.
+    async fn functions(
+        &self,
+        columns: &[&'static ColumnDef],
+    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError>;
+}
+
+/// The view over one table's source.
+#[derive(Debug)]
+pub(crate) struct AsOfTable {
+    source: TableSource,
+    schema: SchemaRef,
+    as_of: Timestamp,
+    /// Whether personal columns may be asked for.
+    personal: bool,
+    /// The zone in which its times are shown.
+    zone: Arc<str>,
+    planner: ViewPlanner,
+}
+
+impl AsOfTable {
+    pub(crate) fn new(
+        source: TableSource,
+        options: &SessionOptions,
+        planner: ViewPlanner,
+    ) -> Result<Self, EngineError> {
+        let def = source.def;
+        check_columns(def.name, &def.stored_schema(), &source.stored)?;
+        if let Some(vault) = &source.vault {
+            let schema = match vault.opens {
+                Some(_) => def.sealed_schema(),
+                None => def.vault_schema(),
+            };
+            check_columns(&format!("{} (vault)", def.name), &schema, &vault.rows)?;
+        }
+        let stored = source.stored.schema();
+        let zone: Arc<str> = options.zone.name().into();
+        let fields = source.def.all_columns().map(|column| {
+            // Rows without an entry in the vault have no personal values.
+            let field = match stored.field_with_name(column.name) {
+                Ok(stored) => column
+                    .field()
+                    .with_data_type(stored.data_type().clone())
+                    .with_nullable(stored.is_nullable()),
+                Err(_) => column.field().with_nullable(true),
+            };
+            field_in_zone(&field, &zone)
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(Self {
+            source,
+            schema,
+            as_of: options.as_of,
+            personal: options.personal,
+            zone,
+            planner,
+        })
+    }
+
+    fn stored_column(&self, name: &str) -> Column {
+        Column::new(Some(self.source.def.name), name)
+    }
+
+    /// Whether all rows are known to have happened by `as_of`.
+    fn is_past(&self) -> bool {
+        last_of(&self.source).is_some_and(|last| last <= self.as_of.micros())
+    }
+
+    /// The rows up to `as_of`, joined with the vault where that is wanted.
+    fn rows(&self, with_vault: bool) -> Result<LogicalPlanBuilder> {
+        let def = self.source.def;
+        let stored = provider_as_source(Arc::clone(&self.source.stored));
+        let mut rows = LogicalPlanBuilder::scan(def.name, stored, None)?;
+        if let Some(time) = def.time.filter(|_| !self.is_past()) {
+            let time_column = Expr::Column(self.stored_column(time));
+            let until = lit(ScalarValue::TimestampMicrosecond(
+                Some(self.as_of.micros()),
+                Some("UTC".into()),
+            ));
+            let mut seen = time_column.clone().lt_eq(until);
+            if self.schema.field_with_name(time)?.is_nullable() {
+                seen = time_column.is_null().or(seen);
+            }
+            rows = rows.filter(seen)?;
+        }
+        match &self.source.vault {
+            Some(vault) if with_vault => {
+                let vault = provider_as_source(Arc::clone(&vault.rows));
+                let vault = LogicalPlanBuilder::scan(VAULT, vault, None)?.build()?;
+                let keys = def.vault_keys().iter();
+                let ours = keys
+                    .clone()
+                    .map(|key| self.stored_column(key))
+                    .collect::<Vec<_>>();
+                let theirs = keys
+                    .map(|key| Column::new(Some(VAULT), *key))
+                    .collect::<Vec<_>>();
+                rows.join(vault, JoinType::Left, (ours, theirs), None)
+            }
+            _ => Ok(rows),
+        }
+    }
+
+    /// What gives each of these personal columns.
+    async fn opened(&self, columns: &[&'static ColumnDef]) -> Result<BTreeMap<&'static str, Expr>> {
+        let sealed = |name: &str| Expr::Column(Column::new(Some(VAULT), name));
+        let names = columns.iter().map(|column| column.name);
+        let exprs: Vec<Expr> = match &self.source.vault {
+            None => columns
+                .iter()
+                .map(|column| cast(lit(ScalarValue::Null), column.ty.arrow()))
+                .collect(),
+            Some(VaultSource { opens: None, .. }) => names.clone().map(sealed).collect(),
+            Some(VaultSource {
+                opens: Some(opens), ..
+            }) => {
+                let functions = opens.functions(columns).await;
+                let functions = functions.map_err(DataFusionError::External)?;
+                let keys = || self.source.def.vault_keys().iter().map(|key| sealed(key));
+                let call = |(function, name): (Arc<ScalarUDF>, &'static str)| {
+                    function.call(keys().chain([sealed(name)]).collect())
+                };
+                functions.into_iter().zip(names.clone()).map(call).collect()
+            }
+        };
+        Ok(names.zip(exprs).collect())
+    }
+}
+
+#[async_trait]
+impl TableProvider for AsOfTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn PlanningSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let asked = Asked {
+            schema: &self.schema,
+            projection,
+            filters,
+            limit,
+        };
+        let def = self.source.def;
+        let columns = asked.columns();
+        let columns = columns.iter().filter_map(|name| def.column(name));
+        let personal: Vec<_> = columns.filter(|column| column.personal).collect();
+        if let Some(column) = personal.first().filter(|_| !self.personal) {
+            return Err(DataFusionError::External(Box::new(PermissionDenied {
+                table: def.name,
+                column: column.name,
+            })));
+        }
+        let rows = self.rows(!personal.is_empty())?;
+        let opened = self.opened(&personal).await?;
+        let column = |name: &str| {
+            let column = match opened.get(name) {
+                Some(opened) => opened.clone(),
+                None => Expr::Column(self.stored_column(name)),
+            };
+            match def.column(name).map(|column| column.ty.arrow()) {
+                Some(time @ DataType::Timestamp(..)) => shown_in(&self.zone, column, &time),
+                _ => column,
+            }
+        };
+        asked.plan(&self.planner, rows, column).await
+    }
+}
+
+/// When the last row of a table happens, in microseconds, where that is known.
+pub(crate) fn last_of(source: &TableSource) -> Option<i64> {
+    let known = source.stored.statistics()?;
+    let index = source.stored.schema().index_of(source.def.time?).ok()?;
+    match &known.column_statistics.get(index)?.max_value {
+        Precision::Exact(ScalarValue::TimestampMicrosecond(last, _)) => *last,
+        _ => None,
+    }
+}
+
+fn check_columns(
+    table: &str,
+    expected: &Schema,
+    provider: &Arc<dyn TableProvider>,
+) -> Result<(), EngineError> {
+    let found = provider.schema();
+    for field in expected.fields() {
+        let fits = found
+            .field_with_name(field.name())
+            .is_ok_and(|found| stands_for(found.data_type(), field.data_type()));
+        if !fits {
+            return Err(EngineError::TableLacksColumn {
+                table: table.to_owned(),
+                column: field.name().clone(),
+                expected: field.data_type().to_string(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Persons as one row each, where several records are one person: of each column the value of the
+//! surest record that has one.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session as PlanningSession, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::expressions::Column;
+use datafusion::physical_plan::projection::ProjectionExec;
+
+use crate::tables::people::is_of_id;
+
+mod collapse;
+
+use collapse::{CollapseExec, Places};
+
+/// What rows are told apart and weighed by.
+const NEEDED: [&str; 4] = ["person_id", "identity_id", "provider", "updated_at"];
+
+/// A table of records of persons, as one of persons.
+#[derive(Debug)]
+pub(crate) struct GoldenRecord {
+    records: Arc<dyn TableProvider>,
+    /// How much a provider is trusted; 0 most.
+    authority: fn(&str) -> u8,
+}
+
+impl GoldenRecord {
+    pub(crate) fn new(records: Arc<dyn TableProvider>, authority: fn(&str) -> u8) -> Self {
+        Self { records, authority }
+    }
+}
+
+#[async_trait]
+impl TableProvider for GoldenRecord {
+    fn schema(&self) -> SchemaRef {
+        self.records.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    /// What a record says may not be what its person says: only the person's id is looked at before.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match is_of_id(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn PlanningSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = self.records.schema();
+        let all = || (0..schema.fields().len()).collect();
+        let asked: Vec<usize> = projection.cloned().unwrap_or_else(all);
+        let mut columns = asked.clone();
+        for name in NEEDED {
+            let column = schema.index_of(name)?;
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let records = self
+            .records
+            .scan(state, Some(&columns), filters, None)
+            .await?;
+        let at = |name: &str| records.schema().index_of(name);
+        let places = Places {
+            person: at("person_id")?,
+            identity: at("identity_id")?,
+            provider: at("provider")?,
+            updated: at("updated_at")?,
+        };
+        let persons = Arc::new(CollapseExec::new(records, places, self.authority));
+        let output = asked.iter().enumerate().map(|(at, column)| {
+            let name = schema.field(*column).name();
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, at));
+            (column, name.clone())
+        });
+        Ok(Arc::new(ProjectionExec::try_new(
+            output.collect::<Vec<_>>(),
+            persons,
+        )?))
+    }
+}

@@ -1,0 +1,162 @@
+//! Views that are planned when they are asked for: there are many of them, and most queries read few.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use async_trait::async_trait;
+use chrono_tz::Tz;
+use datafusion::catalog::memory::MemorySchemaProvider;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::common::ParamValues;
+use datafusion::datasource::ViewTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::operators::view::ViewPlanner;
+use crate::times::in_zone_of;
+
+/// The tables of a session, and the texts of views among them.
+#[derive(Debug, Default)]
+pub(crate) struct LazyViews {
+    tables: MemorySchemaProvider,
+    views: OnceLock<Views>,
+}
+
+/// Texts by the name of their view, and with what they are planned.
+struct Views {
+    texts: HashMap<&'static str, &'static str>,
+    values: ParamValues,
+    zone: Tz,
+    planner: ViewPlanner,
+    plans: Mutex<HashMap<&'static str, LogicalPlan>>,
+}
+
+impl LazyViews {
+    /// Makes the views known, once the tables are that they read.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        texts: impl IntoIterator<Item = (&'static str, &'static str)>,
+        values: ParamValues,
+        zone: Tz,
+        planner: &ViewPlanner,
+    ) -> Result<()> {
+        let tables = Arc::new(NotOwning(Arc::downgrade(self)));
+        let views = Views {
+            texts: texts.into_iter().collect(),
+            values,
+            zone,
+            planner: planner.over(tables)?,
+            plans: Mutex::default(),
+        };
+        // A session is finished once.
+        drop(self.views.set(views));
+        Ok(())
+    }
+
+    /// The plan of a text over these tables.
+    pub(crate) async fn plan(&self, name: &'static str, text: &str) -> Result<LogicalPlan> {
+        let views = self.views.get().ok_or_else(|| not_begun(name))?;
+        let known = || views.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = known().get(name) {
+            return Ok(plan.clone());
+        }
+        let plan = views.planner.logical_plan(text).await?;
+        let plan = plan.with_param_values(views.values.clone())?;
+        known().insert(name, plan.clone());
+        Ok(plan)
+    }
+
+    /// Whether a view of that name waits to be planned.
+    fn waits(&self, name: &str) -> Option<(&'static str, &'static str)> {
+        let (name, text) = self.views.get()?.texts.get_key_value(name)?;
+        Some((name, text))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for LazyViews {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = self.tables.table_names();
+        let texts = self
+            .views
+            .get()
+            .into_iter()
+            .flat_map(|views| views.texts.keys());
+        let waiting = texts.filter(|name| !self.tables.table_exist(name));
+        names.extend(waiting.map(|name| (*name).to_owned()));
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(known) = self.tables.table(name).await? {
+            return Ok(Some(known));
+        }
+        let (Some(views), Some((name, text))) = (self.views.get(), self.waits(name)) else {
+            return Ok(None);
+        };
+        let plan = self.plan(name, text).await?;
+        let view = Arc::new(ViewTable::new(plan, Some(text.to_owned())));
+        let view = in_zone_of(views.zone, view, &views.planner);
+        // Somebody else may have been faster; then it is the same view.
+        drop(
+            self.tables
+                .register_table(name.to_owned(), Arc::clone(&view)),
+        );
+        Ok(Some(view))
+    }
+
+    fn register_table(
+        &self,
+        name: String,
+        table: Arc<dyn TableProvider>,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.tables.register_table(name, table)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.tables.deregister_table(name)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.table_exist(name) || self.waits(name).is_some()
+    }
+}
+
+/// The same for views, which the tables hold.
+#[derive(Debug)]
+struct NotOwning(Weak<LazyViews>);
+
+#[async_trait]
+impl SchemaProvider for NotOwning {
+    fn table_names(&self) -> Vec<String> {
+        let tables = self.0.upgrade();
+        tables.map_or_else(Vec::new, |tables| tables.table_names())
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.0.upgrade() {
+            Some(tables) => tables.table(name).await,
+            None => Ok(None),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        let tables = self.0.upgrade();
+        tables.is_some_and(|tables| tables.table_exist(name))
+    }
+}
+
+impl fmt::Debug for Views {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = self.texts.keys().collect();
+        names.sort_unstable();
+        f.debug_tuple("Views").field(&names).finish()
+    }
+}
+
+fn not_begun(name: &str) -> DataFusionError {
+    DataFusionError::Internal(format!(
+        "`{name}` is asked for before the session is finished"
+    ))
+}

@@ -1,0 +1,256 @@
+//! The view `people`: one row per person, the columns of `persons` and the traits, of which only
+//! those are computed that a query asks for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use chrono_tz::Tz;
+use datafusion::catalog::{Session as PlanningSession, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::{
+    Case, Expr, JoinType, LogicalPlanBuilder, TableProviderFilterPushDown, lit,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
+use rollbook_model::{ColumnType, Timestamp, tables};
+
+use crate::operators::view::{Asked, ViewPlanner, pushdown};
+use crate::tables::custom_traits::PlannedTrait;
+use crate::tables::lazy_views::LazyViews;
+use crate::tables::traits::{TRAIT_GROUPS, Trait};
+use crate::times::in_zone;
+
+const PERSONS: &str = "persons";
+const PERSON_ID: &str = "person_id";
+
+/// The view; trait groups are planned once they are asked for.
+#[derive(Debug)]
+pub(crate) struct People {
+    persons: Arc<dyn TableProvider>,
+    as_of: Timestamp,
+    /// The tables of its session, which hold it.
+    views: Weak<LazyViews>,
+    /// Traits of the tenant's own.
+    own: Arc<Vec<PlannedTrait>>,
+    schema: SchemaRef,
+    planner: ViewPlanner,
+}
+
+impl People {
+    /// Over the views of a session in a zone.
+    pub(crate) fn new(
+        persons: Arc<dyn TableProvider>,
+        as_of: Timestamp,
+        zone: Tz,
+        (views, own): (Weak<LazyViews>, Arc<Vec<PlannedTrait>>),
+        planner: ViewPlanner,
+    ) -> Self {
+        let zone: Arc<str> = zone.name().into();
+        let traits = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
+        let fields: Vec<_> = persons
+            .schema()
+            .fields()
+            .iter()
+            .cloned()
+            .chain(traits.map(|a_trait| Arc::new(field(a_trait, &zone))))
+            .chain(own.iter().map(|one| {
+                let field = Field::new(&one.name, one.data_type(), true);
+                Arc::new(field)
+            }))
+            .collect();
+        Self {
+            persons,
+            as_of,
+            views,
+            own,
+            schema: Arc::new(Schema::new(fields)),
+            planner,
+        }
+    }
+
+    /// The persons, joined with the groups that one of `columns` belongs to.
+    async fn rows(&self, asked: &Asked<'_>) -> Result<LogicalPlanBuilder> {
+        let columns = asked.columns();
+        let persons = provider_as_source(Arc::clone(&self.persons));
+        let mut rows = LogicalPlanBuilder::scan(PERSONS, persons, None)?
+            // Row 0 would be everybody who is not linked yet.
+            .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
+        for group in TRAIT_GROUPS {
+            if !group
+                .traits
+                .iter()
+                .any(|a_trait| columns.contains(a_trait.name))
+            {
+                continue;
+            }
+            let views = self.views.upgrade().ok_or_else(without_session)?;
+            let plan = views.plan(group.name, group.sql).await?;
+            let traits = LogicalPlanBuilder::from(plan).alias(group.name)?;
+            rows = joined(rows, traits, group.name, asked)?;
+        }
+        for one in self.own.iter().filter(|one| columns.contains(&one.name)) {
+            rows = joined(rows, one.rows()?, one.relation(), asked)?;
+        }
+        Ok(rows)
+    }
+
+    /// A column of persons or of a group, null while it lies ahead.
+    fn seen(&self, name: &str) -> Result<Expr> {
+        let seen = column(name);
+        let def = tables::PERSONS.column(name);
+        let is_null_ahead = def.is_some_and(|def| tables::PERSONS.is_null_ahead(def));
+        let field = self.schema.field_with_name(name)?;
+        let DataType::Timestamp(_, zone) = field.data_type() else {
+            return Ok(seen);
+        };
+        if !is_null_ahead {
+            return Ok(seen);
+        }
+        let now = ScalarValue::TimestampMicrosecond(Some(self.as_of.micros()), zone.clone());
+        let past = (Box::new(seen.clone().lt_eq(lit(now))), Box::new(seen));
+        Ok(Expr::Case(Case::new(None, vec![past], None)))
+    }
+
+    /// The expression that gives a column over the joined rows.
+    fn column(&self, name: &str) -> Result<Expr> {
+        match self.own.iter().find(|one| one.name == name) {
+            Some(one) => one.value(),
+            None => self.seen(name),
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for People {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn PlanningSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let asked = Asked {
+            schema: &self.schema,
+            projection,
+            filters,
+            limit,
+        };
+        // Those that are asked for, so that what is wrong with one of the others is no matter.
+        let mut columns = BTreeMap::new();
+        for name in asked.columns() {
+            let column = self.column(&name)?;
+            columns.insert(name, column);
+        }
+        let rows = self.rows(&asked).await?;
+        asked
+            .plan(&self.planner, rows, |name| columns[name].clone())
+            .await
+    }
+}
+
+fn without_session() -> DataFusionError {
+    DataFusionError::Internal("`people` is asked for after its session".to_owned())
+}
+
+/// The rows, joined with traits.
+fn joined(
+    rows: LogicalPlanBuilder,
+    mut traits: LogicalPlanBuilder,
+    name: &str,
+    asked: &Asked<'_>,
+) -> Result<LogicalPlanBuilder> {
+    // Who asks for few persons wants the traits of these few alone.
+    for filter in asked.filters.iter().filter(|filter| is_of_id(filter)) {
+        traits = traits.filter(of_group(filter, name)?)?;
+    }
+    let keys = (
+        vec![Column::new(Some(PERSONS), PERSON_ID)],
+        vec![Column::new(Some(name), PERSON_ID)],
+    );
+    rows.join(traits.build()?, JoinType::Left, keys, None)
+}
+
+/// Whether a condition is on the person's id and on nothing else.
+pub(crate) fn is_of_id(filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    !columns.is_empty()
+        && columns.iter().all(|column| column.name == PERSON_ID)
+        && !filter.is_volatile()
+        && !filter.exists(|part| Ok(is_subquery(part))).unwrap_or(true)
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_)
+    )
+}
+
+/// The same condition on the rows of a group.
+fn of_group(filter: &Expr, group: &str) -> Result<Expr> {
+    let renamed = filter.clone().transform(|part| match part {
+        Expr::Column(_) => {
+            let column = Column::new(Some(group), PERSON_ID);
+            Ok(Transformed::yes(Expr::Column(column)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    renamed.map(|renamed| renamed.data)
+}
+
+/// The expression that gives a column of `people` over the joined rows.
+fn column(name: &str) -> Expr {
+    let found = TRAIT_GROUPS.iter().find_map(|group| {
+        let a_trait = group.traits.iter().find(|a_trait| a_trait.name == name)?;
+        Some((group, a_trait))
+    });
+    match found {
+        None => Expr::Column(Column::new(Some(PERSONS), name)),
+        Some((group, a_trait)) => {
+            let value = Expr::Column(Column::new(Some(group.name), name));
+            match zero(a_trait) {
+                Some(zero) => coalesce(vec![value, lit(zero)]),
+                None => value,
+            }
+        }
+    }
+}
+
+fn field(a_trait: &Trait, zone: &Arc<str>) -> Field {
+    let ty = match a_trait.ty {
+        ColumnType::Decimal => DataType::Decimal128(SUM_PRECISION, MONEY_SCALE),
+        other => in_zone(&other.arrow(), zone),
+    };
+    Field::new(a_trait.name, ty, true)
+}
+
+fn zero(a_trait: &Trait) -> Option<ScalarValue> {
+    match (a_trait.is_zero_without_facts, a_trait.ty) {
+        (true, ColumnType::Decimal) => {
+            Some(ScalarValue::Decimal128(Some(0), SUM_PRECISION, MONEY_SCALE))
+        }
+        (true, _) => Some(ScalarValue::Int64(Some(0))),
+        (false, _) => None,
+    }
+}
