@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use deltalake_core::kernel::Action;
 use futures::future::try_join_all;
 use roaring::RoaringTreemap;
 use rollbook_model::SnapshotNumber;
 
 use crate::LakeError;
+use crate::actions::Action;
 use crate::bitmaps::decode_persons;
 use crate::delta::data_file;
 use crate::lake::Lake;

@@ -4,6 +4,7 @@
 //! durable before; publishing its actions to the Delta logs is a redo step after. So a crash
 //! leaves garbage or a redo, and never half a batch.
 
+mod actions;
 mod bitmaps;
 mod changes;
 pub mod check;

@@ -1,8 +1,7 @@
 //! The state that commits, one after the other, come to.
 
-use deltalake_core::kernel::Action;
-
 use crate::LakeError;
+use crate::actions::Action;
 use crate::delta::{data_file, described_by};
 use crate::snapshot::{Cause, SnapshotRecord};
 use crate::state::State;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deltalake_core::kernel::Action;
 use roaring::RoaringTreemap;
 use rollbook_model::{BatchId, SnapshotNumber, tables};
 
+use crate::actions::Action;
 use crate::lake::Lake;
 use crate::snapshot::{Cause, SnapshotRecord};
 use crate::state::{DataFile, State, TableChange, TableState};
