@@ -1,16 +1,14 @@
-//! Attribution against a second computation: Polars sorts and pairs, a loop over each journey
-//! shares the value. On touch logs of others, through mappings of a user's own, and on ours.
+//! Attribution against a second computation: each conversion is paired with the touches of its
+//! person, and a loop over each journey shares the value. On touch logs of others, through mappings of a user's own, and on ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use polars::prelude::{
-    CsvReadOptions, DataFrame, DataType, IntoLazy, JoinArgs, JoinType, SerReader, TimeUnit, col,
-    lit,
-};
+use chrono::NaiveDateTime;
 use serde_json::Value;
 
 use crate::own_lake::OwnLake;
+use crate::raw_files::{Row, in_parts, rows};
 
 const DAY: i64 = 86_400_000_000;
 const MODELS: [&str; 4] = ["first", "last", "linear", "time-decay"];
@@ -18,56 +16,49 @@ const MODELS: [&str; 4] = ["first", "last", "linear", "time-decay"];
 /// Ten-thousandths by model and channel; a channel of `None` is what nobody touched.
 type Credits = BTreeMap<(&'static str, Option<String>), f64>;
 
-/// A file with all columns as text.
-fn read(path: &Path) -> DataFrame {
-    let options = CsvReadOptions::default().with_infer_schema_length(Some(0));
-    let reader = options.try_into_reader_with_file_path(Some(path.to_owned()));
-    reader.unwrap().finish().unwrap()
+struct Conversion {
+    key: String,
+    person: Option<String>,
+    /// Microseconds.
+    at: i64,
+    /// Ten-thousandths.
+    value: i64,
 }
 
-/// `key, person, at (µs), value (ten-thousandths)` of conversions and `person, at, channel` of
-/// touches: what each model credits each channel with.
-fn expected(conversions: DataFrame, touches: DataFrame, lookback: i64, half_life: i64) -> Credits {
-    let pairs = conversions
-        .lazy()
-        .join(
-            touches.lazy(),
-            [col("person")],
-            [col("person")],
-            JoinArgs::new(JoinType::Left),
-        )
-        .with_column((col("at") - col("touched")).alias("age"))
-        .collect()
-        .unwrap();
-    let text = |name: &str| {
-        let column = pairs.column(name).unwrap().str().unwrap();
-        column
-            .iter()
-            .map(|text| text.map(str::to_owned))
-            .collect::<Vec<_>>()
-    };
-    let number = |name: &str| {
-        pairs
-            .column(name)
-            .unwrap()
-            .i64()
-            .unwrap()
-            .iter()
-            .collect::<Vec<_>>()
-    };
-    let (keys, channels) = (text("key"), text("channel"));
-    let (ages, values, ids) = (number("age"), number("value"), text("touch"));
+struct Touch {
+    id: String,
+    person: String,
+    /// Microseconds.
+    at: i64,
+    channel: String,
+}
+
+/// What each model credits each channel with.
+fn expected(
+    conversions: &[Conversion],
+    touches: &[Touch],
+    lookback: i64,
+    half_life: i64,
+) -> Credits {
+    let mut by_person: BTreeMap<&str, Vec<&Touch>> = BTreeMap::new();
+    for touch in touches {
+        by_person.entry(&touch.person).or_default().push(touch);
+    }
     type Journey = Vec<(i64, String, String)>;
-    let mut journeys: BTreeMap<String, (f64, Journey)> = BTreeMap::new();
-    for row in 0..pairs.height() {
-        let key = keys[row].clone().unwrap();
+    let mut journeys: BTreeMap<&str, (f64, Journey)> = BTreeMap::new();
+    for conversion in conversions {
         let journey = journeys
-            .entry(key)
-            .or_insert((values[row].unwrap() as f64, Vec::new()));
-        if let (Some(age), Some(channel)) = (ages[row], channels[row].clone())
-            && (0..lookback).contains(&age)
-        {
-            journey.1.push((age, ids[row].clone().unwrap(), channel));
+            .entry(&conversion.key)
+            .or_insert((conversion.value as f64, Vec::new()));
+        let person = conversion.person.as_deref();
+        let touches = person.and_then(|person| by_person.get(person));
+        for touch in touches.into_iter().flatten() {
+            let age = conversion.at - touch.at;
+            if (0..lookback).contains(&age) {
+                journey
+                    .1
+                    .push((age, touch.id.clone(), touch.channel.clone()));
+            }
         }
     }
     let mut credits = Credits::new();
@@ -167,19 +158,18 @@ fn compare(report: &Value, expected: &Credits, booked: i64, conversions: u64) {
     }
 }
 
-fn micros(name: &str, format: Option<&str>) -> polars::prelude::Expr {
-    let options = polars::prelude::StrptimeOptions {
-        format: format.map(Into::into),
-        ..Default::default()
-    };
-    col(name)
-        .str()
-        .to_datetime(Some(TimeUnit::Microseconds), None, options, lit("raise"))
-        .cast(DataType::Int64)
+fn micros(text: &str, format: &str) -> i64 {
+    let time = NaiveDateTime::parse_from_str(text, format).unwrap();
+    time.and_utc().timestamp_micros()
 }
 
-fn in_units(name: &str) -> polars::prelude::Expr {
-    (col(name).cast(DataType::Float64) * lit(10_000.0) + lit(0.5)).cast(DataType::Int64)
+fn in_units(amount: &str) -> i64 {
+    in_parts(amount, 10_000.0)
+}
+
+/// The number that a mapping makes of a count, as the id of a record.
+fn numbered(number: usize) -> String {
+    (1_000_000 + number).to_string()
 }
 
 fn run(lake: &OwnLake, provider: &str, folder: &Path) -> Value {
@@ -216,36 +206,27 @@ fn a_public_touch_log() {
     lake.write("mappings/touches.sql", &format!("-- about: touches\n-- table: activities\n{source}select cast(1000000 + _line as varchar) as external_id, customer_id as person_external_id, interaction as type, channel, time as occurred_at from t"));
     lake.write("mappings/buys.sql", &format!("-- about: conversions\n-- table: orders\n{source}-- only: conversion = '1'\nselect cast(1000000 + _line as varchar) as external_id, customer_id as person_external_id, 'paid' as status, 'EUR' as currency, conversion_value as total, time as placed_at, time as paid_at from t"));
     let report = run(&lake, "log", &file);
-    let rows = read(&file).lazy().with_row_index("row", Some(2)).select([
-        (col("row").cast(DataType::Int64) + lit(1_000_000))
-            .cast(DataType::String)
-            .alias("touch"),
-        col("customer_id").alias("person"),
-        micros("time", Some("%Y-%m-%dT%H:%M:%SZ")).alias("at"),
-        col("channel"),
-        col("conversion"),
-        in_units("conversion_value").alias("value"),
-    ]);
-    let rows = rows.collect().unwrap();
-    let conversions = rows.clone().lazy().filter(col("conversion").eq(lit("1")));
-    let conversions = conversions.select([
-        col("touch").alias("key"),
-        col("person"),
-        col("at"),
-        col("value"),
-    ]);
-    let touches = rows.lazy().select([
-        col("touch"),
-        col("person"),
-        col("at").alias("touched"),
-        col("channel"),
-    ]);
-    let second = expected(
-        conversions.collect().unwrap(),
-        touches.collect().unwrap(),
-        30 * DAY,
-        7 * DAY,
-    );
+    let (mut conversions, mut touches) = (Vec::new(), Vec::new());
+    // The header is the first line.
+    for (line, row) in (2..).zip(rows(&file)) {
+        let id = numbered(line);
+        let at = micros(&row["time"], "%Y-%m-%dT%H:%M:%SZ");
+        if row["conversion"] == "1" {
+            conversions.push(Conversion {
+                key: id.clone(),
+                person: row.get("customer_id").cloned(),
+                at,
+                value: in_units(&row["conversion_value"]),
+            });
+        }
+        touches.push(Touch {
+            id,
+            person: row["customer_id"].clone(),
+            at,
+            channel: row["channel"].clone(),
+        });
+    }
+    let second = expected(&conversions, &touches, 30 * DAY, 7 * DAY);
     compare(&report, &second, 114_235_000, 1_838);
 }
 
@@ -262,29 +243,29 @@ fn a_public_tutorial() {
     lake.write("mappings/touches.sql", "-- about: sessions\n-- table: activities\n-- short: blank\n-- source: s = sessions.csv\nselect cast(1000000 + cast(session_id as bigint) as varchar) as external_id, customer_id as person_external_id, 'session' as type, coalesce(utm_medium, 'direct') as channel, started_at as occurred_at from s");
     lake.write("mappings/buys.sql", "-- about: conversions\n-- table: orders\n-- source: c = customer_conversions.csv\nselect customer_id || '/' || converted_at as external_id, customer_id as person_external_id, 'paid' as status, 'EUR' as currency, revenue as total, converted_at as placed_at, converted_at as paid_at from c");
     let report = run(&lake, "playbook", &folder);
-    let time = Some("%Y-%m-%d %H:%M:%S");
-    let conversions = read(&folder.join("customer_conversions.csv"))
-        .lazy()
-        .select([
-            (col("customer_id") + lit("/") + col("converted_at")).alias("key"),
-            col("customer_id").alias("person"),
-            micros("converted_at", time).alias("at"),
-            in_units("revenue").alias("value"),
-        ]);
-    let touches = read(&folder.join("sessions.csv")).lazy().select([
-        (col("session_id").cast(DataType::Int64) + lit(1_000_000))
-            .cast(DataType::String)
-            .alias("touch"),
-        col("customer_id").alias("person"),
-        micros("started_at", time).alias("touched"),
-        polars::prelude::coalesce(&[col("utm_medium"), lit("direct")]).alias("channel"),
-    ]);
-    let second = expected(
-        conversions.collect().unwrap(),
-        touches.collect().unwrap(),
-        30 * DAY,
-        7 * DAY,
-    );
+    let time = "%Y-%m-%d %H:%M:%S";
+    let conversions: Vec<_> = rows(&folder.join("customer_conversions.csv"))
+        .into_iter()
+        .map(|row| Conversion {
+            key: format!("{}/{}", row["customer_id"], row["converted_at"]),
+            person: Some(row["customer_id"].clone()),
+            at: micros(&row["converted_at"], time),
+            value: in_units(&row["revenue"]),
+        })
+        .collect();
+    let touches: Vec<_> = rows(&folder.join("sessions.csv"))
+        .into_iter()
+        .map(|row| Touch {
+            id: numbered(row["session_id"].parse().unwrap()),
+            person: row["customer_id"].clone(),
+            at: micros(&row["started_at"], time),
+            channel: row
+                .get("utm_medium")
+                .cloned()
+                .unwrap_or_else(|| "direct".to_owned()),
+        })
+        .collect();
+    let second = expected(&conversions, &touches, 30 * DAY, 7 * DAY);
     compare(&report, &second, 2_750_000, 21);
 }
 
@@ -310,12 +291,13 @@ fn generated_data_ties_to_the_books() {
         "--half-life",
         "36h",
     ]);
-    let rates = read(&input.join("fx_rates.csv")).lazy();
-    let rates = rates.select([
-        col("day"),
-        col("currency"),
-        col("rate").cast(DataType::Float64),
-    ]);
+    let rates: BTreeMap<(String, String), f64> = rows(&input.join("fx_rates.csv"))
+        .into_iter()
+        .map(|row| {
+            let rate = row["rate"].parse().unwrap();
+            ((row["day"].clone(), row["currency"].clone()), rate)
+        })
+        .collect();
     let counted = [
         "paid",
         "partially_paid",
@@ -324,70 +306,46 @@ fn generated_data_ties_to_the_books() {
         "partially_refunded",
         "refunded",
     ];
-    let is_counted = counted
-        .map(|status| col("status").eq(lit(status)))
-        .into_iter()
-        .reduce(|a, b| a.or(b))
-        .unwrap();
-    let facts = |name: &str, keep: polars::prelude::Expr, at: [&str; 2], value: &str| {
-        read(&input.join(name)).lazy().filter(keep).select([
-            (lit(name.to_owned()) + col("external_id")).alias("key"),
-            col("person_external_id").alias("person"),
-            polars::prelude::coalesce(&[col(at[0]), col(at[1])]).alias("when"),
-            col("currency"),
-            col(value)
-                .cast(DataType::Float64)
-                .fill_null(lit(0.0))
-                .alias("amount"),
-        ])
+    let facts = |name: &str, statuses: &[&str], at: [&str; 2], value: &str| {
+        let conversion = |row: Row| {
+            let when = row.get(at[0]).unwrap_or_else(|| &row[at[1]]);
+            let rate = row.get("currency").and_then(|currency| {
+                let day = when[..10].to_owned();
+                rates.get(&(day, currency.clone()))
+            });
+            let amount: f64 = row.get(value).map_or(0.0, |text| text.parse().unwrap());
+            Conversion {
+                key: format!("{name}{}", row["external_id"]),
+                person: row.get("person_external_id").cloned(),
+                at: micros(when, "%Y-%m-%dT%H:%M:%SZ"),
+                value: (amount * rate.unwrap_or(&1.0) * 10_000.0 + 0.5) as i64,
+            }
+        };
+        let mut rows = rows(&input.join(name));
+        rows.retain(|row| statuses.contains(&row["status"].as_str()));
+        rows.into_iter().map(conversion).collect::<Vec<_>>()
     };
-    let orders = facts("orders.csv", is_counted, ["paid_at", "placed_at"], "total");
-    let deals = facts(
+    let mut conversions = facts("orders.csv", &counted, ["paid_at", "placed_at"], "total");
+    conversions.extend(facts(
         "deals.csv",
-        col("status").eq(lit("won")),
+        &["won"],
         ["closed_at", "created_at"],
         "value",
-    );
-    let both = polars::prelude::concat([orders, deals], Default::default()).unwrap();
-    let joined = both
-        .with_column(col("when").str().slice(lit(0), lit(10)).alias("day"))
-        .join(
-            rates,
-            [col("day"), col("currency")],
-            [col("day"), col("currency")],
-            JoinArgs::new(JoinType::Left),
-        )
-        .with_column((col("amount") * col("rate").fill_null(lit(1.0))).alias("converted"))
-        .select([
-            col("key"),
-            col("person"),
-            micros("when", Some("%Y-%m-%dT%H:%M:%SZ")).alias("at"),
-            in_units("converted").alias("value"),
-        ]);
-    let conversions = joined.collect().unwrap();
-    let touches = read(&input.join("activities.csv"))
-        .lazy()
-        .filter(col("channel").is_not_null())
-        .select([
-            col("external_id").alias("touch"),
-            col("person_external_id").alias("person"),
-            micros("occurred_at", Some("%Y-%m-%dT%H:%M:%SZ")).alias("touched"),
-            col("channel"),
-        ]);
-    let touches = touches
-        .filter(col("person").is_not_null())
-        .collect()
-        .unwrap();
-    let booked: i64 = conversions
-        .column("value")
-        .unwrap()
-        .i64()
-        .unwrap()
-        .iter()
-        .flatten()
-        .sum();
-    let count = conversions.height() as u64;
-    let second = expected(conversions, touches, 45 * DAY, DAY * 3 / 2);
+    ));
+    let touches: Vec<_> = rows(&input.join("activities.csv"))
+        .into_iter()
+        .filter_map(|row| {
+            Some(Touch {
+                id: row["external_id"].clone(),
+                person: row.get("person_external_id")?.clone(),
+                at: micros(&row["occurred_at"], "%Y-%m-%dT%H:%M:%SZ"),
+                channel: row.get("channel")?.clone(),
+            })
+        })
+        .collect();
+    let booked: i64 = conversions.iter().map(|conversion| conversion.value).sum();
+    let count = conversions.len() as u64;
+    let second = expected(&conversions, &touches, 45 * DAY, DAY * 3 / 2);
     compare(&report, &second, booked, count);
     // What was booked is what the traits of people say, and what was bought by nobody known.
     let traits =

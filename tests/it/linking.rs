@@ -111,8 +111,13 @@ fn febrl_is_linked_as_far_as_exact_rules_and_suggestions_go() {
 )]
 fn the_order_of_rows_does_not_matter() {
     let map: Map = FEBRL.parse().unwrap();
-    let path = febrl(3);
-    let whole = table(&path, &map);
+    let text = fs::read_to_string(febrl(3)).unwrap();
+    let (header, rows) = text.split_once('\n').unwrap();
+    let mut rows: Vec<&str> = rows.lines().collect();
+    let table_of = |rows: &[&str]| {
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        Table::read("febrl", text.as_bytes(), &map).unwrap()
+    };
     let by_id = |links: Vec<Link>| -> BTreeMap<String, Link> {
         links
             .into_iter()
@@ -120,11 +125,10 @@ fn the_order_of_rows_does_not_matter() {
             .collect()
     };
     for bridges in [AmbiguityPolicy::Review, AmbiguityPolicy::Merge] {
-        let expected = by_id(link(std::slice::from_ref(&whole), &map, bridges));
+        let expected = by_id(link(&[table_of(&rows)], &map, bridges));
         for seed in 0..20 {
-            let mut order: Vec<usize> = (0..whole.len()).collect();
-            order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-            let shuffled = link(&[whole.reordered(&order)], &map, bridges);
+            rows.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+            let shuffled = link(&[table_of(&rows)], &map, bridges);
             assert_eq!(by_id(shuffled), expected, "shuffle {seed}");
         }
     }

@@ -39,6 +39,7 @@ mod places;
 mod power_cut;
 mod printed;
 mod profile;
+mod raw_files;
 mod readers;
 mod retention;
 mod scores;

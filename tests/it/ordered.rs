@@ -67,13 +67,19 @@ async fn write(lake: &Lake, def: &'static TableDef, rows: &[Row]) -> Vec<DataFil
     writer.finish().await.unwrap()
 }
 
-async fn session(lake: &Lake, tables: &[(&'static TableDef, &[DataFile])]) -> Session {
+async fn session(
+    lake: &Lake,
+    tables: &[(&'static TableDef, &[DataFile])],
+    memory: usize,
+) -> Session {
     let options = SessionOptions {
         zone: rollbook_model::Settings::default().zone(),
         as_of: Timestamp::from_micros(2_000_000),
         currency: None,
         fx_days: 7,
         limits: Limits {
+            memory,
+            disk: 0,
             rows: 10_000_000,
             ..Limits::default()
         },
@@ -134,7 +140,7 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
         files.extend(write(&lake, def, &all).await);
     }
     files.shuffle(&mut random);
-    let session = session(&lake, &[(def, &files)]).await;
+    let session = session(&lake, &[(def, &files)], Limits::default().memory).await;
     for query in BY_PERSON {
         let plan = session.explain(query).await.unwrap();
         assert!(!plan.contains("SortExec"), "{plan}");
@@ -219,21 +225,15 @@ async fn many_conditions_stream_side_by_side() {
         write(&lake, activities, &acts).await,
         write(&lake, persons, &known).await,
     ];
-    let session = session(&lake, &[(activities, &files[0]), (persons, &files[1])]).await;
+    // Too little to sort or to hash what is asked about.
+    let tables = [(activities, &files[0][..]), (persons, &files[1][..])];
+    let session = session(&lake, &tables, 4 << 20).await;
     let conditions = [
         "did('seen', at_least => 2)",
         "not did('clicked')",
         "external_id like 'p1%'",
     ];
     let conditions: Vec<String> = conditions.map(str::to_owned).into();
-    let plan = session.explain_matching(conditions.clone()).await.unwrap();
-    assert!(
-        plan.contains("MergeExec") && plan.contains("CountingExec"),
-        "{plan}"
-    );
-    for waits in ["HashJoinExec", "SortExec", "Repartition"] {
-        assert!(!plan.contains(waits), "{plan}");
-    }
     let mut counts: BTreeMap<(i64, bool), u64> = BTreeMap::new();
     for (person, time, _) in &acts {
         *counts.entry((*person, time % 2 == 0)).or_default() += 1;

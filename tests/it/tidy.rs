@@ -35,7 +35,7 @@ const FLOORS: [(&str, u8, &[&str]); 14] = [
         ],
     ),
     ("rollbook-app", 3, &[]),
-    ("rollbook-ingest", 2, &["polars"]),
+    ("rollbook-ingest", 2, &[]),
     ("rollbook-segments", 2, &[]),
     ("rollbook-attribution", 2, &[]),
     (
@@ -55,7 +55,7 @@ const FLOORS: [(&str, u8, &[&str]); 14] = [
         1,
         &["phonenumber", "idna", "unicode-normalization"],
     ),
-    ("rollbook-lake", 1, &["deltalake-core"]),
+    ("rollbook-lake", 1, &["aes-gcm-siv"]),
     ("rollbook-model", 0, &[]),
     ("rollbook-queries", 0, &[]),
 ];

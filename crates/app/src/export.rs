@@ -47,7 +47,7 @@ pub struct Exporter(Writing);
 enum Writing {
     Ndjson,
     /// With what comes before the first row.
-    Csv(String),
+    Csv(Vec<u8>),
     Arrow(StreamWriter<Vec<u8>>),
     Parquet(ArrowWriter<Vec<u8>>),
 }
@@ -62,7 +62,7 @@ impl Exporter {
             Form::Ndjson => Writing::Ndjson,
             Form::Csv => {
                 let names = schema.fields().iter().map(|field| field.name().clone());
-                Writing::Csv(line(names))
+                Writing::Csv(records(Vec::new(), [names]))
             }
             Form::Arrow => Writing::Arrow(StreamWriter::try_new(Vec::new(), schema)?),
             Form::Parquet => {
@@ -99,7 +99,7 @@ impl Exporter {
     pub fn end(self) -> Result<Vec<u8>, ArrowError> {
         Ok(match self.0 {
             Writing::Ndjson => Vec::new(),
-            Writing::Csv(header) => header.into_bytes(),
+            Writing::Csv(header) => header,
             Writing::Arrow(writer) => writer.into_inner()?,
             Writing::Parquet(writer) => writer.into_inner()?,
         })
@@ -134,23 +134,22 @@ fn ndjson(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     Ok(bytes)
 }
 
-fn csv(rows: &RecordBatch, header: String) -> Result<Vec<u8>, ArrowError> {
+fn csv(rows: &RecordBatch, mut header: Vec<u8>) -> Result<Vec<u8>, ArrowError> {
     if let Some(ids) = ids_alone(rows) {
-        let mut bytes = header.into_bytes();
-        bytes.extend(lines("", ids, "\n"));
-        return Ok(bytes);
+        header.extend(lines("", ids, "\n"));
+        return Ok(header);
     }
-    let mut text = header;
     let schema = rows.schema();
     let is_text = |column: usize| !schema.field(column).data_type().is_numeric();
-    for row in cells(std::slice::from_ref(rows))? {
+    let rows = cells(std::slice::from_ref(rows))?;
+    let rows = rows.into_iter().map(|row| {
         let row = row.into_iter().enumerate();
-        text += &line(row.map(|(column, cell)| match is_text(column) {
+        row.map(|(column, cell)| match is_text(column) {
             true => no_formula(cell),
             false => cell,
-        }));
-    }
-    Ok(text.into_bytes())
+        })
+    });
+    Ok(records(header, rows))
 }
 
 /// A text that a spreadsheet would take for a formula, with an apostrophe before it.
@@ -181,17 +180,18 @@ fn lines(before: &str, ids: &[i64], after: &str) -> Vec<u8> {
     bytes
 }
 
-fn line(cells: impl Iterator<Item = String>) -> String {
-    let quoted = cells.map(|cell| match cell.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell,
-    });
-    let line = quoted.collect::<Vec<_>>().join(",");
-    match line.is_empty() {
-        // A blank line is no row to most who read it.
-        true => "\"\"\n".to_owned(),
-        false => line + "\n",
+/// Rows of CSV after what is written already.
+fn records(
+    written: Vec<u8>,
+    rows: impl IntoIterator<Item = impl Iterator<Item = String>>,
+) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(written);
+    for row in rows {
+        let written = writer.write_record(row.map(String::into_bytes));
+        written.expect("all rows have as many cells, and writing to memory does not fail");
     }
+    let written = writer.into_inner();
+    written.unwrap_or_else(|_| unreachable!("writing to memory does not fail"))
 }
 
 /// Ids alone.
@@ -214,7 +214,7 @@ mod tests {
     use arrow::ipc::reader::StreamReader;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-    use super::{Exporter, Form, ids, written};
+    use super::{Exporter, Form, ids, records, written};
 
     #[test]
     fn no_text_becomes_a_formula() {
@@ -277,5 +277,21 @@ mod tests {
         }
         let none = Exporter::new(Form::Csv, &parts[0].schema()).unwrap();
         assert_eq!(none.end().unwrap(), b"person_id\n");
+    }
+
+    #[test]
+    fn cells_are_quoted_where_they_have_to_be() {
+        let rows = [
+            vec!["plain", " # a 'b' ", "a,b"],
+            vec!["say \"so\"", "two\nlines", "a\rb"],
+            vec!["", "", ""],
+        ];
+        let rows = rows.map(|row| row.into_iter().map(str::to_owned));
+        let expected =
+            "h\nplain, # a 'b' ,\"a,b\"\n\"say \"\"so\"\"\",\"two\nlines\",\"a\rb\"\n,,\n";
+        assert_eq!(records(b"h\n".to_vec(), rows), expected.as_bytes());
+        // A blank line is no row to most who read it.
+        let blank = records(Vec::new(), [[String::new()].into_iter()]);
+        assert_eq!(blank, b"\"\"\n");
     }
 }

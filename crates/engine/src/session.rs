@@ -427,19 +427,12 @@ impl Session {
     }
 
     /// The persons who meet a condition on `people`: one column `person_id` (bigint), each once,
-    /// in no order. A person for whom the condition is null is not among them.
+    /// in no order. A person for whom the condition is null is not among them. `members` has a
+    /// table with the column `person_id` (bigint), each once, for every segment that the condition
+    /// names.
     ///
     /// # Errors
     /// Whatever is wrong with the text, with positions in the text as given here.
-    pub async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
-        self.people_where_with(criteria, BTreeMap::new()).await
-    }
-
-    /// As [`Session::people_where`]. `members` has a table with the column `person_id` (bigint),
-    /// each once, for every segment that the condition names.
-    ///
-    /// # Errors
-    /// As [`Session::people_where`].
     pub async fn people_where_with(
         &self,
         criteria: &str,
@@ -464,16 +457,6 @@ impl Session {
         let kept = self.kept();
         let request = Request::People(criteria, members, self.viewpoint(), kept);
         self.start(request).await
-    }
-
-    /// How [`Session::people_matching`] would be run: the physical plan, one operator a line.
-    ///
-    /// # Errors
-    /// As [`Session::people_matching`].
-    pub async fn explain_matching(&self, criteria: Vec<String>) -> Result<String, EngineError> {
-        let kept = self.kept();
-        let request = Request::People(criteria, BTreeMap::new(), self.viewpoint(), kept);
-        explain(self.state.clone(), request, self.options.limits).await
     }
 
     /// Every person of `people`, and what expressions of any type come to: `person_id` (bigint),

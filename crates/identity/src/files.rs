@@ -144,25 +144,6 @@ impl Table {
         }
         Ok(table)
     }
-
-    /// How many rows it has.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// The same rows in another order, as places in this one.
-    pub fn reordered(&self, order: &[usize]) -> Self {
-        Self {
-            file: self.file.clone(),
-            ids: order.iter().map(|at| self.ids[*at].clone()).collect(),
-            profiles: order.iter().map(|at| self.profiles[*at].clone()).collect(),
-        }
-    }
 }
 
 /// Resolves the rows of files by the rules of a map; the links are in the order of the rows.
@@ -218,7 +199,7 @@ pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> 
     let profiles = tables.iter().flat_map(|table| &table.profiles);
     let profiles: Vec<Profile> = profiles.map(Profile::folded).collect();
     let ids: Vec<&String> = tables.iter().flat_map(|table| &table.ids).collect();
-    let across = (tables.len() > 1).then(|| tables[0].len() as u32);
+    let across = (tables.len() > 1).then(|| tables[0].ids.len() as u32);
     let found = suggest(&profiles, across, at_least);
     let named = found.into_iter().map(|one| {
         (

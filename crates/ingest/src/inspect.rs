@@ -8,8 +8,8 @@ use crate::canonical::numbers::NumberStyle;
 use rollbook_read::{ReadError, Reader, Refused, SourceFile};
 
 mod closing;
+mod counts;
 mod draft;
-mod frame;
 mod kind;
 mod names;
 mod notes;
@@ -20,7 +20,7 @@ mod times;
 pub use draft::draft_mapping;
 pub use kind::Kind;
 
-use frame::{Counted, Frame};
+use counts::Counts;
 
 /// Examples that are shown of a column.
 const EXAMPLES: usize = 3;
@@ -38,14 +38,6 @@ pub enum InspectError {
     NoRows {
         /// The file.
         file: String,
-    },
-    /// Polars could not count.
-    #[error("the values of `{file}` cannot be counted")]
-    Polars {
-        /// The file.
-        file: String,
-        /// What Polars said.
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
@@ -111,30 +103,27 @@ pub fn inspect(file: &SourceFile, max_rows: usize) -> Result<Profile, InspectErr
     let max_rows = max_rows.max(1);
     let mut reader = Reader::open(file, BATCH_ROWS.min(max_rows))?;
     let names = reader.columns().to_vec();
-    let mut frame = Frame::new(names.len());
-    let (mut refused, mut complete) = (Vec::new(), true);
+    let mut counts: Vec<_> = names.iter().map(|_| Counts::default()).collect();
+    let (mut refused, mut complete, mut rows) = (Vec::new(), true, 0);
     while let Some(batch) = reader.next_batch(&mut refused)? {
-        let room = max_rows - frame.rows();
-        frame.add(&batch.slice(0, batch.num_rows().min(room)));
+        let room = max_rows - rows;
+        let batch_rows = batch.num_rows().min(room);
+        Counts::add(&mut counts, &batch.slice(0, batch_rows));
+        rows += batch_rows;
         if batch.num_rows() > room {
             complete = false;
             break;
         }
     }
-    let rows = frame.rows();
     if rows == 0 && refused.is_empty() {
         return Err(InspectError::NoRows {
             file: file.label.clone(),
         });
     }
-    let counted = frame.count().map_err(|error| InspectError::Polars {
-        file: file.label.clone(),
-        source: Box::new(error),
-    })?;
     let columns: Vec<_> = names
         .into_iter()
-        .zip(&counted)
-        .map(|(name, counted)| column(name, counted, rows))
+        .zip(&counts)
+        .map(|(name, counts)| column(name, counts, rows))
         .collect();
     let reason = |refused: &Refused| format!("line {}: {}", refused.line, refused.reason);
     Ok(Profile {
@@ -148,8 +137,8 @@ pub fn inspect(file: &SourceFile, max_rows: usize) -> Result<Profile, InspectErr
     })
 }
 
-fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
-    let values: Vec<_> = counted
+fn column(name: String, counts: &Counts, rows: usize) -> ColumnProfile {
+    let values: Vec<_> = counts
         .values
         .iter()
         .map(|(text, rows)| (text.as_str(), *rows))
@@ -167,7 +156,8 @@ fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
         _ => Vec::new(),
     };
     let (min, max) = extremes(&values, kind, &formats, style);
-    let share = 100.0 * counted.blank as f64 / rows.max(1) as f64;
+    let lengths = counts.lengths();
+    let share = 100.0 * counts.blank as f64 / rows.max(1) as f64;
     ColumnProfile {
         column: name,
         kind,
@@ -178,8 +168,8 @@ fn column(name: String, counted: &Counted, rows: usize) -> ColumnProfile {
         distinct: values.len(),
         min,
         max,
-        shortest: counted.shortest,
-        longest: counted.longest,
+        shortest: lengths.map(|(shortest, _)| shortest),
+        longest: lengths.map(|(_, longest)| longest),
         examples: values
             .iter()
             .take(EXAMPLES)

@@ -1,5 +1,6 @@
 //! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
 
+pub(crate) mod actions;
 pub mod delta_log;
 pub(crate) mod heads;
 pub mod record;

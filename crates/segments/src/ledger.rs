@@ -266,19 +266,3 @@ pub async fn changes(
 pub async fn persons(lake: &Lake, one: &Move) -> Result<RoaringTreemap, SegmentError> {
     Ok(lake.set(&one.set).await?)
 }
-
-/// Who belongs after all of these changes: the ledger replayed.
-///
-/// # Errors
-/// [`SegmentError::Lake`].
-pub async fn replayed(lake: &Lake, changes: &[Change]) -> Result<RoaringTreemap, SegmentError> {
-    let mut members = RoaringTreemap::new();
-    for one in changes.iter().flat_map(|change| &change.moves) {
-        let persons = persons(lake, one).await?;
-        match one.direction {
-            Direction::Entered => members |= persons,
-            Direction::Left => members -= persons,
-        }
-    }
-    Ok(members)
-}

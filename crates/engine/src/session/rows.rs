@@ -4,8 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::{displayable, execute_stream};
@@ -86,27 +85,6 @@ impl Rows {
             }
         });
         Box::pin(batches)
-    }
-
-    /// The ids of the first column, sorted, each once, without nulls.
-    ///
-    /// # Errors
-    /// As [`Rows::next_batch`]; [`EngineError::NotPersonIds`] where the first column is no bigint.
-    pub async fn person_ids(mut self) -> Result<Vec<i64>, EngineError> {
-        let mut ids = Vec::new();
-        while let Some(batch) = self.next_batch().await? {
-            let column = batch
-                .columns()
-                .first()
-                .and_then(|c| c.as_primitive_opt::<Int64Type>());
-            let column = column.ok_or_else(|| EngineError::NotPersonIds {
-                found: format!("{} columns", batch.num_columns()),
-            })?;
-            ids.extend(column.iter().flatten());
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(ids)
     }
 
     async fn next_part(&mut self) -> Result<Option<Part>, EngineError> {

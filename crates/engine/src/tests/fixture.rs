@@ -1,9 +1,10 @@
 //! Sessions over tables that a test writes down row by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::AsArray;
+use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::json::ReaderBuilder;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono_tz::Tz;
@@ -13,7 +14,27 @@ use rollbook_model::config::Limits;
 use rollbook_model::tables::table;
 use serde_json::{Value, json};
 
-use crate::{Answer, CustomTrait, Session, SessionOptions, TableSource, VaultSource};
+use crate::{
+    Answer, CustomTrait, EngineError, Rows, Session, SessionOptions, TableSource, VaultSource,
+};
+
+impl Session {
+    /// The persons who meet a condition that names no segment.
+    pub(crate) async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
+        self.people_where_with(criteria, BTreeMap::new()).await
+    }
+}
+
+impl Rows {
+    /// The ids of the first column, sorted, each once, without nulls.
+    pub(crate) async fn person_ids(mut self) -> Result<Vec<i64>, EngineError> {
+        let mut ids = BTreeSet::new();
+        while let Some(batch) = self.next_batch().await? {
+            ids.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten());
+        }
+        Ok(ids.into_iter().collect())
+    }
+}
 
 /// What a test's tenant holds. Leading columns that a row leaves out are filled in.
 pub(crate) struct Fixture {

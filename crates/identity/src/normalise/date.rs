@@ -1,5 +1,7 @@
 //! Dates of birth.
 
+use chrono::NaiveDate;
+
 use super::text;
 
 /// A date as `yyyymmdd`, from `1908-12-09`, `1908/12/9`, `19081209` or a time on that day; `None`
@@ -19,16 +21,10 @@ pub fn date(value: &str) -> Option<String> {
         }
         _ => return None,
     };
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    let is_date = (1..=days).contains(&day) && year > 0;
-    is_date.then(|| format!("{year:04}{month:02}{day:02}"))
+    // There was no year 0.
+    let date = NaiveDate::from_ymd_opt(year.cast_signed(), month, day);
+    date.filter(|_| year > 0)
+        .map(|_| format!("{year:04}{month:02}{day:02}"))
 }
 
 #[cfg(test)]

@@ -2,57 +2,44 @@
 
 use std::fmt;
 
+use regex::{Regex, RegexBuilder};
+
 /// A pattern such as `orders.*|orders_*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(String);
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    regex: Regex,
+}
 
 impl Pattern {
     /// A pattern from its text; every text is one.
     pub fn new(text: &str) -> Self {
-        Self(text.trim().to_lowercase())
+        let text = text.trim().to_lowercase();
+        // `*` and `?` stand for characters, as nothing else does: neither brackets nor slashes are
+        // special, and `?` is a whole character however many bytes it has.
+        let one = |one: &str| {
+            let escaped = regex::escape(one.trim());
+            escaped.replace(r"\*", ".*").replace(r"\?", ".")
+        };
+        let any = text.split('|').map(one).collect::<Vec<_>>().join("|");
+        let regex = RegexBuilder::new(&format!(r"\A(?:{any})\z"))
+            .dot_matches_new_line(true)
+            .size_limit(usize::MAX)
+            .build()
+            .expect("what is escaped, with `.` and `.*` in it, is a regular expression");
+        Self { text, regex }
     }
 
     /// Whether a file of that name is meant.
     pub fn matches(&self, name: &str) -> bool {
-        let name: Vec<char> = name.to_lowercase().chars().collect();
-        self.0.split('|').any(|one| {
-            let pattern: Vec<char> = one.trim().chars().collect();
-            matches(&pattern, &name)
-        })
+        self.regex.is_match(&name.to_lowercase())
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
-}
-
-/// Greedy matching that goes back to the last `*` only: linear but for one factor.
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
 }
 
 #[cfg(test)]
@@ -76,5 +63,19 @@ mod tests {
         check("*a*b*c", "xxaxxbxxc", true);
         check("*a*b*c", "xxaxxbxx", false);
         check("persons.*", "person.csv", false);
+    }
+
+    #[test]
+    fn a_question_mark_is_one_character_and_nothing_else_is_special() {
+        check("caf?.csv", "Café.csv", true);
+        check("?", "日", true);
+        check("??", "日", false);
+        check("a[bc]{1}.csv", "a[bc]{1}.csv", true);
+        check("a[bc].csv", "ab.csv", false);
+        check(r"a\*", r"a\b", true);
+        check("!a+(b)^$.csv", "!a+(b)^$.csv", true);
+        check("*", "a/b\nc", true);
+        check("a || b", "", true);
+        check("", "", true);
     }
 }

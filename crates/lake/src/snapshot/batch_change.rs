@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use deltalake_core::kernel::Action;
 use roaring::RoaringTreemap;
 use rollbook_model::{BatchId, SnapshotNumber, tables};
 
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::snapshot::bitmaps;
+use crate::state::actions::Action;
 use crate::state::record::{Cause, SnapshotRecord};
 use crate::state::{DataFile, State, TableChange, TableState};
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use deltalake_core::kernel::Action;
 use futures::future::try_join_all;
 use roaring::RoaringTreemap;
 use rollbook_model::SnapshotNumber;
@@ -10,6 +9,7 @@ use rollbook_model::SnapshotNumber;
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::snapshot::bitmaps::decode_persons;
+use crate::state::actions::Action;
 use crate::state::delta_log::data_file;
 use crate::state::record::{Cause, IdentityChange, SnapshotRecord};
 use crate::state::{DataFile, State};

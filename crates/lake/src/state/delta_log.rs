@@ -1,9 +1,7 @@
 //! The Delta log entries that a commit becomes, so that any reader of Delta finds our tables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake_core::kernel::{Action, Add, CommitInfo, Metadata, Protocol, Remove, StructType};
 use rollbook_model::{SnapshotNumber, TableDef, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,11 +9,20 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::LakeError;
+use crate::state::actions::{
+    Action, Add, CommitInfo, Format, Metadata, Protocol, Remove, schema_string,
+};
 use crate::state::record::TableCommit;
 use crate::state::{DataFile, Described, TableChange, TableState, must_be_name};
 
 /// The property that says of how many columns, from the first one on, the log has statistics.
 const COLUMNS_WITH_STATISTICS: &str = "delta.dataSkippingNumIndexedCols";
+
+/// What a program must know to read or write our tables.
+const PROTOCOL: Protocol = Protocol {
+    min_reader_version: 1,
+    min_writer_version: 2,
+};
 
 /// The log entry for a change of a table, as the version after the one that it has.
 pub(crate) fn table_commit(
@@ -30,7 +37,7 @@ pub(crate) fn table_commit(
     let milliseconds = at.micros() / 1_000;
     let mut actions = Vec::new();
     if before.version.is_none() {
-        actions.push(Action::Protocol(protocol(def)?));
+        actions.push(Action::Protocol(PROTOCOL));
     }
     actions.extend(metadata.map(Action::Metadata));
     actions.extend(
@@ -47,13 +54,11 @@ pub(crate) fn table_commit(
         (true, true) => "WRITE",
         (true, false) => "MERGE",
     };
-    let info = HashMap::from([("rollbookSnapshot".to_owned(), json!(snapshot.0))]);
     actions.push(Action::CommitInfo(CommitInfo {
-        timestamp: Some(milliseconds),
-        operation: Some(operation.to_owned()),
-        engine_info: Some(concat!("rollbook/", env!("CARGO_PKG_VERSION")).to_owned()),
-        info,
-        ..Default::default()
+        timestamp: milliseconds,
+        operation: operation.to_owned(),
+        engine_info: concat!("rollbook/", env!("CARGO_PKG_VERSION")).to_owned(),
+        rollbook_snapshot: snapshot,
     }));
     let lines = actions
         .iter()
@@ -102,14 +107,12 @@ pub(crate) fn description(
 /// What a log says of its table; `None` where it says it as older programs did, whose tables have
 /// to be described anew: readers took the statistics that are not there for those of no value.
 pub(crate) fn described_by(metadata: &Metadata) -> Option<Described> {
-    let said = serde_json::to_value(metadata).ok()?;
-    let properties: BTreeMap<String, Value> =
-        serde_json::from_value(said["configuration"].clone()).ok()?;
+    let properties = &metadata.configuration;
     properties.get(COLUMNS_WITH_STATISTICS)?;
-    let digested = format!("{}{}", said["schemaString"], json!(properties));
+    let digested = format!("{}{}", json!(metadata.schema_string), json!(properties));
     Some(Described {
-        id: said["id"].as_str()?.to_owned(),
-        created_at: said["createdTime"].as_i64(),
+        id: metadata.id.clone(),
+        created_at: metadata.created_time,
         digest: format!("{:016x}", xxh3_64(digested.as_bytes())),
     })
 }
@@ -142,7 +145,7 @@ pub(crate) fn whole(
     if described_by(&metadata).as_ref() != Some(described) {
         return Ok(None);
     }
-    let mut actions = vec![Action::Protocol(protocol(def)?), Action::Metadata(metadata)];
+    let mut actions = vec![Action::Protocol(PROTOCOL), Action::Metadata(metadata)];
     for file in &table.files {
         actions.push(Action::Add(add(def, file, at.micros() / 1_000, false)?));
     }
@@ -151,39 +154,34 @@ pub(crate) fn whole(
     lines.map(Some).map_err(|error| damaged(def, &error))
 }
 
-fn protocol(def: &TableDef) -> Result<Protocol, LakeError> {
-    serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))
-        .map_err(|error| damaged(def, &error))
-}
-
 fn metadata(def: &TableDef, described: &Described) -> Result<Metadata, LakeError> {
-    let schema: StructType = def
-        .stored_schema()
-        .as_ref()
-        .try_into_kernel()
-        .map_err(|source| LakeError::Schema {
-            table: def.name.to_owned(),
-            source,
-        })?;
-    let schema = serde_json::to_string(&schema).map_err(|error| damaged(def, &error))?;
+    let schema = schema_string(&def.stored_schema()).map_err(|source| LakeError::Schema {
+        table: def.name.to_owned(),
+        source,
+    })?;
     // Files have statistics of `person_id` alone, the first column of tables that have it. Readers
     // take those of columns that are counted here for known, also where they are not there.
     let columns = if def.is_personal_fact() { "1" } else { "0" };
-    let metadata = json!({
-        "id": described.id,
-        "name": def.name,
-        "description": null,
-        "format": {"provider": "parquet", "options": {}},
-        "schemaString": schema,
-        "partitionColumns": [],
-        "createdTime": described.created_at,
-        "configuration": {
-            // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
-            "delta.enableExpiredLogCleanup": "false",
-            COLUMNS_WITH_STATISTICS: columns,
+    // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
+    let properties = [
+        ("delta.enableExpiredLogCleanup", "false"),
+        (COLUMNS_WITH_STATISTICS, columns),
+    ];
+    Ok(Metadata {
+        id: described.id.clone(),
+        name: Some(def.name.to_owned()),
+        description: None,
+        format: Format {
+            provider: "parquet".to_owned(),
+            options: BTreeMap::new(),
         },
-    });
-    serde_json::from_value(metadata).map_err(|error| damaged(def, &error))
+        schema_string: schema,
+        partition_columns: Vec::new(),
+        created_time: described.created_at,
+        configuration: properties
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    })
 }
 
 fn add(
@@ -207,13 +205,12 @@ fn add(
     let stats = serde_json::to_string(&statistics).map_err(|error| damaged(def, &error))?;
     Ok(Add {
         path: file.path.clone(),
-        partition_values: HashMap::new(),
+        partition_values: BTreeMap::new(),
         size: file.size.cast_signed(),
         modification_time: milliseconds,
         data_change,
         stats: Some(stats),
         tags: tags(file),
-        deletion_vector: None,
         base_row_id: None,
         default_row_commit_version: None,
         clustering_provider: None,
@@ -226,12 +223,8 @@ fn remove(file: &DataFile, milliseconds: i64, data_change: bool) -> Remove {
         data_change,
         deletion_timestamp: Some(milliseconds),
         extended_file_metadata: Some(true),
-        partition_values: Some(HashMap::new()),
+        partition_values: Some(BTreeMap::new()),
         size: Some(file.size.cast_signed()),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
     }
 }
 
@@ -285,7 +278,7 @@ const TIMES_TAG: &str = "rollbook.times";
 const CHECKSUM_TAG: &str = "rollbook.xxh3";
 
 /// What a file's tags say, for the Delta log.
-pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
+fn tags(file: &DataFile) -> Option<BTreeMap<String, Option<String>>> {
     let pair = |[first, last]: &[i64; 2]| format!("{first}-{last}");
     let groups = file.groups.iter().map(pair).collect::<Vec<_>>().join(" ");
     let times = file.times.as_ref().map(pair).unwrap_or_default();
@@ -295,7 +288,7 @@ pub(crate) fn tags(file: &DataFile) -> Option<HashMap<String, Option<String>>> {
         (CHECKSUM_TAG, file.checksum.clone()),
     ];
     let known = tags.into_iter().filter(|(_, text)| !text.is_empty());
-    let tags: HashMap<_, _> = known
+    let tags: BTreeMap<_, _> = known
         .map(|(name, text)| (name.to_owned(), Some(text)))
         .collect();
     (!tags.is_empty()).then_some(tags)
@@ -315,10 +308,11 @@ fn pair_of(text: &str) -> Option<[i64; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use deltalake_core::kernel::Action;
-    use rollbook_model::{Timestamp, tables};
+    use rollbook_model::{SnapshotNumber, Timestamp, tables};
 
-    use super::{described_by, description, made_as};
+    use super::{described_by, description, made_as, metadata, table_commit};
+    use crate::state::actions::Action;
+    use crate::state::{DataFile, Described, TableChange, TableState};
 
     #[test]
     fn statistics_are_of_the_first_column() {
@@ -347,4 +341,64 @@ mod tests {
             assert_eq!(description(def, Some(known), later).unwrap(), Some(said));
         }
     }
+
+    /// Digests of tables are of these bytes: others would describe every table anew.
+    #[test]
+    fn log_entries_are_written_byte_for_byte() {
+        let def = tables::table("products").unwrap();
+        let file = |name: &str| DataFile {
+            path: format!("part-{name}.parquet"),
+            size: 2048,
+            rows: 3,
+            min_person: None,
+            max_person: None,
+            groups: Vec::new(),
+            times: None,
+            checksum: String::new(),
+        };
+        let tagged = DataFile {
+            min_person: Some(-1),
+            max_person: Some(9),
+            groups: vec![[-1, 4], [5, 9]],
+            times: Some([-7, 8]),
+            checksum: "00c0ffee".to_owned(),
+            ..file("1-b")
+        };
+        let change = TableChange {
+            adds: vec![file("1-a"), tagged],
+            removes: vec![file("0-c")],
+        };
+        let described = Described {
+            id: "5f0c".to_owned(),
+            created_at: Some(1_700_000_000_000),
+            digest: String::new(),
+        };
+        let entry = |before: &TableState, is_new: bool| {
+            let said = is_new.then(|| metadata(def, &described).unwrap());
+            let at = Timestamp::from_micros(1_700_000_000_123_456);
+            let snapshot = SnapshotNumber(42);
+            table_commit(def, before, &change, said, snapshot, at, is_new).unwrap()
+        };
+        let first = entry(&TableState::default(), true);
+        assert_eq!(first.version, 0);
+        assert_eq!(first.log, FIRST.join("\n") + "\n");
+        let known = TableState {
+            version: Some(7),
+            ..TableState::default()
+        };
+        let rewritten = entry(&known, false);
+        assert_eq!(rewritten.version, 8);
+        let later = FIRST[2..].join("\n") + "\n";
+        let later = later.replace(r#""dataChange":true"#, r#""dataChange":false"#);
+        assert_eq!(rewritten.log, later.replace("MERGE", "OPTIMIZE"));
+    }
+
+    const FIRST: [&str; 6] = [
+        r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#,
+        r#"{"metaData":{"id":"5f0c","name":"products","description":null,"format":{"provider":"parquet","options":{}},"schemaString":"{\"type\":\"struct\",\"fields\":[{\"name\":\"provider\",\"type\":\"string\",\"nullable\":false,\"metadata\":{}},{\"name\":\"external_id\",\"type\":\"string\",\"nullable\":false,\"metadata\":{}},{\"name\":\"parent_id\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}},{\"name\":\"name\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}},{\"name\":\"sku\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}},{\"name\":\"category\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}},{\"name\":\"price\",\"type\":\"decimal(19,4)\",\"nullable\":true,\"metadata\":{}},{\"name\":\"currency\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}},{\"name\":\"is_active\",\"type\":\"boolean\",\"nullable\":true,\"metadata\":{}},{\"name\":\"properties\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}}]}","partitionColumns":[],"createdTime":1700000000000,"configuration":{"delta.dataSkippingNumIndexedCols":"0","delta.enableExpiredLogCleanup":"false"}}}"#,
+        r#"{"remove":{"path":"part-0-c.parquet","dataChange":true,"deletionTimestamp":1700000000123,"extendedFileMetadata":true,"partitionValues":{},"size":2048}}"#,
+        r#"{"add":{"path":"part-1-a.parquet","partitionValues":{},"size":2048,"modificationTime":1700000000123,"dataChange":true,"stats":"{\"numRecords\":3,\"minValues\":{},\"maxValues\":{},\"nullCount\":{}}","tags":null,"baseRowId":null,"defaultRowCommitVersion":null,"clusteringProvider":null}}"#,
+        r#"{"add":{"path":"part-1-b.parquet","partitionValues":{},"size":2048,"modificationTime":1700000000123,"dataChange":true,"stats":"{\"numRecords\":3,\"minValues\":{\"person_id\":-1},\"maxValues\":{\"person_id\":9},\"nullCount\":{\"person_id\":0}}","tags":{"rollbook.groups":"-1-4 5-9","rollbook.times":"-7-8","rollbook.xxh3":"00c0ffee"},"baseRowId":null,"defaultRowCommitVersion":null,"clusteringProvider":null}}"#,
+        r#"{"commitInfo":{"timestamp":1700000000123,"operation":"MERGE","engineInfo":"rollbook/0.1.0","rollbookSnapshot":42}}"#,
+    ];
 }

@@ -1,9 +1,8 @@
 //! The state that commits, one after the other, come to.
 
-use deltalake_core::kernel::Action;
-
 use crate::LakeError;
 use crate::state::State;
+use crate::state::actions::Action;
 use crate::state::delta_log::{data_file, described_by};
 use crate::state::record::{Cause, SnapshotRecord};
 

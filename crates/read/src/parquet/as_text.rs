@@ -133,10 +133,7 @@ where
 {
     let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
         Ok(text) => (!is_blank(text)).then(|| text.to_owned()),
-        Err(_) => {
-            let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
-            Some(digits.fold("\\x".to_owned(), |text, digits| text + &digits))
-        }
+        Err(_) => Some(format!("\\x{}", hex::encode(bytes))),
     };
     values
         .iter()
