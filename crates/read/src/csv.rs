@@ -6,9 +6,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use memchr::memchr;
 
-use super::rows::Rows;
-use super::window::{LONGEST_RECORD, Window, line_end};
-use super::{ReadError, Refused, SourceFile, names, text};
+use crate::error::ReadError;
+use crate::rows::Rows;
+use crate::source::SourceFile;
+use crate::window::{LONGEST_RECORD, Window, line_end};
+use crate::{Refused, names, text};
 
 mod header;
 mod scan;
@@ -249,7 +251,7 @@ impl Bad {
 }
 
 fn in_doubt() -> Bad {
-    let reason = "a quote stands inside a field, and a line above has a wrong one: where the field begins is in doubt";
+    let reason = "a quote stands inside a field, and a line above has an unbalanced one: the start of the field is not certain";
     Bad {
         code: "bad_quoting",
         reason: reason.to_owned(),

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
 mod charset;
+mod compression;
 mod csv;
 mod error;
 mod names;
@@ -19,8 +20,9 @@ mod text;
 mod window;
 
 pub use charset::{DeclaredCharset, UnknownCharset};
+pub use compression::Compression;
 pub use error::ReadError;
-pub use source::{Compression, Format, SourceFile, discover, spool};
+pub use source::{Format, SourceFile, discover, spool};
 
 /// A record that could not be read, as it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,11 +62,20 @@ impl Reader {
     /// Opens a file to be read in batches of at most `batch_rows` rows.
     ///
     /// A text file is looked through once for its encoding, and NDJSON once more for its keys.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownFormat`] for a file that is neither CSV, NDJSON nor Parquet;
+    /// [`ReadError::Unreadable`] or [`ReadError::Damaged`] where it cannot be read or decompressed;
+    /// [`ReadError::Empty`], [`ReadError::NotText`], [`ReadError::Header`], [`ReadError::JsonDocument`],
+    /// [`ReadError::TooManyColumns`] and [`ReadError::Parquet`] where its content does not fit its format.
     pub fn open(file: &SourceFile, batch_rows: usize) -> Result<Self, ReadError> {
         Self::open_in_chunks(file, batch_rows, window::CHUNK)
     }
 
-    /// The same in pieces of `chunk` bytes, whose size must not matter: for those who test that.
+    /// Like [`Reader::open`], reading `chunk` bytes at a time: for tests that the size does not matter.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
     pub fn open_in_chunks(
         file: &SourceFile,
         batch_rows: usize,
@@ -116,10 +127,15 @@ impl Reader {
         })
     }
 
-    /// The next rows, or `None` behind the last; records that cannot be read go to `refused`.
+    /// The next rows, or `None` after the last; records that cannot be read are added to `refused`.
     ///
     /// A batch can be empty: one call refuses at most `batch_rows` records, so that the caller
-    /// can put them away before more come.
+    /// can store them before more come.
+    ///
+    /// # Errors
+    /// [`ReadError::Unreadable`] or [`ReadError::Damaged`] where the file cannot be read further or
+    /// decompressed; [`ReadError::ParquetRows`] where a row group cannot be decoded; [`ReadError::NoText`]
+    /// where a Parquet value has no text form.
     pub fn next_batch(
         &mut self,
         refused: &mut Vec<Refused>,

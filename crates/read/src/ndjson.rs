@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::rows::Rows;
-use super::window::Window;
-use super::{ReadError, Refused, SourceFile, names, text};
+use crate::error::ReadError;
+use crate::rows::Rows;
+use crate::source::SourceFile;
+use crate::window::Window;
+use crate::{Refused, names, text};
 
 mod documents;
 mod object;
@@ -172,7 +174,7 @@ fn take(
     let mut has = vec![false; rows.width()];
     for (key, value) in object::entries(document.text()?)? {
         let Some(place) = places.get(key.as_ref()) else {
-            let reason = "it has a key that was not there when the file was looked through";
+            let reason = "it has a key that the file did not have when it was scanned first";
             return Err(Fault::Json(reason.to_owned()));
         };
         values[*place] =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::names;
+use crate::names;
 
 /// Text that one batch may hold in bytes, so that long values do not fill the memory.
 const MOST_TEXT: usize = 64 << 20;
