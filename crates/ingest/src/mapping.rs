@@ -12,11 +12,17 @@ use crate::IngestError;
 pub(crate) mod casts;
 mod glob;
 mod header;
+pub(crate) mod numbers;
 pub(crate) mod provenance;
 pub(crate) mod reads;
 
-pub use crate::canonical::numbers::NumberStyle;
 pub use glob::Pattern;
+pub use numbers::NumberStyle;
+
+/// The column of source fields that have no column of their own, as one JSON document.
+pub(crate) const PROPERTIES: &str = "properties";
+/// The column of those of them that are personal, as one JSON document.
+pub(crate) const PERSONAL_PROPERTIES: &str = "personal_properties";
 
 /// One `.sql` file of a provider.
 #[derive(Debug, Clone)]
@@ -83,7 +89,13 @@ impl Mapping {
     }
 }
 
-/// The mappings of a provider: those in `folder` where one is given, else those built in.
+/// The mappings of a provider: those in `folder` where one is given, else those built in. Mappings of
+/// persons come first, so that facts of the same run find their persons; then by name.
+///
+/// # Errors
+/// [`IngestError::UnknownProvider`] where no mappings of that provider are built in;
+/// [`IngestError::MappingFolder`] where `folder` cannot be read or holds no `.sql` file;
+/// [`IngestError::MappingHeader`] where the header of a mapping is incomplete or wrong.
 pub fn mappings(
     provider: &ProviderName,
     folder: Option<&Path>,

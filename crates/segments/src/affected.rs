@@ -1,4 +1,4 @@
-//! For whom a segment may come to something else than when it was last computed.
+//! The persons whose membership may differ from when a segment was last computed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
 use crate::error::SegmentError;
 use crate::membership::Refreshed;
 
-/// Tables without persons that conditions rest on: whatever changes in them may concern anybody.
-const OF_ALL: [&str; 1] = ["fx_rates"];
+/// Tables without persons that conditions read: a change of them may affect anybody.
+const TABLES_OF_EVERYBODY: [&str; 1] = ["fx_rates"];
 
-/// Tables whose rows count for the persons of the orders that they belong to.
-const OF_ORDERS: [&str; 2] = ["refunds", "order_lines"];
+/// Tables whose rows count for the person of their order.
+const TABLES_OF_ORDERS: [&str; 2] = ["refunds", "order_lines"];
 
-/// What a membership was computed from.
+/// The data and the moment that a membership was computed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Basis {
     pub(crate) snapshot: SnapshotNumber,
@@ -35,40 +35,40 @@ impl Basis {
     }
 }
 
-/// What has changed since.
+/// Persons affected since a basis, by what changed.
 #[derive(Debug, Default)]
-pub(crate) struct Changed {
+pub(crate) struct AffectedPersons {
     /// Persons whose rows were written.
     pub(crate) touched: RoaringTreemap,
-    /// Persons who have rows that happened since.
+    /// Persons with rows whose time has come since.
     pub(crate) arrived: RoaringTreemap,
-    /// Of those with written rows, those whose records were brought together.
+    /// Of those with written rows, those whose records were merged.
     pub(crate) merged: RoaringTreemap,
-    /// The same of those whose records were taken apart.
+    /// Of those with written rows, those whose records were split.
     pub(crate) unmerged: RoaringTreemap,
-    /// The same of those who were forgotten.
+    /// Of those with written rows, those who were erased.
     pub(crate) erased: RoaringTreemap,
 }
 
-impl Changed {
-    /// All for whom a condition may come to something else, where its windows change for `due`.
+impl AffectedPersons {
+    /// All affected persons, with those in `due`, whose time windows change.
     pub(crate) fn with(&self, due: &RoaringTreemap) -> RoaringTreemap {
         &(&self.touched | &self.arrived) | due
     }
 }
 
-/// What changed since `basis`, as `session` sees the data of `state`; `None` where it may be
-/// anything.
-pub(crate) async fn changed(
+/// The persons affected since `basis`, in the data of `state` as `session` sees it; `None` where it may be
+/// anybody.
+pub(crate) async fn affected_since(
     lake: &Lake,
     session: &Session,
     state: &State,
     basis: Basis,
-) -> Result<Option<Changed>, SegmentError> {
+) -> Result<Option<AffectedPersons>, SegmentError> {
     let Some(changes) = written(lake, session, state, basis.snapshot).await? else {
         return Ok(None);
     };
-    let mut changed = Changed {
+    let mut changed = AffectedPersons {
         touched: changes.persons,
         arrived: RoaringTreemap::new(),
         merged: changes.merged,
@@ -87,11 +87,12 @@ pub(crate) async fn changed(
     Ok(Some(changed))
 }
 
-/// What was written since a snapshot, with the persons of orders to which it belongs; `None` where
-/// it may concern anybody.
+/// The changes since a snapshot, with the persons of the orders that changed rows belong to; `None` where
+/// they may affect anybody.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where the lake cannot be read; [`SegmentError::Criteria`] where a view of the
+/// changed rows cannot be registered.
 pub async fn written(
     lake: &Lake,
     session: &Session,
@@ -101,11 +102,11 @@ pub async fn written(
     let Some(mut changes) = lake.changes(since, state).await? else {
         return Ok(None);
     };
-    let concerns_all = |name: &String| OF_ALL.contains(&name.as_str());
+    let concerns_all = |name: &String| TABLES_OF_EVERYBODY.contains(&name.as_str());
     if changes.named.contains("settings") || changes.tables.keys().any(concerns_all) {
         return Ok(None);
     }
-    // Rows lie with the persons whose they were when they were written.
+    // Rows are stored with the person that they had when they were written.
     if let Some(moves) = lake.moves(state).await? {
         changes.persons = moves.with_targets(changes.persons);
     }
@@ -115,8 +116,8 @@ pub async fn written(
     Ok(is_known.then_some(changes))
 }
 
-/// The persons of the orders to which changed rows belong, and those whose rows belong to changed
-/// orders, since they count for them where there is no such order; `false` where files are gone.
+/// Adds the persons of the orders of changed rows, and those with rows of changed orders, since such rows
+/// count for their own person where there is no order; `false` where files were deleted.
 async fn of_orders(
     lake: &Lake,
     session: &Session,
@@ -125,10 +126,10 @@ async fn of_orders(
     since: SnapshotNumber,
     persons: &mut RoaringTreemap,
 ) -> Result<bool, SegmentError> {
-    let mut questions = Vec::new();
-    for table in OF_ORDERS {
+    let mut queries = Vec::new();
+    for table in TABLES_OF_ORDERS {
         if let Some(changed) = changed_rows(lake, session, changes, table, since)? {
-            questions.push(format!(
+            queries.push(format!(
                 "select orders.person_id from {changed} as changed inner join orders \
                  on orders.provider = changed.provider and orders.external_id = changed.order_id \
                  where orders.person_id <> 0"
@@ -138,8 +139,8 @@ async fn of_orders(
     if let Some(changed) = changed_rows(lake, session, changes, "orders", since)?
         && !state.named.contains_key(ORDERS_COMPLETE)
     {
-        // Where both are of one person, that one's rows were written.
-        questions.extend(OF_ORDERS.map(|table| {
+        // Where both have the same person, that person has written rows already.
+        queries.extend(TABLES_OF_ORDERS.map(|table| {
             format!(
                 "select own.person_id from {changed} as changed inner join {table} as own \
                  on own.provider = changed.provider and own.order_id = changed.external_id \
@@ -147,8 +148,8 @@ async fn of_orders(
             )
         }));
     }
-    for sql in questions {
-        // Files that a snapshot no longer names may be gone.
+    for sql in queries {
+        // Files that no snapshot refers to any longer may be deleted.
         if collect(session, &[AffectedQuery::Query(sql)], persons)
             .await
             .is_err()
@@ -159,7 +160,7 @@ async fn of_orders(
     Ok(true)
 }
 
-/// The view of the files of a table that came or went since a snapshot; `None` where none did.
+/// The view of the files of a table that were added or removed since a snapshot; `None` for none.
 fn changed_rows(
     lake: &Lake,
     session: &Session,
@@ -171,7 +172,7 @@ fn changed_rows(
         return Ok(None);
     };
     let def = tables::table(table).expect("it is a canonical table");
-    // Several memberships may rest on different snapshots, and each has files of its own.
+    // Memberships of different snapshots have different changed files.
     let name = format!("_changed_{table}_{since}");
     let rows = LakeTable::of_files(lake, def, files);
     match session.add_view(&name, Arc::new(rows)) {
@@ -180,7 +181,7 @@ fn changed_rows(
     }
 }
 
-/// The persons who have activities of some types in some spans of time.
+/// The persons with activities of some types in some spans of time.
 async fn active(
     lake: &Lake,
     state: &State,
@@ -189,16 +190,16 @@ async fn active(
     let def = tables::table("activities").expect("it is a canonical table");
     let files = state.table(def.name).files;
     let persons = lake.persons_between(def, &files, spans).await?;
-    // Rows of moved records lie with others than whom they belong to.
+    // Rows of moved records are stored with their former persons.
     Ok(match lake.moves(state).await? {
         Some(moves) => moves.with_targets(persons),
         None => persons,
     })
 }
 
-/// The segments that can be patched, and the persons for whom their windows change. Those that
-/// read the clock in another way than can be told are left out.
-pub(crate) async fn due(
+/// The segments that can be patched, and the persons whose time windows change. Segments whose dependency
+/// on the current time cannot be predicted are left out.
+pub(crate) async fn due_by_clock(
     lake: &Lake,
     state: &State,
     session: &Session,
@@ -234,18 +235,18 @@ pub(crate) async fn due(
     }
     match collect(session, &session.due(&all), &mut persons).await {
         Ok(()) => Ok((keys, persons)),
-        // What is wrong is told where the segments are evaluated.
+        // The error is reported where the segments are evaluated.
         Err(_) => Ok((Vec::new(), persons)),
     }
 }
 
 async fn collect(
     session: &Session,
-    questions: &[AffectedQuery],
+    queries: &[AffectedQuery],
     persons: &mut RoaringTreemap,
 ) -> Result<(), EngineError> {
-    for question in questions {
-        let mut rows = session.due_persons(question).await?;
+    for query in queries {
+        let mut rows = session.due_persons(query).await?;
         while let Some(batch) = rows.next_batch().await? {
             let ids = batch.column(0).as_primitive::<Int64Type>();
             persons.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));

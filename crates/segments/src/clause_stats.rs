@@ -1,5 +1,4 @@
-//! What each clause of a condition costs: who fails it alone, what it would give without it, and
-//! what is probably a mistake.
+//! Statistics of the clauses of a condition: how many persons each one excludes, and probable mistakes.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +13,13 @@ use serde::Serialize;
 use crate::values::text;
 use crate::{Evaluation, SegmentError};
 
-/// Different values of a column that are looked at to find the nearest one.
+/// Distinct values of a column that are read to find the nearest one.
 const VALUES_LOOKED_AT: usize = 10_000;
 
 /// Decimal places of thresholds.
 const SCALE: i8 = 6;
 
-/// A clause, and how many persons it is about.
+/// Person counts of one clause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClauseStats {
     /// Its number, from 1.
@@ -31,44 +30,45 @@ pub struct ClauseStats {
     pub alone: u64,
     /// How many would belong without it.
     pub without: u64,
-    /// How many meet all others and not this one.
+    /// How many meet all other clauses and not this one.
     pub only_this_fails: u64,
     /// Some of these.
     pub sample: Vec<u64>,
 }
 
-/// A condition, weighed.
+/// Members and clause statistics of a condition.
 #[derive(Debug)]
-pub struct Weighed {
+pub struct ConditionStats {
     /// Who belongs.
     pub members: RoaringTreemap,
-    /// The clauses that all have to be met.
-    pub weights: Vec<ClauseStats>,
-    /// What is probably a mistake, in words.
+    /// The clauses, all of which have to be met.
+    pub clauses: Vec<ClauseStats>,
+    /// Probable mistakes, in words.
     pub warnings: Vec<String>,
 }
 
-/// Weighs the clauses of a condition; `sample` persons are named of each.
+/// Counts the persons of each clause of a condition, with a sample of up to `sample` persons each.
 ///
 /// # Errors
-/// As [`Evaluation::of`].
-pub async fn weigh(
+/// [`SegmentError::Criteria`] where the condition cannot be parsed or evaluated; [`SegmentError::Named`],
+/// [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment that it names has no members.
+pub async fn clause_stats(
     session: &Session,
     evaluation: &mut Evaluation<'_>,
     condition: &str,
     sample: usize,
-) -> Result<Weighed, SegmentError> {
+) -> Result<ConditionStats, SegmentError> {
     let tree = session.clauses(condition)?;
     let conjuncts = tree.conjuncts();
     let mut texts: Vec<String> = conjuncts.iter().map(Clause::text).collect();
     texts.push("true".to_owned());
     let mut met = evaluation.each_of(&texts).await?;
     let everybody = met.pop().unwrap_or_default();
-    let mut weights = Vec::new();
+    let mut clauses = Vec::new();
     for (at, clause) in conjuncts.iter().enumerate() {
         let without = others(&everybody, &met, at);
         let failing = &without - &met[at];
-        weights.push(ClauseStats {
+        clauses.push(ClauseStats {
             clause: at + 1,
             text: clause.text(),
             alone: met[at].len(),
@@ -79,14 +79,14 @@ pub async fn weigh(
     }
     let members = others(&everybody, &met, met.len());
     let warnings = warnings(session, conjuncts, &met, &everybody).await?;
-    Ok(Weighed {
+    Ok(ConditionStats {
         members,
-        weights,
+        clauses,
         warnings,
     })
 }
 
-/// Who meets all clauses but one.
+/// The persons who meet all clauses but one.
 fn others(everybody: &RoaringTreemap, met: &[RoaringTreemap], but: usize) -> RoaringTreemap {
     let others = met.iter().enumerate().filter(|(at, _)| *at != but);
     others.fold(everybody.clone(), |all, (_, one)| all & one)
@@ -142,8 +142,7 @@ fn atoms(clause: &Clause, note: &mut impl FnMut(&Atom)) {
     }
 }
 
-/// A text that never occurs in the column that it is compared with, or a type of behaviour that
-/// nobody ever showed.
+/// A warning where a compared text never occurs in its column, or an activity type never occurs.
 async fn unknown_value(session: &Session, atom: &Atom) -> Result<Option<String>, SegmentError> {
     let (kept, sql, wanted, what) =
         if let Some((column, wanted)) = session.compared_text(&atom.text)? {
@@ -185,9 +184,9 @@ async fn distinct(session: &Session, sql: &str) -> Result<BTreeSet<String>, Segm
     Ok(values)
 }
 
-/// A threshold that gives about a wanted number of persons.
+/// A threshold for a requested number of members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fitted {
+pub struct FittedThreshold {
     /// The clause that was fitted, as it is now.
     pub clause: String,
     /// The bound in it.
@@ -198,18 +197,19 @@ pub struct Fitted {
     pub criteria: String,
 }
 
-/// Finds the bound of a clause, by its number from 1, that gives as near to `size` members as can
-/// be.
+/// Finds the threshold of a clause, by its number from 1, for which the number of members is nearest to
+/// `size`.
 ///
 /// # Errors
-/// [`SegmentError::NoThreshold`]; as [`Evaluation::of`].
+/// [`SegmentError::NoThreshold`] where there is no such clause, where it does not compare a value with a
+/// number by size, or where nobody meets the other clauses; else as [`clause_stats`].
 pub async fn fit(
     session: &Session,
     evaluation: &mut Evaluation<'_>,
     condition: &str,
     clause: usize,
     size: u64,
-) -> Result<Fitted, SegmentError> {
+) -> Result<FittedThreshold, SegmentError> {
     let tree = session.clauses(condition)?;
     let conjuncts = tree.conjuncts();
     let refused = |reason: &str| SegmentError::NoThreshold {
@@ -225,7 +225,7 @@ pub async fn fit(
         ..
     }) = chosen
     else {
-        return Err(refused("it compares nothing with a number"));
+        return Err(refused("it does not compare a value with a number"));
     };
     let is_descending = match how {
         Comparison::More | Comparison::MoreOrEqual => true,
@@ -241,7 +241,7 @@ pub async fn fit(
         .unwrap_or_default();
     let mut values = numbers(evaluation, value, &others)
         .await?
-        .ok_or_else(|| refused("what it looks at is no number"))?;
+        .ok_or_else(|| refused("the value that it compares is not a number"))?;
     values.sort_unstable();
     if is_descending {
         values.reverse();
@@ -259,7 +259,7 @@ pub async fn fit(
         })
         .collect();
     fitted.clone_into(&mut texts[clause - 1]);
-    Ok(Fitted {
+    Ok(FittedThreshold {
         clause: fitted,
         threshold,
         count,
@@ -294,7 +294,7 @@ async fn numbers(
     Ok(Some(values))
 }
 
-/// Of values in order, that up to which about `size` of them lie, and how many these are.
+/// The value in order up to which nearest to `size` values lie, and how many these are.
 fn nearest_cut(values: &[i128], size: u64) -> Option<(i128, u64)> {
     let size = usize::try_from(size)
         .unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! Taking segments away.
+//! Deleting segments.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,12 @@ use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
 use crate::membership::{current, persons};
 use crate::names::{ended_name, members_name, name_of, status_name};
 
-/// Takes a segment and its membership away; earlier snapshots keep them. In the ledger its members
-/// leave.
+/// Deletes a segment and its membership; earlier snapshots keep both. The ledger records that all its
+/// members left.
+///
+/// # Errors
+/// [`SegmentError::Unknown`] where there is no such segment; [`SegmentError::Lake`] where the lake cannot
+/// be read or written, or other writers were faster 10 times.
 pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;

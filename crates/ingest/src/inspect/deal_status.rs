@@ -1,5 +1,5 @@
-//! What a draft says of deals that are closed: sources write one date for when a deal was and for
-//! when it should be closed, and tell won from lost in columns of their own.
+//! The status of deals in a draft: sources write the planned and the actual closing day in one column, and
+//! won and lost in columns of their own.
 
 use rollbook_model::TableDef;
 
@@ -9,14 +9,14 @@ use super::{ColumnProfile, Profile, names};
 const PLANNED: [&str; 4] = ["close_date", "closedate", "closing_date", "close_day"];
 
 /// What is known of the state of each row.
-pub(super) struct Closing {
+pub(super) struct DealStatus {
     /// SQL that is true for rows that are closed.
     pub(super) is_closed: Option<String>,
     /// SQL of the status, where no column has it.
     pub(super) status: Option<String>,
 }
 
-impl Closing {
+impl DealStatus {
     /// What the columns of a file tell; `None` for tables without a day that is planned.
     pub(super) fn of(def: &TableDef, profile: &Profile) -> Option<Self> {
         if def.name != "deals" {

@@ -17,7 +17,7 @@ pub(super) struct Frame {
 }
 
 /// What was counted in a column.
-pub(super) struct Counted {
+pub(super) struct ColumnCounts {
     /// The distinct values without blanks around them, in the order in which they first occur,
     /// with the number of their rows.
     pub(super) values: Vec<(String, usize)>,
@@ -52,7 +52,7 @@ impl Frame {
     }
 
     /// Counts each column, in their order.
-    pub(super) fn count(self) -> PolarsResult<Vec<Counted>> {
+    pub(super) fn count(self) -> PolarsResult<Vec<ColumnCounts>> {
         let width = self.columns.len();
         let column = |builder: StringChunkedBuilder| Column::from(builder.finish().into_series());
         let frame = DataFrame::new(self.rows, self.columns.into_iter().map(column).collect())?;
@@ -74,7 +74,7 @@ fn name(position: usize) -> String {
     format!("c{position}")
 }
 
-fn counted(frame: &LazyFrame, position: usize, rows: usize) -> PolarsResult<Counted> {
+fn counted(frame: &LazyFrame, position: usize, rows: usize) -> PolarsResult<ColumnCounts> {
     let value = col(name(position))
         .str()
         .strip_chars(lit(NULL))
@@ -95,7 +95,7 @@ fn counted(frame: &LazyFrame, position: usize, rows: usize) -> PolarsResult<Coun
         .filter_map(|(text, count)| Some((text?.to_owned(), usize::try_from(count?).ok()?)))
         .collect();
     let filled: usize = values.iter().map(|(_, rows)| rows).sum();
-    Ok(Counted {
+    Ok(ColumnCounts {
         blank: rows - filled,
         shortest: lengths.iter().flatten().min(),
         longest: lengths.iter().flatten().max(),

@@ -1,4 +1,4 @@
-//! Records that are connected.
+//! A set of records that are connected by values or decisions.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use rollbook_identity::resolve::ValueSet;
 /// Connected records.
 pub(crate) struct Component {
     pub(crate) identities: HashSet<i64>,
-    /// Values of them that match nobody.
-    pub(super) shared: ValueSet,
+    /// Values of them that never link records.
+    pub(crate) shared: ValueSet,
 }
 
 impl Component {

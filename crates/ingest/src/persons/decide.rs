@@ -1,91 +1,94 @@
-//! Deciding whose a record is, and taking that back: one commit each, and no fact is rewritten.
+//! Decisions about records: merge, split, review, block, and undoing them. One commit each; no fact is
+//! rewritten.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rollbook_identity::token::{MatchRule, Token};
 use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
-use rollbook_model::{SnapshotNumber, Timestamp, tables};
+use rollbook_model::{SnapshotNumber, tables};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use super::decisions::Blocked;
-use super::decisions::{DECISIONS, Decided, Decisions, SPLIT, Verdict};
-use super::marks::Known;
-pub use super::review::{Candidate, Review};
-use super::standing::{self, Standing, standing};
-use super::suggested::suggested;
-use super::{Asked, Entry, Linked, named, new_entry, relink, write_log};
-use crate::people::People;
-use crate::{IngestError, identities};
+use crate::IngestError;
+use crate::persons::decisions::{DECISIONS, Decisions, SPLIT, StoredDecision, Verdict};
+use crate::persons::identities;
+use crate::persons::link::{LinkContext, named, relink};
+use crate::persons::links::Linked;
+use crate::persons::log::{self, LogEntry, new_entry};
+use crate::persons::match_keys::MatchKeyIndex;
+use crate::persons::records::{self, PersonRecord, of_component};
+use crate::persons::suggestions::suggested;
+use crate::rows::identities::Identities;
 
-/// Attempts to commit until faster writers are given way to.
+pub use crate::persons::decisions::{Blocked, Decider};
+pub use crate::persons::review::{Candidate, Review};
+
+/// Attempts to commit before giving up because other writers were faster.
 const ATTEMPTS: u32 = 10;
 
-/// What is to be decided.
+/// A decision to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DecisionRequest {
     /// Two persons are one.
     Merge(i64, i64),
     /// A record is not of the person that it belongs to.
     Split(i64),
-    /// A record that waits is this person's.
+    /// An ambiguous or suggested record belongs to this person.
     Same(i64, i64),
-    /// A record that waits is nobody's whom its values point to.
+    /// An ambiguous or suggested record belongs to none of its candidates.
     Different(i64),
-    /// A record that waits is looked at after the others.
+    /// A review is postponed after all others.
     Later(i64),
-    /// Two persons are not one, whatever is suggested.
+    /// Two persons are not one, and are not suggested again.
     Apart(i64, i64),
-    /// A value matches nobody from now on.
+    /// A value never links records from now on.
     Block(Blocked),
-    /// A decision, by its entry, does not hold any longer.
+    /// A decision, by its log entry, is undone.
     Undo(String),
 }
 
-/// Who decides, and when.
-#[derive(Debug, Clone)]
-pub struct Decider {
-    /// A name.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Only say what would follow.
-    pub dry_run: bool,
-}
-
-/// A record that has another person now.
+/// A record that moved to another person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordMove {
     /// The record.
     pub identity_id: i64,
-    /// Whose it was; 0 for nobody.
+    /// Its person before; 0 for none.
     pub from: i64,
-    /// Whose it is; 0 for nobody.
+    /// Its person now; 0 for none.
     pub to: i64,
 }
 
-/// What followed from a decision.
+/// The result of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Followed {
-    /// Its entry, by which it is taken back.
+    /// Its log entry, by which it is undone.
     pub entry: String,
     /// The snapshot of it.
     pub snapshot: SnapshotNumber,
-    /// Records that have another person.
+    /// Records that moved.
     pub moved: Vec<RecordMove>,
 }
 
-/// Decides, and resolves anew whatever that concerns.
+/// Records a decision and resolves all records anew that it concerns, in one commit. With
+/// `decider.dry_run` nothing is written.
+///
+/// # Errors
+/// [`IngestError::NoPerson`], [`IngestError::NoRecord`] where a person or record does not exist;
+/// [`IngestError::SamePerson`] for a person merged with itself; [`IngestError::OnlyRecord`] for a split of
+/// a person's only record; [`IngestError::NotWaiting`] for a record without an open review;
+/// [`IngestError::IsBlocked`] for a value that is blocked already; [`IngestError::NoDecision`] for an undo
+/// of an entry that is not in force; [`IngestError::Lake`] where the lake cannot be read or written, or
+/// other writers were faster 10 times.
 pub async fn decide(
     lake: &Lake,
-    wanted: &Wanted,
+    wanted: &DecisionRequest,
     decider: &Decider,
 ) -> Result<Followed, IngestError> {
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
         let mut decisions = Decisions::at(lake, &base).await?;
         let (entry, seeds, done) = change(lake, &base, &mut decisions, wanted, decider).await?;
-        let asked = Asked {
+        let context = LinkContext {
             lake,
             base: &base,
             at: decider.at,
@@ -93,7 +96,7 @@ pub async fn decide(
             decisions: &decisions,
             cause: Some((&entry, &decider.by)),
         };
-        let linked = relink(&asked, &seeds).await?;
+        let linked = relink(&context, &seeds).await?;
         let moved = linked.before.iter().map(|(identity, from)| RecordMove {
             identity_id: *identity,
             from: *from,
@@ -112,7 +115,7 @@ pub async fn decide(
             &base,
             &decisions,
             linked,
-            (&followed.entry, matches!(wanted, Wanted::Undo(_))),
+            (&followed.entry, matches!(wanted, DecisionRequest::Undo(_))),
             done,
             decider,
         );
@@ -141,7 +144,7 @@ async fn commit_of(
         false => IdentityChange::Merge,
     };
     let mut log = linked.log;
-    log.push(Entry {
+    log.push(LogEntry {
         id: Some(entry.to_owned()),
         action: match is_undone {
             true => "undone",
@@ -160,13 +163,13 @@ async fn commit_of(
         .filter(|person| *person > 0)
         .map(i64::unsigned_abs)
         .collect();
-    let people = People::moving(linked.moved);
-    let identities = identities::change(lake, base, &people, &HashMap::new()).await?;
+    let identities = Identities::moving(linked.moved);
+    let identities = identities::change(lake, base, &identities, &HashMap::new()).await?;
     let mut tables = BTreeMap::from([
         (tables::IDENTITIES.name, identities),
         (
             tables::IDENTITY_LOG.name,
-            write_log(lake, &log, decider.at).await?,
+            log::write(lake, &log, decider.at).await?,
         ),
     ]);
     tables.retain(|_, change| !change.is_empty());
@@ -180,15 +183,15 @@ async fn commit_of(
     })
 }
 
-/// Changes the decisions; the entry of it, the records it concerns, and what was done in words.
+/// Adds or removes a decision; returns its log entry, the records to resolve, and a description.
 async fn change(
     lake: &Lake,
     base: &State,
     decisions: &mut Decisions,
-    wanted: &Wanted,
+    wanted: &DecisionRequest,
     decider: &Decider,
 ) -> Result<(String, Vec<i64>, String), IngestError> {
-    let first = |records: &[Standing], person: i64| {
+    let first = |records: &[PersonRecord], person: i64| {
         let of = records.iter().filter(|record| record.before == person);
         let first = of.min_by_key(|record| (record.order, record.provider.clone()));
         let first = first.map(|record| record.identity);
@@ -196,7 +199,7 @@ async fn change(
     };
     let entry = new_entry();
     let (verdict, pairs, how, done) = match wanted {
-        Wanted::Undo(undone) => {
+        DecisionRequest::Undo(undone) => {
             let at = decisions
                 .all
                 .iter()
@@ -206,12 +209,12 @@ async fn change(
             })?;
             let gone = decisions.all.remove(at);
             let mut seeds = gone.pairs.concat();
-            if let Some((tier, token)) = gone.blocked.as_ref().and_then(Blocked::token) {
-                seeds.extend(Known::load(lake).await?.with(tier, token));
+            if let Some((match_rule, token)) = gone.blocked.as_ref().and_then(Blocked::token) {
+                seeds.extend(MatchKeyIndex::load(lake).await?.with(match_rule, token));
             }
-            return Ok((entry, seeds, format!("{} {undone} taken back", gone.how)));
+            return Ok((entry, seeds, format!("{} {undone} undone", gone.how)));
         }
-        Wanted::Block(value) => {
+        DecisionRequest::Block(value) => {
             if decisions
                 .all
                 .iter()
@@ -221,9 +224,11 @@ async fn change(
                     value: value.value.clone(),
                 });
             }
-            let known = Known::load(lake).await?;
-            let seeds = value.token().map(|(tier, token)| known.with(tier, token));
-            decisions.all.push(Decided {
+            let known = MatchKeyIndex::load(lake).await?;
+            let seeds = value
+                .token()
+                .map(|(match_rule, token)| known.with(match_rule, token));
+            decisions.all.push(StoredDecision {
                 entry: entry.clone(),
                 verdict: Verdict::Blocked,
                 pairs: Vec::new(),
@@ -235,15 +240,15 @@ async fn change(
             let done = format!("a value of the rule {} blocked", value.rule);
             return Ok((entry, seeds.unwrap_or_default(), done));
         }
-        Wanted::Merge(a, b) | Wanted::Apart(a, b) => {
+        DecisionRequest::Merge(a, b) | DecisionRequest::Apart(a, b) => {
             if a == b {
                 return Err(IngestError::SamePerson { person: *a });
             }
-            let records = standing::of_persons(lake, base, &[*a, *b]).await?;
+            let records = records::of_persons(lake, base, &[*a, *b]).await?;
             let firsts = [first(&records, *a)?, first(&records, *b)?];
             let mut pairs = vec![firsts];
             match wanted {
-                Wanted::Merge(..) => {
+                DecisionRequest::Merge(..) => {
                     // Whichever record is split off later, the others stay one.
                     let others = records.iter();
                     let others = others.filter(|one| !firsts.contains(&one.identity));
@@ -255,18 +260,18 @@ async fn change(
                     (Verdict::Same, pairs, "merge", done)
                 }
                 _ => {
-                    let done = format!("persons {a} and {b} are not one");
+                    let done = format!("persons {a} and {b} are not the same person");
                     (Verdict::Different, pairs, "review", done)
                 }
             }
         }
-        Wanted::Later(identity) => {
+        DecisionRequest::Later(identity) => {
             waiting(lake, base, *identity).await?;
-            let done = format!("record {identity} put off");
+            let done = format!("record {identity} postponed");
             (Verdict::Later, vec![[*identity; 2]], "review", done)
         }
-        Wanted::Split(identity) => {
-            let records = standing::around(lake, base, *identity).await?;
+        DecisionRequest::Split(identity) => {
+            let records = records::around(lake, base, *identity).await?;
             let others = records.iter().map(|record| record.identity);
             let others = others.filter(|other| other != identity);
             let pairs: Vec<[i64; 2]> = others.map(|other| [*identity, other]).collect();
@@ -282,9 +287,9 @@ async fn change(
                 format!("record {identity} split off"),
             )
         }
-        Wanted::Same(identity, person) => {
+        DecisionRequest::Same(identity, person) => {
             let review = waiting(lake, base, *identity).await?;
-            let records = standing::of_persons(lake, base, &[*person]).await?;
+            let records = records::of_persons(lake, base, &[*person]).await?;
             let pair = [*identity, first(&records, *person)?];
             let verdict = match review.person_id {
                 0 => Verdict::Belongs,
@@ -295,13 +300,13 @@ async fn change(
                 verdict,
                 vec![pair],
                 "review",
-                format!("record {identity} is of {person}"),
+                format!("record {identity} belongs to person {person}"),
             )
         }
-        Wanted::Different(identity) => {
+        DecisionRequest::Different(identity) => {
             let review = waiting(lake, base, *identity).await?;
             let persons: Vec<i64> = review.candidates.iter().map(|one| one.person_id).collect();
-            let records = standing::of_persons(lake, base, &persons).await?;
+            let records = records::of_persons(lake, base, &persons).await?;
             let pair = |person: &i64| Ok([*identity, first(&records, *person)?]);
             let pairs = persons
                 .iter()
@@ -311,17 +316,17 @@ async fn change(
                 Verdict::Different,
                 pairs,
                 "review",
-                format!("record {identity} is of nobody else"),
+                format!("record {identity} belongs to none of its candidates"),
             )
         }
     };
     let seeds = pairs.concat();
-    // What is decided now waits no longer, or waits from now on.
-    let is_over = |one: &Decided| {
+    // A new decision about a record ends its postponement.
+    let is_over = |one: &StoredDecision| {
         one.verdict == Verdict::Later && one.pairs.concat().iter().any(|of| seeds.contains(of))
     };
     decisions.all.retain(|one| !is_over(one));
-    decisions.all.push(Decided {
+    decisions.all.push(StoredDecision {
         entry: entry.clone(),
         verdict,
         pairs,
@@ -333,17 +338,24 @@ async fn change(
     Ok((entry, seeds, done))
 }
 
-/// One of the records that wait, or of the suggestions.
+/// The open review of one record.
+///
+/// # Errors
+/// [`IngestError::NotWaiting`] where the record has none; [`IngestError::Lake`] where the lake cannot be
+/// read.
 pub async fn waiting(lake: &Lake, base: &State, identity: i64) -> Result<Review, IngestError> {
     let mut reviews = reviews(lake, base).await?.into_iter();
     let found = reviews.find(|review| review.identity_id == identity);
     found.ok_or(IngestError::NotWaiting { identity })
 }
 
-/// The records that wait for somebody who decides and the pairs that may be one person, in order of
-/// their ids, those that were put off last.
+/// The open reviews: ambiguous records, which several persons could have, and pairs of persons who may be
+/// one. In order of record ids, those that were put off last.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the lake or its vault cannot be read.
 pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestError> {
-    let known = Known::load(lake).await?;
+    let known = MatchKeyIndex::load(lake).await?;
     let decisions = Decisions::at(lake, state).await?;
     let mut reviews = ambiguous(lake, state, &known, &decisions).await?;
     reviews.extend(suggested(lake, state, &known, &decisions).await?);
@@ -351,14 +363,14 @@ pub async fn reviews(lake: &Lake, state: &State) -> Result<Vec<Review>, IngestEr
     Ok(reviews)
 }
 
-/// The records that several persons could have.
+/// Reviews of ambiguous records.
 async fn ambiguous(
     lake: &Lake,
     state: &State,
-    known: &Known,
+    known: &MatchKeyIndex,
     decisions: &Decisions,
 ) -> Result<Vec<Review>, IngestError> {
-    let waiting = standing::of_persons(lake, state, &[0]).await?;
+    let waiting = records::of_persons(lake, state, &[0]).await?;
     let waiting = waiting
         .into_iter()
         .filter(|record| known.of(record.identity).is_some());
@@ -367,13 +379,13 @@ async fn ambiguous(
         return Ok(Vec::new());
     }
     let component = known.around(&waiting, decisions);
-    let records = standing(lake, state, &component, None).await?;
+    let records = of_component(lake, state, &component, None).await?;
     let outcome = component.resolve(known, &records, decisions);
     let persons = outcome.persons(&records, || 0);
     let mut reviews = Vec::new();
     for (at, candidates) in outcome.candidates(&persons) {
-        let named = |(tier, person_id): (MatchRule, i64)| Candidate {
-            rule: tier.name(),
+        let named = |(match_rule, person_id): (MatchRule, i64)| Candidate {
+            rule: match_rule.name(),
             person_id,
         };
         reviews.push(Review {
@@ -388,15 +400,18 @@ async fn ambiguous(
     Ok(reviews)
 }
 
-/// The persons who have a record with this token.
+/// The ids of the persons who have a record with this token, in order.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the lake or its vault cannot be read.
 pub async fn records_with(
     lake: &Lake,
     state: &State,
-    tier: MatchRule,
+    match_rule: MatchRule,
     token: Token,
 ) -> Result<Vec<i64>, IngestError> {
-    let records = Known::load(lake).await?.with(tier, token);
-    let mut persons: Vec<i64> = standing::of_records(lake, state, &records)
+    let records = MatchKeyIndex::load(lake).await?.with(match_rule, token);
+    let mut persons: Vec<i64> = records::of_records(lake, state, &records)
         .await?
         .iter()
         .map(|record| record.before)
@@ -407,7 +422,10 @@ pub async fn records_with(
     Ok(persons)
 }
 
-/// The values that match nobody, oldest first, each with the entry that takes it back.
+/// The blocked values, oldest first, each with the log entry by which it is unblocked.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the lake cannot be read.
 pub async fn blocked(lake: &Lake, state: &State) -> Result<Vec<(String, Blocked)>, IngestError> {
     let decisions = Decisions::at(lake, state).await?;
     let blocked = decisions.all.into_iter();
@@ -416,7 +434,10 @@ pub async fn blocked(lake: &Lake, state: &State) -> Result<Vec<(String, Blocked)
         .collect())
 }
 
-/// Pairs of records of which somebody said that they are not one person.
+/// Pairs of records that somebody decided are not one person.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the lake cannot be read.
 pub async fn apart(lake: &Lake, state: &State) -> Result<HashSet<[i64; 2]>, IngestError> {
     let decisions = Decisions::at(lake, state).await?;
     let different = decisions.all.iter();
@@ -424,7 +445,10 @@ pub async fn apart(lake: &Lake, state: &State) -> Result<HashSet<[i64; 2]>, Inge
     Ok(different.flat_map(|one| one.pairs.clone()).collect())
 }
 
-/// The decisions that hold, oldest first.
+/// The decisions in force, oldest first, as JSON objects.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the lake cannot be read.
 pub async fn decided(lake: &Lake, state: &State) -> Result<Vec<Value>, IngestError> {
     let decisions = Decisions::at(lake, state).await?;
     Ok(decisions.all.iter().map(|decided| json!(decided)).collect())

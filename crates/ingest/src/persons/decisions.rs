@@ -1,4 +1,4 @@
-//! What people decided about records; it holds until it is undone.
+//! The decisions about records that are in force.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -8,11 +8,22 @@ use rollbook_lake::{Lake, LakeError, State};
 use rollbook_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The named value that says where the decisions lie.
+/// The named value with the path of the decisions.
 pub(crate) const DECISIONS: &str = "identity/decisions";
 
-/// How it is said that a record was split off.
+/// [`StoredDecision::how`] of a split.
 pub(crate) const SPLIT: &str = "split";
+
+/// Who decides, and when.
+#[derive(Debug, Clone)]
+pub struct Decider {
+    /// A name.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Only compute the result, and write nothing.
+    pub dry_run: bool,
+}
 
 /// What was decided about two records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,36 +35,36 @@ pub(crate) enum Verdict {
     Belongs,
     /// They are not one person, whatever their values say.
     Different,
-    /// A record goes on waiting, after those of which nothing was said.
+    /// A review is postponed.
     Later,
-    /// A value matches nobody.
+    /// A value never links records.
     Blocked,
 }
 
-/// A value that matches nobody, because somebody said so.
+/// A value that never links records, because somebody blocked it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blocked {
     /// What it is: email or phone.
     pub rule: String,
     /// Its normal form.
     pub value: String,
-    /// What stands for it.
+    /// Its token.
     pub token: String,
 }
 
 impl Blocked {
-    /// What stands for it, by rule.
+    /// Its match rule and token.
     pub(crate) fn token(&self) -> Option<(MatchRule, Token)> {
-        let tier = MatchRule::ALL
+        let match_rule = MatchRule::ALL
             .iter()
-            .find(|tier| tier.name() == self.rule)?;
-        Some((*tier, self.token.parse().ok()?))
+            .find(|match_rule| match_rule.name() == self.rule)?;
+        Some((*match_rule, self.token.parse().ok()?))
     }
 }
 
-/// A decision, with when and by whom.
+/// A decision, with its time and author.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Decided {
+pub(crate) struct StoredDecision {
     /// Its entry in the log.
     pub(crate) entry: String,
     /// What.
@@ -71,11 +82,11 @@ pub(crate) struct Decided {
     pub(crate) how: String,
 }
 
-/// All decisions that hold.
+/// All decisions in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Decisions {
     /// In order of time.
-    pub(crate) all: Vec<Decided>,
+    pub(crate) all: Vec<StoredDecision>,
 }
 
 impl Decisions {
@@ -87,13 +98,13 @@ impl Decisions {
         }
     }
 
-    /// Whether somebody put a record off.
+    /// Whether the review of a record is postponed.
     pub(crate) fn is_later(&self, identity: i64) -> bool {
         let mut all = self.all.iter();
         all.any(|one| one.verdict == Verdict::Later && one.pairs.contains(&[identity, identity]))
     }
 
-    /// Tokens that match nobody.
+    /// Tokens of blocked values.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = u128> + '_ {
         let blocked = self.all.iter().filter_map(|one| one.blocked.as_ref());
         blocked.filter_map(|one| Some(one.token()?.1.0))
@@ -117,11 +128,11 @@ impl Decisions {
         })
     }
 
-    /// Those about records that have a place.
+    /// The decisions about records in `places`, latest of each pair, as the resolution takes them.
     pub(crate) fn among(&self, places: &HashMap<i64, u32>) -> Vec<Decision> {
         let mut among = Vec::new();
         let mut known = HashSet::new();
-        // What was said last of two records holds: a merge that is split again does not.
+        // The last decision about two records is in force: a merge that is split again is not.
         for decided in self.all.iter().rev() {
             let decision = match decided.verdict {
                 Verdict::Same => Decision::Same,

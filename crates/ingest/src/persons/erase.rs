@@ -1,4 +1,4 @@
-//! Forgetting a person: what identifies them goes, what happened stays as nobody's in particular.
+//! Erasing a person: identifying values are deleted, facts stay without a name.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -17,23 +17,26 @@ use rollbook_model::{SnapshotNumber, TableDef, tables};
 use serde::Serialize;
 use serde_json::json;
 
-use super::decide::Decider;
-use super::erased::{ERASED, contact_name, key, list, names};
-use super::marks::{Known, MatchKeys};
-use super::naming::{Naming, Refused, naming, theirs};
-use super::redact::redacted;
-use super::standing::{self, Standing};
-use super::{Entry, gone, write_log};
 use crate::IngestError;
+use crate::persons::decisions::Decider;
+use crate::persons::erasure_list::{ERASED, contact_name, key, list, names};
+use crate::persons::identifying_values::{
+    IdentifyingValues, QuarantineProviders, identifying_values, rows_of,
+};
+use crate::persons::log::{self, LogEntry};
+use crate::persons::match_keys::{MatchKeyIndex, MatchKeys};
+use crate::persons::records::{self, PersonRecord};
+use crate::persons::redact::redacted;
+use crate::persons::without_records;
 
-/// Attempts to commit until faster writers are given way to.
+/// Attempts to commit before giving up because other writers were faster.
 const ATTEMPTS: u32 = 10;
-/// Tables whose rows go as a whole: what they say is about nobody else.
+/// Tables whose rows are deleted as a whole.
 const WHOLE: [&str; 2] = ["persons", "addresses"];
-/// Folders of documents that may name somebody.
+/// Folders of documents whose texts are redacted.
 const TEXTS: [&str; 3] = ["_definitions", "_answers", "_identity"];
 
-/// What was forgotten.
+/// What an erasure deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forgotten {
     /// The person.
@@ -42,27 +45,32 @@ pub struct Forgotten {
     pub records: u64,
     /// Rows of personal values that are gone, by table.
     pub values: BTreeMap<&'static str, u64>,
-    /// Texts that named them and do so no longer: criteria, values that were blocked, and rows that
-    /// wait or were refused. A rehearsal does not count them.
+    /// Redacted texts: criteria, blocked values, and rows that wait or were refused. A dry run does not count
+    /// them.
     pub texts: u64,
     /// The snapshot of it.
     pub snapshot: SnapshotNumber,
 }
 
-/// Forgets a person. Only what identifies them goes; their orders stay, of a person without a name.
+/// Erases a person: what identifies them goes; their orders and other facts stay, as those of a person
+/// without a name. With `decider.dry_run` only counts what would go.
+///
+/// # Errors
+/// [`IngestError::NoPerson`] where the person has no records; [`IngestError::Lake`] where the lake or its
+/// vault cannot be read or written, or other writers were faster 10 times.
 pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgotten, IngestError> {
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
         let records = match person {
             0 => Vec::new(),
-            person => standing::of_persons(lake, &base, &[person]).await?,
+            person => records::of_persons(lake, &base, &[person]).await?,
         };
         if records.is_empty() {
             return Err(IngestError::NoPerson { person });
         }
         let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
-        let known = Known::load(lake).await?;
-        let mut naming = naming(lake, &base, &records, &known).await?;
+        let known = MatchKeyIndex::load(lake).await?;
+        let mut naming = identifying_values(lake, &base, &records, &known).await?;
         let mut forgotten = Forgotten {
             person_id: person,
             records: records.len() as u64,
@@ -82,7 +90,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         let Committed::Done(state) = lake.commit(&base, commit).await? else {
             continue;
         };
-        // The vault goes last: as long as it is there, a run that was broken off can be done again.
+        // The vault comes last: as long as it has the values, an interrupted erasure can be repeated.
         naming.values.extend(own_tokens(&identities, &known));
         for folder in TEXTS {
             let changed = lake.edit_documents(folder, |text| redacted(text, &naming.values));
@@ -90,7 +98,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         }
         let entries = lake.edit_entries(|text| redacted(text, &naming.values));
         forgotten.texts += entries.await?;
-        // What a run put meanwhile, too: it is told of the erasure before it commits.
+        // Values that a run wrote meanwhile go too: it notices the erasure before it commits.
         forget(lake, &base, &identities, &naming).await?;
         forgotten.snapshot = state.number;
         return Ok(forgotten);
@@ -98,10 +106,10 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// Forgets what a run has put again of those who were erased while it ran.
+/// Deletes the values that a run wrote of persons who were erased while it ran.
 pub(crate) async fn forget_again(lake: &Lake, state: &State) -> Result<(), IngestError> {
     let identities = erased_records(lake, state).await?;
-    forget(lake, state, &identities, &Naming::default()).await
+    forget(lake, state, &identities, &IdentifyingValues::default()).await
 }
 
 /// The records of all who were erased.
@@ -129,7 +137,7 @@ async fn forget(
     lake: &Lake,
     state: &State,
     identities: &HashSet<i64>,
-    naming: &Naming,
+    naming: &IdentifyingValues,
 ) -> Result<(), IngestError> {
     for (def, keys) in keys(lake, state, identities, naming).await? {
         Vault::new(lake, def).erase(&keys).await?;
@@ -138,7 +146,7 @@ async fn forget(
     Ok(lake.forget_keys(&identities).await?)
 }
 
-/// What the record of somebody erased is called.
+/// The external id of an erased record.
 fn nameless_name(identity: i64) -> String {
     format!("erased:{identity}")
 }
@@ -147,19 +155,23 @@ async fn commit_of(
     lake: &Lake,
     base: &State,
     person: i64,
-    records: &[Standing],
-    known: &Known,
-    naming: &Naming,
+    records: &[PersonRecord],
+    known: &MatchKeyIndex,
+    naming: &IdentifyingValues,
     decider: &Decider,
 ) -> Result<Commit, IngestError> {
     let key = key(lake).await?;
     let mut list = list(lake, base).await?;
     let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
     for record in records {
-        // Who else has an address or a number may go on coming with it.
-        let marks = own(known, &identities, record.identity);
-        list.tokens
-            .extend(names(&key, &record.provider, &record.external_id, &marks));
+        // Other persons may still be ingested with a value that they share.
+        let match_keys = own(known, &identities, record.identity);
+        list.tokens.extend(names(
+            &key,
+            &record.provider,
+            &record.external_id,
+            &match_keys,
+        ));
     }
     let contacts = naming.contact_ids.iter();
     list.tokens
@@ -172,9 +184,9 @@ async fn commit_of(
     }
     let def = tables::IDENTITIES;
     changes.insert(def.name, nameless(lake, base, &identities).await?);
-    let log: Vec<Entry> = records
+    let log: Vec<LogEntry> = records
         .iter()
-        .map(|record| Entry {
+        .map(|record| LogEntry {
             id: None,
             action: "erased",
             identity: Some(record.identity),
@@ -187,10 +199,10 @@ async fn commit_of(
         .collect();
     changes.insert(
         tables::IDENTITY_LOG.name,
-        write_log(lake, &log, decider.at).await?,
+        log::write(lake, &log, decider.at).await?,
     );
     changes.retain(|_, change| !change.is_empty());
-    let mut named = gone::after_erasure(lake, base, person).await?;
+    let mut named = without_records::after_erasure(lake, base, person).await?;
     named.insert(ERASED.to_owned(), Some(json!(path)));
     Ok(Commit {
         cause: Cause::Identity {
@@ -219,7 +231,7 @@ async fn rewritten(
         let (mut any, mut batches) = (false, Vec::new());
         for batch in read_file(lake, def, file, None).await? {
             let batch = batch.map_err(&failed)?;
-            let theirs = theirs(&batch, identities);
+            let theirs = rows_of(&batch, identities);
             any |= theirs.true_count() > 0;
             batches.push(change(&batch, &theirs).map_err(&failed)?);
         }
@@ -247,7 +259,7 @@ async fn without(
     .await
 }
 
-/// The records without what their provider calls them.
+/// Rewrites the records without their external ids.
 async fn nameless(
     lake: &Lake,
     base: &State,
@@ -280,19 +292,19 @@ async fn nameless(
     .await
 }
 
-/// What a record brings that nobody else's has.
-fn own(known: &Known, identities: &HashSet<i64>, identity: i64) -> MatchKeys {
-    let mut marks = known.of(identity).unwrap_or_default();
-    for (tier, value) in MatchRule::ALL.into_iter().zip(&mut marks.values) {
-        if !known.is_own(identities, identity, tier) {
+/// The match keys of a record that no record of another person has.
+fn own(known: &MatchKeyIndex, identities: &HashSet<i64>, identity: i64) -> MatchKeys {
+    let mut match_keys = known.of(identity).unwrap_or_default();
+    for (match_rule, value) in MatchRule::ALL.into_iter().zip(&mut match_keys.values) {
+        if !known.is_own(identities, identity, match_rule) {
             *value = 0;
         }
     }
-    marks
+    match_keys
 }
 
-/// What stands for values of theirs that nobody else has.
-fn own_tokens(identities: &HashSet<i64>, known: &Known) -> Vec<Vec<String>> {
+/// Tokens of the values that no other person has.
+fn own_tokens(identities: &HashSet<i64>, known: &MatchKeyIndex) -> Vec<Vec<String>> {
     let mut tokens = Vec::new();
     for identity in identities {
         let own = own(known, identities, *identity).values.into_iter();
@@ -307,21 +319,24 @@ async fn keys(
     lake: &Lake,
     state: &State,
     identities: &HashSet<i64>,
-    naming: &Naming,
+    naming: &IdentifyingValues,
 ) -> Result<Vec<(&'static TableDef, Vec<RecordBatch>)>, IngestError> {
     let mut all = Vec::new();
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
-        let failed = IngestError::rows(def.name, "looked through");
+        let failed = IngestError::rows(def.name, "scanned");
         let mut found = Vec::new();
         let vault = Vault::new(lake, def);
         let refused = match def.name == tables::QUARANTINE.name {
-            true => Some((vault.decryptor().await?, Refused::at(lake, state).await?)),
+            true => Some((
+                vault.decryptor().await?,
+                QuarantineProviders::at(lake, state).await?,
+            )),
             false => None,
         };
         for batch in vault.sealed().await? {
             let batch = batch?;
             let theirs = match (batch.column_by_name("identity_id"), &refused) {
-                (Some(_), _) => theirs(&batch, identities),
+                (Some(_), _) => rows_of(&batch, identities),
                 (None, Some((decryptor, refused))) => {
                     refused.naming(&decryptor.open(&batch)?, naming)
                 }

@@ -1,7 +1,7 @@
-//! Who was erased, so that they stay so when a provider sends them again.
+//! The list of erased persons, so that an ingest does not bring them back.
 //!
-//! What is kept are HMACs under a key of their own of the record's name and of its tokens. Whoever has
-//! that key and a guess can test the guess; nothing can be read from them.
+//! It holds HMACs, under a key of its own, of each record's name and tokens. Whoever has that key can
+//! test a guess against them, and can read nothing from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use rollbook_model::{ProviderName, TableDef, tables};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::decide::Decider;
-use super::marks::{Marking, MatchKeys};
-use super::{Entry, write_log};
 use crate::IngestError;
-use crate::canonical::PERSON;
-use crate::identify::ContactIds;
+use crate::persons::decisions::Decider;
+use crate::persons::log::{self, LogEntry};
+use crate::persons::match_keys::{MatchKeyMaker, MatchKeys};
+use crate::rows::canonical::PERSON;
+use crate::rows::contact_ids::ContactIds;
 
-/// Attempts to commit until faster writers are given way to.
+/// Attempts to commit before giving up because other writers were faster.
 const ATTEMPTS: u32 = 10;
 
-/// The named value that says where the list lies.
+/// The named value with the path of the list.
 pub(crate) const ERASED: &str = "identity/erased";
 
-/// What is known of those who were erased.
+/// The list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ErasedList {
     pub(crate) tokens: BTreeSet<String>,
 }
 
-/// Tells who was erased.
-pub(crate) struct Erased {
+/// Finds rows of erased persons.
+pub(crate) struct ErasureFilter {
     key: Option<Tokens>,
     list: ErasedList,
     tokens: Tokens,
     region: Option<String>,
 }
 
-impl Erased {
-    /// Those of a snapshot; `tokens` under the tenant's key.
+impl ErasureFilter {
+    /// With the list of a snapshot; `tokens` are derived with the tenant's key.
     pub(crate) async fn at(lake: &Lake, state: &State, tokens: Tokens) -> Result<Self, LakeError> {
         let list = list(lake, state).await?;
         let key = match list.tokens.is_empty() {
@@ -59,10 +59,10 @@ impl Erased {
         })
     }
 
-    /// The records of a batch of persons that may come in; `None` where all may.
+    /// Which records of a batch are of persons who were not erased; `None` where all are.
     pub(crate) fn admitted(&self, rows: &RecordBatch) -> Option<BooleanArray> {
         let key = self.key.as_ref()?;
-        let marking = Marking {
+        let maker = MatchKeyMaker {
             tokens: &self.tokens,
             shared: Shared::shipped(),
             region: self.region.as_deref(),
@@ -70,22 +70,22 @@ impl Erased {
         let providers = rows["provider"].as_string::<i32>();
         let ids = rows["external_id"].as_string::<i32>();
         let all: Vec<((), usize)> = (0..rows.num_rows()).map(|row| ((), row)).collect();
-        let marks = marking.of_all(rows, &all).into_iter().enumerate();
-        let is_admitted = |(row, (_, marks)): (usize, ((), MatchKeys))| {
+        let keys = maker.of_all(rows, &all).into_iter().enumerate();
+        let is_admitted = |(row, (_, keys)): (usize, ((), MatchKeys))| {
             let id = match ids.is_valid(row) {
                 true => ids.value(row),
                 false => "",
             };
-            let mut names = names(key, providers.value(row), id, &marks).into_iter();
+            let mut names = names(key, providers.value(row), id, &keys).into_iter();
             Some(!names.any(|name| self.list.tokens.contains(&name)))
         };
-        let admitted: BooleanArray = marks.map(is_admitted).collect();
+        let admitted: BooleanArray = keys.map(is_admitted).collect();
         (admitted.true_count() < rows.num_rows()).then_some(admitted)
     }
 
-    /// A batch of facts where those of records that were erased are nobody's, without personal values;
-    /// `None` where there are none.
-    pub(crate) fn without_theirs(
+    /// A batch of facts without the person and the personal values in rows of erased persons; `None` where
+    /// there are none.
+    pub(crate) fn without_persons_of_erased(
         &self,
         def: &TableDef,
         rows: &RecordBatch,
@@ -119,12 +119,12 @@ impl Erased {
     }
 }
 
-/// Where the list of those who were erased lies at a snapshot.
-pub(crate) fn place_of_list(state: &State) -> Result<Option<String>, LakeError> {
+/// The path of the list at a snapshot.
+pub(crate) fn list_path(state: &State) -> Result<Option<String>, LakeError> {
     state.value(ERASED)
 }
 
-/// What is known at a snapshot of those who were erased.
+/// The list at a snapshot.
 pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeError> {
     match state.value::<String>(ERASED)? {
         Some(path) => lake.document(&path).await,
@@ -132,9 +132,9 @@ pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeE
     }
 }
 
-/// What stands for a record and for its values.
-pub(crate) fn names(key: &Tokens, provider: &str, id: &str, marks: &MatchKeys) -> Vec<String> {
-    let values = marks.values.iter().filter(|value| **value != 0);
+/// The list entries of a record and its values.
+pub(crate) fn names(key: &Tokens, provider: &str, id: &str, keys: &MatchKeys) -> Vec<String> {
+    let values = keys.values.iter().filter(|value| **value != 0);
     let values = values.map(|value| value_name(key, *value));
     let record = record_name(key, provider, id);
     std::iter::once(record).chain(values).collect()
@@ -145,7 +145,7 @@ fn record_name(key: &Tokens, provider: &str, id: &str) -> String {
     name.to_string()
 }
 
-/// What stands for a record that any provider may name by an address or a number alone.
+/// The list entry of a contact id, whatever the provider.
 pub(crate) fn contact_name(key: &Tokens, contact_id: &str) -> String {
     key.of_kind("contact", contact_id).to_string()
 }
@@ -154,9 +154,12 @@ fn value_name(key: &Tokens, value: u128) -> String {
     key.of_kind("value", &format!("{value:x}")).to_string()
 }
 
-/// Lets somebody who was erased come in again, by the records and the values in normal form that they
-/// may come with.
-/// How many of these stood in the way.
+/// Removes somebody from the list of erased persons, so that an ingest accepts them again: by the records
+/// and by the values, in normal form, that they may come with. Returns how many entries of the list were
+/// removed.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the lake cannot be read or written, or other writers were faster 10 times.
 pub async fn readmit(
     lake: &Lake,
     records: &[(ProviderName, String)],
@@ -178,9 +181,9 @@ pub async fn readmit(
             let name = record_name(&key, provider.as_str(), id);
             count += u64::from(list.tokens.remove(&name));
         }
-        for (tier, value) in values {
-            let name = value_name(&key, tokens.of(*tier, value).0);
-            let contact = contact_ids.of_normal(*tier, value);
+        for (match_rule, value) in values {
+            let name = value_name(&key, tokens.of(*match_rule, value).0);
+            let contact = contact_ids.of_normal(*match_rule, value);
             let contact = contact.map(|id| contact_name(&key, &id));
             let removed = list.tokens.remove(&name);
             let removed = contact.is_some_and(|name| list.tokens.remove(&name)) || removed;
@@ -190,7 +193,7 @@ pub async fn readmit(
             return Ok(count);
         }
         let path = lake.put_content("_identity/erased", &list).await?;
-        let entry = Entry {
+        let entry = LogEntry {
             id: None,
             action: "readmitted",
             identity: None,
@@ -200,9 +203,9 @@ pub async fn readmit(
             cause: None,
             evidence: json!({ "by": decider.by, "names": count }),
         };
-        let log = write_log(lake, &[entry], decider.at).await?;
+        let log = log::write(lake, &[entry], decider.at).await?;
         let cause = Cause::Identity {
-            done: format!("{count} names of somebody erased admitted again"),
+            done: format!("{count} entries removed from the list of erased persons"),
             change: IdentityChange::Merge,
         };
         let named = BTreeMap::from([(ERASED.to_owned(), Some(json!(path)))]);
@@ -215,7 +218,7 @@ pub async fn readmit(
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// The key of a lake, made when it is first needed.
+/// The key of the list, created on first use.
 pub(crate) async fn key(lake: &Lake) -> Result<Tokens, LakeError> {
     let key: Arc<[u8]> = lake.erasure_key_or_new().await?;
     Ok(Tokens::new(&key))

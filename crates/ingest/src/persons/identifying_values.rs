@@ -1,4 +1,4 @@
-//! What names somebody who is to be forgotten, in texts and in rows that were refused.
+//! Values that identify a person who is being erased, for redacting texts and rows in quarantine.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -12,39 +12,39 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::tables::{PERSONS, QUARANTINE};
 use serde_json::Value;
 
-use super::marks::Known;
-use super::redact::redacted;
-use super::standing::Standing;
 use crate::IngestError;
-use crate::identify::ContactIds;
+use crate::persons::match_keys::MatchKeyIndex;
+use crate::persons::records::PersonRecord;
+use crate::persons::redact::redacted;
+use crate::rows::contact_ids::ContactIds;
 
-/// A value shorter than this is not looked for.
+/// Shorter values are not redacted.
 const SHORTEST: usize = 5;
-/// A phone number with fewer digits neither: it may be any number.
+/// Phone numbers with fewer digits are not redacted: they may be any number.
 const FEWEST_DIGITS: usize = 7;
 
-/// What names somebody.
+/// Values that identify a person.
 #[derive(Debug, Default)]
-pub(super) struct Naming {
+pub(crate) struct IdentifyingValues {
     /// Each an address, a number, a name to show of several words, or a first and a last name
     /// together, in lower case.
-    pub(super) values: Vec<Vec<String>>,
-    /// How facts call them that have an address or a number of theirs alone.
-    pub(super) contact_ids: BTreeSet<String>,
-    /// How their providers call them, by provider.
+    pub(crate) values: Vec<Vec<String>>,
+    /// External ids derived from their addresses and numbers.
+    pub(crate) contact_ids: BTreeSet<String>,
+    /// Their external ids, by provider.
     records: HashMap<String, HashSet<String>>,
 }
 
-/// What names the person of some records. A last name alone is a stranger's too, and so is an address
-/// or a number that records of others have.
-pub(super) async fn naming(
+/// The values that identify the person of some records: no last name alone, and no address or number that
+/// records of others have.
+pub(crate) async fn identifying_values(
     lake: &Lake,
     base: &State,
-    records: &[Standing],
-    known: &Known,
-) -> Result<Naming, IngestError> {
+    records: &[PersonRecord],
+    known: &MatchKeyIndex,
+) -> Result<IdentifyingValues, IngestError> {
     let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
-    let mut naming = Naming::default();
+    let mut naming = IdentifyingValues::default();
     for record in records {
         if is_telling_id(&record.external_id) {
             let of_provider = naming
@@ -55,7 +55,7 @@ pub(super) async fn naming(
         }
     }
     let mut values = HashSet::new();
-    // Without a key no fact was ever named so.
+    // Without a key no fact has a contact id.
     let region = base.settings()?.default_region;
     let contact_ids = lake.token_key().await?;
     let contact_ids = contact_ids.map(|key| ContactIds::new(key, region));
@@ -64,8 +64,8 @@ pub(super) async fn naming(
     let decryptor = vault.decryptor().await?;
     for batch in vault.sealed().await? {
         let batch = batch?;
-        let theirs = filter_record_batch(&batch, &theirs(&batch, &identities));
-        let theirs = theirs.map_err(IngestError::rows(PERSONS.name, "looked through"))?;
+        let theirs = filter_record_batch(&batch, &rows_of(&batch, &identities));
+        let theirs = theirs.map_err(IngestError::rows(PERSONS.name, "scanned"))?;
         let batch = decryptor.open(&theirs)?;
         let ids = batch["identity_id"].as_primitive::<Int64Type>();
         let text = |name: &str, row: usize| {
@@ -75,10 +75,13 @@ pub(super) async fn naming(
         };
         for row in 0..batch.num_rows() {
             let record = ids.value(row);
-            let is_own = |tier: MatchRule| known.is_own(&identities, record, tier);
-            // What is everybody's is a mark of nobody.
-            let is_mark =
-                |tier: MatchRule| known.of(record).is_some_and(|marks| marks.of(tier) != 0);
+            let is_own = |match_rule: MatchRule| known.is_own(&identities, record, match_rule);
+            // Values shared by many identify nobody.
+            let is_mark = |match_rule: MatchRule| {
+                known
+                    .of(record)
+                    .is_some_and(|keys| keys.of(match_rule) != 0)
+            };
             let email = text("email", row).filter(|_| is_own(MatchRule::Email));
             let phone = text("phone", row).filter(|_| is_own(MatchRule::Phone));
             let by_email = email.as_ref().filter(|_| is_mark(MatchRule::Email));
@@ -106,8 +109,8 @@ pub(super) async fn naming(
     Ok(naming)
 }
 
-/// Which rows are of some records; none in a table that names no record.
-pub(crate) fn theirs(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
+/// Which rows belong to some records; none in a table without records.
+pub(crate) fn rows_of(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
     let Some(column) = batch.column_by_name("identity_id") else {
         return BooleanArray::from(vec![false; batch.num_rows()]);
     };
@@ -130,7 +133,7 @@ async fn countries(
         for batch in read_file(lake, PERSONS, file, Some(&columns)).await? {
             let batch = batch.map_err(&failed)?;
             let batch =
-                filter_record_batch(&batch, &theirs(&batch, identities)).map_err(&failed)?;
+                filter_record_batch(&batch, &rows_of(&batch, identities)).map_err(&failed)?;
             let ids = batch["identity_id"].as_primitive::<Int64Type>().values();
             let rows = ids.iter().zip(batch["country"].as_string::<i32>());
             countries.extend(rows.filter_map(|(id, country)| Some((*id, country?.to_owned()))));
@@ -139,13 +142,13 @@ async fn countries(
     Ok(countries)
 }
 
-/// Whose rows were refused.
-pub(super) struct Refused {
+/// The providers of the rows in quarantine.
+pub(crate) struct QuarantineProviders {
     providers: BTreeMap<String, String>,
 }
 
-impl Refused {
-    pub(super) async fn at(lake: &Lake, state: &State) -> Result<Self, IngestError> {
+impl QuarantineProviders {
+    pub(crate) async fn at(lake: &Lake, state: &State) -> Result<Self, IngestError> {
         let mut providers = BTreeMap::new();
         for file in &state.table(QUARANTINE.name).files {
             let columns = ["quarantine_id", "provider"];
@@ -159,8 +162,8 @@ impl Refused {
         Ok(Self { providers })
     }
 
-    /// Which of some rows name somebody, by a value or as their provider calls them.
-    pub(super) fn naming(&self, rows: &RecordBatch, naming: &Naming) -> BooleanArray {
+    /// Which rows identify the person, by a value or an external id.
+    pub(crate) fn naming(&self, rows: &RecordBatch, naming: &IdentifyingValues) -> BooleanArray {
         let text = |name: &str, row: usize| {
             let column = rows[name].as_string::<i32>();
             column.is_valid(row).then(|| column.value(row))

@@ -1,4 +1,4 @@
-//! The table `identities`: rows for new records, and changes of those that are known.
+//! The table `identities`: rows of new records, and changes of known ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
 use rollbook_lake::scan::read_file;
 use rollbook_lake::write::TableWriter;
 use rollbook_lake::{Lake, State, TableChange};
@@ -14,33 +14,34 @@ use rollbook_model::config::BATCH_ROWS;
 use rollbook_model::tables::IDENTITIES;
 
 use crate::IngestError;
-use crate::people::{NewIdentity, People};
+use crate::rows::identities::{Identities, NewIdentity};
 
 /// Writes what a run changes in `identities`. `seen` tells when records were last changed.
 pub(crate) async fn change(
     lake: &Lake,
     state: &State,
-    people: &People,
+    identities: &Identities,
     seen: &HashMap<i64, i64>,
 ) -> Result<TableChange, IngestError> {
-    let failed = IngestError::rows(IDENTITIES.name, "put together");
+    let failed = IngestError::rows(IDENTITIES.name, "assembled");
     let mut change = TableChange::default();
     let mut writer = TableWriter::new(lake, IDENTITIES);
-    for chunk in people.new.chunks(BATCH_ROWS) {
+    for chunk in identities.new.chunks(BATCH_ROWS) {
         writer.write(&rows(chunk).map_err(&failed)?).await?;
     }
     change.adds = writer.finish().await?;
     let is_new = |identity: &i64| {
-        let found = people
+        let found = identities
             .new
             .binary_search_by_key(identity, |new| new.ids.identity);
         found.is_ok()
     };
     let concerned = |identity: &i64| {
-        let is_moved = people.moved.contains_key(identity) || people.linked.contains_key(identity);
+        let is_moved =
+            identities.moved.contains_key(identity) || identities.linked.contains_key(identity);
         is_moved || (seen.contains_key(identity) && !is_new(identity))
     };
-    if people.linked.is_empty() && people.moved.is_empty() && !seen.keys().any(concerned) {
+    if identities.linked.is_empty() && identities.moved.is_empty() && !seen.keys().any(concerned) {
         return Ok(change);
     }
     for file in &state.table(IDENTITIES.name).files {
@@ -48,9 +49,9 @@ pub(crate) async fn change(
         let mut rewritten = Vec::new();
         for batch in read_file(lake, IDENTITIES, file, None).await? {
             let batch = batch.map_err(&failed)?;
-            let identities = batch["identity_id"].as_primitive::<Int64Type>();
-            any |= identities.values().iter().any(concerned);
-            rewritten.push(changed(&batch, people, seen).map_err(&failed)?);
+            let ids = batch["identity_id"].as_primitive::<Int64Type>();
+            any |= ids.values().iter().any(concerned);
+            rewritten.push(changed(&batch, identities, seen).map_err(&failed)?);
         }
         if any {
             let mut writer = TableWriter::new(lake, IDENTITIES);
@@ -64,21 +65,29 @@ pub(crate) async fn change(
     Ok(change)
 }
 
+/// The keys of the personal values of some records, as a vault takes them.
+pub(crate) fn vault_keys(ids: impl Iterator<Item = i64>) -> Result<RecordBatch, IngestError> {
+    let ids: ArrayRef = Arc::new(ids.collect::<Int64Array>());
+    let field = Field::new("identity_id", DataType::Int64, false);
+    RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![ids])
+        .map_err(IngestError::rows(IDENTITIES.name, "assembled"))
+}
+
 fn changed(
     batch: &RecordBatch,
-    people: &People,
+    identities: &Identities,
     seen: &HashMap<i64, i64>,
 ) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let identities = batch["identity_id"].as_primitive::<Int64Type>();
+    let ids = batch["identity_id"].as_primitive::<Int64Type>();
     let persons = batch["person_id"].as_primitive::<Int64Type>();
     let last_seen = batch["last_seen_at"].as_primitive::<TimestampMicrosecondType>();
-    let of = identities.values().iter();
+    let of = ids.values().iter();
     let linked: Int64Array = of
         .clone()
         .zip(persons.values())
         .map(|(identity, person)| {
-            let linked = people.linked.get(identity);
-            let linked = linked.or_else(|| people.moved.get(identity));
+            let linked = identities.linked.get(identity);
+            let linked = linked.or_else(|| identities.moved.get(identity));
             linked.copied().unwrap_or(*person)
         })
         .collect();

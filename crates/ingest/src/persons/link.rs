@@ -1,101 +1,32 @@
-//! Which records are one person: what a run brings, met with what the lake knows.
+//! Linking records to persons: the records of a run together with those of the lake.
 //!
-//! Every record has a token for each exact rule, in the vault. A run replaces the tokens of the
-//! records that it brings; whatever is connected with a token that changed is resolved anew, as if
-//! nothing had been known, and what comes out differently is noted. So the outcome does not depend
-//! on what came first, and costs what is connected rather than what there is.
+//! Every record has a token for each exact match rule, in the vault. A run replaces the tokens of its
+//! records; the component of records connected by a changed token is resolved from scratch, and the
+//! differences are written. So the result does not depend on the order of arrival, and the cost depends
+//! on the size of the component, not of the lake.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{MatchRule, Tokens};
 use rollbook_lake::ids::{IdKind, reserve};
 use rollbook_lake::{IdentityRemap, LINKED, Lake, MOVES, State};
 use rollbook_model::{Shape, Timestamp};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::IngestError;
-use crate::people::People;
-use crate::stage::Stage;
+use crate::persons::component::Component;
+use crate::persons::decisions::Decisions;
+use crate::persons::links::Linked;
+use crate::persons::log::LogEntry;
+use crate::persons::match_keys::{MatchKeyIndex, MatchKeyMaker, of_stages};
+use crate::persons::records::{PersonRecord, of_component};
+use crate::persons::resolution::Resolved;
+use crate::rows::identities::Identities;
+use crate::rows::stage::Stage;
 
-mod component;
-pub mod decide;
-mod decisions;
-pub mod erase;
-pub mod erased;
-mod gone;
-mod log;
-mod marks;
-mod naming;
-pub mod owners;
-mod redact;
-mod resolution;
-mod review;
-mod standing;
-mod suggested;
-
-use component::Component;
-pub(crate) use decisions::Decisions;
-pub(crate) use erased::Erased;
-pub(crate) use gone::after_undo;
-pub(crate) use log::{Entry, new_entry, write as write_log};
-pub(crate) use marks::keep as keep_marks;
-use marks::{Known, Marking, MatchKeys, staged};
-pub(crate) use naming::theirs;
-use resolution::Outcome;
-use standing::{Standing, standing};
-
-/// How records came to persons in a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
-pub struct LinkCounts {
-    /// Records that are persons of their own.
-    pub created: u64,
-    /// New records of persons who were known, or who came with the same run.
-    pub linked: u64,
-    /// Records that several persons could have: they wait for somebody who decides.
-    pub ambiguous: u64,
-    /// Records that belong to another person than before.
-    pub moved: u64,
-}
-
-impl LinkCounts {
-    /// Whether every record, if any came, is a person of its own, as it was.
-    pub fn is_nothing(&self) -> bool {
-        self.linked + self.ambiguous + self.moved == 0
-    }
-}
-
-/// What a run changes in who is whom.
-#[derive(Default)]
-pub(crate) struct Linked {
-    pub(crate) counts: LinkCounts,
-    /// Of records that the lake had, whose they are now.
-    pub(crate) moved: BTreeMap<i64, i64>,
-    /// The persons that they were of before.
-    pub(crate) before: BTreeMap<i64, i64>,
-    /// The persons who keep records that they had.
-    stays: BTreeSet<i64>,
-    /// New tokens.
-    pub(crate) marks: HashMap<i64, MatchKeys>,
-    pub(crate) log: Vec<Entry>,
-}
-
-impl Linked {
-    /// Whether records left a person who stays.
-    pub(crate) fn parts(&self) -> bool {
-        let went: BTreeSet<i64> = self
-            .before
-            .values()
-            .copied()
-            .filter(|from| *from != 0)
-            .collect();
-        self.moved.values().any(|to| !self.stays.contains(to)) || !went.is_disjoint(&self.stays)
-    }
-}
-
-/// Why a set of records is looked at.
-pub(crate) struct Asked<'a> {
+/// The base and the cause of a resolution.
+pub(crate) struct LinkContext<'a> {
     pub(crate) lake: &'a Lake,
     pub(crate) base: &'a State,
     pub(crate) at: Timestamp,
@@ -105,86 +36,89 @@ pub(crate) struct Asked<'a> {
     pub(crate) cause: Option<(&'a str, &'a str)>,
 }
 
-/// Gives the records of a run their persons. `marked`: records to be looked at whether or not they
-/// bring anything new.
+/// Links the records of a run to persons. Records in `to_resolve` are resolved even without new tokens.
 pub(crate) async fn link(
-    asked: &Asked<'_>,
-    people: &mut People,
+    context: &LinkContext<'_>,
+    identities: &mut Identities,
     stages: &[&Stage],
     tokens: &Tokens,
-    marked: &HashSet<i64>,
+    to_resolve: &HashSet<i64>,
 ) -> Result<Linked, IngestError> {
     if !stages.iter().any(|stage| stage.def.shape == Shape::Person) {
         return Ok(Linked::default());
     }
-    let region = asked.base.settings()?.default_region;
-    let marking = Marking {
+    let region = context.base.settings()?.default_region;
+    let maker = MatchKeyMaker {
         tokens,
         shared: Shared::shipped(),
         region: region.as_deref(),
     };
-    let mut known = Known::load(asked.lake).await?;
-    let mut marks = staged(people, stages, &marking, &known)?;
-    // One that waits was given a person of its own, as if it were new: that is to be looked at.
-    let waits = |identity: &i64| people.linked.contains_key(identity) || marked.contains(identity);
-    marks.retain(|identity, marks| known.of(*identity) != Some(*marks) || waits(identity));
-    if marks.is_empty() {
+    let mut known = MatchKeyIndex::load(context.lake).await?;
+    let mut keys = of_stages(identities, stages, &maker, &known)?;
+    // An ambiguous record was given a person of its own, as if it were new: it is resolved again.
+    let waits =
+        |identity: &i64| identities.linked.contains_key(identity) || to_resolve.contains(identity);
+    keys.retain(|identity, keys| known.of(*identity) != Some(*keys) || waits(identity));
+    if keys.is_empty() {
         return Ok(Linked::default());
     }
-    let seen = marks.keys().copied();
+    let seen = keys.keys().copied();
     let seen: HashSet<i64> = seen
         .filter(|identity| known.of(*identity).is_some())
         .collect();
-    let component = known.replace(&marks, asked.decisions);
-    let run = Some((&*people, &seen));
-    let mut linked = resolve(asked, &known, component, run).await?;
-    people.assign(&linked.moved);
-    linked.marks = marks;
+    let component = known.replace(&keys, context.decisions);
+    let run = Some((&*identities, &seen));
+    let mut linked = resolve(context, &known, component, run).await?;
+    identities.assign(&linked.moved);
+    linked.keys = keys;
     Ok(linked)
 }
 
-/// Resolves some records anew, and whatever is connected with them.
-pub(crate) async fn relink(asked: &Asked<'_>, seeds: &[i64]) -> Result<Linked, IngestError> {
-    let known = Known::load(asked.lake).await?;
-    let component = known.around(seeds, asked.decisions);
-    resolve(asked, &known, component, None).await
+/// Resolves the component of some records from scratch.
+pub(crate) async fn relink(
+    context: &LinkContext<'_>,
+    seeds: &[i64],
+) -> Result<Linked, IngestError> {
+    let known = MatchKeyIndex::load(context.lake).await?;
+    let component = known.around(seeds, context.decisions);
+    resolve(context, &known, component, None).await
 }
 
 async fn resolve(
-    asked: &Asked<'_>,
-    known: &Known,
+    context: &LinkContext<'_>,
+    known: &MatchKeyIndex,
     component: Component,
-    run: Option<(&People, &HashSet<i64>)>,
+    run: Option<(&Identities, &HashSet<i64>)>,
 ) -> Result<Linked, IngestError> {
     let mut linked = Linked::default();
-    let people = run.map(|(people, _)| people);
-    let mut records = standing(asked.lake, asked.base, &component, people).await?;
+    let identities = run.map(|(identities, _)| identities);
+    let mut records = of_component(context.lake, context.base, &component, identities).await?;
     if let Some((_, seen)) = run {
         let known = records
             .iter_mut()
             .filter(|record| seen.contains(&record.identity));
         known.for_each(|record| record.is_new = false);
     }
-    let outcome = component.resolve(known, &records, asked.decisions);
+    let outcome = component.resolve(known, &records, context.decisions);
     let wanted = outcome.unnamed(&records);
-    let mut next = match (wanted, asked.dry_run) {
+    let mut next = match (wanted, context.dry_run) {
         (0, _) => 0,
         (_, true) => i64::MAX / 4,
-        (count, false) => reserve(asked.lake, IdKind::Person, count, asked.at).await?,
+        (count, false) => reserve(context.lake, IdKind::Person, count, context.at).await?,
     };
     let persons = outcome.persons(&records, || {
         next += 1;
         next - 1
     });
-    note(asked, &records, &outcome, &persons, &mut linked);
+    note(context, &records, &outcome, &persons, &mut linked);
     Ok(linked)
 }
 
-/// Notes who is another's now, and why.
+/// Records which person each record moved to, and why.
 fn note(
-    asked: &Asked<'_>,
-    records: &[Standing],
-    outcome: &Outcome,
+    context: &LinkContext<'_>,
+    records: &[PersonRecord],
+    outcome: &Resolved,
     persons: &[i64],
     linked: &mut Linked,
 ) {
@@ -218,14 +152,14 @@ fn note(
                 "moved"
             }
         };
-        linked.log.push(Entry {
+        linked.log.push(LogEntry {
             id: None,
             action,
             identity: Some(record.identity),
             from: (!record.is_new).then_some(record.before),
             to: Some(to),
             rule: outcome.rule(at),
-            cause: asked
+            cause: context
                 .cause
                 .map(|(entry, by)| (entry.to_owned(), by.to_owned())),
             evidence: evidence(candidates),
@@ -235,11 +169,13 @@ fn note(
 
 fn evidence(candidates: Option<&Vec<(MatchRule, i64)>>) -> Value {
     let candidates = candidates.into_iter().flatten();
-    let named = candidates.map(|(tier, person)| json!({"rule": tier.name(), "person": person}));
+    let named =
+        candidates.map(|(match_rule, person)| json!({"rule": match_rule.name(), "person": person}));
     json!({"candidates": named.collect::<Vec<_>>()})
 }
 
-/// What a commit says of who is whom: the map of moved records, and that there are linked ones.
+/// The named values of a commit: the map of moved records, the persons without records, and whether
+/// there are linked records at all.
 pub(crate) async fn named(
     lake: &Lake,
     base: &State,
@@ -262,6 +198,6 @@ pub(crate) async fn named(
         let path = lake.put_content("_identity/moves", &moves).await?;
         named.insert(MOVES.to_owned(), Some(json!(path)));
     }
-    named.extend(gone::after(lake, base, linked, &moves).await?);
+    named.extend(crate::persons::without_records::after(lake, base, linked, &moves).await?);
     Ok(named)
 }

@@ -1,4 +1,4 @@
-//! The table `identity_log`: who became whose, and why.
+//! The table `identity_log`: which records moved to which persons, and why.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use uuid::Uuid;
 
 use crate::IngestError;
 
-/// One change.
+/// One entry.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct LogEntry {
     /// Its name, where it has one already.
     pub(crate) id: Option<String>,
     pub(crate) action: &'static str,
     /// The record; `None` of a decision, which may be about several.
     pub(crate) identity: Option<i64>,
-    /// Whose it was; `None` of a record that is new.
+    /// Its person before; `None` of a new record.
     pub(crate) from: Option<i64>,
     pub(crate) to: Option<i64>,
     pub(crate) rule: Option<MatchRule>,
@@ -40,19 +40,19 @@ pub(crate) fn new_entry() -> String {
 /// Writes entries as rows.
 pub(crate) async fn write(
     lake: &Lake,
-    entries: &[Entry],
+    entries: &[LogEntry],
     at: Timestamp,
 ) -> Result<TableChange, IngestError> {
     let mut change = TableChange::default();
     if entries.is_empty() {
         return Ok(change);
     }
-    let id = |entry: &Entry| entry.id.clone().unwrap_or_else(new_entry);
+    let id = |entry: &LogEntry| entry.id.clone().unwrap_or_else(new_entry);
     let ids: Vec<String> = entries.iter().map(id).collect();
-    let text = |of: &dyn Fn(&Entry) -> Option<String>| -> ArrayRef {
+    let text = |of: &dyn Fn(&LogEntry) -> Option<String>| -> ArrayRef {
         Arc::new(entries.iter().map(of).collect::<StringArray>())
     };
-    let number = |of: &dyn Fn(&Entry) -> Option<i64>| -> ArrayRef {
+    let number = |of: &dyn Fn(&LogEntry) -> Option<i64>| -> ArrayRef {
         Arc::new(entries.iter().map(of).collect::<Int64Array>())
     };
     let schema = IDENTITY_LOG.stored_schema();
@@ -78,7 +78,7 @@ pub(crate) async fn write(
         });
     let columns: Vec<ArrayRef> = columns.collect();
     let rows = RecordBatch::try_new(Arc::clone(&schema), columns)
-        .map_err(IngestError::rows(IDENTITY_LOG.name, "put together"))?;
+        .map_err(IngestError::rows(IDENTITY_LOG.name, "assembled"))?;
     let mut writer = TableWriter::new(lake, IDENTITY_LOG);
     // In order of their names, which are in order of time but for those of one millisecond.
     let order = sort_to_indices(&rows["entry_id"], None, None);

@@ -1,4 +1,5 @@
-//! What records bring to the exact rules: tokens of their values, in the vault of `identities`.
+//! Match keys of records: tokens of their values for the exact match rules, in the vault of
+//! `identities`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,32 +16,32 @@ use rollbook_lake::vault::Vault;
 use rollbook_model::shares::in_shares;
 use rollbook_model::{Shape, tables::IDENTITIES};
 
-use super::component::Component;
-use super::decisions::Decisions;
 use crate::IngestError;
-use crate::people::People;
-use crate::stage::Stage;
+use crate::persons::component::Component;
+use crate::persons::decisions::Decisions;
+use crate::rows::identities::Identities;
+use crate::rows::stage::Stage;
 
-/// Exact rules.
+/// Number of exact match rules.
 pub(crate) const RULES: usize = MatchRule::ALL.len();
-/// Rows that are worth a thread.
+/// Rows per thread, at least.
 const FEWEST: usize = 512;
 const COLUMNS: [&str; RULES] = ["email_token", "phone_token", "address_token"];
 
-/// What one record brings; 0 where it has nothing.
+/// The match keys of one record; 0 where it has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct MatchKeys {
     pub(crate) name: u128,
     pub(crate) values: [u128; RULES],
-    /// A family at its address.
+    /// Token of the surname and address.
     pub(crate) household: u128,
-    /// Which of them.
-    pub(crate) who: Who,
+    /// The member of the household.
+    pub(crate) who: FamilyMember,
 }
 
-/// What tells people of one family from each other; 0 where it has nothing.
+/// Tokens that tell members of one household apart; 0 where a value is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Who {
+pub(crate) struct FamilyMember {
     /// The whole first name.
     pub(crate) given: u64,
     /// The first word of it.
@@ -52,22 +53,22 @@ pub(crate) struct Who {
 }
 
 impl MatchKeys {
-    /// Household and who of it, as the vault has them; `None` where there is nothing.
+    /// Household and member as the vault stores them; `None` where there is neither.
     fn family(&self) -> Option<String> {
         let (household, who) = (self.household, self.who);
-        let Who {
+        let FamilyMember {
             given,
             first,
             initial,
             birth,
         } = who;
-        let is_something = household != 0 || who != Who::default();
+        let is_something = household != 0 || who != FamilyMember::default();
         is_something.then(|| {
             format!("{VERSION}:{household:032x}{given:016x}{first:016x}{initial:016x}{birth:016x}")
         })
     }
 
-    /// The same, read again; of other rules than these it tells nothing.
+    /// Reads what [`Self::family`] wrote; tokens of another version of the rules are ignored.
     fn with_family(self, text: &str) -> Self {
         let digits = text.strip_prefix(&format!("{VERSION}:")).unwrap_or("");
         let part = |begin: usize| {
@@ -77,7 +78,7 @@ impl MatchKeys {
         };
         Self {
             household: u128::from(part(0)) << 64 | u128::from(part(16)),
-            who: Who {
+            who: FamilyMember {
                 given: part(32),
                 first: part(48),
                 initial: part(64),
@@ -87,73 +88,73 @@ impl MatchKeys {
         }
     }
 
-    /// What it brings to a rule; 0 for nothing.
-    pub(crate) fn of(&self, tier: MatchRule) -> u128 {
-        let rule = MatchRule::ALL.iter().position(|known| *known == tier);
+    /// The token for a match rule; 0 where it has none.
+    pub(crate) fn of(&self, match_rule: MatchRule) -> u128 {
+        let rule = MatchRule::ALL.iter().position(|known| *known == match_rule);
         rule.map_or(0, |rule| self.values[rule])
     }
 }
 
-/// What all records bring.
-pub(crate) struct Known {
-    /// In order as far as they came from the vault.
+/// The match keys of all records.
+pub(crate) struct MatchKeyIndex {
+    /// Record ids; those that came from the vault are in order.
     identities: Vec<i64>,
-    marks: Vec<MatchKeys>,
-    /// Where those stand that came later.
+    keys: Vec<MatchKeys>,
+    /// Indices of the records that were added later.
     later: HashMap<i64, usize>,
 }
 
-/// What the persons of a run bring, by record. A record that its source retires goes on to be who
-/// it was; so does one of which the run has an older version, or that gives way to what is known.
-pub(crate) fn staged(
-    people: &People,
+/// The match keys of the persons of a run, by record. A record that its source deletes keeps its keys; so
+/// does one of which the run has an older version, or one that does not replace what the lake has.
+pub(crate) fn of_stages(
+    identities: &Identities,
     stages: &[&Stage],
-    marking: &Marking<'_>,
-    known: &Known,
+    maker: &MatchKeyMaker<'_>,
+    known: &MatchKeyIndex,
 ) -> Result<HashMap<i64, MatchKeys>, IngestError> {
     let mut staged = HashMap::new();
     for stage in stages
         .iter()
         .filter(|stage| stage.def.shape == Shape::Person)
     {
-        for piece in stage.pieces()? {
+        for piece in stage.batches()? {
             let piece = piece?;
-            let records = people.find(stage, &piece.rows);
+            let records = identities.find(stage, &piece.rows);
             let mut rows = Vec::new();
-            for ((row, slot), record) in piece.slots().enumerate().zip(records) {
-                let (Some(slot), Some(record)) = (slot, record) else {
+            for ((row, version), record) in piece.versions().enumerate().zip(records) {
+                let (Some(version), Some(record)) = (version, record) else {
                     continue;
                 };
-                if slot.deleted {
+                if version.deleted {
                     continue;
                 }
-                // Of a record that only facts have named there is nothing yet to give way to.
+                // A record known from facts alone has no keys yet.
                 match known.of(record.identity) {
-                    Some(marks) if !slot.replaces(&record) => {
-                        // One that waits would be given a person of its own, as if it were new.
-                        if people.linked.contains_key(&record.identity) {
-                            staged.insert(record.identity, marks);
+                    Some(keys) if !version.replaces(&record) => {
+                        // An ambiguous record would get a person of its own, as if it were new.
+                        if identities.linked.contains_key(&record.identity) {
+                            staged.insert(record.identity, keys);
                         }
                     }
                     _ => rows.push((record.identity, row)),
                 }
             }
-            staged.extend(marking.of_all(&piece.rows, &rows));
+            staged.extend(maker.of_all(&piece.rows, &rows));
         }
     }
     Ok(staged)
 }
 
-/// How values of a row become tokens.
-pub(crate) struct Marking<'a> {
+/// Derives match keys from the values of rows.
+pub(crate) struct MatchKeyMaker<'a> {
     pub(crate) tokens: &'a Tokens,
     pub(crate) shared: &'a Shared,
     pub(crate) region: Option<&'a str>,
 }
 
-impl Marking<'_> {
-    /// The marks of some rows, each beside what it goes by, on all cores: reading a phone number takes ten times as long as all
-    /// else that is done to a row.
+impl MatchKeyMaker<'_> {
+    /// The match keys of some rows, each with the given label, on all cores: parsing a phone number takes ten
+    /// times as long as everything else.
     pub(crate) fn of_all<T: Copy + Send + Sync>(
         &self,
         batch: &RecordBatch,
@@ -161,8 +162,8 @@ impl Marking<'_> {
     ) -> Vec<(T, MatchKeys)> {
         let shares = in_shares(rows.len(), FEWEST, |begin, count| {
             let rows = rows[begin..begin + count].iter();
-            let marks = rows.map(|(name, row)| (*name, self.of(batch, *row)));
-            marks.collect::<Vec<_>>()
+            let keys = rows.map(|(name, row)| (*name, self.of(batch, *row)));
+            keys.collect::<Vec<_>>()
         });
         shares.into_iter().flatten().collect()
     }
@@ -205,8 +206,9 @@ impl Marking<'_> {
             true => name::name(shown),
             false => Some(names.join(" ")),
         };
-        let value =
-            |tier, value: Option<String>| value.map_or(0, |value| self.tokens.of(tier, &value).0);
+        let value = |match_rule, value: Option<String>| {
+            value.map_or(0, |value| self.tokens.of(match_rule, &value).0)
+        };
         let short = |kind, value: Option<&String>| {
             value.map_or(0, |value| self.tokens.of_kind(kind, value).0 as u64)
         };
@@ -218,7 +220,7 @@ impl Marking<'_> {
                 value(MatchRule::Address, place),
             ],
             household: family.map_or(0, |family| self.tokens.of_kind("household", &family).0),
-            who: Who {
+            who: FamilyMember {
                 given: short("given", given.whole.as_ref()),
                 first: short("given", given.first.as_ref()),
                 initial: short("initial", given.initial.as_ref()),
@@ -239,7 +241,7 @@ fn born(rows: &RecordBatch, row: usize) -> Option<String> {
     date::date(text)
 }
 
-impl Known {
+impl MatchKeyIndex {
     /// All that is in the vault.
     pub(crate) async fn load(lake: &Lake) -> Result<Self, IngestError> {
         let (mut known, mut all) = (Vec::new(), Vec::new());
@@ -249,24 +251,24 @@ impl Known {
             let columns = COLUMNS.map(|name| batch[name].as_string::<i32>().clone());
             let names = batch["name_token"].as_string::<i32>();
             let families = batch["household_token"].as_string::<i32>();
-            // Of other rules than these, a token tells nothing.
+            // Tokens of another version of the rules are ignored.
             let token = |column: &StringArray, row: usize| -> u128 {
                 let text = column.is_valid(row).then(|| column.value(row));
                 text.and_then(|text| text.parse::<Token>().ok())
                     .map_or(0, |token| token.0)
             };
             for row in 0..batch.num_rows() {
-                let marks = MatchKeys {
+                let keys = MatchKeys {
                     name: token(names, row),
                     values: [0, 1, 2].map(|rule: usize| token(&columns[rule], row)),
                     ..MatchKeys::default()
                 };
-                let marks = match families.is_valid(row) {
-                    true => marks.with_family(families.value(row)),
-                    false => marks,
+                let keys = match families.is_valid(row) {
+                    true => keys.with_family(families.value(row)),
+                    false => keys,
                 };
                 known.push(identities.value(row));
-                all.push(marks);
+                all.push(keys);
             }
         }
         // A run of the vault is in order, and so are runs mostly.
@@ -277,14 +279,14 @@ impl Known {
         }
         Ok(Self {
             identities: known,
-            marks: all,
+            keys: all,
             later: HashMap::new(),
         })
     }
 
-    /// All records with what they bring.
+    /// All records with their match keys.
     pub(crate) fn all(&self) -> impl Iterator<Item = (i64, &MatchKeys)> {
-        self.identities.iter().copied().zip(&self.marks)
+        self.identities.iter().copied().zip(&self.keys)
     }
 
     fn place(&self, identity: i64) -> Option<usize> {
@@ -293,39 +295,44 @@ impl Known {
         found.or_else(|| self.later.get(&identity).copied())
     }
 
-    /// What a record brings; `None` where nothing is known of it.
+    /// The match keys of a record; `None` where it is unknown.
     pub(crate) fn of(&self, identity: i64) -> Option<MatchKeys> {
-        self.place(identity).map(|at| self.marks[at])
+        self.place(identity).map(|at| self.keys[at])
     }
 
-    /// The records that bring a token.
-    pub(crate) fn with(&self, tier: MatchRule, token: Token) -> Vec<i64> {
-        let records = self.identities.iter().zip(&self.marks);
-        let found = records.filter(|(_, marks)| marks.of(tier) == token.0);
+    /// The records with a token.
+    pub(crate) fn with(&self, match_rule: MatchRule, token: Token) -> Vec<i64> {
+        let records = self.identities.iter().zip(&self.keys);
+        let found = records.filter(|(_, keys)| keys.of(match_rule) == token.0);
         found.map(|(identity, _)| *identity).collect()
     }
 
-    /// Whether no record but `identities` has what one of them brings to a rule.
-    pub(crate) fn is_own(&self, identities: &HashSet<i64>, identity: i64, tier: MatchRule) -> bool {
-        let carriers = match self.of(identity).unwrap_or_default().of(tier) {
+    /// Whether no record outside `identities` has the token of `identity` for a match rule.
+    pub(crate) fn is_own(
+        &self,
+        identities: &HashSet<i64>,
+        identity: i64,
+        match_rule: MatchRule,
+    ) -> bool {
+        let carriers = match self.of(identity).unwrap_or_default().of(match_rule) {
             0 => Vec::new(),
-            token => self.with(tier, Token(token)),
+            token => self.with(match_rule, Token(token)),
         };
         carriers.iter().all(|carrier| identities.contains(carrier))
     }
 
-    fn put(&mut self, identity: i64, marks: MatchKeys) {
+    fn put(&mut self, identity: i64, keys: MatchKeys) {
         match self.place(identity) {
-            Some(at) => self.marks[at] = marks,
+            Some(at) => self.keys[at] = keys,
             None => {
                 self.later.insert(identity, self.identities.len());
                 self.identities.push(identity);
-                self.marks.push(marks);
+                self.keys.push(keys);
             }
         }
     }
 
-    /// Notes what records bring from now on; the records that may be resolved otherwise than before.
+    /// Replaces the match keys of records; returns the component that may be resolved differently now.
     pub(crate) fn replace(
         &mut self,
         new: &HashMap<i64, MatchKeys>,
@@ -336,14 +343,14 @@ impl Known {
             .filter_map(|identity| Some((*identity, self.of(*identity)?)))
             .collect();
         let mut values = ValueSet::default();
-        for marks in before.values().chain(new.values()) {
-            values.extend(marks.values.iter().filter(|value| **value != 0));
+        for keys in before.values().chain(new.values()) {
+            values.extend(keys.values.iter().filter(|value| **value != 0));
         }
         let shared_before = self.shared(&values, decisions);
-        for (identity, marks) in new {
-            self.put(*identity, *marks);
+        for (identity, keys) in new {
+            self.put(*identity, *keys);
         }
-        // What was shared by many, and is so still, joined nobody and joins nobody.
+        // Values too common before and after never link records.
         let still = self
             .shared(&values, decisions)
             .intersection(&shared_before)
@@ -353,12 +360,12 @@ impl Known {
         self.connected(&seeds, values, still, decisions)
     }
 
-    /// The records that are connected with some.
+    /// The component of some records: all that are connected with them by values or decisions.
     pub(crate) fn around(&self, seeds: &[i64], decisions: &Decisions) -> Component {
         self.connected(seeds, ValueSet::default(), ValueSet::default(), decisions)
     }
 
-    /// All records that are connected with these, or with one of these values, but by none of `not`.
+    /// All records that are connected with these records or values, not following the values in `not`.
     fn connected(
         &self,
         seeds: &[i64],
@@ -379,19 +386,19 @@ impl Known {
             }
             for identity in &fresh {
                 next.extend(decisions.others(*identity));
-                values.extend(self.of(*identity).iter().flat_map(|marks| marks.values));
+                values.extend(self.of(*identity).iter().flat_map(|keys| keys.values));
             }
             let mut values = std::mem::take(&mut values);
             values.retain(|value| *value != 0 && !looked.contains(value));
             if !values.is_empty() {
                 let shared = self.shared(&values, decisions);
                 looked.extend(&values);
-                // A value that has just become one of many still leads to those it joined.
+                // A value that has just become too common still leads to the records that it linked.
                 if !std::mem::take(&mut is_first) {
                     values.retain(|value| !shared.contains(value));
                 }
-                for (identity, marks) in self.identities.iter().zip(&self.marks) {
-                    if marks.values.iter().any(|value| values.contains(value)) {
+                for (identity, keys) in self.identities.iter().zip(&self.keys) {
+                    if keys.values.iter().any(|value| values.contains(value)) {
                         next.push(*identity);
                     }
                 }
@@ -402,10 +409,10 @@ impl Known {
         }
     }
 
-    /// Which of these values match nobody: records of too many names have them, or somebody said so.
+    /// Which of these values never link records: too many names have them, or they are blocked.
     pub(crate) fn shared(&self, values: &ValueSet, decisions: &Decisions) -> ValueSet {
         let mut carriers: ValueMap<usize> = ValueMap::default();
-        for value in self.marks.iter().flat_map(|marks| marks.values) {
+        for value in self.keys.iter().flat_map(|keys| keys.values) {
             if value != 0 && values.contains(&value) {
                 *carriers.entry(value).or_default() += 1;
             }
@@ -414,13 +421,13 @@ impl Known {
         // Only of what many carry does it matter how many names there are.
         let mut names: ValueMap<ValueSet> = ValueMap::default();
         if !carriers.is_empty() {
-            for marks in self.marks.iter().filter(|marks| marks.name != 0) {
-                let of_many = marks
+            for keys in self.keys.iter().filter(|keys| keys.name != 0) {
+                let of_many = keys
                     .values
                     .iter()
                     .filter(|value| carriers.contains_key(*value));
                 for value in of_many {
-                    names.entry(*value).or_default().insert(marks.name);
+                    names.entry(*value).or_default().insert(keys.name);
                 }
             }
         }
@@ -432,19 +439,19 @@ impl Known {
     }
 }
 
-/// Puts what records bring into the vault.
-pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<(), IngestError> {
+/// Writes match keys to the vault.
+pub(crate) async fn store(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<(), IngestError> {
     if new.is_empty() {
         return Ok(());
     }
     let mut new: Vec<(i64, MatchKeys)> = new
         .iter()
-        .map(|(identity, marks)| (*identity, *marks))
+        .map(|(identity, keys)| (*identity, *keys))
         .collect();
     new.sort_unstable_by_key(|(identity, _)| *identity);
     type Of<'a> = &'a dyn Fn(&MatchKeys) -> u128;
     let token = |of: Of<'_>| -> ArrayRef {
-        let tokens = new.iter().map(|(_, marks)| match of(marks) {
+        let tokens = new.iter().map(|(_, keys)| match of(keys) {
             0 => None,
             value => Some(Token(value).to_string()),
         });
@@ -459,17 +466,17 @@ pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<(
                 let identities = new.iter().map(|(identity, _)| *identity);
                 Arc::new(identities.collect::<Int64Array>()) as ArrayRef
             }
-            "email_token" => token(&|marks| marks.values[0]),
-            "phone_token" => token(&|marks| marks.values[1]),
-            "address_token" => token(&|marks| marks.values[2]),
+            "email_token" => token(&|keys| keys.values[0]),
+            "phone_token" => token(&|keys| keys.values[1]),
+            "address_token" => token(&|keys| keys.values[2]),
             "household_token" => {
-                let families = new.iter().map(|(_, marks)| marks.family());
+                let families = new.iter().map(|(_, keys)| keys.family());
                 Arc::new(families.collect::<StringArray>())
             }
-            _ => token(&|marks| marks.name),
+            _ => token(&|keys| keys.name),
         });
     let columns: Vec<ArrayRef> = columns.collect();
-    let failed = IngestError::rows(IDENTITIES.name, "put together");
+    let failed = IngestError::rows(IDENTITIES.name, "assembled");
     let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
     let mut values = Vault::new(lake, IDENTITIES).put();
     values.write(&rows).await?;
@@ -478,13 +485,13 @@ pub(crate) async fn keep(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::{MatchKeys, Who};
+    use super::{FamilyMember, MatchKeys};
 
     #[test]
-    fn a_family_comes_back_from_the_vault_as_it_was() {
-        let marks = MatchKeys {
+    fn a_household_is_read_back_as_it_was_written() {
+        let keys = MatchKeys {
             household: u128::MAX - 7,
-            who: Who {
+            who: FamilyMember {
                 given: 1,
                 first: u64::MAX,
                 initial: 3,
@@ -492,8 +499,8 @@ mod tests {
             },
             ..MatchKeys::default()
         };
-        let written = marks.family().unwrap();
-        assert_eq!(MatchKeys::default().with_family(&written), marks);
+        let written = keys.family().unwrap();
+        assert_eq!(MatchKeys::default().with_family(&written), keys);
         assert_eq!(MatchKeys::default().family(), None);
         // Tokens of other rules tell nothing.
         let other = written.replacen("2:", "1:", 1);

@@ -1,4 +1,4 @@
-//! For whom holds now what was decided about a person: about the records that they had then.
+//! To which persons an earlier decision about a person applies now, by the records that they had then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use roaring::RoaringTreemap;
 use rollbook_lake::{Gone, IdentityRemap, Lake, State};
 use rollbook_model::Timestamp;
 
-use super::decisions::Decisions;
-use super::standing;
 use crate::IngestError;
+use crate::persons::decisions::Decisions;
+use crate::persons::records;
 
 /// The records of some persons.
 ///
 /// # Errors
-/// Those of the lake.
+/// [`IngestError::Lake`] where the table `identities` cannot be read.
 pub async fn records_of(
     lake: &Lake,
     state: &State,
@@ -24,7 +24,7 @@ pub async fn records_of(
     if persons.is_empty() {
         return Ok(records);
     }
-    for record in standing::of_persons(lake, state, persons).await? {
+    for record in records::of_persons(lake, state, persons).await? {
         records
             .entry(record.before)
             .or_default()
@@ -33,27 +33,27 @@ pub async fn records_of(
     Ok(records)
 }
 
-/// Whose records are at a snapshot.
+/// The persons of records at a snapshot.
 pub struct Owners {
     gone: Gone,
     moves: Option<Arc<IdentityRemap>>,
     /// Records that somebody split apart, with when.
     splits: Vec<(Timestamp, BTreeSet<i64>)>,
-    /// Whose the records of splits are.
+    /// Person by record, of records of splits.
     split: BTreeMap<i64, i64>,
 }
 
 impl Owners {
-    /// Those of a snapshot.
+    /// Reads them.
     ///
     /// # Errors
-    /// Those of the lake.
+    /// [`IngestError::Lake`] where the decisions, the moves or the table `identities` cannot be read.
     pub async fn at(lake: &Lake, state: &State) -> Result<Self, IngestError> {
         let splits = Decisions::at(lake, state).await?.splits();
         let records: Vec<i64> = splits.iter().flat_map(|(_, of)| of).copied().collect();
         let split = match records.is_empty() {
             true => Vec::new(),
-            false => standing::of_records(lake, state, &records).await?,
+            false => records::of_records(lake, state, &records).await?,
         };
         Ok(Self {
             gone: lake.gone(state.gone()).await?,
@@ -66,9 +66,9 @@ impl Owners {
         })
     }
 
-    /// For whom holds what was decided at `at` about `person`, who had `records` then: for all who
-    /// have one of these now. Where somebody was split off since from whom it held for, it holds for
-    /// both parts, since nobody knows which of them was meant.
+    /// The persons to whom a decision of the time `at` about `person`, who had `records` then, applies now:
+    /// all who have one of these records. After a split since then it applies to both parts, since it is not
+    /// known which of them was meant.
     pub fn of(&self, person: u64, records: &[i64], at: Timestamp) -> RoaringTreemap {
         let mut theirs: BTreeSet<i64> = records.iter().copied().collect();
         for (_, parts) in self.splits.iter().filter(|(split, _)| *split >= at) {
@@ -87,7 +87,7 @@ impl Owners {
         persons.filter_map(|person| self.gone.now(person)).collect()
     }
 
-    /// Who a person is now; `None` for nobody.
+    /// The id that a person has now; `None` after an erasure.
     pub fn now(&self, person: u64) -> Option<u64> {
         self.gone.now(person)
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decided_follows_the_records() {
+    fn a_decision_follows_the_records() {
         let mut moves = IdentityRemap::default();
         let mut owners = Owners {
             gone: Gone::default(),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_for_both_parts_of_whom_somebody_split_since() {
+    fn a_decision_applies_to_both_parts_of_a_later_split() {
         let mut moves = IdentityRemap::default();
         moves.set(20, 2, 1);
         moves.set(20, 1, 2);

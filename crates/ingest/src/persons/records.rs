@@ -1,4 +1,4 @@
-//! Where records stand: whose they are, and in which order they are looked at.
+//! Records of persons as the lake has them: their person, and the order in which they are resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use rollbook_lake::{DataFile, Lake, State};
 use rollbook_model::tables::IDENTITIES;
 use sha2::{Digest, Sha256};
 
-use super::component::Component;
 use crate::IngestError;
-use crate::people::People;
+use crate::persons::component::Component;
+use crate::rows::identities::Identities;
 
-/// A record.
+/// A record of a person.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct PersonRecord {
     pub(crate) identity: i64,
     pub(crate) provider: Arc<str>,
     pub(crate) external_id: Box<str>,
     pub(crate) order: Order,
-    /// Whose it is in the lake; 0 for nobody.
+    /// Its person in the lake; 0 for none.
     pub(crate) before: i64,
-    /// Whose it would be if nothing linked it.
+    /// Its person if nothing links it.
     pub(crate) person: i64,
-    /// Whether nobody has seen this record of a person before.
+    /// Whether the lake does not know it as the record of a person yet.
     pub(crate) is_new: bool,
-    /// Persons without records whose it was once.
-    pub(crate) once: Vec<i64>,
+    /// Persons without records that it belonged to once.
+    pub(crate) former_persons: Vec<i64>,
 }
 
 fn order(provider: &str, external_id: &str, created: Option<i64>) -> Order {
@@ -43,10 +43,10 @@ fn order(provider: &str, external_id: &str, created: Option<i64>) -> Order {
 }
 
 /// The records of persons that are new with a run.
-fn of_run(people: &People) -> BTreeMap<i64, Standing> {
-    let persons = people.new.iter().filter(|new| new.ids.person != 0);
+fn of_run(identities: &Identities) -> BTreeMap<i64, PersonRecord> {
+    let persons = identities.new.iter().filter(|new| new.ids.person != 0);
     let new = persons.map(|new| {
-        let standing = Standing {
+        let record = PersonRecord {
             identity: new.ids.identity,
             provider: Arc::clone(&new.provider),
             // Whoever shows it reads it from the lake.
@@ -55,62 +55,68 @@ fn of_run(people: &People) -> BTreeMap<i64, Standing> {
             before: 0,
             person: new.ids.person,
             is_new: true,
-            once: Vec::new(),
+            former_persons: Vec::new(),
         };
-        (new.ids.identity, standing)
+        (new.ids.identity, record)
     });
     new.collect()
 }
 
-/// How the records of a component stand in the lake, and those of a run beside them.
-pub(crate) async fn standing(
+/// The records of a component, from the lake and from a run.
+pub(crate) async fn of_component(
     lake: &Lake,
     base: &State,
     component: &Component,
-    people: Option<&People>,
-) -> Result<Vec<Standing>, IngestError> {
-    let mut records = people.map(of_run).unwrap_or_default();
+    identities: Option<&Identities>,
+) -> Result<Vec<PersonRecord>, IngestError> {
+    let mut records = identities.map(of_run).unwrap_or_default();
     records.retain(|identity, _| component.identities.contains(identity));
     if records.len() == component.identities.len() {
         return Ok(records.into_values().collect());
     }
     let is_wanted = |identity: i64, _: i64| component.identities.contains(&identity);
-    for mut standing in read(lake, &base.table(IDENTITIES.name).files, is_wanted).await? {
+    for mut record in read(lake, &base.table(IDENTITIES.name).files, is_wanted).await? {
         // Facts named it before: it gets its person with this run.
-        if let Some(given) = people.and_then(|people| people.linked.get(&standing.identity)) {
-            (standing.person, standing.is_new) = (*given, true);
+        if let Some(given) =
+            identities.and_then(|identities| identities.linked.get(&record.identity))
+        {
+            (record.person, record.is_new) = (*given, true);
         }
-        records.insert(standing.identity, standing);
+        records.insert(record.identity, record);
     }
     remember(lake, base, &mut records).await?;
     Ok(records.into_values().collect())
 }
 
-/// Notes whose moved records were, of those who have none now: who comes back is who they were.
+/// Sets the former persons of moved records, as far as these have no records now: a person who gets
+/// records back keeps the id.
 async fn remember(
     lake: &Lake,
     base: &State,
-    records: &mut BTreeMap<i64, Standing>,
+    records: &mut BTreeMap<i64, PersonRecord>,
 ) -> Result<(), IngestError> {
     let Some(moves) = lake.moves(base).await? else {
         return Ok(());
     };
-    for (identity, standing) in records.iter_mut() {
+    for (identity, record) in records.iter_mut() {
         let homes = moves.of(*identity).map(|moved| moved.homes.clone());
-        standing.once = homes.unwrap_or_default();
+        record.former_persons = homes.unwrap_or_default();
     }
-    let once: BTreeSet<i64> = records.values().flat_map(|one| one.once.clone()).collect();
-    if once.is_empty() {
+    let former_persons: BTreeSet<i64> = records
+        .values()
+        .flat_map(|one| one.former_persons.clone())
+        .collect();
+    if former_persons.is_empty() {
         return Ok(());
     }
     let held = read(lake, &base.table(IDENTITIES.name).files, |_, person| {
-        once.contains(&person)
+        former_persons.contains(&person)
     })
     .await?;
     let held: BTreeSet<i64> = held.iter().map(|record| record.before).collect();
-    for standing in records.values_mut() {
-        standing
-            .once
+    for record in records.values_mut() {
+        record
+            .former_persons
             .retain(|person| *person != 0 && !held.contains(person));
     }
     Ok(())
@@ -121,7 +127,7 @@ pub(crate) async fn of_persons(
     lake: &Lake,
     base: &State,
     persons: &[i64],
-) -> Result<Vec<Standing>, IngestError> {
+) -> Result<Vec<PersonRecord>, IngestError> {
     read(lake, &base.table(IDENTITIES.name).files, |_, person| {
         persons.contains(&person)
     })
@@ -133,19 +139,19 @@ pub(crate) async fn of_records(
     lake: &Lake,
     base: &State,
     records: &[i64],
-) -> Result<Vec<Standing>, IngestError> {
+) -> Result<Vec<PersonRecord>, IngestError> {
     read(lake, &base.table(IDENTITIES.name).files, |identity, _| {
         records.contains(&identity)
     })
     .await
 }
 
-/// The records of the person that one belongs to, itself among them.
+/// All records of the person that a record belongs to.
 pub(crate) async fn around(
     lake: &Lake,
     base: &State,
     identity: i64,
-) -> Result<Vec<Standing>, IngestError> {
+) -> Result<Vec<PersonRecord>, IngestError> {
     let one = read(lake, &base.table(IDENTITIES.name).files, |known, _| {
         known == identity
     })
@@ -157,12 +163,12 @@ pub(crate) async fn around(
     }
 }
 
-/// The records in the lake that are wanted, by their ids and those of their persons.
+/// The records in some files that `is_wanted` accepts, by record id and person id.
 pub(crate) async fn read(
     lake: &Lake,
     files: &[DataFile],
     is_wanted: impl Fn(i64, i64) -> bool,
-) -> Result<Vec<Standing>, IngestError> {
+) -> Result<Vec<PersonRecord>, IngestError> {
     let mut found = Vec::new();
     let mut last: Arc<str> = Arc::from("");
     for file in files {
@@ -181,7 +187,7 @@ pub(crate) async fn read(
                     last = Arc::from(providers.value(row));
                 }
                 let created = seen.is_valid(row).then(|| seen.value(row));
-                found.push(Standing {
+                found.push(PersonRecord {
                     identity: *identity,
                     external_id: Box::from(external_ids.value(row)),
                     provider: Arc::clone(&last),
@@ -189,7 +195,7 @@ pub(crate) async fn read(
                     before: persons.value(row),
                     person: persons.value(row),
                     is_new: false,
-                    once: Vec::new(),
+                    former_persons: Vec::new(),
                 });
             }
         }

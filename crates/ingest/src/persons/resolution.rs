@@ -1,28 +1,28 @@
-//! Whose connected records are.
+//! Resolving a component: which of its records are one person.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rollbook_identity::resolve::{AmbiguityPolicy, Records, Resolution, resolve};
 use rollbook_identity::token::MatchRule;
 
-use super::component::Component;
-use super::decisions::Decisions;
-use super::marks::{Known, RULES};
-use super::standing::Standing;
+use crate::persons::component::Component;
+use crate::persons::decisions::Decisions;
+use crate::persons::match_keys::{MatchKeyIndex, RULES};
+use crate::persons::records::PersonRecord;
 
-/// Whose they are.
-pub(crate) struct Outcome {
+/// The groups of records that are one person each.
+pub(crate) struct Resolved {
     resolution: Resolution,
 }
 
 impl Component {
-    /// Resolves them.
+    /// Resolves the records of the component.
     pub(crate) fn resolve(
         &self,
-        known: &Known,
-        records: &[Standing],
+        known: &MatchKeyIndex,
+        records: &[PersonRecord],
         decisions: &Decisions,
-    ) -> Outcome {
+    ) -> Resolved {
         let mut set = Records::new(RULES);
         let providers: Vec<&str> = {
             let mut all: Vec<&str> = records.iter().map(|record| &*record.provider).collect();
@@ -31,7 +31,7 @@ impl Component {
             all
         };
         for record in records.iter() {
-            let marks = known.of(record.identity).unwrap_or_default();
+            let keys = known.of(record.identity).unwrap_or_default();
             let value = |value: u128| match self.shared.contains(&value) {
                 true => 0,
                 false => value,
@@ -39,23 +39,23 @@ impl Component {
             let mut order = record.order;
             let place = providers.binary_search(&&*record.provider).unwrap_or(0);
             order.provider = u16::try_from(place).unwrap_or(u16::MAX);
-            let values = marks.values.map(value);
-            set.push(order, marks.name as u64, marks.who.birth, &values);
+            let values = keys.values.map(value);
+            set.push(order, keys.name as u64, keys.who.birth, &values);
         }
         let places: HashMap<i64, u32> = (0..)
             .zip(records.iter())
             .map(|(at, record)| (record.identity, at))
             .collect();
         let decided = decisions.among(&places);
-        Outcome {
+        Resolved {
             resolution: resolve(&set, &decided, AmbiguityPolicy::Review),
         }
     }
 }
 
-impl Outcome {
-    /// How many groups there are that no record brings a person to.
-    pub(crate) fn unnamed(&self, records: &[Standing]) -> u64 {
+impl Resolved {
+    /// How many groups need a new person.
+    pub(crate) fn unnamed(&self, records: &[PersonRecord]) -> u64 {
         let mut count = 0;
         self.persons(records, || {
             count += 1;
@@ -64,9 +64,13 @@ impl Outcome {
         count
     }
 
-    /// The person of each record, 0 where it waits. A group keeps the person of the first of its
-    /// records that had one, or had one once; a person stays with one group.
-    pub(crate) fn persons(&self, records: &[Standing], mut next: impl FnMut() -> i64) -> Vec<i64> {
+    /// The person of each record, 0 where it is ambiguous. A group keeps the person of its first record that
+    /// has or once had one; a person stays with one group.
+    pub(crate) fn persons(
+        &self,
+        records: &[PersonRecord],
+        mut next: impl FnMut() -> i64,
+    ) -> Vec<i64> {
         let mut persons = vec![0; records.len()];
         let mut taken: HashSet<i64> = HashSet::new();
         for group in self
@@ -75,12 +79,12 @@ impl Outcome {
             .iter()
             .filter(|group| !group.is_empty())
         {
-            let of = |had: fn(&Standing) -> i64| {
+            let of = |had: fn(&PersonRecord) -> i64| {
                 let had = group.iter().map(|at| had(&records[*at as usize]));
                 had.filter(|person| *person != 0).collect::<Vec<_>>()
             };
             let once = group.iter();
-            let once = once.flat_map(|at| records[*at as usize].once.iter().copied());
+            let once = once.flat_map(|at| records[*at as usize].former_persons.iter().copied());
             let had = of(|record| record.before).into_iter();
             let had = had.chain(of(|record| record.person)).chain(once);
             let mut had = had;
@@ -99,7 +103,7 @@ impl Outcome {
         self.resolution.linked_by[record].map(|rule| MatchRule::ALL[rule as usize])
     }
 
-    /// By which rule the records that wait point to whom.
+    /// The candidates of ambiguous records, with the rule by which they match.
     pub(crate) fn candidates(&self, persons: &[i64]) -> BTreeMap<usize, Vec<(MatchRule, i64)>> {
         let waiting = self.resolution.ambiguous.iter().map(|one| {
             let of_group = |(rule, group): &(u8, u32)| {

@@ -24,6 +24,6 @@ pub struct Review {
 pub struct Candidate {
     /// By e-mail, phone or address.
     pub rule: &'static str,
-    /// Who.
+    /// The person.
     pub person_id: i64,
 }

@@ -1,5 +1,5 @@
-//! Pairs of persons who may be one, and whom no rule makes one: a family at its address where a first
-//! name is missing or short, and equal values of people who were born on different days.
+//! Suggested pairs: persons who may be one, but whom no exact rule links. Members of one household where a
+//! first name is missing or short, and equal values with different dates of birth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -12,20 +12,20 @@ use rollbook_lake::scan::read_file;
 use rollbook_lake::{Lake, State};
 use rollbook_model::tables::IDENTITIES;
 
-use super::decisions::{Decisions, Verdict};
-use super::marks::{Known, Who};
-use super::review::{Candidate, Review};
-use super::standing::{self, Standing};
 use crate::IngestError;
+use crate::persons::decisions::{Decisions, Verdict};
+use crate::persons::match_keys::{FamilyMember, MatchKeyIndex};
+use crate::persons::records::{self, PersonRecord};
+use crate::persons::review::{Candidate, Review};
 
 /// Pairs as reviews of the later record of each two persons, beside the first record of the other.
 pub(crate) async fn suggested(
     lake: &Lake,
     state: &State,
-    known: &Known,
+    known: &MatchKeyIndex,
     decisions: &Decisions,
 ) -> Result<Vec<Review>, IngestError> {
-    let people = People::of(lake, state, known, decisions).await?;
+    let people = PersonKeys::of(lake, state, known, decisions).await?;
     let mut pairs = people.households();
     pairs.extend(people.born_otherwise());
     if pairs.is_empty() {
@@ -33,20 +33,20 @@ pub(crate) async fn suggested(
     }
     let persons: BTreeSet<i64> = pairs.iter().flat_map(|(a, b, _)| [*a, *b]).collect();
     let persons: Vec<i64> = persons.into_iter().collect();
-    let mut first: HashMap<i64, Standing> = HashMap::new();
-    for record in standing::of_persons(lake, state, &persons).await? {
-        let order = |one: &Standing| (one.order, one.provider.clone());
+    let mut first: HashMap<i64, PersonRecord> = HashMap::new();
+    for record in records::of_persons(lake, state, &persons).await? {
+        let order = |one: &PersonRecord| (one.order, one.provider.clone());
         match first.get(&record.before) {
             Some(before) if order(before) <= order(&record) => {}
             _ => drop(first.insert(record.before, record)),
         }
     }
     let mut reviews: BTreeMap<i64, Review> = BTreeMap::new();
-    for (a, b, tier) in pairs {
+    for (a, b, match_rule) in pairs {
         let (Some(one), Some(other)) = (first.get(&a), first.get(&b)) else {
             continue;
         };
-        let order = |one: &Standing| (one.order, one.provider.clone());
+        let order = |one: &PersonRecord| (one.order, one.provider.clone());
         let (earlier, later) = match order(one) <= order(other) {
             true => (one, other),
             false => (other, one),
@@ -60,27 +60,27 @@ pub(crate) async fn suggested(
             later: decisions.is_later(later.identity),
         });
         review.candidates.push(Candidate {
-            rule: tier.name(),
+            rule: match_rule.name(),
             person_id: earlier.before,
         });
     }
     Ok(reviews.into_values().collect())
 }
 
-/// The records of persons, and what they bring.
-struct People<'a> {
-    known: &'a Known,
+/// The records of persons with their match keys.
+struct PersonKeys<'a> {
+    known: &'a MatchKeyIndex,
     decisions: &'a Decisions,
     person: HashMap<i64, i64>,
     /// Pairs of persons of whom somebody said that they are two.
     apart: HashSet<[i64; 2]>,
 }
 
-impl<'a> People<'a> {
+impl<'a> PersonKeys<'a> {
     async fn of(
         lake: &Lake,
         state: &State,
-        known: &'a Known,
+        known: &'a MatchKeyIndex,
         decisions: &'a Decisions,
     ) -> Result<Self, IngestError> {
         let mut person = HashMap::new();
@@ -107,24 +107,24 @@ impl<'a> People<'a> {
     }
 
     /// Records of persons, with whose they are.
-    fn records(&self) -> impl Iterator<Item = (i64, &super::marks::MatchKeys)> {
+    fn records(&self) -> impl Iterator<Item = (i64, &crate::persons::match_keys::MatchKeys)> {
         let records = self.known.all();
-        records.filter_map(|(identity, marks)| Some((*self.person.get(&identity)?, marks)))
+        records.filter_map(|(identity, keys)| Some((*self.person.get(&identity)?, keys)))
     }
 
     /// Persons of one surname at one address whose first names do not tell them apart.
     fn households(&self) -> BTreeSet<(i64, i64, MatchRule)> {
         let families = carriers(
             self.records()
-                .map(|(person, marks)| (marks.household, person)),
+                .map(|(person, keys)| (keys.household, person)),
         );
         let members: HashSet<i64> = families.values().flatten().copied().collect();
-        let mut names: HashMap<i64, Vec<Who>> = HashMap::new();
-        for (person, marks) in self
+        let mut names: HashMap<i64, Vec<FamilyMember>> = HashMap::new();
+        for (person, keys) in self
             .records()
             .filter(|(person, _)| members.contains(person))
         {
-            names.entry(person).or_default().push(marks.who);
+            names.entry(person).or_default().push(keys.who);
         }
         let may_be = |a: i64, b: i64| may_be_one(&names[&a], &names[&b]);
         let mut found = BTreeSet::new();
@@ -141,19 +141,19 @@ impl<'a> People<'a> {
     /// Persons with one address, number or name at an address, who were born on different days.
     fn born_otherwise(&self) -> BTreeSet<(i64, i64, MatchRule)> {
         let mut births: HashMap<i64, BTreeSet<u64>> = HashMap::new();
-        for (person, marks) in self.records().filter(|(_, marks)| marks.who.birth != 0) {
-            births.entry(person).or_default().insert(marks.who.birth);
+        for (person, keys) in self.records().filter(|(_, keys)| keys.who.birth != 0) {
+            births.entry(person).or_default().insert(keys.who.birth);
         }
         let mut found = BTreeSet::new();
-        for tier in MatchRule::ALL {
+        for match_rule in MatchRule::ALL {
             let born = self.records().filter(|(one, _)| births.contains_key(one));
-            let carriers = carriers(born.map(|(person, marks)| (marks.of(tier), person)));
+            let carriers = carriers(born.map(|(person, keys)| (keys.of(match_rule), person)));
             let values: ValueSet = carriers.keys().copied().collect();
             let shared = self.known.shared(&values, self.decisions);
             for (_, persons) in carriers.iter().filter(|(value, _)| !shared.contains(value)) {
                 for (a, b) in pairs(persons) {
                     if !self.apart.contains(&[a, b]) && births[&a].is_disjoint(&births[&b]) {
-                        found.insert((a, b, tier));
+                        found.insert((a, b, match_rule));
                     }
                 }
             }
@@ -189,9 +189,12 @@ fn pairs(persons: &BTreeSet<i64>) -> impl Iterator<Item = (i64, i64)> {
 
 /// Whether the first names of two persons leave it open who they are: one has none or its first letter
 /// alone, or is the other's first word.
-fn may_be_one(one: &[Who], other: &[Who]) -> bool {
-    let any = |is: &dyn Fn(&Who, &Who) -> bool| one.iter().any(|a| other.iter().any(|b| is(a, b)));
-    let has = |all: &[Who], of: fn(&Who) -> u64| all.iter().any(|one| of(one) != 0);
+fn may_be_one(one: &[FamilyMember], other: &[FamilyMember]) -> bool {
+    let any = |is: &dyn Fn(&FamilyMember, &FamilyMember) -> bool| {
+        one.iter().any(|a| other.iter().any(|b| is(a, b)))
+    };
+    let has =
+        |all: &[FamilyMember], of: fn(&FamilyMember) -> u64| all.iter().any(|one| of(one) != 0);
     if has(one, |who| who.given) && has(other, |who| who.given) {
         return any(&|a, b| {
             a.given != 0 && b.given != 0 && (a.given == b.first || b.given == a.first)
@@ -203,18 +206,18 @@ fn may_be_one(one: &[Who], other: &[Who]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Who, may_be_one};
+    use super::{FamilyMember, may_be_one};
 
     #[test]
     fn a_first_name_tells_a_family_apart_as_far_as_it_goes() {
-        let who = |given: u64, first: u64, initial: u64| Who {
+        let who = |given: u64, first: u64, initial: u64| FamilyMember {
             given,
             first,
             initial,
             birth: 0,
         };
         let (john, mary) = (who(1, 1, 10), who(2, 2, 20));
-        let (j, nobody) = (who(0, 0, 10), Who::default());
+        let (j, nobody) = (who(0, 0, 10), FamilyMember::default());
         let (mary_ann, mary_beth) = (who(3, 2, 20), who(4, 2, 20));
         for (one, other, may_be) in [
             (vec![john], vec![mary], false),

@@ -1,4 +1,4 @@
-//! Who has no records any longer, noted with every commit that changes whose records are.
+//! Persons who lost all their records, noted by every commit that moves records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,13 @@ use rollbook_lake::{
 use rollbook_model::tables::IDENTITIES;
 use serde_json::{Value, json};
 
-use super::{Linked, standing};
 use crate::IngestError;
+use crate::persons::links::Linked;
+use crate::persons::records;
 
 type Named = BTreeMap<String, Option<Value>>;
 
-/// What is named once records have the persons that `linked` gives them; `moves` knows of it.
+/// The named values after a resolution; `moves` includes its moves.
 pub(crate) async fn after(
     lake: &Lake,
     base: &State,
@@ -33,7 +34,7 @@ pub(crate) async fn after(
     let from = linked.before.values().copied().filter(|from| *from != 0);
     let from: BTreeSet<i64> = from.collect();
     let from: Vec<i64> = from.into_iter().collect();
-    let records = standing::of_persons(lake, base, &from).await?;
+    let records = records::of_persons(lake, base, &from).await?;
     let stays = records.iter();
     let stays = stays.filter(|record| !linked.moved.contains_key(&record.identity));
     let held: BTreeSet<i64> = stays
@@ -54,7 +55,7 @@ pub(crate) async fn after(
     Ok(named(lake, &known, &gone).await?)
 }
 
-/// What is named once somebody is erased.
+/// The named values after an erasure.
 pub(crate) async fn after_erasure(
     lake: &Lake,
     base: &State,
@@ -66,8 +67,8 @@ pub(crate) async fn after_erasure(
     named(lake, &known, &gone).await
 }
 
-/// What is named once `change` has come to `identities`, which takes a run back: where each moved
-/// record belongs then, and who has none.
+/// The named values after an undo that changes `identities`: the person of each moved record, and the
+/// persons without records.
 pub(crate) async fn after_undo(
     lake: &Lake,
     base: &State,
@@ -83,7 +84,7 @@ pub(crate) async fn after_undo(
     let moves = lake.moves(base).await?;
     let moves = moves.as_deref().cloned().unwrap_or_default();
     let known = lake.gone(base.gone()).await?;
-    // Whoever had no records before has some again, and whom the run brought has none.
+    // Persons who lost their records may have some again, and persons that the run added have none.
     let mut persons =
         persons_in(lake, &change.removes).await? - persons_in(lake, &change.adds).await?;
     let homes = moves.iter().flat_map(|(_, moved)| moved.homes.clone());
@@ -91,7 +92,7 @@ pub(crate) async fn after_undo(
     persons.extend(concerned.filter_map(|id| u64::try_from(id).ok()));
     persons.remove(0);
     let is_concerned = |person: i64| u64::try_from(person).is_ok_and(|id| persons.contains(id));
-    let records = standing::read(lake, &files, |identity, person| {
+    let records = records::read(lake, &files, |identity, person| {
         moves.of(identity).is_some() || is_concerned(person)
     });
     let records = records.await?;

@@ -4,13 +4,13 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
 use rollbook_read::Refused;
 
-use crate::canonical::RowError;
 use crate::mapping::Mapping;
-use crate::presence::{KEY_SET, Presence};
-use crate::quarantine::Entry;
+use crate::quarantine::QuarantineEntry;
+use crate::rows::canonical::RowError;
+use crate::rows::file_columns::{FileColumns, KEY_SET};
 
 /// A row's cells as a JSON object: those that its file has, blank ones as null.
-pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &Presence) -> String {
+pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &FileColumns) -> String {
     let schema = batch.schema();
     let cells = schema.fields().iter().zip(batch.columns());
     let set = batch.column_by_name(KEY_SET);
@@ -36,8 +36,8 @@ pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &Presence) -> 
     serde_json::Value::Object(object).to_string()
 }
 
-pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -> Entry {
-    Entry {
+pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -> QuarantineEntry {
+    QuarantineEntry {
         mapping: mapping.name.clone(),
         table: mapping.table.name,
         file: fault.file.clone(),
@@ -50,22 +50,27 @@ pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -
     }
 }
 
-pub(crate) fn dropped_entry(mapping: &Mapping, file: &str, line: i64, record: String) -> Entry {
-    Entry {
+pub(crate) fn dropped_entry(
+    mapping: &Mapping,
+    file: &str,
+    line: i64,
+    record: String,
+) -> QuarantineEntry {
+    QuarantineEntry {
         mapping: mapping.name.clone(),
         table: mapping.table.name,
         file: file.to_owned(),
         line,
         column: None,
         code: "dropped",
-        reason: "a join or a condition of the mapping leaves this row out".to_owned(),
+        reason: "a join or a condition of the mapping drops this row".to_owned(),
         value: None,
         record,
     }
 }
 
-pub(crate) fn refused_entry(mapping: &Mapping, refused: Refused) -> Entry {
-    Entry {
+pub(crate) fn refused_entry(mapping: &Mapping, refused: Refused) -> QuarantineEntry {
+    QuarantineEntry {
         mapping: mapping.name.clone(),
         table: mapping.table.name,
         file: refused.file,

@@ -1,4 +1,4 @@
-//! The records kept in quarantine, as sources for the mappings that refused them.
+//! The records in quarantine, as sources for the mappings that could not take them in.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,23 +11,28 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};
 
 use crate::IngestError;
-use crate::execute;
-use crate::presence::{KEY_SET, Presence};
+use crate::rows::file_columns::{FileColumns, KEY_SET};
 
 type Record = serde_json::Map<String, serde_json::Value>;
 
-/// Records by the mapping that refused them.
-pub(crate) struct Kept {
-    by_mapping: BTreeMap<String, Records>,
+/// MappingRecords by the mapping that refused them.
+pub(crate) struct QuarantinedRecords {
+    by_mapping: BTreeMap<String, MappingRecords>,
 }
 
-/// Records that one mapping refused, each with its place.
 #[derive(Default)]
-pub(crate) struct Records {
+pub(crate) struct MappingRecords {
     pub(crate) ids: Vec<String>,
     files: Vec<String>,
     lines: Vec<i64>,
     cells: Vec<Record>,
+}
+
+/// The quarantined records of one mapping as a table that stands in for its driving source.
+pub(crate) struct RetryTable {
+    pub(crate) rows: RecordBatch,
+    /// The columns that each record had in its file.
+    pub(crate) file_columns: FileColumns,
 }
 
 /// Loads the records of a provider that were read as columns. Those that a reader refused have no
@@ -36,7 +41,7 @@ pub(crate) async fn load(
     lake: &Lake,
     state: &State,
     provider: &ProviderName,
-) -> Result<Kept, IngestError> {
+) -> Result<QuarantinedRecords, IngestError> {
     let failed = IngestError::rows(QUARANTINE.name, "read");
     let mut records: HashMap<String, Record> = HashMap::new();
     for batch in Vault::new(lake, QUARANTINE).batches().await? {
@@ -49,7 +54,7 @@ pub(crate) async fn load(
             }
         }
     }
-    let mut by_mapping: BTreeMap<String, Records> = BTreeMap::new();
+    let mut by_mapping: BTreeMap<String, MappingRecords> = BTreeMap::new();
     for file in &state.table(QUARANTINE.name).files {
         for batch in read_file(lake, QUARANTINE, file, None).await? {
             let batch = batch.map_err(&failed)?;
@@ -76,11 +81,11 @@ pub(crate) async fn load(
             }
         }
     }
-    Ok(Kept { by_mapping })
+    Ok(QuarantinedRecords { by_mapping })
 }
 
-impl Kept {
-    pub(crate) fn of(&self, mapping: &str) -> Option<&Records> {
+impl QuarantinedRecords {
+    pub(crate) fn of(&self, mapping: &str) -> Option<&MappingRecords> {
         self.by_mapping.get(mapping)
     }
 
@@ -97,7 +102,7 @@ impl Kept {
     }
 }
 
-impl Records {
+impl MappingRecords {
     /// A row refused twice, for two of its outputs, is tried once.
     fn push(&mut self, id: String, file: String, line: i64, cells: Record) {
         self.ids.push(id);
@@ -114,7 +119,7 @@ impl Records {
     }
 
     /// The records as a table of text with `_file` and `_line`; `optional` columns are there too.
-    pub(crate) fn table(&self, optional: &[String]) -> Result<execute::Kept, IngestError> {
+    pub(crate) fn table(&self, optional: &[String]) -> Result<RetryTable, IngestError> {
         let mut names: Vec<&str> = optional.iter().map(String::as_str).collect();
         let mut known: HashSet<&str> = names.iter().copied().collect();
         let keys = self.cells.iter().flat_map(|cells| cells.keys());
@@ -126,10 +131,10 @@ impl Records {
                 .map(|cells| cells.get(*name).and_then(|v| v.as_str()));
             Arc::new(cells.collect::<StringArray>())
         };
-        let presence = Presence::default();
+        let file_columns = FileColumns::default();
         let sets = self.cells.iter().map(|cells| {
             let keys: Vec<String> = cells.keys().cloned().collect();
-            presence.number(&keys)
+            file_columns.number(&keys)
         });
         let sets: UInt32Array = sets.collect();
         let mut columns: Vec<ArrayRef> = names.iter().map(column).collect();
@@ -146,7 +151,7 @@ impl Records {
         ];
         let schema = Arc::new(Schema::new(text.chain(place).collect::<Vec<_>>()));
         let rows = RecordBatch::try_new(schema, columns)
-            .map_err(IngestError::rows(QUARANTINE.name, "put together"))?;
-        Ok(execute::Kept { rows, presence })
+            .map_err(IngestError::rows(QUARANTINE.name, "assembled"))?;
+        Ok(RetryTable { rows, file_columns })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use roaring::RoaringBitmap;
 use rollbook_lake::scan::read_file;
@@ -11,7 +11,7 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::{ProviderName, tables::QUARANTINE};
 
 use crate::IngestError;
-use crate::stage::Stage;
+use crate::rows::stage::Stage;
 
 /// How to tell which rows were read again.
 #[derive(Debug, Clone)]
@@ -22,14 +22,14 @@ pub(crate) enum Rule {
     Tried(Vec<String>),
 }
 
-/// What a run was about.
+/// The provider and the mappings of a run.
 pub(crate) struct Scope<'a> {
     pub(crate) provider: &'a ProviderName,
     pub(crate) mappings: &'a [String],
     pub(crate) rule: &'a Rule,
 }
 
-/// Rows of `quarantine` that are to go.
+/// Rows of `quarantine` to delete.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     /// Their numbers in each of the table's files.
@@ -75,7 +75,7 @@ pub(crate) async fn settled(
         }
     }
     if !found.is_empty() {
-        for piece in again.pieces()? {
+        for piece in again.batches()? {
             for id in piece?.rows["quarantine_id"]
                 .as_string::<i32>()
                 .iter()
@@ -101,21 +101,9 @@ impl Settled {
     /// The keys of the personal values that go with the rows.
     pub(crate) fn vault_keys(&self) -> Result<Vec<RecordBatch>, IngestError> {
         let ids: ArrayRef = Arc::new(StringArray::from_iter_values(&self.ids));
-        keys(QUARANTINE.vault_keys()[0], DataType::Utf8, ids).map(|batch| vec![batch])
+        let field = Field::new(QUARANTINE.vault_keys()[0], DataType::Utf8, false);
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![ids])
+            .map_err(IngestError::rows(QUARANTINE.name, "assembled"))?;
+        Ok(vec![rows])
     }
-}
-
-/// Identities as keys of a vault.
-pub(crate) fn identity_keys(ids: impl Iterator<Item = i64>) -> Result<RecordBatch, IngestError> {
-    keys(
-        "identity_id",
-        DataType::Int64,
-        Arc::new(ids.collect::<Int64Array>()),
-    )
-}
-
-fn keys(name: &str, ty: DataType, values: ArrayRef) -> Result<RecordBatch, IngestError> {
-    let schema = Arc::new(Schema::new(vec![Field::new(name, ty, false)]));
-    RecordBatch::try_new(schema, vec![values])
-        .map_err(IngestError::rows(QUARANTINE.name, "put together"))
 }

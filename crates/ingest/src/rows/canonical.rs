@@ -1,4 +1,4 @@
-//! From what a mapping yields to rows of the canonical table, with the faults of those that fail.
+//! From the output of a mapping to rows of the canonical table, with an error for each row that fails.
 
 use std::sync::Arc;
 
@@ -13,25 +13,24 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rollbook_model::{ColumnDef, ColumnType, Shape, TableDef, nearest};
 
 use crate::IngestError;
-use crate::identify::ContactIds;
-use crate::mapping::Mapping;
-use crate::odd::Oddities;
-use crate::presence::KEY_SET;
+use crate::mapping::numbers::NumberStyle;
+use crate::mapping::{Mapping, PERSONAL_PROPERTIES, PROPERTIES};
+use crate::rows::contact_ids::ContactIds;
+use crate::rows::file_columns::KEY_SET;
+use crate::rows::value_warnings::ValueWarnings;
 
 mod cast;
-mod commas;
-pub(crate) mod numbers;
-pub(crate) mod personal;
+mod decimal_commas;
+pub(crate) mod personal_properties;
 mod places;
+pub(crate) mod status_words;
 pub(crate) mod value;
-pub(crate) mod words;
 
-use cast::{Form, cast_column, is_chance};
-pub(crate) use commas::Commas;
-use numbers::NumberStyle;
-use personal::{Names, PERSONAL_PROPERTIES, PROPERTIES};
+use cast::{SourceStyle, cast_column, is_probability};
+pub(crate) use decimal_commas::DecimalCommas;
+use personal_properties::PersonalKeys;
 
-/// A row that cannot be taken in.
+/// Why a row is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RowError {
     pub(crate) file: String,
@@ -42,8 +41,8 @@ pub(crate) struct RowError {
     pub(crate) value: Option<String>,
 }
 
-/// Rows of a table before they are given their persons, with where they came from.
-pub(crate) struct Canonical {
+/// Rows of a table before they get their persons, with their file and line.
+pub(crate) struct CanonicalRows {
     /// In [`staged_schema`].
     pub(crate) rows: RecordBatch,
     /// Of each row, the file.
@@ -52,18 +51,18 @@ pub(crate) struct Canonical {
     pub(crate) lines: Int64Array,
     /// Of each row, the number of its set of keys, where rows of a file differ in that.
     pub(crate) key_sets: Option<UInt32Array>,
-    /// Rows that were left out.
+    /// The refused rows.
     pub(crate) faults: Vec<RowError>,
-    /// What was read otherwise than it is written.
-    pub(crate) odd: Oddities,
+    /// Warnings about values.
+    pub(crate) odd: ValueWarnings,
 }
 
 /// The external id of the person that a row refers to, null for none.
 pub(crate) const PERSON: &str = "_person";
-/// Whether the row is retired at the source.
+/// Whether the source deleted the row.
 pub(crate) const DELETED: &str = "_deleted";
 
-/// The columns of a table as they are put aside: without the ids that rollbook gives.
+/// The columns of a table as rows are staged: without the ids that rollbook gives.
 pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
     let own = staged_columns(def).map(|column| column.field());
     let extra = [
@@ -86,11 +85,11 @@ fn staged_columns(def: &TableDef) -> impl Iterator<Item = &'static ColumnDef> + 
         .filter(|column| !matches!(column.name, "person_id" | "identity_id"))
 }
 
-/// Casts what one mapping yields.
+/// Casts the output of one mapping.
 pub(crate) struct Caster {
     mapping: Mapping,
     contact_ids: ContactIds,
-    personal: Names,
+    personal: PersonalKeys,
     schema: SchemaRef,
 }
 
@@ -153,7 +152,7 @@ impl Caster {
             return Err(missing("_file", hint));
         }
         if !mapping.personal.is_empty() && !has(PROPERTIES) {
-            let hint = "its header calls some of them personal";
+            let hint = "its header names personal keys of it";
             return Err(missing(PROPERTIES, hint));
         }
         let is_named = def.shape == Shape::Person && (has("email") || has("phone"));
@@ -164,18 +163,18 @@ impl Caster {
         Ok(Self {
             mapping: mapping.clone(),
             contact_ids,
-            personal: Names::new(&mapping.personal),
+            personal: PersonalKeys::new(&mapping.personal),
             schema: staged_schema(def),
         })
     }
 
-    /// Casts a batch; rows that fail are left out and told in `faults`. `commas` knows what the
-    /// batches before showed.
+    /// Casts a batch; rows that fail are left out and returned in `faults`. `commas` holds what was found in
+    /// the batches before.
     pub(crate) fn cast(
         &self,
         batch: &RecordBatch,
-        commas: &mut Commas,
-    ) -> Result<Canonical, IngestError> {
+        commas: &mut DecimalCommas,
+    ) -> Result<CanonicalRows, IngestError> {
         let failed = IngestError::rows(self.mapping.table.name, "cast");
         let rows = batch.num_rows();
         let files = cast(column(batch, "_file")?, &DataType::Utf8).map_err(&failed)?;
@@ -183,16 +182,16 @@ impl Caster {
         let lines = cast(column(batch, "_line")?, &DataType::Int64).map_err(&failed)?;
         let lines = lines.as_primitive::<Int64Type>().clone();
         let mut faulty: Vec<Option<RowError>> = vec![None; rows];
-        let mut odd = Oddities::default();
+        let mut odd = ValueWarnings::default();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for def in staged_columns(self.mapping.table) {
             let cast = self.column(batch, def, &mut faulty).map_err(&failed)?;
             columns.push(cast);
         }
-        self.settle(&mut columns, &mut odd);
+        self.normalise(&mut columns, &mut odd);
         self.name_rows(&mut columns);
-        self.derive(&mut columns);
-        self.part(&mut columns);
+        self.derive_email_domain(&mut columns);
+        self.split_properties(&mut columns);
         let references = self.references(batch, &mut faulty, &mut odd);
         columns.push(references.map_err(&failed)?);
         columns.push(self.column(batch, &RETIRED, &mut faulty).map_err(&failed)?);
@@ -229,7 +228,7 @@ impl Caster {
             let sets = filter(&cast(sets, &DataType::UInt32)?)?;
             Ok(sets.as_primitive::<UInt32Type>().clone())
         });
-        Ok(Canonical {
+        Ok(CanonicalRows {
             key_sets: key_sets.transpose().map_err(&failed)?,
             rows: kept.map_err(&failed)?,
             files: filter(&files).map_err(&failed)?.as_string::<i32>().clone(),
@@ -252,7 +251,7 @@ impl Caster {
             return Ok(self.default_of(def, batch.num_rows()));
         };
         let numbers = self.mapping.numbers.unwrap_or(NumberStyle::Point);
-        let form = Form {
+        let form = SourceStyle {
             zone: self.mapping.timezone,
             numbers,
         };
@@ -273,7 +272,7 @@ impl Caster {
         if def.name == "provider" {
             return fill(&cast.column, self.mapping.provider.as_str());
         }
-        Ok(match words::of(self.mapping.table.name, def.name) {
+        Ok(match status_words::of(self.mapping.table.name, def.name) {
             Some(words) => words.normalised(&cast.column),
             None => cast.column,
         })
@@ -293,7 +292,7 @@ impl Caster {
     }
 
     /// Countries and regions by their codes, and ids without the `.0` of a float.
-    fn settle(&self, columns: &mut [ArrayRef], odd: &mut Oddities) {
+    fn normalise(&self, columns: &mut [ArrayRef], odd: &mut ValueWarnings) {
         let place = |name: &str| self.schema.index_of(name).ok();
         if let Some(country) = place("country") {
             columns[country] = places::countries(&columns[country], odd);
@@ -335,7 +334,7 @@ impl Caster {
     }
 
     /// `email_domain` follows from `email` where the mapping does not say it.
-    fn derive(&self, columns: &mut [ArrayRef]) {
+    fn derive_email_domain(&self, columns: &mut [ArrayRef]) {
         if self.mapping.table.shape != Shape::Person {
             return;
         }
@@ -352,15 +351,15 @@ impl Caster {
         columns[domain] = Arc::new(derived.collect::<StringArray>());
     }
 
-    /// What the mapping calls personal leaves the properties for a column of its own.
-    fn part(&self, columns: &mut [ArrayRef]) {
+    /// Moves personal keys from the properties to a column of their own.
+    fn split_properties(&self, columns: &mut [ArrayRef]) {
         let place = |name: &str| self.schema.index_of(name).ok();
         let places = place(PROPERTIES).zip(place(PERSONAL_PROPERTIES));
         if let Some((open, personal)) = places.filter(|_| !self.mapping.personal.is_empty()) {
             let given = (columns[open].as_string(), columns[personal].as_string());
-            let parted = self.personal.part(given.0, given.1);
-            columns[open] = Arc::new(parted.open);
-            columns[personal] = Arc::new(parted.personal);
+            let split = self.personal.split_documents(given.0, given.1);
+            columns[open] = Arc::new(split.open);
+            columns[personal] = Arc::new(split.personal);
         }
     }
 
@@ -369,7 +368,7 @@ impl Caster {
         &self,
         batch: &RecordBatch,
         faulty: &mut [Option<RowError>],
-        odd: &mut Oddities,
+        odd: &mut ValueWarnings,
     ) -> Result<ArrayRef, ArrowError> {
         let rows = batch.num_rows();
         if self.mapping.table.shape != Shape::Fact {
@@ -407,7 +406,7 @@ impl Caster {
     }
 }
 
-/// What a type takes, where that is not all that others take.
+/// The bounds of a type, in words, where it has some.
 fn bounds(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::Time | ColumnType::Date => " of the years 1 to 9999",
@@ -420,7 +419,7 @@ fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<RowEr
         faulty[row].get_or_insert_with(|| RowError {
             column: Some(def.name.to_owned()),
             code: "missing_value",
-            reason: format!("`{}` needs a value and has none", def.name),
+            reason: format!("`{}` is required and has no value", def.name),
             ..blank_fault()
         });
     }
@@ -434,8 +433,8 @@ fn reason(def: &ColumnDef, numbers: NumberStyle) -> String {
         ColumnType::Int | ColumnType::Float | ColumnType::Decimal
     );
     match numbers {
-        _ if is_chance(def) => format!(
-            "`{column}` cannot take this value: it is not a chance from 0 to 1, as 0.75 for 75 %"
+        _ if is_probability(def) => format!(
+            "`{column}` cannot take this value: it is not a probability from 0 to 1, such as 0.75 for 75 %"
         ),
         NumberStyle::Comma if is_number => format!(
             "`{column}` cannot take this value: it is not a {ty} that is written like {}",

@@ -1,7 +1,5 @@
-//! Which person a record belongs to: for now, one person per provider and external id.
+//! External ids of persons whom a source knows by e-mail address or phone number alone.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use hmac::{Hmac, Mac};
@@ -10,10 +8,11 @@ use rollbook_identity::shared::Shared;
 use rollbook_identity::token::MatchRule;
 use sha2::Sha256;
 
-/// What keeps values that are no addresses apart from other uses of the tenant's key.
+/// Prefix for values that are no addresses, so that no other use of the tenant's key has the same input.
 const PURPOSE: &[u8] = b"\0rollbook contact id 2\0";
 
-/// Turns e-mail addresses and phone numbers into external ids that tell nothing without the tenant's key.
+/// Turns e-mail addresses and phone numbers into external ids that reveal nothing without the tenant's
+/// key.
 #[derive(Clone)]
 pub(crate) struct ContactIds {
     key: Arc<[u8]>,
@@ -46,8 +45,8 @@ impl ContactIds {
     }
 
     /// The same of an address or a number in normal form; `None` of anything else.
-    pub(crate) fn of_normal(&self, tier: MatchRule, value: &str) -> Option<String> {
-        match tier {
+    pub(crate) fn of_normal(&self, match_rule: MatchRule, value: &str) -> Option<String> {
+        match match_rule {
             MatchRule::Email => Some(self.token("email:", value)),
             MatchRule::Phone => Some(self.token("phone:", value)),
             MatchRule::Address => None,
@@ -67,47 +66,6 @@ impl ContactIds {
         format!("{kind}{}", hex::encode(&digest[..16]))
     }
 }
-
-/// A map by keys that are hashes already.
-pub(crate) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
-
-/// Takes the key's own bits as its hash.
-#[derive(Debug, Default)]
-pub(crate) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 ^= u64::from_le_bytes(word);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = (key as u64) ^ ((key >> 64) as u64);
-    }
-}
-
-/// A provider's record of a person, and the person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) identity: i64,
-    pub(crate) person: i64,
-    /// When it was last changed, as far as the lake knows; `None` of one that is new.
-    pub(crate) seen: Option<Option<i64>>,
-}
-
-/// The identity of rows that name no person.
-pub(crate) const NOBODY: Identity = Identity {
-    identity: 0,
-    person: 0,
-    seen: None,
-};
 
 #[cfg(test)]
 mod tests {

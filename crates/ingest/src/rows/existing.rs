@@ -1,8 +1,8 @@
 //! Finding the rows of the lake that staged rows may replace, in memory that does not grow with
 //! either.
 //!
-//! Keys are looked up in order of their hashes; what is found is put in order of file and row, so
-//! that each file is read once; what these rows say is put in the order of the staged rows.
+//! Keys are looked up in order of their hashes; matches are sorted by file and row, so that each file is
+//! read once; the versions of these rows are sorted by staged row.
 
 use std::collections::HashMap;
 use std::iter::Peekable;
@@ -15,30 +15,30 @@ use rollbook_model::TableDef;
 
 use crate::IngestError;
 use crate::error::staging;
-use crate::fingerprint::Encoder;
-use crate::sorter::{Sorted, Sorter};
-use crate::stage::{Entry, Piece, RowVersion, Stage, UNKNOWN, keys_of, updated_of};
+use crate::rows::fingerprint::Encoder;
+use crate::rows::sort::{Sorted, Sorter};
+use crate::rows::stage::{KeyEntry, RowVersion, Stage, StagedBatch, UNKNOWN, keys_of, updated_of};
 
 /// Keys that are looked up at once, at most.
 pub(crate) const LOOKED_UP: usize = 4 << 20;
 
-/// Where a row of the lake stands, and what it says.
+/// A row of the lake: its place, and hashes of its content.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Existing {
+pub(crate) struct ExistingRow {
     pub(crate) file: usize,
     pub(crate) row: u32,
     pub(crate) stored: u64,
     /// The low half of the key of its personal values.
     pub(crate) vault_key: u64,
-    /// When the source last changed it; the smallest number where that is not known.
+    /// Its `updated_at` in microseconds since 1970; [`UNKNOWN`] where it has none.
     pub(crate) updated: i64,
 }
 
-impl Existing {
-    /// Whether a staged row is an older version than this one. Where one of the two does not say
-    /// when it was changed, the later to arrive holds.
-    pub(crate) fn is_newer_than(&self, slot: &RowVersion) -> bool {
-        slot.updated != UNKNOWN && slot.updated < self.updated
+impl ExistingRow {
+    /// Whether a staged row is an older version than this one. Where one of the two has no `updated_at`,
+    /// the one that arrives later wins.
+    pub(crate) fn is_newer_than(&self, version: &RowVersion) -> bool {
+        version.updated != UNKNOWN && version.updated < self.updated
     }
 }
 
@@ -51,17 +51,16 @@ pub(crate) struct Lookup<'a> {
     pub(crate) folder: &'a Path,
 }
 
-/// Rows of the lake whose keys may be those of staged rows, in the order of these.
-pub(crate) struct Known {
+/// Rows of the lake with the key hashes of staged rows, in the order of the staged rows.
+pub(crate) struct ExistingRows {
     def: &'static TableDef,
-    /// The staged row, the two halves of the key, file and row, hash of what it says, key of its
-    /// personal values, `updated_at`.
+    /// Staged row, the two halves of the key, file and row, hash of the content, vault key, `updated_at`.
     rows: Peekable<Sorted<7>>,
 }
 
 impl Lookup<'_> {
-    /// Finds the rows of the lake that staged rows may replace, and reads what they say.
-    pub(crate) async fn known(&self, stage: &Stage) -> Result<Known, IngestError> {
+    /// Finds the rows of the lake that staged rows may replace, and reads their versions.
+    pub(crate) async fn known(&self, stage: &Stage) -> Result<ExistingRows, IngestError> {
         let mut matches = Sorter::new(self.folder);
         for entries in stage.keys(LOOKED_UP)? {
             self.look_up(&entries?, &mut matches).await?;
@@ -79,17 +78,17 @@ impl Lookup<'_> {
             }
             self.read_known(file, &of_file, &mut known).await?;
         }
-        Ok(Known {
+        Ok(ExistingRows {
             def: self.def,
             rows: known.sorted().map_err(staging)?.peekable(),
         })
     }
 
-    /// Notes file, row, staged row and its set of absent columns wherever a hash of a staged key, which are in order, is that
-    /// of a row.
+    /// Adds file, row, staged row and its set of missing columns for each row with the hash of a staged key.
+    /// `entries` are in order of their hashes.
     pub(crate) async fn look_up(
         &self,
-        entries: &[Entry],
+        entries: &[KeyEntry],
         matches: &mut Sorter<4>,
     ) -> Result<(), IngestError> {
         let mut wanted: Vec<u64> = entries.iter().map(|entry| entry.hash).collect();
@@ -135,7 +134,7 @@ impl Lookup<'_> {
         Ok(rows)
     }
 
-    /// Reads what some rows of a file say, each for the sake of a staged row.
+    /// Reads the versions of some rows of a file, each for one or more staged rows.
     async fn read_known(
         &self,
         file: u64,
@@ -177,7 +176,7 @@ impl Lookup<'_> {
     }
 }
 
-impl Known {
+impl ExistingRows {
     pub(crate) fn is_empty(&mut self) -> bool {
         self.rows.peek().is_none()
     }
@@ -185,8 +184,8 @@ impl Known {
     /// The rows of the lake with the keys of the rows of a piece, by their place in it.
     pub(crate) fn of(
         &mut self,
-        piece: &Piece<'_>,
-    ) -> Result<HashMap<usize, Existing>, IngestError> {
+        piece: &StagedBatch<'_>,
+    ) -> Result<HashMap<usize, ExistingRow>, IngestError> {
         let first = u64::from(piece.first);
         let end = first + piece.rows.num_rows() as u64;
         let mut keys = None;
@@ -205,7 +204,7 @@ impl Known {
             if keys[row] != u128::from(high) << 64 | u128::from(low) {
                 continue;
             }
-            let found = Existing {
+            let found = ExistingRow {
                 file: usize::try_from(place >> 32).unwrap_or(usize::MAX),
                 row: place as u32,
                 stored,

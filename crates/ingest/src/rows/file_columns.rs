@@ -1,4 +1,4 @@
-//! Which columns a row's own file has: of JSON, its object.
+//! Which columns the file of a row has; of JSON, the keys of its object.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ pub(crate) type Columns = Arc<HashSet<String>>;
 
 /// The columns of the rows of one source.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Presence {
+pub(crate) struct FileColumns {
     by_file: Arc<HashMap<String, Columns>>,
     sets: Arc<Mutex<Sets>>,
 }
@@ -23,7 +23,7 @@ struct Sets {
     columns: Vec<Columns>,
 }
 
-impl Presence {
+impl FileColumns {
     /// Of files by their labels, with their columns.
     pub(crate) fn new(files: impl IntoIterator<Item = (String, Columns)>) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Presence {
         }
     }
 
-    /// The number by which a set of keys goes in the column of key sets.
+    /// The number that stands for a set of keys in the column [`KEY_SET`].
     pub(crate) fn number(&self, keys: &[String]) -> u32 {
         let mut sets = self.sets();
         if let Some(known) = sets.ids.get(keys) {

@@ -4,13 +4,13 @@ use rollbook_model::TableCounts;
 
 /// Counts by the place of the file among those of the run.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
+pub(crate) struct FileCounts {
     files: Vec<(u64, TableCounts)>,
     /// Where the last row was counted: the next one is mostly of the same file.
     last: usize,
 }
 
-impl Tally {
+impl FileCounts {
     /// The counts of the file at `place`.
     pub(crate) fn at(&mut self, place: u64) -> &mut TableCounts {
         let is_same = self

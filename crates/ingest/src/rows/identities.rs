@@ -1,4 +1,4 @@
-//! Giving rows their identities and persons: those known to the lake, and new ones.
+//! The identity and the person of each staged row: known ones from the lake, new ones with reserved ids.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::{Shape, Timestamp, tables};
 
 use crate::IngestError;
-use crate::canonical::records;
-use crate::identify::{Identity, KeyMap, NOBODY};
-use crate::stage::Stage;
+use crate::rows::canonical::records;
+use crate::rows::identity::{Identity, KeyMap, NOBODY};
+use crate::rows::stage::Stage;
 
 /// The columns of `identities` that rows are linked by.
 const IDENTITY: [&str; 5] = [
@@ -24,10 +24,10 @@ const IDENTITY: [&str; 5] = [
     "external_id",
     "last_seen_at",
 ];
-/// Identities are looked up one by one where a run refers to fewer than one in so many.
+/// Identities are looked up by key where a run refers to fewer than one in so many of them.
 const FEW: u64 = 4;
 
-/// A record of a person that the lake does not know yet, or whose person it does not know.
+/// A record of a person that is new, or was known from facts alone and had no person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewIdentity {
     pub(crate) ids: Identity,
@@ -36,19 +36,19 @@ pub(crate) struct NewIdentity {
     pub(crate) first_seen: Option<i64>,
     pub(crate) last_seen: Option<i64>,
     is_person: bool,
-    /// Where it stands among those that ids are given to: persons before facts, then the place in
-    /// the run, then the key, since one line of a source can give several records.
+    /// The order in which ids are given: records of persons before facts, then the position in the run, then
+    /// the key, since one line of a source can give several records.
     place: (usize, u64, u128),
 }
 
 /// All identities that the rows of a run can refer to.
-pub(crate) struct People {
+pub(crate) struct Identities {
     known: KeyMap<Identity>,
     /// Identities that are new with this run, in the order of their ids.
     pub(crate) new: Vec<NewIdentity>,
-    /// Identities that were seen in facts before and now get their person.
+    /// Person by identity, for identities known from facts that get their person with this run.
     pub(crate) linked: HashMap<i64, i64>,
-    /// Identities that belong to another person than before; their rows stay where they are.
+    /// Person by identity, for identities that move to another person; rows of facts are not rewritten.
     pub(crate) moved: BTreeMap<i64, i64>,
 }
 
@@ -66,8 +66,8 @@ fn referred(stages: &[&Stage], most: u64) -> Option<Vec<u64>> {
     Some(hashes)
 }
 
-impl People {
-    /// Nobody new, and known records that have other persons.
+impl Identities {
+    /// No new identities, and known ones that move to other persons.
     pub(crate) fn moving(moved: BTreeMap<i64, i64>) -> Self {
         Self {
             known: KeyMap::default(),
@@ -77,7 +77,7 @@ impl People {
         }
     }
 
-    /// Finds or makes the identities of all staged rows. A rehearsal reserves no ids.
+    /// Finds or creates the identities of all staged rows. A dry run reserves no ids.
     pub(crate) async fn resolve(
         lake: &Lake,
         state: &State,
@@ -85,19 +85,19 @@ impl People {
         at: Timestamp,
         dry_run: bool,
     ) -> Result<Self, IngestError> {
-        let mut people = Self::moving(BTreeMap::new());
+        let mut identities = Self::moving(BTreeMap::new());
         if !stages.iter().any(|stage| stage.def.is_personal_fact()) {
-            return Ok(people);
+            return Ok(identities);
         }
-        people.load(lake, state, stages).await?;
-        let mut wanted = people.wanted(stages)?;
-        let is_new = |record: &&NewIdentity| !people.known.contains_key(&record.place.2);
-        let identities = wanted.iter().filter(is_new).count() as u64;
+        identities.load(lake, state, stages).await?;
+        let mut wanted = identities.wanted(stages)?;
+        let is_new = |record: &&NewIdentity| !identities.known.contains_key(&record.place.2);
+        let new_identities = wanted.iter().filter(is_new).count() as u64;
         let persons = wanted.iter().filter(|record| record.is_person).count() as u64;
         let (mut identity, mut person) = (i64::MAX / 2, i64::MAX / 2);
         if !dry_run {
-            if identities > 0 {
-                identity = reserve(lake, IdKind::Identity, identities, at).await?;
+            if new_identities > 0 {
+                identity = reserve(lake, IdKind::Identity, new_identities, at).await?;
             }
             if persons > 0 {
                 person = reserve(lake, IdKind::Person, persons, at).await?;
@@ -109,23 +109,23 @@ impl People {
                 record.ids.person = person;
                 person += 1;
             }
-            let before = people.known.get(&key).copied();
+            let before = identities.known.get(&key).copied();
             match before {
                 Some(before) => {
                     record.ids.identity = before.identity;
                     record.ids.seen = before.seen;
-                    people.linked.insert(before.identity, record.ids.person);
+                    identities.linked.insert(before.identity, record.ids.person);
                 }
                 None => {
                     record.ids.identity = identity;
                     identity += 1;
                 }
             }
-            people.known.insert(key, record.ids);
+            identities.known.insert(key, record.ids);
             before.is_none()
         });
-        people.new = wanted;
-        Ok(people)
+        identities.new = wanted;
+        Ok(identities)
     }
 
     /// The identity of each row of a staged batch that names one.
@@ -262,13 +262,14 @@ impl People {
         let mut buffer = Vec::new();
         let mut last_provider: Arc<str> = Arc::from("");
         let is_person = stage.def.shape == Shape::Person;
-        for piece in stage.pieces()? {
+        for piece in stage.batches()? {
             let piece = piece?;
             let batch = &piece.rows;
             let provider = batch["provider"].as_string::<i32>();
             let records = records(stage.def, batch);
-            for (row, slot) in piece.slots().enumerate() {
-                let Some(slot) = slot.filter(|slot| !(is_person && slot.deleted)) else {
+            for (row, version) in piece.versions().enumerate() {
+                let Some(version) = version.filter(|version| !(is_person && version.deleted))
+                else {
                     continue;
                 };
                 if records.is_null(row) {
@@ -293,7 +294,7 @@ impl People {
                     first_seen: time("created_at"),
                     last_seen: time("updated_at").or_else(|| time("created_at")),
                     is_person,
-                    place: (rank, slot.order, key),
+                    place: (rank, version.order, key),
                 });
             }
         }

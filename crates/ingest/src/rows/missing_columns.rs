@@ -1,4 +1,4 @@
-//! Which output columns a row's files say nothing about, so that what is known of them stays.
+//! Which output columns the files of a row do not have: their known values stay.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -7,13 +7,12 @@ use arrow::array::{Array, UInt32Array};
 use datafusion::logical_expr::LogicalPlan;
 use rollbook_model::{Shape, TableDef};
 
-use crate::canonical::personal::{PERSONAL_PROPERTIES, PROPERTIES};
-use crate::canonical::{Canonical, DELETED, PERSON, REFERENCES, staged_schema};
-use crate::mapping::Mapping;
 use crate::mapping::reads::{PRESENCE, Reads, reads};
-use crate::presence::Presence;
+use crate::mapping::{Mapping, PERSONAL_PROPERTIES, PROPERTIES};
+use crate::rows::canonical::{CanonicalRows, DELETED, PERSON, REFERENCES, staged_schema};
+use crate::rows::file_columns::FileColumns;
 
-/// A set of columns, by their places in [`staged_schema`].
+/// A set of columns as bits, by their indices in [`staged_schema`].
 pub(crate) type ColumnSet = u64;
 
 /// The set of one column.
@@ -25,37 +24,37 @@ pub(crate) fn bit(place: usize) -> ColumnSet {
 
 /// A source that a mapping joins.
 #[derive(Debug, Default)]
-pub(crate) struct Joined {
-    /// None of one that has no file.
+pub(crate) struct JoinedSource {
+    /// Its columns; none where it has no file.
     pub(crate) columns: HashSet<String>,
-    /// Whether the lake's rows stand in for files.
+    /// Whether rows of the lake are read instead of files.
     pub(crate) is_of_lake: bool,
 }
 
-/// What a mapping says of each column of its table.
-pub(crate) struct Absent {
-    /// Whether nothing stays: the mapping wants blanks, or leaves rows that exist as they are.
+/// For each column of a table, which source columns a mapping fills it from.
+pub(crate) struct MissingColumns {
+    /// Whether no known value stays: the mapping makes missing columns null, or does not replace rows.
     is_off: bool,
-    /// Columns that no output of the mapping gives.
+    /// Columns that the mapping does not output.
     not_given: ColumnSet,
     given: Vec<(ColumnSet, Arc<Reads>)>,
-    /// Columns that read joined sources alone: where the join finds nothing, nothing is said.
+    /// Columns that read joined sources alone: a row without a match in the join lacks them.
     joined: Vec<usize>,
-    driving: Presence,
+    driving: FileColumns,
     /// The joined sources, by their places; the first is the driving one, empty.
-    others: Vec<Joined>,
+    others: Vec<JoinedSource>,
     by_file: HashMap<String, ColumnSet>,
     by_set: HashMap<u32, ColumnSet>,
 }
 
-impl Absent {
+impl MissingColumns {
     /// `others` are the sources after the driving one.
     pub(crate) fn new(
         mapping: &Mapping,
         plan: &LogicalPlan,
         whole: &str,
-        driving: Presence,
-        others: Vec<Joined>,
+        driving: FileColumns,
+        others: Vec<JoinedSource>,
     ) -> Self {
         let source_of = |table: &str| match table == whole {
             true => Some(0),
@@ -95,14 +94,16 @@ impl Absent {
             given,
             joined,
             driving,
-            others: std::iter::once(Joined::default()).chain(others).collect(),
+            others: std::iter::once(JoinedSource::default())
+                .chain(others)
+                .collect(),
             by_file: HashMap::new(),
             by_set: HashMap::new(),
         }
     }
 
-    /// Of each row, the columns that nothing is said about.
-    pub(crate) fn of_rows(&mut self, rows: &Canonical) -> Vec<ColumnSet> {
+    /// The missing columns of each row.
+    pub(crate) fn of_rows(&mut self, rows: &CanonicalRows) -> Vec<ColumnSet> {
         let count = rows.rows.num_rows();
         if self.is_off {
             return vec![0; count];
@@ -122,7 +123,7 @@ impl Absent {
         absent
     }
 
-    fn by_own_file(&mut self, rows: &Canonical) -> Vec<ColumnSet> {
+    fn by_own_file(&mut self, rows: &CanonicalRows) -> Vec<ColumnSet> {
         let set_of = |sets: &UInt32Array, row: usize| sets.is_valid(row).then(|| sets.value(row));
         let mut last: Option<(&str, ColumnSet)> = None;
         let mut absent = Vec::with_capacity(rows.rows.num_rows());
@@ -164,7 +165,7 @@ impl Absent {
     fn of(&self, file: &str, set: Option<u32>) -> ColumnSet {
         let own = self.driving.of(file, set);
         let is_absent = |read: &Reads| {
-            // Beside a file, the lake's rows are no more than what is known.
+            // Where a file is read too, the lake's rows add nothing to the known values.
             let is_own = read.is_of_driving();
             !read.is_there(&|source, column| match (source, &own) {
                 (0, _) if matches!(column, PRESENCE | "_line") => true,
@@ -179,8 +180,8 @@ impl Absent {
         absent.fold(self.not_given, |all, (column, _)| all | column)
     }
 
-    /// The columns of each source that outputs read and that are there, by the name of the source;
-    /// of sources without any file nothing.
+    /// The columns that the mapping reads and that the files have, by the name of the source; none of sources
+    /// without files.
     pub(crate) fn columns_read(&self, mapping: &Mapping) -> BTreeMap<String, BTreeSet<String>> {
         let driving = self.driving.all();
         let columns = |source: usize| match source {
@@ -203,7 +204,7 @@ impl Absent {
         found
     }
 
-    /// Whether what is not there stays as it is known.
+    /// Whether known values of missing columns stay.
     pub(crate) fn keeps(&self) -> bool {
         !self.is_off
     }

@@ -1,5 +1,4 @@
-//! Rows that name an order which is not in the lake: nothing is wrong with them, and whoever loads
-//! them should know.
+//! Rows that refer to an order which is not in the lake: they are accepted, and counted for the report.
 
 use arrow::array::{Array, AsArray};
 use rollbook_lake::keys::{hash_of, key_of};
@@ -7,9 +6,9 @@ use rollbook_lake::{DataFile, ORDERS_COMPLETE, State};
 use rollbook_model::TableCounts;
 
 use crate::IngestError;
-use crate::existing::Lookup;
-use crate::stage::{Piece, file_of, keys_of};
-use crate::tally::Tally;
+use crate::rows::existing::Lookup;
+use crate::rows::file_counts::FileCounts;
+use crate::rows::stage::{StagedBatch, file_of, keys_of};
 
 /// The table of orders.
 pub(crate) const ORDERS: &str = "orders";
@@ -17,19 +16,19 @@ pub(crate) const ORDERS: &str = "orders";
 /// Tables whose rows are about an order.
 const OF_ORDERS: [&str; 4] = ["order_lines", "payments", "refunds", "shipments"];
 
-/// Those of them whose rows count for somebody without their order too.
+/// Those of them whose rows count for their person without the order too.
 pub(crate) const COUNTED_WITHOUT: [&str; 2] = ["order_lines", "refunds"];
 
-/// The orders that a run finds, brings and takes away, by the hashes of their keys.
+/// The orders of the lake, and those that a run adds and deletes, by the hashes of their keys.
 #[derive(Debug, Default)]
-pub(crate) struct Orders {
+pub(crate) struct OrderKeys {
     pub(crate) files: Vec<DataFile>,
     brought: Vec<u64>,
     gone: Vec<u64>,
 }
 
-impl Orders {
-    /// Those of the lake that a run finds.
+impl OrderKeys {
+    /// With the files of the orders in the lake.
     pub(crate) fn of(files: Vec<DataFile>) -> Self {
         Self {
             files,
@@ -38,11 +37,11 @@ impl Orders {
     }
 
     /// Notes staged orders.
-    pub(crate) fn note(&mut self, piece: &Piece<'_>) -> Result<(), IngestError> {
+    pub(crate) fn note(&mut self, piece: &StagedBatch<'_>) -> Result<(), IngestError> {
         let keys = keys_of(piece.def(), &piece.rows)?;
-        for (key, slot) in keys.into_iter().zip(piece.slots()) {
-            match slot {
-                Some(slot) if slot.deleted => self.gone.push(hash_of(key)),
+        for (key, version) in keys.into_iter().zip(piece.versions()) {
+            match version {
+                Some(version) if version.deleted => self.gone.push(hash_of(key)),
                 Some(_) => self.brought.push(hash_of(key)),
                 None => {}
             }
@@ -60,7 +59,7 @@ impl Orders {
         were && !are_lost && self.gone.is_empty()
     }
 
-    /// Takes over what the run's own orders are.
+    /// Sets the orders that the run adds and deletes.
     pub(crate) fn take(&mut self, noted: Self) {
         (self.brought, self.gone) = (noted.brought, noted.gone);
         self.brought.sort_unstable();
@@ -68,33 +67,34 @@ impl Orders {
     }
 }
 
-/// The orders that staged rows of a table name.
+/// References of staged rows to orders.
 #[derive(Debug, Default)]
-pub(crate) struct Named {
-    /// The hash of the order's key, the place of the file, and so many rows.
+pub(crate) struct OrderReferences {
+    /// The hash of the order's key, the number of the file, and the number of rows.
     rows: Vec<(u64, u64, u64)>,
     buffer: Vec<u8>,
 }
 
-impl Named {
+impl OrderReferences {
     /// `None` for tables whose rows are about no order.
     pub(crate) fn by(table: &str) -> Option<Self> {
         OF_ORDERS.contains(&table).then(Self::default)
     }
 
     /// Notes staged rows.
-    pub(crate) fn note(&mut self, piece: &Piece<'_>) {
+    pub(crate) fn note(&mut self, piece: &StagedBatch<'_>) {
         let text = |name| piece.rows.column_by_name(name)?.as_string_opt::<i32>();
         let (Some(providers), Some(ids)) = (text("provider"), text("order_id")) else {
             return;
         };
-        for (row, slot) in piece.slots().enumerate() {
-            let Some(slot) = slot.filter(|slot| !slot.deleted && ids.is_valid(row)) else {
+        for (row, version) in piece.versions().enumerate() {
+            let Some(version) = version.filter(|version| !version.deleted && ids.is_valid(row))
+            else {
                 continue;
             };
             let parts = [providers.value(row), ids.value(row)];
             let hash = hash_of(key_of(parts, &mut self.buffer));
-            let file = file_of(slot.order);
+            let file = file_of(version.order);
             // The lines of an order mostly follow each other.
             match self.rows.last_mut() {
                 Some((last, of, count)) if (*last, *of) == (hash, file) => *count += 1,
@@ -106,9 +106,9 @@ impl Named {
     /// Counts the rows whose order is neither in the lake nor in the run.
     pub(crate) async fn count(
         mut self,
-        orders: &Orders,
+        orders: &OrderKeys,
         lookup: &Lookup<'_>,
-        tally: &mut Tally,
+        file_counts: &mut FileCounts,
     ) -> Result<(), IngestError> {
         let is_brought = |hash: &u64| orders.brought.binary_search(hash).is_ok();
         self.rows.retain(|(hash, ..)| !is_brought(hash));
@@ -126,7 +126,7 @@ impl Named {
         for (hash, file, count) in self.rows {
             let is_known = known.binary_search(&hash).is_ok();
             if !is_known || orders.gone.binary_search(&hash).is_ok() {
-                tally.at(file).without_order += count;
+                file_counts.at(file).without_order += count;
             }
         }
         Ok(())

@@ -1,4 +1,7 @@
-//! Records of a fixed size in order, sorted on disk where they are many.
+//! External merge sort of records of `N` numbers: sorted runs in temporary files, merged when read.
+//!
+//! This is the one sorter of our own, for keys and row numbers; rows of tables are sorted by DataFusion
+//! (`table_order`).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,9 +10,9 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::vec;
 
-/// Records that wait in memory before they go to disk, at most.
+/// Records of a run: as many as are sorted in memory.
 const WAITING: usize = 512 * 1024;
-/// Bytes that are read from or written to a run at once.
+/// Bytes that are read from or written to a run on disk at once.
 const BUFFER: usize = 64 << 10;
 
 /// Takes records of `N` numbers in any order.
@@ -21,7 +24,7 @@ pub(crate) struct Sorter<const N: usize> {
 }
 
 impl<const N: usize> Sorter<N> {
-    /// A sorter that puts what it cannot hold into files in `folder`.
+    /// A sorter that spills to files in `folder`.
     pub(crate) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -64,7 +67,7 @@ impl<const N: usize> Sorter<N> {
     }
 }
 
-/// Records in order: those of the runs on disk, and those that were still in memory.
+/// Records in order, merged from the runs on disk and the one in memory.
 pub(crate) struct Sorted<const N: usize> {
     waiting: vec::IntoIter<[u64; N]>,
     runs: Vec<Records<BufReader<File>>>,

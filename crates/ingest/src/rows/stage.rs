@@ -1,7 +1,8 @@
-//! Rows put aside in a temporary file while a run goes on, folded by their keys.
+//! The staged rows of one table: in a temporary file until the run is compared with the lake, with one
+//! winning row per key.
 //!
-//! The keys lie on disk too, in order of their hashes, as the index of keys wants them. In memory
-//! stays which rows are not the latest of their key.
+//! Keys are on disk too, in order of their hashes, as lookups in the key index need them. Memory holds
+//! only the numbers of the rows that another row of their key supersedes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -20,85 +21,85 @@ use rollbook_model::TableDef;
 use tempfile::NamedTempFile;
 
 use crate::IngestError;
-use crate::absent::ColumnSet;
-use crate::canonical::{DELETED, records, staged_schema, words};
 use crate::error::staging;
-use crate::identify::{Identity, KeyMap};
-use crate::odd::Oddities;
-use crate::sorter::{Records, Sorter};
-use crate::tally::Tally;
+use crate::rows::canonical::{DELETED, records, staged_schema, status_words};
+use crate::rows::file_counts::FileCounts;
+use crate::rows::identity::{Identity, KeyMap};
+use crate::rows::missing_columns::ColumnSet;
+use crate::rows::sort::{Records, Sorter};
+use crate::rows::value_warnings::ValueWarnings;
 
 mod versions;
 
 use versions::{Candidate, by_precedence, packed, unpacked};
-pub(crate) use versions::{Donor, Entry};
+pub(crate) use versions::{Donor, KeyEntry};
 
-/// The column of a staged row's place among all rows of the run.
+/// The column of a staged row's position among all rows of the run.
 const ORDER: &str = "_order";
 
-/// What a row that stands says of itself.
+/// Version metadata of the winning row of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowVersion {
-    /// Whether it gives way to a row that exists.
-    pub(crate) keep: bool,
-    /// Whether it retires the key.
+    /// Whether a row that the lake has already stays instead of this one.
+    pub(crate) keep_existing: bool,
+    /// Whether it deletes the key.
     pub(crate) deleted: bool,
-    /// `updated_at` of the row; the smallest number where it has none.
+    /// `updated_at` of the row in microseconds since 1970; [`UNKNOWN`] where it has none.
     pub(crate) updated: i64,
-    /// Mapping, file and line as one number.
+    /// Mapping, file and line as one number ([`place_of`]).
     pub(crate) order: u64,
 }
 
 /// The rows of one table in one run.
 pub(crate) struct Stage {
     pub(crate) def: &'static TableDef,
-    pub(crate) tally: Tally,
+    pub(crate) file_counts: FileCounts,
     /// The records of persons that the rows refer to.
     pub(crate) referred: KeyMap<()>,
     /// How often each currency occurs, for a tenant that has not chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
-    /// How often each file, by its place, has a status that no query of ours knows.
+    /// Rows with an unknown status, by file and status.
     pub(crate) unknown: BTreeMap<(u64, String), u64>,
-    /// What was read otherwise than it is written.
-    pub(crate) odd: Oddities,
+    /// Warnings about values.
+    pub(crate) odd: ValueWarnings,
     folder: PathBuf,
     schema: SchemaRef,
     file: NamedTempFile,
     rows: u32,
-    /// Rows that give way to rows that exist.
-    keeping: RoaringBitmap,
+    /// Rows that do not replace rows of the lake.
+    keep_existing_rows: RoaringBitmap,
     writing: Option<Writing>,
-    /// Rows that are not the latest of their key, or were withdrawn.
+    /// Rows that another row of their key supersedes, or that were rolled back.
     superseded: RoaringBitmap,
-    /// Hash of the key and row of all others, in order.
+    /// Hash of the key and row number of all other rows, in order.
     keys: Option<File>,
-    /// Sets of columns that rows say nothing about; the first is empty.
+    /// Distinct sets of columns that rows do not have; the first is empty.
     absent: Vec<ColumnSet>,
     absent_numbers: HashMap<ColumnSet, usize>,
-    /// Rows of the run that say what later ones say nothing about, in order.
+    /// Donors, in order of their rows.
     donors: Option<File>,
-    /// Rows that stand for keys which the run retired before.
-    anew: RoaringBitmap,
+    /// Winning rows of keys that an earlier row of the run deleted.
+    recreated: RoaringBitmap,
 }
 
-/// What a stage had counted when it was marked.
-pub(crate) struct Mark {
+/// The state of a stage to roll back to.
+pub(crate) struct Savepoint {
     rows: u32,
-    tally: Tally,
+    file_counts: FileCounts,
     currencies: BTreeMap<String, u64>,
     unknown: BTreeMap<(u64, String), u64>,
-    odd: Oddities,
+    odd: ValueWarnings,
 }
 
-/// What is open until all rows have come.
+/// What is open until all rows were added.
 struct Writing {
     rows: StreamWriter<BufWriter<File>>,
     /// The two halves of the key, row, `updated_at`, order.
     keys: Sorter<5>,
 }
 
-/// Some rows as they were put aside.
-pub(crate) struct Piece<'a> {
+/// A batch of staged rows.
+pub(crate) struct StagedBatch<'a> {
     stage: &'a Stage,
     /// The number of the first row.
     pub(crate) first: u32,
@@ -109,20 +110,20 @@ pub(crate) struct Piece<'a> {
 pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, IngestError> {
     rollbook_lake::keys::keys_of(def, batch).ok_or_else(|| IngestError::Rows {
         table: def.name,
-        doing: "told apart",
+        doing: "matched by key",
         detail: format!("`{}` is missing", def.key_columns().join("` or `")),
     })
 }
 
-/// When a row was changed that does not say so.
+/// `updated` of a row without `updated_at`.
 pub(crate) const UNKNOWN: i64 = i64::MIN;
 
 impl RowVersion {
-    /// Whether what the run has of a record holds from now on.
+    /// Whether this version replaces what the lake knows of a person's record.
     pub(crate) fn replaces(&self, record: &Identity) -> bool {
         match (record.seen, self.updated) {
             (None, _) => true,
-            (Some(_), _) if self.keep => false,
+            (Some(_), _) if self.keep_existing => false,
             (Some(None), _) | (_, UNKNOWN) => true,
             (Some(Some(seen)), updated) => updated >= seen,
         }
@@ -147,7 +148,7 @@ impl Stage {
         let mut fields = staged_schema(def).fields().to_vec();
         fields.push(Arc::new(Field::new(ORDER, DataType::UInt64, false)));
         let schema = Arc::new(Schema::new(fields));
-        let failed = IngestError::rows(def.name, "put aside");
+        let failed = IngestError::rows(def.name, "staged");
         let compressed = IpcWriteOptions::default()
             .try_with_compression(Some(CompressionType::LZ4_FRAME))
             .map_err(&failed)?;
@@ -155,37 +156,37 @@ impl Stage {
         let keys = Sorter::new(folder);
         Ok(Self {
             def,
-            tally: Tally::default(),
+            file_counts: FileCounts::default(),
             referred: KeyMap::default(),
             currencies: BTreeMap::new(),
             unknown: BTreeMap::new(),
-            odd: Oddities::default(),
+            odd: ValueWarnings::default(),
             folder: folder.to_owned(),
             schema,
             file,
             rows: 0,
-            keeping: RoaringBitmap::new(),
+            keep_existing_rows: RoaringBitmap::new(),
             writing: Some(Writing { rows, keys }),
             superseded: RoaringBitmap::new(),
             keys: None,
             absent: vec![0],
             absent_numbers: HashMap::from([(0, 0)]),
             donors: None,
-            anew: RoaringBitmap::new(),
+            recreated: RoaringBitmap::new(),
         })
     }
 
-    /// Puts rows aside. `order` gives each row's place among all rows of the run; of rows with one
-    /// key the later `updated_at` wins, then the later place; the others count as unchanged. `absent`
-    /// gives the columns that a row says nothing about.
+    /// Stages rows. `order` gives each row's position among all rows of the run; of rows with one key the
+    /// later `updated_at` wins, then the later position; the others count as unchanged. `absent` gives the
+    /// columns that the files of a row do not have.
     pub(crate) fn add(
         &mut self,
         batch: &RecordBatch,
-        keep: bool,
+        keep_existing: bool,
         order: impl Fn(usize) -> u64,
         absent: impl Fn(usize) -> ColumnSet,
     ) -> Result<(), IngestError> {
-        let failed = IngestError::rows(self.def.name, "put aside");
+        let failed = IngestError::rows(self.def.name, "staged");
         let keys = keys_of(self.def, batch)?;
         let updated = updated_of(batch);
         let orders: UInt64Array = (0..batch.num_rows()).map(&order).collect();
@@ -223,8 +224,8 @@ impl Stage {
             };
             self.rows = self.rows.checked_add(1).ok_or(too_many)?;
         }
-        if keep {
-            self.keeping.insert_range(first..self.rows);
+        if keep_existing {
+            self.keep_existing_rows.insert_range(first..self.rows);
         }
         let mut columns = batch.columns().to_vec();
         columns.push(Arc::new(orders));
@@ -261,7 +262,7 @@ impl Stage {
     }
 
     fn count_unknown(&mut self, batch: &RecordBatch, orders: &UInt64Array) {
-        let Some((column, words)) = words::counted(self.def.name) else {
+        let Some((column, words)) = status_words::counted(self.def.name) else {
             return;
         };
         let column = batch[column].as_string::<i32>();
@@ -273,38 +274,38 @@ impl Stage {
         }
     }
 
-    /// Where the stage stands, to come back to.
-    pub(crate) fn mark(&self) -> Mark {
-        Mark {
+    /// The current state, to roll back to.
+    pub(crate) fn savepoint(&self) -> Savepoint {
+        Savepoint {
             rows: self.rows,
-            tally: self.tally.clone(),
+            file_counts: self.file_counts.clone(),
             currencies: self.currencies.clone(),
             unknown: self.unknown.clone(),
             odd: self.odd.clone(),
         }
     }
 
-    /// Withdraws what came since the mark.
-    pub(crate) fn withdraw(&mut self, mark: Mark) {
-        self.superseded.insert_range(mark.rows..self.rows);
-        self.tally = mark.tally;
-        self.currencies = mark.currencies;
-        self.unknown = mark.unknown;
-        self.odd = mark.odd;
+    /// Removes the rows and counts that were added since the savepoint.
+    pub(crate) fn roll_back(&mut self, savepoint: Savepoint) {
+        self.superseded.insert_range(savepoint.rows..self.rows);
+        self.file_counts = savepoint.file_counts;
+        self.currencies = savepoint.currencies;
+        self.unknown = savepoint.unknown;
+        self.odd = savepoint.odd;
     }
 
-    /// Ends the writing, and finds the latest row of each key; rows can be read from now on.
+    /// Ends writing and determines the winning row of each key; rows can be read from then on.
     pub(crate) fn finish(&mut self) -> Result<(), IngestError> {
         let Some(Writing { mut rows, keys }) = self.writing.take() else {
             return Ok(());
         };
         rows.finish()
-            .map_err(IngestError::rows(self.def.name, "put aside"))?;
+            .map_err(IngestError::rows(self.def.name, "staged"))?;
         let mut index = Records::create(&self.folder).map_err(staging)?;
         let (mut same, mut donors) = (Vec::new(), Sorter::new(&self.folder));
         let withdrawn = self.superseded.clone();
         for record in keys.sorted().map_err(staging)? {
-            let next = Candidate::of(record.map_err(staging)?, &self.keeping);
+            let next = Candidate::of(record.map_err(staging)?, &self.keep_existing_rows);
             if withdrawn.contains(next.row) {
                 continue;
             }
@@ -312,14 +313,14 @@ impl Stage {
                 .first()
                 .is_some_and(|before: &Candidate| before.key != next.key)
             {
-                let standing = self.fold(&mut same, &mut donors)?;
-                index.push(standing.entry()).map_err(staging)?;
+                let winner = self.fold(&mut same, &mut donors)?;
+                index.push(winner.entry()).map_err(staging)?;
             }
             same.push(next);
         }
         if !same.is_empty() {
-            let standing = self.fold(&mut same, &mut donors)?;
-            index.push(standing.entry()).map_err(staging)?;
+            let winner = self.fold(&mut same, &mut donors)?;
+            index.push(winner.entry()).map_err(staging)?;
         }
         let mut donors = donors.sorted().map_err(staging)?.peekable();
         if donors.peek().is_some() {
@@ -333,7 +334,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Of rows with one key the one that stands; the others are given up.
+    /// The winning row of one key; the others are marked as superseded.
     fn fold(
         &mut self,
         same: &mut Vec<Candidate>,
@@ -343,16 +344,17 @@ impl Stage {
             same.sort_unstable_by(by_precedence);
             for superseded in &same[1..] {
                 self.superseded.insert(superseded.row);
-                self.tally.at(file_of(superseded.order)).unchanged += 1;
+                self.file_counts.at(file_of(superseded.order)).unchanged += 1;
             }
             self.note_donors(same, donors)?;
         }
-        let standing = same[0];
+        let winner = same[0];
         same.clear();
-        Ok(standing)
+        Ok(winner)
     }
 
-    /// Notes which rows say what the first one says nothing about, until one retires the key.
+    /// Notes which superseded rows have columns that the winning row lacks, back to the last deletion of the
+    /// key.
     fn note_donors(
         &mut self,
         same: &[Candidate],
@@ -360,12 +362,12 @@ impl Stage {
     ) -> Result<(), IngestError> {
         let winner = same[0];
         let mut wanted = self.absent(winner.absent);
-        if winner.keep || winner.deleted || wanted == 0 {
+        if winner.keep_existing || winner.deleted || wanted == 0 {
             return Ok(());
         }
-        for (rank, donor) in (0..).zip(same[1..].iter().filter(|donor| !donor.keep)) {
+        for (rank, donor) in (0..).zip(same[1..].iter().filter(|donor| !donor.keep_existing)) {
             if donor.deleted {
-                self.anew.insert(winner.row);
+                self.recreated.insert(winner.row);
                 return Ok(());
             }
             let gives = wanted & !self.absent(donor.absent);
@@ -379,22 +381,22 @@ impl Stage {
         Ok(())
     }
 
-    /// How many rows were put aside.
+    /// How many rows were staged.
     pub(crate) fn rows(&self) -> u64 {
         u64::from(self.rows)
     }
 
-    /// The columns that some rows say nothing about; none where all say all.
+    /// The columns that some rows lack; none where all rows have all columns.
     pub(crate) fn absent_anywhere(&self) -> ColumnSet {
         self.absent.iter().fold(0, |all, columns| all | columns)
     }
 
-    /// A set of columns by its number.
+    /// A set of missing columns by its number.
     pub(crate) fn absent(&self, number: u32) -> ColumnSet {
         self.absent.get(number as usize).copied().unwrap_or(0)
     }
 
-    /// Rows that say what the rows that stand say nothing about, in order.
+    /// The donors, in order of their rows.
     pub(crate) fn donors(
         &self,
     ) -> Result<impl Iterator<Item = Result<Donor, IngestError>> + use<>, IngestError> {
@@ -414,28 +416,28 @@ impl Stage {
         }))
     }
 
-    /// Whether a row stands for a key that the run retired before.
-    pub(crate) fn is_anew(&self, row: u32) -> bool {
-        self.anew.contains(row)
+    /// Whether an earlier row of the run deleted the key of this winning row.
+    pub(crate) fn is_recreated(&self, row: u32) -> bool {
+        self.recreated.contains(row)
     }
 
-    /// Whether a row gives way to one that exists.
-    pub(crate) fn gives_way(&self, row: u32) -> bool {
-        self.keeping.contains(row)
+    /// Whether a row does not replace one that the lake has.
+    pub(crate) fn keeps_existing(&self, row: u32) -> bool {
+        self.keep_existing_rows.contains(row)
     }
 
-    /// An empty stage of the same table, for other versions of the rows that stand in this one.
-    pub(crate) fn renewed(&self) -> Result<Self, IngestError> {
-        let mut renewed = Self::new(self.def, &self.folder)?;
-        renewed.tally = self.tally.clone();
-        Ok(renewed)
+    /// An empty stage of the same table with the same counts, for completed versions of the winning rows.
+    pub(crate) fn emptied(&self) -> Result<Self, IngestError> {
+        let mut emptied = Self::new(self.def, &self.folder)?;
+        emptied.file_counts = self.file_counts.clone();
+        Ok(emptied)
     }
 
-    /// Hash of the key and row of all rows that stand, in order, `most` at a time.
+    /// Key hash and number of all winning rows, in order, `most` at a time.
     pub(crate) fn keys(
         &self,
         most: usize,
-    ) -> Result<impl Iterator<Item = Result<Vec<Entry>, IngestError>> + use<>, IngestError> {
+    ) -> Result<impl Iterator<Item = Result<Vec<KeyEntry>, IngestError>> + use<>, IngestError> {
         let mut records = None;
         if let Some(file) = &self.keys {
             records = Some(Records::<BufReader<File>>::new(from_start(file)?));
@@ -446,7 +448,7 @@ impl Stage {
                 match records.as_mut()?.read().map_err(staging) {
                     Ok(Some([hash, row])) => {
                         let (row, absent, _) = unpacked(row);
-                        chunk.push(Entry { hash, row, absent });
+                        chunk.push(KeyEntry { hash, row, absent });
                     }
                     Ok(None) => break,
                     Err(error) => return Some(Err(error)),
@@ -457,9 +459,9 @@ impl Stage {
     }
 
     /// The rows in the order in which they were added.
-    pub(crate) fn pieces(
+    pub(crate) fn batches(
         &self,
-    ) -> Result<impl Iterator<Item = Result<Piece<'_>, IngestError>>, IngestError> {
+    ) -> Result<impl Iterator<Item = Result<StagedBatch<'_>, IngestError>>, IngestError> {
         let failed = IngestError::rows(self.def.name, "read back");
         let opened = self.file.reopen().map_err(staging)?;
         let reader = StreamReader::try_new_buffered(opened, None).map_err(&failed)?;
@@ -468,7 +470,7 @@ impl Stage {
             let rows = batch.map_err(&failed)?;
             let first = next;
             next += u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
-            Ok(Piece {
+            Ok(StagedBatch {
                 stage: self,
                 first,
                 rows,
@@ -477,14 +479,14 @@ impl Stage {
     }
 }
 
-impl Piece<'_> {
+impl StagedBatch<'_> {
     /// The table.
     pub(crate) fn def(&self) -> &'static TableDef {
         self.stage.def
     }
 
-    /// What the rows say of themselves that stand; `None` for those that a later one replaces.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Option<RowVersion>> {
+    /// The version metadata of each row; `None` for superseded rows.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Option<RowVersion>> {
         let updated = updated_of(&self.rows);
         let orders = self.rows[ORDER].as_primitive::<UInt64Type>();
         let deleted = self.rows.column_by_name(DELETED);
@@ -493,7 +495,7 @@ impl Piece<'_> {
             .zip(self.first..)
             .map(move |(row, number)| {
                 (!self.stage.superseded.contains(number)).then(|| RowVersion {
-                    keep: self.stage.keeping.contains(number),
+                    keep_existing: self.stage.keep_existing_rows.contains(number),
                     deleted: deleted.is_some_and(|d| d.is_valid(row) && d.value(row)),
                     updated: updated(row),
                     order: orders.value(row),

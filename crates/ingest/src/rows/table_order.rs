@@ -1,4 +1,5 @@
-//! Writing rows in the table's order, whatever their number: sorted with spilling to disk.
+//! Writing rows in the sort order of their table. DataFusion sorts them, spilling to disk beyond its
+//! memory limit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::IngestError;
 
-/// Batches that wait between those who make rows and the sort.
+/// Batches in the channels before and after the sort, at most.
 const WAITING: usize = 4;
 
 /// Rows on their way into sorted files of one table.

@@ -1,13 +1,13 @@
-//! Statuses that no query of ours knows: told to whoever ran the ingest, since such rows count as
-//! something else than their source means, mostly as nothing.
+//! Statuses that no built-in query knows: reported, since such rows count as something else than their
+//! source means, mostly as nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::words;
-use crate::stage::Stage;
+use crate::rows::canonical::status_words;
+use crate::rows::stage::Stage;
 
 /// Rows with a status that our queries do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub(crate) fn of_file(stages: &[Stage], place: u64) -> Vec<UnknownStatus> {
 
 fn of_files(stages: &[Stage], is_asked: impl Fn(u64) -> bool) -> Vec<UnknownStatus> {
     let each = stages.iter().filter_map(|stage| {
-        let (column, words) = words::counted(stage.def.name)?;
+        let (column, words) = status_words::counted(stage.def.name)?;
         let mut rows: BTreeMap<&str, u64> = BTreeMap::new();
         for ((file, status), count) in &stage.unknown {
             if is_asked(*file) {

@@ -13,38 +13,51 @@ use rollbook_lake::write::TableWriter;
 use rollbook_lake::{DataFile, Lake, TableChange, TableState};
 use rollbook_model::config::Limits;
 use rollbook_model::{Shape, TableDef, tables};
+use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
-use crate::existing::{Existing, Lookup};
-use crate::fingerprint::Encoder;
-use crate::orders::{Named, ORDERS, Orders};
-use crate::people::People;
-use crate::report::Unfound;
-use crate::sorted::SortedWriter;
-use crate::stage::{Piece, Stage, file_of};
-use crate::tally::Tally;
+use crate::rows::existing::{ExistingRow, Lookup};
+use crate::rows::file_counts::FileCounts;
+use crate::rows::fingerprint::Encoder;
+use crate::rows::identities::Identities;
+use crate::rows::order_references::{ORDERS, OrderKeys, OrderReferences};
+use crate::rows::stage::{Stage, StagedBatch, file_of};
+use crate::rows::table_order::SortedWriter;
 
-/// What became of one table's rows.
+/// Rows of a table that refer to something which neither the lake nor the run has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfound {
+    /// The table.
+    pub table: String,
+    /// What they name, such as `person`.
+    pub names: String,
+    /// How many name one that is not there.
+    pub rows: u64,
+    /// How many name one at all.
+    pub of: u64,
+}
+
+/// The result for one table.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) tally: Tally,
+pub(crate) struct UpsertOutcome {
+    pub(crate) file_counts: FileCounts,
     pub(crate) change: TableChange,
-    /// Persons whose rows changed, before or after.
+    /// Persons who have or had one of the changed rows.
     pub(crate) touched: RoaringTreemap,
     /// Keys of personal values to forget.
     pub(crate) forgotten: Vec<RecordBatch>,
     /// Of records of persons that changed, when the source last changed them.
     pub(crate) seen: HashMap<i64, i64>,
-    /// Of orders those that were staged.
-    pub(crate) orders: Orders,
+    /// The staged orders, where this is their table.
+    pub(crate) orders: OrderKeys,
     /// Facts of the run that name a person.
     pub(crate) named: u64,
-    /// Those of them whose person is not there.
+    /// Those of them whose person has no record.
     pub(crate) unfound: u64,
 }
 
-impl Outcome {
-    /// The facts that name a person who is not there, if there are any.
+impl UpsertOutcome {
+    /// Counts of facts whose person has no record, if there are any.
     pub(crate) fn unfound(&self, def: &TableDef) -> Option<Unfound> {
         (self.unfound > 0).then(|| Unfound {
             table: def.name.to_owned(),
@@ -62,26 +75,26 @@ pub(crate) struct Upsert<'a> {
     pub(crate) table: TableState,
     /// The run's rows; `None` where only links change.
     pub(crate) stage: Option<&'a Stage>,
-    pub(crate) people: &'a People,
+    pub(crate) identities: &'a Identities,
     /// The orders that rows may be about.
-    pub(crate) orders: &'a Orders,
-    /// Rows that are to go, staged or not, by file; empty where there are none.
+    pub(crate) orders: &'a OrderKeys,
+    /// Rows of the lake to delete, by file; empty where there are none.
     pub(crate) settled: &'a [RoaringBitmap],
     pub(crate) limits: Limits,
     /// For temporary files.
     pub(crate) folder: &'a Path,
-    /// Count, and write nothing.
+    /// Only count, and write nothing.
     pub(crate) dry_run: bool,
 }
 
 impl Upsert<'_> {
-    pub(crate) async fn run(self) -> Result<Outcome, IngestError> {
-        let mut outcome = Outcome::default();
+    pub(crate) async fn run(self) -> Result<UpsertOutcome, IngestError> {
+        let mut outcome = UpsertOutcome::default();
         let sorter = (!self.dry_run).then(|| SortedWriter::start(self.lake, self.def, self.limits));
         let mut gone = self.settled.to_vec();
         gone.resize_with(self.table.files.len(), RoaringBitmap::new);
         if let Some(stage) = self.stage {
-            outcome.tally = stage.tally.clone();
+            outcome.file_counts = stage.file_counts.clone();
             let compared = self.compare(stage, sorter.as_ref(), &mut gone, &mut outcome);
             compared.await?;
         }
@@ -97,7 +110,7 @@ impl Upsert<'_> {
     /// The rows without a person whose identity has one now, by file.
     async fn moved(&self) -> Result<Vec<RoaringBitmap>, IngestError> {
         let mut moved = vec![RoaringBitmap::new(); self.table.files.len()];
-        if self.people.linked.is_empty() || self.def.column("identity_id").is_none() {
+        if self.identities.linked.is_empty() || self.def.column("identity_id").is_none() {
             return Ok(moved);
         }
         for (file, moved) in self.table.files.iter().zip(&mut moved) {
@@ -124,7 +137,7 @@ impl Upsert<'_> {
                 if *person != 0 {
                     return Ok(());
                 }
-                if self.people.linked.contains_key(identity) {
+                if self.identities.linked.contains_key(identity) {
                     moved.insert(row);
                 }
                 row += 1;
@@ -163,14 +176,14 @@ impl Upsert<'_> {
     async fn secrets(
         &self,
         full: &RecordBatch,
-        places: &HashMap<usize, Existing>,
+        places: &HashMap<usize, ExistingRow>,
         vault: Vault<'_>,
         encoder: &Encoder,
     ) -> Result<HashMap<usize, u64>, IngestError> {
         if !self.def.has_personal() {
             return Ok(HashMap::new());
         }
-        // Others may have no data key yet, and a rehearsal makes none.
+        // Other rows may have no data key yet, and a dry run creates none.
         let has_any = self.have_personal(full).into_iter().enumerate();
         let wanted: Vec<bool> = has_any
             .map(|(row, has_any)| has_any && places.contains_key(&row))
@@ -186,13 +199,13 @@ impl Upsert<'_> {
         Ok(places.zip(hashes).collect())
     }
 
-    /// Sorts staged rows into new, changed and unchanged ones, and sends on what is to be written.
+    /// Compares staged rows with those of the lake; new and changed ones are sent to the writer.
     async fn compare(
         &self,
         stage: &Stage,
         sorter: Option<&SortedWriter>,
         gone: &mut [RoaringBitmap],
-        outcome: &mut Outcome,
+        outcome: &mut UpsertOutcome,
     ) -> Result<(), IngestError> {
         let stored = Encoder::stored(self.def)?;
         let personal = Encoder::personal(self.def)?;
@@ -209,8 +222,8 @@ impl Upsert<'_> {
         };
         let vault = Vault::new(self.lake, self.def);
         let mut secret = vault.put();
-        let mut named = Named::by(self.def.name);
-        for piece in stage.pieces()? {
+        let mut named = OrderReferences::by(self.def.name);
+        for piece in stage.batches()? {
             let piece = piece?;
             if let Some(named) = &mut named {
                 named.note(&piece);
@@ -229,26 +242,30 @@ impl Upsert<'_> {
             self.count_unfound(&piece, &full, outcome);
             let mut wanted = Vec::with_capacity(full.num_rows());
             let mut retired = Vec::with_capacity(full.num_rows());
-            let mut bared = Vec::with_capacity(full.num_rows());
-            for (row, slot) in piece.slots().enumerate() {
+            let mut losing_personal = Vec::with_capacity(full.num_rows());
+            for (row, version) in piece.versions().enumerate() {
                 let before = existing.get(&row);
                 let secret_before = before.and_then(|before| held.get(&before.vault_key));
-                let same = |before: &Existing| {
+                let same = |before: &ExistingRow| {
                     let stored = hashes.as_ref().map(|hashes| hashes[row]);
                     stored == Some(before.stored) && secrets.get(&row) == secret_before
                 };
-                let (write, retire) = match (&slot, before) {
+                let (write, retire) = match (&version, before) {
                     (None, _) => (false, false),
-                    (Some(slot), Some(before)) if before.is_newer_than(slot) => (false, false),
-                    (Some(slot), before) if slot.deleted => (false, before.is_some()),
+                    (Some(version), Some(before)) if before.is_newer_than(version) => {
+                        (false, false)
+                    }
+                    (Some(version), before) if version.deleted => (false, before.is_some()),
                     (Some(_), None) => (true, false),
-                    (Some(slot), Some(before)) => (!slot.keep && !same(before), false),
+                    (Some(version), Some(before)) => {
+                        (!version.keep_existing && !same(before), false)
+                    }
                 };
                 if let Some(before) = before.filter(|_| write || retire) {
                     gone[before.file].insert(before.row);
                 }
-                if let Some(slot) = slot {
-                    let counts = outcome.tally.at(file_of(slot.order));
+                if let Some(version) = version {
+                    let counts = outcome.file_counts.at(file_of(version.order));
                     match write || retire {
                         true => counts.accepted += 1,
                         false => counts.unchanged += 1,
@@ -256,7 +273,8 @@ impl Upsert<'_> {
                 }
                 wanted.push(write);
                 retired.push(retire);
-                bared.push(write && secret_before.is_some() && !secrets.contains_key(&row));
+                losing_personal
+                    .push(write && secret_before.is_some() && !secrets.contains_key(&row));
             }
             let Some(sorter) = sorter else {
                 continue;
@@ -266,8 +284,8 @@ impl Upsert<'_> {
                 let secrets = filter(&rows, &self.have_personal(&rows), self.def)?;
                 let secrets = self.project(&secrets, self.def.vault_schema())?;
                 secret.write(&secrets).await?;
-                if bared.contains(&true) {
-                    let rows = filter(&full, &bared, self.def)?;
+                if losing_personal.contains(&true) {
+                    let rows = filter(&full, &losing_personal, self.def)?;
                     secret.forget(&self.project(&rows, self.def.vault_schema())?)?;
                 }
                 if retired.contains(&true) {
@@ -288,35 +306,40 @@ impl Upsert<'_> {
                 files: &self.orders.files,
                 folder: self.folder,
             };
-            let counted = named.count(self.orders, &orders, &mut outcome.tally);
+            let counted = named.count(self.orders, &orders, &mut outcome.file_counts);
             counted.await?;
         }
         Ok(())
     }
 
-    /// Counts facts that name a person, and those whose person is not there.
-    fn count_unfound(&self, piece: &Piece<'_>, full: &RecordBatch, outcome: &mut Outcome) {
+    /// Counts facts that refer to a person, and those whose person has no record.
+    fn count_unfound(
+        &self,
+        piece: &StagedBatch<'_>,
+        full: &RecordBatch,
+        outcome: &mut UpsertOutcome,
+    ) {
         if self.def.shape != Shape::Fact {
             return;
         }
         let persons = full["person_id"].as_primitive::<Int64Type>().values();
         let identities = full["identity_id"].as_primitive::<Int64Type>().values();
         let ids = identities.iter().zip(persons.iter());
-        for ((identity, person), slot) in ids.zip(piece.slots()) {
-            if *identity != 0 && slot.is_some_and(|slot| !slot.deleted) {
+        for ((identity, person), version) in ids.zip(piece.versions()) {
+            if *identity != 0 && version.is_some_and(|version| !version.deleted) {
                 outcome.named += 1;
                 outcome.unfound += u64::from(*person == 0);
             }
         }
     }
 
-    /// Copies files without the rows that go; rows that move are sent on with their person.
+    /// Rewrites files without deleted and replaced rows; rows that get their person are sent to the writer.
     async fn rewrite(
         &self,
         gone: &[RoaringBitmap],
         moved: &[RoaringBitmap],
         sorter: &SortedWriter,
-        outcome: &mut Outcome,
+        outcome: &mut UpsertOutcome,
     ) -> Result<(), IngestError> {
         for (at, file) in self.table.files.iter().enumerate() {
             let leaving = &gone[at] | &moved[at];
@@ -351,7 +374,7 @@ impl Upsert<'_> {
     /// Rows with the persons that their identities have now.
     fn linked(&self, rows: &RecordBatch) -> Result<RecordBatch, IngestError> {
         let identities = rows["identity_id"].as_primitive::<Int64Type>();
-        let person = |identity: &i64| self.people.linked.get(identity).copied().unwrap_or(0);
+        let person = |identity: &i64| self.identities.linked.get(identity).copied().unwrap_or(0);
         let persons: Int64Array = identities.values().iter().map(person).collect();
         let index = rows.schema().index_of("person_id").unwrap_or(0);
         let mut columns = rows.columns().to_vec();
@@ -365,7 +388,7 @@ impl Upsert<'_> {
         let ids = self
             .def
             .is_personal_fact()
-            .then(|| self.people.of_rows(stage, staged));
+            .then(|| self.identities.of_rows(stage, staged));
         let schema = self.def.full_schema();
         let columns = schema
             .fields()
@@ -376,8 +399,7 @@ impl Upsert<'_> {
                 (name, _) => ArrayRef::clone(&staged[name]),
             });
         let columns = columns.collect();
-        RecordBatch::try_new(schema, columns)
-            .map_err(IngestError::rows(self.def.name, "put together"))
+        RecordBatch::try_new(schema, columns).map_err(IngestError::rows(self.def.name, "assembled"))
     }
 
     fn stored(&self, full: &RecordBatch) -> Result<RecordBatch, IngestError> {
@@ -394,8 +416,7 @@ impl Upsert<'_> {
             .iter()
             .map(|field| ArrayRef::clone(&full[field.name().as_str()]));
         let columns = columns.collect();
-        RecordBatch::try_new(schema, columns)
-            .map_err(IngestError::rows(self.def.name, "put together"))
+        RecordBatch::try_new(schema, columns).map_err(IngestError::rows(self.def.name, "assembled"))
     }
 
     fn note_seen(&self, rows: &RecordBatch, seen: &mut HashMap<i64, i64>) {

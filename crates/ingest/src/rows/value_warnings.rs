@@ -1,17 +1,17 @@
-//! What a run read otherwise than it is written, or could not read: counted, so that somebody is told.
+//! Warnings about values that were changed on reading or not recognized, counted by column.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-/// Values of one kind that are named apart; the others are counted only.
+/// Distinct values that are counted by themselves; further ones are counted together.
 const MOST: usize = 1_000;
 
-/// What is odd about a value.
+/// The kind of a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Oddity {
+pub enum ValueWarningKind {
     /// A country that no list of countries has; it stays as it is.
     UnknownCountry,
     /// A region that its country does not have; it stays as it is.
@@ -22,24 +22,24 @@ pub enum Oddity {
     ShortenedId,
 }
 
-/// How often something odd was in a column.
+/// A warning about values of one column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Odd {
+pub struct ValueWarning {
     /// The table.
     pub table: &'static str,
     /// The column.
     pub column: &'static str,
     /// What.
-    pub oddity: Oddity,
+    pub oddity: ValueWarningKind,
     /// The commonest value.
     pub value: String,
-    /// How many different values there were.
+    /// Number of distinct values.
     pub values: u64,
-    /// In how many rows.
+    /// Number of rows.
     pub rows: u64,
 }
 
-impl fmt::Display for Odd {
+impl fmt::Display for ValueWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             table,
@@ -53,10 +53,10 @@ impl fmt::Display for Odd {
             values => format!("`{value}` and {} more", values - 1),
         };
         let (what, outcome) = match self.oddity {
-            Oddity::UnknownCountry => ("unknown countries", "they stay as they are"),
-            Oddity::UnknownRegion => ("unknown regions", "they stay as they are"),
-            Oddity::WholeId => ("ids that became floats", "they were read without `.0`"),
-            Oddity::ShortenedId => (
+            ValueWarningKind::UnknownCountry => ("unknown countries", "they stay as they are"),
+            ValueWarningKind::UnknownRegion => ("unknown regions", "they stay as they are"),
+            ValueWarningKind::WholeId => ("ids that became floats", "they were read without `.0`"),
+            ValueWarningKind::ShortenedId => (
                 "ids that a spreadsheet shortened",
                 "they stay as they are and may stand for several",
             ),
@@ -70,13 +70,13 @@ impl fmt::Display for Odd {
 
 /// Counts by column, oddity and value.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Oddities {
-    counts: BTreeMap<(&'static str, Oddity), BTreeMap<String, u64>>,
+pub(crate) struct ValueWarnings {
+    counts: BTreeMap<(&'static str, ValueWarningKind), BTreeMap<String, u64>>,
 }
 
-impl Oddities {
+impl ValueWarnings {
     /// Counts a value of a column.
-    pub(crate) fn note(&mut self, column: &'static str, oddity: Oddity, value: &str) {
+    pub(crate) fn note(&mut self, column: &'static str, oddity: ValueWarningKind, value: &str) {
         let values = self.counts.entry((column, oddity)).or_default();
         let is_named = values.contains_key(value) || values.len() < MOST;
         let value = if is_named { value } else { "" };
@@ -86,7 +86,7 @@ impl Oddities {
         }
     }
 
-    /// Adds what others counted.
+    /// Adds the counts of others.
     pub(crate) fn add(&mut self, others: Self) {
         for (key, values) in others.counts {
             let known = self.counts.entry(key).or_default();
@@ -96,14 +96,14 @@ impl Oddities {
         }
     }
 
-    /// What there is to tell of a table.
-    pub(crate) fn of_table(&self, table: &'static str) -> impl Iterator<Item = Odd> + '_ {
+    /// The warnings of a table.
+    pub(crate) fn of_table(&self, table: &'static str) -> impl Iterator<Item = ValueWarning> + '_ {
         self.counts
             .iter()
             .filter_map(move |((column, oddity), values)| {
                 let named = values.iter().filter(|(value, _)| !value.is_empty());
                 let (value, _) = named.max_by(|a, b| (a.1, b.0).cmp(&(b.1, a.0)))?;
-                Some(Odd {
+                Some(ValueWarning {
                     table,
                     column,
                     oddity: *oddity,
@@ -117,17 +117,17 @@ impl Oddities {
 
 #[cfg(test)]
 mod tests {
-    use super::{Oddities, Oddity};
+    use super::{ValueWarningKind, ValueWarnings};
 
     #[test]
     fn the_commonest_value_is_named_and_all_are_counted() {
-        let mut one = Oddities::default();
-        one.note("country", Oddity::UnknownCountry, "Atlantis");
-        let mut other = Oddities::default();
+        let mut one = ValueWarnings::default();
+        one.note("country", ValueWarningKind::UnknownCountry, "Atlantis");
+        let mut other = ValueWarnings::default();
         for value in ["Mordor", "Mordor", "Atlantis", "Mordor"] {
-            other.note("country", Oddity::UnknownCountry, value);
+            other.note("country", ValueWarningKind::UnknownCountry, value);
         }
-        other.note("external_id", Oddity::WholeId, "1001.0");
+        other.note("external_id", ValueWarningKind::WholeId, "1001.0");
         one.add(other);
         let told: Vec<String> = one.of_table("persons").map(|odd| odd.to_string()).collect();
         assert_eq!(

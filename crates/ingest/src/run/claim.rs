@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use rollbook_model::ProviderName;
+use rollbook_read::{Format, SourceFile};
 
 use crate::IngestError;
 use crate::mapping::{Mapping, mappings};
-use rollbook_read::{Format, SourceFile};
 
 /// A mapping with the files of each of its sources, in the order of `mapping.sources`.
 #[derive(Debug, Clone)]
@@ -15,10 +15,12 @@ pub(crate) struct Claim {
     pub(crate) files: Vec<Vec<SourceFile>>,
 }
 
-/// Whether a mapping of the provider reads this file, with what the lake holds.
+/// Checks that a mapping of the provider reads this file, given what the lake holds.
 ///
 /// # Errors
-/// No mapping does, or it needs other files too.
+/// [`IngestError::NothingClaimed`] where no mapping reads it; [`IngestError::MissingSource`] where the
+/// mapping that does needs other files too; [`IngestError::Read`] where the file cannot be opened; where
+/// the mappings cannot be loaded, as [`mappings`].
 pub fn check_claimed(
     provider: &ProviderName,
     folder: Option<&Path>,

@@ -1,9 +1,9 @@
-//! Running one mapping over its files: rows to the stage, what fails to quarantine.
+//! Runs one mapping over its files: rows go to the stage, failed ones to quarantine.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::array::{AsArray, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::catalog::{MemTable, TableProvider};
@@ -17,74 +17,68 @@ use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeTable, State};
 use rollbook_model::config::Limits;
 use rollbook_model::{Shape, TableDef};
+use rollbook_read::SourceFile;
 
 use crate::IngestError;
-use crate::absent::{Absent, Joined};
-use crate::canonical::{Caster, Commas, RowError};
-use crate::claim::Claim;
-use crate::entries::{dropped_entry, fault_entry, record_of, refused_entry};
-use crate::identify::ContactIds;
-use crate::lacking::lacked;
-use crate::linking::Erased;
 use crate::mapping::casts::NumbersWithComma;
 use crate::mapping::reads::PRESENCE;
 use crate::mapping::{Mapping, NumberStyle, provenance};
-use crate::presence::{KEY_SET, Presence};
-use crate::progress::{Event, Progress};
+use crate::persons::erasure_list::ErasureFilter;
 use crate::quarantine::Quarantine;
-use crate::source::{Files, SourceTable};
-use crate::stage::{Stage, place_of};
-use rollbook_read::SourceFile;
+use crate::quarantine::entries::{dropped_entry, fault_entry, record_of, refused_entry};
+use crate::quarantine::retry::RetryTable;
+use crate::rows::canonical::{Caster, DecimalCommas, RowError};
+use crate::rows::contact_ids::ContactIds;
+use crate::rows::file_columns::{FileColumns, KEY_SET};
+use crate::rows::missing_columns::{JoinedSource, MissingColumns};
+use crate::rows::stage::{Stage, place_of};
+use crate::run::claim::Claim;
+use crate::run::progress::{Event, Progress};
+use crate::run::source_table::{SourceFiles, SourceTable};
+use crate::run::unreadable_lines::column_of_unreadable_line;
 
-/// The driving source as its file has it, before `only` is applied.
+/// The name of the driving source before its `only` filter is applied.
 const WHOLE: &str = "_whole_source";
 
-/// What running mappings needs besides the mapping itself.
-pub(crate) struct Execution<'a> {
+/// What all mappings of a run share.
+pub(crate) struct MappingRuns<'a> {
     pub(crate) lake: &'a Lake,
     /// What the lake holds already, for mappings that join it.
     pub(crate) state: &'a State,
     pub(crate) limits: Limits,
     pub(crate) contact_ids: ContactIds,
-    /// Who was erased.
-    pub(crate) erased: Erased,
+    /// The list of erased persons.
+    pub(crate) erased: ErasureFilter,
     /// The place of each file, by its label, among all files of the run.
     pub(crate) places: &'a HashMap<String, u64>,
-    pub(crate) files: Files,
+    pub(crate) files: SourceFiles,
     pub(crate) progress: Progress,
-    /// Whether the files are of several requests, each of which has to come out as if alone.
+    /// Whether the files are of several requests, each of which must give the same as alone.
     pub(crate) together: bool,
 }
 
 /// Where a mapping's driving rows come from.
-pub(crate) enum Driving {
+pub(crate) enum DrivingRows {
     /// From the claimed files.
     Files,
     /// From records that were kept in quarantine.
-    Records(Kept),
+    Records(RetryTable),
 }
 
-/// Records that were kept in quarantine, as a source.
-pub(crate) struct Kept {
-    pub(crate) rows: RecordBatch,
-    /// The columns that each had in its file.
-    pub(crate) presence: Presence,
-}
-
-/// A mapping that is planned: nothing of its files was read but which columns they have.
-pub(crate) struct Planned {
+/// A planned mapping; of its files only the columns were read.
+pub(crate) struct PlannedMapping {
     claim: Claim,
     ordinal: u64,
     context: SessionContext,
     tables: Vec<SourceTable>,
-    driving: Presence,
+    driving: FileColumns,
     plan: LogicalPlan,
     may_drop: bool,
     caster: Caster,
-    pub(crate) absent: Absent,
+    pub(crate) absent: MissingColumns,
 }
 
-impl Planned {
+impl PlannedMapping {
     pub(crate) fn mapping(&self) -> &Mapping {
         &self.claim.mapping
     }
@@ -97,28 +91,28 @@ impl Planned {
 }
 
 /// The sources of a mapping as they were registered.
-struct Registered {
+struct RegisteredSources {
     tables: Vec<SourceTable>,
-    driving: Presence,
-    others: Vec<Joined>,
+    driving: FileColumns,
+    others: Vec<JoinedSource>,
     /// Whether the rows of the driving source tell their keys.
     has_key_sets: bool,
 }
 
-impl Execution<'_> {
+impl MappingRuns<'_> {
     /// Plans the mapping that is the `ordinal`th of the run, before any of its rows is read.
     pub(crate) async fn plan(
         &self,
         mut claim: Claim,
         ordinal: u64,
-        driving: Driving,
-    ) -> Result<Planned, IngestError> {
+        driving: DrivingRows,
+    ) -> Result<PlannedMapping, IngestError> {
         loop {
             let error = match self.planned(&claim, ordinal, &driving).await {
                 Err(error) => error,
                 planned => return planned,
             };
-            match lacked(&claim, &error) {
+            match column_of_unreadable_line(&claim, &error) {
                 Some(column) => claim.mapping.sources[0].optional.push(column),
                 None => return Err(error),
             }
@@ -129,8 +123,8 @@ impl Execution<'_> {
         &self,
         claim: &Claim,
         ordinal: u64,
-        driving: &Driving,
-    ) -> Result<Planned, IngestError> {
+        driving: &DrivingRows,
+    ) -> Result<PlannedMapping, IngestError> {
         let mapping = &claim.mapping;
         let context = rollbook_engine::mapping_session(self.limits, None)?;
         if mapping.numbers == Some(NumberStyle::Comma) {
@@ -143,14 +137,14 @@ impl Execution<'_> {
             return Err(IngestError::NotTogether);
         }
         let caster = Caster::new(mapping, plan.schema().as_arrow(), self.contact_ids.clone())?;
-        let absent = Absent::new(
+        let absent = MissingColumns::new(
             mapping,
             &plan,
             WHOLE,
             sources.driving.clone(),
             sources.others,
         );
-        Ok(Planned {
+        Ok(PlannedMapping {
             ordinal,
             context,
             tables: sources.tables,
@@ -166,11 +160,11 @@ impl Execution<'_> {
     /// Runs a mapping.
     pub(crate) async fn run(
         &self,
-        planned: Planned,
+        planned: PlannedMapping,
         stage: &mut Stage,
         quarantine: &mut Quarantine,
     ) -> Result<(), IngestError> {
-        let Planned {
+        let PlannedMapping {
             claim,
             ordinal,
             context,
@@ -182,20 +176,20 @@ impl Execution<'_> {
             mut absent,
         } = planned;
         let mapping = &claim.mapping;
-        self.progress.tell(Event::Mapping {
+        self.progress.report(Event::Mapping {
             mapping: mapping.label(),
             files: claim.files.first().map_or(0, Vec::len),
         });
-        let mut commas = Commas::default();
-        let lost = loop {
-            let mark = stage.mark();
-            let work = Work {
+        let mut commas = DecimalCommas::default();
+        let unyielded = loop {
+            let savepoint = stage.savepoint();
+            let work = ReadTask {
                 mapping,
                 caster: &caster,
                 ordinal,
                 may_drop,
             };
-            let lost = self
+            let unyielded = self
                 .read(
                     &context,
                     plan.clone(),
@@ -205,17 +199,17 @@ impl Execution<'_> {
                 )
                 .await?;
             if !commas.are_late() {
-                break lost;
+                break unyielded;
             }
-            stage.withdraw(mark);
+            stage.roll_back(savepoint);
         };
-        if may_drop || !lost.faults.is_empty() {
+        if may_drop || !unyielded.faults.is_empty() {
             let driving = (mapping, &driving);
-            self.set_aside(&context, driving, lost, stage, quarantine)
+            self.set_aside(&context, driving, unyielded, stage, quarantine)
                 .await?;
         }
         for refused in sources.iter().flat_map(SourceTable::take_refused) {
-            let counts = stage.tally.at(self.place(&refused.file));
+            let counts = stage.file_counts.at(self.place(&refused.file));
             counts.read += 1;
             counts.quarantined += 1;
             quarantine.add(refused_entry(mapping, refused))?;
@@ -223,16 +217,16 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Runs the statement once: rows go to the stage, faults are handed back.
+    /// Runs the statement once: rows go to the stage, errors of rows are returned.
     async fn read(
         &self,
         context: &SessionContext,
         plan: LogicalPlan,
-        work: &Work<'_>,
-        (commas, absent): (&mut Commas, &mut Absent),
+        work: &ReadTask<'_>,
+        (commas, absent): (&mut DecimalCommas, &mut MissingColumns),
         stage: &mut Stage,
-    ) -> Result<Lost, IngestError> {
-        let Work {
+    ) -> Result<UnyieldedRows, IngestError> {
+        let ReadTask {
             mapping,
             caster,
             ordinal,
@@ -249,10 +243,10 @@ impl Execution<'_> {
             stage.odd.add(canonical.odd);
             let places = self.places_of(&canonical.files);
             for place in &places {
-                stage.tally.at(*place).read += 1;
+                stage.file_counts.at(*place).read += 1;
             }
             for fault in &canonical.faults {
-                let counts = stage.tally.at(self.place(&fault.file));
+                let counts = stage.file_counts.at(self.place(&fault.file));
                 counts.read += 1;
                 counts.quarantined += 1;
             }
@@ -269,7 +263,9 @@ impl Execution<'_> {
                     .push(fault);
             }
             if mapping.table.shape == Shape::Fact {
-                let without = self.erased.without_theirs(mapping.table, &canonical.rows);
+                let without = self
+                    .erased
+                    .without_persons_of_erased(mapping.table, &canonical.rows);
                 let failed = IngestError::rows(mapping.table.name, "filtered");
                 if let Some(rows) = without.map_err(failed)? {
                     canonical.rows = rows;
@@ -286,11 +282,11 @@ impl Execution<'_> {
                 })?;
                 continue;
             };
-            // Who was erased stays so: such rows are counted, and nothing of them is kept.
+            // Rows of erased persons are counted and not stored.
             let stays = |row: &usize| admitted.value(*row);
             let (kept, gone): (Vec<usize>, Vec<usize>) = (0..places.len()).partition(stays);
             for row in gone {
-                stage.tally.at(places[row]).unchanged += 1;
+                stage.file_counts.at(places[row]).unchanged += 1;
             }
             let rows = filter_record_batch(&canonical.rows, &admitted)
                 .map_err(IngestError::rows(mapping.table.name, "filtered"))?;
@@ -300,7 +296,7 @@ impl Execution<'_> {
             };
             stage.add(&rows, mapping.keep_existing, order, |row| absent[kept[row]])?;
         }
-        Ok(Lost {
+        Ok(UnyieldedRows {
             faults,
             yielded: may_drop.then_some(yielded),
         })
@@ -331,22 +327,22 @@ impl Execution<'_> {
         &self,
         context: &SessionContext,
         claim: &Claim,
-        driving: &Driving,
-    ) -> Result<Registered, IngestError> {
+        driving: &DrivingRows,
+    ) -> Result<RegisteredSources, IngestError> {
         let mapping = &claim.mapping;
         let failed = |source| run_error(mapping, source);
-        let mut found = Registered {
+        let mut found = RegisteredSources {
             tables: Vec::new(),
-            driving: Presence::default(),
+            driving: FileColumns::default(),
             others: Vec::new(),
             has_key_sets: false,
         };
         let keeps = !(mapping.absent_is_null || mapping.keep_existing);
         for (at, (source, files)) in mapping.sources.iter().zip(&claim.files).enumerate() {
-            let mut other = Joined::default();
+            let mut other = JoinedSource::default();
             let provider: Arc<dyn TableProvider> = match driving {
-                Driving::Records(kept) if at == 0 => {
-                    found.driving = kept.presence.clone();
+                DrivingRows::Records(kept) if at == 0 => {
+                    found.driving = kept.file_columns.clone();
                     let (schema, rows) = (kept.rows.schema(), vec![vec![kept.rows.clone()]]);
                     Arc::new(MemTable::try_new(schema, rows).map_err(failed)?)
                 }
@@ -364,8 +360,8 @@ impl Execution<'_> {
                     let table = SourceTable::new(source, own, &self.files, at == 0, keeps)?;
                     let provider = table.provider().map_err(failed)?;
                     match at {
-                        0 => found.driving = table.presence().clone(),
-                        _ => other.columns = table.presence().all(),
+                        0 => found.driving = table.file_columns().clone(),
+                        _ => other.columns = table.file_columns().all(),
                     }
                     if !files.is_empty() {
                         other.columns.insert(PRESENCE.to_owned());
@@ -415,8 +411,8 @@ impl Execution<'_> {
     async fn set_aside(
         &self,
         context: &SessionContext,
-        (mapping, driving): (&Mapping, &Presence),
-        lost: Lost,
+        (mapping, driving): (&Mapping, &FileColumns),
+        unyielded: UnyieldedRows,
         stage: &mut Stage,
         quarantine: &mut Quarantine,
     ) -> Result<(), IngestError> {
@@ -431,13 +427,13 @@ impl Execution<'_> {
             let lines = batch["_line"].as_primitive::<Int64Type>();
             for row in 0..batch.num_rows() {
                 let (file, line) = (files.value(row), lines.value(row));
-                if let Some(faults) = lost.faults.get(&(file.to_owned(), line)) {
+                if let Some(faults) = unyielded.faults.get(&(file.to_owned(), line)) {
                     let record = record_of(&batch, row, driving);
                     for fault in faults {
                         quarantine.add(fault_entry(mapping, fault, record.clone()))?;
                     }
-                } else if lost.is_dropped(file, line) {
-                    let counts = stage.tally.at(self.place(file));
+                } else if unyielded.is_dropped(file, line) {
+                    let counts = stage.file_counts.at(self.place(file));
                     counts.read += 1;
                     counts.quarantined += 1;
                     let record = record_of(&batch, row, driving);
@@ -449,8 +445,8 @@ impl Execution<'_> {
     }
 }
 
-/// What is read, and how.
-struct Work<'a> {
+/// What one pass over a mapping reads.
+struct ReadTask<'a> {
     mapping: &'a Mapping,
     caster: &'a Caster,
     /// The mapping's place in the run.
@@ -459,14 +455,14 @@ struct Work<'a> {
     may_drop: bool,
 }
 
-/// Rows of the driving source that did not come out as rows of the table.
-struct Lost {
+/// Rows of the driving source without an output row.
+struct UnyieldedRows {
     faults: BTreeMap<(String, i64), Vec<RowError>>,
-    /// The lines that came out, where the mapping can drop some.
+    /// The lines with an output row, where the mapping can drop some.
     yielded: Option<HashMap<String, RoaringTreemap>>,
 }
 
-impl Lost {
+impl UnyieldedRows {
     fn is_dropped(&self, file: &str, line: i64) -> bool {
         let came_out = |lines: &RoaringTreemap| lines.contains(line.unsigned_abs());
         self.yielded
@@ -539,7 +535,7 @@ fn sql_error(mapping: &Mapping, source: EngineError) -> IngestError {
     }
 }
 
-/// A reader's own error is more telling than the stream's that carries it.
+/// Unwraps the reader's own error from the stream's.
 fn run_error(mapping: &Mapping, error: DataFusionError) -> IngestError {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<rollbook_read::ReadError>() {

@@ -1,4 +1,4 @@
-//! Which columns the files of a provider had when they last came: one that is gone since is told of.
+//! The columns that the files of a provider had in its last run: those missing since are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::IngestError;
-use crate::execute::Planned;
-use crate::progress::{Event, Progress};
+use crate::run::execute::PlannedMapping;
+use crate::run::progress::{Event, Progress};
 
 /// Columns by mapping and source. Names are keys, so that none is taken for that of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-struct Seen(BTreeMap<String, BTreeMap<String, BTreeMap<String, bool>>>);
+struct ColumnsBySource(BTreeMap<String, BTreeMap<String, BTreeMap<String, bool>>>);
 
 /// The name under which the columns of a provider are kept.
 pub(crate) fn name(provider: &ProviderName) -> String {
     format!("columns/{provider}")
 }
 
-/// Tells of columns that the files of planned mappings lack and those before them had. What is to be
-/// kept from now on; `None` where it is kept already.
+/// Reports columns that the files of the last run had and those of the planned mappings lack. Returns the
+/// columns to store; `None` where they are stored already.
 pub(crate) fn since_last(
     base: &State,
     provider: &ProviderName,
-    planned: &[Planned],
+    planned: &[PlannedMapping],
     progress: &Progress,
 ) -> Result<Option<Value>, IngestError> {
-    let before: Seen = base.value(&name(provider))?.unwrap_or_default();
+    let before: ColumnsBySource = base.value(&name(provider))?.unwrap_or_default();
     let mut now = before.clone();
-    let mut told: BTreeSet<(String, Vec<String>)> = BTreeSet::new();
+    let mut reported: BTreeSet<(String, Vec<String>)> = BTreeSet::new();
     for planned in planned {
         let mapping = planned.mapping();
         let mut read = planned.absent.columns_read(mapping);
@@ -46,8 +46,8 @@ pub(crate) fn since_last(
                 .map(|(column, _)| column.clone())
                 .filter(|column| !columns.contains(column))
                 .collect();
-            if !gone.is_empty() && told.insert((file.label.clone(), gone.clone())) {
-                progress.tell(Event::ColumnsGone {
+            if !gone.is_empty() && reported.insert((file.label.clone(), gone.clone())) {
+                progress.report(Event::ColumnsGone {
                     file: file.label.clone(),
                     files: files.len(),
                     columns: gone,

@@ -1,12 +1,12 @@
-//! What an ingest tells about itself while it runs.
+//! Progress events of a run.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::odd::Odd;
-use crate::unknown::UnknownStatus;
+use crate::rows::unknown_statuses::UnknownStatus;
+use crate::rows::value_warnings::ValueWarning;
 
-/// Something worth telling.
+/// A progress event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A mapping begins to read its files.
@@ -27,7 +27,7 @@ pub enum Event {
         file: String,
         /// The columns.
         columns: Vec<String>,
-        /// Whether what is known there stays.
+        /// Whether known values of these columns stay.
         keeps: bool,
     },
     /// The files of a source lack columns that those of the run before had.
@@ -38,13 +38,13 @@ pub enum Event {
         files: usize,
         /// The columns.
         columns: Vec<String>,
-        /// Whether what is known there stays.
+        /// Whether known values of these columns stay.
         keeps: bool,
     },
-    /// Rows have a status that no query of ours knows.
+    /// Rows have a status that no built-in query knows.
     UnknownStatus(UnknownStatus),
-    /// Values of a column were read otherwise than they are written, or could not be read.
-    Odd(Odd),
+    /// Values of a column were changed on reading or not recognized.
+    Odd(ValueWarning),
     /// Rows of a table are compared with the lake and written.
     Writing {
         /// The table.
@@ -64,12 +64,12 @@ impl Progress {
         Self(Arc::new(listener))
     }
 
-    /// Nobody listens.
+    /// Ignores all events.
     pub fn silent() -> Self {
         Self::new(|_| {})
     }
 
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn report(&self, event: Event) {
         (self.0)(event);
     }
 }

@@ -1,11 +1,11 @@
-//! What a run did, or would have done, for whoever asked for it.
+//! The report of a run.
 
 use rollbook_model::{BatchId, SnapshotNumber, TableCounts};
-use serde::{Deserialize, Serialize};
 
-use crate::linking::LinkCounts;
-use crate::odd::Odd;
-use crate::unknown::UnknownStatus;
+use crate::persons::LinkCounts;
+use crate::rows::unknown_statuses::UnknownStatus;
+use crate::rows::upsert::Unfound;
+use crate::rows::value_warnings::ValueWarning;
 
 /// What a run did, or would have done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,25 +24,12 @@ pub struct Report {
     pub currency: Option<String>,
     /// How records of persons came to persons.
     pub records: LinkCounts,
-    /// Statuses that no query of ours knows.
+    /// Statuses that no built-in query knows.
     pub unknown_statuses: Vec<UnknownStatus>,
     /// The same for each request, in their order.
     pub unknown_by_request: Vec<Vec<UnknownStatus>>,
-    /// Rows that name something that is not there.
+    /// Rows that refer to something which does not exist.
     pub unfound: Vec<Unfound>,
-    /// Values that were read otherwise than they are written, or could not be read.
-    pub odd: Vec<Odd>,
-}
-
-/// Rows of a table that name something that the lake does not have, and that the run does not bring.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unfound {
-    /// The table.
-    pub table: String,
-    /// What they name, such as `person`.
-    pub names: String,
-    /// How many name one that is not there.
-    pub rows: u64,
-    /// How many name one at all.
-    pub of: u64,
+    /// Warnings about values.
+    pub odd: Vec<ValueWarning>,
 }

@@ -13,32 +13,32 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use rollbook_model::config::BATCH_ROWS;
+use rollbook_read::{Reader, Refused, SourceFile};
 
 use crate::IngestError;
 use crate::mapping::Source;
-use crate::presence::{Columns, KEY_SET, Presence};
-use crate::progress::{Event, Progress};
-use rollbook_read::{Reader, Refused, SourceFile};
+use crate::rows::file_columns::{Columns, FileColumns, KEY_SET};
+use crate::run::progress::{Event, Progress};
 
 /// Batches that wait between the reader and the mapping.
 const WAITING: usize = 2;
 
-/// What is known of the files of a run, however many mappings read them.
+/// The columns of the files of a run, shared by the mappings that read them.
 #[derive(Clone)]
-pub(crate) struct Files {
+pub(crate) struct SourceFiles {
     progress: Progress,
-    known: Arc<Mutex<HashMap<String, Known>>>,
+    known: Arc<Mutex<HashMap<String, KnownFile>>>,
 }
 
 #[derive(Clone)]
-struct Known {
+struct KnownFile {
     columns: Arc<[String]>,
     is_uneven: bool,
-    /// Rows that were told of.
-    told: u64,
+    /// Rows that were reported as read.
+    reported: u64,
 }
 
-impl Files {
+impl SourceFiles {
     pub(crate) fn new(progress: Progress) -> Self {
         Self {
             progress,
@@ -53,31 +53,31 @@ impl Files {
         }
         let reader = Reader::open(file, BATCH_ROWS)?;
         let columns: Arc<[String]> = reader.columns().into();
-        let known = Known {
+        let known = KnownFile {
             columns: Arc::clone(&columns),
             is_uneven: reader.is_uneven(),
-            told: 0,
+            reported: 0,
         };
         self.known().insert(file.label.clone(), known);
         Ok((columns, reader.is_uneven()))
     }
 
-    /// Tells that the first `rows` of a file were read, as far as nobody told so before.
-    fn tell_rows(&self, file: &SourceFile, rows: u64) {
+    /// Reports that the first `rows` rows of a file were read, as far as that was not reported before.
+    fn report_rows(&self, file: &SourceFile, rows: u64) {
         let more = match self.known().get_mut(&file.label) {
             Some(known) => {
-                let more = rows.saturating_sub(known.told);
-                known.told += more;
+                let more = rows.saturating_sub(known.reported);
+                known.reported += more;
                 more
             }
             None => rows,
         };
         if more > 0 {
-            self.progress.tell(Event::Rows { rows: more });
+            self.progress.report(Event::Rows { rows: more });
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, KnownFile>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,10 +86,10 @@ impl Files {
 #[derive(Clone)]
 pub(crate) struct SourceTable {
     own: Arc<Vec<SourceFile>>,
-    files: Files,
+    files: SourceFiles,
     schema: SchemaRef,
-    refused: Arc<Mutex<Seen>>,
-    presence: Presence,
+    refused: Arc<Mutex<RefusedRecords>>,
+    file_columns: FileColumns,
     is_alike: bool,
 }
 
@@ -103,7 +103,7 @@ impl std::fmt::Debug for SourceTable {
 
 /// Records that readers refused, each once however often the files are read.
 #[derive(Debug, Default)]
-struct Seen {
+struct RefusedRecords {
     places: HashSet<(String, i64)>,
     records: Vec<Refused>,
 }
@@ -114,7 +114,7 @@ impl SourceTable {
     pub(crate) fn new(
         source: &Source,
         own: Vec<SourceFile>,
-        files: &Files,
+        files: &SourceFiles,
         is_driving: bool,
         keeps: bool,
     ) -> Result<Self, IngestError> {
@@ -138,7 +138,7 @@ impl SourceTable {
             let columns: Vec<String> = names.iter().filter(missing).cloned().collect();
             if !columns.is_empty() {
                 is_alike = false;
-                files.progress.tell(Event::ColumnsMissing {
+                files.progress.report(Event::ColumnsMissing {
                     file: file.label.clone(),
                     columns,
                     keeps,
@@ -146,7 +146,7 @@ impl SourceTable {
             }
         }
         let labels = own.iter().map(|file| file.label.clone());
-        let presence = Presence::new(labels.zip(columns_of));
+        let file_columns = FileColumns::new(labels.zip(columns_of));
         let optional = source.optional.iter();
         names.extend(optional.filter(|name| !known.contains(*name)).cloned());
         let text = names
@@ -164,14 +164,14 @@ impl SourceTable {
             files: files.clone(),
             schema: Arc::new(Schema::new(fields)),
             refused: Arc::default(),
-            presence,
+            file_columns,
             is_alike,
         })
     }
 
     /// The columns that its files and rows have.
-    pub(crate) fn presence(&self) -> &Presence {
-        &self.presence
+    pub(crate) fn file_columns(&self) -> &FileColumns {
+        &self.file_columns
     }
 
     /// Whether no file lacks a column that another one has and that may not be missing.
@@ -234,7 +234,7 @@ impl SourceTable {
             let place = keys.as_ptr() as usize;
             *numbers
                 .entry(place)
-                .or_insert_with(|| self.presence.number(keys))
+                .or_insert_with(|| self.file_columns.number(keys))
         };
         let numbers: UInt32Array = reader.key_sets().iter().map(number).collect();
         Some(Arc::new(numbers))
@@ -259,7 +259,7 @@ impl PartitionStream for SourceTable {
                 while let Some(batch) = reader.next_batch(&mut refused).map_err(external)? {
                     table.refuse(&mut refused);
                     read += batch.num_rows() as u64;
-                    table.files.tell_rows(file, read);
+                    table.files.report_rows(file, read);
                     let sets = table.key_sets(&reader, &mut numbers);
                     if sender.blocking_send(table.aligned(&batch, sets)).is_err() {
                         return Ok(());

@@ -14,22 +14,27 @@ use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
 
 use crate::IngestError;
-use crate::fingerprint::Encoder;
-use crate::identify::KeyMap;
-use crate::linking::{self, theirs};
-use crate::orders::{COUNTED_WITHOUT, ORDERS};
-use crate::sorted::SortedWriter;
-use crate::stage::keys_of;
+use crate::persons::identifying_values::rows_of;
+use crate::persons::{erase, without_records};
+use crate::rows::fingerprint::Encoder;
+use crate::rows::identity::KeyMap;
+use crate::rows::order_references::{COUNTED_WITHOUT, ORDERS};
+use crate::rows::stage::keys_of;
+use crate::rows::table_order::SortedWriter;
 
 /// Attempts to commit until faster writers are given way to.
 const ATTEMPTS: u32 = 10;
 
-/// Takes a run back; the snapshot that did it.
+/// Reverts an ingest run; returns the snapshot that did so.
 ///
-/// Rows come back as they were, but for those of persons who were erased since: such a row stays as it
-/// is, or goes where the run brought it. Personal values are kept in their latest state only: those of rows
-/// that are gone now are forgotten, those of rows that come back stay as the run left them. It is
-/// refused when a later run has changed one of the rows: then that one has to be taken back first.
+/// Rows get the version from before the run, except those of persons erased since: such a row stays as
+/// it is, or goes where the run brought it. Personal values are kept in their latest version only: those of
+/// rows that are gone now are forgotten, those of rows that come back stay as the run left them.
+///
+/// # Errors
+/// [`IngestError::Lake`] where no commit has this batch, where a later run changed one of its rows (then
+/// that run has to be reverted first), where the lake cannot be read or written, or where other writers
+/// were faster 10 times; [`IngestError::Rows`] where rows of a file cannot be compared or filtered.
 pub async fn undo(
     lake: &Lake,
     batch: &BatchId,
@@ -39,7 +44,7 @@ pub async fn undo(
     for _ in 0..ATTEMPTS {
         let base = lake.head().await?;
         let done = lake.change_of(batch).await?;
-        let erased = linking::erase::erased_records(lake, &base).await?;
+        let erased = erase::erased_records(lake, &base).await?;
         let mut changes = BTreeMap::new();
         for (name, change) in done.tables {
             let Some(def) = tables::table(name) else {
@@ -57,7 +62,7 @@ pub async fn undo(
             changes.insert(name, undone);
         }
         let mut named =
-            linking::after_undo(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
+            without_records::after_undo(lake, &base, changes.get(tables::IDENTITIES.name)).await?;
         let is_of_orders = |table: &&str| *table == ORDERS || COUNTED_WITHOUT.contains(table);
         if base.named.contains_key(ORDERS_COMPLETE) && changes.keys().any(is_of_orders) {
             named.insert(ORDERS_COMPLETE.to_owned(), None);
@@ -186,7 +191,7 @@ async fn versions(
         for rows in read_file(lake, def, file, None).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
             let hashes = whole.hashes(&rows)?;
-            let is_erased = theirs(&rows, erased);
+            let is_erased = rows_of(&rows, erased);
             let rows = keys_of(def, &rows)?.into_iter().zip(hashes).enumerate();
             versions.extend(rows.map(|(row, (key, hash))| {
                 let is_erased = is_erased.value(row);
@@ -210,7 +215,7 @@ async fn has_rows_of(
     for file in files {
         for rows in read_file(lake, def, file, Some(&["identity_id"])).await? {
             let rows = rows.map_err(IngestError::rows(def.name, "read"))?;
-            if theirs(&rows, records).true_count() > 0 {
+            if rows_of(&rows, records).true_count() > 0 {
                 return Ok(true);
             }
         }

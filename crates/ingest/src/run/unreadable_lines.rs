@@ -1,19 +1,19 @@
-//! Columns that a file of JSON objects may lack because a line of it cannot be read: that line goes
-//! to quarantine, whatever the other lines are.
+//! A column that a mapping needs may be on a line of a JSON file that cannot be read: the mapping runs
+//! without it then, and that line goes to quarantine.
 
 use rollbook_engine::EngineError;
 use rollbook_model::config::BATCH_ROWS;
 use rollbook_read::{Format, Reader, SourceFile};
 
 use crate::IngestError;
-use crate::claim::Claim;
+use crate::run::claim::Claim;
 
 /// The column that tells one row from another.
 const KEY: &str = "external_id";
 
-/// The column that a mapping could not be planned without, where an unreadable line of its driving
-/// files may have had it. Rows without it are then told of one by one.
-pub(crate) fn lacked(claim: &Claim, error: &IngestError) -> Option<String> {
+/// The column for lack of which a mapping could not be planned, where an unreadable line of its driving
+/// files may have it. The rows without it are refused one by one then.
+pub(crate) fn column_of_unreadable_line(claim: &Claim, error: &IngestError) -> Option<String> {
     let column = match error {
         IngestError::MissingOutput { column, .. } if *column == KEY => KEY,
         IngestError::MappingSql { source, .. } => match source.as_ref() {

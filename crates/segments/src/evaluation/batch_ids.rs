@@ -3,18 +3,18 @@
 use arrow::buffer::BooleanBuffer;
 use roaring::{RoaringBitmap, RoaringTreemap};
 
-/// Ids lie close together where they span no more than so many times their number.
+/// BatchIds lie close together where they span no more than so many times their number.
 const MOST_SPREAD: u64 = 32;
 
 /// The ids of a batch.
-pub(super) struct Ids<'a> {
+pub(super) struct BatchIds<'a> {
     ids: &'a [i64],
     /// The upper and the lower half of the first one, where all have the same upper half, are in
     /// order, each once, and lie close together.
     close: Option<(u32, u32)>,
 }
 
-impl<'a> Ids<'a> {
+impl<'a> BatchIds<'a> {
     pub(super) fn new(ids: &'a [i64]) -> Self {
         let ends = ids.first().zip(ids.last());
         let ends = ends.and_then(|(first, last)| {
@@ -42,7 +42,7 @@ impl<'a> Ids<'a> {
     pub(super) fn note(&self, chosen: &BooleanBuffer, members: &mut RoaringTreemap) {
         let (Some((upper, lower)), Some(first)) = (self.close, self.ids.first()) else {
             let ids = chosen.set_indices().map(|at| self.ids[at]);
-            // Ids are given from 1 on, so a negative one is nobody's.
+            // BatchIds are given from 1 on, so a negative one is nobody's.
             members.extend(ids.filter_map(|id| u64::try_from(id).ok()));
             return;
         };
@@ -68,7 +68,7 @@ mod tests {
     use proptest::prelude::*;
     use roaring::RoaringTreemap;
 
-    use super::Ids;
+    use super::BatchIds;
 
     /// Close together or not, in order or not, around where the upper half changes.
     fn ids() -> impl Strategy<Value = Vec<i64>> {
@@ -104,7 +104,7 @@ mod tests {
             let mut expected = members.clone();
             let some = ids.iter().enumerate().filter(|(at, _)| is_chosen(*at));
             expected.extend(some.filter_map(|(_, id)| u64::try_from(*id).ok()));
-            Ids::new(&ids).note(&chosen, &mut members);
+            BatchIds::new(&ids).note(&chosen, &mut members);
             prop_assert_eq!(&members, &expected);
             prop_assert_eq!(members.len(), expected.len());
         }

@@ -1,4 +1,4 @@
-//! What conditions name: other segments, and traits of the tenant's own.
+//! What conditions name: other segments, and custom traits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ impl Evaluation<'_> {
     /// their criteria; `None` where one of them, or it, is not a condition that looks at one
     /// person alone.
     pub fn revisions(&self, key: &SegmentKey) -> Option<BTreeMap<SegmentKey, u64>> {
-        // A trait of the tenant's own may look at anything.
+        // A custom trait may read anything.
         if !self.traits(key).is_empty() {
             return None;
         }
@@ -71,7 +71,7 @@ impl Evaluation<'_> {
         found
     }
 
-    /// The traits of the tenant's own that a segment is computed from, also through others.
+    /// The custom traits that a segment is computed from, also through others.
     pub fn traits(&self, key: &SegmentKey) -> BTreeSet<String> {
         let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
         if !self.session.has_own_traits() {
@@ -121,10 +121,10 @@ impl Evaluation<'_> {
         texts
     }
 
-    /// Whether a condition looks at one person alone, and so do all that it names.
+    /// Whether a condition, and all segments that it names, read one person at a time.
     ///
     /// # Errors
-    /// Whatever keeps the text from being read.
+    /// [`SegmentError::Criteria`] where the condition cannot be parsed.
     pub fn is_of_one_person(&self, condition: &str) -> Result<bool, SegmentError> {
         let (named, is_shareable) = self.needs(condition)?;
         let is_known = |key: &SegmentKey| self.revisions(key).is_some();
@@ -135,7 +135,7 @@ impl Evaluation<'_> {
     /// The texts of the segments that a condition names, also through others.
     ///
     /// # Errors
-    /// Whatever keeps the text from being read.
+    /// [`SegmentError::Criteria`] where the condition cannot be parsed.
     pub fn texts_named(&self, condition: &str) -> Result<Vec<&str>, SegmentError> {
         let (named, _) = self.needs(condition)?;
         let mut texts: Vec<&str> = named.iter().flat_map(|key| self.texts(key)).collect();

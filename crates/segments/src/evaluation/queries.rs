@@ -1,4 +1,4 @@
-//! Asking a session who meets conditions.
+//! Queries for the persons who meet conditions.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use rollbook_engine::{EngineError, Rows};
 use rollbook_model::SegmentKey;
 use rollbook_model::config::BATCH_ROWS;
 
-use super::ids::Ids;
+use super::batch_ids::BatchIds;
 use super::{Evaluation, MemberTables};
-use crate::atoms::{Atoms, Met};
 use crate::error::SegmentError;
+use crate::evaluation::unique_clauses::{ClauseResults, UniqueClauses};
 
-/// Different clauses without parts that are planned as one query at most.
+/// Distinct clauses per query, at most.
 const TOGETHER: usize = 512;
 
 impl Evaluation<'_> {
-    /// Conditions in parts that are planned as one query each.
+    /// Splits conditions into ranges of one query each.
     pub(super) fn parts(&self, conditions: &[String]) -> Result<Vec<Range<usize>>, SegmentError> {
-        let (mut parts, mut begin, mut atoms) = (Vec::new(), 0, Atoms::default());
+        let (mut parts, mut begin, mut atoms) = (Vec::new(), 0, UniqueClauses::default());
         for (at, condition) in conditions.iter().enumerate() {
             let clauses = self.session.clauses(condition)?;
             atoms.tree(&clauses);
             if atoms.len() > TOGETHER && begin < at {
                 parts.push(begin..at);
-                (begin, atoms) = (at, Atoms::default());
+                (begin, atoms) = (at, UniqueClauses::default());
                 atoms.tree(&clauses);
             }
         }
@@ -38,14 +38,14 @@ impl Evaluation<'_> {
         Ok(parts)
     }
 
-    /// The members of each of some conditions, from one pass; a clause that several of them have
-    /// is evaluated once.
+    /// The members of each of some conditions, in one pass; a clause that several of them share is evaluated
+    /// once.
     pub(super) async fn matching(
         &self,
         conditions: &[String],
         named: &[SegmentKey],
     ) -> Result<Vec<RoaringTreemap>, SegmentError> {
-        let (mut atoms, mut trees) = (Atoms::default(), Vec::new());
+        let (mut atoms, mut trees) = (UniqueClauses::default(), Vec::new());
         for condition in conditions {
             trees.push(atoms.tree(&self.session.clauses(condition)?));
         }
@@ -54,8 +54,8 @@ impl Evaluation<'_> {
         let mut all = vec![RoaringTreemap::new(); conditions.len()];
         while let Some(batch) = rows.next_batch().await? {
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
-            let ids = Ids::new(ids);
-            let met = Met::of(&batch);
+            let ids = BatchIds::new(ids);
+            let met = ClauseResults::of(&batch);
             for (members, tree) in all.iter_mut().zip(&trees) {
                 let meets = met.tree(tree).map_err(|source| EngineError::Setup {
                     source: Box::new(source.into()),
@@ -78,7 +78,7 @@ impl Evaluation<'_> {
     ) -> Result<RoaringTreemap, SegmentError> {
         if self.session.has_resident() && self.needs(condition)?.1 {
             let alone = [condition.to_owned()];
-            // What is wrong is told below, with its place in the whole text.
+            // The error is reported below, with its position in the whole text.
             if let Ok(Some(members)) = self.matching(&alone, named).await.map(|mut all| all.pop()) {
                 return Ok(members);
             }
@@ -108,7 +108,7 @@ async fn collect(rows: &mut Rows) -> Result<RoaringTreemap, EngineError> {
     let mut members = RoaringTreemap::new();
     while let Some(batch) = rows.next_batch().await? {
         let ids = batch.column(0).as_primitive::<Int64Type>();
-        // Ids are given from 1 on, so a negative one is nobody's.
+        // BatchIds are given from 1 on, so a negative one is nobody's.
         members.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));
     }
     Ok(members)

@@ -1,5 +1,5 @@
-//! Many conditions as one set of clauses: a clause that several of them have is evaluated once, and
-//! they are put together from what it comes to, by the logic of three values.
+//! Many conditions over one set of distinct clauses: each clause is evaluated once, and the conditions are
+//! combined from the results by three-valued logic.
 
 use std::collections::HashMap;
 
@@ -8,37 +8,37 @@ use arrow::compute::{and_kleene, not, or_kleene};
 use arrow::error::ArrowError;
 use rollbook_engine::Clause;
 
-/// The different clauses without parts of some conditions.
+/// The distinct atomic clauses of some conditions.
 #[derive(Debug, Default)]
-pub(crate) struct Atoms {
+pub(crate) struct UniqueClauses {
     texts: Vec<String>,
     places: HashMap<String, usize>,
 }
 
-/// A condition over [`Atoms`].
+/// A condition over [`UniqueClauses`].
 #[derive(Debug)]
-pub(crate) enum Tree {
+pub(crate) enum ConditionTree {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
     Atom(usize),
 }
 
-impl Atoms {
-    /// Notes the clauses of a condition.
-    pub(crate) fn tree(&mut self, clause: &Clause) -> Tree {
+impl UniqueClauses {
+    /// Adds the clauses of a condition.
+    pub(crate) fn tree(&mut self, clause: &Clause) -> ConditionTree {
         let mut parts = |parts: &[Clause]| parts.iter().map(|part| self.tree(part)).collect();
         match clause {
-            Clause::All(all) => Tree::All(parts(all)),
-            Clause::Any(any) => Tree::Any(parts(any)),
-            Clause::Not(part) => Tree::Not(Box::new(self.tree(part))),
+            Clause::All(all) => ConditionTree::All(parts(all)),
+            Clause::Any(any) => ConditionTree::Any(parts(any)),
+            Clause::Not(part) => ConditionTree::Not(Box::new(self.tree(part))),
             Clause::Atom(atom) => {
                 let count = self.texts.len();
                 let at = *self.places.entry(atom.text.clone()).or_insert(count);
                 if at == count {
                     self.texts.push(atom.text.clone());
                 }
-                Tree::Atom(at)
+                ConditionTree::Atom(at)
             }
         }
     }
@@ -54,13 +54,13 @@ impl Atoms {
     }
 }
 
-/// What the clauses come to for the persons of a batch: its columns after the first.
-pub(crate) struct Met(Vec<BooleanArray>);
+/// The results of the clauses for the persons of a batch: its columns after the first.
+pub(crate) struct ClauseResults(Vec<BooleanArray>);
 
-impl Met {
+impl ClauseResults {
     pub(crate) fn of(batch: &RecordBatch) -> Self {
         let columns = batch.columns().iter().skip(1);
-        // A clause that is never known has no type of its own.
+        // A clause that is null for everybody has no type of its own.
         let met = |column: &ArrayRef| match column.as_boolean_opt() {
             Some(met) => met.clone(),
             None => BooleanArray::new_null(column.len()),
@@ -68,19 +68,19 @@ impl Met {
         Self(columns.map(met).collect())
     }
 
-    /// What a condition comes to.
-    pub(crate) fn tree(&self, tree: &Tree) -> Result<BooleanArray, ArrowError> {
+    /// The result of a condition.
+    pub(crate) fn tree(&self, tree: &ConditionTree) -> Result<BooleanArray, ArrowError> {
         match tree {
-            Tree::Atom(at) => Ok(self.0[*at].clone()),
-            Tree::Not(part) => not(&self.tree(part)?),
-            Tree::All(parts) => self.joined(parts, and_kleene),
-            Tree::Any(parts) => self.joined(parts, or_kleene),
+            ConditionTree::Atom(at) => Ok(self.0[*at].clone()),
+            ConditionTree::Not(part) => not(&self.tree(part)?),
+            ConditionTree::All(parts) => self.joined(parts, and_kleene),
+            ConditionTree::Any(parts) => self.joined(parts, or_kleene),
         }
     }
 
     fn joined(
         &self,
-        parts: &[Tree],
+        parts: &[ConditionTree],
         join: fn(&BooleanArray, &BooleanArray) -> Result<BooleanArray, ArrowError>,
     ) -> Result<BooleanArray, ArrowError> {
         let mut parts = parts.iter();

@@ -1,4 +1,4 @@
-//! What time alone will do to a segment over the coming days.
+//! Entries and exits of a segment over the coming days, by time alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, Timestamp};
 use serde::Serialize;
 
-use crate::changed::{Basis, changed, due};
+use crate::affected::{Basis, affected_since, due_by_clock};
 use crate::{Criteria, Definition, Evaluation, SegmentError, Sessions};
 
 /// A day, in microseconds.
 const DAY: i64 = 86_400_000_000;
 
-/// What a day brings where nothing happens.
+/// The forecast of one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Day {
-    /// The end of the day: the moment that it is reckoned for.
+    /// The end of the day.
     pub at: Timestamp,
     /// How many will have entered since the day before.
     pub entered: u64,
@@ -28,8 +28,8 @@ pub struct Day {
     pub count: u64,
 }
 
-/// What the calendar is asked about.
-pub struct Asked<'a> {
+/// The segment to forecast, and its data.
+pub struct CalendarRequest<'a> {
     /// The lake.
     pub lake: &'a Lake,
     /// Sessions over it.
@@ -38,17 +38,19 @@ pub struct Asked<'a> {
     pub state: &'a State,
     /// The segment.
     pub definition: &'a Definition,
-    /// All that it may name.
+    /// All definitions that it may name.
     pub all: &'a [Definition],
-    /// The members of those that are lists.
+    /// The members of the static ones.
     pub fixed: &'a BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
 }
 
-impl Asked<'_> {
+impl CalendarRequest<'_> {
     /// The entries and exits of each of the coming days, from `as_of` on.
     ///
     /// # Errors
-    /// Whatever is wrong with the criteria.
+    /// [`SegmentError::Criteria`] where the criteria cannot be evaluated; [`SegmentError::Named`],
+    /// [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment that they name has no members;
+    /// [`SegmentError::Session`] and [`SegmentError::Lake`] where the data cannot be opened or read.
     pub async fn days(&self, as_of: Timestamp, days: u32) -> Result<Vec<Day>, SegmentError> {
         let criteria = Criteria::parse(&self.definition.criteria)?;
         let first = self.sessions.open(self.state, as_of, None).await?;
@@ -85,7 +87,7 @@ impl Asked<'_> {
         Evaluation::new(session, self.all).with_fixed(self.fixed)
     }
 
-    /// For whom the day may change anything; `None` where that may be anybody.
+    /// The persons whom the day may affect; `None` where it may be anybody.
     async fn concerned(
         &self,
         session: &Session,
@@ -96,11 +98,11 @@ impl Asked<'_> {
         if over.revisions(key).is_none() {
             return Ok(None);
         }
-        let Some(changed) = changed(self.lake, session, self.state, basis).await? else {
+        let Some(changed) = affected_since(self.lake, session, self.state, basis).await? else {
             return Ok(None);
         };
         let conditions = BTreeMap::from([(key.clone(), over.texts(key))]);
-        let (keys, due) = due(self.lake, self.state, session, conditions, basis).await?;
+        let (keys, due) = due_by_clock(self.lake, self.state, session, conditions, basis).await?;
         Ok((!keys.is_empty()).then(|| changed.with(&due)))
     }
 }

@@ -1,9 +1,8 @@
-//! When the clock alone may first change who belongs to segments, after they were computed.
+//! The first moment at which time alone may change the members of segments.
 //!
-//! It is looked for when somebody asks whether they are up to date, so that no refresh is the slower
-//! for it. Of the rows that windows move over, the next ones to be passed are found: of activities
-//! in the copies in order of time, of other facts by a pass over a column of times. Of values of
-//! persons that are compared with the clock, those next to where it is.
+//! It is computed when freshness is asked for, so that refreshes do not pay for it. For time windows, the
+//! next row to enter or leave is found: activities in their time index, other facts by a pass over a
+//! column of times. For values of persons that are compared with the current time, the nearest ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,14 +17,14 @@ use rollbook_model::{ColumnType, SegmentKey, Timestamp, tables};
 
 use crate::{Definition, Evaluation, Refreshed, SegmentError, Sessions, custom_traits};
 
-/// So late that nothing is hidden: the begin of 2200.
+/// The beginning of 2200, in microseconds since 1970: later than any row.
 const LATEST: i64 = 7_258_118_400_000_000;
 
 /// The view of activities.
 const ACTIVITIES: &str = "_fact_activities";
 
-/// What it is asked about.
-pub struct Asked<'a> {
+/// The memberships to look at, and their data.
+pub struct FirstChangeRequest<'a> {
     /// The lake.
     pub lake: &'a Lake,
     /// Sessions over it.
@@ -34,17 +33,17 @@ pub struct Asked<'a> {
     pub state: &'a State,
     /// All definitions.
     pub all: &'a [Definition],
-    /// The members of those that are lists.
+    /// The members of the static ones.
     pub fixed: &'a BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
 }
 
-impl Asked<'_> {
-    /// For each of some memberships that were computed from the data and the definitions as they are:
-    /// the first moment after its own at which the clock may change it, or an earlier one; `None`
-    /// where it never does.
+impl FirstChangeRequest<'_> {
+    /// For each membership, which must be up to date: the first moment after its own at which time alone may
+    /// change it, or an earlier one; `None` where it never does.
     ///
     /// # Errors
-    /// Those of the lake.
+    /// [`SegmentError::Session`] and [`SegmentError::Lake`] where the data cannot be opened or read;
+    /// [`SegmentError::Criteria`] where a lookup in it fails.
     pub async fn first_changes(
         &self,
         memberships: &[&Refreshed],
@@ -60,7 +59,7 @@ impl Asked<'_> {
             let mut turnings = Vec::new();
             for place in places {
                 let key = &memberships[place].segment;
-                // Of criteria that cannot be read nothing is known.
+                // Criteria that cannot be parsed may change at any moment.
                 match self.turning(&session, &evaluation, key).await? {
                     Some(turning) => turnings.push((place, turning)),
                     None => first[place] = Some(Timestamp::from_micros(as_of.micros() + 1)),
@@ -92,7 +91,7 @@ impl Asked<'_> {
         Ok(session.turning(&evaluation.all_texts(key), &traits).ok())
     }
 
-    /// What it takes for some, each looked for once.
+    /// The lookups of all turnings, each done once.
     async fn found(
         &self,
         session: &Session,
@@ -155,7 +154,7 @@ impl Asked<'_> {
     }
 }
 
-/// Lookups that are answered by one query each.
+/// Groups lookups by query.
 fn by_relation(lookups: Vec<Lookup>) -> Vec<Vec<Lookup>> {
     let mut parts: BTreeMap<(&str, bool), Vec<Lookup>> = BTreeMap::new();
     for lookup in lookups {
@@ -192,7 +191,7 @@ async fn note_rows(
     Ok(())
 }
 
-/// Looks for values on `people`; of those that cannot be computed nothing is noted.
+/// Looks up values on `people`; those that cannot be computed are left out.
 async fn note_values(evaluation: &mut Evaluation<'_>, besides: &[ValueBeside], found: &mut Found) {
     if let Ok(values) = values(evaluation, besides).await {
         found.values.extend(besides.iter().cloned().zip(values));

@@ -9,46 +9,46 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde_json::{Value, json};
 
 use crate::SegmentError;
-use crate::changed::Changed;
+use crate::affected::AffectedPersons;
 use crate::definition::Definition;
 use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
-use crate::membership::{Refreshed, asked_settings};
+use crate::membership::{Refreshed, settings_of_criteria};
 use crate::names::{members_name, name_of, status_name};
-use crate::outcome::{Done, Evaluated, How, Wanted};
+use crate::outcome::{Done, Evaluated, How, RefreshRequest};
 use crate::status::{Failure, failed};
 
-/// Attempts to commit after writers of other things.
+/// Attempts to commit after writers that do not conflict.
 const ATTEMPTS: u32 = 10;
 
-/// A segment's members, and what stood before.
-pub(crate) struct Computed {
+/// Computed members of a segment, with the membership before.
+pub(crate) struct ComputedMembership {
     pub(crate) definition: Definition,
     pub(crate) names: BTreeMap<SegmentKey, u64>,
-    /// The traits of the tenant's own that it is computed from.
+    /// The custom traits that it is computed from.
     pub(crate) traits: BTreeMap<TraitName, Timestamp>,
     pub(crate) members: Result<Arc<RoaringTreemap>, SegmentError>,
-    /// Of a list that is given, whom it names, by whatever ids.
+    /// Of a given list, its ids as they were given.
     pub(crate) decided: Option<Arc<RoaringTreemap>>,
     pub(crate) how: How,
     pub(crate) before: Option<Refreshed>,
     pub(crate) old: RoaringTreemap,
-    /// What changed since; `None` where the definition did.
-    pub(crate) since: Option<Since>,
-    /// Whether other persons belong than before, once that is known.
+    /// The changes since; `None` where the definition changed.
+    pub(crate) since: Option<ChangesSince>,
+    /// Whether the members differ from before, once that is known.
     pub(crate) differs: OnceLock<bool>,
 }
 
-/// What changed since a membership was computed before.
-pub(crate) struct Since {
-    /// Whose rows were written, and whose came to pass; `None` where that cannot be told.
-    pub(crate) changed: Option<Arc<Changed>>,
-    /// Why anybody else came or went.
+/// The changes since the membership before.
+pub(crate) struct ChangesSince {
+    /// The affected persons; `None` where it may be anybody.
+    pub(crate) changed: Option<Arc<AffectedPersons>>,
+    /// The reason for all other moves.
     pub(crate) otherwise: Reason,
 }
 
-impl Computed {
-    /// A list, which stands as it is.
-    pub(crate) fn standing(
+impl ComputedMembership {
+    /// An unchanged list.
+    pub(crate) fn unchanged(
         definition: &Definition,
         before: Option<Refreshed>,
         members: &Arc<RoaringTreemap>,
@@ -67,7 +67,7 @@ impl Computed {
         }
     }
 
-    /// Whether other persons belong than before.
+    /// Whether the members differ from before.
     pub(crate) fn differs(&self) -> bool {
         *self.differs.get_or_init(|| {
             let members = self.members.as_ref();
@@ -75,7 +75,7 @@ impl Computed {
         })
     }
 
-    /// Who came and who went, by reason.
+    /// Who entered and who left, by reason.
     fn moved(&self, members: &RoaringTreemap) -> BTreeMap<(Direction, Reason), RoaringTreemap> {
         let mut moved = BTreeMap::new();
         for (direction, persons) in [
@@ -118,7 +118,7 @@ impl Computed {
         moved.into_iter().collect()
     }
 
-    fn has_moved_on(&self, state: &State, wanted: &Wanted) -> bool {
+    fn is_outdated(&self, state: &State, request: &RefreshRequest) -> bool {
         if self.how == How::Unchanged && !self.differs() {
             let is_same = |before: &Refreshed| before.has_same_ids(state);
             return !self.before.as_ref().is_some_and(is_same);
@@ -127,25 +127,25 @@ impl Computed {
             || self.before.as_ref().is_none_or(|before| {
                 self.differs()
                     || before.snapshot != state.data
-                    || before.as_of != wanted.as_of
+                    || before.as_of != request.as_of
                     || before.revision != self.definition.revision
                     || before.names != self.names
                     || before.traits != self.traits
-                    || before.settings != asked_settings(state)
+                    || before.settings != settings_of_criteria(state)
             })
     }
 }
 
-/// Commits what was computed on `state`; `None` where others computed or defined the same
-/// segments meanwhile, so that it has to be done again.
-pub(crate) async fn keep(
+/// Commits what was computed on `state`; `None` where another process computed or defined the same segments
+/// meanwhile, so that the caller has to compute again.
+pub(crate) async fn commit_computed(
     lake: &Lake,
     state: &State,
-    computed: Vec<Computed>,
-    wanted: &Wanted,
+    computed: Vec<ComputedMembership>,
+    request: &RefreshRequest,
 ) -> Result<Option<Vec<Evaluated>>, SegmentError> {
-    let stamp = format!("{:020}-{:016x}", state.data.0, wanted.now.micros());
-    let written = write(lake, state, &computed, wanted, &stamp).await?;
+    let stamp = format!("{:020}-{:016x}", state.data.0, request.now.micros());
+    let written = write(lake, state, &computed, request, &stamp).await?;
     let (mut named, mut evaluated) = (BTreeMap::new(), Vec::new());
     for (one, refreshed) in computed.into_iter().zip(written.refreshed) {
         let key = one.definition.key.clone();
@@ -171,7 +171,7 @@ pub(crate) async fn keep(
                 })
             }
             (Err(error), _) => {
-                let failure = failed(known, &error, wanted.now);
+                let failure = failed(known, &error, request.now);
                 named.insert(status_name(&key), Some(json!(failure)));
                 Err(error)
             }
@@ -183,17 +183,17 @@ pub(crate) async fn keep(
     if let Some(pages) = written.pages {
         named.insert(LEDGER.to_owned(), Some(pages));
     }
-    match named.is_empty() || commit(lake, state, &evaluated, named, wanted.now).await? {
+    match named.is_empty() || commit(lake, state, &evaluated, named, request.now).await? {
         true => Ok(Some(evaluated)),
         false => Ok(None),
     }
 }
 
-/// What lies in the lake already, and is not named yet.
+/// Objects that are written and not yet part of a snapshot.
 struct Written {
     /// For each segment its membership, where it has one.
     refreshed: Vec<Option<Refreshed>>,
-    /// How many came and went.
+    /// How many entered and left.
     moves: BTreeMap<SegmentKey, Vec<(Direction, u64)>>,
     pages: Option<Value>,
 }
@@ -201,11 +201,11 @@ struct Written {
 async fn write(
     lake: &Lake,
     state: &State,
-    computed: &[Computed],
-    wanted: &Wanted,
+    computed: &[ComputedMembership],
+    request: &RefreshRequest,
     stamp: &str,
 ) -> Result<Written, SegmentError> {
-    let is_new = |one: &&Computed| {
+    let is_new = |one: &&ComputedMembership| {
         let is_first = one.before.is_none();
         one.members.is_ok() && (is_first || one.differs())
     };
@@ -229,7 +229,7 @@ async fn write(
             true => stored.next(),
             false => one.before.as_ref().map(|before| before.set.clone()),
         };
-        let Some(set) = set.filter(|_| one.has_moved_on(state, wanted)) else {
+        let Some(set) = set.filter(|_| one.is_outdated(state, request)) else {
             refreshed.push(one.before.clone());
             continue;
         };
@@ -246,11 +246,11 @@ async fn write(
             count: members.len(),
             snapshot: state.data,
             revision: one.definition.revision,
-            as_of: wanted.as_of,
-            computed_at: wanted.now,
+            as_of: request.as_of,
+            computed_at: request.now,
             names: one.names.clone(),
             traits: one.traits.clone(),
-            settings: asked_settings(state),
+            settings: settings_of_criteria(state),
             set,
             decided,
             gone: state.gone().map(str::to_owned),
@@ -281,10 +281,10 @@ async fn write(
     })
 }
 
-/// Where it lies who was decided on, of a list whose members lie in `set`.
+/// The bitmap of the given ids of a list whose members are in `set`.
 async fn decided(
     lake: &Lake,
-    one: &Computed,
+    one: &ComputedMembership,
     set: &BitmapRef,
     stamp: &str,
 ) -> Result<Option<BitmapRef>, SegmentError> {
@@ -318,8 +318,7 @@ fn change(membership: &Refreshed) -> Change {
     }
 }
 
-/// Commits after whatever others did to anything else; `false` where they changed what this rests
-/// on.
+/// Commits, on top of other commits that do not conflict; `false` where one does.
 async fn commit(
     lake: &Lake,
     base: &State,

@@ -14,12 +14,12 @@ use chrono_tz::Tz;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 use rollbook_model::{ColumnDef, ColumnType};
 
-use super::numbers::NumberStyle;
-use super::value;
+use crate::mapping::numbers::NumberStyle;
+use crate::rows::canonical::value;
 
 /// How a mapping's sources write what can be written in several ways.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Form {
+pub(crate) struct SourceStyle {
     /// The zone of times that name none.
     pub(crate) zone: Tz,
     /// Where the decimals of a number begin.
@@ -36,10 +36,10 @@ pub(crate) struct Cast {
 pub(crate) fn cast_column(
     source: &ArrayRef,
     target: &ColumnDef,
-    form: Form,
+    form: SourceStyle,
 ) -> Result<Cast, ArrowError> {
     let mut cast = cast_to_type(source, target, form)?;
-    if is_chance(target) {
+    if is_probability(target) {
         let chances = cast.column.as_primitive::<Float64Type>();
         let is_one = |chance: f64| (0.0..=1.0).contains(&chance);
         let is_none = |row: &usize| chances.is_valid(*row) && !is_one(chances.value(*row));
@@ -50,11 +50,15 @@ pub(crate) fn cast_column(
 
 /// Whether a column holds chances, from 0 to 1. Sources write them in percent too: nobody can tell
 /// which a 1 is, so a column with a 75 has to be divided by its mapping.
-pub(crate) fn is_chance(target: &ColumnDef) -> bool {
+pub(crate) fn is_probability(target: &ColumnDef) -> bool {
     target.name == "probability"
 }
 
-fn cast_to_type(source: &ArrayRef, target: &ColumnDef, form: Form) -> Result<Cast, ArrowError> {
+fn cast_to_type(
+    source: &ArrayRef,
+    target: &ColumnDef,
+    form: SourceStyle,
+) -> Result<Cast, ArrowError> {
     let zone = form.zone;
     match source.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
@@ -117,8 +121,8 @@ fn within_bounds(column: ArrayRef) -> ArrayRef {
     column
 }
 
-fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
-    let Form { zone, numbers } = form;
+fn parse(text: &StringArray, target: &ColumnDef, form: SourceStyle) -> Cast {
+    let SourceStyle { zone, numbers } = form;
     let rows = text.len();
     let mut refused = Vec::new();
     let cells = text
@@ -129,7 +133,7 @@ fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
         ColumnType::Json => {
             let mut builder = StringBuilder::with_capacity(rows, rows * 16);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, |t| {
+                builder.append_option(read_cell(cell, row, &mut refused, |t| {
                     value::is_json(t).then_some(t)
                 }));
             }
@@ -139,7 +143,7 @@ fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
             let field = Arc::new(Field::new("element", DataType::Utf8, true));
             let mut builder = ListBuilder::new(StringBuilder::new()).with_field(field);
             for (row, cell) in cells.enumerate() {
-                let items = keep(cell, row, &mut refused, value::list);
+                let items = read_cell(cell, row, &mut refused, value::list);
                 builder.append_option(items.map(|items| items.into_iter().map(Some)));
             }
             Arc::new(builder.finish())
@@ -147,14 +151,14 @@ fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
         ColumnType::Bool => {
             let mut builder = BooleanBuilder::with_capacity(rows);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, value::boolean));
+                builder.append_option(read_cell(cell, row, &mut refused, value::boolean));
             }
             Arc::new(builder.finish())
         }
         ColumnType::Int => {
             let mut builder = Int64Builder::with_capacity(rows);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, |t| {
+                builder.append_option(read_cell(cell, row, &mut refused, |t| {
                     value::integer(t, numbers)
                 }));
             }
@@ -163,7 +167,9 @@ fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
         ColumnType::Float => {
             let mut builder = Float64Builder::with_capacity(rows);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, |t| value::float(t, numbers)));
+                builder.append_option(read_cell(cell, row, &mut refused, |t| {
+                    value::float(t, numbers)
+                }));
             }
             Arc::new(builder.finish())
         }
@@ -171,7 +177,7 @@ fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
             let mut builder = Decimal128Builder::with_capacity(rows)
                 .with_data_type(DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE));
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, |t| {
+                builder.append_option(read_cell(cell, row, &mut refused, |t| {
                     value::decimal(t, numbers)
                 }));
             }
@@ -180,14 +186,14 @@ fn parse(text: &StringArray, target: &ColumnDef, form: Form) -> Cast {
         ColumnType::Time => {
             let mut builder = TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC");
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, |t| value::time(t, zone)));
+                builder.append_option(read_cell(cell, row, &mut refused, |t| value::time(t, zone)));
             }
             Arc::new(builder.finish())
         }
         ColumnType::Date => {
             let mut builder = Date32Builder::with_capacity(rows);
             for (row, cell) in cells.enumerate() {
-                builder.append_option(keep(cell, row, &mut refused, value::date));
+                builder.append_option(read_cell(cell, row, &mut refused, value::date));
             }
             Arc::new(builder.finish())
         }
@@ -212,7 +218,7 @@ fn texts<'a>(
     builder.finish()
 }
 
-fn keep<'a, T>(
+fn read_cell<'a, T>(
     cell: Option<&'a str>,
     row: usize,
     refused: &mut Vec<usize>,

@@ -9,19 +9,19 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use rollbook_model::{ColumnDef, ColumnType};
 
-use super::numbers::{NumberStyle, has_separator, is_only_comma};
 use super::{RowError, blank_fault};
+use crate::mapping::numbers::{NumberStyle, has_separator, is_only_comma};
 
 /// The columns, file by file, in which a number was found that can only have a decimal comma.
 #[derive(Debug, Default)]
-pub(crate) struct Commas {
+pub(crate) struct DecimalCommas {
     found: HashSet<(String, &'static str)>,
     /// Files of which rows were taken before the batch at hand.
     begun: HashSet<String>,
     is_late: bool,
 }
 
-impl Commas {
+impl DecimalCommas {
     /// Looks at a batch whose cells were read with a decimal point, and adds the faults of rows
     /// that cannot be trusted.
     pub(crate) fn check(

@@ -8,17 +8,12 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// The column of fields that have no column of their own.
-pub(crate) const PROPERTIES: &str = "properties";
-/// The column of those of them that are personal.
-pub(crate) const PERSONAL_PROPERTIES: &str = "personal_properties";
-
 /// Levels that a document is taken apart to.
 const LEVELS: usize = 64;
 
 /// The keys whose values are personal, wherever in a document they stand, in capitals or not.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(crate) struct PersonalKeys {
     /// In small letters.
     keys: Vec<String>,
     /// Finds any of them in text of ASCII; `None` where they are too many.
@@ -26,13 +21,13 @@ pub(crate) struct Names {
 }
 
 /// Columns of documents in two parts.
-pub(crate) struct Parted {
+pub(crate) struct SplitProperties {
     pub(crate) open: StringArray,
     /// With the objects and lists that what is personal stands in.
     pub(crate) personal: StringArray,
 }
 
-impl Names {
+impl PersonalKeys {
     pub(crate) fn new(keys: &[String]) -> Self {
         let keys: Vec<String> = keys.iter().map(|key| key.to_lowercase()).collect();
         let ascii = keys.iter().filter(|key| key.is_ascii());
@@ -48,7 +43,11 @@ impl Names {
 
     /// Parts documents, which come out as they are where nothing of them is personal. What is
     /// personal comes beside what each row `has` of that already.
-    pub(crate) fn part(&self, documents: &StringArray, has: &StringArray) -> Parted {
+    pub(crate) fn split_documents(
+        &self,
+        documents: &StringArray,
+        has: &StringArray,
+    ) -> SplitProperties {
         let (rows, bytes) = (documents.len(), documents.value_data().len());
         let mut open = StringBuilder::with_capacity(rows, bytes);
         let mut personal = StringBuilder::with_capacity(rows, has.value_data().len());
@@ -67,7 +66,7 @@ impl Names {
                 }
             }
         }
-        Parted {
+        SplitProperties {
             open: open.finish(),
             personal: personal.finish(),
         }
@@ -196,12 +195,12 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 mod tests {
     use arrow::array::StringArray;
 
-    use super::Names;
+    use super::PersonalKeys;
 
     fn check(document: &str, open: Option<&str>, personal: Option<&str>) {
-        let names = Names::new(&["email".to_owned(), "Straße".to_owned()]);
+        let names = PersonalKeys::new(&["email".to_owned(), "Straße".to_owned()]);
         let none = StringArray::from(vec![None::<&str>]);
-        let parted = names.part(&StringArray::from(vec![document]), &none);
+        let parted = names.split_documents(&StringArray::from(vec![document]), &none);
         let found = |array: &StringArray| array.iter().flatten().next().map(str::to_owned);
         assert_eq!(found(&parted.open).as_deref(), open, "{document}");
         assert_eq!(found(&parted.personal).as_deref(), personal, "{document}");
@@ -247,14 +246,14 @@ mod tests {
 
     #[test]
     fn what_a_row_has_of_its_own_stays() {
-        let names = Names::new(&["email".to_owned()]);
+        let names = PersonalKeys::new(&["email".to_owned()]);
         for (own, expected) in [
             (r#"{"ip":"::1"}"#, r#"{"ip":"::1","email":"a"}"#),
             ("{ }", r#"{"email":"a"}"#),
             ("[1]", r#"[[1],{"email":"a"}]"#),
         ] {
             let documents = StringArray::from(vec![r#"{"email":"a"}"#, "{}"]);
-            let parted = names.part(&documents, &StringArray::from(vec![own, own]));
+            let parted = names.split_documents(&documents, &StringArray::from(vec![own, own]));
             assert_eq!(parted.personal.value(0), expected);
             assert_eq!(parted.personal.value(1), own);
         }

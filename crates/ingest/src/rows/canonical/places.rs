@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use rollbook_identity::normalise::place;
 
-use crate::odd::{Oddities, Oddity};
+use crate::rows::value_warnings::{ValueWarningKind, ValueWarnings};
 
 /// Digits of a whole number that a float holds for sure.
 const EXACT: usize = 15;
 
 /// Codes of countries; a word that is none stays as it is.
-pub(super) fn countries(values: &ArrayRef, odd: &mut Oddities) -> ArrayRef {
+pub(super) fn countries(values: &ArrayRef, odd: &mut ValueWarnings) -> ArrayRef {
     let values = values.as_string::<i32>();
     let mut last: Option<(&str, Option<&str>)> = None;
     let mut codes = StringBuilder::with_capacity(values.len(), values.len() * 2);
@@ -26,7 +26,7 @@ pub(super) fn countries(values: &ArrayRef, odd: &mut Oddities) -> ArrayRef {
         };
         last = Some((value, code));
         if code.is_none() {
-            odd.note("country", Oddity::UnknownCountry, value);
+            odd.note("country", ValueWarningKind::UnknownCountry, value);
         }
         codes.append_value(code.unwrap_or(value));
     }
@@ -34,7 +34,11 @@ pub(super) fn countries(values: &ArrayRef, odd: &mut Oddities) -> ArrayRef {
 }
 
 /// Codes of regions of countries, which are codes already; a word that is none stays as it is.
-pub(super) fn regions(values: &ArrayRef, countries: &ArrayRef, odd: &mut Oddities) -> ArrayRef {
+pub(super) fn regions(
+    values: &ArrayRef,
+    countries: &ArrayRef,
+    odd: &mut ValueWarnings,
+) -> ArrayRef {
     let (values, countries) = (values.as_string::<i32>(), countries.as_string::<i32>());
     let mut codes = StringBuilder::with_capacity(values.len(), values.len() * 4);
     for (value, country) in values.iter().zip(countries) {
@@ -44,7 +48,7 @@ pub(super) fn regions(values: &ArrayRef, countries: &ArrayRef, odd: &mut Odditie
         };
         let code = place::region(value, country);
         if code.is_none() && place::country(country).is_some() {
-            odd.note("region", Oddity::UnknownRegion, value);
+            odd.note("region", ValueWarningKind::UnknownRegion, value);
         }
         codes.append_value(code.unwrap_or(value));
     }
@@ -57,7 +61,7 @@ pub(super) fn is_id(column: &str) -> bool {
 }
 
 /// Ids without the `.0` of a float; what a spreadsheet shortened stays as it is.
-pub(super) fn ids(values: &ArrayRef, column: &'static str, odd: &mut Oddities) -> ArrayRef {
+pub(super) fn ids(values: &ArrayRef, column: &'static str, odd: &mut ValueWarnings) -> ArrayRef {
     let Some(texts) = values.as_string_opt::<i32>() else {
         return Arc::clone(values);
     };
@@ -65,9 +69,9 @@ pub(super) fn ids(values: &ArrayRef, column: &'static str, odd: &mut Oddities) -
     for value in texts.iter().flatten() {
         if whole(value).is_some() {
             is_changed = true;
-            odd.note(column, Oddity::WholeId, value);
+            odd.note(column, ValueWarningKind::WholeId, value);
         } else if is_shortened(value) {
-            odd.note(column, Oddity::ShortenedId, value);
+            odd.note(column, ValueWarningKind::ShortenedId, value);
         }
     }
     if !is_changed {
@@ -106,20 +110,20 @@ mod tests {
     use arrow::array::{ArrayRef, AsArray, StringArray};
 
     use super::{countries, ids, is_id, regions};
-    use crate::odd::Oddities;
+    use crate::rows::value_warnings::ValueWarnings;
 
     fn texts(values: &[Option<&str>]) -> ArrayRef {
         Arc::new(StringArray::from(values.to_vec()))
     }
 
-    fn told(odd: &Oddities) -> Vec<(&'static str, u64)> {
+    fn told(odd: &ValueWarnings) -> Vec<(&'static str, u64)> {
         let all = odd.of_table("persons");
         all.map(|odd| (odd.column, odd.rows)).collect()
     }
 
     #[test]
     fn places_become_codes_and_unknown_ones_are_counted() {
-        let mut odd = Oddities::default();
+        let mut odd = ValueWarnings::default();
         let names = [
             Some("Germany"),
             Some("us"),
@@ -162,7 +166,7 @@ mod tests {
 
     #[test]
     fn ids_lose_what_a_float_added() {
-        let mut odd = Oddities::default();
+        let mut odd = ValueWarnings::default();
         let values = [
             "1001.0",
             "1002",

@@ -4,7 +4,7 @@
 use arrow::array::{ArrayRef, AsArray, StringArray};
 
 /// The words of one column.
-pub(crate) struct Words {
+pub(crate) struct Vocabulary {
     table: &'static str,
     column: &'static str,
     /// In the form that our queries compare.
@@ -43,7 +43,7 @@ const ORDER: &[&str] = &[
 ];
 
 /// All columns whose words have one form. The status of a shipment is in its source's own words.
-const WORDS: [Words; 10] = [
+const WORDS: [Vocabulary; 10] = [
     words("orders", "status", ORDER, Some("nothing")),
     words("order_status_history", "from_status", ORDER, None),
     words("order_status_history", "to_status", ORDER, None),
@@ -78,7 +78,7 @@ const WORDS: [Words; 10] = [
         &["inbound", "outbound"],
         Some("inbound"),
     ),
-    Words {
+    Vocabulary {
         keeps_unknown: true,
         ..words(
             "persons",
@@ -94,8 +94,8 @@ const fn words(
     column: &'static str,
     known: &'static [&'static str],
     otherwise: Option<&'static str>,
-) -> Words {
-    Words {
+) -> Vocabulary {
+    Vocabulary {
         table,
         column,
         known,
@@ -105,21 +105,21 @@ const fn words(
 }
 
 /// The words of a column, if it has any.
-pub(crate) fn of(table: &str, column: &str) -> Option<&'static Words> {
+pub(crate) fn of(table: &str, column: &str) -> Option<&'static Vocabulary> {
     WORDS
         .iter()
         .find(|words| words.column == column && words.table == table)
 }
 
 /// The column of a table whose unknown words are counted.
-pub(crate) fn counted(table: &str) -> Option<(&'static str, &'static Words)> {
+pub(crate) fn counted(table: &str) -> Option<(&'static str, &'static Vocabulary)> {
     let words = WORDS
         .iter()
         .find(|words| words.table == table && words.otherwise.is_some())?;
     Some((words.column, words))
 }
 
-impl Words {
+impl Vocabulary {
     /// Whether our queries know a word, given in its normal form.
     pub(crate) fn knows(&self, word: &str) -> bool {
         self.known.contains(&word)

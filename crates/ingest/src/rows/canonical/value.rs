@@ -4,7 +4,7 @@ use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZon
 use chrono_tz::Tz;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
-use super::numbers::{NumberStyle, plain};
+use crate::mapping::numbers::{NumberStyle, plain};
 
 /// `true` or `false`, in the words that exports use.
 pub(crate) fn boolean(text: &str) -> Option<bool> {

@@ -1,5 +1,5 @@
-//! What rows are given, on disk: encoded values in one file, and in another for which row they are,
-//! in the order of the rows.
+//! Values that fill incomplete rows, on disk: the encoded values in one file, and in another the rows
+//! that they fill, in order.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -12,49 +12,49 @@ use arrow::row::{RowConverter, SortField};
 use rollbook_model::TableDef;
 
 use crate::IngestError;
-use crate::absent::{ColumnSet, bit};
-use crate::canonical::staged_schema;
 use crate::error::staging;
-use crate::sorter::{Sorted, Sorter};
+use crate::rows::canonical::staged_schema;
+use crate::rows::missing_columns::{ColumnSet, bit};
+use crate::rows::sort::{Sorted, Sorter};
 
-/// The rank of what the lake's row says; rows of the run come before.
+/// The rank of values of the lake's row; rows of the run come before it.
 pub(super) const LAKE: u32 = u32::MAX - 2;
-/// The rank of what the vault says.
+/// The rank of values of the vault.
 pub(super) const VAULT: u32 = u32::MAX - 1;
-/// The rank of the record of the person that a row of the lake is of.
-pub(super) const WHOSE: u32 = u32::MAX;
+/// The rank of the external id of the person that a row of the lake belongs to.
+pub(super) const OWNER: u32 = u32::MAX;
 
-/// What a row is given.
+/// Values that fill columns of one row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gift {
+pub(super) struct FillValue {
     /// The row.
     pub(super) winner: u32,
-    /// Its place among what the row is given; the first to give a column does.
+    /// Its rank among the fill values of the row: each column is taken from the first that has it.
     pub(super) rank: u32,
     pub(super) gives: ColumnSet,
-    /// When what is given was changed.
+    /// `updated_at` of the row that the values come from.
     pub(super) updated: i64,
-    /// The upper half of the key of what is given, of the lake.
+    /// The upper half of the key of the row that the values come from, if that is in the lake.
     pub(super) key: u64,
 }
 
-/// A gift as it was put aside.
+/// A fill value with its place in the file of values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Read {
-    pub(super) gift: Gift,
+pub(super) struct StoredFillValue {
+    pub(super) value: FillValue,
     offset: u64,
     length: u64,
 }
 
-impl Read {
-    /// The number that stands in the place of values.
+impl StoredFillValue {
+    /// The number that was added instead of values.
     pub(super) fn number(&self) -> i64 {
         self.offset.cast_signed()
     }
 }
 
-/// Gifts that are being collected.
-pub(super) struct Gifts {
+/// Fill values while they are collected.
+pub(super) struct FillValues {
     table: &'static str,
     places: Vec<usize>,
     converter: RowConverter,
@@ -63,8 +63,8 @@ pub(super) struct Gifts {
     index: Sorter<6>,
 }
 
-impl Gifts {
-    /// For rows of a table, of some of its columns.
+impl FillValues {
+    /// For some columns of a table.
     pub(super) fn new(
         def: &'static TableDef,
         columns: ColumnSet,
@@ -77,7 +77,7 @@ impl Gifts {
             .iter()
             .map(|place| schema.field(*place).data_type().clone());
         let converter = RowConverter::new(types.map(SortField::new).collect())
-            .map_err(IngestError::rows(def.name, "put aside"))?;
+            .map_err(IngestError::rows(def.name, "staged"))?;
         let values = tempfile::tempfile_in(folder).map_err(staging)?;
         Ok(Self {
             table: def.name,
@@ -89,42 +89,50 @@ impl Gifts {
         })
     }
 
-    /// The places of the columns among those of the staged rows.
+    /// The indices of the columns in the staged schema.
     pub(super) fn places(&self) -> &[usize] {
         &self.places
     }
 
-    /// Takes rows of all the columns, and for whom each is.
-    pub(super) fn give(&mut self, columns: &[ArrayRef], gifts: &[Gift]) -> Result<(), IngestError> {
+    /// Adds rows of all the columns, with the row that each fills.
+    pub(super) fn give(
+        &mut self,
+        columns: &[ArrayRef],
+        gifts: &[FillValue],
+    ) -> Result<(), IngestError> {
         let rows = self.converter.convert_columns(columns);
-        let rows = rows.map_err(IngestError::rows(self.table, "put aside"))?;
-        for (row, gift) in rows.iter().zip(gifts) {
+        let rows = rows.map_err(IngestError::rows(self.table, "staged"))?;
+        for (row, value) in rows.iter().zip(gifts) {
             let bytes = row.as_ref();
             self.values.write_all(bytes).map_err(staging)?;
-            self.note(gift, self.written, bytes.len() as u64)?;
+            self.note(value, self.written, bytes.len() as u64)?;
             self.written += bytes.len() as u64;
         }
         Ok(())
     }
 
-    /// Takes a number instead of values.
-    pub(super) fn give_number(&mut self, number: i64, gift: &Gift) -> Result<(), IngestError> {
-        self.note(gift, number.cast_unsigned(), 0)
+    /// Adds a number instead of values.
+    pub(super) fn give_number(
+        &mut self,
+        number: i64,
+        value: &FillValue,
+    ) -> Result<(), IngestError> {
+        self.note(value, number.cast_unsigned(), 0)
     }
 
-    fn note(&mut self, gift: &Gift, offset: u64, length: u64) -> Result<(), IngestError> {
-        let place = u64::from(gift.winner) << 32 | u64::from(gift.rank);
-        let updated = gift.updated.cast_unsigned();
-        let record = [place, gift.gives, offset, length, gift.key, updated];
+    fn note(&mut self, value: &FillValue, offset: u64, length: u64) -> Result<(), IngestError> {
+        let place = u64::from(value.winner) << 32 | u64::from(value.rank);
+        let updated = value.updated.cast_unsigned();
+        let record = [place, value.gives, offset, length, value.key, updated];
         self.index.push(record).map_err(staging)
     }
 
-    /// What was given; `None` for nothing.
-    pub(super) fn finish(self) -> Result<Option<Given>, IngestError> {
+    /// The fill values in order; `None` where there are none.
+    pub(super) fn finish(self) -> Result<Option<SortedFillValues>, IngestError> {
         let values = self.values.into_inner();
         let values = values.map_err(|error| staging(error.into_error()))?;
         let mut index = self.index.sorted().map_err(staging)?.peekable();
-        Ok(index.peek().is_some().then_some(Given {
+        Ok(index.peek().is_some().then_some(SortedFillValues {
             table: self.table,
             places: self.places,
             converter: self.converter,
@@ -134,8 +142,8 @@ impl Gifts {
     }
 }
 
-/// Gifts in the order of the rows that they are for.
-pub(super) struct Given {
+/// Fill values in the order of the rows that they fill.
+pub(super) struct SortedFillValues {
     table: &'static str,
     places: Vec<usize>,
     converter: RowConverter,
@@ -143,29 +151,32 @@ pub(super) struct Given {
     index: Peekable<Sorted<6>>,
 }
 
-impl Given {
+impl SortedFillValues {
     pub(super) fn places(&self) -> &[usize] {
         &self.places
     }
 
-    /// All that the next row is given, if its number is below `end`.
-    pub(super) fn next_below(&mut self, end: u64) -> Result<Option<Vec<Read>>, IngestError> {
-        let mut gifts: Vec<Read> = Vec::new();
+    /// All fill values of the next row, if its number is below `end`.
+    pub(super) fn next_below(
+        &mut self,
+        end: u64,
+    ) -> Result<Option<Vec<StoredFillValue>>, IngestError> {
+        let mut gifts: Vec<StoredFillValue> = Vec::new();
         while let Some(next) = self.index.next_if(|next| match (next, gifts.first()) {
             (Err(_), _) => true,
             (Ok([place, ..]), None) => place >> 32 < end,
-            (Ok([place, ..]), Some(first)) => place >> 32 == u64::from(first.gift.winner),
+            (Ok([place, ..]), Some(first)) => place >> 32 == u64::from(first.value.winner),
         }) {
             let [place, gives, offset, length, key, updated] = next.map_err(staging)?;
-            let gift = Gift {
+            let value = FillValue {
                 winner: (place >> 32) as u32,
                 rank: place as u32,
                 gives,
                 updated: updated.cast_signed(),
                 key,
             };
-            gifts.push(Read {
-                gift,
+            gifts.push(StoredFillValue {
+                value,
                 offset,
                 length,
             });
@@ -173,8 +184,8 @@ impl Given {
         Ok((!gifts.is_empty()).then_some(gifts))
     }
 
-    /// The values of a gift, encoded.
-    pub(super) fn read(&self, one: &Read) -> Result<Vec<u8>, IngestError> {
+    /// The encoded values.
+    pub(super) fn read(&self, one: &StoredFillValue) -> Result<Vec<u8>, IngestError> {
         let mut bytes = vec![0; usize::try_from(one.length).unwrap_or(0)];
         self.values
             .read_exact_at(&mut bytes, one.offset)

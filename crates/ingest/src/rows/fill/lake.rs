@@ -1,4 +1,4 @@
-//! What the lake and its vault know of rows that a run says too little about.
+//! Values of the lake and its vault for rows that lack columns.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -12,51 +12,51 @@ use rollbook_lake::vault::Vault;
 use rollbook_lake::{DataFile, Lake, State};
 use rollbook_model::tables::IDENTITIES;
 
-use super::gifts::{Gift, Gifts, LAKE, VAULT, WHOSE};
 use crate::IngestError;
-use crate::absent::{ColumnSet, bit};
-use crate::canonical::{PERSON, staged_schema};
 use crate::error::staging;
-use crate::existing::{LOOKED_UP, Lookup};
-use crate::fingerprint::Encoder;
-use crate::sorter::Sorter;
-use crate::stage::{Entry, Stage, UNKNOWN, keys_of, updated_of};
+use crate::rows::canonical::{PERSON, staged_schema};
+use crate::rows::existing::{LOOKED_UP, Lookup};
+use crate::rows::fill::known_values::{FillValue, FillValues, LAKE, OWNER, VAULT};
+use crate::rows::fingerprint::Encoder;
+use crate::rows::missing_columns::{ColumnSet, bit};
+use crate::rows::sort::Sorter;
+use crate::rows::stage::{KeyEntry, Stage, UNKNOWN, keys_of, updated_of};
 
-/// Where to look, and for what.
-pub(super) struct Known<'a> {
+/// Looks up the missing values of a stage.
+pub(super) struct LakeLookup<'a> {
     pub(super) lake: &'a Lake,
     pub(super) base: &'a State,
     pub(super) stage: &'a Stage,
     pub(super) folder: &'a Path,
 }
 
-/// A run is large that has more than one row for so many of the lake's.
+/// A run with more than one row per so many rows of the lake counts as large.
 const MANY: u64 = 64;
 
-/// Rows of one file that staged rows with absent columns stand for: row, staged row, and the columns.
+/// Rows of one file with the keys of staged rows that lack columns: row, staged row, those columns.
 type Matches = Vec<(u32, u32, ColumnSet)>;
 
-/// What was found on the way, to be looked up once all files are read.
+/// Lookups that wait until all files are read.
 #[derive(Default)]
-struct Later {
+struct Deferred {
     /// Staged rows by the keys of their personal values.
     personal: HashMap<u64, (u32, ColumnSet)>,
     /// Records whose external ids are wanted.
-    whose: RoaringTreemap,
+    owner: RoaringTreemap,
 }
 
-/// The columns that a run says too little about, by where they are known.
-struct Wanted {
+/// The columns that staged rows lack, by where their values are stored.
+struct MissingValues {
     stored: Vec<(&'static str, ColumnSet)>,
     personal: Vec<(&'static str, ColumnSet)>,
-    whose: ColumnSet,
+    owner: ColumnSet,
 }
 
-impl Known<'_> {
-    /// Gives what is known; the external ids of the records whose rows these are.
+impl LakeLookup<'_> {
+    /// Adds the values that the lake has; returns the external ids of the persons of those rows.
     pub(super) async fn give(
         &self,
-        gifts: &mut Gifts,
+        found: &mut FillValues,
     ) -> Result<HashMap<i64, Box<str>>, IngestError> {
         let (mut wanted, table) = (self.wanted(), self.base.table(self.stage.def.name));
         if table.files.is_empty() {
@@ -75,12 +75,12 @@ impl Known<'_> {
             });
         }
         let is_stored = with_values.iter().any(|columns| !columns.is_empty());
-        if !is_stored && wanted.personal.is_empty() && wanted.whose == 0 {
+        if !is_stored && wanted.personal.is_empty() && wanted.owner == 0 {
             return Ok(HashMap::new());
         }
-        // Many keys take longer to find than it takes to see that nobody has such values.
+        // Looking up many keys takes longer than finding that no row has such values.
         let mut holders = None;
-        if !is_stored && wanted.whose == 0 && self.stage.rows() > table.rows() / MANY {
+        if !is_stored && wanted.owner == 0 && self.stage.rows() > table.rows() / MANY {
             let found = self.holders(&wanted).await?;
             if found.is_empty() {
                 return Ok(HashMap::new());
@@ -100,7 +100,7 @@ impl Known<'_> {
             Some(found) => found,
             None => self.holders(&wanted).await?,
         };
-        let mut later = Later::default();
+        let mut later = Deferred::default();
         while let Some(next) = matches.peek() {
             let at = next.as_ref().map_or(0, |[file, ..]| *file);
             let mut of_file = Matches::new();
@@ -118,30 +118,30 @@ impl Known<'_> {
                 .filter(|(name, _)| with_values[at].contains(name))
                 .copied()
                 .collect();
-            if stored.is_empty() && holders.is_empty() && wanted.whose == 0 {
+            if stored.is_empty() && holders.is_empty() && wanted.owner == 0 {
                 continue;
             }
             let file = &table.files[at];
-            let looked = OfFile {
+            let looked = FileLookup {
                 wanted: &wanted,
                 stored: &stored,
                 holders: &holders,
             };
-            self.give_rows(file, &of_file, &looked, &mut later, gifts)
+            self.give_rows(file, &of_file, &looked, &mut later, found)
                 .await?;
         }
-        self.give_personal(&wanted, &later.personal, gifts).await?;
-        self.names(&later.whose).await
+        self.give_personal(&wanted, &later.personal, found).await?;
+        self.names(&later.owner).await
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> MissingValues {
         let def = self.stage.def;
         let all = self.stage.absent_anywhere();
         let schema = staged_schema(def);
-        let mut wanted = Wanted {
+        let mut wanted = MissingValues {
             stored: Vec::new(),
             personal: Vec::new(),
-            whose: schema.index_of(PERSON).map_or(0, bit) & all,
+            owner: schema.index_of(PERSON).map_or(0, bit) & all,
         };
         for (place, field) in schema.fields().iter().enumerate() {
             let Some(column) = def.column(field.name()).filter(|_| all & bit(place) != 0) else {
@@ -155,7 +155,7 @@ impl Known<'_> {
         wanted
     }
 
-    /// The rows of the lake that may have the keys of rows that say too little.
+    /// The rows of the lake that may have the keys of incomplete rows.
     async fn matches(&self, files: &[DataFile]) -> Result<Sorter<4>, IngestError> {
         let lookup = Lookup {
             lake: self.lake,
@@ -164,10 +164,10 @@ impl Known<'_> {
             folder: self.folder,
         };
         let mut matches = Sorter::new(self.folder);
-        let is_wanted = |entry: &Entry| {
+        let is_wanted = |entry: &KeyEntry| {
             self.stage.absent(entry.absent) != 0
-                && !self.stage.is_anew(entry.row)
-                && !self.stage.gives_way(entry.row)
+                && !self.stage.is_recreated(entry.row)
+                && !self.stage.keeps_existing(entry.row)
         };
         for entries in self.stage.keys(LOOKED_UP)? {
             let mut entries = entries?;
@@ -179,8 +179,8 @@ impl Known<'_> {
         Ok(matches)
     }
 
-    /// The keys of those who have a personal value that is wanted of somebody.
-    async fn holders(&self, wanted: &Wanted) -> Result<HashSet<u64>, IngestError> {
+    /// The vault keys of rows that have one of the missing personal values.
+    async fn holders(&self, wanted: &MissingValues) -> Result<HashSet<u64>, IngestError> {
         let def = self.stage.def;
         let mut holders = HashSet::new();
         if wanted.personal.is_empty() {
@@ -209,14 +209,14 @@ impl Known<'_> {
         Ok(holders)
     }
 
-    /// Gives what rows of a file say.
+    /// Adds the values of rows of a file.
     async fn give_rows(
         &self,
         file: &DataFile,
         matches: &Matches,
-        looked: &OfFile<'_>,
-        later: &mut Later,
-        gifts: &mut Gifts,
+        looked: &FileLookup<'_>,
+        later: &mut Deferred,
+        found: &mut FillValues,
     ) -> Result<(), IngestError> {
         let def = self.stage.def;
         let mut rows: Vec<u32> = matches.iter().map(|(row, ..)| *row).collect();
@@ -241,7 +241,7 @@ impl Known<'_> {
             for (place, (key, number)) in keys.iter().zip(&mut numbers).enumerate() {
                 let held = values_of(&batch, place, looked.stored);
                 while let Some((_, winner, absent)) = matches.next_if(|(row, ..)| row == number) {
-                    let gift = Gift {
+                    let value = FillValue {
                         winner: *winner,
                         rank: LAKE,
                         gives: held & absent,
@@ -252,50 +252,50 @@ impl Known<'_> {
                     let personal = personal.fold(0, |all, (_, column)| all | column) & absent;
                     let vault_key = vault_keys.as_ref().map_or(0, |keys| keys[place] as u64);
                     let is_holder = personal != 0 && looked.holders.contains(&vault_key);
-                    let whose = identities.map_or(0, |identities| identities.value(place));
-                    let is_whose = looked.wanted.whose & absent != 0 && whose != 0;
-                    if gift.gives == 0 && !is_holder && !is_whose {
+                    let owner = identities.map_or(0, |identities| identities.value(place));
+                    let is_owner = looked.wanted.owner & absent != 0 && owner != 0;
+                    if value.gives == 0 && !is_holder && !is_owner {
                         continue;
                     }
                     places.push(u32::try_from(place).unwrap_or(u32::MAX));
-                    given.push(gift);
+                    given.push(value);
                     if is_holder {
                         later.personal.insert(vault_key, (*winner, personal));
                     }
-                    if is_whose {
-                        later.whose.insert(whose.unsigned_abs());
-                        let gives = looked.wanted.whose;
-                        let rank = WHOSE;
-                        gifts.give_number(
-                            whose,
-                            &Gift {
+                    if is_owner {
+                        later.owner.insert(owner.unsigned_abs());
+                        let gives = looked.wanted.owner;
+                        let rank = OWNER;
+                        found.give_number(
+                            owner,
+                            &FillValue {
                                 rank,
                                 gives,
-                                ..gift
+                                ..value
                             },
                         )?;
                     }
                 }
             }
-            self.give_from(&batch, &places, &given, gifts)?;
+            self.give_from(&batch, &places, &given, found)?;
         }
         Ok(())
     }
 
-    /// Gives rows of a batch, whose columns have the names of the table's.
+    /// Adds rows of a batch, whose columns are named as those of the table.
     fn give_from(
         &self,
         batch: &RecordBatch,
         places: &[u32],
-        given: &[Gift],
-        gifts: &mut Gifts,
+        given: &[FillValue],
+        found: &mut FillValues,
     ) -> Result<(), IngestError> {
         if given.is_empty() {
             return Ok(());
         }
         let rows = UInt32Array::from(places.to_vec());
         let schema = staged_schema(self.stage.def);
-        let columns = gifts.places().iter().map(|place| {
+        let columns = found.places().iter().map(|place| {
             let field = schema.field(*place);
             match batch.column_by_name(field.name()) {
                 Some(column) => take(column, &rows, None),
@@ -304,15 +304,15 @@ impl Known<'_> {
         });
         let columns: Result<Vec<ArrayRef>, _> = columns.collect();
         let failed = IngestError::rows(self.stage.def.name, "read");
-        gifts.give(&columns.map_err(failed)?, given)
+        found.give(&columns.map_err(failed)?, given)
     }
 
-    /// Gives personal values of the rows that have some.
+    /// Adds the personal values of the rows that have some.
     async fn give_personal(
         &self,
-        wanted: &Wanted,
+        wanted: &MissingValues,
         rows: &HashMap<u64, (u32, ColumnSet)>,
-        gifts: &mut Gifts,
+        found: &mut FillValues,
     ) -> Result<(), IngestError> {
         if rows.is_empty() {
             return Ok(());
@@ -322,11 +322,11 @@ impl Known<'_> {
         let (decryptor, vault_key) = (vault.decryptor().await?, Encoder::vault_key(def)?);
         for batch in vault.sealed().await? {
             let batch = batch?;
-            let (mut places, mut whose) = (Vec::new(), Vec::new());
+            let (mut places, mut owner) = (Vec::new(), Vec::new());
             for (place, key) in (0_u32..).zip(vault_key.keys(&batch)?) {
                 if let Some(row) = rows.get(&(key as u64)) {
                     places.push(place);
-                    whose.push(*row);
+                    owner.push(*row);
                 }
             }
             if places.is_empty() {
@@ -335,19 +335,19 @@ impl Known<'_> {
             let sealed = take_record_batch(&batch, &UInt32Array::from(places))
                 .map_err(IngestError::rows(def.name, "read"))?;
             let open = decryptor.open(&sealed)?;
-            let given = whose
+            let given = owner
                 .iter()
                 .enumerate()
-                .map(|(place, (winner, absent))| Gift {
+                .map(|(place, (winner, absent))| FillValue {
                     winner: *winner,
                     rank: VAULT,
                     gives: values_of(&open, place, &wanted.personal) & absent,
                     updated: UNKNOWN,
                     key: 0,
                 });
-            let given: Vec<Gift> = given.collect();
+            let given: Vec<FillValue> = given.collect();
             let places: Vec<u32> = (0..u32::try_from(given.len()).unwrap_or(u32::MAX)).collect();
-            self.give_from(&open, &places, &given, gifts)?;
+            self.give_from(&open, &places, &given, found)?;
         }
         Ok(())
     }
@@ -375,9 +375,9 @@ impl Known<'_> {
     }
 }
 
-/// What is looked for in a file.
-struct OfFile<'a> {
-    wanted: &'a Wanted,
+/// What is looked up in a file.
+struct FileLookup<'a> {
+    wanted: &'a MissingValues,
     /// The columns that have a value in it.
     stored: &'a [(&'static str, ColumnSet)],
     holders: &'a HashSet<u64>,

@@ -1,62 +1,65 @@
-//! Versions of a row in one run: which of them stands, and which says what that one does not.
+//! Versions of a row in one run: which one wins, and which ones donate columns that it lacks.
 
 use std::cmp::Ordering;
 
 use roaring::RoaringBitmap;
 
-use crate::absent::ColumnSet;
+use crate::rows::missing_columns::ColumnSet;
 
-/// A row of a run that says what the row that stands for its key says nothing about.
+/// A superseded row with columns that the winning row of its key lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Donor {
     pub(crate) row: u32,
-    /// The row that stands.
+    /// The winning row.
     pub(crate) winner: u32,
-    /// Its place among the donors of that row.
+    /// Its rank among the donors of that row, best first.
     pub(crate) rank: u32,
-    /// The columns that are to be taken from it.
+    /// The columns that are taken from it.
     pub(crate) gives: ColumnSet,
-    /// When it was changed.
+    /// Its `updated_at`.
     pub(crate) updated: i64,
 }
 
-/// A key of a row that stands, as the index of keys wants it.
+/// The key of a winning row, as lookups in the key index need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct KeyEntry {
     pub(crate) hash: u64,
     pub(crate) row: u32,
-    /// The number of its set of absent columns.
+    /// The number of its set of missing columns.
     pub(crate) absent: u32,
 }
 
-/// A row that may be the latest of its key.
+/// A row that may win its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) key: [u64; 2],
     pub(super) row: u32,
-    /// The number of its set of absent columns.
+    /// The number of its set of missing columns.
     pub(super) absent: u32,
     pub(super) deleted: bool,
-    pub(super) keep: bool,
+    pub(super) keep_existing: bool,
     pub(super) updated: i64,
     pub(super) order: u64,
 }
 
 impl Candidate {
-    pub(super) fn of([low, high, row, updated, order]: [u64; 5], keeping: &RoaringBitmap) -> Self {
+    pub(super) fn of(
+        [low, high, row, updated, order]: [u64; 5],
+        keep_existing_rows: &RoaringBitmap,
+    ) -> Self {
         let (row, absent, deleted) = unpacked(row);
         Self {
             key: [low, high],
             row,
             absent,
             deleted,
-            keep: keeping.contains(row),
+            keep_existing: keep_existing_rows.contains(row),
             updated: updated.cast_signed(),
             order,
         }
     }
 
-    /// As the index of keys has it.
+    /// As it is written to the file of keys.
     pub(super) fn entry(&self) -> [u64; 2] {
         [
             self.key[0],
@@ -65,10 +68,10 @@ impl Candidate {
     }
 }
 
-/// Of two rows of a key, the one that stands before the other.
+/// Order of two rows of one key: the winning one is less.
 pub(super) fn by_precedence(a: &Candidate, b: &Candidate) -> Ordering {
     // One line may give a key twice: the rows of an array of JSON may all stand on one.
-    match (a.keep, b.keep) {
+    match (a.keep_existing, b.keep_existing) {
         (true, false) => Ordering::Greater,
         (false, true) => Ordering::Less,
         (true, true) => (a.order, a.row).cmp(&(b.order, b.row)),
@@ -91,20 +94,20 @@ mod tests {
 
     use super::{Candidate, by_precedence, packed, unpacked};
 
-    fn row(keep: bool, updated: i64, order: u64) -> Candidate {
+    fn row(keep_existing: bool, updated: i64, order: u64) -> Candidate {
         Candidate {
             key: [0; 2],
             row: 0,
             absent: 0,
             deleted: false,
-            keep,
+            keep_existing,
             updated,
             order,
         }
     }
 
     #[test]
-    fn which_row_of_a_key_stands_does_not_depend_on_arrival() {
+    fn the_winning_row_of_a_key_does_not_depend_on_arrival() {
         let rows = [
             row(false, 5, 1),
             row(false, 3, 9),
@@ -121,12 +124,12 @@ mod tests {
                 );
             }
         }
-        let stands = |a: usize, b: usize| by_precedence(&rows[a], &rows[b]) == Ordering::Less;
-        assert!(stands(2, 0) && stands(0, 1) && stands(1, 3));
+        let wins = |a: usize, b: usize| by_precedence(&rows[a], &rows[b]) == Ordering::Less;
+        assert!(wins(2, 0) && wins(0, 1) && wins(1, 3));
     }
 
     #[test]
-    fn three_numbers_in_one_come_apart_again() {
+    fn packed_numbers_unpack_to_the_same() {
         for number in [(0, 0, false), (7, 1, true), (u32::MAX, (1 << 31) - 1, true)] {
             assert_eq!(
                 unpacked(packed(number.0, number.1 as usize, number.2)),
