@@ -39,13 +39,13 @@ pub struct Mapping {
     pub timezone: Tz,
     /// How numbers are written; `None` where the mapping does not say.
     pub numbers: Option<NumberStyle>,
-    /// The rows of the driving source that it is about; `None` for all.
+    /// A condition on the rows of the driving source; `None` for all rows.
     pub only: Option<String>,
-    /// Whether a key that exists stays as it is.
+    /// Whether rows that the lake has already are not replaced.
     pub keep_existing: bool,
-    /// Whether a column of which a file says nothing becomes null, rather than stay as it is known.
+    /// Whether columns that a file lacks become null; else their known values stay.
     pub absent_is_null: bool,
-    /// Whether lines with too few fields have blanks at their end.
+    /// Whether lines with too few fields are padded with blanks; else they are refused.
     pub pads_short_lines: bool,
     /// The keys of `properties` whose values are personal.
     pub personal: Vec<String>,

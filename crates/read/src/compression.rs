@@ -8,11 +8,11 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
-/// How a file is packed, by its first bytes.
+/// The compression of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
-    /// Not packed.
+    /// None.
     None,
     /// gzip, of one member or several.
     Gzip,
@@ -21,7 +21,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// How bytes are packed that begin so.
+    /// The compression of content that begins with these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -31,10 +31,10 @@ impl Compression {
         }
     }
 
-    /// The content of packed bytes, of which one more than `most` are given at most.
+    /// The decompressed content, at most `most` + 1 bytes of it.
     ///
     /// # Errors
-    /// The bytes are not packed so, or are cut off.
+    /// The bytes are not compressed this way, or are cut short.
     pub fn unpack(self, bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         let source = self.unpacking(bytes)?;

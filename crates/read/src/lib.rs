@@ -1,5 +1,5 @@
-//! Reads files as they are found into batches of text, losing nothing: what cannot be read is
-//! handed over with its line and the reason.
+//! Reads files as they are into batches of text. Records that cannot be read are returned with their line
+//! and the reason.
 
 use std::sync::Arc;
 

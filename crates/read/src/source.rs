@@ -38,7 +38,7 @@ pub struct SourceFile {
     pub label: String,
     /// How its content is laid out.
     pub format: Format,
-    /// How it is packed.
+    /// Its compression.
     pub compression: Compression,
     /// Whether a line of CSV with too few fields has blanks at its end; it is refused otherwise.
     pub pads_short_lines: bool,
@@ -79,7 +79,7 @@ impl SourceFile {
         Ok(file)
     }
 
-    /// The content, unpacked, from the start.
+    /// The decompressed content, from the start.
     pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, ReadError> {
         let file = File::open(&self.path).map_err(|source| self.io_error(source))?;
         Ok(match self.compression {
@@ -92,7 +92,7 @@ impl SourceFile {
         })
     }
 
-    /// What a failure to read or unpack this file means to the user.
+    /// The error for a failure to read or decompress this file.
     pub(super) fn io_error(&self, source: io::Error) -> ReadError {
         match self.compression {
             Compression::None => ReadError::Unreadable {

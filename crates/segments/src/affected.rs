@@ -27,6 +27,7 @@ pub(crate) struct Basis {
 }
 
 impl Basis {
+    /// The basis of a membership.
     pub(crate) fn of(membership: &Refreshed) -> Self {
         Self {
             snapshot: membership.snapshot,

@@ -34,7 +34,7 @@ pub struct TraitDefinition {
 }
 
 impl TraitDefinition {
-    /// The same as an engine takes it.
+    /// The trait as `engine` takes it.
     pub fn own(&self) -> CustomTrait {
         CustomTrait {
             name: self.name.to_string(),
@@ -85,11 +85,10 @@ pub fn since(state: &State) -> Result<BTreeMap<TraitName, Timestamp>, SegmentErr
     Ok(pointer.unwrap_or_default().since)
 }
 
-/// Makes these the traits that there are, in one commit; `false` where others changed them since
-/// `base`.
+/// Replaces all custom traits in one commit; `false` where another process changed them since `base`.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where the lake cannot be read or written, or other writers were faster 10 times.
 pub async fn replace(
     lake: &Lake,
     base: &State,

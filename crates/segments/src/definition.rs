@@ -56,7 +56,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// When it is computed.
+    /// Its schedule.
     pub fn scheduled(&self) -> Scheduled {
         Scheduled {
             key: self.key.clone(),

@@ -73,7 +73,7 @@ impl Refreshed {
         self.gone.as_deref() == state.gone()
     }
 
-    /// The document of persons without records that its ids rest on.
+    /// The document of persons without records at the time of its ids.
     pub fn gone(&self) -> Option<&str> {
         self.gone.as_deref()
     }
@@ -90,8 +90,8 @@ impl Refreshed {
         self.decided.as_ref().unwrap_or(&self.set)
     }
 
-    /// A segment that it was computed from and that differs at a snapshot: its key, and `deleted`, `changed` or
-    /// `computed`.
+    /// A segment that it was computed from and that differs at a snapshot: its key, and `deleted`,
+    /// `changed` or `computed`.
     ///
     /// # Errors
     /// [`SegmentError::Lake`] where a named value of the snapshot cannot be read.

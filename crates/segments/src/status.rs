@@ -93,7 +93,7 @@ pub fn failure(state: &State, key: &SegmentKey) -> Result<Option<Failure>, Segme
     Ok(state.value(&status_name(key))?)
 }
 
-/// How a segment stands at a snapshot, whatever time did to it.
+/// The freshness of a segment at a snapshot, apart from the passing of time.
 pub fn freshness_of(
     state: &State,
     scheduled: &Scheduled,

@@ -106,7 +106,7 @@ pub(crate) fn is_only_comma(text: &str) -> bool {
     is_only(text, NumberStyle::Comma, NumberStyle::Point)
 }
 
-/// The same for a decimal point.
+/// Whether a text is a number only when read with a decimal point.
 pub(crate) fn is_only_point(text: &str) -> bool {
     is_only(text, NumberStyle::Point, NumberStyle::Comma)
 }

@@ -1,8 +1,8 @@
-//! Records that wait for somebody to decide.
+//! Open reviews: records that wait for a decision.
 
 use serde::Serialize;
 
-/// A record that several persons could have, or one of a person who may be another one too.
+/// An ambiguous record with its candidates, or the record of a person who may be the same as another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Review {
     /// The record.
@@ -11,15 +11,15 @@ pub struct Review {
     pub provider: String,
     /// Its id there.
     pub external_id: String,
-    /// Whose it is meanwhile; 0 for nobody.
+    /// Its person until the decision; 0 for none.
     pub person_id: i64,
-    /// By which rule it points to whom.
+    /// The candidates, with the rule by which each matches.
     pub candidates: Vec<Candidate>,
-    /// Whether somebody put it off.
+    /// Whether the review was postponed.
     pub later: bool,
 }
 
-/// Somebody who could be meant.
+/// A person whom the record may belong to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Candidate {
     /// By e-mail, phone or address.

@@ -36,6 +36,7 @@ pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &FileColumns) 
     serde_json::Value::Object(object).to_string()
 }
 
+/// The entry of a row that the table cannot take.
 pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -> QuarantineEntry {
     QuarantineEntry {
         mapping: mapping.name.clone(),
@@ -50,6 +51,7 @@ pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -
     }
 }
 
+/// The entry of a row that the mapping drops.
 pub(crate) fn dropped_entry(
     mapping: &Mapping,
     file: &str,
@@ -69,6 +71,7 @@ pub(crate) fn dropped_entry(
     }
 }
 
+/// The entry of a record that its reader refused.
 pub(crate) fn refused_entry(mapping: &Mapping, refused: Refused) -> QuarantineEntry {
     QuarantineEntry {
         mapping: mapping.name.clone(),

@@ -1,4 +1,4 @@
-//! Hashes of rows by content, to tell a changed row from one that is the same.
+//! Hashes of the content of rows, to tell changed rows from unchanged ones.
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
@@ -33,7 +33,7 @@ impl Encoder {
         })
     }
 
-    /// What a row says, apart from its personal values and the person it is clustered by.
+    /// All columns of the table's files except the person id, which may change without the row.
     pub(crate) fn stored(def: &'static TableDef) -> Result<Self, IngestError> {
         let stored = def
             .all_columns()
@@ -41,13 +41,13 @@ impl Encoder {
         Self::new(def, stored.map(|column| column.name).collect())
     }
 
-    /// All that the table's files say of a row, the person too.
+    /// All columns of the table's files.
     pub(crate) fn whole(def: &'static TableDef) -> Result<Self, IngestError> {
         let stored = def.all_columns().filter(|c| !c.personal);
         Self::new(def, stored.map(|column| column.name).collect())
     }
 
-    /// The personal values of a row, sealed.
+    /// The encrypted personal values of a row.
     pub(crate) fn personal(def: &'static TableDef) -> Result<Self, IngestError> {
         Self::new(
             def,
@@ -55,7 +55,7 @@ impl Encoder {
         )
     }
 
-    /// What joins a row to its personal values.
+    /// The columns that join a row to its personal values in the vault.
     pub(crate) fn vault_key(def: &'static TableDef) -> Result<Self, IngestError> {
         Self::new(def, def.vault_keys().to_vec())
     }

@@ -142,7 +142,7 @@ impl Identities {
             .collect()
     }
 
-    /// Gives records other persons than they had, or would have had.
+    /// Sets the persons of records, as the resolution found them.
     pub(crate) fn assign(&mut self, persons: &BTreeMap<i64, i64>) {
         if persons.is_empty() {
             return;
@@ -224,7 +224,7 @@ impl Identities {
         }
     }
 
-    /// The records that need an identity or a person, in the order in which ids are given.
+    /// The records that need a new identity or person, in the order in which ids are given.
     fn wanted(&self, stages: &[&Stage]) -> Result<Vec<NewIdentity>, IngestError> {
         let mut wanted = Vec::new();
         let mut seen = HashSet::new();

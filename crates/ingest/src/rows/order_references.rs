@@ -81,7 +81,7 @@ impl OrderReferences {
         OF_ORDERS.contains(&table).then(Self::default)
     }
 
-    /// Notes staged rows.
+    /// Adds the references of staged rows.
     pub(crate) fn note(&mut self, piece: &StagedBatch<'_>) {
         let text = |name| piece.rows.column_by_name(name)?.as_string_opt::<i32>();
         let (Some(providers), Some(ids)) = (text("provider"), text("order_id")) else {

@@ -109,8 +109,8 @@ struct RefusedRecords {
 }
 
 impl SourceTable {
-    /// The union of the columns of `own`; a column that a file lacks is null in its rows. Of the
-    /// driving source, rows tell which columns they have themselves where that differs in a file.
+    /// A table with the union of the columns of `own`; a column that a file lacks is null in its rows. Where
+    /// rows of one file of the driving source have different columns, [`KEY_SET`] has those of each row.
     pub(crate) fn new(
         source: &Source,
         own: Vec<SourceFile>,
@@ -174,7 +174,7 @@ impl SourceTable {
         &self.file_columns
     }
 
-    /// Whether no file lacks a column that another one has and that may not be missing.
+    /// Whether all files have the same required columns.
     pub(crate) fn is_alike(&self) -> bool {
         self.is_alike
     }
@@ -188,7 +188,7 @@ impl SourceTable {
         )?))
     }
 
-    /// What the readers refused so far.
+    /// Removes and returns the records that the readers refused so far.
     pub(crate) fn take_refused(&self) -> Vec<Refused> {
         let mut seen = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut seen.records)

@@ -23,7 +23,7 @@ impl<'a> Document<'a> {
         std::str::from_utf8(self.bytes).map_err(|error| Fault::Encoding(error.valid_up_to()))
     }
 
-    /// What can be shown of it.
+    /// Its text, with U+FFFD for bytes that are no text.
     pub(super) fn shown(&self) -> String {
         String::from_utf8_lossy(self.bytes).into_owned()
     }

@@ -3,7 +3,7 @@
 use arrow::buffer::BooleanBuffer;
 use roaring::{RoaringBitmap, RoaringTreemap};
 
-/// BatchIds lie close together where they span no more than so many times their number.
+/// Ids lie close together where they span no more than so many times their number.
 const MOST_SPREAD: u64 = 32;
 
 /// The ids of a batch.
@@ -42,7 +42,7 @@ impl<'a> BatchIds<'a> {
     pub(super) fn note(&self, chosen: &BooleanBuffer, members: &mut RoaringTreemap) {
         let (Some((upper, lower)), Some(first)) = (self.close, self.ids.first()) else {
             let ids = chosen.set_indices().map(|at| self.ids[at]);
-            // BatchIds are given from 1 on, so a negative one is nobody's.
+            // Ids are given from 1 on, so a negative one is nobody's.
             members.extend(ids.filter_map(|id| u64::try_from(id).ok()));
             return;
         };

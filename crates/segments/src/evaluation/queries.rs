@@ -108,7 +108,7 @@ async fn collect(rows: &mut Rows) -> Result<RoaringTreemap, EngineError> {
     let mut members = RoaringTreemap::new();
     while let Some(batch) = rows.next_batch().await? {
         let ids = batch.column(0).as_primitive::<Int64Type>();
-        // BatchIds are given from 1 on, so a negative one is nobody's.
+        // Ids are given from 1 on, so a negative one is nobody's.
         members.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));
     }
     Ok(members)
