@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use memchr::memchr;
 
 use crate::error::ReadError;
-use crate::rows::Rows;
+use crate::rows::BatchBuilder;
 use crate::source::SourceFile;
 use crate::window::{LONGEST_RECORD, Window, line_end};
 use crate::{Refused, names, text};
@@ -17,7 +17,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use scan::{Fault, Fields, Scan};
+use scan::{CsvFault, Fields, Scan};
 
 const QUOTE: u8 = b'"';
 
@@ -28,7 +28,7 @@ pub(super) struct Csv {
     window: Window,
     delimiter: u8,
     columns: Vec<String>,
-    rows: Rows,
+    rows: BatchBuilder,
     /// Lines that begin before this offset lie behind a wrong quote: a stray quote in them may
     /// be the end of a field that began further up, so that they are not taken as they stand.
     doubtful_until: u64,
@@ -56,7 +56,7 @@ impl Csv {
         let header = header::read(&mut window, file)?;
         names::not_too_many(header.names.len(), file)?;
         let columns = names::unique(header.names.iter().map(String::as_str));
-        let rows = Rows::new(&columns, &file.label, batch_rows);
+        let rows = BatchBuilder::new(&columns, &file.label, batch_rows);
         Ok(Self {
             file: file.clone(),
             encoding: charset.encoding.name(),
@@ -210,10 +210,10 @@ impl Csv {
         }
     }
 
-    fn bad_quoting(&self, fault: Fault, field: usize) -> Bad {
+    fn bad_quoting(&self, fault: CsvFault, field: usize) -> Bad {
         let what = match fault {
-            Fault::TextAfterQuote => "text follows the closing quote of",
-            Fault::NeverClosed => "no closing quote follows the opening one of",
+            CsvFault::TextAfterQuote => "text follows the closing quote of",
+            CsvFault::NeverClosed => "no closing quote follows the opening one of",
         };
         let reason = format!("{what} field {}", field + 1);
         Bad {
@@ -262,7 +262,7 @@ fn in_doubt() -> Bad {
 /// Takes a record whose fields stand at `ranges` of `text`, if it has as many as the header, or
 /// fewer where it `pads` them.
 fn take(
-    rows: &mut Rows,
+    rows: &mut BatchBuilder,
     line: i64,
     text: &str,
     ranges: &[Range<usize>],

@@ -49,10 +49,10 @@ pub struct Refused {
 /// the file's label, and the physical line (of Parquet the row), from 1, where the row begins.
 /// The same file always gives the same rows in the same order.
 pub struct Reader {
-    rows: Rows,
+    rows: FormatReader,
 }
 
-enum Rows {
+enum FormatReader {
     Csv(Box<csv::Csv>),
     Ndjson(Box<ndjson::Ndjson>),
     Parquet(Box<parquet::Parquet>),
@@ -82,11 +82,13 @@ impl Reader {
         chunk: usize,
     ) -> Result<Self, ReadError> {
         let rows = match file.format {
-            Format::Csv => Rows::Csv(Box::new(csv::Csv::open(file, batch_rows, chunk)?)),
+            Format::Csv => FormatReader::Csv(Box::new(csv::Csv::open(file, batch_rows, chunk)?)),
             Format::Ndjson => {
-                Rows::Ndjson(Box::new(ndjson::Ndjson::open(file, batch_rows, chunk)?))
+                FormatReader::Ndjson(Box::new(ndjson::Ndjson::open(file, batch_rows, chunk)?))
             }
-            Format::Parquet => Rows::Parquet(Box::new(parquet::Parquet::open(file, batch_rows)?)),
+            Format::Parquet => {
+                FormatReader::Parquet(Box::new(parquet::Parquet::open(file, batch_rows)?))
+            }
             Format::Unknown => {
                 return Err(ReadError::UnknownFormat {
                     file: file.label.clone(),
@@ -99,31 +101,31 @@ impl Reader {
     /// The names of the file's columns, made usable: trimmed, none blank, none twice.
     pub fn columns(&self) -> &[String] {
         match &self.rows {
-            Rows::Csv(rows) => rows.columns(),
-            Rows::Ndjson(rows) => rows.columns(),
-            Rows::Parquet(rows) => rows.columns(),
+            FormatReader::Csv(rows) => rows.columns(),
+            FormatReader::Ndjson(rows) => rows.columns(),
+            FormatReader::Parquet(rows) => rows.columns(),
         }
     }
 
     /// Whether rows may lack columns that others of the file have: objects of JSON with other keys.
     pub fn is_uneven(&self) -> bool {
-        matches!(&self.rows, Rows::Ndjson(rows) if rows.is_uneven())
+        matches!(&self.rows, FormatReader::Ndjson(rows) if rows.is_uneven())
     }
 
     /// The columns that each row of the last batch has, of a file that is uneven; nothing of others.
     pub fn key_sets(&self) -> &[Arc<[String]>] {
         match &self.rows {
-            Rows::Ndjson(rows) => rows.key_sets(),
-            Rows::Csv(_) | Rows::Parquet(_) => &[],
+            FormatReader::Ndjson(rows) => rows.key_sets(),
+            FormatReader::Csv(_) | FormatReader::Parquet(_) => &[],
         }
     }
 
     /// The schema of every batch: the columns as nullable text, then `_file` and `_line`.
     pub fn schema(&self) -> SchemaRef {
         SchemaRef::clone(match &self.rows {
-            Rows::Csv(rows) => rows.schema(),
-            Rows::Ndjson(rows) => rows.schema(),
-            Rows::Parquet(rows) => rows.schema(),
+            FormatReader::Csv(rows) => rows.schema(),
+            FormatReader::Ndjson(rows) => rows.schema(),
+            FormatReader::Parquet(rows) => rows.schema(),
         })
     }
 
@@ -141,9 +143,9 @@ impl Reader {
         refused: &mut Vec<Refused>,
     ) -> Result<Option<RecordBatch>, ReadError> {
         match &mut self.rows {
-            Rows::Csv(rows) => rows.next_batch(refused),
-            Rows::Ndjson(rows) => rows.next_batch(refused),
-            Rows::Parquet(rows) => rows.next_batch(),
+            FormatReader::Csv(rows) => rows.next_batch(refused),
+            FormatReader::Ndjson(rows) => rows.next_batch(refused),
+            FormatReader::Parquet(rows) => rows.next_batch(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn is_blank(value: &str) -> bool {
 }
 
 /// The rows of the batch that is being filled.
-pub(super) struct Rows {
+pub(super) struct BatchBuilder {
     schema: SchemaRef,
     texts: Vec<StringBuilder>,
     lines: Vec<i64>,
@@ -44,7 +44,7 @@ pub(super) struct Rows {
     text_bytes: usize,
 }
 
-impl Rows {
+impl BatchBuilder {
     /// For batches of at most `capacity` rows of a file called `label`.
     pub(super) fn new(columns: &[String], label: &str, capacity: usize) -> Self {
         let capacity = capacity.max(1);

@@ -124,7 +124,7 @@ impl Draft {
 
 /// What the snapshot holds of a definition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Pointer {
+pub(crate) struct DefinitionPointer {
     pub(crate) revision: u64,
     path: String,
     /// What schedules need, so that they are known without reading the document. Older programs wrote
@@ -153,7 +153,7 @@ pub struct Scheduled {
 pub fn schedules(state: &State) -> Result<Vec<Scheduled>, SegmentError> {
     let mut found = Vec::new();
     for name in state.names_below("segment/") {
-        let pointer = state.value::<Pointer>(&format!("segment/{name}"))?;
+        let pointer = state.value::<DefinitionPointer>(&format!("segment/{name}"))?;
         if let (Ok(key), Some(pointer)) = (name.parse(), pointer) {
             found.push(Scheduled {
                 key,
@@ -170,7 +170,7 @@ pub(crate) fn scheduled(
     state: &State,
     key: &SegmentKey,
 ) -> Result<Option<Scheduled>, SegmentError> {
-    let pointer = state.value::<Pointer>(&name_of(key))?;
+    let pointer = state.value::<DefinitionPointer>(&name_of(key))?;
     Ok(pointer.map(|pointer| Scheduled {
         key: key.clone(),
         refresh: pointer.refresh,
@@ -185,7 +185,7 @@ pub(crate) fn scheduled(
 pub async fn list(lake: &Lake, state: &State) -> Result<Vec<Definition>, SegmentError> {
     let mut paths = Vec::new();
     for key in state.names_below("segment/") {
-        let pointer = state.value::<Pointer>(&format!("segment/{key}"))?;
+        let pointer = state.value::<DefinitionPointer>(&format!("segment/{key}"))?;
         paths.extend(pointer.map(|pointer| pointer.path));
     }
     Ok(lake.documents(&paths).await?)
@@ -201,7 +201,7 @@ pub async fn show(
     state: &State,
     key: &SegmentKey,
 ) -> Result<Definition, SegmentError> {
-    match state.value::<Pointer>(&name_of(key))? {
+    match state.value::<DefinitionPointer>(&name_of(key))? {
         Some(pointer) => Ok(lake.document(&pointer.path).await?),
         None => Err(unknown(state, key)),
     }
@@ -228,7 +228,7 @@ pub fn allow_new(key: &SegmentKey) -> Result<(), SegmentError> {
 pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition, SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let before = match state.value::<Pointer>(&name_of(&draft.key))? {
+        let before = match state.value::<DefinitionPointer>(&name_of(&draft.key))? {
             Some(pointer) => Some(lake.document::<Definition>(&pointer.path).await?),
             None => None,
         };
@@ -289,7 +289,7 @@ async fn try_put(
         at.micros()
     );
     let path = lake.put_content(&begin, &after).await?;
-    let pointer = json!(Pointer {
+    let pointer = json!(DefinitionPointer {
         revision: after.revision,
         path,
         refresh: after.refresh,

@@ -7,7 +7,7 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde_json::json;
 
 use crate::SegmentError;
-use crate::definition::{ATTEMPTS, Pointer, commit, unknown};
+use crate::definition::{ATTEMPTS, DefinitionPointer, commit, unknown};
 use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
 use crate::membership::{current, persons};
 use crate::names::{ended_name, members_name, name_of, status_name};
@@ -21,7 +21,7 @@ use crate::names::{ended_name, members_name, name_of, status_name};
 pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let Some(pointer) = state.value::<Pointer>(&name_of(key))? else {
+        let Some(pointer) = state.value::<DefinitionPointer>(&name_of(key))? else {
             return Err(unknown(&state, key));
         };
         let gone = [name_of(key), members_name(key), status_name(key)];

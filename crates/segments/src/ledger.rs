@@ -122,7 +122,7 @@ pub(crate) struct Moved {
 
 /// Where a page is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Pointer {
+struct PagePointer {
     /// The document.
     path: String,
     /// The bitmaps.
@@ -148,7 +148,7 @@ pub(crate) async fn write(
     moved: Vec<Moved>,
     name: &str,
 ) -> Result<Value, SegmentError> {
-    let mut pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
+    let mut pointers: Vec<PagePointer> = state.value(LEDGER)?.unwrap_or_default();
     let below = format!("_ledger/{name}");
     // Only pages whose commits are known are merged.
     fold(lake, &mut pointers, &below).await?;
@@ -184,7 +184,11 @@ pub(crate) fn committed_as(named: &mut BTreeMap<String, Option<Value>>, number: 
 }
 
 /// Merges the last pages while there are many of one level.
-async fn fold(lake: &Lake, pointers: &mut Vec<Pointer>, below: &str) -> Result<(), SegmentError> {
+async fn fold(
+    lake: &Lake,
+    pointers: &mut Vec<PagePointer>,
+    below: &str,
+) -> Result<(), SegmentError> {
     loop {
         let Some(level) = pointers.last().map(|last| last.level) else {
             return Ok(());
@@ -215,10 +219,15 @@ async fn fold(lake: &Lake, pointers: &mut Vec<Pointer>, below: &str) -> Result<(
     }
 }
 
-async fn put(lake: &Lake, below: &str, page: &Page, level: u32) -> Result<Pointer, SegmentError> {
+async fn put(
+    lake: &Lake,
+    below: &str,
+    page: &Page,
+    level: u32,
+) -> Result<PagePointer, SegmentError> {
     let moves = page.changes.iter().flat_map(|change| &change.moves);
     let sets: BTreeSet<_> = moves.map(|one| one.set.path.clone()).collect();
-    Ok(Pointer {
+    Ok(PagePointer {
         path: lake.put_content(below, page).await?,
         sets: sets.into_iter().collect(),
         level,
@@ -227,7 +236,7 @@ async fn put(lake: &Lake, below: &str, page: &Page, level: u32) -> Result<Pointe
 }
 
 /// A page, each of whose changes says what it was committed as, where that is known.
-async fn page_of(lake: &Lake, pointer: &Pointer) -> Result<Page, SegmentError> {
+async fn page_of(lake: &Lake, pointer: &PagePointer) -> Result<Page, SegmentError> {
     let mut page: Page = lake.document(&pointer.path).await?;
     for change in &mut page.changes {
         change.commit = change.commit.max(pointer.commit);
@@ -244,7 +253,7 @@ pub async fn changes(
     state: &State,
     segment: Option<&SegmentKey>,
 ) -> Result<Vec<Change>, SegmentError> {
-    let pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
+    let pointers: Vec<PagePointer> = state.value(LEDGER)?.unwrap_or_default();
     let (mut all, mut last) = (Vec::new(), SnapshotNumber::default());
     for pointer in pointers {
         for mut change in page_of(lake, &pointer).await?.changes {

@@ -127,7 +127,13 @@ async fn a_draft_says_which_properties_are_personal() {
     let profile = inspect(&given.file, 1_000).unwrap();
     let payload = &profile.columns[3];
     assert_eq!(payload.personal, ["email", "call, at"]);
-    assert!(payload.note.as_ref().unwrap().contains("identifies persons"));
+    assert!(
+        payload
+            .note
+            .as_ref()
+            .unwrap()
+            .contains("identifies persons")
+    );
     let (draft, _) = draft_of(&given.file, &profile).await;
     let line = "-- personal: email, \"call, at\"\n";
     assert!(draft.contains(line), "{draft}");

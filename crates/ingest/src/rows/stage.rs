@@ -31,8 +31,8 @@ use crate::rows::value_warnings::ValueWarnings;
 
 mod versions;
 
-use versions::{Candidate, by_precedence, packed, unpacked};
 pub(crate) use versions::{Donor, KeyEntry};
+use versions::{RowCandidate, by_precedence, packed, unpacked};
 
 /// The column of a staged row's position among all rows of the run.
 const ORDER: &str = "_order";
@@ -305,13 +305,13 @@ impl Stage {
         let (mut same, mut donors) = (Vec::new(), Sorter::new(&self.folder));
         let withdrawn = self.superseded.clone();
         for record in keys.sorted().map_err(staging)? {
-            let next = Candidate::of(record.map_err(staging)?, &self.keep_existing_rows);
+            let next = RowCandidate::of(record.map_err(staging)?, &self.keep_existing_rows);
             if withdrawn.contains(next.row) {
                 continue;
             }
             if same
                 .first()
-                .is_some_and(|before: &Candidate| before.key != next.key)
+                .is_some_and(|before: &RowCandidate| before.key != next.key)
             {
                 let winner = self.fold(&mut same, &mut donors)?;
                 index.push(winner.entry()).map_err(staging)?;
@@ -337,9 +337,9 @@ impl Stage {
     /// The winning row of one key; the others are marked as superseded.
     fn fold(
         &mut self,
-        same: &mut Vec<Candidate>,
+        same: &mut Vec<RowCandidate>,
         donors: &mut Sorter<4>,
-    ) -> Result<Candidate, IngestError> {
+    ) -> Result<RowCandidate, IngestError> {
         if same.len() > 1 {
             same.sort_unstable_by(by_precedence);
             for superseded in &same[1..] {
@@ -357,7 +357,7 @@ impl Stage {
     /// key.
     fn note_donors(
         &mut self,
-        same: &[Candidate],
+        same: &[RowCandidate],
         donors: &mut Sorter<4>,
     ) -> Result<(), IngestError> {
         let winner = same[0];

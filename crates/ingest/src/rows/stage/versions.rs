@@ -31,7 +31,7 @@ pub(crate) struct KeyEntry {
 
 /// A row that may win its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct RowCandidate {
     pub(super) key: [u64; 2],
     pub(super) row: u32,
     /// The number of its set of missing columns.
@@ -42,7 +42,7 @@ pub(super) struct Candidate {
     pub(super) order: u64,
 }
 
-impl Candidate {
+impl RowCandidate {
     pub(super) fn of(
         [low, high, row, updated, order]: [u64; 5],
         keep_existing_rows: &RoaringBitmap,
@@ -69,7 +69,7 @@ impl Candidate {
 }
 
 /// Order of two rows of one key: the winning one is less.
-pub(super) fn by_precedence(a: &Candidate, b: &Candidate) -> Ordering {
+pub(super) fn by_precedence(a: &RowCandidate, b: &RowCandidate) -> Ordering {
     // One line may give a key twice: the rows of an array of JSON may all stand on one.
     match (a.keep_existing, b.keep_existing) {
         (true, false) => Ordering::Greater,
@@ -92,10 +92,10 @@ pub(super) fn unpacked(number: u64) -> (u32, u32, bool) {
 mod tests {
     use std::cmp::Ordering;
 
-    use super::{Candidate, by_precedence, packed, unpacked};
+    use super::{RowCandidate, by_precedence, packed, unpacked};
 
-    fn row(keep_existing: bool, updated: i64, order: u64) -> Candidate {
-        Candidate {
+    fn row(keep_existing: bool, updated: i64, order: u64) -> RowCandidate {
+        RowCandidate {
             key: [0; 2],
             row: 0,
             absent: 0,
