@@ -276,7 +276,7 @@ fn the_moment_at_which_the_clock_turns_a_condition_is_exact() {
         (
             "extract(second from now()) = 1",
             "2025-08-01",
-            "it reads the clock in a way that cannot be told ahead",
+            "it uses the current time in a way that cannot be predicted",
         ),
     ];
     apply(&lake, &cases.map(|(criteria, ..)| criteria));

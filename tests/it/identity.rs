@@ -254,7 +254,7 @@ fn decisions_are_followed_by_facts_and_taken_back() {
         (vec!["undo", "nothing"], "no decision `nothing`"),
         (
             vec!["review", "decide", &h1, "--different"],
-            "does not wait",
+            "has no open review",
         ),
     ] {
         let all: Vec<&str> = std::iter::once("identity").chain(arguments).collect();

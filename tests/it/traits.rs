@@ -160,7 +160,7 @@ fn a_trait_is_applied_asked_for_changed_and_removed() {
         let score = world.lake.value(&sql);
         let score = score.as_f64().or_else(|| score.as_str()?.parse().ok());
         assert!((value - score.unwrap()).abs() < 1e-6, "{explained}");
-        assert_eq!(explained["turns"], "it depends on others too");
+        assert_eq!(explained["turns"], "it depends on other persons too");
     }
 
     // Whoever pulls gets the true values beside the ids.

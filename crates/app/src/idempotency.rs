@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rollbook_ingest::linking::LinkCounts;
-use rollbook_ingest::{Asked, IngestError};
+use rollbook_ingest::persons::LinkCounts;
+use rollbook_ingest::{IngestError, PostedRequest};
 use rollbook_lake::{Cause, Lake};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use rollbook_read::DeclaredCharset;
@@ -370,7 +370,7 @@ async fn take_in(workspace: &Workspace, group: &[Fresh]) -> Result<Vec<Ingested>
         let name = one.post.body.file_name().unwrap_or_default();
         let label = format!("http/{}/{}", one.post.batch, name.to_string_lossy());
         let known = one.known.as_ref();
-        let described = Asked {
+        let described = PostedRequest {
             label,
             key: known.map(|known| known.id.clone()),
             is_told: known.is_some_and(|known| known.kept.is_some()),

@@ -11,8 +11,8 @@ pub use deciding::{
 pub use files::{Suggest, link_files};
 pub use rollbook_identity::files::Link;
 pub use rollbook_identity::resolve::AmbiguityPolicy;
-pub use rollbook_ingest::linking::decide::{
-    Blocked, Candidate, Decider, Followed, RecordMove, Review, Wanted,
+pub use rollbook_ingest::persons::decide::{
+    Blocked, Candidate, Decider, DecisionRequest as Wanted, Followed, RecordMove, Review,
 };
-pub use rollbook_ingest::linking::erase::Forgotten;
+pub use rollbook_ingest::persons::erase::Forgotten;
 pub use suggesting::{Suggested, suggested};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use arrow::array::AsArray;
 use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
-use rollbook_ingest::linking::LinkCounts;
-use rollbook_ingest::{Asked, Progress, Report, Request, Unfound, UnknownStatus};
+use rollbook_ingest::persons::LinkCounts;
+use rollbook_ingest::{PostedRequest, Progress, Report, Request, Unfound, UnknownStatus};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
 use rollbook_read::{DeclaredCharset, SourceFile};
@@ -113,7 +113,7 @@ pub async fn ingest(
 pub(crate) async fn ingest_bodies(
     workspace: &Workspace,
     what: Ingest,
-    bodies: Vec<(PathBuf, Option<DeclaredCharset>, Asked)>,
+    bodies: Vec<(PathBuf, Option<DeclaredCharset>, PostedRequest)>,
     unanswered: SnapshotNumber,
 ) -> Result<Vec<Ingested>, AppError> {
     let lake = workspace.lake_or_new().await?;

@@ -34,17 +34,17 @@ use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-pub use rollbook_segments::calendar::Day;
+pub use rollbook_segments::clause_stats::ClauseStats;
 pub use rollbook_segments::definition::RESERVED_KEYS;
 pub use rollbook_segments::explain::Line;
+pub use rollbook_segments::forecast::calendar::Day;
 pub use rollbook_segments::ledger::{Change, Direction, Reason};
 use rollbook_segments::membership::persons_now;
 use rollbook_segments::refresh::fixed;
-pub use rollbook_segments::weigh::ClauseStats;
 pub use rollbook_segments::{
     Channel, Definition, Done, Draft, Freshness, How, Percent, Refreshed, Schedule, Status,
 };
-use rollbook_segments::{Criteria, Evaluation, SegmentError, Wanted, definition};
+use rollbook_segments::{Criteria, Evaluation, RefreshRequest, SegmentError, definition};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -319,7 +319,7 @@ pub async fn refresh(
 ) -> Result<Vec<Outcome>, AppError> {
     let lake = workspace.lake().await?;
     let opening = Opening::new(workspace, &lake);
-    let wanted = Wanted {
+    let wanted = RefreshRequest {
         keys: keys.to_vec(),
         as_of,
         now,

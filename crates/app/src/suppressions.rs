@@ -14,7 +14,7 @@ use roaring::RoaringTreemap;
 use rollbook_engine::Session;
 use rollbook_identity::normalise;
 use rollbook_identity::token::MatchRule;
-use rollbook_ingest::linking::owners::{Owners, records_of};
+use rollbook_ingest::persons::owners::{Owners, records_of};
 use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
 use rollbook_model::Timestamp;
 use rollbook_model::shares::in_shares;

@@ -3,14 +3,13 @@
 use rollbook_engine::EngineError;
 use rollbook_lake::LakeError;
 use rollbook_model::ProviderName;
-
 use rollbook_read::ReadError;
 
 /// An error that stops an ingest. Nothing has been committed when one is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// A person without records, or one whose records all became another's.
-    #[error("there is no person {person}, or no record is theirs any longer")]
+    #[error("there is no person {person}, or all of their records belong to other persons now")]
     NoPerson {
         /// The id.
         person: i64,
@@ -33,20 +32,20 @@ pub enum IngestError {
         /// The id.
         identity: i64,
     },
-    /// A record that does not wait for a decision.
-    #[error("record {identity} does not wait for a decision")]
+    /// A record without an open review.
+    #[error("record {identity} has no open review")]
     NotWaiting {
         /// The id.
         identity: i64,
     },
-    /// A value that is blocked by now.
-    #[error("`{value}` is blocked")]
+    /// A value that is blocked already.
+    #[error("`{value}` is blocked already")]
     IsBlocked {
         /// The value.
         value: String,
     },
-    /// A decision that does not hold.
-    #[error("there is no decision `{entry}` that holds")]
+    /// A decision that is not in force.
+    #[error("no decision `{entry}` is in force")]
     NoDecision {
         /// What was given.
         entry: String,
@@ -111,8 +110,8 @@ pub enum IngestError {
         /// The column that was probably meant.
         nearest: Option<String>,
     },
-    /// Somebody was erased while a run had their rows in hand; it is done anew.
-    #[error("somebody was erased meanwhile, and again at each attempt: try again")]
+    /// A person was erased while a run had their rows; the run is repeated.
+    #[error("a person was erased during the run, at each of its attempts: try again")]
     ErasedMeanwhile,
     /// A mapping does not yield what names a row.
     #[error("mapping `{mapping}` yields no `{column}`: {hint}")]
@@ -137,7 +136,9 @@ pub enum IngestError {
         pattern: String,
     },
     /// Not one of the files is claimed by a mapping.
-    #[error("no mapping of `{provider}` claims any of the {files} files given: {patterns}")]
+    #[error(
+        "no mapping of `{provider}` reads any of the {files} files given; its mappings read {patterns}"
+    )]
     NothingClaimed {
         /// The provider.
         provider: ProviderName,
@@ -155,8 +156,8 @@ pub enum IngestError {
     /// A session could not be made.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// Rows could not be put aside on the local disk.
-    #[error("cannot put rows aside in a temporary file: {source}")]
+    /// The temporary files could not be written or read.
+    #[error("rows cannot be written to a temporary file: {source}")]
     Staging {
         /// What the system said.
         source: std::io::Error,
@@ -180,14 +181,14 @@ pub enum IngestError {
         limit: u32,
     },
     /// Two first runs of a tenant at once: e-mail addresses would get two kinds of ids.
-    #[error("another process made this lake at the same time: run the command again")]
+    #[error("another process created this lake at the same time: try again")]
     FirstRunOvertaken,
-    /// Another commit answers one of the requests.
-    #[error("another program has taken these rows in meanwhile")]
+    /// Another process has ingested one of the requests.
+    #[error("another process has ingested the same request meanwhile")]
     Answered,
-    /// More rows of a request fail than are kept.
+    /// More rows of a request are refused than quarantine keeps.
     #[error(
-        "more than {most} rows cannot be taken in, and none was; the first is line {line} (`{code}`)"
+        "more than {most} rows were refused, so none was ingested; the first is line {line} (`{code}`)"
     )]
     TooManyRefused {
         /// How many are kept.
@@ -197,11 +198,11 @@ pub enum IngestError {
         /// What is wrong with it, as quarantine names it: without a value, since it is kept.
         code: &'static str,
     },
-    /// Several requests that cannot be done as one run.
-    #[error("these requests have to be taken in one by one")]
+    /// Several requests that cannot be ingested as one run.
+    #[error("these requests cannot be ingested as one run")]
     NotTogether,
     /// There is nothing in quarantine to try again.
-    #[error("there is nothing in quarantine that can be tried again")]
+    #[error("nothing in quarantine can be tried again")]
     NothingQuarantined,
 }
 
@@ -229,7 +230,7 @@ impl IngestError {
     }
 }
 
-/// Writing to or reading from the files that rows are put aside in.
+/// An error of the temporary files that rows are staged in.
 pub(crate) fn staging(source: impl Into<std::io::Error>) -> IngestError {
     IngestError::Staging {
         source: source.into(),

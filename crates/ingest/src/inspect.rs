@@ -2,13 +2,13 @@
 //! likely keys; and from that a draft of a mapping.
 
 use rollbook_model::config::BATCH_ROWS;
+use rollbook_read::{ReadError, Reader, Refused, SourceFile};
 use serde::Serialize;
 
-use crate::canonical::numbers::NumberStyle;
-use rollbook_read::{ReadError, Reader, Refused, SourceFile};
+use crate::mapping::numbers::NumberStyle;
 
-mod closing;
 mod counts;
+mod deal_status;
 mod draft;
 mod kind;
 mod names;
@@ -18,7 +18,7 @@ mod text;
 mod times;
 
 pub use draft::draft_mapping;
-pub use kind::Kind;
+pub use kind::ColumnKind;
 
 use counts::Counts;
 
@@ -66,7 +66,7 @@ pub struct ColumnProfile {
     /// Its name in the file.
     pub column: String,
     /// What its values are.
-    pub kind: Kind,
+    pub kind: ColumnKind,
     /// Formats of its times, as `strftime` writes them, the most frequent first.
     pub formats: Vec<&'static str>,
     /// Whether in each of its dates the day could as well be the month.
@@ -152,7 +152,7 @@ fn column(name: String, counts: &Counts, rows: usize) -> ColumnProfile {
     let style = kind::style(&values);
     let has_comma = kind::has_comma(&values, kind);
     let personal = match kind {
-        Kind::Json => personal::keys(&values),
+        ColumnKind::Json => personal::keys(&values),
         _ => Vec::new(),
     };
     let (min, max) = extremes(&values, kind, &formats, style);
@@ -163,7 +163,7 @@ fn column(name: String, counts: &Counts, rows: usize) -> ColumnProfile {
         kind,
         day_or_month: times.as_ref().is_some_and(|times| times.day_or_month),
         numbers: has_comma.then(|| style.sample()),
-        leading_zeros: kind == Kind::Integer && notes::has_leading_zeros(&values),
+        leading_zeros: kind == ColumnKind::Integer && notes::has_leading_zeros(&values),
         blank: (share * 10.0).round() / 10.0,
         distinct: values.len(),
         min,
@@ -184,13 +184,13 @@ fn column(name: String, counts: &Counts, rows: usize) -> ColumnProfile {
 /// Smallest and largest value, as the file writes them.
 fn extremes(
     values: &[(&str, usize)],
-    kind: Kind,
+    kind: ColumnKind,
     formats: &[&str],
     style: NumberStyle,
 ) -> (Option<String>, Option<String>) {
     let order = |text: &str| match kind {
-        Kind::Integer | Kind::Decimal => kind::number(text, style).unwrap_or(f64::NAN),
-        Kind::Date | Kind::Time => times::seconds(text, formats).unwrap_or(f64::NAN),
+        ColumnKind::Integer | ColumnKind::Decimal => kind::number(text, style).unwrap_or(f64::NAN),
+        ColumnKind::Date | ColumnKind::Time => times::seconds(text, formats).unwrap_or(f64::NAN),
         _ => 0.0,
     };
     let mut keyed: Vec<_> = values
@@ -208,7 +208,7 @@ fn likely_keys(columns: &[ColumnProfile], rows: usize) -> Vec<String> {
     let may_be_key = |column: &&ColumnProfile| {
         let measure = matches!(
             column.kind,
-            Kind::Decimal | Kind::Date | Kind::Time | Kind::Json
+            ColumnKind::Decimal | ColumnKind::Date | ColumnKind::Time | ColumnKind::Json
         );
         let tells = rows > 1 || names::looks_like_id(&column.column);
         tells && column.distinct == rows && !measure

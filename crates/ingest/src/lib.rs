@@ -1,46 +1,24 @@
-//! From files to rows of the canonical tables, committed as one snapshot; nothing is lost on the
-//! way: a row is accepted, unchanged, or in quarantine with the reason.
+//! Ingest: from files to rows of the canonical tables, committed as one snapshot. Each row is accepted,
+//! unchanged, or in quarantine with the reason.
+//!
+//! Lowest first: `mapping` (what a mapping says), `rows` (rows from a mapping's output to the lake's
+//! tables), `quarantine` (rows that were refused), `persons` (which records are one person), `inspect`
+//! (profile of a file), `run` (one run from files to a commit).
 
-mod absent;
-mod canonical;
-mod claim;
-mod columns;
-mod entries;
 mod error;
-mod execute;
-mod existing;
-mod fill;
-mod fingerprint;
-mod identify;
-mod identities;
 pub mod inspect;
-mod kept;
-mod lacking;
-pub mod linking;
 pub mod mapping;
-mod odd;
-mod orders;
-mod people;
-mod presence;
-mod progress;
+pub mod persons;
 mod quarantine;
-mod report;
+mod rows;
 mod run;
-mod settle;
-mod sorted;
-mod sorter;
-mod source;
-mod stage;
-mod tally;
-mod undo;
-mod unknown;
-mod upsert;
 
-pub use claim::check_claimed;
 pub use error::IngestError;
-pub use odd::{Odd, Oddity};
-pub use progress::{Event, Progress};
-pub use report::{Report, Unfound};
-pub use run::{Asked, Request, ingest, retry};
-pub use undo::undo;
-pub use unknown::UnknownStatus;
+pub use rows::unknown_statuses::UnknownStatus;
+pub use rows::upsert::Unfound;
+pub use rows::value_warnings::{ValueWarning, ValueWarningKind};
+pub use run::claim::check_claimed;
+pub use run::progress::{Event, Progress};
+pub use run::report::Report;
+pub use run::undo::undo;
+pub use run::{PostedRequest, Request, ingest, retry};

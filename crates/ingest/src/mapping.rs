@@ -12,11 +12,17 @@ use crate::IngestError;
 pub(crate) mod casts;
 mod glob;
 mod header;
+pub(crate) mod numbers;
 pub(crate) mod provenance;
 pub(crate) mod reads;
 
-pub use crate::canonical::numbers::NumberStyle;
 pub use glob::Pattern;
+pub use numbers::NumberStyle;
+
+/// The column of source fields that have no column of their own, as one JSON document.
+pub(crate) const PROPERTIES: &str = "properties";
+/// The column of those of them that are personal, as one JSON document.
+pub(crate) const PERSONAL_PROPERTIES: &str = "personal_properties";
 
 /// One `.sql` file of a provider.
 #[derive(Debug, Clone)]
@@ -33,13 +39,13 @@ pub struct Mapping {
     pub timezone: Tz,
     /// How numbers are written; `None` where the mapping does not say.
     pub numbers: Option<NumberStyle>,
-    /// The rows of the driving source that it is about; `None` for all.
+    /// A condition on the rows of the driving source; `None` for all rows.
     pub only: Option<String>,
-    /// Whether a key that exists stays as it is.
+    /// Whether rows that the lake has already are not replaced.
     pub keep_existing: bool,
-    /// Whether a column of which a file says nothing becomes null, rather than stay as it is known.
+    /// Whether columns that a file lacks become null; else their known values stay.
     pub absent_is_null: bool,
-    /// Whether lines with too few fields have blanks at their end.
+    /// Whether lines with too few fields are padded with blanks; else they are refused.
     pub pads_short_lines: bool,
     /// The keys of `properties` whose values are personal.
     pub personal: Vec<String>,
@@ -83,7 +89,13 @@ impl Mapping {
     }
 }
 
-/// The mappings of a provider: those in `folder` where one is given, else those built in.
+/// The mappings of a provider: those in `folder` where one is given, else those built in. Mappings of
+/// persons come first, so that facts of the same run find their persons; then by name.
+///
+/// # Errors
+/// [`IngestError::UnknownProvider`] where no mappings of that provider are built in;
+/// [`IngestError::MappingFolder`] where `folder` cannot be read or holds no `.sql` file;
+/// [`IngestError::MappingHeader`] where the header of a mapping is incomplete or wrong.
 pub fn mappings(
     provider: &ProviderName,
     folder: Option<&Path>,

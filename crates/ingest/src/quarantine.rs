@@ -1,4 +1,4 @@
-//! Rows that could not be taken in, on their way to the table `quarantine`.
+//! Refused rows on their way to the table `quarantine`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,15 +10,19 @@ use rollbook_model::{BatchId, ProviderName, Timestamp, tables};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::IngestError;
-use crate::canonical::staged_schema;
-use crate::stage::Stage;
+use crate::rows::canonical::staged_schema;
+use crate::rows::stage::Stage;
 
-/// Entries that wait in memory for being put aside.
+pub(crate) mod entries;
+pub(crate) mod retry;
+pub(crate) mod settled;
+
+/// Entries in memory before they are staged.
 const BUFFERED: usize = 4_096;
 
-/// One row that could not be taken in.
+/// One refused row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct QuarantineEntry {
     pub(crate) mapping: String,
     pub(crate) table: &'static str,
     pub(crate) file: String,
@@ -30,14 +34,14 @@ pub(crate) struct Entry {
     pub(crate) record: String,
 }
 
-/// Entries of one run, put aside as rows of `quarantine`.
+/// Entries of one run, staged as rows of `quarantine`.
 pub(crate) struct Quarantine {
     batch: BatchId,
     provider: ProviderName,
     at: Timestamp,
-    waiting: Vec<Entry>,
+    waiting: Vec<QuarantineEntry>,
     stage: Stage,
-    /// How many are kept at most.
+    /// The run fails with more entries than this.
     most: u64,
     count: u64,
     /// The line of the first, and what is wrong with it.
@@ -65,7 +69,7 @@ impl Quarantine {
         })
     }
 
-    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), IngestError> {
+    pub(crate) fn add(&mut self, entry: QuarantineEntry) -> Result<(), IngestError> {
         self.count += 1;
         let (line, code) = *self.first.get_or_insert((entry.line, entry.code));
         if self.count > self.most {
@@ -92,7 +96,7 @@ impl Quarantine {
         if entries.is_empty() {
             return Ok(());
         }
-        let text = |of: fn(&Entry) -> Option<&str>| -> ArrayRef {
+        let text = |of: fn(&QuarantineEntry) -> Option<&str>| -> ArrayRef {
             Arc::new(entries.iter().map(of).collect::<StringArray>())
         };
         let same = |value: &str| -> ArrayRef {
@@ -123,13 +127,13 @@ impl Quarantine {
                 _ => new_null_array(field.data_type(), entries.len()),
             });
         let rows = RecordBatch::try_new(schema.clone(), columns.collect())
-            .map_err(IngestError::rows(tables::QUARANTINE.name, "put together"))?;
+            .map_err(IngestError::rows(tables::QUARANTINE.name, "assembled"))?;
         self.stage.add(&rows, true, |row| row as u64, |_| 0)
     }
 }
 
 /// The same row of the same file failing for the same reason is the same entry, in every run.
-fn id_of(provider: &ProviderName, entry: &Entry) -> String {
+fn id_of(provider: &ProviderName, entry: &QuarantineEntry) -> String {
     let line = entry.line.to_string();
     let column = entry.column.as_deref().unwrap_or_default();
     let parts = [

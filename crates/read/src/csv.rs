@@ -6,16 +6,18 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use memchr::memchr;
 
-use super::rows::Rows;
-use super::window::{LONGEST_RECORD, Window, line_end};
-use super::{ReadError, Refused, SourceFile, names, text};
+use crate::error::ReadError;
+use crate::rows::BatchBuilder;
+use crate::source::SourceFile;
+use crate::window::{LONGEST_RECORD, Window, line_end};
+use crate::{Refused, names, text};
 
 mod header;
 mod scan;
 #[cfg(test)]
 mod tests;
 
-use scan::{Fault, Fields, Scan};
+use scan::{CsvFault, Fields, Scan};
 
 const QUOTE: u8 = b'"';
 
@@ -26,7 +28,7 @@ pub(super) struct Csv {
     window: Window,
     delimiter: u8,
     columns: Vec<String>,
-    rows: Rows,
+    rows: BatchBuilder,
     /// Lines that begin before this offset lie behind a wrong quote: a stray quote in them may
     /// be the end of a field that began further up, so that they are not taken as they stand.
     doubtful_until: u64,
@@ -54,7 +56,7 @@ impl Csv {
         let header = header::read(&mut window, file)?;
         names::not_too_many(header.names.len(), file)?;
         let columns = names::unique(header.names.iter().map(String::as_str));
-        let rows = Rows::new(&columns, &file.label, batch_rows);
+        let rows = BatchBuilder::new(&columns, &file.label, batch_rows);
         Ok(Self {
             file: file.clone(),
             encoding: charset.encoding.name(),
@@ -208,10 +210,10 @@ impl Csv {
         }
     }
 
-    fn bad_quoting(&self, fault: Fault, field: usize) -> Bad {
+    fn bad_quoting(&self, fault: CsvFault, field: usize) -> Bad {
         let what = match fault {
-            Fault::TextAfterQuote => "text follows the closing quote of",
-            Fault::NeverClosed => "no closing quote follows the opening one of",
+            CsvFault::TextAfterQuote => "text follows the closing quote of",
+            CsvFault::NeverClosed => "no closing quote follows the opening one of",
         };
         let reason = format!("{what} field {}", field + 1);
         Bad {
@@ -249,7 +251,7 @@ impl Bad {
 }
 
 fn in_doubt() -> Bad {
-    let reason = "a quote stands inside a field, and a line above has a wrong one: where the field begins is in doubt";
+    let reason = "a quote stands inside a field, and a line above has an unbalanced one: the start of the field is not certain";
     Bad {
         code: "bad_quoting",
         reason: reason.to_owned(),
@@ -260,7 +262,7 @@ fn in_doubt() -> Bad {
 /// Takes a record whose fields stand at `ranges` of `text`, if it has as many as the header, or
 /// fewer where it `pads` them.
 fn take(
-    rows: &mut Rows,
+    rows: &mut BatchBuilder,
     line: i64,
     text: &str,
     ranges: &[Range<usize>],

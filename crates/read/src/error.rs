@@ -5,7 +5,7 @@ use std::io;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use super::Compression;
+use crate::compression::Compression;
 
 /// What is wrong with a path or a whole file.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! Reads files as they are found into batches of text, losing nothing: what cannot be read is
-//! handed over with its line and the reason.
+//! Reads files as they are into batches of text. Records that cannot be read are returned with their line
+//! and the reason.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use serde::Serialize;
 
 mod charset;
+mod compression;
 mod csv;
 mod error;
 mod names;
@@ -19,8 +20,9 @@ mod text;
 mod window;
 
 pub use charset::{DeclaredCharset, UnknownCharset};
+pub use compression::Compression;
 pub use error::ReadError;
-pub use source::{Compression, Format, SourceFile, discover, spool};
+pub use source::{Format, SourceFile, discover, spool};
 
 /// A record that could not be read, as it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,10 +49,10 @@ pub struct Refused {
 /// the file's label, and the physical line (of Parquet the row), from 1, where the row begins.
 /// The same file always gives the same rows in the same order.
 pub struct Reader {
-    rows: Rows,
+    rows: FormatReader,
 }
 
-enum Rows {
+enum FormatReader {
     Csv(Box<csv::Csv>),
     Ndjson(Box<ndjson::Ndjson>),
     Parquet(Box<parquet::Parquet>),
@@ -60,22 +62,33 @@ impl Reader {
     /// Opens a file to be read in batches of at most `batch_rows` rows.
     ///
     /// A text file is looked through once for its encoding, and NDJSON once more for its keys.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownFormat`] for a file that is neither CSV, NDJSON nor Parquet;
+    /// [`ReadError::Unreadable`] or [`ReadError::Damaged`] where it cannot be read or decompressed;
+    /// [`ReadError::Empty`], [`ReadError::NotText`], [`ReadError::Header`], [`ReadError::JsonDocument`],
+    /// [`ReadError::TooManyColumns`] and [`ReadError::Parquet`] where its content does not fit its format.
     pub fn open(file: &SourceFile, batch_rows: usize) -> Result<Self, ReadError> {
         Self::open_in_chunks(file, batch_rows, window::CHUNK)
     }
 
-    /// The same in pieces of `chunk` bytes, whose size must not matter: for those who test that.
+    /// Like [`Reader::open`], reading `chunk` bytes at a time: for tests that the size does not matter.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
     pub fn open_in_chunks(
         file: &SourceFile,
         batch_rows: usize,
         chunk: usize,
     ) -> Result<Self, ReadError> {
         let rows = match file.format {
-            Format::Csv => Rows::Csv(Box::new(csv::Csv::open(file, batch_rows, chunk)?)),
+            Format::Csv => FormatReader::Csv(Box::new(csv::Csv::open(file, batch_rows, chunk)?)),
             Format::Ndjson => {
-                Rows::Ndjson(Box::new(ndjson::Ndjson::open(file, batch_rows, chunk)?))
+                FormatReader::Ndjson(Box::new(ndjson::Ndjson::open(file, batch_rows, chunk)?))
             }
-            Format::Parquet => Rows::Parquet(Box::new(parquet::Parquet::open(file, batch_rows)?)),
+            Format::Parquet => {
+                FormatReader::Parquet(Box::new(parquet::Parquet::open(file, batch_rows)?))
+            }
             Format::Unknown => {
                 return Err(ReadError::UnknownFormat {
                     file: file.label.clone(),
@@ -88,46 +101,51 @@ impl Reader {
     /// The names of the file's columns, made usable: trimmed, none blank, none twice.
     pub fn columns(&self) -> &[String] {
         match &self.rows {
-            Rows::Csv(rows) => rows.columns(),
-            Rows::Ndjson(rows) => rows.columns(),
-            Rows::Parquet(rows) => rows.columns(),
+            FormatReader::Csv(rows) => rows.columns(),
+            FormatReader::Ndjson(rows) => rows.columns(),
+            FormatReader::Parquet(rows) => rows.columns(),
         }
     }
 
     /// Whether rows may lack columns that others of the file have: objects of JSON with other keys.
     pub fn is_uneven(&self) -> bool {
-        matches!(&self.rows, Rows::Ndjson(rows) if rows.is_uneven())
+        matches!(&self.rows, FormatReader::Ndjson(rows) if rows.is_uneven())
     }
 
     /// The columns that each row of the last batch has, of a file that is uneven; nothing of others.
     pub fn key_sets(&self) -> &[Arc<[String]>] {
         match &self.rows {
-            Rows::Ndjson(rows) => rows.key_sets(),
-            Rows::Csv(_) | Rows::Parquet(_) => &[],
+            FormatReader::Ndjson(rows) => rows.key_sets(),
+            FormatReader::Csv(_) | FormatReader::Parquet(_) => &[],
         }
     }
 
     /// The schema of every batch: the columns as nullable text, then `_file` and `_line`.
     pub fn schema(&self) -> SchemaRef {
         SchemaRef::clone(match &self.rows {
-            Rows::Csv(rows) => rows.schema(),
-            Rows::Ndjson(rows) => rows.schema(),
-            Rows::Parquet(rows) => rows.schema(),
+            FormatReader::Csv(rows) => rows.schema(),
+            FormatReader::Ndjson(rows) => rows.schema(),
+            FormatReader::Parquet(rows) => rows.schema(),
         })
     }
 
-    /// The next rows, or `None` behind the last; records that cannot be read go to `refused`.
+    /// The next rows, or `None` after the last; records that cannot be read are added to `refused`.
     ///
     /// A batch can be empty: one call refuses at most `batch_rows` records, so that the caller
-    /// can put them away before more come.
+    /// can store them before more come.
+    ///
+    /// # Errors
+    /// [`ReadError::Unreadable`] or [`ReadError::Damaged`] where the file cannot be read further or
+    /// decompressed; [`ReadError::ParquetRows`] where a row group cannot be decoded; [`ReadError::NoText`]
+    /// where a Parquet value has no text form.
     pub fn next_batch(
         &mut self,
         refused: &mut Vec<Refused>,
     ) -> Result<Option<RecordBatch>, ReadError> {
         match &mut self.rows {
-            Rows::Csv(rows) => rows.next_batch(refused),
-            Rows::Ndjson(rows) => rows.next_batch(refused),
-            Rows::Parquet(rows) => rows.next_batch(),
+            FormatReader::Csv(rows) => rows.next_batch(refused),
+            FormatReader::Ndjson(rows) => rows.next_batch(refused),
+            FormatReader::Parquet(rows) => rows.next_batch(),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{ReadError, SourceFile};
+use crate::error::ReadError;
+use crate::source::SourceFile;
 
 /// Columns that a file may have. Planning takes the longer per column, the more there are.
 const MOST_COLUMNS: usize = 2_000;

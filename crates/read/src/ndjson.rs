@@ -6,15 +6,17 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::rows::Rows;
-use super::window::Window;
-use super::{ReadError, Refused, SourceFile, names, text};
+use crate::error::ReadError;
+use crate::rows::BatchBuilder;
+use crate::source::SourceFile;
+use crate::window::Window;
+use crate::{Refused, names, text};
 
 mod documents;
 mod object;
 
 use documents::{Document, Documents};
-use object::Fault;
+use object::JsonFault;
 
 /// A file of JSON objects whose keys are known.
 pub(super) struct Ndjson {
@@ -22,7 +24,7 @@ pub(super) struct Ndjson {
     documents: Documents,
     columns: Vec<String>,
     places: HashMap<String, usize>,
-    rows: Rows,
+    rows: BatchBuilder,
     ended: bool,
     /// Of a file whose objects do not all have the same keys, which each has.
     key_sets: Option<KeySets>,
@@ -61,7 +63,7 @@ impl Ndjson {
         };
         let keys = keys(&mut open()?, file)?;
         let columns = names::unique(keys.names.iter().map(String::as_str));
-        let rows = Rows::new(&columns, &file.label, batch_rows);
+        let rows = BatchBuilder::new(&columns, &file.label, batch_rows);
         Ok(Self {
             file: file.clone(),
             documents: open()?,
@@ -163,17 +165,17 @@ fn keys(documents: &mut Documents, file: &SourceFile) -> Result<Keys, ReadError>
 
 /// Takes an object as a row; which of the columns it has.
 fn take(
-    rows: &mut Rows,
+    rows: &mut BatchBuilder,
     places: &HashMap<String, usize>,
     document: &Document<'_>,
     decimal_comma: bool,
-) -> Result<Vec<bool>, Fault> {
+) -> Result<Vec<bool>, JsonFault> {
     let mut values = vec![None; rows.width()];
     let mut has = vec![false; rows.width()];
     for (key, value) in object::entries(document.text()?)? {
         let Some(place) = places.get(key.as_ref()) else {
-            let reason = "it has a key that was not there when the file was looked through";
-            return Err(Fault::Json(reason.to_owned()));
+            let reason = "it has a key that the file did not have when it was scanned first";
+            return Err(JsonFault::Json(reason.to_owned()));
         };
         values[*place] =
             match decimal_comma && value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
@@ -186,14 +188,14 @@ fn take(
     Ok(has)
 }
 
-fn refusal(file: &SourceFile, document: &Document<'_>, fault: Fault) -> Refused {
+fn refusal(file: &SourceFile, document: &Document<'_>, fault: JsonFault) -> Refused {
     let (code, reason) = match fault {
-        Fault::Encoding(at) => (
+        JsonFault::Encoding(at) => (
             "bad_encoding",
             format!("byte {} of the record cannot be decoded", at + 1),
         ),
-        Fault::TooLong => ("too_long", "the record is longer than 16 MiB".to_owned()),
-        Fault::Json(reason) => ("bad_json", reason),
+        JsonFault::TooLong => ("too_long", "the record is longer than 16 MiB".to_owned()),
+        JsonFault::Json(reason) => ("bad_json", reason),
     };
     Refused {
         file: file.label.clone(),

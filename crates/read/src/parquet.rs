@@ -14,7 +14,10 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-use super::{Compression, ReadError, SourceFile, names, rows};
+use crate::compression::Compression;
+use crate::error::ReadError;
+use crate::source::SourceFile;
+use crate::{names, rows};
 
 mod as_text;
 mod logical;

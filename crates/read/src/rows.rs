@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::names;
+use crate::names;
 
 /// Text that one batch may hold in bytes, so that long values do not fill the memory.
 const MOST_TEXT: usize = 64 << 20;
@@ -34,7 +34,7 @@ pub(super) fn is_blank(value: &str) -> bool {
 }
 
 /// The rows of the batch that is being filled.
-pub(super) struct Rows {
+pub(super) struct BatchBuilder {
     schema: SchemaRef,
     texts: Vec<StringBuilder>,
     lines: Vec<i64>,
@@ -44,7 +44,7 @@ pub(super) struct Rows {
     text_bytes: usize,
 }
 
-impl Rows {
+impl BatchBuilder {
     /// For batches of at most `capacity` rows of a file called `label`.
     pub(super) fn new(columns: &[String], label: &str, capacity: usize) -> Self {
         let capacity = capacity.max(1);

@@ -1,16 +1,17 @@
 //! Which files there are to read, what they are called, and what they hold.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{DeclaredCharset, ReadError};
+use crate::charset::DeclaredCharset;
+use crate::compression::Compression;
+use crate::error::ReadError;
 
 mod sniff;
 
@@ -28,72 +29,6 @@ pub enum Format {
     Unknown,
 }
 
-/// How a file is packed, by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Not packed.
-    None,
-    /// gzip, of one member or several.
-    Gzip,
-    /// Zstandard, of one frame or several.
-    Zstd,
-}
-
-impl Compression {
-    /// How bytes are packed that begin so.
-    pub fn of(bytes: &[u8]) -> Self {
-        match bytes {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            // A Zstandard frame, or a skippable one before it.
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            _ => Self::None,
-        }
-    }
-
-    /// The content of packed bytes, of which one more than `most` are given at most.
-    ///
-    /// # Errors
-    /// The bytes are not packed so, or are cut off.
-    pub fn unpack(self, bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        let source = self.unpacking(bytes)?;
-        source
-            .take(most.saturating_add(1))
-            .read_to_end(&mut content)?;
-        Ok(content)
-    }
-
-    /// Whether the content of a packed file has at most so many bytes. What cannot be unpacked is
-    /// told of where it is read.
-    ///
-    /// # Errors
-    /// The file cannot be opened.
-    pub fn is_within(self, path: &Path, most: u64) -> io::Result<bool> {
-        let source = self.unpacking(BufReader::new(File::open(path)?))?;
-        let size = io::copy(&mut source.take(most.saturating_add(1)), &mut io::sink());
-        Ok(size.unwrap_or(0) <= most)
-    }
-
-    fn unpacking<'a>(self, bytes: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-        Ok(match self {
-            Self::None => Box::new(bytes),
-            Self::Gzip => Box::new(MultiGzDecoder::new(bytes)),
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes)?),
-        })
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "plain bytes",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        })
-    }
-}
-
 /// A file that can be opened as often as needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
@@ -103,7 +38,7 @@ pub struct SourceFile {
     pub label: String,
     /// How its content is laid out.
     pub format: Format,
-    /// How it is packed.
+    /// Its compression.
     pub compression: Compression,
     /// Whether a line of CSV with too few fields has blanks at its end; it is refused otherwise.
     pub pads_short_lines: bool,
@@ -121,7 +56,10 @@ impl SourceFile {
         unpacked_name(&name).to_owned()
     }
 
-    /// A file that goes by another name than its path.
+    /// A file with a label of its own instead of its path.
+    ///
+    /// # Errors
+    /// [`ReadError::Unreadable`] where its first bytes cannot be read.
     pub fn labelled(path: &Path, label: String) -> Result<Self, ReadError> {
         let unreadable = |source| ReadError::Unreadable {
             path: label.clone(),
@@ -141,7 +79,7 @@ impl SourceFile {
         Ok(file)
     }
 
-    /// The content, unpacked, from the start.
+    /// The decompressed content, from the start.
     pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, ReadError> {
         let file = File::open(&self.path).map_err(|source| self.io_error(source))?;
         Ok(match self.compression {
@@ -154,7 +92,7 @@ impl SourceFile {
         })
     }
 
-    /// What a failure to read or unpack this file means to the user.
+    /// The error for a failure to read or decompress this file.
     pub(super) fn io_error(&self, source: io::Error) -> ReadError {
         match self.compression {
             Compression::None => ReadError::Unreadable {
@@ -174,6 +112,11 @@ impl SourceFile {
 ///
 /// Hidden files and folders are skipped, and a file that two paths lead to is listed once. Files
 /// that hold no rows are listed with `Format::Unknown`, for the caller to name them.
+///
+/// # Errors
+/// [`ReadError::Missing`] where a path leads nowhere; [`ReadError::NotAFile`] for a pipe, socket or device;
+/// [`ReadError::Unlistable`] for a folder that cannot be listed; [`ReadError::Unreadable`] for a file that
+/// cannot be opened.
 pub fn discover(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
     let mut files = Vec::new();
     for path in paths {
@@ -202,10 +145,14 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
     Ok(files)
 }
 
-/// Keeps `stdin` in a new file in `dir`, because reading looks at a file more than once.
+/// Copies `stdin` into a new file in `dir`, because a reader looks at a file more than once.
 ///
 /// `name` is what the input is to be called, such as `orders.csv`: mappings match it, and without
 /// a known ending the format is found out from the content.
+///
+/// # Errors
+/// [`ReadError::Spool`] where the file exists already or cannot be written; [`ReadError::Unreadable`] where
+/// it cannot be read back.
 pub fn spool(mut stdin: impl Read, name: &str, dir: &Path) -> Result<SourceFile, ReadError> {
     let name = Path::new(name).file_name().unwrap_or("stdin".as_ref());
     let path = dir.join(name);

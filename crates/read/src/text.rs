@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-use super::window::CHUNK;
-use super::{ReadError, SourceFile};
+use crate::error::ReadError;
+use crate::source::SourceFile;
+use crate::window::CHUNK;
 
 /// A byte that no UTF-8 text holds: it stands where the source's bytes have no meaning.
 const UNDECODABLE: u8 = 0xff;

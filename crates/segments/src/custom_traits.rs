@@ -34,7 +34,7 @@ pub struct TraitDefinition {
 }
 
 impl TraitDefinition {
-    /// The same as an engine takes it.
+    /// The trait as `engine` takes it.
     pub fn own(&self) -> CustomTrait {
         CustomTrait {
             name: self.name.to_string(),
@@ -51,7 +51,7 @@ impl TraitDefinition {
 
 /// What the snapshot holds of them.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Pointer {
+struct TraitsPointer {
     path: String,
     /// When what each computes was last changed, so that it is told without the document.
     since: BTreeMap<TraitName, Timestamp>,
@@ -60,7 +60,7 @@ struct Pointer {
 /// All of them. When they were written is part of it: the same texts again, after one was redacted,
 /// are another object.
 #[derive(Debug, Serialize, Deserialize)]
-struct Document {
+struct TraitsDocument {
     at: Timestamp,
     traits: Vec<TraitDefinition>,
 }
@@ -70,8 +70,8 @@ struct Document {
 /// # Errors
 /// [`SegmentError::Lake`].
 pub async fn list(lake: &Lake, state: &State) -> Result<Vec<TraitDefinition>, SegmentError> {
-    match state.value::<Pointer>(NAME)? {
-        Some(pointer) => Ok(lake.document::<Document>(&pointer.path).await?.traits),
+    match state.value::<TraitsPointer>(NAME)? {
+        Some(pointer) => Ok(lake.document::<TraitsDocument>(&pointer.path).await?.traits),
         None => Ok(Vec::new()),
     }
 }
@@ -81,15 +81,14 @@ pub async fn list(lake: &Lake, state: &State) -> Result<Vec<TraitDefinition>, Se
 /// # Errors
 /// [`SegmentError::Lake`].
 pub fn since(state: &State) -> Result<BTreeMap<TraitName, Timestamp>, SegmentError> {
-    let pointer = state.value::<Pointer>(NAME)?;
+    let pointer = state.value::<TraitsPointer>(NAME)?;
     Ok(pointer.unwrap_or_default().since)
 }
 
-/// Makes these the traits that there are, in one commit; `false` where others changed them since
-/// `base`.
+/// Replaces all custom traits in one commit; `false` where another process changed them since `base`.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where the lake cannot be read or written, or other writers were faster 10 times.
 pub async fn replace(
     lake: &Lake,
     base: &State,
@@ -101,9 +100,9 @@ pub async fn replace(
         false => {
             let since = traits.iter().map(|one| (one.name.clone(), one.since));
             let since = since.collect();
-            let document = Document { at, traits };
+            let document = TraitsDocument { at, traits };
             let path = lake.put_content("_definitions/traits", &document).await?;
-            Some(json!(Pointer { path, since }))
+            Some(json!(TraitsPointer { path, since }))
         }
     };
     let named = BTreeMap::from([(NAME.to_owned(), pointer)]);

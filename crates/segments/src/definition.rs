@@ -7,16 +7,14 @@ use rollbook_model::{SegmentKey, Timestamp, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::SegmentError;
-use crate::ledger;
 use crate::names::{ended_name, name_of};
 use crate::schedule::{Channel, Percent, Schedule};
+use crate::{SegmentError, ledger};
 
-/// Keys that no new segment may have: over HTTP they are words of routes, so that nobody could
-/// reach it there.
+/// Keys that no new segment may have, because the HTTP API uses them in its routes.
 pub const RESERVED_KEYS: [&str; 3] = ["overlap", "preview", "refresh"];
 
-/// Attempts to commit until faster writers are given way to.
+/// Attempts to commit before giving up because other writers were faster.
 pub(crate) const ATTEMPTS: u32 = 10;
 
 /// A segment as its author wrote it.
@@ -58,7 +56,7 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// When it is computed.
+    /// Its schedule.
     pub fn scheduled(&self) -> Scheduled {
         Scheduled {
             key: self.key.clone(),
@@ -72,7 +70,7 @@ impl Definition {
         revise(None, draft, at)
     }
 
-    /// Whether it is a list, which nothing that happens changes.
+    /// Whether it is static: a given list of persons.
     pub fn is_static(&self) -> bool {
         self.refresh == Schedule::Static
     }
@@ -101,7 +99,7 @@ pub struct Draft {
     pub tags: Option<Vec<String>>,
     /// Of a list of members, the checksum of its ids; such a segment has no criteria.
     pub list: Option<String>,
-    /// Whether it says all: what is left out is then taken away instead of kept.
+    /// Whether it is complete: what is left out is then removed instead of kept.
     pub is_whole: bool,
 }
 
@@ -126,11 +124,11 @@ impl Draft {
 
 /// What the snapshot holds of a definition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Pointer {
+pub(crate) struct DefinitionPointer {
     pub(crate) revision: u64,
     path: String,
-    /// What schedules need, so that they are told without reading the document. Older programs
-    /// wrote neither.
+    /// What schedules need, so that they are known without reading the document. Older programs wrote
+    /// neither.
     #[serde(default)]
     refresh: Schedule,
     #[serde(default)]
@@ -151,11 +149,11 @@ pub struct Scheduled {
 /// The schedules of all segments at a snapshot; no document is read.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where a named value of the snapshot cannot be parsed.
 pub fn schedules(state: &State) -> Result<Vec<Scheduled>, SegmentError> {
     let mut found = Vec::new();
     for name in state.names_below("segment/") {
-        let pointer = state.value::<Pointer>(&format!("segment/{name}"))?;
+        let pointer = state.value::<DefinitionPointer>(&format!("segment/{name}"))?;
         if let (Ok(key), Some(pointer)) = (name.parse(), pointer) {
             found.push(Scheduled {
                 key,
@@ -172,7 +170,7 @@ pub(crate) fn scheduled(
     state: &State,
     key: &SegmentKey,
 ) -> Result<Option<Scheduled>, SegmentError> {
-    let pointer = state.value::<Pointer>(&name_of(key))?;
+    let pointer = state.value::<DefinitionPointer>(&name_of(key))?;
     Ok(pointer.map(|pointer| Scheduled {
         key: key.clone(),
         refresh: pointer.refresh,
@@ -181,31 +179,38 @@ pub(crate) fn scheduled(
 }
 
 /// All definitions at a snapshot, in order of their keys.
+///
+/// # Errors
+/// [`SegmentError::Lake`] where a definition cannot be read.
 pub async fn list(lake: &Lake, state: &State) -> Result<Vec<Definition>, SegmentError> {
     let mut paths = Vec::new();
     for key in state.names_below("segment/") {
-        let pointer = state.value::<Pointer>(&format!("segment/{key}"))?;
+        let pointer = state.value::<DefinitionPointer>(&format!("segment/{key}"))?;
         paths.extend(pointer.map(|pointer| pointer.path));
     }
     Ok(lake.documents(&paths).await?)
 }
 
 /// The definition of a segment at a snapshot.
+///
+/// # Errors
+/// [`SegmentError::Unknown`] where there is no such segment; [`SegmentError::Lake`] where its definition
+/// cannot be read.
 pub async fn show(
     lake: &Lake,
     state: &State,
     key: &SegmentKey,
 ) -> Result<Definition, SegmentError> {
-    match state.value::<Pointer>(&name_of(key))? {
+    match state.value::<DefinitionPointer>(&name_of(key))? {
         Some(pointer) => Ok(lake.document(&pointer.path).await?),
         None => Err(unknown(state, key)),
     }
 }
 
-/// Whether a segment that is not there yet may have a key.
+/// Checks that a new segment may have a key.
 ///
 /// # Errors
-/// [`SegmentError::ReservedKey`].
+/// [`SegmentError::ReservedKey`] for a key in [`RESERVED_KEYS`].
 pub fn allow_new(key: &SegmentKey) -> Result<(), SegmentError> {
     match RESERVED_KEYS.contains(&key.as_str()) {
         true => Err(SegmentError::ReservedKey {
@@ -215,11 +220,15 @@ pub fn allow_new(key: &SegmentKey) -> Result<(), SegmentError> {
     }
 }
 
-/// Writes a new revision; the same text again changes nothing.
+/// Writes a new revision; a draft that changes nothing writes none.
+///
+/// # Errors
+/// [`SegmentError::ReservedKey`] for a new segment whose key is reserved; [`SegmentError::Lake`] where the
+/// lake cannot be read or written, or other writers were faster 10 times.
 pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition, SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let before = match state.value::<Pointer>(&name_of(&draft.key))? {
+        let before = match state.value::<DefinitionPointer>(&name_of(&draft.key))? {
             Some(pointer) => Some(lake.document::<Definition>(&pointer.path).await?),
             None => None,
         };
@@ -230,11 +239,11 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// Writes a segment that is not there yet; `None` where it is, also where somebody else made it at
-/// the same time.
+/// Writes a new segment; `None` where it exists, also where another process created it at the same time.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::ReservedKey`] where the key is reserved; [`SegmentError::Lake`] where the lake cannot be
+/// read or written, or other writers were faster 10 times.
 pub async fn create(
     lake: &Lake,
     draft: &Draft,
@@ -252,7 +261,7 @@ pub async fn create(
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// What a draft makes of what was there at `state`; `None` where another commit was faster.
+/// Commits a draft on `state`; `None` where another commit was faster.
 async fn try_put(
     lake: &Lake,
     state: &State,
@@ -280,7 +289,7 @@ async fn try_put(
         at.micros()
     );
     let path = lake.put_content(&begin, &after).await?;
-    let pointer = json!(Pointer {
+    let pointer = json!(DefinitionPointer {
         revision: after.revision,
         path,
         refresh: after.refresh,

@@ -4,7 +4,7 @@ use rollbook_engine::{EngineError, Position};
 use rollbook_lake::LakeError;
 use rollbook_model::{SegmentKey, SnapshotNumber};
 
-/// Why a segment's members cannot be told.
+/// Why the members of a segment are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// The criteria are blank.
@@ -20,10 +20,8 @@ pub enum SegmentError {
         nearest: Option<String>,
     },
 
-    /// A segment that is new would have a key that means something else.
-    #[error(
-        "no segment can have the key `{segment}`, which is a word of the routes of segments: take another key"
-    )]
+    /// A new segment with a reserved key.
+    #[error("no segment can have the key `{segment}`, which is reserved: choose another key")]
     ReservedKey {
         /// The key that was given.
         segment: SegmentKey,
@@ -97,7 +95,7 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
-    /// The same for places where it stays: without a value that could not be computed with.
+    /// The message for places where it is stored: without a value of the data.
     pub fn without_values(&self) -> String {
         match self {
             Self::Criteria(error) => error.without_values(),
@@ -105,7 +103,7 @@ impl SegmentError {
         }
     }
 
-    /// Where in the criteria it is, if that is known.
+    /// The position in the criteria, if it is known.
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Criteria(error) => error.position(),

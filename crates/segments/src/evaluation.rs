@@ -16,11 +16,12 @@ use crate::criteria::Criteria;
 use crate::definition::Definition;
 use crate::error::SegmentError;
 
-mod asking;
-mod ids;
-mod named;
+mod batch_ids;
+mod named_segments;
+mod queries;
+mod unique_clauses;
 
-use named::circle;
+use named_segments::circle;
 
 /// Criteria over one session, and the segments that they may name.
 #[derive(Debug)]
@@ -30,11 +31,11 @@ pub struct Evaluation<'a> {
     criteria: BTreeMap<SegmentKey, String>,
     /// The revision of each one's criteria.
     revisions: BTreeMap<SegmentKey, u64>,
-    /// Those that are lists.
+    /// The static ones.
     fixed: BTreeSet<SegmentKey>,
-    /// Members that are known by now.
+    /// Members that were evaluated or given.
     known: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
-    /// Why segments have none, in words.
+    /// Errors of segments that failed, as text.
     failed: BTreeMap<SegmentKey, String>,
 }
 
@@ -43,7 +44,7 @@ pub type Members = Result<Arc<RoaringTreemap>, SegmentError>;
 
 type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 
-/// A segment that waits for those that it names.
+/// A segment that waits for the segments that it names.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting {
     key: SegmentKey,
@@ -54,7 +55,7 @@ struct Waiting {
 }
 
 impl<'a> Evaluation<'a> {
-    /// Over the segments of `definitions`.
+    /// An evaluation that can name the segments of `definitions`.
     pub fn new(session: &'a Session, definitions: &[Definition]) -> Self {
         let criteria = definitions.iter();
         let criteria = criteria.map(|one| (one.key.clone(), one.criteria.clone()));
@@ -70,21 +71,21 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The moment that is looked from.
+    /// The moment that criteria are evaluated for.
     pub fn as_of(&self) -> Timestamp {
         self.session.as_of()
     }
 
-    /// With another text for a segment, or one that is new.
+    /// With other criteria for a segment, or with a new one.
     pub fn with(mut self, key: &SegmentKey, criteria: &str) -> Self {
         self.criteria.insert(key.clone(), criteria.to_owned());
-        // What it was, also where it was a list, no longer counts.
+        // Its members before, and whether it was static, no longer count.
         self.known.remove(key);
         self.fixed.remove(key);
         self
     }
 
-    /// With the members of segments that are lists.
+    /// With the members of static segments.
     pub fn with_fixed(mut self, fixed: &BTreeMap<SegmentKey, Arc<RoaringTreemap>>) -> Self {
         self.fixed.extend(fixed.keys().cloned());
         let fixed = fixed.iter();
@@ -93,16 +94,17 @@ impl<'a> Evaluation<'a> {
         self
     }
 
-    /// Takes the members of a segment as known.
+    /// Sets the members of a segment.
     pub fn know(&mut self, key: &SegmentKey, members: &Arc<RoaringTreemap>) {
         self.known.insert(key.clone(), Arc::clone(members));
     }
 
-    /// Who meets criteria that belong to no segment.
+    /// The persons who meet criteria that belong to no segment.
     ///
     /// # Errors
-    /// [`SegmentError::Criteria`], with its place in the text; what is wrong with a segment that
-    /// it names.
+    /// [`SegmentError::Criteria`], with the position in the text, where they cannot be parsed or evaluated;
+    /// [`SegmentError::Named`], [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment
+    /// that they name has no members.
     pub async fn of(&mut self, criteria: &Criteria) -> Result<RoaringTreemap, SegmentError> {
         let Criteria::Expression(text) = criteria else {
             return self.selected(criteria.text()).await;
@@ -113,8 +115,8 @@ impl<'a> Evaluation<'a> {
         self.alone(text, &named).await
     }
 
-    /// Every person, and what expressions on `people` come to: `person_id`, then a column for
-    /// each. None may have a query within it.
+    /// The values of expressions on `people` for every person: `person_id`, then a column for each
+    /// expression. None may have a subquery.
     ///
     /// # Errors
     /// As [`Evaluation::of`].
@@ -124,8 +126,7 @@ impl<'a> Evaluation<'a> {
         Ok(self.session.people_values(expressions, tables).await?)
     }
 
-    /// Who meets each of some conditions. They are answered together, as far as none has a query
-    /// within it.
+    /// The persons who meet each of some conditions. Conditions without a subquery are evaluated in one pass.
     ///
     /// # Errors
     /// As [`Evaluation::of`].
@@ -166,8 +167,7 @@ impl<'a> Evaluation<'a> {
         Ok(named)
     }
 
-    /// The members of segments, in the order of `keys`. One that fails holds up none but those
-    /// that name it.
+    /// The members of segments, in the order of `keys`. A failing segment affects only those that name it.
     pub async fn segments(&mut self, keys: &[SegmentKey]) -> Vec<Members> {
         let mut errors = self.settle(keys).await;
         let mut all = Vec::new();
@@ -181,8 +181,8 @@ impl<'a> Evaluation<'a> {
         all
     }
 
-    /// Evaluates segments and all that they name, as far as they are not known yet. Gives the
-    /// errors of those that failed now.
+    /// Evaluates segments and all that they name, unless their members are known. Returns the errors of those
+    /// that fail.
     async fn settle(&mut self, keys: &[SegmentKey]) -> BTreeMap<SegmentKey, SegmentError> {
         let mut errors = BTreeMap::new();
         let mut waiting = self.waiting(keys, &mut errors);
@@ -262,7 +262,7 @@ impl<'a> Evaluation<'a> {
             by_themselves.append(&mut together);
         }
         let texts: Vec<String> = together.iter().map(|one| one.text.clone()).collect();
-        // They were read before, to see what they need.
+        // Their texts were parsed before.
         let parts = self.parts(&texts).unwrap_or_default();
         for part in parts {
             let (texts, part) = (&texts[part.clone()], &together[part]);
@@ -274,7 +274,7 @@ impl<'a> Evaluation<'a> {
                         self.note(one.key.clone(), Ok(members), errors);
                     }
                 }
-                // One of them is wrong, or all of them together are too much.
+                // One of them fails, or all together need too much memory.
                 Err(_) => {
                     for one in part {
                         let members = self.alone(&one.text, &one.named).await;

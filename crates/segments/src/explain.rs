@@ -1,8 +1,8 @@
-//! Why one person is in a segment, or is not.
+//! Explaining why a person is in a segment or not.
 //!
-//! Every clause is evaluated for the person by the same code that evaluates it for all, over a
-//! session that holds this person's rows alone; so an explanation cannot say another thing than
-//! the membership. A clause with a query within it looks at others too, and is evaluated over all.
+//! Every clause is evaluated by the same code as for a refresh, over a session with this person's rows
+//! alone, so an explanation cannot contradict the membership. A clause with a subquery reads other persons
+//! too, and is evaluated over all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,34 +21,34 @@ use serde_json::Value;
 use crate::values::{distance, object, text};
 use crate::{Criteria, Definition, Evaluation, SegmentError, Sessions};
 
-/// Rows that are shown of each kind that a clause looks at.
+/// Rows shown of each kind that a clause reads.
 const FACTS_SHOWN: usize = 5;
 
-/// Moments that are tried at most to find when the clock turns a condition.
+/// Moments tried at most to find when time alone changes the result.
 const TURNS_TRIED: usize = 400;
 
-/// How far ahead rows of a person are looked for that have not come to pass, in microseconds.
+/// How far into the future rows of a person are read, in microseconds.
 const AHEAD: i64 = 3_660 * 86_400_000_000;
 
-/// One clause, as it is for a person.
+/// The result of one clause for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// `all`, `any`, `not`, or `clause` for one without parts.
     pub kind: &'static str,
     /// The clause in SQL.
     pub text: String,
-    /// Whether the person meets it; null where that is not known, which counts as not met.
+    /// Whether the person meets it; null where the clause is null, which counts as not met.
     pub is_met: Option<bool>,
-    /// What it looks at, for this person.
+    /// The value that it compares, for this person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// What that is compared with.
+    /// The bound that the value is compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<String>,
-    /// How far the one is from the other.
+    /// The distance between the two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distance: Option<String>,
-    /// The newest of the rows that it looks at.
+    /// The newest of the rows that it reads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Value>,
     /// The clauses that it is made of.
@@ -56,7 +56,7 @@ pub struct Line {
     pub parts: Vec<Self>,
 }
 
-/// Why a person belongs, or does not.
+/// The explanation for one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     /// The person.
@@ -67,19 +67,19 @@ pub struct Explained {
     pub why: Line,
     /// When they will leave, or enter, if nothing happens but that time passes.
     pub turns_at: Option<Timestamp>,
-    /// What else is to be said of that.
+    /// What happens then, or why it is not known, in words.
     pub turns: &'static str,
 }
 
 impl Explained {
-    /// Of a segment that is a list.
+    /// The explanation for a static segment.
     pub fn of_list(person: u64, is_member: bool) -> Self {
         Self {
             person_id: person,
             is_member,
             why: Line::plain("list", "a list of persons".to_owned(), is_member),
             turns_at: None,
-            turns: "nothing that happens changes a list",
+            turns: "a static list never changes by itself",
         }
     }
 }
@@ -100,9 +100,9 @@ impl Line {
     }
 }
 
-/// What is asked about.
+/// What to explain.
 #[derive(Debug)]
-pub struct Question<'a> {
+pub struct ExplainRequest<'a> {
     /// The data.
     pub state: &'a State,
     /// The moment.
@@ -111,45 +111,47 @@ pub struct Question<'a> {
     pub definitions: &'a [Definition],
     /// The members of those that are lists.
     pub fixed: &'a BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
-    /// Whom.
+    /// The person.
     pub person: u64,
 }
 
-/// Why a person meets criteria, or does not.
+/// Explains why a person meets criteria or not.
 ///
 /// # Errors
-/// Whatever is wrong with the criteria or with a segment that they name.
+/// [`SegmentError::Criteria`] where the criteria cannot be parsed or evaluated; [`SegmentError::Named`],
+/// [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment that they name has no members;
+/// [`SegmentError::Session`] where the data cannot be opened.
 pub async fn explain(
     sessions: &dyn Sessions,
     criteria: &Criteria,
-    question: &Question<'_>,
+    request: &ExplainRequest<'_>,
 ) -> Result<Explained, SegmentError> {
     let Criteria::Expression(condition) = criteria else {
-        return of_query(sessions, criteria, question).await;
+        return of_query(sessions, criteria, request).await;
     };
-    let session = question.open(sessions, question.as_of).await?;
+    let session = request.open(sessions, request.as_of).await?;
     let tree = session.clauses(condition)?;
-    let is_of_one = question.evaluation(&session).is_of_one_person(condition)?;
-    let mut why = question.line(&session, &tree).await?;
+    let is_of_one = request.evaluation(&session).is_of_one_person(condition)?;
+    let mut why = request.line(&session, &tree).await?;
     if !is_of_one {
-        let all = sessions.open(question.state, question.as_of, None).await?;
+        let all = sessions.open(request.state, request.as_of, None).await?;
         let mut texts = Vec::new();
         texts_of(&why, &mut texts);
-        let met = question.evaluation(&all).each_of(&texts).await?;
-        let mut met = met.iter().map(|members| members.contains(question.person));
+        let met = request.evaluation(&all).each_of(&texts).await?;
+        let mut met = met.iter().map(|members| members.contains(request.person));
         correct(&mut why, &mut met);
     }
     let is_member = why.is_met == Some(true);
     let (turns_at, turns) = match is_of_one {
-        false => (None, "it depends on others too"),
+        false => (None, "it depends on other persons too"),
         true => {
-            question
+            request
                 .turn(sessions, &session, condition, is_member)
                 .await?
         }
     };
     Ok(Explained {
-        person_id: question.person,
+        person_id: request.person,
         is_member,
         why,
         turns_at,
@@ -157,21 +159,21 @@ pub async fn explain(
     })
 }
 
-/// A query says who belongs, and not why.
+/// The explanation of a query, which has no clauses.
 async fn of_query(
     sessions: &dyn Sessions,
     criteria: &Criteria,
-    question: &Question<'_>,
+    request: &ExplainRequest<'_>,
 ) -> Result<Explained, SegmentError> {
-    let all = sessions.open(question.state, question.as_of, None).await?;
-    let members = question.evaluation(&all).of(criteria).await?;
-    let is_member = members.contains(question.person);
+    let all = sessions.open(request.state, request.as_of, None).await?;
+    let members = request.evaluation(&all).of(criteria).await?;
+    let is_member = members.contains(request.person);
     Ok(Explained {
-        person_id: question.person,
+        person_id: request.person,
         is_member,
         why: Line::plain("query", criteria.text().to_owned(), is_member),
         turns_at: None,
-        turns: "it depends on others too",
+        turns: "it depends on other persons too",
     })
 }
 
@@ -180,7 +182,7 @@ fn texts_of(line: &Line, texts: &mut Vec<String>) {
     line.parts.iter().for_each(|part| texts_of(part, texts));
 }
 
-/// Takes whether each line is met from an evaluation over all, in the order of [`texts_of`].
+/// Sets whether each line is met from an evaluation over all persons, in the order of [`texts_of`].
 fn correct(line: &mut Line, met: &mut impl Iterator<Item = bool>) {
     line.is_met = met.next();
     for part in &mut line.parts {
@@ -188,7 +190,7 @@ fn correct(line: &mut Line, met: &mut impl Iterator<Item = bool>) {
     }
 }
 
-impl Question<'_> {
+impl ExplainRequest<'_> {
     async fn open(
         &self,
         sessions: &dyn Sessions,
@@ -202,7 +204,7 @@ impl Question<'_> {
         Evaluation::new(session, self.definitions).with_fixed(self.fixed)
     }
 
-    /// What a clause and all of its parts come to.
+    /// The results of a clause and all of its parts.
     async fn line(&self, session: &Session, tree: &Clause) -> Result<Line, SegmentError> {
         let mut asked = Vec::new();
         expressions(session, tree, &mut asked)?;
@@ -211,13 +213,12 @@ impl Question<'_> {
             values.push(self.value(session, expression).await?);
         }
         let mut values = values.into_iter();
-        let mut line = written(session, tree, &mut values);
+        let mut line = line_of(session, tree, &mut values);
         self.add_facts(session, &mut line).await?;
         Ok(line)
     }
 
-    /// What an expression comes to for the person; `None` where it is null, or where it has a
-    /// query within it.
+    /// The value of an expression for the person; `None` where it is null or has a subquery.
     async fn value(
         &self,
         session: &Session,
@@ -248,7 +249,7 @@ impl Question<'_> {
         Ok(())
     }
 
-    /// When the clock alone makes the condition come to something else.
+    /// When time alone changes the result of the condition.
     async fn turn(
         &self,
         sessions: &dyn Sessions,
@@ -261,7 +262,7 @@ impl Question<'_> {
         texts.push(condition);
         let unknown = (
             None,
-            "it reads the clock in a way that cannot be told ahead",
+            "it uses the current time in a way that cannot be predicted",
         );
         let turning = session.turning(&texts, &[])?;
         if !turning.is_known() {
@@ -290,13 +291,13 @@ impl Question<'_> {
             if members.contains(self.person) != is_member {
                 return Ok((Some(at), if is_member { "leaves" } else { "enters" }));
             }
-            // Rows that came to pass, or left a window, may have made them others.
+            // Rows whose time has come, or that left a window, may have changed them.
             values = self.compared(&then, &turning).await?;
         }
-        Ok((None, "not at the next 400 moments at which it could"))
+        Ok((None, "not at the next 400 moments at which it could change"))
     }
 
-    /// What the person's values come to that are compared with the clock.
+    /// The person's values that are compared with the current time.
     async fn compared(
         &self,
         session: &Session,
@@ -323,7 +324,7 @@ impl Question<'_> {
     }
 }
 
-/// The moments that a query gives.
+/// The times that a query returns, in microseconds since 1970.
 async fn moments(session: &Session, query: &str) -> Result<Vec<i64>, SegmentError> {
     let mut rows = session.stream(query).await?;
     let mut moments = Vec::new();
@@ -338,8 +339,8 @@ async fn moments(session: &Session, query: &str) -> Result<Vec<i64>, SegmentErro
     Ok(moments)
 }
 
-/// What is asked of each clause: whether it is met, what it looks at, and the bound; `None` for
-/// what a clause does not have.
+/// The expressions to evaluate for each clause: the clause, its value and its bound; `None` for those that
+/// it does not have.
 fn expressions(
     session: &Session,
     clause: &Clause,
@@ -366,7 +367,7 @@ fn expressions(
     Ok(())
 }
 
-fn written(
+fn line_of(
     session: &Session,
     clause: &Clause,
     values: &mut impl Iterator<Item = Option<String>>,
@@ -380,10 +381,10 @@ fn written(
                 "any"
             };
             let parts = parts.iter();
-            let parts = parts.map(|part| written(session, part, values)).collect();
+            let parts = parts.map(|part| line_of(session, part, values)).collect();
             (kind, parts, None, None)
         }
-        Clause::Not(part) => ("not", vec![written(session, part, values)], None, None),
+        Clause::Not(part) => ("not", vec![line_of(session, part, values)], None, None),
         Clause::Atom(_) => {
             let (value, bound) = (values.next().flatten(), values.next().flatten());
             ("clause", Vec::new(), value, bound)

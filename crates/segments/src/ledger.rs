@@ -15,44 +15,46 @@ use serde_json::{Value, json};
 
 use crate::SegmentError;
 
+pub(crate) mod view;
+
 /// The named value that lists the pages.
 pub(crate) const LEDGER: &str = "ledger";
 
-/// Pages of one size that become one of the next.
+/// Pages of one level that are merged into one of the next.
 const FOLDED: usize = 32;
 
-/// Whether somebody came or went.
+/// Whether persons entered or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Belongs from then on.
+    /// They are members from then on.
     Entered,
-    /// No longer belongs from then on.
+    /// They are no members from then on.
     Left,
 }
 
-/// Why somebody came or went.
+/// Why persons entered or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The segment is new, or its criteria or those of a segment that it names were changed.
     Definition,
-    /// Rows came, or were changed or taken back, that happened since it was last computed for.
+    /// Rows were added, changed or undone whose time is after the last computation.
     NewData,
-    /// The same with rows that had happened before, and came late.
+    /// Rows were added, changed or undone whose time is before the last computation.
     LateData,
-    /// Nothing but time passed.
+    /// Only time passed.
     Clock,
-    /// Records were found to be one person.
+    /// Records were merged into one person.
     Merge,
-    /// Records were found not to be one person.
+    /// Records of one person were split.
     Unmerge,
-    /// They were forgotten.
+    /// They were erased.
     Erasure,
 }
 
 impl Direction {
-    /// As it is written.
+    /// Its name in JSON and SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Entered => "entered",
@@ -62,7 +64,7 @@ impl Direction {
 }
 
 impl Reason {
-    /// As it is written.
+    /// Its name in JSON and SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Definition => "definition",
@@ -76,10 +78,10 @@ impl Reason {
     }
 }
 
-/// Persons who came, or who went, for one reason.
+/// Persons who entered or left for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
-    /// Whether they came.
+    /// Whether they entered or left.
     pub direction: Direction,
     /// Why.
     pub reason: Reason,
@@ -107,25 +109,25 @@ pub struct Change {
     pub at: Timestamp,
     /// How many belong from then on.
     pub count: u64,
-    /// Who came and went.
+    /// Who entered and left.
     pub moves: Vec<Move>,
 }
 
-/// Who came and went in one segment, before it is written down.
+/// Who entered and left one segment, before it is written.
 #[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) change: Change,
     pub(crate) persons: BTreeMap<(Direction, Reason), RoaringTreemap>,
 }
 
-/// Where a page lies.
+/// Where a page is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Pointer {
+struct PagePointer {
     /// The document.
     path: String,
     /// The bitmaps.
     sets: Vec<String>,
-    /// How often pages were put together to make it.
+    /// How often pages were merged to make it.
     level: u32,
     /// The snapshot that its changes were committed as; 0 where each says so itself, or none does:
     /// those of older programs.
@@ -139,16 +141,16 @@ struct Page {
     changes: Vec<Change>,
 }
 
-/// Writes a page, and gives the new list of pages. Whoever commits it tells it by [`committed_as`].
+/// Writes a page, and returns the new list of pages. The commit sets its number by [`committed_as`].
 pub(crate) async fn write(
     lake: &Lake,
     state: &State,
     moved: Vec<Moved>,
     name: &str,
 ) -> Result<Value, SegmentError> {
-    let mut pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
+    let mut pointers: Vec<PagePointer> = state.value(LEDGER)?.unwrap_or_default();
     let below = format!("_ledger/{name}");
-    // Only pages whose commits are known are put together.
+    // Only pages whose commits are known are merged.
     fold(lake, &mut pointers, &below).await?;
     let all: Vec<&RoaringTreemap> = moved.iter().flat_map(|one| one.persons.values()).collect();
     let mut stored = lake.put_sets(&below, &all).await?.into_iter();
@@ -171,8 +173,8 @@ pub(crate) async fn write(
     Ok(json!(pointers))
 }
 
-/// Notes the snapshot that the last page is going to be committed as. It is not known when the page
-/// is written: other writers may come between.
+/// Sets the snapshot that the last page is committed as: it is not known when the page is written, since
+/// other writers may commit first.
 pub(crate) fn committed_as(named: &mut BTreeMap<String, Option<Value>>, number: SnapshotNumber) {
     let pages = named.get_mut(LEDGER).and_then(Option::as_mut);
     let pages = pages.and_then(Value::as_array_mut);
@@ -181,8 +183,12 @@ pub(crate) fn committed_as(named: &mut BTreeMap<String, Option<Value>>, number: 
     }
 }
 
-/// Puts the last pages together while there are many of one size.
-async fn fold(lake: &Lake, pointers: &mut Vec<Pointer>, below: &str) -> Result<(), SegmentError> {
+/// Merges the last pages while there are many of one level.
+async fn fold(
+    lake: &Lake,
+    pointers: &mut Vec<PagePointer>,
+    below: &str,
+) -> Result<(), SegmentError> {
     loop {
         let Some(level) = pointers.last().map(|last| last.level) else {
             return Ok(());
@@ -213,10 +219,15 @@ async fn fold(lake: &Lake, pointers: &mut Vec<Pointer>, below: &str) -> Result<(
     }
 }
 
-async fn put(lake: &Lake, below: &str, page: &Page, level: u32) -> Result<Pointer, SegmentError> {
+async fn put(
+    lake: &Lake,
+    below: &str,
+    page: &Page,
+    level: u32,
+) -> Result<PagePointer, SegmentError> {
     let moves = page.changes.iter().flat_map(|change| &change.moves);
     let sets: BTreeSet<_> = moves.map(|one| one.set.path.clone()).collect();
-    Ok(Pointer {
+    Ok(PagePointer {
         path: lake.put_content(below, page).await?,
         sets: sets.into_iter().collect(),
         level,
@@ -225,7 +236,7 @@ async fn put(lake: &Lake, below: &str, page: &Page, level: u32) -> Result<Pointe
 }
 
 /// A page, each of whose changes says what it was committed as, where that is known.
-async fn page_of(lake: &Lake, pointer: &Pointer) -> Result<Page, SegmentError> {
+async fn page_of(lake: &Lake, pointer: &PagePointer) -> Result<Page, SegmentError> {
     let mut page: Page = lake.document(&pointer.path).await?;
     for change in &mut page.changes {
         change.commit = change.commit.max(pointer.commit);
@@ -236,13 +247,13 @@ async fn page_of(lake: &Lake, pointer: &Pointer) -> Result<Page, SegmentError> {
 /// All changes of a segment, or of all segments, in the order in which they were committed.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where a page cannot be read.
 pub async fn changes(
     lake: &Lake,
     state: &State,
     segment: Option<&SegmentKey>,
 ) -> Result<Vec<Change>, SegmentError> {
-    let pointers: Vec<Pointer> = state.value(LEDGER)?.unwrap_or_default();
+    let pointers: Vec<PagePointer> = state.value(LEDGER)?.unwrap_or_default();
     let (mut all, mut last) = (Vec::new(), SnapshotNumber::default());
     for pointer in pointers {
         for mut change in page_of(lake, &pointer).await?.changes {
@@ -262,7 +273,7 @@ pub async fn changes(
 /// The persons of a move.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where the bitmap cannot be read.
 pub async fn persons(lake: &Lake, one: &Move) -> Result<RoaringTreemap, SegmentError> {
     Ok(lake.set(&one.set).await?)
 }

@@ -1,4 +1,4 @@
-//! Who belonged to a segment when it was last computed: a bitmap, and which figures it rests on.
+//! The stored members of a segment: a bitmap, and the data that it was computed from.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,9 @@ use crate::definition::{scheduled, show, unknown};
 use crate::names::members_name;
 use crate::schedule::Schedule;
 
-/// A membership that was computed: which figures it rests on, and where its bitmap lies.
+pub(crate) mod view;
+
+/// A stored membership: the data that it was computed from, and its bitmap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refreshed {
     /// The segment.
@@ -33,29 +35,29 @@ pub struct Refreshed {
     /// one's criteria.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) names: BTreeMap<SegmentKey, u64>,
-    /// The traits of the tenant's own that it was computed from, also through others, and since when
-    /// each computes what it did.
+    /// The custom traits that it was computed from, also through others, and since when each had its
+    /// definition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) traits: BTreeMap<TraitName, Timestamp>,
-    /// The settings that criteria rest on.
+    /// The settings that criteria read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<Value>,
     /// The bitmap.
     #[serde(flatten)]
     pub(crate) set: BitmapRef,
-    /// Of a list, who was decided on, by the ids that they had then.
+    /// Of a list, the given persons by their ids at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decided: Option<BitmapRef>,
-    /// Which persons had no records any longer, as [`State::gone`] names them.
+    /// The document of persons without records, as [`State::gone`] names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gone: Option<String>,
 }
 
 impl Refreshed {
-    /// A trait that it was computed from, and that computes something else at a snapshot.
+    /// A custom trait that it was computed from and whose definition differs at a snapshot.
     ///
     /// # Errors
-    /// [`SegmentError::Lake`].
+    /// [`SegmentError::Lake`] where the traits of the snapshot cannot be read.
     pub fn changed_trait(&self, state: &State) -> Result<Option<&TraitName>, SegmentError> {
         if self.traits.is_empty() {
             return Ok(None);
@@ -66,12 +68,12 @@ impl Refreshed {
         Ok(changed.map(|(name, _)| name))
     }
 
-    /// Whether its ids are still those of the same persons at a snapshot.
+    /// Whether no person of it can have another id at a snapshot.
     pub fn has_same_ids(&self, state: &State) -> bool {
         self.gone.as_deref() == state.gone()
     }
 
-    /// What tells apart who is meant by ids.
+    /// The document of persons without records at the time of its ids.
     pub fn gone(&self) -> Option<&str> {
         self.gone.as_deref()
     }
@@ -83,16 +85,16 @@ impl Refreshed {
         self
     }
 
-    /// What its persons now follow from: of a list, who was decided on.
+    /// The bitmap that its persons now are derived from: of a list, the given ids.
     pub(crate) fn origin(&self) -> &BitmapRef {
         self.decided.as_ref().unwrap_or(&self.set)
     }
 
-    /// A segment that it was computed from, and that is another by now, or is no more: its key, and
-    /// what became of it.
+    /// A segment that it was computed from and that differs at a snapshot: its key, and `deleted`,
+    /// `changed` or `computed`.
     ///
     /// # Errors
-    /// [`SegmentError::Lake`].
+    /// [`SegmentError::Lake`] where a named value of the snapshot cannot be read.
     pub fn changed_segment(
         &self,
         state: &State,
@@ -112,15 +114,14 @@ impl Refreshed {
         Ok(None)
     }
 
-    /// Whether it was computed before the members of another segment, which is a list, were put
-    /// down.
+    /// Whether it was computed before the members of a static segment were stored.
     pub(crate) fn is_before(&self, state: &State, list: &SegmentKey) -> Result<bool, SegmentError> {
         let known = current(state, list)?;
         Ok(known.is_some_and(|known| known.computed_at > self.computed_at))
     }
 }
 
-/// Settings that no condition rests on.
+/// Settings that no condition reads.
 const OTHER_SETTINGS: [&str; 4] = [
     "default_region",
     "snapshot_days",
@@ -128,8 +129,8 @@ const OTHER_SETTINGS: [&str; 4] = [
     "journal_mebibytes",
 ];
 
-/// The settings that criteria rest on, at a snapshot.
-pub(crate) fn asked_settings(state: &State) -> Option<Value> {
+/// The settings that criteria read, at a snapshot.
+pub(crate) fn settings_of_criteria(state: &State) -> Option<Value> {
     let mut settings = serde_json::to_value(state.settings().ok()?).ok()?;
     let all = settings.as_object_mut()?;
     for name in OTHER_SETTINGS {
@@ -138,10 +139,10 @@ pub(crate) fn asked_settings(state: &State) -> Option<Value> {
     Some(settings)
 }
 
-/// The membership that stands at a snapshot; `None` for a segment that was never refreshed.
+/// The membership in force at a snapshot; `None` for a segment that was never refreshed.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where it cannot be parsed.
 pub fn current(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, SegmentError> {
     Ok(state.value(&members_name(key))?)
 }
@@ -149,16 +150,16 @@ pub fn current(state: &State, key: &SegmentKey) -> Result<Option<Refreshed>, Seg
 /// The persons of a membership, by the ids that they had when it was computed.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where the bitmap cannot be read.
 pub async fn persons(lake: &Lake, refreshed: &Refreshed) -> Result<RoaringTreemap, SegmentError> {
     Ok(lake.set(&refreshed.set).await?)
 }
 
-/// The persons of memberships by the ids that they have where `gone` says who has none any longer
-/// ([`State::gone`]): who became another since is that one, and who was erased is left out.
+/// The persons of memberships by their ids at the snapshot of `gone` ([`State::gone`]): merged persons are
+/// replaced by the person who has their records, and erased ones are left out.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where a bitmap or the document `gone` cannot be read.
 pub async fn persons_at(
     lake: &Lake,
     gone: Option<&str>,
@@ -186,7 +187,7 @@ pub async fn persons_at(
 /// The persons of one membership by the ids that they have at a snapshot.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// As [`persons_at`].
 pub async fn persons_now(
     lake: &Lake,
     state: &State,
@@ -196,11 +197,12 @@ pub async fn persons_now(
     Ok(found.pop().unwrap_or_default())
 }
 
-/// Who belongs to a segment: as it stands now, by the ids that persons have now, or as computed from
-/// the data of `snapshot`, by the ids of then.
+/// The members of a segment: those in force now, by the ids that persons have now, or those computed from
+/// the data of `snapshot`, by the ids of that time.
 ///
 /// # Errors
-/// [`SegmentError::Unknown`], [`SegmentError::NotRefreshed`], [`SegmentError::Lake`].
+/// [`SegmentError::Unknown`] where there is no such segment; [`SegmentError::NotRefreshed`] where it was
+/// not computed, or not from that snapshot; [`SegmentError::Lake`] where the lake cannot be read.
 pub async fn members(
     lake: &Lake,
     key: &SegmentKey,
@@ -219,10 +221,11 @@ pub async fn members(
     Ok((refreshed, persons))
 }
 
-/// Who belongs to a segment as it stands at the newest snapshot, by the ids that persons have there.
+/// The members of a segment at the newest snapshot, by the ids that persons have there.
 ///
 /// # Errors
-/// [`SegmentError::Unknown`], [`SegmentError::NotRefreshed`], [`SegmentError::Lake`].
+/// [`SegmentError::Unknown`] where there is no such segment; [`SegmentError::NotRefreshed`] where it was
+/// not computed yet; [`SegmentError::Lake`] where the lake cannot be read.
 pub async fn members_now(
     lake: &Lake,
     head: &State,
@@ -263,10 +266,10 @@ async fn of_snapshot(
     Ok(found)
 }
 
-/// The standing memberships of all segments.
+/// The memberships in force of all segments.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where one cannot be parsed.
 pub fn memberships(state: &State) -> Result<Vec<Refreshed>, SegmentError> {
     let mut all = Vec::new();
     for name in state.names_below("members/") {

@@ -1,4 +1,4 @@
-//! What a snapshot calls the parts of a segment.
+//! Names of the parts of a segment in a snapshot.
 
 use rollbook_model::SegmentKey;
 
@@ -12,13 +12,13 @@ pub(crate) fn members_name(key: &SegmentKey) -> String {
     format!("members/{key}")
 }
 
-/// What went wrong when it was last to be computed.
+/// The failure of its last refresh.
 pub(crate) fn status_name(key: &SegmentKey) -> String {
     format!("status/{key}")
 }
 
-/// Of a segment that was taken away, its last revision: one of the same key that is made later goes
-/// on from there, so that nobody takes it for the other one.
+/// The last revision of a deleted segment: a later segment of the same key continues from there, so that
+/// the two cannot be mistaken for each other.
 pub(crate) fn ended_name(key: &SegmentKey) -> String {
     format!("ended/{key}")
 }

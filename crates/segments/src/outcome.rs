@@ -1,13 +1,13 @@
-//! What a refresh is to do, and what became of each segment in it.
+//! The request for a refresh, and the outcome for each segment.
 
 use rollbook_model::{SegmentKey, Timestamp};
 
 use crate::SegmentError;
 use crate::membership::Refreshed;
 
-/// What a refresh is to do.
+/// What to refresh.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct RefreshRequest {
     /// The segments; all where there are none.
     pub keys: Vec<SegmentKey>,
     /// The moment to compute for.
@@ -23,22 +23,22 @@ pub struct Wanted {
 pub enum How {
     /// For all persons.
     Full,
-    /// For so many persons, whom changes may have concerned.
+    /// For so many affected persons.
     Patched(u64),
-    /// It is a list that stands whatever happens.
+    /// Not at all: it is a list, which nothing changes.
     Unchanged,
 }
 
-/// What became of one segment in a refresh.
+/// The outcome for one segment.
 #[derive(Debug)]
 pub struct Evaluated {
     /// The segment.
     pub segment: SegmentKey,
-    /// Its new membership, or why there is none; then the one before stands.
+    /// Its new membership, or an error; then the membership before stays in force.
     pub outcome: Result<Done, SegmentError>,
 }
 
-/// A membership, and what became of it.
+/// A refreshed membership, with what changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
     /// The membership.

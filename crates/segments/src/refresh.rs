@@ -1,79 +1,73 @@
-//! Computing who belongs: for those whom changes may concern, or for all.
+//! Refreshing memberships: for the affected persons where possible, else for all.
 //!
-//! A membership is known for a snapshot of the data and a moment. To know it for later ones, the
-//! persons are found for whom anything changed since: those whose rows were written, those whose
-//! rows came to pass, and those whose rows passed an end of a window. The criteria are evaluated
-//! over a session that holds these persons alone, and the bitmaps are patched. What cannot be
-//! patched (a new definition, a `select`, a trait of the tenant's own, a condition that reads the
-//! clock in a way of its own) is evaluated over all persons, together.
+//! A membership is valid for a snapshot of the data and a moment. To refresh it, the affected persons are
+//! found: those whose rows were written, those with rows whose time has come, and those with rows that
+//! crossed the end of a time window. The criteria are evaluated over a session with these persons alone,
+//! and the bitmap is patched. What cannot be patched (a new definition, a `select`, a custom trait, a
+//! condition that depends on the current time in an unpredictable way) is evaluated over all persons.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{EngineError, Session};
 use rollbook_lake::{Lake, LakeError, State};
 use rollbook_model::{SegmentKey, Timestamp, TraitName};
 
-use crate::changed::{Basis, Changed, changed, due};
+use crate::affected::{AffectedPersons, Basis, affected_since, due_by_clock};
 use crate::definition::{self, Definition};
 use crate::ledger::Reason;
 use crate::membership::{Refreshed, current, persons, persons_at};
-use crate::outcome::{Done, Evaluated, How, Wanted};
-use crate::persist::{Computed, Since, keep};
-use crate::{Evaluation, SegmentError, custom_traits};
+use crate::outcome::{Done, Evaluated, How, RefreshRequest};
+use crate::{Evaluation, SegmentError, Sessions, custom_traits};
 
-/// Attempts to commit until faster writers are given way to.
+mod persist;
+
+use persist::{ChangesSince, ComputedMembership, commit_computed};
+
+/// Attempts to commit before giving up because other writers were faster.
 const ATTEMPTS: u32 = 10;
 
-/// One person in so many: where changes may concern more, all are evaluated.
+/// All persons are evaluated where more than one in so many is affected.
 const PATCHED_AT_MOST: u64 = 3;
 
-/// Opens sessions over the data of a snapshot.
-#[async_trait]
-pub trait Sessions: Send + Sync {
-    /// A session over the data of `state`, seen from `as_of`: that of all persons, or of some.
-    async fn open(
-        &self,
-        state: &State,
-        as_of: Timestamp,
-        among: Option<Arc<RoaringTreemap>>,
-    ) -> Result<Session, SegmentError>;
-}
-
-/// Computes segments and commits the memberships of those that succeed. One that fails holds up
-/// none but those that name it.
+/// Computes segments and commits the memberships of those that succeed. A failing segment affects only
+/// those that name it.
 ///
 /// # Errors
-/// [`SegmentError::Unknown`] for a key that is none; those of the lake.
+/// [`SegmentError::Unknown`] for a key without a segment; [`SegmentError::Session`] where the data cannot
+/// be opened; [`SegmentError::Lake`] where the lake cannot be read or written, or other writers were
+/// faster 10 times. An error of one segment is in its own [`Evaluated::outcome`].
 pub async fn refresh(
     lake: &Lake,
     sessions: &dyn Sessions,
-    wanted: &Wanted,
+    request: &RefreshRequest,
 ) -> Result<Vec<Evaluated>, SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let computed = Round::new(lake, sessions, &state, wanted).await?.compute();
-        if let Some(evaluated) = keep(lake, &state, computed.await?, wanted).await? {
+        let computed = RefreshAttempt::new(lake, sessions, &state, request)
+            .await?
+            .compute();
+        if let Some(evaluated) = commit_computed(lake, &state, computed.await?, request).await? {
             return Ok(evaluated);
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// Records that a segment could not be computed within so many bytes of memory: whoever computed it
-/// was ended for that, and recorded nothing.
+/// Records that computing a segment exceeded `limit` bytes of memory, for a process that was killed and
+/// could not record it itself.
 ///
 /// # Errors
-/// Those of the lake; [`SegmentError::Unknown`].
+/// [`SegmentError::Unknown`] where there is no such segment; [`SegmentError::Lake`] where the lake cannot
+/// be read or written, or other writers were faster 10 times.
 pub async fn give_up(
     lake: &Lake,
     key: &SegmentKey,
     limit: u64,
     now: Timestamp,
 ) -> Result<(), SegmentError> {
-    let wanted = Wanted {
+    let request = RefreshRequest {
         keys: vec![key.clone()],
         as_of: now,
         now,
@@ -81,7 +75,7 @@ pub async fn give_up(
     };
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let one = Computed {
+        let one = ComputedMembership {
             definition: definition::show(lake, &state, key).await?,
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
@@ -93,23 +87,26 @@ pub async fn give_up(
             since: None,
             differs: OnceLock::new(),
         };
-        if keep(lake, &state, vec![one], &wanted).await?.is_some() {
+        if commit_computed(lake, &state, vec![one], &request)
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
     }
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// Keeps a list of persons as the members of a segment: who was decided on, by ids that may be those
-/// of persons who became others since.
+/// Stores a given list of persons as the members of a static segment. The ids may be those of persons who
+/// were merged into others since.
 ///
 /// # Errors
-/// Those of the lake.
+/// [`SegmentError::Lake`] where the lake cannot be read or written, or other writers were faster 10 times.
 pub async fn freeze(
     lake: &Lake,
     definition: &Definition,
     members: &Arc<RoaringTreemap>,
-    wanted: &Wanted,
+    request: &RefreshRequest,
 ) -> Result<Done, SegmentError> {
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
@@ -118,7 +115,7 @@ pub async fn freeze(
             Some(before) => persons(lake, before).await?,
             None => RoaringTreemap::new(),
         };
-        let one = Computed {
+        let one = ComputedMembership {
             definition: definition.clone(),
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
@@ -130,7 +127,7 @@ pub async fn freeze(
             since: None,
             differs: OnceLock::new(),
         };
-        if let Some(kept) = keep(lake, &state, vec![one], wanted).await? {
+        if let Some(kept) = commit_computed(lake, &state, vec![one], request).await? {
             let kept = kept.into_iter().next();
             return kept.expect("one segment has one outcome").outcome;
         }
@@ -138,28 +135,28 @@ pub async fn freeze(
     Err(LakeError::Busy { attempts: ATTEMPTS }.into())
 }
 
-/// One attempt, on one state.
-struct Round<'a> {
+/// One attempt of a refresh, on one state.
+struct RefreshAttempt<'a> {
     lake: &'a Lake,
     sessions: &'a dyn Sessions,
     state: &'a State,
-    wanted: &'a Wanted,
+    request: &'a RefreshRequest,
     /// All definitions.
     all: Vec<Definition>,
     /// The members of those that are lists.
     fixed: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
-    /// Since when each trait of the tenant's own computes what it does.
+    /// When each custom trait got its definition.
     traits: BTreeMap<TraitName, Timestamp>,
-    /// What changed since each basis that was looked at; `None` where that may be anything.
-    changes: BTreeMap<Basis, Option<Arc<Changed>>>,
+    /// Affected persons by basis; `None` where it may be anybody.
+    changes: BTreeMap<Basis, Option<Arc<AffectedPersons>>>,
 }
 
-impl<'a> Round<'a> {
+impl<'a> RefreshAttempt<'a> {
     async fn new(
         lake: &'a Lake,
         sessions: &'a dyn Sessions,
         state: &'a State,
-        wanted: &'a Wanted,
+        request: &'a RefreshRequest,
     ) -> Result<Self, SegmentError> {
         let all = definition::list(lake, state).await?;
         let fixed = fixed(lake, state, &all).await?;
@@ -167,7 +164,7 @@ impl<'a> Round<'a> {
             lake,
             sessions,
             state,
-            wanted,
+            request,
             all,
             fixed,
             traits: custom_traits::since(state)?,
@@ -176,23 +173,23 @@ impl<'a> Round<'a> {
     }
 
     async fn chosen(&self) -> Result<Vec<Definition>, SegmentError> {
-        if self.wanted.keys.is_empty() {
+        if self.request.keys.is_empty() {
             return Ok(self.all.clone());
         }
         let mut chosen = Vec::new();
-        for key in &self.wanted.keys {
+        for key in &self.request.keys {
             chosen.push(definition::show(self.lake, self.state, key).await?);
         }
         Ok(chosen)
     }
 
-    async fn compute(mut self) -> Result<Vec<Computed>, SegmentError> {
+    async fn compute(mut self) -> Result<Vec<ComputedMembership>, SegmentError> {
         let chosen = self.chosen().await?;
-        let as_of = self.wanted.as_of;
+        let as_of = self.request.as_of;
         let session = self.sessions.open(self.state, as_of, None).await?;
         let (all, fixed) = (self.all.clone(), self.fixed.clone());
         let mut evaluation = Evaluation::new(&session, &all).with_fixed(&fixed);
-        let mut computed: BTreeMap<SegmentKey, Computed> = BTreeMap::new();
+        let mut computed: BTreeMap<SegmentKey, ComputedMembership> = BTreeMap::new();
         let mut by_basis: BTreeMap<Basis, Vec<(&Definition, Refreshed)>> = BTreeMap::new();
         for definition in &chosen {
             let before = current(self.state, &definition.key)?;
@@ -236,28 +233,28 @@ impl<'a> Round<'a> {
         Ok(chosen.iter().filter_map(take).collect())
     }
 
-    /// A list: who was decided on, by the ids that they have now.
+    /// A static segment: its given persons, by their ids now.
     async fn list(
         &self,
         definition: &Definition,
         before: Option<Refreshed>,
         members: &Arc<RoaringTreemap>,
-    ) -> Result<Computed, SegmentError> {
+    ) -> Result<ComputedMembership, SegmentError> {
         let known = before.as_ref().filter(|one| !one.has_same_ids(self.state));
         let known = known.map(|one| (one.set.clone(), one.snapshot));
-        let mut one = Computed::standing(definition, before, members);
+        let mut one = ComputedMembership::unchanged(definition, before, members);
         if let Some((set, snapshot)) = known {
             one.old = self.lake.set(&set).await?;
             one.differs = OnceLock::new();
-            // Rows that came for somebody make no difference to a list.
+            // New rows of a person change nothing in a list.
             let changes = self.lake.changes(snapshot, self.state).await?;
-            let changed = changes.map(|changes| Changed {
+            let changed = changes.map(|changes| AffectedPersons {
                 merged: changes.merged,
                 unmerged: changes.unmerged,
                 erased: changes.erased,
-                ..Changed::default()
+                ..AffectedPersons::default()
             });
-            one.since = Some(Since {
+            one.since = Some(ChangesSince {
                 changed: changed.map(Arc::new),
                 otherwise: Reason::Merge,
             });
@@ -265,7 +262,7 @@ impl<'a> Round<'a> {
         Ok(one)
     }
 
-    /// What was computed over all persons, and how it came to differ from what stood before.
+    /// A membership computed over all persons, with the reasons for its changes.
     async fn evaluated(
         &mut self,
         session: &Session,
@@ -273,13 +270,13 @@ impl<'a> Round<'a> {
         members: crate::Members,
         before: Option<(Refreshed, RoaringTreemap)>,
         evaluation: &Evaluation<'_>,
-    ) -> Result<Computed, SegmentError> {
+    ) -> Result<ComputedMembership, SegmentError> {
         let (before, old) = before.unzip();
         let names = evaluation.names(&definition.key);
         let mut traits = self.traits.clone();
         let named = evaluation.traits(&definition.key);
         traits.retain(|name, _| named.contains(name.as_str()));
-        let mut one = Computed {
+        let mut one = ComputedMembership {
             definition: definition.clone(),
             names,
             traits,
@@ -301,53 +298,53 @@ impl<'a> Round<'a> {
             return Ok(one);
         }
         let basis = Basis::of(&before);
-        let goes_on = basis.as_of <= self.wanted.as_of && basis.snapshot <= self.state.data;
-        let changed = match goes_on {
+        let moves_forward = basis.as_of <= self.request.as_of && basis.snapshot <= self.state.data;
+        let changed = match moves_forward {
             true => self.changed_since(session, basis).await?,
             false => None,
         };
-        // Where each person is looked at alone, only time moves those whose rows are as they were.
+        // Where criteria read one person at a time, persons without changed rows move by time alone.
         let is_by_data = basis.snapshot != self.state.data;
         let is_alone = evaluation.revisions(&definition.key).is_some() && changed.is_some();
         let otherwise = match is_by_data && !is_alone {
             true => Reason::NewData,
             false => Reason::Clock,
         };
-        one.since = Some(Since { changed, otherwise });
+        one.since = Some(ChangesSince { changed, otherwise });
         Ok(one)
     }
 
-    /// What changed since a basis, looked for once.
+    /// The persons affected since a basis, computed once.
     async fn changed_since(
         &mut self,
         session: &Session,
         basis: Basis,
-    ) -> Result<Option<Arc<Changed>>, SegmentError> {
+    ) -> Result<Option<Arc<AffectedPersons>>, SegmentError> {
         if let Some(known) = self.changes.get(&basis) {
             return Ok(known.clone());
         }
-        let found = changed(self.lake, session, self.state, basis).await?;
+        let found = affected_since(self.lake, session, self.state, basis).await?;
         let found = found.map(Arc::new);
         self.changes.insert(basis, found.clone());
         Ok(found)
     }
 
-    /// Whether what changed since is all that can make a difference.
+    /// Whether only affected persons can have changed.
     fn can_be_patched(
         &self,
         definition: &Definition,
         before: &Refreshed,
         evaluation: &Evaluation<'_>,
     ) -> Result<bool, SegmentError> {
-        let goes_on = !self.wanted.is_full
+        let moves_forward = !self.request.is_full
             && before.revision >= definition.criteria_revision
-            && before.as_of <= self.wanted.as_of
+            && before.as_of <= self.request.as_of
             && before.snapshot <= self.state.data
             && evaluation.revisions(&definition.key).as_ref() == Some(&before.names);
-        if !goes_on {
+        if !moves_forward {
             return Ok(false);
         }
-        // A list that was put down later was computed from its criteria then.
+        // A list that was stored later was computed from its criteria then.
         for list in before
             .names
             .keys()
@@ -360,14 +357,14 @@ impl<'a> Round<'a> {
         Ok(true)
     }
 
-    /// Evaluates segments that were computed from the same for whom anything changed since.
+    /// Patches segments with the same basis for the affected persons.
     async fn patch(
         &mut self,
         session: &Session,
         evaluation: &Evaluation<'_>,
         basis: Basis,
         group: Vec<(&Definition, Refreshed)>,
-        computed: &mut BTreeMap<SegmentKey, Computed>,
+        computed: &mut BTreeMap<SegmentKey, ComputedMembership>,
     ) -> Result<(), SegmentError> {
         let Some(changed) = self.changed_since(session, basis).await? else {
             return Ok(());
@@ -377,7 +374,7 @@ impl<'a> Round<'a> {
             (definition.key.clone(), texts)
         });
         let conditions = conditions.collect();
-        let due = due(self.lake, self.state, session, conditions, basis);
+        let due = due_by_clock(self.lake, self.state, session, conditions, basis);
         let (keys, due) = due.await?;
         let persons_now = self.state.table("persons").rows();
         let dirty = changed.with(&due);
@@ -387,7 +384,7 @@ impl<'a> Round<'a> {
         let patches = match dirty.is_empty() {
             true => keys.iter().map(|_| Ok(Arc::default())).collect(),
             false => {
-                let (as_of, among) = (self.wanted.as_of, Some(Arc::new(dirty.clone())));
+                let (as_of, among) = (self.request.as_of, Some(Arc::new(dirty.clone())));
                 let some = self.sessions.open(self.state, as_of, among).await?;
                 let mut over = Evaluation::new(&some, &self.all).with_fixed(&self.fixed);
                 over.segments(&keys).await
@@ -397,7 +394,7 @@ impl<'a> Round<'a> {
         let sets: Vec<_> = group.iter().map(|(_, before)| &before.set).collect();
         let sets = self.lake.sets(&sets).await?;
         for ((definition, before), old) in group.into_iter().zip(sets) {
-            // One that fails is told of where it is evaluated over all.
+            // A failing one is evaluated over all persons, which reports the error.
             let Some(Ok(patch)) = patches.get(&definition.key) else {
                 continue;
             };
@@ -406,7 +403,7 @@ impl<'a> Round<'a> {
                 true => (&old - &dirty) | patch.as_ref(),
                 false => old.clone(),
             };
-            let one = Computed {
+            let one = ComputedMembership {
                 definition: definition.clone(),
                 names: before.names.clone(),
                 traits: BTreeMap::new(),
@@ -414,7 +411,7 @@ impl<'a> Round<'a> {
                 decided: None,
                 how: How::Patched(dirty.len()),
                 old,
-                since: Some(Since {
+                since: Some(ChangesSince {
                     changed: Some(Arc::clone(&changed)),
                     otherwise: Reason::Clock,
                 }),
@@ -427,10 +424,10 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The members of the segments that are lists, by the ids that persons have at a snapshot.
+/// The members of static segments, by the ids that persons have at a snapshot.
 ///
 /// # Errors
-/// [`SegmentError::Lake`].
+/// [`SegmentError::Lake`] where a membership or its bitmap cannot be read.
 pub async fn fixed(
     lake: &Lake,
     state: &State,

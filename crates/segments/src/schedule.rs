@@ -16,7 +16,7 @@ pub enum Schedule {
     Every(u32),
     /// When somebody asks for it.
     Manual,
-    /// Never again: it is a list.
+    /// Never: its members are a given list.
     Static,
 }
 
@@ -97,7 +97,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// As it is written.
+    /// Its name in JSON and SQL.
     pub fn name(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -124,13 +124,13 @@ impl FromStr for Channel {
     }
 }
 
-/// A part of a hundred, in hundredths of a percent.
+/// A percentage, stored in hundredths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Percent(u16);
 
 impl Percent {
-    /// So many of ten thousand.
+    /// In hundredths of a percent, from 0 to 10 000.
     pub fn of_ten_thousand(self) -> u64 {
         u64::from(self.0)
     }

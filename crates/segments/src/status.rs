@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SegmentError;
 use crate::definition::Scheduled;
-use crate::membership::{Refreshed, asked_settings};
+use crate::membership::{Refreshed, settings_of_criteria};
 use crate::names::status_name;
 use crate::schedule::Schedule;
 
@@ -93,7 +93,7 @@ pub fn failure(state: &State, key: &SegmentKey) -> Result<Option<Failure>, Segme
     Ok(state.value(&status_name(key))?)
 }
 
-/// How a segment stands at a snapshot, whatever time did to it.
+/// The freshness of a segment at a snapshot, apart from the passing of time.
 pub fn freshness_of(
     state: &State,
     scheduled: &Scheduled,
@@ -128,12 +128,12 @@ pub fn freshness_of(
         (Some(known), None)
             if scheduled.refresh != Schedule::Static && newer_data(known.snapshot) =>
         {
-            stale("there are newer data".to_owned(), Some(known.computed_at))
+            stale("there is newer data".to_owned(), Some(known.computed_at))
         }
         (Some(known), None)
             if scheduled.refresh != Schedule::Static
                 && known.settings.is_some()
-                && known.settings != asked_settings(state) =>
+                && known.settings != settings_of_criteria(state) =>
         {
             stale("the settings were changed since".to_owned(), None)
         }

@@ -1,4 +1,4 @@
-//! Values as they are told, and how far one is from another.
+//! Values as text, and the distance between two of them.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, TimestampMicrosecondType};
@@ -6,7 +6,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rollbook_model::Timestamp;
 use serde_json::{Map, Value};
 
-/// A value in words; `None` for none.
+/// A value as text; `None` where it is null.
 pub(crate) fn text(column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) {
         return None;
@@ -35,7 +35,7 @@ pub(crate) fn object(batch: &RecordBatch, row: usize) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// How far a value is from a bound: a number, or a time in words.
+/// The distance between a value and a bound: a number, or a span of time in words.
 pub(crate) fn distance(value: &str, bound: &str) -> Option<String> {
     if let (Ok(value), Ok(bound)) = (value.parse::<Timestamp>(), bound.parse::<Timestamp>())
         && value_is_a_time(&value.to_string())

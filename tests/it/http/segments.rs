@@ -209,7 +209,7 @@ fn segments_follow_the_data_and_tell_of_failures() {
     let still = server.get("/v1/segments/still/count").json();
     assert_eq!(
         (still["status"].as_str(), still["reason"].as_str()),
-        (Some("stale"), Some("there are newer data"))
+        (Some("stale"), Some("there is newer data"))
     );
     let since = number(&count["snapshot"]) - 1;
     let changes = server

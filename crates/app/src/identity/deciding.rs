@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rollbook_engine::Parameter;
 use rollbook_identity::token::{MatchRule, Tokens};
-use rollbook_ingest::linking::decide::{
-    self, Blocked, Decider, Followed, Review, Wanted, decided, records_with, reviews,
+use rollbook_ingest::persons::decide::{
+    self, Blocked, Decider, DecisionRequest, Followed, Review, decided, records_with, reviews,
 };
-use rollbook_ingest::linking::erase::{self, Forgotten};
-use rollbook_ingest::linking::erased;
+use rollbook_ingest::persons::erase::{self, Forgotten};
+use rollbook_ingest::persons::erasure_list;
 use rollbook_lake::State;
 use rollbook_model::{ProviderName, Timestamp};
 use rollbook_queries::identity as questions;
@@ -156,7 +156,7 @@ pub async fn review(
 /// Decides, or only says what would follow.
 pub async fn decide(
     workspace: &Workspace,
-    wanted: &Wanted,
+    wanted: &DecisionRequest,
     decider: &Decider,
 ) -> Result<Followed, AppError> {
     let lake = workspace.lake().await?;
@@ -253,7 +253,7 @@ pub async fn block(
         token: Tokens::new(&key).of(tier, &value).to_string(),
         value,
     };
-    Ok(decide::decide(&lake, &Wanted::Block(blocked), decider).await?)
+    Ok(decide::decide(&lake, &DecisionRequest::Block(blocked), decider).await?)
 }
 
 /// Takes that back.
@@ -270,7 +270,7 @@ pub async fn unblock(
     let (entry, _) = found.ok_or_else(|| AppError::NotBlocked {
         text: text.to_owned(),
     })?;
-    Ok(decide::decide(&lake, &Wanted::Undo(entry), decider).await?)
+    Ok(decide::decide(&lake, &DecisionRequest::Undo(entry), decider).await?)
 }
 
 /// Lets somebody who was erased come in again, with this value or record of theirs. How many names
@@ -291,7 +291,7 @@ pub async fn readmit(
             }
         }
     }
-    Ok(erased::readmit(&lake, &records, &values, decider).await?)
+    Ok(erasure_list::readmit(&lake, &records, &values, decider).await?)
 }
 
 /// What a text is, in normal form: an e-mail address has an `@`.

@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use rollbook_engine::Session;
 use rollbook_identity::score::{Field, Profile, suggest};
-use rollbook_ingest::linking::decide::apart;
+use rollbook_ingest::persons::decide::apart;
 use rollbook_model::Timestamp;
 use rollbook_queries::identity::{PROFILES, RECORDS};
 use serde::Serialize;

@@ -4,9 +4,9 @@ use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, State};
 use rollbook_model::config::PREVIEW_SAMPLE;
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
-use rollbook_segments::calendar::Day;
-use rollbook_segments::explain::{Explained, Question};
-use rollbook_segments::weigh::{ClauseStats, Fitted, weigh};
+use rollbook_segments::clause_stats::{self, ClauseStats, FittedThreshold, clause_stats};
+use rollbook_segments::explain::{ExplainRequest, Explained};
+use rollbook_segments::forecast::calendar::{CalendarRequest, Day};
 use rollbook_segments::{
     Criteria, Definition, SegmentError, definition, preview as preview_criteria,
 };
@@ -54,9 +54,9 @@ pub async fn preview(
     let (members, clauses, mut warnings) = match &criteria {
         Criteria::Select(_) => (evaluation.of(&criteria).await?, Vec::new(), Vec::new()),
         Criteria::Expression(text) => {
-            let weighed = weigh(&session, &mut evaluation, text, 0).await;
-            match weighed {
-                Ok(weighed) => (weighed.members, weighed.weights, weighed.warnings),
+            let stats = clause_stats(&session, &mut evaluation, text, 0).await;
+            match stats {
+                Ok(stats) => (stats.members, stats.clauses, stats.warnings),
                 // Told with its place in the whole text.
                 Err(_) => (evaluation.of(&criteria).await?, Vec::new(), Vec::new()),
             }
@@ -151,7 +151,7 @@ pub async fn explain(
 ) -> Result<Explanation, AppError> {
     let asked = Asked::about(workspace, key).await?;
     let opening = Opening::new(workspace, &asked.lake);
-    let question = Question {
+    let request = ExplainRequest {
         state: &asked.state,
         as_of,
         definitions: &asked.named.definitions,
@@ -161,9 +161,7 @@ pub async fn explain(
     let of_list = |is_member| Explained::of_list(person, is_member);
     let explained = match asked.named.fixed.get(key) {
         Some(members) => of_list(members.contains(person)),
-        None => {
-            rollbook_segments::explain::explain(&opening, &asked.criteria()?, &question).await?
-        }
+        None => rollbook_segments::explain::explain(&opening, &asked.criteria()?, &request).await?,
     };
     Ok(Explanation {
         segment: key.clone(),
@@ -260,13 +258,13 @@ pub async fn near_miss(
         .warm_session(&asked.lake, &asked.state, as_of)
         .await?;
     let mut evaluation = asked.named.evaluation(&session);
-    let weighed = weigh(&session, &mut evaluation, &condition, PREVIEW_SAMPLE).await?;
+    let stats = clause_stats(&session, &mut evaluation, &condition, PREVIEW_SAMPLE).await?;
     Ok(NearMiss {
         segment: key.clone(),
         snapshot: asked.state.data,
         as_of,
-        count: weighed.members.len(),
-        clauses: weighed.weights,
+        count: stats.members.len(),
+        clauses: stats.clauses,
     })
 }
 
@@ -277,14 +275,14 @@ pub async fn fit(
     clause: usize,
     size: u64,
     as_of: Timestamp,
-) -> Result<Fitted, AppError> {
+) -> Result<FittedThreshold, AppError> {
     let asked = Asked::about(workspace, key).await?;
     let condition = asked.condition()?;
     let session = workspace
         .warm_session(&asked.lake, &asked.state, as_of)
         .await?;
     let mut evaluation = asked.named.evaluation(&session);
-    let fitted = rollbook_segments::weigh::fit(&session, &mut evaluation, &condition, clause, size);
+    let fitted = clause_stats::fit(&session, &mut evaluation, &condition, clause, size);
     Ok(fitted.await?)
 }
 
@@ -313,7 +311,7 @@ pub async fn calendar(
     let days = match asked.named.fixed.contains_key(key) {
         true => Vec::new(),
         false => {
-            let calendar = rollbook_segments::calendar::Asked {
+            let calendar = CalendarRequest {
                 lake: &asked.lake,
                 sessions: &opening,
                 state: &asked.state,

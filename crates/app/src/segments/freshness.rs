@@ -2,8 +2,8 @@
 
 use rollbook_lake::{Lake, State};
 use rollbook_model::Timestamp;
-use rollbook_segments::ahead::Asked;
 use rollbook_segments::definition::Scheduled;
+use rollbook_segments::forecast::first_change::FirstChangeRequest;
 use rollbook_segments::membership::current;
 use rollbook_segments::status::{failure, freshness_of};
 use rollbook_segments::{Failure, Freshness, Refreshed, Schedule, Status};
@@ -108,13 +108,13 @@ impl Workspace {
         memberships: &[&Refreshed],
     ) -> Result<Vec<Option<Timestamp>>, AppError> {
         let named = Named::all(lake, state).await?;
-        let asked = Asked {
+        let request = FirstChangeRequest {
             lake,
             sessions: &Opening::new(self, lake),
             state,
             all: &named.definitions,
             fixed: &named.fixed,
         };
-        Ok(asked.first_changes(memberships).await?)
+        Ok(request.first_changes(memberships).await?)
     }
 }

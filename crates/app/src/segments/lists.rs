@@ -11,7 +11,7 @@ use roaring::RoaringTreemap;
 use rollbook_identity::token::MatchRule;
 use rollbook_model::Timestamp;
 use rollbook_segments::refresh::freeze;
-use rollbook_segments::{Definition, Draft, Schedule, Wanted, definition};
+use rollbook_segments::{Definition, Draft, RefreshRequest, Schedule, definition};
 use serde::Serialize;
 
 use super::pulls::checksum;
@@ -111,7 +111,7 @@ pub async fn put_list(
         ..draft.clone()
     };
     let saved = definition::put(&lake, &draft, at).await?;
-    let wanted = Wanted {
+    let wanted = RefreshRequest {
         keys: vec![saved.key.clone()],
         as_of: at,
         now: at,

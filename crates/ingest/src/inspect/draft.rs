@@ -2,11 +2,11 @@
 
 use rollbook_model::{ColumnType, Shape, TableDef};
 
-use super::closing::{self, Closing};
+use super::deal_status::{self, DealStatus};
 use super::text::{keys, one_line, quoted};
-use super::{ColumnProfile, Kind, Profile, kind, names};
-use crate::canonical::numbers::{NumberStyle, is_only_point};
-use crate::canonical::personal::{PERSONAL_PROPERTIES, PROPERTIES};
+use super::{ColumnKind, ColumnProfile, Profile, kind, names};
+use crate::mapping::numbers::{NumberStyle, is_only_point};
+use crate::mapping::{PERSONAL_PROPERTIES, PROPERTIES};
 
 /// A mapping for a file, as far as its names tell; what is left open stands in comments.
 ///
@@ -20,7 +20,7 @@ pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
         .collect();
     let def = names::target(file_name, &found);
     let key = names::key(def, &profile.keys);
-    let closing = Closing::of(def, profile);
+    let closing = DealStatus::of(def, profile);
     let mut taken: Vec<&str> = Vec::new();
     let (mut lines, mut open) = (vec![external_id(profile, key)], Vec::new());
     for column in profile
@@ -29,7 +29,7 @@ pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
         .filter(|column| Some(column.column.as_str()) != key)
     {
         match names::canonical(def, &column.column).filter(|name| !taken.contains(name)) {
-            Some("closed_at") if closing.is_some() && closing::is_planned(&column.column) => {
+            Some("closed_at") if closing.is_some() && deal_status::is_planned(&column.column) => {
                 let is_closed = closing
                     .as_ref()
                     .and_then(|known| known.is_closed.as_deref());
@@ -38,7 +38,7 @@ pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
             Some(name) => {
                 taken.push(name);
                 let (note, sql) = match percents(column, name) {
-                    Some(sql) => (Some("percents, brought to 0 to 1".to_owned()), sql),
+                    Some(sql) => (Some("percents, divided by 100".to_owned()), sql),
                     None => (column.note.clone(), expression(def, profile, column, name)),
                 };
                 lines.push(Line {
@@ -82,7 +82,7 @@ fn header(def: &TableDef, profile: &Profile, file_name: &str) -> String {
     let zoneless = profile
         .columns
         .iter()
-        .any(|column| column.kind == Kind::Time);
+        .any(|column| column.kind == ColumnKind::Time);
     let zone = if zoneless {
         "-- Times without a zone are read in this one\n"
     } else {
@@ -147,8 +147,8 @@ fn external_id(profile: &Profile, key: Option<&str>) -> Line {
     let Some(key) = key else {
         let other = profile.keys.first();
         let note = match other {
-            Some(other) => format!("no id, but {} tells the rows apart", quoted(other)),
-            None => "no column tells the rows apart: combine some, as in a || '/' || b".to_owned(),
+            Some(other) => format!("no id, but {} is unique", quoted(other)),
+            None => "no column is unique: combine some, as in a || '/' || b".to_owned(),
         };
         return Line {
             note: Some(note),
@@ -156,8 +156,8 @@ fn external_id(profile: &Profile, key: Option<&str>) -> Line {
         };
     };
     let note = match (profile.complete, profile.rows) {
-        (false, _) => Some("tells the rows apart in the part that was looked at"),
-        (true, 1) => Some("by its name: of one row nobody can tell"),
+        (false, _) => Some("unique in the rows that were looked at"),
+        (true, 1) => Some("chosen by its name: the file has one row"),
         (true, _) => None,
     };
     Line {
@@ -185,7 +185,7 @@ fn planned(
     let closed = is_closed.map(|is_closed| {
         taken.push("closed_at");
         Line {
-            note: Some("the day of those that are closed".to_owned()),
+            note: Some("the closing day of closed deals".to_owned()),
             sql: format!("case when {is_closed} then {day} end as closed_at"),
         }
     });
@@ -231,7 +231,7 @@ fn expression(def: &TableDef, profile: &Profile, column: &ColumnProfile, name: &
         ty,
         Some(ColumnType::Int | ColumnType::Float | ColumnType::Decimal)
     );
-    let points_alone = column.kind == Kind::Decimal
+    let points_alone = column.kind == ColumnKind::Decimal
         && [&column.min, &column.max]
             .into_iter()
             .flatten()
@@ -307,11 +307,11 @@ fn remarks(def: &TableDef, taken: &[&str], open: &[&ColumnProfile]) -> String {
         .any(|name| taken.contains(name));
     if def.shape == Shape::Fact && !person {
         text.push_str(
-            "-- Still needed to know whose row it is: person_external_id, person_email or person_phone\n",
+            "-- Still needed to link rows to persons: person_external_id, person_email or person_phone\n",
         );
     }
     if !open.is_empty() {
-        text.push_str("-- Columns without a place so far:\n");
+        text.push_str("-- Columns that are not mapped yet:\n");
     }
     for column in open {
         let kind = column.kind.name();

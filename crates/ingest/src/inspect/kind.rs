@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::times::{Times, times};
-use crate::canonical::numbers::{NumberStyle, is_only_comma, is_only_point};
-use crate::canonical::value;
+use super::times::{TimeFormats, times};
+use crate::mapping::numbers::{NumberStyle, is_only_comma, is_only_point};
+use crate::rows::canonical::value;
 
 /// What the values of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ColumnKind {
     /// Nothing but blanks.
     Blank,
     /// Anything.
@@ -28,7 +28,7 @@ pub enum Kind {
     Json,
 }
 
-impl Kind {
+impl ColumnKind {
     /// The word that drafts use.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -45,31 +45,38 @@ impl Kind {
 }
 
 /// The kind of distinct values, and the formats of those that are times.
-pub(super) fn of(values: &[(&str, usize)]) -> (Kind, Option<Times>) {
+pub(super) fn of(values: &[(&str, usize)]) -> (ColumnKind, Option<TimeFormats>) {
     if values.is_empty() {
-        return (Kind::Blank, None);
+        return (ColumnKind::Blank, None);
     }
     let all = |is: fn(&str) -> bool| values.iter().all(|(text, _)| is(text));
     // A column of nothing but ones is a number as likely as a yes.
     let lone_digit = values.len() == 1 && all(|text| text == "0" || text == "1");
     if values.len() <= 2 && !lone_digit && all(|text| value::boolean(text).is_some()) {
-        return (Kind::Boolean, None);
+        return (ColumnKind::Boolean, None);
     }
     // Days of eight digits come before numbers, and their years are looked at.
     if let Some(times) = times(values) {
         let has_time = times.formats.iter().any(|seen| seen.has_time);
-        return (if has_time { Kind::Time } else { Kind::Date }, Some(times));
+        return (
+            if has_time {
+                ColumnKind::Time
+            } else {
+                ColumnKind::Date
+            },
+            Some(times),
+        );
     }
     let style = style(values);
     let is_number = |(text, _): &(&str, usize)| number(text, style).is_some();
     let kind = if all(|text| text.parse::<i64>().is_ok()) {
-        Kind::Integer
+        ColumnKind::Integer
     } else if values.iter().all(is_number) {
-        Kind::Decimal
+        ColumnKind::Decimal
     } else if all(|text| text.starts_with(['{', '[']) && value::is_json(text)) {
-        Kind::Json
+        ColumnKind::Json
     } else {
-        Kind::Text
+        ColumnKind::Text
     };
     (kind, None)
 }
@@ -86,9 +93,9 @@ pub(super) fn style(values: &[(&str, usize)]) -> NumberStyle {
 
 /// Whether the values are numbers with a decimal comma; words among them, which stand for no value,
 /// do not matter while they are fewer.
-pub(super) fn has_comma(values: &[(&str, usize)], kind: Kind) -> bool {
+pub(super) fn has_comma(values: &[(&str, usize)], kind: ColumnKind) -> bool {
     let style = style(values);
-    if style == NumberStyle::Point || !matches!(kind, Kind::Decimal | Kind::Text) {
+    if style == NumberStyle::Point || !matches!(kind, ColumnKind::Decimal | ColumnKind::Text) {
         return false;
     }
     let rows = |(_, rows): &(&str, usize)| *rows;
@@ -106,28 +113,28 @@ pub(super) fn number(text: &str, style: NumberStyle) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, of};
+    use super::{ColumnKind, of};
 
-    fn check(values: &[&str], expected: Kind) {
+    fn check(values: &[&str], expected: ColumnKind) {
         let counted: Vec<_> = values.iter().map(|value| (*value, 1)).collect();
         assert_eq!(of(&counted).0, expected, "{values:?}");
     }
 
     #[test]
     fn kinds_by_all_values() {
-        check(&[], Kind::Blank);
-        check(&["yes", "No"], Kind::Boolean);
-        check(&["0", "1"], Kind::Boolean);
-        check(&["1"], Kind::Integer);
-        check(&["1", "2"], Kind::Integer);
-        check(&["1", "2.5", "1,234.50"], Kind::Decimal);
-        check(&["1", "2,5", "1.234"], Kind::Decimal);
-        check(&["1", "2,5", "2.5"], Kind::Text);
-        check(&["1", "nan"], Kind::Text);
-        check(&["20240501", "20240502"], Kind::Date);
-        check(&["20249999", "20240502"], Kind::Integer);
-        check(&["2024-05-01 10:00", "2024-05-02"], Kind::Time);
-        check(&["{\"a\":1}", "[]"], Kind::Json);
-        check(&["{a}"], Kind::Text);
+        check(&[], ColumnKind::Blank);
+        check(&["yes", "No"], ColumnKind::Boolean);
+        check(&["0", "1"], ColumnKind::Boolean);
+        check(&["1"], ColumnKind::Integer);
+        check(&["1", "2"], ColumnKind::Integer);
+        check(&["1", "2.5", "1,234.50"], ColumnKind::Decimal);
+        check(&["1", "2,5", "1.234"], ColumnKind::Decimal);
+        check(&["1", "2,5", "2.5"], ColumnKind::Text);
+        check(&["1", "nan"], ColumnKind::Text);
+        check(&["20240501", "20240502"], ColumnKind::Date);
+        check(&["20249999", "20240502"], ColumnKind::Integer);
+        check(&["2024-05-01 10:00", "2024-05-02"], ColumnKind::Time);
+        check(&["{\"a\":1}", "[]"], ColumnKind::Json);
+        check(&["{a}"], ColumnKind::Text);
     }
 }

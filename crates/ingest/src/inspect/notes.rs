@@ -1,9 +1,9 @@
 //! What whoever maps a column should mind.
 
 use super::kind::has_comma;
-use super::times::Times;
-use super::{Kind, text};
-use crate::canonical::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
+use super::times::TimeFormats;
+use super::{ColumnKind, text};
+use crate::mapping::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
 
 /// Words that people and forms write where there is no value.
 const PLACEHOLDERS: [&str; 9] = [
@@ -21,12 +21,12 @@ const PLACEHOLDERS: [&str; 9] = [
 /// Remarks on a column, the most weighty first.
 pub(super) fn note(
     values: &[(&str, usize)],
-    kind: Kind,
-    times: Option<&Times>,
+    kind: ColumnKind,
+    times: Option<&TimeFormats>,
     personal: &[String],
 ) -> Option<String> {
     let mut notes = Vec::new();
-    if kind == Kind::Integer && has_leading_zeros(values) {
+    if kind == ColumnKind::Integer && has_leading_zeros(values) {
         notes.push("some begin with 0: a code, keep it as text".to_owned());
     }
     if let Some(times) = times {
@@ -41,10 +41,10 @@ pub(super) fn note(
     if !personal.is_empty() {
         let keys = text::keys(personal);
         notes.push(format!(
-            "tells who somebody is: the mapping has to say `-- personal: {keys}`"
+            "identifies persons: the mapping has to say `-- personal: {keys}`"
         ));
     }
-    if kind == Kind::Text {
+    if kind == ColumnKind::Text {
         notes.extend(of_texts(values));
     }
     (!notes.is_empty()).then(|| notes.join("; "))
@@ -57,7 +57,7 @@ pub(super) fn has_leading_zeros(values: &[(&str, usize)]) -> bool {
     })
 }
 
-fn of_times(times: &Times) -> Vec<String> {
+fn of_times(times: &TimeFormats) -> Vec<String> {
     let mut notes = Vec::new();
     if times.day_or_month {
         notes.push("day and month could be either way round".to_owned());
@@ -94,15 +94,16 @@ fn of_texts(values: &[(&str, usize)]) -> Vec<String> {
         notes.push("e-mail addresses".to_owned());
     } else if share(is_number) && any(is_only_comma) && any(is_only_point) {
         notes.push(
-            "numbers, some of them with a decimal comma: they have to be brought to one form"
-                .to_owned(),
+            "numbers, some of them with a decimal comma: convert them to one form".to_owned(),
         );
     }
     let words = values
         .iter()
         .map(|(text, _)| *text)
         .filter(|text| is_placeholder(text));
-    notes.extend(words.map(|word| format!("`{word}` may stand for no value: nullif makes it one")));
+    notes.extend(
+        words.map(|word| format!("`{word}` may mean a missing value: make it null with nullif")),
+    );
     notes
 }
 
@@ -145,7 +146,7 @@ mod tests {
         check(&["01067", "98101"], &["begin with 0"]);
         check(&["0", "10"], &[]);
         check(&["ada@example.com", "bo@example.org"], &["e-mail"]);
-        check(&["Mumbai", "Select"], &["`Select` may stand"]);
+        check(&["Mumbai", "Select"], &["`Select` may mean"]);
         check(&["1,5", "1.234,75", "-2,25"], &["decimal comma"]);
         check(&["1.234", "12,50", "12.500"], &["decimal comma"]);
         check(&["12,50", "1.234", "n/a"], &["decimal comma", "`n/a` may"]);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 /// A form in which times are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SeenFormat {
+pub(super) struct TimeFormat {
     /// In strptime's notation, such as `%d/%m/%Y %H:%M`.
     pub(super) format: &'static str,
     /// Whether times of day go with the days.
@@ -17,8 +17,8 @@ pub(super) struct SeenFormat {
 
 /// What the times of a column look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Times {
-    pub(super) formats: Vec<SeenFormat>,
+pub(super) struct TimeFormats {
+    pub(super) formats: Vec<TimeFormat>,
     /// Whether every day could as well be a month.
     pub(super) day_or_month: bool,
 }
@@ -76,7 +76,7 @@ const FORMS: &[(&str, Form, bool)] = &[
 ];
 
 /// The forms of distinct `values` with how many rows have each; `None` unless all are times.
-pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<Times> {
+pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<TimeFormats> {
     // A format is right for the column when it reads the most rows; what it leaves is looked at
     // with the other formats, so that a mixed column shows all of its own.
     let mut left: Vec<(&'a str, usize)> = values.to_vec();
@@ -97,7 +97,7 @@ pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<Times> {
             .iter()
             .zip(&counts)
             .any(|((other, ..), count)| *count == most && exchanged.as_deref() == Some(*other));
-        formats.push(SeenFormat {
+        formats.push(TimeFormat {
             format,
             has_time: form != Form::Date,
             has_zone: form == Form::Zoned || format.ends_with("UTC"),
@@ -105,7 +105,7 @@ pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<Times> {
         });
         left.retain(|(text, _)| !is(text.trim(), &FORMS[chosen]));
     }
-    (!formats.is_empty()).then_some(Times {
+    (!formats.is_empty()).then_some(TimeFormats {
         formats,
         day_or_month,
     })

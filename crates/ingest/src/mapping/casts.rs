@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::canonical::numbers::{NumberStyle, has_separator, plain};
+use crate::mapping::numbers::{NumberStyle, has_separator, plain};
 
 /// Text that is cast to a number goes through [`Plain`] first, and a number that is cast to text has
 /// its point replaced. Runs after types are coerced.

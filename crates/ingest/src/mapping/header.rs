@@ -5,7 +5,7 @@ use rollbook_model::{ProviderName, Shape, nearest, tables};
 
 use super::{Mapping, NumberStyle, Pattern, Source};
 use crate::IngestError;
-use crate::canonical::personal::PERSONAL_PROPERTIES;
+use crate::mapping::PERSONAL_PROPERTIES;
 
 const KEYS: [&str; 11] = [
     "about", "table", "source", "timezone", "numbers", "only", "existing", "optional", "short",

@@ -1,5 +1,5 @@
-//! Which source columns each output column of a mapping reads, through joins, subqueries and
-//! windows: what is in none of a row's files says nothing about what is known.
+//! Lineage: which source columns each output column of a mapping reads, through joins, subqueries and
+//! window functions. An output whose source columns are missing from a row's files keeps its known value.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 
-/// What a value is made of.
+/// The source columns that a value is computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reads {
     /// A column of a source, by the source's place among those of the mapping.
     Column(usize, String),
-    /// Several things; none where it is a constant.
+    /// Several parts; none where it is a constant.
     Any(Vec<Arc<Reads>>),
-    /// A `case`: where what decides it is not there, its `else` is what it comes to.
+    /// A `case`: where the columns of its conditions are missing, its value is that of its `else`.
     Case {
         /// What its conditions read.
         decides: Arc<Reads>,
@@ -27,12 +27,11 @@ pub(crate) enum Reads {
     },
 }
 
-/// A column that says whether a source is there at all.
+/// The column that stands for the presence of a source as a whole.
 pub(crate) const PRESENCE: &str = "_file";
 
 impl Reads {
-    /// Whether anything that the value is made of is there; `has` says so of a source's column. Of a
-    /// constant nothing is.
+    /// Whether one of the source columns is present, as `has` says; never of a constant.
     pub(crate) fn is_there(&self, has: &dyn Fn(usize, &str) -> bool) -> bool {
         match self {
             Self::Column(source, column) => has(*source, column),
@@ -73,7 +72,7 @@ impl Reads {
 }
 
 fn any(mut parts: Vec<Arc<Reads>>) -> Arc<Reads> {
-    // What is read twice is looked at once, however deep subqueries lie.
+    // A part that is read twice is kept once, however deep subqueries are.
     let mut seen = HashSet::new();
     parts.retain(|part| seen.insert(Arc::as_ptr(part)));
     match <[Arc<Reads>; 1]>::try_from(parts) {
@@ -82,8 +81,8 @@ fn any(mut parts: Vec<Arc<Reads>>) -> Arc<Reads> {
     }
 }
 
-/// What each output column of a plan reads. `source_of` gives the place of the source that a table
-/// of the plan is.
+/// The source columns of each output column of a plan. `source_of` maps a table of the plan to the index of
+/// its source.
 pub(crate) fn reads(
     plan: &LogicalPlan,
     source_of: &dyn Fn(&str) -> Option<usize>,
@@ -165,13 +164,13 @@ pub(crate) fn reads(
     if found.len() == columns {
         return found;
     }
-    // A node that puts its columns together otherwise: each may be made of all.
+    // Other nodes: each output may be computed from all inputs.
     let all = any(plan.inputs().into_iter().flat_map(of).collect());
     vec![all; columns]
 }
 
-/// Whether the sources of a relation are there: what a constant in it, or a count, says of them. The
-/// driving source always is, so that of one with that in it there is nothing to say.
+/// The presence of the sources of a relation: what a constant or a count over it depends on. The driving
+/// source is always present, so a relation with it depends on nothing.
 fn presence(plan: &LogicalPlan, source_of: &dyn Fn(&str) -> Option<usize>) -> Arc<Reads> {
     let mut found = Vec::new();
     let walked = plan.apply(|node| {
@@ -198,7 +197,7 @@ struct Within<'a> {
 }
 
 impl Within<'_> {
-    /// What an output expression reads; a constant is there where its relation is.
+    /// The source columns of an output expression; a constant depends on the presence of its relation.
     fn of(&self, expr: &Expr) -> Arc<Reads> {
         let read = self.of_part(expr);
         match read.is_constant() {
@@ -239,7 +238,8 @@ impl Within<'_> {
         }
     }
 
-    /// Of a function over rows only what it is of counts; one of nothing says that there are rows.
+    /// The source columns of an aggregate or window function; without arguments it depends on the presence of
+    /// rows.
     fn of_call(&self, arguments: &[Expr]) -> Arc<Reads> {
         let read = any(arguments.iter().map(|one| self.of_part(one)).collect());
         match read.is_constant() {

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::scan::{Fault, Fields, Scan, scan};
+use super::scan::{CsvFault, Fields, Scan, scan};
 use crate::window::{LONGEST_RECORD, Window, line_end};
 use crate::{ReadError, SourceFile};
 
@@ -51,8 +51,8 @@ pub(super) fn read(window: &mut Window, file: &SourceFile) -> Result<Header, Rea
             Scan::More => fill(window, file)?,
             Scan::BadQuoting { fault, field, .. } => {
                 let what = match fault {
-                    Fault::TextAfterQuote => "text follows its closing quote",
-                    Fault::NeverClosed => "its opening quote is never closed",
+                    CsvFault::TextAfterQuote => "text follows its closing quote",
+                    CsvFault::NeverClosed => "its opening quote is never closed",
                 };
                 return Err(bad(window, file, format!("name {}: {what}", field + 1)));
             }

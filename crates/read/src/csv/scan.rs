@@ -20,7 +20,7 @@ pub(super) enum Scan {
     Record { content: usize, next: usize },
     /// No record: up to `reach`, lines are in doubt.
     BadQuoting {
-        fault: Fault,
+        fault: CsvFault,
         field: usize,
         reach: usize,
     },
@@ -30,7 +30,7 @@ pub(super) enum Scan {
 
 /// How quotes can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum CsvFault {
     TextAfterQuote,
     NeverClosed,
 }
@@ -125,7 +125,7 @@ pub(super) fn scan(bytes: &[u8], ended: bool, delimiter: u8, fields: &mut Fields
                 return Scan::Record { content: at, next };
             }
             Some(_) => {
-                let fault = Fault::TextAfterQuote;
+                let fault = CsvFault::TextAfterQuote;
                 return Scan::BadQuoting {
                     fault,
                     field: fields.len(),
@@ -148,7 +148,7 @@ enum Quoted {
     /// The position after the closing quote.
     Closed(usize),
     Bad {
-        fault: Fault,
+        fault: CsvFault,
         reach: usize,
     },
     More,
@@ -169,7 +169,7 @@ fn quoted(bytes: &[u8], open: usize, ended: bool, fields: &mut Fields) -> Quoted
         let Some(length) = found.filter(|_| !too_far) else {
             if too_far || ended {
                 return Quoted::Bad {
-                    fault: Fault::NeverClosed,
+                    fault: CsvFault::NeverClosed,
                     reach,
                 };
             }
@@ -194,7 +194,7 @@ fn more(bytes: &[u8], fields: &Fields) -> Scan {
         return Scan::More;
     }
     Scan::BadQuoting {
-        fault: Fault::NeverClosed,
+        fault: CsvFault::NeverClosed,
         field: fields.len(),
         reach: bytes.len(),
     }
@@ -202,7 +202,7 @@ fn more(bytes: &[u8], fields: &Fields) -> Scan {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Fields, Scan, scan};
+    use super::{CsvFault, Fields, Scan, scan};
 
     fn check(text: &str, expected: &[&str], next: usize) {
         let mut fields = Fields::default();
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    fn check_bad(text: &str, fault: Fault, field: usize, reach: usize) {
+    fn check_bad(text: &str, fault: CsvFault, field: usize, reach: usize) {
         let found = scan(text.as_bytes(), true, b',', &mut Fields::default());
         assert_eq!(
             found,
@@ -247,12 +247,12 @@ mod tests {
 
     #[test]
     fn wrong_quotes_are_told_from_right_ones() {
-        check_bad("a,\"b\"c,d\n", Fault::TextAfterQuote, 1, 5);
-        check_bad("\"a\" ,b\n", Fault::TextAfterQuote, 0, 3);
-        check_bad("a,b,\"c\nd,e\n", Fault::NeverClosed, 2, 11);
+        check_bad("a,\"b\"c,d\n", CsvFault::TextAfterQuote, 1, 5);
+        check_bad("\"a\" ,b\n", CsvFault::TextAfterQuote, 0, 3);
+        check_bad("a,b,\"c\nd,e\n", CsvFault::NeverClosed, 2, 11);
         let long = format!("\"{}\"\n", "x".repeat(2 << 20));
-        check_bad(&long, Fault::NeverClosed, 0, 1 << 20);
+        check_bad(&long, CsvFault::NeverClosed, 0, 1 << 20);
         let high = format!("\"{}\"\n", "\n".repeat(10_001));
-        check_bad(&high, Fault::NeverClosed, 0, 10_002);
+        check_bad(&high, CsvFault::NeverClosed, 0, 10_002);
     }
 }

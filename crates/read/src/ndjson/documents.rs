@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::object::{self, Fault};
+use super::object::{self, JsonFault};
 use crate::window::{LONGEST_RECORD, Window, line_end};
 use crate::{ReadError, SourceFile};
 
@@ -16,14 +16,14 @@ pub(super) struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// Its text, if it is whole and can be decoded.
-    pub(super) fn text(&self) -> Result<&'a str, Fault> {
+    pub(super) fn text(&self) -> Result<&'a str, JsonFault> {
         if !self.whole {
-            return Err(Fault::TooLong);
+            return Err(JsonFault::TooLong);
         }
-        std::str::from_utf8(self.bytes).map_err(|error| Fault::Encoding(error.valid_up_to()))
+        std::str::from_utf8(self.bytes).map_err(|error| JsonFault::Encoding(error.valid_up_to()))
     }
 
-    /// What can be shown of it.
+    /// Its text, with U+FFFD for bytes that are no text.
     pub(super) fn shown(&self) -> String {
         String::from_utf8_lossy(self.bytes).into_owned()
     }

@@ -9,7 +9,7 @@ use serde_json::error::Category;
 
 /// Why a document is no row.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum JsonFault {
     /// A byte, counted from 0, that is no text.
     Encoding(usize),
     /// More text than a record may have.
@@ -19,11 +19,11 @@ pub(super) enum Fault {
 }
 
 /// The keys and the values of the object in `text`, in order, the values as written.
-pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Fault> {
+pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonFault> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax(&error))?;
     let text = text.trim_ascii();
     if !text.starts_with('{') {
-        return Err(Fault::Json("it is JSON but not an object".to_owned()));
+        return Err(JsonFault::Json("it is JSON but not an object".to_owned()));
     }
     // From here on the text is known to be a JSON object, so that brackets and quotes suffice.
     let mut entries = Vec::new();
@@ -45,14 +45,14 @@ pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Fault> {
     for (position, (key, _)) in entries.iter().enumerate() {
         if !seen.insert(key) {
             let reason = format!("key {} of the object stands in it twice", position + 1);
-            return Err(Fault::Json(reason));
+            return Err(JsonFault::Json(reason));
         }
     }
     Ok(entries)
 }
 
 /// A value as text: strings without quotes, `null` as nothing, all others as they are written.
-pub(super) fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, Fault> {
+pub(super) fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, JsonFault> {
     match value.as_bytes().first() {
         Some(b'"') => string(value).map(Some),
         Some(b'n') => Ok(None),
@@ -104,7 +104,7 @@ fn split_value(text: &str) -> (&str, &str) {
     text.split_at(value_end(text.as_bytes()).unwrap_or(text.len()))
 }
 
-fn string(quoted: &str) -> Result<Cow<'_, str>, Fault> {
+fn string(quoted: &str) -> Result<Cow<'_, str>, JsonFault> {
     if !quoted.contains('\\') {
         return Ok(Cow::Borrowed(quoted.trim_matches('"')));
     }
@@ -114,8 +114,8 @@ fn string(quoted: &str) -> Result<Cow<'_, str>, Fault> {
 }
 
 /// The place of a mistake; the parser's own words may quote a value.
-fn syntax(error: &serde_json::Error) -> Fault {
-    Fault::Json(match error.classify() {
+fn syntax(error: &serde_json::Error) -> JsonFault {
+    JsonFault::Json(match error.classify() {
         Category::Eof => "the JSON ends in the middle of a value".to_owned(),
         _ => format!("it is not valid JSON at character {}", error.column()),
     })
@@ -123,7 +123,7 @@ fn syntax(error: &serde_json::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, entries, text_of, value_end};
+    use super::{JsonFault, entries, text_of, value_end};
 
     fn check(text: &str, expected: &[(&str, Option<&str>)]) {
         let read: Vec<_> = entries(text)
@@ -169,7 +169,7 @@ mod tests {
         let check = |text: &str, expected: &str| {
             assert_eq!(
                 entries(text).unwrap_err(),
-                Fault::Json(expected.to_owned()),
+                JsonFault::Json(expected.to_owned()),
                 "{text}"
             );
         };

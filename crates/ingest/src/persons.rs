@@ -1,0 +1,22 @@
+//! Persons: which records are theirs, what people decide about that, and how somebody is erased.
+
+mod component;
+pub mod decide;
+pub(crate) mod decisions;
+pub mod erase;
+pub mod erasure_list;
+pub(crate) mod identifying_values;
+pub(crate) mod identities;
+pub(crate) mod link;
+mod links;
+pub(crate) mod log;
+pub(crate) mod match_keys;
+pub mod owners;
+mod records;
+mod redact;
+mod resolution;
+mod review;
+mod suggestions;
+pub(crate) mod without_records;
+
+pub use links::LinkCounts;

@@ -1,0 +1,75 @@
+//! How files are compressed, told by their first bytes.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use serde::Serialize;
+
+/// The compression of a file, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// None.
+    None,
+    /// gzip, of one member or several.
+    Gzip,
+    /// Zstandard, of one frame or several.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression of content that begins with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A Zstandard frame, or a skippable one before it.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    /// The decompressed content, at most `most` + 1 bytes of it.
+    ///
+    /// # Errors
+    /// The bytes are not compressed this way, or are cut short.
+    pub fn unpack(self, bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let source = self.unpacking(bytes)?;
+        source
+            .take(most.saturating_add(1))
+            .read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Whether the content of a packed file has at most so many bytes. What cannot be unpacked is
+    /// told of where it is read.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn is_within(self, path: &Path, most: u64) -> io::Result<bool> {
+        let source = self.unpacking(BufReader::new(File::open(path)?))?;
+        let size = io::copy(&mut source.take(most.saturating_add(1)), &mut io::sink());
+        Ok(size.unwrap_or(0) <= most)
+    }
+
+    fn unpacking<'a>(self, bytes: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::None => Box::new(bytes),
+            Self::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes)?),
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "plain bytes",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
