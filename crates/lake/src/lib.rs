@@ -26,6 +26,7 @@ pub use snapshot::batch_change::BatchChange;
 pub use snapshot::bitmaps::BitmapRef;
 pub use snapshot::changes::Changes;
 pub use snapshot::commit::{Commit, Committed};
+pub use snapshot::update::Update;
 pub use snapshot::writer_lease::WriterLease;
 pub use state::record::{Cause, IdentityChange, SnapshotRecord};
 pub use state::{DataFile, ORDERS_COMPLETE, State, TableChange, TableState};

@@ -8,4 +8,5 @@ pub(crate) mod commit;
 mod history;
 pub mod ids;
 mod leases;
+pub(crate) mod update;
 pub mod writer_lease;

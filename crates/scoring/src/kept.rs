@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
-use rollbook_lake::{Cause, Commit, Committed, Gone, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, Gone, Lake, State, Update};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,9 +13,6 @@ use serde_json::json;
 use crate::ScoringError;
 use crate::kind::Kind;
 use crate::model::{Method, Model, Scored};
-
-/// Attempts to commit until faster writers are given way to.
-const ATTEMPTS: u32 = 10;
 
 /// What the standing scores of a kind rest on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,18 +150,16 @@ async fn commit(
     value: serde_json::Value,
     at: Timestamp,
 ) -> Result<(), ScoringError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let value = &value;
+    let update = |_| async move {
         let named = BTreeMap::from([(name.to_owned(), Some(value.clone()))]);
         let cause = Cause::Define {
             name: name.to_owned(),
         };
         let commit = Commit::of_names(cause, at, named);
-        if let Committed::Done(_) = lake.commit(&state, commit).await? {
-            return Ok(());
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok::<_, ScoringError>(Update::commit(commit, ()))
+    };
+    Ok(lake.update(update).await?.0)
 }
 
 pub(crate) fn schema() -> SchemaRef {

@@ -2,9 +2,10 @@
 //! snapshot names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rollbook_engine::CustomTrait;
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, Lake, State, Update};
 use rollbook_model::{Timestamp, TraitName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,8 +14,6 @@ use crate::SegmentError;
 
 /// The name by which the snapshot has them.
 const NAME: &str = "traits";
-/// Attempts to commit after writers of other things.
-const ATTEMPTS: u32 = 10;
 
 /// A trait as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,17 +104,14 @@ pub async fn replace(
             Some(json!(TraitsPointer { path, since }))
         }
     };
-    let named = BTreeMap::from([(NAME.to_owned(), pointer)]);
-    for _ in 0..ATTEMPTS {
-        let head = lake.head().await?;
+    let named = &BTreeMap::from([(NAME.to_owned(), pointer)]);
+    let update = |head: Arc<State>| async move {
         if head.named.get(NAME) != base.named.get(NAME) {
-            return Ok(false);
+            return Ok(Update::Keep(false));
         }
         let name = NAME.to_owned();
         let commit = Commit::of_names(Cause::Define { name }, at, named.clone());
-        if let Committed::Done(_) = lake.commit(&head, commit).await? {
-            return Ok(true);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok::<_, SegmentError>(Update::commit(commit, true))
+    };
+    Ok(lake.update(update).await?.0)
 }

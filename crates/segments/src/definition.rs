@@ -1,8 +1,9 @@
 //! Definitions of segments: immutable documents that the snapshot names, with revisions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, Lake, State, Update};
 use rollbook_model::{SegmentKey, Timestamp, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,9 +14,6 @@ use crate::{SegmentError, ledger};
 
 /// Keys that no new segment may have, because the HTTP API uses them in its routes.
 pub const RESERVED_KEYS: [&str; 3] = ["overlap", "preview", "refresh"];
-
-/// Attempts to commit before giving up because other writers were faster.
-pub(crate) const ATTEMPTS: u32 = 10;
 
 /// A segment as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,17 +224,14 @@ pub fn allow_new(key: &SegmentKey) -> Result<(), SegmentError> {
 /// [`SegmentError::ReservedKey`] for a new segment whose key is reserved; [`SegmentError::Lake`] where the
 /// lake cannot be read or written, or other writers were faster 10 times.
 pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition, SegmentError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let update = |state: Arc<State>| async move {
         let before = match state.value::<DefinitionPointer>(&name_of(&draft.key))? {
             Some(pointer) => Some(lake.document::<Definition>(&pointer.path).await?),
             None => None,
         };
-        if let Some(saved) = try_put(lake, &state, before.as_ref(), draft, at).await? {
-            return Ok(saved);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        next_revision(lake, &state, before.as_ref(), draft, at).await
+    };
+    Ok(lake.update(update).await?.0)
 }
 
 /// Writes a new segment; `None` where it exists, also where another process created it at the same time.
@@ -249,31 +244,29 @@ pub async fn create(
     draft: &Draft,
     at: Timestamp,
 ) -> Result<Option<Definition>, SegmentError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let update = |state: Arc<State>| async move {
         if state.named.contains_key(&name_of(&draft.key)) {
-            return Ok(None);
+            return Ok(Update::Keep(None));
         }
-        if let Some(saved) = try_put(lake, &state, None, draft, at).await? {
-            return Ok(Some(saved));
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        let saved = next_revision(lake, &state, None, draft, at).await?;
+        Ok::<_, SegmentError>(saved.map(Some))
+    };
+    Ok(lake.update(update).await?.0)
 }
 
-/// Commits a draft on `state`; `None` where another commit was faster.
-async fn try_put(
+/// The commit of a draft on `state`; none where it changes nothing.
+async fn next_revision(
     lake: &Lake,
     state: &State,
     before: Option<&Definition>,
     draft: &Draft,
     at: Timestamp,
-) -> Result<Option<Definition>, SegmentError> {
+) -> Result<Update<Definition>, SegmentError> {
     let mut after = revise(before, draft, at);
     if let Some(before) = before
         && before.revision == after.revision
     {
-        return Ok(Some(before.clone()));
+        return Ok(Update::Keep(before.clone()));
     }
     let ended = ended_name(&draft.key);
     if before.is_none() {
@@ -299,8 +292,10 @@ async fn try_put(
     if state.named.contains_key(&ended) {
         named.insert(ended, None);
     }
-    let is_saved = commit(lake, state, &draft.key, named, at).await?;
-    Ok(is_saved.then_some(after))
+    Ok(Update::commit(
+        commit_of(state, &draft.key, named, at),
+        after,
+    ))
 }
 
 /// What a draft would make of a segment, without saving it.
@@ -308,19 +303,16 @@ pub fn preview(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Def
     revise(before, draft, at)
 }
 
-pub(crate) async fn commit(
-    lake: &Lake,
+/// The commit after `state` that defines or deletes a segment.
+pub(crate) fn commit_of(
     state: &State,
     key: &SegmentKey,
     mut named: BTreeMap<String, Option<serde_json::Value>>,
     at: Timestamp,
-) -> Result<bool, SegmentError> {
+) -> Commit {
     ledger::committed_as(&mut named, state.number.next());
     let cause = Cause::Define { name: name_of(key) };
-    let committed = lake
-        .commit(state, Commit::of_names(cause, at, named))
-        .await?;
-    Ok(matches!(committed, Committed::Done(_)))
+    Commit::of_names(cause, at, named)
 }
 
 fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definition {

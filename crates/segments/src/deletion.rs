@@ -1,13 +1,14 @@
 //! Deleting segments.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use rollbook_lake::{Lake, LakeError, State};
+use rollbook_lake::{Lake, State, Update};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde_json::json;
 
 use crate::SegmentError;
-use crate::definition::{ATTEMPTS, DefinitionPointer, commit, unknown};
+use crate::definition::{DefinitionPointer, commit_of, unknown};
 use crate::ledger::{self, Change, Direction, LEDGER, Moved, Reason};
 use crate::membership::{current, persons};
 use crate::names::{ended_name, members_name, name_of, status_name};
@@ -19,8 +20,7 @@ use crate::names::{ended_name, members_name, name_of, status_name};
 /// [`SegmentError::Unknown`] where there is no such segment; [`SegmentError::Lake`] where the lake cannot
 /// be read or written, or other writers were faster 10 times.
 pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), SegmentError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let update = |state: Arc<State>| async move {
         let Some(pointer) = state.value::<DefinitionPointer>(&name_of(key))? else {
             return Err(unknown(&state, key));
         };
@@ -30,11 +30,9 @@ pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), 
         if let Some(pages) = everybody_left(lake, &state, key, at).await? {
             named.insert(LEDGER.to_owned(), Some(pages));
         }
-        if commit(lake, &state, key, named, at).await? {
-            return Ok(());
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok(Update::commit(commit_of(&state, key, named, at), ()))
+    };
+    Ok(lake.update(update).await?.0)
 }
 
 /// The pages of the ledger after all members of a segment left; `None` where there were none.

@@ -2,9 +2,10 @@
 //! rewritten.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use rollbook_identity::token::{MatchRule, Token};
-use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, IdentityChange, Lake, State, Update};
 use rollbook_model::{SnapshotNumber, tables};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -22,9 +23,6 @@ use crate::rows::identities::Identities;
 
 pub use crate::persons::decisions::{Blocked, Decider};
 pub use crate::persons::review::{Candidate, Review};
-
-/// Attempts to commit before giving up because other writers were faster.
-const ATTEMPTS: u32 = 10;
 
 /// A decision to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +82,7 @@ pub async fn decide(
     wanted: &DecisionRequest,
     decider: &Decider,
 ) -> Result<Followed, IngestError> {
-    for _ in 0..ATTEMPTS {
-        let base = lake.head().await?;
+    let update = |base: Arc<State>| async move {
         let mut decisions = Decisions::at(lake, &base).await?;
         let (entry, seeds, done) = change(lake, &base, &mut decisions, wanted, decider).await?;
         let context = LinkContext {
@@ -108,7 +105,7 @@ pub async fn decide(
             entry,
         };
         if decider.dry_run {
-            return Ok(followed);
+            return Ok(Update::Keep(followed));
         }
         let commit = commit_of(
             lake,
@@ -119,12 +116,11 @@ pub async fn decide(
             done,
             decider,
         );
-        if let Committed::Done(state) = lake.commit(&base, commit.await?).await? {
-            followed.snapshot = state.number;
-            return Ok(followed);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        let commit = commit.await?;
+        followed.snapshot = base.number.next();
+        Ok::<_, IngestError>(Update::commit(commit, followed))
+    };
+    Ok(lake.update(update).await?.0)
 }
 
 async fn commit_of(

@@ -10,9 +10,7 @@ use rollbook_identity::token::{MatchRule, Token};
 use rollbook_lake::table::provider::read_file;
 use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::vault::Vault;
-use rollbook_lake::{
-    Cause, Commit, Committed, IdentityChange, Lake, LakeError, State, TableChange,
-};
+use rollbook_lake::{Cause, Commit, IdentityChange, Lake, State, TableChange, Update};
 use rollbook_model::{SnapshotNumber, TableDef, tables};
 use serde::Serialize;
 use serde_json::json;
@@ -29,8 +27,6 @@ use crate::persons::records::{self, PersonRecord};
 use crate::persons::redact::redacted;
 use crate::persons::without_records;
 
-/// Attempts to commit before giving up because other writers were faster.
-const ATTEMPTS: u32 = 10;
 /// Tables whose rows are deleted as a whole.
 const WHOLE: [&str; 2] = ["persons", "addresses"];
 /// Folders of documents whose texts are redacted.
@@ -59,8 +55,7 @@ pub struct Forgotten {
 /// [`IngestError::NoPerson`] where the person has no records; [`IngestError::Lake`] where the lake or its
 /// vault cannot be read or written, or other writers were faster 10 times.
 pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgotten, IngestError> {
-    for _ in 0..ATTEMPTS {
-        let base = lake.head().await?;
+    let update = |base: Arc<State>| async move {
         let records = match person {
             0 => Vec::new(),
             person => records::of_persons(lake, &base, &[person]).await?,
@@ -70,7 +65,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         }
         let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
         let known = MatchKeyIndex::load(lake).await?;
-        let mut naming = identifying_values(lake, &base, &records, &known).await?;
+        let naming = identifying_values(lake, &base, &records, &known).await?;
         let mut forgotten = Forgotten {
             person_id: person,
             records: records.len() as u64,
@@ -84,26 +79,28 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
             forgotten.values.insert(def.name, count as u64);
         }
         if decider.dry_run {
-            return Ok(forgotten);
+            return Ok(Update::Keep((forgotten, None)));
         }
         let commit = commit_of(lake, &base, person, &records, &known, &naming, decider).await?;
-        let Committed::Done(state) = lake.commit(&base, commit).await? else {
-            continue;
-        };
-        // The vault comes last: as long as it has the values, an interrupted erasure can be repeated.
-        naming.values.extend(own_tokens(&identities, &known));
-        for folder in TEXTS {
-            let changed = lake.edit_documents(folder, |text| redacted(text, &naming.values));
-            forgotten.texts += changed.await?;
-        }
-        let entries = lake.edit_entries(|text| redacted(text, &naming.values));
-        forgotten.texts += entries.await?;
-        // Values that a run wrote meanwhile go too: it notices the erasure before it commits.
-        forget(lake, &base, &identities, &naming).await?;
-        forgotten.snapshot = state.number;
+        forgotten.snapshot = base.number.next();
+        let rest = (base, identities, known, naming);
+        Ok(Update::commit(commit, (forgotten, Some(rest))))
+    };
+    let ((mut forgotten, rest), _) = lake.update(update).await?;
+    let Some((base, identities, known, mut naming)) = rest else {
         return Ok(forgotten);
+    };
+    // The vault comes last: as long as it has the values, an interrupted erasure can be repeated.
+    naming.values.extend(own_tokens(&identities, &known));
+    for folder in TEXTS {
+        let changed = lake.edit_documents(folder, |text| redacted(text, &naming.values));
+        forgotten.texts += changed.await?;
     }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+    let entries = lake.edit_entries(|text| redacted(text, &naming.values));
+    forgotten.texts += entries.await?;
+    // Values that a run wrote meanwhile go too: it notices the erasure before it commits.
+    forget(lake, &base, &identities, &naming).await?;
+    Ok(forgotten)
 }
 
 /// Deletes the values that a run wrote of persons who were erased while it ran.

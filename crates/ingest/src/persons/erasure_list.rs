@@ -11,7 +11,7 @@ use arrow::compute::nullif;
 use arrow::error::ArrowError;
 use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{MatchRule, Tokens};
-use rollbook_lake::{Cause, Commit, Committed, IdentityChange, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, IdentityChange, Lake, LakeError, State, Update};
 use rollbook_model::{ProviderName, TableDef, tables};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,9 +22,6 @@ use crate::persons::log::{self, LogEntry};
 use crate::persons::match_keys::{MatchKeyMaker, MatchKeys};
 use crate::rows::canonical::PERSON;
 use crate::rows::contact_ids::ContactIds;
-
-/// Attempts to commit before giving up because other writers were faster.
-const ATTEMPTS: u32 = 10;
 
 /// The named value with the path of the list.
 pub(crate) const ERASED: &str = "identity/erased";
@@ -166,10 +163,9 @@ pub async fn readmit(
     values: &[(MatchRule, String)],
     decider: &Decider,
 ) -> Result<u64, IngestError> {
-    for _ in 0..ATTEMPTS {
-        let base = lake.head().await?;
+    let update = |base: Arc<State>| async move {
         let Some(key) = lake.erasure_key().await? else {
-            return Ok(0);
+            return Ok(Update::Keep(0));
         };
         let key = Tokens::new(&key);
         let tenants = lake.token_key_or_new().await?;
@@ -190,7 +186,7 @@ pub async fn readmit(
             count += u64::from(removed);
         }
         if count == 0 || decider.dry_run {
-            return Ok(count);
+            return Ok(Update::Keep(count));
         }
         let path = lake.put_content("_identity/erased", &list).await?;
         let entry = LogEntry {
@@ -211,11 +207,9 @@ pub async fn readmit(
         let named = BTreeMap::from([(ERASED.to_owned(), Some(json!(path)))]);
         let mut commit = Commit::of_names(cause, decider.at, named);
         commit.tables.insert(tables::IDENTITY_LOG.name, log);
-        if let Committed::Done(_) = lake.commit(&base, commit).await? {
-            return Ok(count);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok::<_, IngestError>(Update::commit(commit, count))
+    };
+    Ok(lake.update(update).await?.0)
 }
 
 /// The key of the list, created on first use.

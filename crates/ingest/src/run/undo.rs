@@ -1,6 +1,7 @@
 //! Taking a run back, the personal values that only it brought included.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -8,7 +9,7 @@ use rollbook_lake::table::provider::read_file;
 use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{
-    Cause, Commit, Committed, DataFile, Lake, LakeError, ORDERS_COMPLETE, State, TableChange,
+    Cause, Commit, DataFile, Lake, LakeError, ORDERS_COMPLETE, State, TableChange, Update,
 };
 use rollbook_model::config::Limits;
 use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
@@ -21,9 +22,6 @@ use crate::rows::identity::KeyMap;
 use crate::rows::order_references::{COUNTED_WITHOUT, ORDERS};
 use crate::rows::stage::keys_of;
 use crate::rows::table_order::SortedWriter;
-
-/// Attempts to commit until faster writers are given way to.
-const ATTEMPTS: u32 = 10;
 
 /// Reverts an ingest run; returns the snapshot that did so.
 ///
@@ -41,8 +39,7 @@ pub async fn undo(
     limits: Limits,
     at: Timestamp,
 ) -> Result<SnapshotNumber, IngestError> {
-    for _ in 0..ATTEMPTS {
-        let base = lake.head().await?;
+    let update = |base: Arc<State>| async move {
         let done = lake.change_of(batch).await?;
         let erased = erase::erased_records(lake, &base).await?;
         let mut changes = BTreeMap::new();
@@ -77,12 +74,11 @@ pub async fn undo(
             named,
             idempotency_keys: Vec::new(),
         };
-        if let Committed::Done(state) = lake.commit(&base, commit).await? {
-            forget(lake, &changes).await?;
-            return Ok(state.number);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok::<_, IngestError>(Update::commit(commit, (base.number.next(), changes)))
+    };
+    let ((snapshot, changes), _) = lake.update(update).await?;
+    forget(lake, &changes).await?;
+    Ok(snapshot)
 }
 
 /// Whether all files that the run wrote are there still, so that they can go as they came.

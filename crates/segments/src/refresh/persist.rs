@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{BitmapRef, Cause, Commit, Committed, Lake, State};
+use rollbook_lake::{BitmapRef, Cause, Commit, Lake, State, Update};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde_json::{Value, json};
 
@@ -16,9 +16,6 @@ use crate::membership::{Refreshed, settings_of_criteria};
 use crate::names::{members_name, name_of, status_name};
 use crate::outcome::{Done, Evaluated, How, RefreshRequest};
 use crate::status::{Failure, failed};
-
-/// Attempts to commit after writers that do not conflict.
-const ATTEMPTS: u32 = 10;
 
 /// Computed members of a segment, with the membership before.
 pub(crate) struct ComputedMembership {
@@ -323,7 +320,7 @@ async fn commit(
     lake: &Lake,
     base: &State,
     evaluated: &[Evaluated],
-    mut named: BTreeMap<String, Option<Value>>,
+    named: BTreeMap<String, Option<Value>>,
     at: Timestamp,
 ) -> Result<bool, SegmentError> {
     let cause = Cause::Refresh {
@@ -340,16 +337,17 @@ async fn commit(
             .collect::<Vec<_>>()
     };
     let known = rests_on(base);
-    for _ in 0..ATTEMPTS {
-        let head = lake.head().await?;
-        if rests_on(&head) != known {
-            return Ok(false);
+    let (rests_on, known) = (&rests_on, &known);
+    let update = |head: Arc<State>| {
+        let (mut named, cause) = (named.clone(), cause.clone());
+        async move {
+            if rests_on(&head) != *known {
+                return Ok(Update::Keep(false));
+            }
+            ledger::committed_as(&mut named, head.number.next());
+            let commit = Commit::of_names(cause, at, named);
+            Ok::<_, SegmentError>(Update::commit(commit, true))
         }
-        ledger::committed_as(&mut named, head.number.next());
-        let commit = Commit::of_names(cause.clone(), at, named.clone());
-        if matches!(lake.commit(&head, commit).await?, Committed::Done(_)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    };
+    Ok(lake.update(update).await?.0)
 }
