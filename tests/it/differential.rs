@@ -98,7 +98,7 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
     }
     assert!(patched > 0, "nothing was patched");
     let kept = world.warm.in_memory().await;
-    assert!(kept.answers > 0 && kept.renewals > 0, "{kept:?}");
+    assert!(kept.answers > 0 && kept.refreshes > 0, "{kept:?}");
     let all = world.definitions.len();
     assert!(some * 2 > all, "only {some} of {all} segments have members");
     println!(

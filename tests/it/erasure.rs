@@ -9,11 +9,11 @@ use arrow::datatypes::DataType;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD as STANDARD, BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rollbook_app::Rights;
 use rollbook_app::Workspace;
 use rollbook_app::data::sql;
 use rollbook_app::identity::blocked;
-use rollbook_app::persons::{TimelineAsked, show, timeline};
-use rollbook_app::rights::Rights;
+use rollbook_app::persons::{TimelineQuery, show, timeline};
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{Entry, EntryHeader, Lake};
 use rollbook_model::config::Limits;
@@ -438,7 +438,7 @@ async fn who_lacks_the_right_is_refused_by_name() {
     assert!(show(&workspace, 1, as_of, false).await.is_err());
     assert_eq!(blocked(&workspace).await.unwrap_err().code().0, "needs_pii");
     assert!(
-        timeline(&workspace, 1, &TimelineAsked::default(), as_of)
+        timeline(&workspace, 1, &TimelineQuery::default(), as_of)
             .await
             .is_ok()
     );

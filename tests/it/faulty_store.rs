@@ -17,7 +17,7 @@ use object_store::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rollbook_app::compacting::{Extent, compact_lake};
+use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_lake::{Lake, Store};
 use rollbook_model::config::Limits;
 use rollbook_tests::times;

@@ -3,9 +3,9 @@
 //! that a computation over all persons gives.
 
 use rollbook_app::Workspace;
-use rollbook_app::compacting::{Extent, compact_lake};
 use rollbook_app::identity::{Decider, Wanted, decide};
 use rollbook_app::ingest::{Ingest, Ingested, ingest, undo};
+use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_app::segments::{self, Draft, How};
 use rollbook_ingest::Progress;
 use rollbook_lake::Lake;
@@ -53,7 +53,7 @@ impl Shop {
         let workspace = Workspace::new(location, "default".parse().unwrap(), Limits::default());
         let mut shop = Self {
             lake,
-            warm: workspace.clone().kept_warm(),
+            warm: workspace.clone().with_cache(),
             workspace,
             as_of: "2025-02-01T00:00:00Z".parse().unwrap(),
             now: "2025-03-01T00:00:00Z".parse().unwrap(),
@@ -351,7 +351,7 @@ async fn rows_of_orders_that_are_not_there_count_for_their_own_person() {
         [NOBODY, &[2, 42], NOBODY, &[1, 2, 42], BOTH, B, NOBODY],
     )
     .await;
-    let kept = shop.warm.in_memory().await;
+    let kept = shop.warm.cache_stats().await;
     assert!(kept.answers > 0, "{kept:?}");
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rollbook_app::compacting::{Extent, compact_lake};
+use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_ingest::{IngestError, Progress, Report, Request};
 use rollbook_lake::storage::disk::{Disk, SyncedDisk};
 use rollbook_lake::vault::Vault;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rollbook_app::compacting::{Extent, compact_lake};
+use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_lake::{Lake, LakeError, Store};
 use rollbook_model::SnapshotNumber;
 use rollbook_model::config::Limits;

@@ -214,7 +214,7 @@ fn a_trait_is_applied_asked_for_changed_and_removed() {
     fs::remove_file(world.lake.path("traits/vip_score.sql")).unwrap();
     let message = world.refused();
     assert!(
-        message.contains("trait `vip_score` cannot be removed: segments `asked`, `vips` name it"),
+        message.contains("trait `vip_score` cannot be removed: segments `asked`, `vips` use it"),
         "{message}"
     );
     for key in ["asked", "german-vips", "vips"] {
@@ -278,17 +278,17 @@ fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
     refused(
         "country",
         "select person_id, 1 as one from persons",
-        "`people` has a column `country` already",
+        "`people` has a built-in column `country`",
     );
     refused(
         "true",
         "select person_id, 1 as one from persons",
-        "`true` is a word of SQL",
+        "`true` is an SQL keyword",
     );
     refused(
         "Vip-Score",
         "select person_id, 1 as one from persons",
-        "its name is no name of a trait",
+        "its name is not a valid trait name",
     );
     refused(
         "by_chance",

@@ -1,4 +1,4 @@
-//! Attribution as a user asks for it.
+//! Attribution of conversions to channels.
 
 pub use rollbook_attribution::{Amount, AttributionError, By, CreditRow, Model, Question, Report};
 use rollbook_model::{SnapshotNumber, Timestamp};
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{AppError, Workspace};
 
-/// Credits, and the snapshot of the data that they rest on.
+/// Credits, with the snapshot of the data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attributed {
     /// The credits.
@@ -17,6 +17,9 @@ pub struct Attributed {
 }
 
 /// Credits conversions to channels.
+///
+/// # Errors
+/// There is no lake; `from` is not before `to`; a model is named twice; the query exceeds a limit.
 pub async fn run(
     workspace: &Workspace,
     question: &Question,

@@ -1,4 +1,4 @@
-//! The newcomer's first command: the sample business, six segments, scores, credit.
+//! Demo: ingests the sample business, then computes six segments, scores and attribution.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::scores::{self, Explanation, ScoreKind, ScoreModel};
 use crate::segments::{self, Outcome};
 use crate::{AppError, Workspace, data, persons};
 
-/// The tenant that the demo uses, so that it never mixes with somebody's own data.
+/// The tenant of the demo, which keeps it apart from other data.
 pub const TENANT: &str = "demo";
 
 const SAMPLE: [(&str, &[u8]); 13] = [
@@ -77,7 +77,7 @@ const SAMPLE: [(&str, &[u8]); 13] = [
     ),
 ];
 
-/// A segment of the demo: key, name, what it is for, criteria.
+/// The segments: key, name, purpose, criteria.
 const SEGMENTS: [[&str; 4]; 6] = [
     [
         "big-spenders",
@@ -117,20 +117,20 @@ const SEGMENTS: [[&str; 4]; 6] = [
     ],
 ];
 
-/// What the demo did.
+/// Results of the demo.
 #[derive(Debug)]
 pub struct Demo {
-    /// The moment that the sample ends, and that everything is computed for.
+    /// The end of the sample data, which everything is computed for.
     pub as_of: Timestamp,
-    /// What was taken in.
+    /// Result of the ingest.
     pub ingested: Ingested,
     /// The segments in order, with their best customers.
     pub segments: Vec<DemoSegment>,
-    /// What the money came from.
+    /// Attribution of revenue.
     pub attributed: Attributed,
-    /// How leads are scored.
+    /// The model of lead scores.
     pub lead_model: ScoreModel,
-    /// The best leads, and why.
+    /// The leads with the highest scores, explained.
     pub best_leads: Vec<BestLead>,
 }
 
@@ -139,31 +139,34 @@ pub struct Demo {
 pub struct BestLead {
     /// Their name.
     pub name: String,
-    /// The score, taken apart.
+    /// The explanation of their score.
     pub explanation: Explanation,
 }
 
-/// Leads that the demo shows.
+/// Number of leads to show.
 const BEST_LEADS: usize = 3;
 
-/// One segment of the demo.
+/// A segment of the demo.
 #[derive(Debug)]
 pub struct DemoSegment {
     /// Its key.
     pub key: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// What a marketer would do with it.
+    /// What a marketer would use it for.
     pub purpose: &'static str,
-    /// Who belongs, in SQL.
+    /// Its criteria.
     pub criteria: &'static str,
-    /// Its membership.
+    /// Result of its refresh.
     pub outcome: Outcome,
-    /// Its three best customers: `person_id, display_name, country, total_spent`.
+    /// Its three customers with the highest revenue: `person_id, display_name, country, total_spent`.
     pub best: Answer,
 }
 
-/// Runs the demo in `workspace`. A second time it finds everything unchanged.
+/// Runs the demo in `workspace`. A second run finds all rows unchanged.
+///
+/// # Errors
+/// Temporary files or the lake cannot be written; a query exceeds a limit.
 pub async fn demo(
     workspace: &Workspace,
     batch: BatchId,
@@ -171,9 +174,9 @@ pub async fn demo(
     progress: &Progress,
 ) -> Result<Demo, AppError> {
     let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
-    lay_out(folder.path()).map_err(|source| AppError::TemporaryFolder { source })?;
-    let what = Ingest {
-        provider: "native".parse::<ProviderName>().expect("a name of our own"),
+    write_sample(folder.path()).map_err(|source| AppError::TemporaryFolder { source })?;
+    let run = Ingest {
+        provider: "native".parse::<ProviderName>().expect("the name is valid"),
         paths: vec![folder.path().to_owned()],
         standard_input: None,
         mappings: None,
@@ -181,11 +184,11 @@ pub async fn demo(
         batch,
         at: now,
     };
-    let ingested = ingest(workspace, what, progress).await?;
+    let ingested = ingest(workspace, run, progress).await?;
     let as_of = last_event(workspace).await?;
     let mut keys = Vec::new();
     for [key, name, purpose, criteria] in SEGMENTS {
-        let key = key.parse().expect("a key of our own");
+        let key = key.parse().expect("the key is valid");
         let (name, description) = (Some(name.to_owned()), Some(purpose.to_owned()));
         let draft = Draft {
             name,
@@ -244,16 +247,16 @@ async fn best_leads(
     Ok(leads)
 }
 
-fn lay_out(folder: &Path) -> std::io::Result<()> {
+fn write_sample(folder: &Path) -> std::io::Result<()> {
     for (name, content) in SAMPLE {
         std::fs::write(folder.join(name), content)?;
     }
     Ok(())
 }
 
-/// The time of the last fact in the lake.
+/// The time of the newest fact in the lake.
 async fn last_event(workspace: &Workspace) -> Result<Timestamp, AppError> {
-    // Later than anything in the sample, and within what timestamps can say.
+    // Later than any fact of the sample.
     let end = Timestamp::from_micros(7_258_118_400_000_000);
     let answer = data::own_query(workspace, questions::LAST_EVENT, &[], end).await?;
     let at = answer.batches.first().and_then(|batch| {
@@ -264,16 +267,16 @@ async fn last_event(workspace: &Workspace) -> Result<Timestamp, AppError> {
     Ok(at.map_or(end, Timestamp::from_micros))
 }
 
-/// The rows of `best` that are of one segment, without its key.
+/// The rows of one segment in `best`, without the key column.
 fn best_of(best: &Answer, key: &str) -> Result<Answer, AppError> {
-    let unfit = |source| AppError::Rows { source };
+    let failed = |source| AppError::Rows { source };
     let mut batches = Vec::new();
     for batch in &best.batches {
         let of_key = StringArray::new_scalar(key);
-        let own = eq(batch.column(0), &of_key).map_err(unfit)?;
-        let rows = filter_record_batch(batch, &own).map_err(unfit)?;
+        let own = eq(batch.column(0), &of_key).map_err(failed)?;
+        let rows = filter_record_batch(batch, &own).map_err(failed)?;
         let columns: Vec<usize> = (1..rows.num_columns()).collect();
-        batches.push(rows.project(&columns).map_err(unfit)?);
+        batches.push(rows.project(&columns).map_err(failed)?);
     }
     let fields = best.schema.fields().iter().skip(1).cloned();
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

@@ -1,4 +1,8 @@
-//! The errors of all floors below, with the place in the SQL and the next step where they have one.
+//! Errors of all use cases, with their position in the SQL and the next step, where known.
+
+mod class;
+mod code;
+mod next_step;
 
 use std::sync::Arc;
 
@@ -15,15 +19,16 @@ use rollbook_read::ReadError;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
 
-use crate::Kind;
+pub use class::ErrorClass;
+pub use next_step::NextStep;
 
-/// Why a verb could not be done.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The lake.
+    /// An error of the lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// A text that cannot be blocked.
+    /// A text that is neither an e-mail address nor a phone number cannot be blocked.
     #[error(
         "`{text}` is neither an e-mail address nor a phone number that could match: write it as a source has it, a phone with its country's code"
     )]
@@ -31,65 +36,65 @@ pub enum AppError {
         /// The text.
         text: String,
     },
-    /// A value that is not blocked.
+    /// A value to be unblocked is not blocked.
     #[error("`{text}` is not blocked")]
     NotBlocked {
         /// The text.
         text: String,
     },
-    /// A query.
+    /// An error of a query.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// An ingest.
+    /// An error of ingest.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// A file that cannot be read.
+    /// A source file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A file that cannot be profiled.
+    /// A source file cannot be profiled.
     #[error(transparent)]
     Inspect(#[from] InspectError),
-    /// A segment.
+    /// An error of segments.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// Attribution.
+    /// An error of attribution.
     #[error(transparent)]
     Attribution(#[from] AttributionError),
-    /// Scores.
+    /// An error of scoring.
     #[error(transparent)]
     Scoring(#[from] ScoringError),
-    /// Data that cannot be generated.
+    /// Sample data cannot be generated.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// A setting.
+    /// An unknown setting or an invalid value.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// A segment that is a query, or a list, and has no clauses.
-    #[error("segment `{segment}` is no condition: it has no clauses to look at one by one")]
+    /// The segment is a query or a list, so it has no clauses.
+    #[error("segment `{segment}` is a query or a list: only a condition has clauses")]
     NotACondition {
         /// The segment.
         segment: SegmentKey,
     },
-    /// Plain files that cannot be resolved.
+    /// CSV files cannot be linked.
     #[error(transparent)]
     Linking(#[from] FileError),
-    /// A map of columns that cannot be understood.
+    /// A file that maps columns cannot be parsed.
     #[error("{}: {source}", path.display())]
     ColumnMap {
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<InvalidMap>,
     },
-    /// A file that cannot be read or written.
+    /// A file or folder of the user cannot be read or written.
     #[error("{}: {source}", path.display())]
     ListFile {
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file of a segment or a trait that cannot be understood.
+    /// A `.sql` file of a segment or a trait is invalid.
     #[error("{}: {reason}", path.display())]
     SqlFile {
         /// The file.
@@ -97,22 +102,22 @@ pub enum AppError {
         /// Why.
         reason: String,
     },
-    /// What is wrong with the SQL of a file; places are those in the file.
+    /// The SQL of a file is invalid; positions refer to the file.
     #[error("{}: {source}", path.display())]
     InFile {
         /// The file.
         path: std::path::PathBuf,
-        /// What.
+        /// The cause.
         source: Arc<EngineError>,
     },
-    /// A trait that cannot go, since segments name it.
+    /// A trait cannot be removed because segments use it.
     #[error(
         "trait `{name}` cannot be removed: {} it",
         match segments.as_slice() {
-            [one] => format!("segment `{one}` names"),
+            [one] => format!("segment `{one}` uses"),
             all => {
                 let all: Vec<_> = all.iter().map(|key| format!("`{key}`")).collect();
-                format!("segments {} name", all.join(", "))
+                format!("segments {} use", all.join(", "))
             }
         }
     )]
@@ -122,24 +127,26 @@ pub enum AppError {
         /// The segments.
         segments: Vec<SegmentKey>,
     },
-    /// What is wrong with one of several segments.
+    /// One of several segments is invalid.
     #[error("segment `{segment}`: {source}")]
     OfSegment {
         /// The segment.
         segment: SegmentKey,
-        /// What.
+        /// The cause.
         source: Box<SegmentError>,
     },
-    /// A text that is no e-mail, phone or person.
-    #[error("`{text}` is no e-mail, no phone number, and no id of a person")]
+    /// A text is neither an e-mail address, nor a phone number, nor a person id.
+    #[error("`{text}` is neither an e-mail address, nor a phone number, nor a person id")]
     NotSuppressible {
         /// The text.
         text: String,
     },
-    /// A page token whose members are no longer kept.
-    #[error("the page token has expired: its members are no longer kept; begin again")]
+    /// The members that a page token refers to were removed.
+    #[error(
+        "the page token has expired: its members were removed; start again with the first page"
+    )]
     ExpiredPageToken,
-    /// A table that is not one of ours.
+    /// There is no such canonical table.
     #[error("there is no table `{table}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
     UnknownTable {
         /// The name that was given.
@@ -147,83 +154,86 @@ pub enum AppError {
         /// The table that was probably meant.
         nearest: Option<String>,
     },
-    /// A segment that is to be made is there already.
-    #[error("there is a segment `{segment}` already")]
+    /// A segment to be created exists already.
+    #[error("segment `{segment}` exists already")]
     SegmentExists {
         /// The segment.
         segment: SegmentKey,
     },
-    /// A folder without a folder of any provider.
-    #[error("{} has no folder of a provider: put files into DIR/shopify, DIR/hubspot …", path.display())]
+    /// A folder to be synced has no folder of a provider.
+    #[error("{} has no subfolder of a provider: put files into DIR/shopify, DIR/hubspot …", path.display())]
     NoProviders {
         /// The folder.
         path: std::path::PathBuf,
     },
-    /// A person whose records are all another's.
-    #[error("person {person} is person {now} now: their records were brought together")]
-    BecameAnother {
+    /// The person was merged into another one.
+    #[error("person {person} was merged into person {now}")]
+    MergedPerson {
         /// The id that was given.
         person: i64,
-        /// Whose the records are.
+        /// The person that they were merged into.
         now: i64,
     },
-    /// A person whom the lake does not know.
+    /// No person has this id.
     #[error("there is no person {person}")]
     UnknownPerson {
         /// The id that was given.
         person: i64,
     },
-    /// A page token that this lake did not give out.
-    #[error("this page token is not one of this lake's: ask for the first page again")]
+    /// A page token that this lake did not issue.
+    #[error("the page token was not issued by this lake: ask for the first page again")]
     ForgedPageToken,
-    /// A key that stood for another request before.
+    /// An idempotency key was used before, with another body.
     #[error("this idempotency key was used for another body: use a new one for each request")]
     KeyReused,
-    /// Rows that could not be turned into what was asked for.
+    /// Rows cannot be converted to the requested format.
     #[error("the rows cannot be written: {source}")]
     Rows {
-        /// What the writer said.
+        /// The error of the writer.
         source: arrow::error::ArrowError,
     },
-    /// Rows that are not among those that could not be taken in.
-    #[error("nothing with the id `{id}` was put aside")]
+    /// No rejected entry of the write-ahead log has this id.
+    #[error("there is no rejected request with the id `{id}`")]
     UnknownEntry {
         /// The id that was given.
         id: String,
     },
-    /// What kept several requests that were done together from being done.
+    /// Several requests that shared a commit failed together.
     #[error(transparent)]
     Shared(Arc<AppError>),
-    /// Files could not be laid out for a while.
+    /// Temporary files cannot be written.
     #[error("cannot use a temporary folder: {source}")]
     TemporaryFolder {
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl AppError {
-    /// What a query needs more memory than, whose pool has so many bytes.
+    /// The error of a query that needs more memory than its pool of `pool` bytes.
     pub fn memory_exhausted(pool: usize) -> Self {
         let limit = pool as u64;
         Self::Engine(EngineError::MemoryExhausted { limit })
     }
 
-    /// Whether there is no lake yet.
+    /// Whether the lake does not exist yet.
     pub fn is_no_lake(&self) -> bool {
         matches!(self, Self::Lake(LakeError::NoLake { .. }))
     }
 
-    /// Whether the same request would fail again, on another day and another machine too.
-    pub(crate) fn is_about_the_request(&self) -> bool {
-        let (_, kind) = self.code();
+    /// Whether the request itself is at fault, so that it would fail again at any time.
+    pub(crate) fn is_fault_of_request(&self) -> bool {
+        let (_, class) = self.code();
         matches!(
-            kind,
-            Kind::Malformed | Kind::Missing | Kind::Conflict | Kind::Unprocessable
+            class,
+            ErrorClass::Malformed
+                | ErrorClass::Missing
+                | ErrorClass::Conflict
+                | ErrorClass::Unprocessable
         )
     }
 
-    /// The same for the log: without a value that could not be computed with.
+    /// The message for logs: without values of the data, which may be personal.
     pub fn without_values(&self) -> String {
         match self {
             Self::Engine(error) => error.without_values(),
@@ -233,7 +243,7 @@ impl AppError {
         }
     }
 
-    /// Where in the SQL it is, if that is known.
+    /// Its position in the SQL, if known.
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Engine(error) => error.position(),

@@ -1,18 +1,22 @@
-//! Which records are one human being.
+//! Identity resolution: which records belong to one person.
 
-mod deciding;
-mod files;
-mod suggesting;
+mod csv_files;
+mod decisions;
+mod lookup;
+pub(crate) mod normal_form;
+mod reviews;
+mod stats;
+mod suggestions;
 
-pub use deciding::{
-    InvalidRecord, ReviewShown, Sought, Stats, became, block, blocked, decide, decisions, erase,
-    find, readmit, review, stats, unblock, waiting,
-};
-pub use files::{Suggest, link_files};
+pub use csv_files::{SuggestedPairs, link_files};
+pub use decisions::{block, blocked, decide, decisions, erase, readmit, unblock};
+pub use lookup::{InvalidRecordName, PersonLookup, find, merged_into};
+pub use reviews::{ReviewDetails, review, reviews};
 pub use rollbook_identity::files::Link;
 pub use rollbook_identity::resolve::AmbiguityPolicy;
 pub use rollbook_ingest::persons::decide::{
     Blocked, Candidate, Decider, DecisionRequest as Wanted, Followed, RecordMove, Review,
 };
 pub use rollbook_ingest::persons::erase::Forgotten;
-pub use suggesting::{Suggested, suggested};
+pub use stats::{IdentityStats, stats};
+pub use suggestions::{SuggestedPair, suggested};

@@ -1,4 +1,8 @@
-//! Ingest as a user asks for it: paths and standard input, undo, quarantine.
+//! Ingest of files, standard input and request bodies; undo; quarantine; profiles of files.
+
+pub mod idempotency;
+pub mod sync;
+pub mod wal;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,50 +19,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AppError, Workspace, data};
 
-/// Rows of a file that a profile looks at.
+/// Rows of a file that a profile reads at most.
 const PROFILED_ROWS: usize = 100_000;
 
-/// What to take in.
+/// A run of ingest.
 #[derive(Debug, Clone)]
 pub struct Ingest {
-    /// Whose mappings to use.
+    /// The provider, whose mappings are used.
     pub provider: ProviderName,
     /// Files and folders.
     pub paths: Vec<PathBuf>,
-    /// The name that standard input goes by, where it is to be read.
+    /// The file name of standard input, if it is to be read.
     pub standard_input: Option<String>,
-    /// The user's own folder of mappings.
+    /// A folder of custom mappings.
     pub mappings: Option<PathBuf>,
-    /// Count only.
+    /// Count and commit nothing.
     pub dry_run: bool,
-    /// The name of the run.
+    /// The id of the run.
     pub batch: BatchId,
-    /// When it runs.
+    /// The time of the run.
     pub at: Timestamp,
 }
 
-/// What a run did.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingested {
     /// The snapshot that holds the rows.
     pub snapshot: SnapshotNumber,
-    /// The run; it can be taken back by this name.
+    /// The id of the run, by which it can be undone.
     pub batch: BatchId,
     /// Counts by table.
     pub tables: Vec<TableCounts>,
-    /// How records of persons came to persons.
+    /// Counts of records linked to persons.
     #[serde(default, skip_serializing_if = "LinkCounts::is_nothing")]
     pub records: LinkCounts,
-    /// Statuses that no query of ours knows.
+    /// Statuses that no built-in query knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_statuses: Vec<UnknownStatus>,
-    /// Files that no mapping reads.
+    /// Files that match no mapping.
     #[serde(skip)]
     pub unclaimed: Vec<String>,
-    /// The currency that the run set as the tenant's.
+    /// The currency that this run set for the tenant.
     #[serde(skip)]
     pub currency: Option<String>,
-    /// Rows that name something that is not there.
+    /// References to rows that do not exist.
     #[serde(skip)]
     pub unfound: Vec<Unfound>,
 }
@@ -89,41 +93,48 @@ impl From<Report> for Ingested {
     }
 }
 
-/// Takes files in.
+/// Ingests files; committed when this returns.
+///
+/// # Errors
+/// A file cannot be read, or temporary files cannot be written; a mapping is missing or invalid; too many rows
+/// are rejected; the lake cannot be written.
 pub async fn ingest(
     workspace: &Workspace,
-    what: Ingest,
+    run: Ingest,
     progress: &Progress,
 ) -> Result<Ingested, AppError> {
     let lake = workspace.lake_or_new().await?;
     let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
-    let mut files = rollbook_read::discover(&what.paths)?;
-    if let Some(name) = &what.standard_input {
+    let mut files = rollbook_read::discover(&run.paths)?;
+    if let Some(name) = &run.standard_input {
         files.push(spooled(std::io::stdin().lock(), name, folder.path())?);
     }
-    let request = request(workspace, &what, files);
+    let request = request(workspace, &run, files);
     Ok(rollbook_ingest::ingest(&lake, request, progress)
         .await?
         .into())
 }
 
-/// Takes the bodies of requests in, each a file that goes by a label, with the encoding that is
-/// declared for it, and says what each came to.
-/// No snapshot up to `unanswered` answers one of them.
+/// Ingests the bodies of several requests in one commit. Each is a file with its declared encoding and a
+/// label; the results are in the order of the bodies. None of the requests was committed in a snapshot up
+/// to `unanswered`.
+///
+/// # Errors
+/// Those of [`ingest`], for all requests together.
 pub(crate) async fn ingest_bodies(
     workspace: &Workspace,
-    what: Ingest,
+    run: Ingest,
     bodies: Vec<(PathBuf, Option<DeclaredCharset>, PostedRequest)>,
     unanswered: SnapshotNumber,
 ) -> Result<Vec<Ingested>, AppError> {
     let lake = workspace.lake_or_new().await?;
     let (mut files, mut requests) = (Vec::new(), Vec::new());
-    for (body, charset, asked) in bodies {
-        let file = SourceFile::labelled(&body, asked.label.clone())?;
+    for (body, charset, request_of_body) in bodies {
+        let file = SourceFile::labelled(&body, request_of_body.label.clone())?;
         files.push(SourceFile { charset, ..file });
-        requests.push(asked);
+        requests.push(request_of_body);
     }
-    let mut request = request(workspace, &what, files);
+    let mut request = request(workspace, &run, files);
     request.requests = requests;
     request.unanswered = unanswered;
     let report = rollbook_ingest::ingest(&lake, request, &Progress::silent()).await?;
@@ -142,28 +153,31 @@ pub(crate) async fn ingest_bodies(
     Ok(each.collect())
 }
 
-/// Runs the rows in quarantine again.
+/// Ingests the rows in quarantine again.
+///
+/// # Errors
+/// There is no lake; else those of [`ingest`].
 pub async fn retry(
     workspace: &Workspace,
-    what: Ingest,
+    run: Ingest,
     progress: &Progress,
 ) -> Result<Ingested, AppError> {
     let lake = workspace.lake().await?;
-    let request = request(workspace, &what, rollbook_read::discover(&what.paths)?);
+    let request = request(workspace, &run, rollbook_read::discover(&run.paths)?);
     Ok(rollbook_ingest::retry(&lake, request, progress)
         .await?
         .into())
 }
 
-fn request(workspace: &Workspace, what: &Ingest, files: Vec<SourceFile>) -> Request {
+fn request(workspace: &Workspace, run: &Ingest, files: Vec<SourceFile>) -> Request {
     Request {
-        provider: what.provider.clone(),
-        mappings: what.mappings.clone(),
+        provider: run.provider.clone(),
+        mappings: run.mappings.clone(),
         files,
-        batch: what.batch.clone(),
-        at: what.at,
+        batch: run.batch.clone(),
+        at: run.at,
         limits: workspace.limits,
-        dry_run: what.dry_run,
+        dry_run: run.dry_run,
         requests: Vec::new(),
         unanswered: SnapshotNumber::default(),
     }
@@ -173,7 +187,11 @@ fn spooled(input: impl Read, name: &str, folder: &Path) -> Result<SourceFile, Ap
     Ok(rollbook_read::spool(input, name, folder)?)
 }
 
-/// Takes a run back; the snapshot that did it.
+/// Undoes a run; returns the snapshot of the undo.
+///
+/// # Errors
+/// There is no lake or no such run; the run was undone already; later runs replaced its rows; the lake
+/// cannot be written.
 pub async fn undo(
     workspace: &Workspace,
     batch: &BatchId,
@@ -183,7 +201,10 @@ pub async fn undo(
     Ok(rollbook_ingest::undo(&lake, batch, workspace.limits, at).await?)
 }
 
-/// The rows in quarantine, of one table or of all, in order of their places.
+/// The rows in quarantine, of one table or of all, in order of file and line.
+///
+/// # Errors
+/// There is no lake; [`AppError::UnknownTable`].
 pub async fn quarantine(
     workspace: &Workspace,
     table: Option<&str>,
@@ -194,7 +215,10 @@ pub async fn quarantine(
     data::own_query(workspace, questions::QUARANTINE, &[("table", chosen)], at).await
 }
 
-/// What a file holds, and a draft of a mapping for it.
+/// The profile of a file, and a draft of a mapping for it.
+///
+/// # Errors
+/// The file cannot be read or parsed.
 pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
     let files = rollbook_read::discover(&[path.to_owned()])?;
     let name = path
@@ -210,7 +234,10 @@ pub fn profile(path: &Path) -> Result<(Profile, String), AppError> {
     Ok((profile, draft))
 }
 
-/// The providers that have rows in quarantine.
+/// The providers with rows in quarantine.
+///
+/// # Errors
+/// There is no lake, or it cannot be read.
 pub async fn quarantined_providers(
     workspace: &Workspace,
     at: Timestamp,
@@ -226,7 +253,7 @@ pub async fn quarantined_providers(
         .collect())
 }
 
-/// The keys of a column's profile that people see.
+/// The fields of a column's profile that tables show.
 pub const PROFILE_COLUMNS: [&str; 7] = [
     "column", "kind", "blank", "distinct", "examples", "formats", "note",
 ];

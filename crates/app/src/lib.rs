@@ -1,41 +1,27 @@
-//! One function per verb of a user. What they answer is plain data; showing it is the caller's.
+//! Use cases: one function per command of a user. They return plain data; the CLI and the server present it.
 
 pub mod attribution;
-mod cache;
-mod code;
-pub mod compacting;
 pub mod data;
 pub mod demo;
 mod error;
-pub mod export;
-mod first_changes;
-pub mod idempotency;
 pub mod identity;
 pub mod ingest;
 pub mod maintenance;
-mod next_step;
-mod normal;
-mod page;
+mod page_token;
 pub mod persons;
-pub mod rights;
+pub mod process_usage;
 pub mod rows;
 pub mod scores;
 pub mod segments;
 mod sql_files;
 pub mod suppressions;
-pub mod sync;
 pub mod traits;
-pub mod usage;
-pub mod wal;
 mod workspace;
 
-pub use cache::CacheStats;
-pub use code::Kind;
-pub use error::AppError;
-pub use next_step::NextStep;
-pub use workspace::Workspace;
+pub use error::{AppError, ErrorClass, NextStep};
+pub use workspace::{CacheStats, Caller, Rights, Workspace};
 
-/// What callers need of the floors below, under one name.
+/// Types of lower crates that callers need.
 pub use arrow::array::RecordBatch;
 pub use rollbook_engine::{Answer, Position, texts_parsed};
 pub use rollbook_generate::{Format, Options, generate};

@@ -1,4 +1,6 @@
-//! Care for a lake: how long snapshots stay, whether all is well, copies.
+//! Maintenance of a lake: names of snapshots, vacuum, check, keys, backups.
+
+mod compaction;
 
 use std::time::Duration;
 
@@ -8,47 +10,62 @@ use rollbook_model::config::GARBAGE_HOURS;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::Serialize;
 
+pub use compaction::{Compacted, Extent, compact, compact_beside, compact_lake};
+
 use crate::{AppError, Workspace};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// A snapshot that stays as long as it has a name.
+/// A snapshot with a name, which does not expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Named {
+pub struct NamedSnapshot {
     /// The name.
     pub name: String,
     /// The snapshot.
     pub snapshot: SnapshotNumber,
 }
 
-/// Gives a snapshot a name, under which it stays.
+/// Names a snapshot, so that it does not expire.
+///
+/// # Errors
+/// There is no lake or no such snapshot; the name is invalid or taken; the lake cannot be written.
 pub async fn keep(
     workspace: &Workspace,
     number: SnapshotNumber,
     name: &str,
     at: Timestamp,
-) -> Result<Named, AppError> {
+) -> Result<NamedSnapshot, AppError> {
     workspace.lake().await?.keep(number, name, at).await?;
     let (name, snapshot) = (name.to_owned(), number);
-    Ok(Named { name, snapshot })
+    Ok(NamedSnapshot { name, snapshot })
 }
 
-/// Takes a name away.
-pub async fn release(workspace: &Workspace, name: &str) -> Result<Named, AppError> {
+/// Removes the name of a snapshot, which then expires like others.
+///
+/// # Errors
+/// There is no lake or no such name; the lake cannot be written.
+pub async fn release(workspace: &Workspace, name: &str) -> Result<NamedSnapshot, AppError> {
     let snapshot = workspace.lake().await?.release(name).await?;
     let name = name.to_owned();
-    Ok(Named { name, snapshot })
+    Ok(NamedSnapshot { name, snapshot })
 }
 
-/// The snapshots that have a name.
-pub async fn named(workspace: &Workspace) -> Result<Vec<Named>, AppError> {
-    let kept = workspace.lake().await?.kept().await?.into_iter();
-    Ok(kept
-        .map(|(name, snapshot)| Named { name, snapshot })
+/// The named snapshots.
+///
+/// # Errors
+/// There is no lake, or it cannot be read.
+pub async fn named(workspace: &Workspace) -> Result<Vec<NamedSnapshot>, AppError> {
+    let names = workspace.lake().await?.kept().await?.into_iter();
+    Ok(names
+        .map(|(name, snapshot)| NamedSnapshot { name, snapshot })
         .collect())
 }
 
-/// Lets snapshots expire that are older than the tenant's setting, and removes what nothing names.
+/// Expires snapshots older than the tenant's setting `snapshot_days`, and deletes objects that no
+/// snapshot refers to.
+///
+/// # Errors
+/// There is no lake; a snapshot is damaged; an object cannot be deleted.
 pub async fn vacuum(
     workspace: &Workspace,
     dry_run: bool,
@@ -64,22 +81,34 @@ pub async fn vacuum(
     Ok(lake.collect(how, at).await?)
 }
 
-/// Looks at everything that the lake should hold.
+/// Verifies every object that the retained snapshots refer to.
+///
+/// # Errors
+/// There is no lake, or it cannot be read. Damage is reported in the result.
 pub async fn check(workspace: &Workspace) -> Result<Checked, AppError> {
     Ok(workspace.lake().await?.check().await?)
 }
 
-/// What personal values are sealed with; `None` where nothing was ever sealed.
+/// The keys that encrypt personal values; `None` if none was ever encrypted.
+///
+/// # Errors
+/// There is no lake; the master key is missing or does not fit.
 pub async fn keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
     Ok(workspace.lake().await?.keys_shown().await?)
 }
 
-/// Wraps the tenant's keys anew under a new master key, without writing a value.
+/// Re-encrypts the tenant's keys with a new master key, without rewriting values.
+///
+/// # Errors
+/// There is no lake; the master key is missing, does not fit or cannot be written.
 pub async fn rotate_keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
     Ok(workspace.lake().await?.rotate_keys().await?)
 }
 
-/// Copies the tenant's lake at a snapshot to an empty place.
+/// Copies the tenant's lake at a snapshot, the newest if `None`, to another location.
+///
+/// # Errors
+/// There is no lake or no such snapshot; the target holds data of the tenant; it cannot be written.
 pub async fn backup(
     workspace: &Workspace,
     to: &str,
@@ -89,16 +118,22 @@ pub async fn backup(
     Ok(lake.copy_to(&Store::at(to)?, number).await?)
 }
 
-/// Brings a copy back to where the place is, which must hold nothing of the tenant.
+/// Copies a backup to the location of the workspace.
+///
+/// # Errors
+/// There is no backup of the tenant; the location holds data of the tenant, or cannot be written.
 pub async fn restore(workspace: &Workspace, from: &str) -> Result<Copied, AppError> {
-    // Somebody else may have made it.
+    // The backup may come from an untrusted writer.
     let from = Store::at(from)?.closed();
     let copy = Lake::open_in(from, workspace.tenant.clone()).await?;
     Ok(copy.copy_to(&Store::at(&workspace.location)?, None).await?)
 }
 
-/// Forgets in a backup the keys of whoever was erased from the lake since it was made, and tells of
-/// how many records those were.
+/// Deletes from a backup the keys of all persons erased since it was made; returns the number of their
+/// records.
+///
+/// # Errors
+/// There is no lake; the target is no copy of it, or cannot be written.
 pub async fn forget_in_backup(workspace: &Workspace, at: &str) -> Result<u64, AppError> {
     let lake = workspace.lake().await?;
     let copy = Lake::open_in(Store::at(at)?.closed(), workspace.tenant.clone()).await?;

@@ -1,4 +1,6 @@
-//! One person as the lake knows them.
+//! One person: columns, records, deals, tickets, segments and scores.
+
+pub mod column_order;
 
 use rollbook_engine::Parameter;
 use rollbook_model::{SnapshotNumber, Timestamp};
@@ -7,20 +9,19 @@ use rollbook_queries::questions;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::identity::became;
+use crate::identity::merged_into;
 use crate::rows::objects;
-use crate::segments::{PersonChange, of_person};
+use crate::segments::{PersonChange, changes_of_person};
 use crate::{AppError, Workspace};
 
 mod export;
-pub mod reading;
 mod timeline;
 
 pub use export::export;
 pub use rollbook_engine::columns_of_people as columns;
-pub use timeline::{Timeline, TimelineAsked, timeline};
+pub use timeline::{Timeline, TimelineQuery, timeline};
 
-/// The columns that say what somebody agreed to.
+/// Columns of consent.
 const CONSENT: [&str; 5] = [
     "accepts_email_marketing",
     "accepts_sms_marketing",
@@ -29,38 +30,41 @@ const CONSENT: [&str; 5] = [
     "gdpr_consent_date",
 ];
 
-/// One person: their columns and traits, and where they belong.
+/// All that `show` returns of a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Person {
-    /// The columns of `people`, as people read them.
-    #[serde(serialize_with = "reading::serialize")]
+    /// The row of `people`, in reading order.
+    #[serde(serialize_with = "column_order::serialize")]
     pub person: Value,
-    /// The records that they are known by.
+    /// Their records.
     pub records: Vec<Value>,
-    /// What they are to the business: customer, lead, contact, vendor, employee, and the stage.
+    /// Their roles: customer, lead, contact, vendor, employee, and the lifecycle stage.
     pub roles: Value,
-    /// Their deals, the latest first.
+    /// Their deals, newest first.
     pub deals: Vec<Value>,
-    /// Their requests for support, the latest first.
+    /// Their support tickets, newest first.
     pub tickets: Vec<Value>,
-    /// The campaigns that they had to do with, the latest first.
+    /// Campaigns that they interacted with, newest first.
     pub campaigns: Vec<Value>,
-    /// Their scores, where there are any.
+    /// Their current scores.
     pub scores: Vec<Value>,
-    /// What they agreed to, and when.
+    /// Their consents, with dates.
     pub consent: Value,
-    /// The segments that they belong to, as of each one's last refresh.
+    /// The segments that they are a member of, as of the last refresh of each.
     pub segments: Vec<String>,
-    /// When they came to segments and left them, oldest first, where that was asked for.
+    /// When they entered and left segments, oldest first; only on request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_changes: Option<Vec<PersonChange>>,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
-    /// The moment that the traits were computed for.
+    /// The moment that the traits are computed for.
     pub as_of: Timestamp,
 }
 
-/// What is known of a person; `with_history` also reads the whole ledger of segments.
+/// One person; `with_history` also reads all membership changes.
+///
+/// # Errors
+/// There is no lake; [`AppError::UnknownPerson`]; [`AppError::MergedPerson`].
 pub async fn show(
     workspace: &Workspace,
     person: i64,
@@ -73,7 +77,7 @@ pub async fn show(
     let id = [("person_id", Parameter::Int(person))];
     let found = objects(&session.query_with(questions::PERSON, &id).await?.batches)?;
     let Some(found) = found.into_iter().next() else {
-        return Err(unknown(workspace, person, as_of).await?);
+        return Err(missing_person(workspace, person, as_of).await?);
     };
     let records = session.query_with(RECORDS, &id).await?;
     let records = objects(&records.batches)?;
@@ -92,7 +96,7 @@ pub async fn show(
         .await?;
     let segments = objects(&segments.batches)?;
     let segment_changes = match with_history {
-        true => Some(of_person(&lake, &state, person.unsigned_abs()).await?),
+        true => Some(changes_of_person(&lake, &state, person.unsigned_abs()).await?),
         false => None,
     };
     let name = |row: &Value| row["segment"].as_str().map(str::to_owned);
@@ -112,14 +116,14 @@ pub async fn show(
     })
 }
 
-/// Why there is no person of an id: nobody ever had it, or they are another by now.
-async fn unknown(
+/// The error for an id without a person: it never existed, or was merged into another.
+async fn missing_person(
     workspace: &Workspace,
     person: i64,
     as_of: Timestamp,
 ) -> Result<AppError, AppError> {
-    Ok(match became(workspace, person, as_of).await? {
-        Some(now) => AppError::BecameAnother { person, now },
+    Ok(match merged_into(workspace, person, as_of).await? {
+        Some(now) => AppError::MergedPerson { person, now },
         None => AppError::UnknownPerson { person },
     })
 }

@@ -1,4 +1,6 @@
-//! Rows as text: the one way in which answers are written for programs.
+//! Conversion of query results to JSON and text.
+
+pub mod export;
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use serde_json::Value;
 
 use crate::AppError;
 
-/// Rows as objects of JSON.
+/// Rows as JSON objects.
 pub(crate) fn objects(batches: &[RecordBatch]) -> Result<Vec<Value>, AppError> {
     let json = json(batches).map_err(|source| AppError::Rows { source })?;
     serde_json::from_slice(&json).map_err(|error| AppError::Rows {
@@ -23,6 +25,9 @@ pub(crate) fn objects(batches: &[RecordBatch]) -> Result<Vec<Value>, AppError> {
 
 /// Rows as a JSON array of objects, nulls included: integers as numbers, decimals as strings,
 /// times as RFC 3339 with `Z`.
+///
+/// # Errors
+/// A column has a type that JSON cannot express.
 pub fn json(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
     let mut bytes = Vec::new();
     let mut writer = WriterBuilder::new()
@@ -39,7 +44,7 @@ pub fn json(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
     })
 }
 
-/// Decimals and times as the text that programs get.
+/// The same rows with decimals and times as text.
 pub(crate) fn exact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
@@ -70,7 +75,10 @@ fn text_of(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-/// Every cell as text; null is empty.
+/// Every cell as text, row by row; null is empty.
+///
+/// # Errors
+/// A column has a type that cannot be shown as text.
 pub fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, ArrowError> {
     let options = FormatOptions::default();
     let mut rows = Vec::new();

@@ -1,15 +1,17 @@
-//! Scores as a user asks for them.
+//! Scores: training, scoring, explanations, pages of scores.
 
 use rollbook_model::Timestamp;
 pub use rollbook_scoring::{
-    Explanation, Factor, Kind as ScoreKind, Method, Model as ScoreModel, Scored, ScoresHead,
-    ScoringError,
+    Explanation, Factor, Method, Model as ScoreModel, ScoreKind, Scored, ScoresHead, ScoringError,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AppError, Workspace, page};
+use crate::{AppError, Workspace, page_token};
 
-/// Trains a model as of a moment; it is the standing one from then on.
+/// Trains a model as of a moment, and makes it the current one.
+///
+/// # Errors
+/// There is no lake; a query exceeds a limit; the lake cannot be written.
 pub async fn train(
     workspace: &Workspace,
     kind: ScoreKind,
@@ -20,43 +22,49 @@ pub async fn train(
     let state = lake.head().await?;
     let session = workspace.session(&lake, &state, as_of).await?;
     let model = rollbook_scoring::train(&session, kind, state.data).await?;
-    rollbook_scoring::keep_model(&lake, &model, now).await?;
+    rollbook_scoring::save_model(&lake, &model, now).await?;
     Ok(model)
 }
 
-/// Scores, and what they rest on.
+/// A run of scoring.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
-    /// What they rest on.
+pub struct ScoreRun {
+    /// Metadata: model, data and moment.
     #[serde(flatten)]
     pub head: ScoresHead,
-    /// The highest, by probability and then by id.
+    /// The highest scores, by probability, then by id.
     pub highest: Vec<Scored>,
 }
 
-/// Scores all candidates as of a moment with the standing model.
+/// Scores all candidates as of a moment with the current model; returns the `highest` first ones.
+///
+/// # Errors
+/// There is no lake; no model was trained; a query exceeds a limit; the lake cannot be written.
 pub async fn run(
     workspace: &Workspace,
     kind: ScoreKind,
     as_of: Timestamp,
     now: Timestamp,
     highest: usize,
-) -> Result<Run, AppError> {
+) -> Result<ScoreRun, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
+    let model = rollbook_scoring::current_model(&lake, &state, kind).await?;
     let session = workspace.session(&lake, &state, as_of).await?;
     let mut scored = rollbook_scoring::score(&session, &model).await?;
-    let head = rollbook_scoring::keep_scores(&lake, &model, &scored, as_of, &state, now).await?;
+    let head = rollbook_scoring::save_scores(&lake, &model, &scored, as_of, &state, now).await?;
     sort_highest(&mut scored);
     scored.truncate(highest);
-    Ok(Run {
+    Ok(ScoreRun {
         head,
         highest: scored,
     })
 }
 
-/// Why a person has the score that they have as of a moment.
+/// Explains the score of a person as of a moment.
+///
+/// # Errors
+/// There is no lake; no model was trained; this kind of score does not apply to the person.
 pub async fn explain(
     workspace: &Workspace,
     kind: ScoreKind,
@@ -65,35 +73,38 @@ pub async fn explain(
 ) -> Result<Explanation, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let model = rollbook_scoring::standing_model(&lake, &state, kind).await?;
+    let model = rollbook_scoring::current_model(&lake, &state, kind).await?;
     let session = workspace.session(&lake, &state, as_of).await?;
     Ok(rollbook_scoring::explain(&session, &model, person).await?)
 }
 
-/// A part of the standing scores, the highest first.
+/// A page of the current scores, highest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoresPage {
-    /// What all pages of one pull rest on.
+    /// Metadata, the same for all pages.
     pub head: ScoresHead,
     /// The scores of this page.
     pub scores: Vec<Scored>,
-    /// What asks for the next page; `None` on the last one.
+    /// Token of the next page; `None` on the last one.
     pub next: Option<String>,
 }
 
-/// What a page token carries.
+/// Content of a page token.
 #[derive(Debug, Serialize, Deserialize)]
-struct Pinned {
+struct PinnedScores {
     of: ScoresHead,
-    /// Who had no records any longer.
+    /// The merged and erased persons at the first page, as [`rollbook_lake::State::gone`] names them.
     #[serde(default)]
     gone: Option<String>,
     least: f64,
     taken: usize,
 }
 
-/// The first page, or the one that `token` asks for, of persons with a probability of at least
-/// `least`; all pages are of the same scores.
+/// The first page, or the one of `token`, of persons with a probability of at least `least`; all pages are
+/// from the same run.
+///
+/// # Errors
+/// There is no lake; nobody was scored; [`AppError::ForgedPageToken`]; the scores were removed.
 pub async fn scores_page(
     workspace: &Workspace,
     kind: ScoreKind,
@@ -105,14 +116,14 @@ pub async fn scores_page(
     let mut pinned = match token {
         None => {
             let state = lake.head().await?;
-            Pinned {
-                of: rollbook_scoring::standing_scores(&state, kind)?,
+            PinnedScores {
+                of: rollbook_scoring::current_scores(&state, kind)?,
                 gone: state.gone().map(str::to_owned),
                 least,
                 taken: 0,
             }
         }
-        Some(token) => page::open(&lake, token).await?,
+        Some(token) => page_token::open(&lake, token).await?,
     };
     if pinned.of.kind != kind {
         return Err(AppError::ForgedPageToken);
@@ -128,7 +139,7 @@ pub async fn scores_page(
     let next = match end < scored.len() {
         true => {
             pinned.taken = end;
-            Some(page::seal(&lake, &pinned).await?)
+            Some(page_token::seal(&lake, &pinned).await?)
         }
         false => None,
     };

@@ -1,4 +1,4 @@
-//! Folders of `.sql` files whose names mean something, each with a header of comments.
+//! Folders of `.sql` files with headers of comments, and the plan to apply one to a lake.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,9 +6,23 @@ use std::path::{Path, PathBuf};
 
 use rollbook_model::nearest;
 
+use serde::Serialize;
+
 use crate::AppError;
 
-/// A file.
+/// What applying a folder does with a segment or a trait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedAction {
+    /// Creates it.
+    New,
+    /// Replaces it by another definition.
+    Changed,
+    /// Removes it: the folder does not have it.
+    Removed,
+}
+
+/// A `.sql` file.
 #[derive(Debug)]
 pub(crate) struct SqlFile {
     pub(crate) path: PathBuf,
@@ -18,8 +32,8 @@ pub(crate) struct SqlFile {
 }
 
 impl SqlFile {
-    /// What is wrong with it.
-    pub(crate) fn wrong(&self, reason: String) -> AppError {
+    /// The error of an invalid file.
+    pub(crate) fn invalid(&self, reason: String) -> AppError {
         AppError::SqlFile {
             path: self.path.clone(),
             reason,
@@ -27,7 +41,10 @@ impl SqlFile {
     }
 }
 
-/// The files of a folder, in order of their names.
+/// The `.sql` files of a folder, by name.
+///
+/// # Errors
+/// The folder or a file cannot be read, or is not UTF-8.
 pub(crate) fn sql_files(folder: &Path) -> Result<Vec<SqlFile>, AppError> {
     let failed = |path: &Path, source| AppError::ListFile {
         path: path.to_owned(),
@@ -53,12 +70,15 @@ pub(crate) fn sql_files(folder: &Path) -> Result<Vec<SqlFile>, AppError> {
     paths.into_iter().map(file).collect()
 }
 
-/// What a header says, each of `fields` once at most, and the text after it.
+/// The fields of a header, and the SQL after it.
+///
+/// # Errors
+/// A field occurs twice, or has a name that is nearly one of `fields`.
 pub(crate) fn header<'a>(
     text: &'a str,
     fields: &[&'static str],
 ) -> Result<(BTreeMap<&'a str, &'a str>, &'a str), String> {
-    let mut said: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut found: BTreeMap<&str, &str> = BTreeMap::new();
     let mut rest = text;
     while let Some((first, after)) = rest.split_once('\n') {
         let Some(header) = first.trim().strip_prefix("--") else {
@@ -67,18 +87,18 @@ pub(crate) fn header<'a>(
         if let Some((name, value)) = header.split_once(':') {
             let name = name.trim();
             if fields.contains(&name) {
-                if said.insert(name, value.trim()).is_some() {
-                    return Err(format!("its header says `{name}` twice"));
+                if found.insert(name, value.trim()).is_some() {
+                    return Err(format!("its header has `{name}` twice"));
                 }
             } else if !name.contains(' ')
                 && let Some(meant) = nearest(name, fields.iter().copied())
             {
                 return Err(format!(
-                    "its header says `{name}`, which nothing is called; did you mean `{meant}`?"
+                    "its header has the unknown field `{name}`; did you mean `{meant}`?"
                 ));
             }
         }
         rest = after;
     }
-    Ok((said, rest))
+    Ok((found, rest))
 }

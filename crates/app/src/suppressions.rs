@@ -1,7 +1,7 @@
-//! Whom nobody may write to: e-mails, phones and persons.
+//! Suppression list: e-mail addresses, phone numbers and persons that must not be contacted.
 //!
-//! E-mails and phones are kept as keyed hashes, so that the list holds no address in the clear and
-//! also holds for persons who come later.
+//! Addresses and numbers are stored as keyed hashes, so that the list holds none in the clear and also
+//! applies to persons ingested later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,31 +24,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::Sha256;
 
-use crate::normal::{forms, region};
+use crate::identity::normal_form::{forms, region};
 use crate::{AppError, Workspace};
 
-/// Attempts to commit until faster writers are given way to.
+/// Attempts to commit before giving up as busy.
 const ATTEMPTS: u32 = 10;
 const NAME: &str = "suppressions";
-/// Rows that are worth a thread.
-const FEWEST: usize = 512;
-/// Kept apart from other uses of the tenant's key.
+/// Minimum rows per thread.
+const MIN_ROWS_PER_THREAD: usize = 512;
+/// Label that separates these hashes from other uses of the tenant's key.
 const PURPOSE: &[u8] = b"rollbook suppression 1\0";
 
-/// What of somebody is suppressed.
+/// What an entry suppresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum SuppressionKind {
     /// An e-mail address.
     Email,
     /// A phone number.
     Phone,
-    /// A person, by id.
+    /// A person, by person id.
     Person,
 }
 
-impl Kind {
-    /// As it is written.
+impl SuppressionKind {
+    /// Its name in files and answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -57,8 +57,8 @@ impl Kind {
         }
     }
 
-    /// What a text is: an e-mail has an `@`, a phone number begins with `+` or `0`, or is more than
-    /// digits; other digits are the id of a person.
+    /// Classifies a text: an e-mail address has an `@`; a phone number begins with `+` or `0`, or has
+    /// characters beside digits; other digits are a person id.
     fn of(text: &str) -> Result<Self, AppError> {
         let folded = normalise::text(text).unwrap_or_default();
         let digits = folded.bytes().filter(u8::is_ascii_digit).count();
@@ -78,8 +78,8 @@ impl Kind {
         }
     }
 
-    /// The rule whose normal form it has; none of a person.
-    fn tier(self) -> Option<MatchRule> {
+    /// The rule that defines its normal form; `None` for a person.
+    fn rule(self) -> Option<MatchRule> {
         match self {
             Self::Email => Some(MatchRule::Email),
             Self::Phone => Some(MatchRule::Phone),
@@ -88,58 +88,58 @@ impl Kind {
     }
 }
 
-/// An entry of the list.
+/// An entry of the stored list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppressed {
-    /// What it is.
-    pub kind: Kind,
-    /// The keyed hash of an address, or the id of a person.
+    /// What it suppresses.
+    pub kind: SuppressionKind,
+    /// The keyed hash of an address or number, or a person id.
     pub value: String,
-    /// The channel that is closed; all where there is none.
+    /// The suppressed channel; all channels if `None`.
     pub channel: Option<Channel>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
-    /// Since when.
+    /// When it was added.
     pub added_at: Timestamp,
-    /// Of a person, the records that they had then: it goes where these go.
+    /// For a person, their records at that time: the entry follows these records if they are moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     records: Vec<i64>,
 }
 
-/// An entry as it is shown.
+/// An entry with the persons that it applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// What it is.
-    pub kind: Kind,
-    /// The keyed hash of an address, or the id of a person as it was given.
+pub struct ListedSuppression {
+    /// What it suppresses.
+    pub kind: SuppressionKind,
+    /// The keyed hash of an address or number, or the person id as given.
     pub value: String,
-    /// The channel that is closed; all where there is none.
+    /// The suppressed channel; all channels if `None`.
     pub channel: Option<Channel>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
-    /// Since when.
+    /// When it was added.
     pub added_at: Timestamp,
-    /// Of an id, the persons for whom it holds now.
+    /// For a person id, the persons that it applies to now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persons: Option<Vec<u64>>,
 }
 
-/// What the snapshot holds of the list.
+/// Reference from a snapshot to the stored list.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pointer {
     path: String,
 }
 
 /// The list at a snapshot.
-pub(crate) async fn of(lake: &Lake, state: &State) -> Result<Vec<Suppressed>, AppError> {
+async fn read_list(lake: &Lake, state: &State) -> Result<Vec<Suppressed>, AppError> {
     match state.value::<Pointer>(NAME)? {
         Some(pointer) => Ok(lake.document(&pointer.path).await?),
         None => Ok(Vec::new()),
     }
 }
 
-/// The keyed hash of a value in one of its forms.
-fn token(key: &[u8], kind: Kind, form: &str) -> String {
+/// The keyed hash of one form of a value.
+fn token(key: &[u8], kind: SuppressionKind, form: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
     mac.update(PURPOSE);
     mac.update(kind.name().as_bytes());
@@ -148,38 +148,38 @@ fn token(key: &[u8], kind: Kind, form: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// The keyed hashes of all forms of a value, that of the normal form first.
+/// The keyed hashes of all forms of a value, the normal form first.
 fn tokens(
     key: &[u8],
-    kind: Kind,
-    tier: MatchRule,
+    kind: SuppressionKind,
+    rule: MatchRule,
     text: &str,
     region: Option<&str>,
 ) -> Vec<String> {
-    let forms = forms(tier, text, region).into_iter();
+    let forms = forms(rule, text, region).into_iter();
     forms.map(|form| token(key, kind, &form)).collect()
 }
 
-/// Those of some persons whom a channel may not reach: what is said of an address holds for whoever has
-/// it in any of their records.
-pub(crate) async fn persons(
+/// The persons in `among` who are suppressed for a channel. A suppressed address applies to every person
+/// who has it in any of their records.
+pub(crate) async fn suppressed_persons(
     workspace: &Workspace,
     (lake, state): (&Lake, &State),
     among: &RoaringTreemap,
     channel: Channel,
     as_of: Timestamp,
 ) -> Result<RoaringTreemap, AppError> {
-    let mut list = of(lake, state).await?;
+    let mut list = read_list(lake, state).await?;
     list.retain(|one| one.channel.is_none_or(|only| only == channel));
     let mut persons = RoaringTreemap::new();
-    if list.iter().any(|one| one.kind != Kind::Person) {
+    if list.iter().any(|one| one.kind != SuppressionKind::Person) {
         let among = Some(Arc::new(among.clone()));
         let session = workspace
             .session_of_records(lake, state, as_of, among)
             .await?;
-        persons = with_values(lake, state, &session, &list).await?;
+        persons = persons_with_values(lake, state, &session, &list).await?;
     }
-    if list.iter().any(|one| one.kind == Kind::Person) {
+    if list.iter().any(|one| one.kind == SuppressionKind::Person) {
         let owners = Owners::at(lake, state).await?;
         for one in &list {
             persons |= one.persons(&owners).unwrap_or_default();
@@ -188,9 +188,8 @@ pub(crate) async fn persons(
     Ok(persons)
 }
 
-/// The persons of a session who have one of the values of a list; the session has a row in `persons` for
-/// each record.
-async fn with_values(
+/// The persons with a suppressed address or number. In the session, `persons` has one row per record.
+async fn persons_with_values(
     lake: &Lake,
     state: &State,
     session: &Session,
@@ -198,10 +197,13 @@ async fn with_values(
 ) -> Result<RoaringTreemap, AppError> {
     let mut persons = RoaringTreemap::new();
     let default = state.settings()?.default_region;
-    for (kind, sql) in [(Kind::Email, EMAILS), (Kind::Phone, PHONES)] {
+    for (kind, sql) in [
+        (SuppressionKind::Email, EMAILS),
+        (SuppressionKind::Phone, PHONES),
+    ] {
         let of_kind = list.iter().filter(|one| one.kind == kind);
-        let closed: BTreeSet<&str> = of_kind.map(|one| one.value.as_str()).collect();
-        let Some(tier) = kind.tier().filter(|_| !closed.is_empty()) else {
+        let suppressed: BTreeSet<&str> = of_kind.map(|one| one.value.as_str()).collect();
+        let Some(rule) = kind.rule().filter(|_| !suppressed.is_empty()) else {
             continue;
         };
         let key = lake.token_key_or_new().await?;
@@ -214,14 +216,16 @@ async fn with_values(
                 Ok(texts.as_string::<i32>().clone())
             };
             let (values, countries) = (texts(1)?, texts(2)?);
-            let is_closed = |row: &usize| {
+            let is_suppressed = |row: &usize| {
                 let country = countries.is_valid(*row).then(|| countries.value(*row));
                 let region = region(country, default.as_deref());
-                let tokens = tokens(&key, kind, tier, values.value(*row), region);
-                tokens.iter().any(|token| closed.contains(token.as_str()))
+                let tokens = tokens(&key, kind, rule, values.value(*row), region);
+                tokens
+                    .iter()
+                    .any(|token| suppressed.contains(token.as_str()))
             };
-            let shares = in_shares(batch.num_rows(), FEWEST, |begin, count| {
-                let rows = (begin..begin + count).filter(is_closed);
+            let shares = in_shares(batch.num_rows(), MIN_ROWS_PER_THREAD, |begin, count| {
+                let rows = (begin..begin + count).filter(is_suppressed);
                 let ids = rows.filter_map(|row| u64::try_from(ids.value(row)).ok());
                 ids.collect::<Vec<_>>()
             });
@@ -232,31 +236,40 @@ async fn with_values(
 }
 
 impl Suppressed {
-    /// The persons for whom it holds; `None` where it is about an address.
+    /// The persons that it applies to; `None` for an address or number.
     fn persons(&self, owners: &Owners) -> Option<RoaringTreemap> {
         let person = self.value.parse().ok();
-        let person: u64 = person.filter(|_| self.kind == Kind::Person)?;
+        let person: u64 = person.filter(|_| self.kind == SuppressionKind::Person)?;
         Some(owners.of(person, &self.records, self.added_at))
     }
 }
 
 /// All entries.
-pub async fn list(workspace: &Workspace) -> Result<Vec<Listed>, AppError> {
+///
+/// # Errors
+/// There is no lake, or it cannot be read.
+pub async fn list(workspace: &Workspace) -> Result<Vec<ListedSuppression>, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let owners = Owners::at(&lake, &state).await?;
-    let listed = of(&lake, &state).await?.into_iter().map(|one| Listed {
-        persons: one.persons(&owners).map(|ids| ids.iter().collect()),
-        kind: one.kind,
-        value: one.value,
-        channel: one.channel,
-        reason: one.reason,
-        added_at: one.added_at,
-    });
+    let listed = read_list(&lake, &state)
+        .await?
+        .into_iter()
+        .map(|one| ListedSuppression {
+            persons: one.persons(&owners).map(|ids| ids.iter().collect()),
+            kind: one.kind,
+            value: one.value,
+            channel: one.channel,
+            reason: one.reason,
+            added_at: one.added_at,
+        });
     Ok(listed.collect())
 }
 
-/// Adds e-mails, phones or ids of persons; how many were not there yet.
+/// Adds e-mail addresses, phone numbers or person ids; returns the number of new entries.
+///
+/// # Errors
+/// [`AppError::NotSuppressible`]; the lake cannot be written; other writers win every attempt to commit.
 pub async fn add(
     workspace: &Workspace,
     values: &[String],
@@ -264,89 +277,96 @@ pub async fn add(
     reason: Option<&str>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
-    change(workspace, values, at, |list, wanted| {
-        let is_known = |one: &Suppressed| wanted.is(one) && one.channel == channel;
-        let Some(value) = wanted.values.first().filter(|_| !list.iter().any(is_known)) else {
+    change(workspace, values, at, |list, target| {
+        let is_known = |one: &Suppressed| target.matches(one) && one.channel == channel;
+        let Some(value) = target.values.first().filter(|_| !list.iter().any(is_known)) else {
             return false;
         };
         list.push(Suppressed {
-            kind: wanted.kind,
+            kind: target.kind,
             value: value.clone(),
             channel,
             reason: reason.map(str::to_owned),
             added_at: at,
-            records: wanted.records.clone(),
+            records: target.records.clone(),
         });
         true
     })
     .await
 }
 
-/// Takes entries away, of one channel or of all; how many of the values were there.
+/// Removes entries of one channel, or of all; returns the number of values that had entries.
+///
+/// # Errors
+/// [`AppError::NotSuppressible`]; the lake cannot be written; other writers win every attempt to commit.
 pub async fn remove(
     workspace: &Workspace,
     values: &[String],
     channel: Option<Channel>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
-    change(workspace, values, at, |list, wanted| {
+    change(workspace, values, at, |list, target| {
         let before = list.len();
-        let is_meant = |one: &Suppressed| channel.is_none() || one.channel == channel;
-        list.retain(|one| !(wanted.is(one) && is_meant(one)));
+        let is_in_channel = |one: &Suppressed| channel.is_none() || one.channel == channel;
+        list.retain(|one| !(target.matches(one) && is_in_channel(one)));
         list.len() < before
     })
     .await
 }
 
-/// A value that is to be added or taken away.
-struct Wanted {
-    kind: Kind,
-    /// What stands for it in the list; the first is what is added.
+/// A value to add or remove.
+struct Target {
+    kind: SuppressionKind,
+    /// The values that represent it in the list; the first one is stored.
     values: Vec<String>,
-    /// Of a person, their records.
+    /// For a person, their records.
     records: Vec<i64>,
 }
 
-impl Wanted {
-    fn is(&self, one: &Suppressed) -> bool {
+impl Target {
+    fn matches(&self, one: &Suppressed) -> bool {
         one.kind == self.kind && self.values.contains(&one.value)
     }
 }
 
-async fn wanted(
+async fn resolve_targets(
     lake: &Lake,
     state: &State,
     list: &[Suppressed],
     values: &[String],
-) -> Result<Vec<Wanted>, AppError> {
+) -> Result<Vec<Target>, AppError> {
     let key = lake.token_key_or_new().await?;
     let default = state.settings()?.default_region;
     let owners = Owners::at(lake, state).await?;
     let now = |id: &str| owners.now(id.parse().ok()?);
     let (mut all, mut ids) = (Vec::new(), Vec::new());
     for text in values {
-        let kind = Kind::of(text)?;
-        let values = match kind.tier() {
-            Some(tier) => tokens(&key, kind, tier, text, default.as_deref()),
+        let kind = SuppressionKind::of(text)?;
+        let values = match kind.rule() {
+            Some(rule) => tokens(&key, kind, rule, text, default.as_deref()),
             None => {
                 let id = normalise::text(text).unwrap_or_default();
                 let person = now(&id);
-                // Of somebody who became another, it holds whichever id was given.
-                let theirs = list.iter().filter(|one| one.kind == Kind::Person);
+                // For a merged person, entries with either id match.
+                let theirs = list
+                    .iter()
+                    .filter(|one| one.kind == SuppressionKind::Person);
                 let theirs = theirs.filter(|one| person.is_some() && now(&one.value) == person);
                 let theirs: Vec<String> = theirs.map(|one| one.value.clone()).collect();
                 ids.push(person.map_or(0, u64::cast_signed));
                 std::iter::once(id).chain(theirs).collect()
             }
         };
-        all.push(Wanted {
+        all.push(Target {
             kind,
             values,
             records: Vec::new(),
         });
     }
     let mut records = records_of(lake, state, &ids).await?;
-    let of_persons = all.iter_mut().filter(|one| one.kind == Kind::Person);
+    let of_persons = all
+        .iter_mut()
+        .filter(|one| one.kind == SuppressionKind::Person);
     for (one, id) in of_persons.zip(ids).filter(|(_, id)| *id != 0) {
         one.records = records.remove(&id).unwrap_or_default();
     }
@@ -357,16 +377,16 @@ async fn change(
     workspace: &Workspace,
     values: &[String],
     at: Timestamp,
-    mut one: impl FnMut(&mut Vec<Suppressed>, &Wanted) -> bool,
+    mut edit: impl FnMut(&mut Vec<Suppressed>, &Target) -> bool,
 ) -> Result<u64, AppError> {
     let lake = workspace.lake_or_new().await?;
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
-        let mut list = of(&lake, &state).await?;
-        let wanted = wanted(&lake, &state, &list, values).await?;
+        let mut list = read_list(&lake, &state).await?;
+        let targets = resolve_targets(&lake, &state, &list, values).await?;
         let mut changed = 0;
-        for wanted in &wanted {
-            changed += u64::from(one(&mut list, wanted));
+        for target in &targets {
+            changed += u64::from(edit(&mut list, target));
         }
         if changed == 0 {
             return Ok(0);
@@ -388,33 +408,34 @@ async fn change(
 mod tests {
     use rollbook_identity::token::MatchRule;
 
-    use super::{Kind, tokens};
+    use super::{SuppressionKind, tokens};
 
     #[test]
-    fn what_is_suppressed_is_told_by_how_it_is_written() {
+    fn texts_are_classified_by_their_spelling() {
         for (text, kind) in [
-            ("ann@example.com", Kind::Email),
-            ("+49 30 123456", Kind::Phone),
-            ("030123456", Kind::Phone),
-            ("415-555-2671", Kind::Phone),
-            ("12", Kind::Person),
-            ("12345678", Kind::Person),
+            ("ann@example.com", SuppressionKind::Email),
+            ("+49 30 123456", SuppressionKind::Phone),
+            ("030123456", SuppressionKind::Phone),
+            ("415-555-2671", SuppressionKind::Phone),
+            ("12", SuppressionKind::Person),
+            ("12345678", SuppressionKind::Person),
         ] {
-            assert_eq!(Kind::of(text).unwrap(), kind, "{text}");
+            assert_eq!(SuppressionKind::of(text).unwrap(), kind, "{text}");
         }
         for nonsense in ["", "ann", "0", "12a", "+49"] {
-            assert!(Kind::of(nonsense).is_err(), "{nonsense}");
+            assert!(SuppressionKind::of(nonsense).is_err(), "{nonsense}");
         }
         for (text, kind) in [
-            ("tel:+49 30 123456", Kind::Phone),
-            ("+49\u{a0}30/123456", Kind::Phone),
-            ("+49 30 123456 ext. 5", Kind::Phone),
-            ("４１５-555-2671", Kind::Phone),
-            (" １２ ", Kind::Person),
+            ("tel:+49 30 123456", SuppressionKind::Phone),
+            ("+49\u{a0}30/123456", SuppressionKind::Phone),
+            ("+49 30 123456 ext. 5", SuppressionKind::Phone),
+            ("４１５-555-2671", SuppressionKind::Phone),
+            (" １２ ", SuppressionKind::Person),
         ] {
-            assert_eq!(Kind::of(text).unwrap(), kind, "{text}");
+            assert_eq!(SuppressionKind::of(text).unwrap(), kind, "{text}");
         }
-        let of = |key: &[u8], text| tokens(key, Kind::Email, MatchRule::Email, text, None);
+        let of =
+            |key: &[u8], text| tokens(key, SuppressionKind::Email, MatchRule::Email, text, None);
         assert_eq!(
             of(b"key", " Ann@Example.com "),
             of(b"key", "ann@example.com")

@@ -1,4 +1,4 @@
-//! Traits of a tenant's own, as a folder of `.sql` files.
+//! Custom traits: listing, and applying a folder of `.sql` files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,84 +10,84 @@ use rollbook_model::{SegmentKey, Timestamp, TraitName};
 use rollbook_segments::{TraitDefinition, custom_traits};
 use serde::Serialize;
 
-use crate::segments::Named;
-pub use crate::segments::code::Action;
+use crate::segments::NamedSegments;
+pub use crate::sql_files::PlannedAction;
 use crate::sql_files::{SqlFile, header, sql_files};
 use crate::{AppError, Workspace};
 
-/// What a header may say.
+/// The fields of a header.
 const FIELDS: [&str; 2] = ["description", "default"];
 
-/// A trait in a listing.
+/// A custom trait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// The column of `people`.
+pub struct ListedTrait {
+    /// Its name, which is its column of `people`.
     pub name: TraitName,
     /// The type of its values.
     #[serde(rename = "type")]
     pub ty: Option<String>,
-    /// What it is for persons without a row.
+    /// The value for persons without a row, as an SQL literal.
     pub default: Option<String>,
-    /// What it is.
+    /// Its description.
     pub description: Option<String>,
-    /// The segments whose criteria name it.
+    /// The segments whose criteria use it.
     pub segments: Vec<SegmentKey>,
-    /// Why it cannot be computed, where it cannot.
+    /// Why it cannot be computed, if it cannot.
     pub problem: Option<String>,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// Its text.
+    /// Its SQL.
     pub sql: String,
 }
 
-/// A line of the plan.
+/// What applying the folder does with one trait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Planned {
+pub struct PlannedTrait {
     /// The trait.
     #[serde(rename = "trait")]
     pub name: TraitName,
-    /// What becomes of it.
-    pub action: Action,
+    /// The action.
+    pub action: PlannedAction,
     /// The type of its values.
     #[serde(rename = "type")]
     pub ty: Option<String>,
-    /// How many persons have a value.
+    /// Number of persons with a row.
     pub persons: Option<u64>,
-    /// The segments that are computed anew, since their criteria name it.
+    /// The segments to be refreshed because their criteria use it.
     pub segments: Vec<SegmentKey>,
 }
 
-/// A folder held against the lake.
+/// The differences between a folder and the lake.
 #[derive(Debug)]
-pub struct Plan {
-    /// What differs.
-    pub lines: Vec<Planned>,
+pub struct TraitPlan {
+    /// The traits that differ.
+    pub lines: Vec<PlannedTrait>,
     base: State,
-    wanted: BTreeMap<TraitName, Draft>,
+    wanted: BTreeMap<TraitName, TraitFile>,
 }
 
-/// A trait as a file has it.
+/// A trait as defined by a file.
 #[derive(Debug)]
-struct Draft {
+struct TraitFile {
     path: PathBuf,
     description: Option<String>,
     default: Option<String>,
-    /// The line of the header that says the default, from 1.
+    /// The line of the header that has the default, from 1.
     default_line: usize,
     sql: String,
-    /// Lines of the file before the text.
+    /// Lines of the file before the SQL.
     lines_before: usize,
 }
 
-impl Draft {
+impl TraitFile {
     fn of(file: &SqlFile) -> Result<Self, AppError> {
-        let (fields, rest) = header(&file.text, &FIELDS).map_err(|reason| file.wrong(reason))?;
+        let (fields, rest) = header(&file.text, &FIELDS).map_err(|reason| file.invalid(reason))?;
         let blank = rest.len() - rest.trim_start().len();
         let blank = rest[..blank].rfind('\n').map_or(0, |at| at + 1);
         let before = file.text.len() - rest.len() + blank;
         let field = |name: &str| fields.get(name).map(|&value| value.to_owned());
         let mut lines = file.text.lines();
-        let says_default = |line: &str| {
+        let has_default = |line: &str| {
             let line = line.trim().strip_prefix("--");
             line.is_some_and(|line| line.trim_start().starts_with("default"))
         };
@@ -95,13 +95,13 @@ impl Draft {
             path: file.path.clone(),
             description: field("description").filter(|text| !text.is_empty()),
             default: field("default").filter(|text| !text.is_empty()),
-            default_line: lines.position(says_default).map_or(1, |at| at + 1),
+            default_line: lines.position(has_default).map_or(1, |at| at + 1),
             sql: rest[blank..].trim_end().to_owned(),
             lines_before: file.text[..before].matches('\n').count(),
         })
     }
 
-    /// What it makes of a trait.
+    /// The definition that replaces `before`.
     fn definition(
         &self,
         name: &TraitName,
@@ -129,8 +129,8 @@ impl Draft {
         }
     }
 
-    /// The same for an engine, whose places are then those in the file.
-    fn own(&self, name: &TraitName) -> CustomTrait {
+    /// The trait for the engine, padded so that positions in errors refer to the file.
+    fn custom_trait(&self, name: &TraitName) -> CustomTrait {
         CustomTrait {
             name: name.to_string(),
             sql: "\n".repeat(self.lines_before) + &self.sql,
@@ -138,7 +138,7 @@ impl Draft {
         }
     }
 
-    fn wrong(&self, source: EngineError) -> AppError {
+    fn invalid(&self, source: EngineError) -> AppError {
         let path = self.path.clone();
         let source = match source {
             EngineError::InTrait { source, .. } => source,
@@ -154,25 +154,28 @@ impl Draft {
     }
 }
 
-/// All traits of the tenant's own, in order of their names.
-pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<Listed>, AppError> {
+/// All custom traits, by name.
+///
+/// # Errors
+/// There is no lake, or it cannot be read.
+pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<ListedTrait>, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let known = custom_traits::list(&lake, &state).await?;
     let session = workspace.session(&lake, &state, now).await?;
     let types = types(&session);
-    let named = Named::all(&lake, &state).await?;
+    let named = NamedSegments::all(&lake, &state).await?;
     let listed = known.into_iter().map(|one| {
         let (ty, problem) = match types.get(one.name.as_str()) {
             Some(Ok(ty)) => (Some(ty.clone()), None),
             Some(Err(problem)) => (None, Some(problem.clone())),
             None => {
-                let problem = "`people` has a column of this name without it".to_owned();
+                let problem = "`people` has a built-in column of this name".to_owned();
                 (None, Some(problem))
             }
         };
-        Listed {
-            segments: naming(&session, &named, &one.name),
+        ListedTrait {
+            segments: segments_using(&session, &named, &one.name),
             name: one.name,
             ty,
             default: one.default,
@@ -192,98 +195,106 @@ fn types(session: &Session) -> BTreeMap<&str, Result<String, String>> {
         .collect()
 }
 
-/// The segments whose own criteria name a trait.
-fn naming(session: &Session, named: &Named, name: &TraitName) -> Vec<SegmentKey> {
+/// The segments whose criteria use a trait directly.
+fn segments_using(session: &Session, named: &NamedSegments, name: &TraitName) -> Vec<SegmentKey> {
     let wanted = BTreeSet::from([name.to_string()]);
-    let names_it = |criteria: &str| {
+    let uses_it = |criteria: &str| {
         let found = session.names_among(criteria, &wanted);
-        // A text that cannot be read names nothing.
+        // Criteria that cannot be parsed use nothing.
         found.is_ok_and(|found| !found.is_empty())
     };
     let all = named.definitions.iter();
-    all.filter(|one| one.list.is_none() && names_it(&one.criteria))
+    all.filter(|one| one.list.is_none() && uses_it(&one.criteria))
         .map(|one| one.key.clone())
         .collect()
 }
 
-/// Reads a folder, runs what is new in it, and says what would change if the lake had these traits.
-/// Nothing is changed.
+/// Compares a folder with the lake, and runs new and changed traits. Nothing is changed.
+///
+/// # Errors
+/// The folder or a file cannot be read; a file has an invalid name, header or SQL; a trait fails or exceeds a
+/// limit; a segment would fail with the new traits; [`AppError::TraitInUse`].
 pub async fn plan(
     workspace: &Workspace,
     folder: &Path,
     as_of: Timestamp,
-) -> Result<Plan, AppError> {
+) -> Result<TraitPlan, AppError> {
     let mut wanted = BTreeMap::new();
     for file in sql_files(folder)? {
-        let name: TraitName = file
-            .name
-            .parse()
-            .map_err(|error| file.wrong(format!("its name is no name of a trait: {error}")))?;
+        let name: TraitName = file.name.parse().map_err(|error| {
+            file.invalid(format!("its name is not a valid trait name: {error}"))
+        })?;
         if is_column_of_people(name.as_str()) {
-            return Err(file.wrong(format!("`people` has a column `{name}` already")));
+            return Err(file.invalid(format!("`people` has a built-in column `{name}`")));
         }
-        wanted.insert(name, Draft::of(&file)?);
+        wanted.insert(name, TraitFile::of(&file)?);
     }
     let lake = workspace.lake_or_new().await?;
     let state = lake.head().await?;
     let known = custom_traits::list(&lake, &state).await?;
-    let own = wanted.iter().map(|(name, draft)| draft.own(name)).collect();
+    let own = wanted
+        .iter()
+        .map(|(name, draft)| draft.custom_trait(name))
+        .collect();
     let session = workspace
         .session_with(&lake, &state, as_of, None, own)
         .await?;
-    let named = Named::all(&lake, &state).await?;
+    let named = NamedSegments::all(&lake, &state).await?;
     let mut lines = Vec::new();
     for (name, draft) in &wanted {
         let before = known.iter().find(|one| one.name == *name);
         let after = draft.definition(name, before, as_of);
         let action = match before {
-            None => Action::New,
+            None => PlannedAction::New,
             Some(before) if *before == after => continue,
-            Some(_) => Action::Changed,
+            Some(_) => PlannedAction::Changed,
         };
         if !session.is_plain_name(name.as_str()) {
             return Err(AppError::SqlFile {
                 path: draft.path.clone(),
-                reason: format!("`{name}` is a word of SQL: no criteria could name it"),
+                reason: format!("`{name}` is an SQL keyword: criteria could not use it"),
             });
         }
         let ran = session.run_trait(name.as_str()).await;
-        let (ty, persons) = ran.map_err(|error| draft.wrong(error))?;
+        let (ty, persons) = ran.map_err(|error| draft.invalid(error))?;
         let computes = before.is_none_or(|before| !before.computes_as(&after));
-        lines.push(Planned {
+        lines.push(PlannedTrait {
             name: name.clone(),
             action,
             ty: Some(ty),
             persons: Some(persons),
             segments: match computes {
-                true => naming(&session, &named, name),
+                true => segments_using(&session, &named, name),
                 false => Vec::new(),
             },
         });
     }
     for one in known.iter().filter(|one| !wanted.contains_key(&one.name)) {
-        lines.push(Planned {
+        lines.push(PlannedTrait {
             name: one.name.clone(),
-            action: Action::Removed,
+            action: PlannedAction::Removed,
             ty: None,
             persons: None,
-            segments: naming(&session, &named, &one.name),
+            segments: segments_using(&session, &named, &one.name),
         });
     }
     lines.sort_by(|a, b| a.name.cmp(&b.name));
     check_segments(&session, &named, &lines).await?;
-    Ok(Plan {
+    Ok(TraitPlan {
         lines,
         base: state,
         wanted,
     })
 }
 
-/// Refuses traits without which, or with which, the criteria of a segment cannot be evaluated.
+/// Evaluates the segments that use changed or removed traits.
+///
+/// # Errors
+/// [`AppError::TraitInUse`] or [`AppError::OfSegment`] for the first trait that breaks a segment.
 async fn check_segments(
     session: &Session,
-    named: &Named,
-    lines: &[Planned],
+    named: &NamedSegments,
+    lines: &[PlannedTrait],
 ) -> Result<(), AppError> {
     let mut evaluation = named.evaluation(session);
     for line in lines {
@@ -295,7 +306,7 @@ async fn check_segments(
             continue;
         }
         return Err(match line.action {
-            Action::Removed => AppError::TraitInUse {
+            PlannedAction::Removed => AppError::TraitInUse {
                 name: line.name.clone(),
                 segments: failed.into_iter().map(|(key, _)| key).collect(),
             },
@@ -311,8 +322,11 @@ async fn check_segments(
     Ok(())
 }
 
-/// Makes the lake have the traits of a plan.
-pub async fn apply(workspace: &Workspace, plan: &Plan, at: Timestamp) -> Result<(), AppError> {
+/// Applies a plan to the lake, in one commit.
+///
+/// # Errors
+/// Traits changed since the plan was made; the lake cannot be written.
+pub async fn apply(workspace: &Workspace, plan: &TraitPlan, at: Timestamp) -> Result<(), AppError> {
     if plan.lines.is_empty() {
         return Ok(());
     }

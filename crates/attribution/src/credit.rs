@@ -1,4 +1,4 @@
-//! Asking the engine for the credits, and holding them against what was booked.
+//! Computing the credits, and checking them against the booked revenue.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, Int64Type};
@@ -9,25 +9,26 @@ use crate::error::AttributionError;
 use crate::model::{Model, Question};
 use crate::report::{Amount, CreditRow, Report, UNATTRIBUTED};
 
-/// A channel of that name must not be taken for the row of conversions without a touch.
+/// A channel named `unattributed`, distinguished from the row of conversions without a touch.
 const NAMED_UNATTRIBUTED: &str = "unattributed (channel)";
 
 /// Credits of one channel by all models.
-struct Channel {
+struct ChannelCredits {
     name: Option<String>,
     /// Value and conversions, in the order of [`Model::ALL`].
     credits: [(Amount, Amount); 4],
 }
 
-/// Credits the conversions of a time to the channels that touched the person before.
+/// Credits the conversions of a period to the channels of earlier touches.
 ///
-/// Journeys end where their conversion is: a touch counts in `(conversion - lookback, conversion]`.
-/// Touches at the same moment are in order of provider and id. The credits of one conversion are
-/// differences of rounded cumulated shares, so that they sum to its value to the last digit.
+/// A touch counts if it is in `(conversion - lookback, conversion]`. Touches at the same moment are ordered by
+/// provider and id. The credits of one conversion are differences of rounded cumulative shares, so they add up
+/// to its value exactly. Amounts have four decimals, in the tenant's currency.
 ///
 /// # Errors
-/// [`AttributionError::EmptyTime`]; [`AttributionError::RepeatedModel`]; those of the engine;
-/// [`AttributionError::Unbalanced`] rather than figures that do not agree with the books.
+/// [`AttributionError::EmptyTime`]; [`AttributionError::RepeatedModel`]; a query exceeds its memory, disk or
+/// time limit, or the lake cannot be read; [`AttributionError::Unbalanced`] if credits do not add up to the
+/// booked revenue.
 pub async fn run(session: &Session, question: &Question) -> Result<Report, AttributionError> {
     if let (Some(from), Some(to)) = (question.from, question.to)
         && from >= to
@@ -84,13 +85,14 @@ pub async fn run(session: &Session, question: &Question) -> Result<Report, Attri
     Ok(report)
 }
 
-fn channel(batch: &RecordBatch, row: usize) -> Channel {
+fn channel(batch: &RecordBatch, row: usize) -> ChannelCredits {
     let names = batch["channel"].as_string::<i32>();
     let credits = ["first", "last", "linear", "decay"].map(|model| {
-        let of = |what: &str| Amount::from_units(number(batch, &format!("{model}_{what}"), row));
-        (of("value"), of("conversions"))
+        let amount =
+            |column: &str| Amount::from_units(number(batch, &format!("{model}_{column}"), row));
+        (amount("value"), amount("conversions"))
     });
-    Channel {
+    ChannelCredits {
         name: names.is_valid(row).then(|| names.value(row).to_owned()),
         credits,
     }
@@ -100,8 +102,8 @@ fn number(batch: &RecordBatch, column: &str, row: usize) -> i64 {
     batch[column].as_primitive::<Int64Type>().value(row)
 }
 
-/// The rows of one model: by value from the highest, `unattributed` last, and always there.
-fn of_model(model: Model, channels: &[Channel], booked: Amount) -> Vec<CreditRow> {
+/// The rows of one model, highest value first, then the row `unattributed`, which always exists.
+fn of_model(model: Model, channels: &[ChannelCredits], booked: Amount) -> Vec<CreditRow> {
     let at = Model::ALL.iter().position(|one| *one == model);
     let at = at.expect("all models are in the list of all models");
     let row = |channel: String, (value, conversions): (Amount, Amount)| CreditRow {

@@ -1,50 +1,50 @@
-//! What can go wrong with a question about attribution.
+//! Errors of attribution.
 
 use rollbook_engine::EngineError;
 use rollbook_model::Timestamp;
 
-/// Why there are no credits.
+/// Why credits cannot be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributionError {
-    /// A name that is no model.
+    /// There is no such model.
     #[error("there is no model `{model}`: use first, last, linear or time-decay{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
     UnknownModel {
         /// The name that was given.
         model: String,
-        /// The model that was probably meant.
+        /// The model with the most similar name.
         nearest: Option<String>,
     },
-    /// A model that is asked for more than once.
+    /// A model is requested twice.
     #[error("model `{model}` is named twice: name each once")]
     RepeatedModel {
         /// Its name.
         model: &'static str,
     },
-    /// Something that credits cannot be shown by.
-    #[error("credits cannot be shown by `{by}`: use channel")]
+    /// Credits cannot be grouped by this.
+    #[error("credits cannot be grouped by `{by}`: use channel")]
     UnknownBy {
-        /// What was given.
+        /// The requested grouping.
         by: String,
     },
-    /// A time that ends before it begins.
+    /// The period ends before it begins.
     #[error("`from` ({from}) has to be before `to` ({to})")]
     EmptyTime {
-        /// The first moment.
+        /// Start of the period.
         from: Timestamp,
-        /// The moment after the last.
+        /// End of the period, exclusive.
         to: Timestamp,
     },
-    /// The query failed.
+    /// A query failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The credits do not sum to what was booked: a defect of ours, never shown as figures.
+    /// The credits do not add up to the booked revenue, which is a bug.
     #[error("model `{model}` credits {credited} of {booked} booked: please report it")]
     Unbalanced {
         /// The model.
         model: &'static str,
-        /// What its rows sum to.
+        /// Sum of its rows.
         credited: String,
-        /// What they should sum to.
+        /// The expected sum.
         booked: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Journeys to credits: what the money came from, by model and channel, exact to the cent.
+//! Multi-touch attribution: credits revenue to channels by several models, exactly.
 
 mod credit;
 mod error;

@@ -1,4 +1,4 @@
-//! What is asked: which models, over which time, how far back.
+//! Attribution models, and the options of a run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttributionError;
 
-/// How the value of a conversion is shared among the touches before it.
+/// How the value of a conversion is divided among earlier touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub enum Model {
@@ -24,7 +24,7 @@ pub enum Model {
 }
 
 impl Model {
-    /// All, in the order in which they are shown.
+    /// All models in display order.
     pub const ALL: [Self; 4] = [Self::First, Self::Last, Self::Linear, Self::TimeDecay];
 
     /// The name that people and programs use.
@@ -71,7 +71,7 @@ impl fmt::Display for Model {
     }
 }
 
-/// What credits are summed by.
+/// Grouping of credits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
@@ -93,20 +93,20 @@ impl FromStr for By {
     }
 }
 
-/// What to credit, and how.
+/// Options of an attribution run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Question {
-    /// The models, in the order of the answer.
+    /// The models, in the order of the report.
     pub models: Vec<Model>,
-    /// What to sum by.
+    /// Grouping of the credits.
     pub by: By,
-    /// Conversions from this moment on; from the first where there is none.
+    /// Start of the period, inclusive; the first conversion if `None`.
     pub from: Option<Timestamp>,
-    /// Conversions before this moment; to the last where there is none.
+    /// End of the period, exclusive; after the last conversion if `None`.
     pub to: Option<Timestamp>,
-    /// How long before a conversion a touch counts: those in `(conversion - lookback, conversion]`.
+    /// Lookback window: touches in `(conversion - lookback, conversion]` count.
     pub lookback: Span,
-    /// The time in which the weight of a touch halves.
+    /// Half-life of the weight of a touch, for time decay.
     pub half_life: Span,
 }
 

@@ -1,4 +1,4 @@
-//! The answer: credits by model and channel, and what they sum to.
+//! The report: credits by model and channel, with totals.
 
 use std::fmt;
 use std::iter::Sum;
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::model::{Model, Question};
 
-/// The row of conversions without a touch within the lookback.
+/// Channel name of conversions without a touch in the lookback window.
 pub const UNATTRIBUTED: &str = "unattributed";
 
 /// An exact amount with four decimals: of money, or of conversions.
@@ -16,17 +16,17 @@ pub const UNATTRIBUTED: &str = "unattributed";
 pub struct Amount(i64);
 
 impl Amount {
-    /// From ten-thousandths.
+    /// An amount of `units` ten-thousandths.
     pub fn from_units(units: i64) -> Self {
         Self(units)
     }
 
-    /// Ten-thousandths.
+    /// The amount in ten-thousandths.
     pub fn units(self) -> i64 {
         self.0
     }
 
-    /// The part of `whole` that this is; 0 of nothing.
+    /// This as a fraction of `whole`, to six decimals; 0 if `whole` is 0.
     pub(crate) fn share_of(self, whole: Self) -> f64 {
         if whole.0 == 0 {
             return 0.0;
@@ -56,44 +56,44 @@ impl Serialize for Amount {
     }
 }
 
-/// What one channel is credited with by one model.
+/// The credit of one channel by one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CreditRow {
     /// The model.
     pub model: Model,
     /// The channel; `unattributed` for conversions without a touch.
     pub channel: String,
-    /// Conversions, shared like their values.
+    /// Conversions, divided like their values.
     pub conversions: Amount,
     /// Value in the tenant's currency.
     pub value: Amount,
-    /// The part of all that was booked, 0 to 1, to six decimals.
+    /// Share of the booked revenue, 0 to 1, to six decimals.
     pub share: f64,
 }
 
-/// Credits, and what they rest on. For every model the rows sum to `booked` and `conversions`.
+/// Credits with totals. For every model, the rows add up to `booked` and `conversions`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// What was asked.
+    /// The options of the run.
     #[serde(flatten)]
     pub question: Question,
     /// The moment it was computed for.
     pub as_of: Timestamp,
     /// The tenant's currency.
     pub currency: Option<String>,
-    /// What was booked, before refunds.
+    /// Booked revenue, before refunds.
     pub booked: Amount,
-    /// What was given back of it until `as_of`; credits are not lowered by it.
+    /// Refunds of it until `as_of`, which do not reduce the credits.
     pub refunded: Amount,
-    /// Conversions booked.
+    /// Number of conversions.
     pub conversions: u64,
-    /// Conversions left out, because there is no rate of their currency for their day.
+    /// Conversions left out because there is no exchange rate for their currency and day.
     pub unconverted: u64,
-    /// Amounts converted by the rate of an earlier day, since their own has none.
+    /// Amounts converted by the exchange rate of an earlier day.
     pub earlier_rate: u64,
-    /// Conversions of nobody that is known; they are unattributed.
+    /// Conversions that are linked to no person; they are unattributed.
     pub not_linked: u64,
-    /// By model in the order asked, then by value from the highest; `unattributed` last.
+    /// By model in the requested order, then highest value first, `unattributed` last.
     pub rows: Vec<CreditRow>,
 }
 

@@ -1,15 +1,11 @@
-//! The binary `rollbook`: parse arguments, do the verb, print, exit.
+//! The binary `rollbook`: parses arguments, runs the command, prints the result.
 //!
-//! Exit status 0: done, also with rows in quarantine. 1: failed. 2: wrong usage.
+//! Exit status 0: success, also with rows in quarantine. 1: failure. 2: invalid arguments.
 
 mod arguments;
 mod commands;
-mod next_step;
-mod progress;
-mod report_error;
+mod output;
 mod scratch;
-mod show;
-mod visible;
 
 use std::process::ExitCode;
 
@@ -17,14 +13,14 @@ use clap::Parser;
 
 use arguments::{Arguments, Command, Segment};
 
-/// Buffers of columns come and go by the megabyte; the system's allocator gives each back at once.
+/// The system's allocator returns large column buffers to the system at once, which is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Without one, who needs temporary files says what is wrong.
-    let _scratch = scratch::Scratch::make().ok();
+    // If that fails, commands that need temporary files report it.
+    let _scratch = scratch::Scratch::create().ok();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -42,18 +38,19 @@ fn main() -> ExitCode {
     );
     let outcome = runtime.block_on(async {
         if serves {
-            // The server stops in its own way: running requests are answered first.
+            // The server stops gracefully: it answers running requests first.
             return commands::run(arguments).await;
         }
         tokio::select! {
             outcome = commands::run(arguments) => outcome,
-            // Dropping the work removes its temporary files; nothing of it was committed.
+            // Dropping the future removes its temporary files; nothing was committed.
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
         }
     });
-    let status = outcome
-        .unwrap_or_else(|error| ExitCode::from(report_error::report_error(&error, sql.as_deref())));
-    // A query that was given up may still be planning on a thread of its own: do not wait for it.
+    let status = outcome.unwrap_or_else(|error| {
+        ExitCode::from(output::report_error::report_error(&error, sql.as_deref()))
+    });
+    // A cancelled query may still be planning on a thread of its own: do not wait for it.
     runtime.shutdown_background();
     status
 }
@@ -61,8 +58,8 @@ fn main() -> ExitCode {
 /// The SQL that an error's position refers to.
 fn sql_of(command: &Command) -> Option<String> {
     match command {
-        Command::Sql { query, .. } => Some(query.clone()),
-        Command::Segment(Segment::Put(what)) => what.criteria.clone(),
+        Command::Sql(arguments) => Some(arguments.query.clone()),
+        Command::Segment(Segment::Put(arguments)) => arguments.criteria.clone(),
         Command::Segment(Segment::Preview { criteria, .. } | Segment::Impact { criteria, .. }) => {
             Some(criteria.clone())
         }

@@ -1,75 +1,74 @@
-//! The folder for files of the moment: bodies of requests, standard input, rows that did not fit
-//! into memory.
+//! The folder of temporary files: bodies of requests, standard input, rows spilled from memory.
 //!
-//! They may hold anything, so nobody else may look into it. A process that is killed leaves it
-//! behind; whoever comes next removes those that nobody holds any more.
+//! They may hold personal values, so only the user may read the folder. A killed process leaves its folder
+//! behind; the next process removes folders that no process has locked.
 
 use std::fs::{self, DirEntry, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// How the folders are called.
-const NAME: &str = "rollbook-tmp-";
-/// How they are called until they are held.
-const UNHELD: &str = ".rollbook-tmp-";
+/// Prefix of the folders.
+const PREFIX: &str = "rollbook-tmp-";
+/// Prefix of folders that are not locked yet.
+const UNLOCKED_PREFIX: &str = ".rollbook-tmp-";
 
-/// The folder of this process, which goes with it.
+/// The folder of this process, removed when it ends.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     folder: PathBuf,
-    /// Its lock says that somebody needs the folder; it ends with the process, however that ends.
-    _held: File,
+    /// Locked for as long as the process lives, however it ends.
+    _lock: File,
 }
 
 impl Scratch {
-    /// Makes the folder, for all temporary files of the process, and removes what others left.
-    pub(crate) fn make() -> io::Result<Self> {
-        let scratch = Self::make_in(&std::env::temp_dir())?;
-        // Nobody has asked for a temporary file before.
+    /// Creates the folder for all temporary files of the process, and removes folders of dead processes.
+    pub(crate) fn create() -> io::Result<Self> {
+        let scratch = Self::create_in(&std::env::temp_dir())?;
+        // No temporary file was created before.
         drop(tempfile::env::override_temp_dir(&scratch.folder));
         Ok(scratch)
     }
 
-    fn make_in(root: &Path) -> io::Result<Self> {
+    fn create_in(root: &Path) -> io::Result<Self> {
         sweep(root);
-        let unheld = tempfile::Builder::new()
-            .prefix(UNHELD)
+        let unlocked = tempfile::Builder::new()
+            .prefix(UNLOCKED_PREFIX)
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(root)?;
-        let held = File::open(unheld.path())?;
-        held.lock()?;
-        let name = unheld.path().file_name().unwrap_or_default();
+        let lock = File::open(unlocked.path())?;
+        lock.lock()?;
+        let name = unlocked.path().file_name().unwrap_or_default();
         let folder = root.join(name.to_string_lossy().trim_start_matches('.'));
-        fs::rename(unheld.path(), &folder)?;
-        // It has another name now.
-        drop(unheld.keep());
+        fs::rename(unlocked.path(), &folder)?;
+        // It was renamed, so it must not be removed under its old name.
+        drop(unlocked.keep());
         Ok(Self {
             folder,
-            _held: held,
+            _lock: lock,
         })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is swept by the next process.
+        // If that fails, the next process removes it.
         drop(fs::remove_dir_all(&self.folder));
     }
 }
 
-/// Removes the folders whose processes are gone.
+/// Removes the folders of dead processes.
 fn sweep(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        if is_left(&entry).unwrap_or(false) {
-            // Of another user perhaps, who may clear it up.
+        if is_abandoned(&entry).unwrap_or(false) {
+            // Fails for folders of other users.
             drop(fs::remove_dir_all(entry.path()));
         }
     }
 }
 
-fn is_left(entry: &DirEntry) -> io::Result<bool> {
-    let is_ours = entry.file_name().to_string_lossy().starts_with(NAME);
+fn is_abandoned(entry: &DirEntry) -> io::Result<bool> {
+    let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
     if !is_ours || !entry.file_type()?.is_dir() {
         return Ok(false);
     }
@@ -81,24 +80,24 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::{NAME, Scratch};
+    use super::{PREFIX, Scratch};
 
     #[test]
-    fn folders_of_the_dead_are_swept_and_those_of_the_living_stay() {
+    fn folders_of_dead_processes_are_removed() {
         let root = tempfile::tempdir().unwrap();
-        let one = Scratch::make_in(root.path()).unwrap();
+        let one = Scratch::create_in(root.path()).unwrap();
         let mode = fs::metadata(&one.folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         fs::write(one.folder.join("body"), "ann@example.com").unwrap();
-        // As a killed process leaves it.
-        let dead = root.path().join(format!("{NAME}dead"));
+        // As left behind by a killed process.
+        let dead = root.path().join(format!("{PREFIX}dead"));
         fs::create_dir_all(dead.join("deep")).unwrap();
         fs::write(dead.join("deep/body"), "bob@example.com").unwrap();
         let others = root.path().join("others");
         fs::create_dir(&others).unwrap();
-        let link = root.path().join(format!("{NAME}link"));
+        let link = root.path().join(format!("{PREFIX}link"));
         symlink(&others, &link).unwrap();
-        let another = Scratch::make_in(root.path()).unwrap();
+        let another = Scratch::create_in(root.path()).unwrap();
         assert!(one.folder.join("body").exists() && another.folder.exists());
         assert!(!dead.exists() && others.exists() && link.exists());
         let folder = one.folder.clone();

@@ -1,6 +1,6 @@
-//! Shares rows out among persons by their inclination, exactly and without remembering anyone.
+//! Distributes rows among persons by weight, exactly and in constant memory.
 
-/// What all persons together have for certain, and how much they are inclined to have more.
+/// Mandatory rows and weights, summed over all persons.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     certain: u64,
@@ -8,19 +8,18 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Counts a person in: the rows that they have whatever is asked for, and the weight by which
-    /// they share in the rest.
+    /// Adds a person: their mandatory rows, and their weight for further rows.
     pub(crate) fn add(&mut self, certain: u64, weight: u64) {
         self.certain += certain;
         self.weight += u128::from(weight);
     }
 
-    /// The fewest rows that can be asked for.
+    /// The number of mandatory rows.
     pub(crate) fn certain(&self) -> u64 {
         self.certain
     }
 
-    /// Prepares to share out `rows`, which are not fewer than the certain ones.
+    /// Prepares to distribute `rows`, at least the mandatory ones.
     pub(crate) fn share_out(&self, rows: u64) -> Allotment {
         Allotment {
             rows: rows - self.certain,
@@ -31,11 +30,11 @@ impl Expected {
     }
 }
 
-/// Rows to be shared out. Every person is counted by [`Expected::add`] first; then, in the same
-/// order, [`Allotment::take`] gives each their share.
+/// Rows to distribute. Every person is added by [`Expected::add`] first; then, in the same order,
+/// [`Allotment::take`] returns the rows of each.
 #[derive(Debug)]
 pub(crate) struct Allotment {
-    /// The rows that are not certain.
+    /// Rows beyond the mandatory ones.
     rows: u64,
     weight: u128,
     taken_rows: u64,
@@ -43,8 +42,8 @@ pub(crate) struct Allotment {
 }
 
 impl Allotment {
-    /// The rows of the next person: the certain ones, and of the others what is due to all up to
-    /// this one, less what was given.
+    /// The rows of the next person: the mandatory ones, plus the cumulative share of all persons up to this
+    /// one less the rows already given.
     pub(crate) fn take(&mut self, certain: u64, weight: u64) -> u64 {
         self.taken_weight += u128::from(weight);
         let due = u128::from(self.rows) * self.taken_weight;
@@ -73,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn gives_every_row_to_somebody_by_weight() {
+    fn all_rows_are_distributed_by_weight() {
         assert_eq!(shares(10, &[(0, 1), (0, 3), (0, 0), (0, 1)]), [2, 6, 0, 2]);
         assert_eq!(shares(7, &[(0, 5), (0, 5), (0, 5)]).iter().sum::<u64>(), 7);
         assert_eq!(shares(0, &[(0, 3), (0, 4)]), [0, 0]);
     }
 
     #[test]
-    fn what_is_certain_comes_on_top_of_the_share() {
+    fn mandatory_rows_come_on_top_of_the_share() {
         assert_eq!(shares(12, &[(1, 1), (4, 0), (1, 2)]), [3, 4, 5]);
         assert_eq!(shares(6, &[(1, 1), (4, 0), (1, 2)]), [1, 4, 1]);
     }

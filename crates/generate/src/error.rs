@@ -1,61 +1,61 @@
-//! Why files could not be generated.
+//! Errors of generating data.
 
 use std::io;
 use std::path::PathBuf;
 
-/// What stopped a run.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// Rows of facts were asked for, persons were not.
-    #[error("{rows} {what} were asked for but no person to have them; ask for at least 1 person")]
+    /// Rows of facts were requested without persons.
+    #[error("{rows} {what} need at least 1 person")]
     NobodyToHaveThem {
         /// The kind of row.
         what: &'static str,
-        /// How many were asked for.
+        /// The requested number.
         rows: u64,
     },
-    /// Fewer rows were asked for than the persons have for certain.
+    /// Fewer rows were requested than are mandatory.
     #[error(
         "{rows} {what} are too few: {persons} persons have {least} at least; ask for that many, or for fewer persons"
     )]
     TooFew {
         /// The kind of row.
         what: &'static str,
-        /// How many were asked for.
+        /// The requested number.
         rows: u64,
-        /// How many there are at least.
+        /// The number of mandatory rows.
         least: u64,
-        /// The persons asked for.
+        /// The requested number of persons.
         persons: u64,
     },
-    /// More second records than persons were asked for.
-    #[error("{per_mille} of 1,000 persons cannot have a second record; ask for 1,000 at most")]
+    /// More second records than persons were requested.
+    #[error("{per_mille} of 1,000 persons cannot have a second record: the maximum is 1,000")]
     TooManyDuplicates {
-        /// Of 1,000 persons, how many were to have one.
+        /// The requested number per 1,000 persons.
         per_mille: u64,
     },
     /// A file or folder cannot be written.
-    #[error("`{path}` cannot be written: {source}; choose another folder or make room in it")]
+    #[error("`{path}` cannot be written: {source}")]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A row cannot be written to a file of text.
-    #[error("`{path}` cannot be written: {source}; choose another folder or make room in it")]
+    /// A row cannot be written to a CSV file.
+    #[error("`{path}` cannot be written: {source}")]
     WriteRow {
         /// The file.
         path: PathBuf,
-        /// What the writer said.
+        /// The error of the writer.
         source: csv::Error,
     },
-    /// The rows of a table cannot be turned into Parquet.
-    #[error("`{path}` cannot be written as Parquet: {source}; `--format csv` needs less")]
+    /// The rows of a table cannot be encoded as Parquet.
+    #[error("`{path}` cannot be written as Parquet: {source}")]
     WriteParquet {
         /// The file.
         path: PathBuf,
-        /// What the writer said.
+        /// The error of the writer.
         source: parquet::errors::ParquetError,
     },
 }

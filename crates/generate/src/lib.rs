@@ -1,11 +1,12 @@
-//! Writes a business that never was, in rollbook's own columns, the same bytes for the same seed.
+//! Generates the data of a fictional business in rollbook's native columns, reproducible to the byte by its
+//! seed.
 //!
-//! A run goes over the persons twice. The first pass adds up what each of them has for certain (a
-//! customer's first order, what a lead does before it) and how much they are inclined to order, to
-//! act and to negotiate beyond that; the second shares the asked-for rows out and writes them. Every person draws from a random stream of their own, nothing is kept between two
-//! persons, and so memory does not grow with the size of the data. All that happens lies between
-//! 2024-01-01 and 2025-12-31. There is no clock and no floating point function that differs between
-//! machines (only the four operations and the square root, which IEEE 754 defines to the bit).
+//! A run makes two passes over the persons. The first adds up the mandatory rows of each (a customer's first
+//! order, what a lead does before it) and weights for further rows; the second distributes the requested rows
+//! by these weights and writes them. Every person has a random stream of their own and nothing is kept
+//! between persons, so memory does not grow with the data. All events are between 2024-01-01 and 2025-12-31.
+//! No clock is read, and the only floating point operations are the four basic ones and the square root, which
+//! IEEE 754 defines to the bit, so the output is the same on every machine.
 
 use std::path::PathBuf;
 
@@ -34,31 +35,31 @@ use output::{Extras, Output};
 use profile::Profile;
 use world::World;
 
-/// What to generate.
+/// Options of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Persons to make up.
+    /// Number of persons.
     pub persons: u64,
-    /// The number that everything follows from.
+    /// Seed of the random generator.
     pub seed: u64,
-    /// The kind of files to write.
+    /// Format of the files.
     pub format: Format,
     /// The folder to write them to; it is created, and files of the same names are replaced.
     pub out: PathBuf,
-    /// Orders in all; by default three for every two persons.
+    /// Number of orders; by default three per two persons.
     pub orders: Option<u64>,
-    /// Activities in all; by default six for every person.
+    /// Number of activities; by default six per person.
     pub activities: Option<u64>,
-    /// Deals in all; by default one for every ten persons.
+    /// Number of deals; by default one per ten persons.
     pub deals: Option<u64>,
-    /// Of 1,000 persons, how many have a second record at another provider, with other spellings.
-    /// With any, persons have a `provider` and addresses are written.
+    /// Persons per 1,000 who have a second record at another provider, with other spellings.
+    /// If not 0, persons have a `provider`, and addresses are written.
     pub duplicates_per_mille: u64,
-    /// Whether to write, to the folder `truth`, what the rest was made from.
+    /// Whether to write the ground truth to the folder `truth`.
     pub truth: bool,
 }
 
-/// The kind of files to write. Both hold the same rows in the same order.
+/// Format of the files; both hold the same rows in the same order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated text with a header, in UTF-8.
@@ -67,24 +68,23 @@ pub enum Format {
     Parquet,
 }
 
-/// What was written.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// The files, in the order of the canonical tables, the truth behind them.
+    /// The files in the order of the canonical tables, then the ground truth.
     pub files: Vec<WrittenFile>,
-    /// The time of the last fact; `None` where there is none.
+    /// The time of the last fact; `None` if there is none.
     pub last_event: Option<Timestamp>,
 }
 
 /// One file of a [`Summary`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFile {
-    /// The canonical table, which is also the file's name without its extension; `truth/…` for
-    /// what stands in no table.
+    /// The canonical table, which is the file name without extension; `truth/…` for the ground truth.
     pub table: &'static str,
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// Rows in it.
+    /// Number of rows.
     pub rows: u64,
     /// Its size in bytes.
     pub bytes: u64,
@@ -92,14 +92,13 @@ pub struct WrittenFile {
 
 /// Generates the files that `options` asks for.
 ///
-/// The numbers of persons, orders, activities and deals are met exactly; order lines, refunds and
-/// tickets follow from them, second records come on top. A number that is not asked for is its
-/// default, or what the persons have for certain where that is more.
+/// The numbers of persons, orders, activities and deals are met exactly; order lines, refunds and tickets
+/// follow from them, second records come on top. A number that is not given is its default, or the number of
+/// mandatory rows if that is larger.
 ///
 /// # Errors
-///
-/// When orders, activities or deals are asked for without a person to have them, or fewer than the
-/// persons have for certain, and when the folder cannot be written.
+/// Orders, activities or deals are requested without persons, or fewer than the mandatory ones; more than
+/// 1,000 per 1,000 persons have second records; a file or folder cannot be written.
 pub fn generate(options: &Options) -> Result<Summary, GenerateError> {
     let persons = options.persons;
     for (what, rows) in [

@@ -1,4 +1,4 @@
-//! What a person is like before anything happens to them.
+//! Profiles: the attributes of a generated person that determine their events.
 
 use crate::calendar::{DAY, END};
 use crate::countries::{COUNTRIES, Country};
@@ -6,39 +6,39 @@ use crate::dice::{Dice, Stream};
 use crate::lead::{FIRST_DAYS, Lead};
 use crate::world::World;
 
-/// What a person is to the business.
+/// The kind of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Buys in the shop: the shop has them since their first order.
+pub(crate) enum PersonKind {
+    /// A customer of the shop, known since their first order.
     Shopper,
-    /// Signed up, and may come to buy.
+    /// A lead who signed up and may buy.
     Lead,
-    /// Came for a prize and never buys.
+    /// Entered a prize draw and never buys.
     Visitor,
-    /// Buys for an organization, by orders and by deals.
+    /// Buys for an organization, by orders and deals.
     Business,
 }
 
-/// A person's inclinations.
+/// The attributes of a person.
 #[derive(Debug)]
 pub(crate) struct Profile {
-    pub(crate) kind: Kind,
+    pub(crate) kind: PersonKind,
     pub(crate) country: &'static Country,
     /// When they joined, in seconds since 1970.
     pub(crate) joined: i64,
-    /// How they come to buy, for those who have not bought when they join.
+    /// The path to a first order, for those who join without one.
     pub(crate) lead: Option<Lead>,
-    /// When they place their first order, for those who place one before the end.
+    /// The time of their first order, if they place one.
     pub(crate) customer_since: Option<i64>,
-    /// When they do the last thing of their own accord; the end if they are still there.
+    /// The time of their last activity; the end of the period if they stay active.
     pub(crate) left: i64,
-    /// Of 1,000 mails, how many they open.
+    /// Opened mails per 1,000.
     pub(crate) opens: u64,
-    /// When they agreed to be mailed, where they did.
+    /// When they opted in to mails, if they did.
     pub(crate) opted_in: Option<i64>,
-    /// When they took that back, where they did.
+    /// When they opted out again, if they did.
     pub(crate) opted_out: Option<i64>,
-    /// The organization they buy for, for those who do.
+    /// The organization that they buy for, if any.
     pub(crate) organization: Option<u64>,
     pub(crate) order_weight: u64,
     pub(crate) activity_weight: u64,
@@ -50,13 +50,17 @@ impl Profile {
         let dice = &mut Dice::new(world.seed, Stream::Profile, number);
         let calendar = &world.calendar;
         let kind = *dice.weighted(&[
-            (370, Kind::Shopper),
-            (450, Kind::Lead),
-            (70, Kind::Visitor),
-            (110, Kind::Business),
+            (370, PersonKind::Shopper),
+            (450, PersonKind::Lead),
+            (70, PersonKind::Visitor),
+            (110, PersonKind::Business),
         ]);
         // Whatever is asked for needs somebody to have it, be there one person only.
-        let kind = if number == 0 { Kind::Business } else { kind };
+        let kind = if number == 0 {
+            PersonKind::Business
+        } else {
+            kind
+        };
         let country = dice.weighted(COUNTRIES);
         let joined = calendar.joined(dice, number, world.persons);
         let opens = [200, 400, 700][dice.index(3)];
@@ -64,15 +68,15 @@ impl Profile {
 
         let lead_dice = &mut Dice::new(world.seed, Stream::Lead, number);
         let lead = match kind {
-            Kind::Lead => Some(Lead::draw(
+            PersonKind::Lead => Some(Lead::draw(
                 lead_dice,
                 calendar,
                 &world.catalog,
                 joined,
                 opted_in.is_some(),
             )),
-            Kind::Visitor => Some(Lead::visitor(lead_dice)),
-            Kind::Shopper | Kind::Business => None,
+            PersonKind::Visitor => Some(Lead::visitor(lead_dice)),
+            PersonKind::Shopper | PersonKind::Business => None,
         };
         let customer_since = match &lead {
             Some(lead) => lead.first_order.filter(|at| *at <= END),
@@ -87,7 +91,7 @@ impl Profile {
         };
         let days = customer_since.map_or(0, |since| (left - since) / DAY + 30);
         let days = u64::try_from(days).expect("nobody leaves before they come");
-        let business = kind == Kind::Business;
+        let business = kind == PersonKind::Business;
         let buys = dice.pareto(40_000);
         let buys = if business { buys.min(4_000) / 4 } else { buys };
         let order_weight = buys * days;
@@ -113,22 +117,27 @@ impl Profile {
         }
     }
 
-    /// The orders that they place whatever is asked for.
+    /// The number of mandatory orders.
     pub(crate) fn certain_orders(&self) -> u64 {
         u64::from(self.customer_since.is_some())
     }
 
-    /// Whether they may be mailed at that moment.
+    /// Whether they have opted in to mails at this moment.
     pub(crate) fn may_be_mailed(&self, at: i64) -> bool {
         self.opted_in.is_some_and(|from| from <= at)
             && self.opted_out.is_none_or(|until| at < until)
     }
 }
 
-/// When somebody agreed to be mailed and took it back. Leads are asked as they sign up, and keep
-/// their word for the first days, since what they click then is looked at.
-fn consent(world: &World, dice: &mut Dice, kind: Kind, joined: i64) -> (Option<i64>, Option<i64>) {
-    let signs_up = matches!(kind, Kind::Lead | Kind::Visitor);
+/// Times of opt-in and opt-out. Leads are asked when they sign up and stay opted in for the first days,
+/// because their clicks in that time are features of lead scores.
+fn consent(
+    world: &World,
+    dice: &mut Dice,
+    kind: PersonKind,
+    joined: i64,
+) -> (Option<i64>, Option<i64>) {
+    let signs_up = matches!(kind, PersonKind::Lead | PersonKind::Visitor);
     let agrees = dice.chance(if signs_up { 800 } else { 680 });
     let days = dice.between(0, 3);
     let days = if signs_up { 0 } else { days };

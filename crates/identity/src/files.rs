@@ -1,5 +1,5 @@
-//! Resolving plain files: rows of one or two of them, exact rules that a map names, and pairs that
-//! the score suggests. For evaluation, and for lists that are needed once.
+//! Linking the rows of one or two CSV files by the exact rules of a map, and suggesting probable pairs. For
+//! evaluation, and for one-off lists.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -15,32 +15,32 @@ mod map;
 
 pub use map::{InvalidMap, Map};
 
-/// Why files cannot be resolved.
+/// Why files cannot be linked.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// A column that the map names is not there.
+    /// The file lacks a column that the map names.
     #[error("`{file}` has no column `{column}`: it has {}", found.join(", "))]
     NoColumn {
         /// The file.
         file: String,
         /// The column.
         column: String,
-        /// Its columns.
+        /// The columns of the file.
         found: Vec<String>,
     },
-    /// Two rows with one id.
+    /// Two rows have the same id.
     #[error("`{file}` has the id `{id}` in two rows: line {first} and line {second}")]
     SameId {
         /// The file.
         file: String,
         /// The id.
         id: String,
-        /// Where it stood first.
+        /// The line of the first row.
         first: u64,
-        /// Where it stands again.
+        /// The line of the second row.
         second: u64,
     },
-    /// A row without an id.
+    /// A row has no id.
     #[error("`{file}` has no id in line {line}")]
     NoId {
         /// The file.
@@ -48,17 +48,17 @@ pub enum FileError {
         /// The line.
         line: u64,
     },
-    /// It is no CSV.
+    /// The file is not valid CSV.
     #[error("`{file}` cannot be read as CSV with a header: {source}")]
     Csv {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The error of the parser.
         source: csv::Error,
     },
 }
 
-/// The rows of a file, in normal form.
+/// The rows of a file with values in normal form.
 #[derive(Debug, Clone)]
 pub struct Table {
     /// Its name.
@@ -67,23 +67,26 @@ pub struct Table {
     profiles: Vec<Profile>,
 }
 
-/// What became of a row.
+/// Result for one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Its file.
+    /// The file of the row.
     pub file: String,
-    /// Its id there.
+    /// The id of the row.
     pub id: String,
-    /// Its person, counted from 1 in canonical order; `None` where it is ambiguous.
+    /// The number of its person, from 1 in canonical order; `None` if it is ambiguous.
     pub person: Option<u32>,
-    /// The rule by which it was linked to others; `None` for the first of a person.
+    /// The rule that linked it to other rows; `None` for the first row of a person.
     pub matched_by: Option<String>,
-    /// Whether it joins several persons.
+    /// Whether it matches several persons.
     pub is_ambiguous: bool,
 }
 
 impl Table {
     /// Reads a CSV file with a header.
+    ///
+    /// # Errors
+    /// The CSV is malformed; a column of the map is missing; a row has no id, or the id of an earlier row.
     pub fn read(file: &str, reader: impl Read, map: &Map) -> Result<Self, FileError> {
         let failed = |source| FileError::Csv {
             file: file.to_owned(),
@@ -93,7 +96,7 @@ impl Table {
             .trim(csv::Trim::All)
             .from_reader(reader);
         let headers = csv.headers().map_err(failed)?.clone();
-        let place = |column: &str| {
+        let index_of = |column: &str| {
             let is_it = |header: &str| header.trim_start_matches('\u{feff}') == column;
             headers
                 .iter()
@@ -104,10 +107,10 @@ impl Table {
                     found: headers.iter().map(|header| format!("`{header}`")).collect(),
                 })
         };
-        let id_at = place(&map.id)?;
+        let id_at = index_of(&map.id)?;
         let mut fields = Vec::new();
         for (field, column) in &map.fields {
-            fields.push((*field, place(column)?));
+            fields.push((*field, index_of(column)?));
         }
         let mut table = Self {
             file: file.to_owned(),
@@ -144,10 +147,29 @@ impl Table {
         }
         Ok(table)
     }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The same rows in another order, given as indices of this table.
+    pub fn reordered(&self, order: &[usize]) -> Self {
+        Self {
+            file: self.file.clone(),
+            ids: order.iter().map(|at| self.ids[*at].clone()).collect(),
+            profiles: order.iter().map(|at| self.profiles[*at].clone()).collect(),
+        }
+    }
 }
 
-/// Resolves the rows of files by the rules of a map; the links are in the order of the rows.
-pub fn link(tables: &[Table], map: &Map, bridges: AmbiguityPolicy) -> Vec<Link> {
+/// Links the rows of files by the rules of a map; one result per row, in order.
+pub fn link(tables: &[Table], map: &Map, ambiguity: AmbiguityPolicy) -> Vec<Link> {
     let mut records = Records::new(map.rules.len());
     let rows = tables.iter().zip(0_u8..).flat_map(|(table, at)| {
         table
@@ -169,11 +191,11 @@ pub fn link(tables: &[Table], map: &Map, bridges: AmbiguityPolicy) -> Vec<Link> 
             .zip(&map.rules)
             .map(|(at, rule)| value(at, rule, profile))
             .collect();
-        // The rules are the map's own: dates of birth count where it names them.
+        // The map defines the rules, so a date of birth counts only if a rule names it.
         records.push(order, named(profile), 0, &values);
     }
-    let resolution = resolve(&records.without_shared(MOST_NAMES), &[], bridges);
-    // Persons are counted without those that became others.
+    let resolution = resolve(&records.without_shared(MOST_NAMES), &[], ambiguity);
+    // Persons that were merged into others have no records and are not counted.
     let mut numbers = Vec::with_capacity(resolution.persons.len());
     let mut count = 0;
     for records in &resolution.persons {
@@ -193,8 +215,8 @@ pub fn link(tables: &[Table], map: &Map, bridges: AmbiguityPolicy) -> Vec<Link> 
     links.collect()
 }
 
-/// Pairs of ids that are one person with at least this probability, the surest first; of two files
-/// one from each.
+/// Pairs of ids that are the same person with at least this probability, the most probable first; with two
+/// files, one id from each.
 pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> {
     let profiles = tables.iter().flat_map(|table| &table.profiles);
     let profiles: Vec<Profile> = profiles.map(Profile::folded).collect();
@@ -211,7 +233,10 @@ pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> 
     named.collect()
 }
 
-/// Writes suggested pairs as `id_a,id_b,probability`.
+/// Writes suggested pairs as CSV with the columns `id_a,id_b,probability`.
+///
+/// # Errors
+/// The writer fails.
 pub fn write_pairs(pairs: &[(String, String, f64)], to: impl Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(to);
     csv.write_record(["id_a", "id_b", "probability"])?;
@@ -221,7 +246,7 @@ pub fn write_pairs(pairs: &[(String, String, f64)], to: impl Write) -> io::Resul
     csv.flush()
 }
 
-/// What a rule compares, as a number; 0 where a part is blank.
+/// The compared values of a rule, hashed; 0 if one is blank.
 fn value(rule: u16, parts: &[Field], profile: &Profile) -> u128 {
     let mut text = rule.to_le_bytes().to_vec();
     for part in parts {

@@ -1,7 +1,7 @@
-//! Which records are one human being: values in the form that identifies, exact rules over a set
-//! of records, and a score for pairs that no exact rule finds.
+//! Identity resolution: normal forms of values, exact rules over a set of records, and a probabilistic score
+//! for pairs that no exact rule links.
 //!
-//! Nothing here reads or writes a lake: values come in, decisions go out.
+//! Pure computation: values in, decisions out. Nothing reads or writes a lake.
 
 pub mod files;
 pub mod normalise;

@@ -1,7 +1,7 @@
-//! Values in the one form in which two of them are compared.
+//! Normal forms, in which values are compared.
 //!
-//! What cannot identify anybody gives `None`: an e-mail address without a domain, a phone number
-//! that no network would connect. Nothing is guessed, and nothing is cut to fit.
+//! Values that identify nobody have none: an e-mail address without a domain, an invalid phone number.
+//! Nothing is guessed or truncated.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -13,10 +13,10 @@ pub mod name;
 pub mod phone;
 pub mod place;
 
-/// Of these rules; part of every token, so that tokens of other rules are told apart.
+/// Version of the normal forms; part of every token, so that tokens of different versions differ.
 pub const VERSION: u16 = 2;
 
-/// What sources write where they have no value.
+/// Placeholders that sources write for missing values.
 const NOTHING: [&str; 12] = [
     "null",
     "none",
@@ -32,15 +32,15 @@ const NOTHING: [&str; 12] = [
     "?",
 ];
 
-/// A text without invisible characters, in compatibility form (NFKC), lower case, its white space
-/// one blank each; `None` where nothing is left or it stands for nothing.
+/// A text in NFKC and lower case, without invisible characters, with single blanks; `None` if nothing is left
+/// or it is a placeholder.
 pub fn text(value: &str) -> Option<String> {
     let folded = folded(value);
     let is_nothing = folded.is_empty() || NOTHING.contains(&folded.as_str());
     (!is_nothing).then_some(folded)
 }
 
-/// The same, whatever the text stands for.
+/// The same, also for placeholders.
 fn folded(value: &str) -> String {
     let visible = value.chars().filter(|one| !is_invisible(*one));
     let folded: String = visible.nfkc().flat_map(char::to_lowercase).nfkc().collect();
@@ -54,7 +54,7 @@ fn folded(value: &str) -> String {
     joined
 }
 
-/// Characters without width or of control, which come along when texts are copied.
+/// Zero-width and control characters, which copied texts may contain.
 fn is_invisible(one: char) -> bool {
     let is_format = matches!(one,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
@@ -81,7 +81,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
 
         #[test]
-        fn whatever_is_written_has_one_form_or_none(value in texts(), other in texts()) {
+        fn normal_forms_are_stable(value in texts(), other in texts()) {
             for form in [text(&value), name::name(&value), email::email(&value), date::date(&value)]
                 .into_iter()
                 .flatten()
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_come_to_one_form() {
+    fn spellings_share_a_form() {
         for (value, form) in [
             ("  Ann \t Lee\r\n", Some("ann lee")),
             ("A\u{200b}nn", Some("ann")),

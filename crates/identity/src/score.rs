@@ -1,9 +1,9 @@
-//! How probable it is that two records are one person, where no exact rule says so.
+//! Probability that two records are the same person, for pairs that no exact rule links.
 //!
-//! The model of Fellegi and Sunter (1969): each field of a pair agrees to some level; a level weighs as
-//! much as it is commoner among pairs of one person (m) than among strangers (u). m and the share of
-//! pairs that are one person are estimated from the pairs of all blocks by expectation-maximization
-//! (Winkler 1988), u from pairs drawn at random. Such a score suggests; it never links.
+//! Model of Fellegi and Sunter (1969): each field of a pair agrees at some level, whose weight is the ratio of
+//! its frequency among matches (m) to that among non-matches (u). m and the share of matches are estimated
+//! from the pairs of all blocks by expectation-maximization (Winkler 1988), u from random pairs. The score
+//! only suggests pairs; it never links them.
 
 use std::collections::HashMap;
 
@@ -19,40 +19,40 @@ pub use compare::{FIELDS, Field, Profile};
 
 use compare::{LEVELS, Levels, levels};
 
-/// Pairs drawn at random; all there are where there are fewer.
+/// Number of random pairs; all pairs if there are fewer.
 const DRAWN: u64 = 1_000_000;
-/// Rounds of estimation at most.
+/// Iterations of the estimation at most.
 const ROUNDS: usize = 200;
-/// Estimation ends when no m changes by more.
+/// The estimation converged if no m changes by more.
 const SETTLED: f64 = 1e-7;
-/// What each level is taken to have been seen beside what was seen.
+/// Pseudo-count of each level (smoothing).
 const PRIOR: f64 = 0.5;
 
-/// Shares by field and level.
+/// Frequencies by field and level.
 type Shares = [[f64; LEVELS]; FIELDS];
 
-/// Two records, as places in what was given, and how probable it is that they are one person.
+/// A pair of records, as indices of the input, with the probability that they are the same person.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Suggestion {
-    /// The first.
+    /// Index of the first record.
     pub a: u32,
-    /// The second, after the first.
+    /// Index of the second record, larger than `a`.
     pub b: u32,
-    /// Between 0 and 1.
+    /// From 0 to 1.
     pub probability: f64,
 }
 
-/// What was estimated from a set of records.
+/// Parameters estimated from a set of records.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// Of all pairs, the share that are one person.
+    /// Share of matches among all pairs.
     prior: f64,
     m: Shares,
     u: Shares,
 }
 
-/// The pairs of all blocks that are one person with at least this probability, the surest first.
-/// `across`: how many records the first of two files has, where only pairs across them count.
+/// Pairs within blocks that are the same person with at least this probability, the most probable first.
+/// `across` is the number of records of the first of two files, if only pairs across files count.
 pub fn suggest(profiles: &[Profile], across: Option<u32>, at_least: f64) -> Vec<Suggestion> {
     let pairs = pairs(profiles, across);
     let Some(model) = Model::estimate(profiles, &pairs) else {
@@ -72,7 +72,7 @@ pub fn suggest(profiles: &[Profile], across: Option<u32>, at_least: f64) -> Vec<
 }
 
 impl Model {
-    /// Estimates from the pairs of blocks; `None` where there are none.
+    /// Estimates the parameters from the pairs within blocks; `None` if there are none.
     pub fn estimate(profiles: &[Profile], pairs: &[(u32, u32)]) -> Option<Self> {
         let blocked = counted(pairs.iter().copied(), profiles);
         let count = profiles.len() as u64;
@@ -90,7 +90,7 @@ impl Model {
             let before = model.m;
             let is_one: f64 = blocked.iter().map(|(at, count)| model.of(at) * count).sum();
             let m = shares(&blocked, |at| model.of(at));
-            // A few of those drawn are one person too.
+            // Some random pairs are matches.
             let u = shares(&drawn, |at| 1.0 - model.of(at));
             model = Self {
                 prior: (is_one / all as f64).clamp(1e-12, 0.5),
@@ -105,7 +105,7 @@ impl Model {
         Some(model)
     }
 
-    /// How probable it is that two records are one person.
+    /// Probability that two records are the same person.
     pub fn probability(&self, a: &Profile, b: &Profile) -> f64 {
         self.of(&levels(a, b))
     }
@@ -122,7 +122,7 @@ impl Model {
     }
 }
 
-/// How often pairs agree in each way.
+/// Counts of pairs by agreement pattern.
 fn counted(pairs: impl Iterator<Item = (u32, u32)>, profiles: &[Profile]) -> Vec<(Levels, f64)> {
     let mut counts: HashMap<Levels, f64> = HashMap::new();
     for (a, b) in pairs {
@@ -130,12 +130,12 @@ fn counted(pairs: impl Iterator<Item = (u32, u32)>, profiles: &[Profile]) -> Vec
         *counts.entry(levels).or_default() += 1.0;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
-    // Sums of floating point depend on their order.
+    // Floating point sums depend on the order of their terms.
     counts.sort_unstable_by_key(|(levels, _)| *levels);
     counts
 }
 
-/// Pairs at random, the same ones for the same count.
+/// Random pairs, reproducible for the same count.
 fn drawn(count: u64, all: u64) -> impl Iterator<Item = (u32, u32)> {
     let mut random = ChaCha8Rng::seed_from_u64(count);
     let is_all = all <= DRAWN;
@@ -157,7 +157,7 @@ fn drawn(count: u64, all: u64) -> impl Iterator<Item = (u32, u32)> {
     pairs.map(|(a, b)| (a as u32, b as u32))
 }
 
-/// The share of each level among the pairs that have the field, each pair as much as it weighs.
+/// Weighted frequency of each level among the pairs that have the field.
 fn shares(counts: &[(Levels, f64)], weight: impl Fn(&Levels) -> f64) -> Shares {
     let mut shares = [[PRIOR; LEVELS]; FIELDS];
     for (levels, count) in counts {
@@ -175,7 +175,7 @@ fn shares(counts: &[(Levels, f64)], weight: impl Fn(&Levels) -> f64) -> Shares {
     shares
 }
 
-/// Of one person's records most fields are the same.
+/// Initial m: most fields of matches agree.
 fn first_guess() -> Shares {
     [[0.06, 0.04, 0.1, 0.8]; FIELDS]
 }
@@ -204,7 +204,7 @@ mod tests {
         profile
     }
 
-    /// Strangers at random, and some of them again with one field mistyped or left out.
+    /// Random strangers, and duplicates of some with one field mistyped or missing.
     fn people() -> Vec<Profile> {
         let given = [
             "ann", "bob", "carla", "dmitri", "elif", "farid", "grace", "hugo",
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn second_records_are_found_and_strangers_are_not() {
+    fn duplicates_are_found_and_strangers_are_not() {
         let all = people();
         let found = suggest(&all, None, 0.9);
         let right = found
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_of_nothing() {
+    fn empty_input_yields_no_pairs() {
         assert!(suggest(&[], None, 0.0).is_empty());
         assert!(suggest(&[Profile::default(), Profile::default()], None, 0.0).is_empty());
     }

@@ -1,12 +1,12 @@
-//! Values that many share, so that they identify nobody: a shipped list, and a tenant's own.
+//! Values shared by many people, which identify nobody: a built-in list and the tenant's own.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// A value stops identifying when records of more different names than this carry it.
+/// A value identifies nobody if records with more distinct names than this have it.
 pub const MOST_NAMES: usize = 20;
 
-/// Values that never match.
+/// Values that never link records.
 #[derive(Debug, Clone)]
 pub struct Shared {
     values: HashSet<String>,
@@ -15,12 +15,12 @@ pub struct Shared {
 static SHIPPED: LazyLock<Shared> = LazyLock::new(|| Shared::with([]));
 
 impl Shared {
-    /// The list that comes with the program.
+    /// The built-in list.
     pub fn shipped() -> &'static Self {
         &SHIPPED
     }
 
-    /// The same, and others: whole values in normal form, `name@` or `@domain`.
+    /// The built-in list and further entries: whole values in normal form, `name@` or `@domain`.
     pub fn with(own: impl IntoIterator<Item = String>) -> Self {
         let shipped = include_str!("shared_values.txt").lines();
         let shipped = shipped.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -28,7 +28,7 @@ impl Shared {
         Self { values }
     }
 
-    /// Whether an address in its exact form is one of many, or of nobody.
+    /// Whether an e-mail address in normal form is shared, or has no domain.
     pub fn has_email(&self, exact: &str) -> bool {
         let Some(at) = exact.find('@') else {
             return true;
@@ -39,7 +39,7 @@ impl Shared {
             || self.values.contains(&format!("{local}@"))
     }
 
-    /// Whether a number in E.164 is one of many: listed, or one digit again and again.
+    /// Whether a phone number in E.164 is shared: listed, or of one repeated digit or counting digits.
     pub fn has_phone(&self, e164: &str) -> bool {
         let digits: Vec<u8> = e164.bytes().filter(u8::is_ascii_digit).collect();
         let last = digits.len().saturating_sub(7);
@@ -54,7 +54,7 @@ mod tests {
     use super::Shared;
 
     #[test]
-    fn what_many_share_is_known() {
+    fn shared_values_are_recognised() {
         let shared = Shared::with(["front-desk@".to_owned(), "+14155552671".to_owned()]);
         for many in [
             "test@test.com",

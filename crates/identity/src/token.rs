@@ -1,4 +1,4 @@
-//! What stands for a value where records are compared: nothing can be read from it.
+//! Tokens: keyed hashes that stand for values when records are compared.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,22 +9,22 @@ use sha2::Sha256;
 
 use crate::normalise::VERSION;
 
-/// By what two records are one, the surest first.
+/// The rules that link two records, the most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MatchRule {
-    /// The same e-mail address.
+    /// Same e-mail address.
     Email,
-    /// The same telephone.
+    /// Same phone number.
     Phone,
-    /// The same surname at the same address.
+    /// Same surname at the same address.
     Address,
 }
 
 impl MatchRule {
-    /// All of them, in order.
+    /// All rules in order.
     pub const ALL: [Self; 3] = [Self::Email, Self::Phone, Self::Address];
 
-    /// As it is written.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -34,8 +34,8 @@ impl MatchRule {
     }
 }
 
-/// The first 128 bits of an HMAC-SHA-256 over the version of the normal forms, the tier and the
-/// value. As text: the version, the tier's first letter, and 32 digits.
+/// The first 128 bits of an HMAC-SHA-256 over the version of the normal forms, the rule and the value. As
+/// text: the version, a colon, and 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u128);
 
@@ -45,7 +45,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// A text that is no token of these rules.
+/// A text that is not a token of this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a token of version {VERSION}")]
 pub struct NoToken(String);
@@ -60,22 +60,22 @@ impl FromStr for Token {
     }
 }
 
-/// Makes tokens under a tenant's key.
+/// Computes tokens with a tenant's key.
 #[derive(Clone)]
 pub struct Tokens {
     keyed: Hmac<Sha256>,
 }
 
 impl Tokens {
-    /// Under a key of any length.
+    /// With a key of any length.
     pub fn new(key: &Arc<[u8]>) -> Self {
         let keyed = Hmac::new_from_slice(key).expect("a key of any length will do");
         Self { keyed }
     }
 
     /// The token of a value in normal form.
-    pub fn of(&self, tier: MatchRule, value: &str) -> Token {
-        self.of_kind(tier.name(), value)
+    pub fn of(&self, rule: MatchRule, value: &str) -> Token {
+        self.of_kind(rule.name(), value)
     }
 
     /// The token of a value of another kind, such as `record`.
@@ -83,7 +83,7 @@ impl Tokens {
         Token(self.digest(kind, value))
     }
 
-    /// A name, so that different ones can be counted.
+    /// The hash of a name, for counting distinct names.
     pub fn of_name(&self, name: &str) -> u64 {
         self.digest("name", name) as u64
     }
@@ -107,7 +107,7 @@ mod tests {
     use super::{MatchRule, Token, Tokens};
 
     #[test]
-    fn tokens_depend_on_key_tier_and_value() {
+    fn tokens_depend_on_key_rule_and_value() {
         let tokens = |byte| Tokens::new(&Arc::from([byte; 32]));
         let one = tokens(1).of(MatchRule::Email, "ann@example.com");
         assert_eq!(one, tokens(1).of(MatchRule::Email, "ann@example.com"));

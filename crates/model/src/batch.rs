@@ -1,4 +1,4 @@
-//! What one run of ingest took in, counted so that nothing can be lost silently.
+//! Ids and row counts of ingest runs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::InvalidName;
 
-/// The name of one run of ingest, by which it can be taken back.
+/// The id of an ingest run, by which it can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BatchId(String);
 
 impl BatchId {
-    /// From the day and a random part, both given by the caller: `20241101-3f9a1c`.
+    /// An id from the day and a random number: `20241101-3f9a1c`.
     pub fn new(day: &str, random: u32) -> Self {
         Self(format!("{day}-{:06x}", random & 0x00ff_ffff))
     }

@@ -1,4 +1,4 @@
-//! What a tenant sets once: the currency of its reports, its time zone, its default region.
+//! Settings of a tenant: currency, time zone, default region, retention, write-ahead log.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{FX_DAYS, JOURNAL_MEBIBYTES, JOURNAL_SECONDS, SNAPSHOT_DAYS};
 use crate::nearest;
 
-/// The keys that `rollbook settings` knows, with what each one is.
+/// All settings with their meanings, as `rollbook settings` lists them.
 pub const SETTING_KEYS: [(&str, &str); 7] = [
     (
         "currency",
@@ -22,7 +22,7 @@ pub const SETTING_KEYS: [(&str, &str); 7] = [
     ),
     (
         "fx_days",
-        "days for which an exchange rate stands where none follows, from 0 to 31, such as 7",
+        "days that an exchange rate stays valid without a newer one, from 0 to 31, such as 7",
     ),
     (
         "snapshot_days",
@@ -30,15 +30,15 @@ pub const SETTING_KEYS: [(&str, &str); 7] = [
     ),
     (
         "journal_seconds",
-        "seconds until rows in the journal become a snapshot, from 1 to 3600, such as 5",
+        "seconds until rows in the journal are committed, from 1 to 3600, such as 5",
     ),
     (
         "journal_mebibytes",
-        "mebibytes in the journal that become one at once, from 1 to 1024, such as 64",
+        "mebibytes at which the journal is committed at once, from 1 to 1024, such as 64",
     ),
 ];
 
-/// What a number among the settings can be at least and at most.
+/// Range of a numeric setting.
 fn bounds(key: &str) -> Option<RangeInclusive<u16>> {
     let most = match key {
         "fx_days" => return Some(0..=31),
@@ -58,15 +58,15 @@ pub struct Settings {
     pub currency: Option<String>,
     /// IANA time zone of the tenant's calendar.
     pub timezone: String,
-    /// ISO 3166-1 alpha-2 country assumed where a source names none.
+    /// ISO 3166-1 alpha-2 country of phone numbers without country code.
     pub default_region: Option<String>,
-    /// Days for which an exchange rate stands where none follows.
+    /// Days that an exchange rate stays valid without a newer one.
     pub fx_days: u16,
-    /// Days that snapshots are kept for, beside those that have a name.
+    /// Days that unnamed snapshots are kept.
     pub snapshot_days: u16,
-    /// Seconds after which rows in the journal become a snapshot.
+    /// Seconds until rows in the journal (write-ahead log) are committed.
     pub journal_seconds: u16,
-    /// Mebibytes in the journal that become one at once.
+    /// Mebibytes at which the journal is committed at once.
     pub journal_mebibytes: u16,
 }
 
@@ -91,7 +91,7 @@ impl Default for Settings {
     }
 }
 
-/// A setting that does not exist, or a value that it cannot take.
+/// An unknown setting, or an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSetting {
     /// No setting has this name.
@@ -102,20 +102,23 @@ pub enum InvalidSetting {
         /// The setting that was probably meant.
         nearest: Option<&'static str>,
     },
-    /// The setting exists, its value does not fit.
+    /// The value is invalid.
     #[error("`{value}` is not a value for `{key}`: {expected}")]
     Value {
         /// The setting.
         key: &'static str,
         /// The text that was given.
         value: String,
-        /// What the setting takes.
+        /// The expected value.
         expected: &'static str,
     },
 }
 
 impl Settings {
-    /// The value of a setting as text, `None` where it is unset.
+    /// The value of a setting as text; `None` if it is unset.
+    ///
+    /// # Errors
+    /// [`InvalidSetting::UnknownKey`].
     pub fn get(&self, key: &str) -> Result<Option<String>, InvalidSetting> {
         match known_key(key)?.0 {
             "currency" => Ok(self.currency.clone()),
@@ -129,6 +132,9 @@ impl Settings {
     }
 
     /// The settings with one value changed.
+    ///
+    /// # Errors
+    /// [`InvalidSetting::UnknownKey`]; [`InvalidSetting::Value`] if the value has the wrong form or is out of range.
     pub fn with(mut self, key: &str, value: &str) -> Result<Self, InvalidSetting> {
         let (key, expected) = known_key(key)?;
         let letters =
@@ -174,7 +180,7 @@ mod tests {
     use super::Settings;
 
     #[test]
-    fn checks_values_before_taking_them() {
+    fn values_are_validated() {
         let settings = Settings::default().with("currency", "eur").unwrap();
         assert_eq!(settings.get("currency").unwrap().as_deref(), Some("EUR"));
         assert_eq!(

@@ -1,31 +1,25 @@
-//! What can go wrong with scores.
+//! Errors of training and scoring.
 
 use rollbook_engine::EngineError;
 use rollbook_lake::LakeError;
 use rollbook_model::Timestamp;
 
-use crate::kind::Kind;
+use crate::score_kind::ScoreKind;
 
-/// Why there is no score.
+/// Why a model or a score is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoringError {
-    /// A name that is no kind of score.
-    #[error("there is no score `{kind}`: use lead or churn")]
-    UnknownKind {
-        /// The name that was given.
-        kind: String,
-    },
-    /// Nothing was trained yet.
+    /// No model of that kind was trained yet.
     #[error("there is no {kind} model yet")]
     NotTrained {
         /// The kind.
-        kind: Kind,
+        kind: ScoreKind,
     },
-    /// Nothing was scored yet.
+    /// No run of that kind has scored anybody yet.
     #[error("there are no {kind} scores yet")]
     NotScored {
         /// The kind.
-        kind: Kind,
+        kind: ScoreKind,
     },
     /// The person has no score of that kind.
     #[error("person {person} has no {kind} score as of {as_of}: {}", kind.candidates())]
@@ -33,7 +27,7 @@ pub enum ScoringError {
         /// The person.
         person: i64,
         /// The kind.
-        kind: Kind,
+        kind: ScoreKind,
         /// The moment.
         as_of: Timestamp,
     },

@@ -1,4 +1,4 @@
-//! Why somebody has the score that they have.
+//! Explanations: the contribution of every feature to the score of one person.
 
 use rollbook_engine::Session;
 use rollbook_model::Timestamp;
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::ScoringError;
 use crate::features::Features;
-use crate::kind::{Kind, feature_meaning};
 use crate::model::{Method, Model, probability};
+use crate::score_kind::{ScoreKind, feature_meaning};
 
-/// What one feature adds to the score.
+/// The contribution of one feature to a score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Factor {
     /// The feature.
     pub feature: String,
-    /// What it means.
+    /// Its meaning in words.
     pub meaning: &'static str,
     /// Its value; counts and days as `ln(1 + n)`.
     pub value: f64,
-    /// What it adds, in log-odds.
+    /// Its contribution in log-odds.
     pub points: f64,
 }
 
@@ -28,26 +28,27 @@ pub struct Factor {
 pub struct Explanation {
     /// The person.
     pub person_id: i64,
-    /// What is foretold.
-    pub kind: Kind,
-    /// How the weights came about.
+    /// What the score predicts.
+    pub kind: ScoreKind,
+    /// How the weights were obtained.
     pub method: Method,
-    /// The moment.
+    /// The moment that the features were computed for.
     pub as_of: Timestamp,
     /// Log-odds.
     pub score: f64,
     /// 0 to 1.
     pub probability: f64,
-    /// The score of somebody with all features at their means.
+    /// Intercept: the score of a person with all features at their means.
     pub base: f64,
-    /// In the order of the features.
+    /// The contributions, in the order of the features.
     pub factors: Vec<Factor>,
 }
 
 /// Explains the score of one person at the session's moment.
 ///
 /// # Errors
-/// [`ScoringError::NoCandidate`] for those who have no such score.
+/// [`ScoringError::NoCandidate`] if this kind of score does not apply to the person; the features query
+/// exceeds its memory, disk or time limit, or the lake cannot be read.
 pub async fn explain(
     session: &Session,
     model: &Model,
@@ -59,7 +60,7 @@ pub async fn explain(
         kind: model.kind,
         as_of: session.as_of(),
     };
-    let row = features.row(features.place_of(person).ok_or_else(no_candidate)?);
+    let row = features.row(features.index_of(person).ok_or_else(no_candidate)?);
     let factors = model.weights.iter().zip(row).map(|(weight, value)| Factor {
         feature: weight.feature.clone(),
         meaning: feature_meaning(&weight.feature),

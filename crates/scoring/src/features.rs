@@ -7,27 +7,27 @@ use rollbook_engine::{Parameter, Session};
 use rollbook_model::Timestamp;
 
 use crate::ScoringError;
-use crate::kind::Kind;
+use crate::score_kind::ScoreKind;
 
 /// A row for each candidate, in order of their ids.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Features {
     pub(crate) names: Vec<String>,
     pub(crate) persons: Vec<i64>,
-    /// Row by row.
+    /// Row-major: `persons.len()` rows of `names.len()` values.
     pub(crate) values: Vec<f64>,
 }
 
 impl Features {
-    /// The features of the candidates at `as_of`, which the session must not be before.
+    /// Features of the candidates as of `as_of`, which must not be later than the session's moment.
     pub(crate) async fn at(
         session: &Session,
-        kind: Kind,
+        kind: ScoreKind,
         as_of: Timestamp,
     ) -> Result<Self, ScoringError> {
         let rows_failed = |source| ScoringError::Rows { source };
         let mut named = vec![("as_of", Parameter::Time(Some(as_of)))];
-        if kind == Kind::Churn {
+        if kind == ScoreKind::Churn {
             let currency = session.currency().map(str::to_owned);
             named.push(("currency", Parameter::Text(currency)));
         }
@@ -56,14 +56,14 @@ impl Features {
         Ok(features)
     }
 
-    /// One candidate's features.
+    /// The features of the candidate with this index.
     pub(crate) fn row(&self, at: usize) -> &[f64] {
         let width = self.names.len();
         &self.values[at * width..(at + 1) * width]
     }
 
-    /// Where a person stands, if they are a candidate.
-    pub(crate) fn place_of(&self, person: i64) -> Option<usize> {
+    /// The index of a person, if they are a candidate.
+    pub(crate) fn index_of(&self, person: i64) -> Option<usize> {
         self.persons.binary_search(&person).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! Learning the weights: logistic regression on standardised features.
+//! Fitting the weights: logistic regression on standardised features.
 
 use linfa::Dataset;
 use linfa::traits::Fit;
@@ -7,15 +7,19 @@ use ndarray::{Array1, Array2};
 
 use crate::model::Weight;
 
-/// The weight of the penalty on the squared coefficients, beside the sum of log losses.
+/// Weight of the L2 penalty relative to the sum of log losses.
 pub(crate) const ALPHA: f64 = 1.0;
 const ITERATIONS: u64 = 500;
 
-/// Base and weights that make the examples most likely, or why they cannot be found.
+/// Intercept and weights of the penalised maximum likelihood. `values` is row-major: a row for each
+/// label, a column for each name.
+///
+/// # Errors
+/// A text that says why: the solver failed, or found weights that are not finite.
 pub(crate) fn fit(
     names: &[String],
     values: &[f64],
-    came_true: &[bool],
+    labels: &[bool],
 ) -> Result<(f64, Vec<Weight>), String> {
     let width = names.len();
     let (means, deviations) = moments(values, width);
@@ -24,16 +28,16 @@ pub(crate) fn fit(
         (value - means[column]) / deviations[column]
     });
     let failed = |error: &dyn std::fmt::Display| format!("the fit failed: {error}");
-    let records = Array2::from_shape_vec((came_true.len(), width), standard.collect());
+    let records = Array2::from_shape_vec((labels.len(), width), standard.collect());
     let records = records.map_err(|error| failed(&error))?;
-    let targets: Array1<bool> = came_true.iter().copied().collect();
+    let targets: Array1<bool> = labels.iter().copied().collect();
     let fitted = LogisticRegression::default()
         .alpha(ALPHA)
         .max_iterations(ITERATIONS)
         .gradient_tolerance(1e-6)
         .fit(&Dataset::new(records, targets))
         .map_err(|error| failed(&error))?;
-    // linfa takes one of the two classes for the positive one, and says which.
+    // linfa picks which class counts as positive.
     let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
     let base = sign * fitted.intercept();
     let coefficients: Vec<f64> = fitted.params().iter().map(|one| sign * one).collect();
@@ -68,7 +72,7 @@ mod tests {
     use super::{ALPHA, fit};
     use crate::model::probability;
 
-    /// Numbers without a pattern, the same each time.
+    /// Reproducible pseudo-random numbers in [0, 1).
     fn numbers(count: usize) -> Vec<f64> {
         let mut state = 42_u64;
         let next = || {
@@ -81,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_nothing_where_the_fit_says_it_is_best() {
+    fn gradient_vanishes_at_the_fit() {
         let (rows, width) = (2_000, 3);
         let values = numbers(rows * width);
         let draws = numbers(rows * (width + 1)).split_off(rows * width);

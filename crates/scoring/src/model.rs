@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::ScoringError;
 use crate::features::Features;
-use crate::kind::Kind;
+use crate::score_kind::ScoreKind;
 
-/// How the weights came about.
+/// How the weights of a model were obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Learnt, by logistic regression.
+    /// Logistic regression on past examples.
     Logistic,
-    /// Written down, because there was too little to learn from.
+    /// Fixed weights, because there were too few examples.
     Rules,
 }
 
-/// What one feature adds to the score: `coefficient * (value - mean) / deviation`.
+/// The contribution of one feature to the score: `coefficient * (value - mean) / deviation`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Weight {
     /// The feature.
@@ -27,62 +27,62 @@ pub struct Weight {
     pub mean: f64,
     /// Its standard deviation among the examples.
     pub deviation: f64,
-    /// What a deviation adds.
+    /// Log-odds for each standard deviation.
     pub coefficient: f64,
 }
 
 impl Weight {
-    /// What a value adds, in log-odds.
+    /// The contribution of a value, in log-odds.
     pub(crate) fn points(&self, value: f64) -> f64 {
         self.coefficient * (value - self.mean) / self.deviation
     }
 }
 
-/// How a model did on the last cut-off, which it had not seen.
+/// Test of a model on the last cut-off, which was held out from training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The cut-off.
     pub cut_off: Timestamp,
     /// Candidates at it.
     pub examples: u64,
-    /// Those of whom it came true within the horizon.
+    /// Candidates with a positive label within the horizon.
     pub positives: u64,
-    /// The area under the ROC curve; none where all, or none, came true.
+    /// Area under the ROC curve; `None` if all labels are equal.
     pub roc_auc: Option<f64>,
-    /// The mean squared difference of probability and outcome (Brier 1950); none of nobody.
+    /// The mean squared difference of probability and outcome (Brier 1950); `None` without candidates.
     pub brier: Option<f64>,
 }
 
-/// A trained model, and what it rests on.
+/// A trained model with its training data and its test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    /// What it foretells.
-    pub kind: Kind,
-    /// How its weights came about.
+    /// What it predicts.
+    pub kind: ScoreKind,
+    /// How its weights were obtained.
     pub method: Method,
-    /// Why they were not learnt, where they were not.
+    /// Why the weights were not learnt, if they were not.
     pub reason: Option<String>,
-    /// The moment it was trained for: nothing later was seen.
+    /// The moment it was trained for: no later fact was used.
     pub as_of: Timestamp,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
-    /// The moments that were learnt from.
+    /// The cut-offs of the training examples.
     pub cut_offs: Vec<Timestamp>,
-    /// Examples that were learnt from.
+    /// Training examples.
     pub examples: u64,
-    /// Those of whom it came true.
+    /// Training examples with a positive label.
     pub positives: u64,
-    /// The score of somebody with all features at their means, in log-odds.
+    /// Intercept in log-odds: the score of a person with all features at their means.
     pub base: f64,
     /// The weights, in the order of the features.
     pub weights: Vec<Weight>,
-    /// How it did afterwards.
+    /// The test on the held-out cut-off.
     pub evaluation: Evaluation,
-    /// When the newest order or deal is of, up to `as_of`.
+    /// Time of the newest order or deal up to `as_of`.
     #[serde(default)]
     pub data_end: Option<Timestamp>,
-    /// By how many days that is before the labels end, where it clearly is: whoever bought since counts
-    /// as not having bought.
+    /// Days between `data_end` and the end of the label window, if the gap is large: purchases in it
+    /// are missing, so those buyers are labelled as having bought nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncovered_days: Option<i64>,
 }
@@ -92,15 +92,15 @@ pub struct Model {
 pub struct Scored {
     /// The person.
     pub person_id: i64,
-    /// Log-odds: the sum of the base and of all factors.
+    /// Log-odds: the intercept plus the contributions of all features.
     pub score: f64,
     /// 0 to 1.
     pub probability: f64,
 }
 
 impl Model {
-    /// Base and factors added up in the order of the features, always in this order, so that a
-    /// score and its explanation agree to the last bit.
+    /// Intercept plus contributions, added in the order of the features, so that a score and its
+    /// explanation agree to the last bit.
     pub(crate) fn score_of(&self, row: &[f64]) -> f64 {
         let points = self
             .weights
@@ -116,7 +116,10 @@ pub(crate) fn probability(score: f64) -> f64 {
     1.0 / (1.0 + (-score).exp())
 }
 
-/// Scores all candidates at the session's moment, in order of their ids.
+/// Scores all candidates at the session's moment, in order of person id.
+///
+/// # Errors
+/// The features query exceeds its memory, disk or time limit, or the lake cannot be read.
 pub async fn score(session: &Session, model: &Model) -> Result<Vec<Scored>, ScoringError> {
     let features = Features::at(session, model.kind, session.as_of()).await?;
     let scored = (0..features.persons.len()).map(|at| {

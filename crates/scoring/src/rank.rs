@@ -1,13 +1,13 @@
-//! How well scores rank those of whom it came true above the others.
+//! How well scores rank positive examples above negative ones.
 
-/// The area under the ROC curve: the chance that one of the true ones has the higher score, ties
-/// counting half; by the ranks of the true ones (Mann and Whitney 1947). `None` without both
-/// classes.
-pub fn roc_auc(scores: &[f64], came_true: &[bool]) -> Option<f64> {
+/// Area under the ROC curve: the probability that a positive example scores higher than a negative
+/// one, ties counting half. Computed by the rank sum of the positives (Mann and Whitney 1947). `None`
+/// unless both classes occur.
+pub(crate) fn roc_auc(scores: &[f64], labels: &[bool]) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-    let positives = came_true.iter().filter(|truth| **truth).count();
-    let negatives = came_true.len() - positives;
+    let positives = labels.iter().filter(|truth| **truth).count();
+    let negatives = labels.len() - positives;
     if positives == 0 || negatives == 0 {
         return None;
     }
@@ -18,13 +18,13 @@ pub fn roc_auc(scores: &[f64], came_true: &[bool]) -> Option<f64> {
             .take_while(|one| scores[**one] == scores[order[at]])
             .count()
             .max(1);
-        // Ranks are from 1; tied ones share their mean.
+        // Ranks start at 1; ties share their mean rank.
         let rank = at as f64 + (ties as f64 + 1.0) / 2.0;
-        let trues = order[at..at + ties]
+        let tied_positives = order[at..at + ties]
             .iter()
-            .filter(|one| came_true[**one])
+            .filter(|one| labels[**one])
             .count();
-        rank_sum += rank * trues as f64;
+        rank_sum += rank * tied_positives as f64;
         at += ties;
     }
     let (positives, negatives) = (positives as f64, negatives as f64);
@@ -37,11 +37,11 @@ mod tests {
 
     use super::roc_auc;
 
-    /// Every pair of a true and a false one, looked at.
-    fn by_pairs(scores: &[f64], came_true: &[bool]) -> Option<f64> {
+    /// Counts every pair of a positive and a negative example.
+    fn by_pairs(scores: &[f64], labels: &[bool]) -> Option<f64> {
         let (mut pairs, mut won) = (0.0, 0.0);
-        for (a, _) in came_true.iter().enumerate().filter(|(_, truth)| **truth) {
-            for (b, _) in came_true.iter().enumerate().filter(|(_, truth)| !**truth) {
+        for (a, _) in labels.iter().enumerate().filter(|(_, truth)| **truth) {
+            for (b, _) in labels.iter().enumerate().filter(|(_, truth)| !**truth) {
                 pairs += 1.0;
                 won += match scores[a].total_cmp(&scores[b]) {
                     std::cmp::Ordering::Greater => 1.0,

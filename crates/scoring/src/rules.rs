@@ -1,7 +1,7 @@
-//! What is assumed where there is too little to learn from. `docs/SCORING.md` has the same table.
+//! Fixed weights, used if there are too few examples. `docs/SCORING.md` has the same table.
 
-use crate::kind::Kind;
 use crate::model::Weight;
+use crate::score_kind::ScoreKind;
 
 const LEAD_BASE: f64 = -3.0;
 /// Log-odds for each unit of a feature.
@@ -30,11 +30,11 @@ const CHURN: [(&str, f64); 7] = [
     ("unsubscribed", 0.5),
 ];
 
-/// Base and weights of the written rules, for these features.
-pub(crate) fn weights(kind: Kind, features: &[String]) -> (f64, Vec<Weight>) {
+/// Intercept and fixed weights for these features.
+pub(crate) fn weights(kind: ScoreKind, features: &[String]) -> (f64, Vec<Weight>) {
     let (base, rules): (f64, &[(&str, f64)]) = match kind {
-        Kind::Lead => (LEAD_BASE, &LEAD),
-        Kind::Churn => (CHURN_BASE, &CHURN),
+        ScoreKind::Lead => (LEAD_BASE, &LEAD),
+        ScoreKind::Churn => (CHURN_BASE, &CHURN),
     };
     let weights = features.iter().map(|feature| {
         let rule = rules.iter().find(|(name, _)| name == feature);

@@ -1,4 +1,4 @@
-//! The table `scores`: the standing scores of all kinds, by the ids that persons have now.
+//! The table `scores`: the current scores of all kinds, by current person ids.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use futures::stream;
 use rollbook_lake::{Lake, LakeTable, State};
 
 use crate::ScoringError;
-use crate::kept::{ScoresHead, rows, schema, standing_scores};
-use crate::kind::Kind;
+use crate::score_kind::ScoreKind;
+use crate::store::{ScoresHead, current_scores, rows, schema};
 
-/// The standing scores of all kinds:
+/// The current scores of all kinds:
 /// `scores(kind text, person_id bigint, score double, probability double)`.
 ///
 /// # Errors
-/// [`ScoringError::Lake`].
+/// An entry of the snapshot that cannot be parsed.
 pub fn scores_table(lake: &Lake, state: &State) -> Result<Arc<dyn TableProvider>, ScoringError> {
     let mut heads = Vec::new();
-    for kind in [Kind::Lead, Kind::Churn] {
-        match standing_scores(state, kind) {
+    for kind in [ScoreKind::Lead, ScoreKind::Churn] {
+        match current_scores(state, kind) {
             Ok(head) => heads.push(head),
             Err(ScoringError::NotScored { .. }) => {}
             Err(error) => return Err(error),
@@ -36,7 +36,7 @@ pub fn scores_table(lake: &Lake, state: &State) -> Result<Arc<dyn TableProvider>
         return Ok(Arc::new(LakeTable::of_objects(lake, schema(), &files)));
     }
     let parts = heads.into_iter().map(|head| -> Arc<dyn PartitionStream> {
-        Arc::new(OfNow {
+        Arc::new(RemappedScores {
             schema: schema(),
             lake: lake.clone(),
             head,
@@ -47,16 +47,16 @@ pub fn scores_table(lake: &Lake, state: &State) -> Result<Arc<dyn TableProvider>
     Ok(Arc::new(table.expect("all parts have the table's columns")))
 }
 
-/// The scores of one kind, some of which are of persons who became others.
+/// The scores of one kind, computed before some persons were merged or erased; remapped when read.
 #[derive(Debug)]
-struct OfNow {
+struct RemappedScores {
     schema: SchemaRef,
     lake: Lake,
     head: ScoresHead,
     gone: Option<String>,
 }
 
-impl PartitionStream for OfNow {
+impl PartitionStream for RemappedScores {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -1,4 +1,4 @@
-//! Training: learn from earlier cut-offs, test on the last one, fall back on the written rules.
+//! Training: learn from earlier cut-offs, test on the last one, fall back to fixed weights.
 
 use std::collections::HashSet;
 
@@ -11,30 +11,34 @@ use rollbook_queries::scoring::{BUYERS, FIRST_EVENT, LAST_PURCHASE};
 use crate::ScoringError;
 use crate::features::Features;
 use crate::fit::fit;
-use crate::kind::Kind;
 use crate::model::{Evaluation, Method, Model, probability};
 use crate::rank::roc_auc;
 use crate::rules;
+use crate::score_kind::ScoreKind;
 
-/// Examples of either outcome that are needed to learn from.
-const FEWEST: usize = 50;
+/// Positive and negative examples, each, that training needs at least.
+const MIN_PER_CLASS: usize = 50;
 
-/// Candidates at some moments, and of whom it came true.
+/// Candidates at one or more cut-offs with their labels.
 #[derive(Default)]
 struct Examples {
     names: Vec<String>,
     values: Vec<f64>,
-    came_true: Vec<bool>,
+    labels: Vec<bool>,
 }
 
-/// Trains a model on what was known at the session's moment.
+/// Trains a model on the facts known at the session's moment.
 ///
-/// The labels of a cut-off are what happened within the horizon after it. The last cut-off whose
-/// horizon is over is for the test; those before it, each a horizon apart, are learnt from, so
-/// that no window of training reaches into the test's.
+/// The labels of a cut-off are taken from the horizon after it. The last cut-off whose horizon is
+/// over is held out for the test. Those before it, each a horizon apart, are for training, so no
+/// training window overlaps the test window.
+///
+/// # Errors
+/// A query for features or labels exceeds its memory, disk or time limit, or the lake cannot be read.
+/// Too few examples are no error: the model then has fixed weights and says why.
 pub async fn train(
     session: &Session,
-    kind: Kind,
+    kind: ScoreKind,
     snapshot: SnapshotNumber,
 ) -> Result<Model, ScoringError> {
     let as_of = session.as_of();
@@ -51,17 +55,19 @@ pub async fn train(
         let more = examples_at(session, kind, *cut_off).await?;
         examples.names = more.names;
         examples.values.extend(more.values);
-        examples.came_true.extend(more.came_true);
+        examples.labels.extend(more.labels);
     }
     let test_at = before(1);
     let test = examples_at(session, kind, test_at).await?;
-    let positives = count_true(&examples.came_true);
+    let positives = count_positives(&examples.labels);
     let learnt = match () {
-        () if positives < FEWEST || examples.came_true.len() - positives < FEWEST => Err(format!(
-            "there are {positives} examples of whom it came true and {} of whom it did not, at least {FEWEST} of each are needed",
-            examples.came_true.len() - positives
-        )),
-        () => fit(&examples.names, &examples.values, &examples.came_true),
+        () if positives < MIN_PER_CLASS || examples.labels.len() - positives < MIN_PER_CLASS => {
+            Err(format!(
+                "there are {positives} positive and {} negative examples, at least {MIN_PER_CLASS} of each are needed",
+                examples.labels.len() - positives
+            ))
+        }
+        () => fit(&examples.names, &examples.values, &examples.labels),
     };
     let (method, reason, (base, weights)) = match learnt {
         Ok(weights) => (Method::Logistic, None, weights),
@@ -78,14 +84,14 @@ pub async fn train(
         as_of,
         snapshot,
         cut_offs,
-        examples: examples.came_true.len() as u64,
+        examples: examples.labels.len() as u64,
         positives: positives as u64,
         base,
         weights,
         evaluation: Evaluation {
             cut_off: test_at,
-            examples: test.came_true.len() as u64,
-            positives: count_true(&test.came_true) as u64,
+            examples: test.labels.len() as u64,
+            positives: count_positives(&test.labels) as u64,
             roc_auc: None,
             brier: None,
         },
@@ -98,14 +104,14 @@ pub async fn train(
         .chunks(width)
         .map(|row| model.score_of(row))
         .collect();
-    model.evaluation.roc_auc = roc_auc(&scores, &test.came_true);
-    model.evaluation.brier = brier(&scores, &test.came_true);
+    model.evaluation.roc_auc = roc_auc(&scores, &test.labels);
+    model.evaluation.brier = brier(&scores, &test.labels);
     Ok(model)
 }
 
 async fn examples_at(
     session: &Session,
-    kind: Kind,
+    kind: ScoreKind,
     cut_off: Timestamp,
 ) -> Result<Examples, ScoringError> {
     let features = Features::at(session, kind, cut_off).await?;
@@ -120,23 +126,23 @@ async fn examples_at(
         bought.extend(batch.column(0).as_primitive::<Int64Type>().values());
     }
     let truth = features.persons.iter();
-    let came_true = truth.map(|person| kind.comes_true(bought.contains(person)));
+    let labels = truth.map(|person| kind.label(bought.contains(person)));
     Ok(Examples {
-        came_true: came_true.collect(),
+        labels: labels.collect(),
         names: features.names,
         values: features.values,
     })
 }
 
-/// By how many days the data of what is bought end before the last labels do, where they clearly end:
-/// by more than a thirtieth of what the labels look ahead.
-fn uncovered_days(kind: Kind, ends: Timestamp, as_of: Timestamp) -> Option<i64> {
+/// Days between the newest purchase and the end of the label window, if the gap is larger than a
+/// thirtieth of the horizon.
+fn uncovered_days(kind: ScoreKind, ends: Timestamp, as_of: Timestamp) -> Option<i64> {
     let missing = as_of.micros() - ends.micros();
     let is_clear = missing > kind.horizon().micros() / 30;
     is_clear.then(|| missing / Span::days(1).micros())
 }
 
-/// The one moment that a question comes to.
+/// The single timestamp that a query returns.
 async fn moment(session: &Session, question: &str) -> Result<Option<Timestamp>, ScoringError> {
     let answer = session.query_with(question, &[]).await?;
     let Some(batch) = answer.batches.first() else {
@@ -150,12 +156,12 @@ async fn moment(session: &Session, question: &str) -> Result<Option<Timestamp>, 
     Ok((!at.is_empty() && at.is_valid(0)).then(|| Timestamp::from_micros(at.value(0))))
 }
 
-fn count_true(truth: &[bool]) -> usize {
-    truth.iter().filter(|came_true| **came_true).count()
+fn count_positives(truth: &[bool]) -> usize {
+    truth.iter().filter(|labels| **labels).count()
 }
 
-fn brier(scores: &[f64], came_true: &[bool]) -> Option<f64> {
-    let misses = scores.iter().zip(came_true).map(|(score, truth)| {
+fn brier(scores: &[f64], labels: &[bool]) -> Option<f64> {
+    let misses = scores.iter().zip(labels).map(|(score, truth)| {
         let outcome = if *truth { 1.0 } else { 0.0 };
         (probability(*score) - outcome).powi(2)
     });
@@ -166,18 +172,18 @@ fn brier(scores: &[f64], came_true: &[bool]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::{brier, uncovered_days};
-    use crate::kind::Kind;
+    use crate::score_kind::ScoreKind;
 
     #[test]
-    fn labels_beyond_the_data_are_told_of() {
+    fn labels_beyond_the_data_are_reported() {
         let at = |text: &str| text.parse().unwrap();
         for (kind, ends, as_of, days) in [
-            (Kind::Churn, "2024-05-31", "2024-09-10", Some(102)),
-            (Kind::Churn, "2024-05-31", "2024-06-04", Some(4)),
+            (ScoreKind::Churn, "2024-05-31", "2024-09-10", Some(102)),
+            (ScoreKind::Churn, "2024-05-31", "2024-06-04", Some(4)),
             // Nobody sells something every hour.
-            (Kind::Churn, "2024-05-31", "2024-06-02", None),
-            (Kind::Lead, "2024-05-31", "2024-06-02", Some(2)),
-            (Kind::Lead, "2024-05-31", "2024-06-01", None),
+            (ScoreKind::Churn, "2024-05-31", "2024-06-02", None),
+            (ScoreKind::Lead, "2024-05-31", "2024-06-02", Some(2)),
+            (ScoreKind::Lead, "2024-05-31", "2024-06-01", None),
         ] {
             assert_eq!(
                 uncovered_days(kind, at(ends), at(as_of)),
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_no_brier_score() {
+    fn brier_score_needs_candidates() {
         assert_eq!(brier(&[], &[]), None);
         assert_eq!(brier(&[0.0, 0.0], &[true, false]), Some(0.25));
     }

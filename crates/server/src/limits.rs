@@ -1,34 +1,34 @@
-//! What requests may use.
+//! Limits of the server.
 
 use std::time::Duration;
 
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
 
-/// What one request, and all together, may use.
+/// Limits of one request, and of all together.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {
-    /// Bytes of a body of rows.
+    /// Bytes of a body of rows at most, also when decompressed.
     pub body_bytes: u64,
-    /// Bytes of a JSON body.
+    /// Bytes of a JSON body at most, also when decompressed.
     pub json_bytes: usize,
-    /// Time in which a body has to come.
+    /// Time limit for receiving a body.
     pub body_time: Duration,
-    /// Time in which an answer begins.
+    /// Time limit until an answer begins.
     pub answer_time: Duration,
-    /// Requests that compute at once; others wait for their turn.
+    /// Requests that compute concurrently; others queue.
     pub computing: usize,
-    /// Requests at once, waiting ones among them; others are turned away.
+    /// Concurrent requests, including queued ones; more are refused.
     pub requests: usize,
-    /// Connections at once; beyond that the one that has waited longest for a request is closed.
+    /// Concurrent connections; for one more, the connection that has been idle longest is closed.
     pub connections: usize,
-    /// Time in which a connection has to say what it asks for; the next time too.
+    /// Time limit for the head of a request, on new and on idle connections.
     pub head_time: Duration,
-    /// Time in which a caller has to take some of an answer.
+    /// Time limit for a caller to read any part of an answer.
     pub read_time: Duration,
-    /// Members of a page at most.
+    /// Entries per page at most.
     pub page: usize,
     /// Time that running requests get when the server stops.
-    pub farewell: Duration,
+    pub grace_period: Duration,
 }
 
 impl Default for ServeLimits {
@@ -44,7 +44,7 @@ impl Default for ServeLimits {
             head_time: Duration::from_secs(30),
             read_time: Duration::from_secs(60),
             page: 100_000,
-            farewell: Duration::from_secs(20),
+            grace_period: Duration::from_secs(20),
         }
     }
 }

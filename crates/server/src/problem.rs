@@ -1,39 +1,40 @@
-//! Errors as programs read them: `application/problem+json` (RFC 9457).
+//! Errors of the API: `application/problem+json` (RFC 9457).
 
+mod next_step;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::{AppError, Kind};
+use rollbook_app::{AppError, ErrorClass};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::next_step::as_route;
+use crate::problem::next_step::as_route;
 
-/// The code of a body that is packed in a way that is not known; the answer names those that are.
-pub(crate) const UNKNOWN_PACKING: &str = "unknown_packing";
+/// The code of an unsupported `content-encoding`; the answer lists the supported ones.
+pub(crate) const UNKNOWN_ENCODING: &str = "unknown_packing";
 
-/// What went wrong, and what to do about it.
+/// An error and what to do about it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// The HTTP status.
     #[schema(example = 404)]
     pub(crate) status: u16,
-    /// The status in words.
+    /// The HTTP status as text.
     pub(crate) title: &'static str,
-    /// The situation, for programs.
+    /// Stable code of the error, for programs.
     #[schema(example = "unknown_segment")]
     pub(crate) code: &'static str,
-    /// The situation, for people.
+    /// Description of the error, for people.
     pub(crate) detail: String,
-    /// The next step.
+    /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
-    /// Where in the SQL it is.
+    /// Position in the SQL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) position: Option<Place>,
 }
 
-/// A place in a text, both from 1.
+/// Position in a text; line and column from 1.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct Place {
     line: u64,
@@ -57,12 +58,12 @@ impl Problem {
         self
     }
 
-    /// Something that is no fault of the request, and that is in the log.
+    /// An error that is no fault of the request; details are in the log only.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
-            "something went wrong here; the log has the details",
+            "internal error; the server log has the details",
         )
     }
 
@@ -73,36 +74,32 @@ impl Problem {
 
 impl From<AppError> for Problem {
     fn from(error: AppError) -> Self {
-        let (code, kind) = error.code();
-        let status = match kind {
-            Kind::Malformed => StatusCode::BAD_REQUEST,
-            Kind::Missing => StatusCode::NOT_FOUND,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::Gone => StatusCode::GONE,
-            Kind::Conflict => StatusCode::CONFLICT,
-            Kind::Unprocessable | Kind::Excessive => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Storage => StatusCode::INSUFFICIENT_STORAGE,
-            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        let (code, class) = error.code();
+        let status = match class {
+            ErrorClass::Malformed => StatusCode::BAD_REQUEST,
+            ErrorClass::Missing => StatusCode::NOT_FOUND,
+            ErrorClass::Forbidden => StatusCode::FORBIDDEN,
+            ErrorClass::Gone => StatusCode::GONE,
+            ErrorClass::Conflict => StatusCode::CONFLICT,
+            ErrorClass::Unprocessable | ErrorClass::Excessive => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorClass::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorClass::Storage => StatusCode::INSUFFICIENT_STORAGE,
+            ErrorClass::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        if kind == Kind::Internal {
-            // All of it is in the log, and nothing of it outside.
-            tracing::error!(code, error = %error, "a request failed through no fault of its own");
+        if class == ErrorClass::Internal {
+            // Details go to the log and not to the caller.
+            tracing::error!(code, error = %error, "a request failed with an internal error");
             return Self::new(
                 status,
                 code,
-                "something went wrong here; the log has the details",
+                "internal error; the server log has the details",
             )
-            .hint("try again; if it stays, report it with the `x-request-id` of this answer");
+            .hint("try again; if the error persists, report it with the `x-request-id` of this answer");
         }
-        if kind == Kind::Storage {
-            tracing::error!(code, error = %error, "the lake's disk took nothing");
-            return Self::new(
-                status,
-                code,
-                "the disk of the lake cannot take anything now",
-            )
-            .hint("nothing was changed; send it again when that is mended");
+        if class == ErrorClass::Storage {
+            tracing::error!(code, error = %error, "storage of the lake is full or read-only");
+            return Self::new(status, code, "the storage of the lake is full or read-only")
+                .hint("nothing was changed; send the request again once that is fixed");
         }
         let mut problem = Self::new(status, code, error.to_string());
         problem.hint = error.next_step().as_ref().and_then(as_route);
@@ -124,7 +121,7 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if code == UNKNOWN_PACKING {
+        if code == UNKNOWN_ENCODING {
             let known = HeaderValue::from_static("gzip, zstd");
             headers.insert(header::ACCEPT_ENCODING, known);
         }
@@ -135,7 +132,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Nobody has time for a request.
+/// Too many requests are waiting.
 pub(crate) fn busy() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -1,15 +1,15 @@
-//! Every route, with the document that describes it.
+//! All routes, with the OpenAPI document that describes them.
 
+mod segment_queries;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::answers::People;
+use crate::api::answers::People;
+use crate::api::scalars::Cell;
 use crate::problem::Problem;
-use crate::scalars::Cell;
 use crate::state::Server;
 
-mod asking;
 mod attribution;
 mod health;
 mod identity;
@@ -31,17 +31,17 @@ mod traits;
     ),
     components(schemas(Problem, People, Cell)),
     tags(
-        (name = "data", description = "Rows in, questions answered"),
-        (name = "segments", description = "Who belongs"),
-        (name = "identity", description = "Which records are one human being"),
-        (name = "scores", description = "Who will buy, who will leave"),
-        (name = "attribution", description = "What the money came from"),
-        (name = "server", description = "How the server is"),
+        (name = "data", description = "Ingest and queries"),
+        (name = "segments", description = "Segments and their members"),
+        (name = "identity", description = "Which records belong to one person"),
+        (name = "scores", description = "Predictions: who will buy, who will churn"),
+        (name = "attribution", description = "Which channels led to revenue"),
+        (name = "server", description = "State of the server"),
     )
 )]
 struct Document;
 
-/// The routes and their document.
+/// All routes and their document.
 pub(crate) fn all() -> OpenApiRouter<Server> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(ingest::post_rows))
@@ -52,15 +52,15 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(segments::refresh))
         .routes(routes!(segments::refresh_all))
         .routes(routes!(members::page))
-        .routes(routes!(asking::count))
-        .routes(routes!(asking::changes))
-        .routes(routes!(asking::history))
-        .routes(routes!(asking::reach))
-        .routes(routes!(asking::calendar))
-        .routes(routes!(asking::near_miss))
-        .routes(routes!(asking::explain))
-        .routes(routes!(asking::impact))
-        .routes(routes!(asking::overlap))
+        .routes(routes!(segment_queries::count))
+        .routes(routes!(segment_queries::changes))
+        .routes(routes!(segment_queries::history))
+        .routes(routes!(segment_queries::reach))
+        .routes(routes!(segment_queries::calendar))
+        .routes(routes!(segment_queries::near_miss))
+        .routes(routes!(segment_queries::explain))
+        .routes(routes!(segment_queries::impact))
+        .routes(routes!(segment_queries::overlap))
         .routes(routes!(attribution::run))
         .routes(routes!(scores::list))
         .routes(routes!(identity::find))

@@ -1,45 +1,41 @@
-//! What all handlers share: the lake's place, the limits, the clock, the figures.
+//! State that all handlers share: workspace, limits, clock, queues, workers, metrics.
 
+pub(crate) mod commit_queue;
+mod metrics;
+pub(crate) mod wal_buffer;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rollbook_app::compacting::compact_beside;
+use rollbook_app::maintenance::compact_beside;
 use rollbook_app::{AppError, Workspace, data};
 use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use crate::api::scalars::Moment;
 use crate::limits::ServeLimits;
-use crate::metrics::Metrics;
 use crate::problem::{Problem, busy};
-use crate::scalars::Moment;
+use crate::state::metrics::Metrics;
 
-pub(crate) mod journal;
-pub(crate) mod queue;
-pub(crate) mod together;
-pub(crate) mod worker;
-pub(crate) mod workers;
+use crate::workers::pool::Workers;
+use crate::workers::process::Program;
+use commit_queue::CommitQueue;
+use wal_buffer::WalBuffer;
 
-use journal::Journal;
-use queue::Queue;
-use worker::Program;
-use workers::Workers;
-
-/// How to serve.
+/// Options of a server.
 #[derive(Clone)]
 pub struct Options {
     /// The lake and tenant.
     pub workspace: Workspace,
-    /// A folder with a folder of mappings for each provider of the user's own.
+    /// A folder of custom mappings, with one subfolder per provider.
     pub mappings: Option<PathBuf>,
-    /// What requests may use.
+    /// Limits of requests.
     pub limits: ServeLimits,
-    /// The time, read for each request.
+    /// The clock, read once per request.
     pub clock: fn() -> Timestamp,
-    /// A name for a run of ingest.
+    /// Generates ids of ingest runs.
     pub new_batch: fn() -> BatchId,
-    /// How processes are started that answer questions in a caller's own SQL; without it they are
-    /// answered here.
+    /// How to start worker processes for requests of unbounded cost; `None` runs them in this process.
     pub workers: Option<Program>,
 }
 
@@ -49,12 +45,12 @@ pub(crate) struct Server(Arc<Inner>);
 struct Inner {
     options: Options,
     metrics: Metrics,
-    computing: Arc<Semaphore>,
-    /// Commits of this process follow each other, instead of overtaking and repeating themselves.
+    compute_permits: Arc<Semaphore>,
+    /// Serialises the commits of this process, which would otherwise conflict and retry.
     writing: Mutex<()>,
     compacting: Mutex<()>,
-    queue: Queue,
-    journal: Journal,
+    commit_queue: CommitQueue,
+    wal: WalBuffer,
     workers: Option<Arc<Workers>>,
 }
 
@@ -65,11 +61,11 @@ impl Server {
         let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
         Self(Arc::new(Inner {
             workers,
-            computing: Arc::new(Semaphore::new(options.limits.computing)),
+            compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
-            queue: Queue::default(),
-            journal: Journal::default(),
+            commit_queue: CommitQueue::default(),
+            wal: WalBuffer::default(),
             metrics: Metrics::new(),
             options,
         }))
@@ -95,7 +91,7 @@ impl Server {
         (self.0.options.clock)()
     }
 
-    /// The moment to look from: now where none is given.
+    /// The instant of a given `as_of`, or now if `None`.
     pub(crate) async fn moment(&self, given: Option<Moment>) -> Result<Timestamp, AppError> {
         match given {
             Some(given) => data::moment(self.workspace(), given.0).await,
@@ -107,28 +103,28 @@ impl Server {
         (self.0.options.new_batch)()
     }
 
-    /// The requests that wait for the next commit.
-    pub(crate) fn queue(&self) -> &Queue {
-        &self.0.queue
+    /// Requests that wait for the next commit.
+    pub(crate) fn commit_queue(&self) -> &CommitQueue {
+        &self.0.commit_queue
     }
 
-    /// The posts that are durable, and in no snapshot yet.
-    pub(crate) fn journal(&self) -> &Journal {
-        &self.0.journal
+    /// The write-ahead log: acknowledged requests that are in no snapshot yet.
+    pub(crate) fn wal(&self) -> &WalBuffer {
+        &self.0.wal
     }
 
     pub(crate) fn workers(&self) -> Option<&Arc<Workers>> {
         self.0.workers.as_ref()
     }
 
-    /// The turn of one that commits.
-    pub(crate) async fn writer(&self) -> MutexGuard<'_, ()> {
+    /// The lock for committing.
+    pub(crate) async fn lock_writing(&self) -> MutexGuard<'_, ()> {
         self.0.writing.lock().await
     }
 
-    /// Writes tables in better order where that pays by now, unless that is being done already.
-    pub(crate) async fn tidy_up(&self) {
-        let Ok(_only) = self.0.compacting.try_lock() else {
+    /// Compacts tables that are due, unless a compaction is running.
+    pub(crate) async fn compact_if_due(&self) {
+        let Ok(_lock) = self.0.compacting.try_lock() else {
             return;
         };
         let compacted = compact_beside(self.workspace(), self.now(), &self.0.writing).await;
@@ -138,38 +134,41 @@ impl Server {
                     tracing::info!(table = done.table, rows = done.rows, "compacted");
                 }
             }
-            // The tables are as good as before; the next post tries again.
-            Err(error) => tracing::warn!(%error, "not compacted"),
+            // The tables are unchanged; the next commit tries again.
+            Err(error) => tracing::warn!(%error, "compaction failed"),
         }
     }
 
-    /// Does work that takes a core for a while, on a thread of its own and when it is its turn, so
-    /// that pages and health checks are answered meanwhile.
+    /// Runs CPU-bound work on a blocking thread once a compute permit is free, so that cheap requests are
+    /// answered meanwhile.
     pub(crate) async fn compute<T, F, W>(&self, work: F) -> Result<T, Problem>
     where
         T: Send + 'static,
         F: FnOnce(Self) -> W + Send + 'static,
         W: Future<Output = Result<T, AppError>>,
     {
-        let turn = self.turn().await?;
-        // The turn ends with the work, which goes on where a caller goes away.
-        self.work(move |server| async move {
-            let done = work(server).await;
-            drop(turn);
-            done
+        let permit = self.compute_permit().await?;
+        // The permit is held until the work ends, even if the caller disconnects.
+        self.run_blocking(move |server| async move {
+            let result = work(server).await;
+            drop(permit);
+            result
         })
         .await
     }
 
-    /// The turn of one that computes.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let turn = Arc::clone(&self.0.computing).acquire_owned();
-        let waiting = tokio::time::timeout(self.limits().answer_time, turn);
+    /// A permit to compute.
+    ///
+    /// # Errors
+    /// 503 `busy` if none gets free within the time limit of answers.
+    pub(crate) async fn compute_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = Arc::clone(&self.0.compute_permits).acquire_owned();
+        let waiting = tokio::time::timeout(self.limits().answer_time, permit);
         waiting.await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
-    /// Does work on a thread of its own, at once.
-    pub(crate) async fn work<T, F, W>(&self, work: F) -> Result<T, Problem>
+    /// Runs work on a blocking thread at once, without a permit.
+    pub(crate) async fn run_blocking<T, F, W>(&self, work: F) -> Result<T, Problem>
     where
         T: Send + 'static,
         F: FnOnce(Self) -> W + Send + 'static,

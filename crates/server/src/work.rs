@@ -1,4 +1,4 @@
-//! What a worker does: it answers what the server that started it asks.
+//! A worker process: serves the requests of the server that started it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,20 +13,21 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixStream;
 
+use crate::router::routes_in_time;
 use crate::state::{Options, Server};
 
-/// Answers the questions of the server that started this process, until it closes the socket.
+/// Serves requests of the parent server on standard input, a socket, until it is closed.
 ///
 /// # Errors
-/// Standard input is no socket of a server's.
+/// Standard input is no connected socket, or the connection fails.
 pub async fn work(options: Options) -> io::Result<()> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let socket = Pair::from(socket);
-    // Only a socket has another end.
+    // Fails unless standard input is a connected socket.
     socket.peer_addr()?;
     socket.set_nonblocking(true)?;
     let stream = TokioIo::new(UnixStream::from_std(socket)?);
-    let service = TowerToHyperService::new(crate::answering(Server::new(options)));
+    let service = TowerToHyperService::new(routes_in_time(Server::new(options)));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let request: Request = request.map(Body::new);
         service.call(request)

@@ -2,9 +2,9 @@
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use rollbook_app::compacting::{Extent, compact_lake};
 use rollbook_app::identity::{Decider, Wanted, decide, erase};
 use rollbook_app::ingest::undo;
+use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_app::segments;
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;

@@ -74,7 +74,7 @@ impl World {
             name,
             seed,
             oracle,
-            warm: workspace.clone().kept_warm(),
+            warm: workspace.clone().with_cache(),
             workspace,
             lake,
             values,

@@ -1,4 +1,4 @@
-//! All that is held on one person, for whoever asks what is known of them.
+//! Export of all data on one person, for a subject access request.
 
 use rollbook_engine::{EngineError, Parameter, Parameters, Session};
 use rollbook_model::{Timestamp, tables};
@@ -9,7 +9,10 @@ use super::show;
 use crate::rows::objects;
 use crate::{AppError, RecordBatch, Workspace};
 
-/// Everything: what `people` says, the records, and the rows of every table that belong to them.
+/// All data on a person: the row of `people`, the records, and their rows of every table.
+///
+/// # Errors
+/// There is no lake; [`AppError::UnknownPerson`]; [`AppError::MergedPerson`]; a query exceeds its limits.
 pub async fn export(
     workspace: &Workspace,
     person: i64,
@@ -18,7 +21,7 @@ pub async fn export(
     let shown = show(workspace, person, as_of, true).await?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    // Record by record, as each source has it.
+    // With one row per record, as each source has it.
     let session = workspace
         .session_of_records(&lake, &state, as_of, None)
         .await?;
@@ -43,7 +46,7 @@ pub async fn export(
     }))
 }
 
-/// All rows of a query: what somebody is told of themselves is not cut at the limit of answers.
+/// All rows of a query: an export is not cut at the row limit.
 async fn all_rows(
     session: &Session,
     sql: &str,

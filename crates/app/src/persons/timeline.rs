@@ -1,4 +1,4 @@
-//! What happened with a person, page by page, the latest first.
+//! Timeline: the events of one person, newest first, in pages.
 
 use rollbook_engine::Parameter;
 use rollbook_model::{SnapshotNumber, Timestamp, whole};
@@ -6,43 +6,43 @@ use rollbook_queries::persons::{RECORDS, TIMELINE};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::unknown;
+use super::missing_person;
 use crate::rows::objects;
 use crate::{AppError, Workspace};
 
-/// Events of a page at most.
-const MOST: u64 = 1_000;
+/// Events per page at most.
+const MAX_EVENTS: u64 = 1_000;
 
-/// A part of what happened.
+/// A page of events.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Timeline {
-    /// What happened, the latest first.
+    /// The events, newest first.
     pub events: Vec<Value>,
-    /// Where the next page begins; `None` at the end.
+    /// Token of the next page; `None` on the last one.
     pub next: Option<String>,
-    /// The snapshot of the data; all pages are of one.
+    /// The snapshot of the data, the same for all pages.
     pub snapshot: SnapshotNumber,
 }
 
-/// Which part.
+/// Which events to return.
 #[derive(Debug, Clone, Default)]
-pub struct TimelineAsked {
+pub struct TimelineQuery {
     /// Only events of this type.
     pub kind: Option<String>,
-    /// How many at most.
+    /// Events per page, 1 to 1,000; 100 by default.
     pub limit: Option<u64>,
-    /// What the page before said.
+    /// The token of the page before.
     pub next: Option<String>,
 }
 
-/// Where a page begins, and what all pages are of.
-struct Next {
+/// Position of a page, with the snapshot and moment of all pages.
+struct PagePosition {
     snapshot: SnapshotNumber,
     as_of: Timestamp,
     after: u64,
 }
 
-impl Next {
+impl PagePosition {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '.');
         let snapshot = whole(parts.next()?)?;
@@ -55,33 +55,37 @@ impl Next {
         let as_of = Timestamp::from_micros(sign * micros);
         Some(Self {
             snapshot: SnapshotNumber(snapshot),
-            // Of a year that times can be of.
+            // Rejects times outside the supported years.
             as_of: as_of.to_string().parse().ok()?,
             after: whole(parts.next()?)?,
         })
     }
 }
 
-/// What happened with a person.
+/// A page of a person's events.
+///
+/// # Errors
+/// There is no lake; [`AppError::ForgedPageToken`] for a malformed token; its snapshot expired;
+/// [`AppError::UnknownPerson`]; [`AppError::MergedPerson`].
 pub async fn timeline(
     workspace: &Workspace,
     person: i64,
-    asked: &TimelineAsked,
+    query: &TimelineQuery,
     as_of: Timestamp,
 ) -> Result<Timeline, AppError> {
     let lake = workspace.lake().await?;
-    let next = asked.next.as_deref().map(|next| {
-        let next = Next::parse(next);
+    let next = query.next.as_deref().map(|next| {
+        let next = PagePosition::parse(next);
         next.ok_or(AppError::ForgedPageToken)
     });
     let next = next.transpose()?;
     let state = workspace
         .state(&lake, next.as_ref().map(|next| next.snapshot))
         .await?;
-    // Whoever was erased is unknown here too, also on pages that began before.
+    // Erased persons are unknown, also on later pages of a timeline that began before.
     let gone = lake.gone(lake.head().await?.gone()).await?;
     if gone.is_forgotten(person.unsigned_abs()) {
-        return Err(unknown(workspace, person, as_of).await?);
+        return Err(missing_person(workspace, person, as_of).await?);
     }
     let as_of = next.as_ref().map_or(as_of, |next| next.as_of);
     let after = next.map_or(0, |next| next.after);
@@ -89,14 +93,14 @@ pub async fn timeline(
     let id = [("person_id", Parameter::Int(person))];
     let records = session.query_with(RECORDS, &id).await?;
     if records.batches.iter().all(|batch| batch.num_rows() == 0) {
-        return Err(unknown(workspace, person, as_of).await?);
+        return Err(missing_person(workspace, person, as_of).await?);
     }
-    let limit = asked.limit.unwrap_or(100).clamp(1, MOST);
+    let limit = query.limit.unwrap_or(100).clamp(1, MAX_EVENTS);
     let until = after.saturating_add(limit);
     let number = |number: u64| Parameter::Int(i64::try_from(number).unwrap_or(i64::MAX));
     let named = [
         ("person_id", Parameter::Int(person)),
-        ("type", Parameter::Text(asked.kind.clone())),
+        ("type", Parameter::Text(query.kind.clone())),
         ("after", number(after)),
         ("until", number(until.saturating_add(1))),
     ];

@@ -1,4 +1,4 @@
-//! Who came and who went, and when.
+//! Changes: who entered and left a segment, and when.
 
 use rollbook_lake::{Lake, State};
 use rollbook_model::{GivenTime, SegmentKey, Settings, SnapshotNumber, Timestamp, whole};
@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use crate::{AppError, Workspace};
 
-/// From when on changes are wanted.
+/// Start of the changes to return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// Those committed later. No change is missed or given twice, whatever clocks say.
+    /// Changes committed after this snapshot: complete and without duplicates, independent of clocks.
     Snapshot(SnapshotNumber),
-    /// Those computed later, by the clocks of those who computed them.
+    /// Changes computed after this time, by the clocks of the machines that computed them.
     Time(GivenTime),
 }
 
@@ -27,7 +27,7 @@ impl std::str::FromStr for Since {
         let time = text.parse::<GivenTime>().map(Self::Time);
         time.map_err(|_| {
             format!(
-                "`{text}` is neither the `until` of an answer, such as 12, nor a time such as 2026-01-31"
+                "`{text}` is neither a snapshot, such as the `until` of the answer before, nor a time such as 2026-01-31"
             )
         })
     }
@@ -42,7 +42,7 @@ impl Since {
     }
 }
 
-/// What one refresh changed.
+/// Entries or exits of one refresh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangeRow {
     /// When it was computed.
@@ -55,33 +55,35 @@ pub struct ChangeRow {
     pub commit: SnapshotNumber,
     /// The revision of the definition.
     pub revision: u64,
-    /// Whether these came or went.
+    /// Whether these persons entered or left.
     pub change: Direction,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// How many belong from then on.
+    /// Number of members after it.
     pub size: u64,
-    /// Who, by id in order.
+    /// Person ids in order.
     pub persons: Vec<u64>,
 }
 
-/// The changes of a segment, in the order in which they were committed, and what they come to.
+/// The changes of a segment in commit order, and their net effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changes {
     /// The segment.
     pub segment: SegmentKey,
-    /// Who belongs now and did not then.
+    /// Members now who were none at the start.
     pub entered: Vec<u64>,
-    /// Who no longer belongs and did then.
+    /// Members at the start who are none now.
     pub left: Vec<u64>,
     /// Each change.
     pub changes: Vec<ChangeRow>,
-    /// The snapshot that the last of all changes was committed as, 0 where there is none: what to
-    /// ask from the next time.
+    /// The snapshot of the last change, 0 if there is none: the start of the next request.
     pub until: SnapshotNumber,
 }
 
-/// Who came and went since a snapshot or a time; since the beginning where there is none.
+/// The changes since a snapshot or a time; all of them if `None`.
+///
+/// # Errors
+/// There is no lake; the segment does not exist; the lake cannot be read.
 pub async fn changes(
     workspace: &Workspace,
     key: &SegmentKey,
@@ -94,17 +96,17 @@ pub async fn changes(
     let until = all.last().map(|last| last.commit).unwrap_or_default();
     let settings = state.settings()?;
     all.retain(|change| since.is_none_or(|since| since.is_before(change, &settings)));
-    let (mut came, mut went) = Default::default();
+    let (mut entered, mut left) = Default::default();
     let mut rows = Vec::new();
     for change in &all {
         for one in &change.moves {
             let persons = ledger::persons(&lake, one).await?;
             let (to, from): (&mut roaring::RoaringTreemap, &mut roaring::RoaringTreemap) =
                 match one.direction {
-                    Direction::Entered => (&mut came, &mut went),
-                    Direction::Left => (&mut went, &mut came),
+                    Direction::Entered => (&mut entered, &mut left),
+                    Direction::Left => (&mut left, &mut entered),
                 };
-            // Who is back where they were has not changed.
+            // A person who entered and left again has no net change.
             *to |= &persons - &*from;
             *from -= &persons;
             rows.push(ChangeRow {
@@ -122,8 +124,8 @@ pub async fn changes(
     }
     Ok(Changes {
         segment: key.clone(),
-        entered: came.iter().collect(),
-        left: went.iter().collect(),
+        entered: entered.iter().collect(),
+        left: left.iter().collect(),
         changes: rows,
         until,
     })
@@ -138,9 +140,9 @@ pub struct PersonChange {
     pub at: Timestamp,
     /// The moment that it was computed for.
     pub as_of: Timestamp,
-    /// Whether they came or went.
+    /// Whether they entered or left.
     pub change: Direction,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
@@ -148,7 +150,10 @@ pub struct PersonChange {
     pub revision: u64,
 }
 
-/// Sizes of a segment over time.
+/// The size of a segment over time, by refresh.
+///
+/// # Errors
+/// There is no lake; the segment does not exist; the lake cannot be read.
 pub async fn history(workspace: &Workspace, key: &SegmentKey) -> Result<Vec<Change>, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
@@ -156,8 +161,8 @@ pub async fn history(workspace: &Workspace, key: &SegmentKey) -> Result<Vec<Chan
     Ok(ledger::changes(&lake, &state, Some(key)).await?)
 }
 
-/// When a person came to segments and left them, oldest first.
-pub(crate) async fn of_person(
+/// The entries and exits of one person, oldest first.
+pub(crate) async fn changes_of_person(
     lake: &Lake,
     state: &State,
     person: u64,

@@ -1,4 +1,4 @@
-//! Whether memberships are up to date at the moment that somebody asks.
+//! Freshness: whether memberships are up to date at a given moment.
 
 use rollbook_lake::{Lake, State};
 use rollbook_model::Timestamp;
@@ -8,19 +8,19 @@ use rollbook_segments::membership::current;
 use rollbook_segments::status::{failure, freshness_of};
 use rollbook_segments::{Failure, Freshness, Refreshed, Schedule, Status};
 
-use super::Named;
-use crate::workspace::Opening;
+use super::NamedSegments;
+use crate::workspace::SegmentSessions;
 use crate::{AppError, Workspace};
 
-/// A segment, and what is kept of it.
-pub(super) struct Kept {
+/// A segment with its last membership and last failure.
+pub(super) struct SegmentState {
     pub(super) scheduled: Scheduled,
     pub(super) refreshed: Option<Refreshed>,
     pub(super) failure: Option<Failure>,
 }
 
-impl Kept {
-    /// What a snapshot has of a segment.
+impl SegmentState {
+    /// The state of a segment at a snapshot.
     pub(super) fn of(state: &State, scheduled: Scheduled) -> Result<Self, AppError> {
         Ok(Self {
             refreshed: current(state, &scheduled.key)?,
@@ -30,22 +30,22 @@ impl Kept {
     }
 }
 
-/// How segments stand at `now`.
-pub(super) async fn standings(
+/// The freshness of segments at `now`, in their order.
+pub(super) async fn freshness_of_all(
     workspace: &Workspace,
     lake: &Lake,
     state: &State,
-    all: &[Kept],
+    all: &[SegmentState],
     now: Timestamp,
 ) -> Vec<Freshness> {
-    let freshness = |one: &Kept| {
+    let freshness = |one: &SegmentState| {
         let (refreshed, failure) = (one.refreshed.as_ref(), one.failure.as_ref());
         freshness_of(state, &one.scheduled, refreshed, failure)
     };
-    let mut standings: Vec<Freshness> = all.iter().map(freshness).collect();
-    let depends = all
+    let mut all_freshness: Vec<Freshness> = all.iter().map(freshness).collect();
+    let time_dependent = all
         .iter()
-        .zip(&mut standings)
+        .zip(&mut all_freshness)
         .filter_map(|(one, freshness)| {
             let refreshed = one.refreshed.as_ref()?;
             let is_open = freshness.status == Status::Fresh
@@ -53,30 +53,31 @@ pub(super) async fn standings(
                 && refreshed.as_of < now;
             is_open.then_some((refreshed, freshness))
         });
-    let (memberships, depends): (Vec<&Refreshed>, Vec<&mut Freshness>) = depends.unzip();
+    let (memberships, time_dependent): (Vec<&Refreshed>, Vec<&mut Freshness>) =
+        time_dependent.unzip();
     if memberships.is_empty() {
-        return standings;
+        return all_freshness;
     }
     let first = workspace.first_changes(lake, state, &memberships).await;
-    for ((membership, freshness), at) in memberships.iter().zip(depends).zip(first) {
-        // Where it cannot be told, any moment may have changed it.
+    for ((membership, freshness), at) in memberships.iter().zip(time_dependent).zip(first) {
+        // If that is unknown, any moment may have changed it.
         let at = at.unwrap_or(Some(membership.as_of));
         if let Some(at) = at.filter(|at| *at <= now) {
             *freshness = Freshness::passed(at);
         }
     }
-    standings
+    all_freshness
 }
 
 impl Workspace {
-    /// When the clock may first change each of some memberships, or why that is not known.
+    /// When the clock alone first changes each of some memberships; `Err` if that cannot be determined.
     async fn first_changes(
         &self,
         lake: &Lake,
         state: &State,
         memberships: &[&Refreshed],
     ) -> Vec<Result<Option<Timestamp>, ()>> {
-        // Whoever asks for the same meanwhile waits for it.
+        // Concurrent requests for the same wait here.
         let mut known = self.first_changes.0.lock().await;
         let is_known = |one: &&&Refreshed| {
             let known = known.get(&one.segment);
@@ -88,7 +89,7 @@ impl Workspace {
             .copied()
             .collect();
         if !new.is_empty()
-            && let Ok(found) = self.look_ahead(lake, state, &new).await
+            && let Ok(found) = self.compute_first_changes(lake, state, &new).await
         {
             let entries = new.into_iter().zip(found);
             let entries = entries.map(|(one, at)| (one.segment.clone(), (one.clone(), at)));
@@ -101,20 +102,20 @@ impl Workspace {
         memberships.iter().map(of).collect()
     }
 
-    async fn look_ahead(
+    async fn compute_first_changes(
         &self,
         lake: &Lake,
         state: &State,
         memberships: &[&Refreshed],
     ) -> Result<Vec<Option<Timestamp>>, AppError> {
-        let named = Named::all(lake, state).await?;
-        let request = FirstChangeRequest {
+        let named = NamedSegments::all(lake, state).await?;
+        let ahead = FirstChangeRequest {
             lake,
-            sessions: &Opening::new(self, lake),
+            sessions: &SegmentSessions::new(self, lake),
             state,
             all: &named.definitions,
             fixed: &named.fixed,
         };
-        Ok(request.first_changes(memberships).await?)
+        Ok(ahead.first_changes(memberships).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Who can really be reached: consent, suppression, holdout.
+//! Reach: which members can be contacted, after consent, suppression and holdout.
 
 use std::sync::Arc;
 
@@ -10,33 +10,33 @@ use rollbook_segments::{Channel, Definition, Percent, definition};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Named;
+use super::NamedSegments;
 use crate::{AppError, Workspace, suppressions};
 
-/// How many remain after each step, from those who belong to those who can be reached.
+/// Number of members that remain after each step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reach {
     /// The segment.
     pub segment: SegmentKey,
-    /// How they are reached.
+    /// The channel.
     pub channel: Channel,
     /// The snapshot of the data.
     pub snapshot: SnapshotNumber,
-    /// How many belong.
+    /// All members.
     pub matched: u64,
-    /// Of these, who has an address.
+    /// Of these, those with an address for the channel.
     pub addressed: u64,
-    /// Of these, who consented.
+    /// Of these, those who consented.
     pub consented: u64,
-    /// Of these, who is not suppressed.
+    /// Of these, those who are not suppressed.
     pub not_suppressed: u64,
-    /// Of these, who is not held out.
+    /// Of these, those outside the holdout.
     pub not_held_out: u64,
-    /// Who is left.
+    /// Members who can be contacted; equal to `not_held_out`.
     pub deliverable: u64,
 }
 
-/// The address that a channel needs, and the consent.
+/// Criteria of a channel: the person has an address, and consented.
 fn conditions(channel: Channel) -> [&'static str; 2] {
     match channel {
         Channel::Email => [
@@ -50,7 +50,10 @@ fn conditions(channel: Channel) -> [&'static str; 2] {
     }
 }
 
-/// How many members of a segment can be reached, and what holds the others back.
+/// Counts the members who can be contacted over a channel, and those lost at each step.
+///
+/// # Errors
+/// There is no lake; the segment does not exist; it was never refreshed; the query exceeds a limit.
 pub async fn reach(
     workspace: &Workspace,
     key: &SegmentKey,
@@ -75,7 +78,7 @@ pub async fn reach(
     Ok(reach)
 }
 
-/// The members who can be reached, and how many each step leaves.
+/// The members who can be contacted, and the counts of each step.
 pub(super) async fn deliverable(
     workspace: &Workspace,
     lake: &Lake,
@@ -86,8 +89,10 @@ pub(super) async fn deliverable(
     as_of: Timestamp,
 ) -> Result<(Reach, RoaringTreemap), AppError> {
     let among = Some(Arc::new(members.clone()));
-    let session = workspace.session_among(lake, state, as_of, among).await?;
-    let named = Named {
+    let session = workspace
+        .session_of_persons(lake, state, as_of, among)
+        .await?;
+    let named = NamedSegments {
         definitions: Vec::new(),
         fixed: std::collections::BTreeMap::new(),
     };
@@ -96,13 +101,14 @@ pub(super) async fn deliverable(
     let addressed = members & &met[0];
     let consented = &addressed & &met[1];
     let of = (lake, state);
-    let suppressed = suppressions::persons(workspace, of, &consented, channel, as_of).await?;
+    let suppressed =
+        suppressions::suppressed_persons(workspace, of, &consented, channel, as_of).await?;
     let not_suppressed = &consented - &suppressed;
     let left = match definition.holdout {
         None => not_suppressed.clone(),
         Some(part) => not_suppressed
             .iter()
-            .filter(|person| !is_drawn(*person, definition.key.as_str(), part))
+            .filter(|person| !is_sampled(*person, definition.key.as_str(), part))
             .collect(),
     };
     let reach = Reach {
@@ -119,12 +125,11 @@ pub(super) async fn deliverable(
     Ok((reach, left))
 }
 
-/// Whether a person is drawn where a part of all is: always the same for the same salt.
+/// Whether a person is in a sample of size `part`; deterministic for a salt.
 ///
-/// The first eight bytes of the SHA-256 of the salt, a zero byte and the id (eight bytes, the
-/// lowest first), taken as a number with the lowest byte first, modulo 10,000, lie below the part
-/// in hundredths of a percent.
-pub(super) fn is_drawn(person: u64, salt: &str, part: Percent) -> bool {
+/// The first 8 bytes of SHA-256(salt, zero byte, id as 8 bytes little-endian), read as a little-endian
+/// number modulo 10,000, are compared with the part in hundredths of a percent.
+pub(super) fn is_sampled(person: u64, salt: &str, part: Percent) -> bool {
     let mut hash = Sha256::new();
     hash.update(salt.as_bytes());
     hash.update([0]);
@@ -136,17 +141,21 @@ pub(super) fn is_drawn(person: u64, salt: &str, part: Percent) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_drawn;
+    use super::is_sampled;
 
     #[test]
-    fn a_part_is_about_as_large_as_it_says_and_always_the_same() {
+    fn samples_have_the_expected_size_and_are_stable() {
         let part = "10".parse().unwrap();
-        let drawn = |salt: &str| (1..=20_000).filter(|id| is_drawn(*id, salt, part)).count();
+        let drawn = |salt: &str| {
+            (1..=20_000)
+                .filter(|id| is_sampled(*id, salt, part))
+                .count()
+        };
         assert!((1_850..2_150).contains(&drawn("vip")), "{}", drawn("vip"));
         assert_eq!(drawn("vip"), drawn("vip"));
-        let both = |id: &u64| is_drawn(*id, "vip", part) && is_drawn(*id, "lapsed", part);
+        let both = |id: &u64| is_sampled(*id, "vip", part) && is_sampled(*id, "lapsed", part);
         assert!((140..260).contains(&(1..=20_000).filter(both).count()));
-        assert!((1..100).all(|id| is_drawn(id, "all", "100".parse().unwrap())));
-        assert!(!(1..100).any(|id| is_drawn(id, "none", "0".parse().unwrap())));
+        assert!((1..100).all(|id| is_sampled(id, "all", "100".parse().unwrap())));
+        assert!(!(1..100).any(|id| is_sampled(id, "none", "0".parse().unwrap())));
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept in memory of the newest data, for questions about criteria.
+//! Cache of the columns and events that criteria use: lookup, and refresh after new snapshots.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,61 +10,61 @@ use rollbook_segments::written;
 
 use super::Workspace;
 use crate::AppError;
-use crate::cache::CacheStats;
+use crate::workspace::cache_slot::CacheStats;
 
-/// So late that nothing is hidden.
+/// Later than any fact, so that the cache holds all of them.
 const LATEST: &str = "2200-01-01";
 
-/// One person in so many: where more of them changed, everything is read anew.
-const RENEWED_AT_MOST: u64 = 4;
+/// The cache is rebuilt if more than one person in this many changed.
+const REBUILD_SHARE: u64 = 4;
 
 const ACTIVITIES: &str = "activities";
 
 impl Workspace {
-    /// What is kept in memory of a state; `None` where that has to be waited for longer than the
-    /// lake takes to answer.
-    pub(super) async fn resident(
+    /// The cache for a state; `None` if it is disabled, or if waiting for its refresh would take longer
+    /// than reading the lake.
+    pub(super) async fn people_cache(
         &self,
         lake: &Lake,
         state: &State,
         as_of: Timestamp,
     ) -> Result<Option<Arc<PeopleCache>>, AppError> {
-        let latest: Timestamp = LATEST.parse().expect("it is a moment");
-        let Some(warm) = self.warm.as_ref().filter(|_| as_of < latest) else {
+        let latest: Timestamp = LATEST.parse().expect("it is a valid date");
+        let Some(slot) = self.cache.as_ref().filter(|_| as_of < latest) else {
             return Ok(None);
         };
-        if let Some(kept) = warm.of(state) {
-            return Ok(Some(kept));
+        if let Some(cached) = slot.get(state) {
+            return Ok(Some(cached));
         }
-        let Some(turn) = warm.turn().await else {
+        let Some(permit) = slot.lock_refresh().await else {
             return Ok(None);
         };
-        // Somebody else may have had a turn.
-        if let Some(kept) = warm.of(state) {
-            return Ok(Some(kept));
+        // Another query may have refreshed it meanwhile.
+        if let Some(cached) = slot.get(state) {
+            return Ok(Some(cached));
         }
-        if warm.is_beyond(state) {
+        if slot.is_newer_than(state) {
             return Ok(None);
         }
         let most = self.limits.memory / 2;
-        let all = Arc::new(self.session_among(lake, state, latest, None).await?);
-        let Some((snapshot, before)) = warm.before(state) else {
-            return Ok(Some(warm.keep(state, all, most)));
+        let all = Arc::new(self.session_of_persons(lake, state, latest, None).await?);
+        let Some((snapshot, before)) = slot.older(state) else {
+            return Ok(Some(slot.rebuild(state, all, most)));
         };
-        // What is being read will be there for the next one, with what has come by then.
+        // It is still being filled: the next query after that refreshes it.
         if before.is_read().await {
             return Ok(None);
         }
-        let Some(since) = self.since(lake, state, snapshot, &all).await? else {
-            return Ok(Some(warm.keep(state, all, most)));
+        let Some(since) = self.delta_since(lake, state, snapshot, &all).await? else {
+            return Ok(Some(slot.rebuild(state, all, most)));
         };
-        warm.renew(turn, state, before, since, most);
-        drop(warm.turn().await);
-        Ok(warm.of(state))
+        slot.refresh(permit, state, before, since, most);
+        drop(slot.lock_refresh().await);
+        Ok(slot.get(state))
     }
 
-    /// What came after a snapshot; `None` where that is much, or may concern anybody.
-    async fn since(
+    /// The changes since a snapshot; `None` if they are too many, or may concern any person.
+    async fn delta_since(
         &self,
         lake: &Lake,
         state: &State,
@@ -75,7 +75,7 @@ impl Workspace {
             return Ok(None);
         };
         let persons = state.table("persons").rows();
-        if changes.persons.len().saturating_mul(RENEWED_AT_MOST) > persons
+        if changes.persons.len().saturating_mul(REBUILD_SHARE) > persons
             || [LINKED, MOVES]
                 .iter()
                 .any(|name| changes.named.contains(*name))
@@ -84,14 +84,14 @@ impl Workspace {
         }
         let latest = all.as_of();
         let among = Some(Arc::new(changes.persons.clone()));
-        let some = self.session_among(lake, state, latest, among).await?;
+        let some = self.session_of_persons(lake, state, latest, among).await?;
         let added = match changes.tables.get(ACTIVITIES) {
             Some(files) if !changes.rewritten.contains(ACTIVITIES) => {
                 let mut added = state.clone();
                 if let Some(activities) = added.tables.get_mut(ACTIVITIES) {
                     activities.files.clone_from(files);
                 }
-                Some(self.session_among(lake, &added, latest, None).await?)
+                Some(self.session_of_persons(lake, &added, latest, None).await?)
             }
             _ => None,
         };
@@ -104,26 +104,26 @@ impl Workspace {
         }))
     }
 
-    /// What is kept in memory, and what for.
-    pub async fn in_memory(&self) -> CacheStats {
-        let Some(warm) = &self.warm else {
+    /// Size and use of the cache.
+    pub async fn cache_stats(&self) -> CacheStats {
+        let Some(slot) = &self.cache else {
             return CacheStats::default();
         };
         CacheStats {
-            answers: warm.answers.load(Ordering::Relaxed),
-            renewals: warm.renewals.load(Ordering::Relaxed),
-            bytes: match warm.resident() {
-                Some(resident) => resident.bytes().await as u64,
+            answers: slot.answers.load(Ordering::Relaxed),
+            refreshes: slot.refreshes.load(Ordering::Relaxed),
+            bytes: match slot.current() {
+                Some(cache) => cache.bytes().await as u64,
                 None => 0,
             },
         }
     }
 
-    /// The moment to look from where nobody names one: the present, or what that was less than a
-    /// minute ago where nothing came in since.
-    pub(crate) fn moment(&self, state: &State, now: Timestamp) -> Timestamp {
-        self.warm
+    /// The default `as_of` of queries about criteria: `now`, or the one of the query before if that was
+    /// less than a minute ago on the same data, so that its results can be reused.
+    pub(crate) fn default_as_of(&self, state: &State, now: Timestamp) -> Timestamp {
+        self.cache
             .as_ref()
-            .map_or(now, |warm| warm.moment(state, now))
+            .map_or(now, |slot| slot.default_as_of(state, now))
     }
 }

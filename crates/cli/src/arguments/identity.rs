@@ -1,4 +1,4 @@
-//! The arguments of `identity`.
+//! The arguments of `identity` and `person`.
 
 use std::path::PathBuf;
 
@@ -8,93 +8,93 @@ use super::Moment;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
-    /// Say which rows of plain CSV files are one person; needs and makes no lake
+    /// Link the rows of CSV files that are the same person; uses no lake
     Link(LinkFiles),
     /// Count records and persons
     Stats,
-    /// Look at records that several persons could have, and decide
+    /// Review records that match several persons
     #[command(subcommand)]
-    Review(Reviewing),
-    /// Make two persons one; no fact is rewritten
+    Review(ReviewCommand),
+    /// Merge two persons; no fact is rewritten
     Merge {
-        /// One
+        /// One person
         a: i64,
-        /// The other
+        /// The other person
         b: i64,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// Take a record away from the person that it belongs to
+    /// Split a record from its person
     Split {
         /// The record, as `identities` names it
         identity: i64,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// Take a merge, a split or the decision of a review back
+    /// Undo a merge, a split or the decision of a review
     Undo {
         /// The entry, as `decisions` lists it
         entry: String,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// List persons who are probably one though no exact rule says so; links nobody
+    /// List pairs of persons who are probably the same; links nobody
     Suggest {
-        /// How probable it has to be, from 0 to 1
+        /// Minimum probability, from 0 to 1
         #[arg(long, value_name = "P", default_value_t = 0.9, value_parser = probability)]
         at_least: f64,
         /// Pairs to list at most
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Two persons are not one: they are not suggested again
+    /// Decide that two persons are different: they are not suggested again
     Different {
-        /// One
+        /// One person
         a: i64,
-        /// The other
+        /// The other person
         b: i64,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// List the decisions that hold
+    /// List the decisions in force
     Decisions,
-    /// List the values that match nobody, or add and remove one
+    /// List the values that never link records, or add and remove one
     Blocked {
         #[command(subcommand)]
-        change: Option<Blocking>,
+        change: Option<BlockedCommand>,
     },
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Blocking {
-    /// An e-mail address or a phone number that many share matches nobody
+pub(crate) enum BlockedCommand {
+    /// Block an e-mail address or a phone number: it no longer links records
     Add {
         /// The value
         #[arg(allow_hyphen_values = true)]
         value: String,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// It matches again
+    /// Unblock a value: it links records again
     Remove {
         /// The value
         #[arg(allow_hyphen_values = true)]
         value: String,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Person {
-    /// Show what is known of one
+    /// Show a person
     Show {
         /// The id
         person: i64,
         #[command(flatten)]
         moment: Moment,
     },
-    /// Find the persons who have a record with this value
+    /// Find the persons who have a record with a value
     #[command(arg_required_else_help = true)]
     Find {
         /// An e-mail address
@@ -107,7 +107,7 @@ pub(crate) enum Person {
         #[arg(long, group = "sought", value_name = "PROVIDER:ID")]
         external: Option<String>,
     },
-    /// List what happened with one, the latest first
+    /// List the events of a person, newest first
     Timeline {
         /// The id
         person: i64,
@@ -120,14 +120,14 @@ pub(crate) enum Person {
         #[command(flatten)]
         moment: Moment,
     },
-    /// Forget one for good: what identifies them goes, their orders stay without a name
+    /// Erase a person for good: personal values are deleted, orders stay anonymous
     Erase {
         /// The id
         person: i64,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// Let somebody who was erased come in again, with these values and records of theirs
+    /// Allow records of an erased person to be ingested again, by these values and records
     #[command(arg_required_else_help = true)]
     Readmit {
         /// An e-mail address
@@ -140,9 +140,9 @@ pub(crate) enum Person {
         #[arg(long, value_name = "PROVIDER:ID")]
         external: Vec<String>,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
-    /// Write all that is held on one, as JSON
+    /// Export all data on a person, as JSON
     Export {
         /// The id
         person: i64,
@@ -150,35 +150,35 @@ pub(crate) enum Person {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Reviewing {
+pub(crate) enum ReviewCommand {
     /// List the records that wait
     List,
-    /// Show one, and whom it could belong to
+    /// Show a record and its candidate persons
     Show {
         /// The record
         identity: i64,
     },
-    /// Say whose it is
+    /// Decide which person a record belongs to
     Decide {
         /// The record
         identity: i64,
-        /// Whose it is
+        /// It belongs to this person
         #[arg(long, value_name = "PERSON", required_unless_present_any = ["different", "later"])]
         same: Option<i64>,
-        /// It is of none of those
+        /// It belongs to none of the candidates
         #[arg(long, conflicts_with_all = ["same", "later"])]
         different: bool,
-        /// Put it off: it is listed after the others
+        /// Postpone it: it is listed after the others
         #[arg(long, conflicts_with = "same")]
         later: bool,
         #[command(flatten)]
-        how: Deciding,
+        how: DecisionOptions,
     },
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Deciding {
-    /// Only say what would follow
+pub(crate) struct DecisionOptions {
+    /// Only show the effect, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Who decides
@@ -188,16 +188,16 @@ pub(crate) struct Deciding {
 
 #[derive(Debug, Args)]
 pub(crate) struct LinkFiles {
-    /// One CSV file with a header, or two of which pairs across are wanted
+    /// One CSV file with a header, or two to find pairs across
     #[arg(required = true, num_args = 1..=2, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// A TOML file that says which column is what, and by which rows are linked
+    /// A TOML file that maps columns to roles and defines the rules
     #[arg(long, value_name = "MAP.toml")]
     pub(crate) columns: PathBuf,
-    /// What becomes of a row that joins two persons
-    #[arg(long, value_enum, default_value_t = AtBridges::Review)]
-    pub(crate) bridges: AtBridges,
-    /// Also write pairs that are one person with at least this probability
+    /// How to treat a row that matches two persons
+    #[arg(long, value_enum, default_value_t = AmbiguityOption::Review)]
+    pub(crate) bridges: AmbiguityOption,
+    /// Also write pairs that are the same person with at least this probability
     #[arg(long, value_name = "P", requires = "pairs", value_parser = probability)]
     pub(crate) suggest: Option<f64>,
     /// The file for these pairs
@@ -206,17 +206,17 @@ pub(crate) struct LinkFiles {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AtBridges {
-    /// It is linked to neither
+pub(crate) enum AmbiguityOption {
+    /// Link it to neither
     Review,
-    /// They are one person
+    /// Merge the persons
     Merge,
 }
 
 fn probability(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    let number: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     match (0.0..=1.0).contains(&number) {
         true => Ok(number),
-        false => Err("a probability lies between 0 and 1".to_owned()),
+        false => Err("a probability is from 0 to 1".to_owned()),
     }
 }

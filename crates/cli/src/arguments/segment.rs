@@ -18,7 +18,7 @@ pub(crate) enum Segment {
     Show { key: SegmentKey },
     /// Delete a segment
     Delete { key: SegmentKey },
-    /// Count who would belong, without saving anything
+    /// Count the members of criteria, without saving anything
     Preview {
         /// A condition on `people`, or one `select person_id …`
         #[arg(long, value_name = "SQL", allow_hyphen_values = true)]
@@ -26,20 +26,20 @@ pub(crate) enum Segment {
         #[command(flatten)]
         moment: Moment,
     },
-    /// Compute who belongs, to the segments named or to all
+    /// Refresh segments; all of them by default
     Refresh {
         keys: Vec<SegmentKey>,
-        /// Evaluate all persons, also where those whom changes may concern would do
+        /// Evaluate all persons, not only those whom changes may concern
         #[arg(long)]
         full: bool,
         #[command(flatten)]
         moment: Moment,
     },
-    /// List who belongs, as of the last refresh
+    /// List the members as of the last refresh
     Members(Members),
-    /// Count who belongs, with a checksum and whether it is up to date
+    /// Count the members, with a checksum and the freshness
     Count { key: SegmentKey },
-    /// Tell why a person belongs, or does not
+    /// Explain why a person is a member, or is not
     Explain {
         key: SegmentKey,
         /// The id of a person
@@ -48,7 +48,7 @@ pub(crate) enum Segment {
         #[command(flatten)]
         moment: Moment,
     },
-    /// Tell who would enter and leave with other criteria, without saving anything
+    /// Show who would enter and leave with other criteria, without saving anything
     Impact {
         key: SegmentKey,
         /// A condition on `people`, or one `select person_id …`
@@ -57,7 +57,7 @@ pub(crate) enum Segment {
         #[command(flatten)]
         moment: Moment,
     },
-    /// Foretell who comes and goes over the coming days if nothing happens
+    /// Predict entries and exits of the coming days, assuming no new data
     Calendar {
         key: SegmentKey,
         /// Days to look ahead
@@ -66,34 +66,34 @@ pub(crate) enum Segment {
         #[command(flatten)]
         moment: Moment,
     },
-    /// Find who fails one clause and no other
+    /// Find near misses: persons who fail exactly one clause
     NearMiss {
         key: SegmentKey,
         #[command(flatten)]
         moment: Moment,
     },
-    /// Find the bound of a clause that gives about so many members
+    /// Find the threshold of a clause that yields about so many members
     Fit {
         key: SegmentKey,
         /// The number of the clause, from 1
         #[arg(long, value_name = "N")]
         clause: usize,
-        /// The members that are wanted
+        /// The number of members to aim for
         #[arg(long, value_name = "M")]
         size: u64,
         #[command(flatten)]
         moment: Moment,
     },
-    /// List who came and who went, and why
+    /// List who entered and left, and why
     Changes {
         key: SegmentKey,
         /// The `until` of the answer before, or a time [default: the beginning]
         #[arg(long, value_name = "NUMBER|TIME")]
         since: Option<Since>,
     },
-    /// List how large it was, and what changed that
+    /// List the size over time, with the changes
     History { key: SegmentKey },
-    /// Count who can be reached, and what holds the others back
+    /// Count the members who can be contacted, and those lost at each step
     Reach {
         key: SegmentKey,
         /// email or sms [default: the segment's own, else email]
@@ -102,13 +102,13 @@ pub(crate) enum Segment {
         #[command(flatten)]
         moment: Moment,
     },
-    /// Count how segments overlap, every pair once
+    /// Compute how segments overlap, pair by pair
     Overlap { keys: Vec<SegmentKey> },
-    /// Make the lake have the segments of a folder of .sql files
+    /// Apply a folder of .sql files: create, change and delete segments to match it
     Apply {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
-        /// Only say what would change; fail where anything would
+        /// Only show the changes; exit with 1 if there are any
         #[arg(long)]
         check: bool,
         #[command(flatten)]
@@ -133,31 +133,31 @@ pub(crate) struct Put {
         conflicts_with = "members"
     )]
     pub(crate) criteria: Option<String>,
-    /// A list of ids or e-mails, one a line, instead
+    /// A file of person ids or e-mail addresses, one per line, instead
     #[arg(long, value_name = "FILE")]
     pub(crate) members: Option<PathBuf>,
     /// Compute it now and never again
     #[arg(long = "static", conflicts_with_all = ["refresh", "members"])]
     pub(crate) is_static: bool,
-    /// on_ingest, manual, or a pause such as '15 minutes'
+    /// on_ingest, manual, or an interval such as '15 minutes'
     #[arg(long, value_name = "WHEN")]
     pub(crate) refresh: Option<Schedule>,
-    /// How its members are reached: email or sms
+    /// The channel to contact its members: email or sms
     #[arg(long)]
     pub(crate) channel: Option<Channel>,
-    /// The part of its members that is held out, in percent
+    /// Percentage of the members that is held out
     #[arg(long, value_name = "PCT")]
     pub(crate) holdout: Option<Percent>,
     /// The name to show
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// What it is for
+    /// The description
     #[arg(long)]
     pub(crate) description: Option<String>,
-    /// Who answers for it
+    /// The owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
-    /// Words to find it by, with commas between
+    /// Comma-separated tags
     #[arg(long, value_delimiter = ',')]
     pub(crate) tags: Option<Vec<String>>,
 }
@@ -165,36 +165,36 @@ pub(crate) struct Put {
 #[derive(Debug, Args)]
 pub(crate) struct Members {
     pub(crate) key: SegmentKey,
-    /// As computed from the data of this snapshot
+    /// The members as computed from the data of this snapshot
     #[arg(long, value_name = "N", conflicts_with_all = ["or", "and", "not", "deliverable", "sample"])]
     pub(crate) snapshot: Option<SnapshotNumber>,
-    /// Together with the members of this segment
+    /// Union with the members of this segment
     #[arg(long, value_name = "KEY")]
     pub(crate) or: Vec<SegmentKey>,
-    /// Of these, only the members of this one too
+    /// Then intersection with the members of this segment
     #[arg(long, value_name = "KEY")]
     pub(crate) and: Vec<SegmentKey>,
-    /// Of these, no members of this one
+    /// Then without the members of this segment
     #[arg(long, value_name = "KEY")]
     pub(crate) not: Vec<SegmentKey>,
-    /// Only those who can be reached
+    /// Only members who can be contacted
     #[arg(long)]
     pub(crate) deliverable: bool,
-    /// Over which channel: email or sms [default: the segment's own, else email]
+    /// The channel: email or sms [default: the segment's own, else email]
     #[arg(long, requires = "deliverable")]
     pub(crate) channel: Option<Channel>,
-    /// Only this part of them in percent, drawn by a hash of the person
+    /// Only a sample of this size in percent, drawn by a hash of the person id
     #[arg(long, value_name = "PCT")]
     pub(crate) sample: Option<Percent>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Traits {
-    /// Make the lake have the traits of a folder of .sql files
+    /// Apply a folder of .sql files: create, change and delete traits to match it
     Apply {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
-        /// Only say what would change; fail where anything would
+        /// Only show the changes; exit with 1 if there are any
         #[arg(long)]
         check: bool,
         #[command(flatten)]
@@ -206,18 +206,18 @@ pub(crate) enum Traits {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Suppression {
-    /// Add e-mails, phone numbers or ids of persons
+    /// Add e-mail addresses, phone numbers or person ids
     Add {
         #[arg(required = true)]
         values: Vec<String>,
         /// Only for email or sms [default: both]
         #[arg(long)]
         channel: Option<Channel>,
-        /// Why
+        /// The reason
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Take them away
+    /// Remove entries
     Remove {
         #[arg(required = true)]
         values: Vec<String>,
@@ -225,6 +225,6 @@ pub(crate) enum Suppression {
         #[arg(long)]
         channel: Option<Channel>,
     },
-    /// List them: addresses as keyed hashes, since they are not kept in the clear
+    /// List the entries: addresses as keyed hashes, since they are not stored in the clear
     List,
 }

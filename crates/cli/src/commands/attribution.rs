@@ -5,14 +5,14 @@ use std::io::Write;
 use rollbook_app::Workspace;
 use rollbook_app::attribution::{self, Question};
 
-use super::{as_of, instant};
-use crate::arguments::{Attribution, AttributionRun, Form};
-use crate::show::{Document, Shown, print};
+use crate::arguments::{Attribution, AttributionRun, OutputFormat};
+use crate::commands::clock::{as_of, instant};
+use crate::output::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
-    what: Attribution,
-    form: Form,
+    arguments: Attribution,
+    format: OutputFormat,
 ) -> anyhow::Result<()> {
     let Attribution::Run(AttributionRun {
         models,
@@ -22,7 +22,7 @@ pub(super) async fn run(
         lookback,
         half_life,
         moment,
-    }) = what;
+    }) = arguments;
     let (from, to) = (
         instant(workspace, from).await?,
         instant(workspace, to).await?,
@@ -41,8 +41,8 @@ pub(super) async fn run(
     let columns = ["model", "channel", "conversions", "value", "share"];
     let mut shown = Shown::list(&report.rows, &columns)?;
     shown.document = Document::of(&attributed)?;
-    print(&shown, form)?;
-    if form == Form::Table {
+    print(&shown, format)?;
+    if format == OutputFormat::Table {
         let currency = report.currency.as_deref().unwrap_or("no currency");
         let mut out = std::io::stdout().lock();
         writeln!(
@@ -53,14 +53,14 @@ pub(super) async fn run(
         if report.refunded.units() != 0 {
             writeln!(
                 out,
-                "of it given back: {} {currency}, not taken off",
+                "refunds of it: {} {currency}, not deducted",
                 report.refunded
             )?;
         }
     }
     if report.unconverted > 0 {
         eprintln!(
-            "note: {} conversions are left out: `fx_rates` has no rate of their currency for their day",
+            "note: {} conversions are left out: `fx_rates` has no rate for their currency and day",
             report.unconverted
         );
     }
@@ -72,7 +72,7 @@ pub(super) async fn run(
     }
     if report.not_linked > 0 {
         eprintln!(
-            "note: {} conversions are of nobody that is known",
+            "note: {} conversions are linked to no person",
             report.not_linked
         );
     }

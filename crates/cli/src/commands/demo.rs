@@ -1,4 +1,4 @@
-//! The demo as a newcomer sees it.
+//! The `demo` command.
 
 use std::io::Write;
 
@@ -8,33 +8,34 @@ use rollbook_app::rows::{cells, json as rows_as_json};
 use rollbook_app::scores::Method;
 use serde_json::{Value, json};
 
-use super::ingest::tell_of_key;
-use super::{new_batch, now, serve};
-use crate::arguments::{Form, Serve};
-use crate::progress::progress;
-use crate::show::{Document, Shown, print};
+use crate::arguments::{OutputFormat, Serve};
+use crate::commands::clock::{new_batch, now};
+use crate::commands::ingest::note_created_key;
+use crate::commands::serve;
+use crate::output::progress::progress;
+use crate::output::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: Workspace,
     serves: Option<Serve>,
-    form: Form,
+    format: OutputFormat,
 ) -> anyhow::Result<()> {
     let done = {
         let (progress, _bar) = progress();
         demo(&workspace, new_batch(), now(), &progress).await?
     };
-    tell_of_key(&workspace);
-    match form {
-        Form::Table => tell(&workspace, &done)?,
-        _ => print(&shown(&workspace, &done)?, form)?,
+    note_created_key(&workspace);
+    match format {
+        OutputFormat::Table => print_report(&workspace, &done)?,
+        _ => print(&shown(&workspace, &done)?, format)?,
     }
     match serves {
         None => Ok(()),
-        Some(what) => serve::run(workspace, what, Some(done.as_of)).await,
+        Some(arguments) => serve::run(workspace, arguments, Some(done.as_of)).await,
     }
 }
 
-fn tell(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
+fn print_report(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let counts = done
         .ingested
@@ -65,8 +66,8 @@ fn tell(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
             }
         }
     }
-    tell_credit(&mut out, done)?;
-    tell_leads(&mut out, done)?;
+    print_credits(&mut out, done)?;
+    print_leads(&mut out, done)?;
     let (lake, tenant) = (&workspace.location, &workspace.tenant);
     let flags = if lake == rollbook_model::config::DEFAULT_LAKE {
         format!("--tenant {tenant}")
@@ -76,11 +77,11 @@ fn tell(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
     let as_of = done.as_of;
     writeln!(
         out,
-        "\nAll of this is as of {as_of}, where the sample ends. Asked today, the lists on which"
+        "\nAll of this is as of {as_of}, the end of the sample. As of today, segments whose criteria"
     )?;
     writeln!(
         out,
-        "time has a hold are stale, because time passed: `--as-of` looks from that moment."
+        "depend on the time are stale: `--as-of` queries as of that moment."
     )?;
     writeln!(
         out,
@@ -110,8 +111,8 @@ fn tell(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Channels down, models across.
-fn tell_credit(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
+/// A row per channel, a column per model.
+fn print_credits(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     let report = &done.attributed.report;
     let currency = report.currency.as_deref().unwrap_or_default();
     writeln!(out, "\nWhat the money came from, in {currency}, by model:")?;
@@ -144,19 +145,19 @@ fn tell_credit(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
-    let tested = &done.lead_model.evaluation;
-    let how = match done.lead_model.method {
+fn print_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
+    let test = &done.lead_model.evaluation;
+    let method = match done.lead_model.method {
         Method::Logistic => "learnt from what others did",
         Method::Rules => "by written rules",
     };
-    let auc = tested
+    let auc = test
         .roc_auc
         .map_or_else(|| "none".to_owned(), |auc| format!("{auc:.3}"));
     writeln!(
         out,
-        "\nThe best leads, {how} (ROC AUC {auc} of {} persons over {}):",
-        tested.examples,
+        "\nThe best leads, {method} (ROC AUC {auc} of {} persons over {}):",
+        test.examples,
         done.lead_model.kind.horizon()
     )?;
     for lead in &done.best_leads {
@@ -210,7 +211,7 @@ fn shown(workspace: &Workspace, done: &Demo) -> anyhow::Result<Shown> {
     Ok(shown)
 }
 
-/// Text in lines that fit a terminal of 80 columns.
+/// Wraps a text to lines that fit a terminal of 80 columns.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

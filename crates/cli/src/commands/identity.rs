@@ -2,48 +2,55 @@
 
 use rollbook_app::Workspace;
 use rollbook_app::identity::{
-    self, AmbiguityPolicy, Followed, Suggest, Wanted, decide, link_files,
+    self, AmbiguityPolicy, Followed, SuggestedPairs, Wanted, decide, link_files,
 };
 use serde_json::{Value, json};
 
-use super::ingest::refresh_segments;
-use super::{decider, now};
-use crate::arguments::{AtBridges, Blocking, Deciding, Form, Identity, LinkFiles, Reviewing};
-use crate::show::{Document, Shown, print};
+use crate::arguments::{
+    AmbiguityOption, BlockedCommand, DecisionOptions, Identity, LinkFiles, OutputFormat,
+    ReviewCommand,
+};
+use crate::commands::clock::{decider, now};
+use crate::commands::ingest::refresh_segments;
+use crate::output::show::{Document, Shown, print};
 
-pub(super) async fn run(workspace: &Workspace, what: Identity, form: Form) -> anyhow::Result<()> {
-    match what {
-        Identity::Link(what) => link(what, form),
+pub(super) async fn run(
+    workspace: &Workspace,
+    arguments: Identity,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    match arguments {
+        Identity::Link(arguments) => link(arguments, format),
         Identity::Stats => {
             let stats = identity::stats(workspace, now()).await?;
             let columns = ["provider", "records", "persons", "not_linked"];
             let mut shown = Shown::list(&stats.providers, &columns)?;
-            if form == Form::Table {
+            if format == OutputFormat::Table {
                 eprintln!(
-                    "{} records are {} persons; {} wait for a decision, {} may be of another person",
+                    "{} records of {} persons; {} records wait for a decision, {} may belong to another person",
                     stats.records, stats.persons, stats.ambiguous, stats.suggested
                 );
             }
             shown.document = Document::of(&stats)?;
-            print(&shown, form)
+            print(&shown, format)
         }
-        Identity::Review(what) => review(workspace, what, form).await,
-        Identity::Merge { a, b, how } => decided(workspace, Wanted::Merge(a, b), how, form).await,
+        Identity::Review(arguments) => review(workspace, arguments, format).await,
+        Identity::Merge { a, b, how } => decided(workspace, Wanted::Merge(a, b), how, format).await,
         Identity::Split { identity, how } => {
-            decided(workspace, Wanted::Split(identity), how, form).await
+            decided(workspace, Wanted::Split(identity), how, format).await
         }
-        Identity::Undo { entry, how } => decided(workspace, Wanted::Undo(entry), how, form).await,
+        Identity::Undo { entry, how } => decided(workspace, Wanted::Undo(entry), how, format).await,
         Identity::Different { a, b, how } => {
-            decided(workspace, Wanted::Apart(a, b), how, form).await
+            decided(workspace, Wanted::Apart(a, b), how, format).await
         }
         Identity::Suggest { at_least, limit } => {
             let mut all = identity::suggested(workspace, at_least, now()).await?;
             let count = all.len();
             all.truncate(limit);
             let columns = ["a", "name_a", "b", "name_b", "probability"];
-            print(&Shown::list(&all, &columns)?, form)?;
+            print(&Shown::list(&all, &columns)?, format)?;
             if count > limit {
-                eprintln!("there are {count}: --limit shows more");
+                eprintln!("there are {count} pairs: --limit shows more");
             }
             Ok(())
         }
@@ -51,34 +58,38 @@ pub(super) async fn run(workspace: &Workspace, what: Identity, form: Form) -> an
             let all = identity::decisions(workspace).await?;
             print(
                 &Shown::list(&all, &["entry", "how", "verdict", "at", "by"])?,
-                form,
+                format,
             )
         }
         Identity::Blocked { change: None } => {
             let all = identity::blocked(workspace).await?;
-            print(&Shown::list(&all, &["rule", "value"])?, form)
+            print(&Shown::list(&all, &["rule", "value"])?, format)
         }
         Identity::Blocked {
-            change: Some(Blocking::Add { value, how }),
+            change: Some(BlockedCommand::Add { value, how }),
         } => {
             let followed = identity::block(workspace, &value, &decider(&how)).await?;
-            told(workspace, &followed, &how, form).await
+            print_effect(workspace, &followed, &how, format).await
         }
         Identity::Blocked {
-            change: Some(Blocking::Remove { value, how }),
+            change: Some(BlockedCommand::Remove { value, how }),
         } => {
             let followed = identity::unblock(workspace, &value, &decider(&how)).await?;
-            told(workspace, &followed, &how, form).await
+            print_effect(workspace, &followed, &how, format).await
         }
     }
 }
 
-async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::Result<()> {
-    match what {
-        Reviewing::List => {
-            let waiting = identity::waiting(workspace).await?;
+async fn review(
+    workspace: &Workspace,
+    arguments: ReviewCommand,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    match arguments {
+        ReviewCommand::List => {
+            let waiting = identity::reviews(workspace).await?;
             if waiting.is_empty() {
-                eprintln!("no record waits for a decision, and no pair is suggested");
+                eprintln!("no record waits for a decision");
             }
             let columns = [
                 "identity_id",
@@ -88,9 +99,9 @@ async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::R
                 "candidates",
                 "later",
             ];
-            print(&Shown::list(&waiting, &columns)?, form)
+            print(&Shown::list(&waiting, &columns)?, format)
         }
-        Reviewing::Show { identity } => {
+        ReviewCommand::Show { identity } => {
             let review = identity::review(workspace, identity, now()).await?;
             let mut record = review.record.clone();
             record["rule"] = match review.review.person_id {
@@ -119,9 +130,9 @@ async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::R
             ];
             let mut shown = Shown::list(&sides, &columns)?;
             shown.document = Document::of(&review)?;
-            print(&shown, form)
+            print(&shown, format)
         }
-        Reviewing::Decide {
+        ReviewCommand::Decide {
             identity,
             same,
             different: _,
@@ -133,7 +144,7 @@ async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::R
                 None if later => Wanted::Later(identity),
                 None => Wanted::Different(identity),
             };
-            decided(workspace, wanted, how, form).await
+            decided(workspace, wanted, how, format).await
         }
     }
 }
@@ -141,41 +152,46 @@ async fn review(workspace: &Workspace, what: Reviewing, form: Form) -> anyhow::R
 async fn decided(
     workspace: &Workspace,
     wanted: Wanted,
-    how: Deciding,
-    form: Form,
+    how: DecisionOptions,
+    format: OutputFormat,
 ) -> anyhow::Result<()> {
     let followed = decide(workspace, &wanted, &decider(&how)).await?;
-    told(workspace, &followed, &how, form).await
+    print_effect(workspace, &followed, &how, format).await
 }
 
-async fn told(
+async fn print_effect(
     workspace: &Workspace,
     followed: &Followed,
-    how: &Deciding,
-    form: Form,
+    how: &DecisionOptions,
+    format: OutputFormat,
 ) -> anyhow::Result<()> {
     if !how.dry_run {
         refresh_segments(workspace).await;
     }
-    if form == Form::Table {
+    if format == OutputFormat::Table {
         match how.dry_run {
-            true => eprintln!("this would follow; nothing was changed"),
-            false => eprintln!("decided as {}", followed.entry),
+            true => eprintln!("dry run: nothing was changed"),
+            false => eprintln!("decision {}", followed.entry),
         }
     }
     let mut shown = Shown::list(&followed.moved, &["identity_id", "from", "to"])?;
     shown.document = Document::of(&followed)?;
-    print(&shown, form)
+    print(&shown, format)
 }
 
-fn link(what: LinkFiles, form: Form) -> anyhow::Result<()> {
-    let bridges = match what.bridges {
-        AtBridges::Review => AmbiguityPolicy::Review,
-        AtBridges::Merge => AmbiguityPolicy::Merge,
+fn link(arguments: LinkFiles, format: OutputFormat) -> anyhow::Result<()> {
+    let ambiguity = match arguments.bridges {
+        AmbiguityOption::Review => AmbiguityPolicy::Review,
+        AmbiguityOption::Merge => AmbiguityPolicy::Merge,
     };
-    let suggest = what.suggest.zip(what.pairs);
-    let suggest = suggest.map(|(at_least, to)| Suggest { at_least, to });
-    let links = link_files(&what.files, &what.columns, bridges, suggest.as_ref())?;
+    let pairs = arguments.suggest.zip(arguments.pairs);
+    let pairs = pairs.map(|(at_least, to)| SuggestedPairs { at_least, to });
+    let links = link_files(
+        &arguments.files,
+        &arguments.columns,
+        ambiguity,
+        pairs.as_ref(),
+    )?;
     let rows: Vec<Value> = links
         .iter()
         .map(|link| {
@@ -189,5 +205,5 @@ fn link(what: LinkFiles, form: Form) -> anyhow::Result<()> {
         })
         .collect();
     let columns = ["file", "id", "person_id", "matched_by", "ambiguous"];
-    print(&Shown::list(&rows, &columns)?, form)
+    print(&Shown::list(&rows, &columns)?, format)
 }

@@ -1,52 +1,52 @@
-//! `journal`: what was posted and acknowledged, and is in no snapshot yet.
+//! The `journal` command: the write-ahead log of requests.
 
 use std::process::ExitCode;
 
 use rollbook_app::Workspace;
-use rollbook_app::wal::{Folded, drop_refused, fold, retry, waiting};
+use rollbook_app::ingest::wal::{Folded, drop_rejected, fold, retry, status};
 
-use super::now;
-use crate::arguments::{Form, JournalCommand};
-use crate::show::{Document, Shown, print};
+use crate::arguments::{JournalCommand, OutputFormat};
+use crate::commands::clock::now;
+use crate::output::show::{Document, Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
-    what: Option<JournalCommand>,
-    form: Form,
+    arguments: Option<JournalCommand>,
+    format: OutputFormat,
 ) -> anyhow::Result<ExitCode> {
-    match what {
+    match arguments {
         Some(JournalCommand::Fold { mappings }) => {
-            told(&fold(workspace, mappings.as_deref(), now()).await?)
+            print_folded(&fold(workspace, mappings.as_deref(), now()).await?)
         }
         Some(JournalCommand::Retry { mappings }) => {
-            told(&retry(workspace, mappings.as_deref(), now()).await?)
+            print_folded(&retry(workspace, mappings.as_deref(), now()).await?)
         }
         Some(JournalCommand::Drop { id }) => {
-            drop_refused(workspace, &id).await?;
+            drop_rejected(workspace, &id).await?;
             Ok(ExitCode::SUCCESS)
         }
         None => {
-            let waiting = waiting(workspace).await?;
+            let status = status(workspace).await?;
             let columns = ["id", "provider", "file", "reason"];
-            let mut shown = Shown::list(&waiting.refused, &columns)?;
-            shown.document = Document::of(&waiting)?;
-            if form != Form::Table || !waiting.refused.is_empty() {
-                print(&shown, form)?;
+            let mut shown = Shown::list(&status.refused, &columns)?;
+            shown.document = Document::of(&status)?;
+            if format != OutputFormat::Table || !status.refused.is_empty() {
+                print(&shown, format)?;
             }
-            let (objects, bytes, refused) = (waiting.objects, waiting.bytes, waiting.refused.len());
-            eprintln!("{objects} objects wait, {bytes} bytes; {refused} requests were put aside");
+            let (objects, bytes, rejected) = (status.objects, status.bytes, status.refused.len());
+            eprintln!("{objects} objects of {bytes} bytes wait; {rejected} requests were rejected");
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// Fails where something was put aside.
-fn told(folded: &Folded) -> anyhow::Result<ExitCode> {
-    eprintln!("{} requests were taken in", folded.posted.len());
+/// Prints the result; fails if requests were rejected.
+fn print_folded(folded: &Folded) -> anyhow::Result<ExitCode> {
+    eprintln!("{} requests were committed", folded.posted.len());
     match folded.refused {
         0 => Ok(ExitCode::SUCCESS),
         refused => {
-            eprintln!("{refused} could not be, and were put aside: `rollbook journal` says why");
+            eprintln!("{refused} requests were rejected: `rollbook journal` shows why");
             Ok(ExitCode::FAILURE)
         }
     }

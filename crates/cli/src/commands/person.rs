@@ -4,18 +4,22 @@ use std::io::Write;
 
 use anyhow::Context;
 use rollbook_app::Workspace;
-use rollbook_app::identity::{Sought, erase, find, readmit};
-use rollbook_app::persons::reading::in_reading_order;
-use rollbook_app::persons::{self, TimelineAsked, timeline};
+use rollbook_app::identity::{PersonLookup, erase, find, readmit};
+use rollbook_app::persons::column_order::in_reading_order;
+use rollbook_app::persons::{self, TimelineQuery, timeline};
 use serde_json::{Value, json};
 
-use super::ingest::refresh_segments;
-use super::{as_of, decider, now};
-use crate::arguments::{Form, Person};
-use crate::show::{Document, Shown, print};
+use crate::arguments::{OutputFormat, Person};
+use crate::commands::clock::{as_of, decider, now};
+use crate::commands::ingest::refresh_segments;
+use crate::output::show::{Document, Shown, print};
 
-pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyhow::Result<()> {
-    match what {
+pub(super) async fn run(
+    workspace: &Workspace,
+    arguments: Person,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    match arguments {
         Person::Show { person, moment } => {
             let shown =
                 persons::show(workspace, person, as_of(workspace, &moment).await?, false).await?;
@@ -42,27 +46,27 @@ pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyh
             lines.extend(segments.map(|key| json!({"field": "segment", "value": key})));
             let mut shown = Shown::list(&lines, &["field", "value"])?;
             shown.document = document;
-            print(&shown, form)
+            print(&shown, format)
         }
         Person::Find {
             email,
             phone,
             external,
         } => {
-            let sought = match (email, phone, external) {
-                (Some(email), _, _) => Sought::Email(email),
-                (_, Some(phone), _) => Sought::Phone(phone),
+            let lookup = match (email, phone, external) {
+                (Some(email), _, _) => PersonLookup::Email(email),
+                (_, Some(phone), _) => PersonLookup::Phone(phone),
                 (_, _, external) => external.unwrap_or_default().parse().context("--external")?,
             };
-            let found = find(workspace, &sought, now()).await?;
+            let found = find(workspace, &lookup, now()).await?;
             if found.is_empty() {
-                eprintln!("nobody has a record with it");
+                eprintln!("no person has a record with this value");
             }
             let found: Vec<Value> = found
                 .iter()
                 .map(|person| json!({ "person_id": person }))
                 .collect();
-            print(&Shown::list(&found, &["person_id"])?, form)
+            print(&Shown::list(&found, &["person_id"])?, format)
         }
         Person::Timeline {
             person,
@@ -70,13 +74,13 @@ pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyh
             limit,
             moment,
         } => {
-            let asked = TimelineAsked {
+            let query = TimelineQuery {
                 kind,
                 limit: Some(limit),
                 next: None,
             };
             let found =
-                timeline(workspace, person, &asked, as_of(workspace, &moment).await?).await?;
+                timeline(workspace, person, &query, as_of(workspace, &moment).await?).await?;
             let columns = [
                 "at",
                 "type",
@@ -88,18 +92,18 @@ pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyh
             ];
             let mut shown = Shown::list(&found.events, &columns)?;
             shown.document = Document::of(&found)?;
-            print(&shown, form)?;
+            print(&shown, format)?;
             if found.next.is_some() {
-                eprintln!("there is more: --limit shows up to 1000");
+                eprintln!("there are more events: --limit shows up to 1000");
             }
             Ok(())
         }
         Person::Erase { person, how } => {
             let forgotten = erase(workspace, person, &decider(&how)).await?;
-            print(&Shown::object(&forgotten)?, form)?;
+            print(&Shown::object(&forgotten)?, format)?;
             match how.dry_run {
                 false => refresh_segments(workspace).await,
-                true if form == Form::Table => eprintln!("this would go; nothing was changed"),
+                true if format == OutputFormat::Table => eprintln!("dry run: nothing was changed"),
                 true => {}
             }
             Ok(())
@@ -110,16 +114,17 @@ pub(super) async fn run(workspace: &Workspace, what: Person, form: Form) -> anyh
             external,
             how,
         } => {
-            let mut sought: Vec<Sought> = email.into_iter().map(Sought::Email).collect();
-            sought.extend(phone.into_iter().map(Sought::Phone));
+            let mut lookups: Vec<PersonLookup> =
+                email.into_iter().map(PersonLookup::Email).collect();
+            lookups.extend(phone.into_iter().map(PersonLookup::Phone));
             for record in external {
-                sought.push(record.parse().context("--external")?);
+                lookups.push(record.parse().context("--external")?);
             }
-            let names = readmit(workspace, &sought, &decider(&how)).await?;
+            let names = readmit(workspace, &lookups, &decider(&how)).await?;
             if names == 0 {
-                eprintln!("nothing of this was in the way");
+                eprintln!("none of these values and records was erased");
             }
-            print(&Shown::object(&json!({ "names": names }))?, form)
+            print(&Shown::object(&json!({ "names": names }))?, format)
         }
         Person::Export { person } => {
             let all = persons::export(workspace, person, now()).await?;

@@ -5,21 +5,25 @@ use rollbook_app::scores::{self, Explanation, Method, ScoreModel};
 use rollbook_model::Timestamp;
 use serde_json::json;
 
-use super::{as_of, now};
-use crate::arguments::{Form, Score};
-use crate::show::{Document, Shown, print};
+use crate::arguments::{OutputFormat, Score};
+use crate::commands::clock::{as_of, now};
+use crate::output::show::{Document, Shown, print};
 
-/// Persons that a run shows.
-const SHOWN: usize = 10;
+/// Number of persons that a run prints.
+const MAX_PRINTED: usize = 10;
 
-pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyhow::Result<()> {
-    match what {
+pub(super) async fn run(
+    workspace: &Workspace,
+    arguments: Score,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    match arguments {
         Score::Train { kind, moment } => {
             let model =
                 scores::train(workspace, kind, as_of(workspace, &moment).await?, now()).await?;
-            print(&shown_model(&model)?, form)?;
+            print(&shown_model(&model)?, format)?;
             note_end(&model);
-            if form == Form::Table {
+            if format == OutputFormat::Table {
                 eprintln!("next: rollbook score run {kind}");
             }
         }
@@ -29,16 +33,16 @@ pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyho
                 kind,
                 as_of(workspace, &moment).await?,
                 now(),
-                SHOWN,
+                MAX_PRINTED,
             )
             .await?;
             let columns = ["person_id", "probability", "score"];
             let mut shown = Shown::list(&run.highest, &columns)?;
             shown.document = Document::of(&run)?;
-            print(&shown, form)?;
-            if form == Form::Table {
+            print(&shown, format)?;
+            if format == OutputFormat::Table {
                 eprintln!(
-                    "{} persons scored; all of them: the table `scores`",
+                    "{} persons scored; the table `scores` has all of them",
                     run.head.count
                 );
             }
@@ -51,7 +55,7 @@ pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyho
         } => {
             let explanation =
                 scores::explain(workspace, kind, person, as_of(workspace, &moment).await?).await?;
-            print(&shown_explanation(&explanation)?, form)?;
+            print(&shown_explanation(&explanation)?, format)?;
             note_rules(explanation.method, None);
         }
     }
@@ -59,13 +63,13 @@ pub(super) async fn run(workspace: &Workspace, what: Score, form: Form) -> anyho
 }
 
 fn shown_model(model: &ScoreModel) -> anyhow::Result<Shown> {
-    let tested = &model.evaluation;
-    let auc = tested.roc_auc.map_or_else(
-        || "none: all of the test, or nobody, did it".to_owned(),
+    let test = &model.evaluation;
+    let auc = test.roc_auc.map_or_else(
+        || "none: all labels of the test are equal".to_owned(),
         |auc| format!("{auc:.4}"),
     );
     let days = model.kind.horizon();
-    let share = tested.positives as f64 / tested.examples.max(1) as f64;
+    let share = test.positives as f64 / test.examples.max(1) as f64;
     let mut lines = vec![
         (
             "method",
@@ -74,27 +78,23 @@ fn shown_model(model: &ScoreModel) -> anyhow::Result<Shown> {
         ("ROC AUC", auc),
         (
             "Brier score",
-            tested.brier.map_or_else(
-                || "none: nobody to test on".to_owned(),
+            test.brier.map_or_else(
+                || "none: no candidates to test on".to_owned(),
                 |brier| format!("{brier:.4}"),
             ),
         ),
         (
             "tested at",
-            format!("{} (looking {days} ahead)", tested.cut_off),
+            format!("{} (predicting {days} ahead)", test.cut_off),
         ),
         (
             "tested on",
-            format!(
-                "{} persons, {:.1} % of whom did it",
-                tested.examples,
-                share * 100.0
-            ),
+            format!("{} persons, {:.1} % positive", test.examples, share * 100.0),
         ),
         (
-            "learnt from",
+            "trained on",
             format!(
-                "{} examples at {} moments, {} positive",
+                "{} examples at {} cut-offs, {} positive",
                 model.examples,
                 model.cut_offs.len(),
                 model.positives
@@ -111,7 +111,7 @@ fn shown_model(model: &ScoreModel) -> anyhow::Result<Shown> {
     }
     Ok(Shown {
         document: Document::of(model)?,
-        columns: vec!["of the model".to_owned(), String::new()],
+        columns: vec!["model".to_owned(), String::new()],
         rows: lines
             .into_iter()
             .map(|(name, value)| vec![name.to_owned(), value])
@@ -119,7 +119,7 @@ fn shown_model(model: &ScoreModel) -> anyhow::Result<Shown> {
     })
 }
 
-/// The strongest factors first, then the base and the sum.
+/// The strongest factors first, then the intercept and the sum.
 fn shown_explanation(explanation: &Explanation) -> anyhow::Result<Shown> {
     let mut factors: Vec<_> = explanation
         .factors
@@ -149,13 +149,13 @@ fn day(of: Timestamp) -> String {
     of.to_string().chars().take(10).collect()
 }
 
-/// Says where labels reach beyond the data.
+/// Warns if the label window extends beyond the data.
 fn note_end(model: &ScoreModel) {
     if let (Some(end), Some(days)) = (model.data_end, model.uncovered_days) {
         let (end, until) = (day(end), day(model.as_of));
         eprintln!(
-            "warning: the data end on {end}, with the newest order or deal, {days} days before the labels do ({until}): \
-             whoever bought since counts as not having bought; train with --as-of {end}"
+            "warning: the newest order or deal is of {end}, {days} days before the end of the label window ({until}): \
+             later purchases are missing and count as none; train with --as-of {end}"
         );
     }
 }
@@ -165,6 +165,6 @@ fn note_rules(method: Method, reason: Option<&str>) {
         let reason = reason
             .map(|reason| format!(": {reason}"))
             .unwrap_or_default();
-        eprintln!("note: by the written rules, not learnt{reason}");
+        eprintln!("note: fixed weights, not learnt{reason}");
     }
 }

@@ -1,4 +1,4 @@
-//! The `serve` command: the server, its log, and the signals that stop it.
+//! The `serve` and `work` commands: the server, its workers, log and stop signals.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,23 +12,22 @@ use rollbook_server::{Listening, Options, Program, ServeLimits};
 use tracing::Level;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
-use super::{new_batch, now};
 use crate::arguments::Serve;
+use crate::commands::clock::{new_batch, now};
 
-/// Bytes of memory that one query of the server may use; several run at once.
-const QUERY_MEMORY: usize = 1 << 30;
+/// Bytes of memory per query of the server at most, because several run concurrently.
+const MAX_QUERY_MEMORY: usize = 1 << 30;
 
-/// Serves until it is told to stop. After the demo `lines_for` is the moment that lines to try are
-/// shown for.
+/// Serves until a stop signal. After the demo, prints commands to try as of `examples_as_of`.
 pub(super) async fn run(
     mut workspace: Workspace,
-    what: Serve,
-    lines_for: Option<Timestamp>,
+    arguments: Serve,
+    examples_as_of: Option<Timestamp>,
 ) -> anyhow::Result<()> {
-    workspace.limits.memory = workspace.limits.memory.min(QUERY_MEMORY);
-    let workers = worker(&workspace);
-    let workspace = workspace.kept_warm();
-    let listening = Listening::on(what.listen).await?;
+    workspace.limits.memory = workspace.limits.memory.min(MAX_QUERY_MEMORY);
+    let workers = worker_program(&workspace);
+    let workspace = workspace.with_cache();
+    let listening = Listening::on(arguments.listen).await?;
     log_as_json(Level::INFO);
     let address = listening.address();
     eprintln!(
@@ -36,9 +35,9 @@ pub(super) async fn run(
         workspace.tenant, workspace.location
     );
     eprintln!(
-        "callers have no keys yet, so only programs on this machine are answered: http://{address}"
+        "callers are not authenticated yet, so only programs on this machine are served: http://{address}"
     );
-    if let Some(as_of) = lines_for {
+    if let Some(as_of) = examples_as_of {
         let json = "-H 'content-type: application/json'";
         let mut out = std::io::stdout().lock();
         writeln!(out, "\nIn another terminal:")?;
@@ -54,24 +53,24 @@ pub(super) async fn run(
     }
     let options = Options {
         workspace,
-        mappings: what.mappings,
+        mappings: arguments.mappings,
         limits: ServeLimits {
-            body_bytes: what.body_bytes,
-            body_time: Duration::from_secs(what.body_seconds),
+            body_bytes: arguments.body_bytes,
+            body_time: Duration::from_secs(arguments.body_seconds),
             ..ServeLimits::default()
         },
         clock: now,
         new_batch,
         workers,
     };
-    listening.serve(options, stopped()).await;
+    listening.serve(options, stop_signal()).await;
     eprintln!("stopped");
     Ok(())
 }
 
-/// This program, on the same lake, as a worker of the server.
-fn worker(workspace: &Workspace) -> Option<Program> {
-    // What the system started it from is still there where a newer one was put in its place.
+/// The command line of workers: this program on the same lake.
+fn worker_program(workspace: &Workspace) -> Option<Program> {
+    // The running executable, even if its file was replaced by a newer version.
     let itself = PathBuf::from("/proc/self/exe");
     let path = match itself.exists() {
         true => itself,
@@ -91,11 +90,11 @@ fn worker(workspace: &Workspace) -> Option<Program> {
     Some(Program { path, arguments })
 }
 
-/// Answers what a server hands on.
+/// Runs as a worker of a server.
 pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
     log_as_json(Level::WARN);
     let options = Options {
-        workspace: workspace.kept_warm(),
+        workspace: workspace.with_cache(),
         mappings: None,
         limits: ServeLimits::default(),
         clock: now,
@@ -103,23 +102,23 @@ pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
         workers: None,
     };
     let working = rollbook_server::work(options).await;
-    working.context("`work` is what `serve` starts, and nothing to be run by hand")
+    working.context("`serve` starts `work`: it cannot be run by hand")
 }
 
 /// One JSON object a line on standard error, without personal data.
-fn log_as_json(most: Level) {
+fn log_as_json(level: Level) {
     let log = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_timer(ChronoUtc::rfc_3339())
         .with_writer(std::io::stderr)
-        .with_max_level(most);
-    // Only a second server in one process would find a log set already.
+        .with_max_level(level);
+    // Fails only for a second server in one process.
     let _ = log.try_init();
 }
 
-/// Ctrl-C, or what a service manager sends.
-async fn stopped() {
+/// Resolves on SIGINT (Ctrl-C) or SIGTERM.
+async fn stop_signal() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

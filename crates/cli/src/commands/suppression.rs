@@ -3,16 +3,16 @@
 use rollbook_app::{Workspace, suppressions};
 use serde_json::json;
 
-use super::now;
-use crate::arguments::{Form, Suppression};
-use crate::show::{Shown, print};
+use crate::arguments::{OutputFormat, Suppression};
+use crate::commands::clock::now;
+use crate::output::show::{Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
-    what: Suppression,
-    form: Form,
+    arguments: Suppression,
+    format: OutputFormat,
 ) -> anyhow::Result<()> {
-    match what {
+    match arguments {
         Suppression::Add {
             values,
             channel,
@@ -20,16 +20,16 @@ pub(super) async fn run(
         } => {
             let added =
                 suppressions::add(workspace, &values, channel, reason.as_deref(), now()).await?;
-            print(&Shown::object(&json!({ "added": added }))?, form)
+            print(&Shown::object(&json!({ "added": added }))?, format)
         }
         Suppression::Remove { values, channel } => {
             let removed = suppressions::remove(workspace, &values, channel, now()).await?;
-            print(&Shown::object(&json!({ "removed": removed }))?, form)
+            print(&Shown::object(&json!({ "removed": removed }))?, format)
         }
         Suppression::List => {
             let listed = suppressions::list(workspace).await?;
             let columns = ["kind", "value", "persons", "channel", "reason", "added_at"];
-            print(&Shown::list(&listed, &columns)?, form)
+            print(&Shown::list(&listed, &columns)?, format)
         }
     }
 }

@@ -1,24 +1,25 @@
-//! The command `sync`.
+//! The `sync` command.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rollbook_app::Workspace;
-use rollbook_app::sync::{Sync, Synced, providers, sync};
+use rollbook_app::ingest::sync::{SyncOptions, Synced, providers, sync};
 
-use super::{ingest, new_batch, now};
-use crate::arguments::Form;
-use crate::progress::progress;
-use crate::show::{Shown, print};
+use crate::arguments::OutputFormat;
+use crate::commands::clock::{new_batch, now};
+use crate::commands::ingest;
+use crate::output::progress::progress;
+use crate::output::show::{Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
     folder: PathBuf,
     is_full: bool,
     mappings: Option<PathBuf>,
-    form: Form,
+    format: OutputFormat,
 ) -> anyhow::Result<ExitCode> {
-    let what = Sync {
+    let options = SyncOptions {
         folder,
         mappings,
         is_full,
@@ -26,10 +27,10 @@ pub(super) async fn run(
     };
     let mut done: Vec<Synced> = Vec::new();
     let mut failed = false;
-    for provider in providers(&what.folder)? {
+    for provider in providers(&options.folder)? {
         let (progress, _bar) = progress();
-        // What is wrong with one provider's files does not keep the others' out.
-        match sync(workspace, &what, &provider, new_batch(), &progress).await {
+        // A failure of one provider does not stop the others.
+        match sync(workspace, &options, &provider, new_batch(), &progress).await {
             Ok(synced) => done.push(synced),
             Err(error) => {
                 failed = true;
@@ -47,7 +48,7 @@ pub(super) async fn run(
         "errors",
         "skipped",
     ];
-    print(&Shown::list(&done, &columns)?, form)?;
+    print(&Shown::list(&done, &columns)?, format)?;
     if done.iter().any(|synced| synced.snapshot.is_some()) {
         ingest::after_rows(workspace).await;
     }

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use rollbook_app::{Workspace, traits};
 
-use super::ingest::refresh_segments;
-use super::{as_of, now};
-use crate::arguments::{Form, Traits};
-use crate::show::{Shown, print};
+use crate::arguments::{OutputFormat, Traits};
+use crate::commands::clock::{as_of, now};
+use crate::commands::ingest::refresh_segments;
+use crate::output::show::{Shown, print};
 
 pub(super) async fn run(
     workspace: &Workspace,
-    what: Traits,
-    form: Form,
+    arguments: Traits,
+    format: OutputFormat,
 ) -> anyhow::Result<ExitCode> {
-    match what {
+    match arguments {
         Traits::List => {
             let listed = traits::list(workspace, now()).await?;
             let columns = [
@@ -25,7 +25,7 @@ pub(super) async fn run(
                 "segments",
                 "problem",
             ];
-            print(&Shown::list(&listed, &columns)?, form)?;
+            print(&Shown::list(&listed, &columns)?, format)?;
         }
         Traits::Apply {
             folder,
@@ -34,7 +34,7 @@ pub(super) async fn run(
         } => {
             let plan = traits::plan(workspace, &folder, as_of(workspace, &moment).await?).await?;
             let columns = ["trait", "action", "type", "persons", "segments"];
-            print(&Shown::list(&plan.lines, &columns)?, form)?;
+            print(&Shown::list(&plan.lines, &columns)?, format)?;
             if check {
                 return Ok(ExitCode::from(u8::from(!plan.lines.is_empty())));
             }

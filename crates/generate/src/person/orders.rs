@@ -5,7 +5,7 @@ use crate::calendar::{DAY, END, HOUR};
 use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
-use crate::profile::Kind;
+use crate::profile::PersonKind;
 
 /// What the rest of a person's story needs to know of an order.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ pub(super) fn write(
     let mut amounts = Amounts::default();
     let mut returned = None;
     let lines = *dice.weighted(&[(560, 1), (250, 2), (110, 3), (55, 4), (25, 6)]);
-    let scale = if profile.kind == Kind::Business {
+    let scale = if profile.kind == PersonKind::Business {
         dice.between(2, 6)
     } else {
         1

@@ -8,7 +8,7 @@ use crate::calendar::{DAY, END};
 use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
-use crate::profile::Kind;
+use crate::profile::PersonKind;
 
 pub(super) fn write(
     subject: &Subject<'_>,
@@ -18,9 +18,9 @@ pub(super) fn write(
     output: &mut Output,
 ) -> Result<(), GenerateError> {
     let (profile, country) = (subject.profile, subject.profile.country);
-    let business = profile.kind == Kind::Business;
+    let business = profile.kind == PersonKind::Business;
     let customer = outcome.revenue_orders > 0 || outcome.won_deals > 0;
-    let lead = !customer && profile.kind == Kind::Lead;
+    let lead = !customer && profile.kind == PersonKind::Lead;
     let seen = outcome.last_seen;
 
     let row = output.row(Table::Persons).id('P', subject.number);

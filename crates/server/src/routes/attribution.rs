@@ -1,4 +1,4 @@
-//! What the money came from.
+//! Attribution of revenue to channels.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,12 +7,12 @@ use rollbook_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::extract::Body;
+use crate::api::scalars::{Amount, Length, Moment, Time};
+use crate::http::extract::Body;
 use crate::problem::Problem;
-use crate::scalars::{Amount, Length, Moment, Time};
 use crate::state::Server;
 
-/// What to credit, and how.
+/// Options of an attribution run.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -21,10 +21,10 @@ use crate::state::Server;
     "as_of": "2026-01-01T00:00:00Z"
 }))]
 pub(crate) struct AttributionRun {
-    /// All by default.
+    /// The attribution models; all by default.
     #[schema(value_type = Option<std::collections::BTreeSet<AttributionModel>>, max_items = 4)]
     models: Option<Vec<String>>,
-    /// What is credited; `channel` by default.
+    /// What to credit; `channel` by default.
     #[schema(value_type = Option<Credited>)]
     by: Option<String>,
     /// Conversions from this moment on.
@@ -32,23 +32,20 @@ pub(crate) struct AttributionRun {
     from: Option<Moment>,
     /// Conversions before this moment.
     to: Option<Moment>,
-    /// How long before a conversion a touch counts; `30d` by default.
+    /// Lookback window before a conversion in which touches count; `30d` by default.
     #[schema(value_type = Option<Length>)]
     lookback: Option<String>,
-    /// The time in which the weight of a touch halves; `7d` by default.
+    /// Half-life of the weight of a touch; `7d` by default.
     #[schema(value_type = Option<Length>)]
     half_life: Option<String>,
-    /// Now by default.
+    /// The moment to compute as of; now by default.
     as_of: Option<Moment>,
 }
 
-/// How a conversion is shared out among the touches before it.
+/// How a conversion is divided among the touches before it.
 #[derive(ToSchema)]
 #[schema(rename_all = "kebab-case")]
-#[expect(
-    dead_code,
-    reason = "models are read by name; this is what the document says of them"
-)]
+#[expect(dead_code, reason = "models are parsed by name; this is their schema")]
 pub(crate) enum AttributionModel {
     First,
     Last,
@@ -59,15 +56,12 @@ pub(crate) enum AttributionModel {
 /// What is credited.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(
-    dead_code,
-    reason = "it is read by name; this is what the document says of it"
-)]
+#[expect(dead_code, reason = "it is parsed by name; this is its schema")]
 pub(crate) enum Credited {
     Channel,
 }
 
-/// Credits; for every model the rows sum to `booked`. Amounts are text with four decimals.
+/// Credits. For every model, the rows add up to `booked`. Amounts are text with four decimals.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Credits {
     #[schema(value_type = Time)]
@@ -78,23 +72,23 @@ pub(crate) struct Credits {
     lookback: String,
     #[schema(value_type = Length)]
     half_life: String,
-    /// What was booked, before refunds.
+    /// Booked revenue, before refunds.
     #[schema(value_type = Amount)]
     booked: String,
-    /// What was given back of it.
+    /// Refunds of it.
     #[schema(value_type = Amount)]
     refunded: String,
     conversions: u64,
-    /// Left out, because there is no rate of their currency for their day.
+    /// Conversions left out because there is no exchange rate for their currency and day.
     unconverted: u64,
-    /// Amounts converted by the rate of an earlier day, since their own has none.
+    /// Amounts converted by the exchange rate of an earlier day.
     earlier_rate: u64,
-    /// Of nobody that is known; they are unattributed.
+    /// Conversions that are linked to no person; they are unattributed.
     not_linked: u64,
     rows: Vec<Credit>,
 }
 
-/// What one channel is credited with by one model.
+/// The credit of one channel by one model.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Credit {
     #[schema(value_type = AttributionModel)]
@@ -105,7 +99,7 @@ pub(crate) struct Credit {
     conversions: String,
     #[schema(value_type = Amount)]
     value: String,
-    /// Of what was booked, 0 to 1.
+    /// Share of `booked`, 0 to 1.
     share: f64,
 }
 
@@ -165,7 +159,7 @@ impl From<Attributed> for Credits {
     }
 }
 
-/// Credits conversions to the channels that touched the person before
+/// Credits conversions to the channels of earlier touches
 #[utoipa::path(post, path = "/v1/attribution/runs", operation_id = "run_attribution", tag = "attribution", request_body = AttributionRun,
     responses((status = 200, body = Credits)))]
 pub(super) async fn run(

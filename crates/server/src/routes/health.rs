@@ -1,4 +1,4 @@
-//! How the server is.
+//! Health, readiness and metrics.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,29 +11,29 @@ use utoipa::ToSchema;
 use crate::problem::Problem;
 use crate::state::Server;
 
-/// That the process answers.
+/// The process answers.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Alive {
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// That the lake can be read.
+/// The lake can be read.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ready {
     #[schema(example = "ready")]
     status: &'static str,
-    /// The newest snapshot; 0 before the first rows came.
+    /// The newest snapshot; 0 before the first ingest.
     snapshot: u64,
 }
 
-/// Whether the process answers
+/// Checks that the process answers
 #[utoipa::path(get, path = "/healthz", operation_id = "show_health", tag = "server", responses((status = 200, body = Alive)))]
 pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Whether the lake can be read
+/// Checks that the lake can be read
 #[utoipa::path(get, path = "/readyz", operation_id = "show_readiness", tag = "server",
     responses((status = 200, body = Ready)))]
 pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, Problem> {
@@ -43,12 +43,14 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
     Ok(Json(Ready { status, snapshot }))
 }
 
-/// Figures about the server, for Prometheus
+/// Metrics of the server, for Prometheus
 #[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "server",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
-    // Figures of the process are given whatever the lake says.
-    server.metrics().kept(server.workspace().in_memory().await);
+    // Metrics of the process are available even if the lake cannot be read.
+    server
+        .metrics()
+        .cache(server.workspace().cache_stats().await);
     if let Ok(all) = segments::health(server.workspace(), server.now()).await {
         server.metrics().segments(&all);
     }

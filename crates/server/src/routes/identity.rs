@@ -1,21 +1,21 @@
-//! Who is whom: counts, records that wait, and decisions.
+//! Identity resolution: counts, reviews, decisions, erasure, lookup.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use rollbook_app::identity::{self, Decider, Sought, Wanted};
+use rollbook_app::identity::{self, Decider, PersonLookup, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::answers::{Followed, Forgotten, Found, Reviews, Stats};
-use crate::extract::{Body, PLUS, PathParam, QueryParams};
+use crate::api::answers::{Followed, Forgotten, Found, Reviews, Stats};
+use crate::api::scalars::{Entry, Id, Identifier, Label, plain};
+use crate::http::extract::{Body, PLUS_HINT, PathParam, QueryParams};
 use crate::problem::Problem;
-use crate::scalars::{Entry, Id, Identifier, Label, plain};
 use crate::state::Server;
 
-/// How many records are how many persons
+/// Counts records and persons
 #[utoipa::path(get, path = "/v1/identity/stats", operation_id = "show_identity_stats", tag = "identity",
     responses((status = 200, body = Stats)))]
 pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, Problem> {
@@ -25,38 +25,38 @@ pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, P
     Ok(Json(stats.await?.try_into()?))
 }
 
-/// The records that several persons could have
+/// Lists the records that wait for a decision
 #[utoipa::path(get, path = "/v1/identity/reviews", operation_id = "list_reviews", tag = "identity",
     responses((status = 200, body = Reviews)))]
 pub(super) async fn reviews(State(server): State<Server>) -> Result<Json<Reviews>, Problem> {
     let waiting =
-        server.compute(|server| async move { identity::waiting(server.workspace()).await });
+        server.compute(|server| async move { identity::reviews(server.workspace()).await });
     Ok(Json(waiting.await?.into()))
 }
 
-/// Whose a record is that waits: one of `same`, `different` and `later`.
+/// The decision about a record: one of `same`, `different` and `later`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verdict {
-    /// The person whose it is.
+    /// It belongs to this person.
     same: Option<Identifier>,
-    /// It is of none of those.
+    /// It belongs to none of the candidates.
     different: Option<bool>,
-    /// It is looked at after the others.
+    /// Postpone it: it is listed after the others.
     later: Option<bool>,
     /// Who decides.
     by: Option<Label>,
-    /// Only say what would follow.
+    /// Only return the effect, and change nothing.
     dry_run: Option<bool>,
 }
 
 impl PartialSchema for Verdict {
     fn schema() -> RefOr<Schema> {
-        let form = |name: &str, said: RefOr<Schema>| {
+        let variant = |name: &str, value: RefOr<Schema>| {
             let flag = ObjectBuilder::new().schema_type(Type::Boolean);
             ObjectBuilder::new()
                 .schema_type(Type::Object)
-                .property(name, said)
+                .property(name, value)
                 .required(name)
                 .property("by", Label::schema())
                 .property("dry_run", flag)
@@ -66,22 +66,22 @@ impl PartialSchema for Verdict {
             let yes = ObjectBuilder::new().schema_type(Type::Boolean);
             Schema::from(yes.enum_values(Some([true]))).into()
         };
-        let said = OneOfBuilder::new()
+        let schema = OneOfBuilder::new()
             .description(Some(
-                "Whose it is: a person's (`same`), nobody's whom it points to (`different`), or not \
-                 decided yet (`later`); `by` names who decides, `dry_run` only says what would follow",
+                "The record belongs to a person (`same`) or to none of the candidates (`different`), or the \
+                 decision is postponed (`later`); `by` names who decides, `dry_run` changes nothing",
             ))
-            .item(form("same", Id::schema()))
-            .item(form("different", yes()))
-            .item(form("later", yes()))
+            .item(variant("same", Id::schema()))
+            .item(variant("different", yes()))
+            .item(variant("later", yes()))
             .examples([json!({"different": true, "by": "kim"})]);
-        said.into()
+        schema.into()
     }
 }
 
 impl ToSchema for Verdict {}
 
-/// Decide whose a record is
+/// Decides which person a record belongs to
 #[utoipa::path(post, path = "/v1/identity/reviews/{identity_id}", operation_id = "decide_review", tag = "identity",
     request_body = Verdict, params(("identity_id" = inline(Id), Path)),
     responses((status = 200, body = Followed)))]
@@ -90,10 +90,10 @@ pub(super) async fn review(
     PathParam(identity_id): PathParam<Identifier>,
     Body(verdict): Body<Verdict>,
 ) -> Result<Json<Followed>, Problem> {
-    let is = |said: Option<bool>| said.unwrap_or(false);
-    let identity_id = identity_id.signed();
+    let is = |flag: Option<bool>| flag.unwrap_or(false);
+    let identity_id = identity_id.as_i64();
     let wanted = match (verdict.same, is(verdict.different), is(verdict.later)) {
-        (Some(person), false, false) => Wanted::Same(identity_id, person.signed()),
+        (Some(person), false, false) => Wanted::Same(identity_id, person.as_i64()),
         (None, true, false) => Wanted::Different(identity_id),
         (None, false, true) => Wanted::Later(identity_id),
         _ => {
@@ -104,52 +104,52 @@ pub(super) async fn review(
     decide(&server, wanted, verdict.by, verdict.dry_run).await
 }
 
-/// Two persons who are one
+/// Two persons to merge
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"a": 1, "b": 2, "by": "kim", "dry_run": true}))]
 pub(crate) struct Merge {
-    /// One.
+    /// One person.
     a: Id,
-    /// The other.
+    /// The other person.
     #[schema(value_type = Id, example = 2)]
     b: Id,
     /// Who decides.
     by: Option<Label>,
-    /// Only say what would follow.
+    /// Only return the effect, and change nothing.
     dry_run: Option<bool>,
 }
 
-/// Make two persons one
+/// Merges two persons
 #[utoipa::path(post, path = "/v1/identity/merges", operation_id = "merge_persons", tag = "identity", request_body = Merge,
     responses((status = 200, body = Followed)))]
 pub(super) async fn merge(
     State(server): State<Server>,
     Body(merge): Body<Merge>,
 ) -> Result<Json<Followed>, Problem> {
-    let wanted = Wanted::Merge(merge.a.0.signed(), merge.b.0.signed());
+    let wanted = Wanted::Merge(merge.a.0.as_i64(), merge.b.0.as_i64());
     decide(&server, wanted, merge.by, merge.dry_run).await
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TakingBack {
-    /// Who does it.
+pub(crate) struct DecidedBy {
+    /// Who decides.
     #[param(inline)]
     by: Option<Label>,
 }
 
-/// Take a decision back
+/// Undoes a decision
 #[utoipa::path(delete, path = "/v1/identity/merges/{entry}", operation_id = "undo_decision", tag = "identity",
-    params(("entry" = inline(Entry), Path), TakingBack),
+    params(("entry" = inline(Entry), Path), DecidedBy),
     responses((status = 200, body = Followed)))]
 pub(super) async fn undo(
     State(server): State<Server>,
     PathParam(entry): PathParam<String>,
-    QueryParams(taking): QueryParams<TakingBack>,
+    QueryParams(decided): QueryParams<DecidedBy>,
 ) -> Result<Json<Followed>, Problem> {
-    decide(&server, Wanted::Undo(entry), taking.by, None).await
+    decide(&server, Wanted::Undo(entry), decided.by, None).await
 }
 
 async fn decide(
@@ -169,22 +169,22 @@ async fn decide(
     Ok(Json(followed.await?.into()))
 }
 
-/// Forget a person for good
+/// Erases a person for good
 #[utoipa::path(delete, path = "/v1/persons/{person_id}", operation_id = "erase_person", tag = "identity",
-    params(("person_id" = inline(Id), Path, example = 3), TakingBack),
+    params(("person_id" = inline(Id), Path, example = 3), DecidedBy),
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn erase(
     State(server): State<Server>,
     PathParam(person_id): PathParam<Identifier>,
-    QueryParams(taking): QueryParams<TakingBack>,
+    QueryParams(decided): QueryParams<DecidedBy>,
 ) -> Result<Json<Forgotten>, Problem> {
     let decider = Decider {
-        by: plain(taking.by).unwrap_or_else(|| "api".to_owned()),
+        by: plain(decided.by).unwrap_or_else(|| "api".to_owned()),
         at: server.now(),
         dry_run: false,
     };
     let forgotten = server.compute(move |server| async move {
-        identity::erase(server.workspace(), person_id.signed(), &decider).await
+        identity::erase(server.workspace(), person_id.as_i64(), &decider).await
     });
     Ok(Json(forgotten.await?.into()))
 }
@@ -192,7 +192,7 @@ pub(super) async fn erase(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct By {
+pub(crate) struct LookupParams {
     /// An e-mail address. `+` is a blank in a query: write `%2B`.
     #[param(
         example = "ann@example.com",
@@ -213,7 +213,7 @@ pub(crate) struct By {
     external: Option<String>,
 }
 
-/// Whether a text has two parts around the one `@`, and no blank.
+/// Whether a text has exactly one `@` with text on both sides, and no white space.
 fn is_address(text: &str) -> bool {
     let parts = text.split_once('@');
     parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
@@ -221,38 +221,42 @@ fn is_address(text: &str) -> bool {
         && text.chars().count() <= 320
 }
 
-/// The persons who have a record with a value
-#[utoipa::path(get, path = "/v1/persons", operation_id = "find_persons", tag = "identity", params(By),
+/// Finds the persons who have a record with a value
+#[utoipa::path(get, path = "/v1/persons", operation_id = "find_persons", tag = "identity", params(LookupParams),
     responses((status = 200, body = Found)))]
 pub(super) async fn find(
     State(server): State<Server>,
     RawQuery(query): RawQuery,
-    QueryParams(by): QueryParams<By>,
+    QueryParams(by): QueryParams<LookupParams>,
 ) -> Result<Json<Found>, Problem> {
     let has_plus = query.is_some_and(|query| query.contains('+'));
-    let lost = |text: &Option<String>, blank: fn(&str) -> bool| {
+    let lost_plus = |text: &Option<String>, blank: fn(&str) -> bool| {
         has_plus && text.as_deref().is_some_and(blank)
     };
-    // No address has a blank in it, and no number begins with one.
-    if lost(&by.email, |text| text.contains(' ')) || lost(&by.phone, |text| text.starts_with(' ')) {
-        let detail = "the value has a blank where there was a `+`";
-        return Err(Problem::malformed("invalid_search", detail).hint(PLUS));
+    // An e-mail address has no blank, and a phone number does not begin with one.
+    if lost_plus(&by.email, |text| text.contains(' '))
+        || lost_plus(&by.phone, |text| text.starts_with(' '))
+    {
+        let detail = "the value has a blank where the query string had a `+`";
+        return Err(Problem::malformed("invalid_search", detail).hint(PLUS_HINT));
     }
-    let sought = match (by.email, by.phone, by.external) {
+    let lookup = match (by.email, by.phone, by.external) {
         (Some(email), None, None) if !is_address(&email) => {
-            let detail = format!("`{email}` is no e-mail address");
+            let detail = format!("`{email}` is not an e-mail address");
             return Err(Problem::malformed("invalid_search", detail));
         }
-        (Some(email), None, None) => Sought::Email(email),
+        (Some(email), None, None) => PersonLookup::Email(email),
         (None, Some(phone), None) if phone.chars().filter(|one| one.is_numeric()).count() < 3 => {
-            let detail = format!("`{phone}` is no phone number: it has fewer than three digits");
+            let detail = format!("`{phone}` is not a phone number: it has fewer than three digits");
             return Err(Problem::malformed("invalid_search", detail));
         }
-        (None, Some(phone), None) => Sought::Phone(phone),
+        (None, Some(phone), None) => PersonLookup::Phone(phone),
         (None, None, Some(external)) => {
-            external.parse().map_err(|error: identity::InvalidRecord| {
-                Problem::malformed("invalid_record", error.to_string())
-            })?
+            external
+                .parse()
+                .map_err(|error: identity::InvalidRecordName| {
+                    Problem::malformed("invalid_record", error.to_string())
+                })?
         }
         _ => {
             let detail = "give one of `email`, `phone` and `external`";
@@ -261,7 +265,7 @@ pub(super) async fn find(
     };
     let now = server.now();
     let found = server.compute(move |server| async move {
-        identity::find(server.workspace(), &sought, now).await
+        identity::find(server.workspace(), &lookup, now).await
     });
     Ok(Json(Found {
         persons: found.await?,

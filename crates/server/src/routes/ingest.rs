@@ -1,4 +1,4 @@
-//! Rows that come in as a request's body.
+//! Ingest of rows from a request body.
 
 use std::path::Path as FilePath;
 
@@ -7,9 +7,9 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::idempotency::{KnownBy, Post, answered, release};
 use rollbook_app::ingest::Ingested;
-use rollbook_app::wal::entry_of;
+use rollbook_app::ingest::idempotency::{KnownBy, Post, answered, release};
+use rollbook_app::ingest::wal::entry_of;
 use rollbook_app::{AppError, Compression};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber};
 use serde::Serialize;
@@ -18,42 +18,43 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::bodies::{MediaType, Parts, in_time, is_packed_so, media_type, packing, too_large};
-use crate::extract::parsed;
-use crate::journal::acknowledge;
-use crate::posts::take_turn;
+use crate::api::scalars::{Header, Provider, Source};
+use crate::http::bodies::{
+    MediaType, Parts, check_compression, compression, in_time, media_type, too_large,
+};
+use crate::http::extract::parsed;
 use crate::problem::Problem;
-use crate::scalars::{Header, Provider, Source};
 use crate::state::Server;
-use crate::state::queue::Waiting;
+use crate::state::commit_queue::QueuedPost;
+use crate::tasks::commits::commit_queued;
+use crate::tasks::wal::append_entry;
 
-/// Bytes by which a packing is known.
-const MAGIC: usize = 4;
+/// Bytes of the longest magic number of a compression.
+const MAGIC_BYTES: usize = 4;
 /// Characters of an idempotency key at most.
-const KEY_CHARS: usize = 255;
-/// Characters that a preference may have.
-const MOST_PREFERRED: usize = 255;
-/// What a caller prefers who does not wait for the commit.
-const ASYNC: &str = "respond-async";
+const MAX_KEY_CHARS: usize = 255;
+/// Characters of a `prefer` header at most.
+const MAX_PREFER_CHARS: usize = 255;
+/// The preference of callers who do not wait for the commit.
+const RESPOND_ASYNC: &str = "respond-async";
 
-/// What became of the rows.
+/// Result of an ingest.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Accepted {
     /// The snapshot that holds the rows.
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
-    /// The run, which requests that come at once may share; `rollbook ingest undo` takes back all
-    /// of it by this name.
+    /// The id of the ingest run, which concurrent requests may share; `rollbook ingest undo` undoes all of it.
     #[schema(pattern = "^[A-Za-z0-9-]{1,64}$", value_type = String)]
     batch: BatchId,
     tables: Vec<TableCounts>,
-    /// Statuses that nothing here knows, with what their rows count as; told once.
+    /// Unknown statuses, with what their rows count as; reported once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     unknown_statuses: Vec<UnknownStatus>,
 }
 
-/// Rows with a status that nothing here knows.
+/// Rows with an unknown status.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct UnknownStatus {
     table: String,
@@ -63,7 +64,7 @@ pub(crate) struct UnknownStatus {
     counts_as: String,
 }
 
-/// Rows of one table: `read` is the sum of the others.
+/// Rows of one table; `read` is the sum of `accepted`, `unchanged` and `quarantined`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TableCounts {
     table: String,
@@ -71,40 +72,40 @@ pub(crate) struct TableCounts {
     accepted: u64,
     unchanged: u64,
     quarantined: u64,
-    /// Rows that name an order which is not in the lake, where there are any.
+    /// Rows that refer to an order that is not in the lake, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     without_order: Option<u64>,
 }
 
-/// Rows that are durable, and will be in a snapshot soon.
+/// Rows that are durable and will be in a snapshot soon.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Acknowledged {
-    /// The request: what goes to quarantine is listed with a file of this name.
+    /// The id of the request; its quarantined rows are listed under a file of this name.
     #[schema(pattern = "^[A-Za-z0-9-]{1,64}$", value_type = String)]
     batch: BatchId,
-    /// Objects of the journal that wait for the next snapshot.
+    /// Objects of the journal (write-ahead log) that wait for the next snapshot.
     journal_objects: u64,
-    /// Their bytes.
+    /// Bytes of these objects.
     journal_bytes: u64,
 }
 
-/// Takes rows in; they are committed when the answer comes
+/// Ingests rows; they are committed when the answer arrives
 ///
-/// The source is what a file would be called, such as `orders`: the mapping whose pattern it fits
-/// reads the body. With an `Idempotency-Key` a request that is sent again is done once and gets
-/// the first answer again; one that is refused gives its key back.
+/// The source is the file name without extension, such as `orders`: it selects the mapping that reads the
+/// body. A request with an `Idempotency-Key` that is sent again is executed once and gets the first answer
+/// again; a rejected request frees its key.
 ///
-/// A `charset` of the content type is obeyed; without one the encoding is found out. Bodies may be
-/// packed with gzip or zstd.
+/// The body is decoded by the `charset` of the content type; without one, the encoding is detected. Bodies
+/// may be compressed with gzip or zstd.
 ///
-/// With `Prefer: respond-async` the answer is 202 and comes as soon as the body is durable in the
-/// journal; the rows are in a snapshot some seconds later, those of one source in the order of
-/// their requests. Rows that fail are in quarantine then.
+/// With `Prefer: respond-async` the answer is 202 as soon as the body is durable in the journal, a
+/// write-ahead log. The rows are in a snapshot some seconds later, those of one source in the order of their
+/// requests. Invalid rows are quarantined then.
 #[utoipa::path(post, path = "/v1/ingest/{provider}/{source}", operation_id = "ingest_rows", tag = "data",
     params(
         ("provider" = inline(Provider), Path),
         ("source" = inline(Source), Path),
-        ("Idempotency-Key" = inline(Option<Header>), Header, description = "Names the request",
+        ("Idempotency-Key" = inline(Option<Header>), Header, description = "Identifies the request when it is repeated",
             example = "orders-2026-01-05"),
         ("Prefer" = Option<String>, Header, pattern = "^[ -~]*$", max_length = 255, example = "respond-async",
             description = "`respond-async` acknowledges before the rows are in a snapshot"),
@@ -123,28 +124,28 @@ pub(super) async fn post_rows(
     body: Body,
 ) -> Result<Response, Problem> {
     let provider: ProviderName = parsed(&provider, "invalid_path")?;
-    let known_by = key(&headers)?;
-    let may_wait = prefers_async(&headers)?;
-    if may_wait && server.journal().is_full() {
-        return Err(journal_full());
+    let known_by = known_by(&headers)?;
+    let is_async = prefers_async(&headers)?;
+    if is_async && server.wal().is_full() {
+        return Err(wal_full());
     }
-    let kind = media_type(&headers)?;
-    let packing = packing(&headers)?;
-    let name = file_name(&source, &kind)?;
+    let content_type = media_type(&headers)?;
+    let compression = compression(&headers)?;
+    let name = file_name(&source, &content_type)?;
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let most = server.limits().body_bytes;
-    if announced.is_some_and(|length| length > most) {
-        // Who asks before sending sends nothing.
+    let max = server.limits().body_bytes;
+    if announced.is_some_and(|length| length > max) {
+        // A caller that expects `100 Continue` has not sent the body.
         if !headers.contains_key(header::EXPECT) {
-            Parts::of(body, most).linger().await;
+            Parts::of(body, max).linger().await;
         }
-        return Err(too_large(most));
+        return Err(too_large(max));
     }
     let internal = |source| Problem::from(AppError::TemporaryFolder { source });
     let folder = tempfile::tempdir().map_err(internal)?;
     let path = folder.path().join(name);
-    receive(&server, body, &path, packing).await?;
+    receive(&server, body, &path, compression).await?;
     let (batch, at) = (server.new_batch(), server.now());
     let folder_of = server
         .mappings()
@@ -153,28 +154,28 @@ pub(super) async fn post_rows(
         provider,
         mappings: folder_of.filter(|folder| folder.is_dir()),
         body: path,
-        charset: kind.charset,
+        charset: content_type.charset,
         known_by,
         batch,
         at,
     };
-    if may_wait {
-        return acknowledged(&server, request).await;
+    if is_async {
+        return append_to_wal(&server, request).await;
     }
     let (answer, committed) = oneshot::channel();
-    server.queue().push(Waiting {
+    server.commit_queue().push(QueuedPost {
         post: request,
         answer,
         folder,
     });
-    // On a task of its own: a caller who hangs up must not stop a commit half way.
-    tokio::spawn(take_turn(server.clone()));
+    // A separate task, so that a caller who disconnects does not abort the commit.
+    tokio::spawn(commit_queued(server.clone()));
     let posted = committed.await.map_err(|_| Problem::internal())??;
     Ok(Json(accepted(posted.ingested)).into_response())
 }
 
-/// Appends the rows to the journal, unless the request was answered before.
-async fn acknowledged(server: &Server, request: Post) -> Result<Response, Problem> {
+/// Appends the rows to the write-ahead log, unless the request was answered before.
+async fn append_to_wal(server: &Server, request: Post) -> Result<Response, Problem> {
     let batch = request.batch.clone();
     let after = SnapshotNumber(server.metrics().snapshot.get());
     let work = move |server: Server| async move {
@@ -189,65 +190,65 @@ async fn acknowledged(server: &Server, request: Post) -> Result<Response, Proble
             },
         }
     };
-    match server.work(work).await? {
-        Ok(entry) => acknowledge(server, entry).await?,
+    match server.run_blocking(work).await? {
+        Ok(entry) => append_entry(server, entry).await?,
         Err(posted) => return Ok(Json(accepted(posted.ingested)).into_response()),
     }
-    let (journal_objects, journal_bytes) = server.journal().ahead();
+    let (journal_objects, journal_bytes) = server.wal().unfolded();
     let body = Json(Acknowledged {
         batch,
         journal_objects,
         journal_bytes,
     });
-    let applied = [("preference-applied", ASYNC)];
+    let applied = [("preference-applied", RESPOND_ASYNC)];
     Ok((StatusCode::ACCEPTED, applied, body).into_response())
 }
 
-/// Whether the caller is content with rows that are durable (RFC 7240).
+/// Whether the caller prefers an answer before the commit (RFC 7240).
 fn prefers_async(headers: &HeaderMap) -> Result<bool, Problem> {
     let mut is_async = false;
     for value in headers.get_all("prefer") {
         let value = value.to_str().ok();
-        let value = value.filter(|value| value.len() <= MOST_PREFERRED);
+        let value = value.filter(|value| value.len() <= MAX_PREFER_CHARS);
         let value = value.ok_or_else(|| {
             let detail =
-                format!("the header `prefer` has {MOST_PREFERRED} characters of ASCII at most");
+                format!("the header `prefer` has at most {MAX_PREFER_CHARS} ASCII characters");
             Problem::malformed("invalid_prefer", detail)
                 .hint("send `prefer: respond-async`, or leave it out")
         })?;
         let mut all = value.split([',', ';']);
-        is_async |= all.any(|preference| preference.trim().eq_ignore_ascii_case(ASYNC));
+        is_async |= all.any(|preference| preference.trim().eq_ignore_ascii_case(RESPOND_ASYNC));
     }
     Ok(is_async)
 }
 
-fn journal_full() -> Problem {
+fn wal_full() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "journal_full",
-        "more is waiting in the journal than can be taken in",
+        "the journal is full: it grows faster than it is committed",
     )
     .hint("send it again in a few seconds")
 }
 
-fn key(headers: &HeaderMap) -> Result<KnownBy, Problem> {
+fn known_by(headers: &HeaderMap) -> Result<KnownBy, Problem> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(KnownBy::Nothing);
     };
     match value.to_str() {
-        Ok(text) if !text.trim().is_empty() && text.len() <= KEY_CHARS => {
+        Ok(text) if !text.trim().is_empty() && text.len() <= MAX_KEY_CHARS => {
             Ok(KnownBy::Key(text.to_owned()))
         }
         _ => Err(Problem::malformed(
             "invalid_idempotency_key",
-            format!("an idempotency key has 1 to {KEY_CHARS} characters of ASCII"),
+            format!("an idempotency key has 1 to {MAX_KEY_CHARS} ASCII characters"),
         )),
     }
 }
 
-/// What the body would be called as a file: the source, and an ending that tells its format.
-fn file_name(source: &str, kind: &MediaType) -> Result<String, Problem> {
-    let ending = match kind.name.as_str() {
+/// The file name of the body: the source, with the extension of its format.
+fn file_name(source: &str, content_type: &MediaType) -> Result<String, Problem> {
+    let extension = match content_type.name.as_str() {
         "application/x-ndjson"
         | "application/ndjson"
         | "application/jsonl"
@@ -257,7 +258,7 @@ fn file_name(source: &str, kind: &MediaType) -> Result<String, Problem> {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unknown_format",
-                "the body has to be NDJSON or CSV, and to say so",
+                "the body has to be NDJSON or CSV, with the matching `content-type`",
             )
             .hint("send `content-type: application/x-ndjson` or `text/csv`"));
         }
@@ -266,10 +267,10 @@ fn file_name(source: &str, kind: &MediaType) -> Result<String, Problem> {
     if source.is_empty() || source.len() > 100 || !source.chars().all(plain) {
         return Err(Problem::malformed(
             "invalid_path",
-            "a source is named with letters, digits, `_` and `-`",
+            "a source consists of letters, digits, `_` and `-`",
         ));
     }
-    Ok(format!("{source}.{ending}"))
+    Ok(format!("{source}.{extension}"))
 }
 
 /// Writes the body to a file, within the limits of size and time.
@@ -277,34 +278,34 @@ async fn receive(
     server: &Server,
     body: Body,
     path: &FilePath,
-    packing: Option<Compression>,
+    compression: Option<Compression>,
 ) -> Result<(), Problem> {
     let limits = server.limits();
     let internal = |source| Problem::from(AppError::TemporaryFolder { source });
     let writing = async {
         let mut file = tokio::fs::File::create(path).await.map_err(internal)?;
         let mut parts = Parts::of(body, limits.body_bytes);
-        let mut begin = Vec::with_capacity(MAGIC);
+        let mut begin = Vec::with_capacity(MAGIC_BYTES);
         while let Some(part) = parts.next().await? {
-            let missing = MAGIC - begin.len();
+            let missing = MAGIC_BYTES - begin.len();
             begin.extend_from_slice(&part[..part.len().min(missing)]);
             file.write_all(&part).await.map_err(internal)?;
         }
-        is_packed_so(packing, &begin)?;
+        check_compression(compression, &begin)?;
         file.flush().await.map_err(internal)?;
-        // A little that unpacks to much is much.
-        let (packing, most) = (Compression::of(&begin), limits.body_bytes);
-        if packing == Compression::None {
+        // The limit also applies to the decompressed size.
+        let (compression, max) = (Compression::of(&begin), limits.body_bytes);
+        if compression == Compression::None {
             return Ok(());
         }
         let path = path.to_owned();
-        let measured = tokio::task::spawn_blocking(move || packing.is_within(&path, most)).await;
+        let measured = tokio::task::spawn_blocking(move || compression.is_within(&path, max)).await;
         match measured
             .map_err(|_| Problem::internal())?
             .map_err(internal)?
         {
             true => Ok(()),
-            false => Err(too_large(most)),
+            false => Err(too_large(max)),
         }
     };
     in_time(limits, writing).await

@@ -1,4 +1,4 @@
-//! Who will buy, and who will leave.
+//! Scores: predictions of purchases and churn.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,25 +7,25 @@ use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::extract::{PathParam, QueryParams, page_size};
+use crate::api::scalars::{PageToken, PredictedKind, ScoreMethod, Time, Whole};
+use crate::http::extract::{PathParam, QueryParams, page_size};
 use crate::problem::Problem;
-use crate::scalars::{Foretold, PageToken, Time, Weighing, Whole};
 use crate::state::Server;
 
-/// Scores of a page where the caller does not say.
-const PAGE: u64 = 1000;
+/// Scores per page by default.
+const DEFAULT_LIMIT: u64 = 1000;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Which {
-    /// The least probability.
+pub(crate) struct ScoresParams {
+    /// Minimum probability.
     #[param(example = 0.1, minimum = 0, maximum = 1)]
     min: Option<f64>,
-    /// Scores of a page.
+    /// Scores per page.
     #[param(value_type = Option<u64>, example = 3, default = 1000, minimum = 1, maximum = 100000)]
     limit: Option<Whole>,
-    /// What the page before gave; empty for the first page.
+    /// The token from the page before; empty for the first page.
     #[param(value_type = Option<PageToken>, inline)]
     page_token: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Which {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Score {
     person_id: i64,
-    /// Log-odds: the sum of what each feature adds.
+    /// Log-odds: the intercept plus the contributions of all features.
     score: f64,
     #[schema(minimum = 0, maximum = 1)]
     probability: f64,
@@ -44,14 +44,14 @@ pub(crate) struct Score {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Scores {
     scores: Vec<Score>,
-    /// Asks for the next page; null on the last one.
+    /// Token of the next page; null on the last one.
     next_page_token: Option<String>,
-    /// Persons scored in all.
+    /// Number of scored persons.
     count: u64,
-    /// `logistic` where the weights were learnt, `rules` where there was too little to learn from.
-    #[schema(value_type = Weighing)]
+    /// `logistic` if the weights were learnt, `rules` for fixed weights if there were too few examples.
+    #[schema(value_type = ScoreMethod)]
     method: Method,
-    /// Why they were not learnt.
+    /// Why the weights were not learnt.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[schema(value_type = u64)]
@@ -62,21 +62,21 @@ pub(crate) struct Scores {
     computed_at: Timestamp,
 }
 
-/// Scores as of the last run, the highest first
+/// Lists the scores of the last run, highest first
 ///
-/// `lead`: the probability of buying within 30 days, of those who have not bought yet. `churn`: the
-/// probability of not buying within 90 days, of those who bought in the last year.
+/// `lead`: the probability that a person who has not bought anything yet buys within 30 days. `churn`: the
+/// probability that a person who bought in the last year does not buy within 90 days.
 #[utoipa::path(get, path = "/v1/scores/{kind}", operation_id = "list_scores", tag = "scores",
-    params(("kind" = inline(Foretold), Path), Which),
+    params(("kind" = inline(PredictedKind), Path), ScoresParams),
     responses((status = 200, body = Scores)))]
 pub(super) async fn list(
     State(server): State<Server>,
     PathParam(kind): PathParam<ScoreKind>,
-    QueryParams(which): QueryParams<Which>,
+    QueryParams(params): QueryParams<ScoresParams>,
 ) -> Result<Json<Scores>, Problem> {
-    let given = which.limit.map_or(PAGE, |limit| limit.0);
+    let given = params.limit.map_or(DEFAULT_LIMIT, |limit| limit.0);
     let limit = page_size(given, server.limits().page, "scores")?;
-    let least = which.min.unwrap_or(0.0);
+    let least = params.min.unwrap_or(0.0);
     if !(0.0..=1.0).contains(&least) {
         let message = format!("a probability is from 0 to 1, not {least}");
         return Err(Problem::malformed("invalid_min", message));
@@ -86,7 +86,7 @@ pub(super) async fn list(
             server.workspace(),
             kind,
             least,
-            which
+            params
                 .page_token
                 .as_deref()
                 .filter(|token| !token.is_empty()),

@@ -1,20 +1,22 @@
-//! Segments: define, preview, refresh, delete.
+//! Segments: list, save, delete, preview, refresh.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use rollbook_app::segments::{self, Channel, Draft, Listed, Percent, Refreshed, Schedule, Status};
+use rollbook_app::segments::{
+    self, Channel, Draft, ListedSegment, Percent, Refreshed, Schedule, Status,
+};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::answers::{Clause, Outcome, typed};
-use crate::extract::{Body, Only, PathParam};
-use crate::problem::Problem;
-use crate::scalars::{
+use crate::api::answers::{Clause, Outcome, typed};
+use crate::api::scalars::{
     Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
 };
+use crate::http::extract::{Body, OnlySegments, PathParam};
+use crate::problem::Problem;
 use crate::state::Server;
 
 /// A new segment.
@@ -26,7 +28,7 @@ use crate::state::Server;
     "criteria": "total_spent >= 500 and country = 'US'"
 }))]
 pub(crate) struct NewSegment {
-    /// The name by which programs ask for it.
+    /// The unique key.
     #[schema(value_type = NewKey)]
     key: SegmentKey,
     /// A condition on `people`, or one `select person_id …`.
@@ -34,16 +36,16 @@ pub(crate) struct NewSegment {
     criteria: String,
     name: Option<Label>,
     description: Option<Prose>,
-    /// on_ingest (the default), manual, static, or a pause such as `15 minutes`.
+    /// on_ingest (the default), manual, static, or an interval such as `15 minutes`.
     refresh: Option<Refreshes>,
     channel: Option<Over>,
-    /// The part of the members that is held out, in percent, as text.
+    /// Percentage of the members that is held out, as text.
     holdout: Option<Part>,
     owner: Option<Label>,
     tags: Option<Vec<Label>>,
 }
 
-/// What a segment is to be.
+/// A revision of a segment.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"criteria": "total_spent >= 1000"}))]
@@ -51,18 +53,18 @@ pub(crate) struct SegmentRevision {
     /// A condition on `people`, or one `select person_id …`.
     #[schema(min_length = 1, max_length = 100000, example = "total_spent >= 500")]
     criteria: String,
-    /// Kept as it is where there is none, like all that follow.
+    /// Unchanged if absent, like all fields below.
     name: Option<Label>,
     description: Option<Prose>,
     refresh: Option<Refreshes>,
     channel: Option<Over>,
-    /// In percent, as text.
+    /// Percentage of the members that is held out, as text.
     holdout: Option<Part>,
     owner: Option<Label>,
     tags: Option<Vec<Label>>,
 }
 
-/// Criteria to try.
+/// Criteria to preview.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"criteria": "order_count >= 2", "as_of": "2026-01-01T00:00:00Z"}))]
@@ -70,23 +72,23 @@ pub(crate) struct PreviewRequest {
     /// A condition on `people`, or one `select person_id …`.
     #[schema(min_length = 1, max_length = 100000, example = "total_spent >= 500")]
     criteria: String,
-    /// The moment to count for; now by default.
+    /// The moment to count as of; now by default.
     as_of: Option<Moment>,
 }
 
-/// The moment to compute for.
+/// Options of a refresh.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"as_of": "2026-01-01T00:00:00Z"}))]
 pub(crate) struct RefreshRequest {
-    /// Now by default.
+    /// The moment to compute as of; now by default.
     as_of: Option<Moment>,
-    /// Evaluate all persons, also where those whom changes may concern would do.
+    /// Evaluate all persons, not only those whom changes may concern.
     #[serde(default)]
     full: bool,
 }
 
-/// A segment and the size of its standing membership.
+/// A segment with the size and freshness of its membership.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Segment {
     #[schema(value_type = Key)]
@@ -109,12 +111,12 @@ pub(crate) struct Segment {
     status: Status,
     /// Why it is not fresh.
     reason: Option<String>,
-    /// Since when, where that is known.
+    /// Since when, if known.
     #[schema(value_type = Option<Time>)]
     since: Option<Timestamp>,
-    /// Absent before the first refresh.
+    /// Number of members; null before the first refresh.
     count: Option<u64>,
-    /// The snapshot of the data that the count rests on.
+    /// The snapshot of the data that was counted.
     #[schema(value_type = Option<u64>)]
     snapshot: Option<SnapshotNumber>,
     #[schema(value_type = Option<Time>)]
@@ -123,7 +125,7 @@ pub(crate) struct Segment {
     computed_at: Option<Timestamp>,
 }
 
-/// An exact count.
+/// Members of previewed criteria.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Previewed {
     count: u64,
@@ -131,15 +133,15 @@ pub(crate) struct Previewed {
     snapshot: SnapshotNumber,
     #[schema(value_type = Time)]
     as_of: Timestamp,
-    /// Some of the persons.
+    /// Some member ids.
     sample: Vec<u64>,
-    /// What each of the clauses costs that all have to be met.
+    /// The number of persons that each `and` clause matches; empty for a query.
     clauses: Vec<Clause>,
-    /// What is probably a mistake.
+    /// Probable mistakes in the criteria.
     warnings: Vec<String>,
 }
 
-/// A membership that was computed.
+/// A refreshed membership.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Membership {
     #[schema(value_type = Key)]
@@ -153,14 +155,14 @@ pub(crate) struct Membership {
     as_of: Timestamp,
     #[schema(value_type = Time)]
     computed_at: Timestamp,
-    /// How many belong who did not before.
+    /// Number of persons who entered.
     entered: u64,
-    /// How many no longer belong.
+    /// Number of persons who left.
     left: u64,
 }
 
-impl From<Listed> for Segment {
-    fn from(listed: Listed) -> Self {
+impl From<ListedSegment> for Segment {
+    fn from(listed: ListedSegment) -> Self {
         let definition = listed.definition;
         Self {
             key: definition.key,
@@ -204,7 +206,7 @@ fn texts(labels: Vec<Label>) -> Vec<String> {
     labels.into_iter().map(|label| label.0.0).collect()
 }
 
-/// All segments, by key
+/// Lists all segments, by key
 #[utoipa::path(get, path = "/v1/segments", operation_id = "list_segments", tag = "segments",
     responses((status = 200, body = Vec<Segment>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segment>>, Problem> {
@@ -212,7 +214,7 @@ pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segmen
     Ok(Json(listed.into_iter().map(Segment::from).collect()))
 }
 
-/// Saves a segment that is not there yet
+/// Creates a segment
 #[utoipa::path(post, path = "/v1/segments", operation_id = "create_segment", tag = "segments", request_body = NewSegment,
     responses((status = 201, body = Segment)))]
 pub(super) async fn create(
@@ -237,7 +239,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(saved.await?.into())))
 }
 
-/// One segment
+/// Shows one segment
 #[utoipa::path(get, path = "/v1/segments/{key}", operation_id = "show_segment", tag = "segments",
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Segment)))]
@@ -279,19 +281,20 @@ pub(super) async fn replace(
 /// Deletes a segment; earlier snapshots keep it
 #[utoipa::path(delete, path = "/v1/segments/{key}", operation_id = "delete_segment", tag = "segments",
     params(("key" = inline(Key), Path, example = "lapsed")),
-    responses((status = 204, description = "It is gone")))]
+    responses((status = 204, description = "Deleted")))]
 pub(super) async fn remove(
     State(server): State<Server>,
     PathParam(key): PathParam<SegmentKey>,
 ) -> Result<StatusCode, Problem> {
     let at = server.now();
-    let deleted = server
-        .work(move |server| async move { segments::delete(server.workspace(), &key, at).await });
+    let deleted = server.run_blocking(move |server| async move {
+        segments::delete(server.workspace(), &key, at).await
+    });
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Counts who would belong, without saving anything
+/// Counts the members of criteria, without saving anything
 #[utoipa::path(post, path = "/v1/segments/preview", operation_id = "preview_criteria", tag = "segments", request_body = PreviewRequest,
     responses((status = 200, body = Previewed)))]
 pub(super) async fn preview(
@@ -302,7 +305,7 @@ pub(super) async fn preview(
     let counted = server.compute(move |server| async move {
         let as_of = match trial.as_of {
             Some(_) => server.moment(trial.as_of).await?,
-            None => segments::moment(server.workspace(), now).await?,
+            None => segments::default_as_of(server.workspace(), now).await?,
         };
         segments::preview(server.workspace(), &trial.criteria, as_of).await
     });
@@ -317,7 +320,7 @@ pub(super) async fn preview(
     }))
 }
 
-/// Computes who belongs
+/// Refreshes a segment
 #[utoipa::path(post, path = "/v1/segments/{key}/refresh", operation_id = "refresh_segment", tag = "segments", request_body = RefreshRequest,
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Membership)))]
@@ -342,12 +345,12 @@ pub(super) async fn refresh(
     }))
 }
 
-/// Computes who belongs to each segment, and says what became of it
+/// Refreshes all segments, and returns the outcome of each
 #[utoipa::path(post, path = "/v1/segments/refresh", operation_id = "refresh_segments", tag = "segments", request_body = RefreshRequest,
     responses((status = 200, body = Vec<Outcome>)))]
 pub(super) async fn refresh_all(
     State(server): State<Server>,
-    Only(keys): Only,
+    OnlySegments(keys): OnlySegments,
     Body(moment): Body<RefreshRequest>,
 ) -> Result<Json<Vec<Outcome>>, Problem> {
     let now = server.now();

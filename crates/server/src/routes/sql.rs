@@ -1,4 +1,4 @@
-//! Questions in SQL.
+//! Running an SQL query.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,9 +9,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::extract::Body;
+use crate::api::scalars::{Cell, Moment, Snapshot, Time, snapshot};
+use crate::http::extract::Body;
 use crate::problem::Problem;
-use crate::scalars::{Cell, Moment, Snapshot, Time, snapshot};
 use crate::state::Server;
 
 /// One query.
@@ -29,7 +29,7 @@ pub(crate) struct SqlQuestion {
         example = "select count(*) as orders from orders"
     )]
     query: String,
-    /// The moment to look from; now by default.
+    /// The moment to query as of; now by default.
     as_of: Option<Moment>,
     /// The snapshot of the data; the newest by default.
     #[schema(value_type = Option<Snapshot>)]
@@ -37,14 +37,14 @@ pub(crate) struct SqlQuestion {
     snapshot: Option<SnapshotNumber>,
 }
 
-/// The rows of an answer.
+/// The result of a query.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SqlRows {
     columns: Vec<String>,
-    /// One object a row: integers as numbers, decimals as text, times in RFC 3339.
+    /// One object per row: integers as numbers, decimals as text, times in RFC 3339.
     #[schema(value_type = Vec<std::collections::BTreeMap<String, Cell>>)]
     rows: Box<RawValue>,
-    /// Whether there were more rows than are given.
+    /// Whether rows beyond the limit were cut.
     truncated: bool,
     /// The snapshot of the data.
     #[schema(value_type = u64)]
@@ -53,7 +53,7 @@ pub(crate) struct SqlRows {
     as_of: Timestamp,
 }
 
-/// Answers one query, read-only and within limits
+/// Runs one read-only query within limits
 #[utoipa::path(post, path = "/v1/sql", operation_id = "run_sql", tag = "data", request_body = SqlQuestion,
     responses((status = 200, body = SqlRows)))]
 pub(super) async fn answer(

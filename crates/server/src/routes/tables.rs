@@ -1,4 +1,4 @@
-//! What the lake holds, and what it could hold.
+//! Tables that hold rows, and the schema of all canonical tables.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::problem::Problem;
 use crate::state::Server;
 
-/// A table that holds rows, or held some.
+/// A table that holds rows, or once did.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TableSize {
     #[schema(example = "orders")]
@@ -19,7 +19,7 @@ pub(crate) struct TableSize {
     rows: u64,
     files: u64,
     bytes: u64,
-    /// The newest version of it as a Delta table.
+    /// Its newest version as a Delta table.
     delta_version: u64,
     meaning: &'static str,
 }
@@ -43,13 +43,13 @@ pub(crate) struct Column {
     #[schema(example = "decimal(19,4)")]
     ty: &'static str,
     nullable: bool,
-    /// Kept apart from the tables' files, latest state only.
+    /// Stored encrypted outside the files of the table, latest value only.
     personal: bool,
     unit: &'static str,
     meaning: &'static str,
 }
 
-/// The tables that hold rows
+/// Lists the tables that hold rows
 #[utoipa::path(get, path = "/v1/tables", operation_id = "list_tables", tag = "data",
     responses((status = 200, body = Vec<TableSize>)))]
 pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<TableSize>>, Problem> {
@@ -65,7 +65,7 @@ pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<Table
     Ok(Json(sizes.into_iter().map(size).collect()))
 }
 
-/// All canonical tables and their columns
+/// Lists all canonical tables and their columns
 #[utoipa::path(get, path = "/v1/schema", operation_id = "show_schema", tag = "data",
     responses((status = 200, body = Vec<Table>)))]
 pub(super) async fn schema() -> Json<Vec<Table>> {

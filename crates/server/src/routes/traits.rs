@@ -1,4 +1,4 @@
-//! The tenant's own traits of persons.
+//! Custom traits.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,40 +7,40 @@ use rollbook_model::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::scalars::{Key, Time};
 use crate::problem::Problem;
-use crate::scalars::{Key, Time};
 use crate::state::Server;
 
-/// A column of `people` of the tenant's own.
+/// A custom trait: a column of `people` defined by the tenant.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Trait {
     #[schema(example = "vip_score")]
     name: String,
-    /// Of its values; null where it cannot be computed.
+    /// The type of its values; null if it cannot be computed.
     #[serde(rename = "type")]
     #[schema(example = "integer")]
     ty: Option<String>,
-    /// What it is for persons without a row, as a literal of SQL.
+    /// The value for persons without a row, as an SQL literal.
     #[schema(example = "0")]
     default: Option<String>,
     description: Option<String>,
-    /// The segments whose criteria name it.
+    /// The segments whose criteria use it.
     #[schema(value_type = Vec<Key>)]
     segments: Vec<String>,
-    /// Why it cannot be computed.
+    /// Why it cannot be computed; null if it can.
     problem: Option<String>,
     #[schema(value_type = Time)]
     updated_at: Timestamp,
-    /// One `select`, which puts out `person_id` and the value.
+    /// One `select` that returns `person_id` and the value.
     sql: String,
 }
 
-/// The tenant's own traits
+/// Lists the custom traits
 #[utoipa::path(get, path = "/v1/traits", operation_id = "list_traits", tag = "data",
     responses((status = 200, body = Vec<Trait>)))]
 pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Trait>>, Problem> {
     let listed = traits::list(server.workspace(), server.now()).await?;
-    let one = |one: traits::Listed| Trait {
+    let one = |one: traits::ListedTrait| Trait {
         name: one.name.to_string(),
         ty: one.ty,
         default: one.default,

@@ -7,7 +7,7 @@ use crate::dice::Dice;
 use crate::person::Subject;
 use crate::person::orders::Placed;
 use crate::person::tickets::Opened;
-use crate::profile::Kind;
+use crate::profile::PersonKind;
 
 /// The most activities that a mailing makes.
 const OF_A_MAILING: usize = 4;
@@ -68,7 +68,7 @@ struct Story<'a> {
 impl Story<'_> {
     fn signs_up(&mut self) {
         let form = match self.diary.subject.profile.kind {
-            Kind::Business => "quote_request",
+            PersonKind::Business => "quote_request",
             _ => "account",
         };
         let (channel, campaign) = self.diary.visit_channel(self.since);
@@ -149,7 +149,7 @@ impl Story<'_> {
             diary.view(at, channel, campaign, product);
             at += diary.dice.between(5, 300);
         }
-        if profile.kind != Kind::Business && diary.dice.chance(90) {
+        if profile.kind != PersonKind::Business && diary.dice.chance(90) {
             let product = world.catalog.product(diary.dice);
             let items = diary.dice.between(1, 4);
             let what = What::CartAbandoned { product, items };

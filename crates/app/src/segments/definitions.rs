@@ -1,0 +1,91 @@
+//! Saving and deleting segments.
+
+use rollbook_lake::Lake;
+use rollbook_model::{SegmentKey, Timestamp};
+use rollbook_segments::{Criteria, Definition, Draft, definition};
+
+use super::named::NamedSegments;
+use super::refresh::refresh_one;
+use crate::{AppError, Workspace};
+
+/// Saves a segment, or a new revision of it, after checking that its criteria can be evaluated. A static
+/// segment is computed at once, and never again.
+///
+/// # Errors
+/// The key is reserved; the criteria are empty or invalid, refer to an unknown segment or to the segment
+/// itself, or exceed a limit; the lake cannot be written.
+pub async fn put(
+    workspace: &Workspace,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<Definition, AppError> {
+    let lake = workspace.lake_or_new().await?;
+    check(workspace, &lake, draft, at).await?;
+    let saved = definition::put(&lake, draft, at).await?;
+    compute_if_static(workspace, saved, at).await
+}
+
+/// Evaluates the criteria: planning alone does not find values that cannot be computed, or segments that
+/// refer to each other in a cycle.
+async fn check(
+    workspace: &Workspace,
+    lake: &Lake,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<(), AppError> {
+    let state = lake.head().await?;
+    let session = workspace.cached_session(lake, &state, at).await?;
+    let known =
+        NamedSegments::of(lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
+    let evaluation = known.evaluation(&session);
+    let mut evaluation = evaluation.with(&draft.key, &draft.criteria);
+    let key = std::slice::from_ref(&draft.key);
+    evaluation.segments(key).await.pop().transpose()?;
+    Ok(())
+}
+
+async fn compute_if_static(
+    workspace: &Workspace,
+    saved: Definition,
+    at: Timestamp,
+) -> Result<Definition, AppError> {
+    if saved.is_static() {
+        refresh_one(workspace, &saved.key, at, at, false).await?;
+    }
+    Ok(saved)
+}
+
+/// Creates a segment.
+///
+/// # Errors
+/// [`AppError::SegmentExists`]; else those of [`put`].
+pub async fn create(
+    workspace: &Workspace,
+    draft: &Draft,
+    at: Timestamp,
+) -> Result<Definition, AppError> {
+    let exists = || AppError::SegmentExists {
+        segment: draft.key.clone(),
+    };
+    let lake = workspace.lake_or_new().await?;
+    let mut known = definition::schedules(&lake.head().await?)?.into_iter();
+    if known.any(|known| known.key == draft.key) {
+        return Err(exists());
+    }
+    check(workspace, &lake, draft, at).await?;
+    let created = definition::create(&lake, draft, at).await?;
+    compute_if_static(workspace, created.ok_or_else(exists)?, at).await
+}
+
+/// Deletes a segment.
+///
+/// # Errors
+/// There is no lake; the segment does not exist; the lake cannot be written.
+pub async fn delete(
+    workspace: &Workspace,
+    key: &SegmentKey,
+    at: Timestamp,
+) -> Result<(), AppError> {
+    let lake = workspace.lake().await?;
+    Ok(rollbook_segments::delete(&lake, key, at).await?)
+}

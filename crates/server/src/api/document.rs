@@ -1,0 +1,32 @@
+//! The OpenAPI document: the routes as utoipa describes them, completed with error codes and inline scalars.
+
+mod refusals;
+mod scalars;
+
+use rollbook_app::segments::RESERVED_KEYS;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+/// JSON pointer to the named schemas.
+const SCHEMAS: &str = "/components/schemas";
+
+/// The document of all routes.
+pub(crate) fn document(described: &OpenApi) -> Value {
+    let mut document = serde_json::to_value(described).unwrap_or_default();
+    if let Some(paths) = document["paths"].as_object_mut() {
+        let operations = paths.values_mut().filter_map(Value::as_object_mut);
+        for operation in operations.flat_map(Map::values_mut) {
+            refusals::add(operation);
+        }
+    }
+    scalars::inline(&mut document);
+    // A new segment must not have a key that is a word of a route; segments of older lakes may.
+    let key = format!("{SCHEMAS}/NewSegment/properties/key");
+    if let Some(key) = document.pointer_mut(&key) {
+        key["not"] = json!({ "enum": RESERVED_KEYS });
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! HTTP plumbing: connections, middleware, extractors, content negotiation.
+
+pub(crate) mod accept;
+pub(crate) mod bodies;
+pub(crate) mod connections;
+pub(crate) mod etag;
+pub(crate) mod extract;
+pub(crate) mod guarded_body;
+pub(crate) mod middleware;

@@ -1,0 +1,86 @@
+//! Hints: the next step after an error, as a route.
+
+use rollbook_app::NextStep;
+
+/// The next step for an API client; `None` if it can do nothing.
+pub(crate) fn as_route(step: &NextStep) -> Option<String> {
+    let text = match step {
+        NextStep::Words(words) => words,
+        NextStep::MakeLake => "`POST /v1/ingest/{provider}/{source}` makes one",
+        NextStep::Again => "send it again in a moment",
+        NextStep::ListSnapshots => "leave `snapshot` out for the newest",
+        NextStep::KeepSnapshots => {
+            "leave `snapshot` out for the newest; the setting `snapshot_days` says how long they stay"
+        }
+        NextStep::ListSegments => "`GET /v1/segments` lists them all",
+        NextStep::Refresh(segment) => {
+            return Some(format!(
+                "`POST /v1/segments/{segment}/refresh` computes them"
+            ));
+        }
+        NextStep::ListTables => "`GET /v1/tables` lists the tables",
+        NextStep::ListSchema => "`GET /v1/schema` lists them all",
+        NextStep::ListColumns => {
+            "`GET /v1/schema` lists the columns; text is written in single quotes, `'like this'`"
+        }
+        NextStep::ListRecords => "`POST /v1/sql` lists them in `identities`",
+        NextStep::ListReviews => "`GET /v1/identity/reviews` lists those that do",
+        NextStep::ListDecisions => "`POST /v1/sql` lists them in `identity_log`",
+        NextStep::OwnMappings => "the operator of the server can add custom mappings",
+        NextStep::Train(_) | NextStep::Score(_) => {
+            "no route computes scores: the operator of the server can"
+        }
+        NextStep::ListSnapshotNames
+        | NextStep::ListBatches
+        | NextStep::ListBlocked
+        | NextStep::ListRefused => return None,
+    };
+    Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rollbook_app::NextStep;
+    use rollbook_app::scores::ScoreKind;
+
+    use super::as_route;
+    use crate::routes;
+
+    #[test]
+    fn hints_name_existing_routes() {
+        let key = "vip".parse().unwrap();
+        let steps = [
+            NextStep::MakeLake,
+            NextStep::Again,
+            NextStep::ListSnapshots,
+            NextStep::KeepSnapshots,
+            NextStep::ListSegments,
+            NextStep::Refresh(key),
+            NextStep::ListTables,
+            NextStep::ListSchema,
+            NextStep::ListColumns,
+            NextStep::ListRecords,
+            NextStep::ListReviews,
+            NextStep::ListDecisions,
+            NextStep::OwnMappings,
+            NextStep::Train(ScoreKind::Lead),
+            NextStep::Score(ScoreKind::Churn),
+        ];
+        let (_, document) = routes::all().split_for_parts();
+        let document = serde_json::to_value(&document).unwrap();
+        let mut named = 0;
+        for step in &steps {
+            let said = as_route(step).unwrap();
+            assert!(!said.contains("rollbook"), "{said}");
+            for method in ["GET", "POST"] {
+                let route = said.split_once(&format!("`{method} "));
+                let Some((_, rest)) = route else { continue };
+                let path = rest.split('`').next().unwrap().replace("vip", "{key}");
+                let operation = &document["paths"][&path][method.to_lowercase()];
+                assert!(operation.is_object(), "{said}");
+                named += 1;
+            }
+        }
+        assert_eq!(named, 9);
+    }
+}

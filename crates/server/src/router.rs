@@ -1,0 +1,86 @@
+//! The router: all routes with their middleware.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+
+use crate::api::document;
+use crate::http::{etag, middleware};
+use crate::problem::Problem;
+use crate::state::Server;
+use crate::{isolation, routes};
+use rollbook_app::rows::export::ExportFormat;
+
+/// Minimum size in bytes of an answer to be compressed: less fits into one packet anyway.
+const MIN_COMPRESSED_BYTES: u16 = 1024;
+
+/// All routes, with isolation, timeout and panic handling: what a worker serves.
+pub(crate) fn routes_in_time(server: Server) -> Router {
+    let (routes, described) = routes::all().split_for_parts();
+    let document = Json(document::document(&described));
+    routes
+        .route("/openapi.json", get(move || async move { document }))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(server.clone(), isolation::isolate))
+        .layer(from_fn_with_state(server.clone(), middleware::in_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(server)
+}
+
+/// All routes with all middleware: what the server serves.
+pub(crate) fn router(server: Server) -> Router {
+    let permits = Arc::new(Semaphore::new(server.limits().requests));
+    routes_in_time(server.clone())
+        .layer(from_fn_with_state(permits, middleware::limit_requests))
+        .layer(from_fn(middleware::refuse_cross_site))
+        .layer(from_fn(middleware::require_local_host))
+        .layer(compression())
+        .layer(map_response(etag::weaken_if_compressed))
+        .layer(from_fn_with_state(server, middleware::observe))
+}
+
+/// Compresses answers for callers who accept it, except short ones and formats that are compressed already.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let is_worthwhile = SizeAbove::new(MIN_COMPRESSED_BYTES)
+        .and(NotForContentType::const_new(
+            ExportFormat::Arrow.media_type(),
+        ))
+        .and(NotForContentType::const_new(
+            ExportFormat::Parquet.media_type(),
+        ));
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(is_worthwhile)
+}
+
+async fn no_route() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown_route",
+        "there is no such route",
+    )
+    .hint("`GET /openapi.json` lists them all")
+}
+
+async fn no_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this route does not support this method",
+    )
+    .hint("`GET /openapi.json` lists them all")
+}
+
+fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    Problem::internal().into_response()
+}

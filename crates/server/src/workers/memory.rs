@@ -1,0 +1,210 @@
+//! Memory accounting over the server and its workers: whether there is room for one more, and which worker
+//! to end.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rollbook_app::process_usage::{WatchedProcess, max_resident};
+use rollbook_model::config::MEMORY_BESIDE_POOL;
+
+/// Bytes allowed to the server and all workers together beside the pool of queries, including what a worker
+/// still allocates until it is ended.
+const OVERHEAD: u64 = 400 << 20;
+/// Workers always get at least this fraction of the pool (one in so many), however much the server uses.
+const MIN_SHARE: u64 = 4;
+/// Bytes reserved for a worker that starts to answer.
+const PER_WORKER: u64 = MEMORY_BESIDE_POOL;
+/// Interval between measurements of the server and of idle workers.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Why a worker has to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemoryExcess {
+    /// It exceeds the limit of one query.
+    Own,
+    /// All workers together exceed their limit, and it is the largest.
+    Total,
+}
+
+/// Memory of the server and its workers.
+#[derive(Debug)]
+pub(crate) struct SharedMemory {
+    /// Bytes of the memory pool of a query.
+    pub(crate) pool: usize,
+    measured: Mutex<Measured>,
+}
+
+/// The last measurements.
+#[derive(Debug)]
+struct Measured {
+    server_process: WatchedProcess,
+    /// Resident bytes of the server, and when they were measured.
+    server: (u64, Instant),
+    /// Resident bytes of each worker, by process id.
+    workers: BTreeMap<u32, u64>,
+    /// Idle workers.
+    idle: BTreeMap<u32, WatchedProcess>,
+}
+
+impl Measured {
+    /// Measures the server and idle workers again if the last time is too long ago.
+    fn update(&mut self) {
+        if self.server.1.elapsed() > MEASURE_INTERVAL {
+            let server = self
+                .server_process
+                .measure()
+                .map_or(self.server.0, |usage| usage.resident);
+            self.server = (server, Instant::now());
+            for (worker, watched) in &mut self.idle {
+                if let Some(usage) = watched.measure() {
+                    self.workers.insert(*worker, usage.resident);
+                }
+            }
+        }
+    }
+}
+
+impl SharedMemory {
+    pub(crate) fn new(pool: usize) -> Self {
+        let mut server_process = WatchedProcess::new(std::process::id());
+        let server = server_process.measure().map_or(0, |usage| usage.resident);
+        let measured = Mutex::new(Measured {
+            server_process,
+            server: (server, Instant::now()),
+            workers: BTreeMap::new(),
+            idle: BTreeMap::new(),
+        });
+        Self { pool, measured }
+    }
+
+    fn with<T>(&self, edit: impl FnOnce(&mut Measured) -> T) -> T {
+        edit(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is room for one more active worker.
+    pub(crate) fn has_room(&self) -> bool {
+        self.with(|measured| {
+            measured.update();
+            let active = measured.workers.iter();
+            let active = active.filter(|(worker, _)| !measured.idle.contains_key(worker));
+            let each: Vec<u64> = active
+                .map(|(_, resident)| (*resident).max(PER_WORKER))
+                .collect();
+            let max = max_of_workers(self.pool as u64, measured.server.0);
+            each.is_empty() || each.iter().sum::<u64>() + PER_WORKER <= max
+        })
+    }
+
+    /// Records the resident bytes of a worker, and returns whether it has to be ended. If all workers together
+    /// exceed the limit, idle ones are killed first.
+    pub(crate) fn record(&self, worker: u32, resident: u64) -> Option<MemoryExcess> {
+        let own_limit = max_resident(self.pool);
+        self.with(|measured| {
+            measured.update();
+            measured.workers.insert(worker, resident);
+            if resident > own_limit {
+                return Some(MemoryExcess::Own);
+            }
+            let max = max_of_workers(self.pool as u64, measured.server.0);
+            if measured.workers.values().sum::<u64>() > max {
+                for (worker, mut watched) in std::mem::take(&mut measured.idle) {
+                    measured.workers.remove(&worker);
+                    // It was not reaped yet, so its process id is not reused.
+                    if watched.measure().is_some() {
+                        watched.kill();
+                    }
+                }
+            }
+            let is_largest = is_largest_of_too_many(&measured.workers, worker, max);
+            is_largest.then_some(match measured.workers.len() {
+                1 => MemoryExcess::Own,
+                _ => MemoryExcess::Total,
+            })
+        })
+    }
+
+    /// Marks a worker as idle.
+    pub(crate) fn set_idle(&self, worker: u32) {
+        self.with(|measured| measured.idle.insert(worker, WatchedProcess::new(worker)));
+    }
+
+    /// Marks a worker as active; false if it was killed meanwhile.
+    pub(crate) fn set_active(&self, worker: u32) -> bool {
+        self.with(|measured| measured.idle.remove(&worker).is_some())
+    }
+
+    /// Removes a worker that has ended.
+    pub(crate) fn remove(&self, worker: u32) {
+        self.with(|measured| {
+            measured.idle.remove(&worker);
+            measured.workers.remove(&worker);
+        });
+    }
+}
+
+/// Bytes that all workers may use together, given the resident bytes of the server.
+fn max_of_workers(pool: u64, server: u64) -> u64 {
+    let left = (pool + OVERHEAD).saturating_sub(server);
+    left.max(pool / MIN_SHARE)
+}
+
+/// Whether all workers together exceed `max`, and `worker` is the largest.
+fn is_largest_of_too_many(workers: &BTreeMap<u32, u64>, worker: u32, max: u64) -> bool {
+    let total: u64 = workers.values().sum();
+    let largest = workers.iter().max_by_key(|(_, resident)| **resident);
+    total > max && largest.is_some_and(|(largest, _)| *largest == worker)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{MemoryExcess, OVERHEAD, SharedMemory, is_largest_of_too_many, max_of_workers};
+
+    #[test]
+    fn largest_worker_is_ended_first() {
+        let mut workers = BTreeMap::from([(1, 100), (2, 300), (3, 200)]);
+        let ended = |workers: &BTreeMap<u32, u64>, max| {
+            let each = workers.keys().copied();
+            each.filter(|one| is_largest_of_too_many(workers, *one, max))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ended(&workers, 600), [0; 0]);
+        assert_eq!(ended(&workers, 599), [2]);
+        workers.remove(&2);
+        assert_eq!(ended(&workers, 599), [0; 0]);
+        assert_eq!(ended(&workers, 250), [3]);
+        // Of two of the same size, one is ended.
+        workers.insert(4, 200);
+        assert_eq!(ended(&workers, 250), [4]);
+    }
+
+    #[test]
+    fn memory_of_the_server_counts_against_workers() {
+        let (pool, mib) = (1 << 30, 1 << 20);
+        assert_eq!(max_of_workers(pool, 200 * mib), pool + OVERHEAD - 200 * mib);
+        assert_eq!(max_of_workers(pool, 4 * pool), pool / 4);
+        let memory = SharedMemory::new(1 << 30);
+        assert!(memory.has_room());
+        assert_eq!(memory.record(1, 600 * mib), None);
+        assert!(memory.has_room());
+        assert_eq!(memory.record(3, 650 * mib), None);
+        assert!(!memory.has_room());
+        memory.remove(3);
+        assert_eq!(memory.record(2, 3 << 30), Some(MemoryExcess::Own));
+        assert_eq!(memory.record(2, 1000 * mib), Some(MemoryExcess::Total));
+        memory.remove(1);
+        assert_eq!(memory.record(2, 1000 * mib), None);
+        // Idle workers are killed before active ones.
+        let mut waiting = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        memory.record(waiting.id(), 600 * mib);
+        memory.set_idle(waiting.id());
+        assert_eq!(memory.record(2, 1000 * mib), None);
+        assert!(!waiting.wait().unwrap().success());
+        assert!(!memory.set_active(waiting.id()));
+    }
+}

@@ -1,0 +1,102 @@
+//! The pool of workers: hands out idle ones and starts new ones, within the memory limit.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rollbook_app::process_usage::{WATCH_INTERVAL, max_resident};
+
+use tokio::time::sleep;
+
+use crate::problem::{Problem, busy};
+use crate::workers::memory::SharedMemory;
+use crate::workers::process::{Program, Worker};
+
+/// Idle workers at most.
+const MAX_IDLE: usize = 2;
+
+/// A worker is kept idle only if it uses at most this fraction (one in so many) of its limit.
+const IDLE_SHARE: u64 = 4;
+
+/// The pool of workers of a server.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    program: Program,
+    memory: Arc<SharedMemory>,
+    idle: Mutex<Vec<Worker>>,
+    /// Held by the request that gets the next worker once there is room.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Workers {
+    pub(crate) fn new(program: Program, pool: usize) -> Self {
+        Self {
+            program,
+            memory: Arc::new(SharedMemory::new(pool)),
+            idle: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn with<T>(&self, edit: impl FnOnce(&mut Vec<Worker>) -> T) -> T {
+        edit(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Bytes of the memory pool of a query.
+    pub(crate) fn pool(&self) -> usize {
+        self.memory.pool
+    }
+
+    /// A worker for one request, once there is room for it.
+    ///
+    /// # Errors
+    /// 503 `busy` if no worker can be started.
+    pub(crate) async fn acquire(&self) -> Result<Worker, Problem> {
+        let _first = self.turn.lock().await;
+        while !self.memory.has_room() {
+            sleep(WATCH_INTERVAL).await;
+        }
+        let worker = self.take().await?;
+        worker.start_answering();
+        Ok(worker)
+    }
+
+    /// An idle worker, or a new one.
+    async fn take(&self) -> Result<Worker, Problem> {
+        while let Some(worker) = self.with(Vec::pop) {
+            if worker.set_active() && worker.is_alive() {
+                return Ok(worker);
+            }
+        }
+        self.start().await.ok_or_else(busy)
+    }
+
+    async fn start(&self) -> Option<Worker> {
+        let started = Worker::start(&self.program, &self.memory).await;
+        let failed = |error: &std::io::Error| tracing::error!(%error, "cannot start a worker");
+        started.inspect_err(failed).ok()
+    }
+
+    /// Returns a worker to the pool if it is idle and small; ends it otherwise.
+    pub(crate) async fn release(&self, mut worker: Worker) {
+        if worker.is_idle(max_resident(self.pool()) / IDLE_SHARE).await {
+            let more = self.with(|idle| match idle.len() < MAX_IDLE {
+                true => {
+                    worker.set_idle();
+                    idle.push(worker);
+                    None
+                }
+                false => Some(worker),
+            });
+            drop(more);
+        }
+    }
+
+    /// Starts an idle worker if there is none, so that the next request need not wait for its start.
+    pub(crate) async fn keep_one_idle(&self) {
+        if self.with(|idle| idle.is_empty())
+            && let Some(worker) = self.start().await
+        {
+            worker.set_idle();
+            self.with(|idle| idle.push(worker));
+        }
+    }
+}
