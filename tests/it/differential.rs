@@ -97,7 +97,7 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
         );
     }
     assert!(patched > 0, "nothing was patched");
-    let kept = world.warm.in_memory().await;
+    let kept = world.warm.cache_stats().await;
     assert!(kept.answers > 0 && kept.refreshes > 0, "{kept:?}");
     let all = world.definitions.len();
     assert!(some * 2 > all, "only {some} of {all} segments have members");

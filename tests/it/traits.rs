@@ -263,7 +263,7 @@ fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
     refused(
         "vip_score",
         &VIP_SCORE.replace("default", "defualt"),
-        "its header says `defualt`, which nothing is called; did you mean `default`?",
+        "its header has the unknown field `defualt`; did you mean `default`?",
     );
     refused(
         "twice",
