@@ -19,6 +19,7 @@ use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::behaviour::{ACTIVITIES, Source};
+use crate::opaque::Opaque;
 use crate::threads::spawn_detached;
 
 mod columns;
@@ -41,7 +42,7 @@ use spans::Spans;
 #[derive(Debug)]
 pub struct PeopleCache {
     /// Of a session over the snapshot that hides nothing which is yet to come.
-    all: SessionState,
+    all: Opaque<SessionState>,
     /// Bytes that may be kept.
     most: usize,
     held: Mutex<Held>,
@@ -88,7 +89,7 @@ impl PeopleCache {
     /// Of the snapshot that `all` is over, which hides nothing that is yet to come.
     fn over(all: SessionState, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
         Self {
-            all,
+            all: Opaque::new(all),
             most,
             held: Mutex::default(),
             answers,

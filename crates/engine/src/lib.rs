@@ -23,6 +23,7 @@ mod literals;
 mod mapping;
 mod merging;
 mod namesakes;
+mod opaque;
 mod ordering;
 mod parameter;
 mod parsing;
@@ -42,6 +43,7 @@ mod times;
 mod traits;
 mod turning;
 mod view;
+mod walk;
 mod windows;
 mod written_names;
 

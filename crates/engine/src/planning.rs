@@ -13,6 +13,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
+use futures::future::BoxFuture;
 use roaring::RoaringTreemap;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
@@ -72,7 +73,15 @@ pub(crate) enum Request {
 }
 
 /// Plans a request, and gives the diagnosis that errors of running it need.
-pub(crate) async fn plan(
+pub(crate) fn plan<'a>(
+    state: &'a SessionState,
+    request: &'a Request,
+    limits: &'a Limits,
+) -> BoxFuture<'a, Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError>> {
+    Box::pin(physical(state, request, limits))
+}
+
+async fn physical(
     state: &SessionState,
     request: &Request,
     limits: &Limits,

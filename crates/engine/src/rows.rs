@@ -13,6 +13,7 @@ use rollbook_model::config::Limits;
 use tokio::sync::mpsc;
 
 use crate::error::EngineError;
+use crate::opaque::Opaque;
 use crate::planning::{Request, plan};
 use crate::texts;
 use crate::threads::Running;
@@ -33,7 +34,7 @@ pub struct Rows {
 
 impl Rows {
     pub(crate) async fn start(
-        state: SessionState,
+        state: Opaque<SessionState>,
         request: Request,
         limits: Limits,
     ) -> Result<Self, EngineError> {
@@ -107,7 +108,7 @@ impl std::fmt::Debug for Rows {
 
 /// How a request would be run: the physical plan, one operator a line.
 pub(crate) async fn explain(
-    state: SessionState,
+    state: Opaque<SessionState>,
     request: Request,
     limits: Limits,
 ) -> Result<String, EngineError> {
@@ -125,7 +126,7 @@ pub(crate) async fn explain(
 }
 
 async fn run(
-    state: SessionState,
+    state: Opaque<SessionState>,
     request: Request,
     limits: Limits,
     parts: mpsc::Sender<Result<Part, EngineError>>,

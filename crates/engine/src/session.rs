@@ -29,6 +29,7 @@ use crate::functions::{Uncomputed, lenient};
 use crate::golden_record::GoldenRecord;
 use crate::lazy_views::LazyViews;
 use crate::merging::MergeByPerson;
+use crate::opaque::Opaque;
 use crate::parameter::{Parameter, Parameters, values};
 use crate::parsing;
 use crate::people::People;
@@ -52,7 +53,7 @@ const PEOPLE: &str = "people";
 /// Make it, add the tables, then [`Session::finish`] it.
 #[derive(Debug)]
 pub struct Session {
-    state: SessionState,
+    state: Opaque<SessionState>,
     planner: ViewPlanner,
     views: Arc<LazyViews>,
     options: SessionOptions,
@@ -112,7 +113,7 @@ impl Session {
         let registered = catalog.register_schema(&names.default_schema, schema);
         registered.map_err(setup)?;
         Ok(Self {
-            state,
+            state: Opaque::new(state),
             planner,
             views,
             options,

@@ -19,6 +19,7 @@ use crate::dialect::SqlDialect;
 use crate::error::EngineError;
 use crate::literals::{with_doubles, with_signs_apart};
 use crate::namesakes;
+use crate::walk::walk;
 
 /// What a plan may hold.
 pub(crate) fn read_only() -> SQLOptions {
@@ -203,7 +204,7 @@ pub(crate) fn over_rows(
             }
         }
     }
-    ast::Visit::visit(condition, &mut OverRows(0, is_aggregate)).break_value()
+    walk(condition, &mut OverRows(0, is_aggregate)).break_value()
 }
 
 /// Whether a condition has a query within it.
@@ -216,7 +217,7 @@ pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
             ControlFlow::Break(())
         }
     }
-    ast::Visit::visit(condition, &mut Queries).is_break()
+    walk(condition, &mut Queries).is_break()
 }
 
 /// Whether a text is a whole `select` rather than a condition on `people`, by its first word. A

@@ -9,13 +9,14 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    Value, Visit, Visitor,
+    Value, Visitor,
 };
 use rollbook_model::calendar::PERIODS;
 
 use crate::behaviour::names::BEHAVIOURS;
 use crate::parsing::plain_condition;
 use crate::statement::is_select;
+use crate::walk::walk;
 
 /// Characters of a text that is planned in no time.
 const MOST_CHARACTERS: usize = 4_000;
@@ -96,7 +97,7 @@ pub fn tame(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
         names_segments: false,
     };
     match (
-        Visit::visit(&condition.tree, &mut wild).is_break(),
+        walk(&condition.tree, &mut wild).is_break(),
         wild.names_segments,
     ) {
         (true, _) => Tame::No,

@@ -17,11 +17,12 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType as SqlType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, UnaryOperator, Value, Visit,
-    VisitMut, Visitor, VisitorMut,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, UnaryOperator, Value,
+    Visitor, VisitorMut,
 };
 
 use crate::statement::holds_a_query;
+use crate::walk::{walk, walk_mut};
 
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
@@ -150,7 +151,7 @@ pub(crate) fn make_lenient(condition: &mut Expr, gives_way: fn(&Function) -> boo
         queries: 0,
         labels: Vec::new(),
     };
-    let _ = VisitMut::visit(condition, &mut odd);
+    let _ = walk_mut(condition, &mut odd);
 }
 
 /// Looks for what may fail.
@@ -304,7 +305,7 @@ fn names_something(expr: &Expr) -> bool {
             }
         }
     }
-    expr.visit(&mut Names).is_break()
+    walk(expr, &mut Names).is_break()
 }
 
 fn labelled(name: &str, args: Vec<Expr>, label: &str) -> Expr {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Visitor};
 use rollbook_model::tables::{PERSONS, TABLES};
 
 use crate::behaviour::{Call, behaviour, relations_of};
 use crate::traits::TRAIT_GROUPS;
+use crate::walk::walk;
 
 /// Columns of persons that follow from what they bought and from their deals.
 const ROLES: [&str; 4] = ["is_customer", "is_lead", "is_contact", "lifecycle_stage"];
@@ -18,7 +19,7 @@ pub(crate) type Fact = (&'static str, Option<String>);
 /// The tables of a condition.
 pub(crate) fn facts(condition: &Expr) -> BTreeSet<Fact> {
     let mut looking = Looking(BTreeSet::new());
-    let _ = condition.visit(&mut looking);
+    let _ = walk(condition, &mut looking);
     looking.0
 }
 
