@@ -19,6 +19,7 @@ use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::criteria::behaviour::{ACTIVITIES, Source};
+use crate::opaque::Opaque;
 use crate::threads::spawn_detached;
 
 mod columns;
@@ -39,7 +40,7 @@ use spans::Spans;
 #[derive(Debug)]
 pub struct PeopleCache {
     /// Of a session over the snapshot that hides nothing which is yet to come.
-    all: SessionState,
+    all: Opaque<SessionState>,
     /// Bytes that may be kept.
     most: usize,
     held: Mutex<Held>,
@@ -91,7 +92,7 @@ impl PeopleCache {
         patience: Duration,
     ) -> Self {
         Self {
-            all,
+            all: Opaque::new(all),
             most,
             held: Mutex::default(),
             answers,

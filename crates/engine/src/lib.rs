@@ -7,6 +7,7 @@ mod criteria;
 mod error;
 mod faults;
 mod functions;
+mod opaque;
 mod operators;
 mod rewriting;
 mod session;

@@ -3,3 +3,4 @@
 pub(crate) mod columnar;
 pub(crate) mod expressions;
 pub(crate) mod typed;
+pub(crate) mod walk;

@@ -34,6 +34,7 @@ use crate::criteria::analysis::{Needs, names_among, needs};
 use crate::criteria::behaviour::EvaluationContext;
 use crate::error::EngineError;
 use crate::functions::{Uncomputed, lenient};
+use crate::opaque::Opaque;
 use crate::operators::merge_join::MergeByPerson;
 use crate::operators::view::ViewPlanner;
 use crate::session::config::{config_in, setup, state};
@@ -61,7 +62,7 @@ const PEOPLE: &str = "people";
 /// Make it, add the tables, then [`Session::finish`] it.
 #[derive(Debug)]
 pub struct Session {
-    state: SessionState,
+    state: Opaque<SessionState>,
     planner: ViewPlanner,
     views: Arc<LazyViews>,
     options: SessionOptions,
@@ -121,7 +122,7 @@ impl Session {
         let registered = catalog.register_schema(&names.default_schema, schema);
         registered.map_err(setup)?;
         Ok(Self {
-            state,
+            state: Opaque::new(state),
             planner,
             views,
             options,

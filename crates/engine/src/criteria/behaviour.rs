@@ -8,13 +8,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, Ident, ObjectNamePart, Query, Value, VisitMut,
-    VisitorMut,
+    BinaryOperator, CaseWhen, Expr, Function, Ident, ObjectNamePart, Query, Value, VisitorMut,
 };
 use rollbook_model::Timestamp;
 
 use crate::error::{EngineError, Position};
 use crate::operators::counting::Counted;
+use crate::rewriting::walk::walk_mut;
 
 mod aggregate_kind;
 mod call;
@@ -118,7 +118,7 @@ impl Behaviours {
             behaviours: self,
             queries: 0,
         };
-        match condition.visit(&mut replacing) {
+        match walk_mut(condition, &mut replacing) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }

@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::Schema;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Visitor};
 use rollbook_model::tables::PERSONS;
+
+use crate::rewriting::walk::walk;
 
 /// What conditions name, whatever it turns out to be.
 #[derive(Debug, Default)]
@@ -19,13 +21,13 @@ pub(crate) struct Names {
 impl Names {
     /// Adds what a condition names.
     pub(crate) fn note(&mut self, condition: &Expr) {
-        let _ = condition.visit(self);
+        let _ = walk(condition, self);
     }
 
     /// Adds what a query names.
     pub(crate) fn note_query(&mut self, query: &Statement) {
         if let Statement::Statement(query) = query {
-            let _ = query.visit(self);
+            let _ = walk(query, self);
         }
     }
 

@@ -9,10 +9,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    Value, Visit, Visitor,
+    Value, Visitor,
 };
 use rollbook_model::calendar::PERIODS;
 
+use crate::rewriting::walk::walk;
 use crate::sql::behaviour_names::BEHAVIOURS;
 use crate::sql::parsing::plain_condition;
 use crate::sql::statement::is_select;
@@ -96,7 +97,7 @@ pub fn tame(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
         names_segments: false,
     };
     match (
-        Visit::visit(&condition.tree, &mut wild).is_break(),
+        walk(&condition.tree, &mut wild).is_break(),
         wild.names_segments,
     ) {
         (true, _) => Tame::No,

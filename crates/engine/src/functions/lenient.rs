@@ -17,10 +17,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType as SqlType, Expr, Function, Query, UnaryOperator, Value,
-    Visit, VisitMut, Visitor, VisitorMut,
+    Visitor, VisitorMut,
 };
 
 use crate::rewriting::expressions::{call, holds_a_query};
+use crate::rewriting::walk::{walk, walk_mut};
 
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
@@ -149,7 +150,7 @@ pub(crate) fn make_lenient(condition: &mut Expr, gives_way: fn(&Function) -> boo
         queries: 0,
         labels: Vec::new(),
     };
-    let _ = VisitMut::visit(condition, &mut odd);
+    let _ = walk_mut(condition, &mut odd);
 }
 
 /// Looks for what may fail.
@@ -303,7 +304,7 @@ fn names_something(expr: &Expr) -> bool {
             }
         }
     }
-    expr.visit(&mut Names).is_break()
+    walk(expr, &mut Names).is_break()
 }
 
 fn labelled(name: &str, args: Vec<Expr>, label: &str) -> Expr {

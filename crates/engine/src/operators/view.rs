@@ -18,13 +18,15 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::opaque::Opaque;
+
 /// Plans what is inside a view.
 ///
 /// It leaves the physical rules out: they run once, over the whole plan that the view becomes part
 /// of. (Some of them refuse what they have already been through.) It holds no tables, since tables
 /// hold it.
 #[derive(Debug, Clone)]
-pub(crate) struct ViewPlanner(Arc<SessionState>);
+pub(crate) struct ViewPlanner(Opaque<SessionState>);
 
 impl ViewPlanner {
     pub(crate) fn new(state: &SessionState) -> Self {
@@ -32,7 +34,7 @@ impl ViewPlanner {
             .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
             .with_physical_optimizer_rules(Vec::new())
             .build();
-        Self(Arc::new(state))
+        Self(Opaque::new(state))
     }
 
     /// The same, whose texts may name the tables of a schema.
@@ -42,10 +44,10 @@ impl ViewPlanner {
         catalog.register_schema(&names.default_schema, tables)?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(names.default_catalog.clone(), Arc::new(catalog));
-        let state = SessionStateBuilder::new_from_existing(self.0.as_ref().clone())
+        let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.0))
             .with_catalog_list(Arc::new(catalogs))
             .build();
-        Ok(Self(Arc::new(state)))
+        Ok(Self(Opaque::new(state)))
     }
 
     /// The plan of a text.

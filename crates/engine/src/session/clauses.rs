@@ -2,12 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, UnaryOperator, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Function, UnaryOperator, Visitor};
 
 use crate::criteria::behaviour::{Call, behaviour, evidence, relations_of, settle};
 use crate::error::EngineError;
+use crate::rewriting::walk::walk;
 use crate::session::Session;
 use crate::sql::parsing;
 use crate::tables::traits::TRAIT_GROUPS;
@@ -202,7 +201,7 @@ fn is_looked_up(expr: &Expr) -> bool {
             }
         }
     }
-    expr.visit(&mut LookedUp).is_break()
+    walk(expr, &mut LookedUp).is_break()
 }
 
 /// `did` and `ordered` say whether something happened often enough: how often it did, and how
@@ -285,7 +284,7 @@ impl Session {
             rows: Vec::new(),
             viewpoint: self.viewpoint(),
         };
-        if let ControlFlow::Break(error) = condition.visit(&mut looks) {
+        if let ControlFlow::Break(error) = walk(&condition, &mut looks) {
             return Err(error);
         }
         let query = |(view, conditions): (&str, Vec<String>)| {

@@ -10,6 +10,7 @@ use datafusion::common::Column;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
+use futures::future::BoxFuture;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
@@ -38,7 +39,15 @@ const ACTIVITIES: &str = "activities";
 static NAMES: AtomicU64 = AtomicU64::new(0);
 
 /// Plans a request, and gives the diagnosis that errors of running it need.
-pub(crate) async fn plan(
+pub(crate) fn plan<'a>(
+    state: &'a SessionState,
+    request: &'a Request,
+    limits: &'a Limits,
+) -> BoxFuture<'a, Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError>> {
+    Box::pin(physical(state, request, limits))
+}
+
+async fn physical(
     state: &SessionState,
     request: &Request,
     limits: &Limits,

@@ -13,6 +13,7 @@ use rollbook_model::config::Limits;
 use tokio::sync::mpsc;
 
 use crate::error::EngineError;
+use crate::opaque::Opaque;
 use crate::session::plan::plan;
 use crate::session::request::Request;
 use crate::sql::texts;
@@ -34,7 +35,7 @@ pub struct Rows {
 
 impl Rows {
     pub(crate) async fn start(
-        state: SessionState,
+        state: Opaque<SessionState>,
         request: Request,
         limits: Limits,
     ) -> Result<Self, EngineError> {
@@ -108,7 +109,7 @@ impl std::fmt::Debug for Rows {
 
 /// How a request would be run: the physical plan, one operator a line.
 pub(crate) async fn explain(
-    state: SessionState,
+    state: Opaque<SessionState>,
     request: Request,
     limits: Limits,
 ) -> Result<String, EngineError> {
@@ -126,7 +127,7 @@ pub(crate) async fn explain(
 }
 
 async fn run(
-    state: SessionState,
+    state: Opaque<SessionState>,
     request: Request,
     limits: Limits,
     parts: mpsc::Sender<Result<Part, EngineError>>,

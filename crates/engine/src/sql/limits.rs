@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{EngineError, Position};
+use crate::rewriting::walk::walk;
 
 /// Comparisons, `and`, `or`, `not` and the like in one text.
 pub(crate) const MOST_OPERATORS: usize = 2_000;
@@ -66,7 +67,7 @@ pub(crate) fn check_relations(parsed: &impl Visit) -> Result<(), EngineError> {
         sizes: vec![0],
         ..Relations::default()
     };
-    match parsed.visit(&mut relations) {
+    match walk(parsed, &mut relations) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

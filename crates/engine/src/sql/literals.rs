@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
+use crate::rewriting::walk::walk_mut;
+
 /// Digits of the longest decimal. A longer literal is a double, as in DuckDB.
 const MOST_DIGITS: usize = 38;
 
@@ -28,7 +30,7 @@ pub(crate) fn with_doubles(parsed: &mut impl VisitMut) {
             ControlFlow::Continue(())
         }
     }
-    let _ = parsed.visit(&mut Doubles);
+    let _ = walk_mut(parsed, &mut Doubles);
 }
 
 fn is_double(digits: &str) -> bool {
@@ -68,5 +70,5 @@ pub(crate) fn with_signs_apart(parsed: &mut impl VisitMut) {
             ControlFlow::Continue(())
         }
     }
-    let _ = parsed.visit(&mut Signs);
+    let _ = walk_mut(parsed, &mut Signs);
 }

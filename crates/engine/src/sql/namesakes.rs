@@ -9,10 +9,11 @@ use std::ops::ControlFlow;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Select, SelectItem, Statement, Value, VisitMut, VisitorMut,
+    Expr, Ident, Select, SelectItem, Statement, Value, VisitorMut,
 };
 
 use crate::rewriting::expressions::call;
+use crate::rewriting::walk::walk_mut;
 
 /// How the planner's message tells that it refuses namesakes.
 const REFUSAL: &str = "require unique expression names";
@@ -43,8 +44,8 @@ pub(crate) fn untaken(name: &str, taken: &mut HashSet<String>) -> String {
 /// Names the columns of every `select` that may be namesakes of others in it, and tells apart what
 /// is cast.
 pub(crate) fn name_apart(statement: &mut Statement) {
-    let _ = statement.visit(&mut Selects);
-    let _ = statement.visit(&mut Apart::default());
+    let _ = walk_mut(statement, &mut Selects);
+    let _ = walk_mut(statement, &mut Apart::default());
 }
 
 /// Puts every cast into a function that gives its argument, and says how many casts of the same
@@ -145,7 +146,7 @@ impl Seen {
             return None;
         };
         let mut plain = expr.clone();
-        let _ = plain.visit(&mut Casts);
+        let _ = walk_mut(&mut plain, &mut Casts);
         let (name, table) = match expr {
             Expr::Identifier(name) => (name.value.clone(), None),
             Expr::CompoundIdentifier(parts) => {

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use rollbook_queries::traits::MATCHING_PEOPLE;
 
 use crate::error::EngineError;
+use crate::rewriting::walk::walk;
 use crate::sql::dialect::SqlDialect;
 use crate::sql::limits::{MOST_NESTING, check_relations, position};
 use crate::sql::literals::{with_doubles, with_signs_apart};
@@ -203,7 +204,7 @@ pub(crate) fn over_rows(
             }
         }
     }
-    ast::Visit::visit(condition, &mut OverRows(0, is_aggregate)).break_value()
+    walk(condition, &mut OverRows(0, is_aggregate)).break_value()
 }
 
 /// Whether a text is a whole `select` rather than a condition on `people`, by its first word. A

@@ -21,6 +21,7 @@ use rollbook_model::config::Limits;
 
 use crate::error::EngineError;
 use crate::faults::{DuplicateTraitRow, InvalidTrait};
+use crate::opaque::Opaque;
 use crate::sql::check::{check_criteria, planned};
 use crate::sql::literals::with_doubles;
 use crate::sql::parsing;
@@ -55,7 +56,7 @@ pub(crate) struct PlannedTrait {
 /// Each person who has a row, and the value.
 #[derive(Debug)]
 struct Values {
-    plan: LogicalPlan,
+    plan: Opaque<LogicalPlan>,
     ty: DataType,
     default: ScalarValue,
 }
@@ -91,9 +92,8 @@ impl PlannedTrait {
     /// `person_id`, each once, and the value.
     pub(crate) fn rows(&self) -> Result<LogicalPlanBuilder> {
         match &self.rows {
-            Ok(values) => {
-                LogicalPlanBuilder::from(values.plan.clone()).alias(self.relation.as_str())
-            }
+            Ok(values) => LogicalPlanBuilder::from(LogicalPlan::clone(&values.plan))
+                .alias(self.relation.as_str()),
             Err(error) => Err(DataFusionError::External(Box::new(InvalidTrait {
                 name: self.name.clone(),
                 source: Arc::clone(error),
@@ -155,7 +155,7 @@ impl Values {
         };
         let plan = once(&one.name, &chosen, name);
         Ok(Self {
-            plan: plan.map_err(|error| diagnosis.explain(error))?,
+            plan: Opaque::new(plan.map_err(|error| diagnosis.explain(error))?),
             ty,
             default,
         })

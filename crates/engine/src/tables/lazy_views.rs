@@ -13,6 +13,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 
+use crate::opaque::Opaque;
 use crate::operators::view::ViewPlanner;
 use crate::times::in_zone_of;
 
@@ -29,7 +30,7 @@ struct Views {
     values: ParamValues,
     zone: Tz,
     planner: ViewPlanner,
-    plans: Mutex<HashMap<&'static str, LogicalPlan>>,
+    plans: Opaque<Mutex<HashMap<&'static str, LogicalPlan>>>,
 }
 
 impl LazyViews {
@@ -47,7 +48,7 @@ impl LazyViews {
             values,
             zone,
             planner: planner.over(tables)?,
-            plans: Mutex::default(),
+            plans: Opaque::new(Mutex::default()),
         };
         // A session is finished once.
         drop(self.views.set(views));

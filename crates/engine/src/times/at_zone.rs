@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, Ident, ObjectName, Value, VisitMut, VisitorMut,
 };
 
+use crate::rewriting::walk::walk_mut;
+
 /// The name of a type that is an instant in the zone that follows.
 pub(super) const AT_ZONE: &str = "_at_time_zone";
 
@@ -35,5 +37,5 @@ pub(crate) fn name_zones_in(statement: &mut impl VisitMut) {
             ControlFlow::Continue(())
         }
     }
-    let _ = statement.visit(&mut Zones);
+    let _ = walk_mut(statement, &mut Zones);
 }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident,
-    Value, Visit, VisitMut, Visitor, VisitorMut,
+    Value, Visitor, VisitorMut,
 };
 use rollbook_model::Timestamp;
 
@@ -18,6 +18,7 @@ use crate::criteria::behaviour::pace::zone_of;
 use crate::criteria::behaviour::question::{ago, before};
 use crate::criteria::behaviour::reckoned::Reckoned;
 use crate::error::EngineError;
+use crate::rewriting::walk::{walk, walk_mut};
 
 /// Writes out the moments of `from` and `until` in all calls of a condition, and of intervals that
 /// are not reckoned otherwise.
@@ -26,7 +27,7 @@ pub(crate) fn settle(
     as_of: Timestamp,
     condition: &mut Expr,
 ) -> Result<(), EngineError> {
-    match VisitMut::visit(condition, &mut Settling { state, as_of }) {
+    match walk_mut(condition, &mut Settling { state, as_of }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -109,7 +110,7 @@ impl Settling<'_> {
             let message = format!("`{name}` is a moment for everybody, such as '2025-01-31'");
             call.refused(&message)
         };
-        if expr.visit(&mut NamesNothing).is_break() {
+        if walk(expr, &mut NamesNothing).is_break() {
             return Err(refused());
         }
         let at = Reckoned::time(self.state, expr).and_then(|expr| expr.micros(self.as_of));

@@ -11,6 +11,8 @@ use datafusion::sql::sqlparser::ast::{
 use super::behaviour;
 use crate::criteria::behaviour::reckoned::{Reads, reads};
 
+use crate::rewriting::walk::walk;
+
 /// What an expression has in it, beside the arguments of our own functions.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Has {
@@ -69,7 +71,7 @@ pub(super) fn has(state: &SessionState, of: &impl Visit) -> Has {
         has: Has::default(),
         calls: 0,
     };
-    let _ = of.visit(&mut looking);
+    let _ = walk(of, &mut looking);
     looking.has
 }
 

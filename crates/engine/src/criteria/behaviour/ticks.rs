@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use datafusion::common::ScalarValue;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Interval, UnaryOperator, Value, Visit, Visitor,
+    BinaryOperator, Expr, Interval, UnaryOperator, Value, Visitor,
 };
 use rollbook_model::Timestamp;
 use rollbook_model::calendar::period;
@@ -21,6 +21,7 @@ use crate::criteria::behaviour::parts::{Has, has, parts};
 use crate::criteria::behaviour::question::{ago, before, relations_of};
 use crate::criteria::behaviour::reckoned::{Reckoned, value_column};
 use crate::error::EngineError;
+use crate::rewriting::walk::walk;
 
 /// The view of activities.
 pub(crate) const ACTIVITIES: &str = "_fact_activities";
@@ -373,7 +374,7 @@ impl Ticks<'_> {
                 ControlFlow::Continue(())
             }
         }
-        match expr.visit(&mut Calls(self)) {
+        match walk(expr, &mut Calls(self)) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }

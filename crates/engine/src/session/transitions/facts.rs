@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Visitor};
 use rollbook_model::tables::{PERSONS, TABLES};
 
 use crate::criteria::behaviour::{Call, behaviour, relations_of};
+use crate::rewriting::walk::walk;
 use crate::tables::traits::TRAIT_GROUPS;
 
 /// Columns of persons that follow from what they bought and from their deals.
@@ -18,7 +19,7 @@ pub(crate) type Fact = (&'static str, Option<String>);
 /// The tables of a condition.
 pub(crate) fn facts(condition: &Expr) -> BTreeSet<Fact> {
     let mut looking = Looking(BTreeSet::new());
-    let _ = condition.visit(&mut looking);
+    let _ = walk(condition, &mut looking);
     looking.0
 }
 

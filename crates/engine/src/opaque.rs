@@ -1,0 +1,48 @@
+//! A value of which futures that hold it need not know what it is made of.
+//!
+//! Whether a future may go to another thread is worked out from all that it holds, and plans hold
+//! every kind of parsed SQL: that takes the compiler a second or two for each such future, here and
+//! in the crates above. Of what lies behind a trait it is known.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A shared value.
+pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
+
+trait Holds<T>: Send + Sync {
+    fn held(&self) -> &T;
+}
+
+impl<T: Send + Sync> Holds<T> for T {
+    fn held(&self) -> &T {
+        self
+    }
+}
+
+impl<T: Send + Sync + 'static> Opaque<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
+
+impl<T> Clone for Opaque<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Opaque<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        (*self.0).held()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Opaque<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.deref().fmt(f)
+    }
+}

@@ -1,0 +1,298 @@
+//! Walks over parsed SQL. The walk of `sqlparser` is compiled anew for each type of visitor, some
+//! hundred functions for each: here it is compiled once for those that look and once for those
+//! that change.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, Query, Select, Statement, TableFactor, ValueWithSpan, Visit, VisitMut,
+    Visitor, VisitorMut,
+};
+
+/// Shows a visitor all that is within `of`, until it breaks.
+pub(crate) fn walk<V: Visitor>(of: &impl Visit, visitor: &mut V) -> ControlFlow<V::Break> {
+    let mut breaking = Breaking {
+        visitor,
+        broken: None,
+    };
+    let _ = of.visit(&mut Looking(&mut breaking));
+    breaking.end()
+}
+
+/// As [`walk`], for a visitor that changes what it is shown.
+pub(crate) fn walk_mut<V: VisitorMut>(
+    of: &mut impl VisitMut,
+    visitor: &mut V,
+) -> ControlFlow<V::Break> {
+    let mut breaking = Breaking {
+        visitor,
+        broken: None,
+    };
+    let _ = of.visit(&mut Changing(&mut breaking));
+    breaking.end()
+}
+
+/// A visitor that keeps what it breaks with, so that all visitors break with the same type.
+struct Breaking<'a, V, B> {
+    visitor: &'a mut V,
+    broken: Option<B>,
+}
+
+impl<V, B> Breaking<'_, V, B> {
+    fn step(&mut self, step: impl FnOnce(&mut V) -> ControlFlow<B>) -> ControlFlow<()> {
+        step(self.visitor).map_break(|broken| self.broken = Some(broken))
+    }
+
+    fn end(self) -> ControlFlow<B> {
+        match self.broken {
+            Some(broken) => ControlFlow::Break(broken),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Any visitor that looks.
+struct Looking<'a>(&'a mut dyn Visitor<Break = ()>);
+
+/// Any visitor that changes.
+struct Changing<'a>(&'a mut dyn VisitorMut<Break = ()>);
+
+impl<V: Visitor> Visitor for Breaking<'_, V, V::Break> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_query(of))
+    }
+
+    fn post_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_query(of))
+    }
+
+    fn pre_visit_select(&mut self, of: &Select) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_select(of))
+    }
+
+    fn post_visit_select(&mut self, of: &Select) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_select(of))
+    }
+
+    fn pre_visit_relation(&mut self, of: &ObjectName) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_relation(of))
+    }
+
+    fn post_visit_relation(&mut self, of: &ObjectName) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_relation(of))
+    }
+
+    fn pre_visit_table_factor(&mut self, of: &TableFactor) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_table_factor(of))
+    }
+
+    fn post_visit_table_factor(&mut self, of: &TableFactor) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_table_factor(of))
+    }
+
+    fn pre_visit_expr(&mut self, of: &Expr) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_expr(of))
+    }
+
+    fn post_visit_expr(&mut self, of: &Expr) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_expr(of))
+    }
+
+    fn pre_visit_statement(&mut self, of: &Statement) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_statement(of))
+    }
+
+    fn post_visit_statement(&mut self, of: &Statement) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_statement(of))
+    }
+
+    fn pre_visit_value(&mut self, of: &ValueWithSpan) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_value(of))
+    }
+
+    fn post_visit_value(&mut self, of: &ValueWithSpan) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_value(of))
+    }
+}
+
+impl Visitor for Looking<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
+        self.0.pre_visit_query(of)
+    }
+
+    fn post_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
+        self.0.post_visit_query(of)
+    }
+
+    fn pre_visit_select(&mut self, of: &Select) -> ControlFlow<()> {
+        self.0.pre_visit_select(of)
+    }
+
+    fn post_visit_select(&mut self, of: &Select) -> ControlFlow<()> {
+        self.0.post_visit_select(of)
+    }
+
+    fn pre_visit_relation(&mut self, of: &ObjectName) -> ControlFlow<()> {
+        self.0.pre_visit_relation(of)
+    }
+
+    fn post_visit_relation(&mut self, of: &ObjectName) -> ControlFlow<()> {
+        self.0.post_visit_relation(of)
+    }
+
+    fn pre_visit_table_factor(&mut self, of: &TableFactor) -> ControlFlow<()> {
+        self.0.pre_visit_table_factor(of)
+    }
+
+    fn post_visit_table_factor(&mut self, of: &TableFactor) -> ControlFlow<()> {
+        self.0.post_visit_table_factor(of)
+    }
+
+    fn pre_visit_expr(&mut self, of: &Expr) -> ControlFlow<()> {
+        self.0.pre_visit_expr(of)
+    }
+
+    fn post_visit_expr(&mut self, of: &Expr) -> ControlFlow<()> {
+        self.0.post_visit_expr(of)
+    }
+
+    fn pre_visit_statement(&mut self, of: &Statement) -> ControlFlow<()> {
+        self.0.pre_visit_statement(of)
+    }
+
+    fn post_visit_statement(&mut self, of: &Statement) -> ControlFlow<()> {
+        self.0.post_visit_statement(of)
+    }
+
+    fn pre_visit_value(&mut self, of: &ValueWithSpan) -> ControlFlow<()> {
+        self.0.pre_visit_value(of)
+    }
+
+    fn post_visit_value(&mut self, of: &ValueWithSpan) -> ControlFlow<()> {
+        self.0.post_visit_value(of)
+    }
+}
+
+impl<V: VisitorMut> VisitorMut for Breaking<'_, V, V::Break> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_query(of))
+    }
+
+    fn post_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_query(of))
+    }
+
+    fn pre_visit_select(&mut self, of: &mut Select) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_select(of))
+    }
+
+    fn post_visit_select(&mut self, of: &mut Select) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_select(of))
+    }
+
+    fn pre_visit_relation(&mut self, of: &mut ObjectName) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_relation(of))
+    }
+
+    fn post_visit_relation(&mut self, of: &mut ObjectName) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_relation(of))
+    }
+
+    fn pre_visit_table_factor(&mut self, of: &mut TableFactor) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_table_factor(of))
+    }
+
+    fn post_visit_table_factor(&mut self, of: &mut TableFactor) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_table_factor(of))
+    }
+
+    fn pre_visit_expr(&mut self, of: &mut Expr) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_expr(of))
+    }
+
+    fn post_visit_expr(&mut self, of: &mut Expr) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_expr(of))
+    }
+
+    fn pre_visit_statement(&mut self, of: &mut Statement) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_statement(of))
+    }
+
+    fn post_visit_statement(&mut self, of: &mut Statement) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_statement(of))
+    }
+
+    fn pre_visit_value(&mut self, of: &mut ValueWithSpan) -> ControlFlow<()> {
+        self.step(|visitor| visitor.pre_visit_value(of))
+    }
+
+    fn post_visit_value(&mut self, of: &mut ValueWithSpan) -> ControlFlow<()> {
+        self.step(|visitor| visitor.post_visit_value(of))
+    }
+}
+
+impl VisitorMut for Changing<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {
+        self.0.pre_visit_query(of)
+    }
+
+    fn post_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {
+        self.0.post_visit_query(of)
+    }
+
+    fn pre_visit_select(&mut self, of: &mut Select) -> ControlFlow<()> {
+        self.0.pre_visit_select(of)
+    }
+
+    fn post_visit_select(&mut self, of: &mut Select) -> ControlFlow<()> {
+        self.0.post_visit_select(of)
+    }
+
+    fn pre_visit_relation(&mut self, of: &mut ObjectName) -> ControlFlow<()> {
+        self.0.pre_visit_relation(of)
+    }
+
+    fn post_visit_relation(&mut self, of: &mut ObjectName) -> ControlFlow<()> {
+        self.0.post_visit_relation(of)
+    }
+
+    fn pre_visit_table_factor(&mut self, of: &mut TableFactor) -> ControlFlow<()> {
+        self.0.pre_visit_table_factor(of)
+    }
+
+    fn post_visit_table_factor(&mut self, of: &mut TableFactor) -> ControlFlow<()> {
+        self.0.post_visit_table_factor(of)
+    }
+
+    fn pre_visit_expr(&mut self, of: &mut Expr) -> ControlFlow<()> {
+        self.0.pre_visit_expr(of)
+    }
+
+    fn post_visit_expr(&mut self, of: &mut Expr) -> ControlFlow<()> {
+        self.0.post_visit_expr(of)
+    }
+
+    fn pre_visit_statement(&mut self, of: &mut Statement) -> ControlFlow<()> {
+        self.0.pre_visit_statement(of)
+    }
+
+    fn post_visit_statement(&mut self, of: &mut Statement) -> ControlFlow<()> {
+        self.0.post_visit_statement(of)
+    }
+
+    fn pre_visit_value(&mut self, of: &mut ValueWithSpan) -> ControlFlow<()> {
+        self.0.pre_visit_value(of)
+    }
+
+    fn post_visit_value(&mut self, of: &mut ValueWithSpan) -> ControlFlow<()> {
+        self.0.post_visit_value(of)
+    }
+}
