@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::serving::{Answer, Serving};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server};
 
 #[test]
 fn problems_name_routes_and_no_commands() {
     let lake = OwnLake::new("http_hints");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let told = |answer: &Answer, hint: &str| {
         let problem = answer.json();
         let text = problem.to_string();
@@ -77,7 +77,7 @@ fn problems_name_routes_and_no_commands() {
 #[test]
 fn a_plus_that_became_a_blank_is_explained() {
     let lake = OwnLake::new("http_plus");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let rows = "external_id,email,phone\na,ann+x@example.com,+4930123456\n";
     let path = "/v1/ingest/native/persons";
     assert_eq!(

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::serving::{Answer, Serving};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server};
 
-fn three_persons(name: &str) -> (OwnLake, Serving) {
+fn three_persons(name: &str) -> (OwnLake, Server) {
     let lake = OwnLake::new(name);
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let persons = "external_id,email,country\na,ann@example.com,DE\nb,,FR\nc,,DE\n";
     let path = "/v1/ingest/native/persons";
     let taken = server.send_text("POST", path, "text/csv", &[], persons);

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::serving::{Answer, Serving, raw};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server, raw};
 
 pub(super) fn check(answer: &Answer, status: u16, code: &str) {
     let what = String::from_utf8_lossy(&answer.body).into_owned();
@@ -22,7 +22,7 @@ pub(super) fn check(answer: &Answer, status: u16, code: &str) {
 #[test]
 fn bad_requests_are_refused_and_change_nothing() {
     let lake = OwnLake::new("http_refusals");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     check(&server.get("/v1/segments"), 404, "no_lake");
     let persons = "external_id,country\na,DE\nb,FR\n";
     let taken = server.send_text(
@@ -186,7 +186,7 @@ fn bad_requests_are_refused_and_change_nothing() {
 fn foreign_hosts_and_bodies_too_big_or_slow_are_turned_away() {
     let lake = OwnLake::new("http_raw");
     let command = lake.command(&["serve", "--listen", "127.0.0.1:0", "--body-seconds", "2"]);
-    let server = Serving::start_with(command);
+    let server = Server::start_with(command);
     let address = server.address.clone();
 
     let foreign = raw(

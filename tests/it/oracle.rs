@@ -1,0 +1,8 @@
+//! Figures against an independent computation: DuckDB, Polars, deltalake, the truth of generated data.
+
+mod attribution;
+mod delta_filters;
+mod delta_reader;
+mod differential;
+mod lead_score;
+mod olist;

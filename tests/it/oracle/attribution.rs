@@ -1,0 +1,470 @@
+//! Attribution against a second computation: Polars sorts and pairs, a loop over each journey
+//! shares the value. On touch logs of others, through mappings of a user's own, and on ours.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use polars::prelude::{
+    CsvReadOptions, DataFrame, DataType, IntoLazy, JoinArgs, JoinType, SerReader, TimeUnit, col,
+    lit,
+};
+use serde_json::Value;
+
+use crate::support::own_lake::OwnLake;
+
+const DAY: i64 = 86_400_000_000;
+const MODELS: [&str; 4] = ["first", "last", "linear", "time-decay"];
+
+/// Ten-thousandths by model and channel; a channel of `None` is what nobody touched.
+type Credits = BTreeMap<(&'static str, Option<String>), f64>;
+
+/// A file with all columns as text.
+fn read(path: &Path) -> DataFrame {
+    let options = CsvReadOptions::default().with_infer_schema_length(Some(0));
+    let reader = options.try_into_reader_with_file_path(Some(path.to_owned()));
+    reader.unwrap().finish().unwrap()
+}
+
+/// `key, person, at (µs), value (ten-thousandths)` of conversions and `person, at, channel` of
+/// touches: what each model credits each channel with.
+fn expected(conversions: DataFrame, touches: DataFrame, lookback: i64, half_life: i64) -> Credits {
+    let pairs = conversions
+        .lazy()
+        .join(
+            touches.lazy(),
+            [col("person")],
+            [col("person")],
+            JoinArgs::new(JoinType::Left),
+        )
+        .with_column((col("at") - col("touched")).alias("age"))
+        .collect()
+        .unwrap();
+    let text = |name: &str| {
+        let column = pairs.column(name).unwrap().str().unwrap();
+        column
+            .iter()
+            .map(|text| text.map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let number = |name: &str| {
+        pairs
+            .column(name)
+            .unwrap()
+            .i64()
+            .unwrap()
+            .iter()
+            .collect::<Vec<_>>()
+    };
+    let (keys, channels) = (text("key"), text("channel"));
+    let (ages, values, ids) = (number("age"), number("value"), text("touch"));
+    type Journey = Vec<(i64, String, String)>;
+    let mut journeys: BTreeMap<String, (f64, Journey)> = BTreeMap::new();
+    for row in 0..pairs.height() {
+        let key = keys[row].clone().unwrap();
+        let journey = journeys
+            .entry(key)
+            .or_insert((values[row].unwrap() as f64, Vec::new()));
+        if let (Some(age), Some(channel)) = (ages[row], channels[row].clone())
+            && (0..lookback).contains(&age)
+        {
+            journey.1.push((age, ids[row].clone().unwrap(), channel));
+        }
+    }
+    let mut credits = Credits::new();
+    for (value, mut touches) in journeys.into_values() {
+        // The oldest first; of one moment by id.
+        touches.sort_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
+        let mut give = |model, channel: Option<&String>, amount: f64| {
+            *credits.entry((model, channel.cloned())).or_default() += amount;
+        };
+        let Some(last) = touches.last() else {
+            MODELS
+                .into_iter()
+                .for_each(|model| give(model, None, value));
+            continue;
+        };
+        give("first", Some(&touches[0].2), value);
+        give("last", Some(&last.2), value);
+        let weight = |age: i64| (-(age as f64) / half_life as f64).exp2();
+        let all: f64 = touches.iter().map(|touch| weight(touch.0)).sum();
+        // What is given away so far is rounded, so that nothing is left over at the end.
+        let (mut equal, mut decayed, mut so_far) = (0.0, 0.0, 0.0);
+        for (place, (age, _, channel)) in (1..).zip(&touches) {
+            so_far += weight(*age);
+            let is_last = place == touches.len();
+            let until = |share: f64| {
+                if is_last {
+                    value
+                } else {
+                    (value * share).round()
+                }
+            };
+            let (next, next_decayed) = (
+                until(place as f64 / touches.len() as f64),
+                until(so_far / all),
+            );
+            give("linear", Some(channel), next - equal);
+            give("time-decay", Some(channel), next_decayed - decayed);
+            (equal, decayed) = (next, next_decayed);
+        }
+    }
+    credits
+}
+
+/// Units of an amount that the program prints.
+fn units(value: &Value) -> i64 {
+    let text = value.as_str().unwrap().replace('.', "");
+    text.parse().unwrap()
+}
+
+/// The program's rows against the second computation, and against the books.
+fn compare(report: &Value, expected: &Credits, booked: i64, conversions: u64) {
+    assert_eq!(units(&report["booked"]), booked);
+    assert_eq!(report["conversions"], conversions);
+    let rows = report["rows"].as_array().unwrap();
+    for model in MODELS {
+        let own: Vec<_> = rows.iter().filter(|row| row["model"] == model).collect();
+        assert_eq!(
+            own.iter().map(|row| units(&row["value"])).sum::<i64>(),
+            booked,
+            "{model}"
+        );
+        let shared: i64 = own.iter().map(|row| units(&row["conversions"])).sum();
+        assert_eq!(shared.unsigned_abs(), conversions * 10_000, "{model}");
+        let channels = expected.keys().filter(|(of, _)| *of == model).count();
+        let without = expected.contains_key(&(model, None));
+        let names = || {
+            own.iter()
+                .map(|row| row["channel"].to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            own.len(),
+            channels + usize::from(!without),
+            "{model} {:?} {expected:?}",
+            names()
+        );
+        for row in own {
+            let name = row["channel"].as_str().unwrap().to_owned();
+            let channel = (name != "unattributed").then_some(name);
+            let second = expected
+                .get(&(model, channel.clone()))
+                .copied()
+                .unwrap_or(0.0);
+            let first = units(&row["value"]) as f64;
+            // Whole touches are exact; of shared ones each is rounded down or up to a
+            // ten-thousandth, so that a channel may differ by less than a cent.
+            let most = if ["first", "last"].contains(&model) {
+                0.5
+            } else {
+                100.0
+            };
+            assert!(
+                (first - second).abs() < most,
+                "{model} {channel:?}: {first} {second}"
+            );
+        }
+    }
+}
+
+fn micros(name: &str, format: Option<&str>) -> polars::prelude::Expr {
+    let options = polars::prelude::StrptimeOptions {
+        format: format.map(Into::into),
+        ..Default::default()
+    };
+    col(name)
+        .str()
+        .to_datetime(Some(TimeUnit::Microseconds), None, options, lit("raise"))
+        .cast(DataType::Int64)
+}
+
+fn in_units(name: &str) -> polars::prelude::Expr {
+    (col(name).cast(DataType::Float64) * lit(10_000.0) + lit(0.5)).cast(DataType::Int64)
+}
+
+fn run(lake: &OwnLake, provider: &str, folder: &Path) -> Value {
+    let (folder, mappings) = (folder.to_str().unwrap().to_owned(), lake.path("mappings"));
+    lake.json(&[
+        "ingest",
+        provider,
+        &folder,
+        "--mappings",
+        mappings.to_str().unwrap(),
+    ]);
+    lake.json(&["attribution", "run"])
+}
+
+#[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
+fn a_public_touch_log() {
+    let data = rollbook_tests::test_data();
+    let lake = OwnLake::new("attribution_touchpoints");
+    let folder = data.join("touchpoints_62k");
+    let file = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let file = file
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|e| e == "csv"))
+        .unwrap();
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let source = format!("-- source: t = {name}\n");
+    lake.write("mappings/persons.sql", &format!("-- about: customers\n-- table: persons\n{source}select customer_id as external_id from t"));
+    lake.write("mappings/touches.sql", &format!("-- about: touches\n-- table: activities\n{source}select cast(1000000 + _line as varchar) as external_id, customer_id as person_external_id, interaction as type, channel, time as occurred_at from t"));
+    lake.write("mappings/buys.sql", &format!("-- about: conversions\n-- table: orders\n{source}-- only: conversion = '1'\nselect cast(1000000 + _line as varchar) as external_id, customer_id as person_external_id, 'paid' as status, 'EUR' as currency, conversion_value as total, time as placed_at, time as paid_at from t"));
+    let report = run(&lake, "log", &file);
+    let rows = read(&file).lazy().with_row_index("row", Some(2)).select([
+        (col("row").cast(DataType::Int64) + lit(1_000_000))
+            .cast(DataType::String)
+            .alias("touch"),
+        col("customer_id").alias("person"),
+        micros("time", Some("%Y-%m-%dT%H:%M:%SZ")).alias("at"),
+        col("channel"),
+        col("conversion"),
+        in_units("conversion_value").alias("value"),
+    ]);
+    let rows = rows.collect().unwrap();
+    let conversions = rows.clone().lazy().filter(col("conversion").eq(lit("1")));
+    let conversions = conversions.select([
+        col("touch").alias("key"),
+        col("person"),
+        col("at"),
+        col("value"),
+    ]);
+    let touches = rows.lazy().select([
+        col("touch"),
+        col("person"),
+        col("at").alias("touched"),
+        col("channel"),
+    ]);
+    let second = expected(
+        conversions.collect().unwrap(),
+        touches.collect().unwrap(),
+        30 * DAY,
+        7 * DAY,
+    );
+    compare(&report, &second, 114_235_000, 1_838);
+}
+
+#[test]
+#[cfg_attr(
+    not(has_data),
+    ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
+)]
+fn a_public_tutorial() {
+    let data = rollbook_tests::test_data();
+    let lake = OwnLake::new("attribution_playbook");
+    let folder = data.join("attribution_playbook");
+    lake.write("mappings/persons.sql", "-- about: customers\n-- table: persons\n-- source: s = sessions.csv\n-- existing: keep\n-- short: blank\nselect customer_id as external_id from s");
+    lake.write("mappings/touches.sql", "-- about: sessions\n-- table: activities\n-- short: blank\n-- source: s = sessions.csv\nselect cast(1000000 + cast(session_id as bigint) as varchar) as external_id, customer_id as person_external_id, 'session' as type, coalesce(utm_medium, 'direct') as channel, started_at as occurred_at from s");
+    lake.write("mappings/buys.sql", "-- about: conversions\n-- table: orders\n-- source: c = customer_conversions.csv\nselect customer_id || '/' || converted_at as external_id, customer_id as person_external_id, 'paid' as status, 'EUR' as currency, revenue as total, converted_at as placed_at, converted_at as paid_at from c");
+    let report = run(&lake, "playbook", &folder);
+    let time = Some("%Y-%m-%d %H:%M:%S");
+    let conversions = read(&folder.join("customer_conversions.csv"))
+        .lazy()
+        .select([
+            (col("customer_id") + lit("/") + col("converted_at")).alias("key"),
+            col("customer_id").alias("person"),
+            micros("converted_at", time).alias("at"),
+            in_units("revenue").alias("value"),
+        ]);
+    let touches = read(&folder.join("sessions.csv")).lazy().select([
+        (col("session_id").cast(DataType::Int64) + lit(1_000_000))
+            .cast(DataType::String)
+            .alias("touch"),
+        col("customer_id").alias("person"),
+        micros("started_at", time).alias("touched"),
+        polars::prelude::coalesce(&[col("utm_medium"), lit("direct")]).alias("channel"),
+    ]);
+    let second = expected(
+        conversions.collect().unwrap(),
+        touches.collect().unwrap(),
+        30 * DAY,
+        7 * DAY,
+    );
+    compare(&report, &second, 2_750_000, 21);
+}
+
+#[test]
+fn generated_data_ties_to_the_books() {
+    let lake = OwnLake::new("attribution_generated");
+    let input = lake.path("input");
+    lake.json(&[
+        "generate",
+        "--persons",
+        "3000",
+        "--seed",
+        "11",
+        "--out",
+        input.to_str().unwrap(),
+    ]);
+    lake.json(&["ingest", "native", input.to_str().unwrap()]);
+    let report = lake.json(&[
+        "attribution",
+        "run",
+        "--lookback",
+        "45d",
+        "--half-life",
+        "36h",
+    ]);
+    let rates = read(&input.join("fx_rates.csv")).lazy();
+    let rates = rates.select([
+        col("day"),
+        col("currency"),
+        col("rate").cast(DataType::Float64),
+    ]);
+    let counted = [
+        "paid",
+        "partially_paid",
+        "fulfilled",
+        "completed",
+        "partially_refunded",
+        "refunded",
+    ];
+    let is_counted = counted
+        .map(|status| col("status").eq(lit(status)))
+        .into_iter()
+        .reduce(|a, b| a.or(b))
+        .unwrap();
+    let facts = |name: &str, keep: polars::prelude::Expr, at: [&str; 2], value: &str| {
+        read(&input.join(name)).lazy().filter(keep).select([
+            (lit(name.to_owned()) + col("external_id")).alias("key"),
+            col("person_external_id").alias("person"),
+            polars::prelude::coalesce(&[col(at[0]), col(at[1])]).alias("when"),
+            col("currency"),
+            col(value)
+                .cast(DataType::Float64)
+                .fill_null(lit(0.0))
+                .alias("amount"),
+        ])
+    };
+    let orders = facts("orders.csv", is_counted, ["paid_at", "placed_at"], "total");
+    let deals = facts(
+        "deals.csv",
+        col("status").eq(lit("won")),
+        ["closed_at", "created_at"],
+        "value",
+    );
+    let both = polars::prelude::concat([orders, deals], Default::default()).unwrap();
+    let joined = both
+        .with_column(col("when").str().slice(lit(0), lit(10)).alias("day"))
+        .join(
+            rates,
+            [col("day"), col("currency")],
+            [col("day"), col("currency")],
+            JoinArgs::new(JoinType::Left),
+        )
+        .with_column((col("amount") * col("rate").fill_null(lit(1.0))).alias("converted"))
+        .select([
+            col("key"),
+            col("person"),
+            micros("when", Some("%Y-%m-%dT%H:%M:%SZ")).alias("at"),
+            in_units("converted").alias("value"),
+        ]);
+    let conversions = joined.collect().unwrap();
+    let touches = read(&input.join("activities.csv"))
+        .lazy()
+        .filter(col("channel").is_not_null())
+        .select([
+            col("external_id").alias("touch"),
+            col("person_external_id").alias("person"),
+            micros("occurred_at", Some("%Y-%m-%dT%H:%M:%SZ")).alias("touched"),
+            col("channel"),
+        ]);
+    let touches = touches
+        .filter(col("person").is_not_null())
+        .collect()
+        .unwrap();
+    let booked: i64 = conversions
+        .column("value")
+        .unwrap()
+        .i64()
+        .unwrap()
+        .iter()
+        .flatten()
+        .sum();
+    let count = conversions.height() as u64;
+    let second = expected(conversions, touches, 45 * DAY, DAY * 3 / 2);
+    compare(&report, &second, booked, count);
+    // What was booked is what the traits of people say, and what was bought by nobody known.
+    let traits =
+        lake.sql("select sum(total_spent) as spent, sum(won_deal_value) as won from people");
+    let of_people = units(&traits[0]["spent"]) + units(&traits[0]["won"]);
+    let of_nobody = lake.sql("select count(*) as n from orders where person_id = 0");
+    assert!(
+        of_people + units(&report["refunded"]) <= booked,
+        "{of_nobody:?}"
+    );
+}
+
+#[test]
+fn however_old_a_journey_is_its_touches_share_the_value() {
+    let lake = OwnLake::new("attribution_old");
+    lake.write(
+        "in/persons.csv",
+        "external_id,created_at\np1,2024-01-01\np2,2024-01-01\n",
+    );
+    lake.write(
+        "in/activities.csv",
+        "external_id,person_external_id,type,channel,occurred_at\n\
+         a1,p1,page_viewed,email,2024-05-01T00:00:00Z\n\
+         a2,p1,page_viewed,social,2024-05-01T00:30:00Z\n\
+         a3,p1,page_viewed,search,2024-05-01T00:30:00Z\n",
+    );
+    lake.write(
+        "in/orders.csv",
+        "external_id,person_external_id,status,currency,total,placed_at,paid_at\n\
+         o1,p1,paid,EUR,100.00,2024-05-25T00:00:00Z,2024-05-25T00:00:00Z\n\
+         o2,p2,paid,EUR,7.00,2024-05-25T00:00:00Z,2024-05-25T00:00:00Z\n",
+    );
+    lake.json(&["ingest", "native", lake.path("in").to_str().unwrap()]);
+    let shared = |half_life: &str, lookback: &str| -> Vec<(String, i64)> {
+        let decay = ["--models", "time-decay", "--as-of", "2024-07-01"];
+        let spans = ["--half-life", half_life, "--lookback", lookback];
+        let report = lake.json(&[&["attribution", "run"][..], &decay, &spans].concat());
+        assert_eq!(units(&report["booked"]), 1_070_000);
+        let rows = report["rows"].as_array().unwrap().iter();
+        let row = |row: &Value| {
+            (
+                row["channel"].as_str().unwrap().to_owned(),
+                units(&row["value"]),
+            )
+        };
+        rows.map(row).collect()
+    };
+    let named = |all: [(&str, i64); 4]| all.map(|(name, units)| (name.to_owned(), units)).to_vec();
+    // Of weights 1, 2 and 2, 24 days ago: which is 2^-1152 of what a touch at the purchase weighs.
+    let fifths = [
+        ("search", 400_000),
+        ("social", 400_000),
+        ("email", 200_000),
+        ("unattributed", 70_000),
+    ];
+    assert_eq!(shared("30m", "30d"), named(fifths));
+    // Whoever came half an hour earlier weighs nothing beside those of one moment, who weigh the same.
+    let halves = [
+        ("search", 500_000),
+        ("social", 500_000),
+        ("email", 0),
+        ("unattributed", 70_000),
+    ];
+    assert_eq!(shared("1s", "36500d"), named(halves));
+    let thirds = [
+        ("search", 333_333),
+        ("email", 333_333),
+        ("social", 333_334),
+        ("unattributed", 70_000),
+    ];
+    let mut even = shared("36500d", "30d");
+    even.sort_by_key(|(name, units)| (*units, name.clone()));
+    let mut expected = named(thirds);
+    expected.sort_by_key(|(name, units)| (*units, name.clone()));
+    assert_eq!(even, expected);
+    assert_eq!(
+        shared("30m", "1d"),
+        [("unattributed".to_owned(), 1_070_000)]
+    );
+}
