@@ -5,6 +5,7 @@ mod backup_paths;
 mod crash;
 mod faulty_store;
 mod full_disk;
+mod golden_lake;
 mod key_rotation;
 mod kills;
 mod power_cut;

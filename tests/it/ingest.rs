@@ -1,5 +1,6 @@
 //! Files to rows: formats, mappings, repeated and dry runs, quarantine.
 
+mod inspect;
 mod malformed_csv;
 mod missing_columns;
 mod number_formats;

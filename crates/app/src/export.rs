@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_nothing_is_a_row() {
+    fn csv_row_of_nulls_is_a_row() {
         let emails = StringArray::from(vec![Some("a@example.com"), None, Some("")]);
         let rows = RecordBatch::try_from_iter([("email", Arc::new(emails) as ArrayRef)]).unwrap();
         let written = written(Form::Csv, &rows).unwrap();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_one_whole() {
+    fn csv_parts_join_to_one_file() {
         let parts = [ids(&[1, 2]).unwrap(), ids(&[3]).unwrap()];
         for form in [Form::Ndjson, Form::Csv, Form::Arrow, Form::Parquet] {
             let mut exporter = Exporter::new(form, &parts[0].schema()).unwrap();

@@ -50,7 +50,7 @@ mod tests {
     use super::{forms, region};
 
     #[test]
-    fn one_value_has_one_form_however_it_is_written() {
+    fn every_spelling_has_one_normal_form() {
         let first = |tier, value, country| {
             let forms = forms(tier, value, region(country, Some("AT")));
             forms.into_iter().next()

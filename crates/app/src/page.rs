@@ -58,7 +58,7 @@ mod tests {
     use super::{open, seal};
 
     #[tokio::test]
-    async fn only_what_was_sealed_is_opened() {
+    async fn only_sealed_page_tokens_open() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().to_str().unwrap();
         let lake = Lake::open_or_new(place, "a".parse().unwrap())

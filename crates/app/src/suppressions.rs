@@ -391,7 +391,7 @@ mod tests {
     use super::{Kind, tokens};
 
     #[test]
-    fn what_is_suppressed_is_told_by_how_it_is_written() {
+    fn kind_of_suppression_follows_from_the_value() {
         for (text, kind) in [
             ("ann@example.com", Kind::Email),
             ("+49 30 123456", Kind::Phone),

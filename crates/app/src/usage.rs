@@ -97,7 +97,7 @@ mod tests {
     use super::{Watched, watch_own_memory};
 
     #[test]
-    fn what_is_taken_is_seen() {
+    fn memory_use_is_measured() {
         let mut own = Watched::process(std::process::id());
         let before = own.look().unwrap();
         let (sender, told) = mpsc::channel();

@@ -84,7 +84,7 @@ mod tests {
     use super::{NAME, Scratch};
 
     #[test]
-    fn folders_of_the_dead_are_swept_and_those_of_the_living_stay() {
+    fn scratch_of_dead_processes_is_removed() {
         let root = tempfile::tempdir().unwrap();
         let one = Scratch::make_in(root.path()).unwrap();
         let mode = fs::metadata(&one.folder).unwrap().permissions().mode();

@@ -32,7 +32,7 @@ mod tests {
     use super::visible;
 
     #[test]
-    fn a_terminal_gets_no_commands() {
+    fn control_characters_are_made_visible() {
         for (text, shown) in [
             ("Zoë\tMüller\n", "Zoë\tMüller\n"),
             ("\u{1b}]0;owned\u{7}", "\\u{1b}]0;owned\\u{7}"),

@@ -73,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn gives_every_row_to_somebody_by_weight() {
+    fn rows_are_allotted_by_weight() {
         assert_eq!(shares(10, &[(0, 1), (0, 3), (0, 0), (0, 1)]), [2, 6, 0, 2]);
         assert_eq!(shares(7, &[(0, 5), (0, 5), (0, 5)]).iter().sum::<u64>(), 7);
         assert_eq!(shares(0, &[(0, 3), (0, 4)]), [0, 0]);
     }
 
     #[test]
-    fn what_is_certain_comes_on_top_of_the_share() {
+    fn certain_rows_come_on_top_of_the_share() {
         assert_eq!(shares(12, &[(1, 1), (4, 0), (1, 2)]), [3, 4, 5]);
         assert_eq!(shares(6, &[(1, 1), (4, 0), (1, 2)]), [1, 4, 1]);
     }

@@ -81,7 +81,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
 
         #[test]
-        fn whatever_is_written_has_one_form_or_none(value in texts(), other in texts()) {
+        fn normalising_a_normal_form_changes_nothing(value in texts(), other in texts()) {
             for form in [text(&value), name::name(&value), email::email(&value), date::date(&value)]
                 .into_iter()
                 .flatten()
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_come_to_one_form() {
+    fn texts_have_one_normal_form() {
         for (value, form) in [
             ("  Ann \t Lee\r\n", Some("ann lee")),
             ("A\u{200b}nn", Some("ann")),

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn second_records_are_found_and_strangers_are_not() {
+    fn score_finds_duplicates_and_not_strangers() {
         let all = people();
         let found = suggest(&all, None, 0.9);
         let right = found
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_of_nothing() {
+    fn empty_records_score_nothing() {
         assert!(suggest(&[], None, 0.0).is_empty());
         assert!(suggest(&[Profile::default(), Profile::default()], None, 0.0).is_empty());
     }

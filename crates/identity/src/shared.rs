@@ -54,7 +54,7 @@ mod tests {
     use super::Shared;
 
     #[test]
-    fn what_many_share_is_known() {
+    fn values_shared_by_many_are_known() {
         let shared = Shared::with(["front-desk@".to_owned(), "+14155552671".to_owned()]);
         for many in [
             "test@test.com",

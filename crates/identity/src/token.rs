@@ -107,7 +107,7 @@ mod tests {
     use super::{MatchRule, Token, Tokens};
 
     #[test]
-    fn tokens_depend_on_key_tier_and_value() {
+    fn tokens_depend_on_key_rule_and_value() {
         let tokens = |byte| Tokens::new(&Arc::from([byte; 32]));
         let one = tokens(1).of(MatchRule::Email, "ann@example.com");
         assert_eq!(one, tokens(1).of(MatchRule::Email, "ann@example.com"));

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_nothing_where_the_fit_says_it_is_best() {
+    fn gradient_is_zero_at_the_fit() {
         let (rows, width) = (2_000, 3);
         let values = numbers(rows * width);
         let draws = numbers(rows * (width + 1)).split_off(rows * width);

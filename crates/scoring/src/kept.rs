@@ -199,7 +199,7 @@ mod tests {
     use crate::model::Scored;
 
     #[test]
-    fn a_score_is_of_whom_the_person_became() {
+    fn scores_follow_merged_persons() {
         let scored = |person_id: i64| Scored {
             person_id,
             score: 0.0,

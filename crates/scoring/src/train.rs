@@ -169,7 +169,7 @@ mod tests {
     use crate::kind::Kind;
 
     #[test]
-    fn labels_beyond_the_data_are_told_of() {
+    fn labels_beyond_the_data_are_reported() {
         let at = |text: &str| text.parse().unwrap();
         for (kind, ends, as_of, days) in [
             (Kind::Churn, "2024-05-31", "2024-09-10", Some(102)),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_no_brier_score() {
+    fn brier_score_of_nobody_is_none() {
         assert_eq!(brier(&[], &[]), None);
         assert_eq!(brier(&[0.0, 0.0], &[true, false]), Some(0.25));
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_that_is_liked_most_is_chosen() {
+    fn format_with_the_highest_quality_is_chosen() {
         check(&[], Some('j'));
         check(&[""], Some('j'));
         check(&["*/*"], Some('j'));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_given_is_not_chosen() {
+    fn unavailable_formats_are_not_chosen() {
         check(&["image/png"], None);
         check(&["text/csv;q=0"], None);
         check(&["text/html, application/xml"], None);

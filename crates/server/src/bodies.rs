@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn packings_are_known_or_refused() {
+    fn content_encodings_are_known_or_refused() {
         let check = |values: &[&str], expected: Option<Compression>| {
             let found = packing(&headers(header::CONTENT_ENCODING, values)).unwrap();
             assert_eq!(found, expected, "{values:?}");

@@ -239,7 +239,7 @@ mod tests {
     use super::{Busy, Open};
 
     #[tokio::test]
-    async fn who_has_waited_longest_makes_room() {
+    async fn longest_idle_connection_is_closed_first() {
         let open = Arc::new(Open::new(2));
         let enter = || Open::enter(&open).map(Arc::new);
         let (first, second) = (enter().unwrap(), enter().unwrap());

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_held_in_either_form_and_in_lists() {
+    fn etag_matches_weak_strong_and_in_lists() {
         check(&["\"a1\""], true);
         check(&["W/\"a1\""], true);
         check(&["\"x\", \"a1\""], true);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_another_tag_or_none_is_not_held() {
+    fn other_or_missing_etags_do_not_match() {
         check(&[], false);
         check(&[""], false);
         check(&["\"x\", \"a12\""], false);

@@ -241,7 +241,7 @@ mod tests {
     use super::is_local;
 
     #[test]
-    fn only_names_of_this_machine_are_local() {
+    fn only_loopback_names_are_local() {
         for host in [
             "localhost",
             "LOCALHOST:8080",

@@ -47,7 +47,7 @@ mod tests {
     use crate::routes;
 
     #[test]
-    fn every_route_that_is_named_is_there() {
+    fn every_named_route_exists() {
         let key = "vip".parse().unwrap();
         let steps = [
             NextStep::MakeLake,

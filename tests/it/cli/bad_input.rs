@@ -1,4 +1,4 @@
-//! What goes wrong in daily use: each a clear message, the right exit status, nothing changed.
+//! Daily mistakes: each gets a clear message and the right exit status, and changes nothing.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn path(path: &Path) -> &str {
 }
 
 #[test]
-fn files_that_cannot_be_read() {
+fn unreadable_files_are_refused() {
     let lake = shop("files_that_cannot_be_read");
     check(
         &lake,
@@ -84,7 +84,7 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
-fn ragged_rows_and_bad_values_wait_in_quarantine_until_they_are_mended() {
+fn bad_rows_stay_in_quarantine_until_fixed() {
     let lake = shop("ragged_rows");
     let file = lake.write(
         "more/orders.csv",
@@ -134,7 +134,7 @@ fn ragged_rows_and_bad_values_wait_in_quarantine_until_they_are_mended() {
 }
 
 #[test]
-fn an_encoding_is_found_out() {
+fn encoding_is_detected() {
     let lake = shop("an_encoding");
     let file = lake.write("latin/persons.csv", "");
     let text = b"external_id,display_name,city\np7,Bj\xf6rn \xc5str\xf6m,G\xf6teborg\np8,Andr\xe9 Ch\xe9nier,Besan\xe7on\n";
@@ -154,7 +154,7 @@ fn an_encoding_is_found_out() {
 }
 
 #[test]
-fn mappings_that_do_not_fit() {
+fn mappings_that_do_not_fit_are_refused() {
     let lake = shop("mappings_that_do_not_fit");
     let data = lake.write("own/orders.csv", ORDERS);
     let with = |name: &str, sql: &str, parts: &[&str]| {
@@ -205,7 +205,7 @@ fn mappings_that_do_not_fit() {
 }
 
 #[test]
-fn criteria_and_segments_that_do_not_exist() {
+fn unknown_columns_and_segments_are_refused() {
     let lake = shop("criteria_and_segments");
     check(
         &lake,
@@ -288,7 +288,7 @@ fn criteria_and_segments_that_do_not_exist() {
 }
 
 #[test]
-fn lakes_that_are_not_there_or_too_new() {
+fn missing_and_newer_lakes_are_refused() {
     let lake = OwnLake::new("lakes_that_are_not_there");
     let none = lake.run(&["tables"]);
     assert_eq!(none.status.code(), Some(1));

@@ -1,5 +1,5 @@
-//! Places on this machine, named in every way that a shell user names them: the program finds the
-//! folder that the system finds.
+//! Paths in every spelling that a shell user gives: the program finds the folder that the system
+//! finds.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -45,7 +45,7 @@ fn holds_the_person(stand: &Path, lake: &str) {
 }
 
 #[test]
-fn a_lake_is_found_by_every_name_of_its_folder() {
+fn lake_is_found_by_every_spelling_of_its_path() {
     let folder = folder("places_lake");
     let job = folder.path("job");
     let absolute = folder.path("job/../lake/");
@@ -96,7 +96,7 @@ fn a_lake_is_found_by_every_name_of_its_folder() {
 }
 
 #[test]
-fn a_lake_is_made_where_its_name_says() {
+fn new_lake_is_created_at_the_given_path() {
     let folder = folder("places_new");
     let job = folder.path("job");
     for (lake, place) in [
@@ -125,7 +125,7 @@ fn a_lake_is_made_where_its_name_says() {
 }
 
 #[test]
-fn backups_go_and_come_by_every_name_of_a_folder() {
+fn backup_and_restore_accept_every_spelling_of_a_path() {
     let folder = folder("places_backup");
     let job = folder.path("job");
     json_of(
@@ -157,7 +157,7 @@ fn backups_go_and_come_by_every_name_of_a_folder() {
 }
 
 #[test]
-fn other_options_take_such_names_too() {
+fn other_options_accept_every_spelling_of_a_path() {
     let folder = folder("places_options");
     let job = folder.path("job");
     let mapping = "-- about: persons\n-- table: persons\n-- source: people = people.*\n\

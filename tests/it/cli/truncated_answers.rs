@@ -1,4 +1,4 @@
-//! What is cut says so: no part of an answer passes for the whole.
+//! A truncated answer says so: no part of an answer passes for the whole.
 
 use std::process::Output;
 
@@ -19,7 +19,7 @@ fn told(output: &Output) -> (usize, Option<i32>, String) {
 }
 
 #[test]
-fn answers_for_programs_that_are_cut_fail_and_say_so() {
+fn truncated_machine_readable_output_fails() {
     let lake = OwnLake::new("cut_answers");
     let persons: String = (0..101).map(|n| format!("p{n},never\n")).collect();
     let persons = format!("external_id,created_at\n{persons}");
@@ -55,7 +55,7 @@ fn answers_for_programs_that_are_cut_fail_and_say_so() {
 }
 
 #[test]
-fn all_that_is_held_on_a_person_is_given_out() {
+fn person_export_holds_all_data_on_a_person() {
     let lake = OwnLake::new("cut_exports");
     let seen: String = (0..10_050)
         .map(|n| format!("a{n},p1,seen,2025-01-01T00:00:00Z\n"))

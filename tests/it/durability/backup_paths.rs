@@ -1,5 +1,5 @@
-//! Backups that somebody else made: nothing that they name lies outside of them, or comes to lie
-//! outside of the lake that they are brought back to.
+//! Backups made by others: a path in them that leads outside of the backup or the restored lake is
+//! refused.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -71,7 +71,7 @@ fn refused(folder: &OwnLake, what: &str) -> String {
 type Harm = fn(&Path);
 
 #[test]
-fn names_that_lead_out_of_a_backup_are_refused() {
+fn backup_with_paths_outside_itself_is_refused() {
     let cases: [(&str, Harm); 9] = [
         ("a file of a table", |tenant| {
             change(&newest(&tenant.join("_snapshots"), ".json"), |record| {
@@ -149,7 +149,7 @@ fn names_that_lead_out_of_a_backup_are_refused() {
 }
 
 #[test]
-fn entries_of_a_log_that_lead_out_are_refused() {
+fn delta_log_entries_outside_the_table_are_refused() {
     // A lake that somebody else made, whose newest record has no whole state.
     let folder = folders("outside_log");
     let lake = folder.path("lake/default");
@@ -179,7 +179,7 @@ fn entries_of_a_log_that_lead_out_are_refused() {
 }
 
 #[test]
-fn a_backup_behind_a_link_is_brought_back() {
+fn backup_behind_a_symlink_is_restored() {
     let folder = folders("outside_not");
     let backup = folder.path("made/deep/backup");
     symlink(&backup, folder.path("link")).unwrap();

@@ -1,5 +1,5 @@
-//! An object store that fails at random: before it does what it is asked, after it has done it, in
-//! the middle of a listing, or late. Whatever it does, nothing acknowledged is lost or doubled.
+//! An object store that fails at random, before or after it does what is asked, during a listing,
+//! or late: nothing acknowledged is lost or doubled.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -146,7 +146,7 @@ impl ObjectStore for Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_fails_loses_and_doubles_nothing() {
+async fn faulty_store_loses_and_doubles_nothing() {
     let runs = times("ROLLBOOK_TEST_FAULTS", RUNS);
     let folder = tempfile::tempdir().unwrap();
     let files = sources(folder.path());

@@ -1,5 +1,4 @@
-//! Rotating keys, by several at once and broken off at any moment: whatever happens, every personal
-//! value opens.
+//! Concurrent and killed key rotations: every personal value still opens.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,7 +82,7 @@ impl Lakes {
 }
 
 #[test]
-fn nothing_is_lost_where_several_rotate_at_once() {
+fn concurrent_key_rotations_lose_nothing() {
     for (name, processes, count) in [
         ("keys_two", 2, 1),
         ("keys_three", 3, 1),
@@ -109,7 +108,7 @@ fn nothing_is_lost_where_several_rotate_at_once() {
 }
 
 #[test]
-fn nothing_is_lost_where_rotations_are_killed() {
+fn killed_key_rotations_lose_nothing() {
     let lakes = Lakes::new("keys_killed", 2);
     let mut dice = ChaCha8Rng::seed_from_u64(7);
     let mut interrupted = 0;
@@ -144,7 +143,7 @@ fn nothing_is_lost_where_rotations_are_killed() {
 }
 
 #[test]
-fn keys_of_older_programs_open_and_are_rotated() {
+fn keys_of_older_programs_open_and_rotate() {
     let lakes = Lakes::new("keys_older", 1);
     let vault = lakes.lakes[0].join("default/_vault");
     let manifests = vault.join("_keys/manifests");

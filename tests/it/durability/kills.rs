@@ -1,6 +1,5 @@
-//! Everything at once, and killed at once: a server that is posted to and read from, files that
-//! are taken in, compaction and collection, all stopped by `kill -9` at a random moment, on one
-//! lake that goes on from kill to kill.
+//! A server with posts and queries, ingest, compaction and collection on one lake, all ended by
+//! `kill -9` at random moments, again and again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -102,7 +101,7 @@ impl Running {
 }
 
 #[test]
-fn killed_together_nothing_is_lost_or_doubled() {
+fn processes_killed_together_lose_and_double_nothing() {
     let lake = OwnLake::new("killed_together");
     let batches = Arc::new(Versions::default());
     let posted: Arc<Vec<[Versions; KEYS as usize]>> =
@@ -111,7 +110,7 @@ fn killed_together_nothing_is_lost_or_doubled() {
     batches.acknowledge(1);
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
     for kill in 1..=times("ROLLBOOK_TEST_KILLS", KILLS) {
-        // What the last kill left behind is old enough to be collected; what is written now is not.
+        // Files that the last kill left are old enough to be collected; new ones are not.
         age(&lake.path("lake"));
         let server = Server::start(&lake, "default");
         let running = Running::default();
@@ -294,7 +293,7 @@ fn collector(lake: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
         "--exact",
-        "durability::kills::collects_for_the_test_that_kills_it",
+        "durability::kills::collector_process",
         "--ignored",
     ]);
     command.env(COLLECT, lake);
@@ -303,7 +302,7 @@ fn collector(lake: &Path) -> Command {
 
 #[test]
 #[ignore = "is started by the test that kills it"]
-fn collects_for_the_test_that_kills_it() {
+fn collector_process() {
     let location = std::env::var(COLLECT).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

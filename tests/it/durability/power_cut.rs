@@ -1,5 +1,5 @@
-//! Power cuts: whatever a disk was not told to keep may be gone, in part or whole. A run of work is
-//! watched once; then the disk is rebuilt as it could have been found after a cut at any moment.
+//! Power cuts lose any part of what a disk was not told to keep. A run of work is recorded once;
+//! then the disk is rebuilt as a cut at any moment could leave it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -265,7 +265,7 @@ pub(crate) async fn content(lake: &Lake) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_outlives_a_power_cut() {
+async fn acknowledged_commits_survive_a_power_cut() {
     let cuts = times("ROLLBOOK_TEST_CUTS", CUTS);
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("lake");
@@ -318,7 +318,7 @@ async fn what_was_acknowledged_outlives_a_power_cut() {
         for (run, file) in (100..).zip(&files) {
             ingest(&lake, file, run).await.unwrap();
         }
-        // Whoever wrote is done with it.
+        // The writer is done with it.
         drop(lake);
         let lake = Lake::open(location, "default".parse().unwrap());
         let lake = lake.await.unwrap();

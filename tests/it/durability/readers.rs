@@ -1,5 +1,5 @@
-//! Readers beside writers: a query of personal columns never fails because persons are written,
-//! erased, or because what nobody names is removed meanwhile.
+//! Queries of personal columns beside writers never fail because persons are written or erased, or
+//! because unnamed objects are removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,7 +58,7 @@ async fn write(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn queries_of_personal_columns_never_fail_beside_writers() {
+async fn queries_of_personal_columns_succeed_beside_writers() {
     let lake = Arc::new(OwnLake::new("readers"));
     write(&workspace(&lake), &lake, 0, 0..PERSONS).await;
     let is_over = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! Snapshots expire unless they have a name; what nothing names any more goes.
+//! Snapshots expire unless they are named; objects that no snapshot names are removed.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::power_cut::{at, collect, content, ingest, sources};
 use crate::support::own_lake::OwnLake;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_snapshot_outlives_the_others() {
+async fn named_snapshot_outlives_the_others() {
     let own = OwnLake::new("retention");
     let location = own.path("lake").to_str().unwrap().to_owned();
     let files = sources(&own.path("sources"));
@@ -35,7 +35,7 @@ async fn a_named_snapshot_outlives_the_others() {
     for number in 0..30 {
         own.json(&["settings", "snapshot_days", &(number + 1).to_string()]);
     }
-    // What a handle has written is spared as long as it is there.
+    // Files that an open handle has written are spared.
     drop(lake);
     let lake = Lake::open(&location, "default".parse().unwrap());
     let lake = lake.await.unwrap();
@@ -65,7 +65,7 @@ async fn a_named_snapshot_outlives_the_others() {
     assert_eq!(gone.status.code(), Some(1));
     assert_eq!(content(&lake).await, before);
 
-    // What was changed on the disk is found: an index first, then rows.
+    // `check` finds changed files: an index first, then rows.
     let file_of = |ending: &str| {
         let folder = own.path("lake/default/orders");
         let files = std::fs::read_dir(folder).unwrap();

@@ -1,4 +1,4 @@
-//! The main job on an S3-compatible server, conditional puts included.
+//! Ingest and segments on an S3-compatible server, conditional puts included.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -76,7 +76,7 @@ impl Drop for S3Server {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-fn the_main_job_runs_on_a_bucket() {
+fn ingest_and_segments_work_on_s3() {
     let server = S3Server::start();
     let local = OwnLake::new("beside_a_bucket");
     let data = local.write("data/.keep", "");

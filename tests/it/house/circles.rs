@@ -1,4 +1,4 @@
-//! No file of a crate needs another that needs it: who reads one need not read all.
+//! No two files of a crate need each other, so that one can be read without the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -176,7 +176,7 @@ fn circles(
 }
 
 #[test]
-fn no_file_needs_another_that_needs_it() {
+fn files_of_a_crate_form_no_circle() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     let mut files = 0;
     for entry in fs::read_dir(crates).unwrap() {
@@ -195,7 +195,7 @@ fn no_file_needs_another_that_needs_it() {
 }
 
 #[test]
-fn a_circle_is_found_however_it_is_written() {
+fn circles_are_found_in_every_form_of_import() {
     let check = |of_b: &str, expected: &[&[&str]]| {
         let texts = [
             ("a", "use crate::b::{self, Thing};"),

@@ -1,4 +1,4 @@
-//! Bodies as they come: encodings, packings, cut off, of other shapes, with bad lines.
+//! Request bodies: encodings, compression, truncation, other shapes, bad lines.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -28,7 +28,7 @@ fn city_of(server: &Server, external_id: &str) -> Value {
 }
 
 #[test]
-fn the_encoding_that_a_body_declares_is_obeyed() {
+fn declared_charset_of_a_body_is_used() {
     let lake = OwnLake::new("http_charsets");
     let server = Server::start(&lake, "default");
     for (at, (kind, bytes, city)) in [
@@ -103,7 +103,7 @@ fn the_encoding_that_a_body_declares_is_obeyed() {
 }
 
 #[test]
-fn bodies_are_unpacked_or_refused() {
+fn compressed_bodies_are_unpacked_or_refused() {
     let lake = OwnLake::new("http_packed_bodies");
     let server = Server::start(&lake, "default");
     let rows = |id: &str| format!("external_id,city\n{id},Bonn\n").into_bytes();
@@ -151,7 +151,7 @@ fn bodies_are_unpacked_or_refused() {
     }
     check(&sql(&packed, query), 400, "invalid_body");
     check(&sql(&packed, &gzip(query)[..20]), 400, "invalid_body");
-    // What is small packed may be large.
+    // A small compressed body may be large.
     let large = format!("{{\"query\": \"select 1{}\"}}", " ".repeat(2 << 20));
     check(
         &sql(&packed, &gzip(large.as_bytes())),
@@ -163,7 +163,7 @@ fn bodies_are_unpacked_or_refused() {
 }
 
 #[test]
-fn json_bodies_are_objects() {
+fn json_bodies_must_be_objects() {
     let lake = OwnLake::new("http_arrays");
     let server = Server::start(&lake, "default");
     server.post_bytes(PERSONS, "text/csv", &[], b"external_id\na\n");
@@ -207,7 +207,7 @@ fn json_bodies_are_objects() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_told_as_such() {
+fn truncated_body_is_reported_as_such() {
     let lake = OwnLake::new("http_broken_bodies");
     let server = Server::start(&lake, "default");
     let address = server.address.as_str();
@@ -261,7 +261,7 @@ fn a_body_that_breaks_off_is_told_as_such() {
 }
 
 #[test]
-fn a_bad_line_goes_to_quarantine_whatever_else_the_body_has() {
+fn bad_line_goes_to_quarantine_alone() {
     let lake = OwnLake::new("http_bad_lines");
     let server = Server::start(&lake, "default");
     let post = |path: &str, body: &str| {

@@ -1,5 +1,4 @@
-//! Questions about criteria are answered from memory as they are from the lake, and pulls of all
-//! members at once as page by page.
+//! Previews from the cache equal those from the lake, and streamed members equal the pages.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +53,7 @@ fn answers_from_memory(server: &Server) -> u64 {
 }
 
 #[test]
-fn a_text_is_parsed_once() {
+fn criteria_are_parsed_once() {
     let lake = lake("http_parsed_once");
     let server = Server::start(&lake, "default");
     let clauses = [
@@ -121,7 +120,7 @@ fn same(lake: &OwnLake, server: &Server, as_of: &str) {
 }
 
 #[test]
-fn what_is_kept_answers_as_the_lake_does() {
+fn cached_answers_equal_answers_from_the_lake() {
     let lake = lake("warm");
     let server = Server::start(&lake, "default");
     warm(&server);
@@ -147,7 +146,7 @@ fn what_is_kept_answers_as_the_lake_does() {
     same(&lake, &server, AS_OF);
     warm(&server);
     same(&lake, &server, AS_OF);
-    // Who names no moment gets the same one as long as nothing comes in, for a while.
+    // Without `as_of`, requests share one moment for a while, as long as no data arrive.
     let moments = [0, 1].map(|_| preview(&server, CRITERIA[0], None)["as_of"].clone());
     assert_eq!(moments[0], moments[1]);
     // All segments are computed in one request, and say what became of them.
@@ -159,7 +158,7 @@ fn what_is_kept_answers_as_the_lake_does() {
 }
 
 #[test]
-fn all_members_at_once_are_those_of_all_pages() {
+fn streamed_members_equal_members_of_all_pages() {
     let lake = lake("whole");
     let everybody = ["--criteria", "true"];
     lake.json(&[["segment", "put", "everybody"].as_slice(), &everybody].concat());

@@ -1,5 +1,5 @@
-//! Several callers who change one segment at once: each is told what became of their own request,
-//! and nothing that was acknowledged is lost or comes back.
+//! Concurrent changes of one segment: each caller gets the outcome of its own request, and nothing
+//! acknowledged is lost or comes back.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ fn at_once(
 }
 
 #[test]
-fn puts_at_once_are_revisions_that_each_caller_knows() {
+fn concurrent_puts_become_separate_revisions() {
     let lake = OwnLake::new("http_puts_at_once");
     let server = serving(&lake);
     let criteria = |n: usize| format!("city = 'C{n}'");
@@ -82,7 +82,7 @@ fn puts_at_once_are_revisions_that_each_caller_knows() {
 }
 
 #[test]
-fn one_of_several_who_make_a_segment_makes_it() {
+fn one_of_concurrent_creations_succeeds() {
     let lake = OwnLake::new("http_posts_of_one_segment");
     let server = serving(&lake);
     for round in 0..3 {
@@ -109,7 +109,7 @@ fn one_of_several_who_make_a_segment_makes_it() {
 }
 
 #[test]
-fn a_segment_that_is_deleted_while_it_is_refreshed_is_gone() {
+fn segment_deleted_during_refresh_is_gone() {
     let lake = OwnLake::new("http_deleted_while_refreshed");
     let server = serving(&lake);
     let path = "/v1/segments/brief";

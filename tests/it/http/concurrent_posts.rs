@@ -1,4 +1,4 @@
-//! Many posts at once: each is answered as if it had come alone, and they share commits.
+//! Concurrent posts share commits, and each gets the answer that it would get alone.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn post(server: &Server, path: &str, key: &str, body: &str) -> (u16, Value) {
 }
 
 #[test]
-fn posts_at_once_share_commits_and_keep_their_own_answers() {
+fn concurrent_posts_share_commits_and_keep_their_own_answers() {
     let lake = OwnLake::new("posts_at_once");
     let server = Server::start(&lake, "default");
     post(
@@ -102,7 +102,7 @@ fn posts_at_once_share_commits_and_keep_their_own_answers() {
 }
 
 #[test]
-fn a_body_is_told_of_its_own_decimal_commas_and_unknown_statuses() {
+fn post_reports_its_own_decimal_commas_and_unknown_statuses() {
     let lake = OwnLake::new("posted_numbers_and_words");
     let server = Server::start(&lake, "default");
     let order = |id: u8, status: &str, total: &str| {
@@ -120,7 +120,7 @@ fn a_body_is_told_of_its_own_decimal_commas_and_unknown_statuses() {
         json!([{"table": "orders", "column": "status", "status": "shipped", "rows": 1,
             "counts_as": "nothing"}])
     );
-    // What one body has says nothing of the next.
+    // Warnings of one body do not appear for the next.
     let (status, answer) = post(&server, path, "points", &order(2, "Paid", "1.234"));
     assert_eq!(status, 200, "{answer}");
     assert_eq!(counts(&answer, "orders"), [1, 1, 0, 0]);

@@ -1,5 +1,4 @@
-//! Several callers with much to ask at once, and callers who go away while the next thing that they
-//! asked waits.
+//! Concurrent expensive queries, and callers who disconnect while their next request waits.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -29,7 +28,7 @@ fn server(lake: &OwnLake) -> Server {
     not(target_os = "linux"),
     ignore = "what processes use is read from /proc"
 )]
-fn all_together_take_no_more_than_one_may() {
+fn concurrent_queries_share_one_memory_limit() {
     let lake = OwnLake::new("http_crowd");
     let server = server(&lake);
     // Each of them takes more than half of what one may.
@@ -63,7 +62,7 @@ fn all_together_take_no_more_than_one_may() {
 }
 
 #[test]
-fn who_hangs_up_while_the_next_request_waits_is_noticed() {
+fn hang_up_with_a_pipelined_request_is_noticed() {
     let lake = OwnLake::new("http_hung_up");
     let server = server(&lake);
     let endless = "select count(*) from generate_series(1, 3000000) a, generate_series(1, 3000000) b \

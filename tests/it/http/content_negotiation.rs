@@ -1,4 +1,4 @@
-//! The form of an answer: what the caller accepts, holds already, and can unpack.
+//! The format of an answer: what the caller accepts, has already, and can unpack.
 
 use rollbook_read::Compression;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn serving(lake: &OwnLake) -> Server {
 }
 
 #[test]
-fn a_list_of_tags_a_weak_one_and_an_asterisk_are_known() {
+fn if_none_match_accepts_lists_weak_tags_and_asterisk() {
     let lake = OwnLake::new("http_etags");
     let server = serving(&lake);
     for path in [
@@ -65,7 +65,7 @@ fn a_list_of_tags_a_weak_one_and_an_asterisk_are_known() {
 }
 
 #[test]
-fn members_come_in_the_form_that_is_accepted() {
+fn members_come_in_the_accepted_format() {
     let lake = OwnLake::new("http_accept");
     let server = serving(&lake);
     let kind = |path: &str, accept: &str| {
@@ -93,7 +93,7 @@ fn members_come_in_the_form_that_is_accepted() {
         assert_eq!(kind(MEMBERS, accept), of_page, "{accept}");
         assert_eq!(kind(&stream, accept), of_stream, "{accept}");
     }
-    // What the query says counts more; forms have tags of their own.
+    // The query parameter wins over the header; each format has its own tag.
     assert_eq!(
         kind(&format!("{MEMBERS}?format=json"), "text/csv"),
         "application/json"
@@ -140,7 +140,7 @@ fn unpacked(answer: &Answer) -> Vec<u8> {
 }
 
 #[test]
-fn answers_are_packed_where_the_caller_accepts_that() {
+fn responses_are_compressed_where_accepted() {
     let lake = OwnLake::new("http_packed_answers");
     let server = serving(&lake);
     for path in [
@@ -165,7 +165,7 @@ fn answers_are_packed_where_the_caller_accepts_that() {
             assert_eq!(answer.body, plain.body, "{path} {accept}");
         }
     }
-    // Other bytes have another tag, which still stands for the same members.
+    // Compressed bytes have another tag, which still identifies the same members.
     let gzip = ("accept-encoding", "gzip");
     let (plain, packed) = (server.get(MEMBERS), server.get_with(MEMBERS, &[gzip]));
     let tag = packed.header("etag");
@@ -187,7 +187,7 @@ fn answers_are_packed_where_the_caller_accepts_that() {
 }
 
 #[test]
-fn a_slash_at_the_end_changes_nothing() {
+fn trailing_slash_changes_nothing() {
     let lake = OwnLake::new("http_slashes");
     let server = serving(&lake);
     let same = |path: &str| {
@@ -218,7 +218,7 @@ fn a_slash_at_the_end_changes_nothing() {
 }
 
 #[test]
-fn a_request_names_one_host_and_its_address_counts() {
+fn request_needs_exactly_one_local_host() {
     let lake = OwnLake::new("http_hosts");
     let server = Server::start(&lake, "default");
     let address = server.address.as_str();

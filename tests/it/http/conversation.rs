@@ -1,4 +1,4 @@
-//! A whole conversation, kept as text: ingest, define, preview, refresh, page, delete.
+//! A whole conversation over HTTP, kept as text: ingest, define, preview, refresh, page, delete.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn mask(value: &mut Value) {
 }
 
 #[test]
-fn from_rows_to_members_and_away_again() {
+fn conversation_from_rows_to_members() {
     let lake = OwnLake::new("http_conversation");
     let server = Server::start(&lake, "default");
     let mut said = Said::default();
@@ -158,7 +158,7 @@ fn from_rows_to_members_and_away_again() {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_after_a_kill() {
+fn acknowledged_rows_survive_a_kill() {
     let lake = OwnLake::new("http_kill");
     let server = Server::start(&lake, "default");
     for n in 0..5 {
@@ -184,7 +184,7 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[test]
-fn a_mapping_finds_what_it_joins_in_the_lake() {
+fn mapping_joins_tables_of_the_lake() {
     let lake = OwnLake::new("http_join");
     let mapping = "-- about: visits of members\n-- table: activities\n-- source: visits = visits*\n\
         -- source: members = SOURCE\n\

@@ -1,5 +1,5 @@
-//! Callers that go away in the middle, and a server that is told to stop while it is asked: what
-//! was acknowledged is there, once, and nothing is half done.
+//! Callers that disconnect and a server that is stopped during requests: acknowledged rows are
+//! there once, and nothing is half done.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -46,7 +46,7 @@ fn has_no_problems(lake: &OwnLake) {
 }
 
 #[test]
-fn callers_that_go_away_leave_nothing_half_done() {
+fn disconnected_callers_leave_nothing_half_done() {
     let lake = OwnLake::new("http_leaving");
     let server = Server::start(&lake, "default");
     let address = server.address.as_str();
@@ -120,7 +120,15 @@ fn callers_that_go_away_leave_nothing_half_done() {
     assert_eq!(lake.value("select count(*) as n from quarantine"), 0);
     let count = server.get("/v1/segments/all/count").json();
     assert_eq!(count["count"], 3000, "{count}");
-    for segment in server.get("/v1/segments").json().as_array().unwrap() {
+    let segments = server.get("/v1/segments").json();
+    assert!(
+        segments
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["key"] == "all")
+    );
+    for segment in segments.as_array().unwrap() {
         let key = segment["key"].as_str().unwrap();
         assert_eq!(segment["revision"], 1, "{segment}");
         let refreshed = server.send("POST", &format!("/v1/segments/{key}/refresh"), &json!({}));
@@ -131,7 +139,7 @@ fn callers_that_go_away_leave_nothing_half_done() {
 }
 
 #[test]
-fn what_is_acknowledged_while_the_server_stops_is_kept() {
+fn rows_acknowledged_during_shutdown_are_kept() {
     let lake = OwnLake::new("http_stopping");
     let server = Server::start(&lake, "default");
     let answer = server.send_text(
@@ -143,7 +151,7 @@ fn what_is_acknowledged_while_the_server_stops_is_kept() {
     );
     assert_eq!(answer.status, 200, "{}", answer.json());
     let address = server.address.clone();
-    // A body of which the end comes after the server was told to stop.
+    // A body that ends after the server was asked to stop.
     let body = activity("late");
     let head = "content-type: application/x-ndjson\r\n";
     let late = request(&address, &format!("POST {PATH}"), head, &body);

@@ -1,4 +1,4 @@
-//! The document of the routes: every one is in it, and each of its examples works.
+//! Every route is in the OpenAPI document, and each of its examples works.
 
 use serde_json::Value;
 
@@ -71,7 +71,7 @@ fn examples(document: &Value) -> Vec<Example> {
             found.push(example(document, route, method, operation));
         }
     }
-    // What is deleted must have been looked at before.
+    // Deletions come last, since the other examples need what they delete.
     found.sort_by_key(|one| one.method == "DELETE");
     found
 }
@@ -84,7 +84,7 @@ fn example(document: &Value, route: &str, method: &str, operation: &Value) -> Ex
         let given = [
             &parameter["example"],
             &schema["example"],
-            // What may be left out is left out, where its example is one of many that would do.
+            // Optional parameters whose example is one of several are left out.
             match parameter["in"] == "path" {
                 true => schema.pointer("/examples/0").unwrap_or(&Value::Null),
                 false => &Value::Null,
@@ -143,7 +143,7 @@ fn ask(server: &Server, example: &Example) -> Answer {
 }
 
 #[test]
-fn every_route_is_described_and_its_example_works() {
+fn every_route_is_documented_and_its_example_works() {
     let lake = OwnLake::new("http_document");
     let demo = lake.run(&["demo"]);
     let complaint = String::from_utf8_lossy(&demo.stderr);

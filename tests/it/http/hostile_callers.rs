@@ -1,5 +1,5 @@
-//! Callers who mean no good: pages of other sites, half requests, readers that do not read,
-//! methods that nobody defined.
+//! Hostile callers: cross-site requests, incomplete requests, decompression bombs, undefined
+//! methods.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ fn served(name: &str, persons: &str) -> (OwnLake, Server) {
 }
 
 #[test]
-fn pages_of_other_sites_are_refused() {
+fn cross_site_requests_are_refused() {
     let (_lake, server) = served("http_cross_site", "external_id\na\n");
     let own = format!("http://{}", server.address);
     let (host, port) = server.address.split_once(':').unwrap();
@@ -61,7 +61,7 @@ fn pages_of_other_sites_are_refused() {
 }
 
 #[test]
-fn methods_that_nobody_defined_are_one_figure() {
+fn unknown_methods_share_one_metric() {
     let (_lake, server) = served("http_methods", "external_id\na\n");
     let host = server.address.clone();
     for n in 0..50 {
@@ -80,7 +80,7 @@ fn methods_that_nobody_defined_are_one_figure() {
 }
 
 #[test]
-fn half_requests_keep_nobody_out() {
+fn incomplete_requests_do_not_block_others() {
     let (_lake, server) = served("http_half", "external_id\na\n");
     let mut halves = Vec::new();
     for _ in 0..900 {
@@ -102,7 +102,7 @@ fn half_requests_keep_nobody_out() {
 }
 
 #[test]
-fn a_little_that_becomes_much_is_refused() {
+fn decompression_bombs_are_refused() {
     let lake = OwnLake::new("http_much");
     let serve = [
         "serve",

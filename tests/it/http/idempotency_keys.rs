@@ -1,4 +1,4 @@
-//! Idempotency keys stand for what was done, and not for what was refused.
+//! An idempotency key stands for a request that took effect, not for one that was refused.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn post(server: &Server, path: &str, key: &str, more: &[(&str, &str)], body: &st
 }
 
 #[test]
-fn a_key_is_not_spent_by_a_request_that_is_refused() {
+fn refused_request_does_not_use_up_its_idempotency_key() {
     let lake = OwnLake::new("http_keys");
     let server = Server::start(&lake, "default");
     let waits = [("prefer", "respond-async")];
@@ -44,7 +44,7 @@ fn a_key_is_not_spent_by_a_request_that_is_refused() {
         check(&refused, 422, "cannot_ingest");
         let refused = post(&server, PATH, &key, &[], "");
         assert_eq!(refused.status, 422, "{}", refused.json());
-        // Mended, it is taken under the same key, and then stands for that.
+        // The corrected request is accepted under the same key, which then belongs to it.
         let id = format!("B{at}");
         let taken = post(&server, PATH, &key, more, &activity(&id));
         assert!([200, 202].contains(&taken.status), "{}", taken.json());
@@ -59,7 +59,7 @@ fn a_key_is_not_spent_by_a_request_that_is_refused() {
 }
 
 #[test]
-fn requests_at_once_under_one_key_are_one_whatever_is_refused() {
+fn concurrent_requests_with_one_key_take_effect_once() {
     let lake = OwnLake::new("http_keys_at_once");
     let server = Server::start(&lake, "default");
     assert_eq!(

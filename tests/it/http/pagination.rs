@@ -1,4 +1,4 @@
-//! All pages of a pull are of one membership, in every form, whatever happens meanwhile.
+//! All pages of a pull show one membership, in every format, whatever is written meanwhile.
 
 use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +77,7 @@ fn pull(server: &Server, format: &str) -> (Vec<u64>, Vec<(String, String)>) {
 }
 
 #[test]
-fn pages_are_of_one_snapshot_while_others_write() {
+fn pages_show_one_snapshot_during_writes() {
     let lake = OwnLake::new("http_pages");
     let server = Server::start(&lake, "default");
     let row = |n: u64| format!("p{n},{}\n", if n.is_multiple_of(3) { "DE" } else { "FR" });

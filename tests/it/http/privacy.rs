@@ -1,5 +1,4 @@
-//! What is somebody's own stays where it belongs: out of reasons and logs, and out of the sight of
-//! others on the machine.
+//! Personal values stay out of reasons, logs and files that others on the machine can read.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +13,7 @@ use crate::support::polling::eventually;
 use crate::support::server::Server;
 
 #[test]
-fn why_a_segment_fails_is_told_without_the_value() {
+fn failure_reason_does_not_reveal_the_value() {
     let lake = OwnLake::new("http_reasons");
     let server = Server::start(&lake, "default");
     let post = |rows: &str| {
@@ -38,20 +37,24 @@ fn why_a_segment_fails_is_told_without_the_value() {
         assert!(reason.contains("cannot cast"), "{reason}");
         assert!(!reason.contains("555-9876"), "{reason}");
     }
-    // Whoever asks and may see it is told.
+    // A caller with the permission sees the value.
     let preview = json!({ "criteria": query });
     let told = server.send("POST", "/v1/segments/preview", &preview).json();
     assert!(
         told["detail"].as_str().unwrap().contains("555-9876"),
         "{told}"
     );
+    eventually("the request is in the log", || {
+        let log = server.log();
+        log.iter().any(|line| line.contains("/v1/segments/preview"))
+    });
     assert!(server.log().iter().all(|line| !line.contains("555-9876")));
     assert!(server.stop());
     assert!(!holds(&lake.path("lake"), "555-9876"));
 }
 
 #[test]
-fn bodies_lie_where_nobody_else_looks_and_go_with_whoever_made_them() {
+fn spooled_bodies_are_private_and_removed_after_a_kill() {
     let lake = OwnLake::new("http_scratch");
     let scratch = lake.path("scratch");
     fs::create_dir(&scratch).unwrap();
@@ -74,7 +77,7 @@ fn bodies_lie_where_nobody_else_looks_and_go_with_whoever_made_them() {
     }
     server.kill();
     assert!(holds(&scratch, "ann@example.com"));
-    // Whoever comes next clears up.
+    // The next process clears up.
     let mut next = lake.command(&["segment", "list"]);
     next.env("TMPDIR", &scratch).output().unwrap();
     assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);

@@ -1,4 +1,5 @@
-//! Bad input: a fitting status, a problem that says what to do, nothing changed, the server up.
+//! Bad requests get a fitting status and a problem with the next step; nothing changes and the
+//! server stays up.
 
 use serde_json::json;
 
@@ -183,7 +184,7 @@ fn bad_requests_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn foreign_hosts_and_bodies_too_big_or_slow_are_turned_away() {
+fn foreign_hosts_and_too_large_or_slow_bodies_are_refused() {
     let lake = OwnLake::new("http_raw");
     let command = lake.command(&["serve", "--listen", "127.0.0.1:0", "--body-seconds", "2"]);
     let server = Server::start_with(command);
@@ -244,7 +245,7 @@ fn foreign_hosts_and_bodies_too_big_or_slow_are_turned_away() {
 }
 
 #[test]
-fn only_addresses_of_this_machine_are_served() {
+fn serve_refuses_addresses_other_machines_can_reach() {
     let lake = OwnLake::new("http_listen");
     let refused = lake.run(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(refused.status.code(), Some(1));

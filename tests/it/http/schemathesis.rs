@@ -1,5 +1,5 @@
-//! The document against the server by schemathesis, which makes requests out of the document: those
-//! that fit it are taken, others are refused, and every answer is one that it describes.
+//! schemathesis makes requests out of the OpenAPI document: valid ones have to be accepted, others
+//! refused, and every answer has to be documented.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ const REQUESTS: &str = "2";
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-fn schemathesis_finds_nothing() {
+fn schemathesis_finds_no_violation() {
     let python = rollbook_tests::python();
     let (requests, seed) = (asked("REQUESTS", REQUESTS), asked("SEED", "1"));
     let is_short = requests == REQUESTS;
@@ -41,7 +41,7 @@ fn schemathesis_finds_nothing() {
     let server = Server::start(&lake, "default");
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let run = Command::new(python)
-        // It writes what it found where it stands.
+        // It writes its findings into the current folder.
         .current_dir(lake.path(""))
         .env("PYTHONPATH", &peers)
         .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
@@ -54,7 +54,7 @@ fn schemathesis_finds_nothing() {
         .arg(peers.join("schemathesis.toml"))
         .arg("run")
         .arg(format!("http://{}/openapi.json", server.address))
-        // A check of the hooks stands in its place.
+        // A check in the hooks replaces it.
         .args([
             "--checks",
             "all",

@@ -31,7 +31,7 @@ fn number(value: &Value) -> u64 {
 }
 
 #[test]
-fn counts_and_pages_can_be_checked_by_those_who_pull() {
+fn counts_and_pages_agree_with_checksums() {
     let lake = lake("http_counts");
     put(
         &lake,
@@ -73,12 +73,9 @@ fn counts_and_pages_can_be_checked_by_those_who_pull() {
     let path = "/v1/segments/germans/members?limit=5&fields=country,email";
     let plain = server.get(path).json()["persons"].clone();
     let hashed = server.get(&format!("{path}&hash=sha256")).json()["persons"].clone();
-    for (plain, hashed) in plain
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(hashed.as_array().unwrap())
-    {
+    let [plain, hashed] = [&plain, &hashed].map(|page| page.as_array().unwrap());
+    assert_eq!((plain.len(), hashed.len()), (5, 5));
+    for (plain, hashed) in plain.iter().zip(hashed) {
         assert_eq!(plain["country"], "DE");
         let email = plain["email"]
             .as_str()
@@ -169,7 +166,7 @@ fn counts_and_pages_can_be_checked_by_those_who_pull() {
 }
 
 #[test]
-fn segments_follow_the_data_and_tell_of_failures() {
+fn segments_follow_data_and_report_failures() {
     let lake = lake("http_follow");
     put(
         &lake,
@@ -265,7 +262,7 @@ fn segments_follow_the_data_and_tell_of_failures() {
 }
 
 #[test]
-fn lists_stand_whatever_happens() {
+fn static_lists_survive_every_change() {
     let lake = lake("http_lists");
     let email =
         lake.value("select email from people where email is not null order by person_id limit 1");
@@ -364,7 +361,7 @@ fn lists_stand_whatever_happens() {
 }
 
 #[test]
-fn absurd_criteria_get_a_clear_answer() {
+fn absurd_criteria_get_a_clear_error() {
     let lake = OwnLake::new("http_absurd");
     let file = lake.write("persons.csv", "external_id,country\nP1,DE\n");
     lake.json(&["ingest", "native", file.to_str().unwrap()]);

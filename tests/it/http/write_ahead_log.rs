@@ -1,4 +1,4 @@
-//! Posts that are acknowledged once they are durable, and come into a snapshot later.
+//! Asynchronous posts are acknowledged once durable, and come into a snapshot later.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn post(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) -> An
 }
 
 #[test]
-fn rows_are_acknowledged_before_they_are_in_a_snapshot() {
+fn async_rows_are_acknowledged_before_their_snapshot() {
     let lake = OwnLake::new("journal");
     let server = Server::start(&lake, "default");
     assert_eq!(
@@ -47,7 +47,7 @@ fn rows_are_acknowledged_before_they_are_in_a_snapshot() {
     let kind = "select type from activities where external_id = 'A1'";
     assert_eq!(lake.value(kind), "bought");
 
-    // With a key it is done once, and told once it is known.
+    // With a key it takes effect once, and the answer comes once it is known.
     let keyed = [ASYNC, ("idempotency-key", "k1")];
     assert_eq!(
         post(&server, PATH, &keyed, &activity("A2", "seen")).status,
@@ -71,7 +71,7 @@ fn rows_are_acknowledged_before_they_are_in_a_snapshot() {
         file,
         format!("http/{}/activities.ndjson", batch.as_str().unwrap())
     );
-    // What nobody reads is refused at once.
+    // An unknown source is refused immediately.
     let nobody = post(
         &server,
         "/v1/ingest/native/nothing_like_it",
@@ -85,7 +85,7 @@ fn rows_are_acknowledged_before_they_are_in_a_snapshot() {
 }
 
 #[test]
-fn what_was_acknowledged_is_taken_in_by_whoever_comes_next() {
+fn next_process_folds_acknowledged_rows() {
     let lake = OwnLake::new("journal_left");
     let server = Server::start(&lake, "default");
     post(&server, PATH, &[], &activity("A0", "seen"));
@@ -145,7 +145,7 @@ fn what_was_acknowledged_is_taken_in_by_whoever_comes_next() {
 }
 
 #[test]
-fn what_cannot_be_read_holds_nothing_up() {
+fn damaged_log_entry_does_not_block_later_ones() {
     let lake = OwnLake::new("journal_harmed");
     let server = Server::start(&lake, "default");
     post(&server, PATH, &[], &activity("A0", "seen"));
@@ -164,7 +164,7 @@ fn what_cannot_be_read_holds_nothing_up() {
     let sound = std::fs::read(harmed).unwrap();
     std::fs::write(harmed, &sound[..sound.len() / 2]).unwrap();
 
-    // What came after it is taken in; it is told of, and kept as it is.
+    // Later entries are folded; the damaged one is reported and kept unchanged.
     assert_eq!(lake.run(&["journal", "fold"]).status.code(), Some(1));
     assert_eq!(lake.value("select count(*) as n from activities"), 3);
     let waiting = lake.json(&["journal"]);

@@ -24,7 +24,7 @@ fn letters(at: usize) -> String {
 }
 
 #[test]
-fn a_freight_forwarder_is_nobody() {
+fn address_of_a_freight_forwarder_links_nobody() {
     let mut world = World::new("forwarder");
     let rows: Vec<String> = (0..40)
         .map(|at| forwarded(at, "Kim", &letters(at)))
@@ -41,7 +41,7 @@ fn a_freight_forwarder_is_nobody() {
 }
 
 #[test]
-fn swapped_addresses_wait_for_somebody_who_decides() {
+fn swapped_addresses_wait_for_review() {
     let mut world = World::new("swapped");
     world.persons(
         "shopify",
@@ -63,7 +63,7 @@ fn swapped_addresses_wait_for_somebody_who_decides() {
 }
 
 #[test]
-fn a_recycled_phone_waits_and_its_first_owner_keeps_what_is_theirs() {
+fn recycled_phone_waits_for_review() {
     let mut world = World::new("recycled");
     world.persons(
         "shopify",
@@ -87,7 +87,7 @@ fn a_recycled_phone_waits_and_its_first_owner_keeps_what_is_theirs() {
 }
 
 #[test]
-fn a_record_that_joins_three_persons_joins_none() {
+fn record_matching_three_persons_links_to_none() {
     let mut world = World::new("three");
     world.persons(
         "shopify",
@@ -108,7 +108,7 @@ fn a_record_that_joins_three_persons_joins_none() {
 }
 
 #[test]
-fn who_checks_out_as_a_guest_is_known_by_the_address_they_gave() {
+fn guest_checkout_links_by_the_given_address() {
     let mut world = World::new("guests");
     let header = "external_id,person_email,status,currency,total,placed_at";
     world.take_in(
@@ -139,7 +139,7 @@ fn who_checks_out_as_a_guest_is_known_by_the_address_they_gave() {
 }
 
 #[test]
-fn a_record_that_is_deleted_and_sent_again_is_who_it_was() {
+fn deleted_record_sent_again_keeps_its_person() {
     let mut world = World::new("deleted");
     world.persons(
         "shopify",
@@ -162,7 +162,7 @@ fn a_record_that_is_deleted_and_sent_again_is_who_it_was() {
 }
 
 #[test]
-fn pages_out_of_order_and_twice_give_the_same_persons() {
+fn pages_in_any_order_give_the_same_persons() {
     let pages: [&[&str]; 3] = [
         &[
             "h1,old@example.com,,Ann,Lee,,,,US,2024-01-01,2024-01-01",
@@ -206,7 +206,7 @@ fn pages_out_of_order_and_twice_give_the_same_persons() {
 }
 
 #[test]
-fn a_run_that_is_killed_in_the_middle_links_as_if_it_had_not_been() {
+fn killed_run_links_like_an_uninterrupted_one() {
     let mut dice = rand_chacha::ChaCha8Rng::seed_from_u64(11);
     let mut world = World::new("killed-linking");
     let rows = |provider: &str, round: u64| -> Vec<String> {
@@ -219,6 +219,7 @@ fn a_run_that_is_killed_in_the_middle_links_as_if_it_had_not_been() {
     for round in 0..times("ROLLBOOK_TEST_KILLS", 4) {
         let mut writes = Writes::since_now(&world.lake.path("lake"));
         world.persons("shopify", &all(&rows("s", round)));
+        // A run of as many rows writes about as many files.
         let whole = writes.count();
         let file = world.lake.write(
             &format!("killed-{round}/persons.csv"),
@@ -251,7 +252,7 @@ fn a_run_that_is_killed_in_the_middle_links_as_if_it_had_not_been() {
 }
 
 #[test]
-fn what_a_tenant_blocks_links_nobody_until_it_is_taken_back() {
+fn blocked_value_links_nobody_until_unblocked() {
     let mut world = World::new("blocked");
     let rows = [
         "s1,front@hotel.example,,Ann,Lee,,,,US,2024-01-01,2024-01-01",
@@ -295,7 +296,7 @@ fn what_a_tenant_blocks_links_nobody_until_it_is_taken_back() {
 }
 
 #[test]
-fn what_is_put_off_is_listed_last_and_can_still_be_decided() {
+fn postponed_review_is_listed_last_and_can_be_decided() {
     let mut world = crate::support::records::with_a_bridge("later");
     world.persons(
         "hubspot",

@@ -1,4 +1,4 @@
-//! What identifies a person: sealed while they are known, and gone once they are erased.
+//! Personal values are sealed while a person is known, and gone once the person is erased.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ fn tokens(world: &World, person: i64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
+async fn erased_person_leaves_no_value_and_stays_erased() {
     let mut world = with_ann_everywhere("erased").await;
     let (ann, bob) = (world.person("shopify", "s1"), world.person("shopify", "s2"));
     let tokens = tokens(&world, ann);
@@ -122,7 +122,7 @@ async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
         assert_eq!(plain.collect::<Vec<_>>(), Vec::<&String>::new());
     };
     nowhere(&world).await;
-    // What she bought stays, of nobody with a name; nobody else lost anything.
+    // Her orders stay without a name; nobody else lost anything.
     assert_eq!(world.lake.value("select sum(total) from orders"), "70.0000");
     let hers = format!("select count(*) from people where person_id = {ann}");
     assert_eq!(world.lake.value(&hers), 0);
@@ -154,7 +154,7 @@ async fn who_is_erased_leaves_no_value_behind_and_stays_erased() {
 }
 
 #[tokio::test]
-async fn an_old_copy_of_the_values_opens_no_more_once_the_keys_are_gone() {
+async fn old_copy_of_the_vault_does_not_open_without_keys() {
     let world = with_ann_everywhere("shredded").await;
     let (lake, copy) = (world.lake.path("lake"), world.lake.path("copy"));
     let ann = world.person("shopify", "s1");
@@ -177,7 +177,7 @@ async fn an_old_copy_of_the_values_opens_no_more_once_the_keys_are_gone() {
 }
 
 #[tokio::test]
-async fn a_backup_forgets_whom_the_lake_has_erased() {
+async fn backup_forgets_persons_erased_since() {
     let world = with_ann_everywhere("forgetting").await;
     let backup = world.lake.path("backup");
     let backup = backup.to_str().unwrap();
@@ -210,7 +210,7 @@ async fn a_backup_forgets_whom_the_lake_has_erased() {
     assert!(after.len() < before.len() && !after.is_empty());
     let again = world.lake.json(&["backup", "forget", backup]);
     assert_eq!(again["forgotten"], 0);
-    // What is no copy of this lake keeps its keys.
+    // A folder that is no copy of this lake keeps its keys.
     let stranger = OwnLake::new("forgetting-stranger");
     let persons = stranger.write("persons.csv", "external_id,email\nx,eve@example.com\n");
     stranger.json(&["ingest", "native", persons.to_str().unwrap()]);
@@ -225,7 +225,7 @@ async fn a_backup_forgets_whom_the_lake_has_erased() {
 }
 
 #[tokio::test]
-async fn without_the_key_nobody_reads_a_name() {
+async fn personal_values_need_the_master_key() {
     let world = with_ann_everywhere("sealed").await;
     let (lake, copy) = (world.lake.path("lake"), world.lake.path("copy"));
     let tokens = tokens(&world, world.person("shopify", "s1"));
@@ -265,7 +265,7 @@ async fn without_the_key_nobody_reads_a_name() {
 }
 
 #[test]
-fn what_others_have_too_and_what_only_looks_like_theirs_stays() {
+fn erasure_keeps_shared_and_similar_values() {
     let mut world = World::new("erased-beside-others");
     world.persons(
         "shopify",
@@ -302,7 +302,7 @@ fn what_others_have_too_and_what_only_looks_like_theirs_stays() {
 }
 
 #[test]
-fn a_rehearsal_makes_no_key() {
+fn dry_run_makes_no_key() {
     let world = with_a_bridge("rehearsal");
     let all = |world: &World| {
         let lake = world.lake.path("lake");
@@ -344,7 +344,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn who_lacks_the_right_is_refused_by_name() {
+async fn missing_permission_is_named() {
     let world = with_a_bridge("no-pii");
     let workspace = world.lake.path("lake").to_str().unwrap().to_owned();
     let mut workspace = Workspace::new(workspace, "default".parse().unwrap(), Limits::default());
@@ -378,7 +378,7 @@ async fn who_lacks_the_right_is_refused_by_name() {
 }
 
 #[test]
-fn keys_are_rotated_without_touching_a_value() {
+fn key_rotation_rewrites_no_value() {
     let world = World::new("rotated");
     let key = world.lake.path("own.key");
     let other = world.lake.path("other");

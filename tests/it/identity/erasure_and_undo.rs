@@ -1,4 +1,4 @@
-//! Somebody who was erased does not come back by what comes in, or is taken back, after.
+//! An erased person does not come back by later rows or by taking a run back.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::support::own_lake::counts;
 const HIS: &str = r#"{"email":"bob@example.com"}"#;
 
 #[tokio::test]
-async fn a_run_that_is_taken_back_brings_nobody_back() {
+async fn undo_does_not_restore_erased_persons() {
     let shop = Shop::new("taken_back_after_an_erasure");
     let open = ACTIVITIES.replace("-- personal: email, \"Phone, home\"\n", "");
     assert_ne!(open, ACTIVITIES);
@@ -33,7 +33,7 @@ async fn a_run_that_is_taken_back_brings_nobody_back() {
     ] {
         assert_eq!(shop.properties(activity), [Value::from(left), Value::Null]);
     }
-    // What the run brought goes, whoever's it is.
+    // All rows of the run go, whoever they belong to.
     let brought = "select count(*) from activities where external_id = 'a9'";
     assert_eq!(shop.0.value(brought), 0);
     assert_eq!(shop.sealed().await, Vec::<&str>::new());
@@ -41,7 +41,7 @@ async fn a_run_that_is_taken_back_brings_nobody_back() {
 }
 
 #[test]
-fn a_run_that_brought_somebody_erased_can_be_taken_back() {
+fn run_with_an_erased_person_can_be_undone() {
     let shop = Shop::new("taken_back_whole");
     let brought = shop.take(
         "more/persons.csv",
@@ -57,7 +57,7 @@ fn a_run_that_brought_somebody_erased_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn facts_that_name_them_by_an_address_alone_are_nobodys() {
+async fn facts_naming_an_erased_address_belong_to_nobody() {
     let shop = Shop::new("named_by_an_address");
     let by_email = ACTIVITIES.replace("person_external_id", "person_email");
     shop.0.write("mappings/activities.sql", &by_email);
@@ -77,7 +77,7 @@ async fn facts_that_name_them_by_an_address_alone_are_nobodys() {
     assert_eq!(shop.sealed().await, Vec::<&str>::new());
     let nobodys = "select count(*) from activities where external_id = 'a1' and identity_id = 0";
     assert_eq!(shop.0.value(nobodys), 1);
-    // Whoever lets them in again lets these in, too.
+    // Readmitting them admits these values, too.
     shop.0
         .json(&["person", "readmit", "--email", "ANN@example.com"]);
     shop.take("activities.ndjson", &rows);
@@ -89,7 +89,7 @@ async fn facts_that_name_them_by_an_address_alone_are_nobodys() {
 }
 
 #[test]
-fn refused_rows_that_name_them_as_their_provider_does_go() {
+fn refused_rows_naming_an_erased_person_are_removed() {
     let shop = Shop::new("refused_by_id");
     let wrong = (form("w1", "p1", r#"{"page":"/of-ann"}"#)
         + &form("w2", "p2", r#"{"page":"/of-bob"}"#))

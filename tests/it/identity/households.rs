@@ -1,5 +1,4 @@
-//! Families at one address, people with one address or number who were born on different days, and
-//! values that sources write in many ways.
+//! Families at one address, different birthdays, and values that sources write in many ways.
 
 use serde_json::{Value, json};
 
@@ -59,7 +58,7 @@ fn pair(rule: &str, other: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_family_at_one_address_is_several_persons() {
+fn family_at_one_address_stays_several_persons() {
     let rows = [
         "c1,John,Smith,,john@example.com,+14155552671,1950-03-01,12 Main Street,Boston,MA,02134,US,2024-01-01,2024-01-01",
         "c2,Mary,Smith,,mary@example.com,+14155552672,1982-07-09,12 Main St.,Boston,MA,02134,US,2024-01-02,2024-01-02",
@@ -92,7 +91,7 @@ fn a_family_at_one_address_is_several_persons() {
 }
 
 #[test]
-fn who_of_a_family_a_record_is_about_may_be_open() {
+fn record_of_an_unclear_family_member_is_ambiguous() {
     let mut world = World::new("open");
     world.take_in(
         "shopify",
@@ -197,7 +196,7 @@ fn who_of_a_family_a_record_is_about_may_be_open() {
 }
 
 #[test]
-fn who_was_born_on_another_day_is_suggested_at_most() {
+fn different_birthdays_are_suggested_but_never_linked() {
     let mut world = World::new("born");
     world.take_in(
         "shopify",
@@ -262,7 +261,7 @@ fn who_was_born_on_another_day_is_suggested_at_most() {
 }
 
 #[test]
-fn places_phones_and_ids_are_read_as_people_and_programs_write_them() {
+fn countries_phones_and_ids_are_normalised() {
     let mut world = World::new("written");
     let told = |world: &World, name: &str, header: &str, rows: &[&str]| {
         let text = format!("{header}\n{}\n", rows.join("\n"));

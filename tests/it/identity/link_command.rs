@@ -1,4 +1,4 @@
-//! Rows of plain files against what is known to be true of them, whatever order they come in.
+//! The `link` command and its library on plain files, against files whose true links are known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -75,7 +75,7 @@ fn measures(found: &Pairs, truth: &Pairs) -> (f64, f64) {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn febrl_is_linked_as_far_as_exact_rules_and_suggestions_go() {
+fn febrl_links_reach_expected_precision_and_recall() {
     let map: Map = FEBRL.parse().unwrap();
     for number in 1..=3 {
         let path = febrl(number);
@@ -109,7 +109,7 @@ fn febrl_is_linked_as_far_as_exact_rules_and_suggestions_go() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn the_order_of_rows_does_not_matter() {
+fn order_of_rows_does_not_change_links() {
     let map: Map = FEBRL.parse().unwrap();
     let path = febrl(3);
     let whole = table(&path, &map);
@@ -135,7 +135,7 @@ fn the_order_of_rows_does_not_matter() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn exact_addresses_of_e_mail_are_precise_on_fake_1000() {
+fn exact_email_matches_are_precise_on_fake_1000() {
     let data = test_data();
     let map: Map = "[columns]\nid = 'unique_id'\nemail = 'email'\ngiven_name = 'first_name'\n\
                     surname = 'surname'\ndate_of_birth = 'dob'\n[[rule]]\nmatch = ['email']"
@@ -153,12 +153,12 @@ fn exact_addresses_of_e_mail_are_precise_on_fake_1000() {
     }
     let (precision, recall) = measures(&linked(&links), &pairs(groups.values()));
     assert!((precision - 1.0).abs() < 1e-9, "{precision}");
-    // What the exact address alone can find of them.
+    // The share of true pairs that exact addresses alone can find.
     assert!((recall - 0.336).abs() < 0.001, "{recall}");
 }
 
 #[test]
-fn the_command_reads_files_and_needs_no_lake() {
+fn link_command_reads_files_and_needs_no_lake() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);

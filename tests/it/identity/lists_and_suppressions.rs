@@ -1,5 +1,4 @@
-//! What people decided about persons follows them: lists, suppressions and scores where two become
-//! one, are taken apart again, or are forgotten.
+//! Static lists, suppressions and scores follow persons who are merged, split or erased.
 
 use serde_json::{Value, json};
 
@@ -108,8 +107,12 @@ fn stands(lake: &OwnLake, staff: &[u64], fixed: &[u64], mailing: &[u64], mailed:
     let of_list = preview("in_segment('staff')");
     assert_eq!(ids(&of_list["sample"]), staff, "{of_list}");
     assert_eq!(deliverable(lake, "everybody"), mailed);
-    // What was patched is what comes of evaluating everybody, and the ledger agrees.
+    // A full refresh changes no patched membership, and the ledger agrees.
     let full = lake.json(&["segment", "refresh", "--full"]);
+    assert_eq!(
+        full.as_array().unwrap().len(),
+        listed.as_array().unwrap().len()
+    );
     for done in full.as_array().unwrap() {
         assert_eq!(
             (&done["entered"], &done["left"]),
@@ -124,7 +127,7 @@ fn stands(lake: &OwnLake, staff: &[u64], fixed: &[u64], mailing: &[u64], mailed:
 }
 
 #[test]
-fn what_was_decided_of_somebody_holds_for_whom_they_became() {
+fn decisions_follow_merged_persons() {
     let world = three("decided_merge");
     let lake = &world.lake;
     stands(lake, &[2], &[2, 3], &[1, 3], &[1, 3]);
@@ -164,7 +167,7 @@ fn what_was_decided_of_somebody_holds_for_whom_they_became() {
 }
 
 #[test]
-fn a_split_leaves_the_list_with_the_id_and_the_suppression_with_both_parts() {
+fn split_keeps_lists_by_id_and_suppresses_both_parts() {
     let mut world = three("decided_split");
     world.take_in(
         "other",
@@ -191,7 +194,7 @@ fn a_split_leaves_the_list_with_the_id_and_the_suppression_with_both_parts() {
 }
 
 #[test]
-fn a_source_that_corrects_an_address_takes_lists_along() {
+fn lists_follow_a_corrected_address() {
     let mut world = three("decided_ingest");
     let row = |email: &str| format!("p2,{email},,DE,2025-01-02,yes,");
     let mut correct = |email: &str| {
@@ -211,7 +214,7 @@ fn a_source_that_corrects_an_address_takes_lists_along() {
 }
 
 #[test]
-fn whoever_is_erased_leaves_every_list() {
+fn erased_person_leaves_every_list() {
     let world = three("decided_erased");
     let lake = &world.lake;
     let server = Server::start(lake, "default");
@@ -239,7 +242,7 @@ fn whoever_is_erased_leaves_every_list() {
 }
 
 #[test]
-fn a_run_that_is_taken_back_takes_its_persons_out_of_lists() {
+fn undone_run_removes_its_persons_from_lists() {
     let mut world = three("decided_undo");
     let done = world.take_in(
         "native",
@@ -267,7 +270,7 @@ fn a_run_that_is_taken_back_takes_its_persons_out_of_lists() {
 }
 
 #[test]
-fn scores_are_of_whom_persons_became() {
+fn scores_follow_merged_persons() {
     let world = three("decided_scores");
     let lake = &world.lake;
     lake.json(&["score", "train", "lead"]);
@@ -300,13 +303,13 @@ fn scores_are_of_whom_persons_became() {
     assert_eq!(scored("/v1/scores/lead").0, [1]);
     world.identity(&["undo", merged["entry"].as_str().unwrap()]);
     assert_eq!(scored("/v1/scores/lead").0, [1, 2]);
-    // Who is erased is no candidate either, though what they bought stays.
+    // An erased person is not scored either, though their orders stay.
     lake.json(&["score", "run", "lead"]);
     assert_eq!(scored("/v1/scores/lead").0, [1, 2]);
 }
 
 #[test]
-fn an_address_is_closed_however_it_is_written() {
+fn suppression_matches_every_spelling_of_an_address() {
     let mut world = World::new("decided_forms");
     world.take_in(
         "native",
@@ -390,7 +393,7 @@ fn an_address_is_closed_however_it_is_written() {
 }
 
 #[test]
-fn what_was_said_last_of_two_records_holds() {
+fn last_decision_on_two_records_holds() {
     let mut world = World::new("decided-last");
     world.take_in(
         "native",

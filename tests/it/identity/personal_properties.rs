@@ -1,4 +1,5 @@
-//! Properties that a mapping calls personal: sealed apart from the others, and gone with their person.
+//! Properties that a mapping declares personal are sealed apart from the others, and erased with
+//! their person.
 
 use std::path::Path;
 
@@ -93,7 +94,7 @@ pub(crate) fn hers() -> String {
 }
 
 #[tokio::test]
-async fn what_a_mapping_calls_personal_is_sealed_and_goes_with_its_person() {
+async fn personal_properties_are_sealed_and_erased_with_their_person() {
     let shop = Shop::new("personal_properties");
     let his =
         form("b1", "p2", r#"{"email":"bob@example.com"}"#) + &form("b2", "p2", r#"{"page":"/y"}"#);
@@ -128,7 +129,7 @@ async fn what_a_mapping_calls_personal_is_sealed_and_goes_with_its_person() {
 }
 
 #[tokio::test]
-async fn they_follow_the_row_that_they_are_of() {
+async fn personal_properties_follow_updates_of_their_row() {
     let shop = Shop::new("personal_properties_follow");
     shop.take("activities.ndjson", &hers());
     // A file without forms says nothing of them, and what is said there holds.
@@ -161,7 +162,7 @@ async fn they_follow_the_row_that_they_are_of() {
 }
 
 #[test]
-fn records_of_our_own_columns_part_addresses_by_themselves() {
+fn native_rows_move_addresses_to_personal_properties() {
     let lake = OwnLake::new("personal_properties_native");
     let file = lake.write(
         "activities.ndjson",
@@ -195,7 +196,7 @@ fn sent_again(shop: &Shop) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn who_is_erased_stays_so_when_their_facts_are_sent_again() {
+async fn erased_person_stays_erased_when_facts_are_sent_again() {
     let shop = Shop::new("personal_properties_again");
     shop.take("activities.ndjson", &hers());
     shop.0.json(&["person", "erase", "1"]);
@@ -221,7 +222,7 @@ async fn who_is_erased_stays_so_when_their_facts_are_sent_again() {
 }
 
 #[tokio::test]
-async fn who_is_erased_while_their_rows_come_in_is_erased() {
+async fn person_erased_during_ingest_of_their_rows_is_erased() {
     // As soon as it runs, once it has a lease, and once it has written rows.
     for files in [0, 1, 3] {
         let shop = Shop::new(&format!("erased_meanwhile_{files}"));

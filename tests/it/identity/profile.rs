@@ -1,4 +1,5 @@
-//! What is known of one person, in one place; who is probably one; who may come back.
+//! The profile of a person, suggestions of probable duplicates, and persons who may return after
+//! erasure.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use crate::support::own_lake::column;
 use crate::support::records::World;
 
 #[test]
-fn a_profile_has_what_every_provider_knows() {
+fn profile_merges_all_providers() {
     let mut world = World::new("profile");
     let header = "external_id,email,first_name,last_name,country,accepts_email_marketing,gdpr_consent,lifecycle_stage,created_at,updated_at";
     world.take_in(
@@ -104,7 +105,7 @@ fn a_profile_has_what_every_provider_knows() {
 }
 
 #[test]
-fn who_is_probably_one_is_suggested_until_somebody_says_otherwise() {
+fn probable_duplicates_are_suggested_until_decided() {
     let mut world = World::new("suggested");
     let header = "external_id,email,first_name,last_name,date_of_birth,address_line1,city,postal_code,country,created_at,updated_at";
     let towns = ["Boston", "Miami", "Denver", "Austin", "Salem"];
@@ -161,7 +162,7 @@ fn who_is_probably_one_is_suggested_until_somebody_says_otherwise() {
         });
         assert_eq!(names[0], names[1], "{pair}");
     }
-    // Nothing was linked. One is told to be two, another one.
+    // Suggestions link nothing. Decide one pair as different persons, and another as the same.
     assert_eq!(world.lake.value(persons), 240);
     let [first, second] = [0, 1].map(|at| [&found[at]["a"], &found[at]["b"]].map(Value::to_string));
     world.identity(&["different", &first[0], &first[1]]);
@@ -173,7 +174,7 @@ fn who_is_probably_one_is_suggested_until_somebody_says_otherwise() {
 }
 
 #[test]
-fn who_was_erased_comes_back_only_where_somebody_wants_it() {
+fn erased_person_returns_only_by_readmission() {
     let mut world = World::new("readmitted");
     let row = "s1,ann@example.com,,Ann,Lee,,,,US,2024-01-01,2024-01-01";
     world.persons("shopify", &[row]);

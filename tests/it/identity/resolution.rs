@@ -1,5 +1,5 @@
-//! Records of several providers as persons: linked, ambiguous, decided and taken back, with what
-//! follows for facts and segments.
+//! Records of several providers are linked to persons: links, ambiguous records, decisions and
+//! their undo, and what follows for facts and segments.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::records::{PERSONS, World, with_a_bridge};
 
 #[test]
-fn records_are_linked_by_exact_values_and_bridges_wait() {
+fn exact_values_link_records_and_ambiguous_records_wait() {
     let mut world = with_a_bridge("linked");
     let expected = [
         "hubspot:h1 shopify:s1",
@@ -80,7 +80,7 @@ fn records_are_linked_by_exact_values_and_bridges_wait() {
 }
 
 #[test]
-fn decisions_are_followed_by_facts_and_taken_back() {
+fn facts_follow_decisions_and_their_undo() {
     let world = with_a_bridge("decided");
     let spent = || {
         world
@@ -154,7 +154,7 @@ fn decisions_are_followed_by_facts_and_taken_back() {
 }
 
 #[test]
-fn a_late_record_resolves_its_neighbours_as_if_it_had_come_first() {
+fn late_record_links_as_if_it_had_come_first() {
     let rows = [
         (
             "shopify",
@@ -201,7 +201,7 @@ fn a_late_record_resolves_its_neighbours_as_if_it_had_come_first() {
 }
 
 #[test]
-fn what_many_share_links_nobody() {
+fn values_shared_by_many_link_nobody() {
     let mut world = World::new("shared");
     let rows = [
         "1,test@test.com,0000000000,A,A,,,,US,2024-01-01,2024-01-01",
@@ -241,7 +241,7 @@ fn what_many_share_links_nobody() {
 }
 
 #[test]
-fn what_waits_goes_on_waiting_whatever_comes_again() {
+fn repeated_rows_leave_reviews_waiting() {
     let mut world = with_a_bridge("waiting");
     let again = |world: &mut World, updated: &str| {
         let row = format!("h2,ann@example.com,+49 30 123456,Annie,Lee,,,,US,2024-03-02,{updated}");
@@ -267,7 +267,7 @@ fn what_waits_goes_on_waiting_whatever_comes_again() {
 }
 
 #[test]
-fn a_buyer_whom_orders_named_first_is_linked_when_the_person_comes() {
+fn buyer_named_by_orders_is_linked_when_the_person_arrives() {
     // Orders name buyers by e-mail; who they are comes with a mapping that changes nobody known.
     let mut world = World::new("orders-first");
     world.take_in(
@@ -301,7 +301,7 @@ fn a_buyer_whom_orders_named_first_is_linked_when_the_person_comes() {
 }
 
 #[test]
-fn two_runs_at_once_link_as_one_after_the_other() {
+fn concurrent_runs_link_like_sequential_runs() {
     let mut world = World::new("at-once");
     world.persons(
         "manual",

@@ -1,4 +1,4 @@
-//! What a file does not speak of stays as it is known.
+//! Columns that a file lacks keep their known values.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn take_with(lake: &OwnLake, folder: &str, mappings: &str) -> String {
 }
 
 #[test]
-fn a_file_with_fewer_columns_takes_nothing_away() {
+fn file_with_fewer_columns_removes_no_values() {
     let lake = OwnLake::new("absent_columns");
     take(
         &lake,
@@ -79,7 +79,7 @@ fn a_file_with_fewer_columns_takes_nothing_away() {
 }
 
 #[test]
-fn each_object_speaks_for_itself_and_a_null_is_a_null() {
+fn json_null_clears_and_absence_keeps() {
     let lake = OwnLake::new("absent_keys");
     take(
         &lake,
@@ -102,7 +102,7 @@ fn each_object_speaks_for_itself_and_a_null_is_a_null() {
 }
 
 #[test]
-fn posts_of_some_fields_keep_the_others() {
+fn posts_with_some_fields_keep_the_others() {
     let lake = OwnLake::new("absent_posts");
     let server = Server::start(&lake, "default");
     let post = |headers: &[(&str, &str)], body: Value| {
@@ -173,7 +173,7 @@ fn files_of_one_run_complete_each_other() {
 }
 
 #[test]
-fn facts_keep_their_person_and_persons_their_records() {
+fn facts_without_a_person_column_keep_their_person() {
     let lake = OwnLake::new("absent_person");
     take(&lake, "1/persons.csv", "external_id,email\np1,a@ex.test\n");
     take(
@@ -229,7 +229,7 @@ fn as_numbers(mut row: Value) -> Value {
 
 /// Through aliases, common tables, `coalesce`, `case`, windows and joins.
 #[test]
-fn what_an_output_reads_is_found_wherever_it_is_computed() {
+fn source_columns_of_an_output_are_found_through_subqueries() {
     let lake = OwnLake::new("absent_lineage");
     lake.write(
         "m/orders.sql",
@@ -273,14 +273,14 @@ fn what_an_output_reads_is_found_wherever_it_is_computed() {
     assert_eq!((source(0), source(1)), (json!("shop"), Value::Null));
     assert_eq!(after[0]["campaign_id"], "post");
     assert_eq!(after[1]["campaign_id"], "ads");
-    // Of a new row, what is computed stands.
+    // A new row takes the computed values.
     lake.write("4/orders.csv", "id,at\n3,2025-01-01\n");
     take_with(&lake, "4", "m");
     assert_eq!(lake.sql(looks)[2]["status"], "pending");
 }
 
 #[test]
-fn a_mapping_may_want_blanks() {
+fn mapping_can_treat_absence_as_null() {
     let lake = OwnLake::new("absent_null");
     let mapping = |head: &str| {
         format!(
@@ -300,7 +300,7 @@ fn a_mapping_may_want_blanks() {
 }
 
 #[test]
-fn a_part_of_the_built_in_files_again_changes_nothing() {
+fn partial_repeat_of_built_in_files_changes_nothing() {
     let lake = OwnLake::new("absent_parts");
     let files = [
         (
@@ -362,7 +362,7 @@ fn a_part_of_the_built_in_files_again_changes_nothing() {
 }
 
 #[test]
-fn quarantine_remembers_blanks_and_columns() {
+fn quarantine_retry_keeps_blanks_and_columns() {
     let lake = OwnLake::new("absent_quarantine");
     let mapping = |kind: &str| {
         format!(
@@ -389,7 +389,7 @@ fn quarantine_remembers_blanks_and_columns() {
     assert_eq!(lake.value("select count(*) as n from quarantine"), 0);
     let rows = lake
         .sql("select external_id, type, channel, subject_id from activities order by external_id");
-    // What the file did not have stays; what was blank in it is blank.
+    // Columns that the file lacked stay; blank cells are blank.
     let row = |id: &str, kind: &str, channel: Value, subject: Value| json!({"external_id": id, "type": kind, "channel": channel, "subject_id": subject});
     let expected = [
         row("1", "call", json!("phone"), json!("x")),
@@ -400,7 +400,7 @@ fn quarantine_remembers_blanks_and_columns() {
 }
 
 #[test]
-fn mappings_are_planned_before_files_are_read_and_persons_missing_are_told() {
+fn mappings_are_planned_before_reading() {
     let lake = OwnLake::new("absent_plans");
     let mapping = |table: &str, column: &str| {
         format!(
@@ -444,7 +444,7 @@ fn mappings_are_planned_before_files_are_read_and_persons_missing_are_told() {
 }
 
 #[test]
-fn exports_of_shops_and_sales_with_fewer_columns_take_nothing_away() {
+fn shop_and_crm_exports_with_fewer_columns_remove_nothing() {
     let lake = OwnLake::new("absent_built_in");
     let take = |provider: &str, folder: &str| {
         lake.json(&["ingest", provider, lake.path(folder).to_str().unwrap()])

@@ -1,4 +1,4 @@
-//! Numbers as files write them: with points, with commas, and where nobody can tell.
+//! Numbers in files: decimal points, decimal commas, and ambiguous ones.
 
 use serde_json::{Value, json};
 
@@ -26,9 +26,9 @@ fn totals(lake: &OwnLake) -> Value {
 }
 
 #[test]
-fn a_decimal_comma_makes_every_point_and_comma_of_its_column_wait() {
+fn ambiguous_decimal_commas_quarantine_the_column() {
     let lake = OwnLake::new("decimal_comma");
-    // The column is taken for what it is wherever in the file the first decimal comma stands.
+    // The column is recognised wherever in the file the first decimal comma occurs.
     for (name, given) in [
         ("first", ["12,50", "1.234", "12.500", "7"]),
         ("last", ["1.234", "12.500", "7", "12,50"]),
@@ -44,8 +44,9 @@ fn a_decimal_comma_makes_every_point_and_comma_of_its_column_wait() {
     let waiting = lake.json(&["quarantine"]);
     let reasons = column(&waiting, "reason");
     let tells = |reason: &Value| reason.as_str().unwrap().contains("-- numbers: 1.234,56");
+    assert_eq!(reasons.len(), 3);
     assert!(reasons.iter().all(tells), "{reasons:?}");
-    // English thousands are no decimal commas, and each file stands for itself.
+    // English thousands are no decimal commas, and each file is judged by itself.
     lake.forget();
     lake.write(
         "b/orders.csv",
@@ -69,7 +70,7 @@ fn a_decimal_comma_makes_every_point_and_comma_of_its_column_wait() {
 }
 
 #[test]
-fn a_decimal_comma_far_down_is_seen_before_anything_is_kept() {
+fn decimal_comma_late_in_a_file_is_seen_before_commit() {
     let lake = OwnLake::new("decimal_comma_far_down");
     let mut given = vec!["5"; 9_000];
     given[0] = "1.234";
@@ -93,7 +94,7 @@ const MAPPING: &str = "-- table: orders\n-- source: orders = orders.*\n-- number
     try_cast(total as decimal(19, 4)) * 2 as subtotal from orders";
 
 #[test]
-fn a_mapping_says_how_numbers_are_written() {
+fn mapping_declares_number_format() {
     let lake = OwnLake::new("numbers_of_a_mapping");
     lake.write(
         "a/orders.csv",
@@ -127,7 +128,7 @@ fn a_mapping_says_how_numbers_are_written() {
 }
 
 #[test]
-fn conditions_of_a_mapping_read_numbers_in_its_style() {
+fn mapping_conditions_read_numbers_in_its_format() {
     let lake = OwnLake::new("numbers_of_only");
     lake.write("a/orders.csv", &orders(&["12,50", "1.234", "9,5"]));
     let only = "-- only: try_cast(total as decimal(19, 4)) > 10\nselect";
@@ -140,7 +141,7 @@ fn conditions_of_a_mapping_read_numbers_in_its_style() {
 }
 
 #[test]
-fn a_mapping_that_says_point_keeps_a_slip_to_itself() {
+fn wrong_number_under_a_declared_format_quarantines_only_its_row() {
     let lake = OwnLake::new("numbers_with_point");
     lake.write("a/orders.csv", &orders(&["12,50", "1.234", "1,234.5"]));
     lake.write("m/orders.sql", &MAPPING.replace("1.234,56", "1,234.56"));
@@ -152,7 +153,7 @@ fn a_mapping_that_says_point_keeps_a_slip_to_itself() {
 }
 
 #[test]
-fn rates_and_counts_follow_the_same_rule() {
+fn rates_and_counts_follow_the_number_format() {
     let lake = OwnLake::new("numbers_of_other_types");
     lake.write(
         "a/fx_rates.csv",
@@ -169,7 +170,7 @@ fn rates_and_counts_follow_the_same_rule() {
 }
 
 #[test]
-fn a_chance_is_between_0_and_1() {
+fn probability_outside_0_to_1_is_quarantined() {
     let lake = OwnLake::new("chances");
     lake.write(
         "a/deals.csv",
@@ -183,6 +184,7 @@ fn a_chance_is_between_0_and_1() {
     assert_eq!(counts(&done, "deals"), [6, 3, 0, 3]);
     assert_eq!(counts(&done, "pipelines"), [2, 1, 0, 1]);
     let waiting = lake.json(&["quarantine", "--table", "deals"]);
+    assert_eq!(waiting.as_array().unwrap().len(), 3);
     for reason in column(&waiting, "reason") {
         assert!(
             reason.as_str().unwrap().contains("0.75 for 75 %"),
@@ -202,7 +204,7 @@ fn a_chance_is_between_0_and_1() {
 }
 
 #[test]
-fn inspect_proposes_the_style_of_numbers_and_divides_percents() {
+fn inspect_drafts_number_format_and_divides_percents() {
     let lake = OwnLake::new("inspected_numbers");
     let draft = |name: &str, content: &str| {
         let path = lake.write(name, content);

@@ -1,4 +1,4 @@
-//! The admin export of Shopify, with each oddity of the example files ending up right.
+//! The admin export of Shopify, with every oddity of the example files.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -50,7 +50,7 @@ impl Shop {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn a_duplicate_order_folds_and_continuation_rows_are_lines() {
+fn duplicate_orders_fold_and_continuation_rows_become_lines() {
     let shop = shop();
     assert_eq!(counts(&shop.ingested, "orders"), [8, 7, 1, 0]);
     assert_eq!(counts(&shop.ingested, "order_lines"), [9, 8, 1, 0]);
@@ -78,7 +78,7 @@ fn a_duplicate_order_folds_and_continuation_rows_are_lines() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn one_person_however_the_address_is_written() {
+fn one_person_for_every_spelling_of_an_address() {
     let shop = shop();
     let ada = shop.person("ada@example.com");
     assert_eq!(ada["order_count"], 2);
@@ -93,7 +93,7 @@ fn one_person_however_the_address_is_written() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn cells_that_a_spreadsheet_would_spoil_are_whole() {
+fn long_numbers_and_leading_zeros_stay_whole() {
     let shop = shop();
     let ada = shop.person("ada@example.com");
     assert_eq!(ada["postal_code"], "01067");
@@ -122,7 +122,7 @@ fn cells_that_a_spreadsheet_would_spoil_are_whole() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn a_guest_stays_nobody_and_a_buyer_without_a_row_becomes_a_person() {
+fn guests_stay_anonymous_and_buyers_become_persons() {
     let shop = shop();
     let guest = shop.order("5003");
     assert_eq!(
@@ -133,7 +133,7 @@ fn a_guest_stays_nobody_and_a_buyer_without_a_row_becomes_a_person() {
     let dd = shop.person("dd@example.com");
     assert_eq!(dd["display_name"], "D");
     assert_eq!(shop.order("5007")["person_id"], dd["person_id"]);
-    // What the customers export says of Cy is not overwritten by the name on an order.
+    // The customers export wins over the name on an order.
     assert_eq!(shop.person("cy@example.net")["display_name"], Value::Null);
 }
 
@@ -142,7 +142,7 @@ fn a_guest_stays_nobody_and_a_buyer_without_a_row_becomes_a_person() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn times_carry_their_offsets_across_the_change_of_clocks() {
+fn times_keep_their_offsets_across_clock_changes() {
     let shop = shop();
     assert_eq!(shop.order("5001")["placed_at"], "2025-03-30T00:59:59Z");
     assert_eq!(shop.order("5002")["placed_at"], "2025-03-30T01:00:00Z");
@@ -155,7 +155,7 @@ fn times_carry_their_offsets_across_the_change_of_clocks() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn what_was_paid_and_given_back_adds_up() {
+fn payments_and_refunds_add_up() {
     let shop = shop();
     let both = shop.order("5007");
     assert_eq!(both["status"], "paid");
@@ -190,7 +190,7 @@ fn what_was_paid_and_given_back_adds_up() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn a_foreign_currency_is_never_added_one_to_one() {
+fn foreign_currency_is_never_added_unconverted() {
     let shop = shop();
     assert_eq!(shop.lake.json(&["settings", "currency"])["currency"], "EUR");
     let bo = shop.person("bo@example.org");
@@ -205,7 +205,7 @@ fn a_foreign_currency_is_never_added_one_to_one() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn a_new_export_updates_orders_and_leaves_persons_alone() {
+fn newer_export_updates_orders_and_keeps_persons() {
     let folder = export();
     let lake = OwnLake::new("shopify-again");
     lake.json(&["ingest".as_ref(), "shopify".as_ref(), folder.as_os_str()]);
@@ -275,7 +275,7 @@ fn exports_of_other_layouts_are_read_too() {
 }
 
 #[test]
-fn a_bad_amount_goes_to_quarantine_and_the_rest_goes_on() {
+fn bad_amount_goes_to_quarantine_alone() {
     let lake = OwnLake::new("shopify-bad");
     let orders = lake.write(
         "orders_export.csv",
@@ -304,7 +304,7 @@ fn a_bad_amount_goes_to_quarantine_and_the_rest_goes_on() {
 }
 
 #[test]
-fn who_checks_out_with_a_phone_number_is_known_by_it() {
+fn checkout_with_a_phone_number_links_by_it() {
     let lake = OwnLake::new("shopify-phone");
     lake.write(
         "in/customers_export.csv",

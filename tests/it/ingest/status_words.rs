@@ -1,5 +1,5 @@
-//! The words of providers for what became of an order or a deal: each counts as what it means, and
-//! one that nobody knows is told.
+//! Status words of providers for orders and deals: each has its meaning, and unknown ones are
+//! reported.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn ingest(lake: &OwnLake, provider: &str, folder: &str) -> (Value, String) {
 }
 
 #[test]
-fn statuses_count_whatever_their_case() {
+fn statuses_count_in_any_letter_case() {
     let lake = OwnLake::new("statuses_in_capitals");
     lake.write("in/persons.csv", "external_id,email\np1,a@example.com\n");
     let statuses = [
@@ -70,7 +70,7 @@ fn statuses_count_whatever_their_case() {
 }
 
 #[test]
-fn what_became_of_shipped_orders_at_amazon() {
+fn amazon_shipment_statuses_have_their_meaning() {
     let lake = OwnLake::new("amazon_statuses");
     let statuses = [
         ("Shipped", "fulfilled"),
@@ -121,7 +121,7 @@ fn what_became_of_shipped_orders_at_amazon() {
 const DEALS: &str = "deal_id,property_amount,property_createdate,property_closedate,deal_pipeline_id,deal_pipeline_stage_id";
 
 #[test]
-fn deals_of_hubspot_are_won_by_their_flags_or_their_stages() {
+fn hubspot_deals_are_won_by_flag_or_stage() {
     let lake = OwnLake::new("hubspot_deals");
     let of = |rows: &[(&str, &str)], flags: &str| {
         let line = |(id, rest): &(&str, &str)| {

@@ -1,5 +1,5 @@
-//! Files of all providers, taken in as one folder: they are the persons that a table written by hand
-//! says, whatever comes twice.
+//! The files of all providers in one folder give the persons of a table written by hand, also when
+//! they come twice.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -148,7 +148,7 @@ fn seven_providers_are_the_persons_of_the_truth_table() {
         assert_eq!(one["errors"], 0, "{one}");
     }
     assert_eq!(done[4]["ambiguous"], 1);
-    // What they bought is Ann's, wherever she bought it: 100 + 30 + 18.50 + 10.
+    // Ann's orders at all providers count: 100 + 30 + 18.50 + 10.
     let ann = lake
         .sql("select total_spent, paid_order_count from people where email = 'ann@example.com'");
     assert_eq!(
@@ -159,8 +159,10 @@ fn seven_providers_are_the_persons_of_the_truth_table() {
     let snapshot = lake.value("select count(*) from identity_log");
     let again = lake.json(&["sync", &folder]);
     let skipped = |one: &Value| one["fetched"] == 0 && one["skipped"].as_u64() > Some(0);
+    assert_eq!(again.as_array().unwrap().len(), order.len(), "{again}");
     assert!(again.as_array().unwrap().iter().all(skipped), "{again}");
     let full = lake.json(&["sync", &folder, "--full"]);
+    assert_eq!(full.as_array().unwrap().len(), order.len(), "{full}");
     for one in full.as_array().unwrap() {
         let changed = ["created", "updated", "linked", "ambiguous", "errors"];
         assert!(changed.iter().all(|name| one[name] == 0), "{one}");
@@ -170,7 +172,7 @@ fn seven_providers_are_the_persons_of_the_truth_table() {
 }
 
 #[test]
-fn other_orders_of_arrival_give_the_same_persons() {
+fn order_of_arrival_does_not_change_persons() {
     let truth: BTreeSet<Vec<String>> = TRUTH
         .iter()
         .map(|of| of.iter().map(|one| (*one).to_owned()).collect())
@@ -210,7 +212,7 @@ fn other_orders_of_arrival_give_the_same_persons() {
 }
 
 #[test]
-fn two_syncs_at_once_are_one() {
+fn concurrent_syncs_equal_one_sync() {
     let truth: BTreeSet<Vec<String>> = TRUTH
         .iter()
         .map(|of| of.iter().map(|one| (*one).to_owned()).collect())
@@ -237,7 +239,7 @@ fn two_syncs_at_once_are_one() {
 }
 
 #[test]
-fn what_is_wrong_with_one_provider_keeps_no_other_out() {
+fn broken_provider_does_not_stop_the_others() {
     let lake = OwnLake::new("sync-wrong");
     let folder = write_all(&lake);
     lake.write("in/unheard-of/file.csv", "a,b\n1,2\n");

@@ -1,5 +1,5 @@
 //! Attribution against a second computation: Polars sorts and pairs, a loop over each journey
-//! shares the value. On touch logs of others, through mappings of a user's own, and on ours.
+//! shares the value. On public touch logs through a user's own mappings, and on generated data.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -87,7 +87,7 @@ fn expected(conversions: DataFrame, touches: DataFrame, lookback: i64, half_life
         give("last", Some(&last.2), value);
         let weight = |age: i64| (-(age as f64) / half_life as f64).exp2();
         let all: f64 = touches.iter().map(|touch| weight(touch.0)).sum();
-        // What is given away so far is rounded, so that nothing is left over at the end.
+        // The sum so far is rounded, so that nothing is left over at the end.
         let (mut equal, mut decayed, mut so_far) = (0.0, 0.0, 0.0);
         for (place, (age, _, channel)) in (1..).zip(&touches) {
             so_far += weight(*age);
@@ -199,7 +199,7 @@ fn run(lake: &OwnLake, provider: &str, folder: &Path) -> Value {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn a_public_touch_log() {
+fn public_touch_log_gives_the_same_credits_as_a_second_computation() {
     let data = rollbook_tests::test_data();
     let lake = OwnLake::new("attribution_touchpoints");
     let folder = data.join("touchpoints_62k");
@@ -254,7 +254,7 @@ fn a_public_touch_log() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn a_public_tutorial() {
+fn public_tutorial_gives_its_published_credits() {
     let data = rollbook_tests::test_data();
     let lake = OwnLake::new("attribution_playbook");
     let folder = data.join("attribution_playbook");
@@ -289,7 +289,7 @@ fn a_public_tutorial() {
 }
 
 #[test]
-fn generated_data_ties_to_the_books() {
+fn attributed_value_of_generated_data_equals_order_totals() {
     let lake = OwnLake::new("attribution_generated");
     let input = lake.path("input");
     lake.json(&[
@@ -389,7 +389,7 @@ fn generated_data_ties_to_the_books() {
     let count = conversions.height() as u64;
     let second = expected(conversions, touches, 45 * DAY, DAY * 3 / 2);
     compare(&report, &second, booked, count);
-    // What was booked is what the traits of people say, and what was bought by nobody known.
+    // Booked value equals the traits of all persons plus the orders of nobody known.
     let traits =
         lake.sql("select sum(total_spent) as spent, sum(won_deal_value) as won from people");
     let of_people = units(&traits[0]["spent"]) + units(&traits[0]["won"]);
@@ -401,7 +401,7 @@ fn generated_data_ties_to_the_books() {
 }
 
 #[test]
-fn however_old_a_journey_is_its_touches_share_the_value() {
+fn touches_of_old_journeys_share_the_whole_value() {
     let lake = OwnLake::new("attribution_old");
     lake.write(
         "in/persons.csv",
@@ -444,7 +444,7 @@ fn however_old_a_journey_is_its_touches_share_the_value() {
         ("unattributed", 70_000),
     ];
     assert_eq!(shared("30m", "30d"), named(fifths));
-    // Whoever came half an hour earlier weighs nothing beside those of one moment, who weigh the same.
+    // A touch half an hour earlier weighs nothing beside two of one moment, which weigh the same.
     let halves = [
         ("search", 500_000),
         ("social", 500_000),

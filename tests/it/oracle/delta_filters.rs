@@ -1,5 +1,5 @@
-//! Filters of other tools: whatever column of whatever table they ask for, they find the rows that
-//! there are, and the Delta logs hold nothing of what must be forgotten one day.
+//! Filters of other Delta readers on every column of every table find all matching rows, and the
+//! Delta logs hold no personal values.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -116,7 +116,7 @@ fn ask(script: &str, arguments: &[&str]) -> Value {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-fn filters_of_other_tools_find_what_there_is() {
+fn delta_filters_find_all_matching_rows() {
     let lake = full("filters");
     let bounds = times("ROLLBOOK_TEST_BOUNDS", BOUNDS).to_string();
     let place = lake.path("lake/default");
@@ -163,10 +163,10 @@ fn filters_of_other_tools_find_what_there_is() {
 }
 
 #[test]
-fn nothing_of_what_may_be_forgotten_stands_in_a_log() {
+fn delta_logs_hold_no_personal_values() {
     let lake = full("filters_secrets");
     lake.json(&["compact", "--all"]);
-    let mut logs = 0;
+    let (mut logs, mut adds) = (0, 0);
     for folder in fs::read_dir(lake.path("lake/default")).unwrap() {
         let Ok(entries) = fs::read_dir(folder.unwrap().path().join("_delta_log")) else {
             continue;
@@ -179,8 +179,9 @@ fn nothing_of_what_may_be_forgotten_stands_in_a_log() {
                 let found = text.find(secret).map(|at| &text[at.saturating_sub(40)..]);
                 assert_eq!(found, None, "{}", path.display());
             }
-            // What readers skip files by is of persons' numbers alone.
+            // Statistics for skipping files cover person ids alone.
             for line in text.lines().filter(|line| line.contains("\"add\"")) {
+                adds += 1;
                 let add: Value = serde_json::from_str(line).unwrap();
                 let stats: Value =
                     serde_json::from_str(add["add"]["stats"].as_str().unwrap()).unwrap();
@@ -191,7 +192,7 @@ fn nothing_of_what_may_be_forgotten_stands_in_a_log() {
             }
         }
     }
-    assert!(logs > 50, "{logs} logs");
+    assert!(logs > 50 && adds > 10, "{logs} logs, {adds} files");
 }
 
 /// Commits so many changes of `orders`, each of which puts a file in the place of the one before.
@@ -237,7 +238,7 @@ async fn commits(place: &str, versions: std::ops::Range<u64>) -> Lake {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn a_long_log_opens_at_once() {
+async fn long_delta_log_opens_from_a_checkpoint() {
     let own = OwnLake::new("filters_long_log");
     let place = own.path("lake").to_str().unwrap().to_owned();
     let lake = commits(&place, 0..600).await;
@@ -253,7 +254,7 @@ async fn a_long_log_opens_at_once() {
         let checkpoint = opened["checkpoint"].as_u64().unwrap();
         assert!((560..600).contains(&checkpoint), "{checkpoint}");
         assert!(opened["seconds"].as_f64().unwrap() < 0.2, "{opened}");
-        // What an earlier version held is still known.
+        // The contents of earlier versions are still known.
         assert_eq!(
             opened["earlier"],
             json!(["part-98.parquet", "part-99.parquet", "part-100.parquet"])

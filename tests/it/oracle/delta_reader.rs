@@ -1,4 +1,4 @@
-//! The tables as another tool reads them: the `deltalake` package for Python.
+//! The `deltalake` package for Python reads the same rows.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::own_lake::OwnLake;
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-fn the_deltalake_package_reads_the_same_rows() {
+fn deltalake_reads_the_same_rows() {
     let python = rollbook_tests::python();
     let lake = OwnLake::new("other_tools");
     lake.json(&["demo"]);

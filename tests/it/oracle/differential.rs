@@ -84,6 +84,7 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
             &expected,
             &format!("{what}, in full"),
         );
+        assert_eq!(of_all.len(), world.definitions.len(), "{what}");
         for (at, full) in of_all.iter().enumerate() {
             let differs = (full.entered, full.left);
             let told = world.told(&what);
@@ -112,7 +113,7 @@ async fn hold(mut world: World, criteria: u64, changes: u64) {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn generated_data_give_what_the_oracle_says() {
+async fn segments_over_generated_data_equal_the_oracle() {
     let seed = times("ROLLBOOK_TEST_SEED", 11);
     hold(World::generated("generated", seed, 400).await, 60, 4).await;
 }
@@ -122,7 +123,7 @@ async fn generated_data_give_what_the_oracle_says() {
     not(all(has_data, has_python)),
     ignore = "ROLLBOOK_TEST_DATA or ROLLBOOK_TEST_PYTHON is not set"
 )]
-async fn olist_gives_what_the_oracle_says() {
+async fn segments_over_olist_equal_the_oracle() {
     let folder = test_data();
     let (seed, folder) = (times("ROLLBOOK_TEST_SEED", 5), folder.join("olist"));
     let world = World::olist("olist-differential", seed, folder).await;

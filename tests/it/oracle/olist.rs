@@ -1,4 +1,4 @@
-//! Olist taken in whole, against figures that Polars computes from the raw files by itself.
+//! The whole of Olist, against figures that Polars computes from the raw files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -139,7 +139,7 @@ fn cents(amount: &Value) -> i64 {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn every_row_is_taken_in_and_none_is_in_quarantine() {
+fn every_row_is_accepted() {
     let olist = olist();
     // 31 customers ordered twice; 8,349 payments are in the CSV and in the Parquet file.
     for (table, expected) in [
@@ -178,7 +178,7 @@ fn every_row_is_taken_in_and_none_is_in_quarantine() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn the_same_files_again_change_nothing() {
+fn same_files_again_change_nothing() {
     let folder = rollbook_tests::test_data();
     let lake = OwnLake::new("olist-twice");
     let leads = folder.join("olist/olist_marketing_qualified_leads_dataset.csv");
@@ -196,7 +196,7 @@ fn the_same_files_again_change_nothing() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn zip_prefixes_have_their_zeros_back_and_the_later_address_stands() {
+fn zip_prefixes_regain_zeros_and_the_later_address_wins() {
     let olist = olist();
     let ordered = orders().sort(["order_purchase_timestamp"], Default::default());
     let ordered = ordered.collect().unwrap();
@@ -263,7 +263,7 @@ fn zip_prefixes_have_their_zeros_back_and_the_later_address_stands() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn local_times_are_those_of_brazil() {
+fn local_times_are_read_in_brazilian_time() {
     let olist = olist();
     // On 2017-10-15 the clocks went from 00:00 to 01:00: midnight never was.
     let never = "select count(*) from activities where occurred_at = '2017-10-15T03:00:00Z'";
@@ -286,7 +286,7 @@ fn local_times_are_those_of_brazil() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn channels_are_those_of_the_leads_and_a_blank_one_is_null() {
+fn channels_equal_the_leads_file_and_blank_is_null() {
     let olist = olist();
     let by_origin = leads()
         .group_by([col("origin")])
@@ -328,7 +328,7 @@ fn channels_are_those_of_the_leads_and_a_blank_one_is_null() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn payments_of_unknown_orders_are_kept_and_the_sum_is_that_of_the_file() {
+fn payments_of_unknown_orders_are_kept() {
     let olist = olist();
     let lone = "select count(*) from payments where person_id = 0 and at is null";
     assert_eq!(olist.lake.value(lone), 95_537);
@@ -358,7 +358,7 @@ fn payments_of_unknown_orders_are_kept_and_the_sum_is_that_of_the_file() {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn what_each_customer_spent_is_what_the_items_add_up_to() {
+fn total_spent_equals_the_sum_of_items() {
     let olist = olist();
     let spent = revenue()
         .group_by([col("customer_unique_id")])
@@ -492,7 +492,7 @@ fn expected_segments() -> Vec<Expected> {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn five_segments_have_the_members_that_polars_finds() {
+fn five_segments_equal_polars() {
     let olist = olist();
     for segment in expected_segments() {
         let Expected {

@@ -1,4 +1,4 @@
-//! Traits of a tenant's own, as a user writes them: applied, asked for, changed, removed.
+//! Custom traits as a user writes them: applied, queried, changed, removed.
 
 use std::fs;
 use std::process::Output;
@@ -95,7 +95,7 @@ impl World {
 }
 
 #[test]
-fn a_trait_is_applied_asked_for_changed_and_removed() {
+fn trait_is_applied_queried_changed_and_removed() {
     let world = World::new("traits");
     world.write("vip_score", VIP_SCORE);
     let check = world.traits(&["--check"]);
@@ -163,7 +163,7 @@ fn a_trait_is_applied_asked_for_changed_and_removed() {
         assert_eq!(explained["turns"], "it depends on others too");
     }
 
-    // Whoever pulls gets the true values beside the ids.
+    // Pulls return the right values beside the ids.
     let server = Server::start(&world.lake, "default");
     let page = server.get("/v1/segments/vips/members?fields=vip_score");
     let score = page.json()["persons"][0]["vip_score"].to_string();
@@ -210,7 +210,7 @@ fn a_trait_is_applied_asked_for_changed_and_removed() {
         ["fresh"; 4].map(|one| json!(one))
     );
 
-    // What segments name stays.
+    // Traits that segments use stay.
     fs::remove_file(world.lake.path("traits/vip_score.sql")).unwrap();
     let message = world.refused();
     assert!(
@@ -236,7 +236,7 @@ fn told(evaluated: &str) -> Value {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
+fn broken_trait_file_is_reported_and_nothing_is_saved() {
     let world = World::new("traits-wrong");
     let refused = |name: &str, text: &str, expected: &str| {
         world.write(name, text);
@@ -299,7 +299,7 @@ fn what_is_wrong_with_a_file_is_told_and_nothing_is_saved() {
 }
 
 #[test]
-fn a_trait_over_personal_columns_is_sealed_kept_and_forgets_who_is_erased() {
+fn personal_trait_is_sealed_and_erased() {
     let world = World::new("traits-personal");
     let text = "select person_id, true as is_meant from persons where email = 'ann@example.com'";
     world.write("is_ann", &format!("-- default: false\n{text}\n"));
@@ -309,12 +309,16 @@ fn a_trait_over_personal_columns_is_sealed_kept_and_forgets_who_is_erased() {
     );
     world.apply();
     assert_eq!(world.scores("is_ann"), [true, false, false, false]);
-    for object in fs::read_dir(world.lake.path("lake/default/_definitions")).unwrap() {
-        let bytes = fs::read(object.unwrap().path()).unwrap();
-        assert!(!String::from_utf8_lossy(&bytes).contains("ann@example"));
+    let definitions = fs::read_dir(world.lake.path("lake/default/_definitions")).unwrap();
+    let definitions: Vec<_> = definitions
+        .map(|object| fs::read(object.unwrap().path()).unwrap())
+        .collect();
+    assert!(!definitions.is_empty());
+    for definition in definitions {
+        assert!(!String::from_utf8_lossy(&definition).contains("ann@example"));
     }
 
-    // What lies in a copy is as it was, and a collection takes nothing of it.
+    // A backup is unchanged, and a collection removes nothing of it.
     let copy = world.lake.path("copy").to_str().unwrap().to_owned();
     world.lake.json(&["backup", &copy]);
     world.lake.json(&["vacuum"]);
@@ -335,7 +339,7 @@ fn a_trait_over_personal_columns_is_sealed_kept_and_forgets_who_is_erased() {
 }
 
 #[test]
-fn a_second_row_that_comes_later_holds_up_those_who_ask_alone() {
+fn duplicate_trait_rows_fail_only_their_queries() {
     let world = World::new("traits-later");
     let text = "select person_id, total as only_order from orders where person_id <> 0";
     world.write("only_order", text);

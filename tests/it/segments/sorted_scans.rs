@@ -1,5 +1,5 @@
-//! Clustered tables: scans by person neither sort nor partition anew, whatever runs lie over each
-//! other, and give every row once.
+//! Scans of clustered tables by person neither sort nor repartition, however files overlap, and
+//! give every row once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ const BY_PERSON: [&str; 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_by_person_streams_over_any_runs() {
+async fn queries_by_person_stream_without_sorting() {
     let folder = tempfile::tempdir().unwrap();
     let location = folder.path().to_str().unwrap();
     let lake = Lake::open_or_new(location, "default".parse().unwrap());
@@ -202,7 +202,7 @@ async fn what_is_asked_by_person_streams_over_any_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_conditions_stream_side_by_side() {
+async fn many_conditions_stream_in_one_pass() {
     let folder = tempfile::tempdir().unwrap();
     let location = folder.path().to_str().unwrap();
     let lake = Lake::open_or_new(location, "default".parse().unwrap());

@@ -1,5 +1,5 @@
-//! The tenant's calendar, times of all years, rates and odd values, through the program and over
-//! HTTP.
+//! The tenant's time zone and calendar, times of all years, exchange rates and odd values, through
+//! the program and over HTTP.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn count(lake: &OwnLake, criteria: &str, as_of: &str) -> Value {
 }
 
 #[test]
-fn every_way_of_asking_counts_in_the_tenants_zone() {
+fn all_queries_count_days_in_the_tenant_time_zone() {
     let lake = berlin("calendar_berlin");
     for criteria in [
         "created_at >= '2025-03-01' and created_at < '2025-04-01'",
@@ -108,7 +108,7 @@ fn every_way_of_asking_counts_in_the_tenants_zone() {
 }
 
 #[test]
-fn refreshes_follow_the_tenants_days() {
+fn refresh_follows_days_of_the_tenant_time_zone() {
     let lake = berlin("calendar_refreshes");
     let criteria = "cast(last_order_at as date) = current_date";
     lake.json(&["segment", "put", "today", "--criteria", criteria]);
@@ -127,7 +127,7 @@ fn refreshes_follow_the_tenants_days() {
 }
 
 #[test]
-fn one_odd_person_stops_nobody() {
+fn one_odd_value_does_not_fail_other_persons() {
     let lake = OwnLake::new("calendar_odd");
     let persons = "external_id,email,created_at,next_follow_up_date\n\
                    p1,a@example.com,2025-03-02,2025-07-01\n\
@@ -176,7 +176,7 @@ fn one_odd_person_stops_nobody() {
 }
 
 #[test]
-fn a_day_without_a_rate_has_the_last_one_within_the_setting() {
+fn missing_exchange_rate_falls_back_within_fx_days() {
     let lake = OwnLake::new("calendar_rates");
     ingest(
         &lake,

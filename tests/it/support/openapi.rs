@@ -1,4 +1,4 @@
-//! What the document of the API says of an answer, and whether the answer is so.
+//! What the OpenAPI document says of an answer, and whether the answer conforms.
 
 use std::sync::OnceLock;
 
@@ -180,7 +180,7 @@ fn is_of(ty: &Value, value: &Value) -> bool {
 }
 
 #[test]
-fn a_schema_refuses_what_it_does_not_say() {
+fn schema_check_refuses_undocumented_values() {
     let document = json!({"components": {"schemas": {"Key": {"type": "string", "enum": ["a"]}}}});
     let schema = json!({
         "type": "object",

@@ -71,7 +71,7 @@ impl Server {
         });
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            // Who is refused before the body is read finds the connection closed: take a new one.
+            // A request refused before its body was read leaves a closed connection: take a new one.
             .max_idle_connections(0)
             .timeout_global(Some(Duration::from_secs(120)));
         let agent = config.build().into();

@@ -51,7 +51,14 @@ impl Writes {
         reached.unwrap_or_else(|seen| panic!("{seen} of {count} files after {patience:?}"))
     }
 
-    /// The same, and kills the process.
+    /// How many a process writes until it ends by itself.
+    pub(crate) fn until_end(&mut self, process: &mut Child) -> usize {
+        self.reach(usize::MAX, process);
+        assert!(process.wait().unwrap().success());
+        self.count()
+    }
+
+    /// Waits as [`Writes::reach`] does, and kills the process.
     pub(crate) fn reach_and_kill(&mut self, count: usize, process: &mut Child) -> bool {
         let was_running = self.reach(count, process);
         // It may have ended since.

@@ -122,7 +122,7 @@ mod tests {
     use super::{ORDER, in_reading_order};
 
     #[test]
-    fn every_column_of_people_has_a_place() {
+    fn every_column_of_people_is_shown() {
         let placed: Vec<&str> = ORDER.iter().copied().flatten().copied().collect();
         let known: BTreeSet<String> = crate::persons::columns()
             .map(|(name, _)| name.to_owned())
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_are_not_known_follow_by_name() {
+    fn unknown_columns_follow_by_name() {
         let person = json!({"wealth": 1, "email": "a@b.co", "age": 2, "person_id": 3});
         let names: Vec<&str> = in_reading_order(&person).iter().map(|one| one.0).collect();
         assert_eq!(names, ["person_id", "email", "age", "wealth"]);

@@ -273,7 +273,7 @@ mod tests {
     use super::{draft, written};
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn segment_files_round_trip() {
         let key = || "vip".parse().unwrap();
         let text = "-- name: Very important\n-- refresh: 15 minutes\n-- channel: email\n\
                     -- holdout: 10\n-- owner: ann\n-- tags: a, b\n\

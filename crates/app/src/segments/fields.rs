@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_have_one_form() {
+    fn hashed_addresses_are_normalised() {
         assert_eq!(
             plain_email(" Ann@Example.COM "),
             Some("ann@example.com".to_owned())

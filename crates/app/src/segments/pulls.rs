@@ -323,7 +323,7 @@ mod tests {
     use super::checksum;
 
     #[test]
-    fn the_checksum_is_that_of_the_ids_in_order() {
+    fn checksum_covers_ids_in_order() {
         for persons in [
             vec![],
             vec![1],

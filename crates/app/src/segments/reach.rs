@@ -139,7 +139,7 @@ mod tests {
     use super::is_drawn;
 
     #[test]
-    fn a_part_is_about_as_large_as_it_says_and_always_the_same() {
+    fn holdout_is_stable_and_of_the_given_size() {
         let part = "10".parse().unwrap();
         let drawn = |salt: &str| (1..=20_000).filter(|id| is_drawn(*id, salt, part)).count();
         assert!((1_850..2_150).contains(&drawn("vip")), "{}", drawn("vip"));

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn places_become_codes_and_unknown_ones_are_counted() {
+    fn countries_become_codes_and_unknown_ones_are_counted() {
         let mut odd = Oddities::default();
         let names = [
             Some("Germany"),

@@ -481,7 +481,7 @@ mod tests {
     use super::{MatchKeys, Who};
 
     #[test]
-    fn a_family_comes_back_from_the_vault_as_it_was() {
+    fn match_keys_of_a_family_round_trip() {
         let marks = MatchKeys {
             household: u128::MAX - 7,
             who: Who {

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decided_follows_the_records() {
+    fn decisions_follow_records() {
         let mut moves = IdentityRemap::default();
         let mut owners = Owners {
             gone: Gone::default(),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_for_both_parts_of_whom_somebody_split_since() {
+    fn decisions_hold_for_both_parts_of_a_split() {
         let mut moves = IdentityRemap::default();
         moves.set(20, 2, 1);
         moves.set(20, 1, 2);

@@ -206,7 +206,7 @@ mod tests {
     use super::{Who, may_be_one};
 
     #[test]
-    fn a_first_name_tells_a_family_apart_as_far_as_it_goes() {
+    fn first_names_tell_family_members_apart() {
         let who = |given: u64, first: u64, initial: u64| Who {
             given,
             first,

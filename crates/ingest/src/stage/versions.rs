@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn which_row_of_a_key_stands_does_not_depend_on_arrival() {
+    fn winning_row_does_not_depend_on_arrival() {
         let rows = [
             row(false, 5, 1),
             row(false, 3, 9),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn three_numbers_in_one_come_apart_again() {
+    fn packed_version_round_trips() {
         for number in [(0, 0, false), (7, 1, true), (u32::MAX, (1 << 31) - 1, true)] {
             assert_eq!(
                 unpacked(packed(number.0, number.1 as usize, number.2)),

@@ -100,7 +100,7 @@ mod tests {
     use super::Patient;
 
     #[tokio::test]
-    async fn nobody_waits_for_ever_to_be_read() {
+    async fn slow_readers_time_out() {
         let (ours, mut theirs) = duplex(4);
         let mut stream = Patient::new(ours, Duration::from_millis(50));
         stream.write_all(b"1234").await.unwrap();

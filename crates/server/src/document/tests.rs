@@ -77,7 +77,7 @@ fn no_object_is_free_form() {
 }
 
 #[test]
-fn every_name_leads_somewhere() {
+fn every_schema_reference_resolves() {
     let document = document();
     let mut found = Vec::new();
     schemas("", &document, &mut found);
@@ -198,7 +198,7 @@ fn every_text_of_a_body_is_bounded() {
 }
 
 #[test]
-fn no_new_segment_is_called_as_a_route_is() {
+fn segment_keys_never_equal_route_names() {
     let document = document();
     let words: BTreeSet<&str> = document["paths"]
         .as_object()

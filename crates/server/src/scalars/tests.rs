@@ -23,7 +23,7 @@ fn check<T: Described + std::str::FromStr>(fitting: &[&str], others: &[&str]) {
 }
 
 #[test]
-fn what_fits_a_pattern_is_taken() {
+fn values_matching_the_pattern_are_accepted() {
     let long = "a".repeat(64);
     check::<SegmentKey>(
         &["a", "0", "a_-9", &long],
@@ -62,7 +62,7 @@ fn what_fits_a_pattern_is_taken() {
 }
 
 #[test]
-fn days_of_the_pattern_are_days_of_the_calendar() {
+fn dates_matching_the_pattern_must_exist() {
     let schema = serde_json::to_value(GivenTime::described().build()).unwrap();
     let pattern = Regex::new(schema["pattern"].as_str().unwrap()).unwrap();
     for year in [

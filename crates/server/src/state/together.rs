@@ -160,7 +160,7 @@ mod tests {
     use super::{BESIDE, Together, TooMuch, is_largest_beyond, most_together};
 
     #[test]
-    fn the_largest_goes_first() {
+    fn largest_worker_is_stopped_first() {
         let mut workers = BTreeMap::from([(1, 100), (2, 300), (3, 200)]);
         let goes = |workers: &BTreeMap<u32, u64>, most| {
             let each = workers.keys().copied();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_has_is_not_for_workers() {
+    fn memory_of_the_server_is_not_available_to_workers() {
         let (pool, mib) = (1 << 30, 1 << 20);
         assert_eq!(most_together(pool, 200 * mib), pool + BESIDE - 200 * mib);
         assert_eq!(most_together(pool, 4 * pool), pool / 4);

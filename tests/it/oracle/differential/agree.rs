@@ -1,4 +1,4 @@
-//! That preview, count, list, pages and ledger say the same as a refresh.
+//! Preview, count, list, pages and ledger agree with a refresh.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +35,7 @@ impl World {
             .into_iter()
             .map(|one| (one.definition.key, one.count));
         let listed: BTreeMap<_, _> = listed.collect();
+        assert_eq!(members.len(), done.len(), "{what}");
         for (at, (members, done)) in members.iter().zip(done).enumerate() {
             let (key, told) = (key(at), self.told(what));
             let counts = (done.refreshed.count, listed[&key]);

@@ -1,4 +1,4 @@
-//! Conditions without parts, each asked twice: as criteria, and of the oracle in plain SQL on the tables.
+//! Atomic conditions, each as criteria and as plain SQL for the oracle.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

@@ -1,4 +1,4 @@
-//! What may happen to a world.
+//! Random changes of the data, settings and segments of a world.
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -138,7 +138,7 @@ impl World {
                 self.put(at).await;
             }
             Change::HalfRefresh => {
-                // What the others are computed from is older than what these are.
+                // The others are computed from older data than these.
                 self.happen(1, -DAY, DAY).await;
                 let some: Vec<_> = (0..self.definitions.len()).step_by(2).map(key).collect();
                 let now = self.tick();

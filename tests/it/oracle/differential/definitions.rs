@@ -1,4 +1,4 @@
-//! The segments of a world, and who belongs to them as the oracle says.
+//! The segments of a world, and their members by the oracle.
 
 use std::collections::BTreeSet;
 

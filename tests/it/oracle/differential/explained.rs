@@ -1,4 +1,4 @@
-//! Explanations say what the oracle says, in every line and when they are told to turn.
+//! Explanations equal the oracle, line by line and in their predicted transition times.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,7 +27,7 @@ fn lines<'a>(line: &'a Line, all: &mut Vec<&'a Line>) {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn explanations_say_what_the_oracle_says() {
+async fn explanations_equal_the_oracle() {
     let seed = times("ROLLBOOK_TEST_SEED", 14);
     let mut world = World::generated("explained", seed, 400).await;
     world.define(SEGMENTS, 2).await;

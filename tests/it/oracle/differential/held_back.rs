@@ -1,4 +1,4 @@
-//! The newest part of Olist, which is taken in slice by slice.
+//! The newest part of Olist, ingested slice by slice.
 
 use std::collections::BTreeSet;
 use std::fs;

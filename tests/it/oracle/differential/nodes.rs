@@ -1,4 +1,4 @@
-//! Conditions put together, and for whom they hold by the logic of three values on sets.
+//! Nested conditions, evaluated by three-valued logic on sets of persons.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -126,7 +126,7 @@ impl Node {
         match self {
             Self::Atom(at) => known.atoms[*at].clone(),
             Self::Select(at) => known.selects[*at].clone(),
-            // Who is not known to belong does not belong.
+            // Unknown counts as not belonging.
             Self::Segment(at) => Truth {
                 yes: known.segments[*at].clone(),
                 unknown: RoaringTreemap::new(),

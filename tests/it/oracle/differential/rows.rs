@@ -1,4 +1,4 @@
-//! Random rows in our own columns, beside whatever else a world holds.
+//! Random rows of the native provider, beside the other rows of a world.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What differs between the worlds: the values that their rows have and that criteria ask for.
+//! The values of rows and criteria that differ between the worlds.
 
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;

@@ -1,5 +1,5 @@
-//! Every other way of asking says what the oracle says: previews at this and other moments, from the
-//! lake and from a server's memory, explanations, the calendar, near misses.
+//! All other queries equal the oracle: previews at several moments, from the lake and from the
+//! cache, explanations, the calendar, near misses.
 
 use rand::Rng;
 use rand::seq::index::sample;
@@ -107,6 +107,7 @@ impl World {
     async fn calendar(&mut self, at: usize, now: &RoaringTreemap, told: &str) {
         let calendar = segments::calendar(&self.workspace, &key(at), DAYS, self.as_of).await;
         let calendar = calendar.unwrap_or_else(|error| panic!("{told} calendar: {error}"));
+        assert!(!calendar.days.is_empty(), "{told}");
         let mut before = now.clone();
         for day in calendar.days {
             let then = self.definitions.members_of(&mut self.oracle, at, day.at);

@@ -1,4 +1,4 @@
-//! When something happened: as an argument of a behaviour function, and as a condition on `at`.
+//! Times of events: as an argument of a behaviour function, and as a condition on `at`.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;

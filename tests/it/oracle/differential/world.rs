@@ -1,4 +1,4 @@
-//! A lake with segments, the moment that it is looked at from, and who belongs.
+//! A lake with segments, the moment of evaluation, and the expected members.
 
 use std::path::PathBuf;
 
@@ -164,7 +164,9 @@ impl World {
             at,
         };
         let done = ingest(&self.workspace, what, &Progress::silent()).await;
-        for table in done.unwrap().tables {
+        let done = done.unwrap();
+        assert!(!done.tables.is_empty());
+        for table in done.tables {
             assert_eq!(table.quarantined, 0, "{table:?}");
         }
         self.last_batch = Some(batch);
