@@ -86,8 +86,11 @@ fn stored(row: &Value) -> (String, Lead) {
     )
 }
 
+/// A line number, and the cells of a row.
+type Row = (i64, Vec<Option<String>>);
+
 /// The columns of a file, and for each row its line and cells.
-fn read(path: &Path) -> (Vec<String>, Vec<(i64, Vec<Option<String>>)>) {
+fn read(path: &Path) -> (Vec<String>, Vec<Row>) {
     let file = discover(&[path.to_owned()]).unwrap().remove(0);
     let mut reader = Reader::open(&file, 8192).unwrap();
     let columns = reader.columns().to_vec();
