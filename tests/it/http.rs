@@ -1,24 +1,22 @@
 //! The server as programs meet it: started as a process, asked over a socket.
 
-mod at_once;
 mod bodies;
+mod cache;
+mod concurrent_changes;
+mod concurrent_posts;
+mod concurrent_queries;
+mod content_negotiation;
 mod conversation;
-mod crowd;
-mod document;
-mod documented;
-mod forms;
+mod disconnects;
+mod documented_examples;
+mod expensive_statements;
 mod hints;
-mod journal;
-mod keys;
-mod leaving;
+mod hostile_callers;
+mod idempotency_keys;
 mod names;
-mod pages;
-mod peer;
-mod posts;
-mod private;
+mod pagination;
+mod privacy;
 mod refusals;
+mod schemathesis;
 mod segments;
-pub(crate) mod serving;
-mod strangers;
-mod warm;
-mod wild;
+mod write_ahead_log;

@@ -492,7 +492,7 @@ mod tests {
     use super::EngineError;
 
     #[test]
-    fn what_stays_has_no_value_in_it() {
+    fn persisted_errors_hold_no_value() {
         let value = |message: &str| EngineError::Value {
             message: message.to_owned(),
         };

@@ -2,7 +2,6 @@
 
 mod behaviour;
 mod custom_traits;
-mod duckdb;
 mod errors;
 mod excess;
 mod fixture;

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_are_where_they_should_be() {
+    fn first_and_last_moment_are_right() {
         let calendar = Calendar::new();
         assert_eq!(written(&calendar, START), "2024-01-01T00:00:00Z");
         assert_eq!(written(&calendar, END), "2025-12-31T23:59:59Z");

@@ -118,7 +118,7 @@ mod tests {
     use super::{Dice, Stream};
 
     #[test]
-    fn a_stream_is_fixed_for_ever() {
+    fn stream_of_a_seed_is_fixed() {
         let mut dice = Dice::new(7, Stream::Facts, 3);
         let first = [dice.below(1000), dice.below(1000), dice.pareto(100_000)];
         assert_eq!(

@@ -202,7 +202,7 @@ mod tests {
     /// The spread that the data is made for: few certain cases, many unlikely ones, and a rank by
     /// the true chance that tells those who buy from those who do not four times in five.
     #[test]
-    fn chances_spread_widely_and_decide() {
+    fn probabilities_spread_widely() {
         let calendar = Calendar::new();
         let catalog = Catalog::new(&mut Dice::new(5, Stream::Reference, 0));
         let mut leads: Vec<(u64, bool)> = (0..40_000)

@@ -446,14 +446,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_put_wins_and_stays() {
+    async fn first_put_wins() {
         let folder = tempfile::tempdir().unwrap();
         the_first_put_wins(&Store::at(folder.path().to_str().unwrap()).unwrap()).await;
         the_first_put_wins(&Store::on(Arc::new(InMemory::new()), "memory")).await;
     }
 
     #[tokio::test]
-    async fn files_are_taken_in_and_opened() {
+    async fn files_are_moved_in_and_opened() {
         let folder = tempfile::tempdir().unwrap();
         let local = Store::at(folder.path().to_str().unwrap()).unwrap();
         for store in [local, Store::on(Arc::new(InMemory::new()), "memory")] {
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_folders_and_buckets() {
+    fn locations_are_folders_and_buckets() {
         assert!(Store::at("gopher://lake").is_err());
         assert!(Store::at("").is_err());
         assert!(Store::at("./lake").is_ok());

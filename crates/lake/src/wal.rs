@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_read_and_nothing_else() {
+    fn log_returns_exactly_the_appended_entries() {
         let entries = [entry("a"), entry("b")];
         let object = encode(&entries);
         assert_eq!(decode(&object).unwrap(), entries);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entries_stay_in_order_until_they_are_forgotten() {
+    async fn entries_keep_their_order_until_removed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().to_str().unwrap()).unwrap();
         let lake = Lake::on(store, "default".parse().unwrap()).await.unwrap();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_can_be_tried_again() {
+    async fn refused_entries_can_be_retried() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().to_str().unwrap()).unwrap();
         let lake = Lake::on(store, "default".parse().unwrap()).await.unwrap();

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trait_is_called_as_a_column_can_be() {
+    fn trait_names_are_valid_column_names() {
         assert!("vip_score2".parse::<TraitName>().is_ok());
         for bad in ["", "Vip", "vip-score", "2nd", "_m0", &"x".repeat(65)] {
             assert!(bad.parse::<TraitName>().is_err(), "`{bad}` was taken");

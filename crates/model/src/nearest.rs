@@ -23,7 +23,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn suggests_what_was_meant_and_nothing_far() {
+    fn nearest_suggests_close_names_only() {
         let columns = ["total_spent", "order_count", "country"];
         assert_eq!(nearest("total_spend", columns), Some("total_spent"));
         assert_eq!(nearest("Country", columns), Some("country"));

@@ -29,7 +29,7 @@ mod tests {
     use super::in_shares;
 
     #[test]
-    fn every_row_is_in_one_share() {
+    fn each_row_is_in_exactly_one_share() {
         for rows in [0, 1, 7, 100, 1001] {
             let shares = in_shares(rows, 3, |begin, count| (begin..begin + count).collect());
             let all: Vec<usize> = shares

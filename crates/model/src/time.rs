@@ -201,7 +201,7 @@ mod tests {
     use super::{GivenTime, Timestamp};
 
     #[test]
-    fn a_time_without_a_zone_is_of_the_zone_that_is_asked() {
+    fn time_without_zone_uses_the_given_zone() {
         let expected = |text: &str, zone: Tz, expected: &str| {
             let found = text.parse::<GivenTime>().unwrap().in_zone(zone);
             assert_eq!(found.to_string(), expected, "{text} in {zone}");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_several_forms_and_prints_one() {
+    fn times_parse_in_several_formats_and_print_in_one() {
         for (text, expected) in [
             ("2024-05-01", "2024-05-01T00:00:00Z"),
             ("2024-05-01 12:30:00", "2024-05-01T12:30:00Z"),

@@ -94,7 +94,7 @@ pub(super) fn check_error(given: Given, expected: &str) {
 }
 
 #[test]
-fn a_file_that_holds_no_rows_is_not_guessed_at() {
+fn file_without_rows_is_not_guessed() {
     let given = Given::new("notes.md", "a,b\n1,2\n");
     assert_eq!(given.file.format, Format::Unknown);
     check_error(
@@ -104,7 +104,7 @@ fn a_file_that_holds_no_rows_is_not_guessed_at() {
 }
 
 #[test]
-fn a_file_has_so_many_columns_at_most() {
+fn number_of_columns_is_limited() {
     let names = |count: usize| (0..count).map(|at| format!("c{at}")).collect::<Vec<_>>();
     let csv = |count: usize| format!("{}\n", names(count).join(","));
     let ndjson = |count: usize| {

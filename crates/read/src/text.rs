@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_decide_then_validity_then_the_best_guess() {
+    fn encoding_follows_mark_then_validity_then_guess() {
         check("naïve".as_bytes(), UTF_8, "naïve".as_bytes());
         check("\u{feff}naïve".as_bytes(), UTF_8, "naïve".as_bytes());
         check(b"\xff\xfeh\0\xe9\0", UTF_16LE, "hé".as_bytes());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_declared_is_not_guessed() {
+    fn declared_encoding_is_not_guessed() {
         let check = |content: &[u8], declared: &str, expected: &[u8]| {
             let (_kept, mut file) = file_of(content);
             file.charset = Some(declared.parse().unwrap());
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_stays_invalid() {
+    fn undecodable_bytes_stay_invalid() {
         for chunk in [1, 2, 3, 64] {
             let source = Box::new(Cursor::new(b"\x83\x65,\x83,\x83\x58\x83".to_vec()));
             let mut read = Vec::new();

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_left_behind_in_small_pieces() {
+    fn overlong_line_is_skipped_in_pieces() {
         let text = format!("{}\r\nnext", "x".repeat(100));
         let mut window = Window::new(Box::new(std::io::Cursor::new(text)), 3);
         window.fill().unwrap();

@@ -329,7 +329,7 @@ mod tests {
     use super::{decimal_text, nearest_cut};
 
     #[test]
-    fn a_cut_is_as_near_as_equal_values_allow() {
+    fn cut_is_as_close_as_ties_allow() {
         let values = [9, 8, 8, 8, 5, 4];
         for (size, cut) in [
             (1, (9, 1)),

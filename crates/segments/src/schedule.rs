@@ -188,7 +188,7 @@ mod tests {
     use super::{Percent, Schedule};
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn segment_files_round_trip() {
         for (text, written) in [
             ("on_ingest", "on_ingest"),
             ("15 minutes", "15 minutes"),

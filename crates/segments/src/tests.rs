@@ -95,7 +95,7 @@ async fn lines(session: &Session, sql: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn members_are_known_persons_for_whom_it_is_true() {
+async fn members_are_known_persons_who_meet_the_criteria() {
     let session = session().await;
     for (text, expected) in [
         ("country = 'DE'", vec![1_u64]),
@@ -127,7 +127,7 @@ async fn members_are_known_persons_for_whom_it_is_true() {
 }
 
 #[tokio::test]
-async fn faults_are_placed_in_the_text_as_written() {
+async fn errors_have_positions_in_the_written_text() {
     let session = session().await;
     let criteria = Criteria::parse("country = 'DE'\n or contry = 'US'").unwrap();
     let error = evaluate(&session, &criteria).await.unwrap_err();
@@ -239,7 +239,7 @@ async fn the_examples_of_the_docs_can_be_evaluated() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_segment_that_is_named_is_told() {
+async fn errors_of_named_segments_are_reported() {
     let session = session().await;
     let definitions: Vec<_> = [
         ("a", "in_segment('b') or country = 'DE'"),

@@ -1,4 +1,4 @@
-//! Bodies as they come: encodings, packings, cut off, of other shapes, with bad lines.
+//! Request bodies: encodings, compression, truncation, other shapes, bad lines.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -7,8 +7,8 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::refusals::check;
-use super::serving::{Answer, Serving, raw};
-use crate::own_lake::{OwnLake, counts};
+use crate::support::own_lake::{OwnLake, counts};
+use crate::support::server::{Answer, Server, raw};
 
 const PERSONS: &str = "/v1/ingest/native/persons";
 
@@ -18,7 +18,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn city_of(server: &Serving, external_id: &str) -> Value {
+fn city_of(server: &Server, external_id: &str) -> Value {
     let query = format!(
         "select p.city from persons p join identities i using (person_id)
          where i.external_id = '{external_id}'"
@@ -28,9 +28,9 @@ fn city_of(server: &Serving, external_id: &str) -> Value {
 }
 
 #[test]
-fn the_encoding_that_a_body_declares_is_obeyed() {
+fn declared_charset_of_a_body_is_used() {
     let lake = OwnLake::new("http_charsets");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     for (at, (kind, bytes, city)) in [
         ("text/csv; charset=windows-1250", &b"Plze\xf2"[..], "Plzeň"),
         ("text/csv;charset=\"ISO-8859-2\"", b"Gy\xf5r", "Győr"),
@@ -103,9 +103,9 @@ fn the_encoding_that_a_body_declares_is_obeyed() {
 }
 
 #[test]
-fn bodies_are_unpacked_or_refused() {
+fn compressed_bodies_are_unpacked_or_refused() {
     let lake = OwnLake::new("http_packed_bodies");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let rows = |id: &str| format!("external_id,city\n{id},Bonn\n").into_bytes();
     let post = |headers: &[(&str, &str)], body: &[u8]| -> Answer {
         server.post_bytes(PERSONS, "text/csv", headers, body)
@@ -151,7 +151,7 @@ fn bodies_are_unpacked_or_refused() {
     }
     check(&sql(&packed, query), 400, "invalid_body");
     check(&sql(&packed, &gzip(query)[..20]), 400, "invalid_body");
-    // What is small packed may be large.
+    // A small compressed body may be large.
     let large = format!("{{\"query\": \"select 1{}\"}}", " ".repeat(2 << 20));
     check(
         &sql(&packed, &gzip(large.as_bytes())),
@@ -163,9 +163,9 @@ fn bodies_are_unpacked_or_refused() {
 }
 
 #[test]
-fn json_bodies_are_objects() {
+fn json_bodies_must_be_objects() {
     let lake = OwnLake::new("http_arrays");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     server.post_bytes(PERSONS, "text/csv", &[], b"external_id\na\n");
     let post =
         |path: &str, body: &str| server.post_bytes(path, "application/json", &[], body.as_bytes());
@@ -207,9 +207,9 @@ fn json_bodies_are_objects() {
 }
 
 #[test]
-fn a_body_that_breaks_off_is_told_as_such() {
+fn truncated_body_is_reported_as_such() {
     let lake = OwnLake::new("http_broken_bodies");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let address = server.address.as_str();
     let head = |path: &str, kind: &str, how: &str| {
         format!(
@@ -261,9 +261,9 @@ fn a_body_that_breaks_off_is_told_as_such() {
 }
 
 #[test]
-fn a_bad_line_goes_to_quarantine_whatever_else_the_body_has() {
+fn bad_line_goes_to_quarantine_alone() {
     let lake = OwnLake::new("http_bad_lines");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let post = |path: &str, body: &str| {
         server.post_bytes(path, "application/x-ndjson", &[], body.as_bytes())
     };

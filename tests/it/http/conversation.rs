@@ -1,9 +1,9 @@
-//! A whole conversation, kept as text: ingest, define, preview, refresh, page, delete.
+//! A whole conversation over HTTP, kept as text: ingest, define, preview, refresh, page, delete.
 
 use serde_json::{Value, json};
 
-use super::serving::{Answer, Serving};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server};
 
 const PERSONS: &str = "external_id,display_name,email,country,created_at\n\
     c1,Ada Lovelace,ada@example.com,GB,2025-01-01\n\
@@ -57,9 +57,9 @@ fn mask(value: &mut Value) {
 }
 
 #[test]
-fn from_rows_to_members_and_away_again() {
+fn conversation_from_rows_to_members() {
     let lake = OwnLake::new("http_conversation");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let mut said = Said::default();
     let as_of = "2025-03-01T00:00:00Z";
 
@@ -158,9 +158,9 @@ fn from_rows_to_members_and_away_again() {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_after_a_kill() {
+fn acknowledged_rows_survive_a_kill() {
     let lake = OwnLake::new("http_kill");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     for n in 0..5 {
         let row = json!({"external_id": format!("a{n}"), "type": "page_viewed", "channel": "web",
             "occurred_at": "2025-01-01T00:00:00Z"});
@@ -175,7 +175,7 @@ fn what_was_acknowledged_is_there_after_a_kill() {
         assert_eq!(answer.status, 200, "{}", answer.json());
     }
     server.kill();
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let question = json!({"query": "select count(*) as n from activities"});
     assert_eq!(
         server.send("POST", "/v1/sql", &question).json()["rows"][0]["n"],
@@ -184,7 +184,7 @@ fn what_was_acknowledged_is_there_after_a_kill() {
 }
 
 #[test]
-fn a_mapping_finds_what_it_joins_in_the_lake() {
+fn mapping_joins_tables_of_the_lake() {
     let lake = OwnLake::new("http_join");
     let mapping = "-- about: visits of members\n-- table: activities\n-- source: visits = visits*\n\
         -- source: members = SOURCE\n\
@@ -201,7 +201,7 @@ fn a_mapping_finds_what_it_joins_in_the_lake() {
     lake.write("mappings/club/persons.sql", persons);
     let mut command = lake.command(&["serve", "--listen", "127.0.0.1:0", "--mappings"]);
     command.arg(lake.path("mappings"));
-    let server = Serving::start_with(command);
+    let server = Server::start_with(command);
     let csv = |path: &str, body: &str| server.send_text("POST", path, "text/csv", &[], body);
 
     let refused = csv("/v1/ingest/strict/visits", "id,member,at\n1,7,2025-01-01\n");

@@ -1,14 +1,14 @@
-//! What is said to programs names routes, and no commands.
+//! Problems over HTTP name routes as the next step, not commands.
 
 use serde_json::json;
 
-use super::serving::{Answer, Serving};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server};
 
 #[test]
-fn problems_name_routes_and_no_commands() {
+fn http_problems_name_routes_not_commands() {
     let lake = OwnLake::new("http_hints");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let told = |answer: &Answer, hint: &str| {
         let problem = answer.json();
         let text = problem.to_string();
@@ -64,7 +64,7 @@ fn problems_name_routes_and_no_commands() {
     told(&get("/v1/scores/lead"), "no route computes scores");
     told(&get("/v1/persons?external=nowhere"), "");
     told(&get("/v1/nothing"), "`GET /openapi.json`");
-    // The reason of a segment that rests on another one is told without commands too.
+    // The reason of a segment that names another one has no commands either.
     let new = json!({"key": "both", "criteria": "in_segment('de') and country = 'FR'"});
     assert_eq!(post("/v1/segments", new).status, 201);
     assert!(
@@ -75,9 +75,9 @@ fn problems_name_routes_and_no_commands() {
 }
 
 #[test]
-fn a_plus_that_became_a_blank_is_explained() {
+fn plus_decoded_as_blank_is_explained() {
     let lake = OwnLake::new("http_plus");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let rows = "external_id,email,phone\na,ann+x@example.com,+4930123456\n";
     let path = "/v1/ingest/native/persons";
     assert_eq!(

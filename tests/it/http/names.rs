@@ -1,14 +1,14 @@
-//! What things are called in requests: ids and numbers have one spelling, keys are no words of
-//! routes, and lists name each thing once.
+//! Names in requests: one spelling for ids and numbers, no segment keys that equal routes, no
+//! duplicates in lists.
 
 use serde_json::{Value, json};
 
-use super::serving::{Answer, Serving};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server};
 
-fn three_persons(name: &str) -> (OwnLake, Serving) {
+fn three_persons(name: &str) -> (OwnLake, Server) {
     let lake = OwnLake::new(name);
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     let persons = "external_id,email,country\na,ann@example.com,DE\nb,,FR\nc,,DE\n";
     let path = "/v1/ingest/native/persons";
     let taken = server.send_text("POST", path, "text/csv", &[], persons);
@@ -23,7 +23,7 @@ fn refused(answer: &Answer) -> (u16, Value) {
 }
 
 #[test]
-fn an_id_or_a_number_has_one_spelling() {
+fn ids_and_numbers_have_one_spelling() {
     let (_lake, server) = three_persons("http_spelling");
     let new = json!({"key": "all", "criteria": "true"});
     assert_eq!(server.send("POST", "/v1/segments", &new).status, 201);
@@ -107,7 +107,7 @@ fn an_id_or_a_number_has_one_spelling() {
 }
 
 #[test]
-fn no_new_segment_has_the_key_of_a_route() {
+fn segment_keys_that_equal_route_names_are_refused() {
     let (lake, server) = three_persons("http_reserved");
     for key in ["overlap", "preview", "refresh"] {
         let new = json!({"key": key, "criteria": "true"});
@@ -146,7 +146,7 @@ fn no_new_segment_has_the_key_of_a_route() {
 }
 
 #[test]
-fn lists_name_each_thing_once_and_empty_tokens_are_the_first_page() {
+fn repeated_fields_appear_once_and_an_empty_token_means_the_first_page() {
     let (_lake, server) = three_persons("http_lists");
     let new = json!({"key": "all", "criteria": "true"});
     assert_eq!(server.send("POST", "/v1/segments", &new).status, 201);
@@ -170,7 +170,7 @@ fn lists_name_each_thing_once_and_empty_tokens_are_the_first_page() {
 }
 
 #[test]
-fn whoever_is_erased_has_no_timeline() {
+fn erased_person_has_no_timeline() {
     let (_lake, server) = three_persons("http_erased_timeline");
     let orders = "external_id,person_external_id,status,currency,total,placed_at\n\
                   O1,a,paid,EUR,10,2025-01-01T00:00:00Z\nO2,a,paid,EUR,10,2025-01-02T00:00:00Z\n";

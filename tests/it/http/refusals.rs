@@ -1,9 +1,10 @@
-//! Bad input: a fitting status, a problem that says what to do, nothing changed, the server up.
+//! Bad requests get a fitting status and a problem with the next step; nothing changes and the
+//! server stays up.
 
 use serde_json::json;
 
-use super::serving::{Answer, Serving, raw};
-use crate::own_lake::OwnLake;
+use crate::support::own_lake::OwnLake;
+use crate::support::server::{Answer, Server, raw};
 
 pub(super) fn check(answer: &Answer, status: u16, code: &str) {
     let what = String::from_utf8_lossy(&answer.body).into_owned();
@@ -22,7 +23,7 @@ pub(super) fn check(answer: &Answer, status: u16, code: &str) {
 #[test]
 fn bad_requests_are_refused_and_change_nothing() {
     let lake = OwnLake::new("http_refusals");
-    let server = Serving::start(&lake, "default");
+    let server = Server::start(&lake, "default");
     check(&server.get("/v1/segments"), 404, "no_lake");
     let persons = "external_id,country\na,DE\nb,FR\n";
     let taken = server.send_text(
@@ -183,10 +184,10 @@ fn bad_requests_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn foreign_hosts_and_bodies_too_big_or_slow_are_turned_away() {
+fn foreign_hosts_and_too_large_or_slow_bodies_are_refused() {
     let lake = OwnLake::new("http_raw");
     let command = lake.command(&["serve", "--listen", "127.0.0.1:0", "--body-seconds", "2"]);
-    let server = Serving::start_with(command);
+    let server = Server::start_with(command);
     let address = server.address.clone();
 
     let foreign = raw(
@@ -244,7 +245,7 @@ fn foreign_hosts_and_bodies_too_big_or_slow_are_turned_away() {
 }
 
 #[test]
-fn only_addresses_of_this_machine_are_served() {
+fn serve_refuses_addresses_other_machines_can_reach() {
     let lake = OwnLake::new("http_listen");
     let refused = lake.run(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(refused.status.code(), Some(1));

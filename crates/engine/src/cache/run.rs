@@ -246,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_give_the_rows_that_they_were_made_of(
+        fn runs_return_their_rows(
             first in rows(),
             second in rows(),
             wanted in prop::collection::btree_set(0_u32..40, 0..20),

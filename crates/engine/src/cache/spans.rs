@@ -72,7 +72,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_contain_what_one_of_them_does(
+        fn spans_contain_what_any_of_them_does(
             spans in prop::collection::vec([moment(), moment()], 0..6),
             times in prop::collection::vec(moment(), 0..40),
         ) {

@@ -420,7 +420,7 @@ mod tests {
     use super::places;
 
     #[test]
-    fn ids_find_their_places() {
+    fn ids_find_their_positions() {
         let found = places(&[1, 3, 3, 4, 9], &[0, 3, 5, 9]);
         let expected = [None, Some(1), Some(1), None, Some(3)];
         assert_eq!(found, UInt32Array::from(expected.to_vec()));

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_bind_as_sql_says() {
+    fn operators_bind_as_in_sql() {
         for (text, expected) in [
             (
                 "a and b is distinct from c or d",
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_written_out_means_the_same() {
+    fn printed_sql_means_the_same() {
         for text in [
             "- -1 < a",
             "-(-1) < a",

@@ -181,7 +181,7 @@ mod tests {
     use super::{CONDITIONS, MOST_BYTES, Remembered, plain_condition};
 
     #[test]
-    fn a_text_is_parsed_once() {
+    fn text_is_parsed_once() {
         let text = "country = 'a text that stands nowhere else'";
         let first = plain_condition(text, 1_000).unwrap();
         let again = plain_condition(text, 1_000).unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_texts_are_forgotten() {
+    fn oldest_texts_are_evicted() {
         let some = Remembered::default();
         let parsed = |text: &str| super::Parsed {
             tokens: Vec::new().into(),

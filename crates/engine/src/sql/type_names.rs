@@ -56,7 +56,7 @@ mod tests {
     use super::plain_types;
 
     #[test]
-    fn names_types_as_users_do() {
+    fn type_names_are_those_of_users() {
         assert_eq!(plain_types("Utf8 = Timestamp(µs, \"UTC\")"), "text = time");
         let theirs = "Timestamp(Nanosecond, Some(\"Europe/Berlin\")) + Interval(MonthDayNano)";
         assert_eq!(plain_types(theirs), "time + interval");

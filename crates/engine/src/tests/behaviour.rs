@@ -139,7 +139,7 @@ async fn activities_are_counted_in_windows() {
 }
 
 #[tokio::test]
-async fn times_of_behaviour_are_null_without_it() {
+async fn behaviour_times_are_null_without_events() {
     check("first_time('clicked') < '2024-06-01'", &[2]).await;
     check("last_time('clicked') > '2024-06-01'", &[1]).await;
     check("last_time('clicked') is null", &[3]).await;
@@ -148,7 +148,7 @@ async fn times_of_behaviour_are_null_without_it() {
 }
 
 #[tokio::test]
-async fn a_where_looks_at_columns_and_properties() {
+async fn where_reads_columns_and_properties() {
     check("did('clicked', where => 'channel = ''email''')", &[1, 2]).await;
     check("did('clicked', where => 'channel = ''sms''')", &[]).await;
     let page = "json_text(properties, ''page'') = ''/b''";
@@ -188,7 +188,7 @@ async fn orders_are_counted_as_traits_count_them() {
 }
 
 #[tokio::test]
-async fn deals_tickets_and_objects_are_as_they_stand() {
+async fn deals_tickets_and_objects_show_their_state() {
     check("did('deal_won')", &[1]).await;
     check("did('deal_lost')", &[]).await;
     check("did('deal_created', at_least => 1)", &[1, 2]).await;
@@ -202,7 +202,7 @@ async fn deals_tickets_and_objects_are_as_they_stand() {
 }
 
 #[tokio::test]
-async fn one_thing_comes_after_another() {
+async fn sequence_matches_events_in_order() {
     check("sequence('clicked', 'viewed')", &[1]).await;
     check("sequence('viewed', 'clicked')", &[1]).await;
     check(
@@ -229,7 +229,7 @@ async fn one_thing_comes_after_another() {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_be_is_told_of() {
+async fn invalid_calls_are_reported() {
     let session = fixture().session().await;
     for (criteria, message) in [
         (

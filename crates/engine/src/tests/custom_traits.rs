@@ -64,7 +64,7 @@ async fn a_trait_is_a_column_of_people() {
 }
 
 #[tokio::test]
-async fn a_default_is_for_those_without_a_row_alone() {
+async fn default_applies_only_without_a_row() {
     let sql = "select person_id, case when max(total) < 25 then max(total) end from orders \
                group by person_id";
     let session = with(sql, Some("0")).await;
@@ -128,7 +128,7 @@ async fn a_second_row_of_a_person_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_with_its_place() {
+async fn trait_errors_have_positions() {
     for (sql, expected) in [
         (
             "select person_id,\n  max(totl) from orders group by person_id",
@@ -196,7 +196,7 @@ async fn a_trait_of_personal_columns_is_personal() {
 }
 
 #[tokio::test]
-async fn the_moment_is_that_of_the_session() {
+async fn trait_now_is_that_of_the_session() {
     let sql = "select person_id, max(date_diff_days) from (select person_id, \
                cast(extract(day from now() - placed_at) as bigint) as date_diff_days from orders) \
                group by person_id";

@@ -15,7 +15,7 @@ async fn check_criteria(criteria: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn names_are_placed_and_the_nearest_is_suggested() {
+async fn unknown_names_have_positions_and_suggestions() {
     check(
         "select person_id,\n  contry from people",
         "unknown column `contry` in `people` at line 2, column 3; did you mean `country`?",
@@ -49,7 +49,7 @@ async fn names_are_placed_and_the_nearest_is_suggested() {
 }
 
 #[tokio::test]
-async fn syntax_errors_are_placed() {
+async fn syntax_errors_have_positions() {
     check(
         "select * fro people\nwhere",
         "syntax error at line 1, column 10: expected end of statement, found fro",
@@ -117,7 +117,7 @@ async fn only_one_query_is_run() {
 }
 
 #[tokio::test]
-async fn types_are_named_as_users_know_them() {
+async fn type_errors_use_names_of_users() {
     let session = Fixture::with_persons().session().await;
     for (sql, parts) in [
         (
@@ -145,7 +145,7 @@ async fn types_are_named_as_users_know_them() {
 }
 
 #[tokio::test]
-async fn values_that_fail_are_told() {
+async fn failing_values_are_reported() {
     let session = Fixture::with_persons().session().await;
     let error = session
         .query("select 1 / (person_id - 1) from people")
@@ -175,7 +175,7 @@ async fn values_that_fail_are_told() {
 }
 
 #[tokio::test]
-async fn criteria_keep_their_own_places() {
+async fn criteria_errors_have_positions_in_their_text() {
     check_criteria(
         "country = 'DE'\n  and totl_spent > 5",
         "unknown column `totl_spent` in `people` at line 2, column 7; did you mean `total_spent`?",
@@ -230,7 +230,7 @@ async fn criteria_keep_their_own_places() {
 }
 
 #[tokio::test]
-async fn text_in_double_quotes_is_taken_for_a_column() {
+async fn double_quoted_text_is_a_column() {
     let session = Fixture::with_persons().session().await;
     let error = session.people_where("country = \"US\"").await.unwrap_err();
     assert!(error.hint().unwrap().contains("single quotes"), "{error}");

@@ -144,7 +144,7 @@ async fn recursion_and_length_are_refused() {
 }
 
 #[tokio::test]
-async fn much_text_from_little_is_refused() {
+async fn expanding_text_functions_are_refused() {
     let session = limited(|_| {}).await;
     let error = refuse(&session, "select repeat('x', 600000000)").await;
     let message = "a value cannot be computed with: `repeat` gives more than 10000 characters";
@@ -159,7 +159,7 @@ async fn much_text_from_little_is_refused() {
 }
 
 #[tokio::test]
-async fn a_join_of_all_with_all_runs_into_the_time_limit() {
+async fn cross_join_hits_the_time_limit() {
     let session = limited(|fixture| fixture.limits.time = Duration::from_secs(1)).await;
     let sql = "select count(*) from generate_series(1, 30000) a (x) \
          join generate_series(1, 30000) b (y) on a.x < b.y";
@@ -190,7 +190,7 @@ async fn memory_is_limited() {
 }
 
 #[tokio::test]
-async fn answers_are_cut_at_the_row_limit_and_say_so() {
+async fn answers_stop_at_the_row_limit_and_say_so() {
     let session = limited(|fixture| fixture.limits.rows = 100).await;
     let answer = session
         .query("select * from generate_series(1, 100)")

@@ -93,7 +93,7 @@ async fn a_select_gives_known_persons_once() {
 }
 
 #[tokio::test]
-async fn a_select_of_something_else_is_refused() {
+async fn select_without_persons_is_refused() {
     let session = fixture().session().await;
     for (sql, found) in [
         ("select country from people", "`country`"),
@@ -127,7 +127,7 @@ async fn a_select_of_something_else_is_refused() {
 }
 
 #[test]
-fn a_select_is_told_from_a_condition() {
+fn select_and_condition_are_distinguished() {
     for (text, expected) in [
         ("select person_id from people", true),
         (
@@ -176,7 +176,7 @@ async fn a_condition_and_its_clauses_mean_the_same() {
 }
 
 #[tokio::test]
-async fn words_of_other_databases_are_refused_with_ours() {
+async fn functions_of_other_databases_are_refused_with_a_suggestion() {
     let session = fixture().session().await;
     for (condition, part) in [
         (

@@ -74,7 +74,7 @@ async fn a_sum_that_does_not_fit_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_amount_that_cannot_be_converted_is_counted_and_stops_nobody() {
+async fn unconvertible_amounts_are_counted_and_fail_nobody() {
     let order = |person: i64, currency: &str, total: &str| {
         json!({ "person_id": person, "status": "paid", "currency": currency, "total": total,
             "placed_at": "2024-06-01T00:00:00Z" })
@@ -96,7 +96,7 @@ async fn an_amount_that_cannot_be_converted_is_counted_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn there_is_one_zero_and_one_that_is_no_number() {
+async fn zeros_are_one_value_and_nans_are_one_value() {
     let session = Fixture::with_persons().session().await;
     let zeros =
         "(values (cast('-0.0' as double)), (0e0), (round(-4e-1)), (-1e0 * 0), (-(0e0))) as t (x)";
@@ -125,7 +125,7 @@ async fn there_is_one_zero_and_one_that_is_no_number() {
 }
 
 #[tokio::test]
-async fn one_odd_value_is_null_and_stops_nobody() {
+async fn one_odd_value_is_null_and_fails_nobody() {
     let session = Fixture::with_persons().session().await;
     for (criteria, expected, part) in [
         ("10 / (person_id - 1) > 6", vec![2], "10 / (person_id - 1)"),

@@ -46,7 +46,7 @@ async fn check(zone: Tz, expected: &[(&str, &[i64])]) {
 }
 
 #[tokio::test]
-async fn the_first_and_the_last_year_are_as_good_as_others() {
+async fn first_and_last_year_work() {
     let of_all: &[(&str, &[i64])] = &[
         ("last_seen_at < '1700-01-01'", &[1]),
         (
@@ -106,7 +106,7 @@ async fn the_first_and_the_last_year_are_as_good_as_others() {
 }
 
 #[tokio::test]
-async fn what_names_no_zone_is_of_the_tenants() {
+async fn times_without_zone_use_the_tenant_zone() {
     let in_berlin: &[(&str, &[i64])] = &[
         (
             "created_at >= '2025-03-01' and created_at < '2025-03-02'",
@@ -181,7 +181,7 @@ async fn what_names_no_zone_is_of_the_tenants() {
 }
 
 #[tokio::test]
-async fn windows_written_out_and_called_are_of_one_calendar() {
+async fn explicit_and_function_windows_use_one_calendar() {
     let mut fixture = Fixture::new();
     fixture.zone = Tz::Europe__Berlin;
     fixture.as_of = "2025-04-10T12:00:00Z";
@@ -231,7 +231,7 @@ async fn windows_written_out_and_called_are_of_one_calendar() {
 }
 
 #[tokio::test]
-async fn an_amount_is_converted_by_the_rate_of_the_tenants_day() {
+async fn amounts_convert_at_the_rate_of_the_tenant_day() {
     let rate = |day: &str, rate: f64| json!({ "day": day, "currency": "USD", "rate": rate });
     let order = json!({ "status": "paid", "total": "10.00", "currency": "USD",
         "placed_at": "2024-06-01T23:00:00Z" });
@@ -246,7 +246,7 @@ async fn an_amount_is_converted_by_the_rate_of_the_tenants_day() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_time_is_told_or_null() {
+async fn invalid_time_text_is_an_error_or_null() {
     let session = session(Tz::UTC).await;
     let rows = session.people_where("created_at > 'soon'").await;
     let found = match rows {

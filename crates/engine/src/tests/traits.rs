@@ -186,7 +186,7 @@ async fn without_a_currency_of_its_own_only_bare_amounts_are_summed() {
 }
 
 #[tokio::test]
-async fn orders_of_guests_are_nobodys() {
+async fn orders_of_guests_belong_to_nobody() {
     let fixture =
         Fixture::with_persons().row("orders", order("paid", "10.00", json!({ "person_id": 0 })));
     let session = fixture.session().await;
@@ -213,7 +213,7 @@ async fn order_count_and_times_know_every_status() {
 }
 
 #[tokio::test]
-async fn deals_are_as_they_stood() {
+async fn deals_show_their_state_at_as_of() {
     let deal = |status: &str, value: &str, closed_at: Value| {
         json!({ "status": status, "value": value, "currency": "EUR", "closed_at": closed_at,
             "created_at": "2024-05-01T00:00:00Z" })
@@ -239,7 +239,7 @@ async fn deals_are_as_they_stood() {
 }
 
 #[tokio::test]
-async fn tickets_and_activities_are_as_they_stood() {
+async fn tickets_and_activities_show_their_state_at_as_of() {
     let ticket = |status: Value, closed_at: Value| json!({ "status": status, "closed_at": closed_at, "opened_at": "2024-05-01T00:00:00Z" });
     let activity = |at: &str| json!({ "type": "page_viewed", "occurred_at": at });
     let fixture = Fixture::with_persons()

@@ -31,7 +31,7 @@ async fn now_is_the_moment_of_the_session() {
 }
 
 #[tokio::test]
-async fn what_happens_later_is_hidden() {
+async fn later_facts_are_hidden() {
     let activity = |at: &str| json!({ "type": "page_viewed", "occurred_at": at });
     let fixture = Fixture::with_persons()
         .row("activities", activity("2024-06-30T12:00:00Z"))
@@ -67,7 +67,7 @@ async fn the_vault_is_read_only_for_personal_columns() {
 }
 
 #[tokio::test]
-async fn only_the_traits_asked_for_are_computed() {
+async fn only_requested_traits_are_computed() {
     let session = Fixture::with_persons().session().await;
     for (sql, joins, aggregates) in [
         ("select person_id, country from people", 0, 0),

@@ -116,7 +116,7 @@ async fn negative_and_backward_frames_are_refused() {
 }
 
 #[tokio::test]
-async fn frames_that_mean_something_are_counted() {
+async fn valid_frames_are_computed() {
     let session = orders().session().await;
     for (order_by, frame, expected) in [
         (

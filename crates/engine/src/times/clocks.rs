@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_of_the_clocks_and_hours_are_hours() {
+    fn days_follow_the_calendar_and_hours_are_exact() {
         let berlin = Tz::Europe__Berlin;
         let day_before = "2025-03-29T11:00:00Z";
         check(berlin, day_before, 0, 1, 0, "2025-03-30T10:00:00Z");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hour_of_a_year_comes_back() {
+    fn every_hour_of_a_year_round_trips() {
         for zone in [
             Tz::Europe__Berlin,
             Tz::America__Sao_Paulo,

@@ -15,7 +15,7 @@ use crate::output::Table;
 use crate::{Format, GenerateError, Options, generate};
 
 #[test]
-fn the_seed_decides_every_byte() {
+fn seed_determines_every_byte() {
     let (one, same, other) = (
         Folder::new("one"),
         Folder::new("same"),
@@ -125,7 +125,7 @@ fn the_least_is_a_single_person_and_facts_need_one() {
 }
 
 #[test]
-fn truth_and_second_records_are_fixed_by_the_seed_too_and_shift_nothing() {
+fn truth_and_duplicates_follow_the_seed_and_shift_nothing() {
     let (one, same, plain) = (
         Folder::new("all"),
         Folder::new("same-all"),
@@ -193,7 +193,7 @@ fn fewer_rows_than_are_certain_are_refused_with_the_least_number() {
 /// Nothing is kept between two persons: what somebody did does not depend on who else there is,
 /// once their own number of rows is the same.
 #[test]
-fn a_lead_is_the_same_whatever_else_is_asked_for() {
+fn lead_does_not_depend_on_other_options() {
     let (few, many) = (Folder::new("few"), Folder::new("many"));
     let asked = Options {
         truth: true,

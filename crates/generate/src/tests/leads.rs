@@ -195,7 +195,7 @@ fn a_first_order_is_paid_at_once_and_lies_in_its_window() {
 
 /// Were those who will buy seen more often, or less, the weeks before would tell on them.
 #[test]
-fn what_happens_while_a_lead_decides_tells_nothing() {
+fn events_while_deciding_reveal_nothing() {
     for days in [10, 20, 40] {
         let until = (3 + days) * DAY;
         let mut means = Vec::new();

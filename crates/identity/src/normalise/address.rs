@@ -170,7 +170,7 @@ mod tests {
     use super::{Address, household, postal_code, street};
 
     #[test]
-    fn streets_come_to_one_form() {
+    fn streets_have_one_normal_form() {
         for (line1, line2, form) in [
             ("12 Main Street", "", "12 main st"),
             ("12 Main St.", "Apt 4B", "12 main st unit 4b"),

@@ -32,7 +32,7 @@ mod tests {
     use super::date;
 
     #[test]
-    fn dates_come_to_one_form() {
+    fn dates_have_one_normal_form() {
         for (value, form) in [
             ("1908-12-09", Some("19081209")),
             ("19081209", Some("19081209")),

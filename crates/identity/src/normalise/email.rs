@@ -51,7 +51,7 @@ mod tests {
     use super::{email, folded};
 
     #[test]
-    fn addresses_come_to_one_form() {
+    fn email_addresses_have_one_normal_form() {
         for (value, form) in [
             (" Ann@Example.COM ", "ann@example.com"),
             ("ann@example.com\r\n", "ann@example.com"),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_identifies_nobody() {
+    fn invalid_email_addresses_identify_nobody() {
         for value in [
             "",
             "null",
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn look_alikes_are_not_the_same() {
+    fn look_alike_addresses_stay_different() {
         // A Cyrillic а, in the name and in the domain.
         assert_ne!(email("\u{430}nn@example.com"), email("ann@example.com"));
         let domain = email("ann@ex\u{430}mple.com").unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_only_takes_away() {
+    fn folding_only_removes_characters() {
         assert_eq!(folded("a.n.n+x@googlemail.com"), "ann@gmail.com");
         assert_eq!(folded("a.n.n+x@example.com"), "a.n.n@example.com");
         assert_eq!(folded("ann@gmail.com"), "ann@gmail.com");

@@ -56,7 +56,7 @@ mod tests {
     use super::{name, names, place};
 
     #[test]
-    fn names_come_to_one_form() {
+    fn names_have_one_normal_form() {
         for (value, form) in [
             ("O’Neil-Smith", Some("oneil smith")),
             ("  José  María ", Some("jose maria")),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filler_is_a_name_beside_another() {
+    fn filler_word_counts_as_a_name_beside_another() {
         let of = |first: &str, last: &str| {
             let (first, last) = names(first, last);
             [first, last].map(Option::unwrap_or_default).join("/")

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_to_one_form() {
+    fn phone_numbers_have_one_normal_form() {
         for (value, form) in [
             ("(415) 555-2671", "+14155552671"),
             ("415.555.2671", "+14155552671"),
@@ -284,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn strangers_stay_strangers() {
+    fn different_phone_numbers_stay_different() {
         assert_eq!(exact("+7 702 555 0123").as_deref(), Some("+77025550123"));
         assert_eq!(exact("702-555-0123").as_deref(), Some("+17025550123"));
         assert_ne!(exact("415-555-2671 x12"), exact("415-555-2671"));
     }
 
     #[test]
-    fn what_no_network_has_identifies_nobody() {
+    fn impossible_phone_numbers_identify_nobody() {
         for value in [
             // In Lithuania an 8 is dialled before numbers: this one is none without it.
             "0037080154009/5",
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_may_begin_with_its_countrys_own_code() {
+    fn national_number_may_begin_with_its_country_code() {
         for (value, country, form) in [
             ("91741 55036", "IN", "+919174155036"),
             ("091741 55036", "IN", "+919174155036"),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_libphonenumber_reads_them() {
+    fn phone_numbers_parse_as_in_libphonenumber() {
         let mut count = 0;
         for line in include_str!("phone/cases.csv").lines().skip(1) {
             let [country, value, e164] = line.split(';').collect::<Vec<_>>()[..] else {

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_in_the_form_in_which_they_are_looked_for() {
+    fn place_names_are_stored_normalised() {
         for file in [
             include_str!("place/countries.csv"),
             include_str!("place/regions.csv"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_is_its_own() {
+    fn codes_are_unique() {
         for line in include_str!("place/countries.csv").lines() {
             let code = &line[..2];
             assert_eq!(country(code), Some(code));

@@ -60,7 +60,7 @@ fn sets(persons: &[&[u8]]) -> BTreeSet<BTreeSet<u8>> {
 }
 
 #[test]
-fn values_link_over_all_rules() {
+fn shared_values_link_by_every_rule() {
     let rows = [
         (1, [1, 0, 0]),
         (2, [1, 5, 0]),
@@ -72,7 +72,7 @@ fn values_link_over_all_rules() {
 }
 
 #[test]
-fn a_bridge_waits_or_merges() {
+fn ambiguous_record_waits_or_merges_by_policy() {
     let rows = [
         (1, [1, 0, 0]),
         (2, [0, 5, 0]),
@@ -86,7 +86,7 @@ fn a_bridge_waits_or_merges() {
 }
 
 #[test]
-fn three_persons_under_one_bridge() {
+fn record_matching_three_persons_waits() {
     let rows = [
         (1, [1, 0, 0]),
         (2, [0, 2, 0]),
@@ -99,7 +99,7 @@ fn three_persons_under_one_bridge() {
 }
 
 #[test]
-fn swapped_values_are_a_matter_for_review() {
+fn swapped_values_wait_for_review() {
     // Two persons whose addresses were swapped in a second source: each points to both.
     let rows = [
         (1, [1, 1, 0]),
@@ -112,7 +112,7 @@ fn swapped_values_are_a_matter_for_review() {
 }
 
 #[test]
-fn decisions_hold() {
+fn decisions_override_matches() {
     let rows = [
         (1, [1, 0, 0]),
         (2, [0, 5, 0]),
@@ -137,7 +137,7 @@ fn decisions_hold() {
 }
 
 #[test]
-fn who_was_born_on_another_day_is_somebody_else() {
+fn different_birthdays_are_different_persons() {
     // A father, his son with the same address, the son again, and a record that does not say.
     let rows = [
         (1, [1, 0, 0]),
@@ -167,7 +167,7 @@ fn who_was_born_on_another_day_is_somebody_else() {
 }
 
 #[test]
-fn what_many_names_share_matches_nobody() {
+fn values_shared_by_many_names_match_nobody() {
     let rows: Vec<Row> = (1..=25).map(|digest| (digest, [7, 0, 0])).collect();
     let shared = records(&rows).without_shared(20);
     let found = resolve(&shared, &[], AmbiguityPolicy::Review);
@@ -222,7 +222,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_has_two_birthdays_whatever_comes_first(rows in rows(), seed in any::<u64>()) {
+    fn no_person_has_two_birthdays_in_any_order(rows in rows(), seed in any::<u64>()) {
         let birth = |digest: u8| u64::from(digest) % 3;
         let mut other = rows.clone();
         other.rotate_left((seed % rows.len() as u64) as usize);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_values_tell() {
+    fn personal_columns_are_found_by_name_and_value() {
         check(
             &[r#"{"url":"/x","customerEmail":"","who":"a@b.example"}"#],
             &["customerEmail", "who"],

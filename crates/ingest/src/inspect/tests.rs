@@ -1,6 +1,5 @@
 //! Whole files: what their profile says, and that the draft of each runs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -141,7 +140,7 @@ async fn a_draft_says_which_properties_are_personal() {
 }
 
 #[test]
-fn a_part_says_that_it_is_one() {
+fn profile_of_a_part_says_so() {
     let given = given("a.csv", "id\n1\n2\n3\n");
     for (max_rows, rows, complete) in [(0, 1, false), (2, 2, false), (3, 3, true), (9, 3, true)] {
         let profile = inspect(&given.file, max_rows).unwrap();
@@ -154,7 +153,7 @@ fn a_part_says_that_it_is_one() {
 }
 
 #[test]
-fn what_is_refused_is_counted_and_no_rows_are_an_error() {
+fn refused_rows_are_counted_and_no_rows_are_an_error() {
     let ragged = given("a.csv", "id,b\n1,2\n3,4,5,6\n5,6\n");
     let profile = inspect(&ragged.file, 10).unwrap();
     assert_eq!((profile.rows, profile.refused), (2, 1));
@@ -171,7 +170,7 @@ fn what_is_refused_is_counted_and_no_rows_are_an_error() {
 }
 
 #[tokio::test]
-async fn a_draft_runs_whatever_the_names() {
+async fn draft_runs_with_any_names() {
     for (name, content) in [
         ("a|b*.csv", "order,From,a\"\"b,*\n1,2,3,4\n1,2,3,4\n"),
         (
@@ -232,7 +231,7 @@ async fn other_formats_are_brought_to_iso_8601() {
 }
 
 #[tokio::test]
-async fn a_value_behind_the_sample_does_not_end_the_run() {
+async fn value_beyond_the_sample_does_not_fail_the_draft() {
     let given = given(
         "orders.csv",
         "id,created at\n1,13/04/2024\n2,14/04/2024\n3,soon\n",
@@ -254,7 +253,7 @@ fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn deals_are_closed_only_where_their_file_says_so() {
+async fn deals_are_closed_only_by_their_file() {
     let flags = "Id,Name,StageName,Amount,Probability,CloseDate,IsClosed,IsWon\n\
         1,a,Closed Won,10,100,2024-04-13,true,true\n\
         2,b,Closed Lost,10,0,2024-04-14,true,false\n\
@@ -295,7 +294,7 @@ async fn deals_are_closed_only_where_their_file_says_so() {
 }
 
 #[tokio::test]
-async fn of_one_row_the_name_of_a_column_makes_it_the_key() {
+async fn key_of_a_single_row_is_found_by_name() {
     let given = given("one.csv", "id,email,name\nX1,a@example.com,A\n");
     let profile = inspect(&given.file, 10).unwrap();
     assert_eq!(profile.keys, ["id"]);
@@ -331,75 +330,4 @@ async fn numbers_of_a_file_are_brought_to_one_style() {
     // What only has a point gets a comma, and what can be both is left to the header.
     assert_eq!(texts(&rows, "subtotal")[0].as_deref(), Some("12,50"));
     assert_eq!(texts(&rows, "tax")[0].as_deref(), Some("1.234"));
-}
-
-fn test_data() -> Option<PathBuf> {
-    let data = std::env::var_os("ROLLBOOK_TEST_DATA").map(PathBuf::from);
-    if data.is_none() {
-        println!("skipped: ROLLBOOK_TEST_DATA is not set");
-    }
-    data
-}
-
-#[tokio::test]
-async fn olist_orders() {
-    let Some(data) = test_data() else { return };
-    let path = data.join("olist/orders_8k/olist_orders_dataset.csv");
-    let file = discover(&[path]).unwrap().remove(0);
-    let profile = inspect(&file, 100_000).unwrap();
-    assert_eq!(
-        (profile.rows, profile.complete, profile.refused),
-        (8_000, true, 0)
-    );
-    assert_eq!(profile.keys, ["order_id", "customer_id"]);
-    let status = profile
-        .columns
-        .iter()
-        .find(|column| column.column == "order_status")
-        .unwrap();
-    assert_eq!(
-        (status.kind, status.distinct, status.blank),
-        (ColumnKind::Text, 6, 0.0)
-    );
-    let (draft, _) = draft_of(&file, &profile).await;
-    for line in [
-        "-- table: orders",
-        "\"order_id\" as external_id",
-        "\"order_purchase_timestamp\" as placed_at",
-        "\"order_status\" as status",
-        "\"order_approved_at\" as paid_at",
-        "\"customer_id\" as person_external_id",
-        "--   \"order_estimated_delivery_date\"",
-    ] {
-        assert!(draft.contains(line), "{line} is not in\n{draft}");
-    }
-}
-
-#[tokio::test]
-async fn leads_of_x_education() {
-    let Some(data) = test_data() else { return };
-    let file = discover(&[data.join("x_education/leads.csv")])
-        .unwrap()
-        .remove(0);
-    let profile = inspect(&file, 100_000).unwrap();
-    assert_eq!((profile.rows, profile.complete), (9_240, true));
-    assert_eq!(profile.keys, ["Prospect ID", "Lead Number"]);
-    let column = |name: &str| profile.columns.iter().find(|c| c.column == name).unwrap();
-    assert_eq!(column("Converted").kind, ColumnKind::Boolean);
-    assert_eq!(column("Page Views Per Visit").kind, ColumnKind::Decimal);
-    assert_eq!(
-        column("Total Time Spent on Website").kind,
-        ColumnKind::Integer
-    );
-    assert!(column("City").note.as_ref().unwrap().contains("`Select`"));
-    let (draft, _) = draft_of(&file, &profile).await;
-    for line in [
-        "-- table: persons",
-        "\"Prospect ID\" as external_id",
-        "\"Lead Source\" as source",
-        "\"City\" as city",
-        "--   \"Converted\" (boolean)",
-    ] {
-        assert!(draft.contains(line), "{line} is not in\n{draft}");
-    }
 }

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn other_text_is_no_time() {
         for values in [
             &["2024-05-01", "soon"][..],
             &["12345678"],

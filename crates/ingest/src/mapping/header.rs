@@ -210,7 +210,7 @@ mod tests {
     const GOOD: &str = "-- about: orders, one row each: really\n-- table: orders\n-- source: o = *orders*\n-- source: p? = *products*\n-- optional: p.name, o.\"Tax 1 Name\"\n-- timezone: America/Sao_Paulo\n-- existing: keep\nselect 1";
 
     #[test]
-    fn a_whole_header() {
+    fn full_header_is_parsed() {
         let mapping = parse(&"shop".parse().unwrap(), "orders", GOOD).unwrap();
         assert_eq!(mapping.table.name, "orders");
         assert!(mapping.keep_existing);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_style_of_numbers_is_said_by_a_sample() {
+    fn number_format_is_declared_by_a_sample() {
         for (sample, style) in [
             ("1.234,56", Some(NumberStyle::Comma)),
             ("1 234,56", Some(NumberStyle::Comma)),

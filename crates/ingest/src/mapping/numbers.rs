@@ -141,7 +141,7 @@ mod tests {
     use super::{is_only_comma, is_only_point, plain};
 
     #[test]
-    fn both_styles_read_their_own_numbers() {
+    fn each_number_format_reads_its_own_numbers() {
         for (text, with_point, with_comma) in [
             ("1234", Some("1234"), Some("1234")),
             ("-12.5", Some("-12.5"), None),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_comma_is_told_where_nothing_else_is_meant() {
+    fn decimal_comma_is_detected_where_unambiguous() {
         for text in [
             "12,50",
             "-1.234,50",

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_more_column_comes_through_subqueries_that_keep_rows_apart() {
+    fn extra_column_passes_through_subqueries() {
         let check = |sql: &str, expected: &str| {
             let mut statements = Parser::parse_sql(&GenericDialect {}, sql).unwrap();
             let Statement::Query(query) = &mut statements[0] else {

@@ -217,7 +217,7 @@ mod tests {
     use super::redacted;
 
     #[test]
-    fn values_go_in_any_case_and_others_stay() {
+    fn values_are_redacted_in_any_case() {
         let values = [
             vec!["ann@example.com".to_owned()],
             vec!["ann".to_owned(), "östberg".to_owned()],
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn values_go_however_they_are_written() {
+    fn values_are_redacted_in_every_spelling() {
         let values = [
             vec!["ann@example.com".to_owned()],
             vec!["jörg".to_owned(), "müller".to_owned()],

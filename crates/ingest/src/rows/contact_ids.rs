@@ -78,7 +78,7 @@ mod tests {
     use super::ContactIds;
 
     #[test]
-    fn nobody_is_given_what_other_uses_of_the_key_come_to() {
+    fn contact_ids_never_equal_other_uses_of_the_key() {
         let key: Arc<[u8]> = Arc::from([1_u8; 32].as_slice());
         let ids = ContactIds::new(Arc::clone(&key), None);
         let plain = |value: &str| {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn token_parts_are_delimited() {
         let mut buffer = Vec::new();
         assert_ne!(
             key_of(["ab", "c"], &mut buffer),

@@ -231,7 +231,7 @@ mod tests {
     use super::{bit, staged_schema};
 
     #[test]
-    fn every_table_has_its_columns_in_one_number() {
+    fn columns_of_every_table_fit_one_bit_mask() {
         for def in TABLES {
             let columns = staged_schema(def).fields().len();
             assert_ne!(bit(columns - 1), 0, "{}", def.name);

@@ -342,7 +342,7 @@ mod tests {
     use super::{Master, Source, fingerprint, printed};
 
     #[test]
-    fn a_file_is_made_once_and_keeps_older_keys() {
+    fn key_file_is_made_once_and_keeps_older_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys").join("master.key");
         let master = Master::at(Source::File(path.clone()));
@@ -367,7 +367,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_others_may_read_is_refused() {
+    fn key_file_readable_by_others_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_added_at_once_all_stay() {
+    fn concurrently_added_keys_all_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let first = Master::at(Source::File(path.clone()))
@@ -403,7 +403,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_to_a_file_stays_one() {
+    fn symlink_to_the_key_file_stays_a_symlink() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (
             folder.path().join("real.key"),
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_kept_no_more_wraps_nothing_new() {
+    fn replaced_key_wraps_nothing_new() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let master = Master::at(Source::File(path.clone()));
@@ -431,12 +431,16 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_command_that_does_not_end_is_ended() {
+    fn key_command_that_does_not_end_is_killed() {
         let begun = Instant::now();
         let time = Duration::from_millis(300);
         let folder = tempfile::tempdir().unwrap();
-        let late = folder.path().join("late");
-        let late = late.to_str().unwrap();
+        // Whatever the last of these began holds it open.
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let mut both_ends = std::fs::OpenOptions::new();
+        let both_ends = both_ends.read(true).write(true).open(&pipe).unwrap();
         for (command, problem) in [
             ("sleep 60", "it did not end within"),
             ("echo abc; sleep 60", "it did not end within"),
@@ -444,7 +448,7 @@ mod tests {
             ("sleep 60 & wait", "it did not end within"),
             ("yes", "it prints more than"),
             (
-                &format!("(sleep 1; touch {late}) & wait"),
+                &format!("(sleep 60) 3>{} & wait", pipe.display()),
                 "it did not end within",
             ),
         ] {
@@ -452,11 +456,14 @@ mod tests {
             assert!(refused.contains(problem), "{command}: {refused}");
         }
         assert!(begun.elapsed() < Duration::from_secs(20));
-        std::thread::sleep(Duration::from_millis(1_200));
-        assert!(
-            !std::path::Path::new(late).exists(),
-            "what it began went on"
-        );
+        let mut reading = std::fs::File::open(&pipe).unwrap();
+        drop(both_ends);
+        let (end, is_over) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = end.send(std::io::Read::read(&mut reading, &mut [0]).unwrap());
+        });
+        let ended = is_over.recv_timeout(Duration::from_secs(20));
+        assert_eq!(ended, Ok(0), "what it began went on");
         assert_eq!(
             printed("cat", time).unwrap(),
             "",
@@ -465,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_prints_the_key() {
+    fn key_command_prints_the_key() {
         let key = hex::encode([7; 32]);
         let master = Master::at(Source::Command(format!("echo {key}")));
         assert_eq!(master.current_or_new().unwrap(), [7; 32]);

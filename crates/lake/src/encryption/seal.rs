@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_opens_with_its_key_in_its_place_alone() {
+    fn object_opens_only_with_its_key_and_path() {
         let (key, other) = ([7; 32], [8; 32]);
         let sealed = seal_object(&key, "here", b"ann@example.com");
         assert_eq!(

@@ -66,7 +66,7 @@ async fn done(lake: &Lake, base: &State, commit: Commit) -> State {
 }
 
 #[tokio::test]
-async fn a_state_is_the_replay_of_its_commits() {
+async fn state_equals_the_replay_of_its_commits() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut state = lake.head().await.unwrap();
@@ -89,7 +89,7 @@ async fn a_state_is_the_replay_of_its_commits() {
 }
 
 #[tokio::test]
-async fn of_two_writers_one_is_overtaken() {
+async fn one_of_two_writers_is_overtaken() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
@@ -104,7 +104,7 @@ async fn of_two_writers_one_is_overtaken() {
 }
 
 #[tokio::test]
-async fn a_commit_that_died_before_publishing_is_published_by_the_next_opener() {
+async fn unpublished_commit_is_published_by_the_next_opener() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
@@ -120,7 +120,7 @@ async fn a_commit_that_died_before_publishing_is_published_by_the_next_opener() 
 }
 
 #[tokio::test]
-async fn a_foreign_commit_is_named() {
+async fn foreign_commit_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
@@ -134,7 +134,7 @@ async fn a_foreign_commit_is_named() {
 }
 
 #[tokio::test]
-async fn tables_that_older_programs_described_are_described_anew() {
+async fn tables_described_by_older_programs_are_described_again() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut first = commit(&["a"], &[]);
@@ -177,7 +177,7 @@ async fn tables_that_older_programs_described_are_described_anew() {
 }
 
 #[tokio::test]
-async fn of_checkpoints_the_newest_one_stays() {
+async fn only_the_newest_checkpoint_stays() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut state = lake.head().await.unwrap();
@@ -205,7 +205,7 @@ async fn of_checkpoints_the_newest_one_stays() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_not_committed() {
+async fn commit_of_missing_objects_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
@@ -242,7 +242,7 @@ async fn a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn ids_are_never_given_twice() {
+async fn ids_are_never_reused() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let at = Timestamp::from_micros(0);

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn small_runs_wait_until_they_are_a_quarter() {
+    fn small_runs_are_merged_at_a_quarter_of_the_large_one() {
         let mut files = vec![(1, 100, 1_000)];
         assert!(due(&table(&files)).is_empty());
         files.push((5, 90, 100));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_written_again_a_logarithm_of_times() {
+    fn rows_are_rewritten_logarithmically_often() {
         let (mut files, mut written, commits) = (Vec::new(), 0, 1_000);
         for _ in 0..commits {
             files.push((1, 100, 100));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_live_run_has_written_is_spared_however_old_it_is() {
+    async fn files_of_a_live_run_are_spared() {
         let folder = tempfile::tempdir().unwrap();
         let (run, other) = (open(folder.path()).await, open(folder.path()).await);
         let base = done(&run, &State::default(), written(&run).await).await;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_dead_run_has_written_goes() {
+    async fn files_of_a_dead_run_are_collected() {
         let folder = tempfile::tempdir().unwrap();
         let (run, other) = (open(folder.path()).await, open(folder.path()).await);
         let base = done(&run, &State::default(), written(&run).await).await;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_snapshot_that_is_kept_is_whole() {
+    async fn kept_snapshot_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let lake = open(folder.path()).await;
         let mut state = done(&lake, &State::default(), written(&lake).await).await;
@@ -245,9 +245,13 @@ mod tests {
             let lake = lake.clone();
             async move { lake.keep(first, "first", now()).await }
         });
-        while lake.kept().await.unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let is_kept = async {
+            while lake.kept().await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let is_kept = tokio::time::timeout(Duration::from_secs(60), is_kept).await;
+        is_kept.expect("the snapshot has its name");
         let file = lake.state(first).await.unwrap().table("orders").files[0].clone();
         let path = lake.path(&format!("orders/{}", file.path));
         lake.store().delete(&path).await.unwrap();
@@ -264,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rehearsal_holds_nobody_up() {
+    async fn dry_run_blocks_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let lake = open(folder.path()).await;
         done(&lake, &State::default(), written(&lake).await).await;

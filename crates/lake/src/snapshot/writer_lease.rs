@@ -106,9 +106,10 @@ impl Drop for WriterLease {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
 
     use super::SILENCE;
     use crate::{Lake, Store};
@@ -119,25 +120,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_wait_until_the_turn_is_released() {
+    async fn lease_is_held_by_one_writer_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake(&folder).await;
         lake.give_way(None).await.unwrap();
         let turn = lake.ask_turn().await.unwrap();
         lake.give_way(Some(&turn)).await.unwrap();
-        let other = lake.clone();
-        let waiting = tokio::spawn(async move {
-            let turn = other.ask_turn().await.unwrap();
-            turn.release().await.unwrap();
+        // Of several who ask at once each finds that nobody else has it.
+        let is_held = Arc::new(AtomicBool::new(true));
+        let others = (0..4).map(|_| {
+            let (other, is_held) = (lake.clone(), Arc::clone(&is_held));
+            tokio::spawn(async move {
+                let turn = other.ask_turn().await.unwrap();
+                assert!(!is_held.swap(true, Ordering::SeqCst), "two have the turn");
+                // Others look meanwhile.
+                for _ in 0..20 {
+                    other.head().await.unwrap();
+                }
+                is_held.store(false, Ordering::SeqCst);
+                turn.release().await.unwrap();
+            })
         });
-        sleep(Duration::from_millis(300)).await;
-        assert!(!waiting.is_finished());
+        let others: Vec<_> = others.collect();
+        for _ in 0..20 {
+            lake.head().await.unwrap();
+        }
+        is_held.store(false, Ordering::SeqCst);
         turn.release().await.unwrap();
-        waiting.await.unwrap();
+        for other in others {
+            other.await.unwrap();
+        }
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_the_dead() {
+    async fn lease_of_a_dead_writer_expires() {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake(&folder).await;
         drop(lake.ask_turn().await.unwrap());

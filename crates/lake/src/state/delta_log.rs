@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_described_once() {
+    fn delta_metadata_is_written_once() {
         let at = Timestamp::from_micros(1_700_000_000_000_000);
         for def in tables::TABLES {
             let said = description(def, None, at).unwrap().unwrap();

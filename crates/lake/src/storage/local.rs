@@ -273,7 +273,7 @@ mod tests {
     use crate::storage::disk::SyncedDisk;
 
     #[test]
-    fn names_that_lead_out_are_refused_whatever_is_done() {
+    fn paths_outside_the_lake_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("lake");
         create_dir_all(&root).unwrap();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_out_only_where_they_may() {
+    fn symlinks_lead_outside_only_where_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("lake");
         create_dir_all(root.join("a")).unwrap();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_means_the_folder_that_the_system_finds() {
+    fn paths_resolve_as_the_system_does() {
         let folder = tempfile::tempdir().unwrap();
         // A folder of temporary files may be a link itself.
         let root = folder.path().canonicalize().unwrap();

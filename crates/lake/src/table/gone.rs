@@ -141,7 +141,7 @@ mod tests {
     use crate::table::identity_remap::IdentityRemap;
 
     #[test]
-    fn whoever_became_another_is_found_there_and_back() {
+    fn merged_persons_are_found_in_both_directions() {
         let (mut gone, mut moves) = (Gone::default(), IdentityRemap::default());
         let listed: RoaringTreemap = [1, 2, 3].into_iter().collect();
         let now = |gone: &Gone| gone.resolve(&listed).iter().collect::<Vec<_>>();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_became_somebody_erased_is_nobody() {
+    fn person_merged_into_an_erased_one_is_nobody() {
         let mut gone = Gone::default();
         gone.went(2, 20, 1);
         gone.erased(1);

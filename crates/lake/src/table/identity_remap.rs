@@ -121,7 +121,7 @@ mod tests {
     use super::IdentityRemap;
 
     #[test]
-    fn homes_are_remembered_there_and_back() {
+    fn remap_remembers_every_former_person() {
         let mut moves = IdentityRemap::default();
         moves.set(7, 1, 2);
         assert_eq!(moves.of(7).unwrap().homes, [1]);

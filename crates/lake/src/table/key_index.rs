@@ -332,7 +332,7 @@ mod tests {
 
     /// Every wanted hash is found in every place where it stands, whichever way it is looked for.
     #[test]
-    fn what_is_there_is_found_and_nothing_else() {
+    fn key_index_finds_exactly_its_keys() {
         for rows in [1_u64, 2, 100, 10_000] {
             // Every third hash twice; spread, clustered at one end, and both ends of the range.
             let mut hashes: Vec<u64> = (0..rows)

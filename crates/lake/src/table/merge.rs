@@ -334,7 +334,7 @@ mod tests {
         }
 
         #[test]
-        fn galloping_finds_what_a_count_does(mut all in prop::collection::vec(0..50_i64, 0..80), bound in 0..52_i64) {
+        fn galloping_search_equals_counting(mut all in prop::collection::vec(0..50_i64, 0..80), bound in 0..52_i64) {
             all.sort_unstable();
             let count = all.iter().filter(|one| **one < bound).count();
             prop_assert_eq!(gallop(&all, bound), count);

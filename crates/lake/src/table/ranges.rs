@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_outside_are_left_out() {
+    fn row_groups_outside_the_range_are_skipped() {
         let mut file = file(1, 30, 30);
         file.groups = vec![[1, 10], [11, 20], [21, 30]];
         assert_eq!(

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_slow_does_not_take_a_number_that_is_free_again() {
+    async fn slow_writer_does_not_reuse_a_freed_number() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().to_str().unwrap()).unwrap();
         let lake = Lake::on(store, "default".parse().unwrap()).await.unwrap();

@@ -53,7 +53,7 @@ mod tests {
     use crate::state::DataFile;
 
     #[test]
-    fn what_was_replaced_stays_as_long_as_it_may_be_read() {
+    fn replaced_runs_stay_while_they_may_be_read() {
         let now = Utc::now();
         let replaced = |minutes: i64, size: u64| Replaced {
             path: minutes.to_string(),

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_where_and_not_what() {
+    fn errors_have_positions_and_no_values() {
         let check = |text: &str, expected: &str| {
             assert_eq!(
                 entries(text).unwrap_err(),

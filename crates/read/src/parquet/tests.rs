@@ -137,7 +137,7 @@ fn the_other_types_of_arrow_have_a_text_each() {
 }
 
 #[test]
-fn a_time_that_no_calendar_has_spares_the_others() {
+fn impossible_time_is_refused_alone() {
     check(
         TimestampMillisecondArray::from(vec![Some(0), Some(i64::MAX), None]),
         &[
@@ -289,7 +289,7 @@ fn rows_are_numbered_across_row_groups() {
 }
 
 #[test]
-fn what_is_no_parquet_is_named() {
+fn other_files_are_not_read_as_parquet() {
     let message = "`x.parquet` is not a whole Parquet file, fetch or export it again";
     check_error(Given::new("x.parquet", "id,name\n1,Ada\n"), message);
     check_error(Given::new("x.parquet", &written(3)[..40]), message);

@@ -84,7 +84,7 @@ fn standard_input_becomes_a_file_with_the_given_name() {
 }
 
 #[test]
-fn endings_of_compressions_are_taken_off_once() {
+fn compression_suffix_is_removed_once() {
     let check = |name: &str, expected: &str| assert_eq!(unpacked_name(name), expected);
     check("orders.csv.gz", "orders.csv");
     check("orders.csv.ZSTD", "orders.csv");

@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_those_whose_bit_is_set(ids in ids(), seed in any::<u64>(), known in ids()) {
+        fn ids_are_those_with_their_bit_set(ids in ids(), seed in any::<u64>(), known in ids()) {
             let is_chosen = |at: usize| seed.rotate_left(u32::try_from(at % 64).unwrap()) & 1 == 1;
             let chosen = BooleanBuffer::collect_bool(ids.len(), is_chosen);
             let known = known.into_iter().filter_map(|id| u64::try_from(id).ok());

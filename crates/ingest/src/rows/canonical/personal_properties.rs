@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_personal_leaves_the_rest_as_it_is_written() {
+    fn removing_personal_keys_keeps_the_rest_verbatim() {
         check(
             r#"{"n": 1.10, "email": "a@b.example", "big": 12345678901234567890123}"#,
             Some(r#"{"n":1.10,"big":12345678901234567890123}"#),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_wherever_it_stands_and_however_it_is_written() {
+    fn personal_keys_are_found_at_any_depth_and_escape() {
         check(
             r#"{"form":{"EMail":"a@b.example","ok":true},"others":[{"x":1},{"x":2,"email":"c"}]}"#,
             Some(r#"{"form":{"ok":true},"others":[{"x":1},{"x":2}]}"#),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_taken_apart_is_personal() {
+    fn unparsable_properties_are_personal() {
         let deep = |levels| format!("{}\"email\"{}", "[".repeat(levels), "]".repeat(levels));
         for levels in [65, 100_000] {
             check(&deep(levels), None, Some(&deep(levels)));

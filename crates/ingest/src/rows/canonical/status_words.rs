@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn words_have_one_form() {
+    fn status_words_have_one_form() {
         for word in ["PAID", "Paid", "paid", "pAiD"] {
             check("orders", "status", word, "paid");
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_words_are_told_where_a_query_asks() {
+    fn unknown_status_words_are_reported_where_queries_use_them() {
         for (table, known, unknown) in [
             ("orders", "pending", "shipped"),
             ("deals", "lost", "closed_won"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_those_of_columns_that_exist() {
+    fn status_words_belong_to_existing_columns() {
         for words in &WORDS {
             let column = tables::table(words.table).unwrap().column(words.column);
             assert_eq!(

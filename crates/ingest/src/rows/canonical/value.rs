@@ -339,14 +339,14 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_never_was_moves_behind_the_gap() {
+    fn skipped_local_time_moves_after_the_gap() {
         let brazil = Tz::America__Sao_Paulo;
         check_time("2017-10-15", brazil, Some("2017-10-15T03:00:00Z"));
         check_time("2017-10-15 00:30:15", brazil, Some("2017-10-15T03:00:00Z"));
     }
 
     #[test]
-    fn of_a_local_time_that_was_twice_the_earlier_is_taken() {
+    fn repeated_local_time_means_the_earlier() {
         check_time(
             "2018-02-17 23:30:00",
             Tz::America__Sao_Paulo,
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn the_small_ones() {
+    fn booleans_integers_dates_and_lists_are_read() {
         assert_eq!(boolean("YES"), Some(true));
         assert_eq!(boolean("maybe"), None);
         assert_eq!(integer("12.0", Point), Some(12));

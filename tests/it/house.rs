@@ -1,0 +1,4 @@
+//! The rules that the sources keep: floors, short files, no circles.
+
+mod circles;
+mod tidy;

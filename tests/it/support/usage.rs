@@ -1,0 +1,69 @@
+//! Memory and processor time of a process and of those that it started.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Between two samples.
+const SAMPLES: Duration = Duration::from_millis(10);
+
+/// The most memory that a process and those that it started have had, sampled by a thread.
+pub(crate) struct PeakMemory {
+    end: Sender<()>,
+    sampling: JoinHandle<u64>,
+}
+
+impl PeakMemory {
+    /// Samples from now on.
+    pub(crate) fn watch(root: u32) -> Self {
+        let (end, is_over) = channel();
+        let sampling = std::thread::spawn(move || {
+            let mut peak = 0;
+            loop {
+                peak = peak.max(usage(root).0);
+                if is_over.recv_timeout(SAMPLES) != Err(RecvTimeoutError::Timeout) {
+                    return peak;
+                }
+            }
+        });
+        Self { end, sampling }
+    }
+
+    /// Ends the sampling, and gives the most that was seen, in mebibytes.
+    pub(crate) fn peak(self) -> u64 {
+        drop(self.end);
+        self.sampling.join().unwrap()
+    }
+}
+
+/// Mebibytes that a process and what it started have in memory, and ticks that they have kept
+/// processors.
+pub(crate) fn usage(root: u32) -> (u64, u64) {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    let mut of = HashMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let name = entry.file_name();
+        let Ok(pid) = name.to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let number = |at: usize| fields[at].parse::<u64>().unwrap();
+        children
+            .entry(fields[1].parse().unwrap())
+            .or_default()
+            .push(pid);
+        of.insert(pid, (number(21) * 4 / 1024, number(11) + number(12)));
+    }
+    let (mut sum, mut todo) = ((0, 0), vec![root]);
+    while let Some(pid) = todo.pop() {
+        let (memory, ticks) = of.get(&pid).copied().unwrap_or_default();
+        sum = (sum.0 + memory, sum.1 + ticks);
+        todo.extend(children.remove(&pid).unwrap_or_default());
+    }
+    sum
+}
