@@ -1,4 +1,4 @@
-//! No two files of a crate need each other, so that one can be read without the others.
+//! Inside a crate arrows point down: no two files need each other, and folders stand in an order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,15 +39,24 @@ fn modules(source: &Path) -> BTreeMap<Module, PathBuf> {
 
 /// The paths that a file names, without those of its tests.
 #[derive(Default)]
-struct Paths(Vec<Vec<String>>);
+struct Paths {
+    named: Vec<Vec<String>>,
+    /// The names that it imports, from which its children and others may take them.
+    passed_on: BTreeMap<String, Vec<String>>,
+}
 
 impl Paths {
-    fn of(module: &Module, text: &str) -> Vec<Vec<String>> {
+    fn of(module: &Module, text: &str) -> Self {
         let mut paths = Self::default();
         let file = syn::parse_file(text);
         let file = file.unwrap_or_else(|error| panic!("{}: {error}", module.join("/")));
         paths.visit_file(&file);
-        paths.0
+        paths
+    }
+
+    fn note(&mut self, name: &syn::Ident, path: Vec<String>) {
+        self.passed_on.insert(name.to_string(), path.clone());
+        self.named.push(path);
     }
 
     fn used(&mut self, tree: &syn::UseTree, mut path: Vec<String>) {
@@ -63,13 +72,13 @@ impl Paths {
             }
             syn::UseTree::Name(name) => {
                 path.push(name.ident.to_string());
-                self.0.push(path);
+                self.note(&name.ident, path);
             }
             syn::UseTree::Rename(name) => {
                 path.push(name.ident.to_string());
-                self.0.push(path);
+                self.note(&name.rename, path);
             }
-            syn::UseTree::Glob(_) => self.0.push(path),
+            syn::UseTree::Glob(_) => self.named.push(path),
         }
     }
 }
@@ -87,7 +96,7 @@ impl Visit<'_> for Paths {
 
     fn visit_path(&mut self, path: &syn::Path) {
         let names = path.segments.iter().map(|part| part.ident.to_string());
-        self.0.push(names.collect());
+        self.named.push(names.collect());
         visit::visit_path(self, path);
     }
 
@@ -101,14 +110,36 @@ impl Visit<'_> for Paths {
                 .iter()
                 .any(|root| word.starts_with(root))
             {
-                self.0.push(word.split("::").map(str::to_owned).collect());
+                self.named
+                    .push(word.split("::").map(str::to_owned).collect());
             }
         }
     }
 }
 
-/// The module that a path leads into, seen from another.
-fn led_to(path: &[String], from: &Module, modules: &BTreeMap<Module, PathBuf>) -> Option<Module> {
+/// The module that defines what a path names, seen from another; imports are followed.
+fn origin(path: &[String], from: &Module, files: &BTreeMap<Module, Paths>) -> Option<Module> {
+    let (mut at, mut rest) = led_to(path, from, files)?;
+    for _ in 0..files.len() {
+        let passed_on = rest
+            .first()
+            .and_then(|name| files.get(&at)?.passed_on.get(name));
+        let Some(passed_on) = passed_on else { break };
+        let path: Vec<String> = passed_on.iter().chain(&rest[1..]).cloned().collect();
+        let Some(next) = led_to(&path, &at, files) else {
+            break;
+        };
+        (at, rest) = next;
+    }
+    Some(at)
+}
+
+/// The module that a path leads into, seen from another, and the rest of the path.
+fn led_to(
+    path: &[String],
+    from: &Module,
+    modules: &BTreeMap<Module, Paths>,
+) -> Option<(Module, Vec<String>)> {
     let mut at = from.clone();
     let mut rest = path;
     match path.first()?.as_str() {
@@ -130,14 +161,16 @@ fn led_to(path: &[String], from: &Module, modules: &BTreeMap<Module, PathBuf>) -
             }
         }
     }
-    for name in rest {
+    let mut rest = rest.to_vec();
+    while let Some(name) = rest.first() {
         at.push(name.clone());
         if !modules.contains_key(&at) {
             at.pop();
             break;
         }
+        rest.remove(0);
     }
-    Some(at)
+    Some((at, rest))
 }
 
 /// Parent and child of one module may need each other.
@@ -145,34 +178,152 @@ fn are_related(one: &Module, other: &Module) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }
 
-/// Files that need each other, by the text of each.
-fn circles(
-    texts: &BTreeMap<Module, String>,
-    modules: &BTreeMap<Module, PathBuf>,
-) -> Vec<Vec<String>> {
-    let names: Vec<&Module> = texts.keys().collect();
-    let mut needs: DiGraphMap<usize, ()> = DiGraphMap::new();
-    for (at, (module, text)) in texts.iter().enumerate() {
-        let paths = Paths::of(module, text);
-        let needed = paths
-            .iter()
-            .filter_map(|path| led_to(path, module, modules));
-        for other in needed.collect::<BTreeSet<Module>>() {
-            let place = names.iter().position(|name| **name == other);
-            if let Some(place) = place.filter(|_| !are_related(module, &other)) {
-                needs.add_edge(at, place, ());
+/// The files of a crate, by module, without those of its tests.
+fn texts_of(source: &Path) -> BTreeMap<Module, String> {
+    let modules = modules(source).into_iter();
+    let modules = modules.filter(|(module, _)| !module.iter().any(|part| part == "tests"));
+    modules
+        .map(|(module, path)| (module, fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// The other modules that each module needs.
+fn needs(texts: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>> {
+    let files = texts.iter();
+    let files = files.map(|(module, text)| (module.clone(), Paths::of(module, text)));
+    let files: BTreeMap<Module, Paths> = files.collect();
+    let of = |(module, paths): (&Module, &Paths)| {
+        let needed = paths.named.iter();
+        let needed = needed.filter_map(|path| origin(path, module, &files));
+        let others = needed.filter(|other| other != module).collect();
+        (module.clone(), others)
+    };
+    files.iter().map(of).collect()
+}
+
+/// Files that need each other.
+fn circles(texts: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
+    let needs = needs(texts);
+    let names: Vec<&Module> = needs.keys().collect();
+    let mut edges: DiGraphMap<usize, ()> = DiGraphMap::new();
+    for (at, (module, others)) in needs.iter().enumerate() {
+        for other in others.iter().filter(|other| !are_related(module, other)) {
+            if let Some(place) = names.iter().position(|name| *name == other) {
+                edges.add_edge(at, place, ());
             }
         }
     }
-    let groups = tarjan_scc(&needs)
-        .into_iter()
-        .filter(|group| group.len() > 1);
-    let named = groups.map(|group| {
+    let groups = tarjan_scc(&edges).into_iter();
+    let named = groups.filter(|group| group.len() > 1).map(|group| {
         let mut group: Vec<String> = group.into_iter().map(|at| names[at].join("/")).collect();
         group.sort();
         group
     });
     named.collect()
+}
+
+/// What a crate's top modules need that does not stand before them in an order, lowest first.
+fn against(order: &str, texts: &BTreeMap<Module, String>) -> Vec<String> {
+    let order: Vec<&str> = order.split_whitespace().collect();
+    let place = |module: &Module| order.iter().position(|name| *name == module[0]);
+    let mut found = BTreeSet::new();
+    for (module, others) in needs(texts).iter().filter(|(module, _)| !module.is_empty()) {
+        let Some(own) = place(module) else {
+            found.insert(format!("`{}` stands in no order", module[0]));
+            continue;
+        };
+        for other in others.iter().filter(|other| !other.is_empty()) {
+            if place(other).is_none_or(|place| place > own) {
+                found.insert(format!(
+                    "`{}` needs `{}`",
+                    module.join("/"),
+                    other.join("/")
+                ));
+            }
+        }
+    }
+    let missing = order.iter().filter(|name| {
+        let is_it = |module: &Module| module.first().is_some_and(|first| first == *name);
+        !texts.keys().any(is_it)
+    });
+    found.extend(missing.map(|name| format!("there is no `{name}`")));
+    found.into_iter().collect()
+}
+
+/// The top modules of each crate, lowest first.
+const ORDERS: [(&str, &str); 8] = [
+    (
+        "lake",
+        "error json encryption state storage lake table vault documents wal snapshot maintenance",
+    ),
+    (
+        "engine",
+        "error opaque rewriting functions operators faults times sql criteria tables threads cache \
+         coercion session",
+    ),
+    (
+        "ingest",
+        "error mapping rows inspect quarantine persons run",
+    ),
+    (
+        "segments",
+        "error names schedule ledger custom_traits definition membership affected criteria \
+         evaluation values sessions clause_stats deletion outcome status explain forecast refresh",
+    ),
+    (
+        "app",
+        "error workspace rows page_token sql_files data identity ingest attribution suppressions \
+         segments persons scores traits maintenance demo",
+    ),
+    (
+        "server",
+        "problem limits api workers state http isolation tasks routes router serve work",
+    ),
+    ("cli", "arguments output commands"),
+    (
+        "generate",
+        "error dice calendar countries catalog lead world profile output reference person",
+    ),
+];
+
+fn source_of(name: &str) -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    crates.join(name).join("src")
+}
+
+#[test]
+fn folders_of_a_crate_stand_in_an_order() {
+    for (name, order) in ORDERS {
+        let texts = texts_of(&source_of(name));
+        assert_eq!(against(order, &texts), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_that_needs_one_above_it_is_found() {
+    let texts = [
+        ("a", "pub use crate::b::Thing;"),
+        ("b", "pub struct Thing;"),
+        ("c/d", "use crate::a::Thing;"),
+    ];
+    let texts = texts_by_module(&texts);
+    assert_eq!(against("b a c", &texts), Vec::<String>::new());
+    assert_eq!(against("a b c", &texts), ["`a` needs `b`"]);
+    // `c/d` takes `Thing` by way of `a`; it needs `b`, which defines it.
+    assert_eq!(
+        against("a c b", &texts),
+        ["`a` needs `b`", "`c/d` needs `b`"]
+    );
+    assert_eq!(against("b a", &texts), ["`c` stands in no order"]);
+    assert_eq!(against("b a c e", &texts), ["there is no `e`"]);
+}
+
+fn texts_by_module(texts: &[(&str, &str)]) -> BTreeMap<Module, String> {
+    let module = |name: &str| name.split('/').map(str::to_owned).collect();
+    let texts = texts.iter();
+    texts
+        .map(|(name, text)| (module(name), (*text).to_owned()))
+        .collect()
 }
 
 #[test]
@@ -181,14 +332,9 @@ fn files_of_a_crate_form_no_circle() {
     let mut files = 0;
     for entry in fs::read_dir(crates).unwrap() {
         let source = entry.unwrap().path().join("src");
-        let modules = modules(&source);
-        let is_of_tests = |module: &Module| module.iter().any(|part| part == "tests");
-        let texts = modules.iter().filter(|(module, _)| !is_of_tests(module));
-        let texts: BTreeMap<Module, String> = texts
-            .map(|(module, path)| (module.clone(), fs::read_to_string(path).unwrap()))
-            .collect();
+        let texts = texts_of(&source);
         files += texts.len();
-        let found = circles(&texts, &modules);
+        let found = circles(&texts);
         assert_eq!(found, Vec::<Vec<String>>::new(), "{}", source.display());
     }
     assert!(files > 400, "{files}");
@@ -202,20 +348,7 @@ fn circles_are_found_in_every_form_of_import() {
             ("b", of_b),
             ("b/c", "use super::Thing; use crate::a::Other;"),
         ];
-        let texts: BTreeMap<Module, String> = texts
-            .into_iter()
-            .map(|(name, text)| {
-                (
-                    name.split('/').map(str::to_owned).collect(),
-                    text.to_owned(),
-                )
-            })
-            .collect();
-        let modules = texts
-            .keys()
-            .map(|name| (name.clone(), PathBuf::new()))
-            .collect();
-        assert_eq!(circles(&texts, &modules), expected, "{of_b}");
+        assert_eq!(circles(&texts_by_module(&texts)), expected, "{of_b}");
     };
     // A parent may need its child, which needs what needs the parent.
     check("mod c; use c::Inner;", &[]);
@@ -229,4 +362,11 @@ fn circles_are_found_in_every_form_of_import() {
         check(circle, &[&["a", "b"]]);
     }
     check("#[cfg(test)] mod tests { use crate::a::Other; }", &[]);
+    // A circle by way of a file that only passes a name on.
+    let texts = [
+        ("", "pub use b::Thing;"),
+        ("a", "use crate::Thing; pub struct Other;"),
+        ("b", "use crate::a::Other; pub struct Thing;"),
+    ];
+    assert_eq!(circles(&texts_by_module(&texts)), [["a", "b"]]);
 }
