@@ -272,17 +272,17 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "app",
-        "error workspace rows page_token sql_files data identity ingest attribution suppressions \
+        "error process_usage workspace rows page_token sql_files data identity ingest attribution suppressions \
          segments persons scores traits maintenance demo",
     ),
     (
         "server",
         "problem limits api workers state http isolation tasks routes router serve work",
     ),
-    ("cli", "arguments output commands"),
+    ("cli", "scratch arguments output commands"),
     (
         "generate",
-        "error dice calendar countries catalog lead world profile output reference person",
+        "error allotment dice calendar countries catalog lead world profile output reference person",
     ),
 ];
 
@@ -319,7 +319,13 @@ fn a_folder_that_needs_one_above_it_is_found() {
 }
 
 fn texts_by_module(texts: &[(&str, &str)]) -> BTreeMap<Module, String> {
-    let module = |name: &str| name.split('/').map(str::to_owned).collect();
+    let parts = |name: &str| name.split('/').map(str::to_owned).collect::<Module>();
+    let module = |name: &str| {
+        parts(name)
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect()
+    };
     let texts = texts.iter();
     texts
         .map(|(name, text)| (module(name), (*text).to_owned()))

@@ -208,7 +208,7 @@ async fn change(
             if let Some((match_rule, token)) = gone.blocked.as_ref().and_then(Blocked::token) {
                 seeds.extend(MatchKeyIndex::load(lake).await?.with(match_rule, token));
             }
-            return Ok((entry, seeds, format!("{} {undone} undone", gone.how)));
+            return Ok((entry, seeds, format!("{} {undone} taken back", gone.how)));
         }
         DecisionRequest::Block(value) => {
             if decisions
@@ -256,14 +256,14 @@ async fn change(
                     (Verdict::Same, pairs, "merge", done)
                 }
                 _ => {
-                    let done = format!("persons {a} and {b} are not the same person");
+                    let done = format!("persons {a} and {b} are not one");
                     (Verdict::Different, pairs, "review", done)
                 }
             }
         }
         DecisionRequest::Later(identity) => {
             waiting(lake, base, *identity).await?;
-            let done = format!("record {identity} postponed");
+            let done = format!("record {identity} put off");
             (Verdict::Later, vec![[*identity; 2]], "review", done)
         }
         DecisionRequest::Split(identity) => {
@@ -296,7 +296,7 @@ async fn change(
                 verdict,
                 vec![pair],
                 "review",
-                format!("record {identity} belongs to person {person}"),
+                format!("record {identity} is of {person}"),
             )
         }
         DecisionRequest::Different(identity) => {
@@ -312,7 +312,7 @@ async fn change(
                 Verdict::Different,
                 pairs,
                 "review",
-                format!("record {identity} belongs to none of its candidates"),
+                format!("record {identity} is of nobody else"),
             )
         }
     };

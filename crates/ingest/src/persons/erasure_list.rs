@@ -201,7 +201,7 @@ pub async fn readmit(
         };
         let log = log::write(lake, &[entry], decider.at).await?;
         let cause = Cause::Identity {
-            done: format!("{count} entries removed from the list of erased persons"),
+            done: format!("{count} names of somebody erased admitted again"),
             change: IdentityChange::Merge,
         };
         let named = BTreeMap::from([(ERASED.to_owned(), Some(json!(path)))]);
