@@ -255,5 +255,8 @@ fn broken_provider_does_not_stop_the_others() {
     fs::create_dir_all(&empty).unwrap();
     let refused = lake.run(&["sync", empty.to_str().unwrap()]);
     let complaint = String::from_utf8(refused.stderr).unwrap();
-    assert!(complaint.contains("has no subfolder of a provider"), "{complaint}");
+    assert!(
+        complaint.contains("has no subfolder of a provider"),
+        "{complaint}"
+    );
 }

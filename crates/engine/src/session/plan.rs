@@ -38,20 +38,19 @@ const ACTIVITIES: &str = "activities";
 /// Numbers for the names of tables that are there for one request.
 static NAMES: AtomicU64 = AtomicU64::new(0);
 
-/// Plans a request, and gives the diagnosis that errors of running it need.
+/// The plan of a request, and the diagnosis that errors of running it need.
+type Planned = Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError>;
+
+/// Plans a request.
 pub(crate) fn plan<'a>(
     state: &'a SessionState,
     request: &'a Request,
     limits: &'a Limits,
-) -> BoxFuture<'a, Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError>> {
+) -> BoxFuture<'a, Planned> {
     Box::pin(physical(state, request, limits))
 }
 
-async fn physical(
-    state: &SessionState,
-    request: &Request,
-    limits: &Limits,
-) -> Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError> {
+async fn physical(state: &SessionState, request: &Request, limits: &Limits) -> Planned {
     let (mut plan, diagnosis) = match request {
         Request::PeopleWhere(criteria, members, viewpoint) => {
             let request = OverPeople {
