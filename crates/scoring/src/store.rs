@@ -178,7 +178,7 @@ async fn commit(
         let commit = Commit::of_names(cause, at, named);
         Ok::<_, ScoringError>(Update::commit(commit, ()))
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await.map(|_| ())
 }
 
 pub(crate) fn schema() -> SchemaRef {
