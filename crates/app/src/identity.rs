@@ -15,7 +15,7 @@ pub use reviews::{ReviewDetails, review, reviews};
 pub use rollbook_identity::files::Link;
 pub use rollbook_identity::resolve::AmbiguityPolicy;
 pub use rollbook_ingest::persons::decide::{
-    Blocked, Candidate, Decider, DecisionRequest as Wanted, Followed, RecordMove, Review,
+    Blocked, Candidate, Decider, DecisionRequest, Followed, RecordMove, Review,
 };
 pub use rollbook_ingest::persons::erase::Forgotten;
 pub use stats::{IdentityStats, stats};

@@ -15,7 +15,7 @@ use rollbook_engine::Session;
 use rollbook_identity::normalise;
 use rollbook_identity::token::MatchRule;
 use rollbook_ingest::persons::owners::{Owners, records_of};
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError, State};
+use rollbook_lake::{Cause, Commit, Lake, State, Update};
 use rollbook_model::Timestamp;
 use rollbook_model::shares::in_shares;
 use rollbook_queries::persons::{EMAILS, PHONES};
@@ -27,8 +27,6 @@ use sha2::Sha256;
 use crate::identity::normal_form::{forms, region};
 use crate::{AppError, Workspace};
 
-/// Attempts to commit before giving up as busy.
-const ATTEMPTS: u32 = 10;
 const NAME: &str = "suppressions";
 /// Minimum rows per thread.
 const MIN_ROWS_PER_THREAD: usize = 512;
@@ -377,19 +375,19 @@ async fn change(
     workspace: &Workspace,
     values: &[String],
     at: Timestamp,
-    mut edit: impl FnMut(&mut Vec<Suppressed>, &Target) -> bool,
+    edit: impl Fn(&mut Vec<Suppressed>, &Target) -> bool,
 ) -> Result<u64, AppError> {
     let lake = workspace.lake_or_new().await?;
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
-        let mut list = read_list(&lake, &state).await?;
-        let targets = resolve_targets(&lake, &state, &list, values).await?;
+    let (lake, edit) = (&lake, &edit);
+    let update = |state: Arc<State>| async move {
+        let mut list = read_list(lake, &state).await?;
+        let targets = resolve_targets(lake, &state, &list, values).await?;
         let mut changed = 0;
         for target in &targets {
             changed += u64::from(edit(&mut list, target));
         }
         if changed == 0 {
-            return Ok(0);
+            return Ok(Update::Keep(0));
         }
         let path = lake.put_content("_definitions/suppressions", &list).await?;
         let named = BTreeMap::from([(NAME.to_owned(), Some(json!(Pointer { path })))]);
@@ -397,11 +395,9 @@ async fn change(
             name: NAME.to_owned(),
         };
         let commit = Commit::of_names(cause, at, named);
-        if matches!(lake.commit(&state, commit).await?, Committed::Done(_)) {
-            return Ok(changed);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok::<_, AppError>(Update::commit(commit, changed))
+    };
+    lake.update(update).await
 }
 
 #[cfg(test)]

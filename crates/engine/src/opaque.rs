@@ -1,14 +1,14 @@
-//! A value of which futures that hold it need not know what it is made of.
+//! Keeps the compiler from proving again that plans may go to another thread.
 //!
-//! Whether a future may go to another thread is worked out from all that it holds, and plans hold
-//! every kind of parsed SQL: that takes the compiler a second or two for each such future, here and
-//! in the crates above. Of what lies behind a trait it is known.
+//! A future is `Send` if everything in it is, and plans hold every kind of parsed SQL: the proof takes
+//! the compiler a second or two for each such future, in this crate and in those above. A value behind
+//! a trait object is `Send` by the trait's bounds, and needs no proof.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A shared value.
+/// A shared value behind a trait object.
 pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
 
 trait Holds<T>: Send + Sync {

@@ -178,7 +178,7 @@ async fn commit(
         let commit = Commit::of_names(cause, at, named);
         Ok::<_, ScoringError>(Update::commit(commit, ()))
     };
-    lake.update(update).await.map(|_| ())
+    lake.update(update).await
 }
 
 pub(crate) fn schema() -> SchemaRef {

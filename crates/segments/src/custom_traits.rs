@@ -113,5 +113,5 @@ pub async fn replace(
         let commit = Commit::of_names(Cause::Define { name }, at, named.clone());
         Ok::<_, SegmentError>(Update::commit(commit, true))
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await
 }

@@ -231,7 +231,7 @@ pub async fn put(lake: &Lake, draft: &Draft, at: Timestamp) -> Result<Definition
         };
         next_revision(lake, &state, before.as_ref(), draft, at).await
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await
 }
 
 /// Writes a new segment; `None` where it exists, also where another process created it at the same time.
@@ -251,7 +251,7 @@ pub async fn create(
         let saved = next_revision(lake, &state, None, draft, at).await?;
         Ok::<_, SegmentError>(saved.map(Some))
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await
 }
 
 /// The commit of a draft on `state`; none where it changes nothing.

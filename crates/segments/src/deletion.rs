@@ -32,7 +32,7 @@ pub async fn delete(lake: &Lake, key: &SegmentKey, at: Timestamp) -> Result<(), 
         }
         Ok(Update::commit(commit_of(&state, key, named, at), ()))
     };
-    lake.update(update).await.map(|_| ())
+    lake.update(update).await
 }
 
 /// The pages of the ledger after all members of a segment left; `None` where there were none.

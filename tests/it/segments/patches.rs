@@ -3,7 +3,7 @@
 //! those computed over all persons.
 
 use rollbook_app::Workspace;
-use rollbook_app::identity::{Decider, Wanted, decide};
+use rollbook_app::identity::{Decider, DecisionRequest, decide};
 use rollbook_app::ingest::{Ingest, Ingested, ingest, undo};
 use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_app::segments::{self, Draft, How};
@@ -121,7 +121,7 @@ impl Shop {
         done.unwrap();
     }
 
-    async fn decide(&mut self, wanted: Wanted) -> String {
+    async fn decide(&mut self, wanted: DecisionRequest) -> String {
         let decider = Decider {
             by: "kim".to_owned(),
             at: self.tick(),
@@ -369,7 +369,7 @@ async fn patches_see_deletions_from_moved_records() {
         ("refunds", REFUNDS, refunds),
     ])
     .await;
-    let entry = shop.decide(Wanted::Merge(1, 2)).await;
+    let entry = shop.decide(DecisionRequest::Merge(1, 2)).await;
     shop.put_all().await;
     shop.refresh(false).await;
     let kept = shop.members("refunded").await;
@@ -383,7 +383,7 @@ async fn patches_see_deletions_from_moved_records() {
         [one, NOBODY, one, one, NOBODY, NOBODY, NOBODY],
     )
     .await;
-    shop.decide(Wanted::Undo(entry)).await;
+    shop.decide(DecisionRequest::Undo(entry)).await;
     shop.holds("they are two again", [B, A, B, A, NOBODY, NOBODY, NOBODY])
         .await;
 }
@@ -472,7 +472,7 @@ async fn segment_follows_recreated_segments_that_it_names() {
     shop.delete("inner").await;
     shop.put("inner", "person_id = 1").await;
     shop.outer("a condition again", &[1, 7]).await;
-    shop.decide(Wanted::Merge(1, 2)).await;
+    shop.decide(DecisionRequest::Merge(1, 2)).await;
     let kept = segments::matches(&shop.workspace, "person_id < 3", shop.as_of).await;
     let kept = kept.unwrap().min().unwrap();
     let expected: Vec<u64> = [kept, 7].into_iter().filter(|one| *one != 2).collect();

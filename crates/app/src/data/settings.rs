@@ -1,15 +1,13 @@
 //! The tenant's settings.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use rollbook_lake::{Cause, Commit, Committed, LakeError};
+use rollbook_lake::{Cause, Commit, State, Update};
 use rollbook_model::{GivenTime, Settings, Timestamp};
 use serde_json::json;
 
 use crate::{AppError, Workspace};
-
-/// Attempts to commit before giving up as busy.
-const ATTEMPTS: u32 = 10;
 
 /// The tenant's settings; the defaults if there is no lake yet.
 ///
@@ -46,23 +44,18 @@ pub async fn set(
     at: Timestamp,
 ) -> Result<Settings, AppError> {
     let lake = workspace.lake_or_new().await?;
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let update = |state: Arc<State>| async move {
         let before = state.settings()?;
         let after = before.clone().with(key, value)?;
         if after == before {
-            return Ok(after);
+            return Ok(Update::Keep(after));
         }
         let cause = Cause::Define {
             name: format!("settings/{key}"),
         };
         let named = BTreeMap::from([("settings".to_owned(), Some(json!(after)))]);
-        if let Committed::Done(_) = lake
-            .commit(&state, Commit::of_names(cause, at, named))
-            .await?
-        {
-            return Ok(after);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        let commit = Commit::of_names(cause, at, named);
+        Ok::<_, AppError>(Update::commit(commit, after))
+    };
+    lake.update(update).await
 }

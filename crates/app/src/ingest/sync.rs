@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rollbook_identity::resolve::authority;
 use rollbook_ingest::Progress;
-use rollbook_lake::{Cause, Commit, Committed, Lake, LakeError};
+use rollbook_lake::{Cause, Commit, Lake, Update};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,8 +16,6 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::ingest::{Ingest, Ingested, ingest};
 use crate::{AppError, Workspace};
 
-/// Attempts to commit the cursor before giving up as busy.
-const ATTEMPTS: u32 = 10;
 /// Bytes of a file that are hashed at once.
 const CHUNK: usize = 1 << 20;
 
@@ -224,16 +222,14 @@ async fn save_cursor(
     at: Timestamp,
 ) -> Result<(), AppError> {
     let path = lake.put_content("_definitions/sync", &read).await?;
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let path = &path;
+    let update = |_| async move {
         let named = BTreeMap::from([(cursor_name(provider), Some(json!(path)))]);
         let cause = Cause::Define {
             name: cursor_name(provider),
         };
         let commit = Commit::of_names(cause, at, named);
-        if matches!(lake.commit(&state, commit).await?, Committed::Done(_)) {
-            return Ok(());
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        Ok::<_, AppError>(Update::commit(commit, ()))
+    };
+    lake.update(update).await
 }

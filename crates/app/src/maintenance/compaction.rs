@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use rollbook_lake::maintenance::compact;
 use rollbook_lake::table::writer::TableWriter;
 use rollbook_lake::{
-    Cause, Commit, Committed, DataFile, Lake, LakeError, LakeTable, State, TableChange, TableState,
+    Cause, Commit, DataFile, Lake, LakeError, LakeTable, State, TableChange, TableState, Update,
 };
 use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TableDef, Timestamp, tables};
@@ -16,9 +16,6 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::{AppError, Workspace};
-
-/// Attempts to commit before giving up as busy.
-const ATTEMPTS: u32 = 20;
 
 /// Which files to compact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +140,10 @@ async fn compact_table(
     }
     let counts = [files.len() as u64, written.len() as u64];
     let _turn = turn.lock().await;
-    for _ in 0..ATTEMPTS {
-        let base = lake.head().await?;
-        if !has_files(&base, def, &files) {
-            return Ok(None);
+    let (files, written) = (&files, &written);
+    let update = |base: Arc<State>| async move {
+        if !has_files(&base, def, files) {
+            return Ok(Update::Keep(None));
         }
         let change = TableChange {
             adds: written.clone(),
@@ -162,17 +159,16 @@ async fn compact_table(
             named: BTreeMap::new(),
             idempotency_keys: Vec::new(),
         };
-        if let Committed::Done(state) = lake.commit(&base, commit).await? {
-            return Ok(Some(Compacted {
-                table: def.name,
-                files_before: counts[0],
-                files_after: counts[1],
-                rows: count(&written),
-                snapshot: state.number,
-            }));
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        let compacted = Compacted {
+            table: def.name,
+            files_before: counts[0],
+            files_after: counts[1],
+            rows: count(written),
+            snapshot: base.number.next(),
+        };
+        Ok::<_, AppError>(Update::commit(commit, Some(compacted)))
+    };
+    lake.update(update).await
 }
 
 fn has_files(state: &State, def: &TableDef, files: &[DataFile]) -> bool {

@@ -2,7 +2,7 @@
 
 use rollbook_app::Workspace;
 use rollbook_app::identity::{
-    self, AmbiguityPolicy, Followed, SuggestedPairs, Wanted, decide, link_files,
+    self, AmbiguityPolicy, DecisionRequest, Followed, SuggestedPairs, decide, link_files,
 };
 use serde_json::{Value, json};
 
@@ -35,13 +35,17 @@ pub(super) async fn run(
             print(&shown, format)
         }
         Identity::Review(arguments) => review(workspace, arguments, format).await,
-        Identity::Merge { a, b, how } => decided(workspace, Wanted::Merge(a, b), how, format).await,
-        Identity::Split { identity, how } => {
-            decided(workspace, Wanted::Split(identity), how, format).await
+        Identity::Merge { a, b, how } => {
+            decided(workspace, DecisionRequest::Merge(a, b), how, format).await
         }
-        Identity::Undo { entry, how } => decided(workspace, Wanted::Undo(entry), how, format).await,
+        Identity::Split { identity, how } => {
+            decided(workspace, DecisionRequest::Split(identity), how, format).await
+        }
+        Identity::Undo { entry, how } => {
+            decided(workspace, DecisionRequest::Undo(entry), how, format).await
+        }
         Identity::Different { a, b, how } => {
-            decided(workspace, Wanted::Apart(a, b), how, format).await
+            decided(workspace, DecisionRequest::Apart(a, b), how, format).await
         }
         Identity::Suggest { at_least, limit } => {
             let mut all = identity::suggested(workspace, at_least, now()).await?;
@@ -140,9 +144,9 @@ async fn review(
             how,
         } => {
             let wanted = match same {
-                Some(person) => Wanted::Same(identity, person),
-                None if later => Wanted::Later(identity),
-                None => Wanted::Different(identity),
+                Some(person) => DecisionRequest::Same(identity, person),
+                None if later => DecisionRequest::Later(identity),
+                None => DecisionRequest::Different(identity),
             };
             decided(workspace, wanted, how, format).await
         }
@@ -151,7 +155,7 @@ async fn review(
 
 async fn decided(
     workspace: &Workspace,
-    wanted: Wanted,
+    wanted: DecisionRequest,
     how: DecisionOptions,
     format: OutputFormat,
 ) -> anyhow::Result<()> {

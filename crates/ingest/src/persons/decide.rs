@@ -120,7 +120,7 @@ pub async fn decide(
         followed.snapshot = base.number.next();
         Ok::<_, IngestError>(Update::commit(commit, followed))
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await
 }
 
 async fn commit_of(

@@ -86,7 +86,7 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
         let rest = (base, identities, known, naming);
         Ok(Update::commit(commit, (forgotten, Some(rest))))
     };
-    let ((mut forgotten, rest), _) = lake.update(update).await?;
+    let (mut forgotten, rest) = lake.update(update).await?;
     let Some((base, identities, known, mut naming)) = rest else {
         return Ok(forgotten);
     };

@@ -209,7 +209,7 @@ pub async fn readmit(
         commit.tables.insert(tables::IDENTITY_LOG.name, log);
         Ok::<_, IngestError>(Update::commit(commit, count))
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await
 }
 
 /// The key of the list, created on first use.

@@ -76,7 +76,7 @@ pub async fn undo(
         };
         Ok::<_, IngestError>(Update::commit(commit, (base.number.next(), changes)))
     };
-    let ((snapshot, changes), _) = lake.update(update).await?;
+    let (snapshot, changes) = lake.update(update).await?;
     forget(lake, &changes).await?;
     Ok(snapshot)
 }

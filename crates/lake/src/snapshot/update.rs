@@ -49,15 +49,13 @@ impl<T> Update<T> {
 
 impl Lake {
     /// Asks `update` what to do to the newest state and does it; asks again with a newer state where
-    /// another writer was faster. Gives its answer, and the new state where there is one.
+    /// another writer was faster. Gives its answer: what it commits becomes the snapshot after the state
+    /// that it was asked about.
     ///
     /// # Errors
     /// Those of `update`; [`LakeError::Busy`] where other writers were faster each time; those of
     /// the store.
-    pub async fn update<T, E, F>(
-        &self,
-        update: impl FnMut(Arc<State>) -> F,
-    ) -> Result<(T, Option<Box<State>>), E>
+    pub async fn update<T, E, F>(&self, update: impl FnMut(Arc<State>) -> F) -> Result<T, E>
     where
         E: From<LakeError>,
         F: Future<Output = Result<Update<T>, E>>,
@@ -65,7 +63,8 @@ impl Lake {
         let mut lease = None;
         let updated = self.try_to_update(update, &mut lease).await;
         if let Some(lease) = lease {
-            lease.release().await?;
+            // What was committed stays so; a lease that is left over ends by itself.
+            let _ = lease.release().await;
         }
         updated
     }
@@ -74,7 +73,7 @@ impl Lake {
         &self,
         mut update: impl FnMut(Arc<State>) -> F,
         lease: &mut Option<WriterLease>,
-    ) -> Result<(T, Option<Box<State>>), E>
+    ) -> Result<T, E>
     where
         E: From<LakeError>,
         F: Future<Output = Result<Update<T>, E>>,
@@ -82,12 +81,12 @@ impl Lake {
         for loss in 1..=ATTEMPTS {
             let base = Arc::new(self.head().await?);
             let (commit, answer) = match update(Arc::clone(&base)).await? {
-                Update::Keep(answer) => return Ok((answer, None)),
+                Update::Keep(answer) => return Ok(answer),
                 Update::Commit(commit, answer) => (commit, answer),
             };
             let committed = self.commit_in_turn(&base, *commit, lease.as_ref()).await?;
-            if let Committed::Done(state) = committed {
-                return Ok((answer, Some(state)));
+            if let Committed::Done(_) = committed {
+                return Ok(answer);
             }
             if loss >= LOSSES_BEFORE_LEASE && lease.is_none() {
                 *lease = Some(self.ask_turn().await?);
@@ -127,7 +126,7 @@ mod tests {
             let commit = Commit::of_names(Cause::Define { name }, Timestamp::from_micros(1), named);
             Ok::<_, LakeError>(Update::commit(commit, ()))
         };
-        lake.update(update).await.map(|_| ())
+        lake.update(update).await
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -154,8 +153,7 @@ mod tests {
         let lake = Lake::open_or_new(location, "default".parse().unwrap()).await;
         let lake = lake.unwrap();
         let keep = |_| async { Ok::<_, LakeError>(Update::Keep(7)) };
-        let (answer, state) = lake.update(keep).await.unwrap();
-        assert!(answer == 7 && state.is_none());
+        assert_eq!(lake.update(keep).await.unwrap(), 7);
         assert_eq!(lake.head().await.unwrap().number.0, 0);
     }
 }

@@ -349,5 +349,5 @@ async fn commit(
             Ok::<_, SegmentError>(Update::commit(commit, true))
         }
     };
-    Ok(lake.update(update).await?.0)
+    lake.update(update).await
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use rollbook_app::identity::{self, Decider, PersonLookup, Wanted};
+use rollbook_app::identity::{self, Decider, DecisionRequest, PersonLookup};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
@@ -93,9 +93,9 @@ pub(super) async fn review(
     let is = |flag: Option<bool>| flag.unwrap_or(false);
     let identity_id = identity_id.as_i64();
     let wanted = match (verdict.same, is(verdict.different), is(verdict.later)) {
-        (Some(person), false, false) => Wanted::Same(identity_id, person.as_i64()),
-        (None, true, false) => Wanted::Different(identity_id),
-        (None, false, true) => Wanted::Later(identity_id),
+        (Some(person), false, false) => DecisionRequest::Same(identity_id, person.as_i64()),
+        (None, true, false) => DecisionRequest::Different(identity_id),
+        (None, false, true) => DecisionRequest::Later(identity_id),
         _ => {
             let detail = "give one of `same` with a person, `different`: true and `later`: true";
             return Err(Problem::malformed("invalid_verdict", detail.to_owned()));
@@ -127,7 +127,7 @@ pub(super) async fn merge(
     State(server): State<Server>,
     Body(merge): Body<Merge>,
 ) -> Result<Json<Followed>, Problem> {
-    let wanted = Wanted::Merge(merge.a.0.as_i64(), merge.b.0.as_i64());
+    let wanted = DecisionRequest::Merge(merge.a.0.as_i64(), merge.b.0.as_i64());
     decide(&server, wanted, merge.by, merge.dry_run).await
 }
 
@@ -149,12 +149,12 @@ pub(super) async fn undo(
     PathParam(entry): PathParam<String>,
     QueryParams(decided): QueryParams<DecidedBy>,
 ) -> Result<Json<Followed>, Problem> {
-    decide(&server, Wanted::Undo(entry), decided.by, None).await
+    decide(&server, DecisionRequest::Undo(entry), decided.by, None).await
 }
 
 async fn decide(
     server: &Server,
-    wanted: Wanted,
+    wanted: DecisionRequest,
     by: Option<Label>,
     dry_run: Option<bool>,
 ) -> Result<Json<Followed>, Problem> {

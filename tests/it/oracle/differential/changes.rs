@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use rollbook_app::identity::{Decider, Wanted, decide, erase};
+use rollbook_app::identity::{Decider, DecisionRequest, decide, erase};
 use rollbook_app::ingest::undo;
 use rollbook_app::maintenance::{Extent, compact_lake};
 use rollbook_app::segments;
@@ -161,7 +161,7 @@ impl World {
                     self.refresh(true, false).await;
                 }
                 let entry = self.decided.take().unwrap();
-                self.decide(Wanted::Undo(entry)).await;
+                self.decide(DecisionRequest::Undo(entry)).await;
             }
             Change::Erase => {
                 let person = self.some_persons("last_activity_at is not null", 1).await[0];
@@ -201,7 +201,8 @@ impl World {
                      person_id having count(*) > 1 order by 1",
                 );
                 let record = records.choose(&mut self.random).unwrap()["one"].clone();
-                self.decide(Wanted::Split(record.as_i64().unwrap())).await;
+                self.decide(DecisionRequest::Split(record.as_i64().unwrap()))
+                    .await;
                 // A merge of what has been parted since cannot be taken back.
                 self.decided = None;
             }
@@ -361,10 +362,10 @@ impl World {
 
     async fn merge(&mut self) {
         let two = self.some_persons("order_count > 0", 2).await;
-        self.decided = Some(self.decide(Wanted::Merge(two[0], two[1])).await);
+        self.decided = Some(self.decide(DecisionRequest::Merge(two[0], two[1])).await);
     }
 
-    async fn decide(&mut self, wanted: Wanted) -> String {
+    async fn decide(&mut self, wanted: DecisionRequest) -> String {
         let decider = self.decider();
         let followed = decide(&self.workspace, &wanted, &decider).await.unwrap();
         assert!(!followed.moved.is_empty(), "{wanted:?}");
