@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let status = outcome.unwrap_or_else(|error| {
         ExitCode::from(output::report_error::report_error(&error, sql.as_deref()))
     });
-    // A cancelled query may still be planning on a thread of its own: do not wait for it.
+    // A cancelled command may still be reading a file: do not wait for it.
     runtime.shutdown_background();
     status
 }

@@ -189,7 +189,7 @@ impl PeopleCache {
         Ok(Arc::clone(held.persons.insert(persons)))
     }
 
-    /// Reads what was asked for and is not there, on a thread of its own, unless somebody does.
+    /// Reads what was asked for and is not there, in the background, unless somebody does.
     pub(crate) async fn read_aside(self: &Arc<Self>) {
         if Instant::now() < self.from {
             return;
@@ -200,7 +200,7 @@ impl PeopleCache {
         }
         held.is_read = true;
         let resident = Arc::clone(self);
-        spawn_detached("rollbook-warm", async move { resident.read_wanted().await });
+        spawn_detached(async move { resident.read_wanted().await });
     }
 
     async fn read_wanted(&self) {

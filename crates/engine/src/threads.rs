@@ -1,10 +1,12 @@
-//! Threads of a query's own, so that one which never pauses can hold up nobody else.
+//! The runtime of queries: one for the whole process, with threads of its own.
 //!
-//! A timer in the caller's runtime always fires, whatever the query does; the next query finds
-//! threads that are free; and the deep recursion of planning and evaluating gets a stack that
-//! fits it. Starting them takes well below a millisecond.
+//! Timers of the caller's runtime always fire, whatever a query does; the deep recursion of planning
+//! and evaluating gets a stack that fits; connections to a store outlive the query that opened
+//! them. A query that never pauses holds at most one thread for each of its partitions, and there
+//! are several times as many threads as partitions, so that others go on meanwhile.
 
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -17,55 +19,65 @@ use crate::error::EngineError;
 /// Memory is only taken as far as a stack really grows.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Does work on threads of its own that nobody waits for. Where there are none to be had, it is left.
-pub fn spawn_detached(name: &str, work: impl Future<Output = ()> + Send + 'static) {
-    let name = name.to_owned();
-    let thread = std::thread::Builder::new().name(name.clone());
-    let started = thread.spawn(move || {
-        let runtime = Builder::new_multi_thread()
-            .thread_name(name)
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build();
-        if let Ok(runtime) = runtime {
-            let _ = runtime.block_on(runtime.spawn(work));
-        }
-    });
-    drop(started);
+/// Threads for each core. A query has a partition for each core, so that three queries may hold their
+/// threads without a pause while a fourth goes on.
+const THREADS_PER_CORE: usize = 4;
+
+/// The shared runtime, once a query has needed it.
+static SHARED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+/// Starts work on the shared runtime.
+fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, EngineError> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = match shared.take() {
+        Some(runtime) => runtime,
+        None => start().map_err(|source| EngineError::Threads { source })?,
+    };
+    Ok(shared.insert(runtime).spawn(work))
 }
 
-/// Work on threads of its own. Dropping it stops the work at its next pause.
+fn start() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism()?.get();
+    Builder::new_multi_thread()
+        .worker_threads(THREADS_PER_CORE * cores)
+        .thread_name("rollbook-query")
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+}
+
+/// Starts work in the background, whose end nobody waits for. If no threads can be started, the work
+/// is left undone.
+pub fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) {
+    let _ = spawn(work);
+}
+
+/// Work in the background, and the items that it yields. Dropping this value cancels the work at
+/// its next pause.
 #[derive(Debug)]
 pub(crate) struct Running<T> {
     receiver: mpsc::Receiver<Result<T, EngineError>>,
+    /// Until its end was seen.
     task: Option<JoinHandle<()>>,
-    runtime: Option<Runtime>,
 }
 
 impl<T: Send + 'static> Running<T> {
-    /// Starts `work`, which sends what it yields into the channel.
+    /// Starts `work`, which sends its items into the channel.
+    ///
+    /// # Errors
+    /// [`EngineError::Threads`] where the threads of the runtime cannot be started.
     pub(crate) fn start<W, F>(work: W) -> Result<Self, EngineError>
     where
         W: FnOnce(mpsc::Sender<Result<T, EngineError>>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        let runtime = Builder::new_multi_thread()
-            .thread_name("rollbook-query")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(|source| EngineError::Threads { source })?;
         // Two waiting batches keep the work going while one is being used.
         let (sender, receiver) = mpsc::channel(2);
-        let task = runtime.spawn(work(sender));
-        Ok(Self {
-            receiver,
-            task: Some(task),
-            runtime: Some(runtime),
-        })
+        let task = Some(spawn(work(sender))?);
+        Ok(Self { receiver, task })
     }
 
-    /// What the work yields next: `Some(None)` when it is done, `None` when it takes too long.
+    /// The next item of the work: `Some(None)` after the last one, `None` when it takes too long.
     pub(crate) async fn next(
         &mut self,
         within: Duration,
@@ -85,10 +97,68 @@ impl<T: Send + 'static> Running<T> {
 
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        // Waiting for work that hangs would hang the caller; and a plain drop would panic inside
-        // another runtime.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        if let Some(task) = &self.task {
+            task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::Running;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn dropped_work_ends() {
+        let (ended, has_ended) = mpsc::channel::<()>();
+        let mut running = Running::start(|items| async move {
+            let _held_until_the_end = ended;
+            let _ = items.send(Ok(())).await;
+            std::future::pending::<()>().await;
+        })
+        .unwrap();
+        assert!(running.next(LONG).await.flatten().is_some());
+        drop(running);
+        let disconnected = has_ended.recv_timeout(LONG);
+        assert_eq!(disconnected, Err(mpsc::RecvTimeoutError::Disconnected));
+    }
+
+    #[tokio::test]
+    async fn work_without_pauses_leaves_threads_for_other_work() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let mut held = Vec::new();
+        let mut releases = Vec::new();
+        for _ in 0..2 * cores {
+            let (release, released) = mpsc::channel::<()>();
+            releases.push(release);
+            let running = Running::<()>::start(|_items| async move {
+                // Blocks the thread until the test drops the other end.
+                let _ = released.recv();
+            });
+            held.push(running.unwrap());
+        }
+        let mut other = Running::start(|items| async move {
+            let _ = items.send(Ok(7)).await;
+        })
+        .unwrap();
+        let item = other.next(LONG).await.flatten().unwrap().unwrap();
+        assert_eq!(item, 7);
+        assert!(other.next(LONG).await.unwrap().is_none());
+        drop(releases);
+        for mut running in held {
+            assert!(running.next(LONG).await.unwrap().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn panic_of_the_work_is_an_error() {
+        let mut running =
+            Running::<()>::start(|_items| async { panic!("as the test wants") }).unwrap();
+        let answer = running.next(LONG).await.flatten().unwrap();
+        assert!(matches!(answer, Err(crate::EngineError::WorkerPanicked)));
     }
 }

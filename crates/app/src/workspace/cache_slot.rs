@@ -138,7 +138,7 @@ impl CacheSlot {
         cache
     }
 
-    /// Refreshes the cache `before` with a delta, on a thread of its own. If that fails, the cache is
+    /// Refreshes the cache `before` with a delta, in the background. If that fails, the cache is
     /// rebuilt.
     pub(crate) fn refresh(
         self: &Arc<Self>,
@@ -149,7 +149,7 @@ impl CacheSlot {
         max_bytes: usize,
     ) {
         let (slot, state) = (Arc::clone(self), state.clone());
-        spawn_detached("rollbook-cache", async move {
+        spawn_detached(async move {
             let all = Arc::clone(&delta.all);
             match before.renewed(delta).await {
                 Ok(Some(cache)) => {
