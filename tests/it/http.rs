@@ -1,5 +1,6 @@
 //! The server as programs meet it: started as a process, asked over a socket.
 
+mod access;
 mod bodies;
 mod cache;
 mod concurrent_changes;

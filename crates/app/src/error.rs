@@ -201,6 +201,56 @@ pub enum AppError {
     /// Several requests that shared a commit failed together.
     #[error(transparent)]
     Shared(Arc<AppError>),
+    /// The caller lacks a right.
+    #[error("this takes the right `{right}`, which the API key does not have")]
+    Forbidden {
+        /// The right.
+        right: &'static str,
+    },
+    /// The caller has no valid API key. The message does not say what is wrong with a key.
+    #[error("{}", match is_missing {
+        true => "this server answers requests with an API key only",
+        false => "the API key is unknown, expired or revoked",
+    })]
+    Unauthenticated {
+        /// Whether there is no key in the request.
+        is_missing: bool,
+    },
+    /// There is no such tenant, or the caller may not know of it.
+    #[error("there is no tenant `{tenant}`")]
+    UnknownTenant {
+        /// The name that was given.
+        tenant: String,
+    },
+    /// The API key is for other tenants than the one that is served. The message does not name any.
+    #[error("the API key is for no tenant of this server")]
+    NoTenantOfKey,
+    /// There is no such API key, or the caller may not know of it.
+    #[error("there is no API key `{prefix}`")]
+    UnknownKey {
+        /// The prefix that was given.
+        prefix: String,
+    },
+    /// An API key that expired or was revoked cannot be rotated.
+    #[error("API key `{prefix}` is {status}: create a new one")]
+    KeyEnded {
+        /// Its prefix.
+        prefix: String,
+        /// `expired` or `revoked`.
+        status: &'static str,
+    },
+    /// Others changed an API key again and again.
+    #[error("API key `{prefix}` is being changed by others")]
+    KeyBusy {
+        /// Its prefix.
+        prefix: String,
+    },
+    /// A name that an API key cannot have.
+    #[error("the name of an API key has 1 to 255 characters, not only blanks, on one line")]
+    InvalidKeyName,
+    /// The first API key cannot be created by a request that has none.
+    #[error("the first API key is not created over HTTP: from then on every request needs one")]
+    FirstKey,
     /// Temporary files cannot be written.
     #[error("cannot use a temporary folder: {source}")]
     TemporaryFolder {
@@ -240,6 +290,14 @@ impl AppError {
             Self::Segment(error) => error.without_values(),
             Self::Shared(error) => error.without_values(),
             _ => self.to_string(),
+        }
+    }
+
+    /// The message with values of the data, or without them for those who may not read personal ones.
+    pub fn message(&self, with_values: bool) -> String {
+        match with_values {
+            true => self.to_string(),
+            false => self.without_values(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Use cases: one function per command of a user. They return plain data; the CLI and the server present it.
 
+pub mod access;
 pub mod attribution;
 pub mod data;
 pub mod demo;
@@ -19,7 +20,7 @@ pub mod traits;
 mod workspace;
 
 pub use error::{AppError, ErrorClass, NextStep};
-pub use workspace::{CacheStats, Caller, Rights, Workspace};
+pub use workspace::{CacheStats, Workspace};
 
 /// Types of lower crates that callers need.
 pub use arrow::array::RecordBatch;

@@ -3,7 +3,6 @@
 mod cache;
 mod cache_slot;
 mod first_changes;
-mod rights;
 mod segment_sessions;
 mod sessions;
 
@@ -15,10 +14,10 @@ use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName};
 
 use crate::AppError;
+use crate::access::{ApiKeys, Right, Rights};
 use cache_slot::CacheSlot;
 pub use cache_slot::CacheStats;
 use first_changes::FirstChanges;
-pub use rights::{Caller, Rights};
 pub(crate) use segment_sessions::SegmentSessions;
 
 /// A tenant's lake with the limits and rights of queries on it.
@@ -47,7 +46,7 @@ impl Workspace {
             location,
             tenant,
             limits,
-            rights: Rights::of(Caller::Local),
+            rights: Rights::ALL,
             root: OnceLock::new(),
             cache: None,
             first_changes: Arc::default(),
@@ -59,6 +58,23 @@ impl Workspace {
     pub fn with_cache(mut self) -> Self {
         self.cache = Some(Arc::default());
         self
+    }
+
+    /// The same workspace, with its caches, for a caller with these rights.
+    #[must_use]
+    pub fn with_rights(&self, rights: Rights) -> Self {
+        Self {
+            rights,
+            ..self.clone()
+        }
+    }
+
+    /// The API keys of the lake.
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub fn api_keys(&self) -> Result<ApiKeys, AppError> {
+        Ok(ApiKeys::new(self.root()?.store().clone()))
     }
 
     /// Where the master key was created, if this workspace created it.
@@ -76,7 +92,7 @@ impl Workspace {
         table: &str,
         column: &str,
     ) -> Result<(), EngineError> {
-        match self.rights.personal {
+        match self.rights.has(Right::Pii) {
             true => Ok(()),
             false => Err(EngineError::Personal {
                 column: column.to_owned(),

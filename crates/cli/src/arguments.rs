@@ -1,6 +1,7 @@
 //! The arguments of the command line; their comments are the texts of `--help`.
 
 mod analysis;
+mod api_key;
 mod files;
 mod identity;
 mod lake;
@@ -131,6 +132,9 @@ pub(crate) enum Command {
     /// Predict who will buy and who will churn, and explain why
     #[command(subcommand)]
     Score(Score),
+    /// Create, list, rotate and revoke the API keys of the servers of a lake
+    #[command(subcommand)]
+    ApiKey(ApiKey),
     /// Serve the lake over HTTP, to programs on this machine
     Serve(Serve),
     /// Run as a worker process of a server
@@ -218,6 +222,7 @@ pub(crate) struct Serve {
 }
 
 pub(crate) use analysis::{Attribution, AttributionRun, Score};
+pub(crate) use api_key::ApiKey;
 pub(crate) use files::{
     FileFormat, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };

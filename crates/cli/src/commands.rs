@@ -12,6 +12,7 @@ use rollbook_model::config::{DEFAULT_TENANT, Limits};
 use crate::arguments::{Arguments, Command};
 use crate::output::report_error::report_error;
 
+mod api_key;
 mod attribution;
 mod clock;
 mod data;
@@ -85,6 +86,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Suppression(arguments) => suppression::run(&workspace, arguments, format).await?,
         Command::Attribution(arguments) => attribution::run(&workspace, arguments, format).await?,
         Command::Score(arguments) => score::run(&workspace, arguments, format).await?,
+        Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await?,
         Command::Serve(arguments) => serve::run(workspace, arguments, None).await?,
         Command::Work => serve::work(workspace).await?,
         Command::Journal(arguments) => {

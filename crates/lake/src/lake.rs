@@ -35,6 +35,11 @@ impl LakeRoot {
         }
     }
 
+    /// The store, for objects that belong to no tenant.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// What opens the keys of tenants.
     pub fn master(&self) -> &Master {
         &self.master

@@ -10,7 +10,7 @@ mod refresh_each;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::Next;
@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
+use crate::access::{Authorized, RIGHTS_HEADER, rights_header};
 use crate::http::bodies::{self, MediaType, media_type};
 use crate::http::extract::SEGMENTS_HEADER;
 use crate::http::guarded_body::guarded;
@@ -45,7 +46,7 @@ const HOP_BY_HOP: [header::HeaderName; 6] = [
 
 /// Middleware that forwards requests of unbounded cost to a worker, if there are workers.
 pub(crate) async fn isolate(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     request: Request,
     next: Next,
 ) -> Response {
@@ -61,7 +62,7 @@ pub(crate) async fn isolate(
             return refresh_all(&server, &workers, request).await;
         }
         let permit = server.compute_permit().await?;
-        forward(workers, permit, request).await
+        forward(&server, workers, permit, request).await
     };
     answer.await.unwrap_or_else(Problem::into_response)
 }
@@ -166,7 +167,7 @@ async fn refresh_all(
     parts.headers.remove(SEGMENTS_HEADER);
     let permit = server.compute_permit().await?;
     let request = Request::from_parts(parts, Body::from(text.clone()));
-    match forward(Arc::clone(workers), permit, request).await {
+    match forward(server, Arc::clone(workers), permit, request).await {
         Err(problem) if problem.code == MEMORY_EXHAUSTED => {
             refresh_each(server, workers, &text).await
         }
@@ -189,7 +190,7 @@ pub(crate) async fn refresh(
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from("{}"));
         let request = request.map_err(|_| Problem::internal())?;
-        forward(Arc::clone(workers), permit, request).await
+        forward(server, Arc::clone(workers), permit, request).await
     };
     match refreshed.await {
         // The worker records failures of the segment itself.
@@ -206,8 +207,9 @@ pub(crate) async fn refresh(
     }
 }
 
-/// Forwards a request to a worker.
+/// Forwards a request to a worker, with the rights of the caller.
 pub(crate) async fn forward(
+    server: &Server,
     workers: Arc<Workers>,
     permit: OwnedSemaphorePermit,
     mut request: Request,
@@ -215,6 +217,8 @@ pub(crate) async fn forward(
     for name in HOP_BY_HOP {
         request.headers_mut().remove(name);
     }
+    let rights = rights_header(server.grant().rights);
+    request.headers_mut().insert(RIGHTS_HEADER, rights);
     let worker = workers.acquire().await?;
     let pool = workers.pool();
     let mut active = ActiveWorker {

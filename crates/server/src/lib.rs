@@ -1,5 +1,6 @@
 //! HTTP server: parses requests, calls use cases, encodes answers.
 
+mod access;
 mod api;
 mod http;
 mod isolation;

@@ -4,6 +4,7 @@ mod next_step;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rollbook_app::access::{Right, Rights};
 use rollbook_app::{AppError, ErrorClass};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -67,6 +68,31 @@ impl Problem {
         )
     }
 
+    /// A route without this method.
+    pub(crate) fn no_method() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this route does not support this method",
+        )
+        .hint("`GET /openapi.json` lists them all")
+    }
+
+    /// The problem of an error, for a caller with these rights: without values of the data unless they may read
+    /// personal ones.
+    pub(crate) fn for_rights(error: AppError, rights: Rights) -> Self {
+        let with_values = rights.has(Right::Pii);
+        let detail = (!with_values).then(|| (error.to_string(), error.message(false)));
+        let mut problem = Self::from(error);
+        // Details of internal errors are replaced already.
+        if let Some((message, valueless)) = detail
+            && problem.detail == message
+        {
+            problem.detail = valueless;
+        }
+        problem
+    }
+
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
@@ -78,6 +104,7 @@ impl From<AppError> for Problem {
         let status = match class {
             ErrorClass::Malformed => StatusCode::BAD_REQUEST,
             ErrorClass::Missing => StatusCode::NOT_FOUND,
+            ErrorClass::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorClass::Forbidden => StatusCode::FORBIDDEN,
             ErrorClass::Gone => StatusCode::GONE,
             ErrorClass::Conflict => StatusCode::CONFLICT,
@@ -124,6 +151,10 @@ impl IntoResponse for Problem {
         if code == UNKNOWN_ENCODING {
             let known = HeaderValue::from_static("gzip, zstd");
             headers.insert(header::ACCEPT_ENCODING, known);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -16,13 +16,13 @@ use crate::api::document;
 use crate::http::{etag, middleware};
 use crate::problem::Problem;
 use crate::state::Server;
-use crate::{isolation, routes};
+use crate::{access, isolation, routes};
 use rollbook_app::rows::export::ExportFormat;
 
 /// Minimum size in bytes of an answer to be compressed: less fits into one packet anyway.
 const MIN_COMPRESSED_BYTES: u16 = 1024;
 
-/// All routes, with isolation, timeout and panic handling: what a worker serves.
+/// All routes, with the check of rights, isolation, timeout and panic handling: what a worker serves.
 pub(crate) fn routes_in_time(server: Server) -> Router {
     let (routes, described) = routes::all().split_for_parts();
     let document = Json(document::document(&described));
@@ -31,6 +31,7 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(server.clone(), isolation::isolate))
+        .layer(from_fn_with_state(server.clone(), access::check))
         .layer(from_fn_with_state(server.clone(), middleware::in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(server)
@@ -42,7 +43,10 @@ pub(crate) fn router(server: Server) -> Router {
     routes_in_time(server.clone())
         .layer(from_fn_with_state(permits, middleware::limit_requests))
         .layer(from_fn(middleware::refuse_cross_site))
-        .layer(from_fn(middleware::require_local_host))
+        .layer(from_fn_with_state(
+            server.clone(),
+            middleware::require_local_host,
+        ))
         .layer(compression())
         .layer(map_response(etag::weaken_if_compressed))
         .layer(from_fn_with_state(server, middleware::observe))
@@ -72,12 +76,7 @@ async fn no_route() -> Problem {
 }
 
 async fn no_method() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "this route does not support this method",
-    )
-    .hint("`GET /openapi.json` lists them all")
+    Problem::no_method()
 }
 
 fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {

@@ -14,6 +14,7 @@ mod attribution;
 mod health;
 mod identity;
 mod ingest;
+mod keys;
 mod members;
 mod persons;
 mod scores;
@@ -27,7 +28,8 @@ mod traits;
     info(
         title = "rollbook",
         description = "Segments, scores and attribution over your customers' data. Errors are \
-            `application/problem+json` with `code`, `detail` and `hint`."
+            `application/problem+json` with `code`, `detail` and `hint`. The header `x-rollbook-tenant` \
+            names a tenant: any other than the served one is answered with 404 `unknown_tenant`."
     ),
     components(schemas(Problem, People, Cell)),
     tags(
@@ -74,6 +76,8 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(tables::sizes))
         .routes(routes!(tables::schema))
         .routes(routes!(traits::list))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
+use rollbook_app::AppError;
 use tokio::net::TcpListener;
 use tower_http::normalize_path::NormalizePath;
 
@@ -16,9 +17,9 @@ use crate::{
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address is reachable from other machines, and callers are not authenticated yet.
+    /// The address is reachable from other machines, and the server does not encrypt connections yet.
     #[error(
-        "`{address}` can be reached from other machines, and callers are not authenticated yet: listen on 127.0.0.1 or [::1]"
+        "`{address}` can be reached from other machines, and connections are not encrypted yet: listen on 127.0.0.1 or [::1]"
     )]
     NotLoopback {
         /// The requested address.
@@ -42,7 +43,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Binds a loopback address; others are refused until callers are authenticated.
+    /// Binds a loopback address; others are refused until connections are encrypted.
     ///
     /// # Errors
     /// [`ServeError::NotLoopback`]; [`ServeError::Listen`] if the address is in use or not available.
@@ -62,15 +63,22 @@ impl Listening {
     }
 
     /// Serves until `stop` resolves; running requests then get some time to finish.
-    pub async fn serve(self, options: Options, stop: impl Future<Output = ()> + Send + 'static) {
-        let grace_period = options.limits.grace_period;
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub async fn serve(
+        self,
+        options: Options,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), AppError> {
+        let server = Server::new(options)?;
+        let grace_period = server.limits().grace_period;
         let (stop_sender, stop_receiver) = tokio::sync::oneshot::channel();
         let stopping = async move {
             stop.await;
             // The receiver is gone if the server has failed already.
             let _ = stop_sender.send(());
         };
-        let server = Server::new(options);
         let folding = tokio::spawn(tasks::wal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(tasks::refreshes::keep_refreshing(server.clone()));
         if let Some(workers) = server.workers().cloned() {
@@ -92,5 +100,6 @@ impl Listening {
         // Entries left in the log are durable, and the next server folds them.
         folding.abort();
         refreshing.abort();
+        Ok(())
     }
 }

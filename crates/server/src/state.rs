@@ -7,6 +7,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rollbook_app::access::{Authenticator, Grant};
 use rollbook_app::maintenance::compact_beside;
 use rollbook_app::{AppError, Workspace, data};
 use rollbook_model::{BatchId, Timestamp};
@@ -39,11 +40,21 @@ pub struct Options {
     pub workers: Option<Program>,
 }
 
+/// The server, with the rights of one caller. Background tasks have all rights; handlers take the one of
+/// [`crate::access::Authorized`].
 #[derive(Clone)]
-pub(crate) struct Server(Arc<Inner>);
+pub(crate) struct Server {
+    inner: Arc<Inner>,
+    workspace: Arc<Workspace>,
+    grant: Arc<Grant>,
+}
 
 struct Inner {
     options: Options,
+    /// The workspace with all rights.
+    workspace: Arc<Workspace>,
+    /// `None` in a worker, whose requests were checked by the server.
+    authenticator: Option<Authenticator>,
     metrics: Metrics,
     compute_permits: Arc<Semaphore>,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
@@ -55,11 +66,28 @@ struct Inner {
 }
 
 impl Server {
-    pub(crate) fn new(options: Options) -> Self {
+    /// A server that authenticates its callers.
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub(crate) fn new(options: Options) -> Result<Self, AppError> {
+        let authenticator = Authenticator::new(options.workspace.api_keys()?);
+        Ok(Self::with(options, Some(authenticator)))
+    }
+
+    /// A worker, which takes over the rights that the server names.
+    pub(crate) fn worker(options: Options) -> Self {
+        Self::with(options, None)
+    }
+
+    fn with(options: Options, authenticator: Option<Authenticator>) -> Self {
+        let workspace = Arc::new(options.workspace.clone());
         let pool = options.workspace.limits.memory;
         let workers = options.workers.clone();
         let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
-        Self(Arc::new(Inner {
+        let inner = Inner {
+            workspace: Arc::clone(&workspace),
+            authenticator,
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
@@ -68,27 +96,70 @@ impl Server {
             wal: WalBuffer::default(),
             metrics: Metrics::new(),
             options,
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            workspace,
+            grant: Arc::new(Grant::local()),
+        }
     }
 
+    /// The same server for a caller.
+    pub(crate) fn with_grant(&self, grant: &Grant) -> Self {
+        let all = &self.inner.workspace;
+        let workspace = match grant.rights == all.rights {
+            true => Arc::clone(all),
+            false => Arc::new(all.with_rights(grant.rights)),
+        };
+        Self {
+            inner: Arc::clone(&self.inner),
+            workspace,
+            grant: Arc::new(grant.clone()),
+        }
+    }
+
+    /// The same server with all rights, for work that is not done for one caller alone.
+    pub(crate) fn with_all_rights(&self) -> Self {
+        self.with_grant(&Grant::local())
+    }
+
+    /// The lake and tenant, with the rights of the caller.
     pub(crate) fn workspace(&self) -> &Workspace {
-        &self.0.options.workspace
+        &self.workspace
+    }
+
+    /// What the caller may do.
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// `None` in a worker.
+    pub(crate) fn authenticator(&self) -> Option<&Authenticator> {
+        self.inner.authenticator.as_ref()
+    }
+
+    /// Whether callers need a key; false if that cannot be determined, and then requests are refused.
+    pub(crate) async fn needs_key(&self) -> bool {
+        match self.authenticator() {
+            Some(authenticator) => authenticator.needs_key().await.unwrap_or(false),
+            None => false,
+        }
     }
 
     pub(crate) fn limits(&self) -> &ServeLimits {
-        &self.0.options.limits
+        &self.inner.options.limits
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.inner.metrics
     }
 
     pub(crate) fn mappings(&self) -> Option<&PathBuf> {
-        self.0.options.mappings.as_ref()
+        self.inner.options.mappings.as_ref()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        (self.0.options.clock)()
+        (self.inner.options.clock)()
     }
 
     /// The instant of a given `as_of`, or now if `None`.
@@ -100,34 +171,34 @@ impl Server {
     }
 
     pub(crate) fn new_batch(&self) -> BatchId {
-        (self.0.options.new_batch)()
+        (self.inner.options.new_batch)()
     }
 
     /// Requests that wait for the next commit.
     pub(crate) fn commit_queue(&self) -> &CommitQueue {
-        &self.0.commit_queue
+        &self.inner.commit_queue
     }
 
     /// The write-ahead log: acknowledged requests that are in no snapshot yet.
     pub(crate) fn wal(&self) -> &WalBuffer {
-        &self.0.wal
+        &self.inner.wal
     }
 
     pub(crate) fn workers(&self) -> Option<&Arc<Workers>> {
-        self.0.workers.as_ref()
+        self.inner.workers.as_ref()
     }
 
     /// The lock for committing.
     pub(crate) async fn lock_writing(&self) -> MutexGuard<'_, ()> {
-        self.0.writing.lock().await
+        self.inner.writing.lock().await
     }
 
     /// Compacts tables that are due, unless a compaction is running.
     pub(crate) async fn compact_if_due(&self) {
-        let Ok(_lock) = self.0.compacting.try_lock() else {
+        let Ok(_lock) = self.inner.compacting.try_lock() else {
             return;
         };
-        let compacted = compact_beside(self.workspace(), self.now(), &self.0.writing).await;
+        let compacted = compact_beside(self.workspace(), self.now(), &self.inner.writing).await;
         match compacted {
             Ok(tables) => {
                 for done in tables {
@@ -162,7 +233,7 @@ impl Server {
     /// # Errors
     /// 503 `busy` if none gets free within the time limit of answers.
     pub(crate) async fn compute_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = Arc::clone(&self.0.compute_permits).acquire_owned();
+        let permit = Arc::clone(&self.inner.compute_permits).acquire_owned();
         let waiting = tokio::time::timeout(self.limits().answer_time, permit);
         waiting.await.map_err(|_| busy())?.map_err(|_| busy())
     }
@@ -174,11 +245,11 @@ impl Server {
         F: FnOnce(Self) -> W + Send + 'static,
         W: Future<Output = Result<T, AppError>>,
     {
-        let server = self.clone();
+        let (server, rights) = (self.clone(), self.grant.rights);
         let handle = tokio::runtime::Handle::current();
         let done = tokio::task::spawn_blocking(move || handle.block_on(work(server)));
         match done.await {
-            Ok(result) => result.map_err(Problem::from),
+            Ok(result) => result.map_err(|error| Problem::for_rights(error, rights)),
             Err(_) => Err(Problem::internal()),
         }
     }

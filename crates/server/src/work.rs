@@ -27,7 +27,7 @@ pub async fn work(options: Options) -> io::Result<()> {
     socket.peer_addr()?;
     socket.set_nonblocking(true)?;
     let stream = TokioIo::new(UnixStream::from_std(socket)?);
-    let service = TowerToHyperService::new(routes_in_time(Server::new(options)));
+    let service = TowerToHyperService::new(routes_in_time(Server::worker(options)));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let request: Request = request.map(Body::new);
         service.call(request)

@@ -5,12 +5,13 @@ use serde_json::Value;
 use crate::support::own_lake::OwnLake;
 use crate::support::server::{Answer, Server};
 
-const ROUTES: [&str; 37] = [
+const ROUTES: [&str; 40] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
     "GET /v1/identity/reviews",
     "GET /v1/identity/stats",
+    "GET /v1/keys",
     "GET /v1/persons",
     "GET /v1/persons/{person_id}",
     "GET /v1/persons/{person_id}/timeline",
@@ -31,6 +32,7 @@ const ROUTES: [&str; 37] = [
     "GET /v1/tables",
     "GET /v1/traits",
     "POST /v1/attribution/runs",
+    "POST /v1/keys",
     "POST /v1/identity/merges",
     "POST /v1/identity/reviews/{identity_id}",
     "POST /v1/ingest/{provider}/{source}",
@@ -41,21 +43,23 @@ const ROUTES: [&str; 37] = [
     "POST /v1/sql",
     "PUT /v1/segments/{key}",
     "DELETE /v1/identity/merges/{entry}",
+    "DELETE /v1/keys/{prefix}",
     "DELETE /v1/persons/{person_id}",
     "DELETE /v1/segments/{key}",
 ];
 
 /// What there is nothing to show with in the demo: its example names what is not there.
-const ABSENT: [&str; 2] = [
+const ABSENT: [&str; 3] = [
     "DELETE /v1/identity/merges/{entry}",
+    "DELETE /v1/keys/{prefix}",
     "POST /v1/identity/reviews/{identity_id}",
 ];
 
 /// One operation of the document with the example of its request.
-struct Example {
-    method: String,
+pub(super) struct Example {
+    pub(super) method: String,
     /// The path as the document has it.
-    route: String,
+    pub(super) route: String,
     /// The path with the examples of its parameters.
     path: String,
     /// Content type and body.
@@ -64,7 +68,8 @@ struct Example {
     statuses: Vec<u16>,
 }
 
-fn examples(document: &Value) -> Vec<Example> {
+/// The example of every operation of a document, deletions last.
+pub(super) fn examples(document: &Value) -> Vec<Example> {
     let mut found = Vec::new();
     for (route, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
@@ -133,13 +138,11 @@ fn example(document: &Value, route: &str, method: &str, operation: &Value) -> Ex
     }
 }
 
-fn ask(server: &Server, example: &Example) -> Answer {
-    match (example.method.as_str(), &example.body) {
-        ("GET", _) => server.get(&example.path),
-        ("DELETE", _) => server.delete(&example.path),
-        (method, Some((kind, body))) => server.send_text(method, &example.path, kind, &[], body),
-        (method, None) => panic!("{method} {} has no body", example.route),
-    }
+/// Sends the request of an example with an API key.
+pub(super) fn ask(server: &Server, token: Option<&str>, example: &Example) -> Answer {
+    let body = example.body.as_ref();
+    let body = body.map(|(kind, body)| (kind.as_str(), body.as_str()));
+    server.ask(token, &example.method, &example.path, body)
 }
 
 #[test]
@@ -148,6 +151,11 @@ fn every_route_is_documented_and_its_example_works() {
     let demo = lake.run(&["demo"]);
     let complaint = String::from_utf8_lossy(&demo.stderr);
     assert!(demo.status.success(), "{complaint}");
+    let key = [
+        "--tenant", "demo", "api-key", "create", "--name", "all", "--role", "admin",
+    ];
+    let key = lake.json(&key);
+    let token = key["token"].as_str();
     let server = Server::start(&lake, "demo");
     let document = server.get("/openapi.json").json();
     let examples = examples(&document);
@@ -162,7 +170,7 @@ fn every_route_is_documented_and_its_example_works() {
     assert_eq!(described, expected);
 
     for example in &examples {
-        let answer = ask(&server, example);
+        let answer = ask(&server, token, example);
         let what = format!("{} {}", example.method, example.path);
         let body = String::from_utf8_lossy(&answer.body);
         let route = format!("{} {}", example.method, example.route);
@@ -177,7 +185,7 @@ fn every_route_is_documented_and_its_example_works() {
             answer.status
         );
     }
-    let figures = String::from_utf8(server.get("/metrics").body).unwrap();
+    let figures = String::from_utf8(server.ask(token, "GET", "/metrics", None).body).unwrap();
     let expected =
         "rollbook_http_requests_total{method=\"POST\",route=\"/v1/sql\",status=\"200\"} 1";
     assert!(figures.contains(expected), "{figures}");

@@ -38,6 +38,7 @@ fn schemathesis_finds_no_violation() {
         lake.json(&["segment", "put", key, "--criteria", "country = 'US'"]);
     }
     lake.json(&["segment", "refresh"]);
+    let key = lake.json(&["api-key", "create", "--name", "peer", "--role", "admin"]);
     let server = Server::start(&lake, "default");
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let run = Command::new(python)
@@ -54,6 +55,11 @@ fn schemathesis_finds_no_violation() {
         .arg(peers.join("schemathesis.toml"))
         .arg("run")
         .arg(format!("http://{}/openapi.json", server.address))
+        .arg("--header")
+        .arg(format!(
+            "Authorization: Bearer {}",
+            key["token"].as_str().unwrap()
+        ))
         // A check in the hooks replaces it.
         .args([
             "--checks",
@@ -70,7 +76,7 @@ fn schemathesis_finds_no_violation() {
     let said = String::from_utf8_lossy(&run.stdout);
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}\n{complaint}");
-    let tested = if is_short { "Tested: 36" } else { "Tested: 37" };
+    let tested = if is_short { "Tested: 39" } else { "Tested: 40" };
     assert!(said.contains(tested), "{said}");
     assert!(server.stop());
 }

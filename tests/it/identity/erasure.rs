@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
-use rollbook_app::Rights;
 use rollbook_app::Workspace;
+use rollbook_app::access::{Right, Rights};
 use rollbook_app::data::sql;
 use rollbook_app::identity::blocked;
 use rollbook_app::persons::{TimelineQuery, show, timeline};
@@ -352,7 +352,7 @@ async fn missing_permission_is_named() {
     let figures = "select count(*), sum(total_spent) from people where country = 'US'";
     let personal = "select p.person_id, p.email from people p";
     assert!(sql(&workspace, personal, as_of, None).await.is_ok());
-    workspace.rights = Rights { personal: false };
+    workspace.rights = Rights::ALL.without(Right::Pii);
     assert!(sql(&workspace, figures, as_of, None).await.is_ok());
     for (query, column) in [
         (personal, "`email` of `persons`"),

@@ -110,6 +110,42 @@ impl Server {
         )
     }
 
+    /// Sends a request with an API key, if one is given, and with a body, given its content type.
+    pub(crate) fn ask(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &str)>,
+    ) -> Answer {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let bearer = bearer.as_deref().map(|bearer| ("authorization", bearer));
+        let headers: Vec<_> = bearer.into_iter().collect();
+        self.ask_with(&headers, method, path, body)
+    }
+
+    /// The same with any headers.
+    pub(crate) fn ask_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: Option<(&str, &str)>,
+    ) -> Answer {
+        let (kind, text) = body.unwrap_or_default();
+        if ["POST", "PUT"].contains(&method) {
+            return self.send_text(method, path, kind, headers, text);
+        }
+        let mut request = match method {
+            "DELETE" => self.agent.delete(self.url(path)),
+            _ => self.agent.get(self.url(path)),
+        };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.documented(method, path, read(request.call()))
+    }
+
     /// An answer, after looking whether the document describes it.
     fn documented(&self, method: &str, path: &str, answer: Answer) -> Answer {
         let document = || {

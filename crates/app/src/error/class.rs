@@ -13,6 +13,8 @@ pub enum ErrorClass {
     Conflict,
     /// The request can be parsed and not executed.
     Unprocessable,
+    /// The caller has no valid API key.
+    Unauthenticated,
     /// The caller lacks a right.
     Forbidden,
     /// The request exceeds a limit of memory, disk or time.

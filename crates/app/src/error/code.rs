@@ -53,6 +53,16 @@ impl AppError {
             Self::UnknownEntry { .. } => ("unknown_entry", ErrorClass::Missing),
             Self::Shared(error) => error.code(),
             Self::KeyReused => ("idempotency_key_reused", ErrorClass::Unprocessable),
+            Self::Forbidden { .. } => ("forbidden", ErrorClass::Forbidden),
+            Self::Unauthenticated { .. } => ("unauthenticated", ErrorClass::Unauthenticated),
+            Self::UnknownTenant { .. } | Self::NoTenantOfKey => {
+                ("unknown_tenant", ErrorClass::Missing)
+            }
+            Self::UnknownKey { .. } => ("unknown_key", ErrorClass::Missing),
+            Self::KeyEnded { .. } => ("key_ended", ErrorClass::Conflict),
+            Self::KeyBusy { .. } => ("key_busy", ErrorClass::Busy),
+            Self::InvalidKeyName => ("invalid_key_name", ErrorClass::Unprocessable),
+            Self::FirstKey => ("first_key", ErrorClass::Conflict),
             Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", ErrorClass::Internal),
         }
     }

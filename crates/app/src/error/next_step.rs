@@ -50,6 +50,14 @@ pub enum NextStep {
     ListBlocked,
     /// List the rejected requests of the write-ahead log.
     ListRefused,
+    /// List the API keys.
+    ListKeys,
+    /// Create an API key at the command line.
+    CreateKey,
+    /// Send a valid API key.
+    SendKey,
+    /// Get an API key with this right.
+    AskForRight(&'static str),
     /// Provide custom mappings.
     OwnMappings,
     /// Train a score model.
@@ -83,6 +91,11 @@ impl AppError {
             Self::UnknownTable { .. } => Some(NextStep::ListSchema),
             Self::NotBlocked { .. } => Some(NextStep::ListBlocked),
             Self::UnknownEntry { .. } => Some(NextStep::ListRefused),
+            Self::UnknownKey { .. } => Some(NextStep::ListKeys),
+            Self::FirstKey => Some(NextStep::CreateKey),
+            Self::Unauthenticated { .. } => Some(NextStep::SendKey),
+            Self::Forbidden { right } => Some(NextStep::AskForRight(right)),
+            Self::KeyBusy { .. } => Some(NextStep::Again),
             Self::Shared(error) => error.next_step(),
             _ => None,
         }

@@ -44,12 +44,17 @@ pub struct InvalidRecordName(String);
 /// The ids of persons who have a record with this value; several if they share it.
 ///
 /// # Errors
-/// There is no lake, or it cannot be read.
+/// There is no lake, or it cannot be read; the value is personal, and the caller may not read personal values.
 pub async fn find(
     workspace: &Workspace,
     lookup: &PersonLookup,
     now: Timestamp,
 ) -> Result<Vec<i64>, AppError> {
+    match lookup {
+        PersonLookup::Email(_) => workspace.require_personal_rights("persons", "email")?,
+        PersonLookup::Phone(_) => workspace.require_personal_rights("persons", "phone")?,
+        PersonLookup::External(..) => {}
+    }
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (rule, value) = match lookup {

@@ -9,6 +9,7 @@ use rollbook_segments::status::{failure, freshness_of};
 use rollbook_segments::{Failure, Freshness, Refreshed, Schedule, Status};
 
 use super::NamedSegments;
+use crate::access::Rights;
 use crate::workspace::SegmentSessions;
 use crate::{AppError, Workspace};
 
@@ -109,9 +110,11 @@ impl Workspace {
         memberships: &[&Refreshed],
     ) -> Result<Vec<Option<Timestamp>>, AppError> {
         let named = NamedSegments::all(lake, state).await?;
+        // Times, for all callers: they do not depend on who asks first.
+        let of_saved = self.with_rights(Rights::ALL);
         let ahead = FirstChangeRequest {
             lake,
-            sessions: &SegmentSessions::new(self, lake),
+            sessions: &SegmentSessions::new(&of_saved, lake),
             state,
             all: &named.definitions,
             fixed: &named.fixed,

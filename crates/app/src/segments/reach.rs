@@ -11,6 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::NamedSegments;
+use crate::access::Rights;
 use crate::{AppError, Workspace, suppressions};
 
 /// Number of members that remain after each step.
@@ -89,6 +90,8 @@ pub(super) async fn deliverable(
     as_of: Timestamp,
 ) -> Result<(Reach, RoaringTreemap), AppError> {
     let among = Some(Arc::new(members.clone()));
+    // Who has an address counts, and no address is returned.
+    let workspace = &workspace.with_rights(Rights::ALL);
     let session = workspace
         .session_of_persons(lake, state, as_of, among)
         .await?;

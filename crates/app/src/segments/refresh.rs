@@ -6,6 +6,7 @@ use rollbook_model::{SegmentKey, Timestamp};
 use rollbook_segments::{Done, How, RefreshRequest, definition};
 use serde_json::{Value, json};
 
+use crate::access::{Right, Rights};
 use crate::workspace::SegmentSessions;
 use crate::{AppError, Workspace};
 
@@ -21,12 +22,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The result as a JSON object, one field per column.
-    pub fn row(&self) -> Value {
+    /// The result as a JSON object, one field per column, for a caller with these rights: without the right to
+    /// personal values, the error is without values.
+    pub fn row(&self, rights: Rights) -> Value {
         let done = match &self.result {
             Ok(done) => done,
             Err(error) => {
-                let error = error.to_string();
+                let error = error.message(rights.has(Right::Pii));
                 return json!({ "segment": self.segment, "status": "failed", "error": error });
             }
         };
@@ -61,6 +63,9 @@ impl Outcome {
 /// Refreshes segments; all of them if `keys` is empty. Criteria are evaluated only for persons whom changes
 /// may concern, or for all if `is_full`. A segment that fails does not stop the others: see [`Outcome`].
 ///
+/// Saved criteria may use personal columns whoever starts the refresh: whoever saved them had the right, and the
+/// result has none of their values.
+///
 /// # Errors
 /// There is no lake; a segment in `keys` does not exist; the lake cannot be written.
 pub async fn refresh(
@@ -71,7 +76,8 @@ pub async fn refresh(
     is_full: bool,
 ) -> Result<Vec<Outcome>, AppError> {
     let lake = workspace.lake().await?;
-    let sessions = SegmentSessions::new(workspace, &lake);
+    let of_saved = workspace.with_rights(Rights::ALL);
+    let sessions = SegmentSessions::new(&of_saved, &lake);
     let request = RefreshRequest {
         keys: keys.to_vec(),
         as_of,

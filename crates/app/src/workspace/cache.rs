@@ -10,6 +10,7 @@ use rollbook_segments::written;
 
 use super::Workspace;
 use crate::AppError;
+use crate::access::Right;
 use crate::workspace::cache_slot::CacheStats;
 
 /// Later than any fact, so that the cache holds all of them.
@@ -47,7 +48,10 @@ impl Workspace {
             return Ok(None);
         }
         let most = self.limits.memory / 2;
-        let all = Arc::new(self.session_of_persons(lake, state, latest, None).await?);
+        // The cache is shared by all callers: nothing personal can get into it.
+        let filling = self.with_rights(self.rights.without(Right::Pii));
+        let all = filling.session_of_persons(lake, state, latest, None);
+        let all = Arc::new(all.await?);
         let Some((snapshot, before)) = slot.older(state) else {
             return Ok(Some(slot.rebuild(state, all, most)));
         };
@@ -55,7 +59,7 @@ impl Workspace {
         if before.is_read().await {
             return Ok(None);
         }
-        let Some(since) = self.delta_since(lake, state, snapshot, &all).await? else {
+        let Some(since) = filling.delta_since(lake, state, snapshot, &all).await? else {
             return Ok(Some(slot.rebuild(state, all, most)));
         };
         slot.refresh(permit, state, before, since, most);

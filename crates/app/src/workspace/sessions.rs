@@ -21,6 +21,7 @@ use rollbook_segments::{SegmentChanges, SegmentMembers, TraitDefinition, custom_
 
 use super::Workspace;
 use crate::AppError;
+use crate::access::Right;
 
 impl Workspace {
     /// A session over all tables of the lake at `state`, as of `as_of`.
@@ -129,7 +130,7 @@ impl Workspace {
             fx_days: settings.fx_days,
             limits: self.limits,
             spill_dir: None,
-            personal: self.rights.personal,
+            personal: self.rights.has(Right::Pii),
             rules: vec![Arc::new(RemoveUnusedOrdering)],
         };
         let session = Session::new(options)?;

@@ -3,6 +3,7 @@
 mod queries;
 use std::process::ExitCode;
 
+use rollbook_app::access::Rights;
 use rollbook_app::segments::{Pull, Schedule, SetOperations, sql_folder};
 use rollbook_app::{Workspace, segments};
 use rollbook_model::config::DEFAULT_TENANT;
@@ -147,7 +148,10 @@ fn print_outcomes(
     outcomes: Vec<segments::Outcome>,
     format: OutputFormat,
 ) -> anyhow::Result<ExitCode> {
-    let lines: Vec<Value> = outcomes.iter().map(segments::Outcome::row).collect();
+    let lines: Vec<Value> = outcomes
+        .iter()
+        .map(|outcome| outcome.row(Rights::ALL))
+        .collect();
     let columns = [
         "segment",
         "status",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rollbook_app::Workspace;
+use rollbook_app::access::Authenticator;
 use rollbook_model::Timestamp;
 use rollbook_server::{Listening, Options, Program, ServeLimits};
 use tracing::Level;
@@ -34,9 +35,13 @@ pub(super) async fn run(
         "serving tenant `{}` of `{}`",
         workspace.tenant, workspace.location
     );
-    eprintln!(
-        "callers are not authenticated yet, so only programs on this machine are served: http://{address}"
-    );
+    let authenticator = Authenticator::new(workspace.api_keys()?);
+    match authenticator.needs_key().await? {
+        true => eprintln!("callers on this machine need an API key: http://{address}"),
+        false => eprintln!(
+            "no API keys: every program on this machine may do everything: http://{address}"
+        ),
+    }
     if let Some(as_of) = examples_as_of {
         let json = "-H 'content-type: application/json'";
         let mut out = std::io::stdout().lock();
@@ -63,7 +68,7 @@ pub(super) async fn run(
         new_batch,
         workers,
     };
-    listening.serve(options, stop_signal()).await;
+    listening.serve(options, stop_signal()).await?;
     eprintln!("stopped");
     Ok(())
 }

@@ -25,6 +25,11 @@ pub(crate) fn as_command(step: &NextStep) -> String {
         NextStep::ListDecisions => "`rollbook identity decisions` lists them",
         NextStep::ListBlocked => "`rollbook identity blocked` lists the blocked values",
         NextStep::ListRefused => "`rollbook journal` lists the rejected requests",
+        NextStep::ListKeys => "`rollbook api-key list` shows them all",
+        NextStep::CreateKey | NextStep::SendKey => "`rollbook api-key create` creates one",
+        NextStep::AskForRight(right) => {
+            return format!("`rollbook api-key create --rights {right}` creates a key with it");
+        }
         NextStep::OwnMappings => "custom mappings can be given with --mappings DIR",
         NextStep::Train(kind) => return format!("run `rollbook score train {kind}`"),
         NextStep::Score(kind) => return format!("run `rollbook score run {kind}`"),

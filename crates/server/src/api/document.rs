@@ -17,8 +17,19 @@ pub(crate) fn document(described: &OpenApi) -> Value {
         let operations = paths.values_mut().filter_map(Value::as_object_mut);
         for operation in operations.flat_map(Map::values_mut) {
             refusals::add(operation);
+            let name = operation["operationId"].as_str().unwrap_or_default();
+            if refusals::OPEN.contains(&name) {
+                operation["security"] = json!([]);
+            }
         }
     }
+    document["security"] = json!([{ "api_key": [] }]);
+    document["components"]["securitySchemes"]["api_key"] = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key: `rbk_…`. A server in whose lake no key was ever created needs none, and serves \
+            programs of its own machine only.",
+    });
     scalars::inline(&mut document);
     // A new segment must not have a key that is a word of a route; segments of older lakes may.
     let key = format!("{SCHEMAS}/NewSegment/properties/key");

@@ -6,11 +6,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use rollbook_app::access::{KeyPrefix, KeyStatus, Right, Role};
 use rollbook_app::scores::{Method, ScoreKind};
 use rollbook_app::segments::{
     Channel, Direction, Hashing, Percent, Reason, Schedule, Since, Status,
 };
-use rollbook_model::{GivenTime, ProviderName, SegmentKey, SnapshotNumber, Span, Timestamp, whole};
+use rollbook_model::{
+    GivenTime, ProviderName, SegmentKey, SnapshotNumber, Span, TenantName, Timestamp, whole,
+};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -96,6 +99,16 @@ pub(crate) type Columns = Scalar<ColumnList>;
 pub(crate) type Entry = Scalar<Uuid>;
 /// The file name without extension that selects a mapping.
 pub(crate) type Source = Scalar<FileStem>;
+/// The name of a tenant.
+pub(crate) type Tenant = Scalar<TenantName>;
+/// The prefix of an API key.
+pub(crate) type Prefix = Scalar<KeyPrefix>;
+/// The role of an API key.
+pub(crate) type KeyRole = Scalar<Role>;
+/// A right of an API key.
+pub(crate) type KeyRight = Scalar<Right>;
+/// Whether an API key can be used.
+pub(crate) type StatusOfKey = Scalar<KeyStatus>;
 /// A header value.
 pub(crate) type Header = Scalar<Ascii>;
 
@@ -140,6 +153,43 @@ impl Described for ProviderName {
         pattern(KEY, "native")
             .min_length(Some(1))
             .max_length(Some(64))
+    }
+}
+
+impl Described for TenantName {
+    const NAME: &'static str = "Tenant";
+    fn described() -> ObjectBuilder {
+        pattern(KEY, "default")
+            .min_length(Some(1))
+            .max_length(Some(64))
+    }
+}
+
+impl Described for KeyPrefix {
+    const NAME: &'static str = "KeyPrefix";
+    fn described() -> ObjectBuilder {
+        pattern("^[a-z0-9]{10}$", "a1b2c3d4e5").max_length(Some(10))
+    }
+}
+
+impl Described for Role {
+    const NAME: &'static str = "Role";
+    fn described() -> ObjectBuilder {
+        one_of(Self::ALL.map(Self::name))
+    }
+}
+
+impl Described for Right {
+    const NAME: &'static str = "Right";
+    fn described() -> ObjectBuilder {
+        one_of(Self::ALL.map(Self::name))
+    }
+}
+
+impl Described for KeyStatus {
+    const NAME: &'static str = "KeyStatus";
+    fn described() -> ObjectBuilder {
+        one_of(Self::ALL.map(Self::name))
     }
 }
 

@@ -70,7 +70,7 @@ async fn refresh_some(
     let keys = HeaderValue::from_str(&keys.join(",")).map_err(|_| Problem::internal())?;
     request.headers_mut().insert(SEGMENTS_HEADER, keys);
     let permit = server.compute_permit().await?;
-    let response = forward(Arc::clone(workers), permit, request).await?;
+    let response = forward(server, Arc::clone(workers), permit, request).await?;
     let is_success = response.status().is_success();
     let body = to_bytes(response.into_body(), MAX_ANSWER_BYTES).await;
     let body = body.map_err(|_| Problem::internal())?;

@@ -26,6 +26,18 @@ pub(crate) fn as_route(step: &NextStep) -> Option<String> {
         NextStep::ListRecords => "`POST /v1/sql` lists them in `identities`",
         NextStep::ListReviews => "`GET /v1/identity/reviews` lists those that do",
         NextStep::ListDecisions => "`POST /v1/sql` lists them in `identity_log`",
+        NextStep::ListKeys => "`GET /v1/keys` lists them all",
+        NextStep::CreateKey => {
+            "the command `api-key create` creates one, on a machine that has the lake"
+        }
+        NextStep::SendKey => {
+            "send `authorization: Bearer rbk_…`; an administrator creates keys with `POST /v1/keys`"
+        }
+        NextStep::AskForRight(right) => {
+            return Some(format!(
+                "ask an administrator for a key with the right `{right}`: `POST /v1/keys` creates one"
+            ));
+        }
         NextStep::OwnMappings => "the operator of the server can add custom mappings",
         NextStep::Train(_) | NextStep::Score(_) => {
             "no route computes scores: the operator of the server can"
@@ -62,6 +74,10 @@ mod tests {
             NextStep::ListRecords,
             NextStep::ListReviews,
             NextStep::ListDecisions,
+            NextStep::ListKeys,
+            NextStep::CreateKey,
+            NextStep::SendKey,
+            NextStep::AskForRight("sql"),
             NextStep::OwnMappings,
             NextStep::Train(ScoreKind::Lead),
             NextStep::Score(ScoreKind::Churn),
@@ -81,6 +97,6 @@ mod tests {
                 named += 1;
             }
         }
-        assert_eq!(named, 9);
+        assert_eq!(named, 12);
     }
 }

@@ -1,16 +1,15 @@
 //! Attribution of revenue to channels.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::attribution::{self, Attributed, Model, Question};
 use rollbook_model::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::Authorized;
 use crate::api::scalars::{Amount, Length, Moment, Time};
 use crate::http::extract::Body;
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// Options of an attribution run.
 #[derive(Deserialize, ToSchema)]
@@ -163,7 +162,7 @@ impl From<Attributed> for Credits {
 #[utoipa::path(post, path = "/v1/attribution/runs", operation_id = "run_attribution", tag = "attribution", request_body = AttributionRun,
     responses((status = 200, body = Credits)))]
 pub(super) async fn run(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     Body(run): Body<AttributionRun>,
 ) -> Result<Json<Credits>, Problem> {
     let mut question = run.question()?;

@@ -1,15 +1,14 @@
 //! Health, readiness and metrics.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::{data, segments};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Authorized;
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// The process answers.
 #[derive(Serialize, ToSchema)]
@@ -36,7 +35,7 @@ pub(super) async fn healthz() -> Json<Alive> {
 /// Checks that the lake can be read
 #[utoipa::path(get, path = "/readyz", operation_id = "show_readiness", tag = "server",
     responses((status = 200, body = Ready)))]
-pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, Problem> {
+pub(super) async fn readyz(Authorized(server): Authorized) -> Result<Json<Ready>, Problem> {
     let snapshot = data::newest_snapshot(server.workspace()).await?;
     server.metrics().snapshot.set(snapshot.0);
     let (status, snapshot) = ("ready", snapshot.0);
@@ -46,7 +45,7 @@ pub(super) async fn readyz(State(server): State<Server>) -> Result<Json<Ready>, 
 /// Metrics of the server, for Prometheus
 #[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "server",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(State(server): State<Server>) -> Response {
+pub(super) async fn metrics(Authorized(server): Authorized) -> Response {
     // Metrics of the process are available even if the lake cannot be read.
     server
         .metrics()

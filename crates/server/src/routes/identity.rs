@@ -1,7 +1,7 @@
 //! Identity resolution: counts, reviews, decisions, erasure, lookup.
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use rollbook_app::identity::{self, Decider, DecisionRequest, PersonLookup};
 use serde::Deserialize;
 use serde_json::json;
@@ -9,6 +9,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder,
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use crate::access::Authorized;
 use crate::api::answers::{Followed, Forgotten, Found, Reviews, Stats};
 use crate::api::scalars::{Entry, Id, Identifier, Label, plain};
 use crate::http::extract::{Body, PLUS_HINT, PathParam, QueryParams};
@@ -18,7 +19,7 @@ use crate::state::Server;
 /// Counts records and persons
 #[utoipa::path(get, path = "/v1/identity/stats", operation_id = "show_identity_stats", tag = "identity",
     responses((status = 200, body = Stats)))]
-pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, Problem> {
+pub(super) async fn stats(Authorized(server): Authorized) -> Result<Json<Stats>, Problem> {
     let now = server.now();
     let stats =
         server.compute(move |server| async move { identity::stats(server.workspace(), now).await });
@@ -28,7 +29,7 @@ pub(super) async fn stats(State(server): State<Server>) -> Result<Json<Stats>, P
 /// Lists the records that wait for a decision
 #[utoipa::path(get, path = "/v1/identity/reviews", operation_id = "list_reviews", tag = "identity",
     responses((status = 200, body = Reviews)))]
-pub(super) async fn reviews(State(server): State<Server>) -> Result<Json<Reviews>, Problem> {
+pub(super) async fn reviews(Authorized(server): Authorized) -> Result<Json<Reviews>, Problem> {
     let waiting =
         server.compute(|server| async move { identity::reviews(server.workspace()).await });
     Ok(Json(waiting.await?.into()))
@@ -86,7 +87,7 @@ impl ToSchema for Verdict {}
     request_body = Verdict, params(("identity_id" = inline(Id), Path)),
     responses((status = 200, body = Followed)))]
 pub(super) async fn review(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(identity_id): PathParam<Identifier>,
     Body(verdict): Body<Verdict>,
 ) -> Result<Json<Followed>, Problem> {
@@ -124,7 +125,7 @@ pub(crate) struct Merge {
 #[utoipa::path(post, path = "/v1/identity/merges", operation_id = "merge_persons", tag = "identity", request_body = Merge,
     responses((status = 200, body = Followed)))]
 pub(super) async fn merge(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     Body(merge): Body<Merge>,
 ) -> Result<Json<Followed>, Problem> {
     let wanted = DecisionRequest::Merge(merge.a.0.as_i64(), merge.b.0.as_i64());
@@ -145,7 +146,7 @@ pub(crate) struct DecidedBy {
     params(("entry" = inline(Entry), Path), DecidedBy),
     responses((status = 200, body = Followed)))]
 pub(super) async fn undo(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(entry): PathParam<String>,
     QueryParams(decided): QueryParams<DecidedBy>,
 ) -> Result<Json<Followed>, Problem> {
@@ -174,7 +175,7 @@ async fn decide(
     params(("person_id" = inline(Id), Path, example = 3), DecidedBy),
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn erase(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(person_id): PathParam<Identifier>,
     QueryParams(decided): QueryParams<DecidedBy>,
 ) -> Result<Json<Forgotten>, Problem> {
@@ -225,7 +226,7 @@ fn is_address(text: &str) -> bool {
 #[utoipa::path(get, path = "/v1/persons", operation_id = "find_persons", tag = "identity", params(LookupParams),
     responses((status = 200, body = Found)))]
 pub(super) async fn find(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     RawQuery(query): RawQuery,
     QueryParams(by): QueryParams<LookupParams>,
 ) -> Result<Json<Found>, Problem> {

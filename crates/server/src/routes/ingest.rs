@@ -4,7 +4,7 @@ use std::path::Path as FilePath;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollbook_app::ingest::Ingested;
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::access::Authorized;
 use crate::api::scalars::{Header, Provider, Source};
 use crate::http::bodies::{
     MediaType, Parts, check_compression, compression, in_time, media_type, too_large,
@@ -118,7 +119,7 @@ pub(crate) struct Acknowledged {
     )),
     responses((status = 200, body = Accepted), (status = 202, body = Acknowledged)))]
 pub(super) async fn post_rows(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     Path((provider, source)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -169,7 +170,8 @@ pub(super) async fn post_rows(
         folder,
     });
     // A separate task, so that a caller who disconnects does not abort the commit.
-    tokio::spawn(commit_queued(server.clone()));
+    // It commits requests of other callers too.
+    tokio::spawn(commit_queued(server.with_all_rights()));
     let posted = committed.await.map_err(|_| Problem::internal())??;
     Ok(Json(accepted(posted.ingested)).into_response())
 }

@@ -4,9 +4,9 @@ mod stream;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rollbook_app::access::Right;
 use rollbook_app::rows::export::{self, ExportFormat};
 use rollbook_app::segments::{self, MemberPage, Pull, Refreshed, SetOperations, Status};
 use rollbook_app::{AppError, RecordBatch};
@@ -14,6 +14,7 @@ use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Authorized;
 use crate::api::answers::People;
 use crate::api::scalars::{
     self, Binary, Columns, Freshness, Key, Keys, Over, PageToken, Part, Time, Whole,
@@ -22,7 +23,6 @@ use crate::http::accept::chosen;
 use crate::http::etag::is_current;
 use crate::http::extract::{PathParam, QueryParams, page_size};
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// Members per page by default.
 const DEFAULT_LIMIT: u64 = 1000;
@@ -175,13 +175,14 @@ pub(crate) struct Members {
         (status = 304, description = "Unchanged since the answer with that `etag`")
     ))]
 pub(super) async fn page(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(params): QueryParams<MembersParams>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let columns = columns(params.fields.as_deref())?;
     if params.stream == Some(true) {
+        server.grant().require(&[Right::Export])?;
         return stream::answer(server, key, params, columns, &headers).await;
     }
     let given = params.limit.map_or(DEFAULT_LIMIT, |limit| limit.0);

@@ -1,16 +1,15 @@
 //! One person: columns and timeline.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::persons::{self, TimelineQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::access::Authorized;
 use crate::api::answers::{EventType, Person, Timeline};
 use crate::api::scalars::{Id, Identifier, Moment, Next, Whole};
 use crate::http::extract::{PathParam, QueryParams};
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// Events per page at most.
 const MAX_EVENTS: u64 = 1_000;
@@ -32,7 +31,7 @@ pub(crate) struct PersonParams {
     params(("person_id" = inline(Id), Path), PersonParams),
     responses((status = 200, body = Person)))]
 pub(super) async fn show(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(person_id): PathParam<Identifier>,
     QueryParams(params): QueryParams<PersonParams>,
 ) -> Result<Json<Person>, Problem> {
@@ -68,7 +67,7 @@ pub(crate) struct TimelineParams {
     params(("person_id" = inline(Id), Path), TimelineParams),
     responses((status = 200, body = Timeline)))]
 pub(super) async fn timeline(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(person_id): PathParam<Identifier>,
     QueryParams(params): QueryParams<TimelineParams>,
 ) -> Result<Json<Timeline>, Problem> {

@@ -1,16 +1,15 @@
 //! Scores: predictions of purchases and churn.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::scores::{self, Method, ScoreKind, Scored};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Authorized;
 use crate::api::scalars::{PageToken, PredictedKind, ScoreMethod, Time, Whole};
 use crate::http::extract::{PathParam, QueryParams, page_size};
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// Scores per page by default.
 const DEFAULT_LIMIT: u64 = 1000;
@@ -70,7 +69,7 @@ pub(crate) struct Scores {
     params(("kind" = inline(PredictedKind), Path), ScoresParams),
     responses((status = 200, body = Scores)))]
 pub(super) async fn list(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(kind): PathParam<ScoreKind>,
     QueryParams(params): QueryParams<ScoresParams>,
 ) -> Result<Json<Scores>, Problem> {

@@ -1,19 +1,18 @@
 //! Read-only queries about segments: counts, changes, reach, calendar, explanations.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::segments::{self, Since};
 use rollbook_model::SegmentKey;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Authorized;
 use crate::api::answers::{
     Calendar, Changes, Counted, Explanation, HistoryEntry, Impact, NearMiss, Overlap, Reach,
 };
 use crate::api::scalars::{Beginning, Id, Identifier, Key, Keys, Moment, Over, Whole};
 use crate::http::extract::{Body, PathParam, PathParamPair, QueryParams};
 use crate::problem::Problem;
-use crate::state::Server;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -29,7 +28,7 @@ pub(crate) struct AsOfParams {
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Counted)))]
 pub(super) async fn count(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Counted>, Problem> {
     Ok(Json(
@@ -53,7 +52,7 @@ pub(crate) struct ChangesParams {
     params(("key" = inline(Key), Path), ChangesParams),
     responses((status = 200, body = Changes)))]
 pub(super) async fn changes(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(from): QueryParams<ChangesParams>,
 ) -> Result<Json<Changes>, Problem> {
@@ -71,7 +70,7 @@ pub(super) async fn changes(
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Vec<HistoryEntry>)))]
 pub(super) async fn history(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Vec<HistoryEntry>>, Problem> {
     let entries = segments::history(server.workspace(), &key).await?;
@@ -92,7 +91,7 @@ pub(crate) struct ReachParams {
     params(("key" = inline(Key), Path), ReachParams),
     responses((status = 200, body = Reach)))]
 pub(super) async fn reach(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(by): QueryParams<ReachParams>,
 ) -> Result<Json<Reach>, Problem> {
@@ -120,7 +119,7 @@ pub(crate) struct CalendarParams {
     params(("key" = inline(Key), Path), CalendarParams),
     responses((status = 200, body = Calendar)))]
 pub(super) async fn calendar(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(ahead): QueryParams<CalendarParams>,
 ) -> Result<Json<Calendar>, Problem> {
@@ -144,7 +143,7 @@ pub(super) async fn calendar(
     params(("key" = inline(Key), Path), AsOfParams),
     responses((status = 200, body = NearMiss)))]
 pub(super) async fn near_miss(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(when): QueryParams<AsOfParams>,
 ) -> Result<Json<NearMiss>, Problem> {
@@ -160,7 +159,7 @@ pub(super) async fn near_miss(
     params(("key" = inline(Key), Path), ("person_id" = inline(Id), Path), AsOfParams),
     responses((status = 200, body = Explanation)))]
 pub(super) async fn explain(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParamPair(key, person): PathParamPair<SegmentKey, Identifier>,
     QueryParams(when): QueryParams<AsOfParams>,
 ) -> Result<Json<Explanation>, Problem> {
@@ -188,7 +187,7 @@ pub(crate) struct ImpactRequest {
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Impact)))]
 pub(super) async fn impact(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     Body(edit): Body<ImpactRequest>,
 ) -> Result<Json<Impact>, Problem> {
@@ -212,7 +211,7 @@ pub(crate) struct OverlapParams {
 #[utoipa::path(get, path = "/v1/segments/overlap", operation_id = "show_overlap", tag = "segments", params(OverlapParams),
     responses((status = 200, body = Overlap)))]
 pub(super) async fn overlap(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     QueryParams(several): QueryParams<OverlapParams>,
 ) -> Result<Json<Overlap>, Problem> {
     let keys = crate::routes::members::keys(several.keys.as_deref())?;

@@ -1,7 +1,6 @@
 //! Segments: list, save, delete, preview, refresh.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use rollbook_app::segments::{
     self, Channel, Draft, ListedSegment, Percent, Refreshed, Schedule, Status,
@@ -11,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::access::Authorized;
 use crate::api::answers::{Clause, Outcome, typed};
 use crate::api::scalars::{
     Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
 };
 use crate::http::extract::{Body, OnlySegments, PathParam};
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// A new segment.
 #[derive(Deserialize, ToSchema)]
@@ -209,7 +208,7 @@ fn texts(labels: Vec<Label>) -> Vec<String> {
 /// Lists all segments, by key
 #[utoipa::path(get, path = "/v1/segments", operation_id = "list_segments", tag = "segments",
     responses((status = 200, body = Vec<Segment>)))]
-pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segment>>, Problem> {
+pub(super) async fn list(Authorized(server): Authorized) -> Result<Json<Vec<Segment>>, Problem> {
     let listed = segments::list(server.workspace(), server.now()).await?;
     Ok(Json(listed.into_iter().map(Segment::from).collect()))
 }
@@ -218,7 +217,7 @@ pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Segmen
 #[utoipa::path(post, path = "/v1/segments", operation_id = "create_segment", tag = "segments", request_body = NewSegment,
     responses((status = 201, body = Segment)))]
 pub(super) async fn create(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     Body(new): Body<NewSegment>,
 ) -> Result<(StatusCode, Json<Segment>), Problem> {
     let at = server.now();
@@ -244,7 +243,7 @@ pub(super) async fn create(
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Segment)))]
 pub(super) async fn show(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Segment>, Problem> {
     let shown = segments::show(server.workspace(), &key, server.now()).await?;
@@ -256,7 +255,7 @@ pub(super) async fn show(
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Segment)))]
 pub(super) async fn replace(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     Body(change): Body<SegmentRevision>,
 ) -> Result<Json<Segment>, Problem> {
@@ -283,7 +282,7 @@ pub(super) async fn replace(
     params(("key" = inline(Key), Path, example = "lapsed")),
     responses((status = 204, description = "Deleted")))]
 pub(super) async fn remove(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
 ) -> Result<StatusCode, Problem> {
     let at = server.now();
@@ -298,7 +297,7 @@ pub(super) async fn remove(
 #[utoipa::path(post, path = "/v1/segments/preview", operation_id = "preview_criteria", tag = "segments", request_body = PreviewRequest,
     responses((status = 200, body = Previewed)))]
 pub(super) async fn preview(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     Body(trial): Body<PreviewRequest>,
 ) -> Result<Json<Previewed>, Problem> {
     let now = server.now();
@@ -325,7 +324,7 @@ pub(super) async fn preview(
     params(("key" = inline(Key), Path)),
     responses((status = 200, body = Membership)))]
 pub(super) async fn refresh(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     Body(moment): Body<RefreshRequest>,
 ) -> Result<Json<Membership>, Problem> {
@@ -349,7 +348,7 @@ pub(super) async fn refresh(
 #[utoipa::path(post, path = "/v1/segments/refresh", operation_id = "refresh_segments", tag = "segments", request_body = RefreshRequest,
     responses((status = 200, body = Vec<Outcome>)))]
 pub(super) async fn refresh_all(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     OnlySegments(keys): OnlySegments,
     Body(moment): Body<RefreshRequest>,
 ) -> Result<Json<Vec<Outcome>>, Problem> {
@@ -362,6 +361,7 @@ pub(super) async fn refresh_all(
         segments::refresh(server.workspace(), &keys, as_of, now, moment.full).await
     });
     let rows = refreshed.await?;
-    let rows = rows.iter().map(segments::Outcome::row).collect();
+    let rights = server.grant().rights;
+    let rows = rows.iter().map(|outcome| outcome.row(rights)).collect();
     Ok(Json(typed(Value::Array(rows))?))
 }

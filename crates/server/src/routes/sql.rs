@@ -1,7 +1,6 @@
 //! Running an SQL query.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::{AppError, data, rows};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,10 +8,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::access::Authorized;
 use crate::api::scalars::{Cell, Moment, Snapshot, Time, snapshot};
 use crate::http::extract::Body;
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// One query.
 #[derive(Deserialize, ToSchema)]
@@ -57,7 +56,7 @@ pub(crate) struct SqlRows {
 #[utoipa::path(post, path = "/v1/sql", operation_id = "run_sql", tag = "data", request_body = SqlQuestion,
     responses((status = 200, body = SqlRows)))]
 pub(super) async fn answer(
-    State(server): State<Server>,
+    Authorized(server): Authorized,
     Body(question): Body<SqlQuestion>,
 ) -> Result<Json<SqlRows>, Problem> {
     let as_of = server.moment(question.as_of).await?;

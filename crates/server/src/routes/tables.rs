@@ -1,14 +1,13 @@
 //! Tables that hold rows, and the schema of all canonical tables.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::data;
 use rollbook_model::tables::TABLES;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Authorized;
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// A table that holds rows, or once did.
 #[derive(Serialize, ToSchema)]
@@ -52,7 +51,7 @@ pub(crate) struct Column {
 /// Lists the tables that hold rows
 #[utoipa::path(get, path = "/v1/tables", operation_id = "list_tables", tag = "data",
     responses((status = 200, body = Vec<TableSize>)))]
-pub(super) async fn sizes(State(server): State<Server>) -> Result<Json<Vec<TableSize>>, Problem> {
+pub(super) async fn sizes(Authorized(server): Authorized) -> Result<Json<Vec<TableSize>>, Problem> {
     let sizes = data::table_sizes(server.workspace()).await?;
     let size = |size: data::TableSize| TableSize {
         table: size.table,

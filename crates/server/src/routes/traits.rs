@@ -1,15 +1,14 @@
 //! Custom traits.
 
 use axum::Json;
-use axum::extract::State;
 use rollbook_app::traits;
 use rollbook_model::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Authorized;
 use crate::api::scalars::{Key, Time};
 use crate::problem::Problem;
-use crate::state::Server;
 
 /// A custom trait: a column of `people` defined by the tenant.
 #[derive(Serialize, ToSchema)]
@@ -38,7 +37,7 @@ pub(crate) struct Trait {
 /// Lists the custom traits
 #[utoipa::path(get, path = "/v1/traits", operation_id = "list_traits", tag = "data",
     responses((status = 200, body = Vec<Trait>)))]
-pub(super) async fn list(State(server): State<Server>) -> Result<Json<Vec<Trait>>, Problem> {
+pub(super) async fn list(Authorized(server): Authorized) -> Result<Json<Vec<Trait>>, Problem> {
     let listed = traits::list(server.workspace(), server.now()).await?;
     let one = |one: traits::ListedTrait| Trait {
         name: one.name.to_string(),

@@ -17,6 +17,15 @@ const ANY: Refusals = &[
     (503, &["busy"]),
     (504, &["too_slow"]),
 ];
+/// Errors of the check of rights; of all operations except those in [`OPEN`].
+const ACCESS: Refusals = &[
+    (401, &["unauthenticated"]),
+    (403, &["forbidden"]),
+    (404, &["unknown_tenant"]),
+    (500, &["lake_unavailable"]),
+];
+/// Operations that need no key.
+pub(super) const OPEN: [&str; 2] = ["show_health", "show_readiness"];
 const QUERY: Refusals = &[(400, &["invalid_query"])];
 const PATH: Refusals = &[(400, &["invalid_path"])];
 const BODY: Refusals = &[
@@ -46,15 +55,18 @@ const PAGES: Refusals = &[
 ];
 const PERSON: Refusals = &[(404, &["unknown_person"]), (410, &["became_another"])];
 /// Errors of any query.
-const ENGINE: Refusals = &[(
-    422,
-    &[
-        "invalid_time",
-        "memory_exhausted",
-        "disk_exhausted",
-        "time_exhausted",
-    ],
-)];
+const ENGINE: Refusals = &[
+    (403, &["needs_pii"]),
+    (
+        422,
+        &[
+            "invalid_time",
+            "memory_exhausted",
+            "disk_exhausted",
+            "time_exhausted",
+        ],
+    ),
+];
 const SQL: Refusals = &[(
     422,
     &[
@@ -246,6 +258,17 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             ENGINE,
             &[(422, &["cannot_ingest"])],
         ],
+        "list_keys" => &[],
+        "create_key" => &[
+            BODY,
+            WRITES,
+            &[(409, &["first_key"]), (422, &["invalid_key_name"])],
+        ],
+        "revoke_key" => &[
+            PATH,
+            WRITES,
+            &[(404, &["unknown_key"]), (503, &["key_busy"])],
+        ],
         "show_identity_stats" | "list_reviews" => &[LAKE, ENGINE],
         "decide_review" => &[
             PATH,
@@ -260,7 +283,9 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
         "undo_decision" => &[PATH, QUERY, LAKE, WRITES, DECISION, ENGINE],
         _ => return None,
     };
-    Some(refusals.iter().copied().chain([ANY]).collect())
+    let access = (!OPEN.contains(&operation)).then_some(ACCESS);
+    let always = [ANY].into_iter().chain(access);
+    Some(refusals.iter().copied().chain(always).collect())
 }
 
 /// Adds its errors to an operation of the document.
@@ -295,6 +320,8 @@ fn response(status: u16, codes: &BTreeSet<&str>) -> Value {
 fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request cannot be parsed",
+        401 => "The request has no valid API key",
+        403 => "The caller lacks a right",
         404 => "The request names something that does not exist",
         405 => "The route does not support the method",
         406 => "The answer is not available in any accepted format",

@@ -1,0 +1,225 @@
+//! Keys are accepted and refused as they were created, rotated and revoked.
+
+use rollbook_lake::Store;
+use rollbook_model::{Span, Timestamp};
+
+use super::Authenticator;
+use crate::access::{ApiKeys, Grant, IssuedKey, NewKey, Right, Rights, Role};
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn key(role: Role) -> NewKey {
+    NewKey {
+        name: "test".to_owned(),
+        role,
+        rights: Vec::new(),
+        tenants: vec!["a".parse().unwrap()],
+        expires: None,
+    }
+}
+
+fn keys_in(folder: &tempfile::TempDir) -> ApiKeys {
+    ApiKeys::new(Store::at(folder.path().to_str().unwrap()).unwrap())
+}
+
+/// The rights that a token has at a moment, according to a server that starts now.
+async fn rights_of(keys: &ApiKeys, token: &str, at: Timestamp) -> Option<Rights> {
+    let server = Authenticator::new(keys.clone());
+    let grant = server.authenticate(Some(token), at);
+    grant.await.ok().map(|grant| grant.rights)
+}
+
+async fn created(keys: &ApiKeys, new: &NewKey, at: Timestamp) -> IssuedKey {
+    keys.create(new, &Grant::local(), at).await.unwrap()
+}
+
+#[tokio::test]
+async fn without_keys_everybody_is_the_local_admin_and_never_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let server = Authenticator::new(keys.clone());
+    assert!(!server.needs_key().await.unwrap());
+    assert!(server.authenticate(None, at).await.unwrap().is_local());
+    let issued = created(&keys, &key(Role::Admin), at).await;
+    let server = Authenticator::new(keys.clone());
+    assert!(server.needs_key().await.unwrap());
+    let refused = server.authenticate(None, at).await.unwrap_err();
+    assert_eq!(refused.code().0, "unauthenticated");
+    keys.revoke(&issued.key.prefix, &Grant::local(), at)
+        .await
+        .unwrap();
+    let server = Authenticator::new(keys.clone());
+    assert!(server.needs_key().await.unwrap());
+    assert!(server.authenticate(None, at).await.is_err());
+    assert_eq!(rights_of(&keys, &issued.token, at).await, None);
+}
+
+#[tokio::test]
+async fn only_the_right_token_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let one = created(&keys, &key(Role::Viewer), at).await;
+    let other = created(&keys, &key(Role::Admin), at).await;
+    assert_eq!(
+        rights_of(&keys, &one.token, at).await,
+        Some(Role::Viewer.rights())
+    );
+    assert_eq!(rights_of(&keys, &other.token, at).await, Some(Rights::ALL));
+    // The secret of one key with the prefix of another, one digit wrong, an unknown prefix.
+    let mixed = format!("{}{}", &one.token[..15], &other.token[15..]);
+    let last = if one.token.ends_with('0') { '1' } else { '0' };
+    let wrong = format!("{}{last}", &one.token[..78]);
+    let unknown = format!("rbk_aaaaaaaaaa_{}", &one.token[15..]);
+    for token in [
+        mixed.as_str(),
+        &wrong,
+        &unknown,
+        "",
+        "rbk_",
+        &one.token[..78],
+    ] {
+        assert_eq!(rights_of(&keys, token, at).await, None, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn keys_expire() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let new = NewKey {
+        expires: Some(Span::days(90)),
+        ..key(Role::Viewer)
+    };
+    let issued = created(&keys, &new, at).await;
+    assert_eq!(issued.key.expires_at, Some(time("2026-04-01")));
+    assert!(
+        rights_of(&keys, &issued.token, time("2026-03-31T23:59:59Z"))
+            .await
+            .is_some()
+    );
+    assert!(
+        rights_of(&keys, &issued.token, time("2026-04-01"))
+            .await
+            .is_none()
+    );
+    let local = Grant::local();
+    let rotated = keys.rotate(
+        &issued.key.prefix,
+        Span::days(7),
+        &local,
+        time("2026-05-01"),
+    );
+    assert_eq!(rotated.await.unwrap_err().code().0, "key_ended");
+}
+
+#[tokio::test]
+async fn rotated_token_works_until_the_overlap_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at, local) = (keys_in(&folder), time("2026-01-01"), Grant::local());
+    let first = created(&keys, &key(Role::Viewer), at).await;
+    let prefix = &first.key.prefix;
+    let second = keys
+        .rotate(prefix, Span::days(7), &local, at)
+        .await
+        .unwrap();
+    assert_eq!(second.key.overlap_until, Some(time("2026-01-08")));
+    let (within, after) = (time("2026-01-07"), time("2026-01-08"));
+    assert!(rights_of(&keys, &first.token, within).await.is_some());
+    assert!(rights_of(&keys, &second.token, within).await.is_some());
+    assert!(rights_of(&keys, &first.token, after).await.is_none());
+    assert!(rights_of(&keys, &second.token, after).await.is_some());
+    // One more rotation ends the first at once.
+    let third = keys
+        .rotate(prefix, Span::days(7), &local, at)
+        .await
+        .unwrap();
+    for (token, works) in [(&first, false), (&second, true), (&third, true)] {
+        assert_eq!(
+            rights_of(&keys, &token.token, within).await.is_some(),
+            works
+        );
+    }
+}
+
+#[tokio::test]
+async fn changes_at_once_are_all_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let issued = created(&keys, &key(Role::Viewer), at).await;
+    let (prefix, local) = (issued.key.prefix, Grant::local());
+    let rotations = (0..6).map(|_| keys.rotate(&prefix, Span::days(7), &local, at));
+    let rotations = futures::future::join_all(rotations);
+    let (rotated, revoked) = futures::join!(rotations, keys.revoke(&prefix, &local, at));
+    assert!(revoked.unwrap().revoked_at.is_some());
+    let listed = keys.list(&local, at).await.unwrap();
+    assert_eq!(listed[0].revoked_at, Some(at));
+    for one in rotated.into_iter().flatten() {
+        assert_eq!(rights_of(&keys, &one.token, at).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_key_grants_nothing_that_its_creator_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let tenants = vec!["a".parse().unwrap()];
+    let rights = Role::Viewer.rights().with(Rights::of(&[Right::Keys]));
+    let by = Grant::of_key("abcdefghij".parse().unwrap(), rights, tenants);
+    assert!(keys.create(&key(Role::Viewer), &by, at).await.is_ok());
+    let more = NewKey {
+        rights: vec![Right::Pii],
+        ..key(Role::Viewer)
+    };
+    let elsewhere = NewKey {
+        tenants: vec!["a".parse().unwrap(), "b".parse().unwrap()],
+        ..key(Role::Viewer)
+    };
+    let nameless = NewKey {
+        name: " ".to_owned(),
+        ..key(Role::Viewer)
+    };
+    for (new, code) in [
+        (key(Role::Analyst), "forbidden"),
+        (more, "forbidden"),
+        (elsewhere.clone(), "unknown_tenant"),
+        (nameless, "invalid_key_name"),
+    ] {
+        let refused = keys.create(&new, &by, at).await.unwrap_err();
+        assert_eq!(refused.code().0, code, "{new:?}");
+    }
+    // Keys of other tenants are as unknown as keys that do not exist.
+    let of_others = created(&keys, &elsewhere, at).await;
+    assert_eq!(keys.list(&by, at).await.unwrap().len(), 1);
+    let revoked = keys
+        .revoke(&of_others.key.prefix, &by, at)
+        .await
+        .unwrap_err();
+    let unknown = "zzzzzzzzzz".parse().unwrap();
+    let missing = keys.revoke(&unknown, &by, at).await.unwrap_err();
+    assert_eq!(revoked.code(), missing.code());
+}
+
+#[tokio::test]
+async fn uses_are_noted_once_a_minute_and_no_token_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let issued = created(&keys, &key(Role::Viewer), at).await;
+    let server = Authenticator::new(keys.clone());
+    let prefix = &issued.key.prefix;
+    assert!(server.is_use_due(prefix));
+    assert!(!server.is_use_due(prefix));
+    keys.note_use(prefix, time("2026-01-02")).await.unwrap();
+    let listed = keys.list(&Grant::local(), at).await.unwrap();
+    assert_eq!(listed[0].last_used_at, Some(time("2026-01-02")));
+    let secret = &issued.token[15..];
+    let files = Store::at(folder.path().to_str().unwrap()).unwrap();
+    for file in files.walk("_access").await.unwrap() {
+        let bytes = files.get(&file.path).await.unwrap().unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(!text.contains(secret), "{}", file.path);
+    }
+    assert!(!format!("{issued:?}").contains(secret));
+    assert!(!format!("{listed:?}").contains(secret));
+}

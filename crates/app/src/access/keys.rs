@@ -1,0 +1,312 @@
+//! API keys: creating, listing, rotating and revoking them.
+//!
+//! A key lies at the root of the lake, since it can be for several tenants: `_access/keys/<prefix>.<version>.json`.
+//! Each change is a new version, put only if nobody else put it, and none is ever changed: two changes at once are
+//! both made, and the names alone tell a server what is new. Names of tenants never begin with `_`, and what works on
+//! a tenant's folder does not see this one.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+use rollbook_lake::storage::Put;
+use rollbook_lake::{LakeError, Store};
+use rollbook_model::{Span, TenantName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::AppError;
+use crate::access::grant::Grant;
+use crate::access::record::{KeyInfo, KeyRecord, KeyStatus, StoredSecret};
+use crate::access::rights::{Right, Rights, Role};
+use crate::access::token::{KeyPrefix, new_prefix, new_token};
+
+const FOLDER: &str = "_access/keys";
+/// When keys were used last: apart from the keys, so that noting it never meets a revocation.
+const USES: &str = "_access/uses";
+/// Attempts to store a change while others change the same key.
+const ATTEMPTS: u32 = 20;
+/// Characters of a name at most.
+const MAX_NAME_CHARS: usize = 255;
+
+/// A key to be created.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its name, for people.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Rights beyond those of the role.
+    pub rights: Vec<Right>,
+    /// The tenants that it may be used for.
+    pub tenants: Vec<TenantName>,
+    /// When it ends; `None` for never.
+    pub expires: Option<Span>,
+}
+
+/// A key with its new token, which is shown this once.
+#[derive(Clone, Serialize)]
+pub struct IssuedKey {
+    /// The token: whoever has it has the rights of the key.
+    pub token: String,
+    /// The key.
+    #[serde(flatten)]
+    pub key: KeyInfo,
+}
+
+impl std::fmt::Debug for IssuedKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("IssuedKey").field(&self.key).finish()
+    }
+}
+
+/// When a key was used last.
+#[derive(Serialize, Deserialize)]
+struct LastUse {
+    at: Timestamp,
+}
+
+/// The API keys of a lake.
+#[derive(Debug, Clone)]
+pub struct ApiKeys {
+    store: Store,
+}
+
+impl ApiKeys {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Creates a key with a new token.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`] if the key would have a right that `by` lacks; [`AppError::UnknownTenant`] for a tenant
+    /// that `by` may not know of; [`AppError::InvalidKeyName`]; the lake cannot be written.
+    pub async fn create(
+        &self,
+        new: &NewKey,
+        by: &Grant,
+        at: Timestamp,
+    ) -> Result<IssuedKey, AppError> {
+        let chars = new.name.chars().count();
+        let is_plain = !new.name.chars().any(char::is_control);
+        if new.name.trim().is_empty() || chars > MAX_NAME_CHARS || !is_plain {
+            return Err(AppError::InvalidKeyName);
+        }
+        if let Some(tenant) = new.tenants.iter().find(|tenant| !by.covers(tenant)) {
+            let tenant = tenant.to_string();
+            return Err(AppError::UnknownTenant { tenant });
+        }
+        let added: Rights = new.rights.iter().copied().collect();
+        let rights: Vec<Right> = new.role.rights().with(added).iter().collect();
+        by.require(&rights)?;
+        let mut tenants = new.tenants.clone();
+        tenants.sort();
+        tenants.dedup();
+        loop {
+            let prefix = new_prefix();
+            let token = new_token(&prefix);
+            let record = KeyRecord {
+                prefix,
+                name: new.name.clone(),
+                role: new.role,
+                rights: added.iter().collect(),
+                tenants: tenants.clone(),
+                created_at: at,
+                expires_at: new.expires.map(|span| later(at, span)),
+                revoked_at: None,
+                secrets: vec![StoredSecret::of(&token, at)],
+            };
+            if self.put(&record, 1).await? == Put::Done {
+                let key = record.info(None, at);
+                return Ok(IssuedKey { token, key });
+            }
+        }
+    }
+
+    /// The keys that `by` may know of, by creation.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub async fn list(&self, by: &Grant, at: Timestamp) -> Result<Vec<KeyInfo>, AppError> {
+        let records = self.newest().await?.into_values();
+        let known = records.filter(|(_, record)| by.covers_all(&record.tenants));
+        let known: Vec<KeyRecord> = known.map(|(_, record)| record).collect();
+        let uses = known.iter().map(|record| self.last_use(&record.prefix));
+        let uses = try_join_all(uses).await?;
+        let listed = known.iter().zip(uses);
+        let mut listed: Vec<KeyInfo> = listed.map(|(record, used)| record.info(used, at)).collect();
+        listed.sort_by(|a, b| (a.created_at, &a.prefix).cmp(&(b.created_at, &b.prefix)));
+        Ok(listed)
+    }
+
+    /// Gives a key a new token. The token before works for `overlap` more; one from a rotation before that ends.
+    ///
+    /// # Errors
+    /// [`AppError::UnknownKey`]; [`AppError::KeyEnded`] if it expired or was revoked; the lake cannot be written.
+    pub async fn rotate(
+        &self,
+        prefix: &KeyPrefix,
+        overlap: Span,
+        by: &Grant,
+        at: Timestamp,
+    ) -> Result<IssuedKey, AppError> {
+        let token = new_token(prefix);
+        let secret = StoredSecret::of(&token, at);
+        let rotated = self.change(prefix, by, |record| {
+            let status = record.status(at);
+            if status != KeyStatus::Active {
+                return Err(AppError::KeyEnded {
+                    prefix: prefix.clone().into(),
+                    status: status.name(),
+                });
+            }
+            record.secrets.retain(|secret| secret.until.is_none());
+            for before in &mut record.secrets {
+                before.until = Some(later(at, overlap));
+            }
+            record.secrets.push(secret.clone());
+            Ok(true)
+        });
+        let record = rotated.await?;
+        let key = record.info(self.last_use(prefix).await?, at);
+        Ok(IssuedKey { token, key })
+    }
+
+    /// Revokes a key for good. Revoking it again changes nothing.
+    ///
+    /// # Errors
+    /// [`AppError::UnknownKey`]; the lake cannot be written.
+    pub async fn revoke(
+        &self,
+        prefix: &KeyPrefix,
+        by: &Grant,
+        at: Timestamp,
+    ) -> Result<KeyInfo, AppError> {
+        let revoked = self.change(prefix, by, |record| {
+            let is_new = record.revoked_at.is_none();
+            record.revoked_at.get_or_insert(at);
+            Ok(is_new)
+        });
+        let record = revoked.await?;
+        Ok(record.info(self.last_use(prefix).await?, at))
+    }
+
+    /// Notes that a key was used.
+    ///
+    /// # Errors
+    /// The lake cannot be written.
+    pub async fn note_use(&self, prefix: &KeyPrefix, at: Timestamp) -> Result<(), AppError> {
+        let bytes = json(&LastUse { at })?;
+        Ok(self.store.put_over(&use_path(prefix), &bytes).await?)
+    }
+
+    /// Stores a change of a key, once `edit` has made it on the newest version; nothing if `edit` returns false.
+    async fn change(
+        &self,
+        prefix: &KeyPrefix,
+        by: &Grant,
+        edit: impl Fn(&mut KeyRecord) -> Result<bool, AppError>,
+    ) -> Result<KeyRecord, AppError> {
+        let unknown = || AppError::UnknownKey {
+            prefix: prefix.clone().into(),
+        };
+        for _ in 0..ATTEMPTS {
+            let versions = self.versions().await?;
+            let version = *versions.get(prefix).ok_or_else(unknown)?;
+            let mut record = self.read(prefix, version).await?;
+            if !by.covers_all(&record.tenants) {
+                return Err(unknown());
+            }
+            if !edit(&mut record)? || self.put(&record, version + 1).await? == Put::Done {
+                return Ok(record);
+            }
+        }
+        Err(AppError::KeyBusy {
+            prefix: prefix.clone().into(),
+        })
+    }
+
+    async fn put(&self, record: &KeyRecord, version: u64) -> Result<Put, AppError> {
+        let path = path(&record.prefix, version);
+        Ok(self.store.put_new(&path, &json(record)?).await?)
+    }
+
+    /// The number of the newest version of each key.
+    pub(super) async fn versions(&self) -> Result<BTreeMap<KeyPrefix, u64>, AppError> {
+        let mut newest = BTreeMap::new();
+        for name in self.store.list(FOLDER).await? {
+            let parts = name.strip_suffix(".json");
+            let parts = parts.and_then(|name| name.split_once('.'));
+            let parsed = parts.and_then(|(prefix, version)| {
+                Some((
+                    prefix.parse::<KeyPrefix>().ok()?,
+                    version.parse::<u64>().ok()?,
+                ))
+            });
+            if let Some((prefix, version)) = parsed {
+                let known = newest.entry(prefix).or_insert(version);
+                *known = version.max(*known);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// The newest version of each key, with its number.
+    async fn newest(&self) -> Result<BTreeMap<KeyPrefix, (u64, KeyRecord)>, AppError> {
+        let versions = self.versions().await?.into_iter();
+        let read = versions.map(|(prefix, version)| async move {
+            let record = self.read(&prefix, version).await?;
+            Ok::<_, AppError>((prefix, (version, record)))
+        });
+        Ok(try_join_all(read).await?.into_iter().collect())
+    }
+
+    /// One version of a key.
+    pub(super) async fn read(
+        &self,
+        prefix: &KeyPrefix,
+        version: u64,
+    ) -> Result<KeyRecord, AppError> {
+        let path = path(prefix, version);
+        let found = self.store.get(&path).await?;
+        let bytes = found.ok_or_else(|| damaged(&path, "it is missing"))?;
+        let record: KeyRecord =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error.to_string()))?;
+        // A copy under another name would bring a revoked key back.
+        match record.prefix == *prefix {
+            true => Ok(record),
+            false => Err(damaged(&path, "it holds another key")),
+        }
+    }
+
+    async fn last_use(&self, prefix: &KeyPrefix) -> Result<Option<Timestamp>, AppError> {
+        let path = use_path(prefix);
+        let found = self.store.get(&path).await?;
+        let parsed = found.map(|bytes| serde_json::from_slice::<LastUse>(&bytes));
+        let parsed = parsed.transpose();
+        let parsed = parsed.map_err(|error| damaged(&path, &error.to_string()))?;
+        Ok(parsed.map(|last| last.at))
+    }
+}
+
+fn later(at: Timestamp, span: Span) -> Timestamp {
+    Timestamp::from_micros(at.micros().saturating_add(span.micros()))
+}
+
+fn path(prefix: &KeyPrefix, version: u64) -> String {
+    format!("{FOLDER}/{prefix}.{version}.json")
+}
+
+fn use_path(prefix: &KeyPrefix) -> String {
+    format!("{USES}/{prefix}.json")
+}
+
+fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, AppError> {
+    serde_json::to_vec_pretty(document).map_err(|error| damaged(FOLDER, &error.to_string()))
+}
+
+fn damaged(path: &str, detail: &str) -> AppError {
+    AppError::Lake(LakeError::Damaged {
+        path: path.to_owned(),
+        detail: detail.to_owned(),
+    })
+}

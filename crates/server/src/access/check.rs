@@ -1,0 +1,185 @@
+//! The check of every request: key, tenant, rights.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use rollbook_app::AppError;
+use rollbook_app::access::{Authenticator, Grant, Right, Rights};
+use rollbook_model::TenantName;
+
+use super::route_rights::{Needs, methods, needs};
+use crate::problem::Problem;
+use crate::state::Server;
+
+/// Header in which the server tells a worker the rights of the caller. Those of outside requests are removed.
+pub(crate) const RIGHTS_HEADER: HeaderName = HeaderName::from_static("x-rollbook-rights");
+/// Header in which callers name a tenant.
+const TENANT_HEADER: HeaderName = HeaderName::from_static("x-rollbook-tenant");
+
+/// Middleware that refuses requests which their caller may not make, and attaches the grant of the caller to the
+/// others. Runs after routing and before anything of the body is read.
+pub(crate) async fn check(
+    State(server): State<Server>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    // HEAD is answered as GET without its body.
+    let method = match request.method().as_str() {
+        "HEAD" => "GET",
+        method => method,
+    };
+    let needed = route.and_then(|route| needs(method, route));
+    if needed == Some(Needs::NoKey) {
+        request.headers_mut().remove(RIGHTS_HEADER);
+        request.extensions_mut().insert(Grant::nobody());
+        return next.run(request).await;
+    }
+    let caller = caller(&server, request.headers_mut()).await;
+    let granted = caller.and_then(|grant| match (route, needed) {
+        (_, Some(Needs::Rights(rights))) => grant.require(rights).map(|()| grant),
+        // Nothing is there: the answer is 404.
+        (None, _) => Ok(Grant::nobody()),
+        (Some(_), _) => Ok(grant),
+    });
+    let grant = match granted {
+        Ok(grant) => grant,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    if let (Some(route), None) = (route, needed) {
+        return unlisted(route);
+    }
+    request.extensions_mut().insert(grant);
+    next.run(request).await
+}
+
+/// The answer of a route that the table lacks, or lacks with this method.
+fn unlisted(route: &str) -> Response {
+    let methods = methods(route);
+    if methods.is_empty() {
+        tracing::error!(route, "no rights are defined for a route");
+        let detail = "no caller may use this route";
+        return Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response();
+    }
+    let mut response = Problem::no_method().into_response();
+    if let Ok(methods) = HeaderValue::from_str(&methods.join(",")) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
+}
+
+/// The grant of the caller: of the key, or, in a worker, the one that the server names.
+async fn caller(server: &Server, headers: &mut HeaderMap) -> Result<Grant, AppError> {
+    let forwarded = headers.remove(RIGHTS_HEADER);
+    let Some(authenticator) = server.authenticator() else {
+        let rights = forwarded.as_ref().and_then(|rights| rights.to_str().ok());
+        return Ok(Grant::forwarded(parse_rights(rights.unwrap_or_default())));
+    };
+    let token = token(headers);
+    // Nothing behind this point sees the token.
+    headers.remove(header::AUTHORIZATION);
+    let grant = authenticator.authenticate(token.as_deref(), server.now());
+    let grant = grant.await?;
+    check_tenant(server, &grant, headers)?;
+    note_use(server, authenticator, &grant);
+    Ok(grant)
+}
+
+/// The token of `authorization: Bearer …`; an empty text, which no key has, for anything else.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    let value = values.next()?;
+    let is_only = values.next().is_none();
+    let text = value.to_str().ok().filter(|_| is_only);
+    let parts = text.and_then(|text| text.split_once(' '));
+    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    Some(token.map_or_else(String::new, |(_, token)| token.trim().to_owned()))
+}
+
+/// Refuses a key of other tenants, and requests for tenants that are not served here, with one answer whether or
+/// not they exist.
+fn check_tenant(server: &Server, grant: &Grant, headers: &HeaderMap) -> Result<(), AppError> {
+    let served = &server.workspace().tenant;
+    let unknown = |tenant: String| Err(AppError::UnknownTenant { tenant });
+    for named in headers.get_all(&TENANT_HEADER) {
+        let name = named.to_str().unwrap_or("?");
+        let is_served = name.parse::<TenantName>().is_ok_and(|name| name == *served);
+        if !is_served || !grant.covers(served) {
+            return unknown(name.chars().take(64).collect());
+        }
+    }
+    match grant.covers(served) {
+        true => Ok(()),
+        // The name of the tenant is not the caller's to know.
+        false => Err(AppError::NoTenantOfKey),
+    }
+}
+
+/// Notes the use of a key, in the background and at most once a minute.
+fn note_use(server: &Server, authenticator: &Authenticator, grant: &Grant) {
+    let Some(prefix) = grant.key.clone() else {
+        return;
+    };
+    if authenticator.is_use_due(&prefix) {
+        let (keys, at) = (authenticator.keys().clone(), server.now());
+        tokio::spawn(async move {
+            if let Err(error) = keys.note_use(&prefix, at).await {
+                tracing::warn!(key = %prefix, %error, "the use of a key was not noted");
+            }
+        });
+    }
+}
+
+/// The value of [`RIGHTS_HEADER`].
+pub(crate) fn rights_header(rights: Rights) -> HeaderValue {
+    let names: Vec<&str> = rights.iter().map(Right::name).collect();
+    HeaderValue::from_str(&names.join(",")).expect("names of rights are ASCII")
+}
+
+fn parse_rights(text: &str) -> Rights {
+    text.split(',')
+        .filter_map(|name| name.parse::<Right>().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+    use rollbook_app::access::{Right, Rights, Role};
+
+    use super::{parse_rights, rights_header, token};
+
+    #[test]
+    fn rights_reach_a_worker_as_they_are() {
+        for rights in Role::ALL
+            .map(Role::rights)
+            .into_iter()
+            .chain([Rights::NONE])
+        {
+            let header = rights_header(rights);
+            assert_eq!(parse_rights(header.to_str().unwrap()), rights);
+        }
+        assert_eq!(parse_rights("pii,root, sql"), Rights::of(&[Right::Pii]));
+    }
+
+    #[test]
+    fn one_bearer_token_is_read() {
+        let check = |values: &[&str], expected: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                let value = HeaderValue::from_str(value).unwrap();
+                headers.append(header::AUTHORIZATION, value);
+            }
+            assert_eq!(token(&headers).as_deref(), expected, "{values:?}");
+        };
+        check(&[], None);
+        check(&["Bearer rbk_a_b"], Some("rbk_a_b"));
+        check(&["bearer  rbk_a_b "], Some("rbk_a_b"));
+        for other in ["", "Bearer", "Basic dTpw", "rbk_a_b"] {
+            check(&[other], Some(""));
+        }
+        check(&["Bearer a", "Bearer b"], Some(""));
+    }
+}
