@@ -51,6 +51,9 @@ pub struct Definition {
     /// Of a list that was given, the checksum of its ids.
     #[serde(default)]
     pub list: Option<String>,
+    /// Whether its author may not read personal values: it is then computed without them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_personal: bool,
 }
 
 impl Definition {
@@ -60,6 +63,7 @@ impl Definition {
             key: self.key.clone(),
             refresh: self.refresh,
             criteria_revision: self.criteria_revision,
+            without_personal: self.without_personal,
         }
     }
 
@@ -97,6 +101,8 @@ pub struct Draft {
     pub tags: Option<Vec<String>>,
     /// Of a list of members, the checksum of its ids; such a segment has no criteria.
     pub list: Option<String>,
+    /// Whether its author may not read personal values.
+    pub without_personal: bool,
     /// Whether it is complete: what is left out is then removed instead of kept.
     pub is_whole: bool,
 }
@@ -115,6 +121,7 @@ impl Draft {
             owner: None,
             tags: None,
             list: None,
+            without_personal: false,
             is_whole: false,
         }
     }
@@ -131,6 +138,8 @@ pub(crate) struct DefinitionPointer {
     refresh: Schedule,
     #[serde(default)]
     criteria_revision: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    without_personal: bool,
 }
 
 /// When a segment is to be computed, as the snapshot itself says.
@@ -142,6 +151,8 @@ pub struct Scheduled {
     pub refresh: Schedule,
     /// The revision that changed who belongs.
     pub criteria_revision: u64,
+    /// Whether it is computed without personal values.
+    pub without_personal: bool,
 }
 
 /// The schedules of all segments at a snapshot; no document is read.
@@ -157,6 +168,7 @@ pub fn schedules(state: &State) -> Result<Vec<Scheduled>, SegmentError> {
                 key,
                 refresh: pointer.refresh,
                 criteria_revision: pointer.criteria_revision,
+                without_personal: pointer.without_personal,
             });
         }
     }
@@ -173,6 +185,7 @@ pub(crate) fn scheduled(
         key: key.clone(),
         refresh: pointer.refresh,
         criteria_revision: pointer.criteria_revision,
+        without_personal: pointer.without_personal,
     }))
 }
 
@@ -287,6 +300,7 @@ async fn next_revision(
         path,
         refresh: after.refresh,
         criteria_revision: after.criteria_revision,
+        without_personal: after.without_personal,
     });
     let mut named = BTreeMap::from([(name_of(&draft.key), Some(pointer))]);
     if state.named.contains_key(&ended) {
@@ -342,6 +356,7 @@ fn revise(before: Option<&Definition>, draft: &Draft, at: Timestamp) -> Definiti
             .or(kept.map(|before| before.tags.clone()))
             .unwrap_or_default(),
         list: draft.list.clone(),
+        without_personal: draft.without_personal,
     };
     match before {
         Some(before) if *before != after => {

@@ -16,6 +16,8 @@ pub struct RefreshRequest {
     pub now: Timestamp,
     /// Whether to evaluate all persons even where a patch would do.
     pub is_full: bool,
+    /// Only segments that are computed without personal values, or only the others.
+    pub without_personal: bool,
 }
 
 /// How a membership was computed.

@@ -72,6 +72,7 @@ pub async fn give_up(
         as_of: now,
         now,
         is_full: false,
+        without_personal: false,
     };
     for _ in 0..ATTEMPTS {
         let state = lake.head().await?;
@@ -173,18 +174,22 @@ impl<'a> RefreshAttempt<'a> {
     }
 
     async fn chosen(&self) -> Result<Vec<Definition>, SegmentError> {
-        if self.request.keys.is_empty() {
-            return Ok(self.all.clone());
-        }
         let mut chosen = Vec::new();
         for key in &self.request.keys {
             chosen.push(definition::show(self.lake, self.state, key).await?);
         }
+        if self.request.keys.is_empty() {
+            chosen.clone_from(&self.all);
+        }
+        chosen.retain(|one| one.without_personal == self.request.without_personal);
         Ok(chosen)
     }
 
     async fn compute(mut self) -> Result<Vec<ComputedMembership>, SegmentError> {
         let chosen = self.chosen().await?;
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
         let as_of = self.request.as_of;
         let session = self.sessions.open(self.state, as_of, None).await?;
         let (all, fixed) = (self.all.clone(), self.fixed.clone());

@@ -3,11 +3,13 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::own_lake::{OwnLake, counts};
-use crate::support::polling::found;
+use crate::support::polling::{found, found_within};
+use crate::support::server::Server;
 
 const BUCKET: &str = "lakes";
 
@@ -141,4 +143,37 @@ fn ingest_and_segments_work_on_s3() {
     let pulled = server.json(&members);
     assert!(!pulled.as_array().unwrap().is_empty());
     assert_eq!(pulled, local.json(&members));
+}
+
+#[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
+)]
+fn keys_count_within_a_second_on_s3() {
+    let bucket = S3Server::start();
+    let server = Server::start_with(bucket.command(&["serve", "--listen", "127.0.0.1:0"]));
+    let check = |token: Option<&str>, expected: u16| {
+        let seen = found_within(Duration::from_secs(1), || {
+            match server.ask(token, "GET", "/v1/schema", None).status {
+                status if status == expected => Ok(()),
+                status => Err(status),
+            }
+        });
+        assert_eq!(seen, Ok(()), "{expected} was expected");
+    };
+    check(None, 200);
+    let create = ["api-key", "create", "--name", "one", "--role", "viewer"];
+    let key = bucket.json(&create);
+    check(None, 401);
+    check(key["token"].as_str(), 200);
+    let prefix = key["prefix"].as_str().unwrap();
+    let rotated = bucket.json(&["api-key", "rotate", prefix]);
+    check(rotated["token"].as_str(), 200);
+    bucket.json(&["api-key", "revoke", prefix]);
+    check(key["token"].as_str(), 401);
+    check(rotated["token"].as_str(), 401);
+    let listed = bucket.json(&["api-key", "list"]);
+    assert_eq!(listed[0]["status"], "revoked");
+    assert!(server.stop());
 }

@@ -9,7 +9,7 @@ use rollbook_segments::status::{failure, freshness_of};
 use rollbook_segments::{Failure, Freshness, Refreshed, Schedule, Status};
 
 use super::NamedSegments;
-use crate::access::Rights;
+use crate::access::{Right, Rights};
 use crate::workspace::SegmentSessions;
 use crate::{AppError, Workspace};
 
@@ -110,15 +110,39 @@ impl Workspace {
         memberships: &[&Refreshed],
     ) -> Result<Vec<Option<Timestamp>>, AppError> {
         let named = NamedSegments::all(lake, state).await?;
-        // Times, for all callers: they do not depend on who asks first.
-        let of_saved = self.with_rights(Rights::ALL);
-        let ahead = FirstChangeRequest {
-            lake,
-            sessions: &SegmentSessions::new(&of_saved, lake),
-            state,
-            all: &named.definitions,
-            fixed: &named.fixed,
+        let is_restricted = |membership: &Refreshed| {
+            let mut definitions = named.definitions.iter();
+            definitions.any(|one| one.key == membership.segment && one.without_personal)
         };
-        Ok(ahead.first_changes(memberships).await?)
+        let mut first = vec![None; memberships.len()];
+        // With the rights of the authors: it does not depend on who asks first.
+        for rights in [Rights::ALL, Rights::ALL.without(Right::Pii)] {
+            let is_chosen =
+                |place: &usize| is_restricted(memberships[*place]) != rights.has(Right::Pii);
+            let places: Vec<usize> = (0..memberships.len()).filter(is_chosen).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let of_authors = self.with_rights(rights);
+            let ahead = FirstChangeRequest {
+                lake,
+                sessions: &SegmentSessions::new(&of_authors, lake),
+                state,
+                all: &named.definitions,
+                fixed: &named.fixed,
+            };
+            let chosen: Vec<&Refreshed> = places.iter().map(|place| memberships[*place]).collect();
+            let found = match ahead.first_changes(&chosen).await {
+                // Criteria that need more than their author may read may change at any moment.
+                Err(_) if !rights.has(Right::Pii) => {
+                    chosen.iter().map(|one| Some(one.as_of)).collect()
+                }
+                found => found?,
+            };
+            for (place, at) in places.into_iter().zip(found) {
+                first[place] = at;
+            }
+        }
+        Ok(first)
     }
 }

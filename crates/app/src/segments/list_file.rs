@@ -120,6 +120,7 @@ pub async fn put_list(
         as_of: at,
         now: at,
         is_full: false,
+        without_personal: false,
     };
     let done = freeze(&lake, &saved, &Arc::new(members), &request).await?;
     Ok(SavedList {

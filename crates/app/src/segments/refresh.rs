@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use rollbook_lake::{Lake, LakeError};
 use rollbook_model::{SegmentKey, Timestamp};
-use rollbook_segments::{Done, How, RefreshRequest, definition};
+use rollbook_segments::definition::{self, Scheduled};
+use rollbook_segments::{Done, How, RefreshRequest};
 use serde_json::{Value, json};
 
 use crate::access::{Right, Rights};
 use crate::workspace::SegmentSessions;
 use crate::{AppError, Workspace};
+
+/// Attempts if a segment gets another author meanwhile.
+const ATTEMPTS: u32 = 10;
 
 /// Result of refreshing one segment.
 #[derive(Debug)]
@@ -63,8 +68,7 @@ impl Outcome {
 /// Refreshes segments; all of them if `keys` is empty. Criteria are evaluated only for persons whom changes
 /// may concern, or for all if `is_full`. A segment that fails does not stop the others: see [`Outcome`].
 ///
-/// Saved criteria may use personal columns whoever starts the refresh: whoever saved them had the right, and the
-/// result has none of their values.
+/// Each segment is computed with the right of its author to read personal values, whoever starts the refresh.
 ///
 /// # Errors
 /// There is no lake; a segment in `keys` does not exist; the lake cannot be written.
@@ -76,19 +80,43 @@ pub async fn refresh(
     is_full: bool,
 ) -> Result<Vec<Outcome>, AppError> {
     let lake = workspace.lake().await?;
-    let of_saved = workspace.with_rights(Rights::ALL);
-    let sessions = SegmentSessions::new(&of_saved, &lake);
-    let request = RefreshRequest {
+    let mut request = RefreshRequest {
         keys: keys.to_vec(),
         as_of,
         now,
         is_full,
+        without_personal: false,
     };
-    let evaluated = rollbook_segments::refresh::refresh(&lake, &sessions, &request).await?;
+    let mut outcomes = refresh_some(workspace, &lake, &request).await?;
+    let is_missing =
+        |one: Scheduled| one.without_personal && (keys.is_empty() || keys.contains(&one.key));
+    let state = lake.head().await?;
+    if definition::schedules(&state)?.into_iter().any(is_missing) {
+        request.without_personal = true;
+        outcomes.extend(refresh_some(workspace, &lake, &request).await?);
+        let place = |outcome: &Outcome| keys.iter().position(|key| *key == outcome.segment);
+        outcomes.sort_by_cached_key(|one| (place(one), one.segment.clone()));
+    }
+    Ok(outcomes)
+}
+
+/// Refreshes the segments that are computed without personal values, or the others.
+async fn refresh_some(
+    workspace: &Workspace,
+    lake: &Lake,
+    request: &RefreshRequest,
+) -> Result<Vec<Outcome>, AppError> {
+    let rights = match request.without_personal {
+        true => Rights::ALL.without(Right::Pii),
+        false => Rights::ALL,
+    };
+    let of_authors = workspace.with_rights(rights);
+    let sessions = SegmentSessions::new(&of_authors, lake);
+    let evaluated = rollbook_segments::refresh::refresh(lake, &sessions, request).await?;
     let uncomputed = sessions.uncomputed();
     let definitions = match uncomputed.is_empty() {
         true => Vec::new(),
-        false => definition::list(&lake, &lake.head().await?).await?,
+        false => definition::list(lake, &lake.head().await?).await?,
     };
     let outcome = |one: rollbook_segments::Evaluated| {
         let definition = definitions.iter().find(|known| known.key == one.segment);
@@ -132,7 +160,13 @@ pub async fn refresh_one(
     now: Timestamp,
     is_full: bool,
 ) -> Result<Done, AppError> {
-    let outcomes = refresh(workspace, std::slice::from_ref(key), as_of, now, is_full).await?;
-    let outcome = outcomes.into_iter().next();
-    outcome.expect("one segment has one outcome").result
+    for _ in 0..ATTEMPTS {
+        let outcomes = refresh(workspace, std::slice::from_ref(key), as_of, now, is_full).await?;
+        // None if it got another author meanwhile.
+        if let Some(outcome) = outcomes.into_iter().next() {
+            return outcome.result;
+        }
+    }
+    let attempts = ATTEMPTS;
+    Err(AppError::Lake(LakeError::Busy { attempts }))
 }

@@ -245,6 +245,7 @@ fn draft(key: SegmentKey, text: &str) -> Result<Draft, String> {
     let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());
     let parsed = |error: rollbook_segments::InvalidSchedule| error.to_string();
     Ok(Draft {
+        without_personal: false,
         name: Some(field("name").unwrap_or(key.as_str()).to_owned()),
         description: field("description").map(str::to_owned),
         refresh: Some(

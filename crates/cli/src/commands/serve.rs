@@ -31,6 +31,8 @@ pub(super) async fn run(
     let listening = Listening::on(arguments.listen).await?;
     log_as_json(Level::INFO);
     let address = listening.address();
+    // Whoever reads the address below may stop the server at once.
+    let stop = stop_signal();
     eprintln!(
         "serving tenant `{}` of `{}`",
         workspace.tenant, workspace.location
@@ -68,7 +70,7 @@ pub(super) async fn run(
         new_batch,
         workers,
     };
-    listening.serve(options, stop_signal()).await?;
+    listening.serve(options, stop).await?;
     eprintln!("stopped");
     Ok(())
 }
@@ -122,19 +124,20 @@ fn log_as_json(level: Level) {
     let _ = log.try_init();
 }
 
-/// Resolves on SIGINT (Ctrl-C) or SIGTERM.
-async fn stop_signal() {
-    let interrupted = tokio::signal::ctrl_c();
+/// Resolves on SIGINT (Ctrl-C) or SIGTERM, also on a SIGTERM from before this is awaited.
+fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    async move {
+        let interrupted = tokio::signal::ctrl_c();
+        #[cfg(unix)]
+        if let Ok(mut terminated) = terminated {
             tokio::select! {
                 _ = interrupted => {}
                 _ = terminated.recv() => {}
             }
             return;
         }
+        let _ = interrupted.await;
     }
-    let _ = interrupted.await;
 }

@@ -220,3 +220,54 @@ fn failures_do_not_reveal_values() {
     });
     assert!(server.stop());
 }
+
+/// The planner drops a condition that cannot matter before 2030, with the personal column in it. Computed later, or as
+/// of then, the members would tell the value.
+#[test]
+fn segments_are_computed_with_the_rights_of_their_author() {
+    let lake = lake_with_persons("http_access_authors");
+    let (admin, marketer) = (token(&lake, "admin", &[]), token(&lake, "marketer", &[]));
+    let server = Server::start(&lake, "default");
+    let (admin, marketer) = (format!("Bearer {admin}"), format!("Bearer {marketer}"));
+    let [admin, marketer] = [&admin, &marketer].map(|token| [("authorization", token.as_str())]);
+    let later = "now() > timestamp '2030-01-01T00:00:00Z' and email = 'ann@example.com'";
+    let selected = format!("select person_id from people where {later}");
+    let as_of = json!({"as_of": "2031-01-01T00:00:00Z"});
+    for (key, criteria) in [("hidden", later), ("hidden-query", &selected)] {
+        let new = json!({"key": key, "criteria": criteria});
+        let saved = post(&server, &marketer, "/v1/segments", &new);
+        if saved.status == 201 {
+            for caller in [&marketer, &admin] {
+                let path = format!("/v1/segments/{key}/refresh");
+                check_refused(&post(&server, caller, &path, &as_of), 403, "needs_pii");
+            }
+        } else {
+            check_refused(&saved, 403, "needs_pii");
+        }
+        // The same criteria, saved by somebody with the right.
+        let new = json!({ "criteria": criteria }).to_string();
+        let body = Some(("application/json", new.as_str()));
+        let path = format!("/v1/segments/{key}");
+        assert_eq!(server.ask_with(&admin, "PUT", &path, body).status, 200);
+        let refreshed = post(&server, &marketer, &format!("{path}/refresh"), &as_of);
+        assert_eq!(refreshed.json()["count"], 1);
+    }
+    let all = post(&server, &marketer, "/v1/segments/refresh", &json!({}));
+    assert_eq!(all.json().as_array().unwrap().len(), 4);
+    // A segment of theirs that needs no personal value is computed with all others, in order.
+    let own = json!({"key": "own", "criteria": "country = 'US'"});
+    assert_eq!(post(&server, &marketer, "/v1/segments", &own).status, 201);
+    let all = post(&server, &admin, "/v1/segments/refresh", &json!({})).json();
+    let keys: Vec<&str> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["segment"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        ["big-spenders", "hidden", "hidden-query", "lapsed", "own"]
+    );
+    assert_eq!(all[4]["count"], 2);
+    assert!(server.stop());
+}
