@@ -61,7 +61,7 @@ impl Lake {
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
-        let bytes = self.closed(below, to_json(document)?).await?;
+        let bytes = self.encrypt_document(below, to_json(document)?).await?;
         let put = self.store().put_new(&self.path(below), &bytes).await;
         put.map(drop)
     }
@@ -78,7 +78,7 @@ impl Lake {
     ) -> Result<String, LakeError> {
         let bytes = to_json(document)?;
         let path = format!("{below}-{:016x}.json", xxh3_64(&bytes));
-        let bytes = self.closed(&path, bytes).await?;
+        let bytes = self.encrypt_document(&path, bytes).await?;
         self.store().put_new(&self.path(&path), &bytes).await?;
         Ok(path)
     }
@@ -113,7 +113,7 @@ impl Lake {
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
-        let bytes = self.closed(below, to_json(document)?).await?;
+        let bytes = self.encrypt_document(below, to_json(document)?).await?;
         self.store().put_over(&self.path(below), &bytes).await
     }
 
@@ -136,7 +136,7 @@ impl Lake {
 
     /// Rewrites the objects below a folder where `change` has another text: of documents for one of
     /// their texts, of others for the whole. How many.
-    pub async fn edit_documents(
+    pub async fn rewrite_documents(
         &self,
         folder: &str,
         change: impl Fn(&str) -> Option<String>,
@@ -164,7 +164,7 @@ impl Lake {
                 }
             };
             if let Some(changed) = changed {
-                let bytes = self.closed(below, changed).await?;
+                let bytes = self.encrypt_document(below, changed).await?;
                 self.store().put_over(&object.path, &bytes).await?;
                 edited += 1;
             }
@@ -173,7 +173,11 @@ impl Lake {
     }
 
     /// The bytes of an object as they are put, sealed where they may name somebody.
-    pub(crate) async fn closed(&self, below: &str, bytes: Vec<u8>) -> Result<Vec<u8>, LakeError> {
+    pub(crate) async fn encrypt_document(
+        &self,
+        below: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, LakeError> {
         if !SEALED.iter().any(|folder| below.starts_with(folder)) {
             return Ok(bytes);
         }
@@ -183,7 +187,7 @@ impl Lake {
         Ok(sealed)
     }
 
-    /// An object as [`Lake::closed`] was given it.
+    /// An object as [`Lake::encrypt_document`] was given it.
     pub(crate) async fn find_bytes(&self, below: &str) -> Result<Option<Bytes>, LakeError> {
         match self.store().get(&self.path(below)).await? {
             Some(bytes) => self.open_as(below, bytes).await.map(Some),
@@ -191,7 +195,7 @@ impl Lake {
         }
     }
 
-    /// Bytes that were closed for that path, wherever they lie now.
+    /// Bytes that were encrypt_document for that path, wherever they lie now.
     pub(crate) async fn open_as(&self, below: &str, bytes: Bytes) -> Result<Bytes, LakeError> {
         let Some(sealed) = bytes.strip_prefix(SEAL) else {
             return Ok(bytes);

@@ -105,7 +105,7 @@ pub enum LakeError {
     #[error(
         "`{path}` lies outside of the lake that names it: whoever made this lake wants other files read or written; nothing of it is used"
     )]
-    Outside {
+    PathOutsideLake {
         /// The name.
         path: String,
     },
@@ -113,7 +113,7 @@ pub enum LakeError {
     #[error(
         "`{path}` is gone, which was about to be committed: something removed it meanwhile; nothing was changed, do it again"
     )]
-    Vanished {
+    MissingObject {
         /// The object, relative to the tenant's folder.
         path: String,
     },

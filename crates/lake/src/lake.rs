@@ -112,7 +112,7 @@ impl Lake {
             });
             for ((below, size), found) in some.iter().zip(try_join_all(looked).await?) {
                 if found.is_none() || size.is_some() && *size != found {
-                    return Err(LakeError::Vanished {
+                    return Err(LakeError::MissingObject {
                         path: below.clone(),
                     });
                 }

@@ -183,7 +183,7 @@ pub(crate) fn must_be_name(name: &str) -> Result<(), LakeError> {
     let is_name = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
     match is_name && parts.next().is_none() {
         true => Ok(()),
-        false => Err(LakeError::Outside {
+        false => Err(LakeError::PathOutsideLake {
             path: name.to_owned(),
         }),
     }

@@ -376,9 +376,9 @@ impl Store {
 
     /// The same, made by somebody else: nothing in it leads anywhere else.
     #[must_use]
-    pub fn closed(mut self) -> Self {
+    pub fn confined(mut self) -> Self {
         if let Backend::Local(local) = self.backend {
-            self.backend = Backend::Local(local.closed());
+            self.backend = Backend::Local(local.confined());
         }
         self
     }

@@ -1,10 +1,10 @@
 //! Tables: Parquet files, the indexes beside them, and scans over them.
 
-pub(crate) mod gone;
 pub(crate) mod identity_remap;
 pub mod key_index;
 mod merge;
 mod moved_rows;
+pub(crate) mod person_redirects;
 pub mod provider;
 mod range_scan;
 pub mod ranges;

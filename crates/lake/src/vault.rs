@@ -56,7 +56,7 @@ enum OldRuns {
 }
 
 /// A run without some keys.
-enum Copied {
+enum CopiedRun {
     /// It holds none of them.
     NotNeeded,
     /// What is left of it, if anything is.
@@ -210,7 +210,7 @@ impl<'a> Vault<'a> {
         Ok(manifest.runs.iter().any(|named| named.path == run.path))
     }
 
-    /// Takes new values; they hold from [`NewValues::keep`] on.
+    /// Takes new values; they hold from [`NewValues::commit`] on.
     pub fn put(&self) -> NewValues<'a> {
         NewValues::of(*self)
     }
@@ -295,9 +295,9 @@ impl<'a> Vault<'a> {
             };
             for run in manifest.runs {
                 match self.without(&run, keys).await? {
-                    Copied::Vanished => continue 'attempts,
-                    Copied::NotNeeded => next.runs.push(run),
-                    Copied::As(copy) => {
+                    CopiedRun::Vanished => continue 'attempts,
+                    CopiedRun::NotNeeded => next.runs.push(run),
+                    CopiedRun::As(copy) => {
                         next.replaced.push(Replaced {
                             path: run.path,
                             size: run.size,
@@ -329,9 +329,9 @@ impl<'a> Vault<'a> {
     }
 
     /// A copy of a run without some keys.
-    async fn without(&self, run: &DataFile, keys: &HashSet<u128>) -> Result<Copied, LakeError> {
+    async fn without(&self, run: &DataFile, keys: &HashSet<u128>) -> Result<CopiedRun, LakeError> {
         let Some(rows) = self.open_run(run, Some(self.def.vault_keys())).await? else {
-            return Ok(Copied::Vanished);
+            return Ok(CopiedRun::Vanished);
         };
         let mut found = false;
         for batch in rows {
@@ -342,17 +342,17 @@ impl<'a> Vault<'a> {
             }
         }
         if !found {
-            return Ok(Copied::NotNeeded);
+            return Ok(CopiedRun::NotNeeded);
         }
         let Some(rows) = self.open_run(run, None).await? else {
-            return Ok(Copied::Vanished);
+            return Ok(CopiedRun::Vanished);
         };
         let kept = rows.map(|batch| {
             let batch = batch.map_err(|source| self.misfit(source))?;
             let mask = self.mask(&batch, keys)?;
             filter_record_batch(&batch, &mask).map_err(|source| self.misfit(source))
         });
-        self.write_run(kept).await.map(Copied::As)
+        self.write_run(kept).await.map(CopiedRun::As)
     }
 
     /// True for the rows whose key is not in `keys`.
@@ -457,8 +457,8 @@ impl Lake {
 
     /// Keeps `key` as the tenant's, for good. False where another one is kept already: ids made
     /// with this one must not be committed.
-    pub async fn keep_token_key(&self, key: &[u8]) -> Result<bool, LakeError> {
-        if Keyring::of(self).keep_named(TOKEN_KEY, key).await? {
+    pub async fn store_token_key(&self, key: &[u8]) -> Result<bool, LakeError> {
+        if Keyring::of(self).store_named(TOKEN_KEY, key).await? {
             return Ok(true);
         }
         Ok(self.token_key().await?.as_deref() == Some(key))
@@ -474,7 +474,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::NotACopy`]; those of reading and writing.
-    pub async fn forget_in(&self, copy: &Lake) -> Result<u64, LakeError> {
+    pub async fn forget_erased_keys_in(&self, copy: &Lake) -> Result<u64, LakeError> {
         let (newest, copied) = (self.head().await?.number, copy.head().await?.number);
         let known = self.find_record(copied).await?;
         let other = copy.find_record(copied).await?;
@@ -494,7 +494,7 @@ impl Lake {
     }
 
     /// What the tenant's values are sealed with. `None` where nothing was ever sealed.
-    pub async fn keys_shown(&self) -> Result<Option<KeyStatus>, LakeError> {
+    pub async fn key_status(&self) -> Result<Option<KeyStatus>, LakeError> {
         Keyring::of(self).show().await
     }
 }

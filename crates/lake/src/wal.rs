@@ -41,7 +41,8 @@ pub struct EntryHeader {
     /// A snapshot that was there before: the entry is in no earlier one.
     pub after: SnapshotNumber,
     /// What whoever takes it in needs to know.
-    pub meant: serde_json::Value,
+    #[serde(rename = "meant")]
+    pub metadata: serde_json::Value,
 }
 
 /// An entry that could not be taken in.
@@ -55,7 +56,7 @@ pub struct Refused {
 
 /// One object of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Appended {
+pub struct WalObject {
     /// Its name.
     pub name: String,
     /// Its bytes.
@@ -65,26 +66,26 @@ pub struct Appended {
 impl Lake {
     /// Appends entries; when this returns they are durable. They come after those of all smaller
     /// numbers.
-    pub async fn append(&self, entries: &[Entry], number: u64) -> Result<Appended, LakeError> {
+    pub async fn append(&self, entries: &[Entry], number: u64) -> Result<WalObject, LakeError> {
         let name = format!("{number:020}-{}", Uuid::new_v4());
         let below = format!("{FOLDER}/{name}");
-        let object = self.closed(&below, encode(entries)).await?;
+        let object = self.encrypt_document(&below, encode(entries)).await?;
         let path = self.path(&below);
         self.store().put_new(&path, &object).await?;
         let bytes = object.len() as u64;
-        Ok(Appended { name, bytes })
+        Ok(WalObject { name, bytes })
     }
 
     /// What waits in the journal, in order.
-    pub async fn journal(&self) -> Result<Vec<Appended>, LakeError> {
+    pub async fn wal_objects(&self) -> Result<Vec<WalObject>, LakeError> {
         let root = self.path(FOLDER) + "/";
         let found = self.store().walk(&self.path(FOLDER)).await?;
-        let mut listed: Vec<Appended> = found
+        let mut listed: Vec<WalObject> = found
             .into_iter()
             .filter_map(|object| {
                 let name = object.path.strip_prefix(&root)?.to_owned();
                 let bytes = object.size;
-                number_of(&name).map(|_| Appended { name, bytes })
+                number_of(&name).map(|_| WalObject { name, bytes })
             })
             .collect();
         listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -92,7 +93,7 @@ impl Lake {
     }
 
     /// The entries of an object of the journal; none if somebody else has taken them in by now.
-    pub async fn entries(&self, appended: &Appended) -> Result<Vec<Entry>, LakeError> {
+    pub async fn entries(&self, appended: &WalObject) -> Result<Vec<Entry>, LakeError> {
         let path = format!("{FOLDER}/{}", appended.name);
         let object = self.find_bytes(&path).await.map_err(|error| match error {
             LakeError::Damaged { path, .. } => LakeError::Damaged {
@@ -108,7 +109,11 @@ impl Lake {
     }
 
     /// Puts an object that cannot be read where somebody may look at it, and out of the way.
-    pub async fn put_aside(&self, appended: &Appended, reason: String) -> Result<(), LakeError> {
+    pub async fn set_object_aside(
+        &self,
+        appended: &WalObject,
+        reason: String,
+    ) -> Result<(), LakeError> {
         let path = format!("{FOLDER}/{}", appended.name);
         let object = match self.find_bytes(&path).await {
             Err(LakeError::Damaged { .. }) => self.store().get(&self.path(&path)).await?,
@@ -120,15 +125,15 @@ impl Lake {
         let header = EntryHeader {
             id: appended.name.clone(),
             after: SnapshotNumber(0),
-            meant: json!({ WHOLE_OBJECT: appended.bytes }),
+            metadata: json!({ WHOLE_OBJECT: appended.bytes }),
         };
         let body = object.to_vec();
         self.refuse(&Entry { header, body }, reason).await?;
-        self.forget_entries(appended).await
+        self.delete_wal_object(appended).await
     }
 
     /// Removes an object whose entries are taken in.
-    pub async fn forget_entries(&self, appended: &Appended) -> Result<(), LakeError> {
+    pub async fn delete_wal_object(&self, appended: &WalObject) -> Result<(), LakeError> {
         let path = self.path(&format!("{FOLDER}/{}", appended.name));
         self.store().delete(&path).await
     }
@@ -137,7 +142,7 @@ impl Lake {
     pub async fn refuse(&self, entry: &Entry, reason: String) -> Result<(), LakeError> {
         let header = entry.header.clone();
         let below = format!("{REFUSED}/{}.body", header.id);
-        let body = self.closed(&below, entry.body.clone()).await?;
+        let body = self.encrypt_document(&below, entry.body.clone()).await?;
         self.store().put_over(&self.path(&below), &body).await?;
         let path = format!("{REFUSED}/{}.json", header.id);
         self.replace_document(&path, &Refused { header, reason })
@@ -168,7 +173,7 @@ impl Lake {
         let Some(body) = body else {
             return Err(damaged("it is missing".to_owned()));
         };
-        if header.meant.get(WHOLE_OBJECT).is_some() {
+        if header.metadata.get(WHOLE_OBJECT).is_some() {
             // As it was put aside, or a sound copy of what lay in the journal.
             let put_aside = self.open_as(&path, body.clone()).await.unwrap_or(body);
             let appended = format!("{FOLDER}/{}", header.id);
@@ -183,12 +188,12 @@ impl Lake {
 
     /// Rewrites what waits, and what could not be taken in, where `change` has another text for
     /// it; how many.
-    pub async fn edit_entries(
+    pub async fn rewrite_entries(
         &self,
         change: impl Fn(&str) -> Option<String>,
     ) -> Result<u64, LakeError> {
         let mut edited = 0;
-        for appended in self.journal().await? {
+        for appended in self.wal_objects().await? {
             let mut entries = self.entries(&appended).await?;
             let mut changed = 0;
             for entry in &mut entries {
@@ -201,15 +206,15 @@ impl Lake {
             if changed > 0 {
                 // Whoever meets both takes each entry in once, by its id.
                 self.append(&entries, appended.number()).await?;
-                self.forget_entries(&appended).await?;
+                self.delete_wal_object(&appended).await?;
             }
             edited += changed;
         }
-        Ok(edited + self.edit_documents(REFUSED, change).await?)
+        Ok(edited + self.rewrite_documents(REFUSED, change).await?)
     }
 
     /// Removes an entry that could not be taken in, for good.
-    pub async fn forget_refused(&self, id: &str) -> Result<(), LakeError> {
+    pub async fn delete_refused(&self, id: &str) -> Result<(), LakeError> {
         for ending in ["json", "body"] {
             let path = self.path(&format!("{REFUSED}/{id}.{ending}"));
             self.store().delete(&path).await?;
@@ -218,7 +223,7 @@ impl Lake {
     }
 }
 
-impl Appended {
+impl WalObject {
     /// The number that it was appended under.
     pub fn number(&self) -> u64 {
         number_of(&self.name).unwrap_or_default()
@@ -281,7 +286,7 @@ mod tests {
             header: EntryHeader {
                 id: id.to_owned(),
                 after: SnapshotNumber(3),
-                meant: json!({ "source": "orders" }),
+                metadata: json!({ "source": "orders" }),
             },
             body: id.repeat(100).into_bytes(),
         }
@@ -307,13 +312,13 @@ mod tests {
         let lake = Lake::on(store, "default".parse().unwrap()).await.unwrap();
         let second = lake.append(&[entry("b")], 2).await.unwrap();
         let first = lake.append(&[entry("a")], 1).await.unwrap();
-        let listed = lake.journal().await.unwrap();
+        let listed = lake.wal_objects().await.unwrap();
         assert_eq!(listed, [first.clone(), second.clone()]);
         assert_eq!(listed[1].number(), 2);
         assert_eq!(lake.entries(&second).await.unwrap(), [entry("b")]);
-        lake.forget_entries(&first).await.unwrap();
+        lake.delete_wal_object(&first).await.unwrap();
         assert!(lake.entries(&first).await.unwrap().is_empty());
-        assert_eq!(lake.journal().await.unwrap(), [second]);
+        assert_eq!(lake.wal_objects().await.unwrap(), [second]);
     }
 
     #[tokio::test]
@@ -330,7 +335,7 @@ mod tests {
             lake.refused_entries(&refused[0]).await.unwrap(),
             [entry("b")]
         );
-        lake.forget_refused("b").await.unwrap();
+        lake.delete_refused("b").await.unwrap();
         assert!(lake.refused().await.unwrap().is_empty());
     }
 }

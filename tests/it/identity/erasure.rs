@@ -52,7 +52,7 @@ async fn with_ann_everywhere(name: &str) -> World {
         header: EntryHeader {
             id: id.to_owned(),
             after: SnapshotNumber(1),
-            meant: json!({}),
+            metadata: json!({}),
         },
         body: lines.concat().into_bytes(),
     };

@@ -96,8 +96,8 @@ fn of_lake(error: &LakeError) -> (&'static str, ErrorClass) {
         | LakeError::MasterKey { .. }
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }
-        | LakeError::Outside { .. }
-        | LakeError::Vanished { .. }
+        | LakeError::PathOutsideLake { .. }
+        | LakeError::MissingObject { .. }
         | LakeError::File { .. }
         | LakeError::Store { .. }
         | LakeError::Parquet { .. }

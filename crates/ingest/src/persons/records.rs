@@ -95,7 +95,7 @@ async fn remember(
     base: &State,
     records: &mut BTreeMap<i64, PersonRecord>,
 ) -> Result<(), IngestError> {
-    let Some(moves) = lake.moves(base).await? else {
+    let Some(moves) = lake.identity_remap(base).await? else {
         return Ok(());
     };
     for (identity, record) in records.iter_mut() {

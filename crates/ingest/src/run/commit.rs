@@ -63,7 +63,7 @@ impl Attempt<'_> {
             }
             self.progress.report(Event::Overtaken);
             if lease.is_none() {
-                *lease = Some(self.lake.ask_turn().await?);
+                *lease = Some(self.lake.take_writer_lease().await?);
             }
         }
         Err(LakeError::Busy { attempts: ATTEMPTS }.into())
@@ -72,7 +72,7 @@ impl Attempt<'_> {
     /// One attempt; `None` if another writer was faster.
     async fn commit(&self, lease: Option<&WriterLease>) -> Result<Option<Report>, IngestError> {
         let (lake, request) = (self.lake, self.request);
-        if !request.dry_run && !lake.keep_token_key(&self.key).await? {
+        if !request.dry_run && !lake.store_token_key(&self.key).await? {
             return Err(IngestError::FirstRunOvertaken);
         }
         let base = lake.head().await?;
@@ -223,7 +223,7 @@ impl Attempt<'_> {
             named,
             idempotency_keys: request.keys().cloned().collect(),
         };
-        match lake.commit_in_turn(&base, commit, lease).await? {
+        match lake.commit_with_lease(&base, commit, lease).await? {
             Committed::Overtaken => {
                 self.forget_new(&identities).await?;
                 Ok(None)

@@ -198,7 +198,7 @@ async fn only_the_newest_checkpoint_stays() {
         dry_run: false,
     };
     let later = chrono::Utc::now().timestamp_micros() + 1_000_000;
-    lake.collect(how, Timestamp::from_micros(later))
+    lake.vacuum(how, Timestamp::from_micros(later))
         .await
         .unwrap();
     assert_eq!(names().await, [of(64), newest]);
@@ -210,19 +210,21 @@ async fn commit_of_missing_objects_is_refused() {
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
     let missing = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
-    assert!(matches!(missing, LakeError::Vanished { path } if path == "orders/a"));
+    assert!(matches!(missing, LakeError::MissingObject { path } if path == "orders/a"));
     // Nor what is not what was written, nor an object that a value points to.
     let path = lake.path("orders/a");
     lake.store().put_over(&path, b"short").await.unwrap();
     let other = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
-    assert!(matches!(other, LakeError::Vanished { .. }));
+    assert!(matches!(other, LakeError::MissingObject { .. }));
     let name = "segment/vip".to_owned();
     let value = json!({"path": "_definitions/vip.json"});
     let named = BTreeMap::from([(name, Some(value))]);
     let at = Timestamp::from_micros(0);
     let define = Commit::of_names(commit(&[], &[]).cause, at, named);
     let missing = lake.commit(&base, define.clone()).await.unwrap_err();
-    assert!(matches!(missing, LakeError::Vanished { path } if path == "_definitions/vip.json"));
+    assert!(
+        matches!(missing, LakeError::MissingObject { path } if path == "_definitions/vip.json")
+    );
     assert_eq!(lake.head().await.unwrap(), State::default());
     lake.put_document("_definitions/vip.json", &1)
         .await

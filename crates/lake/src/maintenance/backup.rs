@@ -27,7 +27,7 @@ const IDS: &str = "_ids";
 
 /// What was copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Copied {
+pub struct BackupReport {
     /// The newest snapshot of the copy.
     pub snapshot: SnapshotNumber,
     /// Objects.
@@ -42,7 +42,7 @@ impl Lake {
         &self,
         to: &Store,
         number: Option<SnapshotNumber>,
-    ) -> Result<Copied, LakeError> {
+    ) -> Result<BackupReport, LakeError> {
         // What was acknowledged by now is in the journal, or in the snapshot that is read next.
         let waiting = match number {
             Some(_) => Vec::new(),
@@ -71,9 +71,9 @@ impl Lake {
             self.store().must_hold(&path)?;
             to.must_hold(&path)?;
         }
-        let mut copied = Copied {
+        let mut copied = BackupReport {
             snapshot: state.number,
-            ..Copied::default()
+            ..BackupReport::default()
         };
         self.copy(FORMAT, to, &mut copied).await?;
         let record = self.find_record(state.number).await?;
@@ -111,7 +111,7 @@ impl Lake {
 
     async fn waiting_entries(&self) -> Result<Vec<Entry>, LakeError> {
         let mut waiting = Vec::new();
-        for appended in self.journal().await? {
+        for appended in self.wal_objects().await? {
             waiting.extend(self.entries(&appended).await?);
         }
         Ok(waiting)
@@ -122,7 +122,7 @@ impl Lake {
         &self,
         mut waiting: Vec<Entry>,
         copy: &Lake,
-        copied: &mut Copied,
+        copied: &mut BackupReport,
     ) -> Result<(), LakeError> {
         if let Some(after) = waiting.iter().map(|entry| entry.header.after).min() {
             let answered = self.answered_since(after).await?;
@@ -143,7 +143,7 @@ impl Lake {
         Ok(())
     }
 
-    async fn copy_vaults(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+    async fn copy_vaults(&self, to: &Store, copied: &mut BackupReport) -> Result<(), LakeError> {
         for attempt in 1.. {
             match self.copy_vaults_once(to, copied).await {
                 Err(
@@ -155,7 +155,11 @@ impl Lake {
         unreachable!("the last attempt returns")
     }
 
-    async fn copy_vaults_once(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+    async fn copy_vaults_once(
+        &self,
+        to: &Store,
+        copied: &mut BackupReport,
+    ) -> Result<(), LakeError> {
         // A vault that was written to meanwhile lacks a run or the manifest that was read.
         for object in vault::live(self).await? {
             self.copy(&self.path(&object), to, copied).await?;
@@ -168,7 +172,7 @@ impl Lake {
         &self,
         state: State,
         to: &Store,
-        copied: &mut Copied,
+        copied: &mut BackupReport,
     ) -> Result<(), LakeError> {
         let number = state.number;
         let path = record::path(self.tenant().as_str(), number);
@@ -183,7 +187,12 @@ impl Lake {
         Ok(())
     }
 
-    async fn copy(&self, path: &str, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+    async fn copy(
+        &self,
+        path: &str,
+        to: &Store,
+        copied: &mut BackupReport,
+    ) -> Result<(), LakeError> {
         let mut from = self.store().open(path).await?;
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut staged = to.staging_file(folder)?;

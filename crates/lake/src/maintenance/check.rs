@@ -30,7 +30,7 @@ pub struct Problem {
 
 /// What was looked at, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
+pub struct CheckReport {
     /// Snapshots.
     pub snapshots: u64,
     /// Data files and other objects.
@@ -64,8 +64,8 @@ impl Lake {
     /// Looks at every retained snapshot: its files exist and have the size, the checksum and the
     /// rows that were recorded; rows are in order; no key stands twice; the Delta logs say what was
     /// committed; the vaults and all other objects that are named are there.
-    pub async fn check(&self) -> Result<Checked, LakeError> {
-        let mut checked = Checked::default();
+    pub async fn check(&self) -> Result<CheckReport, LakeError> {
+        let mut checked = CheckReport::default();
         let (mut steps, mut before) = (Vec::new(), State::default());
         let mut objects = HashSet::new();
         self.each_retained(SnapshotNumber(0), |state| {
@@ -102,7 +102,7 @@ impl Lake {
         Ok(checked)
     }
 
-    async fn must_exist(&self, object: &str, checked: &mut Checked) -> Result<(), LakeError> {
+    async fn must_exist(&self, object: &str, checked: &mut CheckReport) -> Result<(), LakeError> {
         checked.objects += 1;
         if self.store().get_size(&self.path(object)).await?.is_none() {
             checked.note(None, object.to_owned(), "is missing".to_owned());
@@ -114,7 +114,7 @@ impl Lake {
         &self,
         step: Step,
         keys: &mut Keys,
-        checked: &mut Checked,
+        checked: &mut CheckReport,
     ) -> Result<(), LakeError> {
         for path in &step.removes {
             keys.remove(path);
@@ -147,7 +147,7 @@ impl Lake {
     }
 }
 
-impl Checked {
+impl CheckReport {
     fn note(&mut self, snapshot: Option<SnapshotNumber>, object: String, problem: String) {
         let found = Problem {
             snapshot,
@@ -215,7 +215,7 @@ fn inspect(
     def: &'static TableDef,
     file: &DataFile,
     opened: std::fs::File,
-    checked: &mut Checked,
+    checked: &mut CheckReport,
 ) -> Result<Vec<u128>, String> {
     let text = |error: &dyn std::fmt::Display| format!("cannot be read: {error}");
     let (size, checksum) = measure(&opened).map_err(|error| text(&error))?;

@@ -44,7 +44,7 @@ struct Kept {
 
 /// What a collection removed, or would remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Collected {
+pub struct VacuumReport {
     /// Records of snapshots.
     pub snapshots: u64,
     /// Files and objects that nothing names.
@@ -68,7 +68,7 @@ pub struct Retention {
 
 impl Lake {
     /// Gives a snapshot a name, under which it stays.
-    pub async fn keep(
+    pub async fn keep_snapshot(
         &self,
         number: SnapshotNumber,
         name: &str,
@@ -95,7 +95,7 @@ impl Lake {
         // Whoever was removing things may not have seen the name: what it removed is gone.
         self.wait_for_collectors().await?;
         match self.must_have(&kept.state.all_objects()).await {
-            Err(LakeError::Vanished { .. }) => {
+            Err(LakeError::MissingObject { .. }) => {
                 self.store().delete(&path).await?;
                 Err(LakeError::Expired { number })
             }
@@ -104,8 +104,8 @@ impl Lake {
     }
 
     /// Takes a name away; the snapshot expires like any other from now on.
-    pub async fn release(&self, name: &str) -> Result<SnapshotNumber, LakeError> {
-        let Some(number) = self.kept().await?.get(name).copied() else {
+    pub async fn release_snapshot(&self, name: &str) -> Result<SnapshotNumber, LakeError> {
+        let Some(number) = self.named_snapshots().await?.get(name).copied() else {
             return Err(LakeError::Name {
                 problem: format!("there is no snapshot called `{name}`"),
             });
@@ -116,7 +116,7 @@ impl Lake {
     }
 
     /// The snapshots that have a name, by name.
-    pub async fn kept(&self) -> Result<BTreeMap<String, SnapshotNumber>, LakeError> {
+    pub async fn named_snapshots(&self) -> Result<BTreeMap<String, SnapshotNumber>, LakeError> {
         let kept = self.kept_documents().await?;
         Ok(kept
             .into_iter()
@@ -195,8 +195,8 @@ impl Lake {
 
     /// Lets old snapshots expire and removes what nothing names any more, nor may name: what a run
     /// has written that is still alive is spared, however old it is.
-    pub async fn collect(&self, how: Retention, at: Timestamp) -> Result<Collected, LakeError> {
-        let mut collected = Collected::default();
+    pub async fn vacuum(&self, how: Retention, at: Timestamp) -> Result<VacuumReport, LakeError> {
+        let mut collected = VacuumReport::default();
         let lease = match how.dry_run {
             true => None,
             false => Some(self.lease_of_collector().await),
@@ -227,7 +227,7 @@ impl Lake {
         how: Retention,
         at: Timestamp,
         live: &Live,
-        collected: &mut Collected,
+        collected: &mut VacuumReport,
     ) -> Result<(), LakeError> {
         let limit = i64::try_from(how.garbage.as_micros()).unwrap_or(i64::MAX);
         let until = at.micros().saturating_sub(limit);
@@ -254,7 +254,7 @@ impl Lake {
         &self,
         how: Retention,
         at: Timestamp,
-        collected: &mut Collected,
+        collected: &mut VacuumReport,
     ) -> Result<SnapshotNumber, LakeError> {
         let (oldest, newest) = self.span().await?;
         let mut first = oldest;

@@ -23,7 +23,7 @@ pub struct BatchChange {
 
 impl Lake {
     /// The change that `batch` was, if it has not been taken back and its snapshot has not expired.
-    pub async fn change_of(&self, batch: &BatchId) -> Result<BatchChange, LakeError> {
+    pub async fn batch_change(&self, batch: &BatchId) -> Result<BatchChange, LakeError> {
         let records = self.records().await?;
         let record = find(&records, batch)?;
         let before = match record.number.0 {

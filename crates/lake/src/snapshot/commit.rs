@@ -70,11 +70,11 @@ impl Lake {
     /// exists; publishing to the Delta logs follows, and is done again by the next opener if this
     /// process dies in between.
     pub async fn commit(&self, base: &State, commit: Commit) -> Result<Committed, LakeError> {
-        self.commit_in_turn(base, commit, None).await
+        self.commit_with_lease(base, commit, None).await
     }
 
     /// The same for one who may have the turn: the others wait meanwhile.
-    pub async fn commit_in_turn(
+    pub async fn commit_with_lease(
         &self,
         base: &State,
         commit: Commit,
@@ -115,7 +115,7 @@ impl Lake {
             record.state = Some(Box::new(state.clone()));
         }
         let bytes = to_json(&record)?;
-        self.give_way(turn).await?;
+        self.wait_for_writer_lease(turn).await?;
         let (named, changes) = (&record.named, &commit.tables);
         self.must_be_there(base, named, changes).await?;
         match self

@@ -106,7 +106,7 @@ mod tests {
     use crate::snapshot::commit::{Commit, Committed};
     use crate::state::{State, TableChange};
     use crate::table::writer::TableWriter;
-    use crate::{Cause, Collected, Lake, LakeError};
+    use crate::{Cause, Lake, LakeError, VacuumReport};
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -159,14 +159,14 @@ mod tests {
     }
 
     /// Collects by a clock that is two days ahead.
-    async fn collect(lake: &Lake, snapshots: Duration) -> Collected {
+    async fn collect(lake: &Lake, snapshots: Duration) -> VacuumReport {
         let how = Retention {
             snapshots,
             garbage: DAY,
             dry_run: false,
         };
         let ahead = now().micros() + 2 * 86_400_000_000;
-        lake.collect(how, Timestamp::from_micros(ahead))
+        lake.vacuum(how, Timestamp::from_micros(ahead))
             .await
             .unwrap()
     }
@@ -220,7 +220,7 @@ mod tests {
         assert!(files(folder.path(), "_leases").is_empty());
         // Where it goes on all the same, it commits nothing.
         let refused = run.commit(&base, commit).await.unwrap_err();
-        assert!(matches!(refused, LakeError::Vanished { .. }));
+        assert!(matches!(refused, LakeError::MissingObject { .. }));
         assert_eq!(other.head().await.unwrap(), base);
         assert_eq!(other.check().await.unwrap().problems, []);
     }
@@ -243,10 +243,10 @@ mod tests {
         let collector = lake.lease_of_collector().await;
         let keeping = tokio::spawn({
             let lake = lake.clone();
-            async move { lake.keep(first, "first", now()).await }
+            async move { lake.keep_snapshot(first, "first", now()).await }
         });
         let is_kept = async {
-            while lake.kept().await.unwrap().is_empty() {
+            while lake.named_snapshots().await.unwrap().is_empty() {
                 tokio::task::yield_now().await;
             }
         };
@@ -259,9 +259,11 @@ mod tests {
         drop(collector);
         let refused = keeping.await.unwrap().unwrap_err();
         assert!(matches!(refused, LakeError::Expired { number } if number == first));
-        assert!(lake.kept().await.unwrap().is_empty());
+        assert!(lake.named_snapshots().await.unwrap().is_empty());
         // One that was kept before stays through it.
-        lake.keep(SnapshotNumber(2), "second", now()).await.unwrap();
+        lake.keep_snapshot(SnapshotNumber(2), "second", now())
+            .await
+            .unwrap();
         assert!(collect(&lake, Duration::ZERO).await.files > 0);
         let kept = lake.state(SnapshotNumber(2)).await.unwrap();
         lake.must_have(&kept.all_objects()).await.unwrap();
@@ -277,7 +279,7 @@ mod tests {
             garbage: DAY,
             dry_run: true,
         };
-        lake.collect(how, now()).await.unwrap();
+        lake.vacuum(how, now()).await.unwrap();
         assert_eq!(files(folder.path(), "_leases").len(), 1);
     }
 }

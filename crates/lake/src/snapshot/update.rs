@@ -84,12 +84,14 @@ impl Lake {
                 Update::Keep(answer) => return Ok(answer),
                 Update::Commit(commit, answer) => (commit, answer),
             };
-            let committed = self.commit_in_turn(&base, *commit, lease.as_ref()).await?;
+            let committed = self
+                .commit_with_lease(&base, *commit, lease.as_ref())
+                .await?;
             if let Committed::Done(_) = committed {
                 return Ok(answer);
             }
             if loss >= LOSSES_BEFORE_LEASE && lease.is_none() {
-                *lease = Some(self.ask_turn().await?);
+                *lease = Some(self.take_writer_lease().await?);
             } else {
                 sleep(pause_after(loss)).await;
             }

@@ -41,12 +41,12 @@ pub struct WriterLease {
 
 impl Lake {
     /// Waits until this writer has the turn.
-    pub async fn ask_turn(&self) -> Result<WriterLease, LakeError> {
+    pub async fn take_writer_lease(&self) -> Result<WriterLease, LakeError> {
         let holder = Uuid::new_v4();
         let path = self.path(PATH);
         let held = to_json(&Held { holder, beat: 0 })?;
         while self.store().put_new(&path, &held).await? == Put::Exists {
-            self.give_way(None).await?;
+            self.wait_for_writer_lease(None).await?;
         }
         let lake = self.clone();
         let beating = tokio::spawn(async move {
@@ -64,7 +64,10 @@ impl Lake {
     }
 
     /// Waits until nobody else has the turn who is alive.
-    pub(crate) async fn give_way(&self, own: Option<&WriterLease>) -> Result<(), LakeError> {
+    pub(crate) async fn wait_for_writer_lease(
+        &self,
+        own: Option<&WriterLease>,
+    ) -> Result<(), LakeError> {
         let mut seen: Option<(Held, Instant)> = None;
         loop {
             let Some(held) = self.find_document::<Held>(PATH).await? else {
@@ -123,15 +126,15 @@ mod tests {
     async fn lease_is_held_by_one_writer_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake(&folder).await;
-        lake.give_way(None).await.unwrap();
-        let turn = lake.ask_turn().await.unwrap();
-        lake.give_way(Some(&turn)).await.unwrap();
+        lake.wait_for_writer_lease(None).await.unwrap();
+        let turn = lake.take_writer_lease().await.unwrap();
+        lake.wait_for_writer_lease(Some(&turn)).await.unwrap();
         // Of several who ask at once each finds that nobody else has it.
         let is_held = Arc::new(AtomicBool::new(true));
         let others = (0..4).map(|_| {
             let (other, is_held) = (lake.clone(), Arc::clone(&is_held));
             tokio::spawn(async move {
-                let turn = other.ask_turn().await.unwrap();
+                let turn = other.take_writer_lease().await.unwrap();
                 assert!(!is_held.swap(true, Ordering::SeqCst), "two have the turn");
                 // Others look meanwhile.
                 for _ in 0..20 {
@@ -156,9 +159,9 @@ mod tests {
     async fn lease_of_a_dead_writer_expires() {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake(&folder).await;
-        drop(lake.ask_turn().await.unwrap());
+        drop(lake.take_writer_lease().await.unwrap());
         let since = Instant::now();
-        lake.give_way(None).await.unwrap();
+        lake.wait_for_writer_lease(None).await.unwrap();
         assert!(since.elapsed() >= SILENCE);
     }
 }

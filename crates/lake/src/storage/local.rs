@@ -19,7 +19,7 @@ pub(super) struct Local {
     root: PathBuf,
     disk: Arc<dyn Disk>,
     /// Where it is that links may not lead out; `None` where they may.
-    closed: Option<PathBuf>,
+    confined: Option<PathBuf>,
 }
 
 impl Local {
@@ -27,21 +27,21 @@ impl Local {
         Self {
             root,
             disk,
-            closed: None,
+            confined: None,
         }
     }
 
     /// The same, of which no link leads out, and in which everything is a file or a folder.
-    pub(super) fn closed(self) -> Self {
+    pub(super) fn confined(self) -> Self {
         let real = self.root.canonicalize();
-        let closed = Some(real.unwrap_or_else(|_| self.root.clone()));
-        Self { closed, ..self }
+        let confined = Some(real.unwrap_or_else(|_| self.root.clone()));
+        Self { confined, ..self }
     }
 
     /// Where an object lies. Names come from objects that others may have written: whatever they
     /// say, it is below the root.
     pub(super) fn file(&self, path: &str) -> Result<PathBuf, LakeError> {
-        let outside = || LakeError::Outside {
+        let outside = || LakeError::PathOutsideLake {
             path: path.to_owned(),
         };
         let mut parts = Path::new(path).components();
@@ -49,7 +49,7 @@ impl Local {
             return Err(outside());
         }
         let file = self.root.join(path);
-        if let Some(root) = &self.closed
+        if let Some(root) = &self.confined
             && let Ok(real) = file.canonicalize()
         {
             let is_known = real.is_file() || real.is_dir();
@@ -281,7 +281,7 @@ mod tests {
         for path in ["../x", "a/../../x", "a/../x", "/x", "./x", ".."] {
             let refused = |done: Result<(), LakeError>| {
                 assert!(
-                    matches!(done, Err(LakeError::Outside { .. })),
+                    matches!(done, Err(LakeError::PathOutsideLake { .. })),
                     "{path}: {done:?}"
                 );
             };
@@ -311,9 +311,9 @@ mod tests {
             .status();
         assert!(status.unwrap().success());
         let open = Local::new(root.clone(), Arc::new(SyncedDisk));
-        let closed = open.clone().closed();
+        let confined = open.clone().confined();
         for path in ["a/out", "a/up/secret", "a/up/lake/../secret", "a/pipe"] {
-            assert!(closed.file(path).is_err(), "{path}");
+            assert!(confined.file(path).is_err(), "{path}");
         }
         assert!(open.open("a/out").is_ok() && open.open("a/up/secret").is_ok());
         for path in [
@@ -324,12 +324,12 @@ mod tests {
             "new/file",
             "a/up/lake/a/file",
         ] {
-            assert!(closed.file(path).is_ok(), "{path}");
+            assert!(confined.file(path).is_ok(), "{path}");
         }
         // The root itself may be a link.
         symlink(&root, folder.path().join("link")).unwrap();
         let linked = Local::new(folder.path().join("link"), Arc::new(SyncedDisk));
-        assert!(linked.closed().open("a/file").is_ok());
+        assert!(linked.confined().open("a/file").is_ok());
     }
 
     #[test]

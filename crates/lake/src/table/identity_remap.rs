@@ -15,13 +15,13 @@ use crate::lake::Lake;
 use crate::state::State;
 
 /// The named value that says where the map lies.
-pub const MOVES: &str = "identity/moves";
+pub const IDENTITY_REMAP: &str = "identity/moves";
 /// The named value that is there once two records were of one person.
 pub const LINKED: &str = "identity/linked";
 
 /// Where the rows of a record are, and where they belong.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Moved {
+pub struct RemappedIdentity {
     /// The person it belongs to; 0 for nobody.
     pub to: i64,
     /// The persons that its rows may lie with.
@@ -31,7 +31,7 @@ pub struct Moved {
 /// The records whose rows may lie with others than their person.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IdentityRemap {
-    identities: BTreeMap<i64, Moved>,
+    identities: BTreeMap<i64, RemappedIdentity>,
 }
 
 impl IdentityRemap {
@@ -53,12 +53,12 @@ impl IdentityRemap {
     }
 
     /// Whose a record is, if it is in the map.
-    pub fn of(&self, identity: i64) -> Option<&Moved> {
+    pub fn of(&self, identity: i64) -> Option<&RemappedIdentity> {
         self.identities.get(&identity)
     }
 
     /// All records with where they belong.
-    pub fn iter(&self) -> impl Iterator<Item = (i64, &Moved)> {
+    pub fn iter(&self) -> impl Iterator<Item = (i64, &RemappedIdentity)> {
         self.identities
             .iter()
             .map(|(identity, moved)| (*identity, moved))
@@ -77,7 +77,7 @@ impl IdentityRemap {
 
     /// The records that belong to a person of a range, and to one of some persons.
     pub(crate) fn within(&self, from: i64, to: i64, among: Option<&RoaringTreemap>) -> Self {
-        let is_within = |moved: &Moved| {
+        let is_within = |moved: &RemappedIdentity| {
             let person = u64::try_from(moved.to).unwrap_or(0);
             (from..to).contains(&moved.to) && among.is_none_or(|among| among.contains(person))
         };
@@ -107,8 +107,11 @@ impl Lake {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn moves(&self, state: &State) -> Result<Option<Arc<IdentityRemap>>, LakeError> {
-        let Some(path) = state.value::<String>(MOVES)? else {
+    pub async fn identity_remap(
+        &self,
+        state: &State,
+    ) -> Result<Option<Arc<IdentityRemap>>, LakeError> {
+        let Some(path) = state.value::<String>(IDENTITY_REMAP)? else {
             return Ok(None);
         };
         let moves: IdentityRemap = self.document(&path).await?;

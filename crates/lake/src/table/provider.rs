@@ -73,11 +73,16 @@ impl LakeTable {
     /// A table at a snapshot, without its personal columns.
     pub fn new(lake: &Lake, def: &TableDef, state: &TableState) -> Self {
         let cuts = Arc::new(SplitPoints::of(state.files.iter()));
-        Self::cut_at(lake, def, state, cuts)
+        Self::split_at(lake, def, state, cuts)
     }
 
     /// The same, scanned in ranges of persons that other tables have too.
-    pub fn cut_at(lake: &Lake, def: &TableDef, state: &TableState, cuts: Arc<SplitPoints>) -> Self {
+    pub fn split_at(
+        lake: &Lake,
+        def: &TableDef,
+        state: &TableState,
+        cuts: Arc<SplitPoints>,
+    ) -> Self {
         let mut table = Self::over(lake, def.stored_schema(), def.name, &state.files);
         table.time = def.time;
         table.clustering = def.is_personal_fact().then(|| Clustering {
@@ -96,7 +101,7 @@ impl LakeTable {
     }
 
     /// The rows of moved records with the persons that they belong to, of such a table.
-    pub fn moved(mut self, moves: Arc<IdentityRemap>) -> Self {
+    pub fn with_identity_remap(mut self, moves: Arc<IdentityRemap>) -> Self {
         if self.clustering.is_some() {
             self.moves = Some(moves);
         }

@@ -219,7 +219,7 @@ impl<'a> Keyring<'a> {
     /// A key for another end, made where there is none.
     pub(crate) async fn named_or_new(&self, name: &str) -> Result<Key, LakeError> {
         if self.named(name).await?.is_none() {
-            self.keep_named(name, &random::<32>()).await?;
+            self.store_named(name, &random::<32>()).await?;
         }
         let key = self.named(name).await?;
         let key = key.as_deref().and_then(|key| key.try_into().ok());
@@ -227,7 +227,7 @@ impl<'a> Keyring<'a> {
     }
 
     /// Keeps a key for another end. False where there is one by that name.
-    pub(crate) async fn keep_named(&self, name: &str, key: &[u8]) -> Result<bool, LakeError> {
+    pub(crate) async fn store_named(&self, name: &str, key: &[u8]) -> Result<bool, LakeError> {
         for _ in 0..ATTEMPTS {
             let opened = self.open_or_new().await?;
             if opened.manifest.named.contains_key(name) {

@@ -62,7 +62,7 @@ impl<'a> NewValues<'a> {
     }
 
     /// Makes the rows the latest values of their keys.
-    pub async fn keep(self) -> Result<(), LakeError> {
+    pub async fn commit(self) -> Result<(), LakeError> {
         if self.keys.is_empty() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::table::identity_remap::IdentityRemap;
 
 /// The named value that says where the map lies.
-pub const GONE: &str = "identity/gone";
+pub const PERSON_REDIRECTS: &str = "identity/gone";
 
 /// Where a person without records went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,24 +29,24 @@ struct Went {
 
 /// The persons without records.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Gone {
+pub struct PersonRedirects {
     persons: BTreeMap<i64, Went>,
 }
 
-impl Gone {
+impl PersonRedirects {
     /// Notes that all records of a person went to others; `record` is the first of them, and `to`
     /// whose that is.
-    pub fn went(&mut self, person: i64, record: i64, to: i64) {
+    pub fn redirect(&mut self, person: i64, record: i64, to: i64) {
         self.persons.insert(person, Went { record, to });
     }
 
     /// Notes that a person is nobody any longer.
-    pub fn erased(&mut self, person: i64) {
-        self.went(person, 0, 0);
+    pub fn mark_erased(&mut self, person: i64) {
+        self.redirect(person, 0, 0);
     }
 
     /// Notes that a person has records again.
-    pub fn came_back(&mut self, person: i64) {
+    pub fn remove(&mut self, person: i64) {
         self.persons.remove(&person);
     }
 
@@ -62,7 +62,7 @@ impl Gone {
     }
 
     /// Whether a person, or whom they became, was erased.
-    pub fn is_forgotten(&self, person: u64) -> bool {
+    pub fn resolves_to_erased(&self, person: u64) -> bool {
         let mut at = person.cast_signed();
         for _ in 0..=self.persons.len() {
             match self.persons.get(&at) {
@@ -79,7 +79,7 @@ impl Gone {
     }
 
     /// Notes whose the records are now that lead on.
-    pub fn follow(&mut self, moves: &IdentityRemap) {
+    pub fn apply_remap(&mut self, moves: &IdentityRemap) {
         for went in self.persons.values_mut() {
             if let Some(moved) = moves.of(went.record) {
                 went.to = moved.to;
@@ -88,7 +88,7 @@ impl Gone {
     }
 
     /// Who a person is now; `None` for nobody.
-    pub fn now(&self, person: u64) -> Option<u64> {
+    pub fn current(&self, person: u64) -> Option<u64> {
         let mut at = person.cast_signed();
         // Who became another who was erased is nobody: there are two steps.
         for _ in 0..=self.persons.len() {
@@ -107,7 +107,7 @@ impl Gone {
         let gone = self.persons.keys().filter_map(|id| u64::try_from(*id).ok());
         for person in gone.filter(|person| persons.contains(*person)) {
             now.remove(person);
-            now.extend(self.now(person));
+            now.extend(self.current(person));
         }
         now
     }
@@ -115,20 +115,20 @@ impl Gone {
 
 impl State {
     /// What tells the persons without records of one snapshot from those of another.
-    pub fn gone(&self) -> Option<&str> {
-        self.named.get(GONE)?.as_str()
+    pub fn person_redirects_path(&self) -> Option<&str> {
+        self.named.get(PERSON_REDIRECTS)?.as_str()
     }
 }
 
 impl Lake {
-    /// The persons without records, as [`State::gone`] names them.
+    /// The persons without records, as [`State::person_redirects_path`] names them.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn gone(&self, of: Option<&str>) -> Result<Gone, LakeError> {
+    pub async fn person_redirects(&self, of: Option<&str>) -> Result<PersonRedirects, LakeError> {
         match of {
             Some(path) => self.document(path).await,
-            None => Ok(Gone::default()),
+            None => Ok(PersonRedirects::default()),
         }
     }
 }
@@ -137,40 +137,40 @@ impl Lake {
 mod tests {
     use roaring::RoaringTreemap;
 
-    use super::Gone;
+    use super::PersonRedirects;
     use crate::table::identity_remap::IdentityRemap;
 
     #[test]
     fn merged_persons_are_found_in_both_directions() {
-        let (mut gone, mut moves) = (Gone::default(), IdentityRemap::default());
+        let (mut gone, mut moves) = (PersonRedirects::default(), IdentityRemap::default());
         let listed: RoaringTreemap = [1, 2, 3].into_iter().collect();
-        let now = |gone: &Gone| gone.resolve(&listed).iter().collect::<Vec<_>>();
+        let now = |gone: &PersonRedirects| gone.resolve(&listed).iter().collect::<Vec<_>>();
         assert_eq!(now(&gone), [1, 2, 3]);
         // The record 20 of 2 went to 7, and then all that 7 had to 9.
         moves.set(20, 2, 7);
-        gone.went(2, 20, 7);
+        gone.redirect(2, 20, 7);
         assert_eq!(now(&gone), [1, 3, 7]);
         moves.set(20, 7, 9);
-        gone.went(7, 70, 9);
-        gone.follow(&moves);
-        assert_eq!((now(&gone), gone.now(7)), (vec![1, 3, 9], Some(9)));
+        gone.redirect(7, 70, 9);
+        gone.apply_remap(&moves);
+        assert_eq!((now(&gone), gone.current(7)), (vec![1, 3, 9], Some(9)));
         // It waits for a decision, and is nobody's meanwhile.
         moves.set(20, 9, 0);
-        gone.follow(&moves);
-        assert_eq!((now(&gone), gone.now(2)), (vec![1, 3], None));
-        gone.came_back(2);
+        gone.apply_remap(&moves);
+        assert_eq!((now(&gone), gone.current(2)), (vec![1, 3], None));
+        gone.remove(2);
         assert_eq!(now(&gone), [1, 2, 3]);
     }
 
     #[test]
     fn person_merged_into_an_erased_one_is_nobody() {
-        let mut gone = Gone::default();
-        gone.went(2, 20, 1);
-        gone.erased(1);
+        let mut gone = PersonRedirects::default();
+        gone.redirect(2, 20, 1);
+        gone.mark_erased(1);
         let listed: RoaringTreemap = [1, 2, 3].into_iter().collect();
         assert_eq!(gone.resolve(&listed).iter().collect::<Vec<_>>(), [3]);
         assert_eq!(
-            [1, 2, 3].map(|id| gone.is_forgotten(id)),
+            [1, 2, 3].map(|id| gone.resolves_to_erased(id)),
             [true, true, false]
         );
     }
