@@ -181,7 +181,7 @@ pub async fn fold(
             Ok(found) => entries.extend(found),
             // A damaged object must not block the others.
             Err(error @ LakeError::Damaged { .. }) => {
-                lake.set_object_aside(&appended, error.to_string()).await?;
+                lake.refuse_object(&appended, error.to_string()).await?;
                 folded.refused += 1;
                 continue;
             }
