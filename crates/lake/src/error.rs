@@ -18,7 +18,7 @@ pub enum LakeError {
     },
     /// The store does not support conditional puts, which commits need.
     #[error(
-        "`{location}` does not put an object only if it is absent ({detail}): two writers could overwrite each other's commits; use a store with conditional puts (S3's `If-None-Match`)"
+        "the store at `{location}` does not support conditional puts ({detail}): two writers could overwrite each other's commits; use a store with conditional puts (S3's `If-None-Match`)"
     )]
     NoConditionalPut {
         /// The store.

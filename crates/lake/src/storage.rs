@@ -223,7 +223,7 @@ impl Store {
         match &self.backend {
             Backend::Local(local) => local.staging_file(folder),
             Backend::Remote(_) => NamedTempFile::new().map_err(|source| LakeError::File {
-                doing: "write in",
+                doing: "create a file in",
                 path: std::env::temp_dir(),
                 source,
             }),
@@ -426,8 +426,8 @@ impl Store {
         }
     }
 
-    /// The same store, in which symbolic links that lead out of it are refused: somebody else may have
-    /// written it.
+    /// The same store, which refuses symbolic links that lead out of it. For stores that an untrusted
+    /// person may have written.
     #[must_use]
     pub fn confined(mut self) -> Self {
         if let Backend::Local(local) = self.backend {
@@ -506,7 +506,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_are_moved_in_and_opened() {
+    async fn local_files_are_moved_into_the_store() {
         let folder = tempfile::tempdir().unwrap();
         let local = Store::at(folder.path().to_str().unwrap()).unwrap();
         for store in [local, Store::on(Arc::new(InMemory::new()), "memory")] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
-use rollbook_lake::{Cause, Commit, Lake, PersonRedirects, State, Update};
+use rollbook_lake::{Cause, Commit, Lake, PersonRedirects, State, Update, ValueName};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -52,7 +52,8 @@ pub async fn save_model(lake: &Lake, model: &Model, at: Timestamp) -> Result<(),
     let (kind, stamp) = (model.kind, at.micros());
     let path = format!("_models/{kind}/{:020}-{stamp:016x}.json", model.snapshot.0);
     lake.put_document(&path, model).await?;
-    commit(lake, &format!("model/{kind}"), json!(Pointer { path }), at).await
+    let name = ValueName::Model(kind.name()).to_string();
+    commit(lake, &name, json!(Pointer { path }), at).await
 }
 
 /// The current model of a kind.
@@ -64,7 +65,7 @@ pub async fn current_model(
     state: &State,
     kind: ScoreKind,
 ) -> Result<Model, ScoringError> {
-    match state.value::<Pointer>(&format!("model/{kind}"))? {
+    match state.value::<Pointer>(&ValueName::Model(kind.name()).to_string())? {
         Some(pointer) => Ok(lake.document(&pointer.path).await?),
         None => Err(ScoringError::NotTrained { kind }),
     }
@@ -102,7 +103,13 @@ pub async fn save_scores(
         bytes,
         gone: state.person_redirects_path().map(str::to_owned),
     };
-    commit(lake, &format!("scores/{kind}"), json!(head), at).await?;
+    commit(
+        lake,
+        &ValueName::Scores(kind.name()).to_string(),
+        json!(head),
+        at,
+    )
+    .await?;
     Ok(head)
 }
 
@@ -111,7 +118,7 @@ pub async fn save_scores(
 /// # Errors
 /// [`ScoringError::NotScored`]; an entry of the snapshot that cannot be parsed.
 pub fn current_scores(state: &State, kind: ScoreKind) -> Result<ScoresHead, ScoringError> {
-    let head = state.value(&format!("scores/{kind}"))?;
+    let head = state.value(&ValueName::Scores(kind.name()).to_string())?;
     head.ok_or(ScoringError::NotScored { kind })
 }
 

@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use rollbook_identity::token::Tokens;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{
-    Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, WriterLease,
+    Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, ValueName, WriterLease,
 };
 use rollbook_model::{Shape, TableCounts, tables};
 use serde_json::json;
@@ -292,14 +292,14 @@ impl Attempt<'_> {
         if let Some(currency) = currency {
             let mut settings = base.settings()?;
             settings.currency = Some(currency.to_owned());
-            named.insert("settings".to_owned(), Some(json!(settings)));
+            named.insert(ValueName::Settings.to_string(), Some(json!(settings)));
         }
         if let Some(columns) = &self.columns {
             let name = last_columns::name(&self.request.provider);
             named.insert(name, Some(columns.clone()));
         }
-        let watermark = format!("watermark/{}", self.request.provider);
-        named.insert(watermark, Some(json!(self.request.at)));
+        let watermark = ValueName::Watermark(self.request.provider.as_str());
+        named.insert(watermark.to_string(), Some(json!(self.request.at)));
         Ok(named)
     }
 

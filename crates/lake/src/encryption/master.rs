@@ -109,8 +109,8 @@ impl Master {
         key.ok_or_else(|| LakeError::MasterKey {
             place: self.place(),
             problem: match found.is_empty() {
-                true => format!("there is none, and this lake needs {fingerprint}"),
-                false => format!("it is not {fingerprint}, which this lake needs"),
+                true => format!("none is set, and this lake needs {fingerprint}"),
+                false => format!("no key has the fingerprint {fingerprint}, which this lake needs"),
             },
         })
     }
@@ -179,7 +179,7 @@ impl Master {
     fn missing(&self) -> LakeError {
         LakeError::MasterKey {
             place: self.place(),
-            problem: "there is none".to_owned(),
+            problem: "none is set".to_owned(),
         }
     }
 
@@ -195,7 +195,7 @@ impl Master {
             Source::Unset => String::new(),
         };
         let keys = text.split_whitespace().map(|word| {
-            let problem = "it is not 64 hexadecimal digits";
+            let problem = "a key is not 64 hexadecimal digits";
             parse(word).ok_or_else(|| refused(problem.to_owned()))
         });
         let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
@@ -247,7 +247,7 @@ fn run_command(command: &str, time: Duration) -> Result<String, String> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut shell, 0);
     let mut child = shell.spawn().map_err(|error| error.to_string())?;
-    let output = child.stdout.take().expect("it was asked for");
+    let output = child.stdout.take().expect("the output is a pipe");
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         let mut text = Vec::new();
@@ -268,17 +268,17 @@ fn run_command(command: &str, time: Duration) -> Result<String, String> {
     let Some(status) = ended else {
         end(&mut child);
         return Err(match read {
-            Ok(Ok(_)) if !is_whole => format!("it prints more than {COMMAND_BYTES} bytes"),
+            Ok(Ok(_)) if !is_whole => format!("the command prints more than {COMMAND_BYTES} bytes"),
             Ok(Err(error)) => error.to_string(),
-            _ => format!("it did not end within {} seconds", time.as_secs()),
+            _ => format!("the command did not end within {} seconds", time.as_secs()),
         });
     };
     if !status.success() {
-        return Err(format!("it failed ({status})"));
+        return Err(format!("the command failed ({status})"));
     }
     match read {
         Ok(Ok(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        _ => Err("it run_command nothing".to_owned()),
+        _ => Err("the command printed nothing".to_owned()),
     }
 }
 
@@ -301,7 +301,7 @@ fn read(path: &Path) -> Result<String, LakeError> {
     if is_readable_by_others(&found) {
         return Err(LakeError::MasterKey {
             place: path.display().to_string(),
-            problem: "others may read it: `chmod 600` it".to_owned(),
+            problem: "others may read the file: run `chmod 600` on it".to_owned(),
         });
     }
     fs::read_to_string(path).map_err(failed("read", path))
@@ -349,12 +349,12 @@ mod tests {
     use super::{Master, Source, fingerprint, run_command};
 
     #[test]
-    fn key_file_is_made_once_and_keeps_older_keys() {
+    fn key_file_is_created_once_and_keeps_older_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys").join("master.key");
         let master = Master::at(Source::File(path.clone()));
         let missing = master.find("0011").unwrap_err().to_string();
-        assert!(missing.contains("there is none"), "{missing}");
+        assert!(missing.contains("none is set"), "{missing}");
         let first = master.current_or_new().unwrap();
         assert_eq!(master.current_or_new().unwrap(), first);
         // Another program finds the same key.
@@ -449,14 +449,14 @@ mod tests {
         let mut both_ends = std::fs::OpenOptions::new();
         let both_ends = both_ends.read(true).write(true).open(&pipe).unwrap();
         for (command, problem) in [
-            ("sleep 60", "it did not end within"),
-            ("echo abc; sleep 60", "it did not end within"),
-            ("exec >&-; sleep 60", "it did not end within"),
-            ("sleep 60 & wait", "it did not end within"),
-            ("yes", "it prints more than"),
+            ("sleep 60", "the command did not end within"),
+            ("echo abc; sleep 60", "the command did not end within"),
+            ("exec >&-; sleep 60", "the command did not end within"),
+            ("sleep 60 & wait", "the command did not end within"),
+            ("yes", "the command prints more than"),
             (
                 &format!("(sleep 60) 3>{} & wait", pipe.display()),
-                "it did not end within",
+                "the command did not end within",
             ),
         ] {
             let refused = run_command(command, time).unwrap_err();
@@ -483,7 +483,10 @@ mod tests {
         let key = hex::encode([7; 32]);
         let master = Master::at(Source::Command(format!("echo {key}")));
         assert_eq!(master.current_or_new().unwrap(), [7; 32]);
-        for (command, problem) in [("exit 3", "it failed"), ("echo abc", "64 hexadecimal")] {
+        for (command, problem) in [
+            ("exit 3", "the command failed"),
+            ("echo abc", "64 hexadecimal"),
+        ] {
             let master = Master::at(Source::Command(command.to_owned()));
             let refused = master.current_or_new().unwrap_err().to_string();
             assert!(refused.contains(problem), "{refused}");

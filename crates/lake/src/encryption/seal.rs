@@ -330,7 +330,7 @@ fn key_columns(def: &TableDef, rows: &RecordBatch) -> Result<Vec<ArrayRef>, Arro
 }
 
 fn unsealable(found: &DataType) -> ArrowError {
-    ArrowError::NotYetImplemented(format!("a personal column of type {found}"))
+    ArrowError::NotYetImplemented(format!("encryption of a column of type {found}"))
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ async fn foreign_commit_is_reported() {
 }
 
 #[tokio::test]
-async fn tables_described_by_older_programs_are_described_again() {
+async fn metadata_of_older_programs_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut first = commit(&["a"], &[]);
@@ -152,7 +152,7 @@ async fn tables_described_by_older_programs_are_described_again() {
     for table in base.tables.values_mut() {
         table.described = None;
     }
-    // What changes no table leaves them alone.
+    // A commit without rows writes no metadata.
     let state = done(&lake, &base, define).await;
     assert_eq!(state.data, base.data);
     let state = done(&lake, &state, commit(&["b"], &[])).await;
@@ -170,14 +170,14 @@ async fn tables_described_by_older_programs_are_described_again() {
         assert!(!log.contains("protocol"), "{log}");
         assert_eq!(lake.newest_checkpoint(name).await.unwrap(), Some(1));
     }
-    // It is said once.
+    // The metadata is written once.
     let state = done(&lake, &state, commit(&["c"], &[])).await;
     assert_eq!(state.tables["payments"].version, Some(1));
     assert_eq!(lake.head().await.unwrap(), state);
 }
 
 #[tokio::test]
-async fn only_the_newest_checkpoint_stays() {
+async fn vacuum_keeps_only_the_newest_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut state = lake.head().await.unwrap();
@@ -211,7 +211,7 @@ async fn commit_of_missing_objects_is_refused() {
     let base = lake.head().await.unwrap();
     let missing = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
     assert!(matches!(missing, LakeError::MissingObject { path } if path == "orders/a"));
-    // Nor what is not what was written, nor an object that a value points to.
+    // So is a commit of a file of another size, and of a value that refers to a missing object.
     let path = lake.path("orders/a");
     lake.store().put_over(&path, b"short").await.unwrap();
     let other = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
@@ -261,7 +261,7 @@ async fn ids_are_never_reused() {
             .unwrap(),
         6
     );
-    // A writer that died between its range and the end marker.
+    // A writer died after it reserved a range and before it wrote the end marker.
     let marker = "default/_ids/person/00000000000000000007.end";
     lake.store().delete(marker).await.unwrap();
     assert_eq!(

@@ -103,7 +103,7 @@ impl Lake {
                 let problem = match found {
                     Some(bytes) if bytes == entry.log.as_bytes() => continue,
                     Some(_) => "differs from the snapshot: another program wrote it",
-                    None => "is missing: any rollbook command publishes it again",
+                    None => "is missing: opening the lake writes it again",
                 };
                 checked.note(Some(record.number), object, problem.to_owned());
             }
@@ -150,7 +150,7 @@ impl Lake {
             keys.add(&file.path);
         }
         if keys.duplicates > 0 {
-            let problem = format!("{} keys occur in it more than once", keys.duplicates);
+            let problem = format!("has {} duplicate keys", keys.duplicates);
             checked.note(Some(step.number), step.def.name.to_owned(), problem);
         }
         Ok(())

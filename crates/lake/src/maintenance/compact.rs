@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_rewritten_logarithmically_often() {
+    fn rows_are_rewritten_a_logarithmic_number_of_times() {
         let (mut files, mut written, commits) = (Vec::new(), 0, 1_000);
         for _ in 0..commits {
             files.push((1, 100, 100));

@@ -78,7 +78,8 @@ impl Lake {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || name.len() > 64 || !name.chars().all(allowed)
         {
-            let problem = format!("`{name}` is not a name of letters, digits, `-`, `_` and `.`");
+            let problem =
+                format!("`{name}` is not a name: use up to 64 letters, digits, `-`, `_` and `.`");
             return Err(LakeError::SnapshotName { problem });
         }
         let state = self.state(number).await?;

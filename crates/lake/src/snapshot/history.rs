@@ -206,7 +206,7 @@ impl Lake {
             .and_then(|value| value["format"].as_u64())
             .ok_or_else(|| LakeError::Damaged {
                 path: FORMAT_PATH.to_owned(),
-                detail: "it does not hold the number of a format".to_owned(),
+                detail: "it holds no format number".to_owned(),
             })?;
         if found > u64::from(LAKE_FORMAT) {
             return Err(LakeError::NewerFormat {

@@ -68,7 +68,7 @@ pub async fn reserve(
                 .and_then(|value| value["end"].as_u64())
                 .ok_or_else(|| LakeError::Damaged {
                     path: path.clone(),
-                    detail: "it does not hold the end of its range".to_owned(),
+                    detail: "it holds no end of its range".to_owned(),
                 })?;
             let marker = lake.path(&format!("{}/{end:020}.end", kind.folder()));
             lake.store().put_over(&marker, b"").await?;

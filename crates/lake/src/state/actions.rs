@@ -192,7 +192,7 @@ fn delta_type(data_type: &DataType) -> Result<DeltaType, ArrowError> {
             });
         }
         other => {
-            let detail = format!("no column of a Delta table is written as {other}");
+            let detail = format!("Delta has no column type for {other}");
             return Err(ArrowError::SchemaError(detail));
         }
     };

@@ -318,7 +318,7 @@ mod tests {
     use crate::state::{DataFile, TableChange, TableDescription, TableState};
 
     #[test]
-    fn statistics_are_of_the_first_column() {
+    fn only_the_first_column_has_statistics() {
         for def in tables::TABLES {
             let first = def.stored_schema().field(0).name().clone();
             assert_eq!(first == "person_id", def.is_personal_fact(), "{}", def.name);

@@ -190,7 +190,7 @@ impl Local {
 
     fn stage(&self, folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, LakeError> {
         let failed = |source| LakeError::File {
-            doing: "write in",
+            doing: "create a file in",
             path: folder.to_owned(),
             source,
         };
@@ -211,7 +211,7 @@ impl Local {
         self.make_folder(above)?;
         match self.disk.make_folder(folder) {
             Err(source) if source.kind() != ErrorKind::AlreadyExists => Err(LakeError::File {
-                doing: "make the folder",
+                doing: "create the folder",
                 path: folder.to_owned(),
                 source,
             }),
@@ -253,7 +253,7 @@ fn staged_in(folder: &Path) -> Result<NamedTempFile, LakeError> {
         .prefix(".staged-")
         .tempfile_in(folder)
         .map_err(|source| LakeError::File {
-            doing: "write in",
+            doing: "create a file in",
             path: folder.to_owned(),
             source,
         })

@@ -3,7 +3,7 @@
 //!
 //! Lists, suppressions, memberships and scores keep the ids of the time at which they were stored. When
 //! they are read, the redirects resolve an id of a merged person to the id of the person merged into,
-//! and an id of an erased person to nobody. Undoing a merge reremap its redirect.
+//! and an id of an erased person to nobody. Undoing a merge removes its redirect.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl PersonRedirects {
         self.redirect(person, 0, 0);
     }
 
-    /// Reremap the redirect of a person who has records again.
+    /// Removes the redirect of a person who has records again.
     pub fn remove(&mut self, person: i64) {
         self.persons.remove(&person);
     }
@@ -139,12 +139,12 @@ mod tests {
     use crate::table::identity_remap::IdentityRemap;
 
     #[test]
-    fn merged_persons_are_found_in_both_directions() {
+    fn redirects_resolve_merged_persons() {
         let (mut redirects, mut remap) = (PersonRedirects::default(), IdentityRemap::default());
         let ids: RoaringTreemap = [1, 2, 3].into_iter().collect();
         let now = |redirects: &PersonRedirects| redirects.resolve(&ids).iter().collect::<Vec<_>>();
         assert_eq!(now(&redirects), [1, 2, 3]);
-        // The record 20 of 2 redirect to 7, and then all that 7 had to 9.
+        // Record 20 moves from 2 to 7, then all records of 7 move to 9.
         remap.set(20, 2, 7);
         redirects.redirect(2, 20, 7);
         assert_eq!(now(&redirects), [1, 3, 7]);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn person_merged_into_an_erased_one_is_nobody() {
+    fn redirects_to_an_erased_person_resolve_to_nobody() {
         let mut redirects = PersonRedirects::default();
         redirects.redirect(2, 20, 1);
         redirects.mark_erased(1);

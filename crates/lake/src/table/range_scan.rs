@@ -124,7 +124,8 @@ impl OrderedScan {
         }
         let partitioning = match &order {
             Some(order) if ranges.len() > 1 => {
-                let by_person = LexOrdering::new([order.first().clone()]).expect("one expression");
+                let by_person = LexOrdering::new([order.first().clone()])
+                    .expect("an order of one expression is not empty");
                 let splits = ranges[1..]
                     .iter()
                     .map(|range| SplitPoint::new(vec![ScalarValue::Int64(Some(range.from))]));

@@ -112,9 +112,9 @@ impl ScalarUDFImpl for OpenColumn {
             &[(self.column, sealed)],
             &decryptor.keys,
         )?;
-        let opened = opened
-            .pop()
-            .ok_or_else(|| DataFusionError::Internal(format!("`{}` gives no column", self.name)))?;
+        let opened = opened.pop().ok_or_else(|| {
+            DataFusionError::Internal(format!("`{}` returns no column", self.name))
+        })?;
         Ok(ColumnarValue::Array(opened))
     }
 }
