@@ -36,7 +36,7 @@ pub enum LakeError {
     },
     /// The lake was written by a newer program.
     #[error(
-        "the lake at `{location}` has format {found}, this program knows up to {known}: use a newer rollbook"
+        "the lake at `{location}` has format {found}, this program reads formats up to {known}: use a newer rollbook"
     )]
     NewerFormat {
         /// The location of the lake.

@@ -34,7 +34,7 @@ pub use state::value_name::{IDENTITY_REMAP, LINKED, ORDERS_COMPLETE, PERSON_REDI
 pub use state::{DataFile, State, TableChange, TableState};
 pub use storage::Store;
 pub use table::identity_remap::{IdentityRemap, RemappedIdentity};
-pub use table::nearest_rows::Beside;
+pub use table::nearest_rows::NearestRow;
 pub use table::person_redirects::PersonRedirects;
 pub use table::provider::LakeTable;
 pub use table::ranges::SplitPoints;

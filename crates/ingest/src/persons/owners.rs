@@ -77,7 +77,7 @@ impl Owners {
             }
         }
         let owner = |record: &i64| {
-            let moved = self.moves.as_ref().and_then(|moves| moves.of(*record));
+            let moved = self.moves.as_ref().and_then(|moves| moves.get(*record));
             let owner = moved.map(|moved| moved.to);
             let owner = owner.or_else(|| self.split.get(record).copied());
             owner.unwrap_or(person.cast_signed())

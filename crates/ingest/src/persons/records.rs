@@ -99,7 +99,7 @@ async fn remember(
         return Ok(());
     };
     for (identity, record) in records.iter_mut() {
-        let homes = moves.of(*identity).map(|moved| moved.homes.clone());
+        let homes = moves.get(*identity).map(|moved| moved.homes.clone());
         record.former_persons = homes.unwrap_or_default();
     }
     let former_persons: BTreeSet<i64> = records

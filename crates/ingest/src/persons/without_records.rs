@@ -94,7 +94,7 @@ pub(crate) async fn after_undo(
     persons.remove(0);
     let is_concerned = |person: i64| u64::try_from(person).is_ok_and(|id| persons.contains(id));
     let records = records::read(lake, &files, |identity, person| {
-        moves.of(identity).is_some() || is_concerned(person)
+        moves.get(identity).is_some() || is_concerned(person)
     });
     let records = records.await?;
     let owners: BTreeMap<i64, i64> = records

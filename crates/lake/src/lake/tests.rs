@@ -104,7 +104,7 @@ async fn one_of_two_writers_is_overtaken() {
 }
 
 #[tokio::test]
-async fn unpublished_commit_is_published_by_the_next_opener() {
+async fn delta_logs_are_completed_by_the_next_program() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();

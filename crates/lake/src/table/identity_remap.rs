@@ -49,7 +49,7 @@ impl IdentityRemap {
     }
 
     /// The entry of a record; `None` where its facts are stored with its own person.
-    pub fn of(&self, identity: i64) -> Option<&RemappedIdentity> {
+    pub fn get(&self, identity: i64) -> Option<&RemappedIdentity> {
         self.identities.get(&identity)
     }
 
@@ -124,13 +124,13 @@ mod tests {
     fn remap_remembers_every_former_person() {
         let mut moves = IdentityRemap::default();
         moves.set(7, 1, 2);
-        assert_eq!(moves.of(7).unwrap().homes, [1]);
+        assert_eq!(moves.get(7).unwrap().homes, [1]);
         // Facts that were written meanwhile are stored with 2.
         moves.set(7, 2, 1);
         assert_eq!(
             (
-                moves.of(7).unwrap().to,
-                moves.of(7).unwrap().homes.as_slice()
+                moves.get(7).unwrap().to,
+                moves.get(7).unwrap().homes.as_slice()
             ),
             (1, &[1, 2][..])
         );

@@ -54,7 +54,7 @@ impl MovedRows {
         let identities = batch.column(self.identity).as_primitive::<Int64Type>();
         let rows = persons.values().iter().zip(identities.values());
         let to = rows.map(|(person, identity)| {
-            let moved = self.moves.of(*identity)?;
+            let moved = self.moves.get(*identity)?;
             (moved.to != *person).then_some(moved.to)
         });
         let to: Int64Array = to.collect();

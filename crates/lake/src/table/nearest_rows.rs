@@ -24,7 +24,7 @@ const GROUPS_SEARCHED: usize = 8;
 
 /// A search for the row nearest to a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beside {
+pub struct NearestRow {
     /// The type of the row; `None` for any.
     pub kind: Option<String>,
     /// The time, in microseconds.
@@ -33,9 +33,9 @@ pub struct Beside {
     pub is_after: bool,
 }
 
-impl Beside {
+impl NearestRow {
     /// Whether rows between two times may be nearer than the row found so far.
-    fn can_gain(&self, [first, last]: [i64; 2], found: Option<i64>) -> bool {
+    fn may_improve(&self, [first, last]: [i64; 2], found: Option<i64>) -> bool {
         match self.is_after {
             true => last > self.at && found.is_none_or(|found| first < found),
             false => first <= self.at && found.is_none_or(|found| last > found),
@@ -43,7 +43,7 @@ impl Beside {
     }
 
     /// Keeps the nearer of the row found so far and a row at `at`.
-    fn gain(&self, found: &mut Option<i64>, at: i64) {
+    fn keep_nearer(&self, found: &mut Option<i64>, at: i64) {
         let known = found.unwrap_or(at);
         *found = Some(match self.is_after {
             true => known.min(at),
@@ -61,7 +61,7 @@ impl Beside {
 
     /// The row groups that may hold the row, the nearest first.
     fn groups(&self, ends: &[[i64; 2]]) -> Vec<usize> {
-        let some = (0..ends.len()).filter(|group| self.can_gain(ends[*group], None));
+        let some = (0..ends.len()).filter(|group| self.may_improve(ends[*group], None));
         let mut groups: Vec<usize> = some.collect();
         if !self.is_after {
             groups.reverse();
@@ -84,14 +84,14 @@ impl TimedRows {
         for batch in batches {
             let (persons, kinds, at) = parts(batch);
             // Rows that belong to no person are left out.
-            let is_somebody = |row: &usize| persons[*row] != 0;
+            let has_person = |row: &usize| persons[*row] != 0;
             match persons.contains(&0) {
                 false => {
                     times.extend(at);
                     types.push(kinds);
                 }
                 true => {
-                    let rows: Vec<usize> = (0..persons.len()).filter(is_somebody).collect();
+                    let rows: Vec<usize> = (0..persons.len()).filter(has_person).collect();
                     times.extend(rows.iter().map(|row| at[*row]));
                     let kinds = kinds.as_string::<i32>();
                     let kinds: arrow::array::StringArray = rows
@@ -115,28 +115,28 @@ impl TimedRows {
     }
 
     /// Updates `found` with the nearest of these rows.
-    fn search(&self, beside: &Beside, found: &mut Option<i64>) {
+    fn find(&self, search: &NearestRow, found: &mut Option<i64>) {
         let types = self.types.as_string::<i32>();
         let is_match = |row: &usize| {
             let at = self.times[*row];
-            let is_there = (at > beside.at) == beside.is_after;
-            let kind = beside.kind.as_deref();
+            let is_there = (at > search.at) == search.is_after;
+            let kind = search.kind.as_deref();
             is_there && kind.is_none_or(|kind| types.is_valid(*row) && types.value(*row) == kind)
         };
         let rows = 0..self.times.len();
         if !self.is_ordered {
             for row in rows.filter(is_match) {
-                beside.gain(found, self.times[row]);
+                search.keep_nearer(found, self.times[row]);
             }
             return;
         }
-        let place = self.times.partition_point(|at| *at <= beside.at);
-        let row = match beside.is_after {
+        let place = self.times.partition_point(|at| *at <= search.at);
+        let row = match search.is_after {
             true => (place..self.times.len()).find(is_match),
             false => (0..place).rev().find(is_match),
         };
         if let Some(row) = row {
-            beside.gain(found, self.times[row]);
+            search.keep_nearer(found, self.times[row]);
         }
     }
 }
@@ -174,17 +174,17 @@ impl Lake {
     /// - [`LakeError::Parquet`]: a data file or its time index cannot be read.
     /// - [`LakeError::PathOutsideLake`]: the path of a file leads out of the lake.
     /// - [`LakeError::Store`], [`LakeError::File`]: a file is missing or cannot be read.
-    pub async fn times_beside(
+    pub async fn nearest_times(
         &self,
         def: &TableDef,
         files: &[DataFile],
-        asked: &[Beside],
+        searches: &[NearestRow],
     ) -> Result<Vec<Option<i64>>, LakeError> {
-        let mut found = vec![None; asked.len()];
+        let mut found = vec![None; searches.len()];
         for file in files {
-            let mut open: Vec<_> = asked.iter().zip(&mut found).collect();
-            open.retain(|(beside, found)| match file.times {
-                Some(times) => beside.can_gain(times, **found),
+            let mut open: Vec<_> = searches.iter().zip(&mut found).collect();
+            open.retain(|(search, found)| match file.times {
+                Some(times) => search.may_improve(times, **found),
                 None => true,
             });
             if open.is_empty() {
@@ -203,8 +203,8 @@ impl Lake {
                 let rows = read_file(self, def, file, Some(&COLUMNS)).await?;
                 let rows = rows.collect::<Result<Vec<_>, _>>();
                 let rows = TimedRows::of(&rows.map_err(|error| failed(error.into()))?);
-                for (beside, found) in open {
-                    rows.search(beside, found);
+                for (search, found) in open {
+                    rows.find(search, found);
                 }
                 continue;
             };
@@ -212,13 +212,13 @@ impl Lake {
             let metadata = metadata.map_err(failed)?;
             let ends = group_ends(&metadata);
             let mut read: BTreeMap<usize, TimedRows> = BTreeMap::new();
-            for (beside, found) in open {
-                for (searched, number) in beside.groups(&ends).into_iter().enumerate() {
-                    if !beside.can_gain(ends[number], *found) {
+            for (search, found) in open {
+                for (searched, number) in search.groups(&ends).into_iter().enumerate() {
+                    if !search.may_improve(ends[number], *found) {
                         break;
                     }
                     if searched == GROUPS_SEARCHED {
-                        beside.gain(found, beside.nearest(ends[number]));
+                        search.keep_nearer(found, search.nearest(ends[number]));
                         break;
                     }
                     let rows = match read.entry(number) {
@@ -227,7 +227,7 @@ impl Lake {
                             place.insert(read_group(&index, &metadata, number).map_err(failed)?)
                         }
                     };
-                    rows.search(beside, found);
+                    rows.find(search, found);
                 }
             }
         }

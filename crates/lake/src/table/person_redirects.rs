@@ -79,7 +79,7 @@ impl PersonRedirects {
     /// Updates the redirects after records were moved to other persons.
     pub fn apply_remap(&mut self, remap: &IdentityRemap) {
         for redirect in self.persons.values_mut() {
-            if let Some(moved) = remap.of(redirect.record) {
+            if let Some(moved) = remap.get(redirect.record) {
                 redirect.to = moved.to;
             }
         }

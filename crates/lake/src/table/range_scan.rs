@@ -78,7 +78,7 @@ impl Moving {
                         u64::try_from(*person).is_ok_and(|home| self.homes.contains(home));
                     last = (*person, is_home);
                 }
-                let moved = last.1.then(|| self.moves.of(*identity)).flatten();
+                let moved = last.1.then(|| self.moves.get(*identity)).flatten();
                 moved.is_none_or(|moved| moved.to == *person)
             });
         let is_at_home: Vec<bool> = is_at_home.collect();
