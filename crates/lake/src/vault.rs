@@ -389,12 +389,12 @@ impl<'a> Vault<'a> {
         let Some(rows) = self.open_run(run, None).await? else {
             return Ok(CopiedRun::Replaced);
         };
-        let kept = rows.map(|batch| {
+        let remaining = rows.map(|batch| {
             let batch = batch.map_err(|source| self.schema_error(source))?;
             let mask = self.rows_to_keep(&batch, keys)?;
             filter_record_batch(&batch, &mask).map_err(|source| self.schema_error(source))
         });
-        self.write_run(kept).await.map(CopiedRun::Rewritten)
+        self.write_run(remaining).await.map(CopiedRun::Rewritten)
     }
 
     /// True for the rows whose key is not in `keys`.

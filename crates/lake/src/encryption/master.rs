@@ -100,12 +100,12 @@ impl Master {
 
     /// The key with a fingerprint.
     pub(crate) fn find(&self, fingerprint: &str) -> Result<Key, LakeError> {
-        let is_it = |key: &&Key| self::fingerprint(key) == fingerprint;
-        if let Some(key) = self.known().iter().find(is_it) {
+        let is_wanted = |key: &&Key| self::fingerprint(key) == fingerprint;
+        if let Some(key) = self.known().iter().find(is_wanted) {
             return Ok(*key);
         }
         let found = self.read()?;
-        let key = found.iter().find(is_it).copied();
+        let key = found.iter().find(is_wanted).copied();
         key.ok_or_else(|| LakeError::MasterKey {
             place: self.place(),
             problem: match found.is_empty() {

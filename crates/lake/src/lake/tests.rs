@@ -71,9 +71,13 @@ async fn state_equals_the_replay_of_its_commits() {
     let lake = lake(&folder).await;
     let mut state = lake.head().await.unwrap();
     for n in 0..40 {
-        let (add, gone) = (format!("f{n}"), format!("f{}", n - 1));
-        let gone = if n == 0 { vec![] } else { vec![gone.as_str()] };
-        state = done(&lake, &state, commit(&[&add], &gone)).await;
+        let (add, remove) = (format!("f{n}"), format!("f{}", n - 1));
+        let remove = if n == 0 {
+            vec![]
+        } else {
+            vec![remove.as_str()]
+        };
+        state = done(&lake, &state, commit(&[&add], &remove)).await;
     }
     assert_eq!(lake.head().await.unwrap(), state);
     assert_eq!(state.table("orders").files, vec![file("f39")]);

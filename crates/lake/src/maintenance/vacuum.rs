@@ -83,20 +83,20 @@ impl Lake {
             return Err(LakeError::SnapshotName { problem });
         }
         let state = self.state(number).await?;
-        let kept = NamedSnapshot {
+        let named = NamedSnapshot {
             number,
             kept_at: at,
             state,
         };
         let path = self.path(&format!("{FOLDER}/{name}.json"));
-        if self.store().put_new(&path, &to_json(&kept)?).await? == Put::Exists {
+        if self.store().put_new(&path, &to_json(&named)?).await? == Put::Exists {
             return Err(LakeError::SnapshotName {
                 problem: format!("there is a snapshot called `{name}` already"),
             });
         }
         // A vacuum that runs now may not see the name, and delete objects of the snapshot.
         self.wait_for_vacuums().await?;
-        match self.check_exist(&kept.state.all_objects()).await {
+        match self.check_exist(&named.state.all_objects()).await {
             Err(LakeError::MissingObject { .. }) => {
                 self.store().delete(&path).await?;
                 Err(LakeError::Expired { number })
@@ -110,6 +110,7 @@ impl Lake {
     /// # Errors
     /// - [`LakeError::SnapshotName`]: no snapshot has this name.
     /// - [`LakeError::Damaged`]: the stored snapshot of a name cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in it leads out of the lake.
     /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
     pub async fn release_snapshot(&self, name: &str) -> Result<SnapshotNumber, LakeError> {
         let Some(number) = self.named_snapshots().await?.get(name).copied() else {
@@ -129,10 +130,10 @@ impl Lake {
     /// - [`LakeError::PathOutsideLake`]: a path in it leads out of the lake.
     /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
     pub async fn named_snapshots(&self) -> Result<BTreeMap<String, SnapshotNumber>, LakeError> {
-        let kept = self.named_documents().await?;
-        Ok(kept
+        let named = self.named_documents().await?;
+        Ok(named
             .into_iter()
-            .map(|(name, kept)| (name, kept.number))
+            .map(|(name, named)| (name, named.number))
             .collect())
     }
 
@@ -141,8 +142,8 @@ impl Lake {
         &self,
         number: SnapshotNumber,
     ) -> Result<Option<State>, LakeError> {
-        let mut kept = self.named_documents().await?.into_iter();
-        Ok(kept.find_map(|(_, kept)| (kept.number == number).then_some(kept.state)))
+        let mut named = self.named_documents().await?.into_iter();
+        Ok(named.find_map(|(_, named)| (named.number == number).then_some(named.state)))
     }
 
     async fn named_documents(&self) -> Result<Vec<(String, NamedSnapshot)>, LakeError> {
@@ -151,11 +152,11 @@ impl Lake {
             // A name that was removed since the listing is skipped.
             let document: Option<NamedSnapshot> =
                 self.find_document(&format!("{FOLDER}/{name}")).await?;
-            if let Some(kept) = &document {
-                kept.state.check_paths()?;
+            if let Some(named) = &document {
+                named.state.check_paths()?;
             }
             let name = name.trim_end_matches(".json").to_owned();
-            found.extend(document.map(|kept| (name, kept)));
+            found.extend(document.map(|named| (name, named)));
         }
         Ok(found)
     }
@@ -167,8 +168,8 @@ impl Lake {
         from: SnapshotNumber,
         mut visit: impl FnMut(&State) -> Result<(), LakeError>,
     ) -> Result<(), LakeError> {
-        for (_, kept) in self.named_documents().await? {
-            visit(&kept.state)?;
+        for (_, named) in self.named_documents().await? {
+            visit(&named.state)?;
         }
         let (oldest, newest) = self.span().await?;
         let Some(mut state) = self.first_state(oldest.max(from), newest).await? else {

@@ -111,8 +111,8 @@ impl Lake {
         }
         match self.replay(number).await {
             Err(LakeError::Expired { number }) => {
-                let kept = self.named_state(number).await?;
-                kept.ok_or(LakeError::Expired { number })
+                let named = self.named_state(number).await?;
+                named.ok_or(LakeError::Expired { number })
             }
             found => found,
         }

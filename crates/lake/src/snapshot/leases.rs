@@ -267,8 +267,8 @@ mod tests {
             .await
             .unwrap();
         assert!(vacuum(&lake, Duration::ZERO).await.files > 0);
-        let kept = lake.state(SnapshotNumber(2)).await.unwrap();
-        lake.check_exist(&kept.all_objects()).await.unwrap();
+        let named = lake.state(SnapshotNumber(2)).await.unwrap();
+        lake.check_exist(&named.all_objects()).await.unwrap();
     }
 
     #[tokio::test]

@@ -36,8 +36,8 @@ impl<T> Update<T> {
     /// The same decision with another answer.
     pub fn map<U>(self, answer: impl FnOnce(T) -> U) -> Update<U> {
         match self {
-            Self::Keep(kept) => Update::Keep(answer(kept)),
-            Self::Commit(commit, committed) => Update::Commit(commit, answer(committed)),
+            Self::Keep(value) => Update::Keep(answer(value)),
+            Self::Commit(commit, value) => Update::Commit(commit, answer(value)),
         }
     }
 }

@@ -54,7 +54,7 @@ fn without_unused_order(
     if children.is_empty() {
         return Ok(plan);
     }
-    let (required, kept) = (plan.required_input_ordering(), plan.maintains_input_order());
+    let (required, maintained) = (plan.required_input_ordering(), plan.maintains_input_order());
     let uses_order = plan
         .downcast_ref::<AggregateExec>()
         .is_some_and(|groups| *groups.input_order_mode() != InputOrderMode::Linear);
@@ -62,8 +62,8 @@ fn without_unused_order(
     let mut any = false;
     for (at, child) in children.into_iter().enumerate() {
         let is_required = required.get(at).is_some_and(Option::is_some);
-        let is_kept = kept.get(at).copied().unwrap_or(true);
-        let is_seen = uses_order || is_required || (is_kept && is_seen);
+        let is_maintained = maintained.get(at).copied().unwrap_or(true);
+        let is_seen = uses_order || is_required || (is_maintained && is_seen);
         let without_unused_order = without_unused_order(Arc::clone(child), is_seen)?;
         any |= !Arc::ptr_eq(child, &without_unused_order);
         changed.push(without_unused_order);

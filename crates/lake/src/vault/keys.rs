@@ -158,9 +158,9 @@ impl<'a> Keyring<'a> {
             if new.is_empty() {
                 return Ok(Some(keys));
             }
-            let made = new.iter();
-            let made = made.map(|(page, keys)| (*page, Arc::new(keys.clone())));
-            keys.0.extend(made.collect::<Vec<_>>());
+            let pages = new.iter();
+            keys.0
+                .extend(pages.map(|(page, keys)| (*page, Arc::new(keys.clone()))));
             let is_committed = self.commit(opened, new, |_| {}).await?;
             Ok(is_committed.then_some(keys))
         });
@@ -340,8 +340,8 @@ impl<'a> Keyring<'a> {
         let Some(bytes) = self.lake.store().get(&path).await? else {
             return Ok(None);
         };
-        let kept: TenantKeys = from_json(&path, &bytes)?;
-        Ok(kept.keys.into_iter().find(|one| one.id == id))
+        let stored: TenantKeys = from_json(&path, &bytes)?;
+        Ok(stored.keys.into_iter().find(|one| one.id == id))
     }
 
     /// A new tenant key as it is stored.
