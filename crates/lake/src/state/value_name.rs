@@ -31,15 +31,15 @@ const LEDGER: &str = "ledger";
 const DECISIONS: &str = "identity/decisions";
 const ERASED: &str = "identity/erased";
 
-const SEGMENT: &str = "segment/";
-const MEMBERS: &str = "members/";
-const STATUS: &str = "status/";
-const ENDED: &str = "ended/";
-const MODEL: &str = "model/";
-const SCORES: &str = "scores/";
-const SYNC: &str = "sync/";
-const COLUMNS: &str = "columns/";
-const WATERMARK: &str = "watermark/";
+const SEGMENT: &str = "segment";
+const MEMBERS: &str = "members";
+const STATUS: &str = "status";
+const ENDED: &str = "ended";
+const MODEL: &str = "model";
+const SCORES: &str = "scores";
+const SYNC: &str = "sync";
+const COLUMNS: &str = "columns";
+const WATERMARK: &str = "watermark";
 
 /// A folder of immutable objects in the tenant's folder, to which values refer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,17 +122,6 @@ pub enum ValueName<'a> {
 impl<'a> ValueName<'a> {
     /// The name that a snapshot holds as `text`. Every text is a name.
     pub fn parse(text: &'a str) -> Self {
-        let of_key: [(&str, fn(&'a str) -> Self); 9] = [
-            (SEGMENT, Self::Segment),
-            (MEMBERS, Self::Members),
-            (STATUS, Self::Status),
-            (ENDED, Self::Ended),
-            (MODEL, Self::Model),
-            (SCORES, Self::Scores),
-            (SYNC, Self::Sync),
-            (COLUMNS, Self::Columns),
-            (WATERMARK, Self::Watermark),
-        ];
         match text {
             SETTINGS => Self::Settings,
             TRAITS => Self::Traits,
@@ -144,12 +133,25 @@ impl<'a> ValueName<'a> {
             PERSON_REDIRECTS => Self::PersonRedirects,
             LINKED => Self::Linked,
             ORDERS_COMPLETE => Self::OrdersComplete,
-            _ => {
-                let mut of_key = of_key.into_iter();
-                let named = of_key.find_map(|(begin, name)| Some(name(text.strip_prefix(begin)?)));
-                named.unwrap_or(Self::Unknown(text))
-            }
+            _ => Self::with_key(text).unwrap_or(Self::Unknown(text)),
         }
+    }
+
+    /// The name that `text` is, of those with a key: `kind/key`.
+    fn with_key(text: &'a str) -> Option<Self> {
+        let (kind, key) = text.split_once('/')?;
+        Some(match kind {
+            SEGMENT => Self::Segment(key),
+            MEMBERS => Self::Members(key),
+            STATUS => Self::Status(key),
+            ENDED => Self::Ended(key),
+            MODEL => Self::Model(key),
+            SCORES => Self::Scores(key),
+            SYNC => Self::Sync(key),
+            COLUMNS => Self::Columns(key),
+            WATERMARK => Self::Watermark(key),
+            _ => return None,
+        })
     }
 
     /// The folders of the objects that a value of this name refers to: none where the value refers
@@ -190,29 +192,29 @@ impl<'a> ValueName<'a> {
 
 impl fmt::Display for ValueName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (begin, key) = match self {
-            Self::Settings => (SETTINGS, ""),
-            Self::Traits => (TRAITS, ""),
-            Self::Suppressions => (SUPPRESSIONS, ""),
-            Self::Ledger => (LEDGER, ""),
-            Self::Decisions => (DECISIONS, ""),
-            Self::Erased => (ERASED, ""),
-            Self::IdentityRemap => (IDENTITY_REMAP, ""),
-            Self::PersonRedirects => (PERSON_REDIRECTS, ""),
-            Self::Linked => (LINKED, ""),
-            Self::OrdersComplete => (ORDERS_COMPLETE, ""),
-            Self::Segment(key) => (SEGMENT, *key),
-            Self::Members(key) => (MEMBERS, *key),
-            Self::Status(key) => (STATUS, *key),
-            Self::Ended(key) => (ENDED, *key),
-            Self::Model(kind) => (MODEL, *kind),
-            Self::Scores(kind) => (SCORES, *kind),
-            Self::Sync(provider) => (SYNC, *provider),
-            Self::Columns(provider) => (COLUMNS, *provider),
-            Self::Watermark(provider) => (WATERMARK, *provider),
-            Self::Unknown(name) => (*name, ""),
+        let (kind, key) = match self {
+            Self::Settings => return f.write_str(SETTINGS),
+            Self::Traits => return f.write_str(TRAITS),
+            Self::Suppressions => return f.write_str(SUPPRESSIONS),
+            Self::Ledger => return f.write_str(LEDGER),
+            Self::Decisions => return f.write_str(DECISIONS),
+            Self::Erased => return f.write_str(ERASED),
+            Self::IdentityRemap => return f.write_str(IDENTITY_REMAP),
+            Self::PersonRedirects => return f.write_str(PERSON_REDIRECTS),
+            Self::Linked => return f.write_str(LINKED),
+            Self::OrdersComplete => return f.write_str(ORDERS_COMPLETE),
+            Self::Unknown(name) => return f.write_str(name),
+            Self::Segment(key) => (SEGMENT, key),
+            Self::Members(key) => (MEMBERS, key),
+            Self::Status(key) => (STATUS, key),
+            Self::Ended(key) => (ENDED, key),
+            Self::Model(kind) => (MODEL, kind),
+            Self::Scores(kind) => (SCORES, kind),
+            Self::Sync(provider) => (SYNC, provider),
+            Self::Columns(provider) => (COLUMNS, provider),
+            Self::Watermark(provider) => (WATERMARK, provider),
         };
-        write!(f, "{begin}{key}")
+        write!(f, "{kind}/{key}")
     }
 }
 
