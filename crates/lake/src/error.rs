@@ -103,7 +103,7 @@ pub enum LakeError {
     },
     /// An object of the lake refers to a path outside of the lake.
     #[error(
-        "`{path}` leads out of the lake that refers to it: another program changed the lake so that other files would be read or written; nothing was read or written there"
+        "`{path}` leads out of the lake that refers to it: somebody may have manipulated the lake; nothing was read or written there"
     )]
     PathOutsideLake {
         /// The path.

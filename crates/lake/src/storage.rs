@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_are_folders_and_buckets() {
+    fn unsupported_locations_are_refused() {
         assert!(Store::at("gopher://lake").is_err());
         assert!(Store::at("").is_err());
         assert!(Store::at("./lake").is_ok());
