@@ -19,7 +19,7 @@ pub(crate) struct PageCache {
 }
 
 impl std::fmt::Debug for PageCache {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PageCache")
     }
@@ -30,7 +30,7 @@ impl std::fmt::Debug for PageCache {
 pub(crate) struct Page(pub(crate) Vec<Key>);
 
 impl std::fmt::Debug for Page {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Page")
     }

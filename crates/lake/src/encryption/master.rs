@@ -51,7 +51,7 @@ enum Source {
 }
 
 impl fmt::Debug for Master {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Master").field(&self.source).finish()
     }

@@ -24,7 +24,7 @@ pub struct Decryptor {
 }
 
 impl fmt::Debug for Decryptor {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Decryptor").field(&self.def.name).finish()
     }
