@@ -108,7 +108,7 @@ pub async fn written(
         return Ok(None);
     }
     // Rows are stored with the person that they had when they were written.
-    if let Some(moves) = lake.moves(state).await? {
+    if let Some(moves) = lake.identity_remap(state).await? {
         changes.persons = moves.with_targets(changes.persons);
     }
     let mut of_theirs = RoaringTreemap::new();
@@ -192,7 +192,7 @@ async fn active(
     let files = state.table(def.name).files;
     let persons = lake.persons_between(def, &files, spans).await?;
     // Rows of moved records are stored with their former persons.
-    Ok(match lake.moves(state).await? {
+    Ok(match lake.identity_remap(state).await? {
         Some(moves) => moves.with_targets(persons),
         None => persons,
     })

@@ -119,7 +119,11 @@ pub async fn freeze(
             definition: definition.clone(),
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
-            members: Ok(Arc::new(lake.gone(state.gone()).await?.resolve(members))),
+            members: Ok(Arc::new(
+                lake.person_redirects(state.person_redirects_path())
+                    .await?
+                    .resolve(members),
+            )),
             decided: Some(Arc::clone(members)),
             how: How::Full,
             before,
@@ -438,7 +442,12 @@ pub async fn fixed(
         let refreshed = current(state, &definition.key)?;
         lists.extend(refreshed.filter(|one| one.revision >= definition.criteria_revision));
     }
-    let sets = persons_at(lake, state.gone(), &lists.iter().collect::<Vec<_>>()).await?;
+    let sets = persons_at(
+        lake,
+        state.person_redirects_path(),
+        &lists.iter().collect::<Vec<_>>(),
+    )
+    .await?;
     let keys = lists.into_iter().map(|one| one.segment);
     Ok(keys.zip(sets.into_iter().map(Arc::new)).collect())
 }

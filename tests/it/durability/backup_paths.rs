@@ -144,7 +144,7 @@ fn backup_with_paths_outside_itself_is_refused() {
         folder.json(&["backup", backup.to_str().unwrap()]);
         make(&backup.join("default"));
         let said = refused(&folder, what);
-        assert!(said.contains("lies outside of the lake"), "{what}: {said}");
+        assert!(said.contains("leads out of the lake"), "{what}: {said}");
     }
 }
 
@@ -175,7 +175,7 @@ fn delta_log_entries_outside_the_table_are_refused() {
         },
     );
     let said = refused(&folder, "an entry of a log");
-    assert!(said.contains("lies outside of the lake"), "{said}");
+    assert!(said.contains("leads out of the lake"), "{said}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use rollbook_lake::ValueName;
+use serde_json::{Map, Value, json};
 
 use crate::support::own_lake::{OwnLake, column, counts};
 
@@ -88,6 +89,18 @@ fn lake_of_an_older_program_opens_and_takes_more() {
     };
     let is_sound = || assert_eq!(run(&["check"])["problems"], json!([]));
     is_sound();
+    for number in 1.. {
+        let record = format!("lake/default/_snapshots/{number:020}.json");
+        let Ok(record) = fs::read(lake.path(&record)) else {
+            assert!(number > 1);
+            break;
+        };
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        for name in record["named"].as_object().into_iter().flat_map(Map::keys) {
+            let parsed = ValueName::parse(name);
+            assert!(!matches!(parsed, ValueName::Unknown(_)), "{name}");
+        }
+    }
     let value = |query: &str| run(&["sql", query])[0]["n"].clone();
     // Person 6 was erased, 10 and 11 are one, and an order was taken back.
     assert_eq!(value("select count(*) as n from people"), 14);

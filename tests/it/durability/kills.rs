@@ -318,6 +318,6 @@ fn collector_process() {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap();
         let now = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap());
-        lake.collect(how, now).await.unwrap();
+        lake.vacuum(how, now).await.unwrap();
     });
 }

@@ -207,7 +207,7 @@ pub(crate) async fn collect(lake: &Lake) {
         dry_run: false,
     };
     let far = Timestamp::from_micros(4_000_000_000_000_000);
-    lake.collect(how, far).await.unwrap();
+    lake.vacuum(how, far).await.unwrap();
 }
 
 /// Files to be taken in one after the other: new persons and facts, changes of them, bad rows.

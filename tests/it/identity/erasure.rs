@@ -52,7 +52,7 @@ async fn with_ann_everywhere(name: &str) -> World {
         header: EntryHeader {
             id: id.to_owned(),
             after: SnapshotNumber(1),
-            meant: json!({}),
+            metadata: json!({}),
         },
         body: lines.concat().into_bytes(),
     };
@@ -219,7 +219,7 @@ async fn backup_forgets_persons_erased_since() {
         .lake
         .run(&["backup", "forget", theirs.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(said.contains("no backup of this lake"), "{said}");
+    assert!(said.contains("not a backup of"), "{said}");
     let kept = stranger.json(&["sql", "select email from persons"]);
     assert_eq!(kept[0]["email"], "eve@example.com");
 }

@@ -96,7 +96,7 @@ async fn session(
             files: files.to_vec(),
             described: None,
         };
-        let stored = LakeTable::cut_at(lake, def, &state, Arc::clone(&cuts));
+        let stored = LakeTable::split_at(lake, def, &state, Arc::clone(&cuts));
         let stored = Arc::new(stored.with_text_views());
         let vault = None;
         session

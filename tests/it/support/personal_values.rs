@@ -43,7 +43,7 @@ pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
         }
     }
     let mut entries = Vec::new();
-    for appended in lake.journal().await.unwrap() {
+    for appended in lake.wal_objects().await.unwrap() {
         entries.extend(lake.entries(&appended).await.unwrap());
     }
     for refused in lake.refused().await.unwrap() {

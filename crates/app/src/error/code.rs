@@ -81,7 +81,7 @@ fn of_lake(error: &LakeError) -> (&'static str, ErrorClass) {
         LakeError::NoLake { .. } => ("no_lake", ErrorClass::Missing),
         LakeError::NoSnapshot { .. } => ("unknown_snapshot", ErrorClass::Missing),
         LakeError::Expired { .. } => ("expired_snapshot", ErrorClass::Missing),
-        LakeError::Name { .. } => ("invalid_name", ErrorClass::Conflict),
+        LakeError::SnapshotName { .. } => ("invalid_name", ErrorClass::Conflict),
         LakeError::Occupied { .. } => ("occupied", ErrorClass::Conflict),
         LakeError::NotACopy => ("not_a_copy", ErrorClass::Conflict),
         LakeError::NoBatch { .. } => ("unknown_batch", ErrorClass::Missing),
@@ -96,8 +96,8 @@ fn of_lake(error: &LakeError) -> (&'static str, ErrorClass) {
         | LakeError::MasterKey { .. }
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }
-        | LakeError::Outside { .. }
-        | LakeError::Vanished { .. }
+        | LakeError::PathOutsideLake { .. }
+        | LakeError::MissingObject { .. }
         | LakeError::File { .. }
         | LakeError::Store { .. }
         | LakeError::Parquet { .. }

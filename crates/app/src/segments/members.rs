@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{BitmapRef, Lake, LakeError, State};
+use rollbook_lake::{BitmapRef, Lake, LakeError, State, ValueName};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::{self, current};
 use rollbook_segments::{Channel, Freshness, Percent, Refreshed, SegmentError, definition};
@@ -321,7 +321,7 @@ async fn watermarks(
     };
     let mut watermarks = BTreeMap::new();
     for provider in state.names_below("watermark/") {
-        if let Some(at) = state.value(&format!("watermark/{provider}"))? {
+        if let Some(at) = state.value(&ValueName::Watermark(provider).to_string())? {
             watermarks.insert(provider.to_owned(), at);
         }
     }

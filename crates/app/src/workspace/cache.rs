@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rollbook_engine::{PeopleCache, Session, SnapshotDelta};
-use rollbook_lake::{LINKED, Lake, MOVES, State};
+use rollbook_lake::{IDENTITY_REMAP, LINKED, Lake, State};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use rollbook_segments::written;
 
@@ -76,7 +76,7 @@ impl Workspace {
         };
         let persons = state.table("persons").rows();
         if changes.persons.len().saturating_mul(REBUILD_SHARE) > persons
-            || [LINKED, MOVES]
+            || [LINKED, IDENTITY_REMAP]
                 .iter()
                 .any(|name| changes.named.contains(*name))
         {

@@ -93,10 +93,10 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
     // The vault comes last: as long as it has the values, an interrupted erasure can be repeated.
     naming.values.extend(own_tokens(&identities, &known));
     for folder in TEXTS {
-        let changed = lake.edit_documents(folder, |text| redacted(text, &naming.values));
+        let changed = lake.rewrite_documents(folder, |text| redacted(text, &naming.values));
         forgotten.texts += changed.await?;
     }
-    let entries = lake.edit_entries(|text| redacted(text, &naming.values));
+    let entries = lake.rewrite_entries(|text| redacted(text, &naming.values));
     forgotten.texts += entries.await?;
     // Values that a run wrote meanwhile go too: it notices the erasure before it commits.
     forget(lake, &base, &identities, &naming).await?;

@@ -480,7 +480,7 @@ pub(crate) async fn store(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<
     let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
     let mut values = Vault::new(lake, IDENTITIES).put();
     values.write(&rows).await?;
-    Ok(values.keep().await?)
+    Ok(values.commit().await?)
 }
 
 #[cfg(test)]

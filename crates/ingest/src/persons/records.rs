@@ -95,11 +95,11 @@ async fn remember(
     base: &State,
     records: &mut BTreeMap<i64, PersonRecord>,
 ) -> Result<(), IngestError> {
-    let Some(moves) = lake.moves(base).await? else {
+    let Some(moves) = lake.identity_remap(base).await? else {
         return Ok(());
     };
     for (identity, record) in records.iter_mut() {
-        let homes = moves.of(*identity).map(|moved| moved.homes.clone());
+        let homes = moves.get(*identity).map(|moved| moved.homes.clone());
         record.former_persons = homes.unwrap_or_default();
     }
     let former_persons: BTreeSet<i64> = records

@@ -298,7 +298,7 @@ impl Upsert<'_> {
             self.touch(&rows, &mut outcome.touched);
             sorter.send(self.stored(&rows)?).await;
         }
-        secret.keep().await?;
+        secret.commit().await?;
         if let (Some(named), Some(def)) = (named, tables::table(ORDERS)) {
             let orders = Lookup {
                 lake: self.lake,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollbook_lake::State;
+use rollbook_lake::{State, ValueName};
 use rollbook_model::ProviderName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ struct ColumnsBySource(BTreeMap<String, BTreeMap<String, BTreeMap<String, bool>>
 
 /// The name under which the columns of a provider are kept.
 pub(crate) fn name(provider: &ProviderName) -> String {
-    format!("columns/{provider}")
+    ValueName::Columns(provider.as_str()).to_string()
 }
 
 /// Reports columns that the files of the last run had and those of the planned mappings lack. Returns the

@@ -40,7 +40,7 @@ pub async fn undo(
     at: Timestamp,
 ) -> Result<SnapshotNumber, IngestError> {
     let update = |base: Arc<State>| async move {
-        let done = lake.change_of(batch).await?;
+        let done = lake.batch_change(batch).await?;
         let erased = erase::erased_records(lake, &base).await?;
         let mut changes = BTreeMap::new();
         for (name, change) in done.tables {

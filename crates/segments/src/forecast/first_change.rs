@@ -12,7 +12,7 @@ use arrow::compute::{SortOptions, sort_limit};
 use datafusion::common::ScalarValue;
 use roaring::RoaringTreemap;
 use rollbook_engine::{Beside as ValueBeside, Found, Lookup, Session, Turning};
-use rollbook_lake::{Beside, Lake, State};
+use rollbook_lake::{Lake, NearestRow, State};
 use rollbook_model::{ColumnType, SegmentKey, Timestamp, tables};
 
 use crate::{Definition, Evaluation, Refreshed, SegmentError, Sessions, custom_traits};
@@ -141,14 +141,14 @@ impl FirstChangeRequest<'_> {
         let asked = lookups
             .iter()
             .map(beside)
-            .map(|(kind, at, is_after)| Beside { kind, at, is_after });
-        let asked: Vec<Beside> = asked.collect();
+            .map(|(kind, at, is_after)| NearestRow { kind, at, is_after });
+        let asked: Vec<NearestRow> = asked.collect();
         if asked.is_empty() {
             return Ok(());
         }
         let def = tables::table("activities").expect("it is a canonical table");
         let files = self.state.table(def.name).files;
-        let times = self.lake.times_beside(def, &files, &asked).await?;
+        let times = self.lake.nearest_times(def, &files, &asked).await?;
         found.rows.extend(lookups.into_iter().zip(times));
         Ok(())
     }

@@ -250,7 +250,7 @@ async fn write(
             settings: settings_of_criteria(state),
             set,
             decided,
-            gone: state.gone().map(str::to_owned),
+            gone: state.person_redirects_path().map(str::to_owned),
         };
         let persons = one.moved(members);
         if !persons.is_empty() {
