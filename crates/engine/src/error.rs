@@ -246,7 +246,7 @@ pub enum EngineError {
         "`people`{} would have the trait itself in it: write it on the tables",
         at(position)
     )]
-    TraitOfPeople {
+    TraitReadsPeople {
         /// Where.
         position: Option<Position>,
     },
@@ -271,7 +271,7 @@ pub enum EngineError {
 
     /// A trait that has several values for one person.
     #[error("trait `{name}` has more than one row for person {person}")]
-    TraitTwice {
+    DuplicateTraitRow {
         /// The trait.
         name: String,
         /// The first such person that was met.
@@ -398,7 +398,7 @@ impl EngineError {
             | Self::TooComplex { position, .. }
             | Self::Volatile { position, .. }
             | Self::ManyRows { position, .. }
-            | Self::TraitOfPeople { position }
+            | Self::TraitReadsPeople { position }
             | Self::Behaviour { position, .. }
             | Self::InWhere { position, .. } => *position,
             _ => None,
@@ -429,7 +429,7 @@ impl EngineError {
             Self::InTrait { source, .. } => source.hint(),
             Self::NotATrait { .. } => Some("write `select person_id, … from … group by person_id`"),
             Self::TraitDefault { .. } => Some("text is written in single quotes, `'like this'`"),
-            Self::TraitTwice { .. } => Some("group its rows: `… group by person_id`"),
+            Self::DuplicateTraitRow { .. } => Some("group its rows: `… group by person_id`"),
             Self::NotPersonIds { .. } => Some("write `select person_id from …`"),
             Self::Types { .. } => Some("convert one side with `cast(… as type)`"),
             Self::Internal { .. } | Self::WorkerPanicked => {

@@ -5,7 +5,6 @@ mod cache;
 mod coercion;
 mod criteria;
 mod error;
-mod faults;
 mod functions;
 mod opaque;
 mod operators;
@@ -15,6 +14,7 @@ mod sql;
 mod tables;
 mod threads;
 mod times;
+mod wrapped_errors;
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +39,7 @@ pub use sql::mapping::{plan_select, rows_where};
 pub use sql::parameters::{Parameter, Parameters};
 pub use sql::parsing::texts_parsed;
 pub use sql::statement::is_select;
-pub use tables::as_of::{Decrypt, OpeningError, TableSource, VaultSource};
+pub use tables::as_of::{Decrypt, DecryptError, TableSource, VaultSource};
 pub use tables::custom_traits::CustomTrait;
 pub use tables::traits::{columns_of_people, is_column_of_people};
 pub use threads::spawn_detached;

@@ -9,14 +9,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A shared value behind a trait object.
-pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
+pub(crate) struct Opaque<T>(Arc<dyn HasValue<T>>);
 
-trait Holds<T>: Send + Sync {
-    fn held(&self) -> &T;
+trait HasValue<T>: Send + Sync {
+    fn value(&self) -> &T;
 }
 
-impl<T: Send + Sync> Holds<T> for T {
-    fn held(&self) -> &T {
+impl<T: Send + Sync> HasValue<T> for T {
+    fn value(&self) -> &T {
         self
     }
 }
@@ -37,7 +37,7 @@ impl<T> Deref for Opaque<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        (*self.0).held()
+        (*self.0).value()
     }
 }
 

@@ -22,9 +22,9 @@ mod to_timestamp;
 mod trunc;
 mod zoned;
 
-pub(crate) use at_zone::name_zones_in;
+pub(crate) use at_zone::rewrite_at_time_zone;
 pub(crate) use clocks::{Clocks, Interval};
-pub(crate) use table::{in_zone_of, shown_in};
+pub(crate) use table::{column_in_zone, table_in_zone};
 pub(crate) use zoned::{UTC, field_in_zone, in_zone, schema_in_zone};
 
 /// A state whose times are in microseconds: on the calendar of a zone, or without one, where texts
@@ -33,9 +33,9 @@ pub(crate) fn with_times(state: SessionState, zone: Option<Tz>) -> Result<Sessio
     let name: Option<Arc<str>> = zone.map(|zone| zone.name().into());
     let mut rules = state.analyzer().rules.clone();
     if let Some(zone) = zone {
-        rules.insert(0, Arc::new(rules::NameZones(zone)));
+        rules.insert(0, Arc::new(rules::AssignTenantZone(zone)));
     }
-    rules.push(Arc::new(rules::CountInMicros(zone)));
+    rules.push(Arc::new(rules::CastInMicros(zone)));
     let mut state = SessionStateBuilder::new_from_existing(state)
         .with_analyzer_rules(rules)
         .with_type_planner(Arc::new(zoned::TimeTypes { zone: name }))

@@ -7,24 +7,31 @@ use super::spans::Spans;
 /// For each row the place of its person, its time, and more where it takes that.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    places: Vec<u32>,
+    positions: Vec<u32>,
     times: Vec<i64>,
     /// From when rows are seen, where that is not their time.
-    seen: Option<Vec<i64>>,
+    visible_from: Option<Vec<i64>>,
     amounts: Option<Vec<i128>>,
 }
 
 impl Run {
-    pub(super) fn push(&mut self, place: usize, at: i64) {
+    pub(super) fn push(&mut self, position: usize, at: i64) {
         // There are no more than fit, or they would not have been read.
-        self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
+        self.positions
+            .push(u32::try_from(position).unwrap_or(u32::MAX));
         self.times.push(at);
     }
 
     /// A row with more than its time; all of a run have the same of that.
-    pub(super) fn push_with(&mut self, place: usize, at: i64, seen: i64, amount: Option<i128>) {
-        self.push(place, at);
-        self.seen.get_or_insert_default().push(seen);
+    pub(super) fn push_details(
+        &mut self,
+        position: usize,
+        at: i64,
+        visible_from: i64,
+        amount: Option<i128>,
+    ) {
+        self.push(position, at);
+        self.visible_from.get_or_insert_default().push(visible_from);
         if let Some(amount) = amount {
             self.amounts.get_or_insert_default().push(amount);
         }
@@ -32,110 +39,116 @@ impl Run {
 
     /// Adds rows of persons who come after; times are all that they have.
     pub(super) fn append(&mut self, mut other: Self) {
-        self.places.append(&mut other.places);
+        self.positions.append(&mut other.positions);
         self.times.append(&mut other.times);
     }
 
     /// Takes no more memory than it needs.
-    pub(super) fn shrunk(mut self) -> Self {
-        if self.seen.as_ref() == Some(&self.times) {
-            self.seen = None;
+    pub(super) fn shrink_to_fit(mut self) -> Self {
+        if self.visible_from.as_ref() == Some(&self.times) {
+            self.visible_from = None;
         }
-        self.places.shrink_to_fit();
+        self.positions.shrink_to_fit();
         self.times.shrink_to_fit();
-        self.seen.iter_mut().for_each(Vec::shrink_to_fit);
+        self.visible_from.iter_mut().for_each(Vec::shrink_to_fit);
         self.amounts.iter_mut().for_each(Vec::shrink_to_fit);
         self
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.positions.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
         let amounts = self.amounts.as_deref().map_or(0, size_of_val);
-        let seen = self.seen.as_deref().map_or(0, size_of_val);
-        size_of_val(self.places.as_slice()) + size_of_val(self.times.as_slice()) + amounts + seen
+        let visible_from = self.visible_from.as_deref().map_or(0, size_of_val);
+        size_of_val(self.positions.as_slice())
+            + size_of_val(self.times.as_slice())
+            + amounts
+            + visible_from
     }
 
     /// The rows of those whose place is wanted.
-    pub(super) fn of(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
+    pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
         let (mut some, mut from, mut at) = (Self::default(), 0, 0);
-        for rows in self.places.chunk_by(|one, next| one == next) {
+        for rows in self.positions.chunk_by(|one, next| one == next) {
             // Whole stretches of those who are wanted are taken at once.
-            if !is_wanted(rows[0]) {
-                some.take(self, from..at);
+            if !is_included(rows[0]) {
+                some.append_rows(self, from..at);
                 from = at + rows.len();
             }
             at += rows.len();
         }
-        some.take(self, from..at);
+        some.append_rows(self, from..at);
         some
     }
 
     /// The rows of both.
-    pub(super) fn with(&self, other: &Self) -> Self {
+    pub(super) fn merged_with(&self, other: &Self) -> Self {
         let (mut all, mut from, mut at) = (Self::default(), 0, 0);
-        for rows in other.places.chunk_by(|one, next| one == next) {
-            let until = first_from(&self.places, from, rows[0]);
-            all.take(self, from..until);
-            all.take(other, at..at + rows.len());
+        for rows in other.positions.chunk_by(|one, next| one == next) {
+            let until = search_from(&self.positions, from, rows[0]);
+            all.append_rows(self, from..until);
+            all.append_rows(other, at..at + rows.len());
             (from, at) = (until, at + rows.len());
         }
-        all.take(self, from..self.places.len());
+        all.append_rows(self, from..self.positions.len());
         all
     }
 
-    fn take(&mut self, from: &Self, rows: Range<usize>) {
+    fn append_rows(&mut self, from: &Self, rows: Range<usize>) {
         if rows.is_empty() {
             return;
         }
         // Those that are seen from their own time on do without.
-        if from.seen.is_some() && self.seen.is_none() {
-            self.seen = Some(self.times.clone());
+        if from.visible_from.is_some() && self.visible_from.is_none() {
+            self.visible_from = Some(self.times.clone());
         }
-        if let Some(seen) = &mut self.seen {
-            let all = from.seen.as_ref().unwrap_or(&from.times);
-            seen.extend_from_slice(&all[rows.clone()]);
+        if let Some(visible_from) = &mut self.visible_from {
+            let all = from.visible_from.as_ref().unwrap_or(&from.times);
+            visible_from.extend_from_slice(&all[rows.clone()]);
         }
         if let Some(amounts) = &from.amounts {
             let known = self.amounts.get_or_insert_default();
             known.extend_from_slice(&amounts[rows.clone()]);
         }
-        self.places.extend_from_slice(&from.places[rows.clone()]);
+        self.positions
+            .extend_from_slice(&from.positions[rows.clone()]);
         self.times.extend_from_slice(&from.times[rows]);
     }
 
     /// The rows of those at some places, which become the first, the second and so on.
-    pub(super) fn picked(&self, places: &[u32]) -> Self {
-        let (mut picked, mut row) = (Self::default(), 0);
-        for (number, place) in (0..).zip(places) {
-            let begin = first_from(&self.places, row, *place);
-            let rows = self.places[begin..].iter();
-            row = begin + rows.take_while(|at| *at == place).count();
-            picked.take(self, begin..row);
-            picked.places[picked.times.len() - (row - begin)..].fill(number);
+    pub(super) fn select(&self, positions: &[u32]) -> Self {
+        let (mut selected, mut row) = (Self::default(), 0);
+        for (number, position) in (0..).zip(positions) {
+            let begin = search_from(&self.positions, row, *position);
+            let rows = self.positions[begin..].iter();
+            row = begin + rows.take_while(|at| *at == position).count();
+            selected.append_rows(self, begin..row);
+            selected.positions[selected.times.len() - (row - begin)..].fill(number);
         }
-        picked
+        selected
     }
 
     /// Goes through the rows of the persons at some places that are seen at `as_of` and fall in a
     /// window: gives `note` the number of the person among these, and the row.
-    pub(super) fn each(
+    pub(super) fn for_each_row(
         &self,
-        places: &Range<usize>,
+        positions: &Range<usize>,
         [from, until]: [i64; 2],
         as_of: i64,
         mut note: impl FnMut(usize, usize),
     ) {
         let until = until.min(as_of.saturating_add(1));
-        let seen = self.seen.as_deref();
-        let all = self.rows_of(places);
-        let rows = self.places[all.clone()].iter();
+        let visible_from = self.visible_from.as_deref();
+        let all = self.rows_of(positions);
+        let rows = self.positions[all.clone()].iter();
         let rows = rows.zip(&self.times[all.clone()]);
-        for (row, (place, at)) in all.zip(rows) {
-            if (from..until).contains(at) && seen.is_none_or(|seen| seen[row] <= as_of) {
-                note(*place as usize - places.start, row);
+        for (row, (position, at)) in all.zip(rows) {
+            if (from..until).contains(at)
+                && visible_from.is_none_or(|visible_from| visible_from[row] <= as_of)
+            {
+                note(*position as usize - positions.start, row);
             }
         }
     }
@@ -143,32 +156,33 @@ impl Run {
     /// Adds to the count of each person at some places how many such rows there are.
     pub(super) fn count(
         &self,
-        places: &Range<usize>,
+        positions: &Range<usize>,
         window: [i64; 2],
         as_of: i64,
         counts: &mut [i64],
     ) {
-        if self.seen.is_some() {
-            return self.each(places, window, as_of, |number, _| counts[number] += 1);
+        if self.visible_from.is_some() {
+            return self.for_each_row(positions, window, as_of, |number, _| counts[number] += 1);
         }
         let [from, until] = [window[0], window[1].min(as_of.saturating_add(1))];
-        let all = self.rows_of(places);
-        let rows = self.places[all.clone()].iter().zip(&self.times[all]);
-        for (place, at) in rows {
+        let all = self.rows_of(positions);
+        let rows = self.positions[all.clone()].iter().zip(&self.times[all]);
+        for (position, at) in rows {
             // Whether a row is counted is anybody's guess: adding nothing costs less than a wrong one.
-            counts[*place as usize - places.start] += i64::from((from <= *at) & (*at < until));
+            counts[*position as usize - positions.start] +=
+                i64::from((from <= *at) & (*at < until));
         }
     }
 
-    fn rows_of(&self, places: &Range<usize>) -> Range<usize> {
-        let before = |end: usize| self.places.partition_point(|at| (*at as usize) < end);
-        before(places.start)..before(places.end)
+    fn rows_of(&self, positions: &Range<usize>) -> Range<usize> {
+        let before = |end: usize| self.positions.partition_point(|at| (*at as usize) < end);
+        before(positions.start)..before(positions.end)
     }
 
     /// The places of those who have rows in spans of time, some more than once.
-    pub(super) fn between(&self, spans: &Spans<'_>) -> impl Iterator<Item = u32> {
-        let rows = self.times.iter().zip(&self.places);
-        rows.filter_map(|(at, place)| spans.contain(*at).then_some(*place))
+    pub(super) fn positions_in(&self, spans: &Spans<'_>) -> impl Iterator<Item = u32> {
+        let rows = self.times.iter().zip(&self.positions);
+        rows.filter_map(|(at, position)| spans.contains(*at).then_some(*position))
     }
 
     pub(super) fn time(&self, row: usize) -> i64 {
@@ -181,14 +195,14 @@ impl Run {
 }
 
 /// The first one that is not below `place`, which is near `from` or after it.
-fn first_from(places: &[u32], from: usize, place: u32) -> usize {
+fn search_from(positions: &[u32], from: usize, position: u32) -> usize {
     let (mut begin, mut step) = (from, 1);
-    while places.get(begin + step).is_some_and(|at| *at < place) {
+    while positions.get(begin + step).is_some_and(|at| *at < position) {
         begin += step;
         step *= 2;
     }
-    let end = (begin + step).min(places.len());
-    begin + places[begin..end].partition_point(|at| *at < place)
+    let end = (begin + step).min(positions.len());
+    begin + positions[begin..end].partition_point(|at| *at < position)
 }
 
 #[cfg(test)]
@@ -217,25 +231,25 @@ mod tests {
 
     fn run(rows: &[Row]) -> Run {
         let mut run = Run::default();
-        for (place, at, seen, amount) in rows {
-            run.push_with(*place, *at, *seen, Some(*amount));
+        for (position, at, visible_from, amount) in rows {
+            run.push_details(*position, *at, *visible_from, Some(*amount));
         }
-        run.shrunk()
+        run.shrink_to_fit()
     }
 
     /// What it gives of some persons: their number among these, with a row's time and amount.
     fn given(
         run: &Run,
-        places: &Range<usize>,
+        positions: &Range<usize>,
         window: [i64; 2],
         as_of: i64,
     ) -> Vec<(usize, i64, i128)> {
         let mut given = Vec::new();
-        run.each(places, window, as_of, |number, row| {
+        run.for_each_row(positions, window, as_of, |number, row| {
             given.push((number, run.time(row), run.amount(row)));
         });
-        let mut counts = vec![0; places.len()];
-        run.count(places, window, as_of, &mut counts);
+        let mut counts = vec![0; positions.len()];
+        run.count(positions, window, as_of, &mut counts);
         for (number, count) in counts.into_iter().enumerate() {
             let same = given.iter().filter(|row| row.0 == number).count();
             assert_eq!(usize::try_from(count).unwrap(), same);
@@ -253,9 +267,9 @@ mod tests {
             window in [0_i64..50, 0_i64..60],
             as_of in 0_i64..60,
         ) {
-            let is_wanted = |place: u32| wanted.contains(&place);
-            let made = run(&first).of(|place| !is_wanted(place)).with(&run(&second));
-            let is_kept = |row: &&Row| !is_wanted(u32::try_from(row.0).unwrap());
+            let is_included = |position: u32| wanted.contains(&position);
+            let made = run(&first).filtered(|position| !is_included(position)).merged_with(&run(&second));
+            let is_kept = |row: &&Row| !is_included(u32::try_from(row.0).unwrap());
             let rows: Vec<Row> = first.iter().filter(is_kept).chain(&second).copied().collect();
             prop_assert_eq!(made.len(), rows.len());
             let is_given = |row: &&Row| (window[0]..window[1]).contains(&row.1) && row.2 <= as_of;
@@ -267,12 +281,12 @@ mod tests {
                 rows
             };
             let near = 10..30;
-            let number = |place: usize| near.contains(&place).then(|| place - near.start);
+            let number = |position: usize| near.contains(&position).then(|| position - near.start);
             prop_assert_eq!(given(&made, &near, window, as_of), expected(&number));
             let some: Vec<u32> = wanted.iter().copied().collect();
-            let number = |place: usize| some.iter().position(|one| *one as usize == place);
-            let picked = made.picked(&some);
-            prop_assert_eq!(given(&picked, &(0..some.len()), window, as_of), expected(&number));
+            let number = |position: usize| some.iter().position(|one| *one as usize == position);
+            let selected = made.select(&some);
+            prop_assert_eq!(given(&selected, &(0..some.len()), window, as_of), expected(&number));
         }
     }
 }

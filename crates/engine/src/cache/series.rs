@@ -23,7 +23,7 @@ const ACTIVITIES: &str = "select person_id, type, occurred_at from _fact_activit
                           where person_id <> 0 order by person_id";
 
 /// How many times longer a run is than the next, at least.
-const MUCH_LONGER: usize = 4;
+const MIN_RUN_RATIO: usize = 4;
 
 /// Rows of one kind: those that were read first, and those that came since.
 #[derive(Debug, Default)]
@@ -40,9 +40,14 @@ pub(super) struct Activities {
 
 impl Activities {
     /// All activities of a session, in at most so many bytes.
-    pub(super) async fn read(state: &SessionState, persons: &Persons, most: usize) -> Result<Self> {
-        let (mut by_type, mut room): (HashMap<String, Run>, _) = (HashMap::new(), Room(most));
-        let mut near = 0;
+    pub(super) async fn read(
+        state: &SessionState,
+        persons: &Persons,
+        max_bytes: usize,
+    ) -> Result<Self> {
+        let (mut by_type, mut budget): (HashMap<String, Run>, _) =
+            (HashMap::new(), ByteBudget(max_bytes));
+        let mut hint = 0;
         let mut batches = rows(state, ACTIVITIES).await?;
         while let Some(batch) = batches.try_next().await? {
             let types = cast(batch.column(1), &DataType::Utf8View)?;
@@ -53,10 +58,10 @@ impl Activities {
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
             let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
             for (row, (person, at)) in ids.iter().zip(times.values()).enumerate() {
-                let Some(place) = persons.place(*person, near) else {
+                let Some(position) = persons.position(*person, hint) else {
                     continue;
                 };
-                near = place;
+                hint = position;
                 let view = types.views()[row];
                 let part = match known.iter().find(|(known, _)| *known == view) {
                     Some((_, part)) => *part,
@@ -71,10 +76,10 @@ impl Activities {
                         part
                     }
                 };
-                parts[part].1.push(place, *at);
+                parts[part].1.push(position, *at);
             }
             for (name, part) in parts {
-                room.take(part.bytes())?;
+                budget.take(part.bytes())?;
                 by_type.entry(name).or_default().append(part);
             }
         }
@@ -86,19 +91,19 @@ impl Activities {
     }
 
     /// These, and others that came since.
-    pub(super) fn with(&self, added: &Self) -> Self {
+    pub(super) fn merged_with(&self, added: &Self) -> Self {
         let mut by_type = self.by_type.clone();
         for (name, series) in &added.by_type {
             let known = by_type.entry(name.clone()).or_default();
-            *known = Arc::new(known.with(series));
+            *known = Arc::new(known.merged_with(series));
         }
         Self { by_type }
     }
 
     /// Those of persons whose place is wanted.
-    pub(super) fn of_those(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
+    pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
         let some = self.by_type.iter();
-        let some = some.map(|(name, all)| (name.clone(), Arc::new(all.of_those(&is_wanted))));
+        let some = some.map(|(name, all)| (name.clone(), Arc::new(all.filtered(&is_included))));
         Self {
             by_type: some.filter(|(_, some)| !some.is_empty()).collect(),
         }
@@ -127,9 +132,9 @@ impl Activities {
 }
 
 /// Bytes that may still be taken.
-struct Room(usize);
+struct ByteBudget(usize);
 
-impl Room {
+impl ByteBudget {
     fn take(&mut self, bytes: usize) -> Result<()> {
         let left = self.0.checked_sub(bytes).ok_or_else(|| {
             DataFusionError::ResourcesExhausted("more rows than are kept in memory".to_owned())
@@ -140,30 +145,30 @@ impl Room {
 }
 
 /// The rows of a view that is kept, in at most so many bytes.
-pub(super) async fn series_of(
+pub(super) async fn load_series(
     state: &SessionState,
     persons: &Persons,
     relation: &str,
-    most: usize,
+    max_bytes: usize,
 ) -> Result<Series> {
     let kept = KEPT.iter().find(|(kept, _)| *kept == relation);
     let (_, sql) = kept
         .ok_or_else(|| DataFusionError::Internal(format!("the rows of {relation} are not kept")))?;
-    let (mut run, mut room) = (Run::default(), Room(most));
-    let mut near = 0;
+    let (mut run, mut budget) = (Run::default(), ByteBudget(max_bytes));
+    let mut hint = 0;
     let mut batches = rows(state, sql).await?;
     while let Some(batch) = batches.try_next().await? {
         let before = run.bytes();
-        add(&mut run, &batch, persons, &mut near)?;
-        room.take(run.bytes() - before)?;
+        add(&mut run, &batch, persons, &mut hint)?;
+        budget.take(run.bytes() - before)?;
     }
     Ok(Series::of(run))
 }
 
-fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) -> Result<()> {
+fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, hint: &mut usize) -> Result<()> {
     let ids = batch.column(0).as_primitive::<Int64Type>().values();
     let time = |at: usize| batch.column(at).as_primitive::<TimestampMicrosecondType>();
-    let (times, seen) = (time(1), time(2));
+    let (times, visible_from) = (time(1), time(2));
     let money = DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE);
     let amounts = match batch.columns().get(3) {
         Some(amounts) => Some(cast(amounts, &money)?),
@@ -173,16 +178,16 @@ fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) 
         .as_ref()
         .map(|all| all.as_primitive::<Decimal128Type>());
     for (row, person) in ids.iter().enumerate() {
-        let Some(place) = persons.place(*person, *near) else {
+        let Some(position) = persons.position(*person, *hint) else {
             continue;
         };
-        *near = place;
+        *hint = position;
         // A sum leaves out what cannot be converted.
         if times.is_null(row) || amounts.is_some_and(|amounts| amounts.is_null(row)) {
             continue;
         }
         let amount = amounts.map(|amounts| amounts.value(row));
-        run.push_with(place, times.value(row), seen.value(row), amount);
+        run.push_details(position, times.value(row), visible_from.value(row), amount);
     }
     Ok(())
 }
@@ -190,18 +195,18 @@ fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) 
 impl Series {
     fn of(run: Run) -> Self {
         Self {
-            runs: vec![Arc::new(run.shrunk())],
+            runs: vec![Arc::new(run.shrink_to_fit())],
         }
     }
 
     /// These rows, and others that came since.
-    pub(super) fn with(&self, added: &Self) -> Self {
+    pub(super) fn merged_with(&self, added: &Self) -> Self {
         let mut runs = self.runs.clone();
         for run in added.runs.iter().filter(|run| run.len() > 0) {
             let mut run = Arc::clone(run);
             // What came is written anew with what came before it while that is not much more.
-            while let Some(last) = runs.pop_if(|last| last.len() < MUCH_LONGER * run.len()) {
-                run = Arc::new(last.with(&run));
+            while let Some(last) = runs.pop_if(|last| last.len() < MIN_RUN_RATIO * run.len()) {
+                run = Arc::new(last.merged_with(&run));
             }
             runs.push(run);
         }
@@ -209,16 +214,19 @@ impl Series {
     }
 
     /// The rows of persons whose place is wanted.
-    pub(super) fn of_those(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
-        let runs = self.runs.iter().map(|run| Arc::new(run.of(&is_wanted)));
+    pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
+        let runs = self
+            .runs
+            .iter()
+            .map(|run| Arc::new(run.filtered(&is_included)));
         Self {
             runs: runs.filter(|run| run.len() > 0).collect(),
         }
     }
 
     /// The rows of persons at some places, which become the first, the second and so on.
-    pub(super) fn picked(&self, places: &[u32]) -> Self {
-        let runs = self.runs.iter().map(|run| Arc::new(run.picked(places)));
+    pub(super) fn select(&self, positions: &[u32]) -> Self {
+        let runs = self.runs.iter().map(|run| Arc::new(run.select(positions)));
         Self {
             runs: runs.collect(),
         }
@@ -233,31 +241,38 @@ impl Series {
     }
 
     /// Adds the places of persons who have rows in spans of time.
-    pub(super) fn between(&self, spans: &Spans<'_>, places: &mut RoaringBitmap) {
+    pub(super) fn collect_positions(&self, spans: &Spans<'_>, positions: &mut RoaringBitmap) {
         for run in &self.runs {
-            places.extend(run.between(spans));
+            positions.extend(run.positions_in(spans));
         }
     }
 
     /// Goes through the rows of some persons that are seen at `as_of` and fall in a window: gives
     /// `note` the number of the person among these, and the row in a run.
-    pub(super) fn each(
+    pub(super) fn for_each_row(
         &self,
-        places: &Range<usize>,
+        positions: &Range<usize>,
         window: [i64; 2],
         as_of: i64,
         mut note: impl FnMut(usize, &Run, usize),
     ) {
         for run in &self.runs {
-            run.each(places, window, as_of, |number, row| note(number, run, row));
+            run.for_each_row(positions, window, as_of, |number, row| {
+                note(number, run, row)
+            });
         }
     }
 
     /// How many such rows each person at some places has.
-    pub(super) fn counts(&self, places: &Range<usize>, window: [i64; 2], as_of: i64) -> Vec<i64> {
-        let mut counts = vec![0; places.len()];
+    pub(super) fn counts(
+        &self,
+        positions: &Range<usize>,
+        window: [i64; 2],
+        as_of: i64,
+    ) -> Vec<i64> {
+        let mut counts = vec![0; positions.len()];
         for run in &self.runs {
-            run.count(places, window, as_of, &mut counts);
+            run.count(positions, window, as_of, &mut counts);
         }
         counts
     }

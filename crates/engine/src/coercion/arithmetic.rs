@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::coercion::comparisons::{as_double, digits};
-use crate::coercion::intervals::{INTERVAL, divided, is_length, times};
+use crate::coercion::intervals::{INTERVAL, divided, is_length, multiplied};
 
 /// Arithmetic that DataFusion does not have, or not as people mean it.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ impl ExprPlanner for Arithmetic {
             right: r,
         } = expr;
         let planned = match (is_length(&left), is_length(&right)) {
-            (true, false) if right.is_numeric() && op == Multiply => times(l, r),
-            (false, true) if left.is_numeric() && op == Multiply => times(r, l),
+            (true, false) if right.is_numeric() && op == Multiply => multiplied(l, r),
+            (false, true) if left.is_numeric() && op == Multiply => multiplied(r, l),
             (true, false) if right.is_numeric() && op == Divide => divided(l, r),
             (true, false) | (false, true)
                 if !is_arithmetic && (left.is_numeric() || right.is_numeric()) =>
@@ -64,7 +64,7 @@ impl ExprPlanner for Arithmetic {
                 };
                 binary(cast(l, INTERVAL), operator, cast(r, INTERVAL))
             }
-            (false, false) if is_arithmetic && is_of_doubles(&op, [&l, &r], [&left, &right]) => {
+            (false, false) if is_arithmetic && uses_doubles(&op, [&l, &r], [&left, &right]) => {
                 let operator = match op {
                     Plus => Operator::Plus,
                     Minus => Operator::Minus,
@@ -93,7 +93,7 @@ fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
 
 /// Whether decimals are reckoned with as doubles: where a literal with a point takes part in a
 /// quotient, which has no last digit, or in anything that has more digits than a decimal.
-fn is_of_doubles(op: &BinaryOperator, exprs: [&Expr; 2], types: [&DataType; 2]) -> bool {
+fn uses_doubles(op: &BinaryOperator, exprs: [&Expr; 2], types: [&DataType; 2]) -> bool {
     let [Some((left, left_scale)), Some((right, right_scale))] = types.map(digits) else {
         return false;
     };

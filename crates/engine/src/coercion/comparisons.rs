@@ -64,17 +64,17 @@ fn comparable(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let plan = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let expr = expr.transform_up(|expr| of_expression(expr, &schema))?;
+        let expr = expr.transform_up(|expr| align_expression(expr, &schema))?;
         Ok(expr.update_data(|expr| name.restore(expr)))
     })?;
-    plan.transform_data(|plan| of_plan(plan, &schema))
+    plan.transform_data(|plan| align_plan(plan, &schema))
 }
 
 /// What nodes of a plan compare by themselves.
-fn of_plan(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+fn align_plan(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Sort(mut sort) => {
-            let changed = order(&mut sort.expr, schema);
+            let changed = sort_by_length(&mut sort.expr, schema);
             Ok(Transformed::new_transformed(
                 LogicalPlan::Sort(sort),
                 changed,
@@ -94,7 +94,7 @@ fn of_plan(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPl
     }
 }
 
-fn of_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn align_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let changed = match &mut expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             align(vec![left, right], schema)
@@ -106,7 +106,7 @@ fn of_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>>
             let all = [expr.as_mut()].into_iter().chain(list);
             align(all.collect(), schema)
         }
-        Expr::Case(case) => of_case(case, schema),
+        Expr::Case(case) => align_case(case, schema),
         Expr::ScalarFunction(ScalarFunction { func, args }) => match func.name() {
             "nullif" | "greatest" | "least" => align(args.iter_mut().collect(), schema),
             "coalesce" => align_results(args.iter_mut().collect(), schema),
@@ -115,19 +115,19 @@ fn of_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>>
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
             let is_compared = params.distinct || matches!(func.name(), "min" | "max");
             let args = is_compared && lengths(params.args.iter_mut(), schema);
-            order(&mut params.order_by, schema) | args
+            sort_by_length(&mut params.order_by, schema) | args
         }
-        Expr::WindowFunction(window) => of_window(window, schema),
+        Expr::WindowFunction(window) => align_window(window, schema),
         Expr::InSubquery(InSubquery { expr, subquery, .. })
         | Expr::SetComparison(SetComparison { expr, subquery, .. }) => {
-            of_subquery(expr, subquery, schema)?
+            align_subquery(expr, subquery, schema)?
         }
         _ => false,
     };
     Ok(Transformed::new_transformed(expr, changed))
 }
 
-fn of_case(case: &mut Case, schema: &DFSchema) -> bool {
+fn align_case(case: &mut Case, schema: &DFSchema) -> bool {
     let Case {
         expr,
         when_then_expr,
@@ -147,16 +147,16 @@ fn of_case(case: &mut Case, schema: &DFSchema) -> bool {
     align(whens, schema) | of_results
 }
 
-fn of_window(window: &mut WindowFunction, schema: &DFSchema) -> bool {
+fn align_window(window: &mut WindowFunction, schema: &DFSchema) -> bool {
     let is_compared = matches!(window.fun.name(), "min" | "max");
     let params = &mut window.params;
     let args = is_compared && lengths(params.args.iter_mut(), schema);
     let parts = lengths(params.partition_by.iter_mut(), schema);
-    order(&mut params.order_by, schema) | args | parts
+    sort_by_length(&mut params.order_by, schema) | args | parts
 }
 
 /// A value and what a query gives.
-fn of_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
+fn align_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
     let given = subquery.subquery.schema();
     if given.fields().len() != 1 {
         return Ok(false);
@@ -177,7 +177,7 @@ fn of_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> R
 }
 
 /// Sorts by how long intervals are.
-fn order(keys: &mut [Sort], schema: &DFSchema) -> bool {
+fn sort_by_length(keys: &mut [Sort], schema: &DFSchema) -> bool {
     lengths(keys.iter_mut().map(|key| &mut key.expr), schema)
 }
 
@@ -213,7 +213,10 @@ fn align(exprs: Vec<&mut Expr>, schema: &DFSchema) -> bool {
 fn align_results(exprs: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let types = exprs.iter().map(|expr| expr.get_type(schema));
     let types = types.collect::<Result<Vec<_>>>().unwrap_or_default();
-    let has_text = exprs.iter().zip(&types).any(|(expr, ty)| is_read(expr, ty));
+    let has_text = exprs
+        .iter()
+        .zip(&types)
+        .any(|(expr, ty)| is_text_column(expr, ty));
     if has_text && types.iter().any(DataType::is_decimal) {
         // What is no number is a value all the same: numbers become text beside it.
         for (expr, ty) in exprs.into_iter().zip(types) {
@@ -257,7 +260,7 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
     let is_read_as_number = operands.iter().any(|(_, ty)| is_number(ty))
         && operands
             .iter()
-            .any(|(expr, ty)| is_read(expr, ty) || is_fraction(expr))
+            .any(|(expr, ty)| is_text_column(expr, ty) || is_fraction(expr))
         && all(&|_, ty| is_number(ty) || ty.is_string());
     if !any(DataType::is_decimal) && !is_read_as_number {
         return false;
@@ -340,14 +343,14 @@ pub(crate) fn as_double(expr: Expr) -> Expr {
 }
 
 /// Whether it is text that has to be read, row by row, where a number is wanted.
-fn is_read(expr: &Expr, ty: &DataType) -> bool {
+fn is_text_column(expr: &Expr, ty: &DataType) -> bool {
     ty.is_string() && text_of(expr).is_none()
 }
 
 /// Whether it is a literal of text that says a number with places.
 fn is_fraction(expr: &Expr) -> bool {
-    let said = text_of(expr).and_then(decimal_of);
-    matches!(said, Some(ScalarValue::Decimal128(_, _, 1..)))
+    let parsed = text_of(expr).and_then(decimal_of);
+    matches!(parsed, Some(ScalarValue::Decimal128(_, _, 1..)))
 }
 
 /// What a literal of text says.

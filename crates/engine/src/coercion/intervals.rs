@@ -28,7 +28,7 @@ const DAY: i128 = 86_400_000_000;
 const DAYS_OF_MONTH: i128 = 30;
 
 static LENGTH_OF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Length::new().into()));
-static TIMES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Scaled::new(false).into()));
+static MULTIPLIED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Scaled::new(false).into()));
 static DIVIDED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Scaled::new(true).into()));
 
 /// Whether values of a type are lengths of time.
@@ -42,8 +42,8 @@ pub(crate) fn length(expr: Expr) -> Expr {
 }
 
 /// A length of time, so many times as long.
-pub(crate) fn times(length: Expr, by: Expr) -> Expr {
-    TIMES.call(vec![length, by])
+pub(crate) fn multiplied(length: Expr, by: Expr) -> Expr {
+    MULTIPLIED.call(vec![length, by])
 }
 
 /// A length of time, so many times as short.
@@ -124,10 +124,10 @@ impl Scaled {
     /// As PostgreSQL does: a part of a month is counted in days, a part of a day in its time. Null
     /// where the result is out of range, and where it is divided by zero.
     fn interval(&self, of: IntervalMonthDayNano, by: f64) -> Option<IntervalMonthDayNano> {
-        let months = to_the_micro(self.scale(of.months.into(), by));
-        let more_days = to_the_micro(months.fract() * 30.0);
-        let days = to_the_micro(self.scale(of.days.into(), by));
-        let part_of_day = to_the_micro(days.fract() + more_days.fract());
+        let months = round_to_millionth(self.scale(of.months.into(), by));
+        let more_days = round_to_millionth(months.fract() * 30.0);
+        let days = round_to_millionth(self.scale(of.days.into(), by));
+        let part_of_day = round_to_millionth(days.fract() + more_days.fract());
         let days = days.trunc() + more_days.trunc() + part_of_day.trunc();
         let nanos = self.scale(of.nanoseconds, by) + part_of_day.fract() * 86_400e9;
         let micros = whole(nanos / 1_000.0)?;
@@ -148,7 +148,7 @@ impl Scaled {
 }
 
 /// What is smaller than a millionth is an inexact zero.
-fn to_the_micro(value: f64) -> f64 {
+fn round_to_millionth(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 

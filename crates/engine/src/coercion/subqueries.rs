@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 /// What a query that was made a part of another one is called in messages.
-const REFUSED: &str = "a query within the text that looks at a column from outside of it";
+const CORRELATED: &str = "a query within the text that looks at a column from outside of it";
 
 /// Gives subqueries shapes that mean the same as a join.
 #[derive(Debug)]
@@ -38,38 +38,38 @@ impl AnalyzerRule for SoundSubqueries {
     }
 }
 
-fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut has_one = false;
+fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut found = false;
     plan.apply_expressions(|expr| {
-        has_one = has_one || holds_one(expr)?;
+        found = found || has_subquery(expr)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
-    if !has_one {
+    if !found {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
     if let LogicalPlan::Filter(filter) = plan {
-        let condition = Sound {
+        let condition = SubqueryRewriter {
             schema: &schema,
-            is_joined: true,
+            becomes_join: true,
         };
         let condition = condition.of(filter.predicate, true)?;
         let filter = Filter::try_new(condition, filter.input)?;
         return Ok(Transformed::yes(LogicalPlan::Filter(filter)));
     }
-    let sound = Sound {
+    let rewriter = SubqueryRewriter {
         schema: &schema,
-        is_joined: false,
+        becomes_join: false,
     };
     let names = NamePreserver::new(&plan);
     let is_projection = matches!(plan, LogicalPlan::Projection(_));
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let expr = sound.of(expr, false)?;
+        let expr = rewriter.of(expr, false)?;
         // Elsewhere it becomes a join so late that conditions in it have lost what they compare with.
-        if !is_projection && may_be_taken_for_its_own(&expr)? {
+        if !is_projection && has_ambiguous_outer_column(&expr)? {
             return not_impl_err!(
-                "{REFUSED} and has one of that name itself, in a `group by` or an aggregate: give \
+                "{CORRELATED} and has one of that name itself, in a `group by` or an aggregate: give \
                  its table another name"
             );
         }
@@ -80,7 +80,7 @@ fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 
 /// Whether an expression holds a query that looks at a column from outside of it, and reads one of
 /// the same name.
-fn may_be_taken_for_its_own(expr: &Expr) -> Result<bool> {
+fn has_ambiguous_outer_column(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
         let subquery = match part {
             Expr::InSubquery(one) => &one.subquery,
@@ -106,7 +106,7 @@ fn may_be_taken_for_its_own(expr: &Expr) -> Result<bool> {
     })
 }
 
-fn holds_one(expr: &Expr) -> Result<bool> {
+fn has_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
         Ok(matches!(
             part,
@@ -119,13 +119,13 @@ fn holds_one(expr: &Expr) -> Result<bool> {
 }
 
 /// The expressions of one node of a plan.
-struct Sound<'a> {
+struct SubqueryRewriter<'a> {
     schema: &'a DFSchema,
     /// Whether conditions in it become joins; elsewhere they are counts.
-    is_joined: bool,
+    becomes_join: bool,
 }
 
-impl Sound<'_> {
+impl SubqueryRewriter<'_> {
     /// An expression without shapes that are read wrongly. Where it is a `condition`, null is as
     /// good as false.
     fn of(&self, expr: Expr, condition: bool) -> Result<Expr> {
@@ -147,7 +147,7 @@ impl Sound<'_> {
                     expr,
                     subquery,
                     negated,
-                }) => self.among(*expr, subquery, !negated, condition),
+                }) => self.in_subquery(*expr, subquery, !negated, condition),
                 Expr::Exists(Exists { subquery, negated }) => self.exists(subquery, !negated),
                 other => Ok(Expr::Not(Box::new(self.of(other, false)?))),
             },
@@ -157,11 +157,11 @@ impl Sound<'_> {
                 expr,
                 subquery,
                 negated,
-            }) => self.among(*expr, subquery, negated, condition),
+            }) => self.in_subquery(*expr, subquery, negated, condition),
             Expr::Exists(Exists { subquery, negated }) => self.exists(subquery, negated),
-            Expr::SetComparison(comparison) => self.compared(comparison),
+            Expr::SetComparison(comparison) => self.quantified(comparison),
             Expr::ScalarSubquery(subquery) => {
-                check(&subquery.subquery, false)?;
+                check_correlation(&subquery.subquery, false)?;
                 Ok(Expr::ScalarSubquery(subquery))
             }
             other => {
@@ -172,7 +172,7 @@ impl Sound<'_> {
     }
 
     /// `expr in (subquery)`, or `not in`.
-    fn among(
+    fn in_subquery(
         &self,
         expr: Expr,
         subquery: Subquery,
@@ -186,22 +186,22 @@ impl Sound<'_> {
             } else {
                 Operator::Eq
             };
-            check(&subquery.subquery, false)?;
+            check_correlation(&subquery.subquery, false)?;
             return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
         }
         let subquery = unordered(subquery)?;
-        check(&subquery.subquery, false)?;
+        check_correlation(&subquery.subquery, false)?;
         let (expr_is_null, given_is_null) = (
             expr.nullable(self.schema).unwrap_or(true),
             subquery.subquery.schema().field(0).is_nullable(),
         );
         let is_two_valued = !expr_is_null && !given_is_null;
-        if self.is_joined && (is_two_valued || !negated && condition) {
+        if self.becomes_join && (is_two_valued || !negated && condition) {
             let among = InSubquery::new(Box::new(expr), subquery, negated);
             return Ok(Expr::InSubquery(among));
         }
         let outer = self.outer_reference_to(expr.clone())?;
-        let rows = &named_apart(subquery)?;
+        let rows = &with_unique_column_name(subquery)?;
         let column = Expr::Column(Column::from(rows.subquery.schema().qualified_field(0)));
         let found = self.has_rows(rows, Some(binary(column.clone(), Operator::Eq, outer)))?;
         let has_null = match given_is_null {
@@ -244,13 +244,13 @@ impl Sound<'_> {
         if gives_one_row(&subquery.subquery) {
             return Ok(lit(!negated));
         }
-        check(&subquery.subquery, true)?;
+        check_correlation(&subquery.subquery, true)?;
         let exists = self.has_rows(&subquery, None)?;
         Ok(if negated { not(exists) } else { exists })
     }
 
     /// `expr <op> any (subquery)`, or `all`.
-    fn compared(&self, comparison: SetComparison) -> Result<Expr> {
+    fn quantified(&self, comparison: SetComparison) -> Result<Expr> {
         let SetComparison {
             expr,
             subquery,
@@ -259,16 +259,16 @@ impl Sound<'_> {
         } = comparison;
         let expr = self.of(*expr, false)?;
         let subquery = unordered(subquery)?;
-        check(&subquery.subquery, false)?;
+        check_correlation(&subquery.subquery, false)?;
         if gives_one_row(&subquery.subquery) {
             return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
         }
-        if !self.is_joined {
+        if !self.becomes_join {
             return not_impl_err!("`any` and `all` of a query stand in a `where` alone");
         }
         // Its own form of it looks at the operand from within the query.
         self.outer_reference_to(expr.clone())?;
-        let subquery = named_apart(subquery)?;
+        let subquery = with_unique_column_name(subquery)?;
         let comparison = SetComparison::new(Box::new(expr), subquery, op, quantifier);
         Ok(Expr::SetComparison(comparison))
     }
@@ -284,7 +284,7 @@ impl Sound<'_> {
             // One row says the same for everybody.
             rows = LogicalPlanBuilder::from(rows).limit(0, Some(1))?.build()?;
         }
-        if self.is_joined {
+        if self.becomes_join {
             return Ok(Expr::Exists(Exists {
                 subquery: as_subquery(rows, subquery),
                 negated: false,
@@ -299,9 +299,9 @@ impl Sound<'_> {
 
     /// An expression as a query within it refers to it.
     fn outer_reference_to(&self, expr: Expr) -> Result<Expr> {
-        if holds_one(&expr)? || expr.contains_outer() {
+        if has_subquery(&expr)? || expr.contains_outer() {
             return not_impl_err!(
-                "{REFUSED} compares a value that is itself from a query or from outside"
+                "{CORRELATED} compares a value that is itself from a query or from outside"
             );
         }
         let outer = expr.transform_up(|part| match part {
@@ -342,7 +342,7 @@ fn as_subquery(plan: LogicalPlan, like: &Subquery) -> Subquery {
 
 /// The same with a name of its own for its column: what is compared from outside may be of a table that the query
 /// reads too, and its columns would be taken for those of the query.
-fn named_apart(subquery: Subquery) -> Result<Subquery> {
+fn with_unique_column_name(subquery: Subquery) -> Result<Subquery> {
     static NAMES: AtomicU64 = AtomicU64::new(0);
     let name = format!("_within_{}", NAMES.fetch_add(1, Ordering::Relaxed));
     let column = Expr::Column(Column::from(subquery.subquery.schema().qualified_field(0)));
@@ -378,21 +378,23 @@ fn gives_one_row(plan: &LogicalPlan) -> bool {
 }
 
 /// Refuses a query in which conditions on columns from outside cannot be moved out of it.
-fn check(plan: &LogicalPlan, is_exists: bool) -> Result<()> {
+fn check_correlation(plan: &LogicalPlan, is_exists: bool) -> Result<()> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(());
     }
     match plan {
         LogicalPlan::Limit(Limit {
             skip: None, input, ..
-        }) if is_exists => inner(input),
-        LogicalPlan::Projection(projection) if is_exists => check(&projection.input, true),
-        LogicalPlan::SubqueryAlias(alias) if is_exists => check(&alias.input, true),
-        other => inner(other),
+        }) if is_exists => check_inputs(input),
+        LogicalPlan::Projection(projection) if is_exists => {
+            check_correlation(&projection.input, true)
+        }
+        LogicalPlan::SubqueryAlias(alias) if is_exists => check_correlation(&alias.input, true),
+        other => check_inputs(other),
     }
 }
 
-fn inner(plan: &LogicalPlan) -> Result<()> {
+fn check_inputs(plan: &LogicalPlan) -> Result<()> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(());
     }
@@ -407,47 +409,49 @@ fn inner(plan: &LogicalPlan) -> Result<()> {
             };
             let sides = [&join.left, &join.right].into_iter().zip(kept);
             if sides.into_iter().any(|(side, kept)| !kept && has(side)) {
-                return not_impl_err!("{REFUSED}, in a side of an outer join or a set operation");
+                return not_impl_err!(
+                    "{CORRELATED}, in a side of an outer join or a set operation"
+                );
             }
             vec![join.left.as_ref(), join.right.as_ref()]
         }
         LogicalPlan::Aggregate(aggregate) => {
             let mut groups = aggregate.group_expr.iter();
             if groups.any(|group| matches!(group, Expr::GroupingSet(_))) {
-                return not_impl_err!("{REFUSED}, with `rollup`, `cube` or `grouping sets`");
+                return not_impl_err!("{CORRELATED}, with `rollup`, `cube` or `grouping sets`");
             }
-            if let Some(filtered) = over_all(&aggregate.input) {
-                return not_impl_err!("{REFUSED}, and an aggregate over {filtered}");
+            if let Some(filtered) = filtered_global_aggregate(&aggregate.input) {
+                return not_impl_err!("{CORRELATED}, and an aggregate over {filtered}");
             }
             vec![aggregate.input.as_ref()]
         }
         LogicalPlan::Filter(filter) => {
-            if over_all(plan).is_some() {
-                return not_impl_err!("{REFUSED}, with `having` and without `group by`");
+            if filtered_global_aggregate(plan).is_some() {
+                return not_impl_err!("{CORRELATED}, with `having` and without `group by`");
             }
             vec![filter.input.as_ref()]
         }
         LogicalPlan::Limit(_) => {
             return not_impl_err!(
-                "{REFUSED}, with `limit` or `offset`: an aggregate such as max() gives one value"
+                "{CORRELATED}, with `limit` or `offset`: an aggregate such as max() gives one value"
             );
         }
-        LogicalPlan::Window(_) => return not_impl_err!("{REFUSED}, with a window function"),
-        LogicalPlan::Union(_) => return not_impl_err!("{REFUSED}, with `union`"),
+        LogicalPlan::Window(_) => return not_impl_err!("{CORRELATED}, with a window function"),
+        LogicalPlan::Union(_) => return not_impl_err!("{CORRELATED}, with `union`"),
         LogicalPlan::Distinct(Distinct::On(_)) => {
-            return not_impl_err!("{REFUSED}, with `distinct on`");
+            return not_impl_err!("{CORRELATED}, with `distinct on`");
         }
         other => other.inputs(),
     };
-    inputs.into_iter().try_for_each(inner)
+    inputs.into_iter().try_for_each(check_inputs)
 }
 
 /// Whether rows are what conditions leave of an aggregate over all rows.
-fn over_all(plan: &LogicalPlan) -> Option<&'static str> {
+fn filtered_global_aggregate(plan: &LogicalPlan) -> Option<&'static str> {
     match plan {
         LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => Some("one with `having`"),
-        LogicalPlan::Projection(projection) => over_all(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => over_all(&alias.input),
+        LogicalPlan::Projection(projection) => filtered_global_aggregate(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => filtered_global_aggregate(&alias.input),
         _ => None,
     }
 }

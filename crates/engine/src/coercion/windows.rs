@@ -17,7 +17,7 @@ const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
 const MONTH: i128 = 30 * DAY;
 
 /// Rows that a bound may be away: more than there ever are, and few enough to be added to a place.
-const MOST_ROWS: u64 = i64::MAX as u64;
+const MAX_ROWS: u64 = i64::MAX as u64;
 
 /// Refuses frames that mean nothing.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ fn check(function: &WindowFunction, schema: &DFSchema) -> Result<()> {
     // Of rows and groups only numbers that are not negative are planned at all.
     if frame.units != WindowFrameUnits::Range {
         let mut counts = bounds.into_iter().filter_map(count);
-        return match counts.find(|count| *count > MOST_ROWS) {
+        return match counts.find(|count| *count > MAX_ROWS) {
             Some(count) => plan_err!("a window of {count} rows is too large"),
             None => Ok(()),
         };

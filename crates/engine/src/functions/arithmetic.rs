@@ -13,17 +13,17 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr_common::datum::apply;
 
-use crate::rewriting::columnar::null_as_its_arguments;
+use crate::rewriting::columnar::nullable_as_arguments;
 
 /// `+`, `-` or `*` of integers or of decimals. DataFusion's own of integers begin again from the other
 /// end of the range.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Exact {
+pub(crate) struct CheckedOperator {
     op: Operator,
     signature: Signature,
 }
 
-impl Exact {
+impl CheckedOperator {
     /// The function for an operator, where there is one.
     pub(crate) fn new(op: Operator) -> Option<Self> {
         matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply).then(|| Self {
@@ -33,7 +33,7 @@ impl Exact {
     }
 }
 
-impl ScalarUDFImpl for Exact {
+impl ScalarUDFImpl for CheckedOperator {
     fn name(&self) -> &'static str {
         match self.op {
             Operator::Plus => "_plus",
@@ -62,7 +62,7 @@ impl ScalarUDFImpl for Exact {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -77,11 +77,11 @@ impl ScalarUDFImpl for Exact {
 
 /// A float of which there is one zero and one `NaN`: texts, groups and comparisons tell others apart.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct OneZero {
+pub(crate) struct CanonicalFloat {
     signature: Signature,
 }
 
-impl OneZero {
+impl CanonicalFloat {
     pub(crate) fn new() -> Self {
         Self {
             signature: Signature::any(1, Volatility::Immutable),
@@ -89,7 +89,7 @@ impl OneZero {
     }
 }
 
-impl ScalarUDFImpl for OneZero {
+impl ScalarUDFImpl for CanonicalFloat {
     fn name(&self) -> &'static str {
         "_one_zero"
     }
@@ -109,7 +109,7 @@ impl ScalarUDFImpl for OneZero {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 };
 
 /// Characters that one value may be repeated or padded to.
-const MOST_CHARACTERS: i64 = 10_000;
+const MAX_CHARACTERS: i64 = 10_000;
 
 /// DataFusion's function of the same name, refused where its result would exceed the bound.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -55,9 +55,9 @@ impl ScalarUDFImpl for Bounded {
                 } else {
                     1
                 };
-                if count.is_some_and(|count| count.saturating_mul(length) > MOST_CHARACTERS) {
+                if count.is_some_and(|count| count.saturating_mul(length) > MAX_CHARACTERS) {
                     return exec_err!(
-                        "`{}` gives more than {MOST_CHARACTERS} characters",
+                        "`{}` gives more than {MAX_CHARACTERS} characters",
                         self.name()
                     );
                 }

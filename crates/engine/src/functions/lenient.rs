@@ -123,20 +123,20 @@ impl ScalarUDFImpl for Lenient {
         };
         let arrays = values.iter().map(|value| value.to_array(rows));
         let arrays: Vec<ArrayRef> = arrays.collect::<Result<_>>()?;
-        let (found, lost) = match arrays.as_slice() {
+        let (found, failed) = match arrays.as_slice() {
             [divisor] => {
                 let zero = ScalarValue::new_zero(divisor.data_type())?.to_scalar()?;
                 let is_zero = eq(divisor, &zero)?;
                 (nullif(divisor, &is_zero)?, is_zero.true_count())
             }
             [converted, given] => {
-                let lost: BooleanArray = and(&is_null(converted)?, &is_not_null(given)?)?;
-                (Arc::clone(converted), lost.true_count())
+                let failed: BooleanArray = and(&is_null(converted)?, &is_not_null(given)?)?;
+                (Arc::clone(converted), failed.true_count())
             }
             _ => return exec_err!("`{}` is a function of our own", self.name),
         };
-        if lost > 0 {
-            self.counts.add(label, lost as u64);
+        if failed > 0 {
+            self.counts.add(label, failed as u64);
         }
         crate::rewriting::columnar::columnar(values, found)
     }
@@ -144,25 +144,25 @@ impl ScalarUDFImpl for Lenient {
 
 /// Makes a condition give null where it would divide by zero, convert what cannot be, or fail
 /// otherwise for one person; calls that give way to something else never fail.
-pub(crate) fn make_lenient(condition: &mut Expr, gives_way: fn(&Function) -> bool) {
-    let mut odd = Odd {
-        gives_way,
+pub(crate) fn make_lenient(condition: &mut Expr, is_rewritten: fn(&Function) -> bool) {
+    let mut parts = FallibleParts {
+        is_rewritten,
         queries: 0,
         labels: Vec::new(),
     };
-    let _ = walk_mut(condition, &mut odd);
+    let _ = walk_mut(condition, &mut parts);
 }
 
 /// Looks for what may fail.
-struct Odd {
-    gives_way: fn(&Function) -> bool,
+struct FallibleParts {
+    is_rewritten: fn(&Function) -> bool,
     /// How many queries are around.
     queries: usize,
     /// Of each expression around, how it is written if it may fail.
     labels: Vec<Option<String>>,
 }
 
-impl VisitorMut for Odd {
+impl VisitorMut for FallibleParts {
     type Break = ();
 
     fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
@@ -176,7 +176,7 @@ impl VisitorMut for Odd {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let is_odd = match expr {
+        let may_fail = match expr {
             Expr::BinaryOp {
                 op: BinaryOperator::Divide | BinaryOperator::Modulo,
                 right,
@@ -187,7 +187,7 @@ impl VisitorMut for Odd {
                 expr: given,
                 data_type,
                 ..
-            } => !is_text(data_type) && names_something(given),
+            } => !is_text(data_type) && reads_column(given),
             // In queries there are aggregates too.
             _ if self.queries > 0 => false,
             // A text beside a time is read as one.
@@ -204,12 +204,12 @@ impl VisitorMut for Odd {
             }
             Expr::BinaryOp { op, .. } => {
                 use BinaryOperator::{Minus, Multiply, Plus};
-                matches!(op, Plus | Minus | Multiply) && names_something(expr)
+                matches!(op, Plus | Minus | Multiply) && reads_column(expr)
             }
-            Expr::Function(function) => !(self.gives_way)(function) && names_something(expr),
+            Expr::Function(function) => !(self.is_rewritten)(function) && reads_column(expr),
             _ => false,
         };
-        self.labels.push(is_odd.then(|| expr.to_string()));
+        self.labels.push(may_fail.then(|| expr.to_string()));
         ControlFlow::Continue(())
     }
 
@@ -258,7 +258,7 @@ fn is_literal(expr: &Expr) -> bool {
 /// Whether a comparison may have to read texts of persons. One with a query in it keeps its shape,
 /// by which the query becomes a join.
 fn may_read_texts(comparison: &Expr) -> bool {
-    names_something(comparison) && !holds_a_query(comparison)
+    reads_column(comparison) && !holds_a_query(comparison)
 }
 
 fn nothing() -> Expr {
@@ -292,7 +292,7 @@ fn is_text(ty: &SqlType) -> bool {
 }
 
 /// Whether an expression is more than literals: what is wrong with these is told at once.
-fn names_something(expr: &Expr) -> bool {
+fn reads_column(expr: &Expr) -> bool {
     struct Names;
     impl Visitor for Names {
         type Break = ();

@@ -19,13 +19,13 @@ use datafusion::logical_expr::{
 
 /// DataFusion's `sum` or `avg`, with checks.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedSum {
     inner: Arc<AggregateUDF>,
     /// The column of the state that is a sum.
     sum_at: usize,
 }
 
-impl Checked {
+impl CheckedSum {
     pub(crate) fn sum(inner: Arc<AggregateUDF>) -> Self {
         Self { inner, sum_at: 0 }
     }
@@ -39,32 +39,32 @@ impl Checked {
     }
 
     /// What is added up by itself to see whether it fits; `None` where a sum always does.
-    fn guard(&self, args: &AccumulatorArgs) -> Option<Box<dyn Sums>> {
+    fn guard(&self, args: &AccumulatorArgs) -> Option<Box<dyn CheckedSums>> {
         let of = if self.is_sum() {
             args.return_field.data_type()
         } else {
             args.expr_fields[0].data_type()
         };
-        sums(of)
+        checked_sums(of)
     }
 }
 
 /// Sums of groups that are checked, for the types whose sums can be too large to hold.
-fn sums(of: &DataType) -> Option<Box<dyn Sums>> {
+fn checked_sums(of: &DataType) -> Option<Box<dyn CheckedSums>> {
     Some(match of {
-        DataType::Int64 => Box::new(OfGroups::<Int64Type>::new(of, None)),
-        DataType::UInt64 => Box::new(OfGroups::<UInt64Type>::new(of, None)),
+        DataType::Int64 => Box::new(GroupSums::<Int64Type>::new(of, None)),
+        DataType::UInt64 => Box::new(GroupSums::<UInt64Type>::new(of, None)),
         DataType::Decimal128(precision, _) => {
             let largest = Decimal128Type::MAX_PRECISION == *precision;
-            let largest = largest.then_some(Fits(*precision));
-            Box::new(OfGroups::<Decimal128Type>::new(of, largest))
+            let largest = largest.then_some(MaxDigits(*precision));
+            Box::new(GroupSums::<Decimal128Type>::new(of, largest))
         }
-        DataType::Decimal256(..) => Box::new(OfGroups::<Decimal256Type>::new(of, None)),
+        DataType::Decimal256(..) => Box::new(GroupSums::<Decimal256Type>::new(of, None)),
         _ => return None,
     })
 }
 
-impl AggregateUDFImpl for Checked {
+impl AggregateUDFImpl for CheckedSum {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -107,10 +107,10 @@ impl AggregateUDFImpl for Checked {
         let inner = self.inner.accumulator(args)?;
         Ok(match (guard, is_distinct && self.is_sum()) {
             (None, _) => inner,
-            (Some(_), true) => Box::new(Distinct { inner, ty }),
+            (Some(_), true) => Box::new(DistinctSum { inner, ty }),
             // Distinct averages of decimals come from a few values that are added up as wide.
             (Some(_), false) if is_distinct => inner,
-            (Some(sums), false) => Box::new(OfAll {
+            (Some(sums), false) => Box::new(CheckedAccumulator {
                 inner,
                 sums,
                 sum_at: self.sum_at,
@@ -123,7 +123,7 @@ impl AggregateUDFImpl for Checked {
         let inner = self.inner.create_sliding_accumulator(args)?;
         Ok(match guard.filter(|_| !is_distinct) {
             None => inner,
-            Some(sums) => Box::new(OfAll {
+            Some(sums) => Box::new(CheckedAccumulator {
                 inner,
                 sums,
                 sum_at: self.sum_at,
@@ -145,7 +145,7 @@ impl AggregateUDFImpl for Checked {
             Some(sums) => {
                 let inner = self.inner.create_groups_accumulator(args)?;
                 let sum_at = self.sum_at;
-                Ok(Box::new(Guarded {
+                Ok(Box::new(CheckedGroups {
                     inner,
                     sums,
                     sum_at,
@@ -156,7 +156,7 @@ impl AggregateUDFImpl for Checked {
 }
 
 /// Checked sums of any type.
-trait Sums: GroupsAccumulator + fmt::Debug + Sync {
+trait CheckedSums: GroupsAccumulator + fmt::Debug + Sync {
     /// Adds values to the only group.
     fn add_all(&mut self, values: &ArrayRef) -> Result<()>;
 
@@ -168,24 +168,24 @@ trait Sums: GroupsAccumulator + fmt::Debug + Sync {
 
 /// The digits that a decimal has.
 #[derive(Debug, Clone, Copy)]
-struct Fits(u8);
+struct MaxDigits(u8);
 
 /// A sum for each group.
-struct OfGroups<T: ArrowNumericType> {
+struct GroupSums<T: ArrowNumericType> {
     sums: Vec<T::Native>,
     is_seen: Vec<bool>,
     ty: DataType,
-    fits: Option<Fits>,
+    fits: Option<MaxDigits>,
 }
 
-impl<T: ArrowNumericType> fmt::Debug for OfGroups<T> {
+impl<T: ArrowNumericType> fmt::Debug for GroupSums<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sums of {} in {} groups", self.ty, self.sums.len())
     }
 }
 
-impl<T: ArrowNumericType> OfGroups<T> {
-    fn new(ty: &DataType, fits: Option<Fits>) -> Self {
+impl<T: ArrowNumericType> GroupSums<T> {
+    fn new(ty: &DataType, fits: Option<MaxDigits>) -> Self {
         Self {
             sums: Vec::new(),
             is_seen: Vec::new(),
@@ -206,7 +206,7 @@ impl<T: ArrowNumericType> OfGroups<T> {
     }
 }
 
-impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
+impl<T: ArrowNumericType> GroupsAccumulator for GroupSums<T> {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -250,7 +250,7 @@ impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
         let is_seen = emit.take_needed(&mut self.is_seen);
         let sums = PrimitiveArray::<T>::new(sums.into(), Some(is_seen.into()));
         let sums: ArrayRef = Arc::new(sums.with_data_type(self.ty.clone()));
-        if let Some(Fits(precision)) = self.fits {
+        if let Some(MaxDigits(precision)) = self.fits {
             let decimals = sums.as_primitive::<Decimal128Type>();
             let fits = decimals.validate_decimal_precision(precision);
             fits.map_err(|_| self.too_large())?;
@@ -283,7 +283,7 @@ impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
     }
 }
 
-impl<T: ArrowNumericType> Sums for OfGroups<T> {
+impl<T: ArrowNumericType> CheckedSums for GroupSums<T> {
     fn add_all(&mut self, values: &ArrayRef) -> Result<()> {
         self.reserve(1);
         let sum = sum_checked(values.as_primitive::<T>());
@@ -310,13 +310,13 @@ impl<T: ArrowNumericType> Sums for OfGroups<T> {
 }
 
 /// Another accumulator over groups, whose sums are checked beside it.
-struct Guarded {
+struct CheckedGroups {
     inner: Box<dyn GroupsAccumulator>,
-    sums: Box<dyn Sums>,
+    sums: Box<dyn CheckedSums>,
     sum_at: usize,
 }
 
-impl GroupsAccumulator for Guarded {
+impl GroupsAccumulator for CheckedGroups {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -359,13 +359,13 @@ impl GroupsAccumulator for Guarded {
 
 /// Another accumulator of all rows, whose sum is checked beside it.
 #[derive(Debug)]
-struct OfAll {
+struct CheckedAccumulator {
     inner: Box<dyn Accumulator>,
-    sums: Box<dyn Sums>,
+    sums: Box<dyn CheckedSums>,
     sum_at: usize,
 }
 
-impl Accumulator for OfAll {
+impl Accumulator for CheckedAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.sums.add_all(&values[0])?;
         self.inner.update_batch(values)
@@ -400,12 +400,12 @@ impl Accumulator for OfAll {
 
 /// The sum of different values, which another accumulator has found.
 #[derive(Debug)]
-struct Distinct {
+struct DistinctSum {
     inner: Box<dyn Accumulator>,
     ty: DataType,
 }
 
-impl Accumulator for Distinct {
+impl Accumulator for DistinctSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.inner.update_batch(values)
     }
@@ -424,7 +424,7 @@ impl Accumulator for Distinct {
         }
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         let values = concat(&parts)?;
-        let Some(mut sums) = sums(&self.ty) else {
+        let Some(mut sums) = checked_sums(&self.ty) else {
             return self.inner.evaluate();
         };
         sums.update_batch(&[Arc::clone(&values)], &vec![0; values.len()], None, 1)?;

@@ -37,13 +37,13 @@ mod tally;
 
 pub(crate) use source::CountedActivities;
 pub(crate) use tally::{CountKind, Counted};
-use tally::{NOTHING, Tally};
+use tally::{NO_TIME, Tally};
 
 /// The columns that are read, in this order.
-const INPUT: [&str; 3] = ["person_id", "type", "occurred_at"];
+const INPUT_COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
 
 /// Types of one batch that are told by their views alone.
-const KINDS_REMEMBERED: usize = 32;
+const CACHED_TYPES: usize = 32;
 
 /// Rows of `person_id`, `type` and `occurred_at`, in order of persons, to a row for each person who
 /// did something that is asked about: the person, and a column for each question.
@@ -57,11 +57,11 @@ pub(crate) struct CountingExec {
 }
 
 /// What it puts out; `time` is the type of the times that are read.
-fn output(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
+fn output_schema(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
     let mut fields = vec![Field::new(person, DataType::Int64, false)];
     fields.extend(questions.iter().enumerate().map(|(at, question)| {
         let name = format!("_c{at}");
-        match question.what {
+        match question.measure {
             CountKind::Count => Field::new(name, DataType::Int64, false),
             CountKind::First | CountKind::Last => Field::new(name, time.clone(), true),
         }
@@ -107,7 +107,7 @@ impl CountingExec {
 
     /// The person among the columns that are read.
     fn person() -> Arc<dyn PhysicalExpr> {
-        Arc::new(Column::new(INPUT[0], 0))
+        Arc::new(Column::new(INPUT_COLUMNS[0], 0))
     }
 }
 
@@ -183,14 +183,14 @@ impl ExecutionPlan for CountingExec {
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let consumer = MemoryConsumer::new(format!("CountingExec[{partition}]"));
-        let counting = Counting {
+        let counting = CountingStream {
             memory: consumer.register(context.memory_pool()),
             rows: self.input.execute(partition, Arc::clone(&context))?,
             tally: Tally::new(&self.questions),
             person: None,
             schema: Arc::clone(&self.schema),
             batch_rows: context.session_config().batch_size(),
-            done: Done::new(self.questions.len()),
+            finished: FinishedPersons::new(self.questions.len()),
             is_at_end: false,
             metrics: metrics.clone(),
         };
@@ -208,14 +208,14 @@ impl ExecutionPlan for CountingExec {
 }
 
 /// A partition on its way.
-struct Counting {
+struct CountingStream {
     rows: SendableRecordBatchStream,
     tally: Tally,
     /// Whose rows are being counted.
     person: Option<i64>,
     schema: SchemaRef,
     batch_rows: usize,
-    done: Done,
+    finished: FinishedPersons,
     is_at_end: bool,
     /// What the persons that have ended take until they are put out.
     memory: MemoryReservation,
@@ -223,13 +223,13 @@ struct Counting {
 }
 
 /// Persons that have ended.
-struct Done {
+struct FinishedPersons {
     persons: Vec<i64>,
     /// For each question a value for each of them.
     columns: Vec<Vec<i64>>,
 }
 
-impl Done {
+impl FinishedPersons {
     fn new(questions: usize) -> Self {
         Self {
             persons: Vec::new(),
@@ -242,15 +242,15 @@ impl Done {
     }
 }
 
-impl Counting {
+impl CountingStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while !self.is_at_end && self.done.persons.len() < self.batch_rows {
+        while !self.is_at_end && self.finished.persons.len() < self.batch_rows {
             match self.rows.next().await.transpose()? {
                 Some(batch) => {
                     let metrics = self.metrics.clone();
                     let _timer = metrics.elapsed_compute().timer();
                     self.count(&batch)?;
-                    self.memory.try_resize(self.done.bytes())?;
+                    self.memory.try_resize(self.finished.bytes())?;
                 }
                 None => {
                     self.end_person();
@@ -258,12 +258,15 @@ impl Counting {
                 }
             }
         }
-        if self.done.persons.is_empty() {
+        if self.finished.persons.is_empty() {
             return Ok(None);
         }
-        let done = std::mem::replace(&mut self.done, Done::new(self.schema.fields().len() - 1));
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(done.persons))];
-        for (values, field) in done
+        let finished = std::mem::replace(
+            &mut self.finished,
+            FinishedPersons::new(self.schema.fields().len() - 1),
+        );
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(finished.persons))];
+        for (values, field) in finished
             .columns
             .into_iter()
             .zip(self.schema.fields().iter().skip(1))
@@ -271,7 +274,7 @@ impl Counting {
             columns.push(match field.data_type() {
                 DataType::Int64 => Arc::new(Int64Array::from(values)),
                 time => {
-                    let known = values.into_iter().map(|at| (at != NOTHING).then_some(at));
+                    let known = values.into_iter().map(|at| (at != NO_TIME).then_some(at));
                     let times: TimestampMicrosecondArray = known.collect();
                     Arc::new(times.with_data_type(time.clone()))
                 }
@@ -291,7 +294,7 @@ impl Counting {
             .column(2)
             .as_primitive::<TimestampMicrosecondType>()
             .values();
-        let mut kinds = Kinds::default();
+        let mut kinds = TypeNumbers::default();
         for row in 0..batch.num_rows() {
             if self.person != Some(persons[row]) {
                 self.end_person();
@@ -306,21 +309,21 @@ impl Counting {
 
     fn end_person(&mut self) {
         if let Some(person) = self.person.take()
-            && self.tally.end(&mut self.done.columns)
+            && self.tally.end(&mut self.finished.columns)
         {
-            self.done.persons.push(person);
+            self.finished.persons.push(person);
         }
     }
 }
 
 /// What the types of one batch are, by their views: equal views are equal texts.
 #[derive(Default)]
-struct Kinds {
+struct TypeNumbers {
     known: Vec<(u128, Option<usize>)>,
     last: usize,
 }
 
-impl Kinds {
+impl TypeNumbers {
     fn of(&mut self, types: &StringViewArray, row: usize, tally: &Tally) -> Option<usize> {
         let view = types.views()[row];
         if let Some((known, kind)) = self.known.get(self.last)
@@ -337,7 +340,7 @@ impl Kinds {
         let kind = text.and_then(|text| tally.kind(text));
         // Of very many types those that come first are remembered; searching more is no quicker
         // than asking for each.
-        if self.known.len() < KINDS_REMEMBERED {
+        if self.known.len() < CACHED_TYPES {
             self.last = self.known.len();
             self.known.push((view, kind));
         }

@@ -53,7 +53,7 @@ impl PhysicalOptimizerRule for MergeByPerson {
         // From the leaves up: what is merged is in order, for the next one to merge with.
         plan.transform_up(|plan| {
             Ok(match plan.downcast_ref::<HashJoinExec>() {
-                Some(join) => match merged(join)? {
+                Some(join) => match merge_join(join)? {
                     Some(merged) => Transformed::yes(merged),
                     None => Transformed::no(plan),
                 },
@@ -73,7 +73,7 @@ impl PhysicalOptimizerRule for MergeByPerson {
 }
 
 /// The same join by merging; `None` where that cannot be.
-fn merged(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn merge_join(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let [(left_key, right_key)] = join.on() else {
         return Ok(None);
     };
@@ -93,16 +93,16 @@ fn merged(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let fits = *join.join_type() == JoinType::Left
         && join.filter().is_none()
         && join.null_equality == NullEquality::NullEqualsNothing
-        && are_alike(left.output_partitioning(), right.output_partitioning())
+        && are_same_ranges(left.output_partitioning(), right.output_partitioning())
         && is_key(left, left_key)?
         && is_key(right, right_key)?
         && is_in_order(left, left_key)?
         && is_in_order(right, right_key)?
-        && is_once(right, right_key);
+        && is_unique(right, right_key);
     if !fits {
         return Ok(None);
     }
-    let merge: Arc<dyn ExecutionPlan> = Arc::new(MergeExec::new(
+    let merge: Arc<dyn ExecutionPlan> = Arc::new(MergeJoinExec::new(
         Arc::clone(left),
         Arc::clone(right),
         left_key.clone(),
@@ -124,7 +124,7 @@ fn merged(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
 }
 
 /// Whether both sides come in the same ranges, or in one piece each.
-fn are_alike(left: &Partitioning, right: &Partitioning) -> bool {
+fn are_same_ranges(left: &Partitioning, right: &Partitioning) -> bool {
     match (left, right) {
         (Partitioning::Range(left), Partitioning::Range(right)) => {
             left.split_points() == right.split_points()
@@ -152,14 +152,14 @@ fn is_in_order(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> Result<bool> {
 }
 
 /// Whether each id comes once: what is counted or grouped by it.
-fn is_once(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> bool {
+fn is_unique(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> bool {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let below = projection.expr().get(key.index());
         let below = below.and_then(|one| one.expr.downcast_ref::<Column>());
-        return below.is_some_and(|below| is_once(projection.input(), below));
+        return below.is_some_and(|below| is_unique(projection.input(), below));
     }
     if let Some(yielding) = plan.downcast_ref::<CooperativeExec>() {
-        return is_once(yielding.input(), key);
+        return is_unique(yielding.input(), key);
     }
     if let Some(groups) = plan.downcast_ref::<AggregateExec>() {
         let of_one = groups.group_expr().expr().len() == 1;
@@ -170,7 +170,7 @@ fn is_once(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> bool {
 
 /// Every row of the left side, with the row of the right that has the same id, or nulls.
 #[derive(Debug)]
-struct MergeExec {
+struct MergeJoinExec {
     left: Arc<dyn ExecutionPlan>,
     right: Arc<dyn ExecutionPlan>,
     left_key: Column,
@@ -179,7 +179,7 @@ struct MergeExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl MergeExec {
+impl MergeJoinExec {
     fn new(
         left: Arc<dyn ExecutionPlan>,
         right: Arc<dyn ExecutionPlan>,
@@ -207,15 +207,19 @@ impl MergeExec {
     }
 }
 
-impl DisplayAs for MergeExec {
+impl DisplayAs for MergeJoinExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MergeExec: on=[({}, {})]", self.left_key, self.right_key)
+        write!(
+            f,
+            "MergeJoinExec: on=[({}, {})]",
+            self.left_key, self.right_key
+        )
     }
 }
 
-impl ExecutionPlan for MergeExec {
+impl ExecutionPlan for MergeJoinExec {
     fn name(&self) -> &'static str {
-        "MergeExec"
+        "MergeJoinExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -256,7 +260,7 @@ impl ExecutionPlan for MergeExec {
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let [left, right] = <[_; 2]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("merging is of two sides".to_owned()))?;
+            .map_err(|_| DataFusionError::Internal("a merge join has two inputs".to_owned()))?;
         let (left_key, right_key) = (self.left_key.clone(), self.right_key.clone());
         let merge = Self::new(left, right, left_key, right_key, self.schema());
         Ok(Arc::new(merge))
@@ -276,20 +280,20 @@ impl ExecutionPlan for MergeExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let consumer = MemoryConsumer::new(format!("MergeExec[{partition}]"));
-        let merging = Merging {
+        let consumer = MemoryConsumer::new(format!("MergeJoinExec[{partition}]"));
+        let stream = MergeJoinStream {
             memory: consumer.register(context.memory_pool()),
             left: self.left.execute(partition, Arc::clone(&context))?,
             right: self.right.execute(partition, context)?,
             left_key: self.left_key.index(),
             right_key: self.right_key.index(),
-            held: None,
+            pending: None,
             is_at_end: false,
             schema: self.schema(),
             metrics: metrics.clone(),
         };
-        let merged = futures::stream::try_unfold(merging, |mut merging| async move {
-            Ok(merging.next().await?.map(|batch| (batch, merging)))
+        let merged = futures::stream::try_unfold(stream, |mut stream| async move {
+            Ok(stream.next().await?.map(|batch| (batch, stream)))
         });
         let merged = merged.inspect_ok(move |batch| metrics.record_output(batch.num_rows()));
         let schema = self.schema();
@@ -302,13 +306,13 @@ impl ExecutionPlan for MergeExec {
 }
 
 /// A partition on its way.
-struct Merging {
+struct MergeJoinStream {
     left: SendableRecordBatchStream,
     right: SendableRecordBatchStream,
     left_key: usize,
     right_key: usize,
     /// Rows of the right side that no row of the left has passed yet.
-    held: Option<RecordBatch>,
+    pending: Option<RecordBatch>,
     is_at_end: bool,
     /// What rows of the right side take until they are joined.
     memory: MemoryReservation,
@@ -320,7 +324,7 @@ fn ids(batch: &RecordBatch, key: usize) -> &[i64] {
     batch.column(key).as_primitive::<Int64Type>().values()
 }
 
-impl Merging {
+impl MergeJoinStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         let left = loop {
             match self.left.next().await.transpose()? {
@@ -330,7 +334,7 @@ impl Merging {
             }
         };
         let last = *ids(&left, self.left_key).last().expect("it has rows");
-        let right = self.up_to(last).await?;
+        let right = self.read_up_to(last).await?;
         let metrics = self.metrics.clone();
         let _timer = metrics.elapsed_compute().timer();
         let mut columns = left.columns().to_vec();
@@ -341,24 +345,24 @@ impl Merging {
                 columns.extend(nulls.collect::<Vec<_>>());
             }
             Some(right) => {
-                let found = places(ids(&left, self.left_key), ids(&right, self.right_key));
+                let found = matching_rows(ids(&left, self.left_key), ids(&right, self.right_key));
                 for column in right.columns() {
                     columns.push(take(column, &found, None)?);
                 }
             }
         }
-        let held = self.held.as_ref();
+        let pending = self.pending.as_ref();
         self.memory
-            .try_resize(held.map_or(0, RecordBatch::get_array_memory_size))?;
+            .try_resize(pending.map_or(0, RecordBatch::get_array_memory_size))?;
         let schema = Arc::clone(&self.schema);
         Ok(Some(RecordBatch::try_new(schema, columns)?))
     }
 
     /// The rows of the right side with ids up to `last`; what lies beyond is held.
-    async fn up_to(&mut self, last: i64) -> Result<Option<RecordBatch>> {
+    async fn read_up_to(&mut self, last: i64) -> Result<Option<RecordBatch>> {
         let mut parts = Vec::new();
         loop {
-            let batch = match self.held.take() {
+            let batch = match self.pending.take() {
                 Some(batch) => batch,
                 None if self.is_at_end => break,
                 None => match self.right.next().await.transpose()? {
@@ -379,11 +383,11 @@ impl Merging {
             // The last one may belong to the next batch too: ids of the left may repeat.
             if rows < batch.num_rows() {
                 let kept = rows.saturating_sub(1);
-                self.held = Some(batch.slice(kept, batch.num_rows() - kept));
+                self.pending = Some(batch.slice(kept, batch.num_rows() - kept));
                 break;
             }
             if ids(&batch, self.right_key).last() == Some(&last) {
-                self.held = Some(batch.slice(rows - 1, 1));
+                self.pending = Some(batch.slice(rows - 1, 1));
                 break;
             }
         }
@@ -396,7 +400,7 @@ impl Merging {
 }
 
 /// For each id on the left its place on the right, where it has one.
-fn places(left: &[i64], right: &[i64]) -> UInt32Array {
+fn matching_rows(left: &[i64], right: &[i64]) -> UInt32Array {
     let mut found = UInt32Builder::with_capacity(left.len());
     let mut at = 0;
     for id in left {
@@ -417,13 +421,13 @@ fn places(left: &[i64], right: &[i64]) -> UInt32Array {
 mod tests {
     use arrow::array::{Array, UInt32Array};
 
-    use super::places;
+    use super::matching_rows;
 
     #[test]
     fn ids_find_their_positions() {
-        let found = places(&[1, 3, 3, 4, 9], &[0, 3, 5, 9]);
+        let found = matching_rows(&[1, 3, 3, 4, 9], &[0, 3, 5, 9]);
         let expected = [None, Some(1), Some(1), None, Some(3)];
         assert_eq!(found, UInt32Array::from(expected.to_vec()));
-        assert_eq!(places(&[1, 2], &[]).null_count(), 2);
+        assert_eq!(matching_rows(&[1, 2], &[]).null_count(), 2);
     }
 }

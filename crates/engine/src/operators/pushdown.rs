@@ -35,7 +35,7 @@ impl PhysicalOptimizerRule for SoundPushdown {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match has_namesakes(&plan)? {
+        match has_duplicate_names(&plan)? {
             true => Ok(plan),
             false => self.0.optimize(plan, config),
         }
@@ -51,7 +51,7 @@ impl PhysicalOptimizerRule for SoundPushdown {
 }
 
 /// Whether a filter looks at a column beside another one of its name.
-fn has_namesakes(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+fn has_duplicate_names(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut found = false;
     plan.apply(|node| {
         if let Some(filter) = node.downcast_ref::<FilterExec>() {

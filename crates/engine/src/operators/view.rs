@@ -62,14 +62,14 @@ impl ViewPlanner {
 }
 
 /// What a query asks of a view.
-pub(crate) struct Asked<'a> {
+pub(crate) struct ScanRequest<'a> {
     pub(crate) schema: &'a SchemaRef,
     pub(crate) projection: Option<&'a Vec<usize>>,
     pub(crate) filters: &'a [Expr],
     pub(crate) limit: Option<usize>,
 }
 
-impl Asked<'_> {
+impl ScanRequest<'_> {
     /// The names of the columns that are put out or looked at.
     pub(crate) fn columns(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.output().into_iter().collect();
@@ -123,7 +123,7 @@ pub(crate) fn pushdown(filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushD
     filters
         .iter()
         .map(|filter| {
-            let mut alone = true;
+            let mut has_no_subquery = true;
             filter.apply(|expr| {
                 if matches!(
                     expr,
@@ -133,12 +133,12 @@ pub(crate) fn pushdown(filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushD
                         | Expr::SetComparison(_)
                         | Expr::OuterReferenceColumn(..)
                 ) {
-                    alone = false;
+                    has_no_subquery = false;
                     return Ok(TreeNodeRecursion::Stop);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })?;
-            Ok(if alone {
+            Ok(if has_no_subquery {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Unsupported

@@ -8,7 +8,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs};
 
 /// What a function gives that is null where an argument is, and nowhere else.
-pub(crate) fn null_as_its_arguments(
+pub(crate) fn nullable_as_arguments(
     name: &str,
     ty: DataType,
     args: &ReturnFieldArgs<'_>,

@@ -18,7 +18,7 @@ pub(crate) struct Types {
 }
 
 impl Types {
-    fn of_step(plan: &LogicalPlan) -> Result<Self> {
+    fn of_node(plan: &LogicalPlan) -> Result<Self> {
         let inputs = plan.inputs().into_iter();
         let mut inputs: Vec<_> = inputs.map(|input| Arc::clone(input.schema())).collect();
         if let LogicalPlan::TableScan(scan) = plan
@@ -52,10 +52,10 @@ impl Types {
 }
 
 /// A plan with its expressions rewritten, from the innermost on.
-pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
+pub(crate) fn rewrite_plan(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
     let is_changed = Cell::new(false);
     let plan = plan.transform_up_with_subqueries(|plan| {
-        let types = Types::of_step(&plan)?;
+        let types = Types::of_node(&plan)?;
         let names = NamePreserver::new(&plan);
         let plan = plan.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -67,7 +67,7 @@ pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<Logic
         })?;
         is_changed.set(is_changed.get() || plan.transformed);
         match is_changed.get() {
-            true => plan.map_data(|plan| union_in_micros(plan)?.recompute_schema()),
+            true => plan.map_data(|plan| union_with_input_types(plan)?.recompute_schema()),
             false => Ok(plan),
         }
     })?;
@@ -75,7 +75,7 @@ pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<Logic
 }
 
 /// A union keeps the columns that it had, unless they are told again.
-fn union_in_micros(plan: LogicalPlan) -> Result<LogicalPlan> {
+fn union_with_input_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Union(Union { inputs, schema }) = plan else {
         return Ok(plan);
     };

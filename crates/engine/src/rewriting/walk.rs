@@ -11,12 +11,12 @@ use datafusion::sql::sqlparser::ast::{
 
 /// Shows a visitor all that is within `of`, until it breaks.
 pub(crate) fn walk<V: Visitor>(of: &impl Visit, visitor: &mut V) -> ControlFlow<V::Break> {
-    let mut breaking = Breaking {
+    let mut keeper = BreakKeeper {
         visitor,
-        broken: None,
+        break_value: None,
     };
-    let _ = of.visit(&mut Looking(&mut breaking));
-    breaking.end()
+    let _ = of.visit(&mut DynVisitor(&mut keeper));
+    keeper.end()
 }
 
 /// As [`walk`], for a visitor that changes what it is shown.
@@ -24,40 +24,40 @@ pub(crate) fn walk_mut<V: VisitorMut>(
     of: &mut impl VisitMut,
     visitor: &mut V,
 ) -> ControlFlow<V::Break> {
-    let mut breaking = Breaking {
+    let mut keeper = BreakKeeper {
         visitor,
-        broken: None,
+        break_value: None,
     };
-    let _ = of.visit(&mut Changing(&mut breaking));
-    breaking.end()
+    let _ = of.visit(&mut DynVisitorMut(&mut keeper));
+    keeper.end()
 }
 
 /// A visitor that keeps what it breaks with, so that all visitors break with the same type.
-struct Breaking<'a, V, B> {
+struct BreakKeeper<'a, V, B> {
     visitor: &'a mut V,
-    broken: Option<B>,
+    break_value: Option<B>,
 }
 
-impl<V, B> Breaking<'_, V, B> {
+impl<V, B> BreakKeeper<'_, V, B> {
     fn step(&mut self, step: impl FnOnce(&mut V) -> ControlFlow<B>) -> ControlFlow<()> {
-        step(self.visitor).map_break(|broken| self.broken = Some(broken))
+        step(self.visitor).map_break(|break_value| self.break_value = Some(break_value))
     }
 
     fn end(self) -> ControlFlow<B> {
-        match self.broken {
-            Some(broken) => ControlFlow::Break(broken),
+        match self.break_value {
+            Some(break_value) => ControlFlow::Break(break_value),
             None => ControlFlow::Continue(()),
         }
     }
 }
 
 /// Any visitor that looks.
-struct Looking<'a>(&'a mut dyn Visitor<Break = ()>);
+struct DynVisitor<'a>(&'a mut dyn Visitor<Break = ()>);
 
 /// Any visitor that changes.
-struct Changing<'a>(&'a mut dyn VisitorMut<Break = ()>);
+struct DynVisitorMut<'a>(&'a mut dyn VisitorMut<Break = ()>);
 
-impl<V: Visitor> Visitor for Breaking<'_, V, V::Break> {
+impl<V: Visitor> Visitor for BreakKeeper<'_, V, V::Break> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
@@ -117,7 +117,7 @@ impl<V: Visitor> Visitor for Breaking<'_, V, V::Break> {
     }
 }
 
-impl Visitor for Looking<'_> {
+impl Visitor for DynVisitor<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
@@ -177,7 +177,7 @@ impl Visitor for Looking<'_> {
     }
 }
 
-impl<V: VisitorMut> VisitorMut for Breaking<'_, V, V::Break> {
+impl<V: VisitorMut> VisitorMut for BreakKeeper<'_, V, V::Break> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {
@@ -237,7 +237,7 @@ impl<V: VisitorMut> VisitorMut for Breaking<'_, V, V::Break> {
     }
 }
 
-impl VisitorMut for Changing<'_> {
+impl VisitorMut for DynVisitorMut<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {

@@ -19,11 +19,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{ColumnDef, TableDef, Timestamp};
 
 use crate::error::EngineError;
-use crate::faults::PermissionDenied;
-use crate::operators::view::{Asked, ViewPlanner, pushdown};
+use crate::operators::view::{ScanRequest, ViewPlanner, pushdown};
 use crate::sql::texts::stands_for;
 use crate::tables::options::SessionOptions;
-use crate::times::{field_in_zone, shown_in};
+use crate::times::{column_in_zone, field_in_zone};
+use crate::wrapped_errors::PermissionDenied;
 
 const VAULT: &str = "vault";
 
@@ -48,11 +48,11 @@ pub struct VaultSource {
     /// somebody who opens them, else those of [`TableDef::vault_schema`].
     pub rows: Arc<dyn TableProvider>,
     /// Opens what is sealed.
-    pub opens: Option<Arc<dyn Decrypt>>,
+    pub decryptor: Option<Arc<dyn Decrypt>>,
 }
 
 /// Any error of those who open sealed values.
-pub type OpeningError = Box<dyn std::error::Error + Send + Sync>;
+pub type DecryptError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens sealed values, for queries that ask for them.
 #[async_trait]
@@ -62,7 +62,7 @@ pub trait Decrypt: fmt::Debug + Send + Sync {
     async fn functions(
         &self,
         columns: &[&'static ColumnDef],
-    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError>;
+    ) -> Result<Vec<Arc<ScalarUDF>>, DecryptError>;
 }
 
 /// The view over one table's source.
@@ -87,7 +87,7 @@ impl AsOfTable {
         let def = source.def;
         check_columns(def.name, &def.stored_schema(), &source.stored)?;
         if let Some(vault) = &source.vault {
-            let schema = match vault.opens {
+            let schema = match vault.decryptor {
                 Some(_) => def.sealed_schema(),
                 None => def.vault_schema(),
             };
@@ -123,7 +123,7 @@ impl AsOfTable {
 
     /// Whether all rows are known to have happened by `as_of`.
     fn is_past(&self) -> bool {
-        last_of(&self.source).is_some_and(|last| last <= self.as_of.micros())
+        last_row_time(&self.source).is_some_and(|last| last <= self.as_of.micros())
     }
 
     /// The rows up to `as_of`, joined with the vault where that is wanted.
@@ -162,7 +162,10 @@ impl AsOfTable {
     }
 
     /// What gives each of these personal columns.
-    async fn opened(&self, columns: &[&'static ColumnDef]) -> Result<BTreeMap<&'static str, Expr>> {
+    async fn decrypted(
+        &self,
+        columns: &[&'static ColumnDef],
+    ) -> Result<BTreeMap<&'static str, Expr>> {
         let sealed = |name: &str| Expr::Column(Column::new(Some(VAULT), name));
         let names = columns.iter().map(|column| column.name);
         let exprs: Vec<Expr> = match &self.source.vault {
@@ -170,11 +173,14 @@ impl AsOfTable {
                 .iter()
                 .map(|column| cast(lit(ScalarValue::Null), column.ty.arrow()))
                 .collect(),
-            Some(VaultSource { opens: None, .. }) => names.clone().map(sealed).collect(),
             Some(VaultSource {
-                opens: Some(opens), ..
+                decryptor: None, ..
+            }) => names.clone().map(sealed).collect(),
+            Some(VaultSource {
+                decryptor: Some(decryptor),
+                ..
             }) => {
-                let functions = opens.functions(columns).await;
+                let functions = decryptor.functions(columns).await;
                 let functions = functions.map_err(DataFusionError::External)?;
                 let keys = || self.source.def.vault_keys().iter().map(|key| sealed(key));
                 let call = |(function, name): (Arc<ScalarUDF>, &'static str)| {
@@ -211,14 +217,14 @@ impl TableProvider for AsOfTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = Asked {
+        let request = ScanRequest {
             schema: &self.schema,
             projection,
             filters,
             limit,
         };
         let def = self.source.def;
-        let columns = asked.columns();
+        let columns = request.columns();
         let columns = columns.iter().filter_map(|name| def.column(name));
         let personal: Vec<_> = columns.filter(|column| column.personal).collect();
         if let Some(column) = personal.first().filter(|_| !self.personal) {
@@ -228,23 +234,23 @@ impl TableProvider for AsOfTable {
             })));
         }
         let rows = self.rows(!personal.is_empty())?;
-        let opened = self.opened(&personal).await?;
+        let decrypted = self.decrypted(&personal).await?;
         let column = |name: &str| {
-            let column = match opened.get(name) {
-                Some(opened) => opened.clone(),
+            let column = match decrypted.get(name) {
+                Some(decrypted) => decrypted.clone(),
                 None => Expr::Column(self.stored_column(name)),
             };
             match def.column(name).map(|column| column.ty.arrow()) {
-                Some(time @ DataType::Timestamp(..)) => shown_in(&self.zone, column, &time),
+                Some(time @ DataType::Timestamp(..)) => column_in_zone(&self.zone, column, &time),
                 _ => column,
             }
         };
-        asked.plan(&self.planner, rows, column).await
+        request.plan(&self.planner, rows, column).await
     }
 }
 
 /// When the last row of a table happens, in microseconds, where that is known.
-pub(crate) fn last_of(source: &TableSource) -> Option<i64> {
+pub(crate) fn last_row_time(source: &TableSource) -> Option<i64> {
     let known = source.stored.statistics()?;
     let index = source.stored.schema().index_of(source.def.time?).ok()?;
     match &known.column_statistics.get(index)?.max_value {

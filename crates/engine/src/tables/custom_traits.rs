@@ -20,12 +20,12 @@ use datafusion::sql::sqlparser::ast;
 use rollbook_model::config::Limits;
 
 use crate::error::EngineError;
-use crate::faults::{DuplicateTraitRow, InvalidTrait};
 use crate::opaque::Opaque;
 use crate::sql::check::{check_criteria, planned};
 use crate::sql::literals::with_doubles;
 use crate::sql::parsing;
 use crate::sql::type_names::plain_types;
+use crate::wrapped_errors::{DuplicateTraitRow, InvalidTrait};
 
 const PEOPLE: &str = "people";
 const PERSON_ID: &str = "person_id";
@@ -124,7 +124,7 @@ impl Values {
         let chosen = chosen.map_err(|error| match error {
             EngineError::UnknownTable {
                 table, position, ..
-            } if table == PEOPLE => EngineError::TraitOfPeople { position },
+            } if table == PEOPLE => EngineError::TraitReadsPeople { position },
             other => other,
         })?;
         // Some types are known only once they were made to fit.
@@ -153,7 +153,7 @@ impl Values {
             Some(text) => default(state, text, &ty, limits)?,
             None => ScalarValue::Null,
         };
-        let plan = once(&one.name, &chosen, name);
+        let plan = one_row_per_person(&one.name, &chosen, name);
         Ok(Self {
             plan: Opaque::new(plan.map_err(|error| diagnosis.explain(error))?),
             ty,
@@ -163,8 +163,8 @@ impl Values {
 }
 
 /// The rows of known persons, where a second one of a person is an error.
-fn once(of: &str, chosen: &LogicalPlan, value: &str) -> Result<LogicalPlan> {
-    let only = ScalarUDF::from(Only::new(of));
+fn one_row_per_person(of: &str, chosen: &LogicalPlan, value: &str) -> Result<LogicalPlan> {
+    let single_row = ScalarUDF::from(SingleRow::new(of));
     LogicalPlanBuilder::from(chosen.clone())
         .alias("_chosen")?
         .project(vec![
@@ -182,7 +182,8 @@ fn once(of: &str, chosen: &LogicalPlan, value: &str) -> Result<LogicalPlan> {
         )?
         .project(vec![
             ident(PERSON_ID),
-            only.call(vec![ident(VALUE), ident(ROWS), ident(PERSON_ID)])
+            single_row
+                .call(vec![ident(VALUE), ident(ROWS), ident(PERSON_ID)])
                 .alias(VALUE),
         ])?
         .build()
@@ -206,11 +207,11 @@ fn default(
     let value = literal(state, parsed.tree.clone()).map_err(|_| wrong())?;
     let cast = value.cast_to(ty).map_err(|_| wrong())?;
     // A fraction is no integer, though it can be made one.
-    let is_lost = value.data_type().is_numeric()
+    let is_inexact = value.data_type().is_numeric()
         && cast
             .cast_to(&value.data_type())
             .map_or(true, |back| back != value);
-    match is_lost || (cast.is_null() && !value.is_null()) {
+    match is_inexact || (cast.is_null() && !value.is_null()) {
         true => Err(wrong()),
         false => Ok(cast),
     }
@@ -246,13 +247,13 @@ fn literal(state: &SessionState, mut expr: ast::Expr) -> Result<ScalarValue> {
 
 /// The value of a person's only row; an error where there are more.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Only {
+struct SingleRow {
     /// The trait.
     of: String,
     signature: Signature,
 }
 
-impl Only {
+impl SingleRow {
     fn new(of: &str) -> Self {
         Self {
             of: of.to_owned(),
@@ -261,7 +262,7 @@ impl Only {
     }
 }
 
-impl ScalarUDFImpl for Only {
+impl ScalarUDFImpl for SingleRow {
     fn name(&self) -> &str {
         "_only"
     }

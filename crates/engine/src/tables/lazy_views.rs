@@ -15,7 +15,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::opaque::Opaque;
 use crate::operators::view::ViewPlanner;
-use crate::times::in_zone_of;
+use crate::times::table_in_zone;
 
 /// The tables of a session, and the texts of views among them.
 #[derive(Debug, Default)]
@@ -35,14 +35,14 @@ struct Views {
 
 impl LazyViews {
     /// Makes the views known, once the tables are that they read.
-    pub(crate) fn begin(
+    pub(crate) fn set_views(
         self: &Arc<Self>,
         texts: impl IntoIterator<Item = (&'static str, &'static str)>,
         values: ParamValues,
         zone: Tz,
         planner: &ViewPlanner,
     ) -> Result<()> {
-        let tables = Arc::new(NotOwning(Arc::downgrade(self)));
+        let tables = Arc::new(WeakTables(Arc::downgrade(self)));
         let views = Views {
             texts: texts.into_iter().collect(),
             values,
@@ -57,7 +57,7 @@ impl LazyViews {
 
     /// The plan of a text over these tables.
     pub(crate) async fn plan(&self, name: &'static str, text: &str) -> Result<LogicalPlan> {
-        let views = self.views.get().ok_or_else(|| not_begun(name))?;
+        let views = self.views.get().ok_or_else(|| views_not_set(name))?;
         let known = || views.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = known().get(name) {
             return Ok(plan.clone());
@@ -69,7 +69,7 @@ impl LazyViews {
     }
 
     /// Whether a view of that name waits to be planned.
-    fn waits(&self, name: &str) -> Option<(&'static str, &'static str)> {
+    fn pending_view(&self, name: &str) -> Option<(&'static str, &'static str)> {
         let (name, text) = self.views.get()?.texts.get_key_value(name)?;
         Some((name, text))
     }
@@ -93,12 +93,12 @@ impl SchemaProvider for LazyViews {
         if let Some(known) = self.tables.table(name).await? {
             return Ok(Some(known));
         }
-        let (Some(views), Some((name, text))) = (self.views.get(), self.waits(name)) else {
+        let (Some(views), Some((name, text))) = (self.views.get(), self.pending_view(name)) else {
             return Ok(None);
         };
         let plan = self.plan(name, text).await?;
         let view = Arc::new(ViewTable::new(plan, Some(text.to_owned())));
-        let view = in_zone_of(views.zone, view, &views.planner);
+        let view = table_in_zone(views.zone, view, &views.planner);
         // Somebody else may have been faster; then it is the same view.
         drop(
             self.tables
@@ -120,16 +120,16 @@ impl SchemaProvider for LazyViews {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.tables.table_exist(name) || self.waits(name).is_some()
+        self.tables.table_exist(name) || self.pending_view(name).is_some()
     }
 }
 
 /// The same for views, which the tables hold.
 #[derive(Debug)]
-struct NotOwning(Weak<LazyViews>);
+struct WeakTables(Weak<LazyViews>);
 
 #[async_trait]
-impl SchemaProvider for NotOwning {
+impl SchemaProvider for WeakTables {
     fn table_names(&self) -> Vec<String> {
         let tables = self.0.upgrade();
         tables.map_or_else(Vec::new, |tables| tables.table_names())
@@ -156,7 +156,7 @@ impl fmt::Debug for Views {
     }
 }
 
-fn not_begun(name: &str) -> DataFusionError {
+fn views_not_set(name: &str) -> DataFusionError {
     DataFusionError::Internal(format!(
         "`{name}` is asked for before the session is finished"
     ))

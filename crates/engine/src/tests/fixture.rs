@@ -125,7 +125,7 @@ impl Fixture {
             let stored = provider(def.stored_schema(), rows);
             let vault = self.vaults.get(name).map(|rows| VaultSource {
                 rows: provider(def.vault_schema(), rows),
-                opens: None,
+                decryptor: None,
             });
             session
                 .add_table(TableSource {

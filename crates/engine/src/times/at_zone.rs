@@ -12,7 +12,7 @@ use crate::rewriting::walk::walk_mut;
 pub(super) const AT_ZONE: &str = "_at_time_zone";
 
 /// Puts casts in the place of `at time zone`, which the planner would have in nanoseconds.
-pub(crate) fn name_zones_in(statement: &mut impl VisitMut) {
+pub(crate) fn rewrite_at_time_zone(statement: &mut impl VisitMut) {
     struct Zones;
     impl VisitorMut for Zones {
         type Break = ();

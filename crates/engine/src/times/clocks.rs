@@ -7,28 +7,28 @@ use rollbook_model::time::first_instant;
 pub(crate) const DAY: i64 = 86_400_000_000;
 
 /// Days of which a zone's offset is remembered.
-const DAYS_REMEMBERED: usize = 1_024;
+const CACHED_DAYS: usize = 1_024;
 
 /// The clocks of a zone. Instants and local times are in microseconds.
 pub(crate) struct Clocks {
     zone: Tz,
     /// Days, and how far the clocks are ahead of UTC all through them.
-    known: Vec<Option<(i64, i64)>>,
+    offsets: Vec<Option<(i64, i64)>>,
 }
 
 impl Clocks {
     pub(crate) fn new(zone: Tz) -> Self {
-        let days = if zone == Tz::UTC { 0 } else { DAYS_REMEMBERED };
+        let days = if zone == Tz::UTC { 0 } else { CACHED_DAYS };
         Self {
             zone,
-            known: vec![None; days],
+            offsets: vec![None; days],
         }
     }
 
     /// The same, to be asked once or twice: nothing is remembered.
-    pub(crate) fn for_one(zone: Tz) -> Self {
-        let known = Vec::new();
-        Self { zone, known }
+    pub(crate) fn uncached(zone: Tz) -> Self {
+        let offsets = Vec::new();
+        Self { zone, offsets }
     }
 
     /// How far the clocks are ahead of UTC.
@@ -36,12 +36,12 @@ impl Clocks {
         if self.zone == Tz::UTC {
             return Some(0);
         }
-        if self.known.is_empty() {
+        if self.offsets.is_empty() {
             return self.offset_at(at);
         }
         let day = at.div_euclid(DAY);
-        let slot = usize::try_from(day.rem_euclid(DAYS_REMEMBERED as i64)).ok()?;
-        if let Some((known, offset)) = self.known[slot]
+        let slot = usize::try_from(day.rem_euclid(CACHED_DAYS as i64)).ok()?;
+        if let Some((known, offset)) = self.offsets[slot]
             && known == day
         {
             return Some(offset);
@@ -50,7 +50,7 @@ impl Clocks {
         let [first, last] = [begin, begin.checked_add(DAY - 1)?];
         let [first, last] = [self.offset_at(first)?, self.offset_at(last)?];
         if first == last {
-            self.known[slot] = Some((day, first));
+            self.offsets[slot] = Some((day, first));
             return Some(first);
         }
         self.offset_at(at)

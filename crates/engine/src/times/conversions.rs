@@ -16,7 +16,7 @@ use rollbook_model::GivenTime;
 
 use super::clocks::Clocks;
 use super::zoned::{WALL_CLOCK, instant};
-use crate::rewriting::columnar::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
 /// Whether a value of a type is an instant only where a zone is known.
 pub(crate) fn is_local(ty: &DataType) -> bool {
@@ -74,7 +74,7 @@ impl ScalarUDFImpl for Instant {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        let field = null_as_its_arguments(self.name(), ty, &args);
+        let field = nullable_as_arguments(self.name(), ty, &args);
         let is_nullable = self.is_lenient || field.is_nullable();
         Ok(Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
     }
@@ -91,14 +91,14 @@ pub(crate) fn instants(values: &ArrayRef, zone: Tz, is_lenient: bool) -> Result<
     let mut clocks = Clocks::new(zone);
     let found: TimestampMicrosecondArray = match values.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            read_texts(values, is_lenient, |text| read(text, zone))?
+            read_texts(values, is_lenient, |text| parse_instant(text, zone))?
         }
         _ => {
             let local = cast(values, &WALL_CLOCK)?;
             let local = local.as_primitive::<TimestampMicrosecondType>();
             let found = local.iter().map(|local| match local {
                 None => Ok(None),
-                Some(local) => known(clocks.instant(local)).map(Some),
+                Some(local) => in_range(clocks.instant(local)).map(Some),
             });
             found.collect::<Result<_>>()?
         }
@@ -127,7 +127,7 @@ fn read_texts(
 }
 
 /// A text as the instant that it is in a zone.
-fn read(text: &str, zone: Tz) -> Option<i64> {
+fn parse_instant(text: &str, zone: Tz) -> Option<i64> {
     if let Ok(given) = text.parse::<GivenTime>() {
         return Some(given.in_zone(zone).micros());
     }
@@ -140,7 +140,7 @@ fn read(text: &str, zone: Tz) -> Option<i64> {
 }
 
 /// A moment that can be told; there are few that cannot, hundreds of thousands of years away.
-pub(super) fn known(at: Option<i64>) -> Result<i64> {
+pub(super) fn in_range(at: Option<i64>) -> Result<i64> {
     at.ok_or_else(|| exec_datafusion_err!("time is out of range"))
 }
 
@@ -186,7 +186,7 @@ impl ScalarUDFImpl for WallClock {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        let field = null_as_its_arguments(self.name(), ty, &args);
+        let field = nullable_as_arguments(self.name(), ty, &args);
         let is_nullable = self.is_lenient || field.is_nullable();
         Ok(Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
     }
@@ -198,17 +198,17 @@ impl ScalarUDFImpl for WallClock {
             true => read_texts(&values, self.is_lenient, |text| {
                 match text.parse::<GivenTime>() {
                     Ok(GivenTime::Local(shown)) => Some(shown.and_utc().timestamp_micros()),
-                    _ => clocks.local(read(text, self.zone)?),
+                    _ => clocks.local(parse_instant(text, self.zone)?),
                 }
             })?,
-            false => mapped(&values, |at| clocks.local(at))?,
+            false => map_instants(&values, |at| clocks.local(at))?,
         };
         columnar(&args.args, Arc::new(shown))
     }
 }
 
 /// Instants in microseconds, each made another one; without a zone.
-pub(super) fn mapped(
+pub(super) fn map_instants(
     values: &ArrayRef,
     mut change: impl FnMut(i64) -> Option<i64>,
 ) -> Result<TimestampMicrosecondArray> {
@@ -220,7 +220,7 @@ pub(super) fn mapped(
     let values = values.as_primitive::<TimestampMicrosecondType>();
     let changed = values.iter().map(|at| match at {
         None => Ok(None),
-        Some(at) => known(change(at)).map(Some),
+        Some(at) => in_range(change(at)).map(Some),
     });
     changed.collect()
 }

@@ -14,9 +14,9 @@ use datafusion::logical_expr::{
 };
 
 use super::clocks::{Clocks, Interval};
-use super::conversions::known;
+use super::conversions::in_range;
 use super::zoned::instant;
-use crate::rewriting::columnar::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
 /// `time + interval`, or `time - interval`.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ impl Plus {
                 true => interval.negated(),
                 false => Some(interval),
             };
-            known(interval.and_then(|interval| clocks.plus(at, interval))).map(Some)
+            in_range(interval.and_then(|interval| clocks.plus(at, interval))).map(Some)
         });
         let moved: TimestampMicrosecondArray = moved.collect::<Result<_>>()?;
         Ok(Arc::new(moved.with_timezone(zone)))
@@ -96,7 +96,7 @@ impl ScalarUDFImpl for Plus {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

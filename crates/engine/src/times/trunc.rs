@@ -14,9 +14,9 @@ use datafusion::logical_expr::{
 };
 
 use super::clocks::{Clocks, naive};
-use super::conversions::{is_local, mapped};
+use super::conversions::{is_local, map_instants};
 use super::zoned::{WALL_CLOCK, instant};
-use crate::rewriting::columnar::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
 /// What times are cut to.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,7 @@ impl ScalarUDFImpl for DateTrunc {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -122,7 +122,7 @@ impl ScalarUDFImpl for DateTrunc {
         };
         let mut clocks = Clocks::new(calendar);
         let values = value.to_array(1)?;
-        let cut = mapped(&values, |at| cut(unit, &mut clocks, at))?;
+        let cut = map_instants(&values, |at| cut(unit, &mut clocks, at))?;
         columnar(&args.args[1..], Arc::new(cut.with_timezone_opt(zone)))
     }
 
@@ -287,7 +287,7 @@ impl ScalarUDFImpl for DateBin {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -314,7 +314,7 @@ impl ScalarUDFImpl for DateBin {
             Some(_) => return exec_err!("the origin of `date_bin` is one time for all rows"),
         };
         let values: ArrayRef = value.to_array(1)?;
-        let begins = mapped(&values, |at| bin(bins, origin?, &mut clocks, at))?;
+        let begins = map_instants(&values, |at| bin(bins, origin?, &mut clocks, at))?;
         columnar(&args.args[1..2], Arc::new(begins.with_timezone_opt(zone)))
     }
 }

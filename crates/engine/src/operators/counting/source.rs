@@ -12,7 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::{Counted, CountingExec, INPUT, output};
+use super::{Counted, CountingExec, INPUT_COLUMNS, output_schema};
 use crate::operators::view::ViewPlanner;
 
 /// A row for each person who did something that is asked about.
@@ -34,11 +34,11 @@ impl CountedActivities {
         planner: ViewPlanner,
     ) -> Self {
         let of_table = activities.schema();
-        let time = of_table.field_with_name(INPUT[2]);
+        let time = of_table.field_with_name(INPUT_COLUMNS[2]);
         let time = time.map_or(DataType::Null, |time| time.data_type().clone());
         Self {
             activities,
-            schema: output(person, &questions, &time),
+            schema: output_schema(person, &questions, &time),
             questions: Arc::new(questions),
             planner,
         }
@@ -74,8 +74,8 @@ impl TableProvider for CountedActivities {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let activities = provider_as_source(Arc::clone(&self.activities));
         let rows = LogicalPlanBuilder::scan("activities", activities, None)?
-            .filter(ident(INPUT[0]).not_eq(lit(0_i64)))?
-            .project(INPUT.map(ident))?
+            .filter(ident(INPUT_COLUMNS[0]).not_eq(lit(0_i64)))?
+            .project(INPUT_COLUMNS.map(ident))?
             .build()?;
         let rows = self.planner.plan(&rows).await?;
         let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));

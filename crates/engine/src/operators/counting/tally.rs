@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 /// What stands for no time at all.
-pub(super) const NOTHING: i64 = i64::MIN;
+pub(super) const NO_TIME: i64 = i64::MIN;
 
 /// One question about the rows of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) struct Counted {
     pub(crate) kind: String,
     /// From the first moment on, before the second, in microseconds.
     pub(crate) window: Option<[i64; 2]>,
-    pub(crate) what: CountKind,
+    pub(crate) measure: CountKind,
 }
 
 /// What of the rows is wanted; first and last are those of all time.
@@ -25,11 +25,11 @@ pub(crate) enum CountKind {
 /// The counts of the person whose rows come.
 pub(super) struct Tally {
     names: HashMap<String, usize>,
-    kinds: Vec<Kind>,
+    kinds: Vec<TypeTally>,
     questions: Vec<Question>,
 }
 
-struct Kind {
+struct TypeTally {
     /// The ends of all windows, in order.
     bounds: Vec<i64>,
     /// How many rows lie before the first bound, between each two, and after the last.
@@ -41,7 +41,7 @@ struct Kind {
 
 struct Question {
     kind: usize,
-    what: CountKind,
+    measure: CountKind,
     /// Which of the counts between bounds belong to the window.
     from: usize,
     until: usize,
@@ -58,7 +58,7 @@ impl Tally {
             let count = tally.kinds.len();
             let kind = *tally.names.entry(question.kind.clone()).or_insert(count);
             if kind == count {
-                tally.kinds.push(Kind::new());
+                tally.kinds.push(TypeTally::new());
             }
             let bounds = question.window.into_iter().flatten();
             tally.kinds[kind].bounds.extend(bounds);
@@ -81,7 +81,7 @@ impl Tally {
             };
             tally.questions.push(Question {
                 kind,
-                what: question.what,
+                measure: question.measure,
                 from,
                 until,
             });
@@ -109,22 +109,22 @@ impl Tally {
         }
         for (question, column) in self.questions.iter().zip(columns) {
             let kind = &self.kinds[question.kind];
-            column.push(match question.what {
+            column.push(match question.measure {
                 CountKind::Count if kind.rows == 0 => 0,
                 CountKind::Count => kind.between[question.from..question.until].iter().sum(),
-                _ if kind.rows == 0 => NOTHING,
+                _ if kind.rows == 0 => NO_TIME,
                 CountKind::First => kind.first,
                 CountKind::Last => kind.last,
             });
         }
         for kind in self.kinds.iter_mut().filter(|kind| kind.rows > 0) {
-            kind.begin();
+            kind.reset();
         }
         true
     }
 }
 
-impl Kind {
+impl TypeTally {
     fn new() -> Self {
         Self {
             bounds: Vec::new(),
@@ -135,7 +135,7 @@ impl Kind {
         }
     }
 
-    fn begin(&mut self) {
+    fn reset(&mut self) {
         self.between.fill(0);
         (self.first, self.last, self.rows) = (i64::MAX, i64::MIN, 0);
     }
@@ -143,13 +143,13 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::{CountKind, Counted, NOTHING, Tally};
+    use super::{CountKind, Counted, NO_TIME, Tally};
 
-    fn counted(kind: &str, window: Option<[i64; 2]>, what: CountKind) -> Counted {
+    fn counted(kind: &str, window: Option<[i64; 2]>, measure: CountKind) -> Counted {
         Counted {
             kind: kind.to_owned(),
             window,
-            what,
+            measure,
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
                 "{from} to {until}"
             );
         }
-        assert_eq!(columns[6..], [vec![10], vec![-6], vec![NOTHING]]);
+        assert_eq!(columns[6..], [vec![10], vec![-6], vec![NO_TIME]]);
         assert_eq!(tally.kind("c"), None);
     }
 }

@@ -27,7 +27,7 @@ use futures::StreamExt;
 
 /// Where the columns are that rows are told apart and weighed by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Places {
+pub(super) struct KeyColumns {
     pub(super) person: usize,
     pub(super) identity: usize,
     pub(super) provider: usize,
@@ -38,7 +38,7 @@ pub(super) struct Places {
 #[derive(Debug)]
 pub(super) struct CollapseExec {
     input: Arc<dyn ExecutionPlan>,
-    places: Places,
+    key_columns: KeyColumns,
     authority: fn(&str) -> u8,
     properties: Arc<PlanProperties>,
 }
@@ -46,11 +46,11 @@ pub(super) struct CollapseExec {
 impl CollapseExec {
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
-        places: Places,
+        key_columns: KeyColumns,
         authority: fn(&str) -> u8,
     ) -> Self {
         let mut equivalence = EquivalenceProperties::new(input.schema());
-        equivalence.add_ordering(order(&input, places));
+        equivalence.add_ordering(order(&input, key_columns));
         let properties = PlanProperties::new(
             equivalence,
             input.properties().partitioning.clone(),
@@ -59,23 +59,23 @@ impl CollapseExec {
         );
         Self {
             input,
-            places,
+            key_columns,
             authority,
             properties: Arc::new(properties),
         }
     }
 }
 
-fn person(input: &Arc<dyn ExecutionPlan>, places: Places) -> Arc<dyn PhysicalExpr> {
+fn person(input: &Arc<dyn ExecutionPlan>, key_columns: KeyColumns) -> Arc<dyn PhysicalExpr> {
     let schema = input.schema();
     Arc::new(Column::new(
-        schema.field(places.person).name(),
-        places.person,
+        schema.field(key_columns.person).name(),
+        key_columns.person,
     ))
 }
 
-fn order(input: &Arc<dyn ExecutionPlan>, places: Places) -> LexOrdering {
-    let by_person = PhysicalSortExpr::new_default(person(input, places))
+fn order(input: &Arc<dyn ExecutionPlan>, key_columns: KeyColumns) -> LexOrdering {
+    let by_person = PhysicalSortExpr::new_default(person(input, key_columns))
         .asc()
         .nulls_first();
     LexOrdering::new([by_person]).expect("one expression")
@@ -108,12 +108,12 @@ impl ExecutionPlan for CollapseExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        let by_person = Distribution::KeyPartitioned(vec![person(&self.input, self.places)]);
+        let by_person = Distribution::KeyPartitioned(vec![person(&self.input, self.key_columns)]);
         InputDistributionRequirements::new(vec![by_person])
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        let order = order(&self.input, self.places);
+        let order = order(&self.input, self.key_columns);
         vec![Some(OrderingRequirements::from(order))]
     }
 
@@ -129,7 +129,7 @@ impl ExecutionPlan for CollapseExec {
         let input = children
             .pop()
             .ok_or_else(|| DataFusionError::Internal("persons without records".to_owned()))?;
-        Ok(Arc::new(Self::new(input, self.places, self.authority)))
+        Ok(Arc::new(Self::new(input, self.key_columns, self.authority)))
     }
 
     fn with_new_children(
@@ -147,16 +147,16 @@ impl ExecutionPlan for CollapseExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let collapsing = Collapsing {
+        let stream = CollapseStream {
             rows: self.input.execute(partition, context)?,
-            places: self.places,
+            key_columns: self.key_columns,
             authority: self.authority,
             last: None,
             ready: VecDeque::new(),
             is_at_end: false,
         };
-        let persons = futures::stream::try_unfold(collapsing, |mut collapsing| async move {
-            Ok(collapsing.next().await?.map(|batch| (batch, collapsing)))
+        let persons = futures::stream::try_unfold(stream, |mut stream| async move {
+            Ok(stream.next().await?.map(|batch| (batch, stream)))
         });
         let schema = self.input.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, persons)))
@@ -164,9 +164,9 @@ impl ExecutionPlan for CollapseExec {
 }
 
 /// A partition on its way.
-struct Collapsing {
+struct CollapseStream {
     rows: SendableRecordBatchStream,
-    places: Places,
+    key_columns: KeyColumns,
     authority: fn(&str) -> u8,
     /// Rows of the last person, who may have more.
     last: Option<RecordBatch>,
@@ -174,7 +174,7 @@ struct Collapsing {
     is_at_end: bool,
 }
 
-impl Collapsing {
+impl CollapseStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.ready.pop_front() {
@@ -185,7 +185,7 @@ impl Collapsing {
             }
             match self.rows.next().await.transpose()? {
                 Some(batch) if batch.num_rows() == 0 => {}
-                Some(batch) => self.take_in(batch)?,
+                Some(batch) => self.add(batch)?,
                 None => {
                     self.is_at_end = true;
                     if let Some(last) = self.last.take() {
@@ -198,12 +198,12 @@ impl Collapsing {
 
     fn persons<'a>(&self, batch: &'a RecordBatch) -> &'a [i64] {
         batch
-            .column(self.places.person)
+            .column(self.key_columns.person)
             .as_primitive::<Int64Type>()
             .values()
     }
 
-    fn take_in(&mut self, batch: RecordBatch) -> Result<()> {
+    fn add(&mut self, batch: RecordBatch) -> Result<()> {
         let mut batch = batch;
         if let Some(last) = self.last.take() {
             if self.persons(&last)[0] == self.persons(&batch)[0] {
@@ -236,10 +236,10 @@ impl Collapsing {
             return Ok(batch.clone());
         }
         let groups: Vec<Range<usize>> = groups(persons);
-        let weights = Weights::of(batch, self.places, self.authority)?;
+        let precedence = Precedence::of(batch, self.key_columns, self.authority)?;
         let ranked: Vec<Vec<usize>> = groups
             .iter()
-            .map(|rows| weights.ranked(rows.clone()))
+            .map(|rows| precedence.ranked(rows.clone()))
             .collect();
         let schema = batch.schema();
         let columns = schema
@@ -247,8 +247,8 @@ impl Collapsing {
             .iter()
             .zip(batch.columns())
             .map(|(field, column)| {
-                let choose = Choose::by_name(field.name(), field.data_type());
-                let chosen = ranked.iter().map(|rows| choose.of(column, rows) as u64);
+                let rule = Survivorship::by_name(field.name(), field.data_type());
+                let chosen = ranked.iter().map(|rows| rule.of(column, rows) as u64);
                 Ok(take(column, &chosen.collect::<UInt64Array>(), None)?)
             });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
@@ -270,19 +270,21 @@ fn groups(persons: &[i64]) -> Vec<Range<usize>> {
 }
 
 /// What a record weighs against others of the same person.
-struct Weights {
+struct Precedence {
     by_row: Vec<(u8, Reverse<i64>, i64)>,
 }
 
-impl Weights {
-    fn of(batch: &RecordBatch, places: Places, authority: fn(&str) -> u8) -> Result<Self> {
-        let providers = cast(batch.column(places.provider), &DataType::Utf8View)?;
+impl Precedence {
+    fn of(batch: &RecordBatch, key_columns: KeyColumns, authority: fn(&str) -> u8) -> Result<Self> {
+        let providers = cast(batch.column(key_columns.provider), &DataType::Utf8View)?;
         let providers = providers.as_string_view();
-        let identities = batch.column(places.identity).as_primitive::<Int64Type>();
+        let identities = batch
+            .column(key_columns.identity)
+            .as_primitive::<Int64Type>();
         let updated = batch
-            .column(places.updated)
+            .column(key_columns.updated)
             .as_primitive::<TimestampMicrosecondType>();
-        let weight = |row: usize| {
+        let precedence_of = |row: usize| {
             let updated = updated.is_valid(row).then(|| updated.value(row));
             let newest = Reverse(updated.unwrap_or(i64::MIN));
             (
@@ -292,7 +294,7 @@ impl Weights {
             )
         };
         Ok(Self {
-            by_row: (0..batch.num_rows()).map(weight).collect(),
+            by_row: (0..batch.num_rows()).map(precedence_of).collect(),
         })
     }
 
@@ -305,24 +307,24 @@ impl Weights {
 }
 
 /// Which of a person's records a column follows.
-enum Choose {
+enum Survivorship {
     /// The surest that has a value.
-    Surest,
+    MostTrusted,
     /// One that says yes, if any does.
-    Yes,
+    AnyTrue,
     /// The earliest moment.
     Earliest,
     /// The latest moment.
     Latest,
 }
 
-impl Choose {
+impl Survivorship {
     fn by_name(name: &str, ty: &DataType) -> Self {
         match (name, ty) {
             ("created_at", DataType::Timestamp(..)) => Self::Earliest,
             ("updated_at" | "last_seen_at", DataType::Timestamp(..)) => Self::Latest,
-            (name, DataType::Boolean) if name.starts_with("is_") => Self::Yes,
-            _ => Self::Surest,
+            (name, DataType::Boolean) if name.starts_with("is_") => Self::AnyTrue,
+            _ => Self::MostTrusted,
         }
     }
 
@@ -338,10 +340,10 @@ impl Choose {
                 .value(*row)
         };
         let chosen = match self {
-            Self::Surest => known().next(),
-            Self::Yes => {
-                let yes = known().find(|row| column.as_boolean().value(*row));
-                yes.or_else(|| known().next())
+            Self::MostTrusted => known().next(),
+            Self::AnyTrue => {
+                let any_true = known().find(|row| column.as_boolean().value(*row));
+                any_true.or_else(|| known().next())
             }
             Self::Earliest => known().min_by_key(moment),
             Self::Latest => known().max_by_key(moment),

@@ -14,21 +14,21 @@ use datafusion::logical_expr::{
     Signature, Volatility, lit,
 };
 
-use super::arithmetic::Exact;
+use super::arithmetic::CheckedOperator;
 use super::lenient::{Lenient, RESULT, Uncomputed};
 use crate::rewriting::expressions::is_comparison;
 use crate::rewriting::typed::Types;
 
 /// A function that gives null where it fails.
 #[derive(Debug, PartialEq, Eq)]
-struct Forgiving {
+struct NullOnError {
     inner: Arc<ScalarUDF>,
     label: String,
     counts: Uncomputed,
     signature: Signature,
 }
 
-impl Hash for Forgiving {
+impl Hash for NullOnError {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.inner.hash(state);
         self.label.hash(state);
@@ -36,7 +36,7 @@ impl Hash for Forgiving {
 }
 
 /// What stands in the place of something that is marked as one that may fail; `None` where it is not.
-pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
+pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
         return Ok(None);
     };
@@ -47,7 +47,7 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     let [computed, Expr::Literal(ScalarValue::Utf8(Some(label)), _)] = args.as_slice() else {
         return internal_err!("`{RESULT}` is a function of our own");
     };
-    let text = |expr: &Expr| of_text(expr, types, marker, label);
+    let text = |expr: &Expr| text_as_time(expr, types, marker, label);
     let (inner, args) = match computed {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             let compared = BinaryExpr::new(text(left)?, *op, text(right)?);
@@ -63,7 +63,7 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let is_decimal = types.of(computed)?.is_decimal();
-            let Some(exact) = Exact::new(*op).filter(|_| is_decimal) else {
+            let Some(exact) = CheckedOperator::new(*op).filter(|_| is_decimal) else {
                 return Ok(Some(computed.clone()));
             };
             let args = vec![left.as_ref().clone(), right.as_ref().clone()];
@@ -84,17 +84,17 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
         other => other,
     });
     let args: Vec<Expr> = args.collect();
-    let forgiving = Forgiving {
+    let null_on_error = NullOnError {
         inner,
         label: label.clone(),
         counts: marker.counts().clone(),
         signature: Signature::any(args.len(), Volatility::Immutable),
     };
-    Ok(Some(ScalarUDF::from(forgiving).call(args)))
+    Ok(Some(ScalarUDF::from(null_on_error).call(args)))
 }
 
 /// A side of a comparison. A person's text that was to be read as a time, and is none, is null.
-fn of_text(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
+fn text_as_time(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
     let Expr::Cast(Cast { expr: given, field }) = expr else {
         return Ok(Box::new(expr.clone()));
     };
@@ -111,7 +111,7 @@ fn of_text(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<
     Ok(Box::new(marker.converted().call(args)))
 }
 
-impl ScalarUDFImpl for Forgiving {
+impl ScalarUDFImpl for NullOnError {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -135,44 +135,44 @@ impl ScalarUDFImpl for Forgiving {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let error = match self.inner.invoke_with_args(args.clone()) {
-            Err(error) if is_of_values(&error) => error,
+            Err(error) if is_value_error(&error) => error,
             other => return other,
         };
         let is_array = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Array(_));
-        let of_nulls = |arg: &ColumnarValue| match arg {
+        let as_nulls = |arg: &ColumnarValue| match arg {
             ColumnarValue::Array(array) => {
                 ColumnarValue::Array(new_null_array(array.data_type(), 1))
             }
             scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
         };
         // What is wrong with the constants is wrong for everybody.
-        if !args.args.iter().any(is_array) || self.of_one(&args, of_nulls).is_err() {
+        if !args.args.iter().any(is_array) || self.evaluate(&args, as_nulls).is_err() {
             return Err(error);
         }
         let nothing = new_null_array(args.return_field.data_type(), 1);
-        let (mut rows, mut lost) = (Vec::with_capacity(args.number_rows), 0);
+        let (mut rows, mut failed) = (Vec::with_capacity(args.number_rows), 0);
         for row in 0..args.number_rows {
             let of_row = |arg: &ColumnarValue| match arg {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(row, 1)),
                 scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
             };
-            match self.of_one(&args, of_row) {
+            match self.evaluate(&args, of_row) {
                 Ok(value) => rows.push(value),
-                Err(error) if is_of_values(&error) => {
+                Err(error) if is_value_error(&error) => {
                     rows.push(Arc::clone(&nothing));
-                    lost += 1;
+                    failed += 1;
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.counts.add(&self.label, lost);
+        self.counts.add(&self.label, failed);
         let rows: Vec<_> = rows.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&rows)?))
     }
 }
 
-impl Forgiving {
-    fn of_one(
+impl NullOnError {
+    fn evaluate(
         &self,
         args: &ScalarFunctionArgs,
         one: impl Fn(&ColumnarValue) -> ColumnarValue,
@@ -187,7 +187,7 @@ impl Forgiving {
 }
 
 /// Whether something is wrong with a value, rather than with the machine or the plan.
-fn is_of_values(error: &DataFusionError) -> bool {
+fn is_value_error(error: &DataFusionError) -> bool {
     matches!(
         error.find_root(),
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_)
