@@ -1,10 +1,10 @@
-//! What is kept of one snapshot in memory, so that conditions on `people` are answered without
-//! reading the lake: while somebody types, or again and again.
+//! Cache of one snapshot in memory: conditions on `people` are answered from the cache without
+//! reading the lake, while an analyst types a condition or a page asks the same condition again.
 //!
-//! Kept are the persons, those columns of `people` that were asked for, and what persons did by
-//! type: the person and the time of each row, in order of persons. A condition is planned as ever,
-//! only over a table of these columns; what it counts is counted anew from the rows, for some
-//! thousand persons at a time. Personal columns are never kept.
+//! The cache holds the persons, the columns of `people` that conditions have asked for, and for
+//! each type of activity the person and the time of each row, sorted by person. A condition is
+//! planned as any query, but over a table of the cached columns. Counts are computed from the
+//! cached rows at each query, a batch of persons at a time. Personal columns are never cached.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -36,23 +36,23 @@ pub(crate) use request::CacheRequest;
 use series::{Activities, Series, load_series};
 use spans::Spans;
 
-/// Persons and what they did, of one snapshot.
+/// The cached persons, columns and activity times of one snapshot.
 #[derive(Debug)]
 pub struct PeopleCache {
-    /// Of a session over the snapshot that hides nothing which is yet to come.
+    /// The state of a session over the snapshot that also shows rows after `as_of`.
     full_state: Opaque<SessionState>,
-    /// Bytes that may be kept.
+    /// The largest size of the cache in bytes.
     max_bytes: usize,
     contents: Mutex<Contents>,
-    /// Questions that were answered from it, and from those before it.
+    /// Number of queries answered from this cache and from the caches that it was refreshed from.
     answers: Arc<AtomicU64>,
     has_answered: AtomicBool,
     has_loaded: AtomicBool,
-    /// From when on it is worth reading rows.
+    /// Rows are loaded from this time on; before it a newer snapshot may still replace this one.
     load_after: Instant,
 }
 
-/// Rows that are read aside, since reading them takes longer than one answer.
+/// Rows that are loaded in the background, because loading them takes longer than one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum RowSource {
     Activities,
@@ -61,22 +61,22 @@ enum RowSource {
 
 #[derive(Debug, Clone, Default)]
 struct Contents {
-    /// What was asked for and is not there.
+    /// Rows that conditions asked for and that are not loaded yet.
     pending: BTreeSet<RowSource>,
-    /// Whether somebody is reading it.
+    /// Whether a thread is loading rows.
     is_loading: bool,
-    /// Whether it does not fit.
+    /// Whether the rows exceed the largest size; then nothing is cached.
     exceeds_limit: bool,
     persons: Option<Arc<Persons>>,
     columns: HashMap<Key, ArrayRef>,
-    /// Different texts of columns.
+    /// Distinct texts by column.
     texts: HashMap<String, BTreeSet<String>>,
     activities: Option<Arc<Activities>>,
-    /// By the name of their view.
+    /// Rows by the name of their view.
     series: HashMap<&'static str, Arc<Series>>,
 }
 
-/// A column, and the moment that it is seen from where that makes a difference.
+/// A column, and `as_of` where its values depend on that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     column: String,
@@ -84,7 +84,8 @@ struct Key {
 }
 
 impl PeopleCache {
-    /// Of the snapshot that `all` is over, which hides nothing that is yet to come.
+    /// An empty cache of the snapshot that `full_state` reads; `full_state` must show rows of the
+    /// future too.
     pub(crate) fn of_state(
         full_state: SessionState,
         max_bytes: usize,
@@ -113,39 +114,39 @@ impl PeopleCache {
         cache
     }
 
-    /// Whether rows are being read.
+    /// Whether rows are being loaded.
     pub async fn is_loading(&self) -> bool {
         self.contents.lock().await.is_loading
     }
 
-    /// Whether any question was answered from it.
+    /// Whether a query was answered from the cache.
     pub fn has_answered(&self) -> bool {
         self.has_answered.load(Ordering::Relaxed)
     }
 
-    /// Whether rows were read for it.
+    /// Whether rows were loaded into the cache.
     pub fn has_loaded(&self) -> bool {
         self.has_loaded.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are kept.
+    /// The size of the cache in bytes.
     pub async fn bytes(&self) -> usize {
         self.contents.lock().await.bytes()
     }
 
-    /// Reads what was asked for and is not there, before anything else is asked.
+    /// Loads the rows that conditions have asked for, and returns when they are loaded.
     pub async fn load_requested(&self) {
         self.load_pending().await;
     }
 
-    /// The types of all activities; `None` where they are not kept.
+    /// The types of all activities; `None` if the activities are not cached.
     pub(crate) async fn activity_types(&self) -> Option<BTreeSet<String>> {
         let contents = self.contents.lock().await;
         Some(contents.activities.as_ref()?.types())
     }
 
-    /// The persons who have rows of a view, and of a type where one is named, in spans of time,
-    /// whenever these are seen; `None` where they are not kept.
+    /// The persons with rows of a view in spans of time, including rows of the future; `kind`
+    /// narrows activities to one type. `None` if the rows are not cached.
     pub(crate) async fn persons_in_spans(
         &self,
         view: &str,
@@ -170,8 +171,8 @@ impl PeopleCache {
         Some(ids.collect())
     }
 
-    /// The different texts in a column of `people` that is kept, at most so many; `None` where it
-    /// is not, or has no texts.
+    /// At most `max_count` distinct texts of a cached column of `people`; `None` if the column is
+    /// not cached or has no texts.
     pub(crate) async fn distinct_texts(
         &self,
         name: &str,
@@ -198,7 +199,8 @@ impl PeopleCache {
         Ok(Arc::clone(contents.persons.insert(persons)))
     }
 
-    /// Reads what was asked for and is not there, on a thread of its own, unless somebody does.
+    /// Loads the rows that conditions have asked for on a thread of its own, unless a thread
+    /// already does.
     pub(crate) async fn load_in_background(self: &Arc<Self>) {
         if Instant::now() < self.load_after {
             return;
@@ -225,7 +227,7 @@ impl PeopleCache {
             let room = self.max_bytes.saturating_sub(contents.rows_bytes());
             drop(contents);
             self.has_loaded.store(true, Ordering::Relaxed);
-            // Others go on meanwhile, over the lake.
+            // The lock is released: meanwhile other queries read the lake.
             let state = &self.full_state;
             let read = match pending {
                 RowSource::Activities => {
@@ -243,8 +245,8 @@ impl PeopleCache {
                 Ok(Loaded::Rows(relation, series)) => {
                     contents.series.insert(relation, Arc::new(series));
                 }
-                // There is no room for it, or it cannot be read: whoever asks is answered over the lake,
-                // which tells what is wrong.
+                // The rows do not fit or cannot be read: conditions are then answered from the
+                // lake, and a failure is reported there.
                 Err(_) => {
                     *contents = Contents {
                         exceeds_limit: true,
@@ -256,14 +258,14 @@ impl PeopleCache {
     }
 }
 
-/// What was read aside.
+/// Rows that were loaded in the background.
 enum Loaded {
     Activities(Activities),
     Rows(&'static str, Series),
 }
 
 impl Contents {
-    /// Whether rows are missing that columns come from; they are noted.
+    /// Notes the rows that `sources` need and that are not loaded; returns whether there are any.
     fn note_missing<'a>(&mut self, sources: impl Iterator<Item = &'a Source<'a>>) -> bool {
         let mut is_missing = false;
         for source in sources {
@@ -293,7 +295,8 @@ impl Contents {
         columns.sum::<usize>() + self.rows_bytes()
     }
 
-    /// Forgets columns that were seen from other moments, and then all, where it is too much.
+    /// Drops the columns of other moments, and then all columns, as long as the cache exceeds
+    /// `max_bytes`.
     fn make_room(&mut self, as_of: Timestamp, max_bytes: usize) {
         if self.bytes() > max_bytes {
             self.columns

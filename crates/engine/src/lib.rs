@@ -1,5 +1,5 @@
-//! DataFusion sessions: one tenant at one snapshot, seen from one moment, read only and within
-//! limits. Sessions are made here and nowhere else.
+//! SQL over one tenant at one snapshot as of one moment: read only and within limits. All
+//! DataFusion sessions of the workspace are created here.
 
 mod cache;
 mod coercion;
@@ -23,7 +23,7 @@ pub use cache::PeopleCache;
 pub use criteria::analysis::Needs;
 pub use criteria::behaviour::TimeDependency;
 pub use criteria::tame::{Tame, tame};
-/// What opens sealed values.
+/// The type of the functions that decrypt personal values.
 pub use datafusion::logical_expr::ScalarUDF;
 pub use error::{EngineError, Position};
 pub use functions::Uncomputed;

@@ -1,8 +1,9 @@
-//! Threads of a query's own, so that one which never pauses can hold up nobody else.
+//! Each query runs on threads of its own, so that a query that never yields cannot block another
+//! one.
 //!
-//! A timer in the caller's runtime always fires, whatever the query does; the next query finds
-//! threads that are free; and the deep recursion of planning and evaluating gets a stack that
-//! fits it. Starting them takes well below a millisecond.
+//! A timer in the caller's runtime always fires, whatever the query does; the next query finds free
+//! threads; and the deep recursion of planning and evaluation gets a stack of sufficient size.
+//! Starting the threads takes well below a millisecond.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use tokio::task::JoinHandle;
 
 use crate::error::EngineError;
 
-/// Enough for expressions at the limits of `complexity`, in builds without optimisation too.
-/// Memory is only taken as far as a stack really grows.
+/// Sufficient for expressions at the limits of `sql::limits`, also in builds without optimisation.
+/// The operating system allocates only the memory that a stack really uses.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Does work on threads of its own that nobody waits for. Where there are none to be had, it is left.
+/// Runs work on a thread of its own, without waiting for it. Where no thread can be started, the
+/// work is dropped.
 pub fn spawn_detached(name: &str, work: impl Future<Output = ()> + Send + 'static) {
     let name = name.to_owned();
     let thread = std::thread::Builder::new().name(name.clone());
@@ -34,7 +36,7 @@ pub fn spawn_detached(name: &str, work: impl Future<Output = ()> + Send + 'stati
     drop(started);
 }
 
-/// Work on threads of its own. Dropping it stops the work at its next pause.
+/// Work on threads of its own. Dropping it stops the work at the next await point.
 #[derive(Debug)]
 pub(crate) struct Running<T> {
     receiver: mpsc::Receiver<Result<T, EngineError>>,
@@ -43,7 +45,10 @@ pub(crate) struct Running<T> {
 }
 
 impl<T: Send + 'static> Running<T> {
-    /// Starts `work`, which sends what it yields into the channel.
+    /// Starts `work`, which sends its items into the channel.
+    ///
+    /// # Errors
+    /// [`EngineError::Threads`] where the threads cannot be started.
     pub(crate) fn start<W, F>(work: W) -> Result<Self, EngineError>
     where
         W: FnOnce(mpsc::Sender<Result<T, EngineError>>) -> F,
@@ -55,7 +60,7 @@ impl<T: Send + 'static> Running<T> {
             .enable_all()
             .build()
             .map_err(|source| EngineError::Threads { source })?;
-        // Two waiting batches keep the work going while one is being used.
+        // Two batches in the channel keep the work busy while the caller uses another one.
         let (sender, receiver) = mpsc::channel(2);
         let task = runtime.spawn(work(sender));
         Ok(Self {
@@ -65,7 +70,8 @@ impl<T: Send + 'static> Running<T> {
         })
     }
 
-    /// What the work yields next: `Some(None)` when it is done, `None` when it takes too long.
+    /// The next item: `Some(None)` at the end of the work, `None` if no item arrives within the
+    /// time.
     pub(crate) async fn next(
         &mut self,
         within: Duration,
@@ -85,8 +91,8 @@ impl<T: Send + 'static> Running<T> {
 
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        // Waiting for work that hangs would hang the caller; and a plain drop would panic inside
-        // another runtime.
+        // Waiting for work that hangs would block the caller, and dropping a runtime inside another
+        // runtime panics.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

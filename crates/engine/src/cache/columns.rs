@@ -1,4 +1,4 @@
-//! The persons of a snapshot, and columns that have a value for each of them.
+//! The persons of a snapshot, and columns with one value for each of them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,7 +16,7 @@ use roaring::RoaringTreemap;
 
 use crate::sql::statement::{template, to_plan};
 
-/// Everybody, in order.
+/// The ids of all persons, sorted.
 #[derive(Debug)]
 pub(super) struct Persons {
     ids: Vec<i64>,
@@ -41,7 +41,7 @@ impl Persons {
         &self.ids
     }
 
-    /// The place of a person; `near` is where the one before was found.
+    /// The position of a person; `hint` is the position of the person found before.
     pub(super) fn position(&self, person: i64, hint: usize) -> Option<usize> {
         match self.ids.get(hint..hint + 2) {
             Some([same, _]) if *same == person => Some(hint),
@@ -50,8 +50,8 @@ impl Persons {
         }
     }
 
-    /// The same with those who came after all others; `None` where of `changed` anybody went, or came
-    /// between others. `now` are those of `changed` who are there.
+    /// These persons and the new ones after them. `None` if a person of `changed` was removed, or
+    /// came between others; `now` are the persons of `changed` that exist now.
     pub(super) fn with_new(&self, changed: &RoaringTreemap, now: &Self) -> Option<Self> {
         let is_there = |id: i64| self.ids.binary_search(&id).is_ok();
         let changed = changed.iter().filter_map(|id| i64::try_from(id).ok());
@@ -63,7 +63,7 @@ impl Persons {
         })
     }
 
-    /// Of everybody, whether they are among some.
+    /// One boolean for each person: whether `some` contains the person.
     pub(super) fn mask_of(&self, some: &RoaringTreemap) -> BooleanArray {
         let mut mask = BooleanBufferBuilder::new(self.ids.len());
         mask.append_n(self.ids.len(), false);
@@ -73,7 +73,7 @@ impl Persons {
         BooleanArray::from(mask.finish())
     }
 
-    /// The places of some, as far as they are there.
+    /// The positions of those persons of `some` that exist.
     pub(super) fn positions(&self, some: &RoaringTreemap) -> Vec<u32> {
         let (mut hint, mut positions) = (0, Vec::new());
         for id in some.iter().filter_map(|id| i64::try_from(id).ok()) {
@@ -85,7 +85,7 @@ impl Persons {
         positions
     }
 
-    /// Those at some places alone.
+    /// The persons at some positions.
     pub(super) fn select(&self, positions: &[u32]) -> Self {
         let ids = positions
             .iter()
@@ -97,7 +97,7 @@ impl Persons {
         size_of_val(self.ids.as_slice())
     }
 
-    /// Columns of `people`.
+    /// Values of columns of `people`.
     pub(super) async fn load_people_columns(
         &self,
         state: &SessionState,
@@ -108,8 +108,8 @@ impl Persons {
         self.load_columns(state, &sql).await
     }
 
-    /// What a query gives after the person, with a value for everybody: null for those whom it
-    /// does not name.
+    /// The columns after `person_id` of a query's result, with one value for each person: null for
+    /// persons without a row.
     pub(super) async fn load_columns(
         &self,
         state: &SessionState,
@@ -139,7 +139,7 @@ impl Persons {
     }
 }
 
-/// The different texts of a column, at most so many; `None` where it has no texts.
+/// At most `max_count` distinct texts of a column; `None` if the column has no texts.
 pub(super) fn distinct(column: &ArrayRef, max_count: usize) -> Option<BTreeSet<String>> {
     let texts = match column.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
@@ -157,9 +157,9 @@ pub(super) fn distinct(column: &ArrayRef, max_count: usize) -> Option<BTreeSet<S
     Some(found.into_iter().map(str::to_owned).collect())
 }
 
-/// The rows of a query of our own.
+/// The rows of a query that the cache writes itself.
 pub(super) async fn rows(state: &SessionState, sql: &str) -> Result<SendableRecordBatchStream> {
-    // Texts of users are parts of it, and are read as they are anywhere else.
+    // Texts of users are parts of the query, and are parsed as in any other query.
     let plan = to_plan(state, template(sql)?).await?;
     let plan = state.create_physical_plan(&plan).await?;
     execute_stream(plan, state.task_ctx())

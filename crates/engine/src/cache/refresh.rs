@@ -1,9 +1,9 @@
-//! Keeping of a newer snapshot what was kept of an older one, at the cost of what changed.
+//! Refreshing a cache to a newer snapshot, at the cost of what changed.
 //!
-//! The rows of whom anything changed are read anew, from a session that has theirs alone, and take
-//! the place of those that were kept. Activities that were only added are read from the files that
-//! came and put beside those that are there. Where persons went, or came between others, the
-//! places of all change, and everything is read anew.
+//! The rows of changed persons are read from a session over these persons only, and replace the
+//! cached rows. Where activities were only added, the rows of the new files are added to the cached
+//! ones. Where persons were removed or inserted between others, the positions of all persons
+//! change, and the cache is rebuilt.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,28 +19,28 @@ use super::columns::Persons;
 use super::series::{Activities, load_series};
 use super::{Contents, Key, PeopleCache};
 
-/// What orders are counted from.
+/// The tables that the rows of orders depend on.
 const ORDER_TABLES: [&str; 2] = ["orders", "refunds"];
 
-/// What changed after the snapshot of a cache, each state over the newer snapshot. None of them hides
-/// rows of the future.
+/// What changed since the snapshot of a cache. Each state reads the newer snapshot and shows rows
+/// of the future too.
 pub(crate) struct CacheDelta<'a> {
     pub(crate) full_state: &'a SessionState,
-    /// With the rows of `persons` alone.
+    /// Reads the rows of `changed_persons` only.
     pub(crate) changed_state: &'a SessionState,
     /// All persons with a change.
     pub(crate) changed_persons: &'a RoaringTreemap,
     /// The tables that changed.
     pub(crate) changed_tables: &'a BTreeSet<String>,
-    /// With the added activities alone, where none were changed or removed.
+    /// Reads the added activities only; `None` if activities were changed or removed.
     pub(crate) added_activities: Option<&'a SessionState>,
 }
 
 impl PeopleCache {
-    /// What is kept of the newer snapshot; `None` where everything has to be read anew.
+    /// The cache of the newer snapshot; `None` if the cache has to be rebuilt.
     ///
     /// # Errors
-    /// Whatever keeps rows from being read.
+    /// An error of DataFusion where the changed rows cannot be read.
     pub(crate) async fn refreshed(&self, delta: CacheDelta<'_>) -> Result<Option<Self>> {
         let before = {
             let contents = self.contents.lock().await;
@@ -102,9 +102,9 @@ impl PeopleCache {
 struct Refresher<'a> {
     delta: &'a CacheDelta<'a>,
     persons: &'a Persons,
-    /// How many there were.
+    /// The number of persons before.
     known_count: usize,
-    /// For each place whether anything changed for who has it.
+    /// For each position whether anything of the person changed.
     is_changed: BooleanArray,
     max_bytes: usize,
 }
@@ -141,7 +141,7 @@ impl Refresher<'_> {
             let added = read(added).await?;
             now = now.merged_with(&added.filtered(|position| !self.is_new(position)));
         }
-        // There may be some who have done something before they were known.
+        // A new person may have activities from before the person was known.
         if self.has_new() {
             let some = read(self.delta.changed_state).await?;
             now = now.merged_with(&some.filtered(|position| self.is_new(position)));
@@ -149,7 +149,7 @@ impl Refresher<'_> {
         Ok(Arc::new(now))
     }
 
-    /// Columns of `people` that do not depend on the moment.
+    /// Columns of `people` that do not depend on `as_of`.
     async fn people_columns(
         &self,
         before: HashMap<Key, ArrayRef>,

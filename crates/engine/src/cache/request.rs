@@ -1,4 +1,5 @@
-//! The table for some conditions, from what is kept and what is read for them.
+//! The table that conditions are evaluated over: cached columns, and columns that are read for
+//! these conditions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,19 +21,23 @@ use super::{Key, PeopleCache};
 use crate::criteria::behaviour::{EvaluationContext, Source};
 use crate::tables::traits::is_trait;
 
-/// What conditions want.
+/// What conditions read from the cache.
 pub(crate) struct CacheRequest<'a> {
     pub(crate) context: EvaluationContext,
-    /// The persons who are asked about, whom alone the session knows; all where there are none.
+    /// The persons that the session is narrowed to; `None` for all persons.
     pub(crate) persons: Option<&'a RoaringTreemap>,
-    /// Columns of `people` that they name.
+    /// The columns of `people` that the conditions name.
     pub(crate) columns: &'a [String],
-    /// What else they ask for.
+    /// The other columns, by name, each with the source of its values.
     pub(crate) sources: Vec<(String, Source<'a>)>,
 }
 
 impl PeopleCache {
-    /// The table that conditions are evaluated over; `None` where rows that it takes are not there.
+    /// The table that conditions are evaluated over; `None` if rows that the table needs are not
+    /// cached.
+    ///
+    /// # Errors
+    /// An error of DataFusion where columns cannot be read.
     pub(crate) async fn table(
         &self,
         state: &SessionState,
@@ -46,11 +51,11 @@ impl PeopleCache {
         }
         let persons = self.persons(&mut contents).await?;
         let contents = &mut *contents;
-        // What a session reads that knows some alone is nothing to keep.
+        // Columns of a session over few persons are not cached.
         let mut temporary_columns = request.persons.map(|_| contents.columns.clone());
         let mut loader = ColumnLoader {
             state,
-            // What is kept hides nothing that is yet to come.
+            // Cached columns include times in the future.
             full_state: match request.persons {
                 Some(_) => state,
                 None => &self.full_state,
@@ -100,10 +105,10 @@ impl PeopleCache {
     }
 }
 
-/// Columns that are read where they are not there yet.
+/// Reads columns that are not cached.
 struct ColumnLoader<'a> {
     state: &'a SessionState,
-    /// Where times that may lie ahead are read.
+    /// The state that reads columns with times in the future.
     full_state: &'a SessionState,
     persons: &'a Persons,
     as_of: Timestamp,
@@ -111,7 +116,7 @@ struct ColumnLoader<'a> {
 }
 
 impl ColumnLoader<'_> {
-    /// Columns of `people`, read together.
+    /// Columns of `people`; the missing ones are read by one query.
     async fn people_columns(&mut self, names: &[String]) -> Result<Vec<(String, ArrayRef)>> {
         let as_of = self.as_of;
         let key = |name: &String| Key {
@@ -141,7 +146,7 @@ impl ColumnLoader<'_> {
         found.collect()
     }
 
-    /// What a query gives after the person, read unless that was asked before.
+    /// The column after `person_id` of a query, cached by its text.
     async fn query_column(&mut self, sql: String) -> Result<ArrayRef> {
         let key = Key {
             column: sql,
@@ -161,7 +166,7 @@ impl ColumnLoader<'_> {
     }
 }
 
-/// Whether it is a time of persons that is null while it lies ahead.
+/// Whether a column of `persons` is a time that is null while it lies in the future.
 fn hides_future(name: &str) -> bool {
     let column = PERSONS.column(name);
     column.is_some_and(|column| PERSONS.is_null_ahead(column))

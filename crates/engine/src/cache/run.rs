@@ -1,28 +1,29 @@
-//! Rows that were read together, in order of persons.
+//! Rows that were read together, sorted by person.
 
 use std::ops::Range;
 
 use super::spans::Spans;
 
-/// For each row the place of its person, its time, and more where it takes that.
+/// For each row the position of the person and the time, and further values if the rows have them.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     positions: Vec<u32>,
     times: Vec<i64>,
-    /// From when rows are seen, where that is not their time.
+    /// The times from which rows are visible, if these differ from `times`.
     visible_from: Option<Vec<i64>>,
     amounts: Option<Vec<i128>>,
 }
 
 impl Run {
     pub(super) fn push(&mut self, position: usize, at: i64) {
-        // There are no more than fit, or they would not have been read.
+        // `Persons::read` refuses more persons than fit into `u32`.
         self.positions
             .push(u32::try_from(position).unwrap_or(u32::MAX));
         self.times.push(at);
     }
 
-    /// A row with more than its time; all of a run have the same of that.
+    /// Adds a row with the time from which it is visible, and an amount; either all rows of a run
+    /// have an amount or none.
     pub(super) fn push_details(
         &mut self,
         position: usize,
@@ -37,13 +38,13 @@ impl Run {
         }
     }
 
-    /// Adds rows of persons who come after; times are all that they have.
+    /// Adds the rows of later persons; these rows have times only.
     pub(super) fn append(&mut self, mut other: Self) {
         self.positions.append(&mut other.positions);
         self.times.append(&mut other.times);
     }
 
-    /// Takes no more memory than it needs.
+    /// Frees unused memory.
     pub(super) fn shrink_to_fit(mut self) -> Self {
         if self.visible_from.as_ref() == Some(&self.times) {
             self.visible_from = None;
@@ -68,11 +69,11 @@ impl Run {
             + visible_from
     }
 
-    /// The rows of those whose place is wanted.
+    /// The rows of the persons at positions that `is_included` accepts.
     pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
         let (mut some, mut from, mut at) = (Self::default(), 0, 0);
         for rows in self.positions.chunk_by(|one, next| one == next) {
-            // Whole stretches of those who are wanted are taken at once.
+            // Consecutive rows of accepted persons are copied together.
             if !is_included(rows[0]) {
                 some.append_rows(self, from..at);
                 from = at + rows.len();
@@ -83,7 +84,7 @@ impl Run {
         some
     }
 
-    /// The rows of both.
+    /// The rows of both runs.
     pub(super) fn merged_with(&self, other: &Self) -> Self {
         let (mut all, mut from, mut at) = (Self::default(), 0, 0);
         for rows in other.positions.chunk_by(|one, next| one == next) {
@@ -100,7 +101,7 @@ impl Run {
         if rows.is_empty() {
             return;
         }
-        // Those that are seen from their own time on do without.
+        // Rows without `visible_from` are visible from their own time.
         if from.visible_from.is_some() && self.visible_from.is_none() {
             self.visible_from = Some(self.times.clone());
         }
@@ -117,7 +118,7 @@ impl Run {
         self.times.extend_from_slice(&from.times[rows]);
     }
 
-    /// The rows of those at some places, which become the first, the second and so on.
+    /// The rows of the persons at `positions`, renumbered 0, 1, 2 and so on.
     pub(super) fn select(&self, positions: &[u32]) -> Self {
         let (mut selected, mut row) = (Self::default(), 0);
         for (number, position) in (0..).zip(positions) {
@@ -130,8 +131,8 @@ impl Run {
         selected
     }
 
-    /// Goes through the rows of the persons at some places that are seen at `as_of` and fall in a
-    /// window: gives `note` the number of the person among these, and the row.
+    /// Calls `note` for each row that is visible at `as_of`, lies in the window and belongs to a
+    /// person at `positions`, with the index of the person in `positions` and the row.
     pub(super) fn for_each_row(
         &self,
         positions: &Range<usize>,
@@ -153,7 +154,7 @@ impl Run {
         }
     }
 
-    /// Adds to the count of each person at some places how many such rows there are.
+    /// Adds the number of those rows to the count of each person at `positions`.
     pub(super) fn count(
         &self,
         positions: &Range<usize>,
@@ -168,7 +169,7 @@ impl Run {
         let all = self.rows_of(positions);
         let rows = self.positions[all.clone()].iter().zip(&self.times[all]);
         for (position, at) in rows {
-            // Whether a row is counted is anybody's guess: adding nothing costs less than a wrong one.
+            // The branch would be mispredicted often: adding zero is faster.
             counts[*position as usize - positions.start] +=
                 i64::from((from <= *at) & (*at < until));
         }
@@ -179,7 +180,7 @@ impl Run {
         before(positions.start)..before(positions.end)
     }
 
-    /// The places of those who have rows in spans of time, some more than once.
+    /// The positions of persons with rows in the spans; a position may occur more than once.
     pub(super) fn positions_in(&self, spans: &Spans<'_>) -> impl Iterator<Item = u32> {
         let rows = self.times.iter().zip(&self.positions);
         rows.filter_map(|(at, position)| spans.contains(*at).then_some(*position))
@@ -194,7 +195,8 @@ impl Run {
     }
 }
 
-/// The first one that is not below `place`, which is near `from` or after it.
+/// The first index from `from` on with a position of at least `position`; found by doubling steps,
+/// since it is usually near.
 fn search_from(positions: &[u32], from: usize, position: u32) -> usize {
     let (mut begin, mut step) = (from, 1);
     while positions.get(begin + step).is_some_and(|at| *at < position) {
@@ -213,14 +215,15 @@ mod tests {
 
     use super::Run;
 
-    /// A person's place, a time, when it is seen, and an amount.
+    /// Position of the person, time, time from which the row is visible, amount.
     type Row = (usize, i64, i64, i128);
 
     fn rows() -> impl Strategy<Value = Vec<Row>> {
         let row = (0_usize..40, 0_i64..50, 0_i64..10, -9_i128..9);
         let rows = prop::collection::vec(row, 0..120);
         (rows, any::<bool>()).prop_map(|(mut rows, is_later)| {
-            // As it is read: in order of persons, each row seen from its own time on or later.
+            // As rows are read: sorted by person, and either all visible from their own time or
+            // some later.
             rows.sort_by_key(|row| row.0);
             for row in &mut rows {
                 row.2 = row.1 + if is_later { row.2 } else { 0 };
@@ -237,7 +240,7 @@ mod tests {
         run.shrink_to_fit()
     }
 
-    /// What it gives of some persons: their number among these, with a row's time and amount.
+    /// The rows that a run reports for `positions`: index of the person, time and amount.
     fn given(
         run: &Run,
         positions: &Range<usize>,

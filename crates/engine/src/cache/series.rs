@@ -1,4 +1,4 @@
-//! What persons did, as far as it takes to count: persons and times, in order of persons.
+//! What persons did, reduced to what counting needs: persons and times, sorted by person.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -18,17 +18,17 @@ use super::run::Run;
 use super::spans::Spans;
 use crate::criteria::behaviour::KEPT;
 
-/// What is read of activities, by type.
+/// The query that loads activities.
 const ACTIVITIES: &str = "select person_id, type, occurred_at from _fact_activities \
                           where person_id <> 0 order by person_id";
 
-/// How many times longer a run is than the next, at least.
+/// A run has at least this many times the rows of the next run.
 const MIN_RUN_RATIO: usize = 4;
 
-/// Rows of one kind: those that were read first, and those that came since.
+/// Rows of one kind: the run that was read first, and runs that were added later.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    /// Each much longer than the next.
+    /// Runs by falling length.
     runs: Vec<Arc<Run>>,
 }
 
@@ -39,7 +39,10 @@ pub(super) struct Activities {
 }
 
 impl Activities {
-    /// All activities of a session, in at most so many bytes.
+    /// All activities that a state reads.
+    ///
+    /// # Errors
+    /// `ResourcesExhausted` where they need more than `max_bytes`, and any error of the query.
     pub(super) async fn read(
         state: &SessionState,
         persons: &Persons,
@@ -52,7 +55,8 @@ impl Activities {
         while let Some(batch) = batches.try_next().await? {
             let types = cast(batch.column(1), &DataType::Utf8View)?;
             let types = types.as_string_view();
-            // Few types, of which most rows have one of the last: told by their views.
+            // Equal views are equal texts: most rows have one of few types, so that few texts are
+            // compared.
             let mut known: Vec<(u128, usize)> = Vec::new();
             let mut parts: Vec<(String, Run)> = Vec::new();
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
@@ -90,7 +94,7 @@ impl Activities {
         })
     }
 
-    /// These, and others that came since.
+    /// These activities and `added`.
     pub(super) fn merged_with(&self, added: &Self) -> Self {
         let mut by_type = self.by_type.clone();
         for (name, series) in &added.by_type {
@@ -100,7 +104,7 @@ impl Activities {
         Self { by_type }
     }
 
-    /// Those of persons whose place is wanted.
+    /// The activities of the persons at positions that `is_included` accepts.
     pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
         let some = self.by_type.iter();
         let some = some.map(|(name, all)| (name.clone(), Arc::new(all.filtered(&is_included))));
@@ -109,7 +113,7 @@ impl Activities {
         }
     }
 
-    /// Those of a type, or of each.
+    /// The rows of one type, or of every type.
     pub(super) fn all(&self, kind: Option<&str>) -> Vec<Arc<Series>> {
         match kind {
             Some(kind) => self.of(kind).into_iter().collect(),
@@ -131,7 +135,7 @@ impl Activities {
     }
 }
 
-/// Bytes that may still be taken.
+/// The bytes that are left.
 struct ByteBudget(usize);
 
 impl ByteBudget {
@@ -144,7 +148,10 @@ impl ByteBudget {
     }
 }
 
-/// The rows of a view that is kept, in at most so many bytes.
+/// The rows of a cached view.
+///
+/// # Errors
+/// `ResourcesExhausted` where they need more than `max_bytes`, and any error of the query.
 pub(super) async fn load_series(
     state: &SessionState,
     persons: &Persons,
@@ -182,7 +189,7 @@ fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, hint: &mut usize) 
             continue;
         };
         *hint = position;
-        // A sum leaves out what cannot be converted.
+        // A sum leaves out amounts without a conversion.
         if times.is_null(row) || amounts.is_some_and(|amounts| amounts.is_null(row)) {
             continue;
         }
@@ -199,12 +206,13 @@ impl Series {
         }
     }
 
-    /// These rows, and others that came since.
+    /// These rows and `added`.
     pub(super) fn merged_with(&self, added: &Self) -> Self {
         let mut runs = self.runs.clone();
         for run in added.runs.iter().filter(|run| run.len() > 0) {
             let mut run = Arc::clone(run);
-            // What came is written anew with what came before it while that is not much more.
+            // A new run is merged with the runs before it until the run before is long enough; so
+            // each row is copied a logarithmic number of times.
             while let Some(last) = runs.pop_if(|last| last.len() < MIN_RUN_RATIO * run.len()) {
                 run = Arc::new(last.merged_with(&run));
             }
@@ -213,7 +221,7 @@ impl Series {
         Self { runs }
     }
 
-    /// The rows of persons whose place is wanted.
+    /// The rows of the persons at positions that `is_included` accepts.
     pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
         let runs = self
             .runs
@@ -224,7 +232,7 @@ impl Series {
         }
     }
 
-    /// The rows of persons at some places, which become the first, the second and so on.
+    /// The rows of the persons at `positions`, renumbered 0, 1, 2 and so on.
     pub(super) fn select(&self, positions: &[u32]) -> Self {
         let runs = self.runs.iter().map(|run| Arc::new(run.select(positions)));
         Self {
@@ -240,15 +248,16 @@ impl Series {
         self.runs.iter().map(|run| run.bytes()).sum()
     }
 
-    /// Adds the places of persons who have rows in spans of time.
+    /// Adds the positions of persons with rows in the spans.
     pub(super) fn collect_positions(&self, spans: &Spans<'_>, positions: &mut RoaringBitmap) {
         for run in &self.runs {
             positions.extend(run.positions_in(spans));
         }
     }
 
-    /// Goes through the rows of some persons that are seen at `as_of` and fall in a window: gives
-    /// `note` the number of the person among these, and the row in a run.
+    /// Calls `note` for each row that is visible at `as_of`, lies in the window and belongs to a
+    /// person at `positions`, with the index of the person in `positions`, the run and the row in
+    /// it.
     pub(super) fn for_each_row(
         &self,
         positions: &Range<usize>,
@@ -263,7 +272,7 @@ impl Series {
         }
     }
 
-    /// How many such rows each person at some places has.
+    /// The number of those rows for each person at `positions`.
     pub(super) fn counts(
         &self,
         positions: &Range<usize>,

@@ -1,17 +1,17 @@
-//! Looking for times in some of many spans, at about a nanosecond each.
+//! Finds out whether a time lies in one of many spans, in about a nanosecond.
 
-/// Stretches that time is cut into, at most.
+/// The largest number of buckets that the whole range is divided into.
 const MAX_BUCKETS: u32 = 1 << 14;
 
-/// Spans of time, each from a moment on and before another, in microseconds.
+/// Half-open spans of time in microseconds.
 #[derive(Debug)]
 pub(super) struct Spans<'a> {
     spans: &'a [[i64; 2]],
     first: i64,
-    /// From the first moment of all to the last.
+    /// The distance from the first begin to the last end.
     width: u64,
     shift: u32,
-    /// For each stretch of time whether any span reaches into it.
+    /// For each bucket whether a span overlaps it.
     is_covered: Vec<bool>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Spans<'a> {
     }
 
     pub(super) fn contains(&self, at: i64) -> bool {
-        // What is before the first wraps around to far beyond the last.
+        // A time before `first` wraps around to an offset beyond `width`.
         let offset = at.wrapping_sub(self.first).cast_unsigned();
         offset < self.width
             && self.is_covered[self.bucket(offset)]

@@ -1,4 +1,4 @@
-//! Kept columns and what is counted from kept rows, as a table for a query.
+//! Cached columns and aggregates of cached rows, as a table that a query reads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::operators::counting::{CountKind, Counted};
 enum Values {
     Persons,
     Stored(ArrayRef),
-    /// There are no rows where there is no series.
+    /// Without a series there are no rows, and counts are zero.
     WindowAggregate(Option<Arc<Series>>, WindowAggregate),
 }
 
@@ -89,10 +89,10 @@ impl Column {
         )
     }
 
-    /// The columns of the persons at some places alone.
+    /// The columns, reduced to the persons at `positions`.
     pub(super) fn select(columns: Vec<Self>, positions: &[u32]) -> Result<Vec<Self>> {
         let indices = UInt32Array::from(positions.to_vec());
-        // Many columns are figured from the same rows.
+        // Several columns aggregate the same rows.
         let mut known: Vec<(Arc<Series>, Arc<Series>)> = Vec::new();
         let mut pick =
             |series: Arc<Series>| match known.iter().find(|(all, _)| Arc::ptr_eq(all, &series)) {
@@ -116,7 +116,7 @@ impl Column {
         columns.collect()
     }
 
-    /// The column; `time` is the type of times.
+    /// The field of the column; `time` is the type of its times.
     fn field(&self, time: &DataType) -> Field {
         let (ty, is_nullable) = match &self.values {
             Values::Persons => (DataType::Int64, false),
@@ -131,7 +131,7 @@ impl Column {
     }
 }
 
-/// Some of the persons.
+/// One partition of the table: the persons at `positions`.
 #[derive(Debug)]
 pub(super) struct CacheTable {
     persons: Arc<Persons>,
@@ -142,7 +142,7 @@ pub(super) struct CacheTable {
 }
 
 impl CacheTable {
-    /// The table of everybody, in as many parts as there are threads.
+    /// The table of all persons, with one partition for each thread.
     pub(super) fn provider(
         persons: Arc<Persons>,
         columns: Vec<Column>,
@@ -195,7 +195,7 @@ impl PartitionStream for CacheTable {
     }
 }
 
-/// The values of a column for the persons at some places.
+/// The values of a column for the persons at `positions`.
 fn values(
     column: &Column,
     ty: &DataType,
@@ -237,7 +237,7 @@ fn values(
             let mut sums = vec![0_i128; count];
             each(&mut |number, run, row| sums[number] += run.amount(row));
             let sums = Decimal128Array::from(sums);
-            // One that is too large is told in the words of a query.
+            // A sum that is too large is reported with the same message as in a query.
             sums.validate_decimal_precision(SUM_PRECISION)
                 .map_err(DataFusionError::from)?;
             Arc::new(sums.with_precision_and_scale(SUM_PRECISION, MONEY_SCALE)?)

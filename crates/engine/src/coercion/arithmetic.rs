@@ -1,7 +1,7 @@
-//! Arithmetic with intervals, and with decimals that are written out.
+//! Arithmetic with intervals and with decimal literals.
 //!
-//! DataFusion multiplies no interval. A quotient of decimals has as few places as its dividend,
-//! and four more; where somebody writes `1.0 / 3`, that is not what is meant.
+//! DataFusion cannot multiply an interval. Its quotient of decimals has only four more digits after
+//! the point than the dividend, which is too few for `1.0 / 3`.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use crate::coercion::comparisons::{as_double, digits};
 use crate::coercion::intervals::{INTERVAL, divided, is_length, multiplied};
 
-/// Arithmetic that DataFusion does not have, or not as people mean it.
+/// Arithmetic that DataFusion lacks, or computes with too few digits.
 #[derive(Debug)]
 pub(crate) struct Arithmetic;
 
@@ -27,7 +27,7 @@ impl ExprPlanner for Arithmetic {
             Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
         };
         if expr.op == BinaryOperator::BitwiseXor {
-            // It would be an exclusive or, which binds less than `+`.
+            // DataFusion parses `^` as exclusive or, which binds less than `+`.
             return plan_err!("`^` is a power in other databases: write power(a, b)");
         }
         let is_arithmetic = matches!(expr.op, Plus | Minus | Multiply | Divide | Modulo);
@@ -91,8 +91,8 @@ fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
-/// Whether decimals are reckoned with as doubles: where a literal with a point takes part in a
-/// quotient, which has no last digit, or in anything that has more digits than a decimal.
+/// Whether decimals are computed as doubles: if an operand contains a decimal literal, and the
+/// result is a quotient or may need more than 38 digits.
 fn uses_doubles(op: &BinaryOperator, exprs: [&Expr; 2], types: [&DataType; 2]) -> bool {
     let [Some((left, left_scale)), Some((right, right_scale))] = types.map(digits) else {
         return false;

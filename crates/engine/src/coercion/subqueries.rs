@@ -1,8 +1,8 @@
-//! Subqueries in conditions, so that they come to what SQL says.
+//! Subqueries in conditions, with the results that SQL defines.
 //!
-//! DataFusion makes joins of them. Nulls, aggregates, limits and outer joins within them then mean
-//! something else in some shapes. Here these become shapes that mean the same as a join, or are
-//! refused. It comes after types are coerced.
+//! DataFusion turns subqueries into joins. With nulls, aggregates, limits and outer joins the
+//! result of some joins differs from that of the subquery. This rule rewrites such subqueries to
+//! equivalent forms, or refuses them. It runs after type coercion.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,10 +20,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// What a query that was made a part of another one is called in messages.
+/// How messages name a subquery that is refused.
 const CORRELATED: &str = "a query within the text that looks at a column from outside of it";
 
-/// Gives subqueries shapes that mean the same as a join.
+/// Rewrites subqueries to forms that DataFusion turns into correct joins.
 #[derive(Debug)]
 pub(crate) struct SoundSubqueries;
 
@@ -33,7 +33,7 @@ impl AnalyzerRule for SoundSubqueries {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = plan.transform_up_with_subqueries(sound);
+        let plan = plan.transform_up_with_subqueries(rewrite_node);
         plan.map(|plan| plan.data)
     }
 }
@@ -66,7 +66,8 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let expr = rewriter.of(expr, false)?;
-        // Elsewhere it becomes a join so late that conditions in it have lost what they compare with.
+        // Outside of filters and projections DataFusion creates the join late, when conditions have
+        // lost the names of their tables.
         if !is_projection && has_ambiguous_outer_column(&expr)? {
             return not_impl_err!(
                 "{CORRELATED} and has one of that name itself, in a `group by` or an aggregate: give \
@@ -78,7 +79,7 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     .map_data(LogicalPlan::recompute_schema)
 }
 
-/// Whether an expression holds a query that looks at a column from outside of it, and reads one of
+/// Whether an expression contains a subquery that refers to an outer column, and reads a column of
 /// the same name.
 fn has_ambiguous_outer_column(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
@@ -118,16 +119,16 @@ fn has_subquery(expr: &Expr) -> Result<bool> {
     })
 }
 
-/// The expressions of one node of a plan.
+/// Rewrites the expressions of one node of a plan.
 struct SubqueryRewriter<'a> {
     schema: &'a DFSchema,
-    /// Whether conditions in it become joins; elsewhere they are counts.
+    /// Whether subqueries become joins; otherwise they become counts.
     becomes_join: bool,
 }
 
 impl SubqueryRewriter<'_> {
-    /// An expression without shapes that are read wrongly. Where it is a `condition`, null is as
-    /// good as false.
+    /// An equivalent expression that DataFusion handles correctly. In a `condition` null counts as
+    /// false.
     fn of(&self, expr: Expr, condition: bool) -> Result<Expr> {
         match expr {
             Expr::BinaryExpr(BinaryExpr {
@@ -171,7 +172,7 @@ impl SubqueryRewriter<'_> {
         }
     }
 
-    /// `expr in (subquery)`, or `not in`.
+    /// `expr in (subquery)` or `expr not in (subquery)`.
     fn in_subquery(
         &self,
         expr: Expr,
@@ -249,7 +250,7 @@ impl SubqueryRewriter<'_> {
         Ok(if negated { not(exists) } else { exists })
     }
 
-    /// `expr <op> any (subquery)`, or `all`.
+    /// `expr <op> any (subquery)` or `expr <op> all (subquery)`.
     fn quantified(&self, comparison: SetComparison) -> Result<Expr> {
         let SetComparison {
             expr,
@@ -266,14 +267,14 @@ impl SubqueryRewriter<'_> {
         if !self.becomes_join {
             return not_impl_err!("`any` and `all` of a query stand in a `where` alone");
         }
-        // Its own form of it looks at the operand from within the query.
+        // DataFusion's rewrite refers to the operand from inside the subquery.
         self.outer_reference_to(expr.clone())?;
         let subquery = with_unique_column_name(subquery)?;
         let comparison = SetComparison::new(Box::new(expr), subquery, op, quantifier);
         Ok(Expr::SetComparison(comparison))
     }
 
-    /// Whether a query gives rows that meet a condition.
+    /// Whether a subquery has rows that meet a condition.
     fn has_rows(&self, subquery: &Subquery, condition: Option<Expr>) -> Result<Expr> {
         let mut rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
         if let Some(condition) = condition {
@@ -281,7 +282,7 @@ impl SubqueryRewriter<'_> {
         }
         let mut rows = rows.build()?;
         if rows.all_out_ref_exprs().is_empty() {
-            // One row says the same for everybody.
+            // A subquery without outer columns has the same result for every row: one row suffices.
             rows = LogicalPlanBuilder::from(rows).limit(0, Some(1))?.build()?;
         }
         if self.becomes_join {
@@ -297,7 +298,7 @@ impl SubqueryRewriter<'_> {
         Ok(Expr::ScalarSubquery(as_subquery(rows, subquery)))
     }
 
-    /// An expression as a query within it refers to it.
+    /// An expression, as a subquery refers to it.
     fn outer_reference_to(&self, expr: Expr) -> Result<Expr> {
         if has_subquery(&expr)? || expr.contains_outer() {
             return not_impl_err!(
@@ -340,8 +341,8 @@ fn as_subquery(plan: LogicalPlan, like: &Subquery) -> Subquery {
     }
 }
 
-/// The same with a name of its own for its column: what is compared from outside may be of a table that the query
-/// reads too, and its columns would be taken for those of the query.
+/// The subquery with a unique name for its column. The outer operand may belong to a table that the
+/// subquery reads too; without the new name DataFusion confuses the two columns.
 fn with_unique_column_name(subquery: Subquery) -> Result<Subquery> {
     static NAMES: AtomicU64 = AtomicU64::new(0);
     let name = format!("_within_{}", NAMES.fetch_add(1, Ordering::Relaxed));
@@ -351,7 +352,7 @@ fn with_unique_column_name(subquery: Subquery) -> Result<Subquery> {
     Ok(as_subquery(plan.build()?, &subquery))
 }
 
-/// The rows of a query whose order nobody sees.
+/// The subquery without an `order by` that does not affect its result.
 fn unordered(subquery: Subquery) -> Result<Subquery> {
     let plan = subquery.subquery.as_ref().clone();
     let plan = plan.transform_down(|plan| match plan {
@@ -366,7 +367,7 @@ fn unordered(subquery: Subquery) -> Result<Subquery> {
     Ok(as_subquery(plan.data, &subquery))
 }
 
-/// Whether a query gives exactly one row: an aggregate over all rows.
+/// Whether a query has exactly one row: an aggregate without `group by`.
 fn gives_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
@@ -377,7 +378,7 @@ fn gives_one_row(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Refuses a query in which conditions on columns from outside cannot be moved out of it.
+/// Refuses a subquery with conditions on outer columns that cannot be moved out of it.
 fn check_correlation(plan: &LogicalPlan, is_exists: bool) -> Result<()> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(());
@@ -446,7 +447,7 @@ fn check_inputs(plan: &LogicalPlan) -> Result<()> {
     inputs.into_iter().try_for_each(check_inputs)
 }
 
-/// Whether rows are what conditions leave of an aggregate over all rows.
+/// Describes an aggregate without `group by` that a filter may remove.
 fn filtered_global_aggregate(plan: &LogicalPlan) -> Option<&'static str> {
     match plan {
         LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => Some("one with `having`"),

@@ -1,4 +1,4 @@
-//! Arithmetic that tells of an overflow, and floats that are equal where they look so.
+//! Arithmetic that reports overflow, and floats with one zero and one `NaN`.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use datafusion::physical_expr_common::datum::apply;
 
 use crate::rewriting::columnar::nullable_as_arguments;
 
-/// `+`, `-` or `*` of integers or of decimals. DataFusion's own of integers begin again from the other
-/// end of the range.
+/// `+`, `-` or `*` of integers or decimals, with overflow as an error. DataFusion's operators wrap
+/// around for integers.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CheckedOperator {
     op: Operator,
@@ -24,7 +24,7 @@ pub(crate) struct CheckedOperator {
 }
 
 impl CheckedOperator {
-    /// The function for an operator, where there is one.
+    /// The checked operator, if `op` has one.
     pub(crate) fn new(op: Operator) -> Option<Self> {
         matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply).then(|| Self {
             op,
@@ -75,7 +75,8 @@ impl ScalarUDFImpl for CheckedOperator {
     }
 }
 
-/// A float of which there is one zero and one `NaN`: texts, groups and comparisons tell others apart.
+/// Maps a float to the one zero and the one `NaN`: conversion to text, grouping and comparison
+/// would distinguish several.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CanonicalFloat {
     signature: Signature,

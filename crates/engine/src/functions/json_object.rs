@@ -1,4 +1,4 @@
-//! `json_object(key, value, …)`: fields of a source without a column here, as one JSON document.
+//! `json_object(key, value, …)`: source fields without a column of their own, as one JSON document.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::rewriting::columnar::columnar;
 
 /// Builds a JSON object from pairs of a key and a value.
 ///
-/// A pair whose value is NULL is left out; a row of such pairs alone gives NULL. Numbers and
-/// booleans are written bare, everything else as text. Keys stand in the order given.
+/// Pairs with a null value are left out; a row with such pairs only gives null. Numbers and
+/// booleans are written without quotes, all other values as text. The keys keep their order.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct JsonObject {
     signature: Signature,
@@ -112,7 +112,7 @@ impl Pair {
         let value = ArrayFormatter::try_new(&self.values, &options)?
             .value(row)
             .to_string();
-        // JSON has no word for infinity and not-a-number.
+        // JSON has no infinity and no `NaN`.
         if self.bare && value.parse::<f64>().map_or(true, f64::is_finite) {
             document.push_str(&value);
         } else {

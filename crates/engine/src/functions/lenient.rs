@@ -1,6 +1,7 @@
-//! Values that cannot be computed: in a condition on persons they are null, and counted.
+//! Lenient conditions: an expression that fails for a person is null for that person, and the
+//! failure is counted.
 //!
-//! One person's odd value must not stop a segment of a million others.
+//! One invalid value must not stop a segment of a million persons.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -25,10 +26,10 @@ use crate::rewriting::walk::{walk, walk_mut};
 
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
-/// Marks what a rule of planning makes forgiving, once types are known.
+/// Marks an expression for [`super::rule`], which wraps it once types are known.
 pub(super) const RESULT: &str = "_result";
 
-/// What could not be computed of conditions, while a session answers.
+/// Parts of conditions that failed while a session evaluated them, with counts.
 #[derive(Debug, Clone, Default)]
 pub struct Uncomputed(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -46,16 +47,16 @@ impl Uncomputed {
         *counts.entry(expression.to_owned()).or_default() += count;
     }
 
-    /// Takes out what is new since this was last asked: parts of conditions, and for how many
-    /// persons they could not be computed.
+    /// Returns the failures since the last call: the SQL of each part, and the number of persons
+    /// for whom it failed.
     pub fn take(&self) -> BTreeMap<String, u64> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *counts)
     }
 }
 
-/// A divisor that is null rather than zero, or a value that was converted; what is null for that is
-/// counted.
+/// A function that counts failures: a divisor that was zero and becomes null, or a value that could
+/// not be converted and is null.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lenient {
     name: &'static str,
@@ -70,7 +71,7 @@ impl Hash for Lenient {
 }
 
 impl Lenient {
-    /// What counts values that could not be converted, of the same session.
+    /// The function that counts failed conversions for the same session.
     pub(super) fn converted(&self) -> ScalarUDF {
         ScalarUDF::from(Self {
             name: CONVERTED,
@@ -142,8 +143,8 @@ impl ScalarUDFImpl for Lenient {
     }
 }
 
-/// Makes a condition give null where it would divide by zero, convert what cannot be, or fail
-/// otherwise for one person; calls that give way to something else never fail.
+/// Rewrites a condition so that a division by zero, a failed conversion or another failure is null
+/// for that person. Calls that `is_rewritten` accepts are replaced later and never fail.
 pub(crate) fn make_lenient(condition: &mut Expr, is_rewritten: fn(&Function) -> bool) {
     let mut parts = FallibleParts {
         is_rewritten,
@@ -153,12 +154,12 @@ pub(crate) fn make_lenient(condition: &mut Expr, is_rewritten: fn(&Function) -> 
     let _ = walk_mut(condition, &mut parts);
 }
 
-/// Looks for what may fail.
+/// Finds the parts of a condition that may fail.
 struct FallibleParts {
     is_rewritten: fn(&Function) -> bool,
-    /// How many queries are around.
+    /// The number of enclosing queries.
     queries: usize,
-    /// Of each expression around, how it is written if it may fail.
+    /// For each enclosing expression its SQL, if it may fail.
     labels: Vec<Option<String>>,
 }
 
@@ -188,9 +189,9 @@ impl VisitorMut for FallibleParts {
                 data_type,
                 ..
             } => !is_text(data_type) && reads_column(given),
-            // In queries there are aggregates too.
+            // Inside of queries there may be aggregates.
             _ if self.queries > 0 => false,
-            // A text beside a time is read as one.
+            // A text compared with a time is converted to a time.
             Expr::BinaryOp { left, op, right } if is_comparison(op) => {
                 ![left, right].into_iter().any(|side| is_literal(side)) && may_read_texts(expr)
             }
@@ -255,8 +256,8 @@ fn is_literal(expr: &Expr) -> bool {
     }
 }
 
-/// Whether a comparison may have to read texts of persons. One with a query in it keeps its shape,
-/// by which the query becomes a join.
+/// Whether a comparison may convert texts of persons to times. A comparison with a subquery keeps
+/// its form, which the planner turns into a join.
 fn may_read_texts(comparison: &Expr) -> bool {
     reads_column(comparison) && !holds_a_query(comparison)
 }
@@ -291,7 +292,7 @@ fn is_text(ty: &SqlType) -> bool {
     )
 }
 
-/// Whether an expression is more than literals: what is wrong with these is told at once.
+/// Whether an expression reads a column; literals alone fail while the query is planned.
 fn reads_column(expr: &Expr) -> bool {
     struct Names;
     impl Visitor for Names {

@@ -1,4 +1,5 @@
-//! Functions that fail for one person's value: in a condition it is null for that person, and counted.
+//! Functions that fail for a single value: in a condition the result is null for that person, and
+//! the failure is counted.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::lenient::{Lenient, RESULT, Uncomputed};
 use crate::rewriting::expressions::is_comparison;
 use crate::rewriting::typed::Types;
 
-/// A function that gives null where it fails.
+/// A function that returns null where the inner function fails.
 #[derive(Debug, PartialEq, Eq)]
 struct NullOnError {
     inner: Arc<ScalarUDF>,
@@ -35,7 +36,7 @@ impl Hash for NullOnError {
     }
 }
 
-/// What stands in the place of something that is marked as one that may fail; `None` where it is not.
+/// The replacement of an expression that is marked as fallible; `None` if `expr` has no mark.
 pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
         return Ok(None);
@@ -71,7 +72,7 @@ pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> 
         }
         _ => return Ok(Some(computed.clone())),
     };
-    // Of what was put in to make types fit, too, one value may not be converted.
+    // A cast that type coercion added may fail for a single value, too.
     let args = args.into_iter().map(|arg| match arg {
         Expr::Cast(Cast { expr, field })
             if field.data_type().is_numeric() && !matches!(*expr, Expr::Literal(..)) =>
@@ -93,7 +94,8 @@ pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> 
     Ok(Some(ScalarUDF::from(null_on_error).call(args)))
 }
 
-/// A side of a comparison. A person's text that was to be read as a time, and is none, is null.
+/// One operand of a comparison. If a text column is converted to a time here, texts without a time
+/// are null.
 fn text_as_time(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
     let Expr::Cast(Cast { expr: given, field }) = expr else {
         return Ok(Box::new(expr.clone()));
@@ -145,7 +147,7 @@ impl ScalarUDFImpl for NullOnError {
             }
             scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
         };
-        // What is wrong with the constants is wrong for everybody.
+        // If the constants alone fail, they fail for every person.
         if !args.args.iter().any(is_array) || self.evaluate(&args, as_nulls).is_err() {
             return Err(error);
         }
@@ -186,7 +188,7 @@ impl NullOnError {
     }
 }
 
-/// Whether something is wrong with a value, rather than with the machine or the plan.
+/// Whether an error is about a value, rather than about resources or the plan.
 fn is_value_error(error: &DataFusionError) -> bool {
     matches!(
         error.find_root(),

@@ -1,4 +1,4 @@
-//! The rule of planning that puts arithmetic of our own where DataFusion's would be wrong.
+//! The analyzer rule that replaces arithmetic where DataFusion's result may be wrong.
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -12,10 +12,10 @@ use super::arithmetic::{CanonicalFloat, CheckedOperator};
 use super::null_on_error::null_on_error;
 use crate::rewriting::typed::{Types, rewrite_plan};
 
-/// Functions that may give a zero below zero.
+/// Functions that may return negative zero.
 const ROUNDING: [&str; 5] = ["round", "ceil", "trunc", "floor", "sqrt"];
 
-/// Runs after types were made to fit.
+/// Runs after type coercion.
 #[derive(Debug)]
 pub(crate) struct CheckedArithmetic;
 

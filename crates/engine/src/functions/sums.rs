@@ -1,4 +1,4 @@
-//! `sum` and `avg` that tell of an overflow, where DataFusion's go on with a wrong number.
+//! `sum` and `avg` that report overflow; DataFusion's continue with a wrong number.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use datafusion::logical_expr::{
     SetMonotonicity, Signature,
 };
 
-/// DataFusion's `sum` or `avg`, with checks.
+/// DataFusion's `sum` or `avg`, with overflow as an error.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CheckedSum {
     inner: Arc<AggregateUDF>,
-    /// The column of the state that is a sum.
+    /// The position of the sum in the accumulator's state.
     sum_at: usize,
 }
 
@@ -38,7 +38,7 @@ impl CheckedSum {
         self.sum_at == 0
     }
 
-    /// What is added up by itself to see whether it fits; `None` where a sum always does.
+    /// A second sum that detects overflow; `None` if sums of this type cannot overflow.
     fn guard(&self, args: &AccumulatorArgs) -> Option<Box<dyn CheckedSums>> {
         let of = if self.is_sum() {
             args.return_field.data_type()
@@ -49,7 +49,7 @@ impl CheckedSum {
     }
 }
 
-/// Sums of groups that are checked, for the types whose sums can be too large to hold.
+/// Checked sums by group, for the types that may overflow.
 fn checked_sums(of: &DataType) -> Option<Box<dyn CheckedSums>> {
     Some(match of {
         DataType::Int64 => Box::new(GroupSums::<Int64Type>::new(of, None)),
@@ -108,7 +108,7 @@ impl AggregateUDFImpl for CheckedSum {
         Ok(match (guard, is_distinct && self.is_sum()) {
             (None, _) => inner,
             (Some(_), true) => Box::new(DistinctSum { inner, ty }),
-            // Distinct averages of decimals come from a few values that are added up as wide.
+            // Distinct averages of decimals add few values in a type that is wide enough.
             (Some(_), false) if is_distinct => inner,
             (Some(sums), false) => Box::new(CheckedAccumulator {
                 inner,
@@ -155,22 +155,22 @@ impl AggregateUDFImpl for CheckedSum {
     }
 }
 
-/// Checked sums of any type.
+/// Checked sums by group, independent of the type.
 trait CheckedSums: GroupsAccumulator + fmt::Debug + Sync {
     /// Adds values to the only group.
     fn add_all(&mut self, values: &ArrayRef) -> Result<()>;
 
-    /// Takes values out of it again.
+    /// Removes values from the only group.
     fn retract(&mut self, values: &ArrayRef) -> Result<()>;
 
     fn into_accumulator(self: Box<Self>) -> Box<dyn GroupsAccumulator>;
 }
 
-/// The digits that a decimal has.
+/// The number of digits of a decimal type.
 #[derive(Debug, Clone, Copy)]
 struct MaxDigits(u8);
 
-/// A sum for each group.
+/// One checked sum for each group.
 struct GroupSums<T: ArrowNumericType> {
     sums: Vec<T::Native>,
     is_seen: Vec<bool>,
@@ -309,7 +309,7 @@ impl<T: ArrowNumericType> CheckedSums for GroupSums<T> {
     }
 }
 
-/// Another accumulator over groups, whose sums are checked beside it.
+/// DataFusion's accumulator by group; a checked sum beside it detects overflow.
 struct CheckedGroups {
     inner: Box<dyn GroupsAccumulator>,
     sums: Box<dyn CheckedSums>,
@@ -357,7 +357,7 @@ impl GroupsAccumulator for CheckedGroups {
     }
 }
 
-/// Another accumulator of all rows, whose sum is checked beside it.
+/// DataFusion's accumulator; a checked sum beside it detects overflow.
 #[derive(Debug)]
 struct CheckedAccumulator {
     inner: Box<dyn Accumulator>,
@@ -398,7 +398,7 @@ impl Accumulator for CheckedAccumulator {
     }
 }
 
-/// The sum of different values, which another accumulator has found.
+/// The checked sum of the distinct values that DataFusion's accumulator collects.
 #[derive(Debug)]
 struct DistinctSum {
     inner: Box<dyn Accumulator>,

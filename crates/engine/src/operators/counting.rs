@@ -1,9 +1,10 @@
-//! Counting what each person did, many questions at once: one pass over rows in order of persons.
+//! Counts the activities of each person for many windows at once, in one pass over rows sorted by
+//! person.
 //!
-//! A hundred aggregates with a filter each would compare every row a hundred times. Here a row is
-//! looked at once: its type says which questions it concerns, its time falls between two of the
-//! bounds that all their windows have, and is counted there. When a person ends, a window's count
-//! is the sum of what lies between its bounds.
+//! A hundred aggregates with one filter each would compare each row a hundred times. Here each row
+//! is compared once: its type selects the counts that it belongs to, and its time falls between two
+//! bounds of their windows, where it is counted. At the end of a person the count of a window is
+//! the sum between its bounds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,14 +40,14 @@ pub(crate) use source::CountedActivities;
 pub(crate) use tally::{CountKind, Counted};
 use tally::{NO_TIME, Tally};
 
-/// The columns that are read, in this order.
+/// The columns of the input, in this order.
 const INPUT_COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
 
-/// Types of one batch that are told by their views alone.
+/// The number of types that a batch remembers by their string views.
 const CACHED_TYPES: usize = 32;
 
-/// Rows of `person_id`, `type` and `occurred_at`, in order of persons, to a row for each person who
-/// did something that is asked about: the person, and a column for each question.
+/// From rows `person_id`, `type` and `occurred_at`, sorted by person, to one row for each person
+/// with a counted activity: the person, and one column for each count.
 #[derive(Debug)]
 pub(crate) struct CountingExec {
     input: Arc<dyn ExecutionPlan>,
@@ -56,7 +57,7 @@ pub(crate) struct CountingExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// What it puts out; `time` is the type of the times that are read.
+/// The schema of the output; `time` is the type of `occurred_at`.
 fn output_schema(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
     let mut fields = vec![Field::new(person, DataType::Int64, false)];
     fields.extend(questions.iter().enumerate().map(|(at, question)| {
@@ -105,7 +106,7 @@ impl CountingExec {
         })
     }
 
-    /// The person among the columns that are read.
+    /// The column of the person in the input.
     fn person() -> Arc<dyn PhysicalExpr> {
         Arc::new(Column::new(INPUT_COLUMNS[0], 0))
     }
@@ -207,25 +208,25 @@ impl ExecutionPlan for CountingExec {
     }
 }
 
-/// A partition on its way.
+/// The state of one partition.
 struct CountingStream {
     rows: SendableRecordBatchStream,
     tally: Tally,
-    /// Whose rows are being counted.
+    /// The person of the current rows.
     person: Option<i64>,
     schema: SchemaRef,
     batch_rows: usize,
     finished: FinishedPersons,
     is_at_end: bool,
-    /// What the persons that have ended take until they are put out.
+    /// Accounts for the memory of finished persons until they are put out.
     memory: MemoryReservation,
     metrics: BaselineMetrics,
 }
 
-/// Persons that have ended.
+/// Persons without further rows, and their counts.
 struct FinishedPersons {
     persons: Vec<i64>,
-    /// For each question a value for each of them.
+    /// For each count one value for each person.
     columns: Vec<Vec<i64>>,
 }
 
@@ -316,7 +317,8 @@ impl CountingStream {
     }
 }
 
-/// What the types of one batch are, by their views: equal views are equal texts.
+/// The number of each type in a batch, looked up by its string view: within a batch equal views are
+/// equal texts.
 #[derive(Default)]
 struct TypeNumbers {
     known: Vec<(u128, Option<usize>)>,
@@ -338,8 +340,8 @@ impl TypeNumbers {
         }
         let text = types.is_valid(row).then(|| types.value(row));
         let kind = text.and_then(|text| tally.kind(text));
-        // Of very many types those that come first are remembered; searching more is no quicker
-        // than asking for each.
+        // Only the first types are remembered: a longer search is no faster than a lookup of the
+        // text.
         if self.known.len() < CACHED_TYPES {
             self.last = self.known.len();
             self.known.push((view, kind));

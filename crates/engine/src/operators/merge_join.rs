@@ -1,8 +1,8 @@
-//! Joining what is counted by person to persons, where both come in order: without a table in
-//! memory.
+//! Joins rows grouped by person to persons where both inputs are sorted by person, without a hash
+//! table.
 //!
-//! A hash join keeps one side whole. Here both sides are read side by side: for each batch of
-//! persons as much of the other side is read as belongs to them.
+//! A hash join holds one input in memory. The merge join reads both inputs in parallel: for each
+//! batch of persons it reads the rows of these persons from the other input.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::operators::counting::CountingExec;
 
-/// The rule that puts merging in the place of hash joins, where both sides are in order.
+/// The optimizer rule that replaces hash joins by merge joins where both inputs are sorted by the
+/// key.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MergeByPerson;
 
@@ -50,7 +51,7 @@ impl PhysicalOptimizerRule for MergeByPerson {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // From the leaves up: what is merged is in order, for the next one to merge with.
+        // Bottom up: the result of a merge join is sorted, so that the next join can merge too.
         plan.transform_up(|plan| {
             Ok(match plan.downcast_ref::<HashJoinExec>() {
                 Some(join) => match merge_join(join)? {
@@ -72,13 +73,13 @@ impl PhysicalOptimizerRule for MergeByPerson {
     }
 }
 
-/// The same join by merging; `None` where that cannot be.
+/// The merge join that equals a hash join; `None` where the conditions for one are not met.
 fn merge_join(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let [(left_key, right_key)] = join.on() else {
         return Ok(None);
     };
-    // A side that is small is brought together; where it comes in the ranges of the other it need
-    // not be.
+    // The optimizer coalesces a small input; where that input has the same ranges as the other one,
+    // that is not needed.
     let left = match join.left().downcast_ref::<CoalescePartitionsExec>() {
         Some(together) => together.input(),
         None => join.left(),
@@ -123,7 +124,7 @@ fn merge_join(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     Ok(Some(Arc::new(ProjectionExec::try_new(columns, merge)?)))
 }
 
-/// Whether both sides come in the same ranges, or in one piece each.
+/// Whether both inputs have the same ranges, or one partition each.
 fn are_same_ranges(left: &Partitioning, right: &Partitioning) -> bool {
     match (left, right) {
         (Partitioning::Range(left), Partitioning::Range(right)) => {
@@ -133,7 +134,7 @@ fn are_same_ranges(left: &Partitioning, right: &Partitioning) -> bool {
     }
 }
 
-/// Whether a column holds ids, and one in each row.
+/// Whether a column holds integers without nulls.
 fn is_key(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> Result<bool> {
     let schema = plan.schema();
     let field = schema.field(key.index());
@@ -151,7 +152,7 @@ fn is_in_order(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> Result<bool> {
         .ordering_satisfy([ascending(key)])
 }
 
-/// Whether each id comes once: what is counted or grouped by it.
+/// Whether a key occurs once: the output of an aggregate or a count by this key.
 fn is_unique(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> bool {
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let below = projection.expr().get(key.index());
@@ -168,7 +169,7 @@ fn is_unique(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> bool {
     plan.downcast_ref::<CountingExec>().is_some() && key.index() == 0
 }
 
-/// Every row of the left side, with the row of the right that has the same id, or nulls.
+/// Each row of the left input with the row of the right input that has the same key, or nulls.
 #[derive(Debug)]
 struct MergeJoinExec {
     left: Arc<dyn ExecutionPlan>,
@@ -188,7 +189,7 @@ impl MergeJoinExec {
         schema: SchemaRef,
     ) -> Self {
         let mut equivalence = EquivalenceProperties::new(schema);
-        // The columns of the left side come first, so that its key stands where it stood.
+        // The columns of the left input come first, so that its key keeps its position.
         equivalence.add_ordering([ascending(&left_key)]);
         let properties = PlanProperties::new(
             equivalence,
@@ -305,16 +306,16 @@ impl ExecutionPlan for MergeJoinExec {
     }
 }
 
-/// A partition on its way.
+/// The state of one partition.
 struct MergeJoinStream {
     left: SendableRecordBatchStream,
     right: SendableRecordBatchStream,
     left_key: usize,
     right_key: usize,
-    /// Rows of the right side that no row of the left has passed yet.
+    /// Rows of the right input that later rows of the left input may match.
     pending: Option<RecordBatch>,
     is_at_end: bool,
-    /// What rows of the right side take until they are joined.
+    /// Accounts for the memory of the pending rows.
     memory: MemoryReservation,
     schema: SchemaRef,
     metrics: BaselineMetrics,
@@ -358,7 +359,7 @@ impl MergeJoinStream {
         Ok(Some(RecordBatch::try_new(schema, columns)?))
     }
 
-    /// The rows of the right side with ids up to `last`; what lies beyond is held.
+    /// The rows of the right input with keys up to `last`; later rows stay pending.
     async fn read_up_to(&mut self, last: i64) -> Result<Option<RecordBatch>> {
         let mut parts = Vec::new();
         loop {
@@ -380,7 +381,7 @@ impl MergeJoinStream {
             if rows > 0 {
                 parts.push(batch.slice(0, rows));
             }
-            // The last one may belong to the next batch too: ids of the left may repeat.
+            // The last row may match the next batch too, since keys of the left input may repeat.
             if rows < batch.num_rows() {
                 let kept = rows.saturating_sub(1);
                 self.pending = Some(batch.slice(kept, batch.num_rows() - kept));
@@ -399,7 +400,7 @@ impl MergeJoinStream {
     }
 }
 
-/// For each id on the left its place on the right, where it has one.
+/// For each key of the left input the row of the right input with the same key, or null.
 fn matching_rows(left: &[i64], right: &[i64]) -> UInt32Array {
     let mut found = UInt32Builder::with_capacity(left.len());
     let mut at = 0;

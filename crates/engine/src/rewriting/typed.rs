@@ -1,4 +1,4 @@
-//! Rewriting the expressions of a plan by the types of what they read.
+//! Rewrites expressions of a plan by the types of the columns that they read.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Union};
 
 pub(crate) type Rewrite<'a> = &'a dyn Fn(Expr, &Types) -> Result<Transformed<Expr>>;
 
-/// The types of the columns that a step of a plan reads, put together when one is asked for.
+/// The types of the input columns of a plan node, merged at the first use.
 pub(crate) struct Types {
     inputs: Vec<DFSchemaRef>,
     merged: OnceCell<DFSchema>,
@@ -35,7 +35,10 @@ impl Types {
         })
     }
 
-    /// The type of an expression. What is a column of an outer query knows its own.
+    /// The type of an expression. References to outer columns carry their own type.
+    ///
+    /// # Errors
+    /// A planning error where the expression has no type.
     pub(crate) fn of(&self, expr: &Expr) -> Result<DataType> {
         if let [only] = self.inputs.as_slice() {
             return expr.get_type(only.as_ref());
@@ -51,7 +54,10 @@ impl Types {
     }
 }
 
-/// A plan with its expressions rewritten, from the innermost on.
+/// Rewrites all expressions of a plan, bottom up.
+///
+/// # Errors
+/// Any error of `rewrite`, and of typing the plan again.
 pub(crate) fn rewrite_plan(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
     let is_changed = Cell::new(false);
     let plan = plan.transform_up_with_subqueries(|plan| {
@@ -74,7 +80,7 @@ pub(crate) fn rewrite_plan(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<Lo
     Ok(plan.data)
 }
 
-/// A union keeps the columns that it had, unless they are told again.
+/// A union does not recompute the types of its columns by itself.
 fn union_with_input_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Union(Union { inputs, schema }) = plan else {
         return Ok(plan);

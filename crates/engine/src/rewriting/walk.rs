@@ -1,6 +1,6 @@
-//! Walks over parsed SQL. The walk of `sqlparser` is compiled anew for each type of visitor, some
-//! hundred functions for each: here it is compiled once for those that look and once for those
-//! that change.
+//! Visitors of parsed SQL with less code. `sqlparser` compiles its traversal for each visitor type,
+//! some hundred functions each; this module compiles it once for all reading visitors and once for
+//! all changing ones.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     Visitor, VisitorMut,
 };
 
-/// Shows a visitor all that is within `of`, until it breaks.
+/// Visits everything inside `of`, until the visitor breaks.
 pub(crate) fn walk<V: Visitor>(of: &impl Visit, visitor: &mut V) -> ControlFlow<V::Break> {
     let mut keeper = BreakKeeper {
         visitor,
@@ -19,7 +19,7 @@ pub(crate) fn walk<V: Visitor>(of: &impl Visit, visitor: &mut V) -> ControlFlow<
     keeper.end()
 }
 
-/// As [`walk`], for a visitor that changes what it is shown.
+/// As [`walk`], for a visitor that changes the SQL.
 pub(crate) fn walk_mut<V: VisitorMut>(
     of: &mut impl VisitMut,
     visitor: &mut V,
@@ -32,7 +32,7 @@ pub(crate) fn walk_mut<V: VisitorMut>(
     keeper.end()
 }
 
-/// A visitor that keeps what it breaks with, so that all visitors break with the same type.
+/// Stores the value that a visitor breaks with, so that all visitors have the same break type.
 struct BreakKeeper<'a, V, B> {
     visitor: &'a mut V,
     break_value: Option<B>,
@@ -51,10 +51,10 @@ impl<V, B> BreakKeeper<'_, V, B> {
     }
 }
 
-/// Any visitor that looks.
+/// Any reading visitor.
 struct DynVisitor<'a>(&'a mut dyn Visitor<Break = ()>);
 
-/// Any visitor that changes.
+/// Any changing visitor.
 struct DynVisitorMut<'a>(&'a mut dyn VisitorMut<Break = ()>);
 
 impl<V: Visitor> Visitor for BreakKeeper<'_, V, V::Break> {

@@ -1,5 +1,5 @@
-//! A canonical table as SQL sees it: without what happens after `as_of`, and with its personal
-//! columns, which are fetched from the vault only when a query asks for them.
+//! A canonical table as queries see it: without rows after `as_of`, and with personal columns,
+//! which are read from the vault only if a query uses them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,53 +27,56 @@ use crate::wrapped_errors::PermissionDenied;
 
 const VAULT: &str = "vault";
 
-/// Where the rows of one canonical table come from.
+/// The provider of one canonical table's rows.
 #[derive(Debug, Clone)]
 pub struct TableSource {
-    /// The table.
+    /// The definition of the table.
     pub def: &'static TableDef,
-    /// Its rows, with the columns of [`TableDef::stored_schema`].
+    /// The rows, with the columns of [`TableDef::stored_schema`].
     pub stored: Arc<dyn TableProvider>,
-    /// The personal values of its rows. Without it personal columns are null.
+    /// The personal values of the rows. Without a vault the personal columns are null.
     pub vault: Option<VaultSource>,
-    /// Of a table of records of persons of whom some are one person, how much a provider is trusted,
-    /// 0 most; `None` where each record is a person.
+    /// For a table with several records a person: the rank of a provider, 0 for the most trusted.
+    /// `None` if each record is a person.
     pub authority: Option<fn(&str) -> u8>,
 }
 
-/// Where the personal values of one table come from.
+/// The provider of one table's personal values.
 #[derive(Debug, Clone)]
 pub struct VaultSource {
-    /// At most one row for each key: the columns of [`TableDef::sealed_schema`] where there is
-    /// somebody who opens them, else those of [`TableDef::vault_schema`].
+    /// At most one row for each key, with the columns of [`TableDef::sealed_schema`] if there is a
+    /// decryptor, else with those of [`TableDef::vault_schema`].
     pub rows: Arc<dyn TableProvider>,
-    /// Opens what is sealed.
+    /// Decrypts the values of `rows`; `None` if they are plain.
     pub decryptor: Option<Arc<dyn Decrypt>>,
 }
 
-/// Any error of those who open sealed values.
+/// An error of a decryptor.
 pub type DecryptError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens sealed values, for queries that ask for them.
+/// Decrypts personal values for the queries that read them.
 #[async_trait]
 pub trait Decrypt: fmt::Debug + Send + Sync {
-    /// For each column a function of the columns of [`TableDef::vault_keys`] and of sealed values
-    /// of that column, which gives them open.
+    /// One function for each column: it takes the columns of [`TableDef::vault_keys`] and an
+    /// encrypted value of that column, and returns the plain value.
+    ///
+    /// # Errors
+    /// Any error of the implementation, such as a key that cannot be read.
     async fn functions(
         &self,
         columns: &[&'static ColumnDef],
     ) -> Result<Vec<Arc<ScalarUDF>>, DecryptError>;
 }
 
-/// The view over one table's source.
+/// The view over the source of one table.
 #[derive(Debug)]
 pub(crate) struct AsOfTable {
     source: TableSource,
     schema: SchemaRef,
     as_of: Timestamp,
-    /// Whether personal columns may be asked for.
+    /// Whether queries may read personal columns.
     personal: bool,
-    /// The zone in which its times are shown.
+    /// The time zone of the view's times.
     zone: Arc<str>,
     planner: ViewPlanner,
 }
@@ -96,7 +99,7 @@ impl AsOfTable {
         let stored = source.stored.schema();
         let zone: Arc<str> = options.zone.name().into();
         let fields = source.def.all_columns().map(|column| {
-            // Rows without an entry in the vault have no personal values.
+            // Rows without an entry in the vault have null in personal columns.
             let field = match stored.field_with_name(column.name) {
                 Ok(stored) => column
                     .field()
@@ -121,12 +124,12 @@ impl AsOfTable {
         Column::new(Some(self.source.def.name), name)
     }
 
-    /// Whether all rows are known to have happened by `as_of`.
+    /// Whether all rows are known to lie at or before `as_of`.
     fn is_past(&self) -> bool {
         last_row_time(&self.source).is_some_and(|last| last <= self.as_of.micros())
     }
 
-    /// The rows up to `as_of`, joined with the vault where that is wanted.
+    /// The rows up to `as_of`, joined with the vault if `with_vault`.
     fn rows(&self, with_vault: bool) -> Result<LogicalPlanBuilder> {
         let def = self.source.def;
         let stored = provider_as_source(Arc::clone(&self.source.stored));
@@ -161,7 +164,7 @@ impl AsOfTable {
         }
     }
 
-    /// What gives each of these personal columns.
+    /// The expression of each personal column in `columns`.
     async fn decrypted(
         &self,
         columns: &[&'static ColumnDef],
@@ -249,7 +252,7 @@ impl TableProvider for AsOfTable {
     }
 }
 
-/// When the last row of a table happens, in microseconds, where that is known.
+/// The time of the last row of a table in microseconds, if its statistics tell it.
 pub(crate) fn last_row_time(source: &TableSource) -> Option<i64> {
     let known = source.stored.statistics()?;
     let index = source.stored.schema().index_of(source.def.time?).ok()?;

@@ -1,5 +1,5 @@
-//! Persons as one row each, where several records are one person: of each column the value of the
-//! surest record that has one.
+//! The golden record of each person: where several records are one person, each column has the
+//! value of the most trusted record that has one.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ mod collapse;
 
 use collapse::{CollapseExec, KeyColumns};
 
-/// What rows are told apart and weighed by.
+/// The columns that identify and rank records.
 const KEY_COLUMNS: [&str; 4] = ["person_id", "identity_id", "provider", "updated_at"];
 
-/// A table of records of persons, as one of persons.
+/// A table of records as a table of persons.
 #[derive(Debug)]
 pub(crate) struct GoldenRecord {
     records: Arc<dyn TableProvider>,
-    /// How much a provider is trusted; 0 most.
+    /// The rank of a provider; 0 is the most trusted.
     authority: fn(&str) -> u8,
 }
 
@@ -47,7 +47,8 @@ impl TableProvider for GoldenRecord {
         TableType::View
     }
 
-    /// What a record says may not be what its person says: only the person's id is looked at before.
+    /// A value of a record may differ from the value of the golden record: only filters on the
+    /// person's id are applied before the records are combined.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

@@ -1,4 +1,5 @@
-//! Views that are planned when they are asked for: there are many of them, and most queries read few.
+//! Views that are planned when a query first names them: there are many views, and most queries
+//! read few.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,14 +18,14 @@ use crate::opaque::Opaque;
 use crate::operators::view::ViewPlanner;
 use crate::times::table_in_zone;
 
-/// The tables of a session, and the texts of views among them.
+/// The tables of a session, and the SQL of its views.
 #[derive(Debug, Default)]
 pub(crate) struct LazyViews {
     tables: MemorySchemaProvider,
     views: OnceLock<Views>,
 }
 
-/// Texts by the name of their view, and with what they are planned.
+/// The SQL of the views by name, and what planning them needs.
 struct Views {
     texts: HashMap<&'static str, &'static str>,
     values: ParamValues,
@@ -34,7 +35,10 @@ struct Views {
 }
 
 impl LazyViews {
-    /// Makes the views known, once the tables are that they read.
+    /// Sets the views, once the tables that they read are registered.
+    ///
+    /// # Errors
+    /// An error of DataFusion where the schema cannot be registered.
     pub(crate) fn set_views(
         self: &Arc<Self>,
         texts: impl IntoIterator<Item = (&'static str, &'static str)>,
@@ -50,12 +54,15 @@ impl LazyViews {
             planner: planner.over(tables)?,
             plans: Opaque::new(Mutex::default()),
         };
-        // A session is finished once.
+        // A session sets its views once.
         drop(self.views.set(views));
         Ok(())
     }
 
-    /// The plan of a text over these tables.
+    /// The plan of a view's SQL over these tables.
+    ///
+    /// # Errors
+    /// An internal error before [`Self::set_views`], and any error of planning.
     pub(crate) async fn plan(&self, name: &'static str, text: &str) -> Result<LogicalPlan> {
         let views = self.views.get().ok_or_else(|| views_not_set(name))?;
         let known = || views.plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +75,7 @@ impl LazyViews {
         Ok(plan)
     }
 
-    /// Whether a view of that name waits to be planned.
+    /// The name and the SQL of a view that is not registered yet.
     fn pending_view(&self, name: &str) -> Option<(&'static str, &'static str)> {
         let (name, text) = self.views.get()?.texts.get_key_value(name)?;
         Some((name, text))
@@ -99,7 +106,7 @@ impl SchemaProvider for LazyViews {
         let plan = self.plan(name, text).await?;
         let view = Arc::new(ViewTable::new(plan, Some(text.to_owned())));
         let view = table_in_zone(views.zone, view, &views.planner);
-        // Somebody else may have been faster; then it is the same view.
+        // Another query may have registered the view meanwhile; both views are equal.
         drop(
             self.tables
                 .register_table(name.to_owned(), Arc::clone(&view)),
@@ -124,7 +131,7 @@ impl SchemaProvider for LazyViews {
     }
 }
 
-/// The same for views, which the tables hold.
+/// The same tables for the views, by a weak reference, since the tables own the views.
 #[derive(Debug)]
 struct WeakTables(Weak<LazyViews>);
 

@@ -1,5 +1,5 @@
-//! The view `people`: one row per person, the columns of `persons` and the traits, of which only
-//! those are computed that a query asks for.
+//! The view `people`: one row for each person, with the columns of `persons` and the traits. Only
+//! the traits that a query reads are computed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -29,21 +29,21 @@ use crate::times::in_zone;
 const PERSONS: &str = "persons";
 const PERSON_ID: &str = "person_id";
 
-/// The view; trait groups are planned once they are asked for.
+/// The view. Groups of traits are planned when a query reads one of their traits.
 #[derive(Debug)]
 pub(crate) struct People {
     persons: Arc<dyn TableProvider>,
     as_of: Timestamp,
-    /// The tables of its session, which hold it.
+    /// The tables of the session; they own this view.
     views: Weak<LazyViews>,
-    /// Traits of the tenant's own.
+    /// Custom traits of the tenant.
     custom_traits: Arc<Vec<PlannedTrait>>,
     schema: SchemaRef,
     planner: ViewPlanner,
 }
 
 impl People {
-    /// Over the views of a session in a zone.
+    /// The view over the tables of a session.
     pub(crate) fn new(
         persons: Arc<dyn TableProvider>,
         as_of: Timestamp,
@@ -74,12 +74,12 @@ impl People {
         }
     }
 
-    /// The persons, joined with the groups that one of `columns` belongs to.
+    /// The persons, joined with the trait groups of the columns that `request` reads.
     async fn rows(&self, request: &ScanRequest<'_>) -> Result<LogicalPlanBuilder> {
         let columns = request.columns();
         let persons = provider_as_source(Arc::clone(&self.persons));
         let mut rows = LogicalPlanBuilder::scan(PERSONS, persons, None)?
-            // Row 0 would be everybody who is not linked yet.
+            // Person 0 stands for everybody who is not linked yet.
             .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
         for group in TRAIT_GROUPS {
             if !group
@@ -104,7 +104,7 @@ impl People {
         Ok(rows)
     }
 
-    /// A column of persons or of a group, null while it lies ahead.
+    /// A column of `persons` or a trait; a time in the future is null.
     fn visible(&self, name: &str) -> Result<Expr> {
         let value = column(name);
         let def = tables::PERSONS.column(name);
@@ -121,7 +121,7 @@ impl People {
         Ok(Expr::Case(Case::new(None, vec![past], None)))
     }
 
-    /// The expression that gives a column over the joined rows.
+    /// The expression of a column over the joined rows.
     fn column(&self, name: &str) -> Result<Expr> {
         match self.custom_traits.iter().find(|one| one.name == name) {
             Some(one) => one.value(),
@@ -160,7 +160,7 @@ impl TableProvider for People {
             filters,
             limit,
         };
-        // Those that are asked for, so that what is wrong with one of the others is no matter.
+        // Only the columns that are read: an invalid custom trait must not fail other queries.
         let mut columns = BTreeMap::new();
         for name in request.columns() {
             let column = self.column(&name)?;
@@ -177,14 +177,14 @@ fn session_dropped() -> DataFusionError {
     DataFusionError::Internal("the session of `people` has ended".to_owned())
 }
 
-/// The rows, joined with traits.
+/// The rows, joined with the traits of one group.
 fn joined(
     rows: LogicalPlanBuilder,
     mut traits: LogicalPlanBuilder,
     name: &str,
     request: &ScanRequest<'_>,
 ) -> Result<LogicalPlanBuilder> {
-    // Who asks for few persons wants the traits of these few alone.
+    // Filters on the person's id also narrow the traits.
     for filter in request.filters.iter().filter(|filter| is_id_filter(filter)) {
         traits = traits.filter(for_group(filter, name)?)?;
     }
@@ -195,7 +195,7 @@ fn joined(
     rows.join(traits.build()?, JoinType::Left, keys, None)
 }
 
-/// Whether a condition is on the person's id and on nothing else.
+/// Whether a filter reads the person's id and nothing else.
 pub(crate) fn is_id_filter(filter: &Expr) -> bool {
     let columns = filter.column_refs();
     !columns.is_empty()
@@ -211,7 +211,7 @@ fn is_subquery(expr: &Expr) -> bool {
     )
 }
 
-/// The same condition on the rows of a group.
+/// The filter, applied to the rows of a trait group.
 fn for_group(filter: &Expr, group: &str) -> Result<Expr> {
     let renamed = filter.clone().transform(|part| match part {
         Expr::Column(_) => {
@@ -223,7 +223,7 @@ fn for_group(filter: &Expr, group: &str) -> Result<Expr> {
     renamed.map(|renamed| renamed.data)
 }
 
-/// The expression that gives a column of `people` over the joined rows.
+/// The expression of a column of `people` over the joined rows.
 fn column(name: &str) -> Expr {
     let found = TRAIT_GROUPS.iter().find_map(|group| {
         let computed = group.traits.iter().find(|computed| computed.name == name)?;

@@ -1,4 +1,4 @@
-//! Behaviour functions: what they count, and how they are refused.
+//! Behaviour functions: results and error messages.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn order(person: i64, id: &str, status: &str, total: &str, placed: &str) -> Valu
         "currency": "EUR", "placed_at": placed })
 }
 
-/// Looked at from noon of 2024-06-30.
+/// Events of persons, seen from noon of 2024-06-30.
 fn fixture() -> Fixture {
     let line = |order: &str, sku: &str, category: &str| {
         json!({ "order_id": order, "sku": sku, "category": category,
@@ -45,7 +45,7 @@ fn fixture() -> Fixture {
             "activities",
             activity(2, "viewed", "2024-05-31T12:00:00Z", &json!({})),
         )
-        // After the moment: it is not seen.
+        // After `as_of`, so it is hidden.
         .row(
             "activities",
             activity(3, "clicked", "2024-07-01T00:00:00Z", &json!({})),
@@ -114,7 +114,7 @@ async fn activities_are_counted_in_windows() {
         &[],
     )
     .await;
-    // The window begins after its first moment, and ends with the last.
+    // The window excludes its first moment and includes its last one.
     check("did('viewed', within => interval '28 days')", &[]).await;
     check("did('viewed', within => interval '28 days 1 second')", &[1]).await;
     check(

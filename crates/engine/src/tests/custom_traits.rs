@@ -1,4 +1,4 @@
-//! Traits that a tenant wrote: what they give, and what is refused.
+//! Custom traits of a tenant: results and error messages.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn own(sql: &str, default: Option<&str>) -> CustomTrait {
     }
 }
 
-/// Person 1 with two orders of 10 and 30, person 2 with one of 20, and one that is nobody's.
+/// Person 1 has two orders, of 10 and 30, person 2 one of 20; one order belongs to nobody.
 fn fixture() -> Fixture {
     let order = |person: i64, total: &str| {
         json!({ "person_id": person, "status": "paid", "total": total, "currency": "EUR",
@@ -31,7 +31,7 @@ async fn with(sql: &str, default: Option<&str>) -> Session {
     fixture().session_with(vec![own(sql, default)], true).await
 }
 
-/// What is said of a text when it is run.
+/// The error of a query that reads the trait.
 async fn wrong(sql: &str, default: Option<&str>) -> String {
     let session = with(sql, default).await;
     session
@@ -58,7 +58,7 @@ async fn a_trait_is_a_column_of_people() {
     assert_eq!(ran, ("decimal(19, 4)".to_owned(), 2));
     let members = session.people_where("vip_score > 25").await.unwrap();
     assert_eq!(members.person_ids().await.unwrap(), [1]);
-    // One that is not asked for is not computed.
+    // A trait that the query does not read is not computed.
     let plan = session.explain("select order_count from people").await;
     assert!(!plan.unwrap().contains("_own_vip_score"));
 }
@@ -113,15 +113,15 @@ async fn a_second_row_of_a_person_is_an_error() {
     assert!(error.hint().unwrap().contains("group by"));
     let error = session.query("select vip_score from people").await;
     assert_eq!(error.unwrap_err().to_string(), twice);
-    // The same value twice is no better.
+    // Two rows with the same value are an error, too.
     let error = wrong("select person_id, status from orders", None).await;
     assert_eq!(error, twice);
-    // Who asks for another is answered, and whoever does not ask.
+    // Queries about other persons succeed, and queries without the trait.
     let sql = "select vip_score from people where person_id = 2";
     assert_eq!(lines(&session, sql).await, ["20.0000"]);
     let sql = "select order_count from people where person_id = 1";
     assert_eq!(lines(&session, sql).await, ["2"]);
-    // Rows of nobody are no person's.
+    // Rows that belong to nobody give no person a value.
     let sql = "select nullif(person_id, 1) as person_id, total from orders";
     let session = with(sql, None).await;
     assert_eq!(session.run_trait("vip_score").await.unwrap().1, 1);
@@ -167,7 +167,7 @@ async fn trait_errors_have_positions() {
     ] {
         assert_eq!(wrong(sql, None).await, expected);
     }
-    // What cannot be planned holds up none but those who ask for it.
+    // An invalid trait fails only the queries that read it.
     let session = with("select person_id, totl from orders", None).await;
     assert_eq!(lines(&session, "select count(*) from people").await, ["3"]);
     let error = session.people_where("vip_score > 1").await.unwrap_err();

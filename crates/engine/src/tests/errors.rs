@@ -1,4 +1,4 @@
-//! What is said of a text that cannot be run: the name, the place, what was probably meant.
+//! Errors in SQL texts: the name, the position and the suggestion.
 
 use super::fixture::Fixture;
 

@@ -1,4 +1,4 @@
-//! Texts that once took an engine down: each gets an error in time, and the session lives on.
+//! Texts that once exhausted the engine: each fails in time, and the session remains usable.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ async fn limited(change: impl FnOnce(&mut Fixture)) -> Session {
     fixture.session().await
 }
 
-/// Runs a text that must fail, and a harmless one after it.
+/// Runs a text that must fail, and a simple query after it.
 async fn refuse(session: &Session, sql: &str) -> EngineError {
     let started = Instant::now();
     let error = session.query(sql).await.unwrap_err();
@@ -64,7 +64,7 @@ async fn too_many_terms_are_refused_before_planning() {
             &sql[..60]
         );
     }
-    // The parser gives up on these by itself.
+    // The parser refuses these by itself.
     refuse(&session, &cases).await;
     refuse(&session, &not).await;
     let error = session.people_where(&or).await.unwrap_err();
@@ -177,7 +177,7 @@ async fn memory_is_limited() {
         fixture.limits.disk = 1 << 20;
     })
     .await;
-    // A series comes in order and is grouped as it streams: the keys have to be out of order.
+    // A series is sorted and grouped as a stream: keys in random order use memory.
     let sql = "select x * 7919 % 3000017 as k, count(*) from generate_series(1, 3000000) a (x) group by k order by k";
     let error = refuse(&session, sql).await;
     assert!(

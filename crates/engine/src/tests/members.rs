@@ -1,4 +1,4 @@
-//! Who meets a condition, and who is named by a `select`.
+//! Members of segments, by condition and by `select`.
 
 use serde_json::json;
 

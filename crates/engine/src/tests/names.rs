@@ -1,4 +1,4 @@
-//! Columns are called as a query names or writes them.
+//! Names of result columns.
 
 use super::fixture::Fixture;
 
@@ -61,7 +61,7 @@ async fn unnamed_columns_are_called_as_they_are_written() {
         &["cast(1 as bigint)", "2::bigint"],
     )
     .await;
-    // Nobody gets two columns of one name.
+    // Two columns never get the same name.
     check("select 2 as \"1\", 1", &["1", "Int64(1)"]).await;
 }
 

@@ -1,4 +1,4 @@
-//! Sums that do not fit, and zeros that are one.
+//! Overflow of sums, and floats with one zero.
 
 use serde_json::json;
 
@@ -196,7 +196,7 @@ async fn one_odd_value_is_null_and_fails_nobody() {
             vec![3],
             "coalesce(country, '5')::INT",
         ),
-        // A text beside a time is read as one.
+        // A text compared with a time is converted to a time.
         (
             "coalesce(country, '2001-01-01') < now()",
             vec![3],

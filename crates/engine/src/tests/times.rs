@@ -1,4 +1,4 @@
-//! Times of all years, and the tenant's calendar.
+//! Times of all years, and the calendar of the tenant.
 
 use chrono_tz::Tz;
 use serde_json::json;
@@ -158,7 +158,8 @@ async fn times_without_zone_use_the_tenant_zone() {
             "date_trunc('month', now()) - interval '3 months' = '2025-03-01'",
             &[1, 2, 3, 4, 5],
         ),
-        // Half past two is skipped, so it is three, half an hour after half past one.
+        // The clocks skip half past two, which therefore means three o'clock: half an hour after
+        // half past one.
         (
             "created_at + interval '30 minutes' = '2025-03-30 02:30'",
             &[4],
@@ -191,7 +192,8 @@ async fn explicit_and_function_windows_use_one_calendar() {
         "2025-03-01T00:00:00Z",
         "2025-03-31T21:59:59Z",
         "2025-03-31T22:00:00Z",
-        // The clocks were changed on the next day: twelve days ago it was one o'clock in UTC.
+        // The clocks changed on the next day: the same local time twelve days before `as_of` is
+        // 13:00 UTC.
         "2025-03-29T12:59:00Z",
         "2025-03-29T13:01:00Z",
     ];
@@ -223,7 +225,7 @@ async fn explicit_and_function_windows_use_one_calendar() {
     for criteria in days {
         assert_eq!(who(&session, criteria).await, [4, 5, 7], "{criteria}");
     }
-    // The clocks shown are Berlin's; what is given out is in UTC.
+    // Local times are those of Berlin; results are in UTC.
     let sql =
         "select max(occurred_at) as at, cast(max(occurred_at) as text) as shown from activities";
     let shown = "2025-03-31T22:00:00Z|2025-04-01T00:00:00+02:00";

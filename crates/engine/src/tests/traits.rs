@@ -1,4 +1,4 @@
-//! The rules by which traits follow from facts.
+//! How built-in traits are computed from facts.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ async fn refunds_lessen_revenue_from_their_own_time() {
         .row("orders", order("partially_refunded", "30.00", json!({})))
         .row("orders", order("refunded", "10.00", json!({})))
         .row("orders", order("cancelled", "99.00", json!({})))
-        // Not linked itself: it belongs to whom its order belongs to.
+        // The refund names no person: it belongs to the person of its order.
         .row(
             "refunds",
             refund("orders/1", "7.00", "2024-06-10T00:00:00Z", 0),
@@ -89,7 +89,7 @@ async fn refunds_lessen_revenue_from_their_own_time() {
             "refunds",
             refund("orders/3", "99.00", "2024-06-12T00:00:00Z", 1),
         )
-        // There is no such order: it counts for whom it names, and not where that is nobody.
+        // The order does not exist: the refund counts for the person it names, if it names one.
         .row(
             "refunds",
             refund("orders/77", "3.00", "2024-06-12T00:00:00Z", 1),
@@ -125,7 +125,7 @@ async fn foreign_amounts_are_converted_by_the_day_or_reported() {
                 foreign(json!("USD"), "2024-06-02T01:00:00Z"),
             ),
         )
-        // The rate of the day before, none at all, and no currency, which is the tenant's. The last
+        // The rate of the day before, no rate, and no currency, which means the tenant's. The last
         // rate is too old for the second refund.
         .row(
             "orders",
@@ -292,7 +292,7 @@ async fn money_stays_decimal() {
             .to_string();
         assert_eq!(found, "Decimal128(29, 4)", "{name}");
     }
-    // The schema that queries give is the one that was promised.
+    // The schema of the result equals the schema of the plan.
     let answer = session.query("select * from people").await.unwrap();
     for (promised, given) in schema.fields().iter().zip(answer.schema.fields()) {
         assert_eq!(promised.name(), given.name());

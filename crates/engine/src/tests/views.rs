@@ -1,4 +1,4 @@
-//! What is seen of the tables: the moment, the vault, and only the work that is asked for.
+//! Visibility of rows and personal columns, and computation of only what a query reads.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn now_is_the_moment_of_the_session() {
     let sql = "select now(), current_date, date_trunc('month', now())";
     let expected = ["2024-06-30T12:00:00Z|2024-06-30|2024-06-01T00:00:00Z"];
     assert_eq!(lines(&session, sql).await, expected);
-    // A second time, later by the clock.
+    // Again, later by the clock.
     assert_eq!(lines(&session, sql).await, expected);
     assert_eq!(session.as_of().to_string(), "2024-06-30T12:00:00Z");
 }
@@ -101,7 +101,7 @@ async fn filters_reach_the_table() {
     let session = Fixture::with_persons().session().await;
     let sql = "select order_count from people where person_id = 2";
     let text = plan_text(&session, sql).await;
-    // Once on the persons, once inside the group that counts orders.
+    // One filter on the persons, one inside the group that counts orders.
     assert_eq!(text.matches("person_id@0 = 2").count(), 2, "{text}");
 }
 

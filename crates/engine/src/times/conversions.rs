@@ -1,4 +1,4 @@
-//! From texts, days and what clocks show to instants, and back to what clocks show.
+//! Conversion of texts, dates and local times to instants, and of instants to local times.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::clocks::Clocks;
 use super::zoned::{WALL_CLOCK, instant};
 use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
-/// Whether a value of a type is an instant only where a zone is known.
+/// Whether a type needs a time zone to become an instant.
 pub(crate) fn is_local(ty: &DataType) -> bool {
     matches!(
         ty,
@@ -31,12 +31,12 @@ pub(crate) fn is_local(ty: &DataType) -> bool {
     )
 }
 
-/// The instant of a text, a day or what clocks show, in a zone. Clocks may skip it: then it is the
-/// end of the gap; or show it twice: then it is the earlier.
+/// Converts a text, a date or a local time to an instant in a zone. A local time that the clocks
+/// skip becomes the end of the gap, a repeated one the earlier instant.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Instant {
     zone: Tz,
-    /// Whether a text that is no time is null rather than an error.
+    /// Whether a text that is not a time becomes null instead of an error.
     is_lenient: bool,
     signature: Signature,
 }
@@ -86,7 +86,11 @@ impl ScalarUDFImpl for Instant {
     }
 }
 
-/// The instants of values that are local in a zone.
+/// The instants of local values in a zone.
+///
+/// # Errors
+/// An execution error for a text that is not a time, unless `is_lenient`, and for a time out of
+/// range.
 pub(crate) fn instants(values: &ArrayRef, zone: Tz, is_lenient: bool) -> Result<ArrayRef> {
     let mut clocks = Clocks::new(zone);
     let found: TimestampMicrosecondArray = match values.data_type() {
@@ -106,7 +110,7 @@ pub(crate) fn instants(values: &ArrayRef, zone: Tz, is_lenient: bool) -> Result<
     Ok(Arc::new(found.with_timezone(zone.name())))
 }
 
-/// Texts as times; what is none is null or an error.
+/// Converts texts to times; a text that is not a time becomes null or an error.
 fn read_texts(
     values: &ArrayRef,
     is_lenient: bool,
@@ -126,12 +130,12 @@ fn read_texts(
     found.collect()
 }
 
-/// A text as the instant that it is in a zone.
+/// The instant of a text in a zone.
 fn parse_instant(text: &str, zone: Tz) -> Option<i64> {
     if let Ok(given) = text.parse::<GivenTime>() {
         return Some(given.in_zone(zone).micros());
     }
-    // Other forms name a zone in words, or one without a colon.
+    // Other formats, such as zones by name or without a colon.
     let at = string_to_datetime(&Utc, text.trim()).ok()?;
     let years = rollbook_model::time::YEARS;
     years
@@ -139,16 +143,16 @@ fn parse_instant(text: &str, zone: Tz) -> Option<i64> {
         .then(|| at.timestamp_micros())
 }
 
-/// A moment that can be told; there are few that cannot, hundreds of thousands of years away.
+/// Refuses missing instants: a conversion fails only hundreds of thousands of years away.
 pub(super) fn in_range(at: Option<i64>) -> Result<i64> {
     at.ok_or_else(|| exec_datafusion_err!("time is out of range"))
 }
 
-/// What the clocks of a zone show at an instant; a text that names no zone says it itself.
+/// The local time of an instant in a zone; a text without a zone is already a local time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WallClock {
     zone: Tz,
-    /// Whether a text that is no time is null rather than an error.
+    /// Whether a text that is not a time becomes null instead of an error.
     is_lenient: bool,
     signature: Signature,
 }
@@ -207,7 +211,10 @@ impl ScalarUDFImpl for WallClock {
     }
 }
 
-/// Instants in microseconds, each made another one; without a zone.
+/// Changes each instant of a column, in microseconds; the result has no zone.
+///
+/// # Errors
+/// An execution error if the column holds no times, or a result is out of range.
 pub(super) fn map_instants(
     values: &ArrayRef,
     mut change: impl FnMut(i64) -> Option<i64>,

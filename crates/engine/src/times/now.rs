@@ -1,4 +1,4 @@
-//! `now()`: the moment that a session looks from, in microseconds as all times.
+//! `now()`: the moment that a session looks from, in microseconds.
 
 use std::sync::Arc;
 

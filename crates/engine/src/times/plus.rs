@@ -1,4 +1,4 @@
-//! An instant and an interval: months and days are those of the clocks of its zone.
+//! Adds an interval to an instant: months and days are those of the zone's calendar.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Plus {
                 nanos: value.nanoseconds,
             })
         };
-        // One interval mostly stands for all rows.
+        // Usually all rows have the same interval.
         let of_all = intervals.len() == 1;
         let only = if of_all { interval_of(0) } else { None };
         let moved = times.iter().enumerate().map(|(row, at)| {

@@ -1,9 +1,9 @@
-//! Rules of planning: times are computed with in microseconds, and what names no zone is of the
-//! tenant's.
+//! Analyzer rules that compute times in microseconds and read times without a zone in the tenant's
+//! zone.
 //!
-//! DataFusion compares times with texts and days in nanoseconds, which reach from 1677 to 2262, and
-//! takes what names no zone for UTC. So one rule names the zone before types are made to fit, and
-//! another one puts microseconds and our own functions where casts were put in.
+//! DataFusion compares times with texts and dates in nanoseconds, which cover the years 1677 to
+//! 2262 only, and takes UTC for times without a zone. One rule therefore assigns the zone before
+//! type coercion; a second one replaces the casts that type coercion adds.
 
 use std::sync::Arc;
 
@@ -23,16 +23,16 @@ use super::conversions::{Instant, WallClock, is_local};
 use super::plus::Plus;
 use super::zoned::instant;
 
-/// Functions whose arguments all become of one type.
+/// Functions that cast their arguments to a common type.
 const COMMON_TYPE_FUNCTIONS: [&str; 7] = [
     "coalesce", "greatest", "least", "nullif", "nvl", "ifnull", "nvl2",
 ];
 
-/// What names no zone becomes an instant where it meets one.
+/// Casts times without a zone to instants where they meet an instant.
 #[derive(Debug)]
 pub(crate) struct AssignTenantZone(pub(crate) Tz);
 
-/// Casts between times become our own functions, in microseconds.
+/// Replaces casts to times by rollbook's own functions, in microseconds.
 #[derive(Debug)]
 pub(crate) struct CastInMicros(pub(crate) Option<Tz>);
 
@@ -182,7 +182,8 @@ impl AssignTenantZone {
         Transformed::new_transformed(Expr::Case(case), is_named)
     }
 
-    /// All as instants, where one of them is one and the others could be; else as they were.
+    /// All expressions as instants, if one is an instant and another one a local time; otherwise
+    /// the unchanged expressions.
     fn as_instants<const N: usize>(
         &self,
         all: [Expr; N],
@@ -215,7 +216,7 @@ impl AssignTenantZone {
         (true, named.collect())
     }
 
-    /// The second argument as an instant, where it is a text.
+    /// The second of two arguments as an instant, if it is a text; returns whether it was.
     fn text_as_instant(&self, mut args: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
         let is_text = |expr: &Expr| known.of(expr).is_ok_and(|ty| ty.is_string());
         match args.as_slice() {
@@ -233,7 +234,7 @@ impl AssignTenantZone {
     }
 }
 
-/// Whether an expression is plainly no time, nor what could be one.
+/// Whether an expression is a literal that is neither a time nor a text.
 fn is_non_time_literal(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(value, _) => {
@@ -247,7 +248,7 @@ fn plus(at: Expr, interval: Expr, zone: Tz, is_minus: bool) -> Expr {
     ScalarUDF::from(Plus::new(zone, is_minus)).call(vec![at, interval])
 }
 
-/// A cast to a time, in microseconds and with our own functions.
+/// A cast to a time in microseconds, with rollbook's own functions.
 fn cast_in_micros(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(Cast { expr, field }) => match field.data_type() {
@@ -285,11 +286,11 @@ fn cast_in_micros(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transfor
     }
 }
 
-/// A type of times that something is cast to.
+/// The type of time that an expression is cast to.
 struct Target<'a> {
     unit: TimeUnit,
     zone: Option<&'a Arc<str>>,
-    /// Whether what cannot be cast is null.
+    /// Whether a value that cannot be cast becomes null.
     is_lenient: bool,
     /// The tenant's zone, where there is one.
     own: Option<Tz>,

@@ -1,4 +1,4 @@
-//! A table whose times are shown in a zone, and what a column is in it.
+//! A table with its times shown in a time zone.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::zoned::{in_zone, schema_in_zone};
 use crate::operators::view::{ScanRequest, ViewPlanner, pushdown};
 
-/// A column of a type, with its times in a zone.
+/// A column with its times in a zone; `ty` is its type.
 pub(crate) fn column_in_zone(zone: &Arc<str>, column: Expr, ty: &DataType) -> Expr {
     let shown = in_zone(ty, zone);
     match shown == *ty {
@@ -25,7 +25,7 @@ pub(crate) fn column_in_zone(zone: &Arc<str>, column: Expr, ty: &DataType) -> Ex
     }
 }
 
-/// The table with its times in a zone; the same where it has none, or has them so.
+/// The table with its times in a zone; the same table if nothing has to change.
 pub(crate) fn table_in_zone(
     zone: Tz,
     table: Arc<dyn TableProvider>,

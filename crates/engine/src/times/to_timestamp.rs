@@ -1,4 +1,4 @@
-//! `to_timestamp` and `from_unixtime`, in microseconds as all times.
+//! `to_timestamp` and `from_unixtime`, in microseconds.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use datafusion::logical_expr::{
 use super::conversions::{instants, is_local};
 use crate::rewriting::columnar::columnar;
 
-/// A number of seconds, or a text, as an instant; without a zone as what clocks of UTC show.
+/// Converts a number of seconds or a text to an instant; without a zone to a local time of UTC.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ToTimestamp {
     name: &'static str,
     zone: Option<Tz>,
-    /// `to_timestamp_micros`, for texts that come with their formats.
+    /// `to_timestamp_micros`, for texts with format arguments.
     formatted: Arc<ScalarUDF>,
     signature: Signature,
 }

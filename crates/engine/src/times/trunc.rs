@@ -1,4 +1,4 @@
-//! `date_trunc` and `date_bin`: the begin of the hour, day or month, as clocks show it.
+//! `date_trunc` and `date_bin`: the start of the hour, day or month in local time.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use super::conversions::{is_local, map_instants};
 use super::zoned::{WALL_CLOCK, instant};
 use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
-/// What times are cut to.
+/// The unit that times are truncated to.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
-    /// So many microseconds.
+    /// A number of microseconds.
     Micros(i64),
     Day,
     Week,
-    /// So many months.
+    /// A number of months.
     Months(u32),
 }
 
@@ -42,11 +42,11 @@ const UNITS: [(&str, Unit); 10] = [
     ("year", Unit::Months(12)),
 ];
 
-/// `date_trunc`: of what names no zone as clocks of the tenant's zone have it.
+/// `date_trunc`; times without a zone are in the tenant's zone.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DateTrunc {
     zone: Option<Tz>,
-    /// DataFusion's, for times of day.
+    /// DataFusion's function, for times of day.
     inner: Arc<ScalarUDF>,
     signature: Signature,
 }
@@ -134,7 +134,7 @@ impl ScalarUDFImpl for DateTrunc {
     }
 }
 
-/// The type in which a time is cut.
+/// The type in which a time is truncated.
 fn coerced(ty: &DataType, zone: Option<Tz>) -> Result<DataType> {
     let of_zone = || zone.map_or(WALL_CLOCK, |zone| instant(&zone.name().into()));
     Ok(match ty {
@@ -145,7 +145,7 @@ fn coerced(ty: &DataType, zone: Option<Tz>) -> Result<DataType> {
     })
 }
 
-/// The calendar by which a time of a zone is cut; `None` where the zone is an offset.
+/// The zone of a time; `None` if the zone is a fixed offset.
 fn calendar_of(zone: Option<&Arc<str>>) -> Option<Tz> {
     match zone {
         None => Some(Tz::UTC),
@@ -153,7 +153,7 @@ fn calendar_of(zone: Option<&Arc<str>>) -> Option<Tz> {
     }
 }
 
-/// The begin of the unit that an instant is in.
+/// The start of the unit that contains an instant.
 fn cut(unit: Unit, clocks: &mut Clocks, at: i64) -> Option<i64> {
     let local = clocks.local(at)?;
     let day = match unit {
@@ -171,11 +171,11 @@ fn cut(unit: Unit, clocks: &mut Clocks, at: i64) -> Option<i64> {
     clocks.instant(day.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
 }
 
-/// `date_bin`: bins of days and longer as clocks of the zone have them, shorter ones by the hour.
+/// `date_bin`: bins of days and longer follow local time, shorter ones are counted in elapsed time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DateBin {
     zone: Option<Tz>,
-    /// DataFusion's, for times of day.
+    /// DataFusion's function, for times of day.
     inner: Arc<ScalarUDF>,
     signature: Signature,
 }
@@ -190,7 +190,7 @@ impl DateBin {
     }
 }
 
-/// Bins of a length, counted from an origin.
+/// The length of a bin.
 #[derive(Clone, Copy)]
 enum Bins {
     Months(i64),
@@ -216,7 +216,7 @@ fn bins(interval: &ScalarValue) -> Result<Bins> {
     }
 }
 
-/// The begin of the bin that an instant is in.
+/// The start of the bin that contains an instant.
 fn bin(bins: Bins, origin: i64, clocks: &mut Clocks, at: i64) -> Option<i64> {
     let floor = |value: i64, from: i64, length: i64| {
         let distance = value.checked_sub(from)?;
@@ -306,7 +306,7 @@ impl ScalarUDFImpl for DateBin {
         }
         let bins = bins(interval)?;
         let origin = match args.args.get(2) {
-            // A Monday would serve weeks; this is what DataFusion and others count from.
+            // DataFusion and others count from 1970-01-01, although a Monday would suit weeks.
             None => clocks.instant(0),
             Some(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(at), _))) => {
                 Some(*at)

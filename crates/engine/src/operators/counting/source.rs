@@ -1,4 +1,4 @@
-//! Counts of activities as a table, for a query to join.
+//! Counts of activities as a table that a query joins.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use super::{Counted, CountingExec, INPUT_COLUMNS, output_schema};
 use crate::operators::view::ViewPlanner;
 
-/// A row for each person who did something that is asked about.
+/// One row for each person with a counted activity.
 #[derive(Debug)]
 pub(crate) struct CountedActivities {
     activities: Arc<dyn TableProvider>,
@@ -25,8 +25,8 @@ pub(crate) struct CountedActivities {
 }
 
 impl CountedActivities {
-    /// Over the table `activities`; the person's column is named `person`, the questions' `_c0`,
-    /// `_c1` and so on.
+    /// Counts over the table `activities`. The column of the person is named `person`, the counts
+    /// are named `_c0`, `_c1` and so on.
     pub(crate) fn new(
         activities: Arc<dyn TableProvider>,
         questions: Vec<Counted>,

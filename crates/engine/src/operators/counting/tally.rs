@@ -1,20 +1,20 @@
-//! One person's counts.
+//! The counts of one person.
 
 use std::collections::HashMap;
 
-/// What stands for no time at all.
+/// Stands for the missing time of a person without rows.
 pub(super) const NO_TIME: i64 = i64::MIN;
 
-/// One question about the rows of a type.
+/// One count: of the rows of a type, in a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) kind: String,
-    /// From the first moment on, before the second, in microseconds.
+    /// A half-open window in microseconds; `None` for all time.
     pub(crate) window: Option<[i64; 2]>,
     pub(crate) measure: CountKind,
 }
 
-/// What of the rows is wanted; first and last are those of all time.
+/// What is computed from the rows; `First` and `Last` are of all time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CountKind {
     Count,
@@ -22,7 +22,7 @@ pub(crate) enum CountKind {
     Last,
 }
 
-/// The counts of the person whose rows come.
+/// The counts of the current person.
 pub(super) struct Tally {
     names: HashMap<String, usize>,
     kinds: Vec<TypeTally>,
@@ -30,9 +30,9 @@ pub(super) struct Tally {
 }
 
 struct TypeTally {
-    /// The ends of all windows, in order.
+    /// The bounds of all windows, sorted.
     bounds: Vec<i64>,
-    /// How many rows lie before the first bound, between each two, and after the last.
+    /// The number of rows before the first bound, between each two bounds, and after the last one.
     between: Vec<i64>,
     first: i64,
     last: i64,
@@ -42,7 +42,7 @@ struct TypeTally {
 struct Question {
     kind: usize,
     measure: CountKind,
-    /// Which of the counts between bounds belong to the window.
+    /// The range of `between` that belongs to the window.
     from: usize,
     until: usize,
 }
@@ -73,7 +73,7 @@ impl Tally {
             let bounds = &tally.kinds[kind].bounds;
             let (from, until) = match question.window {
                 None => (0, bounds.len() + 1),
-                // From a bound on there are as many bounds as up to it, and itself.
+                // The rows from bound `k` on are those from `between[k + 1]` on.
                 Some([from, until]) => {
                     let place = |bound: i64| bounds.partition_point(|known| *known <= bound);
                     (place(from), place(until).max(place(from)))
@@ -89,7 +89,7 @@ impl Tally {
         tally
     }
 
-    /// The number of a type that is asked about.
+    /// The number of a counted type.
     pub(super) fn kind(&self, name: &str) -> Option<usize> {
         self.names.get(name).copied()
     }
@@ -102,7 +102,8 @@ impl Tally {
         kind.rows += 1;
     }
 
-    /// Adds a value to each question's column and begins anew; none where nothing was counted.
+    /// Adds one value to each count's column and starts the next person; returns false, and adds
+    /// nothing, if no row was counted.
     pub(super) fn end(&mut self, columns: &mut [Vec<i64>]) -> bool {
         if self.kinds.iter().all(|kind| kind.rows == 0) {
             return false;

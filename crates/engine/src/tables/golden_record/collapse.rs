@@ -1,4 +1,4 @@
-//! Rows in order of persons, to one row for each of them.
+//! The operator that combines the records of each person into one row.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-/// Where the columns are that rows are told apart and weighed by.
+/// The positions of the columns that identify and rank records.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeyColumns {
     pub(super) person: usize,
@@ -34,7 +34,8 @@ pub(super) struct KeyColumns {
     pub(super) updated: usize,
 }
 
-/// One row for each person, of rows in order of persons; those of nobody stay as they are.
+/// One row for each person, from records sorted by person. Records that belong to nobody stay as
+/// they are.
 #[derive(Debug)]
 pub(super) struct CollapseExec {
     input: Arc<dyn ExecutionPlan>,
@@ -163,12 +164,12 @@ impl ExecutionPlan for CollapseExec {
     }
 }
 
-/// A partition on its way.
+/// The state of one partition.
 struct CollapseStream {
     rows: SendableRecordBatchStream,
     key_columns: KeyColumns,
     authority: fn(&str) -> u8,
-    /// Rows of the last person, who may have more.
+    /// The records of the last person so far; more may follow.
     last: Option<RecordBatch>,
     ready: VecDeque<RecordBatch>,
     is_at_end: bool,
@@ -226,7 +227,7 @@ impl CollapseStream {
         Ok(())
     }
 
-    /// One row for each person of a batch that holds all rows of theirs.
+    /// One row for each person of a batch that holds all records of these persons.
     fn collapse(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let persons = self.persons(batch);
         if persons
@@ -256,7 +257,7 @@ impl CollapseStream {
     }
 }
 
-/// The rows of each person; each of nobody's alone.
+/// The records of each person; a record that belongs to nobody is a group of its own.
 fn groups(persons: &[i64]) -> Vec<Range<usize>> {
     let mut groups = Vec::with_capacity(persons.len());
     let mut begin = 0;
@@ -269,7 +270,8 @@ fn groups(persons: &[i64]) -> Vec<Range<usize>> {
     groups
 }
 
-/// What a record weighs against others of the same person.
+/// The rank of each record among the records of its person: trust of the provider, then the newest
+/// update, then the identity.
 struct Precedence {
     by_row: Vec<(u8, Reverse<i64>, i64)>,
 }
@@ -298,7 +300,7 @@ impl Precedence {
         })
     }
 
-    /// Rows with the surest first, then the newest.
+    /// Records by rank, the most trusted first.
     fn ranked(&self, rows: Range<usize>) -> Vec<usize> {
         let mut rows: Vec<usize> = rows.collect();
         rows.sort_unstable_by_key(|row| self.by_row[*row]);
@@ -306,15 +308,15 @@ impl Precedence {
     }
 }
 
-/// Which of a person's records a column follows.
+/// The survivorship rule of a column: which of a person's records gives the value.
 enum Survivorship {
-    /// The surest that has a value.
+    /// The most trusted record with a value.
     MostTrusted,
-    /// One that says yes, if any does.
+    /// A record with `true`, if there is one.
     AnyTrue,
-    /// The earliest moment.
+    /// The record with the earliest time.
     Earliest,
-    /// The latest moment.
+    /// The record with the latest time.
     Latest,
 }
 
