@@ -86,7 +86,7 @@ struct Key {
 impl PeopleCache {
     /// An empty cache of the snapshot that `full_state` reads; `full_state` must show rows of the
     /// future too.
-    pub(crate) fn of_state(
+    pub(crate) fn empty(
         full_state: SessionState,
         max_bytes: usize,
         answers: Arc<AtomicU64>,
@@ -109,7 +109,7 @@ impl PeopleCache {
         contents: Contents,
         answers: &Arc<AtomicU64>,
     ) -> Self {
-        let mut cache = Self::of_state(full_state, max_bytes, Arc::clone(answers), Duration::ZERO);
+        let mut cache = Self::empty(full_state, max_bytes, Arc::clone(answers), Duration::ZERO);
         cache.contents = Mutex::new(contents);
         cache
     }

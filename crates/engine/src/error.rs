@@ -123,7 +123,7 @@ pub enum EngineError {
     },
 
     /// A value in the data that an expression cannot be computed with.
-    #[error("a value cannot be computed with: {message}")]
+    #[error("the computation failed for a value: {message}")]
     Value {
         /// Which computation failed, and with which value.
         message: String,
@@ -144,7 +144,7 @@ pub enum EngineError {
     },
 
     /// A statement other than a `select`.
-    #[error("only queries can be run, `{statement}` is none: write a `select`")]
+    #[error("only queries can be run, and `{statement}` is not one: write a `select`")]
     NotReadOnly {
         /// The first word of the statement.
         statement: String,
@@ -159,7 +159,7 @@ pub enum EngineError {
 
     /// A personal column, in a session without the right to read personal columns.
     #[error(
-        "column `{column}` of `{table}`{} is personal, and seeing it takes the right `pii`: leave it out, or ask someone who has that right",
+        "column `{column}` of `{table}`{} is personal, and reading it requires the right `pii`: leave it out, or ask someone who has that right",
         at(position)
     )]
     Personal {
@@ -182,7 +182,7 @@ pub enum EngineError {
     },
 
     /// The text is longer than the limit.
-    #[error("the SQL has {characters} characters, at most {limit} are read")]
+    #[error("the SQL has {characters} characters, but the limit is {limit}")]
     TooLong {
         /// The length of the text.
         characters: usize,
@@ -215,7 +215,7 @@ pub enum EngineError {
 
     /// An aggregate or window function in criteria, outside a subquery.
     #[error(
-        "`{function}`{} needs many rows, criteria look at one person",
+        "`{function}`{} needs many rows, but criteria are evaluated for one person at a time",
         at(position)
     )]
     ManyRows {
@@ -243,7 +243,7 @@ pub enum EngineError {
 
     /// A custom trait that reads `people`, which contains the trait.
     #[error(
-        "`people`{} would have the trait itself in it: write it on the tables",
+        "a trait cannot query `people`{}, which contains the trait: query the base tables",
         at(position)
     )]
     TraitReadsPeople {
@@ -261,7 +261,7 @@ pub enum EngineError {
     },
 
     /// A default value that is not a literal of the trait's type.
-    #[error("`{default}` is no literal of the trait's type, {ty}")]
+    #[error("`{default}` is not a literal of the trait's type, {ty}")]
     TraitDefault {
         /// The default as written.
         default: String,
@@ -316,7 +316,7 @@ pub enum EngineError {
     },
 
     /// A table was added twice, or after [`Session::finish`](crate::Session::finish).
-    #[error("table `{table}` is already there")]
+    #[error("table `{table}` exists already")]
     TableExists {
         /// The name of the table.
         table: String,
@@ -355,7 +355,7 @@ pub enum EngineError {
     },
 
     /// A defect in rollbook or in DataFusion.
-    #[error("the query failed through no fault of its text: {source}")]
+    #[error("internal error of the query engine: {source}")]
     Internal {
         /// The error of DataFusion.
         source: Box<DataFusionError>,
@@ -414,10 +414,10 @@ impl EngineError {
             Self::TooComplex { .. } => Some("put long lists of values into `column in (…)`"),
             Self::TooLong { .. } => Some("load long lists of values as data, and join them"),
             Self::MemoryExhausted { .. } | Self::DiskExhausted { .. } => {
-                Some("ask for fewer columns, a shorter time or fewer groups")
+                Some("ask for fewer columns, a shorter period or fewer groups")
             }
             Self::TimeExhausted { .. } => Some(
-                "narrow the time or the persons; a join without `=` compares every row with every other",
+                "narrow the period or the persons; a join without `=` compares every row with every other",
             ),
             Self::Volatile { .. } => {
                 Some("`now()` is the moment that the segment is computed for, and stays the same")
@@ -429,7 +429,9 @@ impl EngineError {
             Self::InTrait { source, .. } => source.hint(),
             Self::NotATrait { .. } => Some("write `select person_id, … from … group by person_id`"),
             Self::TraitDefault { .. } => Some("text is written in single quotes, `'like this'`"),
-            Self::DuplicateTraitRow { .. } => Some("group its rows: `… group by person_id`"),
+            Self::DuplicateTraitRow { .. } => {
+                Some("group the rows of the trait: `… group by person_id`")
+            }
             Self::NotPersonIds { .. } => Some("write `select person_id from …`"),
             Self::Types { .. } => Some("convert one side with `cast(… as type)`"),
             Self::Internal { .. } | Self::WorkerPanicked => {
@@ -446,7 +448,7 @@ fn valueless(message: &str) -> String {
     match quoted.filter(|_| message.starts_with("cannot cast ")) {
         // The value itself may contain quotes.
         Some((from, to)) => format!("{}'…'{}", &message[..from], &message[to + 1..]),
-        None => "a preview of the criteria shows which".to_owned(),
+        None => "a preview of the criteria shows the value".to_owned(),
     }
 }
 
@@ -492,26 +494,26 @@ mod tests {
     use super::EngineError;
 
     #[test]
-    fn persisted_errors_hold_no_value() {
+    fn messages_for_logs_contain_no_value() {
         let value = |message: &str| EngineError::Value {
             message: message.to_owned(),
         };
         for (message, kept) in [
             (
                 "cannot cast text '(415) 555-9876' to value of bigint type",
-                "a value cannot be computed with: cannot cast text '…' to value of bigint type",
+                "the computation failed for a value: cannot cast text '…' to value of bigint type",
             ),
             (
                 "cannot cast text 'O'Neill' to value of bigint type",
-                "a value cannot be computed with: cannot cast text '…' to value of bigint type",
+                "the computation failed for a value: cannot cast text '…' to value of bigint type",
             ),
             (
                 "error parsing timestamp from 'Ann Lee': no date",
-                "a value cannot be computed with: a preview of the criteria shows which",
+                "the computation failed for a value: a preview of the criteria shows the value",
             ),
             (
                 "regex parse error: (Ann",
-                "a value cannot be computed with: a preview of the criteria shows which",
+                "the computation failed for a value: a preview of the criteria shows the value",
             ),
         ] {
             assert_eq!(value(message).without_values(), kept);

@@ -72,6 +72,9 @@ impl<T: Send + 'static> Running<T> {
 
     /// The next item: `Some(None)` at the end of the work, `None` if no item arrives within the
     /// time.
+    ///
+    /// # Errors
+    /// The errors that the work sends, and [`EngineError::WorkerPanicked`] after a panic.
     pub(crate) async fn next(
         &mut self,
         within: Duration,

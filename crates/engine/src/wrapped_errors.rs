@@ -30,7 +30,11 @@ pub(crate) struct DuplicateTraitRow {
 
 impl fmt::Display for DuplicateTraitRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has person {} twice", self.name, self.person)
+        write!(
+            f,
+            "trait {} has several rows for person {}",
+            self.name, self.person
+        )
     }
 }
 
@@ -45,7 +49,7 @@ pub(crate) struct InvalidTrait {
 
 impl fmt::Display for InvalidTrait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.source)
+        write!(f, "trait {}: {}", self.name, self.source)
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) struct Persons {
 }
 
 impl Persons {
+    /// Reads the ids of all persons.
+    ///
+    /// # Errors
+    /// `ResourcesExhausted` for more persons than fit into `u32`, and any error of the query.
     pub(super) async fn read(state: &SessionState) -> Result<Self> {
         let mut ids = Vec::new();
         let mut batches = rows(state, "select person_id from people").await?;
@@ -31,7 +35,7 @@ impl Persons {
         }
         ids.sort_unstable();
         if u32::try_from(ids.len()).is_err() {
-            let message = "more persons than are kept in memory".to_owned();
+            let message = "the cache cannot hold so many persons".to_owned();
             return Err(DataFusionError::ResourcesExhausted(message));
         }
         Ok(Self { ids })
@@ -41,7 +45,7 @@ impl Persons {
         &self.ids
     }
 
-    /// The position of a person; `hint` is the position of the person found before.
+    /// The position of a person, if the person exists; `hint` is the position that was found before.
     pub(super) fn position(&self, person: i64, hint: usize) -> Option<usize> {
         match self.ids.get(hint..hint + 2) {
             Some([same, _]) if *same == person => Some(hint),
@@ -53,11 +57,11 @@ impl Persons {
     /// These persons and the new ones after them. `None` if a person of `changed` was removed, or
     /// came between others; `now` are the persons of `changed` that exist now.
     pub(super) fn with_new(&self, changed: &RoaringTreemap, now: &Self) -> Option<Self> {
-        let is_there = |id: i64| self.ids.binary_search(&id).is_ok();
+        let exists = |id: i64| self.ids.binary_search(&id).is_ok();
         let changed = changed.iter().filter_map(|id| i64::try_from(id).ok());
         let last = self.ids.last().copied().unwrap_or_default();
         let (known, new) = now.ids.split_at(now.ids.partition_point(|id| *id <= last));
-        let is_unmoved = changed.filter(|id| is_there(*id)).eq(known.iter().copied());
+        let is_unmoved = changed.filter(|id| exists(*id)).eq(known.iter().copied());
         is_unmoved.then(|| Self {
             ids: [self.ids.as_slice(), new].concat(),
         })
@@ -98,6 +102,9 @@ impl Persons {
     }
 
     /// Values of columns of `people`.
+    ///
+    /// # Errors
+    /// Any error of the query.
     pub(super) async fn load_people_columns(
         &self,
         state: &SessionState,
@@ -110,6 +117,9 @@ impl Persons {
 
     /// The columns after `person_id` of a query's result, with one value for each person: null for
     /// persons without a row.
+    ///
+    /// # Errors
+    /// Any error of the query.
     pub(super) async fn load_columns(
         &self,
         state: &SessionState,
@@ -158,6 +168,9 @@ pub(super) fn distinct(column: &ArrayRef, max_count: usize) -> Option<BTreeSet<S
 }
 
 /// The rows of a query that the cache writes itself.
+///
+/// # Errors
+/// Any error of parsing and planning.
 pub(super) async fn rows(state: &SessionState, sql: &str) -> Result<SendableRecordBatchStream> {
     // Texts of users are parts of the query, and are parsed as in any other query.
     let plan = to_plan(state, template(sql)?).await?;

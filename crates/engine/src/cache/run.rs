@@ -154,7 +154,8 @@ impl Run {
         }
     }
 
-    /// Adds the number of those rows to the count of each person at `positions`.
+    /// Adds to the count of each person at `positions` the number of rows that are visible at
+    /// `as_of` and lie in the window.
     pub(super) fn count(
         &self,
         positions: &Range<usize>,
@@ -263,7 +264,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_return_their_rows(
+        fn filtered_and_merged_runs_report_exactly_their_rows(
             first in rows(),
             second in rows(),
             wanted in prop::collection::btree_set(0_u32..40, 0..20),

@@ -141,7 +141,7 @@ struct ByteBudget(usize);
 impl ByteBudget {
     fn take(&mut self, bytes: usize) -> Result<()> {
         let left = self.0.checked_sub(bytes).ok_or_else(|| {
-            DataFusionError::ResourcesExhausted("more rows than are kept in memory".to_owned())
+            DataFusionError::ResourcesExhausted("the rows exceed the size of the cache".to_owned())
         })?;
         self.0 = left;
         Ok(())
@@ -158,9 +158,10 @@ pub(super) async fn load_series(
     relation: &str,
     max_bytes: usize,
 ) -> Result<Series> {
-    let kept = KEPT.iter().find(|(kept, _)| *kept == relation);
-    let (_, sql) = kept
-        .ok_or_else(|| DataFusionError::Internal(format!("the rows of {relation} are not kept")))?;
+    let known = KEPT.iter().find(|(name, _)| *name == relation);
+    let (_, sql) = kept.ok_or_else(|| {
+        DataFusionError::Internal(format!("the rows of {relation} are never cached"))
+    })?;
     let (mut run, mut budget) = (Run::default(), ByteBudget(max_bytes));
     let mut hint = 0;
     let mut batches = rows(state, sql).await?;
@@ -272,7 +273,8 @@ impl Series {
         }
     }
 
-    /// The number of those rows for each person at `positions`.
+    /// For each person at `positions` the number of rows that are visible at `as_of` and lie in the
+    /// window.
     pub(super) fn counts(
         &self,
         positions: &Range<usize>,

@@ -23,19 +23,19 @@ impl<'a> Spans<'a> {
         let width = last.abs_diff(first);
         let shift = width.checked_ilog2().unwrap_or_default();
         let shift = (shift + 1).saturating_sub(MAX_BUCKETS.ilog2());
-        let mut of_all = Self {
+        let mut covering = Self {
             spans,
             first,
             width,
             shift,
             is_covered: Vec::new(),
         };
-        of_all.is_covered = vec![false; of_all.bucket(width) + 1];
+        covering.is_covered = vec![false; covering.bucket(width) + 1];
         for [from, until] in some() {
-            let ends = [*from, *until - 1].map(|at| of_all.bucket(at.abs_diff(first)));
-            of_all.is_covered[ends[0]..=ends[1]].fill(true);
+            let ends = [*from, *until - 1].map(|at| covering.bucket(at.abs_diff(first)));
+            covering.is_covered[ends[0]..=ends[1]].fill(true);
         }
-        of_all
+        covering
     }
 
     fn bucket(&self, offset: u64) -> usize {
@@ -72,7 +72,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spans_contain_what_any_of_them_does(
+        fn contains_equals_checking_each_span(
             spans in prop::collection::vec([moment(), moment()], 0..6),
             times in prop::collection::vec(moment(), 0..40),
         ) {

@@ -90,6 +90,9 @@ impl Column {
     }
 
     /// The columns, reduced to the persons at `positions`.
+    ///
+    /// # Errors
+    /// An error of Arrow where a position lies outside of a column.
     pub(super) fn select(columns: Vec<Self>, positions: &[u32]) -> Result<Vec<Self>> {
         let indices = UInt32Array::from(positions.to_vec());
         // Several columns aggregate the same rows.

@@ -58,9 +58,9 @@ impl AnalyzerRule for ComparableTypes {
 fn comparable(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
-        let of_table =
+        let table_schema =
             DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
-        schema.merge(&of_table);
+        schema.merge(&table_schema);
     }
     let names = NamePreserver::new(&plan);
     let plan = plan.map_expressions(|expr| {
@@ -140,12 +140,12 @@ fn align_case(case: &mut Case, schema: &DFSchema) -> bool {
         thens.push(then.as_mut());
     }
     thens.extend(else_expr.as_deref_mut());
-    let of_results = align_results(thens, schema);
+    let results_changed = align_results(thens, schema);
     let Some(operand) = expr else {
-        return of_results;
+        return results_changed;
     };
     whens.push(operand);
-    align(whens, schema) | of_results
+    align(whens, schema) | results_changed
 }
 
 fn align_window(window: &mut WindowFunction, schema: &DFSchema) -> bool {
@@ -158,12 +158,13 @@ fn align_window(window: &mut WindowFunction, schema: &DFSchema) -> bool {
 
 /// Aligns a value with the column of a subquery.
 fn align_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
-    let given = subquery.subquery.schema();
-    if given.fields().len() != 1 {
+    let result = subquery.subquery.schema();
+    if result.fields().len() != 1 {
         return Ok(false);
     }
-    let mut column = Expr::Column(Column::from(given.qualified_field(0)));
-    let (Ok(ty), ty_of_column) = (expr.get_type(schema), given.field(0).data_type().clone()) else {
+    let mut column = Expr::Column(Column::from(result.qualified_field(0)));
+    let (Ok(ty), ty_of_column) = (expr.get_type(schema), result.field(0).data_type().clone())
+    else {
         return Ok(false);
     };
     let before = column.clone();

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_as_long_as_thirty_days() {
+    fn month_is_as_long_as_thirty_days() {
         let day = 24 * HOUR / 1_000;
         assert_eq!(micros(interval(1, 0, 0)), 30 * day);
         assert_eq!(micros(interval(12, 5, HOUR)), 365 * day + HOUR / 1_000);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_multiplied_as_postgresql_does() {
+    fn intervals_multiply_as_in_postgresql() {
         let times = |of, by| Scaled::new(false).interval(of, by);
         let divided = |of, by| Scaled::new(true).interval(of, by);
         assert_eq!(times(interval(1, 0, 0), 3.0), Some(interval(3, 0, 0)));

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 /// How messages name a subquery that is refused.
-const CORRELATED: &str = "a query within the text that looks at a column from outside of it";
+const CORRELATED: &str = "a subquery that refers to a column of the outer query";
 
 /// Rewrites subqueries to forms that DataFusion turns into correct joins.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         // lost the names of their tables.
         if !is_projection && has_ambiguous_outer_column(&expr)? {
             return not_impl_err!(
-                "{CORRELATED} and has one of that name itself, in a `group by` or an aggregate: give \
+                "{CORRELATED} and has a column of the same name, in a `group by` or an aggregate: give \
                  its table another name"
             );
         }
@@ -265,7 +265,7 @@ impl SubqueryRewriter<'_> {
             return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
         }
         if !self.becomes_join {
-            return not_impl_err!("`any` and `all` of a query stand in a `where` alone");
+            return not_impl_err!("`any` and `all` with a subquery are supported in `where` only");
         }
         // DataFusion's rewrite refers to the operand from inside the subquery.
         self.outer_reference_to(expr.clone())?;
@@ -302,7 +302,7 @@ impl SubqueryRewriter<'_> {
     fn outer_reference_to(&self, expr: Expr) -> Result<Expr> {
         if has_subquery(&expr)? || expr.contains_outer() {
             return not_impl_err!(
-                "{CORRELATED} compares a value that is itself from a query or from outside"
+                "{CORRELATED}, compared with a value that is a subquery or a column of another outer query"
             );
         }
         let outer = expr.transform_up(|part| match part {
@@ -402,16 +402,19 @@ fn check_inputs(plan: &LogicalPlan) -> Result<()> {
     let inputs = match plan {
         LogicalPlan::Join(join) => {
             let has = |plan: &LogicalPlan| !plan.all_out_ref_exprs().is_empty();
-            let kept = match join.join_type {
+            let keeps_rows = match join.join_type {
                 JoinType::Inner => [true, true],
                 JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => [true, false],
                 JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => [false, true],
                 _ => [false, false],
             };
-            let sides = [&join.left, &join.right].into_iter().zip(kept);
-            if sides.into_iter().any(|(side, kept)| !kept && has(side)) {
+            let sides = [&join.left, &join.right].into_iter().zip(keeps_rows);
+            if sides
+                .into_iter()
+                .any(|(side, keeps_rows)| !keeps_rows && has(side))
+            {
                 return not_impl_err!(
-                    "{CORRELATED}, in a side of an outer join or a set operation"
+                    "{CORRELATED}, on the optional side of an outer join or in a set operation"
                 );
             }
             vec![join.left.as_ref(), join.right.as_ref()]
@@ -422,7 +425,7 @@ fn check_inputs(plan: &LogicalPlan) -> Result<()> {
                 return not_impl_err!("{CORRELATED}, with `rollup`, `cube` or `grouping sets`");
             }
             if let Some(filtered) = filtered_global_aggregate(&aggregate.input) {
-                return not_impl_err!("{CORRELATED}, and an aggregate over {filtered}");
+                return not_impl_err!("{CORRELATED}, with an aggregate over {filtered}");
             }
             vec![aggregate.input.as_ref()]
         }
@@ -450,7 +453,9 @@ fn check_inputs(plan: &LogicalPlan) -> Result<()> {
 /// Describes an aggregate without `group by` that a filter may remove.
 fn filtered_global_aggregate(plan: &LogicalPlan) -> Option<&'static str> {
     match plan {
-        LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => Some("one with `having`"),
+        LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => {
+            Some("an aggregate with `having`")
+        }
         LogicalPlan::Projection(projection) => filtered_global_aggregate(&projection.input),
         LogicalPlan::SubqueryAlias(alias) => filtered_global_aggregate(&alias.input),
         _ => None,

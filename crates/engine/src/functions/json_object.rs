@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn writes_pairs_leaves_out_nulls_and_escapes() {
+    async fn json_object_writes_pairs_omits_nulls_and_escapes() {
         check("json_object('a', 'x', 'b', null)", Some(r#"{"a":"x"}"#)).await;
         check("json_object('a', null)", None).await;
         check(
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_row_each_for_a_column() {
+    async fn json_object_gives_one_document_for_each_row() {
         let session = crate::mapping_session(Limits::default(), None).unwrap();
         let sql = "select json_object('v', v) from (values ('a'), (null), ('c')) as t (v)";
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_half_a_pair() {
+    async fn json_object_refuses_a_key_without_a_value() {
         let session = crate::mapping_session(Limits::default(), None).unwrap();
         let error = session
             .sql("select json_object('a')")

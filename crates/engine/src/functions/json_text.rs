@@ -80,7 +80,7 @@ mod tests {
     use super::text_at;
 
     #[test]
-    fn follows_the_path() {
+    fn json_text_follows_the_path() {
         let document =
             r#"{"utm": {"source": "mail"}, "items": [{"sku": "A"}], "n": 1.50, "z": null}"#;
         for (path, expected) in [

@@ -112,7 +112,7 @@ impl ScalarUDFImpl for Lenient {
             return Ok(args.args[0].clone());
         }
         let Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(label)))) = args.args.last() else {
-            return exec_err!("`{}` is a function of our own", self.name);
+            return exec_err!("`{}` is reserved for internal use", self.name);
         };
         let values = &args.args[..args.args.len() - 1];
         let rows = match values
@@ -130,11 +130,11 @@ impl ScalarUDFImpl for Lenient {
                 let is_zero = eq(divisor, &zero)?;
                 (nullif(divisor, &is_zero)?, is_zero.true_count())
             }
-            [converted, given] => {
-                let failed: BooleanArray = and(&is_null(converted)?, &is_not_null(given)?)?;
+            [converted, operand] => {
+                let failed: BooleanArray = and(&is_null(converted)?, &is_not_null(operand)?)?;
                 (Arc::clone(converted), failed.true_count())
             }
-            _ => return exec_err!("`{}` is a function of our own", self.name),
+            _ => return exec_err!("`{}` is reserved for internal use", self.name),
         };
         if failed > 0 {
             self.counts.add(label, failed as u64);
@@ -185,10 +185,10 @@ impl VisitorMut for FallibleParts {
             } => !is_number(right),
             Expr::Cast {
                 kind: CastKind::Cast | CastKind::DoubleColon,
-                expr: given,
+                expr: operand,
                 data_type,
                 ..
-            } => !is_text(data_type) && reads_column(given),
+            } => !is_text(data_type) && reads_column(operand),
             // Inside of queries there may be aggregates.
             _ if self.queries > 0 => false,
             // A text compared with a time is converted to a time.
@@ -196,12 +196,13 @@ impl VisitorMut for FallibleParts {
                 ![left, right].into_iter().any(|side| is_literal(side)) && may_read_texts(expr)
             }
             Expr::Between {
-                expr: given,
+                expr: operand,
                 low,
                 high,
                 ..
             } => {
-                !(is_literal(given) || is_literal(low) && is_literal(high)) && may_read_texts(expr)
+                !(is_literal(operand) || is_literal(low) && is_literal(high))
+                    && may_read_texts(expr)
             }
             Expr::BinaryOp { op, .. } => {
                 use BinaryOperator::{Minus, Multiply, Plus};
@@ -228,12 +229,14 @@ impl VisitorMut for FallibleParts {
                 **right = labelled(DIVISOR, vec![divisor], &label);
             }
             Expr::Cast {
-                kind, expr: given, ..
+                kind,
+                expr: operand,
+                ..
             } => {
                 *kind = CastKind::TryCast;
-                let given = given.as_ref().clone();
+                let operand = operand.as_ref().clone();
                 let converted = std::mem::replace(expr, nothing());
-                *expr = labelled(CONVERTED, vec![converted, given], &label);
+                *expr = labelled(CONVERTED, vec![converted, operand], &label);
             }
             _ => {
                 let computed = std::mem::replace(expr, nothing());

@@ -37,6 +37,9 @@ impl Hash for NullOnError {
 }
 
 /// The replacement of an expression that is marked as fallible; `None` if `expr` has no mark.
+///
+/// # Errors
+/// A planning error where a part of the expression has no type.
 pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
         return Ok(None);
@@ -46,7 +49,7 @@ pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> 
         return Ok(None);
     };
     let [computed, Expr::Literal(ScalarValue::Utf8(Some(label)), _)] = args.as_slice() else {
-        return internal_err!("`{RESULT}` is a function of our own");
+        return internal_err!("`{RESULT}` is reserved for internal use");
     };
     let text = |expr: &Expr| text_as_time(expr, types, marker, label);
     let (inner, args) = match computed {
@@ -77,10 +80,10 @@ pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> 
         Expr::Cast(Cast { expr, field })
             if field.data_type().is_numeric() && !matches!(*expr, Expr::Literal(..)) =>
         {
-            let given = expr.as_ref().clone();
+            let operand = expr.as_ref().clone();
             let converted = Expr::TryCast(TryCast { expr, field });
             let label = lit(ScalarValue::Utf8(Some(label.clone())));
-            marker.converted().call(vec![converted, given, label])
+            marker.converted().call(vec![converted, operand, label])
         }
         other => other,
     });
@@ -97,19 +100,23 @@ pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> 
 /// One operand of a comparison. If a text column is converted to a time here, texts without a time
 /// are null.
 fn text_as_time(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
-    let Expr::Cast(Cast { expr: given, field }) = expr else {
+    let Expr::Cast(Cast {
+        expr: operand,
+        field,
+    }) = expr
+    else {
         return Ok(Box::new(expr.clone()));
     };
-    let is_text = field.data_type().is_temporal() && types.of(given)?.is_string();
-    if !is_text || matches!(**given, Expr::Literal(..)) {
+    let is_text = field.data_type().is_temporal() && types.of(operand)?.is_string();
+    if !is_text || matches!(**operand, Expr::Literal(..)) {
         return Ok(Box::new(expr.clone()));
     }
     let converted = Expr::TryCast(TryCast {
-        expr: given.clone(),
+        expr: operand.clone(),
         field: Arc::clone(field),
     });
     let label = lit(ScalarValue::Utf8(Some(label.to_owned())));
-    let args = vec![converted, given.as_ref().clone(), label];
+    let args = vec![converted, operand.as_ref().clone(), label];
     Ok(Box::new(marker.converted().call(args)))
 }
 
@@ -154,11 +161,11 @@ impl ScalarUDFImpl for NullOnError {
         let nothing = new_null_array(args.return_field.data_type(), 1);
         let (mut rows, mut failed) = (Vec::with_capacity(args.number_rows), 0);
         for row in 0..args.number_rows {
-            let of_row = |arg: &ColumnarValue| match arg {
+            let row_value = |arg: &ColumnarValue| match arg {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(row, 1)),
                 scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
             };
-            match self.evaluate(&args, of_row) {
+            match self.evaluate(&args, row_value) {
                 Ok(value) => rows.push(value),
                 Err(error) if is_value_error(&error) => {
                     rows.push(Arc::clone(&nothing));
@@ -179,12 +186,12 @@ impl NullOnError {
         args: &ScalarFunctionArgs,
         one: impl Fn(&ColumnarValue) -> ColumnarValue,
     ) -> Result<ArrayRef> {
-        let of_one = ScalarFunctionArgs {
+        let single = ScalarFunctionArgs {
             args: args.args.iter().map(one).collect(),
             number_rows: 1,
             ..args.clone()
         };
-        self.inner.invoke_with_args(of_one)?.to_array(1)
+        self.inner.invoke_with_args(single)?.to_array(1)
     }
 }
 

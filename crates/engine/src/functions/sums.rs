@@ -39,7 +39,7 @@ impl CheckedSum {
     }
 
     /// A second sum that detects overflow; `None` if sums of this type cannot overflow.
-    fn guard(&self, args: &AccumulatorArgs) -> Option<Box<dyn CheckedSums>> {
+    fn overflow_check(&self, args: &AccumulatorArgs) -> Option<Box<dyn CheckedSums>> {
         let of = if self.is_sum() {
             args.return_field.data_type()
         } else {
@@ -102,10 +102,10 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (guard, is_distinct) = (self.guard(&args), args.is_distinct);
+        let (overflow_check, is_distinct) = (self.overflow_check(&args), args.is_distinct);
         let ty = args.return_field.data_type().clone();
         let inner = self.inner.accumulator(args)?;
-        Ok(match (guard, is_distinct && self.is_sum()) {
+        Ok(match (overflow_check, is_distinct && self.is_sum()) {
             (None, _) => inner,
             (Some(_), true) => Box::new(DistinctSum { inner, ty }),
             // Distinct averages of decimals add few values in a type that is wide enough.
@@ -119,9 +119,9 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (guard, is_distinct) = (self.guard(&args), args.is_distinct);
+        let (overflow_check, is_distinct) = (self.overflow_check(&args), args.is_distinct);
         let inner = self.inner.create_sliding_accumulator(args)?;
-        Ok(match guard.filter(|_| !is_distinct) {
+        Ok(match overflow_check.filter(|_| !is_distinct) {
             None => inner,
             Some(sums) => Box::new(CheckedAccumulator {
                 inner,
@@ -139,7 +139,7 @@ impl AggregateUDFImpl for CheckedSum {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        match self.guard(&args) {
+        match self.overflow_check(&args) {
             None => self.inner.create_groups_accumulator(args),
             Some(sums) if self.is_sum() => Ok(sums.into_accumulator()),
             Some(sums) => {
@@ -274,8 +274,8 @@ impl<T: ArrowNumericType> GroupsAccumulator for GroupSums<T> {
         let Some(filter) = filter else {
             return Ok(vec![Arc::clone(&values[0])]);
         };
-        let left_out = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
-        Ok(vec![arrow::compute::nullif(&values[0], &left_out)?])
+        let excluded = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
+        Ok(vec![arrow::compute::nullif(&values[0], &excluded)?])
     }
 
     fn size(&self) -> usize {
@@ -297,8 +297,8 @@ impl<T: ArrowNumericType> CheckedSums for GroupSums<T> {
     fn retract(&mut self, values: &ArrayRef) -> Result<()> {
         self.reserve(1);
         let sum = sum_checked(values.as_primitive::<T>());
-        if let Some(gone) = sum.map_err(|_| self.too_large())? {
-            let left = self.sums[0].sub_checked(gone);
+        if let Some(removed) = sum.map_err(|_| self.too_large())? {
+            let left = self.sums[0].sub_checked(removed);
             self.sums[0] = left.map_err(|_| self.too_large())?;
         }
         Ok(())
@@ -418,7 +418,7 @@ impl Accumulator for DistinctSum {
         let mut parts = Vec::new();
         for state in self.inner.state()? {
             let ScalarValue::List(lists) = state else {
-                return not_impl_err!("a sum of different values that are no list");
+                return not_impl_err!("distinct values are expected as a list");
             };
             parts.push(Arc::clone(lists.values()));
         }

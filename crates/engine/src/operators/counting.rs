@@ -160,9 +160,9 @@ impl ExecutionPlan for CountingExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| {
-            DataFusionError::Internal("counting without rows to count".to_owned())
-        })?;
+        let input = children
+            .pop()
+            .ok_or_else(|| DataFusionError::Internal("CountingExec has one input".to_owned()))?;
         let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
         Ok(Arc::new(Self::try_new(input, questions, schema)?))
     }

@@ -163,8 +163,8 @@ fn is_unique(plan: &Arc<dyn ExecutionPlan>, key: &Column) -> bool {
         return is_unique(yielding.input(), key);
     }
     if let Some(groups) = plan.downcast_ref::<AggregateExec>() {
-        let of_one = groups.group_expr().expr().len() == 1;
-        return of_one && groups.group_expr().is_single() && key.index() == 0;
+        let is_single = groups.group_expr().expr().len() == 1;
+        return is_single && groups.group_expr().is_single() && key.index() == 0;
     }
     plan.downcast_ref::<CountingExec>().is_some() && key.index() == 0
 }
@@ -383,8 +383,8 @@ impl MergeJoinStream {
             }
             // The last row may match the next batch too, since keys of the left input may repeat.
             if rows < batch.num_rows() {
-                let kept = rows.saturating_sub(1);
-                self.pending = Some(batch.slice(kept, batch.num_rows() - kept));
+                let from = rows.saturating_sub(1);
+                self.pending = Some(batch.slice(from, batch.num_rows() - from));
                 break;
             }
             if ids(&batch, self.right_key).last() == Some(&last) {
@@ -425,7 +425,7 @@ mod tests {
     use super::matching_rows;
 
     #[test]
-    fn ids_find_their_positions() {
+    fn each_left_key_finds_its_right_row() {
         let found = matching_rows(&[1, 3, 3, 4, 9], &[0, 3, 5, 9]);
         let expected = [None, Some(1), Some(1), None, Some(3)];
         assert_eq!(found, UInt32Array::from(expected.to_vec()));

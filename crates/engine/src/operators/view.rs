@@ -130,7 +130,10 @@ impl ScanRequest<'_> {
     }
 }
 
-/// A view applies each filter inside its own plan, except filters with a subquery.
+/// How a view handles filters: inside its own plan, except filters with a subquery.
+///
+/// # Errors
+/// An error of DataFusion where a filter cannot be traversed.
 pub(crate) fn pushdown(filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
     filters
         .iter()

@@ -19,6 +19,9 @@ pub(crate) fn nullable_as_arguments(
 
 /// The result of a function. With scalar arguments only, it is one scalar for all rows of the
 /// batch.
+///
+/// # Errors
+/// An error of DataFusion where the value has no scalar form.
 pub(crate) fn columnar(args: &[ColumnarValue], result: ArrayRef) -> Result<ColumnarValue> {
     if args
         .iter()

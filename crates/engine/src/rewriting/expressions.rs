@@ -30,7 +30,7 @@ pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
     ast::Visit::visit(condition, &mut Queries).is_break()
 }
 
-/// A call of a function.
+/// An expression that calls a function.
 pub(crate) fn call(name: &str, args: impl Iterator<Item = Expr>) -> Expr {
     let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
     Expr::Function(Function {

@@ -24,10 +24,10 @@ impl Types {
         if let LogicalPlan::TableScan(scan) = plan
             && !scan.filters.is_empty()
         {
-            let of_source = scan.source.schema();
-            let of_source =
-                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &of_source)?;
-            inputs.push(Arc::new(of_source));
+            let source_schema = scan.source.schema();
+            let source_schema =
+                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &source_schema)?;
+            inputs.push(Arc::new(source_schema));
         }
         Ok(Self {
             inputs,
@@ -85,9 +85,11 @@ fn union_with_input_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Union(Union { inputs, schema }) = plan else {
         return Ok(plan);
     };
-    let of_first = inputs.first().map(|input| Arc::clone(input.schema()));
+    let first_schema = inputs.first().map(|input| Arc::clone(input.schema()));
     let fields = schema.iter().enumerate().map(|(at, (relation, field))| {
-        let found = of_first.as_ref().map(|first| first.field(at).data_type());
+        let found = first_schema
+            .as_ref()
+            .map(|first| first.field(at).data_type());
         let field = match (field.data_type(), found) {
             (DataType::Timestamp(..), Some(found @ DataType::Timestamp(..))) => {
                 Arc::new(field.as_ref().clone().with_data_type(found.clone()))

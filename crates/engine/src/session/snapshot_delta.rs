@@ -32,7 +32,7 @@ impl PeopleCache {
     /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
     /// no sooner than after `patience`: there may be a newer snapshot by then.
     pub fn new(all: &Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
-        Self::of_state(all.state().clone(), most, answers, patience)
+        Self::empty(all.state().clone(), most, answers, patience)
     }
 
     /// The cache of the newer snapshot; `None` where everything has to be read anew.

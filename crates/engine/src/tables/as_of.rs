@@ -82,6 +82,10 @@ pub(crate) struct AsOfTable {
 }
 
 impl AsOfTable {
+    /// The view of a source in a session.
+    ///
+    /// # Errors
+    /// [`EngineError::TableLacksColumn`] where a provider lacks a column of the definition.
     pub(crate) fn new(
         source: TableSource,
         options: &SessionOptions,
@@ -140,25 +144,25 @@ impl AsOfTable {
                 Some(self.as_of.micros()),
                 Some("UTC".into()),
             ));
-            let mut seen = time_column.clone().lt_eq(until);
+            let mut is_visible = time_column.clone().lt_eq(until);
             if self.schema.field_with_name(time)?.is_nullable() {
-                seen = time_column.is_null().or(seen);
+                is_visible = time_column.is_null().or(is_visible);
             }
-            rows = rows.filter(seen)?;
+            rows = rows.filter(is_visible)?;
         }
         match &self.source.vault {
             Some(vault) if with_vault => {
                 let vault = provider_as_source(Arc::clone(&vault.rows));
                 let vault = LogicalPlanBuilder::scan(VAULT, vault, None)?.build()?;
                 let keys = def.vault_keys().iter();
-                let ours = keys
+                let row_keys = keys
                     .clone()
                     .map(|key| self.stored_column(key))
                     .collect::<Vec<_>>();
-                let theirs = keys
+                let vault_keys = keys
                     .map(|key| Column::new(Some(VAULT), *key))
                     .collect::<Vec<_>>();
-                rows.join(vault, JoinType::Left, (ours, theirs), None)
+                rows.join(vault, JoinType::Left, (row_keys, vault_keys), None)
             }
             _ => Ok(rows),
         }

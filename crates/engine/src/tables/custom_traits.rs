@@ -108,6 +108,9 @@ impl PlannedTrait {
     }
 
     /// The expression of the trait over the rows of `people`, joined with the rows of the trait.
+    ///
+    /// # Errors
+    /// A planning error where the default value does not fit.
     pub(crate) fn value(&self) -> Result<Expr> {
         let of = |name: &str| Expr::Column(Column::new(Some(self.relation.as_str()), name));
         match &self.rows {
@@ -291,7 +294,10 @@ impl ScalarUDFImpl for SingleRow {
             None => Ok(ColumnarValue::Array(values)),
             Some(at) => {
                 let persons = persons.as_primitive::<Int64Type>();
-                debug_assert!(persons.is_valid(at), "nobody is left out before");
+                debug_assert!(
+                    persons.is_valid(at),
+                    "rows of nobody are filtered out before"
+                );
                 Err(DataFusionError::External(Box::new(DuplicateTraitRow {
                     name: self.of.clone(),
                     person: persons.value(at),

@@ -165,6 +165,6 @@ impl fmt::Debug for Views {
 
 fn views_not_set(name: &str) -> DataFusionError {
     DataFusionError::Internal(format!(
-        "`{name}` is asked for before the session is finished"
+        "`{name}` was queried before the session was finished"
     ))
 }

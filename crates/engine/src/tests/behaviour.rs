@@ -148,7 +148,7 @@ async fn behaviour_times_are_null_without_events() {
 }
 
 #[tokio::test]
-async fn where_reads_columns_and_properties() {
+async fn where_argument_reads_columns_and_properties() {
     check("did('clicked', where => 'channel = ''email''')", &[1, 2]).await;
     check("did('clicked', where => 'channel = ''sms''')", &[]).await;
     let page = "json_text(properties, ''page'') = ''/b''";
@@ -163,7 +163,7 @@ async fn where_reads_columns_and_properties() {
 }
 
 #[tokio::test]
-async fn orders_are_counted_as_traits_count_them() {
+async fn behaviour_counts_orders_as_traits_do() {
     check("did('order_placed', at_least => 2)", &[1]).await;
     check("ordered(at_least => 2)", &[1]).await;
     check("did('order_paid', at_least => 2)", &[]).await;
@@ -188,7 +188,7 @@ async fn orders_are_counted_as_traits_count_them() {
 }
 
 #[tokio::test]
-async fn deals_tickets_and_objects_show_their_state() {
+async fn deals_tickets_and_objects_are_counted_by_state() {
     check("did('deal_won')", &[1]).await;
     check("did('deal_lost')", &[]).await;
     check("did('deal_created', at_least => 1)", &[1, 2]).await;
@@ -229,7 +229,7 @@ async fn sequence_matches_events_in_order() {
 }
 
 #[tokio::test]
-async fn invalid_calls_are_reported() {
+async fn invalid_behaviour_calls_are_reported() {
     let session = fixture().session().await;
     for (criteria, message) in [
         (

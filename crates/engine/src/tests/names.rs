@@ -3,7 +3,7 @@
 use super::fixture::Fixture;
 
 #[tokio::test]
-async fn unnamed_columns_are_called_as_they_are_written() {
+async fn columns_without_alias_are_named_by_their_sql() {
     let session = Fixture::with_persons().session().await;
     let check = async |sql: &str, expected: &[&str]| {
         let answer = session.query(sql).await.unwrap();
@@ -66,7 +66,7 @@ async fn unnamed_columns_are_called_as_they_are_written() {
 }
 
 #[tokio::test]
-async fn no_two_columns_have_one_name() {
+async fn result_columns_have_distinct_names() {
     let session = Fixture::with_persons().session().await;
     let check = async |sql: &str, expected: &[&str]| {
         let answer = session.query(sql).await;

@@ -26,7 +26,7 @@ async fn session(zone: Tz) -> Session {
     fixture.session().await
 }
 
-async fn who(session: &Session, criteria: &str) -> Vec<i64> {
+async fn persons_where(session: &Session, criteria: &str) -> Vec<i64> {
     let rows = session.people_where(criteria).await;
     let rows = rows.unwrap_or_else(|error| panic!("{criteria}: {error}"));
     let ids = rows.person_ids().await;
@@ -37,7 +37,7 @@ async fn check(zone: Tz, expected: &[(&str, &[i64])]) {
     let session = session(zone).await;
     let mut wrong = Vec::new();
     for (criteria, persons) in expected {
-        let found = who(&session, criteria).await;
+        let found = persons_where(&session, criteria).await;
         if found != *persons {
             wrong.push(format!("{criteria}: {found:?}, not {persons:?}"));
         }
@@ -46,7 +46,7 @@ async fn check(zone: Tz, expected: &[(&str, &[i64])]) {
 }
 
 #[tokio::test]
-async fn first_and_last_year_work() {
+async fn years_1_and_9999_work() {
     let of_all: &[(&str, &[i64])] = &[
         ("last_seen_at < '1700-01-01'", &[1]),
         (
@@ -182,7 +182,7 @@ async fn times_without_zone_use_the_tenant_zone() {
 }
 
 #[tokio::test]
-async fn explicit_and_function_windows_use_one_calendar() {
+async fn comparisons_and_behaviour_windows_use_the_same_calendar() {
     let mut fixture = Fixture::new();
     fixture.zone = Tz::Europe__Berlin;
     fixture.as_of = "2025-04-10T12:00:00Z";
@@ -220,10 +220,18 @@ async fn explicit_and_function_windows_use_one_calendar() {
          where occurred_at > now() - interval '12 days')",
     ];
     for criteria in month {
-        assert_eq!(who(&session, criteria).await, [2, 3, 4, 6, 7], "{criteria}");
+        assert_eq!(
+            persons_where(&session, criteria).await,
+            [2, 3, 4, 6, 7],
+            "{criteria}"
+        );
     }
     for criteria in days {
-        assert_eq!(who(&session, criteria).await, [4, 5, 7], "{criteria}");
+        assert_eq!(
+            persons_where(&session, criteria).await,
+            [4, 5, 7],
+            "{criteria}"
+        );
     }
     // Local times are those of Berlin; results are in UTC.
     let sql =
@@ -233,7 +241,7 @@ async fn explicit_and_function_windows_use_one_calendar() {
 }
 
 #[tokio::test]
-async fn amounts_convert_at_the_rate_of_the_tenant_day() {
+async fn amounts_convert_at_the_rate_of_the_tenants_local_day() {
     let rate = |day: &str, rate: f64| json!({ "day": day, "currency": "USD", "rate": rate });
     let order = json!({ "status": "paid", "total": "10.00", "currency": "USD",
         "placed_at": "2024-06-01T23:00:00Z" });

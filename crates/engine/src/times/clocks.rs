@@ -25,7 +25,7 @@ impl Clocks {
         }
     }
 
-    /// Without a cache, for one or two conversions.
+    /// A converter without a cache, for one or two conversions.
     pub(crate) fn uncached(zone: Tz) -> Self {
         let offsets = Vec::new();
         Self { zone, offsets }
@@ -85,7 +85,7 @@ impl Clocks {
             days,
             nanos,
         } = interval;
-        let mut moved = at;
+        let mut shifted = at;
         if (months, days) != (0, 0) {
             let local = self.local(at)?;
             let later = match months {
@@ -94,9 +94,9 @@ impl Clocks {
                     .and_utc()
                     .timestamp_micros(),
             };
-            moved = self.instant(later)?;
+            shifted = self.instant(later)?;
         }
-        moved.checked_add(nanos.div_euclid(1_000))
+        shifted.checked_add(nanos.div_euclid(1_000))
     }
 }
 
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_year_can_be_counted_from() {
+    fn intervals_can_be_added_in_years_1_and_9999() {
         let berlin = Tz::Europe__Berlin;
         check(
             berlin,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hour_of_a_year_round_trips() {
+    fn local_time_of_every_hour_converts_back() {
         for zone in [
             Tz::Europe__Berlin,
             Tz::America__Sao_Paulo,

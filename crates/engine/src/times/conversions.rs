@@ -143,7 +143,10 @@ fn parse_instant(text: &str, zone: Tz) -> Option<i64> {
         .then(|| at.timestamp_micros())
 }
 
-/// Refuses missing instants: a conversion fails only hundreds of thousands of years away.
+/// The instant; a missing one lies out of range, hundreds of thousands of years away.
+///
+/// # Errors
+/// An execution error for a missing instant.
 pub(super) fn in_range(at: Option<i64>) -> Result<i64> {
     at.ok_or_else(|| exec_datafusion_err!("time is out of range"))
 }
@@ -220,7 +223,7 @@ pub(super) fn map_instants(
     mut change: impl FnMut(i64) -> Option<i64>,
 ) -> Result<TimestampMicrosecondArray> {
     let DataType::Timestamp(_, zone) = values.data_type() else {
-        return exec_err!("{} is no time", values.data_type());
+        return exec_err!("{} is not a time", values.data_type());
     };
     let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
     let values = cast(values, &micros)?;

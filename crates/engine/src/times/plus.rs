@@ -35,7 +35,7 @@ impl Plus {
         }
     }
 
-    fn moved(&self, times: &ArrayRef, intervals: &ArrayRef) -> Result<ArrayRef> {
+    fn shifted(&self, times: &ArrayRef, intervals: &ArrayRef) -> Result<ArrayRef> {
         let zone: Arc<str> = self.zone.name().into();
         let micros = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(&zone)));
         let times = cast(times, &micros)?;
@@ -55,10 +55,10 @@ impl Plus {
             })
         };
         // Usually all rows have the same interval.
-        let of_all = intervals.len() == 1;
-        let only = if of_all { interval_of(0) } else { None };
-        let moved = times.iter().enumerate().map(|(row, at)| {
-            let interval = if of_all { only } else { interval_of(row) };
+        let is_constant = intervals.len() == 1;
+        let only = if is_constant { interval_of(0) } else { None };
+        let shifted = times.iter().enumerate().map(|(row, at)| {
+            let interval = if is_constant { only } else { interval_of(row) };
             let (Some(at), Some(interval)) = (at, interval) else {
                 return Ok(None);
             };
@@ -68,8 +68,8 @@ impl Plus {
             };
             in_range(interval.and_then(|interval| clocks.plus(at, interval))).map(Some)
         });
-        let moved: TimestampMicrosecondArray = moved.collect::<Result<_>>()?;
-        Ok(Arc::new(moved.with_timezone(zone)))
+        let shifted: TimestampMicrosecondArray = shifted.collect::<Result<_>>()?;
+        Ok(Arc::new(shifted.with_timezone(zone)))
     }
 }
 
@@ -109,7 +109,7 @@ impl ScalarUDFImpl for Plus {
         if times.len() != intervals.len() && times.len() == 1 {
             times = args.args[0].to_array(rows)?;
         }
-        let moved = self.moved(&times, &intervals)?;
-        columnar(&args.args, moved)
+        let shifted = self.shifted(&times, &intervals)?;
+        columnar(&args.args, shifted)
     }
 }

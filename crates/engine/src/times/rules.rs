@@ -132,11 +132,11 @@ impl AssignTenantZone {
             return Ok(unchanged(left, right));
         }
         let types = (known.of(&left), known.of(&right));
-        let (Ok(of_left), Ok(of_right)) = types else {
+        let (Ok(left_type), Ok(right_type)) = types else {
             return Ok(unchanged(left, right));
         };
         let is_minus = op == Operator::Minus;
-        Ok(match (&of_left, &of_right) {
+        Ok(match (&left_type, &right_type) {
             (DataType::Timestamp(_, Some(zone)), DataType::Interval(_)) => {
                 match zone.parse::<Tz>() {
                     Ok(zone) => Transformed::yes(plus(left, right, zone, is_minus)),
@@ -249,7 +249,7 @@ fn plus(at: Expr, interval: Expr, zone: Tz, is_minus: bool) -> Expr {
 }
 
 /// A cast to a time in microseconds, with rollbook's own functions.
-fn cast_in_micros(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Expr>> {
+fn cast_in_micros(expr: Expr, known: &Types, tenant_zone: Option<Tz>) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(Cast { expr, field }) => match field.data_type() {
             DataType::Timestamp(unit, zone) => {
@@ -257,7 +257,7 @@ fn cast_in_micros(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transfor
                     unit: *unit,
                     zone: zone.as_ref(),
                     is_lenient: false,
-                    own,
+                    tenant_zone,
                 };
                 to.cast(*expr, known)
             }
@@ -271,7 +271,7 @@ fn cast_in_micros(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transfor
                     unit: *unit,
                     zone: zone.as_ref(),
                     is_lenient: true,
-                    own,
+                    tenant_zone,
                 };
                 to.cast(*expr, known)
             }
@@ -293,7 +293,7 @@ struct Target<'a> {
     /// Whether a value that cannot be cast becomes null.
     is_lenient: bool,
     /// The tenant's zone, where there is one.
-    own: Option<Tz>,
+    tenant_zone: Option<Tz>,
 }
 
 impl Target<'_> {
@@ -314,7 +314,7 @@ impl Target<'_> {
                     .map(|zone| ScalarUDF::from(WallClock::new(zone, is_lenient)))
             }
             (text, None) if text.is_string() => self
-                .own
+                .tenant_zone
                 .map(|zone| ScalarUDF::from(WallClock::new(zone, is_lenient))),
             _ => None,
         };

@@ -38,7 +38,7 @@ impl ToTimestamp {
         self.zone.map(|zone| zone.name().into())
     }
 
-    fn of_one(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    fn convert(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let ty = DataType::Timestamp(TimeUnit::Microsecond, self.zone());
         match (values.data_type(), self.zone) {
             (DataType::Null | DataType::Timestamp(_, Some(_)), _) => Ok(cast(values, &ty)?),
@@ -82,7 +82,7 @@ impl ScalarUDFImpl for ToTimestamp {
         let [value] = args.args.as_slice() else {
             return self.formatted.invoke_with_args(args);
         };
-        let found = self.of_one(&value.to_array(1)?)?;
+        let found = self.convert(&value.to_array(1)?)?;
         columnar(&args.args, found)
     }
 }

@@ -110,12 +110,12 @@ impl ScalarUDFImpl for DateTrunc {
             return self.inner.invoke_with_args(args);
         };
         let ColumnarValue::Scalar(ScalarValue::Utf8(Some(unit))) = unit else {
-            return exec_err!("the unit of `date_trunc` is one text for all rows");
+            return exec_err!("the unit of `date_trunc` must be a constant text");
         };
         let unit = unit.to_lowercase();
         let Some((_, unit)) = UNITS.into_iter().find(|(name, _)| *name == unit) else {
             let names = UNITS.map(|(name, _)| name).join(", ");
-            return exec_err!("`date_trunc` knows no `{unit}`: it has {names}");
+            return exec_err!("`date_trunc` has no unit `{unit}`: use one of {names}");
         };
         let Some(calendar) = calendar_of(zone.as_ref()) else {
             return self.inner.invoke_with_args(args);
@@ -136,11 +136,11 @@ impl ScalarUDFImpl for DateTrunc {
 
 /// The type in which a time is truncated.
 fn coerced(ty: &DataType, zone: Option<Tz>) -> Result<DataType> {
-    let of_zone = || zone.map_or(WALL_CLOCK, |zone| instant(&zone.name().into()));
+    let zone_type = || zone.map_or(WALL_CLOCK, |zone| instant(&zone.name().into()));
     Ok(match ty {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-        DataType::Null => of_zone(),
-        local if is_local(local) => of_zone(),
+        DataType::Null => zone_type(),
+        local if is_local(local) => zone_type(),
         other => return plan_err!("`date_trunc` and `date_bin` take a time, not {other}"),
     })
 }
@@ -199,8 +199,11 @@ enum Bins {
 }
 
 fn bins(interval: &ScalarValue) -> Result<Bins> {
-    let wrong =
-        || exec_err!("a bin of `date_bin` is months, days or less, and longer than nothing");
+    let wrong = || {
+        exec_err!(
+            "the interval of `date_bin` must be positive, in months alone or in days and time"
+        )
+    };
     let parts = match interval {
         ScalarValue::IntervalMonthDayNano(Some(parts)) => *parts,
         _ => return wrong(),
@@ -298,7 +301,7 @@ impl ScalarUDFImpl for DateBin {
         let calendar = calendar_of(zone.as_ref()).unwrap_or(Tz::UTC);
         let mut clocks = Clocks::new(calendar);
         let ColumnarValue::Scalar(interval) = &args.args[0] else {
-            return exec_err!("the length of `date_bin` is the same for all rows");
+            return exec_err!("the interval of `date_bin` must be a constant");
         };
         if interval.is_null() {
             let none = ScalarValue::TimestampMicrosecond(None, zone);
@@ -311,7 +314,7 @@ impl ScalarUDFImpl for DateBin {
             Some(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(at), _))) => {
                 Some(*at)
             }
-            Some(_) => return exec_err!("the origin of `date_bin` is one time for all rows"),
+            Some(_) => return exec_err!("the origin of `date_bin` must be a constant time"),
         };
         let values: ArrayRef = value.to_array(1)?;
         let begins = map_instants(&values, |at| bin(bins, origin?, &mut clocks, at))?;

@@ -33,8 +33,8 @@ impl CountedActivities {
         person: &str,
         planner: ViewPlanner,
     ) -> Self {
-        let of_table = activities.schema();
-        let time = of_table.field_with_name(INPUT_COLUMNS[2]);
+        let input_schema = activities.schema();
+        let time = input_schema.field_with_name(INPUT_COLUMNS[2]);
         let time = time.map_or(DataType::Null, |time| time.data_type().clone());
         Self {
             activities,

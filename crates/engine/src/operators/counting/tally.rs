@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_counts_from_its_first_moment_to_before_its_last() {
+    fn windows_include_their_start_and_exclude_their_end() {
         let windows = [[0, 10], [5, 6], [10, 20], [6, 5], [7, 7], [-5, 100]];
         let mut questions: Vec<_> = windows
             .map(|window| counted("a", Some(window), CountKind::Count))

@@ -129,7 +129,7 @@ impl ExecutionPlan for CollapseExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children
             .pop()
-            .ok_or_else(|| DataFusionError::Internal("persons without records".to_owned()))?;
+            .ok_or_else(|| DataFusionError::Internal("CollapseExec has one input".to_owned()))?;
         Ok(Arc::new(Self::new(input, self.key_columns, self.authority)))
     }
 
