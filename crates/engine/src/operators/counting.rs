@@ -317,7 +317,7 @@ impl CountingStream {
     }
 }
 
-/// The number of each type in a batch, looked up by its string view: within a batch equal views are
+/// The index of each counted type in a batch, looked up by its string view: within a batch equal views are
 /// equal texts.
 #[derive(Default)]
 struct TypeNumbers {

@@ -410,7 +410,7 @@ fn matching_rows(left: &[i64], right: &[i64]) -> UInt32Array {
         }
         match right.get(at) {
             Some(known) if known == id => {
-                found.append_value(u32::try_from(at).expect("batches have fewer rows"));
+                found.append_value(u32::try_from(at).expect("a batch has fewer than 2^32 rows"));
             }
             _ => found.append_null(),
         }

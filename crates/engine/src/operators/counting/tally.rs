@@ -89,7 +89,7 @@ impl Tally {
         tally
     }
 
-    /// The number of a counted type.
+    /// The index of a counted type.
     pub(super) fn kind(&self, name: &str) -> Option<usize> {
         self.names.get(name).copied()
     }
