@@ -159,7 +159,7 @@ pub(super) async fn load_series(
     max_bytes: usize,
 ) -> Result<Series> {
     let known = KEPT.iter().find(|(name, _)| *name == relation);
-    let (_, sql) = kept.ok_or_else(|| {
+    let (_, sql) = known.ok_or_else(|| {
         DataFusionError::Internal(format!("the rows of {relation} are never cached"))
     })?;
     let (mut run, mut budget) = (Run::default(), ByteBudget(max_bytes));
