@@ -3,6 +3,11 @@
 //! Runs differ in size by far: one of all history, and a few of what came last. So what is looked
 //! for is not the next row but how many rows follow from the same run; they are handed on as a
 //! slice. Rows that are equal in every column of the order come in the order of the runs.
+//!
+//! Measured with 2 million rows of four runs in memory: 62 ms against 152 ms for the merge of
+//! DataFusion's `SortPreservingMergeExec` where one run is large and three are small, 143 ms against
+//! 168 ms where four equal runs follow each other in time, and 467 ms against 227 ms only where the
+//! times of four equal runs interleave.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
