@@ -45,7 +45,8 @@ impl Persons {
         &self.ids
     }
 
-    /// The position of a person, if the person exists; `hint` is the position that was found before.
+    /// The position of a person, if the person exists; `hint` is the position that was found
+    /// before.
     pub(super) fn position(&self, person: i64, hint: usize) -> Option<usize> {
         match self.ids.get(hint..hint + 2) {
             Some([same, _]) if *same == person => Some(hint),

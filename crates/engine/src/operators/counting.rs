@@ -51,18 +51,18 @@ const CACHED_TYPES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct CountingExec {
     input: Arc<dyn ExecutionPlan>,
-    questions: Arc<Vec<Counted>>,
+    specs: Arc<Vec<Counted>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 /// The schema of the output; `time` is the type of `occurred_at`.
-fn output_schema(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
+fn output_schema(person: &str, specs: &[Counted], time: &DataType) -> SchemaRef {
     let mut fields = vec![Field::new(person, DataType::Int64, false)];
-    fields.extend(questions.iter().enumerate().map(|(at, question)| {
+    fields.extend(specs.iter().enumerate().map(|(at, spec)| {
         let name = format!("_c{at}");
-        match question.measure {
+        match spec.measure {
             CountKind::Count => Field::new(name, DataType::Int64, false),
             CountKind::First | CountKind::Last => Field::new(name, time.clone(), true),
         }
@@ -73,7 +73,7 @@ fn output_schema(person: &str, questions: &[Counted], time: &DataType) -> Schema
 impl CountingExec {
     fn try_new(
         input: Arc<dyn ExecutionPlan>,
-        questions: Arc<Vec<Counted>>,
+        specs: Arc<Vec<Counted>>,
         schema: SchemaRef,
     ) -> Result<Self> {
         let person: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(0).name(), 0));
@@ -99,7 +99,7 @@ impl CountingExec {
         );
         Ok(Self {
             input,
-            questions,
+            specs,
             schema,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -114,7 +114,7 @@ impl CountingExec {
 
 impl DisplayAs for CountingExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CountingExec: questions={}", self.questions.len())
+        write!(f, "CountingExec: counts={}", self.specs.len())
     }
 }
 
@@ -163,8 +163,8 @@ impl ExecutionPlan for CountingExec {
         let input = children
             .pop()
             .ok_or_else(|| DataFusionError::Internal("CountingExec has one input".to_owned()))?;
-        let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
-        Ok(Arc::new(Self::try_new(input, questions, schema)?))
+        let (specs, schema) = (Arc::clone(&self.specs), Arc::clone(&self.schema));
+        Ok(Arc::new(Self::try_new(input, specs, schema)?))
     }
 
     fn with_new_children(
@@ -187,11 +187,11 @@ impl ExecutionPlan for CountingExec {
         let counting = CountingStream {
             memory: consumer.register(context.memory_pool()),
             rows: self.input.execute(partition, Arc::clone(&context))?,
-            tally: Tally::new(&self.questions),
+            tally: Tally::new(&self.specs),
             person: None,
             schema: Arc::clone(&self.schema),
             batch_rows: context.session_config().batch_size(),
-            finished: FinishedPersons::new(self.questions.len()),
+            finished: FinishedPersons::new(self.specs.len()),
             is_at_end: false,
             metrics: metrics.clone(),
         };
@@ -231,10 +231,10 @@ struct FinishedPersons {
 }
 
 impl FinishedPersons {
-    fn new(questions: usize) -> Self {
+    fn new(counts: usize) -> Self {
         Self {
             persons: Vec::new(),
-            columns: vec![Vec::new(); questions],
+            columns: vec![Vec::new(); counts],
         }
     }
 
@@ -295,13 +295,13 @@ impl CountingStream {
             .column(2)
             .as_primitive::<TimestampMicrosecondType>()
             .values();
-        let mut kinds = TypeNumbers::default();
+        let mut indexes = TypeIndexes::default();
         for row in 0..batch.num_rows() {
             if self.person != Some(persons[row]) {
                 self.end_person();
                 self.person = Some(persons[row]);
             }
-            if let Some(kind) = kinds.of(types, row, &self.tally) {
+            if let Some(kind) = indexes.of(types, row, &self.tally) {
                 self.tally.add(kind, times[row]);
             }
         }
@@ -317,15 +317,15 @@ impl CountingStream {
     }
 }
 
-/// The index of each counted type in a batch, looked up by its string view: within a batch equal views are
-/// equal texts.
+/// The index of each counted type in a batch, looked up by its string view: within a batch equal
+/// views are equal texts.
 #[derive(Default)]
-struct TypeNumbers {
+struct TypeIndexes {
     known: Vec<(u128, Option<usize>)>,
     last: usize,
 }
 
-impl TypeNumbers {
+impl TypeIndexes {
     fn of(&mut self, types: &StringViewArray, row: usize, tally: &Tally) -> Option<usize> {
         let view = types.views()[row];
         if let Some((known, kind)) = self.known.get(self.last)

@@ -19,7 +19,7 @@ use crate::operators::view::ViewPlanner;
 #[derive(Debug)]
 pub(crate) struct CountedActivities {
     activities: Arc<dyn TableProvider>,
-    questions: Arc<Vec<Counted>>,
+    specs: Arc<Vec<Counted>>,
     schema: SchemaRef,
     planner: ViewPlanner,
 }
@@ -29,7 +29,7 @@ impl CountedActivities {
     /// are named `_c0`, `_c1` and so on.
     pub(crate) fn new(
         activities: Arc<dyn TableProvider>,
-        questions: Vec<Counted>,
+        specs: Vec<Counted>,
         person: &str,
         planner: ViewPlanner,
     ) -> Self {
@@ -38,8 +38,8 @@ impl CountedActivities {
         let time = time.map_or(DataType::Null, |time| time.data_type().clone());
         Self {
             activities,
-            schema: output_schema(person, &questions, &time),
-            questions: Arc::new(questions),
+            schema: output_schema(person, &specs, &time),
+            specs: Arc::new(specs),
             planner,
         }
     }
@@ -78,9 +78,9 @@ impl TableProvider for CountedActivities {
             .project(INPUT_COLUMNS.map(ident))?
             .build()?;
         let rows = self.planner.plan(&rows).await?;
-        let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
+        let (specs, schema) = (Arc::clone(&self.specs), Arc::clone(&self.schema));
         let counting: Arc<dyn ExecutionPlan> =
-            Arc::new(CountingExec::try_new(rows, questions, schema)?);
+            Arc::new(CountingExec::try_new(rows, specs, schema)?);
         let Some(projection) = projection else {
             return Ok(counting);
         };

@@ -25,8 +25,8 @@ pub(crate) enum CountKind {
 /// The counts of the current person.
 pub(super) struct Tally {
     names: HashMap<String, usize>,
-    kinds: Vec<TypeTally>,
-    questions: Vec<Question>,
+    types: Vec<TypeTally>,
+    specs: Vec<PlacedSpec>,
 }
 
 struct TypeTally {
@@ -39,7 +39,7 @@ struct TypeTally {
     rows: u64,
 }
 
-struct Question {
+struct PlacedSpec {
     kind: usize,
     measure: CountKind,
     /// The range of `between` that belongs to the window.
@@ -48,30 +48,30 @@ struct Question {
 }
 
 impl Tally {
-    pub(super) fn new(questions: &[Counted]) -> Self {
+    pub(super) fn new(specs: &[Counted]) -> Self {
         let mut tally = Self {
             names: HashMap::new(),
-            kinds: Vec::new(),
-            questions: Vec::new(),
+            types: Vec::new(),
+            specs: Vec::new(),
         };
-        for question in questions {
-            let count = tally.kinds.len();
-            let kind = *tally.names.entry(question.kind.clone()).or_insert(count);
+        for spec in specs {
+            let count = tally.types.len();
+            let kind = *tally.names.entry(spec.kind.clone()).or_insert(count);
             if kind == count {
-                tally.kinds.push(TypeTally::new());
+                tally.types.push(TypeTally::new());
             }
-            let bounds = question.window.into_iter().flatten();
-            tally.kinds[kind].bounds.extend(bounds);
+            let bounds = spec.window.into_iter().flatten();
+            tally.types[kind].bounds.extend(bounds);
         }
-        for kind in &mut tally.kinds {
+        for kind in &mut tally.types {
             kind.bounds.sort_unstable();
             kind.bounds.dedup();
             kind.between = vec![0; kind.bounds.len() + 1];
         }
-        for question in questions {
-            let kind = tally.names[&question.kind];
-            let bounds = &tally.kinds[kind].bounds;
-            let (from, until) = match question.window {
+        for spec in specs {
+            let kind = tally.names[&spec.kind];
+            let bounds = &tally.types[kind].bounds;
+            let (from, until) = match spec.window {
                 None => (0, bounds.len() + 1),
                 // The rows from bound `k` on are those from `between[k + 1]` on.
                 Some([from, until]) => {
@@ -79,9 +79,9 @@ impl Tally {
                     (place(from), place(until).max(place(from)))
                 }
             };
-            tally.questions.push(Question {
+            tally.specs.push(PlacedSpec {
                 kind,
-                measure: question.measure,
+                measure: spec.measure,
                 from,
                 until,
             });
@@ -95,7 +95,7 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, kind: usize, at: i64) {
-        let kind = &mut self.kinds[kind];
+        let kind = &mut self.types[kind];
         kind.between[kind.bounds.partition_point(|bound| *bound <= at)] += 1;
         kind.first = kind.first.min(at);
         kind.last = kind.last.max(at);
@@ -105,20 +105,20 @@ impl Tally {
     /// Adds one value to each count's column and starts the next person; returns false, and adds
     /// nothing, if no row was counted.
     pub(super) fn end(&mut self, columns: &mut [Vec<i64>]) -> bool {
-        if self.kinds.iter().all(|kind| kind.rows == 0) {
+        if self.types.iter().all(|kind| kind.rows == 0) {
             return false;
         }
-        for (question, column) in self.questions.iter().zip(columns) {
-            let kind = &self.kinds[question.kind];
-            column.push(match question.measure {
+        for (spec, column) in self.specs.iter().zip(columns) {
+            let kind = &self.types[spec.kind];
+            column.push(match spec.measure {
                 CountKind::Count if kind.rows == 0 => 0,
-                CountKind::Count => kind.between[question.from..question.until].iter().sum(),
+                CountKind::Count => kind.between[spec.from..spec.until].iter().sum(),
                 _ if kind.rows == 0 => NO_TIME,
                 CountKind::First => kind.first,
                 CountKind::Last => kind.last,
             });
         }
-        for kind in self.kinds.iter_mut().filter(|kind| kind.rows > 0) {
+        for kind in self.types.iter_mut().filter(|kind| kind.rows > 0) {
             kind.reset();
         }
         true
@@ -157,14 +157,14 @@ mod tests {
     #[test]
     fn windows_include_their_start_and_exclude_their_end() {
         let windows = [[0, 10], [5, 6], [10, 20], [6, 5], [7, 7], [-5, 100]];
-        let mut questions: Vec<_> = windows
+        let mut specs: Vec<_> = windows
             .map(|window| counted("a", Some(window), CountKind::Count))
             .into();
-        questions.push(counted("a", None, CountKind::Count));
-        questions.push(counted("a", None, CountKind::First));
-        questions.push(counted("b", None, CountKind::Last));
-        let mut tally = Tally::new(&questions);
-        let mut columns = vec![Vec::new(); questions.len()];
+        specs.push(counted("a", None, CountKind::Count));
+        specs.push(counted("a", None, CountKind::First));
+        specs.push(counted("b", None, CountKind::Last));
+        let mut tally = Tally::new(&specs);
+        let mut columns = vec![Vec::new(); specs.len()];
         assert!(!tally.end(&mut columns));
         let times = [-6, 0, 5, 5, 9, 10, 19, 20, 99, 100];
         let kind = tally.kind("a").unwrap();
