@@ -18,7 +18,7 @@ use crate::error::EngineError;
 /// The operating system allocates only the memory that a stack really uses.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Runs work on a thread of its own, without waiting for it. Where no thread can be started, the
+/// Runs work on threads of its own, without waiting for it. Where no thread can be started, the
 /// work is dropped.
 pub fn spawn_detached(name: &str, work: impl Future<Output = ()> + Send + 'static) {
     let name = name.to_owned();

@@ -13,7 +13,7 @@ fn custom_trait(sql: &str, default: Option<&str>) -> CustomTrait {
     }
 }
 
-/// Person 1 has two orders, of 10 and 30, person 2 one of 20; one order belongs to nobody.
+/// Person 1 has two orders, of 10 and 30, person 2 one of 20; two orders belong to nobody.
 fn fixture() -> Fixture {
     let order = |person: i64, total: &str| {
         json!({ "person_id": person, "status": "paid", "total": total, "currency": "EUR",
