@@ -42,13 +42,13 @@ use crate::session::request::{CacheView, Request};
 use crate::session::rows::{Rows, explain};
 use crate::sql::parameters::{Parameter, Parameters, values};
 use crate::sql::parsing;
-use crate::tables::as_of::{AsOfTable, TableSource, last_of};
+use crate::tables::as_of::{AsOfTable, TableSource, last_row_time};
 use crate::tables::custom_traits::{CustomTrait, PlannedTrait};
 use crate::tables::golden_record::GoldenRecord;
 use crate::tables::lazy_views::LazyViews;
 use crate::tables::people::People;
 use crate::tables::traits::is_column_of_people;
-use crate::times::{in_zone_of, with_times};
+use crate::times::{table_in_zone, with_times};
 
 mod answer;
 
@@ -264,12 +264,12 @@ impl Session {
 
     /// The types of all activities, where they are kept.
     pub async fn kept_types(&self) -> Option<BTreeSet<String>> {
-        self.resident.as_ref()?.types().await
+        self.resident.as_ref()?.activity_types().await
     }
 
     /// The different texts in a column of `people`, at most so many, where it is kept.
     pub async fn kept_texts(&self, column: &str, most: usize) -> Option<BTreeSet<String>> {
-        self.resident.as_ref()?.texts(column, most).await
+        self.resident.as_ref()?.distinct_texts(column, most).await
     }
 
     /// Adds a canonical table.
@@ -280,7 +280,7 @@ impl Session {
         let name = source.def.name;
         let authority = source.authority;
         let stored = Arc::clone(&source.stored);
-        if let Some(last) = last_of(&source) {
+        if let Some(last) = last_row_time(&source) {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
@@ -316,7 +316,7 @@ impl Session {
                 table: name.to_owned(),
             });
         }
-        let shown = in_zone_of(self.options.zone, provider, &self.planner);
+        let shown = table_in_zone(self.options.zone, provider, &self.planner);
         tables
             .register_table(name.to_owned(), shown)
             .map_err(setup)?;
@@ -365,7 +365,7 @@ impl Session {
         let all = own.into_iter().chain(VIEWS).chain(FACTS);
         let begun = self
             .views
-            .begin(all, values, self.options.zone, &self.planner);
+            .set_views(all, values, self.options.zone, &self.planner);
         begun.map_err(setup)
     }
 

@@ -258,7 +258,7 @@ fn broken_trait_file_is_reported_and_nothing_is_saved() {
     refused(
         "vip_score",
         &VIP_SCORE.replace("default: 0", "default: none"),
-        "`default` at line 2: `none` is no literal of the trait's type, decimal(35, 12)",
+        "`default` at line 2: `none` is not a literal of the trait's type, decimal(35, 12)",
     );
     refused(
         "vip_score",
@@ -273,7 +273,7 @@ fn broken_trait_file_is_reported_and_nothing_is_saved() {
     refused(
         "double",
         "-- description: of itself\nselect person_id, total_spent * 2 as double from people",
-        "`people` at line 2, column 50 would have the trait itself in it",
+        "a trait cannot query `people` at line 2, column 50",
     );
     refused(
         "country",

@@ -137,10 +137,10 @@ fn of_engine(error: &EngineError) -> (&'static str, ErrorClass) {
         | EngineError::Behaviour { .. }
         | EngineError::InWhere { .. }
         | EngineError::NotBoolean { .. }
-        | EngineError::TraitOfPeople { .. }
+        | EngineError::TraitReadsPeople { .. }
         | EngineError::NotATrait { .. }
         | EngineError::TraitDefault { .. }
-        | EngineError::TraitTwice { .. }
+        | EngineError::DuplicateTraitRow { .. }
         | EngineError::NotPersonIds { .. } => ("invalid_sql", ErrorClass::Unprocessable),
         EngineError::TableExists { .. }
         | EngineError::TableLacksColumn { .. }

@@ -52,7 +52,7 @@ impl Workspace {
             return Ok(Some(slot.rebuild(state, all, most)));
         };
         // It is still being filled: the next query after that refreshes it.
-        if before.is_read().await {
+        if before.is_loading().await {
             return Ok(None);
         }
         let Some(since) = self.delta_since(lake, state, snapshot, &all).await? else {

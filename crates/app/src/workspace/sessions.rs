@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    CustomTrait, Decrypt, OpeningError, ScalarUDF, Session, SessionOptions, TableSource,
+    CustomTrait, Decrypt, DecryptError, ScalarUDF, Session, SessionOptions, TableSource,
     VaultSource,
 };
 use rollbook_identity::resolve::authority;
@@ -174,7 +174,7 @@ impl Workspace {
             let vault = match def.has_personal() {
                 true => Some(VaultSource {
                     rows: Arc::new(Vault::new(lake, def).table().await?),
-                    opens: Some(Arc::new(LakeDecryptor {
+                    decryptor: Some(Arc::new(LakeDecryptor {
                         lake: lake.clone(),
                         def,
                     })),
@@ -209,7 +209,7 @@ impl Decrypt for LakeDecryptor {
     async fn functions(
         &self,
         columns: &[&'static ColumnDef],
-    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError> {
+    ) -> Result<Vec<Arc<ScalarUDF>>, DecryptError> {
         if columns.is_empty() {
             return Ok(Vec::new());
         }

@@ -77,7 +77,7 @@ impl Session {
     /// microseconds, whether they are yet to come or not; `None` where that is not kept in memory.
     pub async fn kept_between(&self, span: [i64; 2]) -> Option<RoaringTreemap> {
         let resident = self.resident()?;
-        resident.between(ACTIVITIES, None, &[span]).await
+        resident.persons_in_spans(ACTIVITIES, None, &[span]).await
     }
 
     /// The persons for whom windows may come to something else, as far as the rows that these are
@@ -91,7 +91,10 @@ impl Session {
             let mut rest = clock.clone();
             let (view, kind) = &rows;
             let spans = rest.without(&rows);
-            if let Some(found) = resident.between(view, kind.as_deref(), &spans).await {
+            if let Some(found) = resident
+                .persons_in_spans(view, kind.as_deref(), &spans)
+                .await
+            {
                 persons |= found;
                 clock = rest;
             }

@@ -135,7 +135,7 @@ impl OverPeople<'_> {
             if let Some(planned) = self.plan_over(state, limits, Some(some)).await? {
                 return Ok(planned);
             }
-            some.resident.read_aside().await;
+            some.resident.load_in_background().await;
         }
         let planned = self.plan_over(state, limits, None).await?;
         Ok(planned.expect("the lake has everything"))
@@ -182,8 +182,8 @@ impl OverPeople<'_> {
                     return Ok(None);
                 };
                 let asked = CacheRequest {
-                    viewpoint: self.viewpoint,
-                    among: kept.among.as_deref(),
+                    context: self.viewpoint,
+                    persons: kept.among.as_deref(),
                     columns: &names,
                     sources: behaviours.sources(&of_segments),
                 };

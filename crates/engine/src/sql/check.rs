@@ -9,7 +9,7 @@ use datafusion::sql::parser::Statement;
 use crate::error::EngineError;
 use crate::sql::diagnosis::Diagnosis;
 use crate::sql::statement::{self, read_only};
-use crate::times::name_zones_in;
+use crate::times::rewrite_at_time_zone;
 
 /// The plan of a statement whose times are on the tenant's calendar.
 pub(crate) async fn to_plan(
@@ -17,7 +17,7 @@ pub(crate) async fn to_plan(
     mut statement: Statement,
 ) -> PlanResult<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
-        name_zones_in(statement.as_mut());
+        rewrite_at_time_zone(statement.as_mut());
     }
     statement::to_plan(state, statement).await
 }

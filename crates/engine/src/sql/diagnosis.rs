@@ -14,10 +14,10 @@ use rollbook_model::config::Limits;
 use rollbook_model::nearest;
 
 use crate::error::{EngineError, Position};
-use crate::faults::{DuplicateTraitRow, InvalidTrait, PermissionDenied};
 use crate::sql::behaviour_names::BEHAVIOURS;
 use crate::sql::limits::{MOST_NESTING, lower_first, position};
 use crate::sql::type_names::plain_types;
+use crate::wrapped_errors::{DuplicateTraitRow, InvalidTrait, PermissionDenied};
 
 /// How the planner's messages about types can be told from its others.
 const ABOUT_TYPES: [&str; 6] = [
@@ -172,7 +172,7 @@ impl Diagnosis {
             }
             DataFusionError::External(inner) if let Some(twice) = inner.downcast_ref() => {
                 let DuplicateTraitRow { name, person } = twice;
-                EngineError::TraitTwice {
+                EngineError::DuplicateTraitRow {
                     name: name.clone(),
                     person: *person,
                 }

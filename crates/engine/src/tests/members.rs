@@ -1,4 +1,4 @@
-//! Who meets a condition, and who is named by a `select`.
+//! Members of segments, by condition and by `select`.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ async fn check_select(sql: &str, expected: &[i64]) {
 }
 
 #[tokio::test]
-async fn null_is_not_true() {
+async fn person_with_null_result_is_no_member() {
     check("country = 'DE'", &[1]).await;
     check("country <> 'DE'", &[2]).await;
     check("not (country = 'DE')", &[2]).await;
@@ -67,7 +67,7 @@ async fn conditions_use_traits_and_subqueries() {
 }
 
 #[tokio::test]
-async fn a_select_gives_known_persons_once() {
+async fn select_returns_each_known_person_once() {
     check_select("select person_id from orders", &[1, 2]).await;
     check_select(
         "select person_id from orders union all select person_id from orders",
@@ -127,7 +127,7 @@ async fn select_without_persons_is_refused() {
 }
 
 #[test]
-fn select_and_condition_are_distinguished() {
+fn select_is_distinguished_from_condition() {
     for (text, expected) in [
         ("select person_id from people", true),
         (
@@ -145,7 +145,7 @@ fn select_and_condition_are_distinguished() {
 }
 
 #[tokio::test]
-async fn a_condition_and_its_clauses_mean_the_same() {
+async fn clauses_combined_equal_the_condition() {
     let session = fixture().session().await;
     for (condition, expected) in [
         (

@@ -452,7 +452,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
         for ((definition, found), expected) in definitions.iter().zip(found).zip(&expected) {
             assert_eq!(*found.unwrap(), *expected, "{}", definition.criteria);
         }
-        resident.settle().await;
+        resident.load_requested().await;
     }
     assert!(
         answers.load(Ordering::Relaxed) > 0,

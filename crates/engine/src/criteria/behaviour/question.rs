@@ -336,7 +336,11 @@ fn counted(
         _ => return Ok(None),
     };
     let window = window.filter(|_| call.named("where").is_none());
-    Ok(window.map(|window| Counted { kind, window, what }))
+    Ok(window.map(|window| Counted {
+        kind,
+        window,
+        measure: what,
+    }))
 }
 
 /// What a call asks of all rows of a view that is kept in memory.
@@ -424,7 +428,7 @@ pub(crate) fn before(moment: Timestamp, interval: &Interval, zone: Tz) -> Option
         days: parsed.days,
         nanos: parsed.nanoseconds,
     };
-    Clocks::for_one(zone).plus(moment.micros(), interval.negated()?)
+    Clocks::uncached(zone).plus(moment.micros(), interval.negated()?)
 }
 
 /// The moment that an interval goes back to.
