@@ -41,7 +41,7 @@ pub(crate) struct Mailing {
 }
 
 impl Mailing {
-    /// The campaign that a person is sent: the same one whenever it is asked for.
+    /// The campaign (test variant) of this mailing that a person is sent, always the same one.
     pub(crate) fn arm(&self, person: u64) -> usize {
         let mixed = (person ^ self.starts_at.unsigned_abs()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let arms = u64::try_from(self.arms.len()).expect("a short list");
@@ -159,12 +159,12 @@ impl Catalog {
         }
     }
 
-    /// A product, the popular ones more often.
+    /// A random product; popular ones are more likely.
     pub(crate) fn product(&self, dice: &mut Dice) -> usize {
         dice.along(&self.popularity)
     }
 
-    /// A campaign that a visit by this channel may be owed to in that month.
+    /// A campaign that can have caused a visit through this channel in that month.
     pub(crate) fn campaign(
         &self,
         dice: &mut Dice,

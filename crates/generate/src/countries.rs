@@ -34,8 +34,7 @@ pub(crate) struct Phones {
 }
 
 impl Phones {
-    /// The number of that rank; `None` once all of them are given out, so that no two persons
-    /// ever share one.
+    /// The phone number with this rank; `None` once all are used, so that no two persons share a number.
     pub(crate) fn number(&self, rank: u64) -> Option<String> {
         let prefix = self.prefixes.get(usize::try_from(rank / self.each).ok()?)?;
         let number = self.first + rank % self.each;
@@ -43,7 +42,7 @@ impl Phones {
     }
 }
 
-/// A name without its accents, in lower case, for the part of an e-mail address before the `@`.
+/// A name in lower case without accents, for the local part of an e-mail address.
 pub(crate) fn plain(name: &str, plain: &mut String) {
     for letter in name.chars().flat_map(char::to_lowercase) {
         match letter {

@@ -56,7 +56,7 @@ pub(crate) struct FirstDays {
 }
 
 impl Lead {
-    /// Somebody who joins at `joined`; `mailable` if they agreed to be mailed.
+    /// A random lead who joins at `joined`; `mailable` says whether they agreed to receive mails.
     pub(crate) fn draw(
         dice: &mut Dice,
         calendar: &Calendar,
@@ -99,7 +99,7 @@ impl Lead {
         }
     }
 
-    /// Somebody who comes for a prize and looks at a few pages.
+    /// A random visitor who comes for a prize and views a few pages.
     pub(crate) fn visitor(dice: &mut Dice) -> Self {
         Self {
             channel: PRIZE_DRAW,

@@ -89,7 +89,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// How many activities a person has whatever is asked for.
+    /// The number of mandatory activities of a person.
     pub(crate) fn certain_activities(&mut self, number: u64, profile: &Profile) -> u64 {
         self.touches.clear();
         if let Some(lead) = &profile.lead {
@@ -103,8 +103,8 @@ impl<'a> Writer<'a> {
         u64::try_from(self.touches.len()).expect("a short list")
     }
 
-    /// Writes all rows of a person. `share` says how many they have, given how many activities
-    /// are certain.
+    /// Writes all rows of a person. `share` gives the number of their activities, from the number of
+    /// mandatory ones.
     pub(crate) fn write(
         &mut self,
         number: u64,

@@ -21,7 +21,7 @@ const STAGES: [(&str, &str, i64, i64, bool, bool); 10] = [
     ("renewals", "lost", 4, 0, false, true),
 ];
 
-/// The chance of winning in a stage, in hundredths.
+/// The probability of winning a deal in a stage, in percent.
 pub(crate) fn probability(pipeline: &str, stage: &str) -> i64 {
     let found = STAGES
         .iter()

@@ -158,7 +158,7 @@ impl Table {
         self.ids.is_empty()
     }
 
-    /// The same rows in another order, given as indices of this table.
+    /// The same rows in another order, given as indices into this table.
     pub fn reordered(&self, order: &[usize]) -> Self {
         Self {
             file: self.file.clone(),

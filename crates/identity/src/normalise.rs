@@ -32,8 +32,8 @@ const NOTHING: [&str; 12] = [
     "?",
 ];
 
-/// A text in NFKC and lower case, without invisible characters, with single blanks; `None` if nothing is left
-/// or it is a placeholder.
+/// A text in NFKC and lower case, without invisible characters and with single blanks; `None` if it is then
+/// empty or a placeholder such as `n/a`.
 pub fn text(value: &str) -> Option<String> {
     let folded = folded(value);
     let is_nothing = folded.is_empty() || NOTHING.contains(&folded.as_str());

@@ -23,8 +23,8 @@ pub struct Order {
     pub digest: [u8; 16],
 }
 
-/// How much a provider is trusted to know who somebody is; 0 most. Those that nobody put in order
-/// come after the shops and before the mailing lists.
+/// How authoritative a provider is on who a person is; 0 is the most. Unknown providers come after shops and
+/// before mailing lists.
 pub fn authority(provider: &str) -> u8 {
     match provider {
         "qbo" => 0,
@@ -117,7 +117,7 @@ impl Hasher for AsIs {
 }
 
 impl Records {
-    /// No record yet; each will have `rules` values.
+    /// An empty set; each record will have one value per rule, `rules` in all.
     pub fn new(rules: usize) -> Self {
         Self {
             rules,
@@ -125,8 +125,8 @@ impl Records {
         }
     }
 
-    /// Adds a record. `name` 0 is no name, `birth` 0 no date of birth, a value 0 is none; values of
-    /// different rules differ.
+    /// Adds a record. A `name`, `birth` or value of 0 means that the record has none. Values of different
+    /// rules must differ.
     ///
     /// # Panics
     /// There are not as many values as rules.
@@ -138,23 +138,23 @@ impl Records {
         self.values.extend_from_slice(values);
     }
 
-    /// How many there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.orders.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.orders.is_empty()
     }
 
-    /// The values of a record.
+    /// The values of a record, one per rule.
     pub fn values(&self, record: u32) -> &[u128] {
         let begin = record as usize * self.rules;
         &self.values[begin..begin + self.rules]
     }
 
-    /// Forgets values that records of more than `most` different names carry.
+    /// Removes values that records with more than `most` different names share.
     pub fn without_shared(mut self, most: usize) -> Self {
         let mut carriers: ValueMap<u32> = ValueMap::default();
         for value in self.values.iter().filter(|value| **value != 0) {
@@ -182,7 +182,7 @@ impl Records {
         self
     }
 
-    /// Records in canonical order.
+    /// Indices of the records in canonical order.
     pub fn in_order(&self) -> Vec<u32> {
         let count = u32::try_from(self.len()).expect("fewer than four billion records");
         let mut order: Vec<u32> = (0..count).collect();
@@ -191,7 +191,7 @@ impl Records {
     }
 }
 
-/// Resolves a set of records by their values and by what was decided about them.
+/// Resolves a set of records to persons, by their values and by the decisions about them.
 pub fn resolve(records: &Records, decisions: &[Decision], bridges: AmbiguityPolicy) -> Resolution {
     let mut resolving = Resolving::of(records, decisions, bridges);
     for record in records.in_order() {

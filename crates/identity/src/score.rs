@@ -51,8 +51,8 @@ pub struct Model {
     u: Shares,
 }
 
-/// Pairs within blocks that are the same person with at least this probability, the most probable first.
-/// `across` is the number of records of the first of two files, if only pairs across files count.
+/// Pairs within blocks that are the same person with at least this probability, the most probable first. With
+/// two files, `across` is the number of records of the first, and only pairs across the files count.
 pub fn suggest(profiles: &[Profile], across: Option<u32>, at_least: f64) -> Vec<Suggestion> {
     let pairs = pairs(profiles, across);
     let Some(model) = Model::estimate(profiles, &pairs) else {

@@ -214,7 +214,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 }
 
 impl IngestError {
-    /// An Arrow failure while something was done to a table's rows.
+    /// The error of an Arrow operation on rows of a table; `doing` names the operation.
     pub(crate) fn rows(
         table: &'static str,
         doing: &'static str,
@@ -230,7 +230,7 @@ impl IngestError {
     }
 }
 
-/// An error of the temporary files that rows are staged in.
+/// The error of an I/O failure in the temporary files of staged rows.
 pub(crate) fn staging(source: impl Into<std::io::Error>) -> IngestError {
     IngestError::Staging {
         source: source.into(),

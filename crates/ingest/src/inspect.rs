@@ -95,7 +95,7 @@ pub struct ColumnProfile {
     pub note: Option<String>,
 }
 
-/// Profiles the first `max_rows` rows of a file, and one row at least.
+/// Profiles the first `max_rows` rows of a file, at least one.
 ///
 /// # Errors
 /// The file cannot be read, or has neither rows nor records that were refused.

@@ -69,7 +69,7 @@ pub struct Source {
 }
 
 impl Mapping {
-    /// A file as this mapping reads it.
+    /// A source file with the reading options of this mapping.
     pub(crate) fn as_read(&self, file: &SourceFile) -> SourceFile {
         SourceFile {
             pads_short_lines: self.pads_short_lines,
@@ -78,12 +78,12 @@ impl Mapping {
         }
     }
 
-    /// Provider and name, for messages.
+    /// Provider and name of the mapping, for messages.
     pub fn label(&self) -> String {
         format!("{}/{}", self.provider, self.name)
     }
 
-    /// The source whose rows become rows of the table.
+    /// The driving source, whose rows become rows of the table.
     pub fn driving(&self) -> &Source {
         &self.sources[0]
     }

@@ -84,7 +84,7 @@ impl Quarantine {
         }
     }
 
-    /// The rows, ready to be compared with those of the lake.
+    /// The quarantined rows as a stage, to be compared with those in the lake.
     pub(crate) fn into_stage(mut self) -> Result<Stage, IngestError> {
         self.flush()?;
         self.stage.finish()?;

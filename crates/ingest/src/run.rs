@@ -75,7 +75,7 @@ pub struct PostedRequest {
     pub is_told: bool,
 }
 
-/// Ingests files. Either the whole run is committed, as one snapshot, or nothing is.
+/// Ingests files. Either the whole run is committed as one snapshot, or nothing is.
 ///
 /// # Errors
 /// [`IngestError::UnknownProvider`], [`IngestError::MappingFolder`] and [`IngestError::MappingHeader`]
@@ -127,9 +127,9 @@ where
     run().await
 }
 
-/// Runs the rows in quarantine through the mappings again; those that pass leave it.
+/// Runs the quarantined rows through the mappings again; rows that pass leave the quarantine.
 ///
-/// `request.files` are the sources that mappings join; the driving rows come from quarantine.
+/// `request.files` are the other sources that mappings join; the driving rows come from the quarantine.
 ///
 /// # Errors
 /// [`IngestError::NothingQuarantined`] where no row of the provider can be tried again; else as

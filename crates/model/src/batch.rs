@@ -12,7 +12,7 @@ use crate::names::InvalidName;
 pub struct BatchId(String);
 
 impl BatchId {
-    /// An id from the day and a random number: `20241101-3f9a1c`.
+    /// An id made of the day and a random number: `20241101-3f9a1c`.
     pub fn new(day: &str, random: u32) -> Self {
         Self(format!("{day}-{:06x}", random & 0x00ff_ffff))
     }

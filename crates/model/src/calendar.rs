@@ -20,8 +20,8 @@ pub const PERIODS: [&str; 10] = [
     "last_year",
 ];
 
-/// When a period begins, and when the next one does, as seen at `now`; `None` for a name that no
-/// period has, and beyond the years that can be told apart. Weeks begin on Monday.
+/// The start and the end of the period that contains `now`; `None` if `name` is not a period, or the year is
+/// out of range. Weeks begin on Monday.
 pub fn period(name: &str, now: Timestamp, zone: Tz) -> Option<[Timestamp; 2]> {
     let today = now.to_utc()?.with_timezone(&zone).date_naive();
     let (of, which) = match name {

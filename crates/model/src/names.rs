@@ -208,7 +208,7 @@ impl fmt::Display for SegmentKey {
 pub struct SnapshotNumber(pub u64);
 
 impl SnapshotNumber {
-    /// The number that the next commit takes.
+    /// The number of the next commit.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }

@@ -71,7 +71,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The zone of the tenant's calendar.
+    /// The time zone of the tenant's calendar.
     pub fn zone(&self) -> Tz {
         self.timezone.parse().unwrap_or(Tz::UTC)
     }

@@ -35,19 +35,19 @@ pub struct InvalidSpan {
 }
 
 impl Span {
-    /// Of so many days.
+    /// A span of so many days.
     pub const fn days(days: u64) -> Self {
         Self {
             seconds: days * 86_400,
         }
     }
 
-    /// The same length as the standard library has it.
+    /// The same length as a `Duration` of the standard library.
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 
-    /// Microseconds.
+    /// The length in microseconds.
     pub fn micros(self) -> i64 {
         // At most a hundred years, which fits.
         self.seconds.cast_signed() * 1_000_000

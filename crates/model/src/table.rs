@@ -37,7 +37,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// The Arrow type that holds it.
+    /// The Arrow type of the values.
     pub fn arrow(self) -> DataType {
         match self {
             Self::Text | Self::Json => DataType::Utf8,
@@ -51,7 +51,7 @@ impl ColumnType {
         }
     }
 
-    /// The name that messages and documents use.
+    /// The type's name in messages and documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -219,17 +219,17 @@ impl TableDef {
         }
     }
 
-    /// All columns in order, the personal ones among them.
+    /// All columns in order, including the personal ones.
     pub fn all_columns(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
         self.leading().iter().chain(self.columns)
     }
 
-    /// The column of that name.
+    /// The column with this name.
     pub fn column(&self, name: &str) -> Option<&'static ColumnDef> {
         self.all_columns().find(|column| column.name == name)
     }
 
-    /// The columns that are held in the vault.
+    /// The columns that are stored in the vault.
     pub fn personal_columns(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
         self.all_columns().filter(|column| column.personal)
     }
@@ -239,7 +239,7 @@ impl TableDef {
         self.personal_columns().next().is_some()
     }
 
-    /// The times at which a row, or a value in it, may come to be seen.
+    /// The columns with the time at which a row, or a value in it, becomes visible.
     pub fn arrivals(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
         let def = *self;
         let columns = self.all_columns().filter(|column| !column.personal);
@@ -247,9 +247,9 @@ impl TableDef {
         times.filter(move |column| def.shape != Shape::Person || def.is_null_ahead(column))
     }
 
-    /// Whether a column is null while it lies ahead: when a person came to be. Rows of other tables
-    /// are hidden until then; a person is there all along, as what they did may be older than the
-    /// record of them.
+    /// Whether a column is null before its own time: the time at which a person was created. Rows of other
+    /// tables are hidden before their time, but persons are always visible, since their facts may be older
+    /// than their record.
     pub fn is_null_ahead(&self, column: &ColumnDef) -> bool {
         self.shape == Shape::Person
             && column.ty == ColumnType::Time
@@ -261,17 +261,17 @@ impl TableDef {
         matches!(self.shape, Shape::Person | Shape::Fact)
     }
 
-    /// The schema of the table's files in the lake: every column but the personal ones.
+    /// The schema of the table's files in the lake: all columns but the personal ones.
     pub fn stored_schema(&self) -> SchemaRef {
         schema(self.all_columns().filter(|column| !column.personal))
     }
 
-    /// The schema that SQL sees: every column.
+    /// The schema in SQL: all columns.
     pub fn full_schema(&self) -> SchemaRef {
         schema(self.all_columns())
     }
 
-    /// The schema of the table's vault files: the key columns, then the personal ones.
+    /// The decrypted schema of the table's vault files: the key columns, then the personal ones.
     pub fn vault_schema(&self) -> SchemaRef {
         let keys = self
             .all_columns()
@@ -279,7 +279,8 @@ impl TableDef {
         schema(keys.chain(self.personal_columns()))
     }
 
-    /// The schema of the table's vault files: as [`TableDef::vault_schema`], personal columns sealed.
+    /// The schema of the table's vault files as stored: that of [`TableDef::vault_schema`] with encrypted
+    /// personal columns.
     pub fn sealed_schema(&self) -> SchemaRef {
         let fields = self.vault_schema();
         let fields = fields.fields().iter().map(|field| {
@@ -292,8 +293,8 @@ impl TableDef {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// The columns that join a row to its personal values. `identity_id` is among them wherever
-    /// the row belongs to a person, so that one person's values can be found and erased.
+    /// The columns that join a row to its personal values. If rows belong to a person, `identity_id` is one
+    /// of them, so that the values of one person can be found and erased.
     pub fn vault_keys(&self) -> &'static [&'static str] {
         match self.shape {
             Shape::Person => &["identity_id"],
@@ -304,7 +305,7 @@ impl TableDef {
         }
     }
 
-    /// The columns that tell its rows apart.
+    /// The columns that identify a row.
     pub fn key_columns(&self) -> Vec<&'static str> {
         match self.shape {
             Shape::Own => self

@@ -40,7 +40,7 @@ pub const TABLES: &[TableDef] = &[
     own::QUARANTINE,
 ];
 
-/// The table of that name.
+/// The table with this name.
 pub fn table(name: &str) -> Option<&'static TableDef> {
     TABLES.iter().find(|table| table.name == name)
 }

@@ -47,17 +47,17 @@ pub struct InvalidTime {
 }
 
 impl Timestamp {
-    /// From microseconds since the epoch.
+    /// The time at this number of microseconds since 1970.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the epoch.
+    /// Microseconds since 1970.
     pub fn micros(self) -> i64 {
         self.0
     }
 
-    /// The same instant as chrono has it; `None` beyond the years that chrono knows.
+    /// The same instant as a chrono time; `None` if chrono cannot hold its year.
     pub fn to_utc(self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_micros(self.0)
     }
@@ -83,7 +83,7 @@ pub enum GivenTime {
 }
 
 impl GivenTime {
-    /// The instant that it is in a zone.
+    /// The instant at which clocks in a zone show this local time.
     pub fn in_zone(self, zone: Tz) -> Timestamp {
         match self {
             Self::Instant(at) => at,
@@ -131,8 +131,8 @@ impl TryFrom<String> for GivenTime {
     }
 }
 
-/// The first instant at which clocks of a zone show a local time: the earlier where they show it
-/// twice, the end of the gap where they skip it. `None` beyond the years that can be told apart.
+/// The first instant at which clocks of a zone show a local time: the earlier one if they show it twice, the
+/// end of the gap if they skip it. `None` if the year is out of range.
 pub fn first_instant(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(instant) | MappedLocalTime::Ambiguous(instant, _) => {

@@ -33,7 +33,7 @@ const OTHER_NAMES: [(&str, &str); 5] = [
 const ASCII: [&str; 4] = ["ascii", "us-ascii", "ansi_x3.4-1968", "iso646-us"];
 
 impl DeclaredCharset {
-    /// The name by which the web knows it.
+    /// The encoding's name in the WHATWG Encoding Standard.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
@@ -42,8 +42,8 @@ impl DeclaredCharset {
         self.0
     }
 
-    /// The text that `bytes` are, without a byte order mark, which says more than what was
-    /// declared; `None` where some bytes have no meaning.
+    /// Decodes `bytes`, without their byte order mark, which overrides the declared encoding; `None` if some
+    /// bytes are invalid.
     pub fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
         let (encoding, mark) = Encoding::for_bom(bytes).unwrap_or((self.0, 0));
         encoding.decode_without_bom_handling_and_without_replacement(&bytes[mark..])

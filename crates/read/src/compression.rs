@@ -31,7 +31,7 @@ impl Compression {
         }
     }
 
-    /// The decompressed content, at most `most` + 1 bytes of it.
+    /// The decompressed content, cut after `most` + 1 bytes.
     ///
     /// # Errors
     /// The bytes are not compressed this way, or are cut short.
@@ -44,8 +44,8 @@ impl Compression {
         Ok(content)
     }
 
-    /// Whether the content of a packed file has at most so many bytes. What cannot be unpacked is
-    /// told of where it is read.
+    /// Whether the decompressed content of a file has at most this many bytes. Content that cannot be
+    /// decompressed counts as within: reading it reports the error.
     ///
     /// # Errors
     /// The file cannot be opened.

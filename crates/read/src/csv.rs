@@ -79,7 +79,7 @@ impl Csv {
         self.rows.schema()
     }
 
-    /// Reads on until a batch is full, as many rows are refused, or the file ends.
+    /// Reads until a batch is full, as many rows are refused, or the file ends.
     pub(super) fn next_batch(
         &mut self,
         refused: &mut Vec<Refused>,

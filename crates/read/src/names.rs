@@ -23,10 +23,10 @@ pub(super) fn not_too_many(columns: usize, file: &SourceFile) -> Result<(), Read
     }
 }
 
-/// The names of a header, trimmed; a blank one becomes `column_3`, a second `name` `name_2`.
+/// The names of a header, trimmed; a blank third one becomes `column_3`, a second `name` becomes `name_2`.
 ///
-/// Names that stand in the header as they are keep precedence over made ones, so that a column
-/// never takes over the name of another.
+/// Names that are in the header take precedence over generated ones, so that no column takes the name of
+/// another.
 pub(super) fn unique<'a>(header: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let given: Vec<&str> = header
         .into_iter()

@@ -91,7 +91,7 @@ impl Ndjson {
         self.key_sets.as_ref().map_or(&[], |sets| &sets.last)
     }
 
-    /// Reads on until a batch is full, as many rows are refused, or the file ends.
+    /// Reads until a batch is full, as many rows are refused, or the file ends.
     pub(super) fn next_batch(
         &mut self,
         refused: &mut Vec<Refused>,

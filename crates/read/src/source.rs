@@ -50,13 +50,13 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// The file's name without its folder and without the ending of a compression.
+    /// The file's name without its folder and its compression suffix.
     pub fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         unpacked_name(&name).to_owned()
     }
 
-    /// A file with a label of its own instead of its path.
+    /// A file with a given label instead of its path.
     ///
     /// # Errors
     /// [`ReadError::Unreadable`] where its first bytes cannot be read.
@@ -108,10 +108,10 @@ impl SourceFile {
     }
 }
 
-/// The files at `paths`: each file itself, each folder with all below it in order of name.
+/// The files at `paths`: each file itself, and all files below each folder, in order of name.
 ///
-/// Hidden files and folders are skipped, and a file that two paths lead to is listed once. Files
-/// that hold no rows are listed with `Format::Unknown`, for the caller to name them.
+/// Hidden files and folders are skipped, and a file that two paths lead to is listed once. Files of unknown
+/// format are listed with `Format::Unknown`, so that the caller can report them.
 ///
 /// # Errors
 /// [`ReadError::Missing`] where a path leads nowhere; [`ReadError::NotAFile`] for a pipe, socket or device;
@@ -145,10 +145,10 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
     Ok(files)
 }
 
-/// Copies `stdin` into a new file in `dir`, because a reader looks at a file more than once.
+/// Copies `stdin` into a new file in `dir`, because a reader reads a file more than once.
 ///
-/// `name` is what the input is to be called, such as `orders.csv`: mappings match it, and without
-/// a known ending the format is found out from the content.
+/// `name` is the file name to use, such as `orders.csv`: mappings match it. If its extension is unknown, the
+/// content decides the format.
 ///
 /// # Errors
 /// [`ReadError::Spool`] where the file exists already or cannot be written; [`ReadError::Unreadable`] where

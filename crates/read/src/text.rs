@@ -27,10 +27,9 @@ pub(super) struct Charset {
     mark: usize,
 }
 
-/// The encoding that is declared for the file, or else the one that it is found out to have.
+/// The declared encoding of a file; if there is none, the detected one.
 ///
-/// Either way a byte order mark decides, the file is looked through once, and one with NUL bytes
-/// is no text.
+/// A byte order mark overrides both. The file is read once, and refused if it has NUL bytes.
 pub(super) fn charset(file: &SourceFile) -> Result<Charset, ReadError> {
     match file.charset {
         Some(declared) => as_declared(file, declared.encoding()),

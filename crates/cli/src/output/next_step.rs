@@ -2,7 +2,7 @@
 
 use rollbook_app::NextStep;
 
-/// The next step for a user of the command line.
+/// The next step as a command.
 pub(crate) fn as_command(step: &NextStep) -> String {
     let text = match step {
         NextStep::Words(words) => words,

@@ -49,7 +49,7 @@ impl Table {
         Self::TruthVariants,
         Self::TruthIdentities,
     ];
-    /// All of them, in the order of their declaration.
+    /// All tables, in the order of their declaration.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let asked_for = Self::OF_SECOND_RECORDS.into_iter().chain(Self::TRUTH);
         Self::ALWAYS.into_iter().chain(asked_for)
@@ -59,8 +59,8 @@ impl Table {
         Self::TRUTH.contains(&self)
     }
 
-    /// The canonical table that the rows are for, and the file's name without its extension. No
-    /// mapping claims the names of the truth.
+    /// The canonical table of these rows, which is also the file's name without extension. Mappings read no
+    /// file of the ground truth.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Persons => "persons",
@@ -84,7 +84,7 @@ impl Table {
         }
     }
 
-    /// The columns of a run with or without second records, which give persons a `provider`.
+    /// The columns of this table. With second records, persons also have a `provider`.
     pub(crate) fn columns(self, second_records: bool) -> &'static [&'static str] {
         match self.all_columns() {
             [columns @ .., "provider"] if self == Self::Persons && !second_records => columns,

@@ -18,7 +18,7 @@ use crate::error::GenerateError;
 const BATCH_ROWS: usize = 8_192;
 const GROUP_ROWS: usize = 128 * 1_024;
 
-/// Reads the parts back as text and writes them typed.
+/// Reads the parts as text and writes them as one file with typed columns.
 pub(super) fn join(
     table: Table,
     columns: &[&str],

@@ -56,7 +56,7 @@ enum What {
 }
 
 impl Touch {
-    /// Whether it was done to reach the person rather than by them.
+    /// Whether the business initiated the activity, such as a mail that it sent.
     pub(super) fn is_outbound(&self) -> bool {
         self.what == What::EmailSent
     }

@@ -25,7 +25,7 @@ pub(super) struct Card {
 }
 
 impl Card {
-    /// Makes up a card; `phones` holds how many numbers were given out in each country.
+    /// A random contact card; `phones` counts the phone numbers already used in each country.
     pub(super) fn draw(
         subject: &Subject<'_>,
         dice: &mut Dice,
@@ -48,7 +48,7 @@ impl Card {
         }
     }
 
-    /// Writes the address, where the shop was told it: buyers tell it, others hardly.
+    /// Writes the address if the shop knows it: nearly all buyers give one, few others do.
     pub(super) fn write_address(
         &self,
         subject: &Subject<'_>,

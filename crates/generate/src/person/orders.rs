@@ -49,8 +49,8 @@ enum Fate {
     Refunded { paid_at: i64, at: i64 },
 }
 
-/// Writes an order of a customer. The `first` is the one that made them one: it is theirs beyond
-/// doubt, and paid as it is placed. The others follow it while they stay.
+/// Writes an order of a customer. The `first` order makes the person a customer: it certainly belongs to
+/// them, and is paid at once. Later orders follow while they remain customers.
 pub(super) fn write(
     subject: &Subject<'_>,
     first: bool,

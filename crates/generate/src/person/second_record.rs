@@ -11,7 +11,7 @@ use crate::output::{Output, Table};
 /// Who holds the second ones.
 const SECOND_PROVIDER: &str = "crm";
 
-/// Writes the second record of those who have one. No fact belongs to it.
+/// Writes the second record of a person, if they have one. It has no facts.
 pub(super) fn write(
     subject: &Subject<'_>,
     outcome: &Outcome,

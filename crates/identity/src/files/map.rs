@@ -97,7 +97,7 @@ impl FromStr for Map {
 }
 
 impl Map {
-    /// A rule by its parts.
+    /// The name of a rule, made from its parts.
     pub(super) fn rule_name(&self, rule: usize) -> String {
         let parts = self.rules[rule].iter().map(|field| field.name());
         parts.collect::<Vec<_>>().join("+")

@@ -8,7 +8,8 @@ const MOST_LOCAL: usize = 64;
 /// Hosts where dots before the `@` mean nothing.
 const DOTLESS: [&str; 2] = ["gmail.com", "googlemail.com"];
 
-/// An address in lower case, its domain as DNS has it; `None` where it is none, or several.
+/// An e-mail address in lower case, with its domain in ASCII form as in DNS; `None` if the text is not
+/// exactly one address.
 pub fn email(value: &str) -> Option<String> {
     let value = text(value)?;
     let value = value.strip_prefix("mailto:").unwrap_or(&value);
@@ -33,8 +34,8 @@ pub fn email(value: &str) -> Option<String> {
     (address.len() <= MOST).then_some(address)
 }
 
-/// An address in its exact form without what its host is known to ignore: what follows a `+`, and
-/// dots at Gmail. Two addresses that fold to one are probably of one person, never surely.
+/// An exact address without the parts that its host ignores: what follows a `+`, and dots at Gmail. Two
+/// addresses that fold to the same one are probably of one person, but not certainly.
 pub fn folded(exact: &str) -> String {
     let Some((local, domain)) = exact.split_once('@') else {
         return exact.to_owned();

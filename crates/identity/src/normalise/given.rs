@@ -24,8 +24,8 @@ pub struct Given {
     pub initial: Option<String>,
 }
 
-/// The first name of a record, else what its name to show has beside the family name (`surname`, in normal
-/// form). Two people in one field are nobody.
+/// The first name of a record; if it has none, the display name without the family name (`surname`, in normal
+/// form). `None` if the field names two people.
 pub fn given(first_name: &str, display_name: &str, surname: Option<&str>) -> Given {
     if first_name.contains(SEVERAL) {
         return Given::default();

@@ -16,7 +16,7 @@ pub fn name(value: &str) -> Option<String> {
     plain(&value).filter(|_| !NOBODY.contains(&value.as_str()))
 }
 
-/// First and family name of a person. Where both are what sources write for no value, neither is a name.
+/// First and family name of a person. If both are placeholders such as `n/a`, there is neither.
 pub fn names(first: &str, last: &str) -> (Option<String>, Option<String>) {
     let is_filler = |name: &Option<String>| {
         let name = name.as_deref();
@@ -28,12 +28,12 @@ pub fn names(first: &str, last: &str) -> (Option<String>, Option<String>) {
     }
 }
 
-/// The name of a place, the same way; what stands for no value is none.
+/// The normal form of a place name; `None` for placeholders such as `n/a`.
 pub fn place(value: &str) -> Option<String> {
     plain(&text(value)?)
 }
 
-/// The same of any text, whatever it stands for.
+/// The normal form of any text, placeholders included.
 pub(super) fn any(value: &str) -> Option<String> {
     plain(&folded(value))
 }

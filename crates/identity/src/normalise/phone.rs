@@ -45,7 +45,7 @@ pub struct Phone {
 }
 
 impl Phone {
-    /// What tells it from others.
+    /// The exact form: E.164 and the extension, by which numbers are compared.
     pub fn exact(&self) -> String {
         match &self.extension {
             None => self.e164.clone(),
@@ -54,8 +54,8 @@ impl Phone {
     }
 }
 
-/// A number, read in `region` (ISO 3166-1 alpha-2) where it names no country; `None` where no
-/// network has it.
+/// A phone number, read in `region` (ISO 3166-1 alpha-2) if it has no country code; `None` if no numbering
+/// plan allows it.
 pub fn phone(value: &str, region: Option<&str>) -> Option<Phone> {
     let value = text(value)?;
     let value = match as_float(&value) {
@@ -80,13 +80,14 @@ pub fn phone(value: &str, region: Option<&str>) -> Option<Phone> {
     })
 }
 
-/// What tells a number from others wherever one is compared: read in `country`, the record's own, or in
-/// `default_region` where that names none. The one form for tokens, suppressions and look-ups.
+/// The exact form of a phone number, read in `country` (the record's own), or in `default_region` if that is
+/// unknown. Tokens, suppressions and look-ups all use this form.
 pub fn exact(value: &str, country: &str, default_region: Option<&str>) -> Option<String> {
     phone(value, region(country, default_region)).map(|phone| phone.exact())
 }
 
-/// The region that numbers of a record are read in: its country, as people write it, or else the tenant's.
+/// The region in which a record's phone numbers are read: its country, in whatever spelling, or else the
+/// tenant's default region.
 pub fn region<'a>(country: &str, default_region: Option<&'a str>) -> Option<&'a str> {
     place::country(country).or(default_region)
 }

@@ -54,8 +54,8 @@ impl Regions {
     }
 }
 
-/// The code of a country (ISO 3166-1 alpha-2), from its code of two or three letters or its name in one
-/// of many languages; `None` where no country is called that.
+/// The code of a country (ISO 3166-1 alpha-2), from its code of two or three letters or its name in many
+/// languages; `None` if no country has this name.
 pub fn country(value: &str) -> Option<&'static str> {
     let countries = &*COUNTRIES;
     // As most sources have it.
@@ -72,8 +72,8 @@ pub fn country(value: &str) -> Option<&'static str> {
     })
 }
 
-/// The code of a region of a country (ISO 3166-2, without the country), from its code or its name;
-/// `None` where the country has no such region. `country` is a code of [`country`].
+/// The code of a region (ISO 3166-2, without the country), from its code or name; `None` if the country has
+/// no such region. `country` is a code returned by [`country`].
 pub fn region(value: &str, country: &str) -> Option<&'static str> {
     let names = REGIONS.get(country)?.by_name();
     let trimmed = value.trim();

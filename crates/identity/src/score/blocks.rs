@@ -30,8 +30,8 @@ const BLOCKS: [&[Field]; 16] = [
 /// Records with one combination at most; what more have in common tells little.
 const MOST: usize = 200;
 
-/// Pairs of records that share a combination, each once, in order. `across`: how many records the
-/// first of two files has, where only pairs across them count.
+/// Pairs of records that share a combination of values, each pair once, in order. With two files, `across` is
+/// the number of records of the first, and only pairs across the files count.
 pub fn pairs(profiles: &[Profile], across: Option<u32>) -> Vec<(u32, u32)> {
     let mut pairs = Vec::new();
     for fields in BLOCKS {

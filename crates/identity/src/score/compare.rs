@@ -59,7 +59,7 @@ impl Field {
         Self::NationalId,
     ];
 
-    /// As it is written.
+    /// The field's name in files and documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::GivenName => "given_name",
@@ -86,18 +86,18 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Notes a value.
+    /// Sets the value of a field.
     pub fn set(&mut self, field: Field, value: Option<String>) {
         self.values[field as usize] = value.map(String::into_boxed_str);
     }
 
-    /// A value.
+    /// The value of a field.
     pub fn get(&self, field: Field) -> Option<&str> {
         self.values[field as usize].as_deref()
     }
 }
 
-/// How far two records agree in each field.
+/// The level of agreement of two records in each field.
 pub(super) fn levels(a: &Profile, b: &Profile) -> Levels {
     let level = |field: Field| Some(of_field(field, a.get(field)?, b.get(field)?));
     let mut levels = Field::ALL.map(level);

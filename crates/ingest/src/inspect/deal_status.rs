@@ -17,7 +17,7 @@ pub(super) struct DealStatus {
 }
 
 impl DealStatus {
-    /// What the columns of a file tell; `None` for tables without a day that is planned.
+    /// The SQL for the status of deals, made from the columns of a file; `None` for other tables.
     pub(super) fn of(def: &TableDef, profile: &Profile) -> Option<Self> {
         if def.name != "deals" {
             return None;
@@ -58,7 +58,7 @@ impl DealStatus {
     }
 }
 
-/// Whether a column has the day on which a row was or is to be closed.
+/// Whether a column holds the day on which a deal was closed or is planned to close.
 pub(super) fn is_planned(column: &str) -> bool {
     PLANNED.contains(&names::snake(column).as_str())
 }

@@ -8,10 +8,9 @@ use super::{ColumnKind, ColumnProfile, Profile, kind, names};
 use crate::mapping::numbers::{NumberStyle, is_only_point};
 use crate::mapping::{PERSONAL_PROPERTIES, PROPERTIES};
 
-/// A mapping for a file, as far as its names tell; what is left open stands in comments.
+/// Drafts a mapping for a file, guessing from its column names; open points are comments.
 ///
-/// The draft is a whole mapping that runs as it is; whether its guesses are right is
-/// for the user to say.
+/// The draft is complete and runs unchanged, but the user has to check its guesses.
 pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
     let found: Vec<_> = profile
         .columns

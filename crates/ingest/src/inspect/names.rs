@@ -160,7 +160,7 @@ const PERSON_PHONES: [&str; 5] = [
     "billing_phone",
 ];
 
-/// The table that a file is most likely about.
+/// The table that a file most likely belongs to.
 pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
     let file = format!("_{}", snake(file_name));
     let named = FILES
@@ -191,7 +191,7 @@ pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
     best.1
 }
 
-/// The column of a table that a source's column is most likely about.
+/// The canonical column that a source column most likely corresponds to.
 pub(super) fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
     let name = snake(source);
     let ours = |wanted: &str| {
@@ -227,7 +227,7 @@ pub(super) fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a name is that of an id.
+/// Whether a column name looks like that of an id.
 pub(super) fn looks_like_id(name: &str) -> bool {
     let name = snake(name);
     ["id", "uuid", "guid", "key", "number", "no"]
@@ -240,7 +240,7 @@ pub(super) fn looks_like_id(name: &str) -> bool {
         })
 }
 
-/// The key that names the table itself (`order_id` of orders), else the first that is an id.
+/// The key column: the one named after the table (`order_id` of orders), else the first id column.
 pub(super) fn key<'a>(def: &TableDef, keys: &'a [String]) -> Option<&'a str> {
     let own = ["id".to_owned(), format!("{}_id", singular(def))];
     let named = keys.iter().find(|key| own.contains(&snake(key)));
@@ -248,7 +248,7 @@ pub(super) fn key<'a>(def: &TableDef, keys: &'a [String]) -> Option<&'a str> {
     named.or_else(id).map(String::as_str)
 }
 
-/// `TotalVisits`, `Total Visits` and `total-visits` as `total_visits`.
+/// A name in snake case: `TotalVisits`, `Total Visits` and `total-visits` become `total_visits`.
 pub(super) fn snake(name: &str) -> String {
     let mut text = String::new();
     let mut after_small = false;

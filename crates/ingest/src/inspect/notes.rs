@@ -18,7 +18,7 @@ const PLACEHOLDERS: [&str; 9] = [
     "not provided",
 ];
 
-/// Remarks on a column, the most weighty first.
+/// Remarks on a column, the most important first.
 pub(super) fn note(
     values: &[(&str, usize)],
     kind: ColumnKind,
@@ -50,7 +50,7 @@ pub(super) fn note(
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 
-/// Whether some are digits that begin with a zero which a number would lose.
+/// Whether some values are digits with a leading zero, which would be lost in a number.
 pub(super) fn has_leading_zeros(values: &[(&str, usize)]) -> bool {
     values.iter().any(|(text, _)| {
         text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())

@@ -37,7 +37,7 @@ const MOST: usize = 50;
 /// Digits of a phone number in full.
 const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 
-/// The keys, in the order in which they first occur.
+/// The personal keys, in order of first occurrence.
 pub(super) fn keys(values: &[(&str, usize)]) -> Vec<String> {
     let mut found = Vec::new();
     for (text, _) in values {

@@ -75,7 +75,8 @@ const FORMS: &[(&str, Form, bool)] = &[
     ("%a, %d %b %Y %H:%M:%S %z", Form::Zoned, false),
 ];
 
-/// The forms of distinct `values` with how many rows have each; `None` unless all are times.
+/// The time formats of distinct `values`, with the number of rows of each; `None` unless all values are
+/// times.
 pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<TimeFormats> {
     // A format is right for the column when it reads the most rows; what it leaves is looked at
     // with the other formats, so that a mixed column shows all of its own.
@@ -118,7 +119,7 @@ fn exchanged(format: &str) -> Option<String> {
     Some(format!("%m{separator}%d{}", rest.strip_prefix("%m")?))
 }
 
-/// Seconds since 1970, read with the first of these formats that fits.
+/// Seconds since 1970 of a value, parsed with the first matching format.
 pub(super) fn seconds(text: &str, formats: &[&str]) -> Option<f64> {
     let forms = formats
         .iter()

@@ -12,7 +12,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// A pattern from its text; every text is one.
+    /// Parses a pattern; every text is a valid one.
     pub fn new(text: &str) -> Self {
         let text = text.trim().to_lowercase();
         // `*` and `?` stand for characters, as nothing else does: neither brackets nor slashes are
@@ -30,7 +30,7 @@ impl Pattern {
         Self { text, regex }
     }
 
-    /// Whether a file of that name is meant.
+    /// Whether a file name matches the pattern.
     pub fn matches(&self, name: &str) -> bool {
         self.regex.is_match(&name.to_lowercase())
     }

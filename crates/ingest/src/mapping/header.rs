@@ -12,7 +12,7 @@ const KEYS: [&str; 11] = [
     "absent", "personal",
 ];
 
-/// Reads a mapping from the text of its file.
+/// Parses a mapping from the text of its file.
 pub(super) fn parse(
     provider: &ProviderName,
     name: &str,

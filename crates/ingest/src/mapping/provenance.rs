@@ -12,10 +12,10 @@ pub(crate) struct Provenance {
     pub(crate) may_drop: bool,
 }
 
-/// Adds `_file` and `_line` of the driving source to the projection where they are not there.
+/// Adds `_file` and `_line` of the driving source to the projection if they are missing.
 ///
-/// That is done for a plain select whose first relation is the driving source; others have to
-/// carry the two columns themselves.
+/// This is done for a plain select whose first relation is the driving source; other statements must carry
+/// the two columns themselves.
 pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
     let limited = query.limit_clause.is_some() || query.fetch.is_some() || query.with.is_some();
     match query.body.as_mut() {
@@ -34,8 +34,8 @@ pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
     }
 }
 
-/// Carries one more column of the driving source to the top, through subqueries that its rows pass
-/// one by one, with their `_file`; where they do not, the column stays behind.
+/// Adds one more column of the driving source to the output, passing it and `_file` through subqueries that
+/// keep rows one to one. If a subquery does not, the column is not added.
 pub(crate) fn carry_too(query: &mut Query, driving: &str, column: &str) {
     let mut named: Vec<&mut Cte> = match &mut query.with {
         Some(with) => with.cte_tables.iter_mut().collect(),

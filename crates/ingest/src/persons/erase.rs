@@ -48,8 +48,8 @@ pub struct Forgotten {
     pub snapshot: SnapshotNumber,
 }
 
-/// Erases a person: what identifies them goes; their orders and other facts stay, as those of a person
-/// without a name. With `decider.dry_run` only counts what would go.
+/// Erases a person: deletes the values that identify them, and keeps their orders and other facts as those of
+/// an anonymous person. With `decider.dry_run` it only counts what would be deleted.
 ///
 /// # Errors
 /// [`IngestError::NoPerson`] where the person has no records; [`IngestError::Lake`] where the lake or its
@@ -103,13 +103,13 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
     Ok(forgotten)
 }
 
-/// Deletes the values that a run wrote of persons who were erased while it ran.
+/// Deletes personal values that a run wrote for persons who were erased while it ran.
 pub(crate) async fn forget_again(lake: &Lake, state: &State) -> Result<(), IngestError> {
     let identities = erased_records(lake, state).await?;
     forget(lake, state, &identities, &IdentifyingValues::default()).await
 }
 
-/// The records of all who were erased.
+/// The records of all erased persons.
 pub(crate) async fn erased_records(
     lake: &Lake,
     state: &State,

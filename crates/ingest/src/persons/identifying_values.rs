@@ -35,8 +35,8 @@ pub(crate) struct IdentifyingValues {
     records: HashMap<String, HashSet<String>>,
 }
 
-/// The values that identify the person of some records: no last name alone, and no address or number that
-/// records of others have.
+/// The values that identify the person of these records: no last name alone, and no address or number that
+/// records of other persons have.
 pub(crate) async fn identifying_values(
     lake: &Lake,
     base: &State,
@@ -109,7 +109,7 @@ pub(crate) async fn identifying_values(
     Ok(naming)
 }
 
-/// Which rows belong to some records; none in a table without records.
+/// Which rows belong to these records; none in a table without records.
 pub(crate) fn rows_of(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
     let Some(column) = batch.column_by_name("identity_id") else {
         return BooleanArray::from(vec![false; batch.num_rows()]);
@@ -162,7 +162,7 @@ impl QuarantineProviders {
         Ok(Self { providers })
     }
 
-    /// Which rows identify the person, by a value or an external id.
+    /// Which rows identify the person by a value or an external id.
     pub(crate) fn naming(&self, rows: &RecordBatch, naming: &IdentifyingValues) -> BooleanArray {
         let text = |name: &str, row: usize| {
             let column = rows[name].as_string::<i32>();

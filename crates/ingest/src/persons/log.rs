@@ -32,12 +32,12 @@ pub(crate) struct LogEntry {
     pub(crate) evidence: Value,
 }
 
-/// A name for an entry, in order of time.
+/// A new id of a log entry; ids sort by time.
 pub(crate) fn new_entry() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// Writes entries as rows.
+/// Writes log entries as rows.
 pub(crate) async fn write(
     lake: &Lake,
     entries: &[LogEntry],

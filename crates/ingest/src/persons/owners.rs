@@ -11,7 +11,7 @@ use crate::IngestError;
 use crate::persons::decisions::Decisions;
 use crate::persons::records;
 
-/// The records of some persons.
+/// The records of these persons.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the table `identities` cannot be read.
@@ -44,7 +44,7 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Reads them.
+    /// Loads the owners at a snapshot.
     ///
     /// # Errors
     /// [`IngestError::Lake`] where the decisions, the moves or the table `identities` cannot be read.
@@ -66,9 +66,9 @@ impl Owners {
         })
     }
 
-    /// The persons to whom a decision of the time `at` about `person`, who had `records` then, applies now:
-    /// all who have one of these records. After a split since then it applies to both parts, since it is not
-    /// known which of them was meant.
+    /// The persons to whom a decision made at `at` about `person` applies now: all who have one of the
+    /// `records` that the person had then. After a later split it applies to both parts, since it is unknown
+    /// which one was meant.
     pub fn of(&self, person: u64, records: &[i64], at: Timestamp) -> RoaringTreemap {
         let mut theirs: BTreeSet<i64> = records.iter().copied().collect();
         for (_, parts) in self.splits.iter().filter(|(split, _)| *split >= at) {
@@ -87,7 +87,7 @@ impl Owners {
         persons.filter_map(|person| self.gone.now(person)).collect()
     }
 
-    /// The id that a person has now; `None` after an erasure.
+    /// The current id of a person; `None` if they were erased.
     pub fn now(&self, person: u64) -> Option<u64> {
         self.gone.now(person)
     }

@@ -62,7 +62,7 @@ fn of_run(identities: &Identities) -> BTreeMap<i64, PersonRecord> {
     new.collect()
 }
 
-/// The records of a component, from the lake and from a run.
+/// The records of a connected component, from the lake and from a run.
 pub(crate) async fn of_component(
     lake: &Lake,
     base: &State,
@@ -122,7 +122,7 @@ async fn remember(
     Ok(())
 }
 
-/// The records of some persons.
+/// The records of these persons.
 pub(crate) async fn of_persons(
     lake: &Lake,
     base: &State,
@@ -134,7 +134,7 @@ pub(crate) async fn of_persons(
     .await
 }
 
-/// Some records.
+/// The records with these ids.
 pub(crate) async fn of_records(
     lake: &Lake,
     base: &State,
@@ -146,7 +146,7 @@ pub(crate) async fn of_records(
     .await
 }
 
-/// All records of the person that a record belongs to.
+/// All records of the person to whom a record belongs.
 pub(crate) async fn around(
     lake: &Lake,
     base: &State,
@@ -163,7 +163,7 @@ pub(crate) async fn around(
     }
 }
 
-/// The records in some files that `is_wanted` accepts, by record id and person id.
+/// The records in these files that `is_wanted` accepts, called with record id and person id.
 pub(crate) async fn read(
     lake: &Lake,
     files: &[DataFile],

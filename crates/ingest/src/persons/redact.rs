@@ -12,10 +12,11 @@ const FEWEST_LETTERS: usize = 8;
 /// Strokes before an escape: JSON in JSON in JSON in JSON has eight.
 const MOST_STROKES: usize = 8;
 
-/// A text without any of these values, each of which is one or more parts, in lower case, that name
-/// somebody together; `None` where it has none of them. Case does not matter, nor whether a value is
-/// written as in JSON (`J\u00f6rg`), in an address of the web (`ann%40example.com`) or in base64. A
-/// value is only found where it stands by itself: `ann@example.com` is not a part of
+/// A text with these values removed; `None` if it has none of them. A value has one or more parts, in lower
+/// case, which together identify a person.
+///
+/// Letter case is ignored. Values are also found as written in JSON (`J\u00f6rg`), in a URL
+/// (`ann%40example.com`) and in base64. Only whole values are found: `ann@example.com` is not part of
 /// `joann@example.com`.
 pub(crate) fn redacted(text: &str, values: &[Vec<String>]) -> Option<String> {
     let mut changed = without(text, values, Letters::plain);

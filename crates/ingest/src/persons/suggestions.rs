@@ -18,7 +18,8 @@ use crate::persons::match_keys::{FamilyMember, MatchKeyIndex};
 use crate::persons::records::{self, PersonRecord};
 use crate::persons::review::{Candidate, Review};
 
-/// Pairs as reviews of the later record of each two persons, beside the first record of the other.
+/// Suggested pairs as open reviews: for each two persons, the later record with the first record of the other
+/// person as its candidate.
 pub(crate) async fn suggested(
     lake: &Lake,
     state: &State,

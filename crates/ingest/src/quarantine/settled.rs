@@ -37,7 +37,7 @@ pub(crate) struct Settled {
     ids: Vec<String>,
 }
 
-/// The rows of the lake's quarantine that the run read again and did not put there again.
+/// The quarantined rows in the lake that the run read again and did not quarantine again.
 pub(crate) async fn settled(
     lake: &Lake,
     base: &State,
@@ -98,7 +98,7 @@ pub(crate) async fn settled(
 }
 
 impl Settled {
-    /// The keys of the personal values that go with the rows.
+    /// The vault keys of the personal values of these rows.
     pub(crate) fn vault_keys(&self) -> Result<Vec<RecordBatch>, IngestError> {
         let ids: ArrayRef = Arc::new(StringArray::from_iter_values(&self.ids));
         let field = Field::new(QUARANTINE.vault_keys()[0], DataType::Utf8, false);

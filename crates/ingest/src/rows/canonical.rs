@@ -62,7 +62,7 @@ pub(crate) const PERSON: &str = "_person";
 /// Whether the source deleted the row.
 pub(crate) const DELETED: &str = "_deleted";
 
-/// The columns of a table as rows are staged: without the ids that rollbook gives.
+/// The columns of a table in staged rows: without the ids that rollbook assigns.
 pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
     let own = staged_columns(def).map(|column| column.field());
     let extra = [
@@ -72,7 +72,7 @@ pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
     Arc::new(Schema::new(own.chain(extra).collect::<Vec<_>>()))
 }
 
-/// The external ids of the persons that staged rows are of.
+/// The external ids of the persons to whom staged rows belong.
 pub(crate) fn records<'a>(def: &TableDef, batch: &'a RecordBatch) -> &'a StringArray {
     match def.shape {
         Shape::Person => batch["external_id"].as_string::<i32>(),
@@ -117,7 +117,7 @@ const fn text_column(name: &'static str) -> ColumnDef {
 }
 
 impl Caster {
-    /// Checks that every column that the mapping yields has a place, and that rows are named.
+    /// Checks that the table has every column that the mapping yields, and that the mapping yields a key.
     pub(crate) fn new(
         mapping: &Mapping,
         output: &Schema,
@@ -168,8 +168,8 @@ impl Caster {
         })
     }
 
-    /// Casts a batch; rows that fail are left out and returned in `faults`. `commas` holds what was found in
-    /// the batches before.
+    /// Casts a batch to the types of the table. Rows that fail are left out and returned in `faults`;
+    /// `commas` holds what earlier batches showed about decimal commas.
     pub(crate) fn cast(
         &self,
         batch: &RecordBatch,

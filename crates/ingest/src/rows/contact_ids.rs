@@ -25,8 +25,8 @@ impl ContactIds {
         Self { key, region }
     }
 
-    /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address in normal form, or as it stands
-    /// where it has none.
+    /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address in normal form, or of the text
+    /// itself if it has none.
     pub(crate) fn of_email(&self, email: &str) -> String {
         let normal = email::email(email);
         self.token(
@@ -35,8 +35,8 @@ impl ContactIds {
         )
     }
 
-    /// `phone:` and the same of a number, read in `country` or else in the tenant's region; `None` of what
-    /// no network has, and of what many have.
+    /// `phone:` and the same hash of a phone number, read in `country` or else in the tenant's region; `None`
+    /// if no numbering plan allows the number, or many people share it.
     pub(crate) fn of_phone(&self, phone: &str, country: &str) -> Option<String> {
         let region = phone::region(country, self.region.as_deref());
         let number = phone::phone(phone, region)?;
@@ -44,7 +44,7 @@ impl ContactIds {
         is_of_one.then(|| self.token("phone:", &number.exact()))
     }
 
-    /// The same of an address or a number in normal form; `None` of anything else.
+    /// The same of an e-mail address or a phone number in normal form; `None` of any other text.
     pub(crate) fn of_normal(&self, match_rule: MatchRule, value: &str) -> Option<String> {
         match match_rule {
             MatchRule::Email => Some(self.token("email:", value)),

@@ -35,8 +35,8 @@ pub(crate) struct ExistingRow {
 }
 
 impl ExistingRow {
-    /// Whether a staged row is an older version than this one. Where one of the two has no `updated_at`,
-    /// the one that arrives later wins.
+    /// Whether this version is newer than a staged row. If one of the two has no `updated_at`, the one that
+    /// arrived later is the newer.
     pub(crate) fn is_newer_than(&self, version: &RowVersion) -> bool {
         version.updated != UNKNOWN && version.updated < self.updated
     }
@@ -59,7 +59,7 @@ pub(crate) struct ExistingRows {
 }
 
 impl Lookup<'_> {
-    /// Finds the rows of the lake that staged rows may replace, and reads their versions.
+    /// Finds the rows in the lake that staged rows may replace, and reads their versions.
     pub(crate) async fn known(&self, stage: &Stage) -> Result<ExistingRows, IngestError> {
         let mut matches = Sorter::new(self.folder);
         for entries in stage.keys(LOOKED_UP)? {
@@ -84,8 +84,8 @@ impl Lookup<'_> {
         })
     }
 
-    /// Adds file, row, staged row and its set of missing columns for each row with the hash of a staged key.
-    /// `entries` are in order of their hashes.
+    /// Adds file, row, staged row and missing columns of each row whose key hash is that of a staged row.
+    /// `entries` are sorted by hash.
     pub(crate) async fn look_up(
         &self,
         entries: &[KeyEntry],
@@ -109,7 +109,7 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    /// The rows of a file whose keys have one of the wanted hashes, each with that.
+    /// The rows of a file whose key hash is one of the wanted ones, each with its hash.
     pub(crate) async fn candidates(
         &self,
         file: &DataFile,
@@ -181,7 +181,7 @@ impl ExistingRows {
         self.rows.peek().is_none()
     }
 
-    /// The rows of the lake with the keys of the rows of a piece, by their place in it.
+    /// The rows in the lake with the keys of the rows of a piece, by their index in the piece.
     pub(crate) fn of(
         &mut self,
         piece: &StagedBatch<'_>,

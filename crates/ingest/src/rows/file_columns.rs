@@ -24,7 +24,7 @@ struct Sets {
 }
 
 impl FileColumns {
-    /// Of files by their labels, with their columns.
+    /// The columns of files, by file label.
     pub(crate) fn new(files: impl IntoIterator<Item = (String, Columns)>) -> Self {
         Self {
             by_file: Arc::new(files.into_iter().collect()),
@@ -44,7 +44,7 @@ impl FileColumns {
         number
     }
 
-    /// The columns of a row by its file and its set of keys.
+    /// The columns of a row, by its file and its set of keys.
     pub(crate) fn of(&self, file: &str, set: Option<u32>) -> Option<Columns> {
         match set.and_then(|set| usize::try_from(set).ok()) {
             Some(set) => self.sets().columns.get(set).cloned(),
@@ -52,7 +52,7 @@ impl FileColumns {
         }
     }
 
-    /// The columns that any of the files has.
+    /// The columns that at least one file has.
     pub(crate) fn all(&self) -> HashSet<String> {
         let files = self.by_file.values();
         files.flat_map(|columns| columns.iter().cloned()).collect()

@@ -11,7 +11,7 @@ pub(crate) struct FileCounts {
 }
 
 impl FileCounts {
-    /// The counts of the file at `place`.
+    /// The counts of the file with index `place`.
     pub(crate) fn at(&mut self, place: u64) -> &mut TableCounts {
         let is_same = self
             .files
@@ -40,7 +40,7 @@ impl FileCounts {
         total
     }
 
-    /// The counts of `table` in the file at `place`.
+    /// The counts of `table` in the file with index `place`.
     pub(crate) fn of_file(&self, table: &str, place: u64) -> TableCounts {
         let found = self.files.iter().find(|(at, _)| *at == place);
         let counts = found.map(|(_, counts)| counts.clone()).unwrap_or_default();

@@ -67,7 +67,7 @@ fn referred(stages: &[&Stage], most: u64) -> Option<Vec<u64>> {
 }
 
 impl Identities {
-    /// No new identities, and known ones that move to other persons.
+    /// No new identities, and existing ones that move to other persons.
     pub(crate) fn moving(moved: BTreeMap<i64, i64>) -> Self {
         Self {
             known: KeyMap::default(),
@@ -128,7 +128,7 @@ impl Identities {
         Ok(identities)
     }
 
-    /// The identity of each row of a staged batch that names one.
+    /// The identity of each row of a staged batch that names a record.
     pub(crate) fn find(&self, stage: &Stage, batch: &RecordBatch) -> Vec<Option<Identity>> {
         let mut buffer = Vec::new();
         let provider = batch["provider"].as_string::<i32>();
@@ -142,7 +142,7 @@ impl Identities {
             .collect()
     }
 
-    /// Sets the persons of records, as the resolution found them.
+    /// Sets the persons of records from the result of the resolution.
     pub(crate) fn assign(&mut self, persons: &BTreeMap<i64, i64>) {
         if persons.is_empty() {
             return;

@@ -15,7 +15,7 @@ use crate::rows::file_columns::FileColumns;
 /// A set of columns as bits, by their indices in [`staged_schema`].
 pub(crate) type ColumnSet = u64;
 
-/// The set of one column.
+/// The set that holds only this column.
 pub(crate) fn bit(place: usize) -> ColumnSet {
     1_u64
         .checked_shl(u32::try_from(place).unwrap_or(u32::MAX))
@@ -48,7 +48,7 @@ pub(crate) struct MissingColumns {
 }
 
 impl MissingColumns {
-    /// `others` are the sources after the driving one.
+    /// Finds the missing columns of sources; `others` are the sources after the driving one.
     pub(crate) fn new(
         mapping: &Mapping,
         plan: &LogicalPlan,
@@ -180,8 +180,8 @@ impl MissingColumns {
         absent.fold(self.not_given, |all, (column, _)| all | column)
     }
 
-    /// The columns that the mapping reads and that the files have, by the name of the source; none of sources
-    /// without files.
+    /// The columns that the mapping reads and the files have, by name of the source; sources without files
+    /// have none.
     pub(crate) fn columns_read(&self, mapping: &Mapping) -> BTreeMap<String, BTreeSet<String>> {
         let driving = self.driving.all();
         let columns = |source: usize| match source {
@@ -204,7 +204,7 @@ impl MissingColumns {
         found
     }
 
-    /// Whether known values of missing columns stay.
+    /// Whether known values of missing columns are kept.
     pub(crate) fn keeps(&self) -> bool {
         !self.is_off
     }

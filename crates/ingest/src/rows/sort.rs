@@ -42,7 +42,7 @@ impl<const N: usize> Sorter<N> {
         Ok(())
     }
 
-    /// The records in ascending order, number by number.
+    /// The records in ascending order, compared number by number.
     pub(crate) fn sorted(mut self) -> io::Result<Sorted<N>> {
         self.waiting.sort_unstable();
         let mut sorted = Sorted {
@@ -120,7 +120,7 @@ impl Records<BufWriter<File>> {
 }
 
 impl Records<BufReader<File>> {
-    /// Reads from where the file stands.
+    /// A reader from the file's current position.
     pub(crate) fn new(file: File) -> Self {
         Self(BufReader::with_capacity(BUFFER, file))
     }

@@ -29,7 +29,7 @@ pub(crate) fn of_run(stages: &[Stage]) -> Vec<UnknownStatus> {
     of_files(stages, |_| true)
 }
 
-/// Those of the file at `place`.
+/// The unknown statuses of the file with index `place`.
 pub(crate) fn of_file(stages: &[Stage], place: u64) -> Vec<UnknownStatus> {
     of_files(stages, |file| file == place)
 }

@@ -57,7 +57,7 @@ pub(crate) struct UpsertOutcome {
 }
 
 impl UpsertOutcome {
-    /// Counts of facts whose person has no record, if there are any.
+    /// Counts of facts whose person has no record; `None` if there are no such facts.
     pub(crate) fn unfound(&self, def: &TableDef) -> Option<Unfound> {
         (self.unfound > 0).then(|| Unfound {
             table: def.name.to_owned(),

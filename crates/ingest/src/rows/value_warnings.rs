@@ -86,7 +86,7 @@ impl ValueWarnings {
         }
     }
 
-    /// Adds the counts of others.
+    /// Adds other counts to these.
     pub(crate) fn add(&mut self, others: Self) {
         for (key, values) in others.counts {
             let known = self.counts.entry(key).or_default();

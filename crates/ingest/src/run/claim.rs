@@ -32,7 +32,7 @@ pub fn check_claimed(
     claim(provider, &known, &[file]).map(drop)
 }
 
-/// The mappings whose driving source has files, and the labels of files that nobody reads.
+/// The mappings that have files of their driving source, and the labels of files that no mapping reads.
 pub(crate) fn claim(
     provider: &ProviderName,
     mappings: &[Mapping],

@@ -23,11 +23,11 @@ use crate::rows::order_references::{COUNTED_WITHOUT, ORDERS};
 use crate::rows::stage::keys_of;
 use crate::rows::table_order::SortedWriter;
 
-/// Reverts an ingest run; returns the snapshot that did so.
+/// Reverts an ingest run; returns the new snapshot.
 ///
-/// Rows get the version from before the run, except those of persons erased since: such a row stays as
-/// it is, or goes where the run brought it. Personal values are kept in their latest version only: those of
-/// rows that are gone now are forgotten, those of rows that come back stay as the run left them.
+/// Rows return to their version from before the run. Rows of persons who were erased since then do not: they
+/// stay as they are, or are deleted if the run added them. Only the latest personal values are stored: those
+/// of rows that are now deleted are deleted too, those of restored rows keep the values of the run.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where no commit has this batch, where a later run changed one of its rows (then

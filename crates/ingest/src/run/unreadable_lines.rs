@@ -11,8 +11,8 @@ use crate::run::claim::Claim;
 /// The column that tells one row from another.
 const KEY: &str = "external_id";
 
-/// The column for lack of which a mapping could not be planned, where an unreadable line of its driving
-/// files may have it. The rows without it are refused one by one then.
+/// The column whose absence made planning fail, if an unreadable line of the driving files may have it. Then
+/// the rows without it are refused one by one.
 pub(crate) fn column_of_unreadable_line(claim: &Claim, error: &IngestError) -> Option<String> {
     let column = match error {
         IngestError::MissingOutput { column, .. } if *column == KEY => KEY,

@@ -17,7 +17,7 @@ pub(super) struct Header {
     pub(super) names: Vec<String>,
 }
 
-/// Reads the header and leaves the window behind it.
+/// Reads the header, and moves the window to the line after it.
 pub(super) fn read(window: &mut Window, file: &SourceFile) -> Result<Header, ReadError> {
     let mut chosen = None;
     loop {

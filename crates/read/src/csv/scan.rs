@@ -49,12 +49,12 @@ impl Fields {
         self.ends.len()
     }
 
-    /// The text of all fields on end.
+    /// The text of all fields, concatenated.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// Where each field stands in it.
+    /// The range of each field in the text.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| start..*end)
@@ -71,7 +71,7 @@ impl Fields {
     }
 }
 
-/// The fields of a line that holds no quote.
+/// Splits a line that has no quotes into fields.
 pub(super) fn split(line: &[u8], delimiter: u8, ranges: &mut Vec<Range<usize>>) {
     ranges.clear();
     let mut start = 0;
@@ -82,7 +82,7 @@ pub(super) fn split(line: &[u8], delimiter: u8, ranges: &mut Vec<Range<usize>>) 
     ranges.push(start..line.len());
 }
 
-/// Reads the record that `bytes` begin with into `fields`; `ended` says that nothing follows.
+/// Reads the record at the start of `bytes` into `fields`; `ended` says that the file ends after `bytes`.
 pub(super) fn scan(bytes: &[u8], ended: bool, delimiter: u8, fields: &mut Fields) -> Scan {
     fields.clear();
     let mut at = 0;

@@ -15,7 +15,7 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Its text, if it is whole and can be decoded.
+    /// The document's text, if it is complete and can be decoded.
     pub(super) fn text(&self) -> Result<&'a str, JsonFault> {
         if !self.whole {
             return Err(JsonFault::TooLong);
@@ -23,7 +23,7 @@ impl<'a> Document<'a> {
         std::str::from_utf8(self.bytes).map_err(|error| JsonFault::Encoding(error.valid_up_to()))
     }
 
-    /// Its text, with U+FFFD for bytes that are no text.
+    /// The document's text, with U+FFFD for undecodable bytes.
     pub(super) fn shown(&self) -> String {
         String::from_utf8_lossy(self.bytes).into_owned()
     }
@@ -39,7 +39,7 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// Finds out whether the file is one array or a document a line.
+    /// Finds out whether the file is one array or has one document per line.
     pub(super) fn open(mut window: Window, file: &SourceFile) -> Result<Self, ReadError> {
         let io_error = |error| file.io_error(error);
         skip_blank(&mut window, b"").map_err(io_error)?;
@@ -73,7 +73,7 @@ impl Documents {
         })
     }
 
-    /// The next document, or `None` behind the last.
+    /// The next document, or `None` after the last.
     pub(super) fn next(&mut self) -> io::Result<Option<Document<'_>>> {
         let handed_out = std::mem::take(&mut self.handed_out);
         self.window.consume_counting(handed_out);

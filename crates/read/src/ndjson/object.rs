@@ -18,7 +18,7 @@ pub(super) enum JsonFault {
     Json(String),
 }
 
-/// The keys and the values of the object in `text`, in order, the values as written.
+/// The keys and values of the object in `text`, in order; values are as written.
 pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonFault> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax(&error))?;
     let text = text.trim_ascii();
@@ -51,7 +51,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonFault
     Ok(entries)
 }
 
-/// A value as text: strings without quotes, `null` as nothing, all others as they are written.
+/// A value as text: strings without quotes, `null` as nothing, all others as written.
 pub(super) fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, JsonFault> {
     match value.as_bytes().first() {
         Some(b'"') => string(value).map(Some),
@@ -60,8 +60,8 @@ pub(super) fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, JsonFault> {
     }
 }
 
-/// Where the JSON value ends that `bytes` begin with, by brackets and quotes alone; `None` if
-/// that lies beyond them. A number or word that reaches the end of `bytes` ends there.
+/// The end of the JSON value at the start of `bytes`, found by brackets and quotes only; `None` if the value
+/// does not end in `bytes`. A number or word may end at the end of `bytes`.
 pub(super) fn value_end(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;

@@ -20,11 +20,11 @@ use crate::rows::is_blank;
 /// Whole numbers up to here are written without an exponent.
 const PLAIN_BELOW: f64 = 1e16;
 
-/// Each value as text; blank text and null are null.
+/// Each value as text; blank text becomes null.
 ///
-/// Zoned times are RFC 3339 in UTC, others have no zone. Floats are the shortest that reads back
-/// the same, whole ones without a point. UUIDs have their hyphens, lists and structs are JSON,
-/// bytes that are no text are hexadecimal after `\x`.
+/// Times with a zone are RFC 3339 in UTC, others have no zone. Floats have the shortest form that reads back
+/// the same, whole ones without a point. UUIDs have hyphens, lists and structs are JSON, and bytes that are
+/// not text are hexadecimal after `\x`.
 pub(super) fn as_text(array: &ArrayRef, leaves: &[Leaf]) -> Result<StringArray, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => without_blanks(&cast(array)?),

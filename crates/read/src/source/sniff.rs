@@ -26,7 +26,7 @@ const NO_DATA: &[&str] = &[
     "jpeg", "gif", "svg", "zip", "tar", "7z", "lock", "sha256", "crc",
 ];
 
-/// The format of a file; a file that cannot be looked into is `Unknown`.
+/// The format of a file; `Unknown` if the file cannot be read.
 pub(super) fn format(file: &SourceFile) -> Format {
     let name = file.name();
     let ending = name

@@ -2,7 +2,7 @@
 
 use rollbook_app::NextStep;
 
-/// The next step for an API client; `None` if it can do nothing.
+/// The next step for an API client; `None` if a client cannot do anything about it.
 pub(crate) fn as_route(step: &NextStep) -> Option<String> {
     let text = match step {
         NextStep::Words(words) => words,

@@ -12,7 +12,7 @@ use crate::profile::PersonKind;
 /// The most activities that a mailing makes.
 const OF_A_MAILING: usize = 4;
 
-/// Makes activities until there are exactly `count`, besides those that are there.
+/// Adds activities of a customer until there are `count` more than before.
 pub(in crate::person) fn of_a_customer(
     subject: &Subject<'_>,
     dice: &mut Dice,

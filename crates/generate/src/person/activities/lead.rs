@@ -13,7 +13,7 @@ use crate::person::Subject;
 /// Days over which the rate at which a lead is heard of stays the same.
 const MONTH: i64 = 30 * DAY;
 
-/// Adds all activities of a lead until their first order, or until the end.
+/// Adds all activities of a lead until their first order, or until the end of the data.
 pub(in crate::person) fn before_the_first_order(
     subject: &Subject<'_>,
     lead: &Lead,

@@ -41,19 +41,20 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// `+`, the country's code and the number (ITU-T E.164).
+    /// `+`, the country code and the number (ITU-T E.164).
     pub(super) fn e164(&self) -> String {
         format!("+{}{}", self.code, self.national)
     }
 }
 
-/// Digits behind a `+`; `None` where no network has them. `Err` where they begin with no country's code.
+/// Parses the digits after a `+`; `None` if no numbering plan allows it, `Err` if the digits begin
+/// with no country code.
 pub(super) fn international(digits: &str) -> Result<Option<Number>, NoCountry> {
     let (code, national) = PLANS.split(digits).ok_or(NoCountry)?;
     Ok(PLANS.settled(code, national))
 }
 
-/// Digits as they are dialled in a region (ISO 3166-1 alpha-2); `None` where no network has them.
+/// Parses digits as dialled in a region (ISO 3166-1 alpha-2); `None` if no numbering plan allows it.
 pub(super) fn dialled(digits: &str, region: &str) -> Option<Number> {
     let plan = PLANS.of_region(region)?;
     if let Some(abroad) = plan.after_international_prefix(digits) {

@@ -22,8 +22,8 @@ pub(crate) struct DecimalCommas {
 }
 
 impl DecimalCommas {
-    /// Looks at a batch whose cells were read with a decimal point, and adds the faults of rows
-    /// that cannot be trusted.
+    /// Checks a batch whose cells were read with a decimal point, and adds faults for rows that are
+    /// ambiguous.
     pub(crate) fn check(
         &mut self,
         batch: &RecordBatch,
@@ -85,8 +85,8 @@ impl DecimalCommas {
         }
     }
 
-    /// Whether a column was found only after other rows of its file had been taken. All rows have
-    /// to be read again then, with what is known now.
+    /// Whether a column turned out to have decimal commas after other rows of its file were accepted. Then
+    /// all rows must be read again.
     pub(crate) fn are_late(&mut self) -> bool {
         self.begun.clear();
         std::mem::take(&mut self.is_late)

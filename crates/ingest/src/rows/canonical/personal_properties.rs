@@ -41,8 +41,8 @@ impl PersonalKeys {
         }
     }
 
-    /// Parts documents, which come out as they are where nothing of them is personal. What is
-    /// personal comes beside what each row `has` of that already.
+    /// Splits JSON documents: moves personal keys to a second document per row, merged with what each row
+    /// `has` there. Documents without personal keys are unchanged.
     pub(crate) fn split_documents(
         &self,
         documents: &StringArray,

@@ -104,14 +104,14 @@ const fn words(
     }
 }
 
-/// The words of a column, if it has any.
+/// The known status words of a column, if it has any.
 pub(crate) fn of(table: &str, column: &str) -> Option<&'static Vocabulary> {
     WORDS
         .iter()
         .find(|words| words.column == column && words.table == table)
 }
 
-/// The column of a table whose unknown words are counted.
+/// The status column of a table whose unknown words are counted.
 pub(crate) fn counted(table: &str) -> Option<(&'static str, &'static Vocabulary)> {
     let words = WORDS
         .iter()
@@ -120,7 +120,7 @@ pub(crate) fn counted(table: &str) -> Option<(&'static str, &'static Vocabulary)
 }
 
 impl Vocabulary {
-    /// Whether our queries know a word, given in its normal form.
+    /// Whether built-in queries use a word, given in its normal form.
     pub(crate) fn knows(&self, word: &str) -> bool {
         self.known.contains(&word)
     }
