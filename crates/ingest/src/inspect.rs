@@ -34,7 +34,7 @@ pub enum InspectError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The file has a header and no rows.
-    #[error("`{file}` has no rows to look at")]
+    #[error("`{file}` has no rows to profile")]
     NoRows {
         /// The file.
         file: String,

@@ -32,7 +32,7 @@ impl FromStr for BatchId {
         if valid {
             return Ok(Self(value.to_owned()));
         }
-        let rule = "it looks like `20241101-3f9a1c`; `rollbook snapshots` lists them";
+        let rule = "it looks like `20241101-3f9a1c`";
         Err(InvalidName {
             kind: "batch",
             value: value.to_owned(),

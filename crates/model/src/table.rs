@@ -182,26 +182,26 @@ pub struct TableDef {
 const PERSON_ID: ColumnDef = ColumnDef::new(
     "person_id",
     ColumnType::Int,
-    "the person, given by rollbook, never reused; 0 = not linked yet",
+    "id of the person, assigned by rollbook and never reused; 0 = not linked yet",
 )
 .required();
 const IDENTITY_ID: ColumnDef = ColumnDef::new(
     "identity_id",
     ColumnType::Int,
-    "the provider's record of the person; 0 = the source names none",
+    "id of the provider's record of the person; 0 = the source names none",
 )
 .required();
 const PROVIDER: ColumnDef = ColumnDef::new(
     "provider",
     ColumnType::Text,
-    "the system that the row came from",
+    "system that the row came from",
 )
 .required()
 .immutable();
 const EXTERNAL_ID: ColumnDef = ColumnDef::new(
     "external_id",
     ColumnType::Text,
-    "the row's id there; the key with provider",
+    "id of the row in that system; with provider, the key",
 )
 .required()
 .immutable();

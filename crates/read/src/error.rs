@@ -17,7 +17,7 @@ pub enum ReadError {
         path: String,
     },
     /// A pipe, socket or device where a file was expected.
-    #[error("`{path}` is neither a file nor a folder, pass a pipe's content on standard input")]
+    #[error("`{path}` is neither a file nor a folder: pass the content of a pipe on standard input")]
     NotAFile {
         /// The path as given.
         path: String,
@@ -39,7 +39,7 @@ pub enum ReadError {
         source: walkdir::Error,
     },
     /// Standard input could not be kept for the second look that reading needs.
-    #[error("standard input cannot be kept in `{folder}`, check the free space there")]
+    #[error("standard input cannot be stored in `{folder}`: check the free space there")]
     Spool {
         /// Where it was to be kept.
         folder: String,
@@ -111,7 +111,7 @@ pub enum ReadError {
         file: String,
     },
     /// A file that its Parquet footer or pages do not describe.
-    #[error("`{file}` is not a whole Parquet file, fetch or export it again")]
+    #[error("`{file}` is not a complete Parquet file: fetch or export it again")]
     Parquet {
         /// The file as the user knows it.
         file: String,
@@ -119,7 +119,7 @@ pub enum ReadError {
         source: ParquetError,
     },
     /// Rows of a Parquet file that cannot be decoded.
-    #[error("`{file}` cannot be read beyond row {row}, fetch or export it again")]
+    #[error("`{file}` cannot be read beyond row {row}: fetch or export it again")]
     ParquetRows {
         /// The file as the user knows it.
         file: String,

@@ -256,7 +256,7 @@ fn tables_document_equals_the_definitions() {
 
 fn document() -> String {
     let mut text = String::from(
-        "# The canonical tables\n\nWritten from the definitions in `crates/model/src/tables/`. Times are UTC microseconds, decimals have four places.\nPersonal columns (marked `*`) are not in the tables' files: they lie apart, latest state only.\n",
+        "# The canonical tables\n\nWritten from the definitions in `crates/model/src/tables/`. Times are UTC microseconds, decimals have four places.\nPersonal columns (marked `*`) are not in the tables' files: they are encrypted in the vault, in their latest state only.\n",
     );
     for table in TABLES {
         text.push_str(&section(table));

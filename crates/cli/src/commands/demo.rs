@@ -42,7 +42,7 @@ fn print_report(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
         .tables
         .iter()
         .map(|t| format!("{} {}", t.read, t.table));
-    writeln!(out, "An outdoor shop that never was, as of {}:", done.as_of)?;
+    writeln!(out, "Sample data of an outdoor shop, as of {}:", done.as_of)?;
     for line in wrapped(&counts.collect::<Vec<_>>().join(", ")) {
         writeln!(out, "  {line}")?;
     }
@@ -115,7 +115,7 @@ fn print_report(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
 fn print_credits(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     let report = &done.attributed.report;
     let currency = report.currency.as_deref().unwrap_or_default();
-    writeln!(out, "\nWhat the money came from, in {currency}, by model:")?;
+    writeln!(out, "\nRevenue by channel, in {currency}, by attribution model:")?;
     let models = &report.question.models;
     let names: String = models
         .iter()
@@ -148,8 +148,8 @@ fn print_credits(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
 fn print_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     let test = &done.lead_model.evaluation;
     let method = match done.lead_model.method {
-        Method::Logistic => "learnt from what others did",
-        Method::Rules => "by written rules",
+        Method::Logistic => "by a model learnt from earlier leads",
+        Method::Rules => "by fixed rules",
     };
     let auc = test
         .roc_auc

@@ -166,7 +166,7 @@ fn show_ingested(done: &Ingested, dry_run: bool, format: OutputFormat) -> anyhow
             (name, count) => format!("{count} rows of {name} refer to"),
         };
         let until = match table.table.as_str() {
-            "refunds" | "order_lines" => "; until it is ingested, the person that they name counts",
+            "refunds" | "order_lines" => "; until it is ingested, they count for the person that they name",
             _ => "",
         };
         eprintln!("note: {rows} an order that is not in the lake{until}");
@@ -213,10 +213,10 @@ fn note_unfound(unfound: &Unfound) {
         of,
     } = unfound;
     let found = match rows == of {
-        true => format!("none of the {of} rows of `{table}` that name a {names} found it"),
-        false => format!("{rows} of {of} rows of `{table}` name a {names} that is not there"),
+        true => format!("none of the {of} rows of `{table}` that name a {names} name an existing one"),
+        false => format!("{rows} of {of} rows of `{table}` name a {names} that does not exist"),
     };
-    eprintln!("note: {found}; they are linked once it is ingested");
+    eprintln!("note: {found}; they are linked once the {names} is ingested");
 }
 
 pub(super) fn inspect(file: &Path, format: OutputFormat) -> anyhow::Result<()> {

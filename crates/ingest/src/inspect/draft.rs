@@ -155,7 +155,7 @@ fn external_id(profile: &Profile, key: Option<&str>) -> Line {
         };
     };
     let note = match (profile.complete, profile.rows) {
-        (false, _) => Some("unique in the rows that were looked at"),
+        (false, _) => Some("unique in the profiled rows"),
         (true, 1) => Some("chosen by its name: the file has one row"),
         (true, _) => None,
     };
@@ -184,7 +184,7 @@ fn planned(
     let closed = is_closed.map(|is_closed| {
         taken.push("closed_at");
         Line {
-            note: Some("the closing day of closed deals".to_owned()),
+            note: Some("only of closed deals".to_owned()),
             sql: format!("case when {is_closed} then {day} end as closed_at"),
         }
     });

@@ -60,13 +60,13 @@ pub(super) fn has_leading_zeros(values: &[(&str, usize)]) -> bool {
 fn of_times(times: &TimeFormats) -> Vec<String> {
     let mut notes = Vec::new();
     if times.day_or_month {
-        notes.push("day and month could be either way round".to_owned());
+        notes.push("the order of day and month is ambiguous".to_owned());
     }
     if times.formats.len() > 1 {
-        notes.push("written in several ways".to_owned());
+        notes.push("in several formats".to_owned());
     }
     if times.formats.iter().any(|seen| !seen.canonical) {
-        notes.push("not ISO 8601: bring it to YYYY-MM-DD".to_owned());
+        notes.push("not ISO 8601: convert it to YYYY-MM-DD".to_owned());
     }
     if times
         .formats

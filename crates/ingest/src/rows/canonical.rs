@@ -148,16 +148,16 @@ impl Caster {
         };
         let has = |column: &str| output.field_with_name(column).is_ok();
         if !has("_file") || !has("_line") {
-            let hint = "carry `_file` and `_line` of the driving source through the statement";
+            let hint = "select `_file` and `_line` of the driving source in each subquery and at the top";
             return Err(missing("_file", hint));
         }
         if !mapping.personal.is_empty() && !has(PROPERTIES) {
-            let hint = "its header names personal keys of it";
+            let hint = "its header declares personal keys of this column";
             return Err(missing(PROPERTIES, hint));
         }
         let is_named = def.shape == Shape::Person && (has("email") || has("phone"));
         if !(has("external_id") || is_named) {
-            let hint = "name the column that tells one row from another `as external_id`";
+            let hint = "select the column that identifies a row `as external_id`";
             return Err(missing("external_id", hint));
         }
         Ok(Self {
@@ -464,7 +464,7 @@ fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef
         .ok_or(IngestError::MissingOutput {
             mapping: String::new(),
             column: name,
-            hint: "carry it through the statement",
+            hint: "select it in each subquery and at the top",
         })
 }
 

@@ -53,12 +53,12 @@ impl fmt::Display for ValueWarning {
             values => format!("`{value}` and {} more", values - 1),
         };
         let (what, outcome) = match self.oddity {
-            ValueWarningKind::UnknownCountry => ("unknown countries", "they stay as they are"),
-            ValueWarningKind::UnknownRegion => ("unknown regions", "they stay as they are"),
+            ValueWarningKind::UnknownCountry => ("unknown countries", "they are kept unchanged"),
+            ValueWarningKind::UnknownRegion => ("unknown regions", "they are kept unchanged"),
             ValueWarningKind::WholeId => ("ids that became floats", "they were read without `.0`"),
             ValueWarningKind::ShortenedId => (
                 "ids that a spreadsheet shortened",
-                "they stay as they are and may stand for several",
+                "they are kept unchanged, and one may stand for several ids",
             ),
         };
         write!(
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "`persons`.`country` has unknown countries in 5 rows (`Mordor` and 1 more): they stay as they are",
+                "`persons`.`country` has unknown countries in 5 rows (`Mordor` and 1 more): they are kept unchanged",
                 "`persons`.`external_id` has ids that became floats in 1 rows (`1001.0`): they were read without `.0`",
             ]
         );

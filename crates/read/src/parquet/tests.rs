@@ -290,7 +290,7 @@ fn rows_are_numbered_across_row_groups() {
 
 #[test]
 fn other_files_are_not_read_as_parquet() {
-    let message = "`x.parquet` is not a whole Parquet file, fetch or export it again";
+    let message = "`x.parquet` is not a complete Parquet file: fetch or export it again";
     check_error(Given::new("x.parquet", "id,name\n1,Ada\n"), message);
     check_error(Given::new("x.parquet", &written(3)[..40]), message);
     check_error(
