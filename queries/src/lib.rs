@@ -1,20 +1,20 @@
-//! The SQL that the program carries, as data: every text is a file of its own under this package,
-//! so that it can be read, planned and tested by itself.
+//! All SQL of the program: every statement is a file in this package, so that each can be read, planned and
+//! tested by itself.
 
 // Mappings: files of providers to canonical tables.
 mod mappings;
 pub use mappings::{MAPPINGS, MappingFile};
 
-// What the money came from.
+// Which channels led to revenue.
 pub mod attribution;
 
-// Who is whom.
+// Which records are one person.
 pub mod identity;
 
 // One person.
 pub mod persons;
 
-// Questions that the program asks by itself.
+// Queries of commands.
 pub mod questions;
 
 // Who will buy, who will leave.
@@ -23,7 +23,7 @@ pub mod scoring;
 // Traits of persons, and the persons that meet a condition.
 pub mod traits;
 
-// What several of them mean by the same word.
+// Views that several statements use.
 pub mod views;
 
 #[cfg(test)]

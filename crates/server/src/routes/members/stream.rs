@@ -117,7 +117,7 @@ impl MemberStream {
             (false, _) => PERSONS_PER_PART,
         };
         let mut ids = members.iter();
-        // Made with the first rows, from params the columns are known.
+        // Made with the first rows, which have the columns.
         let mut exporter: Option<Exporter> = None;
         loop {
             let some: Vec<u64> = ids.by_ref().take(max).collect();
