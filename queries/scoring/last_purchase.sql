@@ -1,4 +1,4 @@
--- purpose: the time of the last purchase, so that labels beyond it are reported
+-- purpose: the time of the last order or deal, so that labels beyond it are reported
 -- parameters: none
 -- output: at time (null if there is none)
 select max(at) as at

@@ -5,8 +5,8 @@
 -- The view `_purchases` defines a purchase. Only columns with the time of an event are read, so that events
 -- after `$as_of` cannot change a feature.
 --
--- A person without a date in any source is known since their earliest fact. For a person without any fact
--- either, that time is unknown: they count as known for long and inactive since.
+-- A person without a date in any source is known since their earliest fact. A person without any fact
+-- either is a candidate at the present moment only, and counts as known for long and inactive since.
 with undated as (
     select person_id from persons where person_id <> 0 and created_at is null
 ),

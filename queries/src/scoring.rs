@@ -8,5 +8,5 @@ pub const CHURN_FEATURES: &str = include_str!("../scoring/churn_features.sql");
 pub const BUYERS: &str = include_str!("../scoring/buyers.sql");
 /// The start of the data.
 pub const FIRST_EVENT: &str = include_str!("../scoring/first_event.sql");
-/// The time of the last purchase.
+/// The time of the last order or deal.
 pub const LAST_PURCHASE: &str = include_str!("../scoring/last_purchase.sql");

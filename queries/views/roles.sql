@@ -4,7 +4,7 @@
 --   (never null), lifecycle_stage text (visitor, lead, contact, customer or evangelist)
 --
 -- A customer has bought, or is one according to a source. A lead has an open deal, or is one according to a
--- source. A contact is in a CRM, or has an e-mail address or phone number. Vendors and employees are so
+-- source. A contact is in a CRM, or has an e-mail address. Vendors and employees are so
 -- according to a source. The stage is the first of customer, lead, contact and visitor that applies; an
 -- evangelist is a customer whom a source calls one.
 with bought as (

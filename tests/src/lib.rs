@@ -1,4 +1,5 @@
-//! What the conversations under `it/` share: the program itself, and the real data where it is.
+//! Helpers that the tests in `it/` share: the program itself, and real data if it is available. A test
+//! whose data is missing is reported as ignored.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

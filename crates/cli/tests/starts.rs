@@ -1,5 +1,5 @@
-//! The program starts. Being a test beside the binary, it also makes `cargo test` build the
-//! program, which the conversations in the package `tests` use.
+//! Checks that the program starts. Because this test is in the package of the binary, `cargo test` also
+//! builds the program, which the package `tests` runs.
 
 use std::process::Command;
 

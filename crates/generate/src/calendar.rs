@@ -1,4 +1,4 @@
-//! The two years in which everything happens, their seasons, and how times are written.
+//! The two years of the generated data: seasons, and the text of times.
 
 use chrono::{Datelike, NaiveDate};
 

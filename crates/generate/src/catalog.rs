@@ -1,4 +1,4 @@
-//! What the made-up business sells and how it advertises: products, campaigns, exchange rates.
+//! The products, campaigns and exchange rates of the fictional business.
 
 use crate::calendar::{DAY, DAYS, END, MONTHS, START, running_sum};
 use crate::dice::Dice;

@@ -1,4 +1,4 @@
-//! Where the made-up persons live: names, cities, taxes, currencies and numbers nobody answers.
+//! Data by country for generated persons: names, cities, taxes, currencies and fictional phone numbers.
 
 mod inhabited;
 mod streets;

@@ -1,4 +1,4 @@
-//! Random choices that come out the same on every machine.
+//! Random choices that are the same on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

@@ -1,10 +1,10 @@
-//! How somebody who has not bought yet comes to buy: what they do in their first days decides it.
+//! Leads: persons who have not bought yet, and whether they will.
 //!
-//! A lead comes in by a channel, and in their first three days views pages and prices, submits
-//! forms and clicks in mails, more of it the more they are interested. The interest itself is seen
-//! nowhere. The chance that they ever buy is a logistic function of the channel and of the
-//! logarithms of those counts, and of nothing else, so that a model can find it out. Those who buy
-//! do so at a moment that is uniform over the 60 days after.
+//! A lead comes through a channel, and in the first three days views pages and prices, submits forms and
+//! clicks in e-mails, the more the more interested they are. The interest itself is not in the data. The
+//! probability that they ever buy is a logistic function of the channel and of the logarithms of those
+//! counts only, so that a model can learn it. Those who buy do so at a moment that is uniform over the
+//! following 60 days.
 
 use crate::calendar::{Calendar, DAY};
 use crate::catalog::Catalog;

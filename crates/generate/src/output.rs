@@ -1,8 +1,8 @@
-//! The files that a run writes: rows go to parts by month, and parts are joined at the end.
+//! The files that a run writes: rows go to one part per month, and the parts are joined at the end.
 //!
-//! A person's rows are made together, but files of a real system lie in the order of time. So rows
-//! of facts go to one part for each month, and a file is its parts joined in order: neither sorted
-//! by person nor by the second, and written in constant memory.
+//! The rows of a person are generated together, but the files of a real system are in order of time. So
+//! rows of facts go to one part per month, and a file is its parts in order: sorted neither by person nor
+//! by second, and written in constant memory.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};

@@ -1,4 +1,5 @@
-//! Makes up what one person did and writes their rows, the facts first, since they decide the rest.
+//! Generates the events of one person and writes their rows; facts first, since they determine the person's
+//! own row.
 
 use std::collections::BTreeMap;
 

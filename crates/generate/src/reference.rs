@@ -1,4 +1,4 @@
-//! Writes the tables that belong to nobody: products, campaigns, organizations, rates, pipelines.
+//! Writes the tables without persons: products, campaigns, organizations, rates, pipelines.
 
 use crate::calendar::{DAY, DAYS, END, START};
 use crate::countries::COUNTRIES;

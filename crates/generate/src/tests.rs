@@ -1,4 +1,4 @@
-//! Holds what generated files promise, by reading them back.
+//! Tests that read generated files back and check what the documentation promises.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

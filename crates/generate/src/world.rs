@@ -1,4 +1,4 @@
-//! What all persons share.
+//! Data that all persons share.
 
 use crate::calendar::Calendar;
 use crate::catalog::Catalog;

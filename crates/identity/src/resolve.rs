@@ -1,11 +1,11 @@
 //! Exact rules over a set of records: which of them are one person.
 //!
-//! The outcome is a function of the set, not of its order: records are looked at in canonical order,
-//! and a value belongs to the person of the first record that brought it. A record whose values
-//! belong to nobody is a new person; to one, it is that person's; to several, it is ambiguous: it
-//! belongs to nobody until somebody decides, and its values stay with those who have them. Two records
-//! with different dates of birth are never one person by their values: the value then belongs to both
-//! persons. Nothing is merged by guess.
+//! The result depends on the set only, not on its order: records are processed in canonical order, and a
+//! value belongs to the person of the first record that has it. A record whose values belong to nobody is a
+//! new person. If they belong to one person, the record is that person's. If they belong to several, it is
+//! ambiguous: it has no person until somebody decides, and its values stay with the persons who have them.
+//! Values never link two records with different dates of birth: the value then belongs to both persons.
+//! Nothing is merged by guess.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,4 +1,4 @@
-//! What can go wrong with an ingest as a whole; single rows go to quarantine instead.
+//! Errors of a whole ingest run; single bad rows go to quarantine instead.
 
 use rollbook_engine::EngineError;
 use rollbook_lake::LakeError;

@@ -1,5 +1,5 @@
-//! What a file holds, before there is a mapping for it: types, blanks, distinct values, formats,
-//! likely keys; and from that a draft of a mapping.
+//! Profile of a file that has no mapping yet: types, blanks, distinct values, formats, likely keys; and a
+//! draft of a mapping made from it.
 
 use rollbook_model::config::BATCH_ROWS;
 use rollbook_read::{ReadError, Reader, Refused, SourceFile};

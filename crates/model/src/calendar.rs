@@ -1,4 +1,4 @@
-//! Parts of a calendar, as a tenant's time zone has them.
+//! Calendar periods in a tenant's time zone.
 
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
 use chrono_tz::Tz;

@@ -1,4 +1,4 @@
-//! The names that users give to things, parsed once at the edge and trusted inside.
+//! Names given by users, validated once when parsed.
 
 use std::fmt;
 use std::str::FromStr;

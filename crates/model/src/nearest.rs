@@ -1,4 +1,4 @@
-//! The nearest known name to one that was mistyped.
+//! Suggests the known name closest to a mistyped one.
 
 /// The candidate closest to `name` by Jaro-Winkler distance, if one is close enough to suggest.
 ///

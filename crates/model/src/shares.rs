@@ -1,4 +1,4 @@
-//! Work on many rows, shared among the cores.
+//! Splits work on many rows among the cores.
 
 /// Splits `rows` rows into shares, one per core, and calls `of(begin, count)` for each in parallel; returns
 /// the results in order. No share has fewer than `fewest` rows, the least that is worth a thread. `of` must

@@ -1,4 +1,4 @@
-//! A length of time as people write it: `30d`, `12h`, `90m`, `2w`.
+//! Durations as people write them: `30d`, `12h`, `90m`, `2w`.
 
 use std::fmt;
 use std::str::FromStr;

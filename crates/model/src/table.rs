@@ -1,4 +1,4 @@
-//! What a table definition says, and the Arrow schemas that follow from it.
+//! Table definitions, and the Arrow schemas derived from them.
 
 use std::sync::Arc;
 

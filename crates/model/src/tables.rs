@@ -1,6 +1,6 @@
-//! The canonical tables: the one place where their columns are written down.
+//! The canonical tables: their columns are defined only here.
 //!
-//! Arrow schemas, `docs/TABLES.md` and `rollbook schema` all follow from here.
+//! Arrow schemas, `docs/TABLES.md` and `rollbook schema` are derived from these definitions.
 
 use crate::table::{ColumnDef, Shape, TableDef};
 

@@ -1,4 +1,4 @@
-//! A point in time, UTC microseconds, and the one way it is read from text.
+//! Points in time in UTC microseconds, and their one parser.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! Whole numbers as requests and tokens write them: each number has one spelling.
+//! Whole numbers in requests and tokens: each number has one spelling.
 
 /// Parses a whole number that has only one spelling: digits only, without a leading 0. `007` and `+7` are
 /// refused, so that no object has two names.

@@ -1,4 +1,4 @@
-//! The encoding that the sender of a text declares, by the names that the web has for encodings.
+//! The declared encoding of a text, by its name in the WHATWG Encoding Standard.
 
 use std::borrow::Cow;
 use std::str::FromStr;

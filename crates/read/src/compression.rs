@@ -1,4 +1,4 @@
-//! How files are compressed, told by their first bytes.
+//! The compression of files, detected from their first bytes.
 
 use std::fmt;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! CSV as it is found: wrongly quoted and ragged lines are set aside, the others are read.
+//! CSV as found in practice: wrongly quoted and ragged lines are refused, the others are read.
 
 use std::ops::Range;
 

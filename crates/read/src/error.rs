@@ -1,4 +1,4 @@
-//! Why a file could not be read at all; single bad rows are `Refused`, not errors.
+//! Errors that make a whole file unreadable; single bad rows are `Refused`, not errors.
 
 use std::io;
 

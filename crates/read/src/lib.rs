@@ -1,5 +1,5 @@
-//! Reads files as they are into batches of text. Records that cannot be read are returned with their line
-//! and the reason.
+//! Reads files into batches of text. Records that cannot be read are returned with their line and the
+//! reason.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Column names as they can be used in SQL: none blank, none twice.
+//! Column names that SQL can use: none is blank, and each is unique.
 
 use std::collections::HashSet;
 

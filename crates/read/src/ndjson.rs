@@ -1,4 +1,4 @@
-//! JSON objects, one a line or in one array, as rows with a column per key.
+//! JSON objects, one per line or in one array, as rows with a column per key.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Parquet as rows of text, one row group after the other.
+//! Parquet as rows of text, one row group after another.
 
 use std::fs::File;
 use std::io;

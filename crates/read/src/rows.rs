@@ -1,4 +1,4 @@
-//! Rows of text on their way into record batches.
+//! Builds record batches from rows of text.
 
 use std::sync::Arc;
 

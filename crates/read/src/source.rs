@@ -1,4 +1,4 @@
-//! Which files there are to read, what they are called, and what they hold.
+//! The files to read: their names, formats and content.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

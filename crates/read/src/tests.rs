@@ -1,4 +1,4 @@
-//! What the tests of all readers share: a file with given content, and all that is read of it.
+//! Helpers that the tests of all readers share.
 
 use std::fs;
 

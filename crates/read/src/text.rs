@@ -1,7 +1,7 @@
-//! Text files as a stream of UTF-8, whatever encoding they are in.
+//! Text files as a stream of UTF-8, whatever their encoding.
 //!
-//! Bytes that cannot be decoded stay invalid UTF-8 in the stream, so that the reader behind it
-//! refuses the row that holds them; nothing is replaced.
+//! Bytes that cannot be decoded stay invalid UTF-8 in the stream, so that the reader after it refuses the
+//! row that has them; nothing is replaced.
 
 use std::io::{self, Read};
 

@@ -1,4 +1,4 @@
-//! A refillable view of a stream of bytes that knows where in the file it stands.
+//! A refillable window on a stream of bytes that tracks its position in the file.
 
 use std::io::{self, Read};
 

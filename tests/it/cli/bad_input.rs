@@ -1,4 +1,4 @@
-//! Daily mistakes: each gets a clear message and the right exit status, and changes nothing.
+//! Common mistakes: each gives a clear message and the right exit status, and changes nothing.
 
 use std::fs;
 use std::path::Path;

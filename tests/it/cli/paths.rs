@@ -1,5 +1,4 @@
-//! Paths in every spelling that a shell user gives: the program finds the folder that the system
-//! finds.
+//! Paths in every spelling that a shell user may give: the program finds the same folder as the system.
 
 use std::fs;
 use std::os::unix::fs::symlink;

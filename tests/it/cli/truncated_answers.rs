@@ -1,4 +1,4 @@
-//! A truncated answer says so: no part of an answer passes for the whole.
+//! Truncated answers are reported as such: no part of an answer is mistaken for the whole.
 
 use std::process::Output;
 

@@ -1,5 +1,5 @@
-//! An object store that fails at random, before or after it does what is asked, during a listing,
-//! or late: nothing acknowledged is lost or doubled.
+//! An object store that fails at random, before or after an operation, during a listing, or late: nothing
+//! acknowledged is lost or doubled.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

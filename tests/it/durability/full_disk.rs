@@ -1,5 +1,5 @@
-//! A full disk and a read-only one: an error that says so, nothing broken, and work goes on once
-//! there is room. On a small file system in a mount namespace.
+//! A full disk and a read-only one: the error says so, nothing is damaged, and work continues once there is
+//! room. On a small file system in a mount namespace.
 
 use std::fmt::Write as _;
 use std::path::Path;

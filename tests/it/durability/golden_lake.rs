@@ -1,8 +1,8 @@
-//! The lake of an older program: this program writes the same files for the same commands, and
-//! continues the lake that the older one left.
+//! The lake of an older program: this program writes the same files for the same commands, and continues
+//! the older lake.
 //!
-//! `golden/lake.tar.gz` holds the lake, its master key, and when it was begun. CONTRIBUTING.md says
-//! how to make it anew after an intended change of the layout.
+//! `golden/lake.tar.gz` holds the lake, its master key, and the time at which it was created.
+//! CONTRIBUTING.md says how to make it again after an intended change of the layout.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

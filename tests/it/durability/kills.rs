@@ -1,4 +1,4 @@
-//! A server with posts and queries, ingest, compaction and collection on one lake, all ended by
+//! A server with posts and queries, ingest, compaction and garbage collection on one lake, all killed with
 //! `kill -9` at random moments, again and again.
 
 use std::collections::BTreeSet;

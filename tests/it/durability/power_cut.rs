@@ -1,5 +1,5 @@
-//! Power cuts lose any part of what a disk was not told to keep. A run of work is recorded once;
-//! then the disk is rebuilt as a cut at any moment could leave it.
+//! Power cuts lose any data that was not synced to disk. A run is recorded once; then the disk is rebuilt
+//! as a power cut at each moment could leave it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! Inside a crate arrows point down: no two files need each other, and folders stand in an order.
+//! Dependencies inside a crate: no two files need each other, and folders depend only on lower ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

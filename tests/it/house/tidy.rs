@@ -1,4 +1,4 @@
-//! The house rules: arrows between crates point down, files stay short and say why they exist.
+//! House rules: crates depend only on lower floors, files are short and begin with their purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

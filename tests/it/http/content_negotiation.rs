@@ -1,4 +1,4 @@
-//! The format of an answer: what the caller accepts, has already, and can unpack.
+//! The format of an answer: what the caller accepts, has in its cache, and can decompress.
 
 use rollbook_read::Compression;
 use serde_json::{Value, json};

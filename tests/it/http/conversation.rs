@@ -1,4 +1,4 @@
-//! A whole conversation over HTTP, kept as text: ingest, define, preview, refresh, page, delete.
+//! A whole HTTP conversation, stored as text: ingest, define, preview, refresh, page, delete.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Callers that disconnect and a server that is stopped during requests: acknowledged rows are
-//! there once, and nothing is half done.
+//! Callers that disconnect and a server that is stopped during requests: acknowledged rows are stored once,
+//! and nothing is half done.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

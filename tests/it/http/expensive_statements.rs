@@ -1,9 +1,8 @@
-//! Statements that expand without bound or never end: the server stays up, answers others, keeps to
-//! its memory limit, and stops working on a statement once the caller has gone.
+//! Statements that expand without bound or never end: the server stays up, answers others, keeps its memory
+//! limit, and stops a statement once the caller has disconnected.
 //!
-//! `expensive_statements.txt` has a statement a line, behind its kind and a tabulator, found among
-//! the functions and operators that DataFusion has. `[[3;, ;a#]]` stands for `a1, a2, a3`; `##` is
-//! one less than `#`.
+//! `expensive_statements.txt` has one statement per line, after its kind and a tab, for functions and
+//! operators of DataFusion. `[[3;, ;a#]]` stands for `a1, a2, a3`; `##` is one less than `#`.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! All pages of a pull show one membership, in every format, whatever is written meanwhile.
+//! All pages of one listing show one membership, in every format, whatever is written meanwhile.
 
 use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, Ordering};

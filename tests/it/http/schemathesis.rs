@@ -1,5 +1,5 @@
-//! schemathesis makes requests out of the OpenAPI document: valid ones have to be accepted, others
-//! refused, and every answer has to be documented.
+//! schemathesis generates requests from the OpenAPI document: valid ones must be accepted, others refused,
+//! and every answer must be documented.
 
 use std::path::Path;
 use std::process::Command;

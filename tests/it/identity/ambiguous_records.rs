@@ -1,5 +1,5 @@
-//! Records as sources really send them: shared addresses, swapped and recycled values, deletions,
-//! pages in any order, and a run that dies in the middle.
+//! Records as real sources send them: shared addresses, swapped and recycled values, deletions, pages in
+//! any order, and a run that is killed.
 
 use rand::{Rng, SeedableRng};
 use rollbook_tests::times;

@@ -1,4 +1,4 @@
-//! Personal values are sealed while a person is known, and gone once the person is erased.
+//! Personal values are encrypted while a person is known, and deleted once the person is erased.
 
 use std::fs;
 use std::path::{Path, PathBuf};

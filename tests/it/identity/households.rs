@@ -1,4 +1,4 @@
-//! Families at one address, different birthdays, and values that sources write in many ways.
+//! Families at one address, different birthdays, and values that sources write in several ways.
 
 use serde_json::{Value, json};
 

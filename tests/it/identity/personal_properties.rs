@@ -1,5 +1,5 @@
-//! Properties that a mapping declares personal are sealed apart from the others, and erased with
-//! their person.
+//! Properties that a mapping declares personal are encrypted apart from the others, and erased with their
+//! person.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! A file with 338 rows wrapped whole in one quoted field, through a user's own mapping: no row is
-//! lost or misread.
+//! A file with 338 rows each wrapped in one quoted field, read through a custom mapping: no row is lost or
+//! misread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The admin export of Shopify, with every oddity of the example files.
+//! The admin export of Shopify, with all oddities of the example files.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

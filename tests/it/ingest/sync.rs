@@ -1,5 +1,5 @@
-//! The files of all providers in one folder give the persons of a table written by hand, also when
-//! they come twice.
+//! The files of all providers in one folder give the persons of a table written by hand, also if they
+//! arrive twice.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,6 @@
-//! Attribution against a second computation: each conversion is paired with the touches of its
-//! person, and a loop over each journey shares the value. On touch logs of others, through mappings of a user's own, and on ours.
+//! Attribution against a second computation: each conversion is joined with the touches of its person, and
+//! a loop over each journey splits the value. On public touch logs, through custom mappings, and on
+//! generated data.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Olist taken in whole, against figures that loops over the rows of the raw files come to.
+//! The whole Olist data set, against figures computed by loops over the raw files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Custom traits as a user writes them: applied, queried, changed, removed.
+//! Custom traits in use: applied, queried, changed, removed.
 
 use std::fs;
 use std::process::Output;

@@ -1,5 +1,5 @@
 //! Patched refreshes see rows that count for persons whom they do not name, and segments that were
-//! recreated under a name. After each step patched members, from the lake or from the cache, equal
+//! recreated under the same name. After each step, patched members, from the lake or from the cache, equal
 //! those computed over all persons.
 
 use rollbook_app::Workspace;

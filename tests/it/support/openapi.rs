@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of an answer, and whether the answer conforms.
+//! Checks that an answer conforms to the OpenAPI document.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! Where a personal value can be found in a lake: in texts that its key opens, and in its files.
+//! Finds personal values in a lake: in texts that its key decrypts, and in its files.
 
 use std::fs;
 use std::path::Path;

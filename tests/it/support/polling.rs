@@ -1,4 +1,4 @@
-//! Waiting for what another process or thread does: looking again and again until a deadline.
+//! Waits for another process or thread: checks again and again until a deadline.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! How far a process has come, told by the files that it writes: for tests that interrupt it at
-//! one of many moments.
+//! The progress of a process, measured by the files that it writes: for tests that interrupt it at one of
+//! many moments.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The countries that persons live in, with invented combinations of common names.
+//! The countries of generated persons, with common first and last names to combine.
 
 use super::{Country, Phones};
 

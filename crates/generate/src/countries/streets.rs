@@ -1,4 +1,4 @@
-//! Streets and how they are abbreviated: the same house, written by two hands.
+//! Streets and their abbreviations, so that one address can be written in two ways.
 
 use crate::dice::Dice;
 

@@ -1,4 +1,4 @@
-//! The files that are written, each with its columns.
+//! The generated files and their columns.
 
 /// A file to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

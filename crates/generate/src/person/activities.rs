@@ -1,4 +1,4 @@
-//! What a person did and what was sent to them, and how that is written.
+//! Activities of a person, inbound and outbound, and how they are written.
 
 use std::io::{self, Write};
 

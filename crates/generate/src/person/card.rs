@@ -1,4 +1,4 @@
-//! What a person is called and where they are reached, as all who know them should have it.
+//! Contact cards: the correct name, address, e-mail address and phone number of a person.
 
 use std::collections::BTreeMap;
 

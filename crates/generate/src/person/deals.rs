@@ -1,4 +1,4 @@
-//! Deals of those who buy for an organization.
+//! Deals of persons who buy for an organization.
 
 use super::{Numbers, Outcome, Subject};
 use crate::calendar::{DAY, END};

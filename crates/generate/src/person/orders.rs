@@ -1,4 +1,4 @@
-//! Orders with their lines and what was given back.
+//! Orders with their lines and refunds.
 
 use super::{Numbers, Outcome, Subject};
 use crate::calendar::{DAY, END, HOUR};

@@ -1,4 +1,4 @@
-//! The person's own row, which says in the end what their facts made of them.
+//! The person's own row, which follows from their facts.
 
 use super::card::Card;
 use super::card::FIRST_PROVIDER;

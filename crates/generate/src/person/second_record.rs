@@ -1,4 +1,4 @@
-//! The record of a person at a second provider, as somebody else typed it.
+//! The record of a person at a second provider, with typos and other formats.
 
 use super::card::{Card, Record};
 use super::{Numbers, Outcome, Subject};

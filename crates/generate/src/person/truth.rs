@@ -1,4 +1,4 @@
-//! What a person's rows were made from, for those who check what is found in them.
+//! The ground truth of a person, to check results against.
 
 use super::Subject;
 use super::card::FIRST_PROVIDER;

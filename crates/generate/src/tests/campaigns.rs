@@ -1,4 +1,4 @@
-//! Variants of newsletters have the effect that the truth says.
+//! Newsletter variants have the effect that the ground truth states.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Customers buy from their first day on, at rates of their own, until they leave.
+//! Customers buy from their first day on, each at their own rate, until they leave.
 
 use std::collections::{HashMap, HashSet};
 

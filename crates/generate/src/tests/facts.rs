@@ -1,4 +1,4 @@
-//! Amounts add up, times are in order, references lead somewhere, consent is kept.
+//! Amounts add up, times are in order, references exist, consent is respected.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! The seed decides every byte, the numbers asked for are met, both kinds of file say the same.
+//! The seed determines every byte, the requested numbers are met, CSV and Parquet hold the same rows.
 
 use std::collections::HashSet;
 use std::fs;

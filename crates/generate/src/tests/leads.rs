@@ -1,4 +1,4 @@
-//! The truth about leads agrees with what they are seen to do.
+//! The ground truth of leads agrees with their visible activities.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

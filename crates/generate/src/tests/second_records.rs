@@ -1,4 +1,4 @@
-//! Second records are spelled otherwise, have no facts, and the truth says whose they are.
+//! Second records are spelled differently, have no facts, and the ground truth links them.
 
 use std::collections::{HashMap, HashSet};
 

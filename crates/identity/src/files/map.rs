@@ -1,4 +1,4 @@
-//! Which column of a file is what, and by which of them rows are linked.
+//! The map of a CSV file: the role of each column, and the rules by which rows are linked.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

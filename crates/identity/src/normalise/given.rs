@@ -1,4 +1,4 @@
-//! First names: which of a family a record is about, and how surely it says so.
+//! First names: which member of a family a record belongs to, and how certain that is.
 
 use super::name;
 

@@ -1,4 +1,4 @@
-//! Names of people and places: for telling how many differ, and as a part of an address.
+//! Names of people and places, for counting distinct names and as parts of addresses.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;

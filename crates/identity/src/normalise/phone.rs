@@ -1,4 +1,4 @@
-//! Phone numbers: E.164 where a network would connect the number.
+//! Phone numbers: E.164 if a numbering plan allows the number.
 
 use std::sync::LazyLock;
 

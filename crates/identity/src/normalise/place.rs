@@ -1,8 +1,10 @@
-//! Countries and regions as people write them, and their codes: `Deutschland` is `DE`, `Massachusetts` `MA`.
+//! Countries and regions as people write them, and their codes: `Deutschland` is `DE`, `Massachusetts` is
+//! `MA`.
 //!
-//! The names are those of Unicode CLDR 48 (Unicode-3.0) as the crates `celes` and `keshvar` (BSD-3-Clause) and the
-//! Python package `babel` (BSD-3-Clause) hold it, with the words of ISO 3166-1 and old abbreviations, each in the form of
-//! [`name`](super::name), one line a place; a name that several places of one kind have is left out.
+//! The names are those of Unicode CLDR 48 (Unicode-3.0), from the crates `celes` and `keshvar`
+//! (BSD-3-Clause) and the Python package `babel` (BSD-3-Clause), with the names of ISO 3166-1 and old
+//! abbreviations. Each is in the form of [`name`](super::name), one place per line; a name of several
+//! places of one kind is left out.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};

@@ -1,4 +1,4 @@
-//! Laws of the exact rules, and the cases that they are made for.
+//! Properties of the exact rules, and typical cases.
 
 use std::collections::BTreeSet;
 

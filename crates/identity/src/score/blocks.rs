@@ -1,4 +1,5 @@
-//! Which pairs are looked at: records that have the same value in one of many combinations of fields.
+//! Blocking: only pairs of records that share the values of one of many combinations of fields are
+//! compared.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! How far two records agree, field by field.
+//! Comparison of two records, field by field, as levels of agreement.
 
 use strsim::{jaro_winkler, osa_distance};
 

@@ -1,4 +1,4 @@
-//! How often each value occurs in a column of a file.
+//! Counts of the distinct values in a column of a file.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
 //! The status of deals in a draft: sources write the planned and the actual closing day in one column, and
-//! won and lost in columns of their own.
+//! won and lost in separate columns.
 
 use rollbook_model::TableDef;
 

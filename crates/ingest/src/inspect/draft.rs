@@ -1,4 +1,4 @@
-//! A draft of a mapping, for the user to finish.
+//! Draft of a mapping, for the user to complete.
 
 use rollbook_model::{ColumnType, Shape, TableDef};
 

@@ -1,4 +1,4 @@
-//! What the values of a column are.
+//! The kind of a column, found from its values.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What the names of files and columns tell: the table that is meant, and the column of ours.
+//! Guesses from the names of files and columns: the canonical table, and the canonical column.
 
 use rollbook_model::{Shape, TableDef, nearest, tables};
 

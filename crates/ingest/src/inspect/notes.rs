@@ -1,4 +1,4 @@
-//! What whoever maps a column should mind.
+//! Remarks on a column, for the user who maps it.
 
 use super::kind::has_comma;
 use super::times::TimeFormats;

@@ -1,4 +1,4 @@
-//! Keys in documents of a column whose values tell who somebody is, by their names or their values.
+//! Keys in JSON columns that identify persons, found by name or value.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Whole files: what their profile says, and that the draft of each runs.
+//! Profiles of whole files, and drafts that run.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Names and texts as a mapping writes them.
+//! Names and texts in the syntax of a mapping.
 
 /// A list of keys in the syntax of a mapping's header.
 pub(super) fn keys(keys: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! In which form a column writes its times, and whether the day or the month comes first.
+//! The time formats of a column, and whether the day or the month comes first.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 

@@ -1,5 +1,5 @@
-//! Casts between text and numbers in a mapping whose numbers have a decimal comma: text is read so,
-//! and written so, by casts that nobody wrote as well.
+//! Casts between text and numbers in a mapping whose numbers have a decimal comma: explicit and implicit
+//! casts read and write that form.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Patterns of file names: `*`, `?` and alternatives with `|`, whatever the case.
+//! Patterns of file names: `*`, `?` and alternatives with `|`, ignoring case.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! How numbers are written: with a decimal point or a decimal comma, and what stands between the
-//! thousands.
+//! Number styles: decimal point or decimal comma, with their thousands separators.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
-//! The list of erased persons, so that an ingest does not bring them back.
+//! The list of erased persons, so that ingest does not bring them back.
 //!
-//! It holds HMACs, under a key of its own, of each record's name and tokens. Whoever has that key can
-//! test a guess against them, and can read nothing from them.
+//! It holds HMACs, under a key of its own, of each record's name and tokens. With that key a guess can be
+//! tested against them, but nothing can be read from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a run or a decision changes in which person each record belongs to.
+//! Changes of the persons of records, caused by a run or a decision.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

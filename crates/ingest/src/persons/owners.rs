@@ -1,4 +1,5 @@
-//! To which persons an earlier decision about a person applies now, by the records that they had then.
+//! The persons to whom an earlier decision about a person applies now, found by the records that the person
+//! had then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

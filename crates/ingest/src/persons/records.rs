@@ -1,4 +1,4 @@
-//! Records of persons as the lake has them: their person, and the order in which they are resolved.
+//! Records of persons in the lake: their person, and the order in which they are resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

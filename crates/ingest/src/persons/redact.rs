@@ -1,4 +1,4 @@
-//! Texts without what names a person, however it is written there.
+//! Redaction: removes the values that identify a person from a text, in all their spellings.
 
 use std::ops::Range;
 

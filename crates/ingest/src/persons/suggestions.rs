@@ -1,5 +1,6 @@
-//! Suggested pairs: persons who may be one, but whom no exact rule links. Members of one household where a
-//! first name is missing or short, and equal values with different dates of birth.
+//! Suggested pairs: persons who may be the same, but are not linked by an exact rule. Members of one
+//! household with a missing or short first name, and persons with equal values but different dates of
+//! birth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

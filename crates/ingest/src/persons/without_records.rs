@@ -1,4 +1,4 @@
-//! Persons who lost all their records, noted by every commit that moves records.
+//! Persons who lost all their records, recorded by every commit that moves records.
 
 use std::collections::{BTreeMap, BTreeSet};
 

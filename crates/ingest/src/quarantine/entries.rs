@@ -1,4 +1,4 @@
-//! Entries of quarantine, from rows that failed, were dropped or could not be read.
+//! Quarantine entries of rows that failed, were dropped or could not be read.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;

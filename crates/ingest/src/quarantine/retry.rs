@@ -1,4 +1,4 @@
-//! The records in quarantine, as sources for the mappings that could not take them in.
+//! Quarantined records as sources for the mappings that rejected them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

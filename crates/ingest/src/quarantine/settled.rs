@@ -1,4 +1,4 @@
-//! Which rows of `quarantine` a run settles: those that it read again and that did not fail again.
+//! Quarantined rows that a run settles: it read them again, and they did not fail again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

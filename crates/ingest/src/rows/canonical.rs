@@ -1,4 +1,4 @@
-//! From the output of a mapping to rows of the canonical table, with an error for each row that fails.
+//! Casts the output of a mapping to rows of the canonical table, with an error for each row that fails.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Which columns the file of a row has; of JSON, the keys of its object.
+//! The columns that the file of a row has; for JSON, the keys of its object.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

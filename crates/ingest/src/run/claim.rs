@@ -1,4 +1,4 @@
-//! Which mapping reads which of the files that were given.
+//! Which mapping reads which of the given files.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Taking a run back, the personal values that only it brought included.
+//! Undoing a run, including the personal values that only this run brought.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

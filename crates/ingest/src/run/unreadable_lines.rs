@@ -1,5 +1,5 @@
-//! A column that a mapping needs may be on a line of a JSON file that cannot be read: the mapping runs
-//! without it then, and that line goes to quarantine.
+//! A column that a mapping needs may be on an unreadable line of a JSON file: then the mapping runs without
+//! it, and that line goes to quarantine.
 
 use rollbook_engine::EngineError;
 use rollbook_model::config::BATCH_ROWS;

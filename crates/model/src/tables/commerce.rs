@@ -1,4 +1,4 @@
-//! What persons order, pay, return and receive.
+//! Orders, payments, refunds, shipments, products, carts and subscriptions.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Bool, Decimal, Int, Json, Text, Time};

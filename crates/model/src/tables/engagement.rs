@@ -1,4 +1,4 @@
-//! What persons do, which campaigns reach them, what they ask for.
+//! Activities, campaigns, tickets and custom objects.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Date, Decimal, Float, Int, Json, Text, Time};

@@ -1,4 +1,4 @@
-//! Tables of rollbook's own.
+//! Tables that rollbook itself defines: exchange rates, the identity log, quarantine.
 
 use super::reference;
 use crate::table::ColumnType::{Date, Float, Int, Json, Text, Time};

@@ -1,4 +1,4 @@
-//! Persons, the records they are known by, the organizations they belong to.
+//! Persons, their records, organizations and addresses.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Bool, Date, Decimal, Float, Int, Json, Text, TextList, Time};

@@ -1,4 +1,4 @@
-//! Deals and the stages that they pass.
+//! Deals and the stages of pipelines.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Bool, Date, Decimal, Float, Int, Json, Text, Time};

@@ -1,4 +1,4 @@
-//! The first record of a CSV file: the delimiter and the names of the columns.
+//! The header of a CSV file: the delimiter and the names of the columns.
 
 use memchr::memchr;
 

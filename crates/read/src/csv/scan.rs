@@ -1,4 +1,4 @@
-//! One CSV record: where it ends and what its fields hold, as far as the bytes at hand tell.
+//! Scanner for one CSV record: finds its end and its fields in the bytes in memory.
 
 use std::ops::Range;
 

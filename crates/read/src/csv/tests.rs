@@ -1,4 +1,4 @@
-//! CSV files as they are found, good and bad.
+//! CSV files as found in practice, good and bad.
 
 use std::io::Write;
 

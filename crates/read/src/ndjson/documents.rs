@@ -1,4 +1,4 @@
-//! The JSON documents of a file with the lines they begin on, by line or out of one array.
+//! The JSON documents of a file, one per line or in one array, each with the line on which it begins.
 
 use std::io;
 

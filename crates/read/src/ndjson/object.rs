@@ -1,4 +1,4 @@
-//! The entries of one JSON object, their values as they are written.
+//! The entries of one JSON object, with their values as written.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

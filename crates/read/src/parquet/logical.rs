@@ -1,5 +1,5 @@
-//! What Arrow's types do not keep of Parquet's: which bytes are UUIDs, the months of intervals, and
-//! the range of INT96 times.
+//! Parquet types that Arrow's types do not preserve: UUIDs, the months of intervals, and the range of INT96
+//! times.
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The text that each Parquet type becomes.
+//! The text form of each Parquet type.
 
 use std::sync::Arc;
 

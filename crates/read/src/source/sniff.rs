@@ -1,4 +1,4 @@
-//! What a file holds: by the ending of its name, else by its first lines.
+//! The format of a file, from the extension of its name, else from its first lines.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! Folders, names and packings as users have them.
+//! Folders, names and compression of source files.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Values that occur in a world's data, for criteria whose bounds lie at and just beside them.
+//! Existing values in a world's data, for criteria whose thresholds are at or next to them.
 
 use rand::Rng;
 use rand::seq::IndexedRandom;

@@ -1,5 +1,4 @@
-//! Rows of the raw tables as they are seen at `{now}`, each with a time `at`: what has not happened
-//! yet is not there.
+//! Rows of the raw tables as visible at `{now}`, each with a time `at`: later events are not visible.
 
 use super::values::Values;
 

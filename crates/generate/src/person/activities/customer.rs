@@ -1,4 +1,4 @@
-//! What a customer does around their orders and in between, and what they are sent.
+//! Activities of a customer around and between orders.
 
 use super::diary::Diary;
 use super::{Told, Touch, What};

@@ -1,4 +1,4 @@
-//! The activities of one person as they are put together: a page read, a mail and its answer.
+//! A builder for the activities of one person: page views, mailings and reactions to them.
 
 use super::{Touch, What};
 use crate::calendar::{DAY, END, HOUR, START};

@@ -1,7 +1,7 @@
-//! What a lead does in their first days, and how little is heard of them until they decide.
+//! Activities of a lead: many in the first days, then few until the first order.
 //!
-//! It is made before anyone asks whether they buy, and cut off where they do. So nothing here
-//! tells who will, except what the chance was computed from.
+//! They are generated regardless of whether the lead buys, and end when they do. So nothing in them reveals
+//! who will buy, except the counts from which the probability was computed.
 
 use super::diary::Diary;
 use super::{Touch, What};

@@ -1,8 +1,8 @@
-//! Numbering plans: which digits are a number in which country, as libphonenumber reads them.
+//! Numbering plans: which digits are a valid number in which country, as in libphonenumber.
 //!
-//! The plans are libphonenumber's, as the crate `phonenumber` holds them. The reading is libphonenumber's
-//! too (`PhoneNumberUtil.parse` and `isValidNumber`), on its digits alone: a number that begins with the
-//! code of its own country keeps it where it is a number with it.
+//! The plans are libphonenumber's, from the crate `phonenumber`. Parsing follows libphonenumber too
+//! (`PhoneNumberUtil.parse` and `isValidNumber`), on the digits only: a number that begins with the code of
+//! its own country keeps these digits if it is only valid with them.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};

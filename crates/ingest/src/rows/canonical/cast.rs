@@ -1,4 +1,4 @@
-//! Columns as a mapping yields them, cast to the canonical types row by row.
+//! Casts the columns of a mapping to the canonical types, row by row.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Numbers with a decimal comma that no mapping announced: which of the other points and commas of
-//! such a column stand between thousands nobody can tell, so none of them is read.
+//! Decimal commas that the mapping does not declare. Other points and commas in such a column are
+//! ambiguous, so none of its numbers with a separator is read.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Properties in two parts: what a mapping calls personal, and the rest.
+//! Splits properties into those that a mapping declares personal, and the rest.
 
 use std::fmt;
 

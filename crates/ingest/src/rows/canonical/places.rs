@@ -1,4 +1,4 @@
-//! Countries and regions as their codes, and ids without what programs made of them.
+//! Codes of countries and regions, and ids without what spreadsheets and floats added.
 
 use std::sync::Arc;
 

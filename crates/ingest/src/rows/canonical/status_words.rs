@@ -1,5 +1,4 @@
-//! The words in which sources say how far something has come: brought to one form, and those that
-//! mean nothing to our queries known as such.
+//! Status words: converted to a normal form; words that no built-in query knows are reported.
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 

@@ -1,4 +1,4 @@
-//! How the text of one cell becomes a canonical value, or is found not to be one.
+//! Parses the text of one cell as a canonical value.
 
 use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::Tz;

@@ -1,5 +1,5 @@
-//! Atoms whose bounds lie at and beside values that occur, with literals of all types, and times that
-//! are compared in every way that people write.
+//! Atoms whose thresholds are at or next to existing values, with literals of all types, and with all ways
+//! to compare times.
 
 use super::{Atom, Draw, Rows, Where, call};
 use crate::oracle::differential::bounds::Literal;
