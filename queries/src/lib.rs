@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_is_named_after_its_file_and_says_what_it_is_about() {
+    fn mapping_has_the_name_of_its_file_and_a_description() {
         for mapping in MAPPINGS {
             let path = format!("mappings/{}/{}.sql", mapping.provider, mapping.name);
             let text = fs::read_to_string(package().join(&path)).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_native_file_is_claimed_by_the_mapping_of_its_table_alone() {
+    fn native_file_is_read_by_the_mapping_of_its_table_only() {
         let native: Vec<_> = MAPPINGS.iter().filter(|m| m.provider == "native").collect();
         for owner in &native {
             let table = owner.name;

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 #[test]
-fn the_program_says_its_version() {
+fn program_prints_its_version() {
     let output = Command::new(env!("CARGO_BIN_EXE_rollbook"))
         .arg("--version")
         .output();

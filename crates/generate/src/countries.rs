@@ -69,7 +69,7 @@ mod tests {
     use super::{COUNTRIES, plain};
 
     #[test]
-    fn every_name_keeps_a_letter_for_each_of_its_own() {
+    fn plain_names_keep_every_letter() {
         for (_, country) in COUNTRIES {
             for name in country.first_names.iter().chain(country.last_names) {
                 let mut written = String::new();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_given_out_once() {
+    fn phone_numbers_are_unique() {
         let phones = COUNTRIES.iter().find_map(|(_, country)| {
             (country.code == "GB")
                 .then_some(country.phones.as_ref())

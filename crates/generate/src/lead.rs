@@ -166,7 +166,7 @@ mod tests {
     use crate::dice::{Dice, Stream};
 
     #[test]
-    fn the_tabulated_functions_are_what_they_say() {
+    fn tabulated_logarithms_and_probabilities_are_exact() {
         for (count, tabulated) in (0_u32..).zip(LOGARITHMS) {
             let exact = 1_000.0 * f64::from(1 + count).ln();
             assert!((exact - f64::from(tabulated)).abs() <= 0.5, "{count}");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn more_of_anything_makes_an_order_likelier() {
+    fn more_activity_makes_an_order_likelier() {
         let none = FirstDays::default();
         let least = probability(CHANNELS[0].1.1, none);
         for more in [

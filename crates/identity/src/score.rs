@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_found_and_strangers_are_not() {
+    fn duplicates_are_found_and_different_persons_are_not() {
         let all = people();
         let found = suggest(&all, None, 0.9);
         let right = found

@@ -81,7 +81,7 @@ mod tests {
     use super::DeclaredCharset;
 
     #[test]
-    fn names_are_those_of_the_web_and_some_of_programs() {
+    fn encodings_have_web_names_and_common_aliases() {
         let check = |name: &str, expected: Option<&str>| {
             let found = name.parse().ok().map(DeclaredCharset::name);
             assert_eq!(found, expected, "{name}");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_decoded_by_their_mark_or_by_what_is_declared() {
+    fn byte_order_mark_overrides_the_declared_encoding() {
         let text = |name: &str, bytes: &[u8]| {
             let charset: DeclaredCharset = name.parse().unwrap();
             charset.decode(bytes).map(|text| text.into_owned())

@@ -61,7 +61,7 @@ mod tests {
     use super::unique;
 
     #[test]
-    fn every_column_gets_a_name_of_its_own() {
+    fn column_names_are_made_unique() {
         let check = |header: &[&str], expected: &[&str]| {
             assert_eq!(unique(header.iter().copied()), expected);
         };

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn encoding_follows_mark_then_validity_then_guess() {
+    fn encoding_is_decided_by_mark_then_validity_then_detection() {
         check("naïve".as_bytes(), UTF_8, "naïve".as_bytes());
         check("\u{feff}naïve".as_bytes(), UTF_8, "naïve".as_bytes());
         check(b"\xff\xfeh\0\xe9\0", UTF_16LE, "hé".as_bytes());
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_encoding_is_not_guessed() {
+    fn declared_encoding_is_used() {
         let check = |content: &[u8], declared: &str, expected: &[u8]| {
             let (_kept, mut file) = file_of(content);
             file.charset = Some(declared.parse().unwrap());
@@ -328,19 +328,19 @@ mod tests {
     }
 
     #[test]
-    fn a_few_bad_bytes_do_not_make_a_utf8_file_something_else() {
+    fn utf8_file_with_few_bad_bytes_stays_utf8() {
         let text = ["é".repeat(50).as_bytes(), b"\n\xe9\n"].concat();
         check(&text, UTF_8, &text);
     }
 
     #[test]
-    fn a_character_across_two_chunks_is_whole() {
+    fn character_across_two_chunks_is_whole() {
         let text = format!("{}é", "x".repeat(super::CHUNK - 1));
         check(text.as_bytes(), UTF_8, text.as_bytes());
     }
 
     #[test]
-    fn a_binary_file_is_no_text() {
+    fn binary_file_is_refused() {
         let (_kept, file) = file_of(b"PK\x03\x04\0\0");
         let error = charset(&file).unwrap_err();
         assert!(matches!(error, ReadError::NotText { position: 4, .. }));

@@ -139,7 +139,7 @@ mod tests {
     use super::{Window, line_end, line_ends};
 
     #[test]
-    fn lines_end_in_every_known_way() {
+    fn all_line_ends_are_recognized() {
         let check = |text: &str, ended, expected| {
             assert_eq!(line_end(text.as_bytes(), ended), expected, "{text:?}");
         };

@@ -146,7 +146,7 @@ impl ObjectStore for Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faulty_store_loses_and_doubles_nothing() {
+async fn faulty_store_neither_loses_nor_doubles_rows() {
     let runs = times("ROLLBOOK_TEST_FAULTS", RUNS);
     let folder = tempfile::tempdir().unwrap();
     let files = sources(folder.path());

@@ -75,7 +75,7 @@ fn files_on_disk_equal_those_of_an_older_program() {
 }
 
 #[test]
-fn lake_of_an_older_program_opens_and_takes_more() {
+fn lake_of_an_older_program_opens_and_accepts_more_rows() {
     let lake = unpacked("golden_opened");
     let run = |arguments: &[&str]| -> Value {
         let mut command = lake.command(arguments);

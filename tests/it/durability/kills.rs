@@ -101,7 +101,7 @@ impl Running {
 }
 
 #[test]
-fn processes_killed_together_lose_and_double_nothing() {
+fn processes_killed_together_neither_lose_nor_double_rows() {
     let lake = OwnLake::new("killed_together");
     let batches = Arc::new(Versions::default());
     let posted: Arc<Vec<[Versions; KEYS as usize]>> =

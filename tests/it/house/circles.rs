@@ -292,7 +292,7 @@ fn source_of(name: &str) -> PathBuf {
 }
 
 #[test]
-fn folders_of_a_crate_stand_in_an_order() {
+fn folders_of_a_crate_depend_on_lower_ones_only() {
     for (name, order) in ORDERS {
         let texts = texts_of(&source_of(name));
         assert_eq!(against(order, &texts), Vec::<String>::new(), "{name}");
@@ -300,7 +300,7 @@ fn folders_of_a_crate_stand_in_an_order() {
 }
 
 #[test]
-fn a_folder_that_needs_one_above_it_is_found() {
+fn dependency_on_a_higher_folder_is_found() {
     let texts = [
         ("a", "pub use crate::b::Thing;"),
         ("b", "pub struct Thing;"),
@@ -347,7 +347,7 @@ fn files_of_a_crate_form_no_circle() {
 }
 
 #[test]
-fn circles_are_found_in_every_form_of_import() {
+fn circles_are_found_through_every_form_of_import() {
     let check = |of_b: &str, expected: &[&[&str]]| {
         let texts = [
             ("a", "use crate::b::{self, Thing};"),

@@ -220,7 +220,7 @@ fn sessions_are_made_in_engine_alone() {
 }
 
 #[test]
-fn files_are_short_and_open_with_why_they_exist() {
+fn files_are_short_and_begin_with_their_purpose() {
     for file in sources() {
         let text = fs::read_to_string(&file).unwrap();
         let lines = text.lines().count();

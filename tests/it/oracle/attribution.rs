@@ -190,7 +190,7 @@ fn run(lake: &OwnLake, provider: &str, folder: &Path) -> Value {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn public_touch_log_gives_the_same_credits_as_a_second_computation() {
+fn credits_of_a_public_touch_log_equal_a_second_computation() {
     let data = rollbook_tests::test_data();
     let lake = OwnLake::new("attribution_touchpoints");
     let folder = data.join("touchpoints_62k");

@@ -414,7 +414,7 @@ fn expected_segments() -> Vec<Expected> {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn five_segments_have_the_members_that_the_raw_files_tell() {
+fn five_segments_equal_members_from_raw_files() {
     let olist = olist();
     for segment in expected_segments() {
         let Expected {

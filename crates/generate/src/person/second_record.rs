@@ -177,7 +177,7 @@ mod tests {
     use crate::dice::{Dice, Stream};
 
     #[test]
-    fn slips_and_formats_change_what_is_written_and_not_what_is_meant() {
+    fn typos_and_formats_change_the_spelling_and_not_the_value() {
         let mut dice = Dice::new(2, Stream::SecondRecord, 0);
         let digits =
             |phone: &str| -> String { phone.chars().filter(char::is_ascii_digit).collect() };

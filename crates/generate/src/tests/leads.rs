@@ -130,7 +130,7 @@ fn recomputed(lead: &Told) -> f64 {
 }
 
 #[test]
-fn the_probability_follows_from_what_is_seen_alone() {
+fn probability_depends_on_visible_activities_only() {
     assert!(leads().iter().filter(|lead| lead.probability > 0).count() > 20_000);
     // The last three days of some lie behind the end of the data.
     let seen = leads()
@@ -145,7 +145,7 @@ fn the_probability_follows_from_what_is_seen_alone() {
 }
 
 #[test]
-fn leads_buy_as_often_as_their_probability_says() {
+fn purchase_rate_of_leads_equals_their_probability() {
     let decided = |lead: &&Told| lead.created_at + 63 * DAY <= END;
     let mut leads: Vec<(u64, bool)> = leads()
         .iter()
@@ -168,7 +168,7 @@ fn leads_buy_as_often_as_their_probability_says() {
 }
 
 #[test]
-fn a_first_order_is_paid_at_once_and_lies_in_its_window() {
+fn first_order_is_paid_at_once_within_its_window() {
     let mut places = Vec::new();
     for lead in leads().iter().filter(|lead| !lead.orders.is_empty()) {
         let (placed_at, paid_at) = lead.orders[0];
@@ -195,7 +195,7 @@ fn a_first_order_is_paid_at_once_and_lies_in_its_window() {
 
 /// Were those who will buy seen more often, or less, the weeks before would tell on them.
 #[test]
-fn events_while_deciding_reveal_nothing() {
+fn later_events_do_not_reveal_who_buys() {
     for days in [10, 20, 40] {
         let until = (3 + days) * DAY;
         let mut means = Vec::new();

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_needs_enough_to_tell_strangers_apart() {
+    fn incomplete_addresses_have_no_household_key() {
         let whole = Address {
             surname: Some("lee"),
             line1: "12 Main Street",

@@ -91,7 +91,7 @@ mod tests {
     use crate::normalise::name::name;
 
     #[test]
-    fn first_names_are_found() {
+    fn first_name_is_found_in_the_display_name() {
         for (first, shown, surname, whole, initial) in [
             ("Ann", "", "Lee", "ann", "a"),
             ("Ann M.", "", "Lee", "ann", "a"),

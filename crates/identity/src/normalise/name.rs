@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn filler_word_counts_as_a_name_beside_another() {
+    fn placeholder_counts_as_a_name_beside_a_real_one() {
         let of = |first: &str, last: &str| {
             let (first, last) = names(first, last);
             [first, last].map(Option::unwrap_or_default).join("/")

@@ -236,14 +236,14 @@ proptest! {
     }
 
     #[test]
-    fn merging_bridges_gives_connected_components(rows in rows()) {
+    fn merge_policy_gives_connected_components(rows in rows()) {
         let (persons, waiting) = partition(&rows, &[], AmbiguityPolicy::Merge);
         prop_assert!(waiting.is_empty());
         prop_assert_eq!(persons, components(&rows));
     }
 
     #[test]
-    fn review_never_joins_what_is_not_connected(rows in rows()) {
+    fn review_policy_links_connected_records_only(rows in rows()) {
         let (persons, waiting) = partition(&rows, &[], AmbiguityPolicy::Review);
         let components = components(&rows);
         prop_assert!(persons.iter().all(|one| components.iter().any(|all| one.is_subset(all))));

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_by_all_values() {
+    fn kind_depends_on_all_values() {
         check(&[], ColumnKind::Blank);
         check(&["yes", "No"], ColumnKind::Boolean);
         check(&["0", "1"], ColumnKind::Boolean);

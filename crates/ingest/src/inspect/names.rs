@@ -281,7 +281,7 @@ mod tests {
     use super::{FILES, SYNONYMS, canonical, key, looks_like_id, snake, target};
 
     #[test]
-    fn files_and_columns_find_their_place() {
+    fn file_and_column_names_are_matched_to_tables() {
         for (file, columns, table) in [
             (
                 "olist_orders_dataset.csv",
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_by_name_synonym_prefix_and_likeness() {
+    fn columns_match_by_name_synonym_prefix_and_similarity() {
         let check = |table: &str, source: &str, expected: Option<&str>| {
             assert_eq!(
                 canonical(tables::table(table).unwrap(), source),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_keys() {
+    fn id_and_key_columns_are_recognized() {
         assert!(looks_like_id("Lead Number") && looks_like_id("ProspectID") && looks_like_id("id"));
         assert!(!looks_like_id("paid") && !looks_like_id("valid") && !looks_like_id("casino"));
         let keys = ["customer_id".to_owned(), "order_id".to_owned()];
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_name_tables_and_columns_that_exist() {
+    fn known_names_map_to_existing_tables_and_columns() {
         for (_, table) in FILES {
             assert!(tables::table(table).is_some(), "{table}");
         }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_remark_has_its_values() {
+    fn values_give_the_expected_remarks() {
         check(&["01067", "98101"], &["begin with 0"]);
         check(&["0", "10"], &[]);
         check(&["ada@example.com", "bo@example.org"], &["e-mail"]);

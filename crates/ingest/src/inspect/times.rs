@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_forms_are_known() {
+    fn usual_time_formats_are_recognized() {
         check(&["2024-05-01"], &["%Y-%m-%d"], false);
         check(&["2017-10-02 10:56:33"], &["%Y-%m-%d %H:%M:%S%.f"], false);
         check(
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_day_above_twelve_decides_which_comes_first() {
+    fn one_day_above_twelve_decides_the_order_of_day_and_month() {
         check(&["01/02/2024", "03/04/2024"], &["%d/%m/%Y"], true);
         check(&["01/02/2024", "13/04/2024"], &["%d/%m/%Y"], false);
         check(&["01/02/2024", "04/13/2024"], &["%m/%d/%Y"], false);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_time() {
+    fn other_text_is_not_a_time() {
         for values in [
             &["2024-05-01", "soon"][..],
             &["12345678"],

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn casts_read_numbers_as_the_mapping_says() {
+    async fn casts_use_the_number_style_of_the_mapping() {
         let money = [Some("12.50"), Some("1234.00"), None, Some("7.00"), None];
         check("try_cast(price as decimal(19, 2))", &money).await;
         check(

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_question_marks_and_alternatives() {
+    fn patterns_match_stars_question_marks_and_alternatives() {
         check("*orders_dataset*", "olist_orders_dataset.csv", true);
         check("orders.*|orders_*", "Orders_2024.csv", true);
         check("orders.*|orders-*", "order_lines.csv", false);

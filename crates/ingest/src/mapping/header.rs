@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_say_what_to_do() {
+    fn header_errors_say_what_to_do() {
         check("select 1", "lacks `-- table: NAME`");
         check("-- table: ordres\nselect 1", "did you mean `orders`");
         check(

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_columns_are_added_where_they_are_missing() {
+    fn file_and_line_columns_are_added_if_missing() {
         check(
             "SELECT a FROM orders",
             "SELECT a, orders._file, orders._line FROM orders",

@@ -488,7 +488,7 @@ mod tests {
     use super::{FamilyMember, MatchKeys};
 
     #[test]
-    fn a_household_is_read_back_as_it_was_written() {
+    fn household_survives_a_round_trip() {
         let keys = MatchKeys {
             household: u128::MAX - 7,
             who: FamilyMember {

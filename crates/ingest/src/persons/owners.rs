@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_follows_the_records() {
+    fn decision_follows_the_records() {
         let mut moves = IdentityRemap::default();
         let mut owners = Owners {
             gone: Gone::default(),

@@ -211,7 +211,7 @@ mod tests {
     use super::{FamilyMember, may_be_one};
 
     #[test]
-    fn a_first_name_tells_a_family_apart_as_far_as_it_goes() {
+    fn first_names_and_initials_distinguish_family_members() {
         let who = |given: u64, first: u64, initial: u64| FamilyMember {
             given,
             first,

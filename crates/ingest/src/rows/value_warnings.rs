@@ -120,7 +120,7 @@ mod tests {
     use super::{ValueWarningKind, ValueWarnings};
 
     #[test]
-    fn the_commonest_value_is_named_and_all_are_counted() {
+    fn most_common_value_is_named_and_all_are_counted() {
         let mut one = ValueWarnings::default();
         one.note("country", ValueWarningKind::UnknownCountry, "Atlantis");
         let mut other = ValueWarnings::default();

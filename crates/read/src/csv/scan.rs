@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_quotes_are_told_from_right_ones() {
+    fn wrong_quotes_are_recognized() {
         check_bad("a,\"b\"c,d\n", CsvFault::TextAfterQuote, 1, 5);
         check_bad("\"a\" ,b\n", CsvFault::TextAfterQuote, 0, 3);
         check_bad("a,b,\"c\nd,e\n", CsvFault::NeverClosed, 2, 11);

@@ -96,7 +96,7 @@ mod tests {
     use super::{Format, by_content};
 
     #[test]
-    fn content_decides_where_the_name_does_not() {
+    fn content_decides_if_the_name_does_not() {
         let check = |head: &str, expected| assert_eq!(by_content(head.as_bytes()), expected);
         check("id;name\n1;Ada\n", Format::Csv);
         check("{\"id\": 1}\n", Format::Ndjson);

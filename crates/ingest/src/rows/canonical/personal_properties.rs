@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_row_has_of_its_own_stays() {
+    fn existing_personal_properties_are_kept() {
         let names = PersonalKeys::new(&["email".to_owned()]);
         for (own, expected) in [
             (r#"{"ip":"::1"}"#, r#"{"ip":"::1","email":"a"}"#),

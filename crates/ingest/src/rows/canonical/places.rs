@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_lose_what_a_float_added() {
+    fn ids_lose_the_fraction_that_a_float_added() {
         let mut odd = ValueWarnings::default();
         let values = [
             "1001.0",

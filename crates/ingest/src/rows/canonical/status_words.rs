@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_that_a_query_compares_is_known() {
+    fn every_status_in_a_query_is_a_known_status() {
         let named = rollbook_queries::views::VIEWS
             .iter()
             .find(|(name, _)| *name == "_orders");

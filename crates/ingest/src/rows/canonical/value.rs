@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn years_1_to_9999_are_taken() {
+    fn years_1_to_9999_are_accepted() {
         let (first, last) = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z");
         check_time("0001-01-01", Tz::UTC, Some(first));
         check_time("9999-12-31 23:59:59.999999", Tz::UTC, Some(last));

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_numbers_unpack_to_the_same() {
+    fn packed_numbers_survive_a_round_trip() {
         for number in [(0, 0, false), (7, 1, true), (u32::MAX, (1 << 31) - 1, true)] {
             assert_eq!(
                 unpacked(packed(number.0, number.1 as usize, number.2)),
