@@ -111,7 +111,7 @@ pub enum IngestError {
         nearest: Option<String>,
     },
     /// A person was erased while a run had their rows; the run is repeated.
-    #[error("a person was erased during the run, at each of its attempts: try again")]
+    #[error("persons were erased during every attempt of the run: try again")]
     ErasedMeanwhile,
     /// A mapping does not yield what names a row.
     #[error("mapping `{mapping}` yields no `{column}`: {hint}")]

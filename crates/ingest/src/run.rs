@@ -132,7 +132,7 @@ where
 /// `request.files` are the other sources that mappings join; the driving rows come from the quarantine.
 ///
 /// # Errors
-/// [`IngestError::NothingQuarantined`] where no row of the provider can be tried again; else as
+/// [`IngestError::NothingQuarantined`] where no row of the provider can be tried again; else those of
 /// [`ingest`].
 pub async fn retry(
     lake: &Lake,

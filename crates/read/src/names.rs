@@ -11,6 +11,8 @@ const MOST_COLUMNS: usize = 2_000;
 /// The columns that every reader adds after those of the file.
 pub(super) const ADDED: [&str; 2] = ["_file", "_line"];
 
+/// Refuses files with too many columns.
+///
 /// # Errors
 /// [`ReadError::TooManyColumns`].
 pub(super) fn not_too_many(columns: usize, file: &SourceFile) -> Result<(), ReadError> {

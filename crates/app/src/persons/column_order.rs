@@ -102,7 +102,7 @@ pub fn in_reading_order(person: &Value) -> Vec<(&str, &Value)> {
 /// Serializes a person's columns in reading order.
 ///
 /// # Errors
-/// Those of the serializer.
+/// The serializer cannot write a name or a value.
 pub fn serialize<S: Serializer>(person: &Value, serializer: S) -> Result<S::Ok, S::Error> {
     let columns = in_reading_order(person);
     let mut map = serializer.serialize_map(Some(columns.len()))?;

@@ -23,7 +23,7 @@ pub enum InvalidMap {
     #[error("the map names no column for `id`, add `id = \"…\"` to [columns]")]
     NoId,
     /// A rule without parts, or with a part that no column is.
-    #[error("rule {rule} matches on `{part}`, which is no role in [columns]")]
+    #[error("rule {rule} matches on `{part}`, which is not a role in [columns]")]
     NoPart {
         /// Its place, from 1.
         rule: usize,

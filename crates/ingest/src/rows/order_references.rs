@@ -28,7 +28,7 @@ pub(crate) struct OrderKeys {
 }
 
 impl OrderKeys {
-    /// Loads the files of the orders in the lake.
+    /// A counter of references, given the files of the orders in the lake.
     pub(crate) fn of(files: Vec<DataFile>) -> Self {
         Self {
             files,

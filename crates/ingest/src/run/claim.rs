@@ -19,8 +19,8 @@ pub(crate) struct Claim {
 ///
 /// # Errors
 /// [`IngestError::NothingClaimed`] where no mapping reads it; [`IngestError::MissingSource`] where the
-/// mapping that does needs other files too; [`IngestError::Read`] where the file cannot be opened; where
-/// the mappings cannot be loaded, as [`mappings`].
+/// mapping that does needs other files too; [`IngestError::Read`] where the file cannot be opened; those of
+/// [`mappings`] where the mappings cannot be loaded.
 pub fn check_claimed(
     provider: &ProviderName,
     folder: Option<&Path>,
