@@ -14,23 +14,23 @@ const FIRST_DAY: i64 = 19_723;
 pub(crate) const DAYS: i64 = 731;
 /// 2024-01-01T00:00:00Z, in seconds since 1970.
 pub(crate) const START: i64 = FIRST_DAY * DAY;
-/// 2025-12-31T23:59:59Z, the last second in which anything happens.
+/// 2025-12-31T23:59:59Z, the last second with events.
 pub(crate) const END: i64 = START + DAYS * DAY - 1;
-/// Days after the end that plans may name.
+/// Days after the end on which planned dates may lie.
 const PLANNED_DAYS: i64 = 366;
 /// Months of the two years.
 pub(crate) const MONTHS: usize = 24;
 
-/// How busy the months are, from January on.
+/// Relative activity of the months, from January on.
 const MONTH_WEIGHTS: [u64; 12] = [82, 84, 95, 97, 104, 100, 88, 84, 98, 106, 142, 158];
-/// How busy the days of a week are, from Monday on.
+/// Relative activity of the days of a week, from Monday on.
 const WEEKDAY_WEIGHTS: [u64; 7] = [106, 101, 99, 98, 94, 95, 110];
-/// How busy the hours of a day are.
+/// Relative activity of the hours of a day.
 const HOUR_WEIGHTS: [u64; 24] = [
     6, 3, 2, 1, 1, 3, 9, 20, 34, 45, 50, 51, 52, 48, 46, 47, 50, 56, 64, 76, 84, 70, 42, 18,
 ];
 
-/// The days with their names and how busy they are.
+/// The days with their names and cumulative activity.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     days: Vec<String>,

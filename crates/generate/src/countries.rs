@@ -6,7 +6,7 @@ mod streets;
 pub(crate) use inhabited::COUNTRIES;
 pub(crate) use streets::Home;
 
-/// A country with what its inhabitants have in common.
+/// Data of a country that its inhabitants share.
 #[derive(Debug)]
 pub(crate) struct Country {
     /// ISO 3166-1 alpha-2.
@@ -22,13 +22,14 @@ pub(crate) struct Country {
     pub(crate) phones: Option<Phones>,
 }
 
-/// Numbers that a regulator keeps for fiction: each prefix is followed by a number of `digits`.
+/// Phone numbers that a regulator reserves for fiction: each prefix is followed by a number of `digits`
+/// digits.
 #[derive(Debug)]
 pub(crate) struct Phones {
     prefixes: &'static [&'static str],
-    /// The first number behind a prefix.
+    /// The first number after a prefix.
     first: u64,
-    /// How many numbers follow a prefix.
+    /// The number of numbers per prefix.
     each: u64,
     digits: usize,
 }

@@ -3,27 +3,27 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// What a stream of random numbers decides, so that one kind of choice never shifts another.
+/// The purpose of a random stream; separate streams keep one kind of choice from shifting another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// Tables that belong to nobody.
+    /// Tables without persons.
     Reference = 0,
-    /// What a person is like.
+    /// Attributes of a person.
     Profile = 1,
-    /// What a person does.
+    /// Facts of a person.
     Facts = 2,
     /// One organization.
     Organization = 3,
-    /// How a lead comes in, and whether they buy.
+    /// The channel of a lead, and whether they buy.
     Lead = 4,
-    /// What a lead does until then.
+    /// Activities of a lead before their first order.
     Funnel = 5,
     /// The record of a person at a second provider.
     SecondRecord = 6,
 }
 
-/// One stream of random choices. It uses whole numbers of a fixed width only, and none of `rand`'s
-/// distributions, whose results may change with its version.
+/// A stream of random choices. It uses only whole numbers of fixed width, and none of the distributions of
+/// `rand`, whose results may change with its version.
 #[derive(Debug)]
 pub(crate) struct Dice(ChaCha8Rng);
 

@@ -20,15 +20,15 @@ mod parquet;
 
 pub(crate) use columns::Table;
 
-/// Where all rows go.
+/// The destination of all rows.
 #[derive(Debug)]
 pub(crate) struct Output {
     folder: PathBuf,
     format: Format,
     calendar: Calendar,
-    /// One for each of [`Table::all`], where it was asked for.
+    /// One for each of [`Table::all`]; `None` for a file that is not written.
     tables: Vec<Option<Writer>>,
-    /// Dropped last: it takes the parts away, whether the run came to its end or not.
+    /// Dropped last: deletes the parts, whether or not the run succeeded.
     parts: PartsFolder,
     last_event: Option<i64>,
 }

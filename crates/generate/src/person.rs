@@ -18,7 +18,7 @@ mod second_record;
 mod tickets;
 mod truth;
 
-/// How many rows a person has.
+/// The number of rows of a person.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
     pub(crate) orders: u64,
@@ -26,12 +26,12 @@ pub(crate) struct Share {
     pub(crate) deals: u64,
 }
 
-/// Writes one person after another; it keeps the numbers that were given out, and no person.
+/// Writes one person after another; it keeps counters, but no persons.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     world: &'a World,
     numbers: Numbers,
-    /// Numbers of telephones given out, by country.
+    /// Number of phone numbers used, by country.
     phones: BTreeMap<&'static str, u64>,
     orders: Vec<orders::Placed>,
     tickets: Vec<tickets::Opened>,
@@ -67,11 +67,11 @@ struct Subject<'a> {
     number: u64,
 }
 
-/// What the facts say of a person in the end.
+/// Properties of a person that follow from their facts.
 #[derive(Debug, Default)]
 struct Outcome {
     revenue_orders: u64,
-    /// Cents of a euro, without tax and whatever was given back later.
+    /// Total spending in euro cents, without tax and regardless of refunds.
     spent: i64,
     won_deals: u64,
     open_deals: u64,

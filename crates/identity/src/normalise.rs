@@ -40,7 +40,7 @@ pub fn text(value: &str) -> Option<String> {
     (!is_nothing).then_some(folded)
 }
 
-/// The same, also for placeholders.
+/// The normal form, also of placeholders.
 fn folded(value: &str) -> String {
     let visible = value.chars().filter(|one| !is_invisible(*one));
     let folded: String = visible.nfkc().flat_map(char::to_lowercase).nfkc().collect();
@@ -68,7 +68,7 @@ mod tests {
 
     use super::{address, date, email, given, name, phone, place, text};
 
-    /// Any text, and texts of what numbers and addresses are made of.
+    /// Any text, and texts made of the characters of numbers and addresses.
     fn texts() -> impl Strategy<Value = String> {
         prop_oneof![
             any::<String>(),

@@ -10,14 +10,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Where a record stands among others: the surest source first, then what it had first.
+/// The order of a record among others: the most authoritative source first, then the time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Order {
-    /// How much its provider is trusted; 0 most.
+    /// How authoritative its provider is; 0 is the most.
     pub authority: u8,
-    /// When its source first had it, in microseconds.
+    /// When its source created it, in microseconds.
     pub created: i64,
-    /// The place of its provider among all of them, by name.
+    /// The index of its provider among all, by name.
     pub provider: u16,
     /// The first half of the SHA-256 of its id there.
     pub digest: [u8; 16],
@@ -38,28 +38,28 @@ pub fn authority(provider: &str) -> u8 {
     }
 }
 
-/// What becomes of a record that joins several persons.
+/// The treatment of a record that matches several persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AmbiguityPolicy {
-    /// It waits for somebody who decides.
+    /// It waits for a decision.
     #[default]
     Review,
-    /// They are one person.
+    /// The persons are merged.
     Merge,
 }
 
-/// What somebody decided about two records, as places in [`Records`].
+/// A decision about two records, given as indices in [`Records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// Their persons are one.
+    /// Both persons are one.
     Same(u32, u32),
-    /// The first is the second's person, whomever else its values belong to.
+    /// The first belongs to the person of the second, whoever else has its values.
     Belongs(u32, u32),
-    /// They are never one by their values.
+    /// Their values never link them.
     Different(u32, u32),
 }
 
-/// A set of records: for each, its order, its name and a value for each rule.
+/// A set of records: the order, the name and one value per rule of each.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     rules: usize,
@@ -69,34 +69,34 @@ pub struct Records {
     values: Vec<u128>,
 }
 
-/// Which records are one person.
+/// The result of a resolution: which records are one person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolution {
-    /// The person of each record, as a place in `persons`; `None` where it is ambiguous.
+    /// The person of each record, as an index in `persons`; `None` if it is ambiguous.
     pub person: Vec<Option<u32>>,
-    /// The records of each person in canonical order; empty where they became another one's.
+    /// The records of each person in canonical order; empty if the person was merged into another.
     pub persons: Vec<Vec<u32>>,
-    /// The rule by which a record was linked to others that came before it.
+    /// The rule by which a record was linked to earlier ones.
     pub linked_by: Vec<Option<u8>>,
     /// Records that wait, in canonical order.
     pub ambiguous: Vec<Ambiguous>,
 }
 
-/// A record that several persons could have.
+/// A record that matches several persons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ambiguous {
     /// The record.
     pub record: u32,
-    /// By each rule that points to somebody, to whom, as a place in [`Resolution::persons`].
+    /// The matching rules, each with the person, as an index in [`Resolution::persons`].
     pub candidates: Vec<(u8, u32)>,
 }
 
-/// A map by numbers that are hashes already.
+/// A map by numbers that are already hashes.
 pub type ValueMap<V> = HashMap<u128, V, BuildHasherDefault<AsIs>>;
-/// A set of values, the same way.
+/// A set of such values.
 pub type ValueSet = HashSet<u128, BuildHasherDefault<AsIs>>;
 
-/// Takes a number's own bits as its hash.
+/// A hasher that takes the bits of the number itself.
 #[derive(Debug, Default)]
 pub struct AsIs(u64);
 
@@ -206,14 +206,14 @@ struct Resolving<'a> {
     same: HashMap<u32, Vec<u32>>,
     belongs: HashMap<u32, Vec<u32>>,
     different: HashMap<u32, Vec<u32>>,
-    /// To which person a value belongs, before what became of that person.
+    /// The person to whom each value belongs, before merges of that person.
     owners: ValueMap<u32>,
-    /// To whom it belongs too: persons with another date of birth than those before them.
+    /// Further persons to whom a value belongs: they have other dates of birth than those before them.
     others: ValueMap<Vec<u32>>,
-    /// Dates of birth of persons; several where somebody decided that records are one person.
+    /// Dates of birth of persons; several if records were decided to be one person.
     births: HashMap<u32, Vec<u64>>,
     person: Vec<Option<u32>>,
-    /// Of each person that which it became: itself, or one before it.
+    /// The person that each person was merged into: itself, or an earlier one.
     became: Vec<u32>,
     linked_by: Vec<Option<u8>>,
     waiting: Vec<Ambiguous>,
@@ -293,7 +293,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// The persons that a record's values belong to, without those that it is not.
+    /// The persons to whom the values of a record belong, without those that it was decided not to be.
     fn candidates(&self, record: u32) -> Vec<(u8, u32)> {
         let not = self.persons_of(&self.different, record);
         let birth = self.records.births[record as usize];
@@ -312,8 +312,8 @@ impl<'a> Resolving<'a> {
         found
     }
 
-    /// Notes that a record's values belong to its person: where they were somebody's already, only if
-    /// both can tell each other apart by when they were born.
+    /// Assigns the values of a record to its person. A value that already belongs to a person gets a second
+    /// one only if both have dates of birth that differ.
     fn own(&mut self, person: u32, record: u32) {
         let values = self.records.values(record).iter();
         for value in values.filter(|value| **value != 0) {
@@ -334,7 +334,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// Whether a person was born on other days than this one, as far as both are known.
+    /// Whether a person has dates of birth that all differ from this one, as far as both are known.
     fn is_born_otherwise(&self, person: u32, birth: u64) -> bool {
         let known = self.births.get(&person).filter(|_| birth != 0);
         known.is_some_and(|known| !known.contains(&birth))
@@ -360,7 +360,7 @@ impl<'a> Resolving<'a> {
         persons
     }
 
-    /// What a person has become.
+    /// The person that a person was merged into.
     fn now(&self, mut person: u32) -> u32 {
         while self.became[person as usize] != person {
             person = self.became[person as usize];

@@ -204,7 +204,7 @@ mod tests {
         profile
     }
 
-    /// Random strangers, and duplicates of some with one field mistyped or missing.
+    /// Random different persons, and duplicates of some with one field mistyped or missing.
     fn people() -> Vec<Profile> {
         let given = [
             "ann", "bob", "carla", "dmitri", "elif", "farid", "grace", "hugo",

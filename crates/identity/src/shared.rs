@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// A value identifies nobody if records with more distinct names than this have it.
+/// A value with records of more distinct names than this identifies nobody.
 pub const MOST_NAMES: usize = 20;
 
 /// Values that never link records.

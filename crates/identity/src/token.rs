@@ -12,11 +12,11 @@ use crate::normalise::VERSION;
 /// The rules that link two records, the most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MatchRule {
-    /// Same e-mail address.
+    /// The same e-mail address.
     Email,
-    /// Same phone number.
+    /// The same phone number.
     Phone,
-    /// Same surname at the same address.
+    /// The same name at the same address.
     Address,
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Quarantine {
     /// The run fails with more entries than this.
     most: u64,
     count: u64,
-    /// The line of the first, and what is wrong with it.
+    /// The line of the first one, and its error code.
     first: Option<(i64, &'static str)>,
 }
 

@@ -75,7 +75,7 @@ fn before(of: &str, begin: NaiveDate) -> Option<NaiveDate> {
     }
 }
 
-/// When a day begins: later than midnight where clocks skip it.
+/// The start of a day: later than midnight if clocks skip midnight.
 fn midnight(day: NaiveDate, zone: Tz) -> Option<Timestamp> {
     let begin = first_instant(day.and_time(NaiveTime::MIN), zone)?;
     Some(Timestamp::from_micros(begin.timestamp_micros()))

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::Serialize;
 
-/// Digits of a money amount, and how many of them stand after the point.
+/// Digits of a money amount.
 pub const MONEY_PRECISION: u8 = 19;
-/// Digits of a sum of money: those of one amount, of ten thousand millions of them.
+/// Digits of a sum of money: enough for ten thousand million amounts.
 pub const SUM_PRECISION: u8 = 29;
 /// Decimal places of a money amount.
 pub const MONEY_SCALE: i8 = 4;
@@ -67,17 +67,17 @@ impl ColumnType {
     }
 }
 
-/// What an earlier moment can know of a column.
+/// What is known of a column's value at an earlier moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ages {
-    /// Written once; true at any time after the row's own.
+    /// Written once; valid at any time after the row's own.
     Immutable,
     /// Known from the time in another column of the row.
     DatedBy(&'static str),
     /// Earlier values are kept with their time.
     WithHistory,
-    /// Only the present value is known.
+    /// Only the current value is known.
     CurrentOnly,
 }
 
@@ -91,11 +91,11 @@ pub struct ColumnDef {
     pub ty: ColumnType,
     /// Whether a row may leave it empty.
     pub nullable: bool,
-    /// Whether it identifies a human; such values lie apart from the tables.
+    /// Whether it identifies a person; such values are stored apart from the tables.
     pub personal: bool,
-    /// What an earlier moment can know of it.
+    /// What is known of its value at an earlier moment.
     pub ages: Ages,
-    /// Its unit, empty where it has none.
+    /// Its unit; empty without one.
     pub unit: &'static str,
     /// One line of meaning.
     pub meaning: &'static str,
@@ -150,17 +150,17 @@ impl ColumnDef {
     }
 }
 
-/// What the rows of a table are, which decides its leading columns and its order.
+/// The kind of rows, which determines leading columns and sort order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// The persons themselves: `person_id, identity_id, provider, external_id` lead.
+    /// Persons: `person_id, identity_id, provider, external_id` come first.
     Person,
-    /// Something that a person did or has: `person_id, identity_id, provider, external_id` lead.
+    /// Facts of persons: `person_id, identity_id, provider, external_id` come first.
     Fact,
-    /// Something that belongs to no person: `provider, external_id` lead.
+    /// Rows without a person: `provider, external_id` come first.
     Reference,
-    /// Kept by rollbook itself; its columns are all that it has, and no mapping fills it.
+    /// Rows of rollbook itself: there are no leading columns, and no mapping fills the table.
     Own,
 }
 
@@ -169,13 +169,13 @@ pub enum Shape {
 pub struct TableDef {
     /// Its name in SQL, and its folder in the lake.
     pub name: &'static str,
-    /// What its rows are.
+    /// The kind of its rows.
     pub shape: Shape,
-    /// The column that says when a row happened, for tables of facts that have one.
+    /// The column with the time of a row, for facts that have one.
     pub time: Option<&'static str>,
     /// The columns after the leading ones.
     pub columns: &'static [ColumnDef],
-    /// One line on what a row is.
+    /// A one-line description of a row.
     pub meaning: &'static str,
 }
 

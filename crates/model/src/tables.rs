@@ -10,7 +10,7 @@ mod own;
 mod people;
 mod sales;
 
-/// Every canonical table, in the order in which documents and listings show them.
+/// All canonical tables, in the order of documents and listings.
 pub const TABLES: &[TableDef] = &[
     people::PERSONS,
     people::IDENTITIES,

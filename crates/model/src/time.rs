@@ -11,10 +11,10 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// The years that times may be of.
+/// The valid years of times.
 pub const YEARS: RangeInclusive<i32> = 1..=9999;
 
-/// How local times are written, beside RFC 3339 and dates alone.
+/// Formats of local times, besides RFC 3339 and dates.
 const LOCAL_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
@@ -22,8 +22,7 @@ const LOCAL_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M",
 ];
 
-/// The same with an offset from UTC, `Z` among them: RFC 3339 without its seconds, and offsets as
-/// ISO 8601 writes them.
+/// The same with an offset from UTC or `Z`: RFC 3339 without seconds, and offsets as in ISO 8601.
 const OFFSET_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
@@ -66,19 +65,19 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
-    /// What names no zone is taken as UTC.
+    /// A time without a zone is in UTC.
     fn from_str(value: &str) -> Result<Self, InvalidTime> {
         Ok(value.parse::<GivenTime>()?.in_zone(Tz::UTC))
     }
 }
 
-/// A time as somebody gives it: what names no zone is of the zone of the one who is asked.
+/// A time as given: one without a zone is in the tenant's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum GivenTime {
     /// An instant.
     Instant(Timestamp),
-    /// What clocks show, or the begin of a day.
+    /// A local time, or the beginning of a day.
     Local(NaiveDateTime),
 }
 

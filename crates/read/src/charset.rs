@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use encoding_rs::{Encoding, UTF_8, X_USER_DEFINED};
 
-/// An encoding of text that its sender declares.
+/// An encoding declared by the sender of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeclaredCharset(&'static Encoding);
 
-/// A name that is no encoding, or one of an encoding that nobody should read.
+/// An unknown name, or one of an encoding that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{name}` is not an encoding that can be read: name it as the web does, such as `utf-8`, `windows-1252` or `iso-8859-2`, or send UTF-8"
@@ -19,7 +19,7 @@ pub struct UnknownCharset {
     pub name: String,
 }
 
-/// Names that programs write and the web does not know, with those that it knows.
+/// Common names that are not in the standard, with their standard names.
 const OTHER_NAMES: [(&str, &str); 5] = [
     ("cp932", "shift_jis"),
     ("cp936", "gbk"),
@@ -28,8 +28,8 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("utf_8", "utf-8"),
 ];
 
-/// Names of ASCII. The web takes them for windows-1252; whatever is beyond ASCII is refused here,
-/// unless it is UTF-8.
+/// Names of ASCII. The standard treats them as windows-1252; here bytes beyond ASCII are refused unless they
+/// are UTF-8.
 const ASCII: [&str; 4] = ["ascii", "us-ascii", "ansi_x3.4-1968", "iso646-us"];
 
 impl DeclaredCharset {

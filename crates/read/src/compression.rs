@@ -8,15 +8,15 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
-/// The compression of a file, by its first bytes.
+/// The compression of a file, detected from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// None.
     None,
-    /// gzip, of one member or several.
+    /// gzip, with one or more members.
     Gzip,
-    /// Zstandard, of one frame or several.
+    /// Zstandard, with one or more frames.
     Zstd,
 }
 

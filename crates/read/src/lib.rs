@@ -31,15 +31,15 @@ pub struct Refused {
     pub file: String,
     /// The physical line on which it begins, from 1.
     pub line: i64,
-    /// The column at fault, where one is.
+    /// The column with the error, if it is in one.
     pub column: Option<String>,
-    /// The kind of fault: `ragged`, `bad_quoting`, `bad_encoding`, `bad_json` or `too_long`.
+    /// The error code: `ragged`, `bad_quoting`, `bad_encoding`, `bad_json` or `too_long`.
     pub code: &'static str,
-    /// What is wrong, in words, without the content, which may be personal.
+    /// The error in words, without the content, which may be personal.
     pub reason: String,
-    /// The value at fault, where one is.
+    /// The value with the error, if there is one.
     pub value: Option<String>,
-    /// The record; bytes that are no text are shown as U+FFFD.
+    /// The record; undecodable bytes are shown as U+FFFD.
     pub record: String,
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::error::ReadError;
 use crate::source::SourceFile;
 
-/// Columns that a file may have. Planning takes the longer per column, the more there are.
+/// Maximum number of columns of a file. The planning time per column grows with their number.
 const MOST_COLUMNS: usize = 2_000;
 
 /// The columns that every reader adds after those of the file.

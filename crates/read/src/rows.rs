@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::names;
 
-/// Text that one batch may hold in bytes, so that long values do not fill the memory.
+/// Maximum bytes of text in a batch, so that long values do not fill the memory.
 const MOST_TEXT: usize = 64 << 20;
 
 /// The schema of a file with these columns: text, then `_file` and `_line`.

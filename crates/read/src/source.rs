@@ -15,7 +15,7 @@ use crate::error::ReadError;
 
 mod sniff;
 
-/// How the content of a file is laid out.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -25,27 +25,27 @@ pub enum Format {
     Ndjson,
     /// Apache Parquet.
     Parquet,
-    /// Nothing that can be read as rows: a document, a picture, a script.
+    /// Nothing that can be read as rows, such as a document, a picture or a script.
     Unknown,
 }
 
-/// A file that can be opened as often as needed.
+/// A file that can be opened repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What the user calls it, and what `_file` shows: the path as given, down to the file.
+    /// Its name for the user, shown in `_file`: the path as given, including the file.
     pub label: String,
-    /// How its content is laid out.
+    /// Its format.
     pub format: Format,
     /// Its compression.
     pub compression: Compression,
-    /// Whether a line of CSV with too few fields has blanks at its end; it is refused otherwise.
+    /// Whether a line of CSV with too few fields is filled with blanks; else it is refused.
     pub pads_short_lines: bool,
-    /// Whether numbers of JSON and Parquet become text with a decimal comma: the style of the text
-    /// beside them.
+    /// Whether numbers of JSON and Parquet become text with a decimal comma, the style of text numbers in the
+    /// same mapping.
     pub decimal_comma: bool,
-    /// The encoding of its text, where that is declared; it is found out otherwise.
+    /// The declared encoding of its text; without one, the encoding is detected.
     pub charset: Option<DeclaredCharset>,
 }
 

@@ -12,13 +12,13 @@ use crate::error::ReadError;
 use crate::source::SourceFile;
 use crate::window::CHUNK;
 
-/// A byte that no UTF-8 text holds: it stands where the source's bytes have no meaning.
+/// A byte that never occurs in UTF-8: it replaces undecodable bytes of the source.
 const UNDECODABLE: u8 = 0xff;
 
-/// How many bytes the guess at an encoding looks at.
+/// Number of bytes from which an encoding is detected.
 const GUESSED_FROM: usize = 4 << 20;
 
-/// How the text of a file is written down.
+/// The encoding of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Charset {
     /// The encoding.
@@ -139,11 +139,11 @@ fn byte_order_mark(bytes: &[u8]) -> Option<Charset> {
     Some(Charset { encoding, mark })
 }
 
-/// The likely encoding of a file that is not wholly UTF-8.
+/// The likely encoding of a file that is not entirely UTF-8.
 ///
-/// Text in an old encoding hardly ever forms valid sequences of several bytes by chance. Where
-/// most of them are valid the file is UTF-8 with a few damaged rows, and reading it as anything
-/// else would garble all the others.
+/// Text in another encoding hardly ever forms valid UTF-8 sequences of several bytes by chance. If most of
+/// them are valid, the file is UTF-8 with a few damaged rows, and reading it in another encoding would garble
+/// all the others.
 fn guess(file: &SourceFile, mark: usize) -> Result<Charset, ReadError> {
     if mark > 0 {
         return Ok(Charset {

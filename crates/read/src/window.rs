@@ -4,13 +4,13 @@ use std::io::{self, Read};
 
 use memchr::{memchr2, memchr2_iter};
 
-/// Bytes that a reader asks for at a time.
+/// Bytes per read.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// The longest record that is taken, in bytes; it bounds the memory that a reader needs.
+/// Maximum length of a record in bytes; it bounds the memory of a reader.
 pub(super) const LONGEST_RECORD: usize = 16 << 20;
 
-/// The unread part of a file that lies in memory.
+/// The unread part of a file that is in memory.
 pub(super) struct Window {
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,

@@ -2,7 +2,7 @@
 
 use super::{Country, Phones};
 
-/// The countries, each with how many of 1,000 persons live there.
+/// The countries, each with its number of inhabitants per 1,000 persons.
 pub(crate) const COUNTRIES: &[(u64, Country)] = &[
     (
         330,

@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 
-/// How the streets of a country are named.
+/// The street names of a country.
 #[derive(Debug)]
 struct Streets {
     names: &'static [&'static str],

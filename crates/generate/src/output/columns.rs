@@ -40,9 +40,9 @@ impl Table {
         Self::Tickets,
         Self::FxRates,
     ];
-    /// The files that are written along with second records of persons.
+    /// Files that are written with second records of persons.
     pub(crate) const OF_SECOND_RECORDS: [Self; 1] = [Self::Addresses];
-    /// What the rest was made from.
+    /// Files of the ground truth.
     pub(crate) const TRUTH: [Self; 4] = [
         Self::TruthLeads,
         Self::TruthCustomers,
@@ -92,8 +92,8 @@ impl Table {
         }
     }
 
-    /// The columns in order: `external_id`, for facts `person_external_id`, and those canonical
-    /// columns that are filled.
+    /// The columns in order: `external_id`, for facts `person_external_id`, and the canonical columns that
+    /// are filled.
     fn all_columns(self) -> &'static [&'static str] {
         match self {
             Self::Persons => &[

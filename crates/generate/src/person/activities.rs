@@ -62,7 +62,7 @@ impl Touch {
     }
 }
 
-/// What happened to the person that activities tell of.
+/// Events of the person to which activities refer.
 #[derive(Debug)]
 pub(super) struct Told<'a> {
     pub(super) orders: &'a [Placed],

@@ -8,8 +8,8 @@ use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
 
-/// Who holds the first records: the mappings for rollbook's own columns, which take facts in under
-/// this name too.
+/// The provider of the first records: the mappings of rollbook's own columns, which also ingest facts under
+/// this name.
 pub(super) const FIRST_PROVIDER: &str = "native";
 
 /// Names and addresses of a person.

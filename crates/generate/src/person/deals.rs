@@ -7,7 +7,7 @@ use crate::error::GenerateError;
 use crate::output::{Output, Table};
 use crate::reference::probability;
 
-/// The users who look after deals and leads.
+/// The users who are responsible for deals and leads.
 pub(super) const OWNERS: [&str; 5] = ["rep-1", "rep-2", "rep-3", "rep-4", "rep-5"];
 const LOST: [&str; 4] = ["price", "no answer", "chose another supplier", "no budget"];
 

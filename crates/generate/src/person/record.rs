@@ -139,7 +139,7 @@ pub(super) fn write(
     }
 }
 
-/// What the shop calls the channel by which a lead came in.
+/// The shop's name for the channel of a lead.
 fn source_of(channel: &'static str) -> &'static str {
     match channel {
         "organic" => "organic search",

@@ -190,8 +190,8 @@ fn too_few_rows_are_refused_with_the_minimum() {
     assert_eq!(read(&folder.0, "activities").len() as u64, fewest);
 }
 
-/// Nothing is kept between two persons: what somebody did does not depend on who else there is,
-/// once their own number of rows is the same.
+/// Nothing is kept between persons: the facts of a person do not depend on the other persons, if the person's
+/// own number of rows is the same.
 #[test]
 fn lead_does_not_depend_on_other_options() {
     let (few, many) = (Folder::new("few"), Folder::new("many"));
@@ -269,7 +269,7 @@ fn parquet_holds_what_csv_holds() {
     }
 }
 
-/// Arrow writes times of a named zone only with a database of zones.
+/// Arrow writes times in a named zone only with a database of zones.
 fn with_numeric_zone(column: &ArrayRef) -> ArrayRef {
     match column.as_primitive_opt::<TimestampMicrosecondType>() {
         Some(times) => {

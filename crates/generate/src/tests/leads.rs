@@ -7,7 +7,7 @@ use super::{Folder, Rows, counts, options, read, seconds};
 use crate::calendar::{DAY, END, HOUR};
 use crate::{Options, generate};
 
-/// A person that had no order when they joined, as the files tell of them.
+/// A person without an order when they joined, as found in the files.
 #[derive(Debug, Default)]
 struct Told {
     /// In millionths.
@@ -16,13 +16,13 @@ struct Told {
     channel: String,
     /// Counts of the first three days: pages, prices, forms, clicks.
     first_days: [u32; 4],
-    /// Times of what they did after those and before any order.
+    /// Times of activities after those days and before any order.
     later: Vec<i64>,
     /// When each order was placed and paid.
     orders: Vec<(i64, Option<i64>)>,
 }
 
-/// More than 20,000 leads, made once for all tests of this file.
+/// More than 20,000 leads, generated once for all tests of this file.
 fn leads() -> &'static [Told] {
     static LEADS: OnceLock<Vec<Told>> = OnceLock::new();
     LEADS.get_or_init(|| {
@@ -110,7 +110,7 @@ fn told(truth: &Rows, orders: &Rows, activities: &Rows, persons: &Rows) -> Vec<T
     told.into_values().collect()
 }
 
-/// The probability by the formula as it would be written down: it needs nothing but what is seen.
+/// The probability by the documented formula, from visible activities only.
 fn recomputed(lead: &Told) -> f64 {
     let channel = match lead.channel.as_str() {
         "organic" => 0.0,
@@ -193,7 +193,7 @@ fn first_order_is_paid_at_once_within_its_window() {
     );
 }
 
-/// Were those who will buy seen more often, or less, the weeks before would tell on them.
+/// If those who will buy were more or less active, the weeks before would reveal them.
 #[test]
 fn later_events_do_not_reveal_who_buys() {
     for days in [10, 20, 40] {

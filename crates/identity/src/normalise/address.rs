@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::{name, place, text};
 
-/// Street suffixes and directions, and what they are shortened to.
+/// Street suffixes and directions with their abbreviations.
 static SUFFIXES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     let lines = include_str!("suffixes.csv").lines();
     lines.filter_map(|line| line.split_once(',')).collect()
@@ -28,7 +28,7 @@ const UNITS: [&str; 12] = [
     "appt",
 ];
 
-/// Countries whose postal codes are so many digits, zeros before them included.
+/// Countries whose postal codes have this many digits, including leading zeros.
 const DIGITS: [(&str, usize); 14] = [
     ("US", 5),
     ("DE", 5),
@@ -46,10 +46,10 @@ const DIGITS: [(&str, usize); 14] = [
     ("BR", 8),
 ];
 
-/// The parts of an address, as a source has them.
+/// The parts of an address, as in the source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Address<'a> {
-    /// Family name of who lives there, in normal form.
+    /// Last name of the resident, in normal form.
     pub surname: Option<&'a str>,
     /// Street and number.
     pub line1: &'a str,
@@ -61,7 +61,7 @@ pub struct Address<'a> {
     pub region: &'a str,
     /// Postal code.
     pub postal_code: &'a str,
-    /// As people write it.
+    /// Country, in any spelling.
     pub country: &'a str,
 }
 

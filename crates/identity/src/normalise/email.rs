@@ -2,10 +2,10 @@
 
 use super::text;
 
-/// Most bytes of an address, and of what stands before its `@` (RFC 5321, section 4.5.3.1).
+/// Maximum length in bytes of an address, and of its local part (RFC 5321, section 4.5.3.1).
 const MOST: usize = 254;
 const MOST_LOCAL: usize = 64;
-/// Hosts where dots before the `@` mean nothing.
+/// Hosts that ignore dots in the local part.
 const DOTLESS: [&str; 2] = ["gmail.com", "googlemail.com"];
 
 /// An e-mail address in lower case, with its domain in ASCII form as in DNS; `None` if the text is not

@@ -5,9 +5,9 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::{folded, text};
 
-/// Texts that stand for no name, and that nobody is called. Somebody is called Null, Nil, Na, Nan and None.
+/// Placeholders that are nobody's name. Null, Nil, Na, Nan and None are real names.
 const NOBODY: [&str; 3] = ["n/a", "undefined", "unknown"];
-/// Names that sources also write where they have none.
+/// Real names that sources also write as placeholders.
 const FILLERS: [&str; 5] = ["null", "nil", "na", "nan", "none"];
 
 /// The name of a person in lower case without accents and punctuation: `O’Neil-Smith` is `oneil smith`.

@@ -10,14 +10,14 @@ mod plan;
 
 use plan::{Number, dialled, international};
 
-/// Digits of a number at least and at most, its country's code included (ITU-T E.164).
+/// Minimum and maximum number of digits of a number with its country code (ITU-T E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-/// Digits that are written at least.
+/// Minimum number of digits as written.
 const FEWEST: usize = 3;
-/// Digits before a `.0` that make it a float: fewer are a part of something else.
+/// Minimum number of digits before a `.0` that make a number a float; fewer belong to something else.
 const FEWEST_OF_FLOAT: usize = 5;
 
-/// What stands behind a number and is no part of it (RFC 3966, and as people write it).
+/// The extension after a number (RFC 3966, and as people write it).
 static EXTENSION: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
         r"(?:;ext=|[ \t,]*(?:e?xt(?:ensi(?:o\x{301}?|\x{f3}))?n?|доб|anexo)[:.]?[ \t,-]*)(\d{1,20})#?",
@@ -29,18 +29,18 @@ static EXTENSION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!("(?:{})$", forms.join("|"))).expect("the expression is one")
 });
 
-/// Zeros of Unicode's decimal digits that a compatibility form leaves as they are.
+/// Zeros of Unicode's decimal digits that a compatibility form does not change.
 const ZEROS: [u32; 20] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
     0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946,
 ];
 
-/// A number as a network would take it.
+/// A valid phone number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phone {
-    /// `+`, the country's code and the number.
+    /// `+`, the country code and the number.
     pub e164: String,
-    /// The extension behind it; numbers that differ in it are not the same telephone.
+    /// The extension; numbers with different extensions are different.
     pub extension: Option<String>,
 }
 
@@ -92,7 +92,7 @@ pub fn region<'a>(country: &str, default_region: Option<&'a str>) -> Option<&'a 
     place::country(country).or(default_region)
 }
 
-/// A number apart from how it is set off.
+/// A number as written, without its formatting.
 struct Written {
     digits: String,
     is_international: bool,
@@ -100,7 +100,7 @@ struct Written {
 }
 
 impl Written {
-    /// Reads a text in normal form; `None` where it is no number, or more than one.
+    /// Parses a text in normal form; `None` if it is not exactly one number.
     fn of(value: &str) -> Option<Self> {
         let value = value.strip_prefix("tel:").unwrap_or(value);
         let (value, context) = in_context(value)?;
@@ -142,7 +142,7 @@ impl Written {
         })
     }
 
-    /// Which number that is in a region.
+    /// The number that the text means in a region.
     fn number(&self, region: Option<&str>) -> Option<Number> {
         if self.is_international {
             match international(&self.digits) {
@@ -156,7 +156,7 @@ impl Written {
     }
 }
 
-/// What stands before the parameters of RFC 3966, and the code of the country that they name.
+/// The number before the parameters of RFC 3966, and the country code that they name.
 fn in_context(value: &str) -> Option<(&str, Option<String>)> {
     let Some((number, context)) = value.split_once(";phone-context=") else {
         let number = value.split(";isub=").next();
@@ -170,7 +170,7 @@ fn in_context(value: &str) -> Option<(&str, Option<String>)> {
     is_code.then(|| (number, Some(code.to_owned())))
 }
 
-/// A decimal digit of any script, as one of ASCII.
+/// A decimal digit of any script as an ASCII digit.
 fn digit(one: char) -> Option<char> {
     if one.is_ascii_digit() {
         return Some(one);
@@ -180,7 +180,7 @@ fn digit(one: char) -> Option<char> {
     char::from_digit(u32::from(one) - zero, 10)
 }
 
-/// The key of a telephone that a letter stands on (ITU-T E.161).
+/// The key of a telephone that has this letter (ITU-T E.161).
 fn key(letter: char) -> char {
     match letter {
         'a'..='c' => '2',
@@ -201,13 +201,13 @@ fn is_dash(one: char) -> bool {
     )
 }
 
-/// What a spreadsheet made of a number.
+/// Damage to a number by a spreadsheet.
 enum Float {
-    /// It is as it was written.
+    /// None: it is as written.
     No,
-    /// A number that was turned into a float and has all its digits: `664123456.0`, `4.155552671e9`.
+    /// It became a float that still has all its digits: `664123456.0`, `4.155552671e9`.
     Whole(String),
-    /// A float with fewer digits than the number had: `4.155552e9` is thousands of numbers.
+    /// It became a float that lost digits: `4.155552e9` stands for thousands of numbers.
     Lost,
 }
 

@@ -11,7 +11,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use super::name;
 
-/// Codes of countries by name, and by themselves.
+/// Codes of countries, by name and by code.
 static COUNTRIES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     let lines = include_str!("place/countries.csv").lines();
     let lines = lines.filter_map(|line| line.split_once(','));
@@ -36,7 +36,7 @@ static REGIONS: LazyLock<HashMap<&'static str, Regions>> = LazyLock::new(|| {
     regions
 });
 
-/// Lines of one country, read when somebody first asks for it.
+/// The names of one country's regions, parsed on first use.
 #[derive(Default)]
 struct Regions {
     lines: Vec<&'static str>,
@@ -94,7 +94,7 @@ pub fn region(value: &str, country: &str) -> Option<&'static str> {
     })
 }
 
-/// Looks for a name as it stands, and for what stands before a bracket: `United States (US)`.
+/// Looks up a name, and the part before a bracket: `United States (US)`.
 fn found(value: &str, of: impl Fn(&str) -> Option<&'static str>) -> Option<&'static str> {
     let whole = name::any(value)?;
     let before = || {

@@ -6,14 +6,14 @@ use proptest::prelude::*;
 
 use super::{AmbiguityPolicy, Decision, Order, Records, Resolution, resolve};
 
-/// A record by its digest, with values as small numbers for each rule; 0 is none.
+/// A record: its digest, and a small number per rule as its value; 0 is none.
 type Row = (u8, [u8; 3]);
 
 fn records(rows: &[Row]) -> Records {
     born(rows, |_| 0)
 }
 
-/// The same with dates of birth by digest; 0 is none.
+/// The records with dates of birth by digest; 0 is none.
 fn born(rows: &[Row], birth: impl Fn(u8) -> u64) -> Records {
     let mut records = Records::new(3);
     for (digest, values) in rows {
@@ -33,7 +33,7 @@ fn born(rows: &[Row], birth: impl Fn(u8) -> u64) -> Records {
     records
 }
 
-/// The partition by digests: persons, and those who wait.
+/// The partition by digests: the persons, and the waiting records.
 fn partition(
     rows: &[Row],
     decisions: &[Decision],

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::compare::{Field, Profile};
 
-/// Combinations of fields; a mistype in any one field leaves some of them as they are.
+/// Combinations of fields; a typo in any one field leaves some of them unchanged.
 const BLOCKS: [&[Field]; 16] = [
     &[Field::NationalId],
     &[Field::Email],
@@ -28,7 +28,7 @@ const BLOCKS: [&[Field]; 16] = [
     &[Field::Line2, Field::PostalCode],
 ];
 
-/// Records with one combination at most; what more have in common tells little.
+/// Maximum number of records per combination; more frequent ones carry little information.
 const MOST: usize = 200;
 
 /// Pairs of records that share a combination of values, each pair once, in order. With two files, `across` is

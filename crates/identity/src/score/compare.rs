@@ -2,12 +2,12 @@
 
 use strsim::{jaro_winkler, osa_distance};
 
-/// Fields that are compared.
+/// The number of compared fields.
 pub const FIELDS: usize = 13;
-/// Ways in which a field agrees: not at all, somewhat, nearly, wholly.
+/// Levels of agreement of a field: none, low, high, equal.
 pub(super) const LEVELS: usize = 4;
 
-/// Of each field how far it agrees; `None` where a record lacks it.
+/// The level of agreement of each field; `None` if a record lacks it.
 pub(super) type Levels = [Option<u8>; FIELDS];
 
 /// A field of a record of a person.
@@ -17,13 +17,13 @@ pub enum Field {
     GivenName,
     /// Family name.
     Surname,
-    /// As `yyyymmdd`.
+    /// Date of birth as `yyyymmdd`.
     DateOfBirth,
-    /// Where it is apart from the street.
+    /// Street number, if it is separate from the street.
     StreetNumber,
     /// Street.
     Line1,
-    /// Unit, or what else a second line has.
+    /// Unit, or other content of a second line.
     Line2,
     /// City.
     City,
@@ -37,12 +37,12 @@ pub enum Field {
     Email,
     /// Phone number.
     Phone,
-    /// Number given by a state.
+    /// A national identification number.
     NationalId,
 }
 
 impl Field {
-    /// All of them, in order.
+    /// All fields, in order.
     pub const ALL: [Self; FIELDS] = [
         Self::GivenName,
         Self::Surname,

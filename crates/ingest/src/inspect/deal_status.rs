@@ -5,14 +5,14 @@ use rollbook_model::TableDef;
 
 use super::{ColumnProfile, Profile, names};
 
-/// Names of a day that is set before a deal is closed.
+/// Column names for the day that is planned before a deal is closed.
 const PLANNED: [&str; 4] = ["close_date", "closedate", "closing_date", "close_day"];
 
-/// What is known of the state of each row.
+/// SQL for the status of each row.
 pub(super) struct DealStatus {
     /// SQL that is true for rows that are closed.
     pub(super) is_closed: Option<String>,
-    /// SQL of the status, where no column has it.
+    /// SQL of the status, if no column has it.
     pub(super) status: Option<String>,
 }
 

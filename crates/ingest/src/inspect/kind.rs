@@ -6,13 +6,13 @@ use super::times::{TimeFormats, times};
 use crate::mapping::numbers::{NumberStyle, is_only_comma, is_only_point};
 use crate::rows::canonical::value;
 
-/// What the values of a column are.
+/// The kind of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
-    /// Nothing but blanks.
+    /// Only blanks.
     Blank,
-    /// Anything.
+    /// Any text.
     Text,
     /// Whole numbers.
     Integer,

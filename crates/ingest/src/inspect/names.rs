@@ -2,8 +2,8 @@
 
 use rollbook_model::{Shape, TableDef, nearest, tables};
 
-/// Words in a file's name that speak for a table; the first that occurs counts. One behind a `_`
-/// counts at the beginning of a word alone: `locally` is no `call`.
+/// Words in file names, and the tables that they suggest; the first that occurs counts. One that begins with
+/// `_` counts only at the beginning of a word: `locally` is not `call`.
 const FILES: [(&str, &str); 50] = [
     ("status_history", "order_status_history"),
     ("opportunity_line", "deal_lines"),
@@ -56,11 +56,11 @@ const FILES: [(&str, &str); 50] = [
     ("_account", "organizations"),
     ("_case", "tickets"),
 ];
-/// What a word in the file's name weighs against columns that match.
+/// The weight of a word in the file name, compared with matching columns.
 const FILE_WEIGHT: usize = 5;
 
-/// What sources call our columns, where the names are far apart. Of a source's name that stands
-/// for several of ours the target table has at most one, or the first is meant.
+/// Names of canonical columns in sources, if they are far from the canonical name. If a source name stands
+/// for several columns, that of the target table is meant, else the first.
 const SYNONYMS: [(&str, &str); 68] = [
     ("created", "created_at"),
     ("created_date", "created_at"),

@@ -5,7 +5,7 @@ use super::times::TimeFormats;
 use super::{ColumnKind, text};
 use crate::mapping::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
 
-/// Words that people and forms write where there is no value.
+/// Words that people and forms write for a missing value.
 const PLACEHOLDERS: [&str; 9] = [
     "select",
     "n/a",

@@ -2,24 +2,24 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
-/// A form in which times are written.
+/// A time format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TimeFormat {
     /// In strptime's notation, such as `%d/%m/%Y %H:%M`.
     pub(super) format: &'static str,
-    /// Whether times of day go with the days.
+    /// Whether it includes the time of day.
     pub(super) has_time: bool,
-    /// Whether the value names its offset from UTC.
+    /// Whether it includes an offset from UTC.
     pub(super) has_zone: bool,
-    /// Whether ingest reads it as it is; else the mapping has to say the format.
+    /// Whether ingest reads it unchanged; else the mapping must convert it.
     pub(super) canonical: bool,
 }
 
-/// What the times of a column look like.
+/// The time formats of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TimeFormats {
     pub(super) formats: Vec<TimeFormat>,
-    /// Whether every day could as well be a month.
+    /// Whether every day could also be a month.
     pub(super) day_or_month: bool,
 }
 
@@ -30,8 +30,8 @@ enum Form {
     Zoned,
 }
 
-/// The forms that are known, the canonical ones first; of two that read the same text with day
-/// and month exchanged, the one with the day first stands first.
+/// The known formats, canonical ones first. Of two formats that differ only in the order of day and month,
+/// the one with the day first comes first.
 const FORMS: &[(&str, Form, bool)] = &[
     ("%Y-%m-%d", Form::Date, true),
     ("%Y-%m-%d %H:%M:%S%.f", Form::Local, true),
@@ -112,7 +112,7 @@ pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<TimeFormats> {
     })
 }
 
-/// The format with day and month exchanged, if the day comes first in it.
+/// The format with day and month exchanged, if the day comes first.
 fn exchanged(format: &str) -> Option<String> {
     let rest = format.strip_prefix("%d")?;
     let (separator, rest) = rest.split_at_checked(1)?;

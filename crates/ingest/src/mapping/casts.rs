@@ -20,8 +20,8 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::mapping::numbers::{NumberStyle, has_separator, plain};
 
-/// Text that is cast to a number goes through [`Plain`] first, and a number that is cast to text has
-/// its point replaced. Runs after types are coerced.
+/// Rewrites casts: text cast to a number passes through [`Plain`] first, and a number cast to text gets a
+/// decimal comma. Runs after type coercion.
 #[derive(Debug)]
 pub(crate) struct NumbersWithComma {
     plain: Arc<ScalarUDF>,
@@ -85,7 +85,7 @@ fn is_text(expr: &Expr, schema: &impl ExprSchema) -> bool {
     !is_own && expr.get_type(schema).is_ok_and(|ty| ty.is_string())
 }
 
-/// Whether an expression is a number that text would show with a point.
+/// Whether an expression is a number whose text has a decimal point.
 fn has_point(expr: &Expr, schema: &impl ExprSchema) -> bool {
     let ty = expr.get_type(schema);
     ty.is_ok_and(|ty| ty.is_floating() || ty.is_decimal())
@@ -102,8 +102,8 @@ impl AnalyzerRule for NumbersWithComma {
     }
 }
 
-/// A number with a decimal comma as casts read it. What is none in that style stays none: `12.50`
-/// may be anything.
+/// Converts a number with a decimal comma for casts. Text that is not a number in that style is not
+/// converted: `12.50` is ambiguous.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Plain {
     signature: Signature,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The sign before the decimals of a number.
+/// The decimal separator of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberStyle {
     /// `1,234.56`
@@ -36,7 +36,7 @@ impl NumberStyle {
         }
     }
 
-    /// The sign between thousands; blanks and apostrophes stand there in both styles.
+    /// The thousands separator; both styles also allow blanks and apostrophes.
     fn between_thousands(self) -> char {
         match self {
             Self::Point => ',',

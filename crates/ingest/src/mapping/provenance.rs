@@ -5,10 +5,10 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
 };
 
-/// What a mapping's statement does with the rows of its driving source.
+/// Properties of a mapping's statement for tracing its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Provenance {
-    /// Whether a row can get lost on the way, by a filter, an inner join or the like.
+    /// Whether the statement can remove rows, by a filter, an inner join or similar.
     pub(crate) may_drop: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn carry_too(query: &mut Query, driving: &str, column: &str) {
     carry_up(&mut query.body, &mut named, driving, column);
 }
 
-/// Whether the rows of a query come with the column.
+/// Adds the column to a query; returns whether its rows have it.
 fn carry_up(body: &mut SetExpr, named: &mut [&mut Cte], driving: &str, column: &str) -> bool {
     let SetExpr::Select(select) = body else {
         return false;
@@ -95,7 +95,7 @@ fn add(select: &mut Select, column: &str, of: &Ident) {
     }
 }
 
-/// The name under which a select's first relation, if it is the driving source, is known.
+/// The alias of a select's first relation, if that is the driving source.
 fn alias_of(select: &Select, driving: &str) -> Option<Ident> {
     match &select.from.first()?.relation {
         TableFactor::Table { name, alias, .. } => {

@@ -9,20 +9,20 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 
-/// The source columns that a value is computed from.
+/// The source columns from which a value is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// A column of a source, by the source's place among those of the mapping.
+    /// A column of a source, with the index of the source in the mapping.
     Column(usize, String),
-    /// Several parts; none where it is a constant.
+    /// Several parts; empty for a constant.
     Any(Vec<Arc<Reads>>),
-    /// A `case`: where the columns of its conditions are missing, its value is that of its `else`.
+    /// A `case`: if the columns of its conditions are missing, its value is that of its `else`.
     Case {
-        /// What its conditions read.
+        /// The columns of its conditions.
         decides: Arc<Reads>,
-        /// What its `else` reads.
+        /// The columns of its `else`.
         otherwise: Arc<Reads>,
-        /// All that it reads.
+        /// All its columns.
         all: Arc<Reads>,
     },
 }

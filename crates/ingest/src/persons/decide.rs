@@ -29,7 +29,7 @@ pub use crate::persons::review::{Candidate, Review};
 pub enum DecisionRequest {
     /// Two persons are one.
     Merge(i64, i64),
-    /// A record is not of the person that it belongs to.
+    /// A record does not belong to its person.
     Split(i64),
     /// An ambiguous or suggested record belongs to this person.
     Same(i64, i64),

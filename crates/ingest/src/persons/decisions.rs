@@ -67,16 +67,16 @@ impl Blocked {
 pub(crate) struct StoredDecision {
     /// Its entry in the log.
     pub(crate) entry: String,
-    /// What.
+    /// The verdict.
     pub(crate) verdict: Verdict,
-    /// The pairs of records it is about.
+    /// The pairs of records that it is about.
     pub(crate) pairs: Vec<[i64; 2]>,
-    /// The value it is about.
+    /// The value that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blocked: Option<Blocked>,
-    /// When.
+    /// The time.
     pub(crate) at: Timestamp,
-    /// By whom.
+    /// The author.
     pub(crate) by: String,
     /// In words: merge, split, review or blocked.
     pub(crate) how: String,

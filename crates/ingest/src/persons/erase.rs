@@ -39,7 +39,7 @@ pub struct Forgotten {
     pub person_id: i64,
     /// Records that were theirs.
     pub records: u64,
-    /// Rows of personal values that are gone, by table.
+    /// Deleted rows of personal values, by table.
     pub values: BTreeMap<&'static str, u64>,
     /// Redacted texts: criteria, blocked values, and rows that wait or were refused. A dry run does not count
     /// them.
@@ -129,7 +129,7 @@ pub(crate) async fn erased_records(
     Ok(identities)
 }
 
-/// Takes the values and keys of some records away.
+/// Deletes the values and keys of these records.
 async fn forget(
     lake: &Lake,
     state: &State,
@@ -214,7 +214,7 @@ async fn commit_of(
     })
 }
 
-/// Rewrites the files that hold rows of some records, as `change` makes them.
+/// Rewrites the files with rows of these records, changed by `change`.
 async fn rewritten(
     lake: &Lake,
     base: &State,
@@ -311,7 +311,7 @@ fn own_tokens(identities: &HashSet<i64>, known: &MatchKeyIndex) -> Vec<Vec<Strin
     tokens
 }
 
-/// The keys of all personal values that are theirs, and of rows in quarantine that name them.
+/// The vault keys of all their personal values, and of rows in quarantine that name them.
 async fn keys(
     lake: &Lake,
     state: &State,

@@ -18,7 +18,7 @@ use crate::IngestError;
 /// One entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogEntry {
-    /// Its name, where it has one already.
+    /// Its id, if it already has one.
     pub(crate) id: Option<String>,
     pub(crate) action: &'static str,
     /// The record; `None` of a decision, which may be about several.
@@ -27,7 +27,7 @@ pub(crate) struct LogEntry {
     pub(crate) from: Option<i64>,
     pub(crate) to: Option<i64>,
     pub(crate) rule: Option<MatchRule>,
-    /// The entry that this follows from, and who made it.
+    /// The entry that caused this one, and its author.
     pub(crate) cause: Option<(String, String)>,
     pub(crate) evidence: Value,
 }

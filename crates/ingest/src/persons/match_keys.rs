@@ -39,14 +39,14 @@ pub(crate) struct MatchKeys {
     pub(crate) who: FamilyMember,
 }
 
-/// Tokens that tell members of one household apart; 0 where a value is missing.
+/// Tokens that distinguish members of a household; 0 for missing values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct FamilyMember {
     /// The whole first name.
     pub(crate) given: u64,
-    /// The first word of it.
+    /// Its first word.
     pub(crate) first: u64,
-    /// The first letter of it.
+    /// Its first letter.
     pub(crate) initial: u64,
     /// The date of birth.
     pub(crate) birth: u64,

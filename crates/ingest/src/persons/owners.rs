@@ -38,9 +38,9 @@ pub async fn records_of(
 pub struct Owners {
     gone: Gone,
     moves: Option<Arc<IdentityRemap>>,
-    /// Records that somebody split apart, with when.
+    /// Sets of records that were split, with the time of the split.
     splits: Vec<(Timestamp, BTreeSet<i64>)>,
-    /// Person by record, of records of splits.
+    /// The person of each split record.
     split: BTreeMap<i64, i64>,
 }
 

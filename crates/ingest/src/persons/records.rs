@@ -26,9 +26,9 @@ pub(crate) struct PersonRecord {
     pub(crate) before: i64,
     /// Its person if nothing links it.
     pub(crate) person: i64,
-    /// Whether the lake does not know it as the record of a person yet.
+    /// Whether the lake does not have it as a record of a person yet.
     pub(crate) is_new: bool,
-    /// Persons without records that it belonged to once.
+    /// Persons without records to which it once belonged.
     pub(crate) former_persons: Vec<i64>,
 }
 
@@ -88,8 +88,8 @@ pub(crate) async fn of_component(
     Ok(records.into_values().collect())
 }
 
-/// Sets the former persons of moved records, as far as these have no records now: a person who gets
-/// records back keeps the id.
+/// Sets the former persons of moved records, if these have no records now: a person who gets records back
+/// keeps the id.
 async fn remember(
     lake: &Lake,
     base: &State,

@@ -15,7 +15,7 @@ use crate::rows::file_columns::{FileColumns, KEY_SET};
 
 type Record = serde_json::Map<String, serde_json::Value>;
 
-/// MappingRecords by the mapping that refused them.
+/// Quarantined records by the mapping that refused them.
 pub(crate) struct QuarantinedRecords {
     by_mapping: BTreeMap<String, MappingRecords>,
 }

@@ -13,7 +13,7 @@ use rollbook_model::{ProviderName, tables::QUARANTINE};
 use crate::IngestError;
 use crate::rows::stage::Stage;
 
-/// How to tell which rows were read again.
+/// Which rows the run read again.
 #[derive(Debug, Clone)]
 pub(crate) enum Rule {
     /// All rows of these files.

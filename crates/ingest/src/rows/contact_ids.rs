@@ -8,15 +8,15 @@ use rollbook_identity::shared::Shared;
 use rollbook_identity::token::MatchRule;
 use sha2::Sha256;
 
-/// Prefix for values that are no addresses, so that no other use of the tenant's key has the same input.
+/// A prefix that no address has, so that no other use of the tenant's key has the same input.
 const PURPOSE: &[u8] = b"\0rollbook contact id 2\0";
 
-/// Turns e-mail addresses and phone numbers into external ids that reveal nothing without the tenant's
+/// Derives external ids from e-mail addresses and phone numbers; they reveal nothing without the tenant's
 /// key.
 #[derive(Clone)]
 pub(crate) struct ContactIds {
     key: Arc<[u8]>,
-    /// Where numbers without a country are from.
+    /// The region of numbers without a country code.
     region: Option<String>,
 }
 

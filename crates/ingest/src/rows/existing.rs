@@ -19,7 +19,7 @@ use crate::rows::fingerprint::Encoder;
 use crate::rows::sort::{Sorted, Sorter};
 use crate::rows::stage::{KeyEntry, RowVersion, Stage, StagedBatch, UNKNOWN, keys_of, updated_of};
 
-/// Keys that are looked up at once, at most.
+/// The maximum number of keys looked up at once.
 pub(crate) const LOOKED_UP: usize = 4 << 20;
 
 /// A row of the lake: its place, and hashes of its content.
@@ -42,7 +42,7 @@ impl ExistingRow {
     }
 }
 
-/// Where to look.
+/// The input of a lookup.
 pub(crate) struct Lookup<'a> {
     pub(crate) lake: &'a Lake,
     pub(crate) def: &'static TableDef,

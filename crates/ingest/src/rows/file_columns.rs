@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The column of the driving source that says which keys a row's object has; null where all rows of
-/// its file have the same columns.
+/// The column of the driving source with the number of each row's key set; null if all rows of its file have
+/// the same columns.
 pub(crate) const KEY_SET: &str = "_key_set";
 
 /// Names of columns.

@@ -2,11 +2,11 @@
 
 use rollbook_model::TableCounts;
 
-/// Counts by the place of the file among those of the run.
+/// Counts by the index of the file in the run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FileCounts {
     files: Vec<(u64, TableCounts)>,
-    /// Where the last row was counted: the next one is mostly of the same file.
+    /// The index last counted: the next row is usually from the same file.
     last: usize,
 }
 

@@ -13,10 +13,10 @@ use crate::rows::stage::{StagedBatch, file_of, keys_of};
 /// The table of orders.
 pub(crate) const ORDERS: &str = "orders";
 
-/// Tables whose rows are about an order.
+/// Tables whose rows belong to an order.
 const OF_ORDERS: [&str; 4] = ["order_lines", "payments", "refunds", "shipments"];
 
-/// Those of them whose rows count for their person without the order too.
+/// Tables among them whose rows count for their own person if the order is missing.
 pub(crate) const COUNTED_WITHOUT: [&str; 2] = ["order_lines", "refunds"];
 
 /// The orders of the lake, and those that a run adds and deletes, by the hashes of their keys.

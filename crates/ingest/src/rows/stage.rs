@@ -40,7 +40,7 @@ const ORDER: &str = "_order";
 /// Version metadata of the winning row of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowVersion {
-    /// Whether a row that the lake has already stays instead of this one.
+    /// Whether an existing row in the lake is kept instead of this one.
     pub(crate) keep_existing: bool,
     /// Whether it deletes the key.
     pub(crate) deleted: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Stage {
     pub(crate) file_counts: FileCounts,
     /// The records of persons that the rows refer to.
     pub(crate) referred: KeyMap<()>,
-    /// How often each currency occurs, for a tenant that has not chosen one.
+    /// The number of rows of each currency, for a tenant without a chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
     /// Rows with an unknown status, by file and status.
     pub(crate) unknown: BTreeMap<(u64, String), u64>,
@@ -91,7 +91,7 @@ pub(crate) struct Savepoint {
     odd: ValueWarnings,
 }
 
-/// What is open until all rows were added.
+/// State that is open until all rows are added.
 struct Writing {
     rows: StreamWriter<BufWriter<File>>,
     /// The two halves of the key, row, `updated_at`, order.
@@ -521,5 +521,5 @@ pub(crate) fn file_of(order: u64) -> u64 {
     (order >> 36) & MOST_FILES
 }
 
-/// Files of a run that are told apart by their places.
+/// The maximum number of files of a run that have different numbers.
 const MOST_FILES: u64 = (1 << 20) - 1;

@@ -8,7 +8,7 @@ use rollbook_read::{Format, Reader, SourceFile};
 use crate::IngestError;
 use crate::run::claim::Claim;
 
-/// The column that tells one row from another.
+/// The column that identifies a row.
 const KEY: &str = "external_id";
 
 /// The column whose absence made planning fail, if an unreadable line of the driving files may have it. Then

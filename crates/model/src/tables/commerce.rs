@@ -50,8 +50,12 @@ pub(super) const ORDER_STATUS_HISTORY: TableDef = fact(
     &[
         col("order_id", Text, "external id of the order").required(),
         col("from_status", Text, "status before the change").immutable(),
-        col("to_status", Text, "status after the change").required().immutable(),
-        col("changed_at", Time, "when the status changed").required().immutable(),
+        col("to_status", Text, "status after the change")
+            .required()
+            .immutable(),
+        col("changed_at", Time, "when the status changed")
+            .required()
+            .immutable(),
     ],
 );
 
@@ -66,13 +70,13 @@ pub(super) const ORDER_LINES: TableDef = fact(
         col("line", Int, "number of the line in the order, from 1").immutable(),
         col("product_id", Text, "external id of the product").immutable(),
         col("sku", Text, "stock keeping unit").immutable(),
-        col("title", Text, "name of the product at the time, as in the shop").immutable(),
         col(
-            "category",
+            "title",
             Text,
-            "category of the product at the time",
+            "name of the product at the time, as in the shop",
         )
         .immutable(),
+        col("category", Text, "category of the product at the time").immutable(),
         col("quantity", Decimal, "quantity ordered")
             .unit("pieces")
             .immutable(),
@@ -121,11 +125,11 @@ pub(super) const REFUNDS: TableDef = fact(
             "external id of the order line, if the source names one",
         )
         .immutable(),
-        money("amount", "amount refunded")
+        money("amount", "amount refunded").required().immutable(),
+        col("currency", Text, "ISO 4217 code of the amount").immutable(),
+        col("refunded_at", Time, "when it was refunded")
             .required()
             .immutable(),
-        col("currency", Text, "ISO 4217 code of the amount").immutable(),
-        col("refunded_at", Time, "when it was refunded").required().immutable(),
         col(
             "is_time_estimated",
             Bool,
@@ -158,7 +162,11 @@ pub(super) const CARTS: TableDef = fact(
         col("status", Text, "open, abandoned or recovered"),
         money("value", "value of its content"),
         col("currency", Text, "ISO 4217 code of the value"),
-        col("order_id", Text, "external id of the order that was made from it"),
+        col(
+            "order_id",
+            Text,
+            "external id of the order that was made from it",
+        ),
         col("created_at", Time, "when it was created")
             .required()
             .immutable(),
@@ -181,11 +189,7 @@ pub(super) const PRODUCTS: TableDef = reference(
         money("price", "list price"),
         col("currency", Text, "ISO 4217 code of the price"),
         col("is_active", Bool, "whether it can be bought"),
-        col(
-            "properties",
-            Json,
-            "other fields of the source",
-        ),
+        col("properties", Json, "other fields of the source"),
     ],
 );
 

@@ -20,24 +20,36 @@ pub(super) const ACTIVITIES: TableDef = fact(
         )
         .required()
         .immutable(),
-        col("channel", Text, "channel, such as email, paid_search or social").immutable(),
+        col(
+            "channel",
+            Text,
+            "channel, such as email, paid_search or social",
+        )
+        .immutable(),
         col("campaign_id", Text, "external id of the campaign").immutable(),
         col("direction", Text, "inbound or outbound").immutable(),
-        col("thread_id", Text, "id of the conversation that it belongs to").immutable(),
+        col(
+            "thread_id",
+            Text,
+            "id of the conversation that it belongs to",
+        )
+        .immutable(),
         col(
             "subject_type",
             Text,
             "type of object that it is about: order, deal, product …",
         )
         .immutable(),
-        col("subject_id", Text, "external id of the object that it is about").immutable(),
-        col("occurred_at", Time, "when it happened").required().immutable(),
         col(
-            "properties",
-            Json,
-            "other fields of the source",
+            "subject_id",
+            Text,
+            "external id of the object that it is about",
         )
         .immutable(),
+        col("occurred_at", Time, "when it happened")
+            .required()
+            .immutable(),
+        col("properties", Json, "other fields of the source").immutable(),
         col(
             "personal_properties",
             Json,
@@ -54,7 +66,11 @@ pub(super) const CAMPAIGNS: TableDef = reference(
     &[
         col("name", Text, "name of the campaign"),
         col("type", Text, "newsletter, promotion, automation …"),
-        col("channel", Text, "channel, such as email, paid_search or social"),
+        col(
+            "channel",
+            Text,
+            "channel, such as email, paid_search or social",
+        ),
         col("status", Text, "draft, active, ended …"),
         col("starts_at", Time, "when it starts"),
         col("ends_at", Time, "when it ends"),
@@ -104,7 +120,9 @@ pub(super) const OBJECTS: TableDef = fact(
     Some("created_at"),
     "an object of a custom type",
     &[
-        col("object_type", Text, "name of the type").required().immutable(),
+        col("object_type", Text, "name of the type")
+            .required()
+            .immutable(),
         col("properties", Json, "fields of the object"),
         col(
             "personal_properties",

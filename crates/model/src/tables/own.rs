@@ -14,12 +14,7 @@ pub(super) const FX_RATES: TableDef = reference(
     &[
         col("day", Date, "day in the tenant's time zone").required(),
         col("currency", Text, "ISO 4217 code of the foreign currency").required(),
-        col(
-            "rate",
-            Float,
-            "value of one unit in the tenant's currency",
-        )
-        .required(),
+        col("rate", Float, "value of one unit in the tenant's currency").required(),
     ],
 );
 
@@ -29,9 +24,13 @@ pub(super) const IDENTITY_LOG: TableDef = TableDef {
     time: None,
     meaning: "a change of the person that a record belongs to, with the reason",
     columns: &[
-        col("entry_id", Text, "id of the entry, assigned by rollbook in order of time")
-            .required()
-            .immutable(),
+        col(
+            "entry_id",
+            Text,
+            "id of the entry, assigned by rollbook in order of time",
+        )
+        .required()
+        .immutable(),
         col("at", Time, "when it changed").required(),
         col(
             "action",
@@ -40,22 +39,39 @@ pub(super) const IDENTITY_LOG: TableDef = TableDef {
         )
         .required(),
         col("identity_id", Int, "id of the record"),
-        col("from_person", Int, "person that the record belonged to before"),
+        col(
+            "from_person",
+            Int,
+            "person that the record belonged to before",
+        ),
         col(
             "to_person",
             Int,
             "person that the record belongs to since then; 0 = none",
         ),
-        col("rule", Text, "match rule (email, phone or address) or kind of decision"),
+        col(
+            "rule",
+            Text,
+            "match rule (email, phone or address) or kind of decision",
+        ),
         col("decided_by", Text, "who decided; empty if no one did"),
-        col("decision", Text, "entry of the decision that caused this change"),
+        col(
+            "decision",
+            Text,
+            "entry of the decision that caused this change",
+        ),
         col(
             "normaliser",
             Int,
             "version of the normal forms in which values are compared",
         )
         .required(),
-        col("evidence", Json, "rules that match, each with the matching persons").required(),
+        col(
+            "evidence",
+            Json,
+            "rules that match, each with the matching persons",
+        )
+        .required(),
     ],
 };
 
@@ -78,7 +94,11 @@ pub(super) const QUARANTINE: TableDef = TableDef {
         col("table_name", Text, "table that the mapping fills").required(),
         col("file", Text, "file of the row").required(),
         col("line", Int, "line in the file, from 1").required(),
-        col("column_name", Text, "column with the error, if it is in one"),
+        col(
+            "column_name",
+            Text,
+            "column with the error, if it is in one",
+        ),
         col(
             "code",
             Text,

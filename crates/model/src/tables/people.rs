@@ -41,19 +41,15 @@ pub(super) const PERSONS: TableDef = TableDef {
         .personal(),
         col("job_title", Text, "title at work"),
         col("department", Text, "department at work"),
-        col(
-            "organization_id",
-            Text,
-            "external id of their organization",
-        ),
-        col(
-            "reports_to",
-            Text,
-            "external id of their manager",
-        ),
+        col("organization_id", Text, "external id of their organization"),
+        col("reports_to", Text, "external id of their manager"),
         col("assigned_to", Text, "user who is responsible for them"),
         col("next_follow_up_date", Date, "when to contact them next"),
-        col("preferred_contact_method", Text, "preferred contact method: email, phone or sms"),
+        col(
+            "preferred_contact_method",
+            Text,
+            "preferred contact method: email, phone or sms",
+        ),
         col("city", Text, "city of the main address"),
         col(
             "region",
@@ -89,34 +85,53 @@ pub(super) const PERSONS: TableDef = TableDef {
             "new, contacted, qualified, unqualified …",
         )
         .with_history(),
-        col(
-            "source",
-            Text,
-            "origin of the person, as in the source",
-        ),
+        col("source", Text, "origin of the person, as in the source"),
         col("tags", TextList, "tags of the person"),
         col("note", Text, "free text about them").personal(),
         col("loyalty_points", Int, "loyalty points").unit("points"),
         col("loyalty_tier", Text, "tier of the loyalty program"),
-        col("vip_status", Bool, "whether they are marked as an important customer"),
-        col("accepts_email_marketing", Bool, "whether they accept marketing by e-mail").with_history(),
-        col("accepts_sms_marketing", Bool, "whether they accept marketing by SMS").with_history(),
+        col(
+            "vip_status",
+            Bool,
+            "whether they are marked as an important customer",
+        ),
+        col(
+            "accepts_email_marketing",
+            Bool,
+            "whether they accept marketing by e-mail",
+        )
+        .with_history(),
+        col(
+            "accepts_sms_marketing",
+            Bool,
+            "whether they accept marketing by SMS",
+        )
+        .with_history(),
         col(
             "marketing_opt_in_date",
             Time,
             "when they accepted marketing",
         ),
-        col("gdpr_consent", Bool, "whether they consented to the processing of their data").with_history(),
+        col(
+            "gdpr_consent",
+            Bool,
+            "whether they consented to the processing of their data",
+        )
+        .with_history(),
         col("gdpr_consent_date", Time, "when they consented"),
-        col("data_retention_date", Date, "last day on which their data may be kept"),
+        col(
+            "data_retention_date",
+            Date,
+            "last day on which their data may be kept",
+        ),
         col("custom", Json, "other fields of the source"),
         col("created_at", Time, "when the source created the person").immutable(),
-        col("updated_at", Time, "when the source last changed the person"),
         col(
-            "last_seen_at",
+            "updated_at",
             Time,
-            "when the source last saw the person",
+            "when the source last changed the person",
         ),
+        col("last_seen_at", Time, "when the source last saw the person"),
     ],
 };
 
@@ -126,9 +141,13 @@ pub(super) const IDENTITIES: TableDef = TableDef {
     time: None,
     meaning: "a record of a person at a provider",
     columns: &[
-        col("identity_id", Int, "id of the record, assigned by rollbook and never reused")
-            .required()
-            .immutable(),
+        col(
+            "identity_id",
+            Int,
+            "id of the record, assigned by rollbook and never reused",
+        )
+        .required()
+        .immutable(),
         col(
             "person_id",
             Int,
@@ -190,11 +209,7 @@ pub(super) const ORGANIZATIONS: TableDef = reference(
         col("employee_count", Int, "number of employees").unit("persons"),
         col("annual_revenue", Decimal, "annual revenue").unit("currency"),
         col("currency", Text, "ISO 4217 code of its amounts"),
-        col(
-            "parent_id",
-            Text,
-            "external id of the parent organization",
-        ),
+        col("parent_id", Text, "external id of the parent organization"),
         col("country", Text, "ISO 3166-1 alpha-2 country"),
         col("credit_limit", Decimal, "credit limit").unit("currency"),
         col("payment_terms", Text, "payment terms, such as net 30"),
@@ -222,9 +237,22 @@ pub(super) const ADDRESSES: TableDef = fact(
     None,
     "a postal address of a person, an organization or an order",
     &[
-        col("entity_type", Text, "kind of its owner: person, organization or order").required(),
-        col("entity_id", Text, "external id of the person, organization or order"),
-        col("address_type", Text, "type: billing, shipping, business or home"),
+        col(
+            "entity_type",
+            Text,
+            "kind of its owner: person, organization or order",
+        )
+        .required(),
+        col(
+            "entity_id",
+            Text,
+            "external id of the person, organization or order",
+        ),
+        col(
+            "address_type",
+            Text,
+            "type: billing, shipping, business or home",
+        ),
         col("label", Text, "label of the address in the source"),
         col("line1", Text, "street and number").personal(),
         col("line2", Text, "unit, floor or care-of name").personal(),

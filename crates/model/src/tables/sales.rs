@@ -25,7 +25,11 @@ pub(super) const DEALS: TableDef = fact(
         col("currency", Text, "ISO 4217 code of the value"),
         col("probability", Float, "probability of winning, from 0 to 1"),
         col("owner", Text, "user who is responsible for it"),
-        col("expected_close_date", Date, "day on which it is expected to close"),
+        col(
+            "expected_close_date",
+            Date,
+            "day on which it is expected to close",
+        ),
         col("is_recurring", Bool, "whether the value recurs"),
         col("custom", Json, "other fields of the source"),
         col("created_at", Time, "when it was opened")
@@ -60,8 +64,12 @@ pub(super) const DEAL_STAGES: TableDef = fact(
             .required()
             .immutable(),
         col("from_stage", Text, "stage before the move").immutable(),
-        col("to_stage", Text, "stage after the move").required().immutable(),
-        col("changed_at", Time, "when the deal moved").required().immutable(),
+        col("to_stage", Text, "stage after the move")
+            .required()
+            .immutable(),
+        col("changed_at", Time, "when the deal moved")
+            .required()
+            .immutable(),
         col("changed_by", Text, "user who moved it").immutable(),
     ],
 );
@@ -73,7 +81,11 @@ pub(super) const PIPELINES: TableDef = reference(
         col("pipeline", Text, "external id of the pipeline").required(),
         col("stage", Text, "name of the stage").required(),
         col("position", Int, "position of the stage, from 0"),
-        col("probability", Float, "probability of winning a deal in this stage, from 0 to 1"),
+        col(
+            "probability",
+            Float,
+            "probability of winning a deal in this stage, from 0 to 1",
+        ),
         col("is_won", Bool, "whether a deal in this stage is won"),
         col("is_lost", Bool, "whether a deal in this stage is lost"),
     ],

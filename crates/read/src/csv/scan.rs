@@ -8,27 +8,27 @@ use crate::window::{LONGEST_RECORD, after_line_end, line_ends};
 
 const QUOTE: u8 = b'"';
 
-/// How far a closing quote may be from its opening one, in bytes and in lines. A quote that is
-/// never closed would otherwise swallow the rest of the file.
+/// Maximum distance of a closing quote from its opening one, in bytes and in lines. A quote that is never
+/// closed would otherwise swallow the rest of the file.
 const FARTHEST_QUOTE: usize = 1 << 20;
 const FARTHEST_QUOTE_LINES: i64 = 10_000;
 
-/// What the bytes at hand begin with.
+/// The start of the bytes in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scan {
-    /// A whole record of `content` bytes; the next one begins at `next`.
+    /// A complete record of `content` bytes; the next one begins at `next`.
     Record { content: usize, next: usize },
-    /// No record: up to `reach`, lines are in doubt.
+    /// An invalid record; lines up to `reach` are in doubt.
     BadQuoting {
         fault: CsvFault,
         field: usize,
         reach: usize,
     },
-    /// The record goes on beyond the bytes at hand.
+    /// A record that goes on beyond the bytes in memory.
     More,
 }
 
-/// How quotes can be wrong.
+/// Errors in quoting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CsvFault {
     TextAfterQuote,
@@ -40,7 +40,7 @@ pub(super) enum CsvFault {
 pub(super) struct Fields {
     text: Vec<u8>,
     ends: Vec<usize>,
-    /// Whether a quote stands inside a field that does not begin with one.
+    /// Whether there is a quote inside a field that does not begin with one.
     pub(super) stray_quote: bool,
 }
 
@@ -154,7 +154,7 @@ enum Quoted {
     More,
 }
 
-/// Reads the quoted field whose opening quote stands at `open`.
+/// Reads the quoted field whose opening quote is at `open`.
 fn quoted(bytes: &[u8], open: usize, ended: bool, fields: &mut Fields) -> Quoted {
     let mut at = open + 1;
     let mut lines = 0;
@@ -188,7 +188,7 @@ fn quoted(bytes: &[u8], open: usize, ended: bool, fields: &mut Fields) -> Quoted
     }
 }
 
-/// A record of many quoted fields without an end is wrongly quoted as well.
+/// Asks for more bytes; a record of many quoted fields that does not end is wrongly quoted as well.
 fn more(bytes: &[u8], fields: &Fields) -> Scan {
     if bytes.len() < LONGEST_RECORD {
         return Scan::More;

@@ -6,7 +6,7 @@ use super::object::{self, JsonFault};
 use crate::window::{LONGEST_RECORD, Window, line_end};
 use crate::{ReadError, SourceFile};
 
-/// One JSON document, not looked into yet.
+/// One JSON document, not parsed yet.
 pub(super) struct Document<'a> {
     /// The physical line on which it begins, from 1.
     pub(super) line: i64,
@@ -33,7 +33,7 @@ impl<'a> Document<'a> {
 pub(super) struct Documents {
     window: Window,
     in_array: bool,
-    /// Bytes of the document that was handed out, to be stepped over.
+    /// Bytes of the document returned last, to be skipped.
     handed_out: usize,
     too_long: String,
 }
@@ -124,7 +124,7 @@ impl Documents {
     }
 }
 
-/// Steps over whitespace and the bytes in `also`.
+/// Skips whitespace and the bytes in `also`.
 fn skip_blank(window: &mut Window, also: &[u8]) -> io::Result<()> {
     loop {
         let bytes = window.bytes();

@@ -7,14 +7,14 @@ use memchr::memchr2;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
-/// Why a document is no row.
+/// The reason why a document is not a row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JsonFault {
-    /// A byte, counted from 0, that is no text.
+    /// An undecodable byte, with its position from 0.
     Encoding(usize),
-    /// More text than a record may have.
+    /// A record that is too long.
     TooLong,
-    /// What is wrong with the JSON, without its content.
+    /// The error in the JSON, without its content.
     Json(String),
 }
 
@@ -113,7 +113,7 @@ fn string(quoted: &str) -> Result<Cow<'_, str>, JsonFault> {
         .map_err(|error| syntax(&error))
 }
 
-/// The place of a mistake; the parser's own words may quote a value.
+/// The position of a syntax error; the message of the parser may quote a value.
 fn syntax(error: &serde_json::Error) -> JsonFault {
     JsonFault::Json(match error.classify() {
         Category::Eof => "the JSON ends in the middle of a value".to_owned(),

@@ -17,7 +17,7 @@ use arrow::json::writer::{EncoderOptions, make_encoder};
 use super::logical::{self, Leaf};
 use crate::rows::is_blank;
 
-/// Whole numbers up to here are written without an exponent.
+/// Whole numbers below this are written without an exponent.
 const PLAIN_BELOW: f64 = 1e16;
 
 /// Each value as text; blank text becomes null.
@@ -64,8 +64,8 @@ fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     )
 }
 
-/// Times and days as text. One that no calendar has does not keep the others from being read: its
-/// number stands for it, with words that no type of ours takes.
+/// Times and days as text. A time outside every calendar does not prevent the others from being read: it
+/// becomes its number, with words that no canonical type accepts.
 fn times(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     if let Ok(texts) = cast(array) {
         return Ok(texts);
@@ -86,7 +86,7 @@ fn times(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     (0..array.len()).map(one).collect()
 }
 
-/// The same instants; the zone of the file only said how to show them.
+/// The same instants in UTC; the zone of the file only affects display.
 fn in_utc(array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, ArrowError> {
     cast_to(array, &DataType::Timestamp(unit, Some(Arc::from("+00:00"))))
 }

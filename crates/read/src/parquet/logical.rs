@@ -15,12 +15,12 @@ use arrow::error::ArrowError;
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
-/// A column of the file, or the innermost part of a nested one, as Parquet knows it.
+/// A leaf column of the file, with its type in Parquet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaf {
-    /// What its Arrow type says.
+    /// The type that Arrow shows.
     Plain,
-    /// Sixteen bytes that are a UUID.
+    /// A UUID in sixteen bytes.
     Uuid,
     /// Months, days and milliseconds.
     Interval,

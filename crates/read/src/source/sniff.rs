@@ -4,10 +4,10 @@ use std::io::Read;
 
 use super::{Format, SourceFile};
 
-/// How much of a file without a known ending is looked at, in bytes.
+/// Number of bytes read of a file without a known extension.
 const HEAD: u64 = 16 * 1024;
 
-/// Endings that say what a file holds.
+/// Extensions with their formats.
 const DATA: &[(&str, Format)] = &[
     ("csv", Format::Csv),
     ("tsv", Format::Csv),
@@ -19,7 +19,7 @@ const DATA: &[(&str, Format)] = &[
     ("parquet", Format::Parquet),
 ];
 
-/// Endings of files that may look like rows and are none.
+/// Extensions of files that may look like rows, but are not.
 const NO_DATA: &[&str] = &[
     "md", "rst", "adoc", "html", "htm", "xml", "yml", "yaml", "toml", "ini", "sql", "py", "r",
     "rs", "js", "ts", "sh", "log", "pdf", "doc", "docx", "xls", "xlsx", "ods", "png", "jpg",
@@ -71,7 +71,7 @@ fn by_content(head: &[u8]) -> Format {
     }
 }
 
-/// Whether the first lines have the same number of some delimiter, one at least.
+/// Whether the first lines have the same number of some delimiter, at least one.
 fn looks_like_rows(text: &str, cut: bool) -> bool {
     let mut lines: Vec<&str> = text
         .lines()

@@ -5,7 +5,7 @@ use crate::calendar::{DAY, END, HOUR, START};
 use crate::dice::Dice;
 use crate::person::Subject;
 
-/// Where the activities of a person are put down.
+/// Collects the activities of a person.
 pub(super) struct Diary<'a> {
     pub(super) subject: &'a Subject<'a>,
     pub(super) dice: &'a mut Dice,
