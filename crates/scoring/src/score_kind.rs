@@ -1,4 +1,4 @@
-//! The kinds of scores: whom they are about, what they predict, and what their features mean.
+//! The kinds of scores: their candidates, predictions, and the meanings of features.
 
 use std::fmt;
 use std::str::FromStr;

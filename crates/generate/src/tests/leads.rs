@@ -207,7 +207,7 @@ fn later_events_do_not_reveal_who_buys() {
                     && first.is_some() == buys
                     && first.is_none_or(|at| at >= lead.created_at + until)
             });
-            // Whoever clicks in mails may be mailed, and so is heard of more often, buyer or not.
+            // Leads who click in e-mails accept mailings, and so have more activities, whether or not they buy.
             let watched = watched.filter(|lead| lead.first_days[3] > 0);
             let seen: Vec<f64> = watched
                 .map(|lead| {

@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn impossible_phone_numbers_identify_nobody() {
         for value in [
-            // In Lithuania an 8 is dialled before numbers: this one is none without it.
+            // In Lithuania the trunk prefix is 8: this number is invalid without it.
             "0037080154009/5",
             // What follows the semicolon is no part of the number, which is too short without it.
             "@1640;06166",

@@ -194,7 +194,7 @@ mod tests {
             &[Some("0"), Some("1234"), Some("0"), Some("7"), Some("0")],
         )
         .await;
-        // Texts of the mapping's own, and casts of what is a number already, stay as they are.
+        // Literals of the mapping, and casts of numbers, are not changed.
         check("cast('1.5' as decimal(9, 1))", &[Some("1.5"); 5]).await;
         check(
             "cast(cast(1.5 as double) as decimal(9, 1))",

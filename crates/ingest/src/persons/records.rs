@@ -49,7 +49,7 @@ fn of_run(identities: &Identities) -> BTreeMap<i64, PersonRecord> {
         let record = PersonRecord {
             identity: new.ids.identity,
             provider: Arc::clone(&new.provider),
-            // Whoever shows it reads it from the lake.
+            // Callers that display it read it from the lake.
             external_id: Box::default(),
             order: order(&new.provider, &new.external_id, new.first_seen),
             before: 0,

@@ -100,7 +100,7 @@ mod tests {
                 "{value:?}"
             );
         }
-        // Those of addresses, and of what stands in the place of one, are what they were.
+        // Ids of addresses, and of texts in place of an address, have not changed.
         for value in ["ann@example.com", "none"] {
             assert_eq!(ids.of_email(value), format!("email:{}", plain(value)));
         }

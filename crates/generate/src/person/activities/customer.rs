@@ -50,7 +50,7 @@ pub(in crate::person) fn of_a_customer(
         story.diary.unsubscribe();
     }
     while story.diary.touches.len() < count {
-        // A mailing is told whole or not at all: one cut off would look like one not answered.
+        // A mailing is generated completely or not at all: a truncated one would look unanswered.
         let has_room = count - story.diary.touches.len() >= OF_A_MAILING;
         let sent = has_room && story.diary.dice.chance(640) && story.is_mailed();
         if !sent {

@@ -31,7 +31,7 @@ impl DecimalCommas {
         files: &StringArray,
         faulty: &mut [Option<RowError>],
     ) -> Result<(), ArrowError> {
-        // A number with a decimal comma is none with a point: its row is at fault already.
+        // A number with a decimal comma is invalid with a point: its row already has a fault.
         let any_faulty = faulty.iter().any(Option::is_some);
         if any_faulty || !self.found.is_empty() {
             for def in columns.filter(|def| is_number(def.ty)) {

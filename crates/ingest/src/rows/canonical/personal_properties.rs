@@ -23,7 +23,7 @@ pub(crate) struct PersonalKeys {
 /// Columns of documents in two parts.
 pub(crate) struct SplitProperties {
     pub(crate) open: StringArray,
-    /// With the objects and lists that what is personal stands in.
+    /// The personal part, with the objects and lists around it.
     pub(crate) personal: StringArray,
 }
 

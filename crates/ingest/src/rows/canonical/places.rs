@@ -160,7 +160,7 @@ mod tests {
             Some("Bayern"),
         ];
         assert_eq!(found.as_string::<i32>(), &StringArray::from(codes.to_vec()));
-        // A region of no country, and one of a country that nobody knows, are told with the country.
+        // A region without a country, or of an unknown country, is reported with its country.
         assert_eq!(told(&odd), [("country", 1), ("region", 1)]);
     }
 
