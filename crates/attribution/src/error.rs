@@ -38,7 +38,9 @@ pub enum AttributionError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The credits do not add up to the booked revenue, which is a bug.
-    #[error("model `{model}` credits {credited}, but {booked} is booked: this is a bug, please report it")]
+    #[error(
+        "model `{model}` credits {credited}, but {booked} is booked: this is a bug, please report it"
+    )]
     Unbalanced {
         /// The model.
         model: &'static str,

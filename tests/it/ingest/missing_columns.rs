@@ -431,7 +431,9 @@ fn mappings_are_planned_before_reading() {
     std::fs::remove_file(mappings.join("zz.sql")).unwrap();
     let said = take_with(&lake, "1", "m");
     assert!(
-        said.contains("none of the 1000 rows of `activities` that name a person name an existing one"),
+        said.contains(
+            "none of the 1000 rows of `activities` that name a person name an existing one"
+        ),
         "{said}"
     );
     lake.write(
