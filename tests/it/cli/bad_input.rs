@@ -17,7 +17,7 @@ fn shop(name: &str) -> OwnLake {
     lake
 }
 
-/// The command fails with this status and message, and the lake stays as it is.
+/// The command fails with this status and message, and does not change the lake.
 fn check(lake: &OwnLake, arguments: &[&str], status: i32, parts: &[&str]) {
     let before = lake.json(&["snapshots"]);
     let output = lake.run(arguments);

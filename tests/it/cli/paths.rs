@@ -11,7 +11,7 @@ use crate::support::own_lake::OwnLake;
 
 const PERSONS: &str = "external_id,country,created_at\np1,DE,2024-01-01\n";
 
-/// A folder with `persons.csv`, the folder `job` to stand in, and `link`, which points to `far/away`.
+/// Creates a folder with `persons.csv`, the working folder `job`, and `link`, which points to `far/away`.
 fn folder(name: &str) -> OwnLake {
     let folder = OwnLake::new(name);
     folder.write("persons.csv", PERSONS);

@@ -128,7 +128,7 @@ fn mount(folder: &Path, arguments: &[&str]) {
     assert!(mounted.status.success(), "{said}");
 }
 
-/// Takes all the room that is left, and says how much it was.
+/// Fills the remaining space, and returns its size.
 fn fill(path: &Path) -> u64 {
     let mut file = std::fs::File::create(path).unwrap();
     let mut written = 0;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::own_lake::{OwnLake, column, counts};
 
-/// A folder with the older program's lake, as it left it.
+/// A folder with the lake of the older program.
 fn unpacked(name: &str) -> OwnLake {
     let lake = OwnLake::new(name);
     let archive = concat!(
@@ -30,7 +30,7 @@ fn unpacked(name: &str) -> OwnLake {
     lake
 }
 
-/// Compares two lakes; either is a folder, or a program that makes one.
+/// Compares two lakes; either is a folder, or a program that creates one.
 fn compare(lake: &OwnLake, old: &Path, new: &Path) -> (bool, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/compare_lakes.py");
     let ended = Command::new(rollbook_tests::python())

@@ -37,11 +37,11 @@ fn modules(source: &Path) -> BTreeMap<Module, PathBuf> {
     found
 }
 
-/// The paths that a file names, without those of its tests.
+/// The paths in a file, without those in its tests.
 #[derive(Default)]
 struct Paths {
     named: Vec<Vec<String>>,
-    /// The names that it imports, from which its children and others may take them.
+    /// The names that it imports, which its children and others may use.
     passed_on: BTreeMap<String, Vec<String>>,
 }
 
@@ -100,7 +100,7 @@ impl Visit<'_> for Paths {
         visit::visit_path(self, path);
     }
 
-    /// What a macro is given may be anything; its words are looked through for paths.
+    /// The input of a macro can be anything; its words are searched for paths.
     fn visit_macro(&mut self, call: &syn::Macro) {
         self.visit_path(&call.path);
         let text = call.tokens.to_string().replace(" :: ", "::");
@@ -117,7 +117,7 @@ impl Visit<'_> for Paths {
     }
 }
 
-/// The module that defines what a path names, seen from another; imports are followed.
+/// The module that defines the item of a path, as seen from another module; imports are followed.
 fn origin(path: &[String], from: &Module, files: &BTreeMap<Module, Paths>) -> Option<Module> {
     let (mut at, mut rest) = led_to(path, from, files)?;
     for _ in 0..files.len() {
@@ -134,7 +134,7 @@ fn origin(path: &[String], from: &Module, files: &BTreeMap<Module, Paths>) -> Op
     Some(at)
 }
 
-/// The module that a path leads into, seen from another, and the rest of the path.
+/// The module of a path, as seen from another module, and the rest of the path.
 fn led_to(
     path: &[String],
     from: &Module,
@@ -222,7 +222,7 @@ fn circles(texts: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     named.collect()
 }
 
-/// What a crate's top modules need that does not stand before them in an order, lowest first.
+/// Modules that a crate's top modules need, but that come later in the order, lowest first.
 fn against(order: &str, texts: &BTreeMap<Module, String>) -> Vec<String> {
     let order: Vec<&str> = order.split_whitespace().collect();
     let place = |module: &Module| order.iter().position(|name| *name == module[0]);

@@ -9,7 +9,8 @@ use rollbook_model::TableDef;
 use rollbook_model::tables::TABLES;
 use serde_json::Value;
 
-/// The floor of every crate, and what it alone may touch. `docs/ARCHITECTURE.md` says the same.
+/// The floor of every crate, and the dependencies that only it may use. `docs/ARCHITECTURE.md` has the same
+/// table.
 const FLOORS: [(&str, u8, &[&str]); 14] = [
     (
         "rollbook-cli",
@@ -64,7 +65,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The members of the workspace, as cargo reads the manifests.
+/// The members of the workspace, from the manifests.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -186,8 +187,8 @@ fn resolved(choice: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     resolved
 }
 
-/// A feature that only a test asks for, of a crate deep down, makes `cargo test` build half of the
-/// dependencies a second time.
+/// If only a test enables a feature of a low-level crate, `cargo test` builds half of the dependencies a
+/// second time.
 #[test]
 fn the_demo_and_the_tests_share_one_build_of_the_dependencies() {
     let of_demo = resolved(&["--package", "rollbook-cli", "--edges", "normal,build"]);

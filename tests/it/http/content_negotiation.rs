@@ -129,7 +129,7 @@ fn members_come_in_the_accepted_format() {
     );
 }
 
-/// The answer unpacked, after what its headers say.
+/// The answer, decompressed as its headers declare.
 fn unpacked(answer: &Answer) -> Vec<u8> {
     let packing = match answer.header("content-encoding").as_str() {
         "gzip" => Compression::Gzip,

@@ -16,7 +16,7 @@ fn export() -> PathBuf {
     rollbook_tests::test_data().join("shopify/csv_export_format")
 }
 
-/// One ingest for all tests that only read.
+/// One ingest for all read-only tests.
 fn shop() -> &'static Shop {
     static SHOP: OnceLock<Shop> = OnceLock::new();
     SHOP.get_or_init(|| {

@@ -29,7 +29,7 @@ mod world;
 
 use world::World;
 
-/// Names of behaviour functions; each has to occur.
+/// Names of behaviour functions; each must occur.
 const FUNCTIONS: [&str; 12] = [
     "did",
     "times",
@@ -49,8 +49,7 @@ fn key(at: usize) -> SegmentKey {
     format!("c{at}").parse().unwrap()
 }
 
-/// Criteria and changes of a test run; `ROLLBOOK_TEST_CRITERIA` and `ROLLBOOK_TEST_CHANGES` ask
-/// for more.
+/// Number of criteria and changes; `ROLLBOOK_TEST_CRITERIA` and `ROLLBOOK_TEST_CHANGES` set more.
 async fn hold(mut world: World, criteria: u64, changes: u64) {
     let criteria = times("ROLLBOOK_TEST_CRITERIA", criteria);
     world.define(usize::try_from(criteria).unwrap(), 3).await;

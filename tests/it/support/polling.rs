@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what has to happen, unless it says otherwise.
+/// The default deadline of a test.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks until something is found, and gives it.

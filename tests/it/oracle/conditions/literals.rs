@@ -42,7 +42,7 @@ async fn operators_bind_as_in_duckdb() {
     assert_eq!(refused, 0);
 }
 
-/// Conditions on `orders`, as the ids of those that meet them.
+/// Conditions on `orders`, compared by the ids of the orders that meet them.
 async fn hold_orders(conditions: &[&str]) {
     let queries: Vec<_> = conditions
         .iter()
