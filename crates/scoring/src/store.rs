@@ -47,7 +47,7 @@ struct Pointer {
 /// Stores a model and makes it the current one of its kind.
 ///
 /// # Errors
-/// [`LakeError::Busy`] if other writers win every attempt to commit; errors of storage.
+/// [`LakeError::Busy`] if other writers win every attempt to commit; an object cannot be written.
 pub async fn save_model(lake: &Lake, model: &Model, at: Timestamp) -> Result<(), ScoringError> {
     let (kind, stamp) = (model.kind, at.micros());
     let path = format!("_models/{kind}/{:020}-{stamp:016x}.json", model.snapshot.0);
@@ -74,7 +74,7 @@ pub async fn current_model(
 /// Stores the scores of all candidates and makes them the current ones of their kind.
 ///
 /// # Errors
-/// [`LakeError::Busy`] if other writers win every attempt to commit; errors of storage.
+/// [`LakeError::Busy`] if other writers win every attempt to commit; an object cannot be written.
 pub async fn save_scores(
     lake: &Lake,
     model: &Model,

@@ -1,8 +1,8 @@
-//! The lake of an older program: this program writes the same files for the same commands, and
-//! continues the lake that the older one left.
+//! The lake of an older program: this program writes the same files for the same commands, and continues
+//! the older lake.
 //!
-//! `golden/lake.tar.gz` holds the lake, its master key, and when it was begun. CONTRIBUTING.md says
-//! how to make it anew after an intended change of the layout.
+//! `golden/lake.tar.gz` holds the lake, its master key, and the time at which it was created.
+//! CONTRIBUTING.md says how to make it again after an intended change of the layout.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::own_lake::{OwnLake, column, counts};
 
-/// A folder with the older program's lake, as it left it.
+/// A folder with the lake of the older program.
 fn unpacked(name: &str) -> OwnLake {
     let lake = OwnLake::new(name);
     let archive = concat!(
@@ -31,7 +31,7 @@ fn unpacked(name: &str) -> OwnLake {
     lake
 }
 
-/// Compares two lakes; either is a folder, or a program that makes one.
+/// Compares two lakes; either is a folder, or a program that creates one.
 fn compare(lake: &OwnLake, old: &Path, new: &Path) -> (bool, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/compare_lakes.py");
     let ended = Command::new(rollbook_tests::python())
@@ -76,7 +76,7 @@ fn files_on_disk_equal_those_of_an_older_program() {
 }
 
 #[test]
-fn lake_of_an_older_program_opens_and_takes_more() {
+fn lake_of_an_older_program_opens_and_accepts_more_rows() {
     let lake = unpacked("golden_opened");
     let run = |arguments: &[&str]| -> Value {
         let mut command = lake.command(arguments);

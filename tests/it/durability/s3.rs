@@ -11,7 +11,7 @@ use crate::support::polling::found;
 
 const BUCKET: &str = "lakes";
 
-/// `moto`, as long as this lives.
+/// A `moto` server that is stopped when this is dropped.
 struct S3Server {
     process: Child,
     port: u16,

@@ -84,7 +84,7 @@ fn preview(server: &Server, criteria: &str, as_of: Option<&str>) -> Value {
     answer.json()
 }
 
-/// Asks everything until all that can be is answered from memory.
+/// Sends all queries until all that can be are answered from the cache.
 fn warm(server: &Server) {
     let begun = Instant::now();
     loop {
@@ -100,7 +100,7 @@ fn warm(server: &Server) {
     }
 }
 
-/// A place that keeps nothing.
+/// A workspace without a cache.
 fn cold(lake: &OwnLake) -> Workspace {
     let location = lake.path("lake").to_str().unwrap().to_owned();
     Workspace::new(location, "default".parse().unwrap(), Limits::default())

@@ -45,7 +45,7 @@ const ROUTES: [&str; 37] = [
     "DELETE /v1/segments/{key}",
 ];
 
-/// What there is nothing to show with in the demo: its example names what is not there.
+/// Operations for which the demo has no data: their examples name things that do not exist.
 const ABSENT: [&str; 2] = [
     "DELETE /v1/identity/merges/{entry}",
     "POST /v1/identity/reviews/{identity_id}",
@@ -54,13 +54,13 @@ const ABSENT: [&str; 2] = [
 /// One operation of the document with the example of its request.
 struct Example {
     method: String,
-    /// The path as the document has it.
+    /// The path in the document.
     route: String,
     /// The path with the examples of its parameters.
     path: String,
-    /// Content type and body.
+    /// The content type and the body.
     body: Option<(String, String)>,
-    /// The statuses that the document knows.
+    /// The documented statuses.
     statuses: Vec<u16>,
 }
 

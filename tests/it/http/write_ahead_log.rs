@@ -1,4 +1,4 @@
-//! Asynchronous posts are acknowledged once durable, and come into a snapshot later.
+//! Asynchronous posts are acknowledged once durable, and are in a snapshot later.
 
 use serde_json::{Value, json};
 

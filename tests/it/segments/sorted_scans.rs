@@ -1,5 +1,5 @@
-//! Scans of clustered tables by person neither sort nor repartition, however files overlap, and
-//! give every row once.
+//! Scans of clustered tables by person neither sort nor repartition, even if files overlap, and return
+//! every row once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

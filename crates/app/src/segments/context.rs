@@ -1,4 +1,4 @@
-//! A saved segment and the state of the lake that questions about it are answered from.
+//! A saved segment with the state of the lake, for queries about the segment.
 
 use rollbook_lake::{Lake, State};
 use rollbook_model::SegmentKey;

@@ -89,7 +89,8 @@ struct PinnedMembers {
 ///
 /// # Errors
 /// There is no lake; the segment does not exist; it was never refreshed; [`AppError::ForgedPageToken`];
-/// [`AppError::ExpiredPageToken`]; the selection fails.
+/// [`AppError::ExpiredPageToken`]; a segment of the set operations does not exist or was never refreshed; a
+/// query for deliverable members exceeds a limit.
 pub async fn members_page(
     workspace: &Workspace,
     key: &SegmentKey,
@@ -160,7 +161,8 @@ pub async fn members_page(
 /// All selected members, the membership, and its freshness at `now`.
 ///
 /// # Errors
-/// There is no lake; the segment does not exist; it was never refreshed; the selection fails.
+/// There is no lake; the segment, or one of the set operations, does not exist or was never refreshed; a
+/// query for deliverable members exceeds a limit.
 pub async fn selected_members(
     workspace: &Workspace,
     key: &SegmentKey,

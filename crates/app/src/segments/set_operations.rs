@@ -95,7 +95,7 @@ pub struct SetOperations {
 }
 
 impl SetOperations {
-    /// Whether there is none.
+    /// Whether there are no operations.
     pub fn is_empty(&self) -> bool {
         self.or.is_empty() && self.and.is_empty() && self.not.is_empty()
     }

@@ -74,7 +74,7 @@ pub(crate) async fn link(
     Ok(linked)
 }
 
-/// Resolves the component of some records from scratch.
+/// Resolves the connected component of these records from scratch.
 pub(crate) async fn relink(
     context: &LinkContext<'_>,
     seeds: &[i64],
@@ -174,8 +174,8 @@ fn evidence(candidates: Option<&Vec<(MatchRule, i64)>>) -> Value {
     json!({"candidates": named.collect::<Vec<_>>()})
 }
 
-/// The named values of a commit: the map of moved records, the persons without records, and whether
-/// there are linked records at all.
+/// The entries that a commit writes to the snapshot: the map of moved records, the persons without records,
+/// and whether any records are linked.
 pub(crate) async fn named(
     lake: &Lake,
     base: &State,

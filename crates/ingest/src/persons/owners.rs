@@ -1,4 +1,5 @@
-//! To which persons an earlier decision about a person applies now, by the records that they had then.
+//! The persons to whom an earlier decision about a person applies now, found by the records that the person
+//! had then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::IngestError;
 use crate::persons::decisions::Decisions;
 use crate::persons::records;
 
-/// The records of some persons.
+/// The records of these persons.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the table `identities` cannot be read.
@@ -37,14 +38,14 @@ pub async fn records_of(
 pub struct Owners {
     gone: PersonRedirects,
     moves: Option<Arc<IdentityRemap>>,
-    /// Records that somebody split apart, with when.
+    /// Sets of records that were split, with the time of the split.
     splits: Vec<(Timestamp, BTreeSet<i64>)>,
-    /// Person by record, of records of splits.
+    /// The person of each split record.
     split: BTreeMap<i64, i64>,
 }
 
 impl Owners {
-    /// Reads them.
+    /// Loads the owners at a snapshot.
     ///
     /// # Errors
     /// [`IngestError::Lake`] where the decisions, the moves or the table `identities` cannot be read.
@@ -66,9 +67,9 @@ impl Owners {
         })
     }
 
-    /// The persons to whom a decision of the time `at` about `person`, who had `records` then, applies now:
-    /// all who have one of these records. After a split since then it applies to both parts, since it is not
-    /// known which of them was meant.
+    /// The persons to whom a decision made at `at` about `person` applies now: all who have one of the
+    /// `records` that the person had then. After a later split it applies to both parts, since it is unknown
+    /// which one was meant.
     pub fn of(&self, person: u64, records: &[i64], at: Timestamp) -> RoaringTreemap {
         let mut theirs: BTreeSet<i64> = records.iter().copied().collect();
         for (_, parts) in self.splits.iter().filter(|(split, _)| *split >= at) {
@@ -89,7 +90,7 @@ impl Owners {
             .collect()
     }
 
-    /// The id that a person has now; `None` after an erasure.
+    /// The current id of a person; `None` if they were erased.
     pub fn now(&self, person: u64) -> Option<u64> {
         self.gone.current(person)
     }
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_follows_the_records() {
+    fn decision_follows_the_records() {
         let mut moves = IdentityRemap::default();
         let mut owners = Owners {
             gone: PersonRedirects::default(),

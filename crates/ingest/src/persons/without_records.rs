@@ -1,4 +1,4 @@
-//! Persons who lost all their records, noted by every commit that moves records.
+//! Persons who lost all their records, recorded by every commit that moves records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::persons::records;
 
 type Named = BTreeMap<String, Option<Value>>;
 
-/// The named values after a resolution; `moves` includes its moves.
+/// The snapshot entries after a resolution; `moves` includes its moves.
 pub(crate) async fn after(
     lake: &Lake,
     base: &State,
@@ -56,7 +56,7 @@ pub(crate) async fn after(
     Ok(named(lake, &known, &gone).await?)
 }
 
-/// The named values after an erasure.
+/// The snapshot entries after an erasure.
 pub(crate) async fn after_erasure(
     lake: &Lake,
     base: &State,
@@ -68,7 +68,7 @@ pub(crate) async fn after_erasure(
     named(lake, &known, &gone).await
 }
 
-/// The named values after an undo that changes `identities`: the person of each moved record, and the
+/// The snapshot entries after an undo that changes `identities`: the person of each moved record, and the
 /// persons without records.
 pub(crate) async fn after_undo(
     lake: &Lake,

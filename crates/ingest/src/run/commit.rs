@@ -52,7 +52,8 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Commits; an attempt that was overtaken takes the writer lease for all further ones.
+    /// Commits, trying again if another writer was faster. After the first such conflict it holds the writer
+    /// lease for all further attempts.
     pub(super) async fn commit_with_retries(
         &self,
         lease: &mut Option<WriterLease>,

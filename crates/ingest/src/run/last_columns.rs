@@ -16,13 +16,13 @@ use crate::run::progress::{Event, Progress};
 #[serde(transparent)]
 struct ColumnsBySource(BTreeMap<String, BTreeMap<String, BTreeMap<String, bool>>>);
 
-/// The name under which the columns of a provider are kept.
+/// The name under which the columns of a provider are stored.
 pub(crate) fn name(provider: &ProviderName) -> String {
     ValueName::Columns(provider.as_str()).to_string()
 }
 
 /// Reports columns that the files of the last run had and those of the planned mappings lack. Returns the
-/// columns to store; `None` where they are stored already.
+/// columns to store; `None` if they are already stored.
 pub(crate) fn since_last(
     base: &State,
     provider: &ProviderName,
