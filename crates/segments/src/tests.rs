@@ -19,6 +19,10 @@ use crate::{
 
 mod differential;
 
+fn parsed(text: &str) -> Result<Criteria, SegmentError> {
+    Criteria::parse(text, &Limits::default())
+}
+
 async fn evaluate(session: &Session, criteria: &Criteria) -> Result<RoaringTreemap, SegmentError> {
     Evaluation::new(session, &[]).of(criteria).await
 }
@@ -109,7 +113,7 @@ async fn members_are_known_persons_who_meet_the_criteria() {
             vec![3],
         ),
     ] {
-        let criteria = Criteria::parse(text).unwrap();
+        let criteria = parsed(text).unwrap();
         let members = evaluate(&session, &criteria).await.unwrap();
         assert_eq!(
             members,
@@ -129,7 +133,7 @@ async fn members_are_known_persons_who_meet_the_criteria() {
 #[tokio::test]
 async fn errors_have_positions_in_the_written_text() {
     let session = session().await;
-    let criteria = Criteria::parse("country = 'DE'\n or contry = 'US'").unwrap();
+    let criteria = parsed("country = 'DE'\n or contry = 'US'").unwrap();
     let error = evaluate(&session, &criteria).await.unwrap_err();
     let message =
         "unknown column `contry` in `people` at line 2, column 5; did you mean `country`?";
@@ -138,12 +142,9 @@ async fn errors_have_positions_in_the_written_text() {
         error.position().map(|place| (place.line, place.column)),
         Some((2, 5))
     );
+    assert!(matches!(parsed(" \n "), Err(SegmentError::EmptyCriteria)));
     assert!(matches!(
-        Criteria::parse(" \n "),
-        Err(SegmentError::EmptyCriteria)
-    ));
-    assert!(matches!(
-        Criteria::parse("with t as (select 1) select 2"),
+        parsed("with t as (select 1) select 2"),
         Ok(Criteria::Select(_))
     ));
 }
@@ -204,9 +205,7 @@ async fn the_view_gives_a_row_for_each_member() {
     let sql = "select person_id from segment_members s where segment = 'first' order by 1 limit 1";
     assert_eq!(lines(&session, sql).await, ["2"]);
     let text = "person_id in (select person_id from segment_members where segment = 'first')";
-    let members = evaluate(&session, &Criteria::parse(text).unwrap())
-        .await
-        .unwrap();
+    let members = evaluate(&session, &parsed(text).unwrap()).await.unwrap();
     assert_eq!(members.iter().collect::<Vec<_>>(), [2, 3]);
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn to_plan(
 pub(crate) async fn planned(
     state: &SessionState,
     statement: Statement,
-    diagnosis: &Diagnosis,
+    diagnosis: &Diagnosis<'_>,
 ) -> Result<LogicalPlan, EngineError> {
     let explain = |error| diagnosis.explain(error);
     let plan = to_plan(state, statement).await.map_err(explain)?;
@@ -35,7 +35,10 @@ pub(crate) async fn planned(
 }
 
 /// Members must be the same whenever they are computed, and a condition looks at one row.
-pub(crate) fn check_criteria(plan: &LogicalPlan, diagnosis: &Diagnosis) -> Result<(), EngineError> {
+pub(crate) fn check_criteria(
+    plan: &LogicalPlan,
+    diagnosis: &Diagnosis<'_>,
+) -> Result<(), EngineError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         let is_filter = matches!(node, LogicalPlan::Filter(_));
