@@ -172,6 +172,7 @@ impl Clause {
                 let mut parts = Vec::new();
                 for side in [left, right] {
                     match Self::of_part(whole, side) {
+                        Self::All(more) if parts.is_empty() => parts = more,
                         Self::All(more) => parts.extend(more),
                         one => parts.push(one),
                     }
@@ -186,6 +187,7 @@ impl Clause {
                 let mut parts = Vec::new();
                 for side in [left, right] {
                     match Self::of_part(whole, side) {
+                        Self::Any(more) if parts.is_empty() => parts = more,
                         Self::Any(more) => parts.extend(more),
                         one => parts.push(one),
                     }

@@ -12,6 +12,9 @@ use crate::sql::statement::{self, read_only};
 use crate::times::name_zones_in;
 
 /// The plan of a statement whose times are on the tenant's calendar.
+///
+/// # Errors
+/// Names that are unknown, and types that do not fit.
 pub(crate) async fn to_plan(
     state: &SessionState,
     mut statement: Statement,
@@ -23,6 +26,9 @@ pub(crate) async fn to_plan(
 }
 
 /// The plan of a statement that only reads.
+///
+/// # Errors
+/// Names that are unknown, types that do not fit, and statements that do more than read.
 pub(crate) async fn planned(
     state: &SessionState,
     statement: Statement,
@@ -35,6 +41,9 @@ pub(crate) async fn planned(
 }
 
 /// Members must be the same whenever they are computed, and a condition looks at one row.
+///
+/// # Errors
+/// [`EngineError::Volatile`]; [`EngineError::ManyRows`].
 pub(crate) fn check_criteria(
     plan: &LogicalPlan,
     diagnosis: &Diagnosis<'_>,

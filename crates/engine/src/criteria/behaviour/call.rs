@@ -22,6 +22,9 @@ pub(crate) struct Call {
 
 impl Call {
     /// The arguments of a call.
+    ///
+    /// # Errors
+    /// [`EngineError::Behaviour`] where it is not a plain call with arguments by place, then by name.
     pub(crate) fn of(name: &'static str, function: &Function) -> Result<Self, EngineError> {
         let mut call = Self {
             function: name,
