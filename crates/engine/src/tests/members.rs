@@ -168,8 +168,9 @@ async fn a_condition_and_its_clauses_mean_the_same() {
             let rows = session.people_where(text).await.unwrap();
             assert_eq!(rows.person_ids().await.unwrap(), expected, "{text}");
         }
-        let rows = session.people_where_with(&clauses.condition(), BTreeMap::new());
-        let ids = rows.await.unwrap().person_ids().await;
+        let parts = clauses.condition();
+        let rows = session.people_where_with(&parts, BTreeMap::new()).await;
+        let ids = rows.unwrap().person_ids().await;
         assert_eq!(ids.unwrap(), expected, "the clauses of {condition}");
     }
 }
