@@ -22,13 +22,14 @@ mod tests;
 pub use cache::PeopleCache;
 pub use criteria::analysis::Needs;
 pub use criteria::behaviour::TimeDependency;
+pub use criteria::clauses::{Atom, Clause, Comparison};
+pub use criteria::condition::{Condition, PersonQuery};
 pub use criteria::tame::{Tame, tame};
 /// The type of the functions that decrypt personal values.
 pub use datafusion::logical_expr::ScalarUDF;
 pub use error::{EngineError, Position};
 pub use functions::Uncomputed;
 pub use session::affected::AffectedQuery;
-pub use session::clauses::{Atom, Clause, Comparison};
 pub use session::config::mapping_session;
 pub use session::rows::Rows;
 pub use session::snapshot_delta::SnapshotDelta;

@@ -374,8 +374,8 @@ impl<'a> RefreshAttempt<'a> {
             return Ok(());
         };
         let conditions = group.iter().map(|(definition, _)| {
-            let texts = evaluation.texts(&definition.key);
-            (definition.key.clone(), texts)
+            let conditions = evaluation.conditions(&definition.key);
+            (definition.key.clone(), conditions)
         });
         let conditions = conditions.collect();
         let due = due_by_clock(self.lake, self.state, session, conditions, basis);
@@ -390,8 +390,7 @@ impl<'a> RefreshAttempt<'a> {
             false => {
                 let (as_of, among) = (self.request.as_of, Some(Arc::new(dirty.clone())));
                 let some = self.sessions.open(self.state, as_of, among).await?;
-                let mut over = Evaluation::new(&some, &self.all).with_fixed(&self.fixed);
-                over.segments(&keys).await
+                evaluation.over(&some).segments(&keys).await
             }
         };
         let patches: BTreeMap<_, _> = keys.into_iter().zip(patches).collect();

@@ -131,6 +131,10 @@ fn decisions_follow_merged_persons() {
     let world = three("decided_merge");
     let lake = &world.lake;
     stands(lake, &[2], &[2, 3], &[1, 3], &[1, 3]);
+    // A list has no criteria that could depend on the time.
+    let why = lake.json(&["segment", "explain", "mailing", "1"]);
+    assert_eq!(why["is_member"], true, "{why}");
+    assert_eq!(why["turns"], "time alone changes nothing", "{why}");
     let pinned = lake.json(&["segment", "count", "staff"])["snapshot"].to_string();
     let merged = world.identity(&["merge", "1", "2"]);
     stands(lake, &[1], &[1, 3], &[3], &[3]);

@@ -21,8 +21,9 @@ mod subqueries;
 
 /// The ids of the persons who meet a condition, in order.
 async fn person_ids(session: &Session, condition: &str) -> Result<Vec<i64>, EngineError> {
+    let condition = session.condition(condition)?;
     let mut rows = session
-        .people_where_with(condition, BTreeMap::new())
+        .people_where_with(&condition, BTreeMap::new())
         .await?;
     let mut ids = BTreeSet::new();
     while let Some(batch) = rows.next_batch().await? {

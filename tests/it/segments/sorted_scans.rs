@@ -233,14 +233,14 @@ async fn many_conditions_stream_in_one_pass() {
         "not did('clicked')",
         "external_id like 'p1%'",
     ];
-    let conditions: Vec<String> = conditions.map(str::to_owned).into();
+    let conditions = conditions.map(|text| session.condition(text).unwrap());
     let mut counts: BTreeMap<(i64, bool), u64> = BTreeMap::new();
     for (person, time, _) in &acts {
         *counts.entry((*person, time % 2 == 0)).or_default() += 1;
     }
     let count = |person, is_click| counts.get(&(person, is_click)).copied().unwrap_or(0);
     let mut rows = session
-        .people_matching(conditions, BTreeMap::new())
+        .people_matching(conditions.into(), BTreeMap::new())
         .await
         .unwrap();
     let mut seen = 0;

@@ -8,6 +8,7 @@ use rollbook_model::tables::TABLES;
 
 use crate::criteria::analysis::ticks;
 use crate::criteria::behaviour::{ACTIVITIES, TimeDependency, literal};
+use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::session::Session;
 use crate::session::rows::Rows;
@@ -25,7 +26,7 @@ pub enum AffectedQuery {
     /// A query for `person_id`.
     Query(String),
     /// A condition on `people`.
-    Condition(String),
+    Condition(Condition),
 }
 
 impl Session {
@@ -33,9 +34,13 @@ impl Session {
     /// session's moment.
     ///
     /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn clock(&self, criteria: &str, since: Timestamp) -> Result<TimeDependency, EngineError> {
-        let ticks = ticks(self.state(), criteria, self.viewpoint(), self.limits())?;
+    /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
+    pub fn clock(
+        &self,
+        condition: &Condition,
+        since: Timestamp,
+    ) -> Result<TimeDependency, EngineError> {
+        let ticks = ticks(self.state(), condition, self.viewpoint())?;
         Ok(TimeDependency::between(&ticks, since, self.as_of()))
     }
 

@@ -38,7 +38,7 @@ impl PeopleCache {
     /// The cache of the newer snapshot; `None` where everything has to be read anew.
     ///
     /// # Errors
-    /// Whatever keeps rows from being read.
+    /// Rows of the older or the newer snapshot cannot be read.
     pub async fn renewed(&self, since: SnapshotDelta) -> Result<Option<Self>> {
         let delta = CacheDelta {
             full_state: since.all.state(),

@@ -16,12 +16,14 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, cast, ident, lit, when,
 };
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use rollbook_model::config::Limits;
 
 use crate::error::EngineError;
 use crate::opaque::Opaque;
 use crate::sql::check::{check_criteria, planned};
+use crate::sql::diagnosis::Diagnosis;
 use crate::sql::literals::with_doubles;
 use crate::sql::parsing;
 use crate::sql::type_names::plain_types;
@@ -128,8 +130,9 @@ impl Values {
         one: &CustomTrait,
         limits: &Limits,
     ) -> std::result::Result<Self, EngineError> {
-        let (parsed, diagnosis) = parsing::query(state, &one.sql, limits)?;
-        let chosen = planned(state, parsed.tree.clone(), &diagnosis).await;
+        let parsed = parsing::query(&one.sql, limits)?;
+        let diagnosis = Diagnosis::new(state, &parsed.tokens, limits);
+        let chosen = planned(state, Statement::clone(&parsed.tree), &diagnosis).await;
         let chosen = chosen.map_err(|error| match error {
             EngineError::UnknownTable {
                 table, position, ..
@@ -209,11 +212,11 @@ fn default(
         default: text.to_owned(),
         ty: plain_types(&ty.to_string()),
     };
-    let (parsed, _) = parsing::condition(state, text, limits).map_err(|_| wrong())?;
+    let parsed = parsing::condition(text, limits).map_err(|_| wrong())?;
     if !is_literal(&parsed.tree) {
         return Err(wrong());
     }
-    let value = literal(state, parsed.tree.clone()).map_err(|_| wrong())?;
+    let value = literal(state, ast::Expr::clone(&parsed.tree)).map_err(|_| wrong())?;
     let cast = value.cast_to(ty).map_err(|_| wrong())?;
     // A fraction is not an integer, although it can be cast to one.
     let is_inexact = value.data_type().is_numeric()

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fixture::{Fixture, lines};
-use crate::{CustomTrait, Session};
+use crate::{CustomTrait, PersonQuery, Session, is_select};
 
 fn custom_trait(sql: &str, default: Option<&str>) -> CustomTrait {
     CustomTrait {
@@ -221,7 +221,13 @@ async fn custom_traits_named_by_conditions_and_queries_are_found() {
         ("select person_id from people where vip_score > 1", true),
         ("select person_id from orders", false),
     ] {
-        let named = session.traits_named(criteria).unwrap();
+        let own = session.own_trait_names();
+        let named = match is_select(criteria) {
+            true => PersonQuery::parse(criteria, session.limits())
+                .unwrap()
+                .names_among(own),
+            false => session.condition(criteria).unwrap().names_among(own),
+        };
         assert_eq!(!named.is_empty(), is_named, "{criteria}");
     }
     assert!(session.is_plain_name("vip_score"));

@@ -1,6 +1,9 @@
 //! Errors in SQL texts: the name, the position and the suggestion.
 
+use std::collections::BTreeMap;
+
 use super::fixture::Fixture;
+use crate::Clause;
 
 async fn check(sql: &str, expected: &str) {
     let session = Fixture::with_persons().session().await;
@@ -236,4 +239,19 @@ async fn double_quoted_text_is_reported_as_a_column() {
     let error = session.people_where("country = \"US\"").await.unwrap_err();
     assert!(error.hint().unwrap().contains("single quotes"), "{error}");
     assert_eq!(error.position().map(|p| (p.line, p.column)), Some((1, 11)));
+}
+
+#[tokio::test]
+async fn errors_of_a_clause_have_positions_in_the_whole_text() {
+    let session = Fixture::with_persons().session().await;
+    let text = "country = 'DE'\n and (country is null or contry = 'US')\n and total_spnt < 3";
+    let condition = session.condition(text).unwrap();
+    let mut positions = Vec::new();
+    for clause in Clause::of(&condition).conjuncts() {
+        let clause = clause.condition();
+        let rows = session.people_matching(vec![clause], BTreeMap::new()).await;
+        let position = rows.err().and_then(|error| error.position());
+        positions.push(position.map(|position| (position.line, position.column)));
+    }
+    assert_eq!(positions, [None, Some((2, 26)), Some((3, 6))]);
 }

@@ -15,13 +15,21 @@ use rollbook_model::tables::table;
 use serde_json::{Value, json};
 
 use crate::{
-    Answer, CustomTrait, EngineError, Rows, Session, SessionOptions, TableSource, VaultSource,
+    Answer, CustomTrait, EngineError, PersonQuery, Rows, Session, SessionOptions, TableSource,
+    VaultSource,
 };
 
 impl Session {
     /// The persons who meet a condition that names no segment.
     pub(crate) async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
-        self.people_where_with(criteria, BTreeMap::new()).await
+        let condition = self.condition(criteria)?;
+        self.people_where_with(&condition, BTreeMap::new()).await
+    }
+
+    /// The persons that a query gives.
+    pub(crate) async fn people_of(&self, sql: &str) -> Result<Rows, EngineError> {
+        let query = PersonQuery::parse(sql, self.limits())?;
+        self.select_person_ids(&query).await
     }
 }
 

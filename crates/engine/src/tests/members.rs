@@ -1,8 +1,11 @@
 //! Members of segments, by condition and by `select`.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::fixture::Fixture;
+use crate::Clause;
 
 fn fixture() -> Fixture {
     Fixture::with_persons()
@@ -27,7 +30,7 @@ async fn check(criteria: &str, expected: &[i64]) {
 
 async fn check_select(sql: &str, expected: &[i64]) {
     let session = fixture().session().await;
-    let rows = session.select_person_ids(sql).await;
+    let rows = session.people_of(sql).await;
     let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert_eq!(rows.person_ids().await.unwrap(), expected, "{sql}");
 }
@@ -103,11 +106,7 @@ async fn select_without_persons_is_refused() {
         ),
         ("select country as person_id from people", "`person_id`"),
     ] {
-        let error = session
-            .select_person_ids(sql)
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = session.people_of(sql).await.unwrap_err().to_string();
         assert!(
             error.contains("one column `person_id` of integers"),
             "{error}"
@@ -115,11 +114,7 @@ async fn select_without_persons_is_refused() {
         assert!(error.ends_with(found), "{error}");
     }
     let sql = "select person_id from people where random() < 0.5";
-    let error = session
-        .select_person_ids(sql)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = session.people_of(sql).await.unwrap_err().to_string();
     assert!(
         error.starts_with("`random` at line 1, column 36 cannot be used"),
         "{error}"
@@ -167,11 +162,16 @@ async fn clauses_combined_equal_the_condition() {
         ),
         ("not (country = 'DE' or - -total_spent >= 20)", &[]),
     ] {
-        let clauses = session.clauses(condition).unwrap().text();
-        for text in [condition, &clauses] {
+        let parsed = session.condition(condition).unwrap();
+        let clauses = Clause::of(&parsed);
+        for text in [condition, &clauses.text()] {
             let rows = session.people_where(text).await.unwrap();
             assert_eq!(rows.person_ids().await.unwrap(), expected, "{text}");
         }
+        let parts = clauses.condition();
+        let rows = session.people_where_with(&parts, BTreeMap::new()).await;
+        let ids = rows.unwrap().person_ids().await;
+        assert_eq!(ids.unwrap(), expected, "the clauses of {condition}");
     }
 }
 

@@ -280,9 +280,9 @@ fn within_brackets(text: &str) -> String {
 /// A condition that is null for a row which it cannot be computed for; `None` where it always can.
 fn leniently(text: &str) -> Option<String> {
     let given = plain_condition(text, text.len())?;
-    let mut lenient = given.tree.clone();
+    let mut lenient = Expr::clone(&given.tree);
     make_lenient(&mut lenient, |_| false);
-    (lenient != given.tree).then(|| lenient.to_string())
+    (lenient != *given.tree).then(|| lenient.to_string())
 }
 
 /// The view that has the rows which a call is about, and the conditions on them.
