@@ -80,7 +80,8 @@ fn pass(
         lap();
         let own = condition.names_among(session.own_trait_names());
         lap();
-        let class = Tame::condition_in(text).map(|condition| tame(&condition, &|_| false));
+        let class = Tame::condition_in(text);
+        let class = class.map_or_else(|class| class, |condition| tame(&condition, &|_| false));
         lap();
         let needs = session.needs(&condition)?;
         lap();
