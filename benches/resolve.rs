@@ -1,5 +1,5 @@
-//! Resolving records into persons, from ready tokens: made up by `make FILE RECORDS SEED`, resolved
-//! by `run FILE`. `resolve.py` runs both, beside DuckDB on the same tokens.
+//! Benchmark of resolving records to persons from given tokens. `make FILE RECORDS SEED` generates the
+//! records, `run FILE` resolves them. `resolve.py` runs both, and DuckDB on the same tokens.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

@@ -1,8 +1,8 @@
-//! Many clients at once on one server: mixed reads, previews and posts, then a kill.
+//! Benchmark of a server with many concurrent clients: mixed reads, previews and posts, then a kill.
 //!
-//! Makes a lake of generated data, serves it, lets the clients ask for a while, kills the server
-//! as a power cut would, starts it again and looks for every row that was acknowledged. Prints
-//! one JSON document: answers, errors, p50 and p99 by kind, and the server's memory.
+//! Generates a lake, serves it and lets clients send requests for a while. Then it kills the server as a
+//! power cut would, starts it again and checks that every acknowledged row is there. Prints one JSON
+//! document: responses, errors, p50 and p99 by kind, and the server's memory.
 
 use std::collections::{BTreeMap, HashSet};
 use std::error::Error;

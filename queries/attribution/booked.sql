@@ -1,10 +1,10 @@
--- purpose: what was booked in a time: orders that count as revenue and won deals, before refunds
+-- purpose: booked revenue of a period: orders that count as revenue and won deals, before refunds
 -- parameters: $currency text (the tenant's currency, may be null), $as_of time, $from time (inclusive,
 --   may be null), $to time (exclusive, may be null)
--- output: conversions bigint, booked decimal(19,4), unconverted bigint (left out because `fx_rates` has
---   no rate of their currency for their day), not_linked bigint (conversions of nobody that is known),
---   earlier_rate bigint (amounts converted by the rate of an earlier day), refunded decimal(19,4) (given
---   back until $as_of of the booked orders, and in that time of orders that are not in the lake, in the
+-- output: conversions bigint, booked decimal(19,4), unconverted bigint (left out because `fx_rates` has no
+--   rate of their currency for their day), not_linked bigint (conversions that are linked to no person),
+--   earlier_rate bigint (amounts converted by the rate of an earlier day), refunded decimal(19,4) (refunds
+--   until $as_of of the booked orders, and refunds in the period of orders that are not in the lake, in the
 --   tenant's currency)
 with chosen as (
     select *

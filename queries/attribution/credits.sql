@@ -1,4 +1,4 @@
--- purpose: what each channel is credited with by four models, over the journeys before conversions
+-- purpose: credits of each channel by four models, from the journeys before conversions
 -- parameters: $currency text (the tenant's currency, may be null), $as_of time, $from time (inclusive,
 --   may be null), $to time (exclusive, may be null), $lookback interval, $half_life_micros double
 -- output: channel text (null: conversions without a touch), and for each model `<model>_value` bigint (in
@@ -50,8 +50,8 @@ journeys as (
         and touches.occurred_at <= conversions.at
         and touches.occurred_at > conversions.at - $lookback
 ),
--- Only the weights of a journey beside each other matter: ages are those to its youngest touch, so that
--- one of them weighs 1, and no journey's weights all vanish however old it is.
+-- Only the ratios of a journey's weights matter. Ages are measured from its latest touch, which has weight
+-- 1, so that the weights of an old journey do not all underflow to 0.
 weighed as (
     select
         kind, provider, external_id, units, channel, occurred_at, touch_provider, touch_id,
@@ -101,7 +101,7 @@ shares as (
         (20000 * place + places) / (2 * places) as linear_share_until,
         (20000 * (place - 1) + places) / (2 * places) as linear_share_before,
         coalesce(weight_before / weight_of_all, 0) as share_before,
-        -- The last touch closes the journey: all of the value is given away by then.
+        -- At the last touch the cumulative share is 1, so the whole value is credited.
         case
             when place = places then 1
             else least(weight_until / weight_of_all, 1)

@@ -1,4 +1,4 @@
--- purpose: what persons did, for `did` and its like: each row of `activities`
+-- purpose: activities of persons, for `did` and similar functions: each row of `activities`
 -- parameters: none
 -- output: the columns of activities, at time (never null)
 select *, occurred_at as at

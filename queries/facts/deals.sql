@@ -1,4 +1,4 @@
--- purpose: deals as they stand: one that is closed later is still open
+-- purpose: deals in their current state: one that is closed later is still open
 -- parameters: none
 -- output: the columns of deals, at time (never null)
 select

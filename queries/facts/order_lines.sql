@@ -1,9 +1,9 @@
--- purpose: what was bought: the lines of orders that count as revenue, from when they do
+-- purpose: purchased items: the lines of orders that count as revenue, from the time at which the order counts
 -- parameters: none
 -- output: the columns of order_lines, at time (never null)
 --
--- Of an order that is not in the lake nobody knows its status: its lines count for their own person,
--- from when they say that it was placed.
+-- The status of an order that is not in the lake is unknown: its lines count for the person that they name,
+-- from their own `placed_at`.
 select order_lines.* except (person_id), orders.person_id, orders.revenue_at as at
 from order_lines
 inner join _orders as orders

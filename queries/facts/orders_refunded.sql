@@ -1,4 +1,4 @@
--- purpose: what was given back, for the order's person; for its own where there is no such order
+-- purpose: refunds, for the person of the order, or for their own person if the order is not in the lake
 -- parameters: none
 -- output: the columns of refunds, at time (never null)
 select refunds.* except (person_id), orders.person_id, refunds.refunded_at as at

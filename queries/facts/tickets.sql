@@ -1,4 +1,4 @@
--- purpose: tickets as they stand
+-- purpose: tickets in their current state
 -- parameters: none
 -- output: the columns of tickets, at time
 select *, opened_at as at

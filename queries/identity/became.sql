@@ -1,4 +1,4 @@
--- purpose: whose the records of a person are who has none any longer
+-- purpose: the person that now has the records of a person who has none any more
 -- parameters: $person_id bigint
 -- output: to_person
 select to_person

@@ -1,4 +1,4 @@
--- purpose: whose a record is
+-- purpose: the person that a record belongs to
 -- parameters: $provider text, $external_id text
 -- output: person_id
 select person_id

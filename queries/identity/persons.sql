@@ -1,4 +1,4 @@
--- purpose: how many persons there are
+-- purpose: the number of persons
 -- parameters: none
 -- output: persons
 select count(distinct person_id) as persons

@@ -1,6 +1,6 @@
--- purpose: what persons are compared by, where no exact rule says that they are one
+-- purpose: the values by which persons are compared who are not linked by an exact rule
 -- parameters: none
--- output: person_id bigint, the name to show, then the fields in the order of the comparison
+-- output: person_id bigint, the display name, then the fields in the order of the comparison
 select
     person_id,
     coalesce(display_name, concat_ws(' ', first_name, last_name)) as name,

@@ -1,4 +1,4 @@
--- purpose: what a record says that waits for a decision
+-- purpose: the content of a record that waits for a decision
 -- parameters: $identity_id bigint
 -- output: the columns of `persons`
 select *

@@ -1,4 +1,4 @@
--- purpose: records of each provider, and how many persons they are
+-- purpose: the number of records and of persons of each provider
 -- parameters: none
 -- output: provider, records, persons, not_linked
 select

@@ -1,4 +1,4 @@
--- purpose: the persons that meet a segment's criteria; the `true` below gives way to them
+-- purpose: the persons that meet a segment's criteria, which replace the `true` below
 -- parameters: none
 -- output: person_id bigint
 select people.person_id

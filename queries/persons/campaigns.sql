@@ -1,7 +1,7 @@
--- purpose: the campaigns that one person had to do with, the latest first
+-- purpose: the campaigns that one person interacted with, newest first
 -- parameters: $person_id bigint
--- output: provider, campaign_id, name and channel where the campaign is known, how many activities,
---   the first and the last
+-- output: provider, campaign_id, name and channel if the campaign is known, the number of activities, and
+--   the times of the first and the last
 select
     a.provider, a.campaign_id, max(c.name) as name, max(coalesce(c.channel, a.channel)) as channel,
     count(*) as activities, min(a.occurred_at) as first_at, max(a.occurred_at) as last_at

@@ -1,4 +1,4 @@
--- purpose: the deals of one person, the latest first
+-- purpose: the deals of one person, newest first
 -- parameters: $person_id bigint
 -- output: one row each
 select

@@ -1,4 +1,4 @@
--- purpose: the addresses of persons, where `persons` has a row for each of their records
+-- purpose: the e-mail addresses of persons, in a session where `persons` has a row for each record
 -- parameters: none
 -- output: person_id bigint (never 0), email text (never null), country text (may be null)
 select person_id, email, country

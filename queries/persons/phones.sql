@@ -1,4 +1,4 @@
--- purpose: the numbers of persons, where `persons` has a row for each of their records
+-- purpose: the phone numbers of persons, in a session where `persons` has a row for each record
 -- parameters: none
 -- output: person_id bigint (never 0), phone text (never null), country text (that of the record, else
 --   of another record of the person; may be null)

@@ -1,4 +1,4 @@
--- purpose: the records that are one person
+-- purpose: the records of one person
 -- parameters: $person_id bigint
 -- output: identity_id, provider, external_id, first_seen_at, last_seen_at
 select identity_id, provider, external_id, first_seen_at, last_seen_at

@@ -1,4 +1,4 @@
--- purpose: what one person is to the business
+-- purpose: the roles of one person, such as customer or lead
 -- parameters: $person_id bigint
 -- output: the columns of roles
 select *

@@ -1,4 +1,4 @@
--- purpose: the requests for support of one person, the latest first
+-- purpose: the support requests of one person, newest first
 -- parameters: $person_id bigint
 -- output: one row each
 select provider, external_id, status, priority, category, opened_at, closed_at, satisfaction

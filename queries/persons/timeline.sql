@@ -1,5 +1,5 @@
--- purpose: what happened with one person, the latest first
--- parameters: $person_id bigint, $type text (null for all), $after bigint and $until bigint (places, from 1)
+-- purpose: the events of one person, newest first
+-- parameters: $person_id bigint, $type text (null for all), $after bigint and $until bigint (positions, from 1)
 -- output: place, at, type, what, amount, currency, provider, external_id
 with events as (
     select

@@ -1,4 +1,4 @@
--- purpose: the best customers of each segment, by what they spent
+-- purpose: the best customers of each segment, by total spending
 -- parameters: $most bigint (persons for each segment)
 -- output: segment text, person_id bigint, display_name text, country text, total_spent decimal(19,4)
 select segment, person_id, display_name, country, total_spent

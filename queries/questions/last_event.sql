@@ -1,4 +1,4 @@
--- purpose: when the last fact of the lake happened
+-- purpose: the time of the last fact in the lake
 -- parameters: none
 -- output: at time (null in an empty lake)
 select max(at) as at

@@ -1,4 +1,4 @@
--- purpose: all that `people` says of one person
+-- purpose: the row of `people` of one person
 -- parameters: $person_id bigint
 -- output: the columns of `people`
 select *

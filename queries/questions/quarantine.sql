@@ -1,5 +1,5 @@
--- purpose: the rows that could not be taken in, in order of their places
--- parameters: $table text (the table they were meant for; null for all)
+-- purpose: the rows in quarantine, in order of file and line
+-- parameters: $table text (the table that their mapping fills; null for all)
 -- output: table_name, file, line, column_name, value, code, reason, provider, mapping, batch
 select
     table_name, file, line, column_name, value, code, reason, provider, mapping, batch

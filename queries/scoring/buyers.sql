@@ -1,4 +1,4 @@
--- purpose: who bought in a window
+-- purpose: the persons who bought in a window
 -- parameters: $from time (exclusive), $until time (inclusive)
 -- output: person_id bigint, each once
 select distinct person_id

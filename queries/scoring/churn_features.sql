@@ -1,11 +1,11 @@
--- purpose: what is known at a moment of persons who bought in the year before it
+-- purpose: features, as known at a moment, of persons who bought in the year before it
 -- parameters: $currency text (the tenant's currency, may be null), $as_of time
 -- output: person_id bigint, then the features, double each, none of them null
 --
--- What counts as bought says the view `_purchases`. The value of a purchase is in the tenant's currency,
--- as in `average_order_value`; one without a rate is left out of it. Whom `persons` does not have any
--- longer is no candidate. Only columns that say when something happened
--- are read, so that what is dated after `$as_of` cannot move a feature.
+-- The view `_purchases` defines a purchase. Its value is in the tenant's currency, as in
+-- `average_order_value`; purchases without a rate are left out of it. Persons who are not in `persons` any
+-- more are no candidates. Only columns with the time of an event are read, so that events after `$as_of`
+-- cannot change a feature.
 with bought as (
     select
         purchases.person_id,

@@ -1,4 +1,4 @@
--- purpose: when the data begin, so that no model is trained on times of which nothing is known
+-- purpose: the start of the data, so that no model is trained on times before it
 -- parameters: none
 -- output: at time (null in an empty lake)
 select min(at) as at

@@ -1,6 +1,6 @@
--- purpose: where the data of what is bought end, so that it is told of labels that reach beyond that
+-- purpose: the time of the last order or deal, so that labels beyond it are reported
 -- parameters: none
--- output: at time (null where there is none)
+-- output: at time (null if there is none)
 select max(at) as at
 from (
     select max(placed_at) as at from orders

@@ -1,12 +1,12 @@
--- purpose: what is known at a moment of persons who have not bought anything by then
+-- purpose: features, as known at a moment, of persons who have not bought anything until then
 -- parameters: $as_of time
 -- output: person_id bigint, then the features, double each, none of them null
 --
--- What counts as bought says the view `_purchases`. Only columns that say when something happened
--- are read, so that what is dated after `$as_of` cannot move a feature.
+-- The view `_purchases` defines a purchase. Only columns with the time of an event are read, so that events
+-- after `$as_of` cannot change a feature.
 --
--- A person whom no source dates is known from their earliest fact on. One without any fact is known
--- now alone, and for how long nobody can say: they are taken for known long ago, and quiet since.
+-- A person without a date in any source is known since their earliest fact. A person without any fact
+-- either is a candidate at the present moment only, and counts as known for long and inactive since.
 with undated as (
     select person_id from persons where person_id <> 0 and created_at is null
 ),

@@ -1,6 +1,6 @@
-//! The texts that credit channels with what they brought.
+//! SQL of attribution.
 
 /// Credits of every channel by all models.
 pub const CREDITS: &str = include_str!("../attribution/credits.sql");
-/// What there is to be credited.
+/// The revenue to be credited.
 pub const BOOKED: &str = include_str!("../attribution/booked.sql");

@@ -1,18 +1,18 @@
-//! Who is whom.
+//! SQL of identity resolution.
 
-/// How many records are how many persons, by provider.
+/// The number of records and persons, by provider.
 pub const STATS: &str = include_str!("../identity/stats.sql");
-/// How many persons there are.
+/// The number of persons.
 pub const PERSONS: &str = include_str!("../identity/persons.sql");
-/// What persons are compared by, where no exact rule says that they are one.
+/// The values by which persons are compared who are not linked by an exact rule.
 pub const PROFILES: &str = include_str!("../identity/profiles.sql");
-/// Whose each record is.
+/// The person of each record.
 pub const RECORDS: &str = include_str!("../identity/records.sql");
 /// A record that waits for a decision.
 pub const RECORD: &str = include_str!("../identity/record.sql");
-/// Whose a record is.
+/// The person of a record.
 pub const FIND_RECORD: &str = include_str!("../identity/find_record.sql");
-/// Who a person became.
+/// The person that a person was merged into.
 pub const BECAME: &str = include_str!("../identity/became.sql");
-/// The countries that persons are in.
+/// The countries of persons.
 pub const COUNTRIES: &str = include_str!("../identity/countries.sql");

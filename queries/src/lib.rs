@@ -1,20 +1,20 @@
-//! The SQL that the program carries, as data: every text is a file of its own under this package,
-//! so that it can be read, planned and tested by itself.
+//! All SQL of the program: every statement is a file in this package, so that each can be read, planned and
+//! tested by itself.
 
 // Mappings: files of providers to canonical tables.
 mod mappings;
 pub use mappings::{MAPPINGS, MappingFile};
 
-// What the money came from.
+// Which channels led to revenue.
 pub mod attribution;
 
-// Who is whom.
+// Which records are one person.
 pub mod identity;
 
 // One person.
 pub mod persons;
 
-// Questions that the program asks by itself.
+// Queries of commands.
 pub mod questions;
 
 // Who will buy, who will leave.
@@ -23,7 +23,7 @@ pub mod scoring;
 // Traits of persons, and the persons that meet a condition.
 pub mod traits;
 
-// What several of them mean by the same word.
+// Views that several statements use.
 pub mod views;
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_is_named_after_its_file_and_says_what_it_is_about() {
+    fn mapping_has_the_name_of_its_file_and_a_description() {
         for mapping in MAPPINGS {
             let path = format!("mappings/{}/{}.sql", mapping.provider, mapping.name);
             let text = fs::read_to_string(package().join(&path)).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_native_file_is_claimed_by_the_mapping_of_its_table_alone() {
+    fn native_file_is_read_by_the_mapping_of_its_table_only() {
         let native: Vec<_> = MAPPINGS.iter().filter(|m| m.provider == "native").collect();
         for owner in &native {
             let table = owner.name;

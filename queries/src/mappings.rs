@@ -1,4 +1,4 @@
-//! The mappings that are built in, each the text of its file under `mappings/<provider>/`.
+//! The built-in mappings: the text of each file in `mappings/<provider>/`.
 
 /// A mapping: how files of a provider become rows of one canonical table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

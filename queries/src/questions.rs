@@ -1,10 +1,10 @@
-//! Questions that the program asks by itself.
+//! Queries of commands.
 
-/// The rows that could not be taken in.
+/// The rows in quarantine.
 pub const QUARANTINE: &str = include_str!("../questions/quarantine.sql");
 /// The providers that have rows in quarantine.
 pub const QUARANTINED_PROVIDERS: &str = include_str!("../questions/quarantined_providers.sql");
-/// When the last fact happened.
+/// The time of the last fact.
 pub const LAST_EVENT: &str = include_str!("../questions/last_event.sql");
 /// The best customers of each segment.
 pub const BEST_MEMBERS: &str = include_str!("../questions/best_members.sql");

@@ -1,4 +1,4 @@
-//! The texts from which the view `people` computes its traits, and the one that picks persons.
+//! SQL of the traits of the view `people`, and of the persons that meet a condition.
 
 /// Order count and times, for every order.
 pub const ORDERS: &str = include_str!("../traits/orders.sql");
@@ -10,5 +10,5 @@ pub const DEALS: &str = include_str!("../traits/deals.sql");
 pub const ACTIVITIES: &str = include_str!("../traits/activities.sql");
 /// Open tickets.
 pub const TICKETS: &str = include_str!("../traits/tickets.sql");
-/// The persons that meet a condition, which takes the place of `true`.
+/// The persons that meet a condition, which replaces `true`.
 pub const MATCHING_PEOPLE: &str = include_str!("../people/matching.sql");

@@ -1,4 +1,4 @@
-//! What several texts mean by the same word, written once: views that every session has.
+//! Views that several statements use; every session has them.
 
 /// The views by name, each after those that it reads.
 pub const VIEWS: [(&str, &str); 8] = [
@@ -15,7 +15,7 @@ pub const VIEWS: [(&str, &str); 8] = [
     ("roles", include_str!("../views/roles.sql")),
 ];
 
-/// What behaviour functions count, by the name of its view: each row has a person and a time `at`.
+/// The rows that behaviour functions count, by the name of the view: each has a person and a time `at`.
 pub const FACTS: [(&str, &str); 10] = [
     ("_fact_activities", include_str!("../facts/activities.sql")),
     (
@@ -41,8 +41,8 @@ pub const FACTS: [(&str, &str); 10] = [
     ("_fact_objects", include_str!("../facts/objects.sql")),
 ];
 
-/// The rows of the persons that a session is over, of tables whose rows count for the persons of
-/// orders: the view, the table, and the text where the session is over all.
+/// Rows of the session's persons in tables whose rows count for the persons of orders: the view, the table,
+/// and the SQL in a session over all persons.
 pub const OWN: [(&str, &str, &str); 2] = [
     ("_own_refunds", "refunds", "select * from refunds"),
     (
@@ -52,8 +52,8 @@ pub const OWN: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// The orders of the persons that a session is over, whenever they were placed.
+/// The orders of the session's persons, whenever they were placed.
 pub const STORED_ORDERS: &str = "_stored_orders";
 
-/// The orders of others; none where a session is over all persons.
+/// The orders of all other persons; none in a session over all persons.
 pub const OTHER_ORDERS: &str = "_other_orders";

@@ -1,4 +1,4 @@
--- purpose: when each person last did something, or was last reached
+-- purpose: the time of the last activity of each person, inbound or outbound
 -- parameters: none
 -- output: person_id bigint, last_activity_at time
 select person_id, max(occurred_at) as last_activity_at

@@ -1,4 +1,4 @@
--- purpose: what each person's deals are worth, open and won, in the tenant's currency
+-- purpose: the value of each person's open and won deals, in the tenant's currency
 -- parameters: $currency text (the tenant's currency, may be null), $as_of time
 -- output: person_id bigint, open_deal_count bigint (never null), open_deal_value decimal(29,4) (never
 --   null), won_deal_value decimal(29,4) (never null), unconverted_deal_count bigint (never null; open

@@ -1,4 +1,4 @@
--- purpose: how often and when each person ordered, whatever became of the orders
+-- purpose: the number and times of each person's orders, whatever their status
 -- parameters: none
 -- output: person_id bigint, order_count bigint (never null), first_order_at time, last_order_at time
 select

@@ -1,10 +1,10 @@
--- purpose: what each person paid, less what was given back, in the tenant's currency
+-- purpose: the amount that each person paid, less refunds, in the tenant's currency
 -- parameters: none
 -- output: person_id bigint, paid_order_count bigint (never null), total_spent decimal(29,4) (never null),
 --   average_order_value decimal(29,4) (total_spent by paid_order_count; null without a paid order), unconverted_amount_count bigint (never null; orders and refunds left out of the
 --   sums because `fx_rates` has no rate of their currency for their day, or they are too large)
 --
--- Which amounts count, from when, and how they are converted says the view `_spending`.
+-- The view `_spending` defines which amounts count, from when, and how they are converted.
 select
     person_id,
     cast(sum(orders) as bigint) as paid_order_count,

@@ -1,4 +1,4 @@
--- purpose: how many requests for support each person has open
+-- purpose: the number of open support requests of each person
 -- parameters: $as_of time
 -- output: person_id bigint, open_ticket_count bigint (never null)
 --

@@ -1,8 +1,8 @@
--- purpose: lines of orders that are not in the lake: they count for their own person
+-- purpose: lines of orders that are not in the lake: they count for the person that they name
 -- parameters: none
 -- output: the columns of order_lines, person_id never 0, placed_at never later than now()
 --
--- As `_lost_refunds` is of refunds.
+-- See `_lost_refunds`, which is the same for refunds.
 select lines.*
 from _own_order_lines as lines
 left anti join _stored_orders as orders

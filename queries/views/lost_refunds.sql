@@ -1,9 +1,9 @@
--- purpose: what was given back of orders that are not in the lake: it counts for its own person
+-- purpose: refunds of orders that are not in the lake: they count for the person that they name
 -- parameters: none
 -- output: the columns of refunds, person_id never 0, refunded_at never later than now()
 --
--- An order that is yet to be placed is in the lake. `_own_refunds` has the rows of the persons that
--- a session is over, `_stored_orders` their orders, `_other_orders` those of all others.
+-- An order with a future `placed_at` is in the lake, too. `_own_refunds` has the rows of the session's
+-- persons, `_stored_orders` their orders, `_other_orders` those of all other persons.
 select refunds.*
 from _own_refunds as refunds
 left anti join _stored_orders as orders

@@ -1,7 +1,7 @@
 -- purpose: orders, and whether they count as revenue
 -- parameters: none
--- output: the columns of orders, amount decimal(19,4), is_revenue boolean (null where the status is
---   not known), revenue_at time (from when it counts)
+-- output: the columns of orders, amount decimal(19,4), is_revenue boolean (null if the status is unknown),
+--   revenue_at time (when it begins to count)
 select
     *,
     total as amount,

@@ -1,10 +1,10 @@
--- purpose: when persons bought, as it stood at the time: what is dated later moves no row
+-- purpose: purchases of persons as known at their time: later events change no row
 -- parameters: none
 -- output: person_id bigint (never 0), at time (never null), amount decimal(19,4),
 --   currency text
 --
--- Bought is an order from `paid_at` on, whatever its status says later (without `paid_at` from
--- `placed_at` on, where its status counts as revenue), or a won deal from `closed_at` on.
+-- A purchase is an order from `paid_at` on, whatever its later status (without `paid_at`, from `placed_at`
+-- on if its status counts as revenue), or a won deal from `closed_at` on.
 select person_id, at, amount, currency
 from (
     select

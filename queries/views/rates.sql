@@ -1,7 +1,7 @@
--- purpose: the one rate by which amounts of a currency are converted on a day of the tenant's zone
--- parameters: $fx_days bigint (days for which a rate stands where none follows, at most 31)
--- output: day date, currency text, rate decimal(18,10) (null where it is too large to convert with),
---   age bigint (for how many days it has stood)
+-- purpose: the rate at which amounts of a currency are converted on a day in the tenant's time zone
+-- parameters: $fx_days bigint (days for which a rate stays valid without a newer one, at most 31)
+-- output: day date, currency text, rate decimal(18,10) (null if it is too large to convert with), age
+--   bigint (its age in days)
 --
 -- A day without a rate has that of the last earlier day that has one, up to `$fx_days` days later.
 with given as (
@@ -23,8 +23,8 @@ ages as (
     ) as days (age)
     where age <= $fx_days
 ),
--- The limit is one that no rates reach: it keeps the condition out of the join, whose size the planner
--- can then tell. It puts the smaller side of a join in memory, and that are the rates.
+-- No number of rates reaches this limit. It keeps the condition out of the join, so that the planner knows
+-- the size of the rates: it builds the smaller side of a join in memory, which should be the rates.
 aged as (
     select followed.day, followed.currency, followed.rate, followed.next_day, ages.age
     from followed

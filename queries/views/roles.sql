@@ -1,12 +1,12 @@
--- purpose: what persons are to the business, by rules that anybody can read
+-- purpose: the roles of persons, by documented rules
 -- parameters: none
 -- output: person_id bigint (never 0), is_customer, is_lead, is_contact, is_vendor, is_employee boolean
 --   (never null), lifecycle_stage text (visitor, lead, contact, customer or evangelist)
 --
--- A customer has bought, or the source says so. A lead has an open deal, or the source says so. A
--- contact is in a CRM, or can be written to. Vendors and employees are those of whom a source says so.
--- The stage is the first of customer, lead, contact and visitor that fits; an evangelist is a customer
--- whom a source calls so.
+-- A customer has bought, or is one according to a source. A lead has an open deal, or is one according to a
+-- source. A contact is in a CRM, or has an e-mail address. Vendors and employees are so
+-- according to a source. The stage is the first of customer, lead, contact and visitor that applies; an
+-- evangelist is a customer whom a source calls one.
 with bought as (
     select distinct person_id from _purchases where at <= now()
 ),

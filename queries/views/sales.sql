@@ -1,4 +1,4 @@
--- purpose: what counts as revenue: orders whose status says so, and won deals
+-- purpose: sales that count as revenue: orders with such a status, and won deals
 -- parameters: none
 -- output: kind text (order, deal), provider text, external_id text, person_id bigint,
 --   amount decimal(19,4), currency text, at time

@@ -1,15 +1,14 @@
--- purpose: what was paid and given back, amount by amount, in the tenant's currency
+-- purpose: payments and refunds, one row per amount, in the tenant's currency
 -- parameters: $currency text (the tenant's currency, may be null)
--- output: the columns of _orders (of the order that it belongs to; null but for whose and which it is
---   where there is no such order), orders bigint (1 for what was
---   paid, 0 for what was given back), paid decimal(19,4) (below zero for what was given back),
---   converted decimal(19,4) (null where `fx_rates` has no rate
---   of its currency for its day, or it is too large), at time
+-- output: the columns of _orders (of the order that it belongs to; if there is no such order, all but
+--   person and order id are null), orders bigint (1 for an order, 0 for a refund), paid decimal(19,4)
+--   (negative for a refund), converted decimal(19,4) (null if `fx_rates` has no rate of its currency for
+--   its day, or it is too large), at time
 --
--- A refund counts by `refunded_at` when its order counts; it belongs to the order's person, and is
--- in the order's currency where it names none. One of an order that is not in the lake counts for its
--- own person. An amount without any currency is in the tenant's. Other amounts are multiplied by the
--- rate of that day of the tenant's zone and rounded to four decimals, one by one.
+-- A refund counts at `refunded_at` if its order counts; it belongs to the order's person, and is in the
+-- order's currency if it has none. A refund of an order that is not in the lake counts for its own person.
+-- An amount without a currency is in the tenant's. Other amounts are multiplied by the rate of that day in
+-- the tenant's time zone, and each is rounded to four decimals.
 with counted as (
     select *
     from _orders

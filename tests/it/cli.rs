@@ -1,4 +1,4 @@
-//! The program on a command line: what it takes, prints and refuses.
+//! The command line: arguments, output and errors.
 
 mod bad_input;
 mod paths;

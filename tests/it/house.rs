@@ -1,4 +1,4 @@
-//! The rules that the sources keep: floors, short files, no circles.
+//! The rules of the source tree: floors, short files, no circles.
 
 mod circles;
 mod tidy;

@@ -1,4 +1,4 @@
-//! The server as programs meet it: started as a process, asked over a socket.
+//! The server as API clients see it: started as a process, called over a socket.
 
 mod access;
 mod bodies;

@@ -1,4 +1,4 @@
-//! Which records are one person, what is decided about persons, and how they are erased.
+//! Linking of records to persons, decisions about persons, and erasure.
 
 mod ambiguous_records;
 mod erasure;

@@ -1,4 +1,4 @@
-//! Whole conversations with the program, in one binary so that it links once.
+//! Integration tests of the program, in one binary so that it is linked only once.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

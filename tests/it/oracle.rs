@@ -1,4 +1,4 @@
-//! Figures against an independent computation: DuckDB, Polars, deltalake, the truth of generated data.
+//! Figures against independent computations: DuckDB, Polars, deltalake, the ground truth of generated data.
 
 mod attribution;
 mod conditions;

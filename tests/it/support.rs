@@ -1,4 +1,4 @@
-//! What the tests share: a lake, a server, polling with a deadline.
+//! Helpers that the tests share: a lake, a server, polling with a deadline.
 
 pub(crate) mod openapi;
 pub(crate) mod own_lake;

@@ -1,4 +1,5 @@
-//! What the conversations under `it/` share: the program itself, and the real data where it is.
+//! Helpers that the tests in `it/` share: the program itself, and real data if it is available. A test
+//! whose data is missing is reported as ignored.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ pub fn rollbook() -> Command {
     command
 }
 
-/// How many times a long test is to be done: as a variable says, else `short` times.
+/// The number of repetitions of a long test: from a variable, else `short`.
 pub fn times(variable: &str, short: u64) -> u64 {
     let asked = std::env::var(variable).ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(short)
@@ -46,7 +47,7 @@ fn program() -> PathBuf {
     program
 }
 
-/// When the last source file below a folder was changed; tests of the crates do not count.
+/// The time of the last change of a source file below a folder, except tests of the crates.
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = std::fs::read_dir(folder).ok()?.flatten();
     let times = entries.filter_map(|entry| {

@@ -100,7 +100,7 @@ const SEGMENTS: [[&str; 4]; 6] = [
     [
         "engaged-by-mail",
         "Clicked a mail lately, and may be mailed",
-        "the first to hear of what is new",
+        "tell them first about new products",
         "select person_id from people where accepts_email_marketing and person_id in (select person_id from activities where type = 'email_clicked' and occurred_at >= now() - interval '90 days')",
     ],
     [

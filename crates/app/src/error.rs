@@ -30,7 +30,7 @@ pub enum AppError {
     Lake(#[from] LakeError),
     /// A text that is neither an e-mail address nor a phone number cannot be blocked.
     #[error(
-        "`{text}` is neither an e-mail address nor a phone number that could match: write it as a source has it, a phone with its country's code"
+        "`{text}` is neither an e-mail address nor a phone number that could match: write it as the source does, a phone number with its country code"
     )]
     NotBlockable {
         /// The text.

@@ -5,7 +5,7 @@ mod compaction;
 use std::time::Duration;
 
 use rollbook_lake::vault::KeyStatus;
-use rollbook_lake::{Checked, Collected, Copied, Lake, Retention, Store};
+use rollbook_lake::{BackupReport, CheckReport, Lake, Retention, Store, VacuumReport};
 use rollbook_model::config::GARBAGE_HOURS;
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::Serialize;
@@ -35,7 +35,11 @@ pub async fn keep(
     name: &str,
     at: Timestamp,
 ) -> Result<NamedSnapshot, AppError> {
-    workspace.lake().await?.keep(number, name, at).await?;
+    workspace
+        .lake()
+        .await?
+        .keep_snapshot(number, name, at)
+        .await?;
     let (name, snapshot) = (name.to_owned(), number);
     Ok(NamedSnapshot { name, snapshot })
 }
@@ -45,7 +49,7 @@ pub async fn keep(
 /// # Errors
 /// There is no lake or no such name; the lake cannot be written.
 pub async fn release(workspace: &Workspace, name: &str) -> Result<NamedSnapshot, AppError> {
-    let snapshot = workspace.lake().await?.release(name).await?;
+    let snapshot = workspace.lake().await?.release_snapshot(name).await?;
     let name = name.to_owned();
     Ok(NamedSnapshot { name, snapshot })
 }
@@ -55,7 +59,7 @@ pub async fn release(workspace: &Workspace, name: &str) -> Result<NamedSnapshot,
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn named(workspace: &Workspace) -> Result<Vec<NamedSnapshot>, AppError> {
-    let names = workspace.lake().await?.kept().await?.into_iter();
+    let names = workspace.lake().await?.named_snapshots().await?.into_iter();
     Ok(names
         .map(|(name, snapshot)| NamedSnapshot { name, snapshot })
         .collect())
@@ -70,7 +74,7 @@ pub async fn vacuum(
     workspace: &Workspace,
     dry_run: bool,
     at: Timestamp,
-) -> Result<Collected, AppError> {
+) -> Result<VacuumReport, AppError> {
     let lake = workspace.lake().await?;
     let days = u64::from(lake.head().await?.settings()?.snapshot_days);
     let how = Retention {
@@ -78,14 +82,14 @@ pub async fn vacuum(
         garbage: Duration::from_secs(GARBAGE_HOURS * 60 * 60),
         dry_run,
     };
-    Ok(lake.collect(how, at).await?)
+    Ok(lake.vacuum(how, at).await?)
 }
 
 /// Verifies every object that the retained snapshots refer to.
 ///
 /// # Errors
 /// There is no lake, or it cannot be read. Damage is reported in the result.
-pub async fn check(workspace: &Workspace) -> Result<Checked, AppError> {
+pub async fn check(workspace: &Workspace) -> Result<CheckReport, AppError> {
     Ok(workspace.lake().await?.check().await?)
 }
 
@@ -94,7 +98,7 @@ pub async fn check(workspace: &Workspace) -> Result<Checked, AppError> {
 /// # Errors
 /// There is no lake; the master key is missing or does not fit.
 pub async fn keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
-    Ok(workspace.lake().await?.keys_shown().await?)
+    Ok(workspace.lake().await?.key_status().await?)
 }
 
 /// Re-encrypts the tenant's keys with a new master key, without rewriting values.
@@ -113,7 +117,7 @@ pub async fn backup(
     workspace: &Workspace,
     to: &str,
     number: Option<SnapshotNumber>,
-) -> Result<Copied, AppError> {
+) -> Result<BackupReport, AppError> {
     let lake = workspace.lake().await?;
     Ok(lake.copy_to(&Store::at(to)?, number).await?)
 }
@@ -122,9 +126,9 @@ pub async fn backup(
 ///
 /// # Errors
 /// There is no backup of the tenant; the location holds data of the tenant, or cannot be written.
-pub async fn restore(workspace: &Workspace, from: &str) -> Result<Copied, AppError> {
+pub async fn restore(workspace: &Workspace, from: &str) -> Result<BackupReport, AppError> {
     // The backup may come from an untrusted writer.
-    let from = Store::at(from)?.closed();
+    let from = Store::at(from)?.confined();
     let copy = Lake::open_in(from, workspace.tenant.clone()).await?;
     Ok(copy.copy_to(&Store::at(&workspace.location)?, None).await?)
 }
@@ -136,6 +140,6 @@ pub async fn restore(workspace: &Workspace, from: &str) -> Result<Copied, AppErr
 /// There is no lake; the target is no copy of it, or cannot be written.
 pub async fn forget_in_backup(workspace: &Workspace, at: &str) -> Result<u64, AppError> {
     let lake = workspace.lake().await?;
-    let copy = Lake::open_in(Store::at(at)?.closed(), workspace.tenant.clone()).await?;
-    Ok(lake.forget_in(&copy).await?)
+    let copy = Lake::open_in(Store::at(at)?.confined(), workspace.tenant.clone()).await?;
+    Ok(lake.forget_erased_keys_in(&copy).await?)
 }

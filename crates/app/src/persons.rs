@@ -17,8 +17,8 @@ use crate::{AppError, Workspace};
 mod export;
 mod timeline;
 
-pub use export::export;
-pub use rollbook_engine::columns_of_people as columns;
+pub use column_order::columns;
+pub use export::{PersonExport, export};
 pub use timeline::{Timeline, TimelineQuery, timeline};
 
 /// Columns of consent.
@@ -37,18 +37,25 @@ pub struct Person {
     #[serde(serialize_with = "column_order::serialize")]
     pub person: Value,
     /// Their records.
+    #[serde(serialize_with = "column_order::serialize_all")]
     pub records: Vec<Value>,
     /// Their roles: customer, lead, contact, vendor, employee, and the lifecycle stage.
+    #[serde(serialize_with = "column_order::serialize")]
     pub roles: Value,
     /// Their deals, newest first.
+    #[serde(serialize_with = "column_order::serialize_all")]
     pub deals: Vec<Value>,
     /// Their support tickets, newest first.
+    #[serde(serialize_with = "column_order::serialize_all")]
     pub tickets: Vec<Value>,
     /// Campaigns that they interacted with, newest first.
+    #[serde(serialize_with = "column_order::serialize_all")]
     pub campaigns: Vec<Value>,
     /// Their current scores.
+    #[serde(serialize_with = "column_order::serialize_all")]
     pub scores: Vec<Value>,
     /// Their consents, with dates.
+    #[serde(serialize_with = "column_order::serialize")]
     pub consent: Value,
     /// The segments that they are a member of, as of the last refresh of each.
     pub segments: Vec<String>,

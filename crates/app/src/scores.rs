@@ -93,7 +93,7 @@ pub struct ScoresPage {
 #[derive(Debug, Serialize, Deserialize)]
 struct PinnedScores {
     of: ScoresHead,
-    /// The merged and erased persons at the first page, as [`rollbook_lake::State::gone`] names them.
+    /// The merged and erased persons at the first page, as [`rollbook_lake::State::person_redirects_path`] names them.
     #[serde(default)]
     gone: Option<String>,
     least: f64,
@@ -118,7 +118,7 @@ pub async fn scores_page(
             let state = lake.head().await?;
             PinnedScores {
                 of: rollbook_scoring::current_scores(&state, kind)?,
-                gone: state.gone().map(str::to_owned),
+                gone: state.person_redirects_path().map(str::to_owned),
                 least,
                 taken: 0,
             }

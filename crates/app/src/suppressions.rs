@@ -407,7 +407,7 @@ mod tests {
     use super::{SuppressionKind, tokens};
 
     #[test]
-    fn texts_are_classified_by_their_spelling() {
+    fn texts_are_classified_as_email_phone_or_person_id() {
         for (text, kind) in [
             ("ann@example.com", SuppressionKind::Email),
             ("+49 30 123456", SuppressionKind::Phone),

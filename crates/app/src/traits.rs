@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rollbook_engine::{CustomTrait, EngineError, Session, is_column_of_people};
 use rollbook_lake::{LakeError, State};
 use rollbook_model::{SegmentKey, Timestamp, TraitName};
-use rollbook_segments::{TraitDefinition, custom_traits};
+use rollbook_segments::{Criteria, TraitDefinition, custom_traits};
 use serde::Serialize;
 
 use crate::segments::NamedSegments;
@@ -199,9 +199,9 @@ fn types(session: &Session) -> BTreeMap<&str, Result<String, String>> {
 fn segments_using(session: &Session, named: &NamedSegments, name: &TraitName) -> Vec<SegmentKey> {
     let wanted = BTreeSet::from([name.to_string()]);
     let uses_it = |criteria: &str| {
-        let found = session.names_among(criteria, &wanted);
         // Criteria that cannot be parsed use nothing.
-        found.is_ok_and(|found| !found.is_empty())
+        Criteria::parse(criteria, session.limits())
+            .is_ok_and(|criteria| !criteria.names_among(&wanted).is_empty())
     };
     let all = named.definitions.iter();
     all.filter(|one| one.list.is_none() && uses_it(&one.criteria))

@@ -27,7 +27,7 @@ pub enum AttributionError {
         by: String,
     },
     /// The period ends before it begins.
-    #[error("`from` ({from}) has to be before `to` ({to})")]
+    #[error("`from` ({from}) must be before `to` ({to})")]
     EmptyTime {
         /// Start of the period.
         from: Timestamp,
@@ -38,7 +38,9 @@ pub enum AttributionError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The credits do not add up to the booked revenue, which is a bug.
-    #[error("model `{model}` credits {credited} of {booked} booked: please report it")]
+    #[error(
+        "model `{model}` credits {credited}, but {booked} is booked: this is a bug, please report it"
+    )]
     Unbalanced {
         /// The model.
         model: &'static str,

@@ -26,7 +26,7 @@ impl Amount {
         self.0
     }
 
-    /// This as a fraction of `whole`, to six decimals; 0 if `whole` is 0.
+    /// This amount as a fraction of `whole`, to six decimals; 0 if `whole` is 0.
     pub(crate) fn share_of(self, whole: Self) -> f64 {
         if whole.0 == 0 {
             return 0.0;

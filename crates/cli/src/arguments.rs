@@ -165,7 +165,7 @@ pub(crate) enum Command {
         /// The folder or s3:// URL of the backup
         from: String,
     },
-    /// Merge the files of tables into few sorted ones, where that pays
+    /// Merge the files of tables into few sorted ones, where it makes queries faster
     Compact {
         /// Compact every table completely
         #[arg(long)]
@@ -213,10 +213,10 @@ pub(crate) struct Serve {
     /// A folder of custom mappings, with one subfolder per provider
     #[arg(long, value_name = "DIR")]
     pub(crate) mappings: Option<PathBuf>,
-    /// Bytes of a body of rows at most
+    /// Maximum bytes of a request body with rows
     #[arg(long, value_name = "BYTES", default_value_t = config::SERVE_BODY_BYTES)]
     pub(crate) body_bytes: u64,
-    /// Seconds to receive a body at most
+    /// Maximum seconds to receive a request body
     #[arg(long, value_name = "SECONDS", default_value_t = config::SERVE_BODY_SECONDS)]
     pub(crate) body_seconds: u64,
 }

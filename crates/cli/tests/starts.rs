@@ -1,10 +1,10 @@
-//! The program starts. Being a test beside the binary, it also makes `cargo test` build the
-//! program, which the conversations in the package `tests` use.
+//! Checks that the program starts. Because this test is in the package of the binary, `cargo test` also
+//! builds the program, which the package `tests` runs.
 
 use std::process::Command;
 
 #[test]
-fn the_program_says_its_version() {
+fn program_prints_its_version() {
     let output = Command::new(env!("CARGO_BIN_EXE_rollbook"))
         .arg("--version")
         .output();

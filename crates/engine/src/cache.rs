@@ -1,10 +1,10 @@
-//! What is kept of one snapshot in memory, so that conditions on `people` are answered without
-//! reading the lake: while somebody types, or again and again.
+//! Cache of one snapshot in memory: conditions on `people` are answered from the cache without
+//! reading the lake, while an analyst types a condition or a page asks the same condition again.
 //!
-//! Kept are the persons, those columns of `people` that were asked for, and what persons did by
-//! type: the person and the time of each row, in order of persons. A condition is planned as ever,
-//! only over a table of these columns; what it counts is counted anew from the rows, for some
-//! thousand persons at a time. Personal columns are never kept.
+//! The cache holds the persons, the columns of `people` that conditions have asked for, and for
+//! each type of activity the person and the time of each row, sorted by person. A condition is
+//! planned as any query, but over a table of the cached columns. Counts are computed from the
+//! cached rows at each query, a batch of persons at a time. Personal columns are never cached.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,50 +33,50 @@ mod table;
 pub(crate) use crate::criteria::names::Names;
 use columns::{Persons, distinct};
 pub(crate) use request::CacheRequest;
-use series::{Activities, Series, series_of};
+use series::{Activities, Series, load_series};
 use spans::Spans;
 
-/// Persons and what they did, of one snapshot.
+/// The cached persons, columns and activity times of one snapshot.
 #[derive(Debug)]
 pub struct PeopleCache {
-    /// Of a session over the snapshot that hides nothing which is yet to come.
-    all: Opaque<SessionState>,
-    /// Bytes that may be kept.
-    most: usize,
-    held: Mutex<Held>,
-    /// Questions that were answered from it, and from those before it.
+    /// The state of a session over the snapshot that also shows rows after `as_of`.
+    full_state: Opaque<SessionState>,
+    /// The largest size of the cache in bytes.
+    max_bytes: usize,
+    contents: Mutex<Contents>,
+    /// Number of queries answered from this cache and from the caches that it was refreshed from.
     answers: Arc<AtomicU64>,
-    is_used: AtomicBool,
-    was_read: AtomicBool,
-    /// From when on it is worth reading rows.
-    from: Instant,
+    has_answered: AtomicBool,
+    has_loaded: AtomicBool,
+    /// Rows are loaded from this time on; before it a newer snapshot may still replace this one.
+    load_after: Instant,
 }
 
-/// Rows that are read aside, since reading them takes longer than one answer.
+/// Rows that are loaded in the background, because loading them takes longer than one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wanted {
+enum RowSource {
     Activities,
     Rows(&'static str),
 }
 
 #[derive(Debug, Clone, Default)]
-struct Held {
-    /// What was asked for and is not there.
-    wanted: BTreeSet<Wanted>,
-    /// Whether somebody is reading it.
-    is_read: bool,
-    /// Whether it does not fit.
-    is_too_much: bool,
+struct Contents {
+    /// Rows that conditions asked for and that are not loaded yet.
+    pending: BTreeSet<RowSource>,
+    /// Whether a thread is loading rows.
+    is_loading: bool,
+    /// Whether the rows exceed the largest size; then nothing is cached.
+    exceeds_limit: bool,
     persons: Option<Arc<Persons>>,
     columns: HashMap<Key, ArrayRef>,
-    /// Different texts of columns.
+    /// Distinct texts by column.
     texts: HashMap<String, BTreeSet<String>>,
     activities: Option<Arc<Activities>>,
-    /// By the name of their view.
+    /// Rows by the name of their view.
     series: HashMap<&'static str, Arc<Series>>,
 }
 
-/// A column, and the moment that it is seen from where that makes a difference.
+/// A column, and `as_of` where its values depend on that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     column: String,
@@ -84,161 +84,173 @@ struct Key {
 }
 
 impl PeopleCache {
-    /// Of the snapshot that `all` is over, which hides nothing that is yet to come.
-    pub(crate) fn over(
-        all: SessionState,
-        most: usize,
+    /// An empty cache of the snapshot that `full_state` reads; `full_state` must show rows of the
+    /// future too.
+    pub(crate) fn empty(
+        full_state: SessionState,
+        max_bytes: usize,
         answers: Arc<AtomicU64>,
-        patience: Duration,
+        delay: Duration,
     ) -> Self {
         Self {
-            all: Opaque::new(all),
-            most,
-            held: Mutex::default(),
+            full_state: Opaque::new(full_state),
+            max_bytes,
+            contents: Mutex::default(),
             answers,
-            is_used: AtomicBool::new(false),
-            was_read: AtomicBool::new(false),
-            from: Instant::now() + patience,
+            has_answered: AtomicBool::new(false),
+            has_loaded: AtomicBool::new(false),
+            load_after: Instant::now() + delay,
         }
     }
 
-    fn holding(all: SessionState, most: usize, held: Held, answers: &Arc<AtomicU64>) -> Self {
-        let mut resident = Self::over(all, most, Arc::clone(answers), Duration::ZERO);
-        resident.held = Mutex::new(held);
-        resident
+    fn with_contents(
+        full_state: SessionState,
+        max_bytes: usize,
+        contents: Contents,
+        answers: &Arc<AtomicU64>,
+    ) -> Self {
+        let mut cache = Self::empty(full_state, max_bytes, Arc::clone(answers), Duration::ZERO);
+        cache.contents = Mutex::new(contents);
+        cache
     }
 
-    /// Whether rows are being read.
-    pub async fn is_read(&self) -> bool {
-        self.held.lock().await.is_read
+    /// Whether rows are being loaded.
+    pub async fn is_loading(&self) -> bool {
+        self.contents.lock().await.is_loading
     }
 
-    /// Whether any question was answered from it.
-    pub fn is_used(&self) -> bool {
-        self.is_used.load(Ordering::Relaxed)
+    /// Whether a query was answered from the cache.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
-    /// Whether rows were read for it.
-    pub fn was_read(&self) -> bool {
-        self.was_read.load(Ordering::Relaxed)
+    /// Whether rows were loaded into the cache.
+    pub fn has_loaded(&self) -> bool {
+        self.has_loaded.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are kept.
+    /// The size of the cache in bytes.
     pub async fn bytes(&self) -> usize {
-        self.held.lock().await.bytes()
+        self.contents.lock().await.bytes()
     }
 
-    /// Reads what was asked for and is not there, before anything else is asked.
-    pub async fn settle(&self) {
-        self.read_wanted().await;
+    /// Loads the rows that conditions have asked for, and returns when they are loaded.
+    pub async fn load_requested(&self) {
+        self.load_pending().await;
     }
 
-    /// The types of all activities; `None` where they are not kept.
-    pub(crate) async fn types(&self) -> Option<BTreeSet<String>> {
-        let held = self.held.lock().await;
-        Some(held.activities.as_ref()?.types())
+    /// The types of all activities; `None` if the activities are not cached.
+    pub(crate) async fn activity_types(&self) -> Option<BTreeSet<String>> {
+        let contents = self.contents.lock().await;
+        Some(contents.activities.as_ref()?.types())
     }
 
-    /// The persons who have rows of a view, and of a type where one is named, in spans of time,
-    /// whenever these are seen; `None` where they are not kept.
-    pub(crate) async fn between(
+    /// The persons with rows of a view in spans of time, including rows of the future; `kind`
+    /// narrows activities to one type. `None` if the rows are not cached.
+    pub(crate) async fn persons_in_spans(
         &self,
         view: &str,
         kind: Option<&str>,
         spans: &[[i64; 2]],
     ) -> Option<RoaringTreemap> {
         let (series, persons) = {
-            let held = self.held.lock().await;
+            let contents = self.contents.lock().await;
             let series = match (view, kind) {
-                (ACTIVITIES, _) => held.activities.as_ref()?.all(kind),
-                (_, None) => vec![Arc::clone(held.series.get(view)?)],
+                (ACTIVITIES, _) => contents.activities.as_ref()?.all(kind),
+                (_, None) => vec![Arc::clone(contents.series.get(view)?)],
                 _ => return None,
             };
-            (series, held.persons.clone()?)
+            (series, contents.persons.clone()?)
         };
-        let (spans, mut places) = (Spans::new(spans), RoaringBitmap::new());
+        let (spans, mut positions) = (Spans::new(spans), RoaringBitmap::new());
         for series in series {
-            series.between(&spans, &mut places);
+            series.collect_positions(&spans, &mut positions);
         }
-        let ids = places.into_iter();
-        let ids = ids.filter_map(|place| u64::try_from(persons.ids()[place as usize]).ok());
+        let ids = positions.into_iter();
+        let ids = ids.filter_map(|position| u64::try_from(persons.ids()[position as usize]).ok());
         Some(ids.collect())
     }
 
-    /// The different texts in a column of `people` that is kept, at most so many; `None` where it
-    /// is not, or has no texts.
-    pub(crate) async fn texts(&self, name: &str, most: usize) -> Option<BTreeSet<String>> {
-        let mut held = self.held.lock().await;
-        if let Some(known) = held.texts.get(name) {
+    /// At most `max_count` distinct texts of a cached column of `people`; `None` if the column is
+    /// not cached or has no texts.
+    pub(crate) async fn distinct_texts(
+        &self,
+        name: &str,
+        max_count: usize,
+    ) -> Option<BTreeSet<String>> {
+        let mut contents = self.contents.lock().await;
+        if let Some(known) = contents.texts.get(name) {
             return Some(known.clone());
         }
         let key = Key {
             column: name.to_owned(),
             as_of: None,
         };
-        let texts = distinct(held.columns.get(&key)?, most)?;
-        held.texts.insert(name.to_owned(), texts.clone());
+        let texts = distinct(contents.columns.get(&key)?, max_count)?;
+        contents.texts.insert(name.to_owned(), texts.clone());
         Some(texts)
     }
 
-    async fn persons(&self, held: &mut Held) -> Result<Arc<Persons>> {
-        if let Some(known) = &held.persons {
+    async fn persons(&self, contents: &mut Contents) -> Result<Arc<Persons>> {
+        if let Some(known) = &contents.persons {
             return Ok(Arc::clone(known));
         }
-        let persons = Arc::new(Persons::read(&self.all).await?);
-        Ok(Arc::clone(held.persons.insert(persons)))
+        let persons = Arc::new(Persons::read(&self.full_state).await?);
+        Ok(Arc::clone(contents.persons.insert(persons)))
     }
 
-    /// Reads what was asked for and is not there, in the background, unless somebody does.
-    pub(crate) async fn read_aside(self: &Arc<Self>) {
-        if Instant::now() < self.from {
+    /// Loads the rows that conditions have asked for in the background, unless they are being
+    /// loaded already.
+    pub(crate) async fn load_in_background(self: &Arc<Self>) {
+        if Instant::now() < self.load_after {
             return;
         }
-        let mut held = self.held.lock().await;
-        if held.wanted.is_empty() || held.is_read || held.is_too_much {
+        let mut contents = self.contents.lock().await;
+        if contents.pending.is_empty() || contents.is_loading || contents.exceeds_limit {
             return;
         }
-        held.is_read = true;
-        let resident = Arc::clone(self);
-        spawn_detached(async move { resident.read_wanted().await });
+        contents.is_loading = true;
+        let cache = Arc::clone(self);
+        spawn_detached(async move { cache.load_pending().await });
     }
 
-    async fn read_wanted(&self) {
+    async fn load_pending(&self) {
         loop {
-            let mut held = self.held.lock().await;
-            let (Some(wanted), Ok(persons)) =
-                (held.wanted.pop_first(), self.persons(&mut held).await)
-            else {
-                held.is_read = false;
+            let mut contents = self.contents.lock().await;
+            let (Some(pending), Ok(persons)) = (
+                contents.pending.pop_first(),
+                self.persons(&mut contents).await,
+            ) else {
+                contents.is_loading = false;
                 return;
             };
-            let room = self.most.saturating_sub(held.rows_bytes());
-            drop(held);
-            self.was_read.store(true, Ordering::Relaxed);
-            // Others go on meanwhile, over the lake.
-            let state = &self.all;
-            let read = match wanted {
-                Wanted::Activities => {
+            let room = self.max_bytes.saturating_sub(contents.rows_bytes());
+            drop(contents);
+            self.has_loaded.store(true, Ordering::Relaxed);
+            // The lock is released: meanwhile other queries read the lake.
+            let state = &self.full_state;
+            let read = match pending {
+                RowSource::Activities => {
                     let all = Activities::read(state, &persons, room).await;
-                    all.map(Read::Activities)
+                    all.map(Loaded::Activities)
                 }
-                Wanted::Rows(relation) => {
-                    let series = series_of(state, &persons, relation, room).await;
-                    series.map(|series| Read::Rows(relation, series))
+                RowSource::Rows(relation) => {
+                    let series = load_series(state, &persons, relation, room).await;
+                    series.map(|series| Loaded::Rows(relation, series))
                 }
             };
-            let mut held = self.held.lock().await;
+            let mut contents = self.contents.lock().await;
             match read {
-                Ok(Read::Activities(all)) => held.activities = Some(Arc::new(all)),
-                Ok(Read::Rows(relation, series)) => {
-                    held.series.insert(relation, Arc::new(series));
+                Ok(Loaded::Activities(all)) => contents.activities = Some(Arc::new(all)),
+                Ok(Loaded::Rows(relation, series)) => {
+                    contents.series.insert(relation, Arc::new(series));
                 }
-                // There is no room for it, or it cannot be read: whoever asks is answered over the lake,
-                // which tells what is wrong.
+                // The rows do not fit or cannot be read: conditions are then answered from the
+                // lake, and a failure is reported there.
                 Err(_) => {
-                    *held = Held {
-                        is_too_much: true,
-                        ..Held::default()
+                    *contents = Contents {
+                        exceeds_limit: true,
+                        ..Contents::default()
                     };
                 }
             }
@@ -246,28 +258,28 @@ impl PeopleCache {
     }
 }
 
-/// What was read aside.
-enum Read {
+/// Rows that were loaded in the background.
+enum Loaded {
     Activities(Activities),
     Rows(&'static str, Series),
 }
 
-impl Held {
-    /// Whether rows are missing that columns come from; they are noted.
-    fn lacks<'a>(&mut self, sources: impl Iterator<Item = &'a Source<'a>>) -> bool {
-        let mut lacks = false;
+impl Contents {
+    /// Notes the rows that `sources` need and that are not loaded; returns whether there are any.
+    fn note_missing<'a>(&mut self, sources: impl Iterator<Item = &'a Source<'a>>) -> bool {
+        let mut is_missing = false;
         for source in sources {
-            let wanted = match source {
-                Source::Activities(_) if self.activities.is_none() => Wanted::Activities,
+            let pending = match source {
+                Source::Activities(_) if self.activities.is_none() => RowSource::Activities,
                 Source::Rows(relation, _) if !self.series.contains_key(relation) => {
-                    Wanted::Rows(relation)
+                    RowSource::Rows(relation)
                 }
                 _ => continue,
             };
-            self.wanted.insert(wanted);
-            lacks = true;
+            self.pending.insert(pending);
+            is_missing = true;
         }
-        lacks
+        is_missing
     }
 
     fn rows_bytes(&self) -> usize {
@@ -283,13 +295,14 @@ impl Held {
         columns.sum::<usize>() + self.rows_bytes()
     }
 
-    /// Forgets columns that were seen from other moments, and then all, where it is too much.
-    fn make_room(&mut self, as_of: Timestamp, most: usize) {
-        if self.bytes() > most {
+    /// Drops the columns of other moments, and then all columns, as long as the cache exceeds
+    /// `max_bytes`.
+    fn make_room(&mut self, as_of: Timestamp, max_bytes: usize) {
+        if self.bytes() > max_bytes {
             self.columns
                 .retain(|key, _| key.as_of.is_none_or(|seen_from| seen_from == as_of));
         }
-        if self.bytes() > most {
+        if self.bytes() > max_bytes {
             self.columns.clear();
         }
     }

@@ -1,4 +1,5 @@
-//! Rules of planning that make types fit as SQL says: comparisons, intervals, decimals, subqueries, windows.
+//! Analyzer rules that give expressions the types and the meaning of standard SQL: comparisons,
+//! intervals, decimals, subqueries, windows.
 
 pub(crate) mod arithmetic;
 pub(crate) mod comparisons;

@@ -1,4 +1,4 @@
-//! What can go wrong with a query, told in the words of the person who wrote it.
+//! Errors of queries, in the words of the person who wrote the query.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 
-/// A place in the SQL text. Both count characters from 1.
+/// A position in the SQL text: line and column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line, from 1.
@@ -24,7 +24,7 @@ impl fmt::Display for Position {
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// There is nothing but blanks and comments.
+    /// The text holds only blanks and comments.
     #[error("there is no SQL to run")]
     Empty,
 
@@ -33,11 +33,11 @@ pub enum EngineError {
     Syntax {
         /// What the parser expected and found.
         message: String,
-        /// Where.
+        /// Where the parser stopped.
         position: Option<Position>,
     },
 
-    /// A name that no column in reach has.
+    /// No column in scope has this name.
     #[error(
         "unknown column `{column}`{}{}{}",
         in_table(table),
@@ -45,163 +45,163 @@ pub enum EngineError {
         did_you_mean(nearest)
     )]
     UnknownColumn {
-        /// The name as it was written.
+        /// The name as written.
         column: String,
-        /// The table that was to have it, where only one comes into question.
+        /// The table, if the column can only belong to one.
         table: Option<String>,
-        /// The column that was probably meant.
+        /// The column with the most similar name.
         nearest: Option<String>,
-        /// Where.
+        /// Where the name stands.
         position: Option<Position>,
     },
 
-    /// A column name that more than one table in reach has.
+    /// Several tables in scope have a column of this name.
     #[error(
         "column `{column}`{} is in more than one table: write `table.{column}`",
         at(position)
     )]
     AmbiguousColumn {
-        /// The name as it was written.
+        /// The name as written.
         column: String,
-        /// Where.
+        /// Where the name stands.
         position: Option<Position>,
     },
 
-    /// A name that no table or view has.
+    /// No table or view has this name.
     #[error("unknown table `{table}`{}{}", at(position), did_you_mean(nearest))]
     UnknownTable {
-        /// The name as it was written.
+        /// The name as written.
         table: String,
-        /// The table that was probably meant.
+        /// The table with the most similar name.
         nearest: Option<String>,
-        /// Where.
+        /// Where the name stands.
         position: Option<Position>,
     },
 
-    /// A name that no function has.
+    /// No function has this name.
     #[error(
         "unknown function `{function}`{}{}",
         at(position),
         did_you_mean(nearest)
     )]
     UnknownFunction {
-        /// The name as it was written.
+        /// The name as written.
         function: String,
-        /// The function that was probably meant.
+        /// The function with the most similar name.
         nearest: Option<String>,
-        /// Where.
+        /// Where the name stands.
         position: Option<Position>,
     },
 
-    /// A behaviour function that is called as it cannot be.
+    /// A behaviour function with arguments that it does not accept.
     #[error("`{function}`{}: {message}", at(position))]
     Behaviour {
         /// The function.
         function: String,
-        /// What is wrong, and what it takes.
+        /// What is wrong, and which arguments the function accepts.
         message: String,
-        /// Where.
+        /// Where the call stands.
         position: Option<Position>,
     },
 
-    /// The text of a `where` argument, which is SQL on the columns of a fact.
+    /// An error in the text of a `where` argument, which is SQL on the columns of a fact.
     #[error("in `where` of `{function}`{}: {source}", at(position))]
     InWhere {
         /// The function.
         function: String,
-        /// Where the text stands; what `source` says of places counts from its beginning.
+        /// Where the text begins; positions in `source` count from there.
         position: Option<Position>,
-        /// What is wrong with it.
+        /// The error in that text.
         source: Box<EngineError>,
     },
 
-    /// Operators or functions that do not take values of these types.
+    /// An operator or a function with operands of types that it does not accept.
     #[error("the types do not fit: {message}")]
     Types {
-        /// What does not fit, with the types named as users know them.
+        /// Which types do not fit; types have the names that users write.
         message: String,
     },
 
-    /// A value that turned up while the query ran and cannot be computed with.
-    #[error("a value cannot be computed with: {message}")]
+    /// A value in the data that an expression cannot be computed with.
+    #[error("the computation failed for a value: {message}")]
     Value {
-        /// What is wrong with it.
+        /// Which computation failed, and with which value.
         message: String,
     },
 
-    /// The query is SQL, but asks for what cannot be done.
+    /// The text is SQL, but the planner refuses it.
     #[error("the query cannot be planned: {message}")]
     Invalid {
-        /// What is wrong, from the planner.
+        /// The planner's message.
         message: String,
     },
 
-    /// A part of SQL that this engine does not have.
+    /// A part of SQL that this engine does not support.
     #[error("not supported: {message}")]
     Unsupported {
-        /// The part.
+        /// The unsupported part.
         message: String,
     },
 
-    /// Something else than a `select`.
-    #[error("only queries can be run, `{statement}` is none: write a `select`")]
+    /// A statement other than a `select`.
+    #[error("only queries can be run, and `{statement}` is not one: write a `select`")]
     NotReadOnly {
-        /// The statement's first word.
+        /// The first word of the statement.
         statement: String,
     },
 
-    /// More than one statement in one text.
+    /// A text with more than one statement.
     #[error("there is more than one statement: run them one by one")]
     MoreThanOneStatement {
-        /// Where the second one begins.
+        /// Where the second statement begins.
         position: Option<Position>,
     },
 
-    /// A personal column, asked for by somebody who may not see such.
+    /// A personal column, in a session without the right to read personal columns.
     #[error(
-        "column `{column}` of `{table}`{} is personal, and seeing it takes the right `pii`: leave it out, or ask someone who has that right",
+        "column `{column}` of `{table}`{} is personal, and reading it requires the right `pii`: leave it out, or ask someone who has that right",
         at(position)
     )]
     Personal {
         /// The column.
         column: String,
-        /// Its table.
+        /// The table of the column.
         table: String,
-        /// Where the text names it, if it does.
+        /// Where the text names the column; `None` if the text does not, as in `select *`.
         position: Option<Position>,
     },
 
-    /// A `with recursive`, which may never end.
+    /// `with recursive` is refused, because it may not end.
     #[error(
         "`with recursive`{} is not available, because it may never end",
         at(position)
     )]
     Recursive {
-        /// Where.
+        /// Where it stands.
         position: Option<Position>,
     },
 
-    /// A text longer than is read.
-    #[error("the SQL has {characters} characters, at most {limit} are read")]
+    /// The text is longer than the limit.
+    #[error("the SQL has {characters} characters, but the limit is {limit}")]
     TooLong {
-        /// Its length.
+        /// The length of the text.
         characters: usize,
         /// The limit.
         limit: usize,
     },
 
-    /// A text within the length that would take too long to plan.
+    /// The text is within the length limit, but planning it would take too long.
     #[error("the query has too many {what}{}: at most {limit}", at(position))]
     TooComplex {
-        /// What there is too much of, in the plural.
+        /// What the query has too many of, in the plural.
         what: &'static str,
-        /// How many are allowed.
+        /// The largest allowed number.
         limit: usize,
-        /// Where the limit was passed.
+        /// Where the limit is exceeded.
         position: Option<Position>,
     },
 
-    /// A function in criteria, or a trait, that gives another result each time.
+    /// A function with another result at each call, in criteria or in a trait.
     #[error(
         "`{function}`{} cannot be used in criteria and traits, because it gives another result each time",
         at(position)
@@ -209,166 +209,166 @@ pub enum EngineError {
     Volatile {
         /// The function.
         function: String,
-        /// Where.
+        /// Where the call stands.
         position: Option<Position>,
     },
 
-    /// A function in criteria that needs many rows, outside a subquery.
+    /// An aggregate or window function in criteria, outside a subquery.
     #[error(
-        "`{function}`{} needs many rows, criteria look at one person",
+        "`{function}`{} needs many rows, but criteria are evaluated for one person at a time",
         at(position)
     )]
     ManyRows {
         /// The function.
         function: String,
-        /// Where.
+        /// Where the call stands.
         position: Option<Position>,
     },
 
-    /// Criteria that are not true or false.
+    /// Criteria with a type other than boolean.
     #[error("criteria must be true or false, this gives {found}")]
     NotBoolean {
-        /// What it gives instead, such as `decimal(19,4)`.
+        /// The type, such as `decimal(19,4)`.
         found: String,
     },
 
-    /// A `select` for members whose output is not one column of person ids.
+    /// A `select` for the members of a segment with other columns than one column of person ids.
     #[error(
         "a segment's `select` must give one column `person_id` of integers, this gives {found}"
     )]
     NotPersonIds {
-        /// What it gives instead.
+        /// The columns that it gives.
         found: String,
     },
 
-    /// A trait whose text is computed from what it is to become a part of.
+    /// A custom trait that reads `people`, which contains the trait.
     #[error(
-        "`people`{} would have the trait itself in it: write it on the tables",
+        "a trait cannot query `people`{}, which contains the trait: query the base tables",
         at(position)
     )]
-    TraitOfPeople {
-        /// Where.
+    TraitReadsPeople {
+        /// Where `people` stands.
         position: Option<Position>,
     },
 
-    /// A trait whose `select` gives something else than persons and a value.
+    /// A `select` for a custom trait with other columns than `person_id` and a value.
     #[error(
         "a trait's `select` must give two columns, `person_id` of integers and the value, this gives {found}"
     )]
     NotATrait {
-        /// What it gives instead.
+        /// The columns that it gives.
         found: String,
     },
 
-    /// A default that is not what the trait is.
-    #[error("`{default}` is no literal of the trait's type, {ty}")]
+    /// A default value that is not a literal of the trait's type.
+    #[error("`{default}` is not a literal of the trait's type, {ty}")]
     TraitDefault {
-        /// The default.
+        /// The default as written.
         default: String,
-        /// The type, as users know it.
+        /// The type, as users write it.
         ty: String,
     },
 
-    /// A trait that has several values for one person.
+    /// A custom trait with several rows for one person.
     #[error("trait `{name}` has more than one row for person {person}")]
-    TraitTwice {
+    DuplicateTraitRow {
         /// The trait.
         name: String,
-        /// The first such person that was met.
+        /// One of the persons with several rows.
         person: i64,
     },
 
-    /// A trait of the tenant's own that cannot be computed.
+    /// A custom trait that cannot be computed.
     #[error("trait `{name}`: {source}")]
     InTrait {
         /// The trait.
         name: String,
-        /// What is wrong with it; places are those in its text.
+        /// The error; positions count in the text of the trait.
         source: Arc<EngineError>,
     },
 
-    /// The query needed more memory than it may use.
+    /// The query exceeded its memory limit.
     #[error("the query needs more than the {} of memory that it may use", size(*limit))]
     MemoryExhausted {
         /// The limit in bytes.
         limit: u64,
     },
 
-    /// The query needed more room on disk than it may use.
+    /// The query exceeded its limit for temporary files.
     #[error("the query needs more than the {} of disk that it may use", size(*limit))]
     DiskExhausted {
         /// The limit in bytes.
         limit: u64,
     },
 
-    /// The query took too long.
+    /// The query exceeded its time limit.
     #[error("the query took longer than {} and was stopped", seconds(*limit))]
     TimeExhausted {
         /// The limit.
         limit: Duration,
     },
 
-    /// The moment to look from lies beyond what timestamps can say.
+    /// `as_of` is outside the range of the timestamps that sessions compare with.
     #[error("`{as_of}` is out of range: use a time between 1678 and 2261")]
     AsOfOutOfRange {
-        /// The time that was given.
+        /// The time as given.
         as_of: String,
     },
 
-    /// A table was added twice, or after the session was finished.
-    #[error("table `{table}` is already there")]
+    /// A table was added twice, or after [`Session::finish`](crate::Session::finish).
+    #[error("table `{table}` exists already")]
     TableExists {
-        /// Its name.
+        /// The name of the table.
         table: String,
     },
 
-    /// A table's provider does not have the columns of its definition.
+    /// A table's provider lacks a column of the table's definition.
     #[error("table `{table}` lacks column `{column}` of type {expected}")]
     TableLacksColumn {
         /// The table.
         table: String,
         /// The missing column.
         column: String,
-        /// The type it should have.
+        /// The type of the column in the definition.
         expected: String,
     },
 
-    /// Data could not be read.
+    /// The data could not be read.
     #[error("the data cannot be read: {source}")]
     Storage {
-        /// What the store or the file said.
+        /// The error of the store or of the file.
         source: Box<DataFusionError>,
     },
 
     /// The session could not be set up.
     #[error("the query engine cannot be started: {source}")]
     Setup {
-        /// Why.
+        /// The error of DataFusion.
         source: Box<DataFusionError>,
     },
 
-    /// Threads for the queries could not be started.
+    /// The threads for queries could not be started.
     #[error("the threads for queries cannot be started: {source}")]
     Threads {
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 
-    /// A fault of ours or of the engine below us.
-    #[error("the query failed through no fault of its text: {source}")]
+    /// A defect in rollbook or in DataFusion.
+    #[error("internal error of the query engine: {source}")]
     Internal {
-        /// What happened.
+        /// The error of DataFusion.
         source: Box<DataFusionError>,
     },
 
-    /// The query's thread ended without a result, which only a panic does.
+    /// The thread of the query panicked.
     #[error("the query ended without a result")]
     WorkerPanicked,
 }
 
 impl EngineError {
-    /// The same for places where it stays, such as a log: without the value that could not be
-    /// computed with, which may be somebody's name or number.
+    /// The message for logs and other permanent records: without the value that the computation
+    /// failed with, since the value may be personal.
     pub fn without_values(&self) -> String {
         let mut inner = self;
         loop {
@@ -385,7 +385,7 @@ impl EngineError {
         }
     }
 
-    /// Where in the SQL it is, if that is known.
+    /// Where in the SQL text the error is, if that is known.
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Syntax { position, .. }
@@ -398,14 +398,14 @@ impl EngineError {
             | Self::TooComplex { position, .. }
             | Self::Volatile { position, .. }
             | Self::ManyRows { position, .. }
-            | Self::TraitOfPeople { position }
+            | Self::TraitReadsPeople { position }
             | Self::Behaviour { position, .. }
             | Self::InWhere { position, .. } => *position,
             _ => None,
         }
     }
 
-    /// The next step, where the message itself does not say it.
+    /// The next step, for errors with a message that does not name it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownColumn { nearest: None, .. } => {
@@ -414,10 +414,10 @@ impl EngineError {
             Self::TooComplex { .. } => Some("put long lists of values into `column in (…)`"),
             Self::TooLong { .. } => Some("load long lists of values as data, and join them"),
             Self::MemoryExhausted { .. } | Self::DiskExhausted { .. } => {
-                Some("ask for fewer columns, a shorter time or fewer groups")
+                Some("ask for fewer columns, a shorter period or fewer groups")
             }
             Self::TimeExhausted { .. } => Some(
-                "narrow the time or the persons; a join without `=` compares every row with every other",
+                "narrow the period or the persons; a join without `=` compares every row with every other",
             ),
             Self::Volatile { .. } => {
                 Some("`now()` is the moment that the segment is computed for, and stays the same")
@@ -429,7 +429,9 @@ impl EngineError {
             Self::InTrait { source, .. } => source.hint(),
             Self::NotATrait { .. } => Some("write `select person_id, … from … group by person_id`"),
             Self::TraitDefault { .. } => Some("text is written in single quotes, `'like this'`"),
-            Self::TraitTwice { .. } => Some("group its rows: `… group by person_id`"),
+            Self::DuplicateTraitRow { .. } => {
+                Some("group the rows of the trait: `… group by person_id`")
+            }
             Self::NotPersonIds { .. } => Some("write `select person_id from …`"),
             Self::Types { .. } => Some("convert one side with `cast(… as type)`"),
             Self::Internal { .. } | Self::WorkerPanicked => {
@@ -440,13 +442,13 @@ impl EngineError {
     }
 }
 
-/// What is wrong with a value, without the value.
+/// A message about a value, without the value.
 fn valueless(message: &str) -> String {
     let quoted = message.find('\'').zip(message.rfind('\''));
     match quoted.filter(|_| message.starts_with("cannot cast ")) {
-        // A value may have quotes of its own.
+        // The value itself may contain quotes.
         Some((from, to)) => format!("{}'…'{}", &message[..from], &message[to + 1..]),
-        None => "a preview of the criteria shows which".to_owned(),
+        None => "a preview of the criteria shows the value".to_owned(),
     }
 }
 
@@ -492,26 +494,26 @@ mod tests {
     use super::EngineError;
 
     #[test]
-    fn persisted_errors_hold_no_value() {
+    fn messages_for_logs_contain_no_value() {
         let value = |message: &str| EngineError::Value {
             message: message.to_owned(),
         };
         for (message, kept) in [
             (
                 "cannot cast text '(415) 555-9876' to value of bigint type",
-                "a value cannot be computed with: cannot cast text '…' to value of bigint type",
+                "the computation failed for a value: cannot cast text '…' to value of bigint type",
             ),
             (
                 "cannot cast text 'O'Neill' to value of bigint type",
-                "a value cannot be computed with: cannot cast text '…' to value of bigint type",
+                "the computation failed for a value: cannot cast text '…' to value of bigint type",
             ),
             (
                 "error parsing timestamp from 'Ann Lee': no date",
-                "a value cannot be computed with: a preview of the criteria shows which",
+                "the computation failed for a value: a preview of the criteria shows the value",
             ),
             (
                 "regex parse error: (Ann",
-                "a value cannot be computed with: a preview of the criteria shows which",
+                "the computation failed for a value: a preview of the criteria shows the value",
             ),
         ] {
             assert_eq!(value(message).without_values(), kept);

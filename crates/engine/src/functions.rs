@@ -1,31 +1,31 @@
-//! Functions of SQL that are ours, and those of DataFusion that need a bound.
+//! SQL functions that rollbook adds, and functions of DataFusion that it limits.
 
 use datafusion::logical_expr::ScalarUDF;
 
 mod arithmetic;
 mod bounded;
-mod forgiving;
 mod json_object;
 mod json_text;
 mod lenient;
+mod null_on_error;
 mod rule;
 mod sums;
 
 pub(crate) use bounded::Bounded;
 pub use lenient::Uncomputed;
 pub(crate) use lenient::{lenient, make_lenient};
-pub(crate) use rule::OwnArithmetic;
-pub(crate) use sums::Checked;
+pub(crate) use rule::CheckedArithmetic;
+pub(crate) use sums::CheckedSum;
 
-/// Functions whose result can be far larger than what goes in: they stay, with a bound.
+/// Functions with a result that may be far larger than their arguments; they are limited.
 pub(crate) const BOUNDED: [&str; 3] = ["repeat", "lpad", "rpad"];
 
-/// Functions that build lists of any length in memory which no pool counts. Series are still to
-/// be had as tables: `select * from generate_series(1, 10)`.
-pub(crate) const LEFT_OUT: [&str; 4] = ["array_repeat", "array_resize", "generate_series", "range"];
+/// Functions that build lists of any length in memory outside the memory pool. Series remain
+/// available as tables: `select * from generate_series(1, 10)`.
+pub(crate) const REMOVED: [&str; 4] = ["array_repeat", "array_resize", "generate_series", "range"];
 
-/// The functions that DataFusion does not have.
-pub(crate) fn own() -> [ScalarUDF; 2] {
+/// The functions that DataFusion lacks.
+pub(crate) fn own_functions() -> [ScalarUDF; 2] {
     [
         ScalarUDF::from(json_object::JsonObject::new()),
         ScalarUDF::from(json_text::JsonText::new()),

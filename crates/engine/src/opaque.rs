@@ -1,22 +1,22 @@
-//! Keeps the compiler from proving again that plans may go to another thread.
+//! A type-erased shared value, which saves compile time.
 //!
-//! A future is `Send` if everything in it is, and plans hold every kind of parsed SQL: the proof takes
-//! the compiler a second or two for each such future, in this crate and in those above. A value behind
-//! a trait object is `Send` by the trait's bounds, and needs no proof.
+//! A future is `Send` if everything in it is `Send`. Plans contain every kind of parsed SQL, so the
+//! compiler needs a second or two to prove that, for each such future, in this crate and in the
+//! crates above. A value behind a trait object is `Send` by the trait's bounds, without a proof.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
 /// A shared value behind a trait object.
-pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
+pub(crate) struct Opaque<T>(Arc<dyn HasValue<T>>);
 
-trait Holds<T>: Send + Sync {
-    fn held(&self) -> &T;
+trait HasValue<T>: Send + Sync {
+    fn value(&self) -> &T;
 }
 
-impl<T: Send + Sync> Holds<T> for T {
-    fn held(&self) -> &T {
+impl<T: Send + Sync> HasValue<T> for T {
+    fn value(&self) -> &T {
         self
     }
 }
@@ -37,7 +37,7 @@ impl<T> Deref for Opaque<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        (*self.0).held()
+        (*self.0).value()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Physical operators of our own: counting by person, joining by person, and views as scans.
+//! Physical operators: counting by person, a merge join by person, and views as scans.
 
 pub(crate) mod counting;
 pub(crate) mod merge_join;

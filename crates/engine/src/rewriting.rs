@@ -1,4 +1,4 @@
-//! What rules of planning share: expressions, the columns that functions give, and rewriting by types.
+//! Helpers of analyzer rules: expressions, results of functions, and rewriting by types.
 
 pub(crate) mod columnar;
 pub(crate) mod expressions;

@@ -1,8 +1,8 @@
 //! One tenant at one snapshot, seen from one moment: the tables, and the queries over them.
 
 pub(crate) mod affected;
-pub(crate) mod clauses;
 pub(crate) mod config;
+pub(crate) mod evidence;
 pub(crate) mod plan;
 pub(crate) mod request;
 pub(crate) mod rows;
@@ -30,8 +30,9 @@ use rollbook_model::{GivenTime, Timestamp};
 use rollbook_queries::views::{FACTS, OTHER_ORDERS, OWN, STORED_ORDERS, VIEWS};
 
 use crate::cache::PeopleCache;
-use crate::criteria::analysis::{Needs, names_among, needs};
+use crate::criteria::analysis::{Needs, needs};
 use crate::criteria::behaviour::EvaluationContext;
+use crate::criteria::condition::{Condition, PersonQuery};
 use crate::error::EngineError;
 use crate::functions::{Uncomputed, lenient};
 use crate::opaque::Opaque;
@@ -41,14 +42,13 @@ use crate::session::config::{config_in, setup, state};
 use crate::session::request::{CacheView, Request};
 use crate::session::rows::{Rows, explain};
 use crate::sql::parameters::{Parameter, Parameters, values};
-use crate::sql::parsing;
-use crate::tables::as_of::{AsOfTable, TableSource, last_of};
+use crate::tables::as_of::{AsOfTable, TableSource, last_row_time};
 use crate::tables::custom_traits::{CustomTrait, PlannedTrait};
 use crate::tables::golden_record::GoldenRecord;
 use crate::tables::lazy_views::LazyViews;
 use crate::tables::people::People;
 use crate::tables::traits::is_column_of_people;
-use crate::times::{in_zone_of, with_times};
+use crate::times::{table_in_zone, with_times};
 
 mod answer;
 
@@ -67,7 +67,7 @@ pub struct Session {
     views: Arc<LazyViews>,
     options: SessionOptions,
     resident: Option<Arc<PeopleCache>>,
-    /// Whom alone it knows; all where it names none.
+    /// The only persons whose rows it has; all where this is not set.
     among: Option<Arc<RoaringTreemap>>,
     /// Traits of the tenant's own, as texts until the session is finished.
     texts: Vec<CustomTrait>,
@@ -136,7 +136,7 @@ impl Session {
         })
     }
 
-    /// The same, with what is kept of its snapshot: many conditions are answered from that.
+    /// The same with a cache of its snapshot, from which many conditions are answered.
     #[must_use]
     pub fn with_resident(mut self, resident: Option<Arc<PeopleCache>>) -> Self {
         self.resident = resident;
@@ -191,7 +191,7 @@ impl Session {
     /// it, and how many persons have one.
     ///
     /// # Errors
-    /// Whatever is wrong with its text; the limits.
+    /// [`EngineError::InTrait`] where the trait cannot be planned; else as [`Session::stream`].
     pub async fn run_trait(&self, name: &str) -> Result<(String, u64), EngineError> {
         let own = self.own.get().into_iter().flat_map(|own| own.iter());
         let planned = own.into_iter().find(|one| one.name == name);
@@ -214,32 +214,21 @@ impl Session {
 
     /// Whether a name can stand in SQL as it is: `true` and `null` cannot.
     pub fn is_plain_name(&self, name: &str) -> bool {
-        let parsed = parsing::condition(&self.state, name, &self.options.limits);
-        parsed.is_ok_and(|(parsed, _)| matches!(parsed.tree, Expr::Identifier(_)))
+        let parsed = self.condition(name);
+        parsed.is_ok_and(|parsed| matches!(parsed.expr(), Expr::Identifier(_)))
     }
 
-    /// Those of some columns that criteria name, whether a condition or a query. Of a query it may
-    /// be a column of the same name of something else than `people`.
+    /// Parses a condition within the limits of this session.
     ///
     /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn names_among(
-        &self,
-        criteria: &str,
-        wanted: &BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, EngineError> {
-        names_among(&self.state, criteria, &self.options.limits, wanted)
+    /// As [`Condition::parse`].
+    pub fn condition(&self, text: &str) -> Result<Condition, EngineError> {
+        Condition::parse(text, &self.options.limits)
     }
 
-    /// The tenant's own traits that criteria name, as [`Session::names_among`] finds them.
-    ///
-    /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn traits_named(&self, criteria: &str) -> Result<BTreeSet<String>, EngineError> {
-        match self.own_names.is_empty() {
-            true => Ok(BTreeSet::new()),
-            false => self.names_among(criteria, &self.own_names),
-        }
+    /// The names of the tenant's own traits.
+    pub fn own_trait_names(&self) -> &BTreeSet<String> {
+        &self.own_names
     }
 
     pub(crate) fn resident(&self) -> Option<&PeopleCache> {
@@ -257,19 +246,19 @@ impl Session {
         })
     }
 
-    /// Whether conditions are answered from what is kept.
+    /// Whether it has a cache to answer conditions from.
     pub fn has_resident(&self) -> bool {
         self.resident.is_some()
     }
 
-    /// The types of all activities, where they are kept.
+    /// The types of all activities, where they are cached.
     pub async fn kept_types(&self) -> Option<BTreeSet<String>> {
-        self.resident.as_ref()?.types().await
+        self.resident.as_ref()?.activity_types().await
     }
 
-    /// The different texts in a column of `people`, at most so many, where it is kept.
+    /// The different texts in a column of `people`, at most so many, where it is cached.
     pub async fn kept_texts(&self, column: &str, most: usize) -> Option<BTreeSet<String>> {
-        self.resident.as_ref()?.texts(column, most).await
+        self.resident.as_ref()?.distinct_texts(column, most).await
     }
 
     /// Adds a canonical table.
@@ -280,7 +269,7 @@ impl Session {
         let name = source.def.name;
         let authority = source.authority;
         let stored = Arc::clone(&source.stored);
-        if let Some(last) = last_of(&source) {
+        if let Some(last) = last_row_time(&source) {
             let mut lasts = self.lasts.lock().unwrap_or_else(PoisonError::into_inner);
             lasts.insert(name, last);
         }
@@ -316,7 +305,7 @@ impl Session {
                 table: name.to_owned(),
             });
         }
-        let shown = in_zone_of(self.options.zone, provider, &self.planner);
+        let shown = table_in_zone(self.options.zone, provider, &self.planner);
         tables
             .register_table(name.to_owned(), shown)
             .map_err(setup)?;
@@ -365,7 +354,7 @@ impl Session {
         let all = own.into_iter().chain(VIEWS).chain(FACTS);
         let begun = self
             .views
-            .begin(all, values, self.options.zone, &self.planner);
+            .set_views(all, values, self.options.zone, &self.planner);
         begun.map_err(setup)
     }
 
@@ -399,7 +388,7 @@ impl Session {
     /// How a query would be run: the physical plan, one operator a line.
     ///
     /// # Errors
-    /// Whatever is wrong with the text; the limit of time.
+    /// As [`Session::stream`], while it is planned.
     pub async fn explain(&self, sql: &str) -> Result<String, EngineError> {
         let request = Request::Query(sql.to_owned(), None);
         explain(self.state.clone(), request, self.options.limits).await
@@ -409,7 +398,9 @@ impl Session {
     /// the engine's own time, not for what the caller does between two batches.
     ///
     /// # Errors
-    /// Whatever is wrong with the text; the limits also while reading.
+    /// The text is empty, too long, too complex or not one query; tables, columns and functions that
+    /// are unknown, types that do not fit, and personal columns that the caller may not see; the
+    /// limits of memory, disk and time, also while rows are read.
     pub async fn stream(&self, sql: &str) -> Result<Rows, EngineError> {
         self.start(Request::Query(sql.to_owned(), None)).await
     }
@@ -433,14 +424,30 @@ impl Session {
     /// names.
     ///
     /// # Errors
-    /// Whatever is wrong with the text, with positions in the text as given here.
+    /// Names that are unknown, types that do not fit and functions that cannot stand in a condition,
+    /// with positions in the text in which it was written; the limits of memory, disk and time.
     pub async fn people_where_with(
         &self,
-        criteria: &str,
+        condition: &Condition,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
-        let request = Request::PeopleWhere(criteria.to_owned(), members, self.viewpoint());
+        let request = Request::PeopleWhere(condition.clone(), members, self.viewpoint());
         self.start(request).await
+    }
+
+    /// Plans a condition as [`Session::people_where_with`] does, without running it.
+    ///
+    /// # Errors
+    /// Names that are unknown, types that do not fit and functions that cannot stand in a condition,
+    /// with positions in the text in which it was written; the limit of time.
+    pub async fn check(
+        &self,
+        condition: &Condition,
+        members: BTreeMap<String, Arc<dyn TableProvider>>,
+    ) -> Result<(), EngineError> {
+        let request = Request::PeopleWhere(condition.clone(), members, self.viewpoint());
+        let plan = explain(self.state.clone(), request, self.options.limits);
+        plan.await.map(drop)
     }
 
     /// Every person of `people`, and which of the conditions it meets: `person_id` (bigint), then
@@ -449,10 +456,11 @@ impl Session {
     /// is as for [`Session::people_where_with`].
     ///
     /// # Errors
-    /// Whatever is wrong with one of the texts, with positions in that text.
+    /// As [`Session::people_where_with`]; positions are those of the last condition's text where
+    /// conditions of several texts are given.
     pub async fn people_matching(
         &self,
-        criteria: Vec<String>,
+        criteria: Vec<Condition>,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
         let kept = self.kept();
@@ -467,7 +475,7 @@ impl Session {
     /// As [`Session::people_matching`].
     pub async fn people_values(
         &self,
-        expressions: Vec<String>,
+        expressions: Vec<Condition>,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
         let kept = self.kept();
@@ -483,14 +491,9 @@ impl Session {
     /// What a condition needs, before anything is evaluated.
     ///
     /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn needs(&self, criteria: &str) -> Result<Needs, EngineError> {
-        needs(
-            &self.state,
-            criteria,
-            self.viewpoint(),
-            &self.options.limits,
-        )
+    /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
+    pub fn needs(&self, condition: &Condition) -> Result<Needs, EngineError> {
+        needs(&self.state, condition, self.viewpoint())
     }
 
     pub(crate) fn viewpoint(&self) -> EvaluationContext {
@@ -504,9 +507,10 @@ impl Session {
     /// (bigint), each once, in no order. Nulls and ids that `people` does not have are left out.
     ///
     /// # Errors
-    /// Whatever is wrong with the text; [`EngineError::NotPersonIds`].
-    pub async fn select_person_ids(&self, sql: &str) -> Result<Rows, EngineError> {
-        self.start(Request::PersonIds(sql.to_owned())).await
+    /// [`EngineError::NotPersonIds`] where it does not give one column `person_id` of integers;
+    /// [`EngineError::Volatile`]; else as [`Session::stream`].
+    pub async fn select_person_ids(&self, query: &PersonQuery) -> Result<Rows, EngineError> {
+        self.start(Request::PersonIds(query.clone())).await
     }
 
     /// The columns of `people`, which criteria are written on; `None` before

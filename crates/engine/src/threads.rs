@@ -1,9 +1,9 @@
 //! The runtime of queries: one for the whole process, with threads of its own.
 //!
 //! Timers of the caller's runtime always fire, whatever a query does; the deep recursion of planning
-//! and evaluating gets a stack that fits; connections to a store outlive the query that opened
-//! them. A query that never pauses holds at most one thread for each of its partitions, and there
-//! are several times as many threads as partitions, so that others go on meanwhile.
+//! and evaluation gets a stack of sufficient size; connections to a store outlive the query that
+//! opened them. A query that never yields holds at most one thread for each of its partitions, and
+//! there are several times as many threads as partitions, so that it cannot block other queries.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +15,12 @@ use tokio::task::JoinHandle;
 
 use crate::error::EngineError;
 
-/// Enough for expressions at the limits of `complexity`, in builds without optimisation too.
-/// Memory is only taken as far as a stack really grows.
+/// Sufficient for expressions at the limits of `sql::limits`, also in builds without optimisation.
+/// The operating system allocates only the memory that a stack really uses.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Threads for each core. A query has a partition for each core, so that three queries may hold their
-/// threads without a pause while a fourth goes on.
+/// Threads for each core. A query has one partition for each core, so three queries that never yield
+/// leave threads for a fourth.
 const THREADS_PER_CORE: usize = 4;
 
 /// The shared runtime, once a query has needed it.
@@ -46,14 +46,14 @@ fn start() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// Starts work in the background, whose end nobody waits for. If no threads can be started, the work
-/// is left undone.
+/// Runs work in the background, without waiting for it. Where no thread can be started, the work is
+/// dropped.
 pub fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) {
     let _ = spawn(work);
 }
 
 /// Work in the background, and the items that it yields. Dropping this value cancels the work at
-/// its next pause.
+/// its next await point.
 #[derive(Debug)]
 pub(crate) struct Running<T> {
     receiver: mpsc::Receiver<Result<T, EngineError>>,

@@ -1,7 +1,7 @@
-//! Times in SQL: instants in microseconds, from year 1 to 9999, on a calendar that is the tenant's.
+//! Times in SQL: microseconds, years 1 to 9999, on the calendar of the tenant's time zone.
 //!
-//! Tables give their times in the tenant's zone, which costs nothing: an instant is stored the same
-//! in every zone. What is given out is in UTC again.
+//! Tables show their times in the tenant's zone, which costs nothing, since the stored instant does
+//! not depend on the zone. Results are shown in UTC.
 
 use std::sync::Arc;
 
@@ -22,20 +22,23 @@ mod to_timestamp;
 mod trunc;
 mod zoned;
 
-pub(crate) use at_zone::name_zones_in;
+pub(crate) use at_zone::rewrite_at_time_zone;
 pub(crate) use clocks::{Clocks, Interval};
-pub(crate) use table::{in_zone_of, shown_in};
+pub(crate) use table::{column_in_zone, table_in_zone};
 pub(crate) use zoned::{UTC, field_in_zone, in_zone, schema_in_zone};
 
-/// A state whose times are in microseconds: on the calendar of a zone, or without one, where texts
-/// name none.
+/// A state that computes times in microseconds. Texts without a zone belong to `zone`; without a
+/// `zone` they have none.
+///
+/// # Errors
+/// An error of DataFusion where a function cannot be registered.
 pub(crate) fn with_times(state: SessionState, zone: Option<Tz>) -> Result<SessionState> {
     let name: Option<Arc<str>> = zone.map(|zone| zone.name().into());
     let mut rules = state.analyzer().rules.clone();
     if let Some(zone) = zone {
-        rules.insert(0, Arc::new(rules::NameZones(zone)));
+        rules.insert(0, Arc::new(rules::AssignTenantZone(zone)));
     }
-    rules.push(Arc::new(rules::CountInMicros(zone)));
+    rules.push(Arc::new(rules::CastInMicros(zone)));
     let mut state = SessionStateBuilder::new_from_existing(state)
         .with_analyzer_rules(rules)
         .with_type_planner(Arc::new(zoned::TimeTypes { zone: name }))
@@ -52,7 +55,7 @@ pub(crate) fn with_times(state: SessionState, zone: Option<Tz>) -> Result<Sessio
     let bin = trunc::DateBin::new(zone, inner);
     state.register_udf(Arc::new(ScalarUDF::from(bin)))?;
     state.register_udf(Arc::new(ScalarUDF::from(now::Now::new(zone))))?;
-    // It counts in nanoseconds by its name.
+    // Its name promises nanoseconds.
     state.deregister_udf("to_timestamp_nanos")?;
     Ok(state)
 }

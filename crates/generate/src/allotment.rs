@@ -8,7 +8,7 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// Adds a person: their mandatory rows, and their weight for further rows.
+    /// Adds a person: the number of their mandatory rows, and their weight for the other rows.
     pub(crate) fn add(&mut self, certain: u64, weight: u64) {
         self.certain += certain;
         self.weight += u128::from(weight);
@@ -19,7 +19,7 @@ impl Expected {
         self.certain
     }
 
-    /// Prepares to distribute `rows`, at least the mandatory ones.
+    /// Prepares to distribute `rows` rows, at least as many as are mandatory.
     pub(crate) fn share_out(&self, rows: u64) -> Allotment {
         Allotment {
             rows: rows - self.certain,
@@ -42,8 +42,8 @@ pub(crate) struct Allotment {
 }
 
 impl Allotment {
-    /// The rows of the next person: the mandatory ones, plus the cumulative share of all persons up to this
-    /// one less the rows already given.
+    /// The number of rows of the next person: the mandatory ones, plus the cumulative share of all persons up
+    /// to this one less the rows already given.
     pub(crate) fn take(&mut self, certain: u64, weight: u64) -> u64 {
         self.taken_weight += u128::from(weight);
         let due = u128::from(self.rows) * self.taken_weight;

@@ -1,4 +1,4 @@
-//! The two years in which everything happens, their seasons, and how times are written.
+//! The two years of the generated data: seasons, and the text of times.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -14,23 +14,23 @@ const FIRST_DAY: i64 = 19_723;
 pub(crate) const DAYS: i64 = 731;
 /// 2024-01-01T00:00:00Z, in seconds since 1970.
 pub(crate) const START: i64 = FIRST_DAY * DAY;
-/// 2025-12-31T23:59:59Z, the last second in which anything happens.
+/// 2025-12-31T23:59:59Z, the last second with events.
 pub(crate) const END: i64 = START + DAYS * DAY - 1;
-/// Days after the end that plans may name.
+/// Days after the end on which planned dates may lie.
 const PLANNED_DAYS: i64 = 366;
 /// Months of the two years.
 pub(crate) const MONTHS: usize = 24;
 
-/// How busy the months are, from January on.
+/// Relative activity of the months, from January on.
 const MONTH_WEIGHTS: [u64; 12] = [82, 84, 95, 97, 104, 100, 88, 84, 98, 106, 142, 158];
-/// How busy the days of a week are, from Monday on.
+/// Relative activity of the days of a week, from Monday on.
 const WEEKDAY_WEIGHTS: [u64; 7] = [106, 101, 99, 98, 94, 95, 110];
-/// How busy the hours of a day are.
+/// Relative activity of the hours of a day.
 const HOUR_WEIGHTS: [u64; 24] = [
     6, 3, 2, 1, 1, 3, 9, 20, 34, 45, 50, 51, 52, 48, 46, 47, 50, 56, 64, 76, 84, 70, 42, 18,
 ];
 
-/// The days with their names and how busy they are.
+/// The days with their names and cumulative activity.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     days: Vec<String>,
@@ -67,7 +67,7 @@ impl Calendar {
         }
     }
 
-    /// A moment from `from` to `until`, more likely in busy seasons, on busy days, at busy hours.
+    /// A random moment from `from` to `until`, more likely in busy seasons, on busy days and at busy hours.
     pub(crate) fn moment(&self, dice: &mut Dice, from: i64, until: i64) -> i64 {
         let (first, last) = (day_index(from), day_index(until.max(from)));
         let below = first.checked_sub(1).map_or(0, |day| self.busy[day]);
@@ -76,7 +76,7 @@ impl Calendar {
         self.at_busy_hour(dice, day, from, until)
     }
 
-    /// The moment at which number `number` of `count` joins: later numbers join later.
+    /// The moment at which person `number` of `count` joins; higher numbers join later.
     pub(crate) fn joined(&self, dice: &mut Dice, number: u64, count: u64) -> i64 {
         let all = self.busy.last().copied().expect("the calendar has days");
         let share = u128::from(number) * 1000 + u128::from(dice.below(1000));
@@ -96,17 +96,17 @@ impl Calendar {
         }
     }
 
-    /// The name of the day on which a time lies: `2024-05-01`.
+    /// The date of a time, such as `2024-05-01`.
     pub(crate) fn day(&self, at: i64) -> &str {
         &self.days[to_index((at - START).div_euclid(DAY)).min(self.days.len() - 1)]
     }
 
-    /// The month in which a time lies, 0 to 23.
+    /// The index of the month in which a time lies, from 0 to 23.
     pub(crate) fn month(&self, at: i64) -> usize {
         self.months[day_index(at)]
     }
 
-    /// Appends a time as `2024-05-01T12:00:00Z`.
+    /// Appends a time in the form `2024-05-01T12:00:00Z`.
     pub(crate) fn write_time(&self, at: i64, text: &mut Vec<u8>) {
         let second = (at - START).rem_euclid(DAY);
         text.extend_from_slice(self.day(at).as_bytes());
@@ -119,7 +119,7 @@ impl Calendar {
     }
 }
 
-/// The running sum of weights, as [`Dice::along`] takes it.
+/// The cumulative sums of weights, as [`Dice::along`] expects them.
 pub(crate) fn running_sum(weights: impl Iterator<Item = u64>) -> Vec<u64> {
     weights
         .scan(0, |sum, weight| {

@@ -1,4 +1,4 @@
-//! What the made-up business sells and how it advertises: products, campaigns, exchange rates.
+//! The products, campaigns and exchange rates of the fictional business.
 
 use crate::calendar::{DAY, DAYS, END, MONTHS, START, running_sum};
 use crate::dice::Dice;
@@ -9,7 +9,7 @@ pub(crate) struct Product {
     pub(crate) sku: String,
     pub(crate) name: String,
     pub(crate) category: &'static str,
-    /// Cents of a euro.
+    /// In euro cents.
     pub(crate) price: i64,
     pub(crate) is_active: bool,
     pub(crate) weight_grams: u64,
@@ -24,24 +24,24 @@ pub(crate) struct Campaign {
     pub(crate) channel: &'static str,
     pub(crate) starts_at: i64,
     pub(crate) ends_at: i64,
-    /// Cents of a euro for the whole of it; 0 where it costs nothing by the day.
+    /// The total budget in euro cents; 0 without daily costs.
     pub(crate) budget: i64,
-    /// The arm of a test that it is, where there is one.
+    /// The variant in an A/B test, if it is one.
     pub(crate) variant: Option<&'static str>,
-    /// Of 1,000 opened mails, in how many a link is clicked; 0 for campaigns that send none to all.
+    /// Clicks per 1,000 opened mails; 0 for campaigns without mailings to all.
     pub(crate) click_rate: u64,
 }
 
-/// Something that is mailed to all who agreed, one of its arms to each.
+/// A mailing to all who agreed; each person gets one of its variants.
 #[derive(Debug)]
 pub(crate) struct Mailing {
     pub(crate) starts_at: i64,
-    /// The campaigns that differ in the variant; a single one where nothing is tested.
+    /// The campaigns of the variants; a single one without a test.
     arms: Vec<usize>,
 }
 
 impl Mailing {
-    /// The campaign that a person is sent: the same one whenever it is asked for.
+    /// The campaign (test variant) of this mailing that a person is sent, always the same one.
     pub(crate) fn arm(&self, person: u64) -> usize {
         let mixed = (person ^ self.starts_at.unsigned_abs()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let arms = u64::try_from(self.arms.len()).expect("a short list");
@@ -50,18 +50,18 @@ impl Mailing {
     }
 }
 
-/// Everything that persons choose from.
+/// Products and campaigns.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) products: Vec<Product>,
     pub(crate) campaigns: Vec<Campaign>,
-    /// Newsletters and promotions by mail, in the order in which they are sent.
+    /// Newsletters and promotions by e-mail, in the order in which they are sent.
     pub(crate) mailings: Vec<Mailing>,
-    /// The mail that greets those who sign up.
+    /// The welcome mail.
     pub(crate) welcome: usize,
-    /// Promotions by mail, in the order in which they are sent.
+    /// Promotions by e-mail, in the order in which they are sent.
     promotions: Vec<usize>,
-    /// Mails that are sent to one person when they left a cart behind or stayed away.
+    /// Mails to single persons who abandoned a cart or stayed away.
     reminders: Vec<usize>,
     popularity: Vec<u64>,
     paid: Vec<[Vec<usize>; 2]>,
@@ -111,7 +111,7 @@ const CATEGORIES: [(&str, &str, i64, [&str; 5]); 6] = [
         ],
     ),
 ];
-/// The campaign of the mail that greets.
+/// The campaign of the welcome mail.
 const WELCOME: &str = "auto-welcome";
 const SERIES: [&str; 4] = ["Fjälla", "Nørdvik", "Élan", "Birch"];
 
@@ -159,12 +159,12 @@ impl Catalog {
         }
     }
 
-    /// A product, the popular ones more often.
+    /// A random product; popular ones are more likely.
     pub(crate) fn product(&self, dice: &mut Dice) -> usize {
         dice.along(&self.popularity)
     }
 
-    /// A campaign that a visit by this channel may be owed to in that month.
+    /// A campaign that can have caused a visit through this channel in that month.
     pub(crate) fn campaign(
         &self,
         dice: &mut Dice,
@@ -181,8 +181,8 @@ impl Catalog {
         (!candidates.is_empty()).then(|| dice.pick(candidates))
     }
 
-    /// What somebody who orders from a mail was sent: the promotion that runs, else a reminder. A
-    /// newsletter never: its clicks are drawn by its variant alone.
+    /// The campaigns through which somebody orders from a mail: the current promotion, else a reminder. Never
+    /// a newsletter, since its clicks depend only on its variant.
     fn mail_to_order_by(&self, at: i64) -> &[usize] {
         let sent = self
             .promotions
@@ -195,7 +195,7 @@ impl Catalog {
     }
 }
 
-/// The campaigns that are mailed to all, those that begin together as arms of one.
+/// The campaigns that are mailed to all; those that start together are variants of one mailing.
 fn mailings(campaigns: &[Campaign]) -> Vec<Mailing> {
     let mut mailings: Vec<Mailing> = Vec::new();
     for (at, campaign) in campaigns.iter().enumerate() {

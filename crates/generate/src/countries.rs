@@ -1,4 +1,4 @@
-//! Where the made-up persons live: names, cities, taxes, currencies and numbers nobody answers.
+//! Data by country for generated persons: names, cities, taxes, currencies and fictional phone numbers.
 
 mod inhabited;
 mod streets;
@@ -6,7 +6,7 @@ mod streets;
 pub(crate) use inhabited::COUNTRIES;
 pub(crate) use streets::Home;
 
-/// A country with what its inhabitants have in common.
+/// Data of a country that its inhabitants share.
 #[derive(Debug)]
 pub(crate) struct Country {
     /// ISO 3166-1 alpha-2.
@@ -22,20 +22,20 @@ pub(crate) struct Country {
     pub(crate) phones: Option<Phones>,
 }
 
-/// Numbers that a regulator keeps for fiction: each prefix is followed by a number of `digits`.
+/// Phone numbers that a regulator reserves for fiction: each prefix is followed by a number of `digits`
+/// digits.
 #[derive(Debug)]
 pub(crate) struct Phones {
     prefixes: &'static [&'static str],
-    /// The first number behind a prefix.
+    /// The first number after a prefix.
     first: u64,
-    /// How many numbers follow a prefix.
+    /// The number of numbers per prefix.
     each: u64,
     digits: usize,
 }
 
 impl Phones {
-    /// The number of that rank; `None` once all of them are given out, so that no two persons
-    /// ever share one.
+    /// The phone number with this rank; `None` once all are used, so that no two persons share a number.
     pub(crate) fn number(&self, rank: u64) -> Option<String> {
         let prefix = self.prefixes.get(usize::try_from(rank / self.each).ok()?)?;
         let number = self.first + rank % self.each;
@@ -43,7 +43,7 @@ impl Phones {
     }
 }
 
-/// A name without its accents, in lower case, for the part of an e-mail address before the `@`.
+/// A name in lower case without accents, for the local part of an e-mail address.
 pub(crate) fn plain(name: &str, plain: &mut String) {
     for letter in name.chars().flat_map(char::to_lowercase) {
         match letter {
@@ -70,7 +70,7 @@ mod tests {
     use super::{COUNTRIES, plain};
 
     #[test]
-    fn every_name_keeps_a_letter_for_each_of_its_own() {
+    fn plain_names_keep_every_letter() {
         for (_, country) in COUNTRIES {
             for name in country.first_names.iter().chain(country.last_names) {
                 let mut written = String::new();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_given_out_once() {
+    fn phone_numbers_are_unique() {
         let phones = COUNTRIES.iter().find_map(|(_, country)| {
             (country.code == "GB")
                 .then_some(country.phones.as_ref())

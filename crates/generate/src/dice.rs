@@ -1,63 +1,63 @@
-//! Random choices that come out the same on every machine.
+//! Random choices that are the same on every machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// What a stream of random numbers decides, so that one kind of choice never shifts another.
+/// The purpose of a random stream; separate streams keep one kind of choice from shifting another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// Tables that belong to nobody.
+    /// Tables without persons.
     Reference = 0,
-    /// What a person is like.
+    /// Attributes of a person.
     Profile = 1,
-    /// What a person does.
+    /// Facts of a person.
     Facts = 2,
     /// One organization.
     Organization = 3,
-    /// How a lead comes in, and whether they buy.
+    /// The channel of a lead, and whether they buy.
     Lead = 4,
-    /// What a lead does until then.
+    /// Activities of a lead before their first order.
     Funnel = 5,
     /// The record of a person at a second provider.
     SecondRecord = 6,
 }
 
-/// One stream of random choices. It uses whole numbers of a fixed width only, and none of `rand`'s
-/// distributions, whose results may change with its version.
+/// A stream of random choices. It uses only whole numbers of fixed width, and none of the distributions of
+/// `rand`, whose results may change with its version.
 #[derive(Debug)]
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// The stream of one kind for the thing of that number.
+    /// The random stream for one kind of value of the object with this number.
     pub(crate) fn new(seed: u64, stream: Stream, number: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream((number << 3) | stream as u64);
         Self(random)
     }
 
-    /// A whole number from 0 up to but not including `bound`, which is not 0.
+    /// A random whole number from 0 to `bound` - 1; `bound` must not be 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         let product = u128::from(self.0.next_u64()) * u128::from(bound);
         u64::try_from(product >> 64).expect("the upper half of a 128-bit product fits")
     }
 
-    /// A whole number from `low` to `high`, both included; `low` where `high` is below it.
+    /// A random whole number from `low` to `high`, both included; `low` if `high` is below it.
     pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         let width = high.saturating_sub(low).max(0).unsigned_abs();
         low + i64::try_from(self.below(width + 1)).expect("a number below a positive i64")
     }
 
-    /// True in `per_mille` of 1,000 cases.
+    /// True with a probability of `per_mille` / 1,000.
     pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
 
-    /// One of the items, all alike.
+    /// A random item; all are equally likely.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.index(items.len())]
     }
 
-    /// One of the items, each as often as its weight says.
+    /// A random item; the probability of each is proportional to its weight.
     pub(crate) fn weighted<'a, T>(&mut self, items: &'a [(u64, T)]) -> &'a T {
         let mut left = self.below(items.iter().map(|(weight, _)| weight).sum());
         let chosen = items.iter().find(|(weight, _)| {
@@ -70,13 +70,14 @@ impl Dice {
             .1
     }
 
-    /// An index below `len`.
+    /// A random index below `len`.
     pub(crate) fn index(&mut self, len: usize) -> usize {
         let bound = u64::try_from(len).expect("a slice is shorter than u64");
         usize::try_from(self.below(bound)).expect("a number below a usize")
     }
 
-    /// The index at which a running sum of weights passes a random number below its end.
+    /// A random index by cumulative weights: the first one whose cumulative weight exceeds a random number
+    /// below the total.
     pub(crate) fn along(&mut self, running: &[u64]) -> usize {
         let last = running
             .last()
@@ -86,8 +87,8 @@ impl Dice {
         running.partition_point(|sum| *sum <= at)
     }
 
-    /// A count with that mean, in thousandths, that never exceeds `most`: geometric, so that most
-    /// counts are small and some are many times the mean.
+    /// A random count with this mean (in thousandths), at most `most`. It is geometric: most counts are
+    /// small, and some are many times the mean.
     pub(crate) fn count(&mut self, mean: u64, most: u64) -> u64 {
         let mut count = 0;
         while count < most && self.below(1000 + mean) < mean {
@@ -96,8 +97,8 @@ impl Dice {
         count
     }
 
-    /// A Pareto number in thousandths, from 1,000 to `most`, with shape 4/3: most are small, a few
-    /// very large. The shape is one that square roots can compute.
+    /// A random number in thousandths, from 1,000 to `most`, from a Pareto distribution of shape 4/3: most
+    /// are small, a few very large. This shape can be computed with square roots alone.
     pub(crate) fn pareto(&mut self, most: u64) -> u64 {
         let thousandths = self.below(1 << 30) + 1;
         #[expect(clippy::cast_precision_loss, reason = "30 bits are exact in an f64")]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a run failed.
+/// An error of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// Rows of facts were requested without persons.

@@ -1,28 +1,28 @@
-//! How somebody who has not bought yet comes to buy: what they do in their first days decides it.
+//! Leads: persons who have not bought yet, and whether they will.
 //!
-//! A lead comes in by a channel, and in their first three days views pages and prices, submits
-//! forms and clicks in mails, more of it the more they are interested. The interest itself is seen
-//! nowhere. The chance that they ever buy is a logistic function of the channel and of the
-//! logarithms of those counts, and of nothing else, so that a model can find it out. Those who buy
-//! do so at a moment that is uniform over the 60 days after.
+//! A lead comes through a channel, and in the first three days views pages and prices, submits forms and
+//! clicks in e-mails, the more the more interested they are. The interest itself is not in the data. The
+//! probability that they ever buy is a logistic function of the channel and of the logarithms of those
+//! counts only, so that a model can learn it. Those who buy do so at a moment that is uniform over the
+//! following 60 days.
 
 use crate::calendar::{Calendar, DAY};
 use crate::catalog::Catalog;
 use crate::dice::Dice;
 
-/// The days whose activities decide.
+/// The period whose activities determine the probability.
 pub(crate) const FIRST_DAYS: i64 = 3 * DAY;
-/// The days after those in which a lead who buys does so.
+/// The period after it in which a lead who buys does so.
 pub(crate) const DECIDING: i64 = 60 * DAY;
 
-/// The most that a lead does of one kind in the first days.
+/// The maximum number of activities of one kind in the first days.
 const MOST: u64 = 20;
 /// 1,000 ln(1 + n) for n from 0 to [`MOST`].
 const LOGARITHMS: [i32; 21] = [
     0, 693, 1099, 1386, 1609, 1792, 1946, 2079, 2197, 2303, 2398, 2485, 2565, 2639, 2708, 2773,
     2833, 2890, 2944, 2996, 3045,
 ];
-/// By which channels leads come in of 1,000, and what that adds to the log-odds, in thousandths.
+/// Channels of leads: their frequency per 1,000, and their effect on the log-odds, in thousandths.
 const CHANNELS: [(u64, (&str, i32)); 6] = [
     (260, ("organic", 0)),
     (170, ("direct", 300)),
@@ -31,22 +31,22 @@ const CHANNELS: [(u64, (&str, i32)); 6] = [
     (90, ("referral", 900)),
     (60, ("email", 600)),
 ];
-/// The channel of those who come for a prize draw and never buy.
+/// The channel of visitors who come for a prize draw and never buy.
 const PRIZE_DRAW: &str = "affiliate";
 
-/// The plan of a lead, and of a visitor, who is a lead without a chance.
+/// The plan of a lead, or of a visitor, who is a lead with probability 0.
 #[derive(Debug)]
 pub(crate) struct Lead {
     pub(crate) channel: &'static str,
     pub(crate) campaign: Option<usize>,
     pub(crate) first_days: FirstDays,
-    /// The chance that they buy, in millionths.
+    /// The probability that they buy, in millionths.
     pub(crate) probability: u64,
-    /// When they place their first order, if ever: it may be later than the data ends.
+    /// When they place their first order, if ever; it may be after the end of the data.
     pub(crate) first_order: Option<i64>,
 }
 
-/// How often a lead did what in the first days.
+/// Counts of activities in the first days.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FirstDays {
     pub(crate) pages: u64,
@@ -56,7 +56,7 @@ pub(crate) struct FirstDays {
 }
 
 impl Lead {
-    /// Somebody who joins at `joined`; `mailable` if they agreed to be mailed.
+    /// A random lead who joins at `joined`; `mailable` says whether they agreed to receive mails.
     pub(crate) fn draw(
         dice: &mut Dice,
         calendar: &Calendar,
@@ -99,7 +99,7 @@ impl Lead {
         }
     }
 
-    /// Somebody who comes for a prize and looks at a few pages.
+    /// A random visitor who comes for a prize and views a few pages.
     pub(crate) fn visitor(dice: &mut Dice) -> Self {
         Self {
             channel: PRIZE_DRAW,
@@ -114,7 +114,7 @@ impl Lead {
     }
 }
 
-/// The chance of buying in millionths, for a channel's effect and the counts of the first days.
+/// The probability of buying in millionths, from the effect of the channel and the counts of the first days.
 fn probability(channel_effect: i32, first_days: FirstDays) -> u64 {
     let FirstDays {
         pages,
@@ -147,8 +147,8 @@ fn logistic(log_odds: i32) -> u64 {
     millionths
 }
 
-/// e to the x, from products and sums alone, which are the same on every machine: the first terms
-/// of the series at x / 1024, squared ten times. Right to six digits for |x| < 12.
+/// e to the power of x, from sums and products only, which are the same on every machine: the first terms of
+/// the series at x / 1024, squared ten times. Accurate to six digits for |x| < 12.
 fn exponential(x: f64) -> f64 {
     let small = x / 1_024.0;
     let mut power = 1.0 + small * (1.0 + small / 2.0 * (1.0 + small / 3.0));
@@ -166,7 +166,7 @@ mod tests {
     use crate::dice::{Dice, Stream};
 
     #[test]
-    fn the_tabulated_functions_are_what_they_say() {
+    fn tabulated_logarithms_and_probabilities_are_exact() {
         for (count, tabulated) in (0_u32..).zip(LOGARITHMS) {
             let exact = 1_000.0 * f64::from(1 + count).ln();
             assert!((exact - f64::from(tabulated)).abs() <= 0.5, "{count}");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn more_of_anything_makes_an_order_likelier() {
+    fn more_activity_makes_an_order_likelier() {
         let none = FirstDays::default();
         let least = probability(CHANNELS[0].1.1, none);
         for more in [
@@ -199,8 +199,8 @@ mod tests {
         );
     }
 
-    /// The spread that the data is made for: few certain cases, many unlikely ones, and a rank by
-    /// the true chance that tells those who buy from those who do not four times in five.
+    /// The intended distribution of probabilities: few certain cases, many unlikely ones, and a ROC AUC of
+    /// the true probability of about 0.8.
     #[test]
     fn probabilities_spread_widely() {
         let calendar = Calendar::new();

@@ -90,11 +90,11 @@ pub struct WrittenFile {
     pub bytes: u64,
 }
 
-/// Generates the files that `options` asks for.
+/// Generates the files that `options` selects.
 ///
-/// The numbers of persons, orders, activities and deals are met exactly; order lines, refunds and tickets
-/// follow from them, second records come on top. A number that is not given is its default, or the number of
-/// mandatory rows if that is larger.
+/// The numbers of persons, orders, activities and deals are exactly as requested. Order lines, refunds and
+/// tickets follow from them; second records are additional. A number that is not given is its default, or the
+/// number of mandatory rows if that is larger.
 ///
 /// # Errors
 /// Orders, activities or deals are requested without persons, or fewer than the mandatory ones; more than

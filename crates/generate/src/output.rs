@@ -1,8 +1,8 @@
-//! The files that a run writes: rows go to parts by month, and parts are joined at the end.
+//! The files that a run writes: rows go to one part per month, and the parts are joined at the end.
 //!
-//! A person's rows are made together, but files of a real system lie in the order of time. So rows
-//! of facts go to one part for each month, and a file is its parts joined in order: neither sorted
-//! by person nor by the second, and written in constant memory.
+//! The rows of a person are generated together, but the files of a real system are in order of time. So
+//! rows of facts go to one part per month, and a file is its parts in order: sorted neither by person nor
+//! by second, and written in constant memory.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -20,15 +20,15 @@ mod parquet;
 
 pub(crate) use columns::Table;
 
-/// Where all rows go.
+/// The destination of all rows.
 #[derive(Debug)]
 pub(crate) struct Output {
     folder: PathBuf,
     format: Format,
     calendar: Calendar,
-    /// One for each of [`Table::all`], where it was asked for.
+    /// One for each of [`Table::all`]; `None` for a file that is not written.
     tables: Vec<Option<Writer>>,
-    /// Dropped last: it takes the parts away, whether the run came to its end or not.
+    /// Dropped last: deletes the parts, whether or not the run succeeded.
     parts: PartsFolder,
     last_event: Option<i64>,
 }
@@ -104,12 +104,12 @@ impl Output {
         })
     }
 
-    /// Whether a file was asked for.
+    /// Whether this file is written.
     pub(crate) fn has(&self, table: Table) -> bool {
         self.tables[table as usize].is_some()
     }
 
-    /// Begins a row of a file that the run [has](Self::has).
+    /// Begins a row of a file that is [written](Self::has).
     pub(crate) fn row(&mut self, table: Table) -> Row<'_> {
         let writer = self.tables[table as usize]
             .as_mut()
@@ -123,7 +123,7 @@ impl Output {
         }
     }
 
-    /// Joins the parts to the files that stay, in the order of the canonical tables.
+    /// Joins the parts of each file into the final file, in the order of the canonical tables.
     pub(crate) fn finish(self) -> Result<Summary, GenerateError> {
         let mut files = Vec::new();
         for writer in self.tables.into_iter().flatten() {
@@ -218,7 +218,7 @@ impl Row<'_> {
         self
     }
 
-    /// A text; an empty one is a blank.
+    /// Writes a text; an empty text is a blank cell.
     pub(crate) fn text(self, text: &str) -> Self {
         self.writer.record.push_field(text.as_bytes());
         self
@@ -228,7 +228,7 @@ impl Row<'_> {
         self.text(text.unwrap_or_default())
     }
 
-    /// The external id of number `number` (counted from 0) of a kind named by a letter.
+    /// Writes the external id of the object with this number (from 0); a letter names its kind.
     pub(crate) fn id(self, kind: char, number: u64) -> Self {
         self.cell(|cell, _| write!(cell, "{kind}{}", number + 1))
     }
@@ -244,23 +244,23 @@ impl Row<'_> {
         self.cell(|cell, _| write!(cell, "{number}"))
     }
 
-    /// A number with two decimals, such as an amount of money given in cents, which is not negative.
+    /// Writes a non-negative number with two decimals, such as an amount given in cents.
     pub(crate) fn hundredths(self, number: i64) -> Self {
         debug_assert!(number >= 0, "a negative amount");
         self.cell(|cell, _| write!(cell, "{}.{:02}", number / 100, number % 100))
     }
 
-    /// A share given in thousandths.
+    /// Writes a fraction given in thousandths.
     pub(crate) fn thousandths(self, number: u64) -> Self {
         self.cell(|cell, _| write!(cell, "{}.{:03}", number / 1_000, number % 1_000))
     }
 
-    /// A share given in millionths.
+    /// Writes a fraction given in millionths.
     pub(crate) fn millionths(self, number: u64) -> Self {
         self.cell(|cell, _| write!(cell, "{}.{:06}", number / 1_000_000, number % 1_000_000))
     }
 
-    /// A text that is put together in place.
+    /// Writes a text that is built in place.
     pub(crate) fn written(self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Self {
         self.cell(|cell, _| write(cell))
     }
@@ -295,18 +295,18 @@ impl Row<'_> {
         }
     }
 
-    /// Ends the row of a fact that happened, or was last known to change, at `at`.
+    /// Ends the row of a fact that happened, or last changed, at `at`.
     pub(crate) fn end_at(self, at: i64) -> Result<(), GenerateError> {
         *self.last_event = (*self.last_event).max(Some(at));
         self.writer.write(self.folder, self.calendar.month(at))
     }
 
-    /// Ends a row that stands outside of time.
+    /// Ends a row that has no time.
     pub(crate) fn end(self) -> Result<(), GenerateError> {
         self.writer.write(self.folder, 0)
     }
 
-    /// Ends a row that stands behind all those that [end](Self::end) where they were begun.
+    /// Ends a row that comes after those ended by [end](Self::end).
     pub(crate) fn end_behind(self) -> Result<(), GenerateError> {
         self.writer.write(self.folder, MONTHS - 1)
     }

@@ -1,4 +1,5 @@
-//! Makes up what one person did and writes their rows, the facts first, since they decide the rest.
+//! Generates the events of one person and writes their rows; facts first, since they determine the person's
+//! own row.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ mod second_record;
 mod tickets;
 mod truth;
 
-/// How many rows a person has.
+/// The number of rows of a person.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
     pub(crate) orders: u64,
@@ -25,12 +26,12 @@ pub(crate) struct Share {
     pub(crate) deals: u64,
 }
 
-/// Writes one person after another; it keeps the numbers that were given out, and no person.
+/// Writes one person after another; it keeps counters, but no persons.
 #[derive(Debug)]
 pub(crate) struct Writer<'a> {
     world: &'a World,
     numbers: Numbers,
-    /// Numbers of telephones given out, by country.
+    /// Number of phone numbers used, by country.
     phones: BTreeMap<&'static str, u64>,
     orders: Vec<orders::Placed>,
     tickets: Vec<tickets::Opened>,
@@ -66,11 +67,11 @@ struct Subject<'a> {
     number: u64,
 }
 
-/// What the facts say of a person in the end.
+/// Properties of a person that follow from their facts.
 #[derive(Debug, Default)]
 struct Outcome {
     revenue_orders: u64,
-    /// Cents of a euro, without tax and whatever was given back later.
+    /// Total spending in euro cents, without tax and regardless of refunds.
     spent: i64,
     won_deals: u64,
     open_deals: u64,
@@ -89,7 +90,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// How many activities a person has whatever is asked for.
+    /// The number of mandatory activities of a person.
     pub(crate) fn certain_activities(&mut self, number: u64, profile: &Profile) -> u64 {
         self.touches.clear();
         if let Some(lead) = &profile.lead {
@@ -103,8 +104,8 @@ impl<'a> Writer<'a> {
         u64::try_from(self.touches.len()).expect("a short list")
     }
 
-    /// Writes all rows of a person. `share` says how many they have, given how many activities
-    /// are certain.
+    /// Writes all rows of a person. `share` gives the number of their activities, from the number of
+    /// mandatory ones.
     pub(crate) fn write(
         &mut self,
         number: u64,

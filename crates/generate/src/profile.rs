@@ -122,7 +122,7 @@ impl Profile {
         u64::from(self.customer_since.is_some())
     }
 
-    /// Whether they have opted in to mails at this moment.
+    /// Whether the person agrees to receive mails at this moment.
     pub(crate) fn may_be_mailed(&self, at: i64) -> bool {
         self.opted_in.is_some_and(|from| from <= at)
             && self.opted_out.is_none_or(|until| at < until)

@@ -1,4 +1,4 @@
-//! Writes the tables that belong to nobody: products, campaigns, organizations, rates, pipelines.
+//! Writes the tables without persons: products, campaigns, organizations, rates, pipelines.
 
 use crate::calendar::{DAY, DAYS, END, START};
 use crate::countries::COUNTRIES;
@@ -7,7 +7,7 @@ use crate::error::GenerateError;
 use crate::output::{Output, Table};
 use crate::world::World;
 
-/// Pipeline, stage, its place, chance of winning in hundredths, whether it wins, whether it loses.
+/// Pipeline, stage, position, probability of winning in percent, whether it is won, whether it is lost.
 const STAGES: [(&str, &str, i64, i64, bool, bool); 10] = [
     ("sales", "qualified", 0, 20, false, false),
     ("sales", "proposal", 1, 45, false, false),
@@ -21,7 +21,7 @@ const STAGES: [(&str, &str, i64, i64, bool, bool); 10] = [
     ("renewals", "lost", 4, 0, false, true),
 ];
 
-/// The chance of winning in a stage, in hundredths.
+/// The probability of winning a deal in a stage, in percent.
 pub(crate) fn probability(pipeline: &str, stage: &str) -> i64 {
     let found = STAGES
         .iter()
@@ -171,7 +171,7 @@ fn organizations(world: &World, output: &mut Output) -> Result<(), GenerateError
     Ok(())
 }
 
-/// Rates wander a little from day to day around where they begin, in ten-thousandths.
+/// Exchange rates vary a little from day to day around their first value, in ten-thousandths.
 fn rates(world: &World, dice: &mut Dice, output: &mut Output) -> Result<(), GenerateError> {
     for (currency, begin) in [("GBP", 11_650), ("USD", 9_150)] {
         let mut rate = begin;

@@ -1,4 +1,4 @@
-//! Holds what generated files promise, by reading them back.
+//! Tests that read generated files back and check what the documentation promises.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -15,7 +15,7 @@ mod files;
 mod leads;
 mod second_records;
 
-/// A folder that goes away with its test.
+/// A folder that is deleted at the end of a test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -48,7 +48,7 @@ fn options(out: &Path, persons: u64, seed: u64) -> Options {
     }
 }
 
-/// Everything that can be asked for.
+/// A run with all options.
 fn run_with_all(out: &Path, persons: u64, seed: u64) -> Summary {
     generate(&Options {
         duplicates_per_mille: 80,

@@ -1,10 +1,10 @@
-//! What all persons share.
+//! Data that all persons share.
 
 use crate::calendar::Calendar;
 use crate::catalog::Catalog;
 use crate::dice::{Dice, Stream};
 
-/// What all persons share.
+/// Data that all persons share.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -12,10 +12,9 @@ pub(crate) struct World {
     pub(crate) organizations: u64,
     pub(crate) calendar: Calendar,
     pub(crate) catalog: Catalog,
-    /// How often a lead is heard of in a month, in thousandths, where the usual number of
-    /// activities is 1,000.
+    /// Activities of an idle lead per month, in thousandths, if the usual number of activities is 1,000.
     pub(crate) idle_rate: u64,
-    /// Of 1,000 persons, how many have a second record.
+    /// Persons per 1,000 who have a second record.
     pub(crate) duplicates_per_mille: u64,
 }
 
@@ -35,8 +34,8 @@ impl World {
     }
 }
 
-/// Leads are idle in proportion to all activities, yet never so busy that few asked-for activities
-/// would not do: what they do in their first days takes up to four for every person.
+/// Idle activities of leads are proportional to all activities, but limited, so that few requested activities
+/// suffice: the first days of leads take up to four per person.
 fn idle_rate(persons: u64, activities: u64) -> u64 {
     let each = u128::from(activities) * 1_000 / u128::from(persons.max(1));
     let rate = (each / 6).min(each.saturating_sub(4_000) / 2);

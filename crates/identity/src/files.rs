@@ -158,7 +158,7 @@ impl Table {
         self.ids.is_empty()
     }
 
-    /// The same rows in another order, given as indices of this table.
+    /// The same rows in another order, given as indices into this table.
     pub fn reordered(&self, order: &[usize]) -> Self {
         Self {
             file: self.file.clone(),
@@ -236,7 +236,7 @@ pub fn suggested(tables: &[Table], at_least: f64) -> Vec<(String, String, f64)> 
 /// Writes suggested pairs as CSV with the columns `id_a,id_b,probability`.
 ///
 /// # Errors
-/// The writer fails.
+/// `to` cannot be written to.
 pub fn write_pairs(pairs: &[(String, String, f64)], to: impl Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(to);
     csv.write_record(["id_a", "id_b", "probability"])?;

@@ -32,15 +32,15 @@ const NOTHING: [&str; 12] = [
     "?",
 ];
 
-/// A text in NFKC and lower case, without invisible characters, with single blanks; `None` if nothing is left
-/// or it is a placeholder.
+/// A text in NFKC and lower case, without invisible characters and with single blanks; `None` if it is then
+/// empty or a placeholder such as `n/a`.
 pub fn text(value: &str) -> Option<String> {
     let folded = folded(value);
     let is_nothing = folded.is_empty() || NOTHING.contains(&folded.as_str());
     (!is_nothing).then_some(folded)
 }
 
-/// The same, also for placeholders.
+/// The normal form, also of placeholders.
 fn folded(value: &str) -> String {
     let visible = value.chars().filter(|one| !is_invisible(*one));
     let folded: String = visible.nfkc().flat_map(char::to_lowercase).nfkc().collect();
@@ -68,7 +68,7 @@ mod tests {
 
     use super::{address, date, email, given, name, phone, place, text};
 
-    /// Any text, and texts of what numbers and addresses are made of.
+    /// Any text, and texts made of the characters of numbers and addresses.
     fn texts() -> impl Strategy<Value = String> {
         prop_oneof![
             any::<String>(),

@@ -1,30 +1,30 @@
 //! Exact rules over a set of records: which of them are one person.
 //!
-//! The outcome is a function of the set, not of its order: records are looked at in canonical order,
-//! and a value belongs to the person of the first record that brought it. A record whose values
-//! belong to nobody is a new person; to one, it is that person's; to several, it is ambiguous: it
-//! belongs to nobody until somebody decides, and its values stay with those who have them. Two records
-//! with different dates of birth are never one person by their values: the value then belongs to both
-//! persons. Nothing is merged by guess.
+//! The result depends on the set only, not on its order: records are processed in canonical order, and a
+//! value belongs to the person of the first record that has it. A record whose values belong to nobody is a
+//! new person. If they belong to one person, the record is that person's. If they belong to several, it is
+//! ambiguous: it has no person until somebody decides, and its values stay with the persons who have them.
+//! Values never link two records with different dates of birth: the value then belongs to both persons.
+//! Nothing is merged by guess.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Where a record stands among others: the surest source first, then what it had first.
+/// The order of a record among others: the most authoritative source first, then the time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Order {
-    /// How much its provider is trusted; 0 most.
+    /// How authoritative its provider is; 0 is the most.
     pub authority: u8,
-    /// When its source first had it, in microseconds.
+    /// When its source created it, in microseconds.
     pub created: i64,
-    /// The place of its provider among all of them, by name.
+    /// The index of its provider among all, by name.
     pub provider: u16,
     /// The first half of the SHA-256 of its id there.
     pub digest: [u8; 16],
 }
 
-/// How much a provider is trusted to know who somebody is; 0 most. Those that nobody put in order
-/// come after the shops and before the mailing lists.
+/// How authoritative a provider is on who a person is; 0 is the most. Unknown providers come after shops and
+/// before mailing lists.
 pub fn authority(provider: &str) -> u8 {
     match provider {
         "qbo" => 0,
@@ -38,28 +38,28 @@ pub fn authority(provider: &str) -> u8 {
     }
 }
 
-/// What becomes of a record that joins several persons.
+/// The treatment of a record that matches several persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AmbiguityPolicy {
-    /// It waits for somebody who decides.
+    /// It waits for a decision.
     #[default]
     Review,
-    /// They are one person.
+    /// The persons are merged.
     Merge,
 }
 
-/// What somebody decided about two records, as places in [`Records`].
+/// A decision about two records, given as indices in [`Records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Decision {
-    /// Their persons are one.
+    /// Both persons are one.
     Same(u32, u32),
-    /// The first is the second's person, whomever else its values belong to.
+    /// The first belongs to the person of the second, whoever else has its values.
     Belongs(u32, u32),
-    /// They are never one by their values.
+    /// Their values never link them.
     Different(u32, u32),
 }
 
-/// A set of records: for each, its order, its name and a value for each rule.
+/// A set of records: the order, the name and one value per rule of each.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     rules: usize,
@@ -69,34 +69,34 @@ pub struct Records {
     values: Vec<u128>,
 }
 
-/// Which records are one person.
+/// The result of a resolution: which records are one person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolution {
-    /// The person of each record, as a place in `persons`; `None` where it is ambiguous.
+    /// The person of each record, as an index in `persons`; `None` if it is ambiguous.
     pub person: Vec<Option<u32>>,
-    /// The records of each person in canonical order; empty where they became another one's.
+    /// The records of each person in canonical order; empty if the person was merged into another.
     pub persons: Vec<Vec<u32>>,
-    /// The rule by which a record was linked to others that came before it.
+    /// The rule by which a record was linked to earlier ones.
     pub linked_by: Vec<Option<u8>>,
     /// Records that wait, in canonical order.
     pub ambiguous: Vec<Ambiguous>,
 }
 
-/// A record that several persons could have.
+/// A record that matches several persons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ambiguous {
     /// The record.
     pub record: u32,
-    /// By each rule that points to somebody, to whom, as a place in [`Resolution::persons`].
+    /// The matching rules, each with the person, as an index in [`Resolution::persons`].
     pub candidates: Vec<(u8, u32)>,
 }
 
-/// A map by numbers that are hashes already.
+/// A map by numbers that are already hashes.
 pub type ValueMap<V> = HashMap<u128, V, BuildHasherDefault<AsIs>>;
-/// A set of values, the same way.
+/// A set of such values.
 pub type ValueSet = HashSet<u128, BuildHasherDefault<AsIs>>;
 
-/// Takes a number's own bits as its hash.
+/// A hasher that takes the bits of the number itself.
 #[derive(Debug, Default)]
 pub struct AsIs(u64);
 
@@ -117,7 +117,7 @@ impl Hasher for AsIs {
 }
 
 impl Records {
-    /// No record yet; each will have `rules` values.
+    /// An empty set; each record will have one value per rule, `rules` in all.
     pub fn new(rules: usize) -> Self {
         Self {
             rules,
@@ -125,8 +125,8 @@ impl Records {
         }
     }
 
-    /// Adds a record. `name` 0 is no name, `birth` 0 no date of birth, a value 0 is none; values of
-    /// different rules differ.
+    /// Adds a record. A `name`, `birth` or value of 0 means that the record has none. Values of different
+    /// rules must differ.
     ///
     /// # Panics
     /// There are not as many values as rules.
@@ -138,23 +138,23 @@ impl Records {
         self.values.extend_from_slice(values);
     }
 
-    /// How many there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.orders.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.orders.is_empty()
     }
 
-    /// The values of a record.
+    /// The values of a record, one per rule.
     pub fn values(&self, record: u32) -> &[u128] {
         let begin = record as usize * self.rules;
         &self.values[begin..begin + self.rules]
     }
 
-    /// Forgets values that records of more than `most` different names carry.
+    /// Removes values that records with more than `most` different names share.
     pub fn without_shared(mut self, most: usize) -> Self {
         let mut carriers: ValueMap<u32> = ValueMap::default();
         for value in self.values.iter().filter(|value| **value != 0) {
@@ -182,7 +182,7 @@ impl Records {
         self
     }
 
-    /// Records in canonical order.
+    /// Indices of the records in canonical order.
     pub fn in_order(&self) -> Vec<u32> {
         let count = u32::try_from(self.len()).expect("fewer than four billion records");
         let mut order: Vec<u32> = (0..count).collect();
@@ -191,7 +191,7 @@ impl Records {
     }
 }
 
-/// Resolves a set of records by their values and by what was decided about them.
+/// Resolves a set of records to persons, by their values and by the decisions about them.
 pub fn resolve(records: &Records, decisions: &[Decision], bridges: AmbiguityPolicy) -> Resolution {
     let mut resolving = Resolving::of(records, decisions, bridges);
     for record in records.in_order() {
@@ -206,14 +206,14 @@ struct Resolving<'a> {
     same: HashMap<u32, Vec<u32>>,
     belongs: HashMap<u32, Vec<u32>>,
     different: HashMap<u32, Vec<u32>>,
-    /// To which person a value belongs, before what became of that person.
+    /// The person to whom each value belongs, before merges of that person.
     owners: ValueMap<u32>,
-    /// To whom it belongs too: persons with another date of birth than those before them.
+    /// Further persons to whom a value belongs: they have other dates of birth than those before them.
     others: ValueMap<Vec<u32>>,
-    /// Dates of birth of persons; several where somebody decided that records are one person.
+    /// Dates of birth of persons; several if records were decided to be one person.
     births: HashMap<u32, Vec<u64>>,
     person: Vec<Option<u32>>,
-    /// Of each person that which it became: itself, or one before it.
+    /// The person that each person was merged into: itself, or an earlier one.
     became: Vec<u32>,
     linked_by: Vec<Option<u8>>,
     waiting: Vec<Ambiguous>,
@@ -293,7 +293,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// The persons that a record's values belong to, without those that it is not.
+    /// The persons to whom the values of a record belong, without those that it was decided not to be.
     fn candidates(&self, record: u32) -> Vec<(u8, u32)> {
         let not = self.persons_of(&self.different, record);
         let birth = self.records.births[record as usize];
@@ -312,8 +312,8 @@ impl<'a> Resolving<'a> {
         found
     }
 
-    /// Notes that a record's values belong to its person: where they were somebody's already, only if
-    /// both can tell each other apart by when they were born.
+    /// Assigns the values of a record to its person. A value that already belongs to a person gets a second
+    /// one only if both have dates of birth that differ.
     fn own(&mut self, person: u32, record: u32) {
         let values = self.records.values(record).iter();
         for value in values.filter(|value| **value != 0) {
@@ -334,7 +334,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// Whether a person was born on other days than this one, as far as both are known.
+    /// Whether a person has dates of birth that all differ from this one, as far as both are known.
     fn is_born_otherwise(&self, person: u32, birth: u64) -> bool {
         let known = self.births.get(&person).filter(|_| birth != 0);
         known.is_some_and(|known| !known.contains(&birth))
@@ -360,7 +360,7 @@ impl<'a> Resolving<'a> {
         persons
     }
 
-    /// What a person has become.
+    /// The person that a person was merged into.
     fn now(&self, mut person: u32) -> u32 {
         while self.became[person as usize] != person {
             person = self.became[person as usize];

@@ -51,8 +51,8 @@ pub struct Model {
     u: Shares,
 }
 
-/// Pairs within blocks that are the same person with at least this probability, the most probable first.
-/// `across` is the number of records of the first of two files, if only pairs across files count.
+/// Pairs within blocks that are the same person with at least this probability, the most probable first. With
+/// two files, `across` is the number of records of the first, and only pairs across the files count.
 pub fn suggest(profiles: &[Profile], across: Option<u32>, at_least: f64) -> Vec<Suggestion> {
     let pairs = pairs(profiles, across);
     let Some(model) = Model::estimate(profiles, &pairs) else {
@@ -204,7 +204,7 @@ mod tests {
         profile
     }
 
-    /// Random strangers, and duplicates of some with one field mistyped or missing.
+    /// Random different persons, and duplicates of some with one field mistyped or missing.
     fn people() -> Vec<Profile> {
         let given = [
             "ann", "bob", "carla", "dmitri", "elif", "farid", "grace", "hugo",
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_are_found_and_strangers_are_not() {
+    fn duplicates_are_found_and_different_persons_are_not() {
         let all = people();
         let found = suggest(&all, None, 0.9);
         let right = found

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// A value identifies nobody if records with more distinct names than this have it.
+/// A value with records of more distinct names than this identifies nobody.
 pub const MOST_NAMES: usize = 20;
 
 /// Values that never link records.
@@ -15,12 +15,12 @@ pub struct Shared {
 static SHIPPED: LazyLock<Shared> = LazyLock::new(|| Shared::with([]));
 
 impl Shared {
-    /// The built-in list.
+    /// The built-in list of shared addresses and numbers.
     pub fn shipped() -> &'static Self {
         &SHIPPED
     }
 
-    /// The built-in list and further entries: whole values in normal form, `name@` or `@domain`.
+    /// The built-in list plus these entries: whole values in normal form, `name@` or `@domain`.
     pub fn with(own: impl IntoIterator<Item = String>) -> Self {
         let shipped = include_str!("shared_values.txt").lines();
         let shipped = shipped.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -28,7 +28,7 @@ impl Shared {
         Self { values }
     }
 
-    /// Whether an e-mail address in normal form is shared, or has no domain.
+    /// Whether an e-mail address in normal form is shared by many people, or has no domain.
     pub fn has_email(&self, exact: &str) -> bool {
         let Some(at) = exact.find('@') else {
             return true;
@@ -39,7 +39,8 @@ impl Shared {
             || self.values.contains(&format!("{local}@"))
     }
 
-    /// Whether a phone number in E.164 is shared: listed, or of one repeated digit or counting digits.
+    /// Whether a phone number in E.164 is a placeholder or shared by many people: it is listed, or its digits
+    /// repeat or count up or down.
     pub fn has_phone(&self, e164: &str) -> bool {
         let digits: Vec<u8> = e164.bytes().filter(u8::is_ascii_digit).collect();
         let last = digits.len().saturating_sub(7);

@@ -12,11 +12,11 @@ use crate::normalise::VERSION;
 /// The rules that link two records, the most reliable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MatchRule {
-    /// Same e-mail address.
+    /// The same e-mail address.
     Email,
-    /// Same phone number.
+    /// The same phone number.
     Phone,
-    /// Same surname at the same address.
+    /// The same name at the same address.
     Address,
 }
 
@@ -24,7 +24,7 @@ impl MatchRule {
     /// All rules in order.
     pub const ALL: [Self; 3] = [Self::Email, Self::Phone, Self::Address];
 
-    /// Its name.
+    /// The rule's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -67,18 +67,18 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// With a key of any length.
+    /// A tokenizer with this key, which may have any length.
     pub fn new(key: &Arc<[u8]>) -> Self {
         let keyed = Hmac::new_from_slice(key).expect("a key of any length will do");
         Self { keyed }
     }
 
-    /// The token of a value in normal form.
+    /// The token of a value in normal form, for a match rule.
     pub fn of(&self, rule: MatchRule, value: &str) -> Token {
         self.of_kind(rule.name(), value)
     }
 
-    /// The token of a value of another kind, such as `record`.
+    /// The token of another kind of value, such as `record`.
     pub fn of_kind(&self, kind: &str, value: &str) -> Token {
         Token(self.digest(kind, value))
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with an ingest as a whole; single rows go to quarantine instead.
+//! Errors of a whole ingest run; single bad rows go to quarantine instead.
 
 use rollbook_engine::EngineError;
 use rollbook_lake::LakeError;
@@ -8,7 +8,7 @@ use rollbook_read::ReadError;
 /// An error that stops an ingest. Nothing has been committed when one is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// A person without records, or one whose records all became another's.
+    /// A person without records, or one whose records all belong to other persons now.
     #[error("there is no person {person}, or all of their records belong to other persons now")]
     NoPerson {
         /// The id.
@@ -20,7 +20,7 @@ pub enum IngestError {
         /// The id.
         person: i64,
     },
-    /// A record that is not there.
+    /// A record that does not exist.
     #[error("there is no record {identity}")]
     NoRecord {
         /// The id.
@@ -47,7 +47,7 @@ pub enum IngestError {
     /// A decision that is not in force.
     #[error("no decision `{entry}` is in force")]
     NoDecision {
-        /// What was given.
+        /// The entry as given.
         entry: String,
     },
     /// No folder of mappings has this name.
@@ -63,20 +63,20 @@ pub enum IngestError {
         /// The names of those built in.
         known: String,
     },
-    /// A folder of mappings that cannot be read, or holds none.
+    /// A folder of mappings that cannot be read, or has none.
     #[error("no mapping can be read from `{folder}`: {detail}")]
     MappingFolder {
         /// The folder.
         folder: String,
-        /// What is wrong.
+        /// The reason.
         detail: String,
     },
-    /// The header of a mapping does not say what it must.
+    /// The header of a mapping is incomplete or wrong.
     #[error("mapping `{mapping}`: {detail}")]
     MappingHeader {
         /// Provider and name.
         mapping: String,
-        /// What is wrong and how to mend it.
+        /// The error, and how to correct it.
         detail: String,
     },
     /// The statement of a mapping cannot be planned over its sources.
@@ -84,7 +84,7 @@ pub enum IngestError {
     MappingSql {
         /// Provider and name.
         mapping: String,
-        /// What the engine said.
+        /// The error of the engine.
         source: Box<EngineError>,
     },
     /// A mapping failed while it ran.
@@ -92,7 +92,7 @@ pub enum IngestError {
     MappingRun {
         /// Provider and name.
         mapping: String,
-        /// What DataFusion said.
+        /// The error of DataFusion.
         source: Box<datafusion::error::DataFusionError>,
     },
     /// A mapping yields a column that its table does not have.
@@ -111,16 +111,16 @@ pub enum IngestError {
         nearest: Option<String>,
     },
     /// A person was erased while a run had their rows; the run is repeated.
-    #[error("a person was erased during the run, at each of its attempts: try again")]
+    #[error("persons were erased during every attempt of the run: try again")]
     ErasedMeanwhile,
-    /// A mapping does not yield what names a row.
+    /// A mapping does not yield a column that a row needs, such as its key.
     #[error("mapping `{mapping}` yields no `{column}`: {hint}")]
     MissingOutput {
         /// Provider and name.
         mapping: String,
         /// The column.
         column: &'static str,
-        /// How to mend it.
+        /// How to correct it.
         hint: &'static str,
     },
     /// A mapping joins a source of which no file was given.
@@ -135,7 +135,7 @@ pub enum IngestError {
         /// The pattern of its files.
         pattern: String,
     },
-    /// Not one of the files is claimed by a mapping.
+    /// No mapping reads any of the files.
     #[error(
         "no mapping of `{provider}` reads any of the {files} files given; its mappings read {patterns}"
     )]
@@ -144,7 +144,7 @@ pub enum IngestError {
         provider: ProviderName,
         /// How many files were given.
         files: usize,
-        /// What its mappings look for.
+        /// The file patterns of its mappings.
         patterns: String,
     },
     /// A file could not be read.
@@ -153,23 +153,23 @@ pub enum IngestError {
     /// The lake could not be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
-    /// A session could not be made.
+    /// A session could not be created.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The temporary files could not be written or read.
     #[error("rows cannot be written to a temporary file: {source}")]
     Staging {
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Rows could not be sorted, filtered or put together.
+    /// Rows could not be sorted, filtered or concatenated.
     #[error("rows for `{table}` cannot be {doing}: {detail}")]
     Rows {
         /// The table.
         table: &'static str,
         /// What was being done, such as `sorted`.
         doing: &'static str,
-        /// What the library said.
+        /// The error of the library.
         detail: String,
     },
     /// More rows than one run may take.
@@ -195,13 +195,13 @@ pub enum IngestError {
         most: u64,
         /// The line of the first.
         line: i64,
-        /// What is wrong with it, as quarantine names it: without a value, since it is kept.
+        /// The code of its error, as in quarantine; not the value, since this is stored.
         code: &'static str,
     },
     /// Several requests that cannot be ingested as one run.
     #[error("these requests cannot be ingested as one run")]
     NotTogether,
-    /// There is nothing in quarantine to try again.
+    /// No row in quarantine can be tried again.
     #[error("nothing in quarantine can be tried again")]
     NothingQuarantined,
 }
@@ -214,7 +214,7 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 }
 
 impl IngestError {
-    /// An Arrow failure while something was done to a table's rows.
+    /// The error of an Arrow operation on rows of a table; `doing` names the operation.
     pub(crate) fn rows(
         table: &'static str,
         doing: &'static str,
@@ -230,7 +230,7 @@ impl IngestError {
     }
 }
 
-/// An error of the temporary files that rows are staged in.
+/// The error of an I/O failure in the temporary files of staged rows.
 pub(crate) fn staging(source: impl Into<std::io::Error>) -> IngestError {
     IngestError::Staging {
         source: source.into(),

@@ -1,5 +1,5 @@
-//! What a file holds, before there is a mapping for it: types, blanks, distinct values, formats,
-//! likely keys; and from that a draft of a mapping.
+//! Profile of a file that has no mapping yet: types, blanks, distinct values, formats, likely keys; and a
+//! draft of a mapping made from it.
 
 use rollbook_model::config::BATCH_ROWS;
 use rollbook_read::{ReadError, Reader, Refused, SourceFile};
@@ -22,7 +22,7 @@ pub use kind::ColumnKind;
 
 use counts::Counts;
 
-/// Examples that are shown of a column.
+/// Examples shown per column.
 const EXAMPLES: usize = 3;
 /// Reasons of refusal that are shown.
 const REASONS: usize = 5;
@@ -34,44 +34,44 @@ pub enum InspectError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The file has a header and no rows.
-    #[error("`{file}` has no rows to look at")]
+    #[error("`{file}` has no rows to profile")]
     NoRows {
         /// The file.
         file: String,
     },
 }
 
-/// What a file holds.
+/// The profile of a file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
     /// The file.
     pub file: String,
-    /// Rows that were looked at.
+    /// The number of profiled rows.
     pub rows: usize,
-    /// Whether those were all; else the profile is that of the file's beginning.
+    /// Whether these are all rows; else the profile is of the beginning of the file.
     pub complete: bool,
     /// Records among them that could not be read.
     pub refused: usize,
     /// The first reasons, with their lines.
     pub reasons: Vec<String>,
-    /// Columns that tell one row from another, the likeliest first.
+    /// Likely key columns, the likeliest first.
     pub keys: Vec<String>,
     /// The columns, in the file's order.
     pub columns: Vec<ColumnProfile>,
 }
 
-/// What a column holds. Values are looked at without the blanks around them.
+/// The profile of a column. Values are trimmed first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ColumnProfile {
     /// Its name in the file.
     pub column: String,
-    /// What its values are.
+    /// The kind of its values.
     pub kind: ColumnKind,
     /// Formats of its times, as `strftime` writes them, the most frequent first.
     pub formats: Vec<&'static str>,
     /// Whether in each of its dates the day could as well be the month.
     pub day_or_month: bool,
-    /// How its numbers are written, where they have a decimal comma.
+    /// A sample of its numbers, if they have a decimal comma.
     pub numbers: Option<&'static str>,
     /// Whether some of its numbers begin with zeros, which a number would lose.
     pub leading_zeros: bool,
@@ -89,13 +89,13 @@ pub struct ColumnProfile {
     pub longest: Option<u32>,
     /// Some values, the first that occur.
     pub examples: Vec<String>,
-    /// Keys of its JSON whose values tell who somebody is.
+    /// Keys in its JSON whose values identify persons.
     pub personal: Vec<String>,
-    /// What to mind, such as zeros that a number would lose.
+    /// A remark, such as on leading zeros that a number would lose.
     pub note: Option<String>,
 }
 
-/// Profiles the first `max_rows` rows of a file, and one row at least.
+/// Profiles the first `max_rows` rows of a file, at least one.
 ///
 /// # Errors
 /// The file cannot be read, or has neither rows nor records that were refused.
@@ -202,8 +202,8 @@ fn extremes(
     (text(keyed.first()), text(keyed.last()))
 }
 
-/// All distinct and none blank; names that look like ids first. Where there is one row alone its
-/// values say nothing, and names decide.
+/// Columns whose values are distinct and never blank; names that look like ids come first. If there is only
+/// one row, only the names count.
 fn likely_keys(columns: &[ColumnProfile], rows: usize) -> Vec<String> {
     let may_be_key = |column: &&ColumnProfile| {
         let measure = matches!(

@@ -19,9 +19,9 @@ pub(crate) mod reads;
 pub use glob::Pattern;
 pub use numbers::NumberStyle;
 
-/// The column of source fields that have no column of their own, as one JSON document.
+/// The column of other source fields, as one JSON document.
 pub(crate) const PROPERTIES: &str = "properties";
-/// The column of those of them that are personal, as one JSON document.
+/// The column of personal ones among them, as one JSON document.
 pub(crate) const PERSONAL_PROPERTIES: &str = "personal_properties";
 
 /// One `.sql` file of a provider.
@@ -35,15 +35,15 @@ pub struct Mapping {
     pub table: &'static TableDef,
     /// The source files; the first is the driving one.
     pub sources: Vec<Source>,
-    /// The zone of times that name none.
+    /// The time zone of times without an offset.
     pub timezone: Tz,
-    /// How numbers are written; `None` where the mapping does not say.
+    /// The number style; `None` if the mapping does not declare one.
     pub numbers: Option<NumberStyle>,
     /// A condition on the rows of the driving source; `None` for all rows.
     pub only: Option<String>,
-    /// Whether rows that the lake has already are not replaced.
+    /// Whether existing rows in the lake are not replaced.
     pub keep_existing: bool,
-    /// Whether columns that a file lacks become null; else their known values stay.
+    /// Whether columns that a file lacks become null; else their known values are kept.
     pub absent_is_null: bool,
     /// Whether lines with too few fields are padded with blanks; else they are refused.
     pub pads_short_lines: bool,
@@ -60,16 +60,16 @@ pub struct Source {
     pub name: String,
     /// The names of its files.
     pub pattern: Pattern,
-    /// The table of the lake that stands in where no file was given.
+    /// The table of the lake to use if no file is given.
     pub from_lake: Option<&'static TableDef>,
-    /// Whether the mapping can do without any file of it.
+    /// Whether all its files may be missing.
     pub may_be_absent: bool,
     /// Columns that its files may lack.
     pub optional: Vec<String>,
 }
 
 impl Mapping {
-    /// A file as this mapping reads it.
+    /// A source file with the reading options of this mapping.
     pub(crate) fn as_read(&self, file: &SourceFile) -> SourceFile {
         SourceFile {
             pads_short_lines: self.pads_short_lines,
@@ -78,12 +78,12 @@ impl Mapping {
         }
     }
 
-    /// Provider and name, for messages.
+    /// Provider and name of the mapping, for messages.
     pub fn label(&self) -> String {
         format!("{}/{}", self.provider, self.name)
     }
 
-    /// The source whose rows become rows of the table.
+    /// The driving source, whose rows become rows of the table.
     pub fn driving(&self) -> &Source {
         &self.sources[0]
     }

@@ -1,4 +1,4 @@
-//! Persons: which records are theirs, what people decide about that, and how somebody is erased.
+//! Persons: linking of records, decisions about records, and erasure.
 
 mod component;
 pub mod decide;

@@ -44,7 +44,7 @@ pub(crate) struct Quarantine {
     /// The run fails with more entries than this.
     most: u64,
     count: u64,
-    /// The line of the first, and what is wrong with it.
+    /// The line of the first one, and its error code.
     first: Option<(i64, &'static str)>,
 }
 
@@ -84,7 +84,7 @@ impl Quarantine {
         }
     }
 
-    /// The rows, ready to be compared with those of the lake.
+    /// The quarantined rows as a stage, to be compared with those in the lake.
     pub(crate) fn into_stage(mut self) -> Result<Stage, IngestError> {
         self.flush()?;
         self.stage.finish()?;

@@ -41,12 +41,12 @@ use source_table::SourceFiles;
 /// Attempts to commit before a run fails because other writers were faster.
 pub(crate) const ATTEMPTS: u32 = 10;
 
-/// What to ingest, and how.
+/// The input of an ingest run.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Whose mappings to use.
+    /// The provider of the files.
     pub provider: ProviderName,
-    /// The user's own folder of mappings.
+    /// A folder of custom mappings.
     pub mappings: Option<PathBuf>,
     /// The files.
     pub files: Vec<SourceFile>,
@@ -58,9 +58,10 @@ pub struct Request {
     pub limits: Limits,
     /// Only count, and write nothing.
     pub dry_run: bool,
-    /// The requests that this run answers, each by one of the files; none for a run of files.
+    /// The posted requests that this run answers, each with one of the files; empty for files given by a
+    /// user.
     pub requests: Vec<PostedRequest>,
-    /// The newest snapshot that is known to contain none of them.
+    /// The newest snapshot that is known to contain none of these requests.
     pub unanswered: SnapshotNumber,
 }
 
@@ -75,7 +76,7 @@ pub struct PostedRequest {
     pub is_told: bool,
 }
 
-/// Ingests files. Either the whole run is committed, as one snapshot, or nothing is.
+/// Ingests files. Either the whole run is committed as one snapshot, or nothing is.
 ///
 /// # Errors
 /// [`IngestError::UnknownProvider`], [`IngestError::MappingFolder`] and [`IngestError::MappingHeader`]
@@ -112,8 +113,8 @@ pub async fn ingest(
     repeat_if_stale(once).await
 }
 
-/// Repeats a run whose basis has changed: its ids were derived with a key that is not the tenant's, or a
-/// person was erased whose rows it has.
+/// Repeats a run whose base has changed: its ids were derived with a key that is not the tenant's, or a
+/// person in its rows was erased.
 async fn repeat_if_stale<F>(run: impl Fn() -> F) -> Result<Report, IngestError>
 where
     F: Future<Output = Result<Report, IngestError>>,
@@ -127,12 +128,12 @@ where
     run().await
 }
 
-/// Runs the rows in quarantine through the mappings again; those that pass leave it.
+/// Runs the quarantined rows through the mappings again; rows that pass leave the quarantine.
 ///
-/// `request.files` are the sources that mappings join; the driving rows come from quarantine.
+/// `request.files` are the other sources that mappings join; the driving rows come from the quarantine.
 ///
 /// # Errors
-/// [`IngestError::NothingQuarantined`] where no row of the provider can be tried again; else as
+/// [`IngestError::NothingQuarantined`] where no row of the provider can be tried again; else those of
 /// [`ingest`].
 pub async fn retry(
     lake: &Lake,

@@ -1,7 +1,7 @@
-//! Small immutable objects: JSON documents and rows, and how they are read back.
+//! Documents: small objects with JSON or rows.
 //!
-//! Documents that may name somebody (criteria, answers, what was refused) are sealed under a key
-//! of the tenant's.
+//! Documents that may contain personal values (criteria, answers, refused rows) are encrypted with a
+//! key of the tenant.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -21,21 +21,21 @@ use crate::lake::Lake;
 use crate::table::provider::read_path;
 use crate::vault::keys::Keyring;
 
-/// Folders whose objects may name somebody.
-const SEALED: [&str; 5] = [
+/// Folders whose objects may contain personal values.
+const ENCRYPTED_FOLDERS: [&str; 5] = [
     "_answers/",
     "_definitions/",
     "_identity/",
     "_journal/",
     "_refused/",
 ];
-/// The first bytes of what is sealed.
-const SEAL: &[u8] = b"rbseal01";
-/// The key that documents are sealed under.
-const DOCUMENTS: &str = "documents";
+/// The first bytes of an encrypted object.
+const MAGIC: &[u8] = b"rbseal01";
+/// The name of the key that encrypts documents.
+const DOCUMENT_KEY: &str = "documents";
 
-/// Changes the texts of a document; whether any was changed.
-fn edit_texts(document: &mut Value, change: &impl Fn(&str) -> Option<String>) -> bool {
+/// Replaces the texts of a document. Returns whether any was replaced.
+fn rewrite_texts(document: &mut Value, change: &impl Fn(&str) -> Option<String>) -> bool {
     match document {
         Value::String(text) => match change(text) {
             Some(changed) => {
@@ -46,31 +46,38 @@ fn edit_texts(document: &mut Value, change: &impl Fn(&str) -> Option<String>) ->
         },
         Value::Array(all) => all
             .iter_mut()
-            .fold(false, |any, one| edit_texts(one, change) | any),
+            .fold(false, |any, one| rewrite_texts(one, change) | any),
         Value::Object(all) => all
             .values_mut()
-            .fold(false, |any, one| edit_texts(one, change) | any),
+            .fold(false, |any, one| rewrite_texts(one, change) | any),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
 impl Lake {
-    /// Puts an immutable document in the tenant's folder; the same path must mean the same bytes.
+    /// Stores an immutable document. A path must always be used for the same document.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: the document cannot be written as JSON, or the tenant's keys cannot be
+    ///   read.
+    /// - [`LakeError::MasterKey`]: the master key is missing or wrong.
+    /// - [`LakeError::Busy`]: other writers changed the tenant's keys in every attempt.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
     pub async fn put_document<T: serde::Serialize>(
         &self,
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
-        let bytes = self.closed(below, to_json(document)?).await?;
+        let bytes = self.encrypt_document(below, to_json(document)?).await?;
         let put = self.store().put_new(&self.path(below), &bytes).await;
         put.map(drop)
     }
 
-    /// Puts a document in a new object, whose name begins as `below` does and follows from the
-    /// content; its path.
+    /// Stores a document in a new object. Its path is `below` followed by a hash of the content. Returns
+    /// the path.
     ///
     /// # Errors
-    /// Those of the store.
+    /// The errors of [`Lake::put_document`].
     pub async fn put_content<T: serde::Serialize>(
         &self,
         below: &str,
@@ -78,12 +85,18 @@ impl Lake {
     ) -> Result<String, LakeError> {
         let bytes = to_json(document)?;
         let path = format!("{below}-{:016x}.json", xxh3_64(&bytes));
-        let bytes = self.closed(&path, bytes).await?;
+        let bytes = self.encrypt_document(&path, bytes).await?;
         self.store().put_new(&self.path(&path), &bytes).await?;
         Ok(path)
     }
 
-    /// Reads a document of the tenant's folder.
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: the document is missing, or cannot be decrypted or parsed.
+    /// - [`LakeError::MasterKey`]: the master key is missing or wrong.
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
     pub async fn document<T: serde::de::DeserializeOwned>(
         &self,
         below: &str,
@@ -94,7 +107,7 @@ impl Lake {
     /// Reads documents, several at a time.
     ///
     /// # Errors
-    /// As [`Lake::document`].
+    /// The errors of [`Lake::document`].
     pub async fn documents<T: serde::de::DeserializeOwned>(
         &self,
         below: &[String],
@@ -107,25 +120,31 @@ impl Lake {
         Ok(all)
     }
 
-    /// Puts a document that a later one may replace.
+    /// Stores a document, and replaces an existing one.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::put_document`].
     pub async fn replace_document<T: serde::Serialize>(
         &self,
         below: &str,
         document: &T,
     ) -> Result<(), LakeError> {
-        let bytes = self.closed(below, to_json(document)?).await?;
+        let bytes = self.encrypt_document(below, to_json(document)?).await?;
         self.store().put_over(&self.path(below), &bytes).await
     }
 
-    /// Takes a document away that a later one may replace; nothing where there is none.
+    /// Deletes a document. A path without a document is no error.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`LakeError::Store`], [`LakeError::File`]: the document cannot be deleted.
     pub async fn remove_document(&self, below: &str) -> Result<(), LakeError> {
         self.store().delete(&self.path(below)).await
     }
 
-    /// Reads a document that may not be there.
+    /// Reads a document; `None` where the path has none.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::document`], except for a missing document.
     pub async fn find_document<T: serde::de::DeserializeOwned>(
         &self,
         below: &str,
@@ -134,9 +153,13 @@ impl Lake {
         found.map(|bytes| from_json(below, &bytes)).transpose()
     }
 
-    /// Rewrites the objects below a folder where `change` has another text: of documents for one of
-    /// their texts, of others for the whole. How many.
-    pub async fn edit_documents(
+    /// Rewrites the objects of a folder. `change` gets each text of a JSON document, and the whole of any
+    /// other object that is text, and returns the new text, or `None` to keep it. Returns the number of
+    /// rewritten objects.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::document`] and [`Lake::put_document`].
+    pub async fn rewrite_documents(
         &self,
         folder: &str,
         change: impl Fn(&str) -> Option<String>,
@@ -144,7 +167,7 @@ impl Lake {
         let (root, mut edited) = (self.path(""), 0);
         for object in self.store().walk(&self.path(folder)).await? {
             let below = object.path.strip_prefix(&root).unwrap_or(&object.path);
-            // What somebody is writing is no document yet.
+            // Temporary files of writers are no documents.
             let name = below.rsplit('/').next().unwrap_or(below);
             if name.starts_with('.') {
                 continue;
@@ -155,7 +178,7 @@ impl Lake {
             let changed = match below.ends_with(".json") {
                 true => {
                     let mut document: Value = from_json(below, &bytes)?;
-                    let is_changed = edit_texts(&mut document, &change);
+                    let is_changed = rewrite_texts(&mut document, &change);
                     is_changed.then(|| to_json(&document)).transpose()?
                 }
                 false => {
@@ -164,7 +187,7 @@ impl Lake {
                 }
             };
             if let Some(changed) = changed {
-                let bytes = self.closed(below, changed).await?;
+                let bytes = self.encrypt_document(below, changed).await?;
                 self.store().put_over(&object.path, &bytes).await?;
                 edited += 1;
             }
@@ -172,35 +195,47 @@ impl Lake {
         Ok(edited)
     }
 
-    /// The bytes of an object as they are put, sealed where they may name somebody.
-    pub(crate) async fn closed(&self, below: &str, bytes: Vec<u8>) -> Result<Vec<u8>, LakeError> {
-        if !SEALED.iter().any(|folder| below.starts_with(folder)) {
+    /// The bytes of an object as they are stored: encrypted in folders whose objects may contain
+    /// personal values.
+    pub(crate) async fn encrypt_document(
+        &self,
+        below: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, LakeError> {
+        if !ENCRYPTED_FOLDERS
+            .iter()
+            .any(|folder| below.starts_with(folder))
+        {
             return Ok(bytes);
         }
-        let key = Keyring::of(self).named_or_new(DOCUMENTS).await?;
-        let mut sealed = SEAL.to_vec();
-        sealed.extend(seal_object(&key, &self.path(below), &bytes));
-        Ok(sealed)
+        let key = Keyring::of(self).named_or_new(DOCUMENT_KEY).await?;
+        let mut encrypted = MAGIC.to_vec();
+        encrypted.extend(seal_object(&key, &self.path(below), &bytes));
+        Ok(encrypted)
     }
 
-    /// An object as [`Lake::closed`] was given it.
+    /// The decrypted bytes of an object; `None` where the path has none.
     pub(crate) async fn find_bytes(&self, below: &str) -> Result<Option<Bytes>, LakeError> {
         match self.store().get(&self.path(below)).await? {
-            Some(bytes) => self.open_as(below, bytes).await.map(Some),
+            Some(bytes) => self.decrypt_document(below, bytes).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Bytes that were closed for that path, wherever they lie now.
-    pub(crate) async fn open_as(&self, below: &str, bytes: Bytes) -> Result<Bytes, LakeError> {
-        let Some(sealed) = bytes.strip_prefix(SEAL) else {
+    /// Decrypts bytes that were encrypted for a path. They may have been copied to another one.
+    pub(crate) async fn decrypt_document(
+        &self,
+        below: &str,
+        bytes: Bytes,
+    ) -> Result<Bytes, LakeError> {
+        let Some(sealed) = bytes.strip_prefix(MAGIC) else {
             return Ok(bytes);
         };
         let damaged = || LakeError::Damaged {
             path: below.to_owned(),
-            detail: "it does not open".to_owned(),
+            detail: "it cannot be decrypted".to_owned(),
         };
-        let key = Keyring::of(self).named(DOCUMENTS).await?;
+        let key = Keyring::of(self).named(DOCUMENT_KEY).await?;
         let key: Key = key
             .as_deref()
             .and_then(|key| key.try_into().ok())
@@ -209,7 +244,11 @@ impl Lake {
         Ok(Bytes::from(opened))
     }
 
-    /// Puts rows in the tenant's folder as one immutable Parquet object; its size in bytes.
+    /// Stores rows as one immutable Parquet object. Returns its size in bytes.
+    ///
+    /// # Errors
+    /// - [`LakeError::Parquet`]: the rows cannot be written as Parquet.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the object cannot be written.
     pub async fn put_rows(&self, below: &str, rows: &RecordBatch) -> Result<u64, LakeError> {
         let failed = |source| LakeError::Parquet {
             doing: "write",
@@ -227,11 +266,16 @@ impl Lake {
         Ok(bytes.len() as u64)
     }
 
-    /// Reads the rows that [`Lake::put_rows`] put.
+    /// Reads the rows that [`Lake::put_rows`] stored.
+    ///
+    /// # Errors
+    /// - [`LakeError::Parquet`]: the object is no Parquet file.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the object is missing or cannot be read.
     pub async fn rows(&self, below: &str) -> Result<ParquetRecordBatchReader, LakeError> {
         read_path(self, below, None).await
     }
 
+    /// The decrypted bytes of an object that must exist.
     pub(crate) async fn bytes(&self, below: &str) -> Result<Bytes, LakeError> {
         let found = self.find_bytes(below).await?;
         found.ok_or_else(|| LakeError::Damaged {

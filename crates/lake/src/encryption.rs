@@ -1,4 +1,4 @@
-//! AES-256-GCM-SIV under keys of identities, of tenants and of the master key.
+//! Encryption of personal values: AES-256-GCM-SIV with keys of identities, of tenants, and a master key.
 
 pub(crate) mod key_pages;
 pub(crate) mod master;

@@ -1,119 +1,119 @@
-//! What can go wrong with a lake, named by the situation its user is in.
+//! Errors of the lake. Each variant names a situation of the user.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rollbook_model::{BatchId, SnapshotNumber};
 
-/// An error of the lake. Messages say what to do; sources carry the detail.
+/// An error of the lake. The message says what to do, the source carries the detail.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
-    /// The location is neither a folder nor a URL that is served.
+    /// The location is neither a folder nor a URL of a supported store.
     #[error(
-        "`{location}` is not a place for a lake: use a folder, or a URL such as `file:///data/lake` or `s3://bucket/lake`"
+        "`{location}` is not the location of a lake: use a folder, or a URL such as `file:///data/lake` or `s3://bucket/lake`"
     )]
     Location {
         /// The text that was given.
         location: String,
     },
-    /// The store cannot do what commits rest on.
+    /// The store does not support conditional puts, which commits need.
     #[error(
-        "`{location}` cannot put an object only where there is none ({detail}): two writers could overwrite each other's commits; use a store with conditional puts (S3's `If-None-Match`)"
+        "the store at `{location}` does not support conditional puts ({detail}): two writers could overwrite each other's commits; use a store with conditional puts (S3's `If-None-Match`)"
     )]
     NoConditionalPut {
         /// The store.
         location: String,
-        /// What it did instead.
+        /// What the store answered or did instead.
         detail: String,
     },
-    /// Nothing has been stored there yet.
+    /// The location holds no lake of the tenant.
     #[error("there is no lake for tenant `{tenant}` at `{location}`")]
     NoLake {
-        /// Where it was looked for.
-        location: String,
-        /// The tenant that was asked for.
-        tenant: String,
-    },
-    /// The lake was written by a newer program.
-    #[error(
-        "the lake at `{location}` has format {found}, this program knows up to {known}: use a newer rollbook"
-    )]
-    NewerFormat {
-        /// The lake.
-        location: String,
-        /// The format that it says it has.
-        found: u32,
-        /// The newest format that this program reads.
-        known: u32,
-    },
-    /// The lake was written before what this program rests on.
-    #[error(
-        "the lake at `{location}` has format {found}, from before personal values were sealed, and this program needs {needed}: ingest its sources into a new lake"
-    )]
-    OlderFormat {
-        /// The lake.
-        location: String,
-        /// The format that it says it has.
-        found: u32,
-        /// The oldest format that this program reads.
-        needed: u32,
-    },
-    /// The key that opens the tenant's keys is not to be had.
-    #[error(
-        "no master key for personal values: {problem} (looked at {place}). It is 64 hexadecimal digits in a file named by ROLLBOOK_MASTER_KEY_FILE, in ROLLBOOK_MASTER_KEY, or printed by the command in ROLLBOOK_MASTER_KEY_COMMAND"
-    )]
-    MasterKey {
-        /// Where it was looked for.
-        place: String,
-        /// What is the matter.
-        problem: String,
-    },
-    /// A snapshot number that does not exist, or not any more.
-    #[error("there is no snapshot {number}: the newest is {newest}")]
-    NoSnapshot {
-        /// The number that was asked for.
-        number: SnapshotNumber,
-        /// The newest one.
-        newest: SnapshotNumber,
-    },
-    /// A snapshot that is not kept any more.
-    #[error("snapshot {number} has expired")]
-    Expired {
-        /// The number that was asked for.
-        number: SnapshotNumber,
-    },
-    /// A backup that was not made of this lake, or of what became of it later.
-    #[error("it is no backup of this lake as it was once")]
-    NotACopy,
-    /// A name of a kept snapshot that is taken, or that nothing has.
-    #[error("{problem}")]
-    Name {
-        /// What is wrong with the name.
-        problem: String,
-    },
-    /// A place that a copy was to be written to holds something already.
-    #[error(
-        "`{location}` holds data of tenant `{tenant}` already: name an empty place, so that nothing is mixed or lost"
-    )]
-    Occupied {
-        /// The place.
+        /// The location.
         location: String,
         /// The tenant.
         tenant: String,
     },
-    /// A name that an object of the lake gives is not one of an object of the lake.
+    /// The lake was written by a newer program.
     #[error(
-        "`{path}` lies outside of the lake that names it: whoever made this lake wants other files read or written; nothing of it is used"
+        "the lake at `{location}` has format {found}, this program reads formats up to {known}: use a newer rollbook"
     )]
-    Outside {
-        /// The name.
+    NewerFormat {
+        /// The location of the lake.
+        location: String,
+        /// The format that the lake has.
+        found: u32,
+        /// The newest format that this program reads.
+        known: u32,
+    },
+    /// The lake was written by an older program, in a format that this one does not read.
+    #[error(
+        "the lake at `{location}` has format {found}, in which personal values are not encrypted, and this program needs {needed}: ingest its sources into a new lake"
+    )]
+    OlderFormat {
+        /// The location of the lake.
+        location: String,
+        /// The format that the lake has.
+        found: u32,
+        /// The oldest format that this program reads.
+        needed: u32,
+    },
+    /// The master key, which decrypts the tenant's keys, is missing or invalid.
+    #[error(
+        "no master key for personal values: {problem} ({place}). The key is 64 hexadecimal digits in a file named by ROLLBOOK_MASTER_KEY_FILE, in ROLLBOOK_MASTER_KEY, or printed by the command in ROLLBOOK_MASTER_KEY_COMMAND"
+    )]
+    MasterKey {
+        /// The source of the key that was read.
+        place: String,
+        /// What is wrong with the key.
+        problem: String,
+    },
+    /// No snapshot has the number.
+    #[error("there is no snapshot {number}: the newest is {newest}")]
+    NoSnapshot {
+        /// The number.
+        number: SnapshotNumber,
+        /// The newest snapshot.
+        newest: SnapshotNumber,
+    },
+    /// The snapshot has expired: its record or its objects are deleted.
+    #[error("snapshot {number} has expired")]
+    Expired {
+        /// The number of the snapshot.
+        number: SnapshotNumber,
+    },
+    /// The other lake is not a backup of an earlier state of this one.
+    #[error("the copy is not a backup of an earlier state of this lake")]
+    NotACopy,
+    /// The name of a snapshot is invalid, taken or unknown.
+    #[error("{problem}")]
+    SnapshotName {
+        /// What is wrong with the name.
+        problem: String,
+    },
+    /// The target of a copy holds data of the tenant.
+    #[error(
+        "`{location}` holds data of tenant `{tenant}` already: choose an empty location, so that no data is mixed or overwritten"
+    )]
+    Occupied {
+        /// The location.
+        location: String,
+        /// The tenant.
+        tenant: String,
+    },
+    /// An object of the lake refers to a path outside of the lake.
+    #[error(
+        "`{path}` leads out of the lake that refers to it: somebody may have manipulated the lake; nothing was read or written there"
+    )]
+    PathOutsideLake {
+        /// The path.
         path: String,
     },
-    /// What a commit was about to name was removed, or is not what was written.
+    /// An object that a commit refers to is missing, or has another size than was written.
     #[error(
-        "`{path}` is gone, which was about to be committed: something removed it meanwhile; nothing was changed, do it again"
+        "`{path}` was deleted or changed before it was committed; nothing was committed, try again"
     )]
-    Vanished {
+    MissingObject {
         /// The object, relative to the tenant's folder.
         path: String,
     },
@@ -124,75 +124,75 @@ pub enum LakeError {
     ForeignCommit {
         /// The table.
         table: String,
-        /// The Delta version that it took.
+        /// The Delta version of the other program's commit.
         version: u64,
     },
-    /// Other writers were faster, again and again.
-    #[error("the lake is busy: {attempts} attempts to commit were overtaken by other writers")]
+    /// Other writers committed first in every attempt.
+    #[error("the lake is busy: other writers committed first in each of {attempts} attempts")]
     Busy {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// A batch that no snapshot names.
+    /// No retained snapshot committed the batch.
     #[error("there is no batch `{batch}`")]
     NoBatch {
-        /// The batch that was asked for.
+        /// The batch.
         batch: BatchId,
     },
-    /// A batch that was taken back before.
-    #[error("batch `{batch}` was taken back before, by snapshot {by}")]
+    /// The batch was undone already.
+    #[error("batch `{batch}` was undone already, by snapshot {by}")]
     AlreadyUndone {
         /// The batch.
         batch: BatchId,
-        /// The snapshot that took it back.
+        /// The snapshot that undid the batch.
         by: SnapshotNumber,
     },
-    /// A batch whose rows later batches have changed.
+    /// Later batches changed rows of the batch.
     #[error(
-        "batch `{batch}` cannot be taken back: rows of `{table}` that it wrote were changed since; take back the later batches first"
+        "batch `{batch}` cannot be undone: later batches changed rows of `{table}` that it wrote; undo the later batches first"
     )]
     Overwritten {
         /// The batch.
         batch: BatchId,
-        /// The table in question.
+        /// The table of the changed rows.
         table: String,
     },
-    /// An object of the lake that cannot be understood.
+    /// An object of the lake is missing, cannot be parsed or cannot be decrypted.
     #[error("`{path}` in the lake is damaged: {detail}")]
     Damaged {
         /// The object, relative to the tenant's folder.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the object.
         detail: String,
     },
     /// A local file could not be written or read.
     #[error("cannot {doing} `{}`: {source}", path.display())]
     File {
-        /// What was being done, such as `write`.
+        /// The operation, such as `write`.
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The object store failed.
     #[error("cannot {doing} `{path}` in the lake: {source}")]
     Store {
-        /// What was being done, such as `read`.
+        /// The operation, such as `read`.
         doing: &'static str,
         /// The object.
         path: String,
-        /// The store's answer.
+        /// The error of the store.
         source: object_store::Error,
     },
     /// A Parquet file could not be written or read.
     #[error("cannot {doing} the Parquet file `{path}`: {source}")]
     Parquet {
-        /// What was being done, such as `write`.
+        /// The operation, such as `write`.
         doing: &'static str,
         /// The file.
         path: String,
-        /// What the Parquet library said.
+        /// The error of the Parquet library.
         source: parquet::errors::ParquetError,
     },
     /// Rows do not have the table's schema.
@@ -200,13 +200,13 @@ pub enum LakeError {
     Schema {
         /// The table.
         table: String,
-        /// What Arrow said.
+        /// The error of Arrow.
         source: arrow::error::ArrowError,
     },
 }
 
 impl LakeError {
-    /// Whether an object was not there.
+    /// Whether the error says that an object does not exist.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             Self::File { source, .. } => source.kind() == ErrorKind::NotFound,

@@ -1,4 +1,4 @@
-//! Documents as JSON.
+//! JSON of documents.
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, Lake
     })
 }
 
+/// Parses a document. The path is for the error message.
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
     path: &str,
     bytes: &Bytes,

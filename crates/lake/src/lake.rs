@@ -6,26 +6,27 @@ use futures::future::try_join_all;
 use rollbook_model::TenantName;
 
 use crate::LakeError;
-use crate::encryption::key_pages::Pages;
+use crate::encryption::key_pages::PageCache;
 use crate::encryption::master::Master;
 use crate::state::heads::Heads;
 use crate::storage::Store;
 use crate::storage::lease::Lease;
 
-/// What a process opens lakes from: a store, the master key, and what was read of both.
+/// A store and the master key, from which a process opens the lakes of tenants. Lakes opened from one
+/// root share its caches.
 #[derive(Debug, Clone)]
 pub struct LakeRoot {
     store: Store,
-    /// Opens the keys of tenants.
+    /// Decrypts the keys of tenants.
     master: Master,
-    /// Data keys that were read.
-    key_pages: Arc<Pages>,
-    /// Newest states that were read.
+    /// Cached data keys.
+    key_pages: Arc<PageCache>,
+    /// Cached newest states.
     heads: Arc<Heads>,
 }
 
 impl LakeRoot {
-    /// A store, and the master key that the environment names.
+    /// A root of a store, with the master key that the environment names.
     pub fn new(store: Store) -> Self {
         Self {
             store,
@@ -40,7 +41,7 @@ impl LakeRoot {
         &self.store
     }
 
-    /// What opens the keys of tenants.
+    /// The master key, which decrypts the keys of tenants.
     pub fn master(&self) -> &Master {
         &self.master
     }
@@ -61,7 +62,7 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// A handle of its own on whatever is there.
+    /// A new handle. Nothing is read.
     pub(crate) fn handle(root: LakeRoot, tenant: TenantName) -> Self {
         Self {
             root,
@@ -74,7 +75,7 @@ impl Lake {
         &self.lease
     }
 
-    /// The store that holds its objects.
+    /// The store that holds the lake's objects.
     pub fn store(&self) -> &Store {
         &self.root.store
     }
@@ -83,7 +84,7 @@ impl Lake {
         &self.root.master
     }
 
-    pub(crate) fn key_pages(&self) -> &Pages {
+    pub(crate) fn key_pages(&self) -> &PageCache {
         &self.root.key_pages
     }
 
@@ -91,22 +92,23 @@ impl Lake {
         &self.root.heads
     }
 
-    /// The tenant that owns it.
+    /// The tenant that owns the lake.
     pub fn tenant(&self) -> &TenantName {
         &self.tenant
     }
 
-    /// The path in the store of something in the tenant's folder.
+    /// The path in the store of an object, from its path in the tenant's folder.
     pub fn path(&self, below: &str) -> String {
         format!("{}/{below}", self.tenant)
     }
 
+    /// The names of the objects in a folder of the tenant's folder, sorted.
     pub(crate) async fn list(&self, below: &str) -> Result<Vec<String>, LakeError> {
         self.root.store.list(&self.path(below)).await
     }
 
-    /// Makes sure that objects are there, and of that size where one is given.
-    pub(crate) async fn must_have(
+    /// Checks that objects exist, and have the given size where one is given.
+    pub(crate) async fn check_exist(
         &self,
         objects: &[(String, Option<u64>)],
     ) -> Result<(), LakeError> {
@@ -117,7 +119,7 @@ impl Lake {
             });
             for ((below, size), found) in some.iter().zip(try_join_all(looked).await?) {
                 if found.is_none() || size.is_some() && *size != found {
-                    return Err(LakeError::Vanished {
+                    return Err(LakeError::MissingObject {
                         path: below.clone(),
                     });
                 }

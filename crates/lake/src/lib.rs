@@ -1,8 +1,9 @@
 //! Tables of one tenant in one object-store prefix, and the snapshots that commit them together.
 //!
-//! A commit is one object, `_snapshots/<n>.json`, put if absent. Everything that it names was
-//! durable before; publishing its actions to the Delta logs is a redo step after. So a crash
-//! leaves garbage or a redo, and never half a batch.
+//! A commit is one object, `_snapshots/<n>.json`, put only if it is absent. Every object that it
+//! refers to is durable before the commit. The actions of the commit are copied to the Delta logs
+//! after it, by the writer or by the next program that opens the lake. So a crash leaves unreferenced
+//! objects or a log to be copied, and never half a batch.
 
 pub mod documents;
 mod encryption;
@@ -19,9 +20,9 @@ pub mod wal;
 
 pub use error::LakeError;
 pub use lake::{Lake, LakeRoot};
-pub use maintenance::backup::Copied;
-pub use maintenance::check::{Checked, Problem};
-pub use maintenance::vacuum::{Collected, Retention};
+pub use maintenance::backup::BackupReport;
+pub use maintenance::check::{CheckReport, Problem};
+pub use maintenance::vacuum::{Retention, VacuumReport};
 pub use snapshot::batch_change::BatchChange;
 pub use snapshot::bitmaps::BitmapRef;
 pub use snapshot::changes::Changes;
@@ -29,13 +30,14 @@ pub use snapshot::commit::{Commit, Committed};
 pub use snapshot::update::Update;
 pub use snapshot::writer_lease::WriterLease;
 pub use state::record::{Cause, IdentityChange, SnapshotRecord};
-pub use state::{DataFile, ORDERS_COMPLETE, State, TableChange, TableState};
+pub use state::value_name::{IDENTITY_REMAP, LINKED, ORDERS_COMPLETE, PERSON_REDIRECTS, ValueName};
+pub use state::{DataFile, State, TableChange, TableState};
 pub use storage::Store;
-pub use table::gone::{GONE, Gone};
-pub use table::identity_remap::{IdentityRemap, LINKED, MOVES, Moved};
+pub use table::identity_remap::{IdentityRemap, RemappedIdentity};
+pub use table::nearest_rows::NearestRow;
+pub use table::person_redirects::PersonRedirects;
 pub use table::provider::LakeTable;
 pub use table::ranges::SplitPoints;
-pub use table::rows_in_span::Beside;
 pub use table::time_index::TimeSpan;
 pub use table::unused_ordering::RemoveUnusedOrdering;
-pub use wal::{Appended, Entry, EntryHeader, Refused};
+pub use wal::{Entry, EntryHeader, Refused, WalObject};

@@ -1,4 +1,4 @@
-//! Compaction, expiry of snapshots, checks and backups.
+//! Compaction, vacuum, checks and backups.
 
 pub mod backup;
 pub mod check;

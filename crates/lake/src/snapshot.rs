@@ -1,4 +1,4 @@
-//! Snapshots: commits, their history, and who may commit next.
+//! Snapshots: commits, their history, and the leases of writers.
 
 pub mod batch_change;
 pub(crate) mod bitmaps;

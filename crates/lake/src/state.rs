@@ -1,10 +1,12 @@
-//! What a tenant's lake holds at one snapshot: the files of each table, and the named values.
+//! The state of a tenant's lake at one snapshot: the files of each table, and the named values.
 
 pub(crate) mod actions;
 pub mod delta_log;
 pub(crate) mod heads;
 pub mod record;
 mod replay;
+pub mod value_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
@@ -12,76 +14,73 @@ use rollbook_model::{Settings, SnapshotNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
-
-/// The named value that is there as long as each refund and order line is known to be of an order
-/// that the lake has.
-pub const ORDERS_COMPLETE: &str = "orders/complete";
+use crate::state::value_name::ValueName;
 
 /// A Parquet file of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
-    /// Its name, relative to the table's folder.
+    /// The name of the file in the table's folder.
     pub path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Smallest `person_id` in it, where the table has one.
+    /// Smallest `person_id` of the file, where the table has this column.
     pub min_person: Option<i64>,
-    /// Largest `person_id` in it.
+    /// Largest `person_id` of the file, where the table has this column.
     pub max_person: Option<i64>,
-    /// First and last `person_id` of each row group; empty where that is not known.
+    /// First and last `person_id` of each row group; empty where they are not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<[i64; 2]>,
-    /// First and last moment of its rows, in microseconds; `None` where that is not known.
+    /// First and last time of the rows, in microseconds; `None` where they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<[i64; 2]>,
-    /// The XXH3 of its bytes in hexadecimal; empty in files of older programs.
+    /// The XXH3 hash of the file's bytes in hexadecimal; empty for files of older programs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub checksum: String,
 }
 
-/// What the log of a table says of the table itself.
+/// The metadata of a table in its Delta log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Described {
-    /// The id of the Delta table, the same for ever.
+pub struct TableDescription {
+    /// The id of the Delta table. It never changes.
     pub id: String,
-    /// When the table was made, in milliseconds.
+    /// When the table was created, in milliseconds.
     pub created_at: Option<i64>,
-    /// A hash of its columns and properties.
+    /// A hash of the table's columns and properties.
     pub digest: String,
 }
 
 /// One table at one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TableState {
-    /// Its newest Delta version; `None` before the first commit that has rows of it.
+    /// The newest version of the table's Delta log; `None` before the first commit of rows.
     pub version: Option<u64>,
-    /// Its files, in the order in which they were added.
+    /// The files of the table, in the order in which they were added.
     pub files: Vec<DataFile>,
-    /// What its log says of it; `None` where that is to be said anew with the next rows.
+    /// The table's metadata in its Delta log; `None` where the next commit of rows must write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub described: Option<Described>,
+    pub described: Option<TableDescription>,
 }
 
 impl TableState {
-    /// Rows in all files.
+    /// Number of rows in all files.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }
 }
 
-/// Files that come and go in one table.
+/// Files that a commit adds to a table and removes from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableChange {
-    /// New files, durable already.
+    /// New files. They are durable before the commit.
     pub adds: Vec<DataFile>,
-    /// Files whose rows are elsewhere now, or gone.
+    /// Files whose rows are in other files now, or deleted.
     pub removes: Vec<DataFile>,
 }
 
 impl TableChange {
-    /// Whether nothing changes.
+    /// Whether the change adds and removes no file.
     pub fn is_empty(&self) -> bool {
         self.adds.is_empty() && self.removes.is_empty()
     }
@@ -90,9 +89,9 @@ impl TableChange {
 /// All tables and named values at one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
-    /// The snapshot; 0 is a lake without a commit.
+    /// The snapshot; 0 before the first commit.
     pub number: SnapshotNumber,
-    /// The newest snapshot that changed a table: the data that figures are computed from.
+    /// The newest snapshot that changed rows of a table. Results are computed from its data.
     pub data: SnapshotNumber,
     /// Tables that have been committed to.
     pub tables: BTreeMap<String, TableState>,
@@ -101,17 +100,24 @@ pub struct State {
 }
 
 impl State {
-    /// The table, empty where nothing of it was committed.
+    /// A table, empty before its first commit.
     pub fn table(&self, name: &str) -> TableState {
         self.tables.get(name).cloned().unwrap_or_default()
     }
 
-    /// The tenant's settings.
+    /// The tenant's settings; the defaults where none are stored.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`]: the stored settings cannot be parsed.
     pub fn settings(&self) -> Result<Settings, LakeError> {
-        self.value("settings").map(Option::unwrap_or_default)
+        self.value(&ValueName::Settings.to_string())
+            .map(Option::unwrap_or_default)
     }
 
-    /// A named value, `None` where there is none of that name.
+    /// A named value, `None` where the snapshot holds no value of that name.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`]: the value cannot be parsed as a `T`.
     pub fn value<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
@@ -126,15 +132,16 @@ impl State {
             .transpose()
     }
 
-    /// The named values below a prefix such as `segment/`, in order of their names.
+    /// The names of the values whose names begin with a prefix such as `segment/`, without the prefix,
+    /// in order.
     pub fn names_below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.named
             .keys()
             .filter_map(move |name| name.strip_prefix(prefix))
     }
 
-    /// All objects that it consists of, relative to the tenant's folder, with their sizes where
-    /// these are known.
+    /// The data files and the objects that named values refer to, relative to the tenant's folder, with
+    /// the sizes of the data files.
     pub(crate) fn all_objects(&self) -> Vec<(String, Option<u64>)> {
         let files = self.tables.iter().flat_map(|(name, table)| {
             let files = table.files.iter();
@@ -144,46 +151,32 @@ impl State {
         files.chain(objects).collect()
     }
 
-    /// Refuses names of tables and files that lead anywhere else.
-    pub(crate) fn must_be_inside(&self) -> Result<(), LakeError> {
+    /// Checks that no name of a table or file leads out of its folder.
+    pub(crate) fn check_paths(&self) -> Result<(), LakeError> {
         for (name, table) in &self.tables {
-            must_be_name(name)?;
+            check_name(name)?;
             for file in &table.files {
-                must_be_name(&file.path)?;
+                check_name(&file.path)?;
             }
         }
         Ok(())
     }
 
-    /// The objects that the named values point to, relative to the tenant's folder.
+    /// The objects that the named values refer to, relative to the tenant's folder.
     pub(crate) fn objects(&self) -> BTreeSet<String> {
-        let mut objects = BTreeSet::new();
-        self.named
-            .values()
-            .for_each(|value| note_objects(value, &mut objects));
-        objects
+        let named = self.named.iter();
+        let objects = named.flat_map(|(name, value)| ValueName::parse(name).objects(value));
+        objects.collect()
     }
 }
 
-/// Texts in a named value that begin like a folder of objects.
-pub(crate) fn note_objects(value: &serde_json::Value, objects: &mut BTreeSet<String>) {
-    match value {
-        serde_json::Value::String(text) if text.starts_with('_') && text.contains('/') => {
-            objects.insert(text.clone());
-        }
-        serde_json::Value::Array(all) => all.iter().for_each(|v| note_objects(v, objects)),
-        serde_json::Value::Object(all) => all.values().for_each(|v| note_objects(v, objects)),
-        _ => {}
-    }
-}
-
-/// Refuses what is not the name of a file or folder in the one that it is looked for in.
-pub(crate) fn must_be_name(name: &str) -> Result<(), LakeError> {
+/// Checks that a name is that of a file or folder, and no path.
+pub(crate) fn check_name(name: &str) -> Result<(), LakeError> {
     let mut parts = Path::new(name).components();
     let is_name = matches!(parts.next(), Some(Component::Normal(part)) if part == name);
     match is_name && parts.next().is_none() {
         true => Ok(()),
-        false => Err(LakeError::Outside {
+        false => Err(LakeError::PathOutsideLake {
             path: name.to_owned(),
         }),
     }

@@ -1,9 +1,7 @@
-//! Objects of the lake: put if absent, put over, get, list; durable before they are named.
+//! The store that holds a lake's objects: a local folder, or an object store with conditional puts.
 //!
-//! A lake lies in a local folder or in an object store that can put if absent. Paths are relative
-//! to the lake's root everywhere.
+//! A put returns when the object is durable. All paths are relative to the lake's root.
 
-pub(crate) mod lease;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -26,48 +24,50 @@ use url::Url;
 
 use crate::LakeError;
 
-/// Bytes of footers that are kept at most, of all files of a lake.
-const FOOTERS_KEPT: usize = 64 << 20;
+/// Bytes that the cache of Parquet footers may hold.
+const FOOTER_CACHE_BYTES: usize = 64 << 20;
 
 pub mod disk;
+pub(crate) mod lease;
 mod local;
 mod remote;
+pub(crate) mod retry;
 
 use disk::{Disk, SyncedDisk};
 use local::Local;
 use remote::Remote;
 
-/// Whether an object was put, or was there before.
+/// The outcome of a put of an object that must be absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It was put now.
+    /// The object was put.
     Done,
-    /// An object of that name existed and was left as it is.
+    /// An object of that path existed and is unchanged.
     Exists,
 }
 
-/// One object, as a listing shows it.
+/// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its path, relative to the lake's root.
+    /// The path, relative to the lake's root.
     pub path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was written last.
+    /// When the object was last written.
     pub modified: DateTime<Utc>,
 }
 
-/// The place where a lake lies.
+/// A store that holds lakes.
 #[derive(Debug, Clone)]
 pub struct Store {
     backend: Backend,
     /// Reads objects by their path below the root.
     reader: Arc<dyn ObjectStore>,
-    /// Under what sessions of DataFusion know `reader`.
+    /// The URL under which sessions of DataFusion register `reader`.
     url: ObjectStoreUrl,
-    /// The root, as users name it.
+    /// The root, for messages.
     location: String,
-    /// Footers of Parquet files that were read; no object is ever changed under its name.
+    /// Cached footers of Parquet files. Data files never change.
     footers: Arc<FileMetadataCache>,
 }
 
@@ -80,6 +80,11 @@ enum Backend {
 impl Store {
     /// The store at a folder, a `file://` URL or an `s3://bucket/prefix` URL. A folder need not
     /// exist yet. Keys, region and endpoint of S3 come from the usual variables (`AWS_…`).
+    ///
+    /// # Errors
+    /// - [`LakeError::Location`]: the location is neither a folder nor a URL of a supported store.
+    /// - [`LakeError::File`]: a relative path cannot be resolved.
+    /// - [`LakeError::Store`]: the settings of S3 are invalid.
     pub fn at(location: &str) -> Result<Self, LakeError> {
         let refused = || LakeError::Location {
             location: location.to_owned(),
@@ -110,6 +115,10 @@ impl Store {
     }
 
     /// The store in a folder, writing through `disk`.
+    ///
+    /// # Errors
+    /// - [`LakeError::Location`]: the path of the folder has no URL.
+    /// - [`LakeError::File`]: a relative path cannot be resolved.
     pub fn local(folder: &FsPath, disk: Arc<dyn Disk>) -> Result<Self, LakeError> {
         let root = local::resolved(folder).map_err(|source| LakeError::File {
             doing: "find",
@@ -128,7 +137,7 @@ impl Store {
         })
     }
 
-    /// The store whose root is that of `object`; `location` is its name for users.
+    /// The store in an object store. `location` is its name in messages.
     pub fn on(object: Arc<dyn ObjectStore>, location: &str) -> Self {
         Self {
             backend: Backend::Remote(Remote::new(Arc::clone(&object))),
@@ -139,35 +148,39 @@ impl Store {
         }
     }
 
-    /// Where it lies, for messages.
+    /// The location, for messages.
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// Whether it is a folder of this machine.
+    /// Whether the store is a folder of this machine.
     pub fn is_local(&self) -> bool {
         matches!(self.backend, Backend::Local(_))
     }
 
-    /// Reads Parquet files of the store for DataFusion; footers are read once.
+    /// A factory of readers of Parquet files for DataFusion, with the cache of footers.
     pub(crate) fn parquet_readers(&self) -> Arc<dyn ParquetFileReaderFactory> {
         let (reader, footers) = (Arc::clone(&self.reader), Arc::clone(&self.footers));
         Arc::new(CachedParquetFileReaderFactory::new(reader, footers))
     }
 
-    /// Under what sessions of DataFusion register [`Store::object_store`].
+    /// The URL under which sessions of DataFusion register [`Store::object_store`].
     pub(crate) fn url(&self) -> &ObjectStoreUrl {
         &self.url
     }
 
-    /// Reads objects by their path below the root.
+    /// The object store that reads objects by their path below the root.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.reader)
     }
 
-    /// Puts an object if there is none of that name. An object of the same bytes counts as put:
-    /// a store may do what it is asked and still answer with an error. Who must know which of two
-    /// writers it was makes the bytes differ.
+    /// Puts an object if the path has none. An existing object with the same bytes counts as
+    /// [`Put::Done`], since a store may put an object and still answer with an error. Writers that must
+    /// know which of them put the object write different bytes.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::File`], [`LakeError::Store`]: the object cannot be written.
     pub async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
         match &self.backend {
             Backend::Local(local) => local.put_new(path, bytes),
@@ -175,7 +188,11 @@ impl Store {
         }
     }
 
-    /// Puts an object over whatever has that name.
+    /// Puts an object, and replaces an existing one.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::File`], [`LakeError::Store`]: the object cannot be written.
     pub async fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
         match &self.backend {
             Backend::Local(local) => local.put_over(path, bytes),
@@ -183,7 +200,12 @@ impl Store {
         }
     }
 
-    /// Takes a finished local file into the store under a name that nothing has.
+    /// Moves a finished local file into the store, to a path that has no object.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::File`], [`LakeError::Store`]: the file cannot be read, or the object cannot be
+    ///   written.
     pub async fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
         match &self.backend {
             Backend::Local(local) => local.put_file(path, staged),
@@ -191,21 +213,29 @@ impl Store {
         }
     }
 
-    /// A file to write in: on the store's own disk where it has one, so that it can be taken in
-    /// without a copy.
+    /// A temporary file for [`Store::put_file`]. A local store creates it in `folder`, so that it can be
+    /// moved without a copy.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the folder leads out of the lake.
+    /// - [`LakeError::File`]: the folder or the file cannot be created.
     pub fn staging_file(&self, folder: &str) -> Result<NamedTempFile, LakeError> {
         match &self.backend {
             Backend::Local(local) => local.staging_file(folder),
             Backend::Remote(_) => NamedTempFile::new().map_err(|source| LakeError::File {
-                doing: "write in",
+                doing: "create a file in",
                 path: std::env::temp_dir(),
                 source,
             }),
         }
     }
 
-    /// An object as a local file, for readers that want one: the file itself, or a copy that goes
-    /// when it is closed.
+    /// Opens an object as a local file: the file itself, or a temporary copy of an object of a remote
+    /// store.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::File`], [`LakeError::Store`]: the object does not exist or cannot be read.
     pub async fn open(&self, path: &str) -> Result<File, LakeError> {
         match &self.backend {
             Backend::Local(local) => local.open(path),
@@ -213,8 +243,8 @@ impl Store {
         }
     }
 
-    /// How many small objects are best read at a time: of a disk of this machine one, which takes no
-    /// time to wait for; reading from many threads would keep memory in each.
+    /// How many small objects callers should read at a time: one from a local disk, where threads that
+    /// read in parallel would only need more memory, and many from a remote store.
     pub(crate) fn read_at_once(&self) -> usize {
         match &self.backend {
             Backend::Local(_) => 1,
@@ -222,14 +252,18 @@ impl Store {
         }
     }
 
-    /// The bytes of an object, `None` where there is none.
+    /// The bytes of an object, `None` where the path has none.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::Store`]: the object cannot be read.
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>, LakeError> {
         let failed = |source| LakeError::Store {
             doing: "read",
             path: path.to_owned(),
             source,
         };
-        self.must_hold(path)?;
+        self.check_path(path)?;
         match self.reader.get(&Path::from(path)).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -237,13 +271,13 @@ impl Store {
         }
     }
 
-    /// Some of the bytes of an object, `None` where there is none.
+    /// A range of the bytes of an object, `None` where the path has none.
     pub(crate) async fn get_range(
         &self,
         path: &str,
         range: Range<u64>,
     ) -> Result<Option<Bytes>, LakeError> {
-        self.must_hold(path)?;
+        self.check_path(path)?;
         match self.reader.get_range(&Path::from(path), range).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -255,13 +289,18 @@ impl Store {
         }
     }
 
-    /// The size of an object in bytes, `None` where there is none.
+    /// The size of an object in bytes, `None` where the path has none.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::Store`]: the store cannot be read.
     pub async fn get_size(&self, path: &str) -> Result<Option<u64>, LakeError> {
         Ok(self.head(path).await?.map(|found| found.size))
     }
 
+    /// The metadata of an object, `None` where the path has none.
     pub(crate) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>, LakeError> {
-        self.must_hold(path)?;
+        self.check_path(path)?;
         match self.reader.head(&Path::from(path)).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -273,9 +312,14 @@ impl Store {
         }
     }
 
-    /// The names directly below a folder, sorted; empty where there is no such folder.
+    /// The names of the objects in a folder, without those of its subfolders, sorted. Empty where the
+    /// folder does not exist. Names that begin with `.` are left out.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the folder leads out of the lake.
+    /// - [`LakeError::Store`]: the folder cannot be listed.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, LakeError> {
-        self.must_hold(folder)?;
+        self.check_path(folder)?;
         if !self.may_exist(folder) {
             return Ok(Vec::new());
         }
@@ -283,7 +327,7 @@ impl Store {
             .reader
             .list_with_delimiter(Some(&Path::from(folder)))
             .await
-            .map_err(|source| self.unlisted(folder, source))?;
+            .map_err(|source| self.list_error(folder, source))?;
         let names = listed.objects.into_iter();
         let names = names.filter_map(|meta| meta.location.filename().map(str::to_owned));
         let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
@@ -291,9 +335,13 @@ impl Store {
         Ok(names)
     }
 
-    /// Everything below a folder, at any depth, in no order; files that are being written too.
+    /// All objects in a folder and its subfolders, in no order, with temporary files of writers.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the folder leads out of the lake.
+    /// - [`LakeError::Store`]: the folder cannot be listed.
     pub async fn walk(&self, folder: &str) -> Result<Vec<Listed>, LakeError> {
-        self.must_hold(folder)?;
+        self.check_path(folder)?;
         if !self.may_exist(folder) {
             return Ok(Vec::new());
         }
@@ -306,10 +354,14 @@ impl Store {
             })
             .try_collect()
             .await
-            .map_err(|source| self.unlisted(folder, source))
+            .map_err(|source| self.list_error(folder, source))
     }
 
-    /// Deletes an object; one that is gone already is no error.
+    /// Deletes an object. A path without an object is no error.
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the path leads out of the lake.
+    /// - [`LakeError::File`], [`LakeError::Store`]: the object cannot be deleted.
     pub async fn delete(&self, path: &str) -> Result<(), LakeError> {
         match &self.backend {
             Backend::Local(local) => local.delete(path),
@@ -317,7 +369,7 @@ impl Store {
         }
     }
 
-    /// Deletes objects; those that are gone already are no error.
+    /// Deletes objects. Paths without an object are no error.
     pub(crate) async fn delete_all(&self, paths: &[String]) -> Result<(), LakeError> {
         match &self.backend {
             Backend::Local(local) => local.delete_all(paths),
@@ -330,36 +382,36 @@ impl Store {
         }
     }
 
-    /// Puts an object that need not outlast a cut of the power.
-    pub(crate) async fn put_soft(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+    /// Puts an object without syncing it: a power failure may lose the object.
+    pub(crate) async fn put_unsynced(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
         match &self.backend {
-            Backend::Local(local) => local.put_soft(path, bytes),
+            Backend::Local(local) => local.put_unsynced(path, bytes),
             Backend::Remote(remote) => remote.put_over(path, bytes).await,
         }
     }
 
-    /// Deletes such an object, as far as that can be done.
-    pub(crate) async fn delete_soft(&self, path: &str) {
+    /// Deletes an object without syncing. Errors are ignored.
+    pub(crate) async fn delete_unsynced(&self, path: &str) {
         match &self.backend {
-            Backend::Local(local) => local.delete_soft(path),
+            Backend::Local(local) => local.delete_unsynced(path),
             Backend::Remote(remote) => drop(remote.delete(path).await),
         }
     }
 
-    /// The same without waiting for the network: there it is left to go.
-    pub(crate) fn delete_at_once(&self, path: &str) {
+    /// Like [`Store::delete_unsynced`], for local stores only. A remote store keeps the object.
+    pub(crate) fn delete_local(&self, path: &str) {
         if let Backend::Local(local) = &self.backend {
-            local.delete_soft(path);
+            local.delete_unsynced(path);
         }
     }
 
-    /// When an object was written last, by the store's clock.
+    /// When an object was last written, by the store's clock.
     pub(crate) async fn modified(&self, path: &str) -> Result<Option<DateTime<Utc>>, LakeError> {
         Ok(self.head(path).await?.map(|found| found.last_modified))
     }
 
-    /// Makes sure that the store can put if absent, on which every commit rests, by putting an
-    /// object that exists once more, with the bytes that it has.
+    /// Checks that the store supports conditional puts, which commits need: a second put of an existing
+    /// object, with the same bytes, must be refused.
     pub(crate) async fn check_conditional_put(
         &self,
         path: &str,
@@ -374,32 +426,33 @@ impl Store {
         }
     }
 
-    /// The same, made by somebody else: nothing in it leads anywhere else.
+    /// The same store, which refuses symbolic links that lead out of it. For stores that an untrusted
+    /// person may have written.
     #[must_use]
-    pub fn closed(mut self) -> Self {
+    pub fn confined(mut self) -> Self {
         if let Backend::Local(local) = self.backend {
-            self.backend = Backend::Local(local.closed());
+            self.backend = Backend::Local(local.confined());
         }
         self
     }
 
-    /// Refuses a path that leads out. In a bucket none does: names there are only names.
-    pub(crate) fn must_hold(&self, path: &str) -> Result<(), LakeError> {
+    /// Checks that a path does not lead out of the store. In an object store no path does.
+    pub(crate) fn check_path(&self, path: &str) -> Result<(), LakeError> {
         match &self.backend {
-            Backend::Local(local) => local.file(path).map(drop),
+            Backend::Local(local) => local.resolve(path).map(drop),
             Backend::Remote(_) => Ok(()),
         }
     }
 
-    /// Folders of this machine are asked first: listing one that is not there is an error.
+    /// Whether a folder may exist. Listing a missing local folder would be an error.
     fn may_exist(&self, folder: &str) -> bool {
         match &self.backend {
-            Backend::Local(local) => local.file(folder).is_ok_and(|folder| folder.is_dir()),
+            Backend::Local(local) => local.resolve(folder).is_ok_and(|folder| folder.is_dir()),
             Backend::Remote(_) => true,
         }
     }
 
-    fn unlisted(&self, folder: &str, source: object_store::Error) -> LakeError {
+    fn list_error(&self, folder: &str, source: object_store::Error) -> LakeError {
         LakeError::Store {
             doing: "list",
             path: folder.to_owned(),
@@ -408,7 +461,7 @@ impl Store {
     }
 }
 
-/// A URL for a place, the same for the same place within a process.
+/// The URL of a location, the same for one location within a process.
 fn url_of(location: &str) -> ObjectStoreUrl {
     let mut hasher = DefaultHasher::new();
     location.hash(&mut hasher);
@@ -417,7 +470,7 @@ fn url_of(location: &str) -> ObjectStoreUrl {
 }
 
 fn footers() -> Arc<FileMetadataCache> {
-    Arc::new(DefaultCache::new(FOOTERS_KEPT))
+    Arc::new(DefaultCache::new(FOOTER_CACHE_BYTES))
 }
 
 #[cfg(test)]
@@ -453,7 +506,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_are_moved_in_and_opened() {
+    async fn local_files_are_moved_into_the_store() {
         let folder = tempfile::tempdir().unwrap();
         let local = Store::at(folder.path().to_str().unwrap()).unwrap();
         for store in [local, Store::on(Arc::new(InMemory::new()), "memory")] {
@@ -468,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_are_folders_and_buckets() {
+    fn unsupported_locations_are_refused() {
         assert!(Store::at("gopher://lake").is_err());
         assert!(Store::at("").is_err());
         assert!(Store::at("./lake").is_ok());

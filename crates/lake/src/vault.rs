@@ -1,13 +1,13 @@
-//! Personal values: apart from the tables, sealed, latest state only, never pinned by a snapshot.
+//! Vaults: the personal values, separate from the tables, encrypted ("sealed"), and in their latest
+//! state only. No snapshot keeps old values.
 //!
-//! A table's vault is a set of Parquet runs in which every key stands once, named by a manifest.
-//! Manifests are numbered and put if absent: the highest number holds. Writing makes a run of the
-//! new values, copies the older runs that hold one of their keys without those, and puts the next
-//! manifest. What it replaced stays for a while, for those who are reading it, and the next writer
-//! deletes it. A crash before the manifest leaves garbage.
+//! A table's vault is a set of Parquet files ("runs") in which every key occurs once, listed by a
+//! manifest. Manifests are numbered and put only if absent; the highest number is the current one. A
+//! writer makes a run of the new values, copies the older runs that hold one of their keys without
+//! those keys, and puts the next manifest. Replaced runs stay for some minutes, since queries may be
+//! reading them; a later writer deletes them. A crash before the manifest leaves unreferenced runs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -21,6 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::state::{DataFile, State};
+use crate::storage::retry::retry;
 use crate::table::provider::{LakeTable, read_path};
 
 mod decryptor;
@@ -29,40 +30,36 @@ mod manifest;
 mod rotate;
 mod run;
 mod runs;
+mod tenant_keys;
 
 use crate::encryption::key_pages::DataKeys;
 pub use crate::encryption::master::Master;
 pub use decryptor::Decryptor;
 pub use keys::KeyStatus;
-use keys::Keyring;
-use manifest::Standing;
+use keys::{ATTEMPTS, BUSY, Keyring};
+use manifest::ManifestVersion;
 pub use run::NewValues;
 use run::Run;
 use runs::{Manifest, Replaced};
+pub use tenant_keys::fresh_token_key;
 
-/// Attempts until a writer gives way to faster ones.
-const ATTEMPTS: u32 = 20;
-const TOKEN_KEY: &str = "token";
-/// The key of those who were erased.
-const ERASURE_KEY: &str = "erased";
-
-/// What becomes of runs that are replaced.
+/// What happens to runs that are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OldRuns {
-    /// They stay for a while, for those who are reading them.
-    Stay,
-    /// They and all that were replaced before are deleted at once.
-    Go,
+enum ReplacedRuns {
+    /// They stay for some minutes, since queries may be reading them.
+    Keep,
+    /// They are deleted at once, with all runs that were replaced earlier.
+    Delete,
 }
 
-/// A run without some keys.
-enum Copied {
-    /// It holds none of them.
-    NotNeeded,
-    /// What is left of it, if anything is.
-    As(Option<DataFile>),
-    /// The run is gone: the newest manifest does not name it.
-    Vanished,
+/// The copy of a run without some keys.
+enum CopiedRun {
+    /// The run holds none of the keys: no copy is needed.
+    Unaffected,
+    /// The copy; `None` where no row is left.
+    Rewritten(Option<DataFile>),
+    /// Another writer replaced the run: the newest manifest does not list it.
+    Replaced,
 }
 
 /// The vault of one table.
@@ -78,13 +75,20 @@ impl<'a> Vault<'a> {
         Self { lake, def }
     }
 
-    /// Whether nobody has a personal value.
+    /// Whether the vault holds no value.
+    ///
+    /// # Errors
+    /// The errors of [`Vault::table`].
     pub async fn is_empty(&self) -> Result<bool, LakeError> {
         let (_, manifest) = self.manifest().await?;
         Ok(manifest.runs.is_empty())
     }
 
-    /// The personal values as a table, each key once, sealed: `def.sealed_schema()`.
+    /// The personal values as a table in `def.sealed_schema()`, each key once.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: the manifest cannot be parsed.
+    /// - [`LakeError::Store`]: the store cannot be read.
     pub async fn table(&self) -> Result<LakeTable, LakeError> {
         let (_, manifest) = self.manifest().await?;
         let schema = self.def.sealed_schema();
@@ -96,7 +100,12 @@ impl<'a> Vault<'a> {
         ))
     }
 
-    /// Opens what is sealed, with the keys as they are now.
+    /// A decryptor of the table's sealed values, with the current data keys.
+    ///
+    /// # Errors
+    /// - [`LakeError::MasterKey`]: the master key is missing or wrong.
+    /// - [`LakeError::Damaged`]: a page of keys is missing or cannot be decrypted.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store or the master key's file cannot be read.
     pub async fn decryptor(&self) -> Result<Decryptor, LakeError> {
         Ok(Decryptor::new(
             self.def,
@@ -104,14 +113,21 @@ impl<'a> Vault<'a> {
         ))
     }
 
-    /// Rows in `def.vault_schema()` as they would lie in the vault: equal where they are equal.
+    /// Seals rows in `def.vault_schema()` as the vault stores them: equal values are equal when sealed.
+    ///
+    /// # Errors
+    /// - [`LakeError::Schema`]: the rows lack a column.
+    /// - [`LakeError::MasterKey`]: the master key is missing or wrong.
+    /// - [`LakeError::Damaged`]: a page of keys is missing or cannot be decrypted.
+    /// - [`LakeError::Busy`]: other writers changed the tenant's keys in every attempt.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
     pub async fn seal(&self, rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
         let keys = self.keys_of(rows, DataKeys::default()).await?;
         crate::encryption::seal::seal_rows(self.def, rows, &keys)
-            .map_err(|source| self.misfit(source))
+            .map_err(|source| self.schema_error(source))
     }
 
-    /// The data keys of some rows, among those that are known or made now.
+    /// The data keys of the identities of rows. Missing keys are created.
     async fn keys_of(&self, rows: &RecordBatch, known: DataKeys) -> Result<DataKeys, LakeError> {
         let owners: BTreeSet<i64> = match rows.column_by_name("identity_id") {
             Some(owners) => {
@@ -126,7 +142,11 @@ impl<'a> Vault<'a> {
         Keyring::of(self.lake).ensure(&owners).await
     }
 
-    /// All personal values, open: `def.vault_schema()`.
+    /// All personal values, decrypted, in `def.vault_schema()`.
+    ///
+    /// # Errors
+    /// The errors of [`Vault::decryptor`] and [`Vault::sealed`]. Each batch may fail with
+    /// [`LakeError::Schema`]: it cannot be read or decrypted.
     pub async fn batches(
         &self,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
@@ -135,14 +155,25 @@ impl<'a> Vault<'a> {
         Ok(sealed.map(move |batch| decryptor.open(&batch?)))
     }
 
-    /// All personal values as they lie there: `def.sealed_schema()`.
+    /// All personal values, sealed, in `def.sealed_schema()`.
+    ///
+    /// # Errors
+    /// - [`LakeError::Busy`]: other writers replaced runs in every attempt to open them.
+    /// - [`LakeError::Damaged`]: the manifest cannot be parsed.
+    /// - [`LakeError::Parquet`]: a run is no Parquet file.
+    /// - [`LakeError::Store`], [`LakeError::File`]: a run is missing or cannot be read.
+    ///
+    /// Each batch may fail with [`LakeError::Schema`]: it cannot be read.
     pub async fn sealed(
         &self,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, LakeError>> + use<>, LakeError> {
         self.sealed_runs(None).await
     }
 
-    /// The same, of some columns alone.
+    /// Some columns of all personal values, sealed.
+    ///
+    /// # Errors
+    /// The errors of [`Vault::sealed`].
     pub async fn sealed_columns(
         &self,
         columns: &[&str],
@@ -164,33 +195,26 @@ impl<'a> Vault<'a> {
         }))
     }
 
-    /// All runs, opened: what is open can be read even if somebody deletes it.
+    /// Opens all runs. An open run can be read even after it is deleted.
     async fn open_runs(
         &self,
         columns: Option<&[&str]>,
     ) -> Result<Vec<(DataFile, ParquetRecordBatchReader)>, LakeError> {
-        for _ in 0..ATTEMPTS {
+        let opened = retry(ATTEMPTS, || async move {
             let (_, manifest) = self.manifest().await?;
             let mut opened = Vec::with_capacity(manifest.runs.len());
-            let mut is_whole = true;
             for run in manifest.runs {
-                match self.open_run(&run, columns).await? {
-                    Some(reader) => opened.push((run, reader)),
-                    None => {
-                        is_whole = false;
-                        break;
-                    }
-                }
+                let Some(reader) = self.open_run(&run, columns).await? else {
+                    return Ok(None);
+                };
+                opened.push((run, reader));
             }
-            if is_whole {
-                return Ok(opened);
-            }
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+            Ok(Some(opened))
+        });
+        opened.await?.ok_or(BUSY)
     }
 
-    /// A run of a manifest that was read; `None` where somebody forgot values of it meanwhile, and
-    /// a newer manifest says what holds.
+    /// Opens a run of a manifest; `None` where another writer replaced and deleted the run meanwhile.
     async fn open_run(
         &self,
         run: &DataFile,
@@ -199,46 +223,56 @@ impl<'a> Vault<'a> {
         let below = format!("{}/{}", self.folder(), run.path);
         match read_path(self.lake, &below, columns).await {
             Ok(reader) => Ok(Some(reader)),
-            Err(error) if error.is_absence() && !self.names(run).await? => Ok(None),
+            Err(error) if error.is_absence() && !self.is_current(run).await? => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the newest manifest names a run.
-    async fn names(&self, run: &DataFile) -> Result<bool, LakeError> {
+    /// Whether the newest manifest lists a run.
+    async fn is_current(&self, run: &DataFile) -> Result<bool, LakeError> {
         let (_, manifest) = self.manifest().await?;
         Ok(manifest.runs.iter().any(|named| named.path == run.path))
     }
 
-    /// Takes new values; they hold from [`NewValues::keep`] on.
+    /// Begins a write of new values, which [`NewValues::commit`] ends.
     pub fn put(&self) -> NewValues<'a> {
         NewValues::of(*self)
     }
 
-    /// Takes the values of the keys in `keys` (columns `def.vault_keys()`) out. The runs that had
-    /// them stay for those who are reading them, as where newer values replace older ones.
+    /// Removes the values of the keys in `keys` (columns `def.vault_keys()`). The replaced runs stay for
+    /// some minutes, since queries may be reading them.
+    ///
+    /// # Errors
+    /// - [`LakeError::Busy`]: other writers changed the vault in every attempt.
+    /// - [`LakeError::MissingObject`]: a new run was deleted before it was committed.
+    /// - [`LakeError::Damaged`]: the manifest cannot be parsed, or the rows lack a key column.
+    /// - [`LakeError::Schema`], [`LakeError::Parquet`]: a run cannot be read or written.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
     pub async fn remove(&self, keys: &[RecordBatch]) -> Result<(), LakeError> {
-        self.without_keys(keys, OldRuns::Stay).await
+        self.remove_keys(keys, ReplacedRuns::Keep).await
     }
 
-    /// The same for what has to be gone from the store at once, whoever is reading it.
+    /// Like [`Vault::remove`], and deletes all replaced runs at once. A query that reads them may fail.
+    ///
+    /// # Errors
+    /// The errors of [`Vault::remove`].
     pub async fn erase(&self, keys: &[RecordBatch]) -> Result<(), LakeError> {
-        self.without_keys(keys, OldRuns::Go).await
+        self.remove_keys(keys, ReplacedRuns::Delete).await
     }
 
-    async fn without_keys(&self, keys: &[RecordBatch], runs: OldRuns) -> Result<(), LakeError> {
+    async fn remove_keys(&self, keys: &[RecordBatch], runs: ReplacedRuns) -> Result<(), LakeError> {
         if keys.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(());
         }
-        let mut gone = HashSet::new();
+        let mut removed = HashSet::new();
         for batch in keys {
-            gone.extend(self.encode(batch)?);
+            removed.extend(self.key_hashes(batch)?);
         }
-        self.replace(None, &gone, runs).await
+        self.replace(None, &removed, runs).await
     }
 
-    /// The keys of values that have been there since before `until` and that no row of the table
-    /// at `state` has: what a run put whose commit never came.
+    /// The keys of values that were written before `until` and that no row of the table at `state` has:
+    /// their ingest run was never committed.
     pub(crate) async fn orphaned_keys(
         &self,
         state: &State,
@@ -262,31 +296,33 @@ impl<'a> Vault<'a> {
         for file in &state.table(self.def.name).files {
             let below = format!("{}/{}", self.def.name, file.path);
             for batch in read_path(self.lake, &below, Some(self.def.vault_keys())).await? {
-                known.extend(self.encode(&batch.map_err(|source| self.misfit(source))?)?);
+                known.extend(self.key_hashes(&batch.map_err(|source| self.schema_error(source))?)?);
             }
         }
         let mut orphaned_keys = Vec::new();
         for (_, reader) in opened.into_iter().filter(|(run, _)| is_old(run)) {
             for batch in reader {
-                let batch = batch.map_err(|source| self.misfit(source))?;
-                let mask = self.mask(&batch, &known)?;
+                let batch = batch.map_err(|source| self.schema_error(source))?;
+                let mask = self.rows_to_keep(&batch, &known)?;
                 if mask.true_count() > 0 {
                     let found = filter_record_batch(&batch, &mask);
-                    orphaned_keys.push(found.map_err(|source| self.misfit(source))?);
+                    orphaned_keys.push(found.map_err(|source| self.schema_error(source))?);
                 }
             }
         }
         Ok(orphaned_keys)
     }
 
+    /// Adds the run `new`, and removes the values of `keys` from the other runs.
     async fn replace(
         &self,
         new: Option<DataFile>,
         keys: &HashSet<u128>,
-        runs: OldRuns,
+        runs: ReplacedRuns,
     ) -> Result<(), LakeError> {
-        'attempts: for _ in 0..ATTEMPTS {
-            let (standing, manifest) = self.manifest().await?;
+        let new = &new;
+        let replaced = retry(ATTEMPTS, || async move {
+            let (version, manifest) = self.manifest().await?;
             let now = Utc::now();
             let mut written: Vec<DataFile> = new.iter().cloned().collect();
             let mut next = Manifest {
@@ -294,10 +330,10 @@ impl<'a> Vault<'a> {
                 replaced: manifest.replaced,
             };
             for run in manifest.runs {
-                match self.without(&run, keys).await? {
-                    Copied::Vanished => continue 'attempts,
-                    Copied::NotNeeded => next.runs.push(run),
-                    Copied::As(copy) => {
+                match self.copy_without(&run, keys).await? {
+                    CopiedRun::Replaced => return Ok(None),
+                    CopiedRun::Unaffected => next.runs.push(run),
+                    CopiedRun::Rewritten(copy) => {
                         next.replaced.push(Replaced {
                             path: run.path,
                             size: run.size,
@@ -310,59 +346,65 @@ impl<'a> Vault<'a> {
             let names = written.iter();
             let names =
                 names.map(|run| (format!("{}/{}", self.folder(), run.path), Some(run.size)));
-            self.lake.must_have(&names.collect::<Vec<_>>()).await?;
+            self.lake.check_exist(&names.collect::<Vec<_>>()).await?;
             next.runs.extend(written);
-            let unread = match runs {
-                OldRuns::Go => std::mem::take(&mut next.replaced),
-                OldRuns::Stay => next.take_unread(now),
+            let expired = match runs {
+                ReplacedRuns::Delete => std::mem::take(&mut next.replaced),
+                ReplacedRuns::Keep => next.take_expired(now),
             };
-            if manifest::follow(self.lake, &self.folder(), &standing, &next).await? {
-                let unread = unread.iter().map(|run| self.path_of(&run.path));
-                return self
-                    .lake
-                    .store()
-                    .delete_all(&unread.collect::<Vec<_>>())
-                    .await;
+            if !manifest::put_next(self.lake, &self.folder(), &version, &next).await? {
+                return Ok(None);
             }
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+            let expired = expired.iter().map(|run| self.path_of(&run.path));
+            let expired = expired.collect::<Vec<_>>();
+            self.lake.store().delete_all(&expired).await.map(Some)
+        });
+        replaced.await?.ok_or(BUSY)
     }
 
-    /// A copy of a run without some keys.
-    async fn without(&self, run: &DataFile, keys: &HashSet<u128>) -> Result<Copied, LakeError> {
+    /// Copies a run without some keys.
+    async fn copy_without(
+        &self,
+        run: &DataFile,
+        keys: &HashSet<u128>,
+    ) -> Result<CopiedRun, LakeError> {
         let Some(rows) = self.open_run(run, Some(self.def.vault_keys())).await? else {
-            return Ok(Copied::Vanished);
+            return Ok(CopiedRun::Replaced);
         };
         let mut found = false;
         for batch in rows {
-            let batch = batch.map_err(|source| self.misfit(source))?;
-            found |= self.mask(&batch, keys)?.true_count() < batch.num_rows();
+            let batch = batch.map_err(|source| self.schema_error(source))?;
+            found |= self.rows_to_keep(&batch, keys)?.true_count() < batch.num_rows();
             if found {
                 break;
             }
         }
         if !found {
-            return Ok(Copied::NotNeeded);
+            return Ok(CopiedRun::Unaffected);
         }
         let Some(rows) = self.open_run(run, None).await? else {
-            return Ok(Copied::Vanished);
+            return Ok(CopiedRun::Replaced);
         };
-        let kept = rows.map(|batch| {
-            let batch = batch.map_err(|source| self.misfit(source))?;
-            let mask = self.mask(&batch, keys)?;
-            filter_record_batch(&batch, &mask).map_err(|source| self.misfit(source))
+        let remaining = rows.map(|batch| {
+            let batch = batch.map_err(|source| self.schema_error(source))?;
+            let mask = self.rows_to_keep(&batch, keys)?;
+            filter_record_batch(&batch, &mask).map_err(|source| self.schema_error(source))
         });
-        self.write_run(kept).await.map(Copied::As)
+        self.write_run(remaining).await.map(CopiedRun::Rewritten)
     }
 
     /// True for the rows whose key is not in `keys`.
-    fn mask(&self, batch: &RecordBatch, keys: &HashSet<u128>) -> Result<BooleanArray, LakeError> {
-        let found = self.encode(batch)?;
+    fn rows_to_keep(
+        &self,
+        batch: &RecordBatch,
+        keys: &HashSet<u128>,
+    ) -> Result<BooleanArray, LakeError> {
+        let found = self.key_hashes(batch)?;
         Ok(found.iter().map(|key| Some(!keys.contains(key))).collect())
     }
 
-    /// What tells the rows of a batch apart, as hashes of 128 bits.
-    fn encode(&self, batch: &RecordBatch) -> Result<Vec<u128>, LakeError> {
+    /// Hashes of 128 bits of the keys of rows.
+    fn key_hashes(&self, batch: &RecordBatch) -> Result<Vec<u128>, LakeError> {
         let columns = self
             .def
             .vault_keys()
@@ -381,10 +423,10 @@ impl<'a> Vault<'a> {
             .iter()
             .map(|c| SortField::new(c.data_type().clone()))
             .collect();
-        let converter = RowConverter::new(fields).map_err(|source| self.misfit(source))?;
+        let converter = RowConverter::new(fields).map_err(|source| self.schema_error(source))?;
         let rows = converter
             .convert_columns(&columns)
-            .map_err(|source| self.misfit(source))?;
+            .map_err(|source| self.schema_error(source))?;
         Ok(rows.iter().map(|row| xxh3_128(row.as_ref())).collect())
     }
 
@@ -399,7 +441,7 @@ impl<'a> Vault<'a> {
         run.finish().await
     }
 
-    async fn manifest(&self) -> Result<(Standing, Manifest), LakeError> {
+    async fn manifest(&self) -> Result<(ManifestVersion, Manifest), LakeError> {
         manifest::newest(self.lake, &self.folder()).await
     }
 
@@ -415,7 +457,7 @@ impl<'a> Vault<'a> {
         self.lake.path(&format!("{}/{run}", self.folder()))
     }
 
-    fn unwritten(&self, source: parquet::errors::ParquetError) -> LakeError {
+    fn write_error(&self, source: parquet::errors::ParquetError) -> LakeError {
         LakeError::Parquet {
             doing: "write",
             path: self.folder(),
@@ -423,7 +465,7 @@ impl<'a> Vault<'a> {
         }
     }
 
-    fn misfit(&self, source: arrow::error::ArrowError) -> LakeError {
+    fn schema_error(&self, source: arrow::error::ArrowError) -> LakeError {
         LakeError::Schema {
             table: self.def.name.to_owned(),
             source,
@@ -431,104 +473,33 @@ impl<'a> Vault<'a> {
     }
 }
 
-impl Lake {
-    /// The key under which it is known who was erased; `None` before somebody was.
-    pub async fn erasure_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
-        Keyring::of(self).named(ERASURE_KEY).await
-    }
-
-    /// The same, made where there is none.
-    pub async fn erasure_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
-        Ok(Arc::from(
-            Keyring::of(self).named_or_new(ERASURE_KEY).await?,
-        ))
-    }
-
-    /// The key under which a tenant's e-mail addresses become external ids: 32 bytes, `None`
-    /// before the first run was committed.
-    pub async fn token_key(&self) -> Result<Option<Arc<[u8]>>, LakeError> {
-        Keyring::of(self).named(TOKEN_KEY).await
-    }
-
-    /// The same, made where nothing was taken in yet.
-    pub async fn token_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
-        Ok(Arc::from(Keyring::of(self).named_or_new(TOKEN_KEY).await?))
-    }
-
-    /// Keeps `key` as the tenant's, for good. False where another one is kept already: ids made
-    /// with this one must not be committed.
-    pub async fn keep_token_key(&self, key: &[u8]) -> Result<bool, LakeError> {
-        if Keyring::of(self).keep_named(TOKEN_KEY, key).await? {
-            return Ok(true);
-        }
-        Ok(self.token_key().await?.as_deref() == Some(key))
-    }
-
-    /// Forgets the data keys of identities: no copy of their sealed values opens any more.
-    pub async fn forget_keys(&self, identities: &[i64]) -> Result<(), LakeError> {
-        Keyring::of(self).forget(identities).await
-    }
-
-    /// Forgets in a copy of this lake the keys of whoever was erased here since it was made, and
-    /// tells of how many records those were.
-    ///
-    /// # Errors
-    /// [`LakeError::NotACopy`]; those of reading and writing.
-    pub async fn forget_in(&self, copy: &Lake) -> Result<u64, LakeError> {
-        let (newest, copied) = (self.head().await?.number, copy.head().await?.number);
-        let known = self.find_record(copied).await?;
-        let other = copy.find_record(copied).await?;
-        let is_other = known
-            .zip(other)
-            .is_some_and(|(known, other)| known.committed_at != other.committed_at);
-        if copied > newest || is_other {
-            return Err(LakeError::NotACopy);
-        }
-        Keyring::of(self).forget_in(Keyring::of(copy)).await
-    }
-
-    /// Wraps the tenant's keys anew under a new master key; no value is written. `None` where
-    /// nothing was ever sealed.
-    pub async fn rotate_keys(&self) -> Result<Option<KeyStatus>, LakeError> {
-        Keyring::of(self).rotate().await
-    }
-
-    /// What the tenant's values are sealed with. `None` where nothing was ever sealed.
-    pub async fn keys_shown(&self) -> Result<Option<KeyStatus>, LakeError> {
-        Keyring::of(self).show().await
-    }
-}
-
-/// What the vaults consist of, relative to the tenant's folder: of each the runs that its manifest
-/// names, then that manifest. A copy of all is whole if each was still there.
-pub(crate) async fn live(lake: &Lake) -> Result<Vec<String>, LakeError> {
-    let mut live = Keyring::of(lake).live().await?;
+/// The current objects of the vaults, relative to the tenant's folder: the key pages, the runs of each
+/// vault, and each manifest after the objects that it lists. A copy is complete if every object still
+/// existed when it was copied.
+pub(crate) async fn current_objects(lake: &Lake) -> Result<Vec<String>, LakeError> {
+    let mut live = Keyring::of(lake).objects().await?;
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let vault = Vault::new(lake, def);
-        let (standing, manifest) = vault.manifest().await?;
+        let (version, manifest) = vault.manifest().await?;
         let runs = manifest.runs.iter();
         live.extend(runs.map(|run| format!("{}/{}", vault.folder(), run.path)));
-        if standing.number > 0 {
-            live.push(manifest::below(&vault.folder(), standing.number));
+        if version.number > 0 {
+            live.push(manifest::manifest_path(&vault.folder(), version.number));
         }
     }
     Ok(live)
 }
 
-/// The same, and what was replaced a short while ago, which somebody may be reading.
-pub(crate) async fn read(lake: &Lake) -> Result<Vec<String>, LakeError> {
-    let mut read = live(lake).await?;
+/// The current objects of the vaults, and the runs that were replaced so recently that queries may be
+/// reading them.
+pub(crate) async fn readable_objects(lake: &Lake) -> Result<Vec<String>, LakeError> {
+    let mut read = current_objects(lake).await?;
     for def in tables::TABLES.iter().filter(|def| def.has_personal()) {
         let vault = Vault::new(lake, def);
         let (_, mut manifest) = vault.manifest().await?;
-        manifest.take_unread(Utc::now());
+        manifest.take_expired(Utc::now());
         let replaced = manifest.replaced.iter();
         read.extend(replaced.map(|run| format!("{}/{}", vault.folder(), run.path)));
     }
     Ok(read)
-}
-
-/// A key for a tenant that has none yet: 32 random bytes.
-pub fn fresh_token_key() -> Arc<[u8]> {
-    Arc::from(crate::encryption::seal::random::<32>())
 }

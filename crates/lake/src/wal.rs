@@ -1,9 +1,10 @@
-//! The journal: rows that are acknowledged before they are in a snapshot.
+//! The write-ahead log: rows that are acknowledged before they are in a snapshot. Users know it as the
+//! journal.
 //!
-//! Each append is one object with the bodies as they came and a checksum at its end. Its name is a
-//! number, by which the objects of one program are in order, and a random part: no name is given
-//! twice. Whoever takes the rows in reads the objects in order, commits, and removes them. The ids
-//! of the entries go into the commit, so that an entry which is met again after a crash is known.
+//! Each append writes one object with the bodies of requests and a checksum at its end. The name of the
+//! object is a number, which orders the objects of one program, and a random part, which makes it
+//! unique. Ingest reads the objects in order, commits their rows and deletes them. The commit lists the
+//! ids of the entries, so that an entry that is read again after a crash is recognised.
 
 use rollbook_model::SnapshotNumber;
 use serde::{Deserialize, Serialize};
@@ -15,136 +16,168 @@ use crate::LakeError;
 use crate::lake::Lake;
 
 const FOLDER: &str = "_journal";
-/// Entries that could not be taken in, until somebody decides about them.
+/// The folder of refused entries: ingest failed for them, and a person must decide about them.
 pub(crate) const REFUSED: &str = "_refused";
-/// What the header of an object that was put aside says instead of what its rows need.
+/// The metadata field of a refused entry whose body is a whole object that could not be read.
 const WHOLE_OBJECT: &str = "object_bytes";
-/// The first bytes of an object: its kind and version.
+/// The first bytes of an object: kind and version.
 const MAGIC: &[u8; 8] = b"rbjrnl01";
 const CHECKSUM: usize = 8;
-const HARMED: &str = "it is not what was appended";
+const CORRUPT: &str = "its bytes have changed since it was appended";
 
-/// Rows that one request brought.
+/// The rows of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What is known of them.
+    /// The header.
     pub header: EntryHeader,
-    /// The body as it came.
+    /// The body of the request.
     pub body: Vec<u8>,
 }
 
-/// What is known of rows that have not been looked at.
+/// The header of an entry, which is known before the body is parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryHeader {
-    /// No two entries have the same.
+    /// A unique id.
     pub id: String,
-    /// A snapshot that was there before: the entry is in no earlier one.
+    /// A snapshot that existed when the entry was appended: only later snapshots can contain the entry.
     pub after: SnapshotNumber,
-    /// What whoever takes it in needs to know.
-    pub meant: serde_json::Value,
+    /// What ingest needs to know of the rows.
+    #[serde(rename = "meant")]
+    pub metadata: serde_json::Value,
 }
 
-/// An entry that could not be taken in.
+/// An entry that could not be ingested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// What is known of it.
+    /// The header of the entry.
     pub header: EntryHeader,
-    /// Why, in words.
+    /// Why ingest failed, for people.
     pub reason: String,
 }
 
-/// One object of the journal.
+/// One object of the write-ahead log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Appended {
-    /// Its name.
+pub struct WalObject {
+    /// The name of the object.
     pub name: String,
-    /// Its bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 impl Lake {
-    /// Appends entries; when this returns they are durable. They come after those of all smaller
-    /// numbers.
-    pub async fn append(&self, entries: &[Entry], number: u64) -> Result<Appended, LakeError> {
+    /// Appends entries as one object. They are durable when this returns. Objects are ordered by
+    /// `number`.
+    ///
+    /// # Errors
+    /// - [`LakeError::MasterKey`], [`LakeError::Damaged`]: the key that encrypts the object cannot be
+    ///   read.
+    /// - [`LakeError::Busy`]: other writers changed the tenant's keys in every attempt.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the object cannot be written.
+    pub async fn append(&self, entries: &[Entry], number: u64) -> Result<WalObject, LakeError> {
         let name = format!("{number:020}-{}", Uuid::new_v4());
         let below = format!("{FOLDER}/{name}");
-        let object = self.closed(&below, encode(entries)).await?;
+        let object = self.encrypt_document(&below, encode(entries)).await?;
         let path = self.path(&below);
         self.store().put_new(&path, &object).await?;
         let bytes = object.len() as u64;
-        Ok(Appended { name, bytes })
+        Ok(WalObject { name, bytes })
     }
 
-    /// What waits in the journal, in order.
-    pub async fn journal(&self) -> Result<Vec<Appended>, LakeError> {
+    /// The objects of the write-ahead log, in order.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`]: the log cannot be listed.
+    pub async fn wal_objects(&self) -> Result<Vec<WalObject>, LakeError> {
         let root = self.path(FOLDER) + "/";
         let found = self.store().walk(&self.path(FOLDER)).await?;
-        let mut listed: Vec<Appended> = found
+        let mut listed: Vec<WalObject> = found
             .into_iter()
             .filter_map(|object| {
                 let name = object.path.strip_prefix(&root)?.to_owned();
                 let bytes = object.size;
-                number_of(&name).map(|_| Appended { name, bytes })
+                number_of(&name).map(|_| WalObject { name, bytes })
             })
             .collect();
         listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)
     }
 
-    /// The entries of an object of the journal; none if somebody else has taken them in by now.
-    pub async fn entries(&self, appended: &Appended) -> Result<Vec<Entry>, LakeError> {
-        let path = format!("{FOLDER}/{}", appended.name);
-        let object = self.find_bytes(&path).await.map_err(|error| match error {
+    /// The entries of an object of the write-ahead log; none if another program has ingested and deleted
+    /// them meanwhile.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: the object cannot be decrypted or parsed, or its checksum is wrong.
+    /// - [`LakeError::MasterKey`]: the master key is missing or wrong.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
+    pub async fn entries(&self, object: &WalObject) -> Result<Vec<Entry>, LakeError> {
+        let path = format!("{FOLDER}/{}", object.name);
+        let bytes = self.find_bytes(&path).await.map_err(|error| match error {
             LakeError::Damaged { path, .. } => LakeError::Damaged {
                 path,
-                detail: HARMED.to_owned(),
+                detail: CORRUPT.to_owned(),
             },
             error => error,
         })?;
-        let Some(object) = object else {
+        let Some(bytes) = bytes else {
             return Ok(Vec::new());
         };
-        decode(&object).map_err(|detail| LakeError::Damaged { path, detail })
+        decode(&bytes).map_err(|detail| LakeError::Damaged { path, detail })
     }
 
-    /// Puts an object that cannot be read where somebody may look at it, and out of the way.
-    pub async fn put_aside(&self, appended: &Appended, reason: String) -> Result<(), LakeError> {
-        let path = format!("{FOLDER}/{}", appended.name);
-        let object = match self.find_bytes(&path).await {
+    /// Moves an object that cannot be read to the refused entries, so that the objects after it can be
+    /// ingested.
+    ///
+    /// # Errors
+    /// - [`LakeError::MasterKey`], [`LakeError::Damaged`]: the key that encrypts documents cannot be
+    ///   read.
+    /// - [`LakeError::Busy`]: other writers changed the tenant's keys in every attempt.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
+    pub async fn refuse_object(&self, object: &WalObject, reason: String) -> Result<(), LakeError> {
+        let path = format!("{FOLDER}/{}", object.name);
+        let bytes = match self.find_bytes(&path).await {
             Err(LakeError::Damaged { .. }) => self.store().get(&self.path(&path)).await?,
             found => found?,
         };
-        let Some(object) = object else {
+        let Some(bytes) = bytes else {
             return Ok(());
         };
         let header = EntryHeader {
-            id: appended.name.clone(),
+            id: object.name.clone(),
             after: SnapshotNumber(0),
-            meant: json!({ WHOLE_OBJECT: appended.bytes }),
+            metadata: json!({ WHOLE_OBJECT: object.bytes }),
         };
-        let body = object.to_vec();
+        let body = bytes.to_vec();
         self.refuse(&Entry { header, body }, reason).await?;
-        self.forget_entries(appended).await
+        self.delete_wal_object(object).await
     }
 
-    /// Removes an object whose entries are taken in.
-    pub async fn forget_entries(&self, appended: &Appended) -> Result<(), LakeError> {
-        let path = self.path(&format!("{FOLDER}/{}", appended.name));
+    /// Deletes an object whose entries have been ingested.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`], [`LakeError::File`]: the object cannot be deleted.
+    pub async fn delete_wal_object(&self, object: &WalObject) -> Result<(), LakeError> {
+        let path = self.path(&format!("{FOLDER}/{}", object.name));
         self.store().delete(&path).await
     }
 
-    /// Puts an entry that cannot be taken in where somebody may look at it.
+    /// Adds an entry that cannot be ingested to the refused entries.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::put_document`].
     pub async fn refuse(&self, entry: &Entry, reason: String) -> Result<(), LakeError> {
         let header = entry.header.clone();
         let below = format!("{REFUSED}/{}.body", header.id);
-        let body = self.closed(&below, entry.body.clone()).await?;
+        let body = self.encrypt_document(&below, entry.body.clone()).await?;
         self.store().put_over(&self.path(&below), &body).await?;
         let path = format!("{REFUSED}/{}.json", header.id);
         self.replace_document(&path, &Refused { header, reason })
             .await
     }
 
-    /// The entries that could not be taken in, in order of their ids.
+    /// The refused entries, in order of their ids.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::document`].
     pub async fn refused(&self) -> Result<Vec<Refused>, LakeError> {
         let mut refused = Vec::new();
         for name in self.list(REFUSED).await? {
@@ -155,8 +188,14 @@ impl Lake {
         Ok(refused)
     }
 
-    /// An entry that could not be taken in, with its body, to be tried again; all entries of an
-    /// object that was put aside.
+    /// A refused entry with its body, to be ingested again. Where a whole object was refused, all of its
+    /// entries.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: the body is missing, cannot be decrypted, or is a whole object that
+    ///   still cannot be read.
+    /// - [`LakeError::MasterKey`]: the master key is missing or wrong.
+    /// - [`LakeError::Store`]: the store cannot be read.
     pub async fn refused_entries(&self, refused: &Refused) -> Result<Vec<Entry>, LakeError> {
         let header = refused.header.clone();
         let path = format!("{REFUSED}/{}.body", header.id);
@@ -168,27 +207,31 @@ impl Lake {
         let Some(body) = body else {
             return Err(damaged("it is missing".to_owned()));
         };
-        if header.meant.get(WHOLE_OBJECT).is_some() {
-            // As it was put aside, or a sound copy of what lay in the journal.
-            let put_aside = self.open_as(&path, body.clone()).await.unwrap_or(body);
+        if header.metadata.get(WHOLE_OBJECT).is_some() {
+            // The refused object, or an intact copy of the object that somebody restored.
+            let refused = self.decrypt_document(&path, body.clone()).await;
+            let refused = refused.unwrap_or(body);
             let appended = format!("{FOLDER}/{}", header.id);
-            let object = self.open_as(&appended, put_aside).await;
-            let object = object.map_err(|_| damaged(HARMED.to_owned()))?;
+            let object = self.decrypt_document(&appended, refused).await;
+            let object = object.map_err(|_| damaged(CORRUPT.to_owned()))?;
             return decode(&object).map_err(damaged);
         }
-        let body = self.open_as(&path, body).await?;
+        let body = self.decrypt_document(&path, body).await?;
         let body = body.to_vec();
         Ok(vec![Entry { header, body }])
     }
 
-    /// Rewrites what waits, and what could not be taken in, where `change` has another text for
-    /// it; how many.
-    pub async fn edit_entries(
+    /// Rewrites the bodies of entries of the write-ahead log, and the refused entries. `change` returns
+    /// the new text of a body, or `None` to keep it. Returns the number of rewritten entries.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::entries`], [`Lake::append`] and [`Lake::rewrite_documents`].
+    pub async fn rewrite_entries(
         &self,
         change: impl Fn(&str) -> Option<String>,
     ) -> Result<u64, LakeError> {
         let mut edited = 0;
-        for appended in self.journal().await? {
+        for appended in self.wal_objects().await? {
             let mut entries = self.entries(&appended).await?;
             let mut changed = 0;
             for entry in &mut entries {
@@ -199,17 +242,20 @@ impl Lake {
                 }
             }
             if changed > 0 {
-                // Whoever meets both takes each entry in once, by its id.
+                // A program that reads both objects ingests each entry once, by its id.
                 self.append(&entries, appended.number()).await?;
-                self.forget_entries(&appended).await?;
+                self.delete_wal_object(&appended).await?;
             }
             edited += changed;
         }
-        Ok(edited + self.edit_documents(REFUSED, change).await?)
+        Ok(edited + self.rewrite_documents(REFUSED, change).await?)
     }
 
-    /// Removes an entry that could not be taken in, for good.
-    pub async fn forget_refused(&self, id: &str) -> Result<(), LakeError> {
+    /// Deletes a refused entry.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`], [`LakeError::File`]: the entry cannot be deleted.
+    pub async fn delete_refused(&self, id: &str) -> Result<(), LakeError> {
         for ending in ["json", "body"] {
             let path = self.path(&format!("{REFUSED}/{id}.{ending}"));
             self.store().delete(&path).await?;
@@ -218,8 +264,8 @@ impl Lake {
     }
 }
 
-impl Appended {
-    /// The number that it was appended under.
+impl WalObject {
+    /// The number that orders the object.
     pub fn number(&self) -> u64 {
         number_of(&self.name).unwrap_or_default()
     }
@@ -229,7 +275,8 @@ fn number_of(name: &str) -> Option<u64> {
     name.split_once('-')?.0.parse().ok()
 }
 
-/// The kind, of each entry header and body with their lengths, and the XXH3 of all that.
+/// An object of the log: the kind, the header and body of each entry with their lengths, and the XXH3
+/// hash of all these bytes.
 fn encode(entries: &[Entry]) -> Vec<u8> {
     let mut object = MAGIC.to_vec();
     for entry in entries {
@@ -244,14 +291,15 @@ fn encode(entries: &[Entry]) -> Vec<u8> {
     object
 }
 
+/// The entries of an object, or the reason why it cannot be read.
 fn decode(object: &[u8]) -> Result<Vec<Entry>, String> {
-    let harmed = || HARMED.to_owned();
-    let split = object.len().checked_sub(CHECKSUM).ok_or_else(harmed)?;
+    let corrupt = || CORRUPT.to_owned();
+    let split = object.len().checked_sub(CHECKSUM).ok_or_else(corrupt)?;
     let (content, checksum) = object.split_at(split);
     if checksum != xxh3_64(content).to_le_bytes() {
-        return Err(harmed());
+        return Err(corrupt());
     }
-    let mut rest = content.strip_prefix(MAGIC).ok_or_else(harmed)?;
+    let mut rest = content.strip_prefix(MAGIC).ok_or_else(corrupt)?;
     let mut part = || -> Option<&[u8]> {
         let (length, after) = rest.split_first_chunk::<8>()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
@@ -262,7 +310,7 @@ fn decode(object: &[u8]) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     while let Some(header) = part() {
         let header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
-        let body = part().ok_or_else(harmed)?.to_vec();
+        let body = part().ok_or_else(corrupt)?.to_vec();
         entries.push(Entry { header, body });
     }
     Ok(entries)
@@ -281,7 +329,7 @@ mod tests {
             header: EntryHeader {
                 id: id.to_owned(),
                 after: SnapshotNumber(3),
-                meant: json!({ "source": "orders" }),
+                metadata: json!({ "source": "orders" }),
             },
             body: id.repeat(100).into_bytes(),
         }
@@ -293,9 +341,9 @@ mod tests {
         let object = encode(&entries);
         assert_eq!(decode(&object).unwrap(), entries);
         for at in 0..object.len() {
-            let mut harmed = object.clone();
-            harmed[at] ^= 1;
-            assert!(decode(&harmed).is_err(), "byte {at}");
+            let mut corrupt = object.clone();
+            corrupt[at] ^= 1;
+            assert!(decode(&corrupt).is_err(), "byte {at}");
             assert!(decode(&object[..at]).is_err(), "{at} bytes");
         }
     }
@@ -307,13 +355,13 @@ mod tests {
         let lake = Lake::on(store, "default".parse().unwrap()).await.unwrap();
         let second = lake.append(&[entry("b")], 2).await.unwrap();
         let first = lake.append(&[entry("a")], 1).await.unwrap();
-        let listed = lake.journal().await.unwrap();
+        let listed = lake.wal_objects().await.unwrap();
         assert_eq!(listed, [first.clone(), second.clone()]);
         assert_eq!(listed[1].number(), 2);
         assert_eq!(lake.entries(&second).await.unwrap(), [entry("b")]);
-        lake.forget_entries(&first).await.unwrap();
+        lake.delete_wal_object(&first).await.unwrap();
         assert!(lake.entries(&first).await.unwrap().is_empty());
-        assert_eq!(lake.journal().await.unwrap(), [second]);
+        assert_eq!(lake.wal_objects().await.unwrap(), [second]);
     }
 
     #[tokio::test]
@@ -330,7 +378,7 @@ mod tests {
             lake.refused_entries(&refused[0]).await.unwrap(),
             [entry("b")]
         );
-        lake.forget_refused("b").await.unwrap();
+        lake.delete_refused("b").await.unwrap();
         assert!(lake.refused().await.unwrap().is_empty());
     }
 }

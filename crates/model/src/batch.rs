@@ -12,7 +12,7 @@ use crate::names::InvalidName;
 pub struct BatchId(String);
 
 impl BatchId {
-    /// An id from the day and a random number: `20241101-3f9a1c`.
+    /// An id made of the day and a random number: `20241101-3f9a1c`.
     pub fn new(day: &str, random: u32) -> Self {
         Self(format!("{day}-{:06x}", random & 0x00ff_ffff))
     }
@@ -32,7 +32,7 @@ impl FromStr for BatchId {
         if valid {
             return Ok(Self(value.to_owned()));
         }
-        let rule = "it looks like `20241101-3f9a1c`; `rollbook snapshots` lists them";
+        let rule = "it looks like `20241101-3f9a1c`";
         Err(InvalidName {
             kind: "batch",
             value: value.to_owned(),
@@ -52,15 +52,15 @@ impl fmt::Display for BatchId {
 pub struct TableCounts {
     /// The canonical table.
     pub table: String,
-    /// Rows that the mappings yielded for it, and those refused before a mapping saw them.
+    /// Rows that the mappings yielded for it, and rows refused before a mapping.
     pub read: u64,
-    /// Rows written: new ones and changed ones.
+    /// Written rows, new or changed.
     pub accepted: u64,
-    /// Rows that the table already held, and repetitions of a key within the run.
+    /// Rows that the table already had, and repetitions of a key in the run.
     pub unchanged: u64,
-    /// Rows set aside with a reason.
+    /// Rows that went to quarantine.
     pub quarantined: u64,
-    /// Of rows that are about an order, those whose order is not in the lake.
+    /// Rows that refer to an order that is not in the lake.
     #[serde(default, skip_serializing_if = "is_none")]
     pub without_order: u64,
 }

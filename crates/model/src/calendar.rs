@@ -1,4 +1,4 @@
-//! Parts of a calendar, as a tenant's time zone has them.
+//! Calendar periods in a tenant's time zone.
 
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
@@ -20,8 +20,8 @@ pub const PERIODS: [&str; 10] = [
     "last_year",
 ];
 
-/// When a period begins, and when the next one does, as seen at `now`; `None` for a name that no
-/// period has, and beyond the years that can be told apart. Weeks begin on Monday.
+/// The start and the end of the period that contains `now`; `None` if `name` is not a period, or the year is
+/// out of range. Weeks begin on Monday.
 pub fn period(name: &str, now: Timestamp, zone: Tz) -> Option<[Timestamp; 2]> {
     let today = now.to_utc()?.with_timezone(&zone).date_naive();
     let (of, which) = match name {
@@ -75,7 +75,7 @@ fn before(of: &str, begin: NaiveDate) -> Option<NaiveDate> {
     }
 }
 
-/// When a day begins: later than midnight where clocks skip it.
+/// The start of a day: later than midnight if clocks skip midnight.
 fn midnight(day: NaiveDate, zone: Tz) -> Option<Timestamp> {
     let begin = first_instant(day.and_time(NaiveTime::MIN), zone)?;
     Some(Timestamp::from_micros(begin.timestamp_micros()))

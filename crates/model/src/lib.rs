@@ -1,5 +1,5 @@
-//! Plain data that every floor above shares: names, times, money, table definitions, settings.
-//! Nothing here reads a file, a clock or a random source.
+//! Plain data that all other crates share: names, times, money, table definitions, settings. Nothing here
+//! reads a file, a clock or a random source.
 
 pub mod batch;
 pub mod calendar;

@@ -1,4 +1,4 @@
-//! The names that users give to things, parsed once at the edge and trusted inside.
+//! Names given by users, validated once when parsed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct InvalidName {
     /// What was being named, such as `segment key`.
     pub kind: &'static str,
-    /// The text that was given.
+    /// The text as given.
     pub value: String,
-    /// What a valid name looks like.
+    /// The form of a valid name.
     pub rule: &'static str,
 }
 
@@ -37,7 +37,7 @@ fn parse_name(kind: &'static str, value: &str) -> Result<String, InvalidName> {
     }
 }
 
-/// A tenant: one business whose data never meets another's. Also its folder's name in the lake.
+/// A tenant: a business whose data is separate from all others. Also the name of its folder in the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TenantName(String);
@@ -47,12 +47,12 @@ pub struct TenantName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct ProviderName(String);
 
-/// The name by which programs ask for a segment.
+/// The unique key of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SegmentKey(String);
 
-/// A trait of a tenant's own: a column of `people`.
+/// The name of a custom trait, which is a column of `people`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TraitName(String);
@@ -201,14 +201,14 @@ impl fmt::Display for SegmentKey {
     }
 }
 
-/// The number of a snapshot: 0 is the empty lake, each commit adds one.
+/// The number of a snapshot: 0 is the empty lake, and each commit adds one.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
 pub struct SnapshotNumber(pub u64);
 
 impl SnapshotNumber {
-    /// The number that the next commit takes.
+    /// The number of the next commit.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }

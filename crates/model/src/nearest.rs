@@ -1,8 +1,8 @@
-//! The nearest known name to one that was mistyped.
+//! Suggests the known name closest to a mistyped one.
 
-/// The candidate closest to `name` by Jaro-Winkler distance, if any is close enough to suggest.
+/// The candidate closest to `name` by Jaro-Winkler distance, if one is close enough to suggest.
 ///
-/// Case is ignored. A similarity below 0.8 suggests nothing: a wrong hint is worse than none.
+/// Case is ignored. A similarity below 0.8 gives no suggestion, since a wrong one is worse than none.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     candidates

@@ -71,7 +71,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The zone of the tenant's calendar.
+    /// The time zone of the tenant's calendar.
     pub fn zone(&self) -> Tz {
         self.timezone.parse().unwrap_or(Tz::UTC)
     }
@@ -134,7 +134,8 @@ impl Settings {
     /// The settings with one value changed.
     ///
     /// # Errors
-    /// [`InvalidSetting::UnknownKey`]; [`InvalidSetting::Value`] if the value has the wrong form or is out of range.
+    /// [`InvalidSetting::UnknownKey`]; [`InvalidSetting::Value`] if the value has the wrong form or is out
+    /// of range.
     pub fn with(mut self, key: &str, value: &str) -> Result<Self, InvalidSetting> {
         let (key, expected) = known_key(key)?;
         let letters =

@@ -1,7 +1,8 @@
-//! Work on many rows, shared among the cores.
+//! Splits work on many rows among the cores.
 
-/// What `of(begin, count)` makes of each share of so many rows, in order: one share for each core,
-/// and none smaller than `fewest`, which is what is worth a thread. `of` must not panic.
+/// Splits `rows` rows into shares, one per core, and calls `of(begin, count)` for each in parallel; returns
+/// the results in order. No share has fewer than `fewest` rows, the least that is worth a thread. `of` must
+/// not panic.
 pub fn in_shares<T: Send>(
     rows: usize,
     fewest: usize,

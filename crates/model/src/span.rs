@@ -1,4 +1,4 @@
-//! A length of time as people write it: `30d`, `12h`, `90m`, `2w`.
+//! Durations as people write them: `30d`, `12h`, `90m`, `2w`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,17 +14,17 @@ const UNITS: [(char, u64); 5] = [
     ('m', 60),
     ('s', 1),
 ];
-/// Longer ones are surely a mistake: a hundred years.
+/// The maximum, a hundred years: longer ones are surely a mistake.
 const MOST_SECONDS: u64 = 3_155_760_000;
 
-/// A length of time, at least a second.
+/// A duration of at least a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Span {
     seconds: u64,
 }
 
-/// A text that is not a length of time.
+/// A text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{value}` is not a length of time: write a whole number from 1 and a unit, such as `30d`, `12h`, `90m` or `2w`"
@@ -35,19 +35,19 @@ pub struct InvalidSpan {
 }
 
 impl Span {
-    /// Of so many days.
+    /// A span of so many days.
     pub const fn days(days: u64) -> Self {
         Self {
             seconds: days * 86_400,
         }
     }
 
-    /// The same length as the standard library has it.
+    /// The same length as a `Duration` of the standard library.
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 
-    /// Microseconds.
+    /// The length in microseconds.
     pub fn micros(self) -> i64 {
         // At most a hundred years, which fits.
         self.seconds.cast_signed() * 1_000_000

@@ -1,13 +1,13 @@
-//! What a table definition says, and the Arrow schemas that follow from it.
+//! Table definitions, and the Arrow schemas derived from them.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::Serialize;
 
-/// Digits of a money amount, and how many of them stand after the point.
+/// Digits of a money amount.
 pub const MONEY_PRECISION: u8 = 19;
-/// Digits of a sum of money: those of one amount, of ten thousand millions of them.
+/// Digits of a sum of money: enough for ten thousand million amounts.
 pub const SUM_PRECISION: u8 = 29;
 /// Decimal places of a money amount.
 pub const MONEY_SCALE: i8 = 4;
@@ -37,7 +37,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// The Arrow type that holds it.
+    /// The Arrow type of the values.
     pub fn arrow(self) -> DataType {
         match self {
             Self::Text | Self::Json => DataType::Utf8,
@@ -51,7 +51,7 @@ impl ColumnType {
         }
     }
 
-    /// The name that messages and documents use.
+    /// The type's name in messages and documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -67,17 +67,17 @@ impl ColumnType {
     }
 }
 
-/// What an earlier moment can know of a column.
+/// What is known of a column's value at an earlier moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ages {
-    /// Written once; true at any time after the row's own.
+    /// Written once; valid at any time after the row's own.
     Immutable,
     /// Known from the time in another column of the row.
     DatedBy(&'static str),
     /// Earlier values are kept with their time.
     WithHistory,
-    /// Only the present value is known.
+    /// Only the current value is known.
     CurrentOnly,
 }
 
@@ -91,11 +91,11 @@ pub struct ColumnDef {
     pub ty: ColumnType,
     /// Whether a row may leave it empty.
     pub nullable: bool,
-    /// Whether it identifies a human; such values lie apart from the tables.
+    /// Whether it identifies a person; such values are stored apart from the tables.
     pub personal: bool,
-    /// What an earlier moment can know of it.
+    /// What is known of its value at an earlier moment.
     pub ages: Ages,
-    /// Its unit, empty where it has none.
+    /// Its unit; empty without one.
     pub unit: &'static str,
     /// One line of meaning.
     pub meaning: &'static str,
@@ -150,17 +150,17 @@ impl ColumnDef {
     }
 }
 
-/// What the rows of a table are, which decides its leading columns and its order.
+/// The kind of rows, which determines leading columns and sort order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// The persons themselves: `person_id, identity_id, provider, external_id` lead.
+    /// Persons: `person_id, identity_id, provider, external_id` come first.
     Person,
-    /// Something that a person did or has: `person_id, identity_id, provider, external_id` lead.
+    /// Facts of persons: `person_id, identity_id, provider, external_id` come first.
     Fact,
-    /// Something that belongs to no person: `provider, external_id` lead.
+    /// Rows without a person: `provider, external_id` come first.
     Reference,
-    /// Kept by rollbook itself; its columns are all that it has, and no mapping fills it.
+    /// Rows of rollbook itself: there are no leading columns, and no mapping fills the table.
     Own,
 }
 
@@ -169,39 +169,39 @@ pub enum Shape {
 pub struct TableDef {
     /// Its name in SQL, and its folder in the lake.
     pub name: &'static str,
-    /// What its rows are.
+    /// The kind of its rows.
     pub shape: Shape,
-    /// The column that says when a row happened, for tables of facts that have one.
+    /// The column with the time of a row, for facts that have one.
     pub time: Option<&'static str>,
     /// The columns after the leading ones.
     pub columns: &'static [ColumnDef],
-    /// One line on what a row is.
+    /// A one-line description of a row.
     pub meaning: &'static str,
 }
 
 const PERSON_ID: ColumnDef = ColumnDef::new(
     "person_id",
     ColumnType::Int,
-    "the person, given by rollbook, never reused; 0 = not linked yet",
+    "id of the person, assigned by rollbook and never reused; 0 = not linked yet",
 )
 .required();
 const IDENTITY_ID: ColumnDef = ColumnDef::new(
     "identity_id",
     ColumnType::Int,
-    "the provider's record of the person; 0 = the source names none",
+    "id of the provider's record of the person; 0 = the source names none",
 )
 .required();
 const PROVIDER: ColumnDef = ColumnDef::new(
     "provider",
     ColumnType::Text,
-    "the system that the row came from",
+    "system that the row came from",
 )
 .required()
 .immutable();
 const EXTERNAL_ID: ColumnDef = ColumnDef::new(
     "external_id",
     ColumnType::Text,
-    "the row's id there; the key with provider",
+    "id of the row in that system; with provider, the key",
 )
 .required()
 .immutable();
@@ -219,17 +219,17 @@ impl TableDef {
         }
     }
 
-    /// All columns in order, the personal ones among them.
+    /// All columns in order, including the personal ones.
     pub fn all_columns(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
         self.leading().iter().chain(self.columns)
     }
 
-    /// The column of that name.
+    /// The column with this name.
     pub fn column(&self, name: &str) -> Option<&'static ColumnDef> {
         self.all_columns().find(|column| column.name == name)
     }
 
-    /// The columns that are held in the vault.
+    /// The columns that are stored in the vault.
     pub fn personal_columns(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
         self.all_columns().filter(|column| column.personal)
     }
@@ -239,7 +239,7 @@ impl TableDef {
         self.personal_columns().next().is_some()
     }
 
-    /// The times at which a row, or a value in it, may come to be seen.
+    /// The columns with the time at which a row, or a value in it, becomes visible.
     pub fn arrivals(&self) -> impl Iterator<Item = &'static ColumnDef> + use<> {
         let def = *self;
         let columns = self.all_columns().filter(|column| !column.personal);
@@ -247,9 +247,9 @@ impl TableDef {
         times.filter(move |column| def.shape != Shape::Person || def.is_null_ahead(column))
     }
 
-    /// Whether a column is null while it lies ahead: when a person came to be. Rows of other tables
-    /// are hidden until then; a person is there all along, as what they did may be older than the
-    /// record of them.
+    /// Whether a column is null before its own time: the time at which a person was created. Rows of other
+    /// tables are hidden before their time, but persons are always visible, since their facts may be older
+    /// than their record.
     pub fn is_null_ahead(&self, column: &ColumnDef) -> bool {
         self.shape == Shape::Person
             && column.ty == ColumnType::Time
@@ -261,17 +261,17 @@ impl TableDef {
         matches!(self.shape, Shape::Person | Shape::Fact)
     }
 
-    /// The schema of the table's files in the lake: every column but the personal ones.
+    /// The schema of the table's files in the lake: all columns but the personal ones.
     pub fn stored_schema(&self) -> SchemaRef {
         schema(self.all_columns().filter(|column| !column.personal))
     }
 
-    /// The schema that SQL sees: every column.
+    /// The schema in SQL: all columns.
     pub fn full_schema(&self) -> SchemaRef {
         schema(self.all_columns())
     }
 
-    /// The schema of the table's vault files: the key columns, then the personal ones.
+    /// The decrypted schema of the table's vault files: the key columns, then the personal ones.
     pub fn vault_schema(&self) -> SchemaRef {
         let keys = self
             .all_columns()
@@ -279,7 +279,8 @@ impl TableDef {
         schema(keys.chain(self.personal_columns()))
     }
 
-    /// The schema of the table's vault files: as [`TableDef::vault_schema`], personal columns sealed.
+    /// The schema of the table's vault files as stored: that of [`TableDef::vault_schema`] with encrypted
+    /// personal columns.
     pub fn sealed_schema(&self) -> SchemaRef {
         let fields = self.vault_schema();
         let fields = fields.fields().iter().map(|field| {
@@ -292,8 +293,8 @@ impl TableDef {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// The columns that join a row to its personal values. `identity_id` is among them wherever
-    /// the row belongs to a person, so that one person's values can be found and erased.
+    /// The columns that join a row to its personal values. If rows belong to a person, `identity_id` is one
+    /// of them, so that the values of one person can be found and erased.
     pub fn vault_keys(&self) -> &'static [&'static str] {
         match self.shape {
             Shape::Person => &["identity_id"],
@@ -304,7 +305,7 @@ impl TableDef {
         }
     }
 
-    /// The columns that tell its rows apart.
+    /// The columns that identify a row.
     pub fn key_columns(&self) -> Vec<&'static str> {
         match self.shape {
             Shape::Own => self

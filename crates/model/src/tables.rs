@@ -1,6 +1,6 @@
-//! The canonical tables: the one place where their columns are written down.
+//! The canonical tables: their columns are defined only here.
 //!
-//! Arrow schemas, `docs/TABLES.md` and `rollbook schema` all follow from here.
+//! Arrow schemas, `docs/TABLES.md` and `rollbook schema` are derived from these definitions.
 
 use crate::table::{ColumnDef, Shape, TableDef};
 
@@ -10,7 +10,7 @@ mod own;
 mod people;
 mod sales;
 
-/// Every canonical table, in the order in which documents and listings show them.
+/// All canonical tables, in the order of documents and listings.
 pub const TABLES: &[TableDef] = &[
     people::PERSONS,
     people::IDENTITIES,
@@ -40,7 +40,7 @@ pub const TABLES: &[TableDef] = &[
     own::QUARANTINE,
 ];
 
-/// The table of that name.
+/// The table with this name.
 pub fn table(name: &str) -> Option<&'static TableDef> {
     TABLES.iter().find(|table| table.name == name)
 }

@@ -1,4 +1,4 @@
-//! A point in time, UTC microseconds, and the one way it is read from text.
+//! Points in time in UTC microseconds, and their one parser.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,10 +11,10 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// The years that times may be of.
+/// The valid years of times.
 pub const YEARS: RangeInclusive<i32> = 1..=9999;
 
-/// How local times are written, beside RFC 3339 and dates alone.
+/// Formats of local times, besides RFC 3339 and dates.
 const LOCAL_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
@@ -22,8 +22,7 @@ const LOCAL_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M",
 ];
 
-/// The same with an offset from UTC, `Z` among them: RFC 3339 without its seconds, and offsets as
-/// ISO 8601 writes them.
+/// The same with an offset from UTC or `Z`: RFC 3339 without seconds, and offsets as in ISO 8601.
 const OFFSET_FORMATS: [&str; 4] = [
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
@@ -47,17 +46,17 @@ pub struct InvalidTime {
 }
 
 impl Timestamp {
-    /// From microseconds since the epoch.
+    /// The time at this number of microseconds since 1970.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the epoch.
+    /// Microseconds since 1970.
     pub fn micros(self) -> i64 {
         self.0
     }
 
-    /// The same instant as chrono has it; `None` beyond the years that chrono knows.
+    /// The same instant as a chrono time; `None` if chrono cannot hold its year.
     pub fn to_utc(self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_micros(self.0)
     }
@@ -66,24 +65,24 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
-    /// What names no zone is taken as UTC.
+    /// A time without a zone is in UTC.
     fn from_str(value: &str) -> Result<Self, InvalidTime> {
         Ok(value.parse::<GivenTime>()?.in_zone(Tz::UTC))
     }
 }
 
-/// A time as somebody gives it: what names no zone is of the zone of the one who is asked.
+/// A time as given: one without a zone is in the tenant's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum GivenTime {
     /// An instant.
     Instant(Timestamp),
-    /// What clocks show, or the begin of a day.
+    /// A local time, or the beginning of a day.
     Local(NaiveDateTime),
 }
 
 impl GivenTime {
-    /// The instant that it is in a zone.
+    /// The instant at which clocks in a zone show this local time.
     pub fn in_zone(self, zone: Tz) -> Timestamp {
         match self {
             Self::Instant(at) => at,
@@ -131,8 +130,8 @@ impl TryFrom<String> for GivenTime {
     }
 }
 
-/// The first instant at which clocks of a zone show a local time: the earlier where they show it
-/// twice, the end of the gap where they skip it. `None` beyond the years that can be told apart.
+/// The first instant at which clocks of a zone show a local time: the earlier one if they show it twice, the
+/// end of the gap if they skip it. `None` if the year is out of range.
 pub fn first_instant(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(instant) | MappedLocalTime::Ambiguous(instant, _) => {

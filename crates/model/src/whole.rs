@@ -1,7 +1,7 @@
-//! Whole numbers as requests and tokens write them: each number has one spelling.
+//! Whole numbers in requests and tokens: each number has one spelling.
 
-/// The number that a text spells: digits alone, the first of them no 0 unless it is the only one.
-/// `007` and `+7` are nobody's number, so that nothing is known under two names.
+/// Parses a whole number that has only one spelling: digits only, without a leading 0. `007` and `+7` are
+/// refused, so that no object has two names.
 pub fn whole(text: &str) -> Option<u64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_short = text == "0" || !text.starts_with('0');

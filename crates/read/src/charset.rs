@@ -1,15 +1,15 @@
-//! The encoding that the sender of a text declares, by the names that the web has for encodings.
+//! The declared encoding of a text, by its name in the WHATWG Encoding Standard.
 
 use std::borrow::Cow;
 use std::str::FromStr;
 
 use encoding_rs::{Encoding, UTF_8, X_USER_DEFINED};
 
-/// An encoding of text that its sender declares.
+/// An encoding declared by the sender of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeclaredCharset(&'static Encoding);
 
-/// A name that is no encoding, or one of an encoding that nobody should read.
+/// An unknown name, or one of an encoding that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{name}` is not an encoding that can be read: name it as the web does, such as `utf-8`, `windows-1252` or `iso-8859-2`, or send UTF-8"
@@ -19,7 +19,7 @@ pub struct UnknownCharset {
     pub name: String,
 }
 
-/// Names that programs write and the web does not know, with those that it knows.
+/// Common names that are not in the standard, with their standard names.
 const OTHER_NAMES: [(&str, &str); 5] = [
     ("cp932", "shift_jis"),
     ("cp936", "gbk"),
@@ -28,12 +28,12 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("utf_8", "utf-8"),
 ];
 
-/// Names of ASCII. The web takes them for windows-1252; whatever is beyond ASCII is refused here,
-/// unless it is UTF-8.
+/// Names of ASCII. The standard treats them as windows-1252; here bytes beyond ASCII are refused unless they
+/// are UTF-8.
 const ASCII: [&str; 4] = ["ascii", "us-ascii", "ansi_x3.4-1968", "iso646-us"];
 
 impl DeclaredCharset {
-    /// The name by which the web knows it.
+    /// The encoding's name in the WHATWG Encoding Standard.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
@@ -42,8 +42,8 @@ impl DeclaredCharset {
         self.0
     }
 
-    /// The text that `bytes` are, without a byte order mark, which says more than what was
-    /// declared; `None` where some bytes have no meaning.
+    /// Decodes `bytes`, without their byte order mark, which overrides the declared encoding; `None` if some
+    /// bytes are invalid.
     pub fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
         let (encoding, mark) = Encoding::for_bom(bytes).unwrap_or((self.0, 0));
         encoding.decode_without_bom_handling_and_without_replacement(&bytes[mark..])
@@ -81,7 +81,7 @@ mod tests {
     use super::DeclaredCharset;
 
     #[test]
-    fn names_are_those_of_the_web_and_some_of_programs() {
+    fn encodings_have_web_names_and_common_aliases() {
         let check = |name: &str, expected: Option<&str>| {
             let found = name.parse().ok().map(DeclaredCharset::name);
             assert_eq!(found, expected, "{name}");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_decoded_by_their_mark_or_by_what_is_declared() {
+    fn byte_order_mark_overrides_the_declared_encoding() {
         let text = |name: &str, bytes: &[u8]| {
             let charset: DeclaredCharset = name.parse().unwrap();
             charset.decode(bytes).map(|text| text.into_owned())

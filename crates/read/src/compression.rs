@@ -1,4 +1,4 @@
-//! How files are compressed, told by their first bytes.
+//! The compression of files, detected from their first bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -8,15 +8,15 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 
-/// The compression of a file, by its first bytes.
+/// The compression of a file, detected from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// None.
     None,
-    /// gzip, of one member or several.
+    /// gzip, with one or more members.
     Gzip,
-    /// Zstandard, of one frame or several.
+    /// Zstandard, with one or more frames.
     Zstd,
 }
 
@@ -31,7 +31,7 @@ impl Compression {
         }
     }
 
-    /// The decompressed content, at most `most` + 1 bytes of it.
+    /// The decompressed content, cut after `most` + 1 bytes.
     ///
     /// # Errors
     /// The bytes are not compressed this way, or are cut short.
@@ -44,8 +44,8 @@ impl Compression {
         Ok(content)
     }
 
-    /// Whether the content of a packed file has at most so many bytes. What cannot be unpacked is
-    /// told of where it is read.
+    /// Whether the decompressed content of a file has at most this many bytes. Content that cannot be
+    /// decompressed counts as within: reading it reports the error.
     ///
     /// # Errors
     /// The file cannot be opened.

@@ -1,4 +1,4 @@
-//! CSV as it is found: wrongly quoted and ragged lines are set aside, the others are read.
+//! CSV as found in practice: wrongly quoted and ragged lines are refused, the others are read.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use scan::{CsvFault, Fields, Scan};
 
 const QUOTE: u8 = b'"';
 
-/// A CSV file behind its header.
+/// A CSV file after its header.
 pub(super) struct Csv {
     file: SourceFile,
     encoding: &'static str,
@@ -29,19 +29,19 @@ pub(super) struct Csv {
     delimiter: u8,
     columns: Vec<String>,
     rows: BatchBuilder,
-    /// Lines that begin before this offset lie behind a wrong quote: a stray quote in them may
-    /// be the end of a field that began further up, so that they are not taken as they stand.
+    /// Lines that begin before this offset come after a wrong quote. A stray quote in them may be the end of
+    /// a field that began earlier, so such lines are refused.
     doubtful_until: u64,
     fields: Fields,
     inner_fields: Fields,
     ranges: Vec<Range<usize>>,
 }
 
-/// What became of the bytes at hand.
+/// The result of a step.
 enum Step {
-    /// They were consumed.
+    /// The bytes were consumed.
     Done,
-    /// There are too few of them.
+    /// More bytes are needed.
     More,
 }
 
@@ -79,7 +79,7 @@ impl Csv {
         self.rows.schema()
     }
 
-    /// Reads on until a batch is full, as many rows are refused, or the file ends.
+    /// Reads until a batch is full, as many rows are refused, or the file ends.
     pub(super) fn next_batch(
         &mut self,
         refused: &mut Vec<Refused>,
@@ -105,7 +105,7 @@ impl Csv {
         Ok(Some(self.rows.take()))
     }
 
-    /// Reads one record, if the bytes at hand hold it.
+    /// Reads one record, if the bytes in memory contain it.
     fn step(&mut self, refused: &mut Vec<Refused>) -> Step {
         let (bytes, ended) = (self.window.bytes(), self.window.ended());
         let Some((content, next)) = line_end(bytes, ended) else {
@@ -156,7 +156,7 @@ impl Csv {
         Step::Done
     }
 
-    /// Takes the record in `fields`, mending one that is wrapped whole in quotes.
+    /// Takes the record in `fields`; one that is wrapped in quotes as a whole is unwrapped.
     fn take_quoted(&mut self, content: usize) -> Result<(), Bad> {
         let record = &self.window.bytes()[..content];
         std::str::from_utf8(record).map_err(|error| self.undecodable(error))?;
@@ -224,7 +224,7 @@ impl Csv {
     }
 }
 
-/// Why a record is refused.
+/// The reason why a record is refused.
 struct Bad {
     code: &'static str,
     reason: String,
@@ -259,8 +259,8 @@ fn in_doubt() -> Bad {
     }
 }
 
-/// Takes a record whose fields stand at `ranges` of `text`, if it has as many as the header, or
-/// fewer where it `pads` them.
+/// Takes a record whose fields are the `ranges` of `text`, if it has as many as the header, or fewer if the
+/// file `pads` them.
 fn take(
     rows: &mut BatchBuilder,
     line: i64,

@@ -1,4 +1,4 @@
-//! Why a file could not be read at all; single bad rows are `Refused`, not errors.
+//! Errors that make a whole file unreadable; single bad rows are `Refused`, not errors.
 
 use std::io;
 
@@ -7,27 +7,29 @@ use parquet::errors::ParquetError;
 
 use crate::compression::Compression;
 
-/// What is wrong with a path or a whole file.
+/// An error of a path or a whole file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A path that the user gave leads nowhere.
+    /// A path that does not exist.
     #[error("`{path}` does not exist, check the path")]
     Missing {
         /// The path as given.
         path: String,
     },
     /// A pipe, socket or device where a file was expected.
-    #[error("`{path}` is neither a file nor a folder, pass a pipe's content on standard input")]
+    #[error(
+        "`{path}` is neither a file nor a folder: pass the content of a pipe on standard input"
+    )]
     NotAFile {
         /// The path as given.
         path: String,
     },
-    /// The operating system does not let us read.
+    /// A file that the operating system cannot read.
     #[error("`{path}` cannot be read")]
     Unreadable {
         /// The path as given.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A folder whose content cannot be listed.
@@ -35,15 +37,15 @@ pub enum ReadError {
     Unlistable {
         /// The folder as given.
         folder: String,
-        /// What stood in the way.
+        /// The cause.
         source: walkdir::Error,
     },
-    /// Standard input could not be kept for the second look that reading needs.
-    #[error("standard input cannot be kept in `{folder}`, check the free space there")]
+    /// Standard input could not be stored for a second reading.
+    #[error("standard input cannot be stored in `{folder}`: check the free space there")]
     Spool {
-        /// Where it was to be kept.
+        /// The folder for it.
         folder: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file without a single line of content.
@@ -60,26 +62,26 @@ pub enum ReadError {
         /// The file as the user knows it.
         file: String,
     },
-    /// A binary file under the name of a text file.
+    /// A binary file with the name of a text file.
     #[error(
         "`{file}` is not text: byte {position} is NUL, as in spreadsheets, archives and UTF-16 without a byte order mark; export it as CSV in UTF-8"
     )]
     NotText {
         /// The file as the user knows it.
         file: String,
-        /// Where the first NUL byte stands, from 0, after decompression.
+        /// The position of the first NUL byte, from 0, after decompression.
         position: u64,
     },
-    /// A compressed file that ends early or is not what its first bytes say.
+    /// A compressed file that is truncated or damaged.
     #[error(
         "`{file}` cannot be decompressed as {compression}, it may be cut short: fetch it again"
     )]
     Damaged {
         /// The file as the user knows it.
         file: String,
-        /// What its first bytes say.
+        /// The detected compression.
         compression: Compression,
-        /// What the decompressor said.
+        /// The error of the decompressor.
         source: io::Error,
     },
     /// A CSV file whose first record cannot be split into names.
@@ -87,22 +89,22 @@ pub enum ReadError {
     Header {
         /// The file as the user knows it.
         file: String,
-        /// Where the header begins, from 1.
+        /// The line of the header, from 1.
         line: i64,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A file of more columns than anything is planned over.
+    /// A file with more columns than can be planned.
     #[error(
         "`{file}` has more than {limit} columns: leave out those that nobody needs, or send them in parts"
     )]
     TooManyColumns {
         /// The file as the user knows it.
         file: String,
-        /// How many a file may have.
+        /// The maximum.
         limit: usize,
     },
-    /// A JSON document over several lines that is no list of objects.
+    /// A JSON document over several lines that is not a list of objects.
     #[error(
         "`{file}` is one JSON document over several lines: write one object per line, or one array of objects"
     )]
@@ -110,22 +112,22 @@ pub enum ReadError {
         /// The file as the user knows it.
         file: String,
     },
-    /// A file that its Parquet footer or pages do not describe.
-    #[error("`{file}` is not a whole Parquet file, fetch or export it again")]
+    /// A file with an invalid Parquet footer.
+    #[error("`{file}` is not a complete Parquet file: fetch or export it again")]
     Parquet {
         /// The file as the user knows it.
         file: String,
-        /// What the Parquet reader said.
+        /// The error of the Parquet reader.
         source: ParquetError,
     },
     /// Rows of a Parquet file that cannot be decoded.
-    #[error("`{file}` cannot be read beyond row {row}, fetch or export it again")]
+    #[error("`{file}` cannot be read beyond row {row}: fetch or export it again")]
     ParquetRows {
         /// The file as the user knows it.
         file: String,
-        /// Rows that were read before, so the first bad one is the next.
+        /// The number of rows read before the error.
         row: i64,
-        /// What the Parquet reader said.
+        /// The error of the Parquet reader.
         source: ArrowError,
     },
     /// A Parquet column of a type that has no text form.
@@ -135,7 +137,7 @@ pub enum ReadError {
         file: String,
         /// The column.
         column: String,
-        /// What the conversion said.
+        /// The error of the conversion.
         source: ArrowError,
     },
 }

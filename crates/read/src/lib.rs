@@ -1,5 +1,5 @@
-//! Reads files as they are into batches of text. Records that cannot be read are returned with their line
-//! and the reason.
+//! Reads files into batches of text. Records that cannot be read are returned with their line and the
+//! reason.
 
 use std::sync::Arc;
 
@@ -31,15 +31,15 @@ pub struct Refused {
     pub file: String,
     /// The physical line on which it begins, from 1.
     pub line: i64,
-    /// The column at fault, where one is.
+    /// The column with the error, if it is in one.
     pub column: Option<String>,
-    /// The kind of fault: `ragged`, `bad_quoting`, `bad_encoding`, `bad_json` or `too_long`.
+    /// The error code: `ragged`, `bad_quoting`, `bad_encoding`, `bad_json` or `too_long`.
     pub code: &'static str,
-    /// What is wrong, in words, without the content, which may be personal.
+    /// The error in words, without the content, which may be personal.
     pub reason: String,
-    /// The value at fault, where one is.
+    /// The value with the error, if there is one.
     pub value: Option<String>,
-    /// The record; bytes that are no text are shown as U+FFFD.
+    /// The record; undecodable bytes are shown as U+FFFD.
     pub record: String,
 }
 
@@ -61,7 +61,7 @@ enum FormatReader {
 impl Reader {
     /// Opens a file to be read in batches of at most `batch_rows` rows.
     ///
-    /// A text file is looked through once for its encoding, and NDJSON once more for its keys.
+    /// A text file is read once before to find its encoding, and NDJSON once more to find its keys.
     ///
     /// # Errors
     /// [`ReadError::UnknownFormat`] for a file that is neither CSV, NDJSON nor Parquet;
@@ -72,7 +72,8 @@ impl Reader {
         Self::open_in_chunks(file, batch_rows, window::CHUNK)
     }
 
-    /// Like [`Reader::open`], reading `chunk` bytes at a time: for tests that the size does not matter.
+    /// Like [`Reader::open`], reading `chunk` bytes at a time: for tests that results do not depend on the
+    /// chunk size.
     ///
     /// # Errors
     /// As [`Reader::open`].
@@ -98,7 +99,7 @@ impl Reader {
         Ok(Self { rows })
     }
 
-    /// The names of the file's columns, made usable: trimmed, none blank, none twice.
+    /// The names of the file's columns, trimmed and made unique; none is blank.
     pub fn columns(&self) -> &[String] {
         match &self.rows {
             FormatReader::Csv(rows) => rows.columns(),
@@ -107,12 +108,12 @@ impl Reader {
         }
     }
 
-    /// Whether rows may lack columns that others of the file have: objects of JSON with other keys.
+    /// Whether rows of the file may have different columns, as JSON objects with different keys have.
     pub fn is_uneven(&self) -> bool {
         matches!(&self.rows, FormatReader::Ndjson(rows) if rows.is_uneven())
     }
 
-    /// The columns that each row of the last batch has, of a file that is uneven; nothing of others.
+    /// The columns that each row of the last batch has, if the file is uneven; else empty.
     pub fn key_sets(&self) -> &[Arc<[String]>] {
         match &self.rows {
             FormatReader::Ndjson(rows) => rows.key_sets(),
@@ -131,8 +132,8 @@ impl Reader {
 
     /// The next rows, or `None` after the last; records that cannot be read are added to `refused`.
     ///
-    /// A batch can be empty: one call refuses at most `batch_rows` records, so that the caller
-    /// can store them before more come.
+    /// A batch may be empty: one call refuses at most `batch_rows` records, so that the caller can store them
+    /// before the next call.
     ///
     /// # Errors
     /// [`ReadError::Unreadable`] or [`ReadError::Damaged`] where the file cannot be read further or

@@ -1,16 +1,18 @@
-//! Column names as they can be used in SQL: none blank, none twice.
+//! Column names that SQL can use: none is blank, and each is unique.
 
 use std::collections::HashSet;
 
 use crate::error::ReadError;
 use crate::source::SourceFile;
 
-/// Columns that a file may have. Planning takes the longer per column, the more there are.
+/// Maximum number of columns of a file. The planning time per column grows with their number.
 const MOST_COLUMNS: usize = 2_000;
 
 /// The columns that every reader adds after those of the file.
 pub(super) const ADDED: [&str; 2] = ["_file", "_line"];
 
+/// Refuses files with too many columns.
+///
 /// # Errors
 /// [`ReadError::TooManyColumns`].
 pub(super) fn not_too_many(columns: usize, file: &SourceFile) -> Result<(), ReadError> {
@@ -23,10 +25,10 @@ pub(super) fn not_too_many(columns: usize, file: &SourceFile) -> Result<(), Read
     }
 }
 
-/// The names of a header, trimmed; a blank one becomes `column_3`, a second `name` `name_2`.
+/// The names of a header, trimmed; a blank third one becomes `column_3`, a second `name` becomes `name_2`.
 ///
-/// Names that stand in the header as they are keep precedence over made ones, so that a column
-/// never takes over the name of another.
+/// Names that are in the header take precedence over generated ones, so that no column takes the name of
+/// another.
 pub(super) fn unique<'a>(header: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let given: Vec<&str> = header
         .into_iter()
@@ -61,7 +63,7 @@ mod tests {
     use super::unique;
 
     #[test]
-    fn every_column_gets_a_name_of_its_own() {
+    fn column_names_are_made_unique() {
         let check = |header: &[&str], expected: &[&str]| {
             assert_eq!(unique(header.iter().copied()), expected);
         };

@@ -1,4 +1,4 @@
-//! JSON objects, one a line or in one array, as rows with a column per key.
+//! JSON objects, one per line or in one array, as rows with a column per key.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ mod object;
 use documents::{Document, Documents};
 use object::JsonFault;
 
-/// A file of JSON objects whose keys are known.
+/// A file of JSON objects with known keys.
 pub(super) struct Ndjson {
     file: SourceFile,
     documents: Documents,
@@ -26,11 +26,11 @@ pub(super) struct Ndjson {
     places: HashMap<String, usize>,
     rows: BatchBuilder,
     ended: bool,
-    /// Of a file whose objects do not all have the same keys, which each has.
+    /// The key sets of its objects, if they differ.
     key_sets: Option<KeySets>,
 }
 
-/// Which keys the objects of a file have.
+/// The keys of each object of a file.
 #[derive(Default)]
 struct KeySets {
     /// The columns of each set.
@@ -91,7 +91,7 @@ impl Ndjson {
         self.key_sets.as_ref().map_or(&[], |sets| &sets.last)
     }
 
-    /// Reads on until a batch is full, as many rows are refused, or the file ends.
+    /// Reads until a batch is full, as many rows are refused, or the file ends.
     pub(super) fn next_batch(
         &mut self,
         refused: &mut Vec<Refused>,
@@ -163,7 +163,7 @@ fn keys(documents: &mut Documents, file: &SourceFile) -> Result<Keys, ReadError>
     })
 }
 
-/// Takes an object as a row; which of the columns it has.
+/// Takes an object as a row; returns which columns it has.
 fn take(
     rows: &mut BatchBuilder,
     places: &HashMap<String, usize>,

@@ -1,4 +1,4 @@
-//! Parquet as rows of text, one row group after the other.
+//! Parquet as rows of text, one row group after another.
 
 use std::fs::File;
 use std::io;
@@ -26,15 +26,15 @@ mod tests;
 
 use logical::Leaf;
 
-/// A Parquet file behind its footer.
+/// A Parquet file after its footer.
 pub(super) struct Parquet {
     file: SourceFile,
     columns: Vec<String>,
     schema: SchemaRef,
-    /// What Parquet knows of each column.
+    /// The leaf columns of each column.
     leaves: Vec<Vec<Leaf>>,
     batches: ParquetRecordBatchReader,
-    /// The months of the columns that are intervals, where there are any: Arrow reads days and
+    /// A reader of the months of interval columns, if there are any: Arrow reads either days and
     /// milliseconds, or months.
     months: Option<ParquetRecordBatchReader>,
     rows_read: i64,
@@ -135,7 +135,7 @@ impl Parquet {
     }
 }
 
-/// The same file, its types read as `logical` wants them.
+/// The same file, with its types read as `logical` defines.
 fn hinted(
     metadata: ArrowReaderMetadata,
     leaves: &[Vec<Leaf>],
@@ -197,8 +197,7 @@ fn with_comma(texts: &StringArray) -> StringArray {
     texts.collect()
 }
 
-/// The file itself, or an unpacked copy of it that vanishes with the reader: Parquet is read from
-/// its end.
+/// The file itself, or a decompressed copy that is deleted with the reader: Parquet is read from its end.
 fn seekable(file: &SourceFile) -> Result<File, ReadError> {
     if file.compression == Compression::None {
         return File::open(&file.path).map_err(|source| file.io_error(source));

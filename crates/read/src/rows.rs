@@ -1,4 +1,4 @@
-//! Rows of text on their way into record batches.
+//! Builds record batches from rows of text.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::names;
 
-/// Text that one batch may hold in bytes, so that long values do not fill the memory.
+/// Maximum bytes of text in a batch, so that long values do not fill the memory.
 const MOST_TEXT: usize = 64 << 20;
 
 /// The schema of a file with these columns: text, then `_file` and `_line`.
@@ -23,7 +23,7 @@ pub(super) fn schema(columns: &[String]) -> SchemaRef {
     Arc::new(Schema::new(texts.chain(added).collect::<Vec<_>>()))
 }
 
-/// Whether a cell holds nothing.
+/// Whether a cell is blank.
 pub(super) fn is_blank(value: &str) -> bool {
     // Most cells begin with a visible ASCII character: no need to look further.
     !value
@@ -45,7 +45,7 @@ pub(super) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// For batches of at most `capacity` rows of a file called `label`.
+    /// A builder of batches of at most `capacity` rows of a file called `label`.
     pub(super) fn new(columns: &[String], label: &str, capacity: usize) -> Self {
         let capacity = capacity.max(1);
         Self {
@@ -66,7 +66,7 @@ impl BatchBuilder {
         self.capacity
     }
 
-    /// How many columns the file has.
+    /// The number of columns of the file.
     pub(super) fn width(&self) -> usize {
         self.texts.len()
     }
@@ -93,7 +93,7 @@ impl BatchBuilder {
         self.lines.push(line);
     }
 
-    /// The rows so far, as a batch; the next one begins empty.
+    /// The rows added so far, as a batch; then the builder is empty.
     pub(super) fn take(&mut self) -> RecordBatch {
         let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(self.capacity));
         let rows = lines.len();

@@ -1,4 +1,4 @@
-//! Which files there are to read, what they are called, and what they hold.
+//! The files to read: their names, formats and content.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use crate::error::ReadError;
 
 mod sniff;
 
-/// How the content of a file is laid out.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -25,38 +25,38 @@ pub enum Format {
     Ndjson,
     /// Apache Parquet.
     Parquet,
-    /// Nothing that can be read as rows: a document, a picture, a script.
+    /// Nothing that can be read as rows, such as a document, a picture or a script.
     Unknown,
 }
 
-/// A file that can be opened as often as needed.
+/// A file that can be opened repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What the user calls it, and what `_file` shows: the path as given, down to the file.
+    /// Its name for the user, shown in `_file`: the path as given, including the file.
     pub label: String,
-    /// How its content is laid out.
+    /// Its format.
     pub format: Format,
     /// Its compression.
     pub compression: Compression,
-    /// Whether a line of CSV with too few fields has blanks at its end; it is refused otherwise.
+    /// Whether a line of CSV with too few fields is filled with blanks; else it is refused.
     pub pads_short_lines: bool,
-    /// Whether numbers of JSON and Parquet become text with a decimal comma: the style of the text
-    /// beside them.
+    /// Whether numbers of JSON and Parquet become text with a decimal comma, the style of text numbers in the
+    /// same mapping.
     pub decimal_comma: bool,
-    /// The encoding of its text, where that is declared; it is found out otherwise.
+    /// The declared encoding of its text; without one, the encoding is detected.
     pub charset: Option<DeclaredCharset>,
 }
 
 impl SourceFile {
-    /// The file's name without its folder and without the ending of a compression.
+    /// The file's name without its folder and its compression suffix.
     pub fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         unpacked_name(&name).to_owned()
     }
 
-    /// A file with a label of its own instead of its path.
+    /// A file with a given label instead of its path.
     ///
     /// # Errors
     /// [`ReadError::Unreadable`] where its first bytes cannot be read.
@@ -108,10 +108,10 @@ impl SourceFile {
     }
 }
 
-/// The files at `paths`: each file itself, each folder with all below it in order of name.
+/// The files at `paths`: each file itself, and all files below each folder, in order of name.
 ///
-/// Hidden files and folders are skipped, and a file that two paths lead to is listed once. Files
-/// that hold no rows are listed with `Format::Unknown`, for the caller to name them.
+/// Hidden files and folders are skipped, and a file that two paths lead to is listed once. Files of unknown
+/// format are listed with `Format::Unknown`, so that the caller can report them.
 ///
 /// # Errors
 /// [`ReadError::Missing`] where a path leads nowhere; [`ReadError::NotAFile`] for a pipe, socket or device;
@@ -145,10 +145,10 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<SourceFile>, ReadError> {
     Ok(files)
 }
 
-/// Copies `stdin` into a new file in `dir`, because a reader looks at a file more than once.
+/// Copies `stdin` into a new file in `dir`, because a reader reads a file more than once.
 ///
-/// `name` is what the input is to be called, such as `orders.csv`: mappings match it, and without
-/// a known ending the format is found out from the content.
+/// `name` is the file name to use, such as `orders.csv`: mappings match it. If its extension is unknown, the
+/// content decides the format.
 ///
 /// # Errors
 /// [`ReadError::Spool`] where the file exists already or cannot be written; [`ReadError::Unreadable`] where

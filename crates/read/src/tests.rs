@@ -1,4 +1,4 @@
-//! What the tests of all readers share: a file with given content, and all that is read of it.
+//! Helpers that the tests of all readers share.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ pub(super) struct Given {
     pub(super) file: SourceFile,
 }
 
-/// All that a reader gives.
+/// Everything that a reader returned.
 pub(super) struct Found {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<(i64, Vec<Option<String>>)>,

@@ -1,7 +1,7 @@
-//! Text files as a stream of UTF-8, whatever encoding they are in.
+//! Text files as a stream of UTF-8, whatever their encoding.
 //!
-//! Bytes that cannot be decoded stay invalid UTF-8 in the stream, so that the reader behind it
-//! refuses the row that holds them; nothing is replaced.
+//! Bytes that cannot be decoded stay invalid UTF-8 in the stream, so that the reader after it refuses the
+//! row that has them; nothing is replaced.
 
 use std::io::{self, Read};
 
@@ -12,13 +12,13 @@ use crate::error::ReadError;
 use crate::source::SourceFile;
 use crate::window::CHUNK;
 
-/// A byte that no UTF-8 text holds: it stands where the source's bytes have no meaning.
+/// A byte that never occurs in UTF-8: it replaces undecodable bytes of the source.
 const UNDECODABLE: u8 = 0xff;
 
-/// How many bytes the guess at an encoding looks at.
+/// Number of bytes from which an encoding is detected.
 const GUESSED_FROM: usize = 4 << 20;
 
-/// How the text of a file is written down.
+/// The encoding of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Charset {
     /// The encoding.
@@ -27,10 +27,9 @@ pub(super) struct Charset {
     mark: usize,
 }
 
-/// The encoding that is declared for the file, or else the one that it is found out to have.
+/// The declared encoding of a file; if there is none, the detected one.
 ///
-/// Either way a byte order mark decides, the file is looked through once, and one with NUL bytes
-/// is no text.
+/// A byte order mark overrides both. The file is read once, and refused if it has NUL bytes.
 pub(super) fn charset(file: &SourceFile) -> Result<Charset, ReadError> {
     match file.charset {
         Some(declared) => as_declared(file, declared.encoding()),
@@ -140,11 +139,11 @@ fn byte_order_mark(bytes: &[u8]) -> Option<Charset> {
     Some(Charset { encoding, mark })
 }
 
-/// The likely encoding of a file that is not wholly UTF-8.
+/// The likely encoding of a file that is not entirely UTF-8.
 ///
-/// Text in an old encoding hardly ever forms valid sequences of several bytes by chance. Where
-/// most of them are valid the file is UTF-8 with a few damaged rows, and reading it as anything
-/// else would garble all the others.
+/// Text in another encoding hardly ever forms valid UTF-8 sequences of several bytes by chance. If most of
+/// them are valid, the file is UTF-8 with a few damaged rows, and reading it in another encoding would garble
+/// all the others.
 fn guess(file: &SourceFile, mark: usize) -> Result<Charset, ReadError> {
     if mark > 0 {
         return Ok(Charset {
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn encoding_follows_mark_then_validity_then_guess() {
+    fn encoding_is_decided_by_mark_then_validity_then_detection() {
         check("naïve".as_bytes(), UTF_8, "naïve".as_bytes());
         check("\u{feff}naïve".as_bytes(), UTF_8, "naïve".as_bytes());
         check(b"\xff\xfeh\0\xe9\0", UTF_16LE, "hé".as_bytes());
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_encoding_is_not_guessed() {
+    fn declared_encoding_is_used() {
         let check = |content: &[u8], declared: &str, expected: &[u8]| {
             let (_kept, mut file) = file_of(content);
             file.charset = Some(declared.parse().unwrap());
@@ -329,19 +328,19 @@ mod tests {
     }
 
     #[test]
-    fn a_few_bad_bytes_do_not_make_a_utf8_file_something_else() {
+    fn utf8_file_with_few_bad_bytes_stays_utf8() {
         let text = ["é".repeat(50).as_bytes(), b"\n\xe9\n"].concat();
         check(&text, UTF_8, &text);
     }
 
     #[test]
-    fn a_character_across_two_chunks_is_whole() {
+    fn character_across_two_chunks_is_whole() {
         let text = format!("{}é", "x".repeat(super::CHUNK - 1));
         check(text.as_bytes(), UTF_8, text.as_bytes());
     }
 
     #[test]
-    fn a_binary_file_is_no_text() {
+    fn binary_file_is_refused() {
         let (_kept, file) = file_of(b"PK\x03\x04\0\0");
         let error = charset(&file).unwrap_err();
         assert!(matches!(error, ReadError::NotText { position: 4, .. }));

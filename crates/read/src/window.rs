@@ -1,16 +1,16 @@
-//! A refillable view of a stream of bytes that knows where in the file it stands.
+//! A refillable window on a stream of bytes that tracks its position in the file.
 
 use std::io::{self, Read};
 
 use memchr::{memchr2, memchr2_iter};
 
-/// Bytes that a reader asks for at a time.
+/// Bytes per read.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// The longest record that is taken, in bytes; it bounds the memory that a reader needs.
+/// Maximum length of a record in bytes; it bounds the memory of a reader.
 pub(super) const LONGEST_RECORD: usize = 16 << 20;
 
-/// The unread part of a file that lies in memory.
+/// The unread part of a file that is in memory.
 pub(super) struct Window {
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,
@@ -36,27 +36,27 @@ impl Window {
         }
     }
 
-    /// The bytes at hand.
+    /// The unconsumed bytes in memory.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
     }
 
-    /// Whether nothing follows the bytes at hand.
+    /// Whether the file ends after the bytes in memory.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Bytes that were consumed so far.
+    /// The number of bytes consumed so far.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The physical line, from 1, on which the bytes at hand begin.
+    /// The physical line, from 1, on which the bytes in memory begin.
     pub(super) fn line(&self) -> i64 {
         self.line
     }
 
-    /// Brings in more bytes behind those at hand, or finds the end.
+    /// Reads more bytes after those in memory, or finds the end of the file.
     pub(super) fn fill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
@@ -75,7 +75,7 @@ impl Window {
         Ok(())
     }
 
-    /// Steps over `bytes` bytes that hold `lines` line ends.
+    /// Consumes `bytes` bytes, which contain `lines` line ends.
     pub(super) fn consume(&mut self, bytes: usize, lines: i64) {
         self.start += bytes;
         self.offset += bytes as u64;
@@ -83,13 +83,13 @@ impl Window {
         debug_assert!(self.start <= self.filled, "consumed more than there is");
     }
 
-    /// Steps over `bytes` bytes, counting the line ends in them.
+    /// Consumes `bytes` bytes, counting the line ends in them.
     pub(super) fn consume_counting(&mut self, bytes: usize) {
         let lines = line_ends(&self.bytes()[..bytes]);
         self.consume(bytes, lines);
     }
 
-    /// Steps over the rest of a line that is too long to hold, and gives how it begins.
+    /// Skips the rest of a line that is too long for memory; returns its start.
     pub(super) fn skip_line(&mut self) -> io::Result<String> {
         const KEPT: usize = 64 * 1024;
         let kept = self.bytes().len().min(KEPT);
@@ -107,7 +107,7 @@ impl Window {
     }
 }
 
-/// The end of the first line's content and the start of the next line, when both are at hand.
+/// The end of the first line's content and the start of the next line, if both are in memory.
 ///
 /// A line ends with LF, CRLF, a lone CR or the end of the file.
 pub(super) fn line_end(bytes: &[u8], ended: bool) -> Option<(usize, usize)> {
@@ -117,7 +117,7 @@ pub(super) fn line_end(bytes: &[u8], ended: bool) -> Option<(usize, usize)> {
     }
 }
 
-/// The start of the line after the line end that stands at `end`.
+/// The start of the line after the line end at `end`.
 pub(super) fn after_line_end(bytes: &[u8], end: usize, ended: bool) -> Option<usize> {
     match (bytes[end], bytes.get(end + 1)) {
         (b'\r', Some(b'\n')) => Some(end + 2),
@@ -126,7 +126,7 @@ pub(super) fn after_line_end(bytes: &[u8], end: usize, ended: bool) -> Option<us
     }
 }
 
-/// How many lines end within `bytes`.
+/// The number of line ends in `bytes`.
 pub(super) fn line_ends(bytes: &[u8]) -> i64 {
     let counted = memchr2_iter(b'\n', b'\r', bytes)
         .filter(|at| bytes[*at] == b'\n' || bytes.get(at + 1) != Some(&b'\n'))
@@ -139,7 +139,7 @@ mod tests {
     use super::{Window, line_end, line_ends};
 
     #[test]
-    fn lines_end_in_every_known_way() {
+    fn all_line_ends_are_recognized() {
         let check = |text: &str, ended, expected| {
             assert_eq!(line_end(text.as_bytes(), ended), expected, "{text:?}");
         };

@@ -19,7 +19,7 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Features of the candidates as of `as_of`, which must not be later than the session's moment.
+    /// The features of the candidates as of `as_of`, which must not be later than the session's moment.
     pub(crate) async fn at(
         session: &Session,
         kind: ScoreKind,

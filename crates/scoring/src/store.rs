@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
-use rollbook_lake::{Cause, Commit, Gone, Lake, State, Update};
+use rollbook_lake::{Cause, Commit, Lake, PersonRedirects, State, Update, ValueName};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -33,7 +33,7 @@ pub struct ScoresHead {
     pub computed_at: Timestamp,
     pub(crate) path: String,
     pub(crate) bytes: u64,
-    /// Which merged and erased persons were known, as [`State::gone`] names them.
+    /// Which merged and erased persons were known, as [`State::person_redirects_path`] names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<String>,
 }
@@ -47,12 +47,13 @@ struct Pointer {
 /// Stores a model and makes it the current one of its kind.
 ///
 /// # Errors
-/// [`LakeError::Busy`] if other writers win every attempt to commit; errors of storage.
+/// [`LakeError::Busy`] if other writers win every attempt to commit; an object cannot be written.
 pub async fn save_model(lake: &Lake, model: &Model, at: Timestamp) -> Result<(), ScoringError> {
     let (kind, stamp) = (model.kind, at.micros());
     let path = format!("_models/{kind}/{:020}-{stamp:016x}.json", model.snapshot.0);
     lake.put_document(&path, model).await?;
-    commit(lake, &format!("model/{kind}"), json!(Pointer { path }), at).await
+    let name = ValueName::Model(kind.name()).to_string();
+    commit(lake, &name, json!(Pointer { path }), at).await
 }
 
 /// The current model of a kind.
@@ -64,7 +65,7 @@ pub async fn current_model(
     state: &State,
     kind: ScoreKind,
 ) -> Result<Model, ScoringError> {
-    match state.value::<Pointer>(&format!("model/{kind}"))? {
+    match state.value::<Pointer>(&ValueName::Model(kind.name()).to_string())? {
         Some(pointer) => Ok(lake.document(&pointer.path).await?),
         None => Err(ScoringError::NotTrained { kind }),
     }
@@ -73,7 +74,7 @@ pub async fn current_model(
 /// Stores the scores of all candidates and makes them the current ones of their kind.
 ///
 /// # Errors
-/// [`LakeError::Busy`] if other writers win every attempt to commit; errors of storage.
+/// [`LakeError::Busy`] if other writers win every attempt to commit; an object cannot be written.
 pub async fn save_scores(
     lake: &Lake,
     model: &Model,
@@ -100,9 +101,15 @@ pub async fn save_scores(
         computed_at: at,
         path,
         bytes,
-        gone: state.gone().map(str::to_owned),
+        gone: state.person_redirects_path().map(str::to_owned),
     };
-    commit(lake, &format!("scores/{kind}"), json!(head), at).await?;
+    commit(
+        lake,
+        &ValueName::Scores(kind.name()).to_string(),
+        json!(head),
+        at,
+    )
+    .await?;
     Ok(head)
 }
 
@@ -111,7 +118,7 @@ pub async fn save_scores(
 /// # Errors
 /// [`ScoringError::NotScored`]; an entry of the snapshot that cannot be parsed.
 pub fn current_scores(state: &State, kind: ScoreKind) -> Result<ScoresHead, ScoringError> {
-    let head = state.value(&format!("scores/{kind}"))?;
+    let head = state.value(&ValueName::Scores(kind.name()).to_string())?;
     head.ok_or(ScoringError::NotScored { kind })
 }
 
@@ -121,7 +128,7 @@ impl ScoresHead {
         self.gone.as_deref() == gone
     }
 
-    /// The scores in order of person id. Ids are current as of `gone` ([`State::gone`]): scores of
+    /// The scores in order of person id. Ids are current as of `gone` ([`State::person_redirects_path`]): scores of
     /// merged persons are remapped, those of erased persons dropped.
     ///
     /// # Errors
@@ -141,20 +148,20 @@ impl ScoresHead {
         }
         Ok(match self.has_same_ids(gone) {
             true => scored,
-            false => remap_persons(self.kind, scored, &lake.gone(gone).await?),
+            false => remap_persons(self.kind, scored, &lake.person_redirects(gone).await?),
         })
     }
 }
 
 /// Remaps scores to current person ids. Erased persons are dropped; of several merged persons the
 /// score of the surviving id wins.
-fn remap_persons(kind: ScoreKind, scored: Vec<Scored>, gone: &Gone) -> Vec<Scored> {
+fn remap_persons(kind: ScoreKind, scored: Vec<Scored>, gone: &PersonRedirects) -> Vec<Scored> {
     let (went, mut now): (Vec<_>, Vec<_>) = scored
         .into_iter()
         .partition(|one| gone.contains(one.person_id));
     let mut have: HashSet<i64> = now.iter().map(|one| one.person_id).collect();
     for one in went.into_iter().filter(|_| kind.passes_on_merge()) {
-        let person = gone.now(one.person_id.unsigned_abs());
+        let person = gone.current(one.person_id.unsigned_abs());
         if let Some(person_id) = person.map(u64::cast_signed).filter(|id| have.insert(*id)) {
             now.push(Scored { person_id, ..one });
         }
@@ -209,7 +216,7 @@ pub(crate) fn rows(
 
 #[cfg(test)]
 mod tests {
-    use rollbook_lake::Gone;
+    use rollbook_lake::PersonRedirects;
 
     use super::remap_persons;
     use crate::model::Scored;
@@ -222,11 +229,11 @@ mod tests {
             score: 0.0,
             probability: person_id as f64 / 10.0,
         };
-        let mut gone = Gone::default();
-        gone.went(2, 20, 1);
-        gone.went(3, 30, 7);
-        gone.went(4, 40, 7);
-        gone.erased(5);
+        let mut gone = PersonRedirects::default();
+        gone.redirect(2, 20, 1);
+        gone.redirect(3, 30, 7);
+        gone.redirect(4, 40, 7);
+        gone.mark_erased(5);
         let now = |kind| {
             let now = remap_persons(kind, [1, 2, 3, 4, 5, 6].map(scored).to_vec(), &gone);
             let pairs = now.iter().map(|one| (one.person_id, one.probability));

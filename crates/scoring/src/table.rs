@@ -30,7 +30,10 @@ pub fn scores_table(lake: &Lake, state: &State) -> Result<Arc<dyn TableProvider>
             Err(error) => return Err(error),
         }
     }
-    if heads.iter().all(|head| head.has_same_ids(state.gone())) {
+    if heads
+        .iter()
+        .all(|head| head.has_same_ids(state.person_redirects_path()))
+    {
         let files = heads.into_iter().map(|head| (head.path, head.bytes));
         let files: Vec<_> = files.collect();
         return Ok(Arc::new(LakeTable::of_objects(lake, schema(), &files)));
@@ -40,7 +43,7 @@ pub fn scores_table(lake: &Lake, state: &State) -> Result<Arc<dyn TableProvider>
             schema: schema(),
             lake: lake.clone(),
             head,
-            gone: state.gone().map(str::to_owned),
+            gone: state.person_redirects_path().map(str::to_owned),
         })
     });
     let table = StreamingTable::try_new(schema(), parts.collect());

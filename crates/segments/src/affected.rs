@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
-use rollbook_engine::{AffectedQuery, EngineError, Session, TimeDependency};
+use rollbook_engine::{AffectedQuery, Condition, EngineError, Session, TimeDependency};
 use rollbook_lake::{Changes, Lake, LakeTable, ORDERS_COMPLETE, State, TimeSpan};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, tables};
 
@@ -108,7 +108,7 @@ pub async fn written(
         return Ok(None);
     }
     // Rows are stored with the person that they had when they were written.
-    if let Some(moves) = lake.moves(state).await? {
+    if let Some(moves) = lake.identity_remap(state).await? {
         changes.persons = moves.with_targets(changes.persons);
     }
     let mut of_theirs = RoaringTreemap::new();
@@ -192,19 +192,20 @@ async fn active(
     let files = state.table(def.name).files;
     let persons = lake.persons_between(def, &files, spans).await?;
     // Rows of moved records are stored with their former persons.
-    Ok(match lake.moves(state).await? {
+    Ok(match lake.identity_remap(state).await? {
         Some(moves) => moves.with_targets(persons),
         None => persons,
     })
 }
 
-/// The segments that can be patched, and the persons whose time windows change. Segments whose dependency
+/// The segments that can be patched, and the persons whose time windows change. `conditions` are those that
+/// each segment is computed from; `None` where it is computed from anything else. Segments whose dependency
 /// on the current time cannot be predicted are left out.
 pub(crate) async fn due_by_clock(
     lake: &Lake,
     state: &State,
     session: &Session,
-    conditions: BTreeMap<SegmentKey, Vec<&str>>,
+    conditions: BTreeMap<SegmentKey, Option<Vec<Condition>>>,
     basis: Basis,
 ) -> Result<(Vec<SegmentKey>, RoaringTreemap), SegmentError> {
     let mut persons = RoaringTreemap::new();
@@ -212,10 +213,11 @@ pub(crate) async fn due_by_clock(
         return Ok((conditions.into_keys().collect(), persons));
     }
     let (mut keys, mut all) = (Vec::new(), TimeDependency::default());
-    for (key, texts) in conditions {
+    for (key, conditions) in conditions {
         let mut clock = TimeDependency::default();
-        for text in texts {
-            match session.clock(text, basis.as_of) {
+        clock.is_unbounded = conditions.is_none();
+        for condition in conditions.iter().flatten() {
+            match session.clock(condition, basis.as_of) {
                 Ok(read) => clock.extend(read),
                 Err(_) => clock.is_unbounded = true,
             }

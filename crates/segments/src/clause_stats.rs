@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use roaring::RoaringTreemap;
-use rollbook_engine::{Atom, Clause, Comparison, Session};
+use rollbook_engine::{Atom, Clause, Comparison, Condition, Session};
 use rollbook_model::nearest;
 use serde::Serialize;
 
@@ -50,19 +50,19 @@ pub struct ConditionStats {
 /// Counts the persons of each clause of a condition, with a sample of up to `sample` persons each.
 ///
 /// # Errors
-/// [`SegmentError::Criteria`] where the condition cannot be parsed or evaluated; [`SegmentError::Named`],
+/// [`SegmentError::Criteria`] where a clause cannot be evaluated; [`SegmentError::Named`],
 /// [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment that it names has no members.
 pub async fn clause_stats(
     session: &Session,
     evaluation: &mut Evaluation<'_>,
-    condition: &str,
+    condition: &Condition,
     sample: usize,
 ) -> Result<ConditionStats, SegmentError> {
-    let tree = session.clauses(condition)?;
+    let tree = Clause::of(condition);
     let conjuncts = tree.conjuncts();
-    let mut texts: Vec<String> = conjuncts.iter().map(Clause::text).collect();
-    texts.push("true".to_owned());
-    let mut met = evaluation.each_of(&texts).await?;
+    let mut conditions: Vec<Condition> = conjuncts.iter().map(Clause::condition).collect();
+    conditions.push(Condition::everybody());
+    let mut met = evaluation.each_of(&conditions).await?;
     let everybody = met.pop().unwrap_or_default();
     let mut clauses = Vec::new();
     for (at, clause) in conjuncts.iter().enumerate() {
@@ -144,18 +144,17 @@ fn atoms(clause: &Clause, note: &mut impl FnMut(&Atom)) {
 
 /// A warning where a compared text never occurs in its column, or an activity type never occurs.
 async fn unknown_value(session: &Session, atom: &Atom) -> Result<Option<String>, SegmentError> {
-    let (kept, sql, wanted, what) =
-        if let Some((column, wanted)) = session.compared_text(&atom.text)? {
-            let kept = session.kept_texts(&column, VALUES_LOOKED_AT).await;
-            let sql = format!("select distinct {column} from people where {column} is not null");
-            (kept, sql, wanted, format!("`{column}`"))
-        } else if let Some(kind) = session.type_asked(&atom.text)? {
-            let kept = session.kept_types().await;
-            let sql = "select distinct type from activities".to_owned();
-            (kept, sql, kind, "the types of activities".to_owned())
-        } else {
-            return Ok(None);
-        };
+    let (kept, sql, wanted, what) = if let Some((column, wanted)) = atom.compared_text() {
+        let kept = session.kept_texts(&column, VALUES_LOOKED_AT).await;
+        let sql = format!("select distinct {column} from people where {column} is not null");
+        (kept, sql, wanted, format!("`{column}`"))
+    } else if let Some(kind) = atom.activity_type()? {
+        let kept = session.kept_types().await;
+        let sql = "select distinct type from activities".to_owned();
+        (kept, sql, kind, "the types of activities".to_owned())
+    } else {
+        return Ok(None);
+    };
     let known = match kept {
         Some(kept) => kept,
         None => distinct(session, &sql).await?,
@@ -204,13 +203,12 @@ pub struct FittedThreshold {
 /// [`SegmentError::NoThreshold`] where there is no such clause, where it does not compare a value with a
 /// number by size, or where nobody meets the other clauses; else as [`clause_stats`].
 pub async fn fit(
-    session: &Session,
     evaluation: &mut Evaluation<'_>,
-    condition: &str,
+    condition: &Condition,
     clause: usize,
     size: u64,
 ) -> Result<FittedThreshold, SegmentError> {
-    let tree = session.clauses(condition)?;
+    let tree = Clause::of(condition);
     let conjuncts = tree.conjuncts();
     let refused = |reason: &str| SegmentError::NoThreshold {
         clause,
@@ -232,9 +230,9 @@ pub async fn fit(
         Comparison::Less | Comparison::LessOrEqual => false,
         _ => return Err(refused("it does not compare by size")),
     };
-    let mut texts: Vec<String> = conjuncts.iter().map(Clause::text).collect();
-    "true".clone_into(&mut texts[clause - 1]);
-    let met = evaluation.each_of(&texts).await?;
+    let mut conditions: Vec<Condition> = conjuncts.iter().map(Clause::condition).collect();
+    conditions[clause - 1] = Condition::everybody();
+    let met = evaluation.each_of(&conditions).await?;
     let others = met
         .into_iter()
         .reduce(|all, one| all & one)
@@ -250,14 +248,8 @@ pub async fn fit(
         nearest_cut(&values, size).ok_or_else(|| refused("nobody meets the other clauses"))?;
     let threshold = decimal_text(threshold);
     let symbol = if is_descending { ">=" } else { "<=" };
-    let fitted = format!("{value} {symbol} {threshold}");
-    let mut texts: Vec<String> = conjuncts
-        .iter()
-        .map(|one| match one {
-            Clause::Atom(atom) => atom.text.clone(),
-            other => format!("({})", other.text()),
-        })
-        .collect();
+    let fitted = format!("{} {symbol} {threshold}", value.source());
+    let mut texts: Vec<String> = conjuncts.iter().map(Clause::text_within).collect();
     fitted.clone_into(&mut texts[clause - 1]);
     Ok(FittedThreshold {
         clause: fitted,
@@ -270,10 +262,10 @@ pub async fn fit(
 /// The values of an expression for some persons, in millionths; `None` where they are no numbers.
 async fn numbers(
     evaluation: &mut Evaluation<'_>,
-    value: &str,
+    value: &Condition,
     persons: &RoaringTreemap,
 ) -> Result<Option<Vec<i128>>, SegmentError> {
-    let mut rows = evaluation.values(vec![value.to_owned()]).await?;
+    let mut rows = evaluation.values(vec![value.clone()]).await?;
     let mut values = Vec::new();
     while let Some(batch) = rows.next_batch().await? {
         if !batch.column(1).data_type().is_numeric() {

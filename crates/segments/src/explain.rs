@@ -12,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::ScalarValue;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Clause, EngineError, Next, Session, Turning};
+use rollbook_engine::{Clause, Condition, EngineError, Next, Session, Turning};
 use rollbook_lake::State;
 use rollbook_model::{ColumnType, SegmentKey, Timestamp};
 use serde::Serialize;
@@ -118,7 +118,7 @@ pub struct ExplainRequest<'a> {
 /// Explains why a person meets criteria or not.
 ///
 /// # Errors
-/// [`SegmentError::Criteria`] where the criteria cannot be parsed or evaluated; [`SegmentError::Named`],
+/// [`SegmentError::Criteria`] where the criteria cannot be evaluated; [`SegmentError::Named`],
 /// [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment that they name has no members;
 /// [`SegmentError::Session`] where the data cannot be opened.
 pub async fn explain(
@@ -130,14 +130,15 @@ pub async fn explain(
         return of_query(sessions, criteria, request).await;
     };
     let session = request.open(sessions, request.as_of).await?;
-    let tree = session.clauses(condition)?;
-    let is_of_one = request.evaluation(&session).is_of_one_person(condition)?;
-    let mut why = request.line(&session, &tree).await?;
+    let mut evaluation = request.evaluation(&session);
+    let tree = Clause::of(condition);
+    let is_of_one = evaluation.is_of_one_person(condition)?;
+    let mut why = request.line(&session, &mut evaluation, &tree).await?;
     if !is_of_one {
         let all = sessions.open(request.state, request.as_of, None).await?;
-        let mut texts = Vec::new();
-        texts_of(&why, &mut texts);
-        let met = request.evaluation(&all).each_of(&texts).await?;
+        let mut conditions = Vec::new();
+        conditions_of(&tree, &mut conditions);
+        let met = evaluation.over(&all).each_of(&conditions).await?;
         let mut met = met.iter().map(|members| members.contains(request.person));
         correct(&mut why, &mut met);
     }
@@ -146,7 +147,7 @@ pub async fn explain(
         false => (None, "it depends on other persons too"),
         true => {
             request
-                .turn(sessions, &session, condition, is_member)
+                .turn(sessions, &mut evaluation, condition, is_member)
                 .await?
         }
     };
@@ -177,12 +178,24 @@ async fn of_query(
     })
 }
 
-fn texts_of(line: &Line, texts: &mut Vec<String>) {
-    texts.push(line.text.clone());
-    line.parts.iter().for_each(|part| texts_of(part, texts));
+/// The parts of a clause that are no atoms.
+fn parts_of(clause: &Clause) -> &[Clause] {
+    match clause {
+        Clause::All(parts) | Clause::Any(parts) => parts,
+        Clause::Not(part) => std::slice::from_ref(part),
+        Clause::Atom(_) => &[],
+    }
 }
 
-/// Sets whether each line is met from an evaluation over all persons, in the order of [`texts_of`].
+/// The condition of a clause, then those of its parts.
+fn conditions_of(clause: &Clause, conditions: &mut Vec<Condition>) {
+    conditions.push(clause.condition());
+    for part in parts_of(clause) {
+        conditions_of(part, conditions);
+    }
+}
+
+/// Sets whether each line is met from an evaluation over all persons, in the order of [`conditions_of`].
 fn correct(line: &mut Line, met: &mut impl Iterator<Item = bool>) {
     line.is_met = met.next();
     for part in &mut line.parts {
@@ -205,37 +218,33 @@ impl ExplainRequest<'_> {
     }
 
     /// The results of a clause and all of its parts.
-    async fn line(&self, session: &Session, tree: &Clause) -> Result<Line, SegmentError> {
+    async fn line(
+        &self,
+        session: &Session,
+        evaluation: &mut Evaluation<'_>,
+        tree: &Clause,
+    ) -> Result<Line, SegmentError> {
         let mut asked = Vec::new();
         expressions(session, tree, &mut asked)?;
         let mut values = Vec::new();
-        for expression in &asked {
-            values.push(self.value(session, expression).await?);
+        for expression in asked {
+            values.push(value(evaluation, expression).await?);
         }
         let mut values = values.into_iter();
         let mut line = line_of(session, tree, &mut values);
-        self.add_facts(session, &mut line).await?;
+        self.add_facts(session, tree, &mut line).await?;
         Ok(line)
     }
 
-    /// The value of an expression for the person; `None` where it is null or has a subquery.
-    async fn value(
+    async fn add_facts(
         &self,
         session: &Session,
-        expression: &Option<String>,
-    ) -> Result<Option<String>, SegmentError> {
-        let Some(expression) = expression else {
-            return Ok(None);
-        };
-        let mut evaluation = self.evaluation(session);
-        let mut rows = evaluation.values(vec![expression.clone()]).await?;
-        let found = rows.next_batch().await?;
-        Ok(found.and_then(|batch| text(batch.column(1), 0)))
-    }
-
-    async fn add_facts(&self, session: &Session, line: &mut Line) -> Result<(), SegmentError> {
-        if line.kind == "clause" {
-            for sql in session.evidence(&line.text, self.person.cast_signed(), FACTS_SHOWN)? {
+        clause: &Clause,
+        line: &mut Line,
+    ) -> Result<(), SegmentError> {
+        if let Clause::Atom(atom) = clause {
+            let person = self.person.cast_signed();
+            for sql in session.evidence(&atom.condition, person, FACTS_SHOWN)? {
                 let rows = session.query(&sql).await?;
                 for batch in &rows.batches {
                     line.facts
@@ -243,8 +252,8 @@ impl ExplainRequest<'_> {
                 }
             }
         }
-        for part in &mut line.parts {
-            Box::pin(self.add_facts(session, part)).await?;
+        for (clause, part) in parts_of(clause).iter().zip(&mut line.parts) {
+            Box::pin(self.add_facts(session, clause, part)).await?;
         }
         Ok(())
     }
@@ -253,18 +262,20 @@ impl ExplainRequest<'_> {
     async fn turn(
         &self,
         sessions: &dyn Sessions,
-        session: &Session,
-        condition: &str,
+        evaluation: &mut Evaluation<'_>,
+        condition: &Condition,
         is_member: bool,
     ) -> Result<(Option<Timestamp>, &'static str), SegmentError> {
-        let evaluation = self.evaluation(session);
-        let mut texts = evaluation.texts_named(condition)?;
-        texts.push(condition);
+        let session = evaluation.session();
         let unknown = (
             None,
             "it uses the current time in a way that cannot be predicted",
         );
-        let turning = session.turning(&texts, &[])?;
+        let Some(mut conditions) = evaluation.conditions_named(condition)? else {
+            return Ok(unknown);
+        };
+        conditions.push(condition.clone());
+        let turning = session.turning(&conditions, &[])?;
         if !turning.is_known() {
             return Ok(unknown);
         }
@@ -277,9 +288,9 @@ impl ExplainRequest<'_> {
         let Some(passes) = session.passes(&turning, &rows) else {
             return Ok(unknown);
         };
-        let criteria = Criteria::Expression(condition.to_owned());
+        let criteria = Criteria::Expression(condition.clone());
         let mut at = self.as_of;
-        let mut values = self.compared(session, &turning).await?;
+        let mut values = compared(evaluation, &turning).await?;
         for _ in 0..TURNS_TRIED {
             at = match session.next_turn(&turning, &passes, &values, at) {
                 Next::Never => return Ok((None, "time alone changes nothing")),
@@ -287,41 +298,55 @@ impl ExplainRequest<'_> {
                 Next::At(at) => Timestamp::from_micros(at),
             };
             let then = self.open(sessions, at).await?;
-            let members = self.evaluation(&then).of(&criteria).await?;
+            let mut evaluation = evaluation.over(&then);
+            let members = evaluation.of(&criteria).await?;
             if members.contains(self.person) != is_member {
                 return Ok((Some(at), if is_member { "leaves" } else { "enters" }));
             }
             // Rows whose time has come, or that left a window, may have changed them.
-            values = self.compared(&then, &turning).await?;
+            values = compared(&mut evaluation, &turning).await?;
         }
         Ok((None, "not at the next 400 moments at which it could change"))
     }
+}
 
-    /// The person's values that are compared with the current time.
-    async fn compared(
-        &self,
-        session: &Session,
-        turning: &Turning,
-    ) -> Result<Vec<ScalarValue>, SegmentError> {
-        let expressions = turning.values();
-        let count = expressions.len();
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let mut rows = self.evaluation(session).values(expressions).await?;
-        let Some(batch) = rows.next_batch().await? else {
-            return Ok(vec![ScalarValue::Null; count]);
-        };
-        let values = batch.columns().iter().skip(1);
-        let values = values.map(|column| ScalarValue::try_from_array(column, 0));
-        let values = values.collect::<Result<_, _>>();
-        values.map_err(|source| {
-            EngineError::Setup {
-                source: Box::new(source),
-            }
-            .into()
-        })
+/// The value of an expression for the person whose rows the session has; `None` where it is null or has
+/// a subquery.
+async fn value(
+    evaluation: &mut Evaluation<'_>,
+    expression: Option<Condition>,
+) -> Result<Option<String>, SegmentError> {
+    let Some(expression) = expression else {
+        return Ok(None);
+    };
+    let mut rows = evaluation.values(vec![expression]).await?;
+    let found = rows.next_batch().await?;
+    Ok(found.and_then(|batch| text(batch.column(1), 0)))
+}
+
+/// The values of the person whose rows the session has that are compared with the current time.
+async fn compared(
+    evaluation: &mut Evaluation<'_>,
+    turning: &Turning,
+) -> Result<Vec<ScalarValue>, SegmentError> {
+    let expressions = turning.values();
+    let count = expressions.len();
+    if count == 0 {
+        return Ok(Vec::new());
     }
+    let mut rows = evaluation.values(expressions).await?;
+    let Some(batch) = rows.next_batch().await? else {
+        return Ok(vec![ScalarValue::Null; count]);
+    };
+    let values = batch.columns().iter().skip(1);
+    let values = values.map(|column| ScalarValue::try_from_array(column, 0));
+    let values = values.collect::<Result<_, _>>();
+    values.map_err(|source| {
+        EngineError::Setup {
+            source: Box::new(source),
+        }
+        .into()
+    })
 }
 
 /// The times that a query returns, in microseconds since 1970.
@@ -344,11 +369,13 @@ async fn moments(session: &Session, query: &str) -> Result<Vec<i64>, SegmentErro
 fn expressions(
     session: &Session,
     clause: &Clause,
-    asked: &mut Vec<Option<String>>,
+    asked: &mut Vec<Option<Condition>>,
 ) -> Result<(), SegmentError> {
-    let can_be_asked = |text: &str| Ok::<_, SegmentError>(session.needs(text)?.is_shareable);
-    let text = clause.text();
-    asked.push(can_be_asked(&text)?.then_some(text));
+    let without_query = |one: Condition| {
+        let needs = session.needs(&one)?;
+        Ok::<_, SegmentError>(Some(one).filter(|_| needs.is_shareable))
+    };
+    asked.push(without_query(clause.condition())?);
     match clause {
         Clause::All(parts) | Clause::Any(parts) => {
             for part in parts {
@@ -357,10 +384,9 @@ fn expressions(
         }
         Clause::Not(part) => expressions(session, part, asked)?,
         Clause::Atom(atom) => {
-            let bound = atom.bound.as_ref().map(|(_, bound)| bound.clone());
-            for one in [atom.value.clone(), bound] {
-                let is_asked = one.as_deref().map(can_be_asked).transpose()?;
-                asked.push(one.filter(|_| is_asked == Some(true)));
+            let bound = atom.bound.as_ref().map(|(_, bound)| bound);
+            for one in [atom.value.as_ref(), bound] {
+                asked.push(one.cloned().map(without_query).transpose()?.flatten());
             }
         }
     }

@@ -48,7 +48,7 @@ pub struct Refreshed {
     /// Of a list, the given persons by their ids at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) decided: Option<BitmapRef>,
-    /// The document of persons without records, as [`State::gone`] names it.
+    /// The document of persons without records, as [`State::person_redirects_path`] names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gone: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Refreshed {
 
     /// Whether no person of it can have another id at a snapshot.
     pub fn has_same_ids(&self, state: &State) -> bool {
-        self.gone.as_deref() == state.gone()
+        self.gone.as_deref() == state.person_redirects_path()
     }
 
     /// The document of persons without records at the time of its ids.
@@ -81,7 +81,7 @@ impl Refreshed {
     /// The same with the ids of a snapshot.
     #[must_use]
     pub fn with_ids_of(mut self, state: &State) -> Self {
-        self.gone = state.gone().map(str::to_owned);
+        self.gone = state.person_redirects_path().map(str::to_owned);
         self
     }
 
@@ -155,7 +155,7 @@ pub async fn persons(lake: &Lake, refreshed: &Refreshed) -> Result<RoaringTreema
     Ok(lake.set(&refreshed.set).await?)
 }
 
-/// The persons of memberships by their ids at the snapshot of `gone` ([`State::gone`]): merged persons are
+/// The persons of memberships by their ids at the snapshot of `gone` ([`State::person_redirects_path`]): merged persons are
 /// replaced by the person who has their records, and erased ones are left out.
 ///
 /// # Errors
@@ -175,7 +175,7 @@ pub async fn persons_at(
         .collect();
     let mut sets = lake.sets(&stored).await?;
     if !memberships.iter().all(|one| is_as_computed(one)) {
-        let gone = lake.gone(gone).await?;
+        let gone = lake.person_redirects(gone).await?;
         let sets = sets.iter_mut().zip(memberships);
         for (set, _) in sets.filter(|(_, one)| !is_as_computed(one)) {
             *set = gone.resolve(set);
@@ -193,7 +193,7 @@ pub async fn persons_now(
     state: &State,
     refreshed: &Refreshed,
 ) -> Result<RoaringTreemap, SegmentError> {
-    let mut found = persons_at(lake, state.gone(), &[refreshed]).await?;
+    let mut found = persons_at(lake, state.person_redirects_path(), &[refreshed]).await?;
     Ok(found.pop().unwrap_or_default())
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
 use rollbook_engine::{EngineError, Session};
-use rollbook_lake::{Lake, LakeError, State};
+use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, Timestamp, TraitName};
 
 use crate::affected::{AffectedPersons, Basis, affected_since, due_by_clock};
@@ -23,10 +23,7 @@ use crate::{Evaluation, SegmentError, Sessions, custom_traits};
 
 mod persist;
 
-use persist::{ChangesSince, ComputedMembership, commit_computed};
-
-/// Attempts to commit before giving up because other writers were faster.
-const ATTEMPTS: u32 = 10;
+use persist::{ChangesSince, ComputedMembership, compute_and_commit};
 
 /// All persons are evaluated where more than one in so many is affected.
 const PATCHED_AT_MOST: u64 = 3;
@@ -43,16 +40,11 @@ pub async fn refresh(
     sessions: &dyn Sessions,
     request: &RefreshRequest,
 ) -> Result<Vec<Evaluated>, SegmentError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
-        let computed = RefreshAttempt::new(lake, sessions, &state, request)
-            .await?
-            .compute();
-        if let Some(evaluated) = commit_computed(lake, &state, computed.await?, request).await? {
-            return Ok(evaluated);
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+    let compute = |state: Arc<State>| async move {
+        let attempt = RefreshAttempt::new(lake, sessions, &state, request).await?;
+        attempt.compute().await
+    };
+    compute_and_commit(lake, request, compute).await
 }
 
 /// Records that computing a segment exceeded `limit` bytes of memory, for a process that was killed and
@@ -74,9 +66,8 @@ pub async fn give_up(
         is_full: false,
         without_personal: false,
     };
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
-        let one = ComputedMembership {
+    let compute = |state: Arc<State>| async move {
+        Ok(vec![ComputedMembership {
             definition: definition::show(lake, &state, key).await?,
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
@@ -87,15 +78,9 @@ pub async fn give_up(
             old: RoaringTreemap::new(),
             since: None,
             differs: OnceLock::new(),
-        };
-        if commit_computed(lake, &state, vec![one], &request)
-            .await?
-            .is_some()
-        {
-            return Ok(());
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        }])
+    };
+    compute_and_commit(lake, &request, compute).await.map(drop)
 }
 
 /// Stores a given list of persons as the members of a static segment. The ids may be those of persons who
@@ -109,31 +94,29 @@ pub async fn freeze(
     members: &Arc<RoaringTreemap>,
     request: &RefreshRequest,
 ) -> Result<Done, SegmentError> {
-    for _ in 0..ATTEMPTS {
-        let state = lake.head().await?;
+    let compute = |state: Arc<State>| async move {
         let before = current(&state, &definition.key)?;
         let old = match &before {
             Some(before) => persons(lake, before).await?,
             None => RoaringTreemap::new(),
         };
-        let one = ComputedMembership {
+        let redirects = lake.person_redirects(state.person_redirects_path()).await?;
+        Ok(vec![ComputedMembership {
             definition: definition.clone(),
             names: BTreeMap::new(),
             traits: BTreeMap::new(),
-            members: Ok(Arc::new(lake.gone(state.gone()).await?.resolve(members))),
+            members: Ok(Arc::new(redirects.resolve(members))),
             decided: Some(Arc::clone(members)),
             how: How::Full,
             before,
             old,
             since: None,
             differs: OnceLock::new(),
-        };
-        if let Some(kept) = commit_computed(lake, &state, vec![one], request).await? {
-            let kept = kept.into_iter().next();
-            return kept.expect("one segment has one outcome").outcome;
-        }
-    }
-    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+        }])
+    };
+    let evaluated = compute_and_commit(lake, request, compute).await?;
+    let one = evaluated.into_iter().next();
+    one.expect("one segment has one outcome").outcome
 }
 
 /// One attempt of a refresh, on one state.
@@ -375,8 +358,8 @@ impl<'a> RefreshAttempt<'a> {
             return Ok(());
         };
         let conditions = group.iter().map(|(definition, _)| {
-            let texts = evaluation.texts(&definition.key);
-            (definition.key.clone(), texts)
+            let conditions = evaluation.conditions(&definition.key);
+            (definition.key.clone(), conditions)
         });
         let conditions = conditions.collect();
         let due = due_by_clock(self.lake, self.state, session, conditions, basis);
@@ -391,8 +374,7 @@ impl<'a> RefreshAttempt<'a> {
             false => {
                 let (as_of, among) = (self.request.as_of, Some(Arc::new(dirty.clone())));
                 let some = self.sessions.open(self.state, as_of, among).await?;
-                let mut over = Evaluation::new(&some, &self.all).with_fixed(&self.fixed);
-                over.segments(&keys).await
+                evaluation.over(&some).segments(&keys).await
             }
         };
         let patches: BTreeMap<_, _> = keys.into_iter().zip(patches).collect();
@@ -443,7 +425,12 @@ pub async fn fixed(
         let refreshed = current(state, &definition.key)?;
         lists.extend(refreshed.filter(|one| one.revision >= definition.criteria_revision));
     }
-    let sets = persons_at(lake, state.gone(), &lists.iter().collect::<Vec<_>>()).await?;
+    let sets = persons_at(
+        lake,
+        state.person_redirects_path(),
+        &lists.iter().collect::<Vec<_>>(),
+    )
+    .await?;
     let keys = lists.into_iter().map(|one| one.segment);
     Ok(keys.zip(sets.into_iter().map(Arc::new)).collect())
 }

@@ -13,11 +13,16 @@ use rollbook_model::SnapshotNumber;
 use rollbook_model::config::Limits;
 use rollbook_model::tables::PERSONS;
 
+use crate::clause_stats::clause_stats;
 use crate::{
     Criteria, Definition, Draft, Evaluation, Refreshed, SegmentError, SegmentMembers, preview,
 };
 
 mod differential;
+
+fn parsed(text: &str) -> Result<Criteria, SegmentError> {
+    Criteria::parse(text, &Limits::default())
+}
 
 async fn evaluate(session: &Session, criteria: &Criteria) -> Result<RoaringTreemap, SegmentError> {
     Evaluation::new(session, &[]).of(criteria).await
@@ -109,7 +114,7 @@ async fn members_are_known_persons_who_meet_the_criteria() {
             vec![3],
         ),
     ] {
-        let criteria = Criteria::parse(text).unwrap();
+        let criteria = parsed(text).unwrap();
         let members = evaluate(&session, &criteria).await.unwrap();
         assert_eq!(
             members,
@@ -129,7 +134,7 @@ async fn members_are_known_persons_who_meet_the_criteria() {
 #[tokio::test]
 async fn errors_have_positions_in_the_written_text() {
     let session = session().await;
-    let criteria = Criteria::parse("country = 'DE'\n or contry = 'US'").unwrap();
+    let criteria = parsed("country = 'DE'\n or contry = 'US'").unwrap();
     let error = evaluate(&session, &criteria).await.unwrap_err();
     let message =
         "unknown column `contry` in `people` at line 2, column 5; did you mean `country`?";
@@ -138,12 +143,9 @@ async fn errors_have_positions_in_the_written_text() {
         error.position().map(|place| (place.line, place.column)),
         Some((2, 5))
     );
+    assert!(matches!(parsed(" \n "), Err(SegmentError::EmptyCriteria)));
     assert!(matches!(
-        Criteria::parse(" \n "),
-        Err(SegmentError::EmptyCriteria)
-    ));
-    assert!(matches!(
-        Criteria::parse("with t as (select 1) select 2"),
+        parsed("with t as (select 1) select 2"),
         Ok(Criteria::Select(_))
     ));
 }
@@ -204,9 +206,7 @@ async fn the_view_gives_a_row_for_each_member() {
     let sql = "select person_id from segment_members s where segment = 'first' order by 1 limit 1";
     assert_eq!(lines(&session, sql).await, ["2"]);
     let text = "person_id in (select person_id from segment_members where segment = 'first')";
-    let members = evaluate(&session, &Criteria::parse(text).unwrap())
-        .await
-        .unwrap();
+    let members = evaluate(&session, &parsed(text).unwrap()).await.unwrap();
     assert_eq!(members.iter().collect::<Vec<_>>(), [2, 3]);
 }
 
@@ -296,4 +296,65 @@ async fn errors_of_named_segments_are_reported() {
     assert_eq!(told[7..9], ["[2, 3]", "[1]"]);
     assert!(told[9].ends_with("`j` names `j`"), "{}", told[9]);
     assert_eq!(told[10], circle);
+}
+
+#[tokio::test]
+async fn criteria_that_cannot_be_planned_leave_the_others_their_members() {
+    let session = session().await;
+    let texts = [
+        "country = 'DE'",
+        "country = 'US'\n and contry = 'US'",
+        "country is null",
+        "country = 'US' or",
+    ];
+    let definitions = texts.iter().zip(["a", "b", "c", "d"]).map(|(text, key)| {
+        let draft = Draft::new(key.parse().unwrap(), (*text).to_owned());
+        Definition::first(&draft, session.as_of())
+    });
+    let definitions: Vec<_> = definitions.collect();
+    let keys: Vec<_> = definitions.iter().map(|one| one.key.clone()).collect();
+    let mut all = Evaluation::new(&session, &definitions)
+        .segments(&keys)
+        .await;
+    let place = |error: SegmentError| error.position().map(|at| (at.line, at.column));
+    assert_eq!(all.pop().unwrap().map_err(place), Err(Some((1, 18))));
+    let found: Vec<_> = all
+        .into_iter()
+        .map(|members| members.map(|members| members.iter().collect::<Vec<_>>()))
+        .map(|members| members.map_err(place))
+        .collect();
+    assert_eq!(found, [Ok(vec![1]), Err(Some((2, 6))), Ok(vec![3])]);
+}
+
+#[tokio::test]
+async fn clauses_are_counted_and_their_errors_have_positions_in_the_whole_text() {
+    let session = session().await;
+    let mut evaluation = Evaluation::new(&session, &[]);
+    let condition = session
+        .condition("country is not null and (country = 'DE' or country = 'FR')")
+        .unwrap();
+    let stats = clause_stats(&session, &mut evaluation, &condition, 3).await;
+    let stats = stats.unwrap();
+    let of_clauses: Vec<_> = stats
+        .clauses
+        .iter()
+        .map(|one| (one.text.as_str(), one.alone))
+        .collect();
+    assert_eq!(
+        of_clauses,
+        [
+            ("country IS NOT NULL", 2),
+            ("country = 'DE' or country = 'FR'", 1)
+        ]
+    );
+    assert_eq!(stats.warnings, ["`FR` never occurs in `country`"]);
+    let wrong = session
+        .condition("country = 'DE'\n and contry = 'FR'")
+        .unwrap();
+    let failed = clause_stats(&session, &mut evaluation, &wrong, 3).await;
+    let failed = failed.unwrap_err();
+    let place = |error: &SegmentError| error.position().map(|at| (at.line, at.column));
+    assert_eq!(place(&failed), Some((2, 6)));
+    let whole = evaluation.of_whole(&wrong, failed).await.unwrap_err();
+    assert_eq!(place(&whole), Some((2, 6)));
 }

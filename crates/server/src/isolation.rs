@@ -178,7 +178,8 @@ async fn refresh_all(
 /// Refreshes a segment in a worker.
 ///
 /// # Errors
-/// Why it was not refreshed, for the log.
+/// The reason, for the log: no permit or worker was free in time, the worker exceeded its memory limit, or
+/// its answer has another status than success.
 pub(crate) async fn refresh(
     server: &Server,
     workers: &Arc<Workers>,

@@ -25,7 +25,7 @@ const MIN_COMPRESSED_BYTES: u16 = 1024;
 /// All routes, with the check of rights, isolation, timeout and panic handling: what a worker serves.
 pub(crate) fn routes_in_time(server: Server) -> Router {
     let (routes, described) = routes::all().split_for_parts();
-    let document = Json(document::document(&described));
+    let document = Json(document::text(&described));
     routes
         .route("/openapi.json", get(move || async move { document }))
         .fallback(no_route)

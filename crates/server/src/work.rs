@@ -19,7 +19,7 @@ use crate::state::{Options, Server};
 /// Serves requests of the parent server on standard input, a socket, until it is closed.
 ///
 /// # Errors
-/// Standard input is no connected socket, or the connection fails.
+/// Standard input is not a connected socket, or the connection fails.
 pub async fn work(options: Options) -> io::Result<()> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let socket = Pair::from(socket);

@@ -10,7 +10,7 @@ select
     r."amazon-order-id" as external_id,
     case when r."buyer-email" is null then 'order/' || r."amazon-order-id" end as person_external_id,
     r."buyer-email" as person_email,
-    -- What was shipped says behind a hyphen what became of it: `Shipped - Delivered to Buyer`.
+    -- The status of a shipped order has details after a hyphen: `Shipped - Delivered to Buyer`.
     case
         when r.state like '%returning%' then 'returning'
         when r.state like '%return%' then 'returned'
@@ -27,7 +27,7 @@ select
         else r.state
     end as status,
     r."currency" as currency,
-    -- An amount that cannot be read is handed on, so that its row waits in quarantine.
+    -- An amount that cannot be read is passed on as it is, so that its row goes to quarantine.
     case
         when count(r.item) over whole = count(*) over whole
             then cast(sum(r.item) over whole as varchar)

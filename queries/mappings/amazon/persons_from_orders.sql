@@ -9,7 +9,7 @@ select
     case when o."buyer-email" is null then 'order/' || o."amazon-order-id" end as external_id,
     o."buyer-email" as email,
     coalesce(o."buyer-name", o."recipient-name") as display_name,
-    -- Where only a whole name is given, its last word is taken for the family's.
+    -- If only a full name is given, its last word is taken as the last name.
     regexp_replace(coalesce(o."buyer-name", o."recipient-name"), '^.*\s', '') as last_name,
     o."buyer-phone-number" as phone,
     o."ship-address-1" as address_line1,

@@ -1,4 +1,4 @@
--- about: deals, with the first contact that each has
+-- about: deals, each with its first contact
 -- table: deals
 -- source: deals = deal.*|deals.*|deal_data.*
 -- source: deal_contacts = deal_contact.*|deal_contacts.*|deal_contact_data.*
@@ -23,14 +23,14 @@ select
     d."property_amount" as value,
     d."property_hs_deal_stage_probability" as probability,
     d."owner_id" as owner,
-    -- While a deal is open its date is the one on which it should close.
+    -- While a deal is open, its close date is the expected one.
     case when d.won_or_lost = 'open' then d."property_closedate" end as expected_close_date,
     case when d.won_or_lost in ('won', 'lost') then d."property_closedate" end as closed_at,
     d."property_createdate" as created_at,
     lower(coalesce(d."is_deleted", 'false')) = 'true' as _deleted
 from (
-    -- The deal itself says best whether it was won, then its stage: in these files, else as the
-    -- lake has it. Only the stages of the pipeline that HubSpot comes with are known by their names.
+    -- Whether a deal was won is taken from the deal itself, else from its stage: in these files, else in
+    -- the lake. Without them, only the stages of HubSpot's default pipeline are known by name.
     select
         s.*,
         case

@@ -9,7 +9,7 @@ select
     s."stage_id" as stage,
     s."display_order" as position,
     s."probability" as probability,
-    -- Where the flags are missing the chance tells: 1 of a stage that wins, 0 of one that loses.
+    -- Without the flags the probability decides: it is 1 in a won stage and 0 in a lost one.
     case
         when s."closed_won" is not null then s."closed_won"
         when lower(s."is_closed") in ('false', '0') then 'false'

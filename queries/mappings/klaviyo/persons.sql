@@ -1,4 +1,4 @@
--- about: profiles, as a list is exported
+-- about: profiles of an exported list
 -- table: persons
 -- source: profiles = *profiles*|*list*|*members*
 -- optional: profiles."Klaviyo ID", profiles."First Name", profiles."Last Name"

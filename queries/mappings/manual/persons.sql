@@ -1,4 +1,4 @@
--- about: persons that somebody keeps by hand, in our own columns
+-- about: persons maintained by hand, in rollbook's own columns
 -- table: persons
 -- source: persons = persons.*|persons-*|persons_*
 select * from persons

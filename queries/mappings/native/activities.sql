@@ -1,4 +1,4 @@
--- about: activities, one row each, in our own columns
+-- about: activities, one row each, in rollbook's own columns
 -- table: activities
 -- source: activities = activities.*|activities-*|activities_*
 -- optional: activities.properties

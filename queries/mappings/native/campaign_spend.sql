@@ -1,4 +1,4 @@
--- about: spend per campaign and day, one row each, in our own columns; without an external_id, campaign/day is the key
+-- about: spend per campaign and day, one row each, in rollbook's own columns; without an external_id, campaign/day is the key
 -- table: campaign_spend
 -- source: campaign_spend = campaign_spend.*|campaign_spend-*|campaign_spend_*
 -- optional: campaign_spend.external_id

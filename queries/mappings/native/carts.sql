@@ -1,4 +1,4 @@
--- about: carts, one row each, in our own columns
+-- about: carts, one row each, in rollbook's own columns
 -- table: carts
 -- source: carts = carts.*|carts-*|carts_*
 select * from carts

@@ -1,4 +1,4 @@
--- about: deals, one row each, in our own columns
+-- about: deals, one row each, in rollbook's own columns
 -- table: deals
 -- source: deals = deals.*|deals-*|deals_*
 select * from deals

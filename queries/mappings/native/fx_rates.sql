@@ -1,4 +1,4 @@
--- about: exchange rates per day and currency, one row each, in our own columns; without an external_id, day/currency is the key
+-- about: exchange rates per day and currency, one row each, in rollbook's own columns; without an external_id, day/currency is the key
 -- table: fx_rates
 -- source: fx_rates = fx_rates.*|fx_rates-*|fx_rates_*
 -- optional: fx_rates.external_id

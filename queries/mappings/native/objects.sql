@@ -1,4 +1,4 @@
--- about: records of types that a tenant defines, one row each, in our own columns
+-- about: objects of custom types, one row each, in rollbook's own columns
 -- table: objects
 -- source: objects = objects.*|objects-*|objects_*
 -- optional: objects.properties

@@ -1,4 +1,4 @@
--- about: payments, one row each, in our own columns
+-- about: payments, one row each, in rollbook's own columns
 -- table: payments
 -- source: payments = payments.*|payments-*|payments_*
 select * from payments

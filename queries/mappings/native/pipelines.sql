@@ -1,4 +1,4 @@
--- about: stages of sales pipelines, one row each, in our own columns; without an external_id, pipeline/stage is the key
+-- about: stages of sales pipelines, one row each, in rollbook's own columns; without an external_id, pipeline/stage is the key
 -- table: pipelines
 -- source: pipelines = pipelines.*|pipelines-*|pipelines_*
 -- optional: pipelines.external_id

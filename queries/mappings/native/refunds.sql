@@ -1,4 +1,4 @@
--- about: refunds, one row each, in our own columns
+-- about: refunds, one row each, in rollbook's own columns
 -- table: refunds
 -- source: refunds = refunds.*|refunds-*|refunds_*
 select * from refunds

@@ -1,4 +1,4 @@
--- about: requests for support, one row each, in our own columns
+-- about: support requests, one row each, in rollbook's own columns
 -- table: tickets
 -- source: tickets = tickets.*|tickets-*|tickets_*
 select * from tickets

@@ -21,7 +21,7 @@ select
         'declared_product_catalog_size', d.declared_product_catalog_size,
         'declared_monthly_revenue', d.declared_monthly_revenue
     ) as custom,
-    -- When a deal was opened is not told; it existed at the latest when it was won.
+    -- The file does not say when a deal was opened; it existed by the time it was won.
     d.won_date as created_at,
     d.won_date as closed_at
 from deals d

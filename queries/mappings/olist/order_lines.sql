@@ -14,7 +14,7 @@ select
     i.order_id,
     i.order_item_id as line,
     i.product_id,
-    -- Without the file of translations, the translation that is known stays.
+    -- Without the file of translations, the known translation is kept.
     case when t.english is null then p.product_category_name else t.english end as category,
     1 as quantity,
     i.price as unit_price,

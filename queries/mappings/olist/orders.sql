@@ -28,13 +28,13 @@ left join (
     select distinct customer_id, customer_unique_id from customers
 ) c on c.customer_id = o.customer_id
 left join (
-    -- An amount that cannot be read leaves the sum empty: no sum is better than a wrong one.
+    -- If an amount cannot be read, the sum is null: no sum is better than a wrong one.
     select
         order_id,
         case when count(*) = count(price) then sum(price) end as subtotal,
         case when count(*) = count(freight) then sum(freight) end as shipping
     from (
-        -- Distinct, so that files which overlap do not count an item twice.
+        -- Distinct, so that an item in two overlapping files counts once.
         select distinct
             order_id,
             order_item_id,

@@ -12,7 +12,7 @@ select
     p.payment_value as amount,
     'BRL' as currency,
     p.payment_installments as installments,
-    -- The file has no time of its own: an order is paid when it is approved.
+    -- The file has no time: an order counts as paid when it is approved.
     coalesce(o.order_approved_at, o.order_purchase_timestamp) as at
 from payments p
 left join (

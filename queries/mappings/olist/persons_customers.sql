@@ -1,4 +1,4 @@
--- about: customers; a customer_id is made anew for each order, so the person is customer_unique_id
+-- about: customers; each order has a new customer_id, so customer_unique_id identifies the person
 -- table: persons
 -- source: customers = *customers_dataset*
 -- source: orders? = *orders_dataset*
@@ -8,14 +8,14 @@ select
     'customer/' || c.customer_unique_id as external_id,
     c.customer_city as city,
     c.customer_state as region,
-    -- The files were once through a spreadsheet: prefixes lost their leading zeros.
+    -- The prefixes lost their leading zeros in a spreadsheet.
     case
         when length(c.customer_zip_code_prefix) < 5 then lpad(c.customer_zip_code_prefix, 5, '0')
         else c.customer_zip_code_prefix
     end as postal_code,
     'BR' as country,
     true as is_customer,
-    -- Who ordered twice may have moved: the address given with the later order stands.
+    -- A customer who ordered twice may have moved: the address of the later order wins.
     o.ordered_at as updated_at
 from customers c
 left join (

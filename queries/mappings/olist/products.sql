@@ -8,7 +8,7 @@
 -- optional: products.product_height_cm, products.product_width_cm
 select
     p.product_id as external_id,
-    -- Without the file of translations, the translation that is known stays.
+    -- Without the file of translations, the known translation is kept.
     case when t.english is null then p.product_category_name else t.english end as category,
     json_object(
         'category_in_source', p.product_category_name,

@@ -1,4 +1,4 @@
--- about: invoices of QuickBooks Online, paid once nothing is left of their balance
+-- about: invoices of QuickBooks Online; one with a balance of 0 is paid
 -- table: orders
 -- source: invoices = invoice*
 -- optional: invoices."CurrencyRef.value", invoices."Balance", invoices."DocNumber"

@@ -9,7 +9,7 @@ select
     case when s."customerEmail" is null then 'order/' || s."orderNumber" end as external_id,
     s."customerEmail" as email,
     s."shipTo.name" as display_name,
-    -- Where only a whole name is given, its last word is taken for the family's.
+    -- If only a full name is given, its last word is taken as the last name.
     regexp_replace(s."shipTo.name", '^.*\s', '') as last_name,
     s."shipTo.phone" as phone,
     s."shipTo.street1" as address_line1,

@@ -1,4 +1,4 @@
--- about: shipments, for the orders of whichever shop they are; they bring no orders of their own
+-- about: shipments for the orders of any shop; they add no orders
 -- table: shipments
 -- source: shipments = *shipments*
 -- optional: shipments."customerEmail", shipments."carrierCode", shipments."shipDate"

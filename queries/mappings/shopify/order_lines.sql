@@ -1,4 +1,4 @@
--- about: lines of orders; an order starts with the row that has its Id and goes on while the Name stays
+-- about: lines of orders; an order starts with the row that has its Id, and continues in rows with the same Name
 -- table: order_lines
 -- source: orders = orders_export*
 -- optional: orders."Id", orders."Currency", orders."Lineitem sku", orders."Lineitem discount"
@@ -6,7 +6,7 @@
 select
     o._file,
     o._line,
-    -- An order that the export holds twice gives the same keys twice, so its lines fold into one.
+    -- If the export has an order twice, its lines have the same keys twice, and are deduplicated.
     o.order_id || '/' || o.position as external_id,
     o.order_id,
     o.person_email,
@@ -45,7 +45,7 @@ from (
                 when s."Id" is not null then s."Id"
                 when s."Financial Status" is not null then s."Name"
             end as key,
-            -- Rows of one Name before its next start belong to the start above them.
+            -- Rows with a Name belong to the last start of an order above them.
             count(coalesce(s."Id", s."Financial Status")) over (
                 partition by s._file, s."Name" order by s._line
             ) as occurrence

@@ -8,7 +8,7 @@
 select
     coalesce(o."Id", o."Name") as external_id,
     o."Email" as person_email,
-    -- Who checks out with a phone number instead of an e-mail is known by that.
+    -- A buyer who checks out with a phone number instead of an e-mail address is identified by it.
     ltrim(coalesce(o."Phone", o."Billing Phone"), '''') as person_phone,
     o."Billing Country" as person_country,
     o."Financial Status" as status,

@@ -1,4 +1,4 @@
--- about: customers of the admin export; only an e-mail names them, and one without e-mail needs an id
+-- about: customers of the admin export; the key is the e-mail address, or the id of a customer without one
 -- table: persons
 -- source: customers = customers_export*
 -- optional: customers."Customer ID", customers."First Name", customers."Last Name"
@@ -12,13 +12,13 @@
 -- optional: customers."Total Spent", customers."Total Orders", customers."Tags", customers."Note"
 -- optional: customers."Tax Exempt"
 select
-    -- Orders name their buyer by e-mail alone, so the e-mail is the key wherever there is one.
+    -- Orders name their buyer only by e-mail address, so that is the key if there is one.
     case when c."Email" is null then 'customer/' || ltrim(c."Customer ID", '''') end as external_id,
     c."Email" as email,
     nullif(concat_ws(' ', c."First Name", c."Last Name"), '') as display_name,
     c."First Name" as first_name,
     c."Last Name" as last_name,
-    -- An apostrophe in front keeps spreadsheets from reading a number; it is no part of the value.
+    -- A leading apostrophe keeps spreadsheets from reading a number; it is not part of the value.
     ltrim(coalesce(c."Phone", c."Default Address Phone"), '''') as phone,
     coalesce(c."City", c."Default Address City") as city,
     coalesce(c."Province Code", c."Default Address Province Code", c."Province") as region,
@@ -27,7 +27,7 @@ select
     try_cast(c."Total Orders" as bigint) > 0 as is_customer,
     coalesce(c."Accepts Email Marketing", c."Accepts Marketing") as accepts_email_marketing,
     c."Accepts SMS Marketing" as accepts_sms_marketing,
-    -- The list of tags is quoted once more inside its field.
+    -- The list of tags has quotes of its own inside the field.
     btrim(c."Tags", '"') as tags,
     c."Note" as note,
     json_object(

@@ -1,4 +1,4 @@
--- about: buyers that the customers export does not list; what is known already stays as it is
+-- about: buyers that the customers export does not list; existing rows are kept
 -- table: persons
 -- source: orders = orders_export*
 -- only: coalesce("Email", "Phone", "Billing Phone") is not null and ("Id" is not null or "Financial Status" is not null)

@@ -1,4 +1,4 @@
--- about: what was given back for an order, as one sum: the export does not list single refunds
+-- about: the refunded amount of an order, as one sum: the export does not list single refunds
 -- table: refunds
 -- source: orders = orders_export*
 -- only: "Refunded Amount" is not null and coalesce(try_cast("Refunded Amount" as decimal(19, 4)), 1) <> 0
@@ -12,7 +12,7 @@ select
     o."Billing Country" as person_country,
     o."Refunded Amount" as amount,
     o."Currency" as currency,
-    -- No time of the refund itself: it came with the cancellation, or some time after the payment.
+    -- The export has no time of the refund: it is estimated as that of the cancellation, else of the payment.
     coalesce(o."Cancelled at", o."Paid at", o."Created at") as refunded_at,
     true as is_time_estimated
 from orders o

@@ -1,4 +1,4 @@
-//! Daily mistakes: each gets a clear message and the right exit status, and changes nothing.
+//! Common mistakes: each gives a clear message and the right exit status, and changes nothing.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn shop(name: &str) -> OwnLake {
     lake
 }
 
-/// The command fails with this status and message, and the lake stays as it is.
+/// The command fails with this status and message, and does not change the lake.
 fn check(lake: &OwnLake, arguments: &[&str], status: i32, parts: &[&str]) {
     let before = lake.json(&["snapshots"]);
     let output = lake.run(arguments);

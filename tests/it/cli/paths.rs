@@ -1,5 +1,4 @@
-//! Paths in every spelling that a shell user gives: the program finds the folder that the system
-//! finds.
+//! Paths in every spelling that a shell user may give: the program finds the same folder as the system.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +11,7 @@ use crate::support::own_lake::OwnLake;
 
 const PERSONS: &str = "external_id,country,created_at\np1,DE,2024-01-01\n";
 
-/// A folder with `persons.csv`, the folder `job` to stand in, and `link`, which points to `far/away`.
+/// Creates a folder with `persons.csv`, the working folder `job`, and `link`, which points to `far/away`.
 fn folder(name: &str) -> OwnLake {
     let folder = OwnLake::new(name);
     folder.write("persons.csv", PERSONS);

@@ -1,4 +1,4 @@
-//! Output for people: foreign text controls neither the terminal nor a spreadsheet.
+//! Output for people: untrusted text controls neither the terminal nor a spreadsheet.
 
 use crate::support::own_lake::OwnLake;
 

@@ -1,4 +1,4 @@
-//! A truncated answer says so: no part of an answer passes for the whole.
+//! Truncated answers are reported as such: no part of an answer is mistaken for the whole.
 
 use std::process::Output;
 
@@ -11,7 +11,7 @@ fn run(lake: &OwnLake, form: &str, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// Lines of the answer, the exit status, and what standard error says.
+/// The number of lines of the answer, the exit status, and standard error.
 fn told(output: &Output) -> (usize, Option<i32>, String) {
     let lines = String::from_utf8_lossy(&output.stdout).lines().count();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::support::own_lake::OwnLake;
 
-/// What a backup wants to have in the place of files beside the lake, and what lies there.
+/// Paths in a backup that lead outside of it, and the files there.
 const WANTED: &str = "echo wanted";
 const OWN: &str = "echo own";
 
-/// The folders `made/deep/backup`, with a backup that is honest, and `home`, to restore to
-/// `home/lake`; beside both a file that the other one must not get.
+/// Creates `made/deep/backup`, a valid backup, and `home`, to restore to `home/lake`; beside each is a file
+/// that must not be copied.
 fn folders(name: &str) -> OwnLake {
     let folder = OwnLake::new(name);
     let persons = folder.write("persons.csv", "external_id,email\np1,ann@example.com\n");
@@ -36,7 +36,7 @@ fn change(file: &Path, change: impl Fn(&mut Value)) {
     fs::write(file, document.to_string()).unwrap();
 }
 
-/// The newest file below a folder whose name ends so.
+/// The newest file below a folder with this suffix.
 fn newest(folder: &Path, end: &str) -> PathBuf {
     let files = fs::read_dir(folder)
         .unwrap()
@@ -46,7 +46,7 @@ fn newest(folder: &Path, end: &str) -> PathBuf {
     named.max().unwrap()
 }
 
-/// Restores the backup, which must come to nothing; what was said.
+/// Restores the backup, which must fail; returns the error.
 fn refused(folder: &OwnLake, what: &str) -> String {
     let home = folder.path("home/lake");
     let mut command = rollbook_tests::rollbook();
@@ -67,7 +67,7 @@ fn refused(folder: &OwnLake, what: &str) -> String {
     said
 }
 
-/// What somebody did to a tenant's folder.
+/// A manipulation of a tenant's folder.
 type Harm = fn(&Path);
 
 #[test]
@@ -144,7 +144,7 @@ fn backup_with_paths_outside_itself_is_refused() {
         folder.json(&["backup", backup.to_str().unwrap()]);
         make(&backup.join("default"));
         let said = refused(&folder, what);
-        assert!(said.contains("lies outside of the lake"), "{what}: {said}");
+        assert!(said.contains("leads out of the lake"), "{what}: {said}");
     }
 }
 
@@ -175,7 +175,7 @@ fn delta_log_entries_outside_the_table_are_refused() {
         },
     );
     let said = refused(&folder, "an entry of a log");
-    assert!(said.contains("lies outside of the lake"), "{said}");
+    assert!(said.contains("leads out of the lake"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::own_lake::OwnLake;
 use crate::support::writes::Writes;
 
-/// Kills in a test run; `ROLLBOOK_TEST_KILLS` asks for more.
+/// Number of kills; `ROLLBOOK_TEST_KILLS` sets more.
 const KILLS: u64 = 5;
 
 #[test]

@@ -1,5 +1,5 @@
-//! An object store that fails at random, before or after it does what is asked, during a listing,
-//! or late: nothing acknowledged is lost or doubled.
+//! An object store that fails at random, before or after an operation, during a listing, or late: nothing
+//! acknowledged is lost or doubled.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,11 +23,11 @@ use rollbook_tests::times;
 
 use super::power_cut::{at, collect, content, ingest, sources};
 
-/// Runs in a test run; `ROLLBOOK_TEST_FAULTS` asks for more.
+/// Number of runs; `ROLLBOOK_TEST_FAULTS` sets more.
 const RUNS: u64 = 10;
-/// How often a call fails.
+/// The probability that a call fails.
 const FAULTS: f64 = 0.04;
-/// How many turns of other tasks a late call lets pass.
+/// The number of times that a late call yields to other tasks.
 const LATER: usize = 100;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct Faulty {
     faults: AtomicU64,
 }
 
-/// What befalls one call.
+/// The fault of one call.
 enum Fate {
     Well,
     Late,
@@ -60,7 +60,7 @@ impl Faulty {
         }
     }
 
-    /// Does the call, or something less friendly.
+    /// Executes the call, or injects a fault.
     async fn befall<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         match self.fate() {
             Fate::Well => call.await,
@@ -146,7 +146,7 @@ impl ObjectStore for Faulty {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faulty_store_loses_and_doubles_nothing() {
+async fn faulty_store_neither_loses_nor_doubles_rows() {
     let runs = times("ROLLBOOK_TEST_FAULTS", RUNS);
     let folder = tempfile::tempdir().unwrap();
     let files = sources(folder.path());

@@ -1,5 +1,5 @@
-//! A full disk and a read-only one: an error that says so, nothing broken, and work goes on once
-//! there is room. On a small file system in a mount namespace.
+//! A full disk and a read-only one: the error says so, nothing is damaged, and work continues once there is
+//! room. On a small file system in a mount namespace.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -128,7 +128,7 @@ fn mount(folder: &Path, arguments: &[&str]) {
     assert!(mounted.status.success(), "{said}");
 }
 
-/// Takes all the room that is left, and says how much it was.
+/// Fills the remaining space, and returns its size.
 fn fill(path: &Path) -> u64 {
     let mut file = std::fs::File::create(path).unwrap();
     let mut written = 0;

@@ -1,19 +1,20 @@
-//! The lake of an older program: this program writes the same files for the same commands, and
-//! continues the lake that the older one left.
+//! The lake of an older program: this program writes the same files for the same commands, and continues
+//! the older lake.
 //!
-//! `golden/lake.tar.gz` holds the lake, its master key, and when it was begun. CONTRIBUTING.md says
-//! how to make it anew after an intended change of the layout.
+//! `golden/lake.tar.gz` holds the lake, its master key, and the time at which it was created.
+//! CONTRIBUTING.md says how to make it again after an intended change of the layout.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use rollbook_lake::ValueName;
+use serde_json::{Map, Value, json};
 
 use crate::support::own_lake::{OwnLake, column, counts};
 
-/// A folder with the older program's lake, as it left it.
+/// A folder with the lake of the older program.
 fn unpacked(name: &str) -> OwnLake {
     let lake = OwnLake::new(name);
     let archive = concat!(
@@ -30,7 +31,7 @@ fn unpacked(name: &str) -> OwnLake {
     lake
 }
 
-/// Compares two lakes; either is a folder, or a program that makes one.
+/// Compares two lakes; either is a folder, or a program that creates one.
 fn compare(lake: &OwnLake, old: &Path, new: &Path) -> (bool, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/compare_lakes.py");
     let ended = Command::new(rollbook_tests::python())
@@ -75,7 +76,7 @@ fn files_on_disk_equal_those_of_an_older_program() {
 }
 
 #[test]
-fn lake_of_an_older_program_opens_and_takes_more() {
+fn lake_of_an_older_program_opens_and_accepts_more_rows() {
     let lake = unpacked("golden_opened");
     let run = |arguments: &[&str]| -> Value {
         let mut command = lake.command(arguments);
@@ -88,6 +89,18 @@ fn lake_of_an_older_program_opens_and_takes_more() {
     };
     let is_sound = || assert_eq!(run(&["check"])["problems"], json!([]));
     is_sound();
+    for number in 1.. {
+        let record = format!("lake/default/_snapshots/{number:020}.json");
+        let Ok(record) = fs::read(lake.path(&record)) else {
+            assert!(number > 1);
+            break;
+        };
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        for name in record["named"].as_object().into_iter().flat_map(Map::keys) {
+            let parsed = ValueName::parse(name);
+            assert!(!matches!(parsed, ValueName::Unknown(_)), "{name}");
+        }
+    }
     let value = |query: &str| run(&["sql", query])[0]["n"].clone();
     // Person 6 was erased, 10 and 11 are one, and an order was taken back.
     assert_eq!(value("select count(*) as n from people"), 14);

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use crate::support::own_lake::OwnLake;
 use crate::support::writes::Writes;
 
-/// Rounds of rotations at once in a test run; `ROLLBOOK_TEST_ROTATIONS` asks for more.
+/// Number of rounds of concurrent rotations; `ROLLBOOK_TEST_ROTATIONS` sets more.
 const ROUNDS: u64 = 3;
-/// Files that rotations write from one kill to the next, at most.
+/// Maximum number of files that rotations write between two kills.
 const WRITES: usize = 4;
 
-/// Lakes that hang on one master key, each with a person.
+/// Lakes that share one master key, each with a person.
 struct Lakes {
     folder: OwnLake,
     lakes: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! A server with posts and queries, ingest, compaction and collection on one lake, all ended by
+//! A server with posts and queries, ingest, compaction and garbage collection on one lake, all killed with
 //! `kill -9` at random moments, again and again.
 
 use std::collections::BTreeSet;
@@ -20,17 +20,17 @@ use crate::support::own_lake::OwnLake;
 use crate::support::polling::found;
 use crate::support::server::{Answer, Server};
 
-/// Kills in a test run; `ROLLBOOK_TEST_KILLS` asks for more.
+/// Number of kills; `ROLLBOOK_TEST_KILLS` sets more.
 const KILLS: u64 = 2;
-/// Rows that each poster writes again and again.
+/// Rows that each poster writes repeatedly.
 const KEYS: u64 = 4;
 const POSTERS: usize = 3;
-/// Posts that are acknowledged before a kill, at most.
+/// Maximum number of acknowledged posts before a kill.
 const MOST_POSTS: u64 = 120;
-/// The lake that the process which collects works on.
+/// The lake of the process that collects garbage.
 const COLLECT: &str = "ROLLBOOK_TEST_COLLECT";
 
-/// Versions of something that is written again and again.
+/// Versions of a row that is written repeatedly.
 #[derive(Default)]
 struct Versions {
     sent: AtomicU64,
@@ -46,14 +46,14 @@ impl Versions {
         self.acknowledged.store(version, Ordering::SeqCst);
     }
 
-    /// What must be found: the last that was acknowledged, or one that was sent after it.
+    /// The version that must be found: the last acknowledged one, or one sent after it.
     fn fits(&self, found: u64) -> bool {
         let acknowledged = self.acknowledged.load(Ordering::SeqCst);
         (acknowledged..=self.sent.load(Ordering::SeqCst)).contains(&found)
     }
 }
 
-/// Processes that are started again and again until all are killed.
+/// Processes that are restarted until all are killed.
 #[derive(Default)]
 struct Running {
     is_over: AtomicBool,
@@ -61,7 +61,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts a process unless all is over, and waits for it; whether it ended well.
+    /// Starts a process unless the test is over, and waits for it; returns whether it succeeded.
     fn run(&self, command: &mut Command) -> bool {
         let id = {
             let mut children = self.children.lock().unwrap();
@@ -101,7 +101,7 @@ impl Running {
 }
 
 #[test]
-fn processes_killed_together_lose_and_double_nothing() {
+fn processes_killed_together_neither_lose_nor_double_rows() {
     let lake = OwnLake::new("killed_together");
     let batches = Arc::new(Versions::default());
     let posted: Arc<Vec<[Versions; KEYS as usize]>> =
@@ -159,7 +159,7 @@ fn processes_killed_together_lose_and_double_nothing() {
     println!("{sent} posts, {batches} batches, {newest} snapshots");
 }
 
-/// Rows that change together, in two tables.
+/// Rows in two tables that change together.
 fn ingest(lake: &OwnLake, batch: u64) -> [String; 4] {
     let mut activities = "external_id,person_external_id,type,campaign_id,occurred_at\n".to_owned();
     let mut orders = "external_id,person_external_id,status,currency,total,placed_at\n".to_owned();
@@ -182,7 +182,7 @@ fn ingest(lake: &OwnLake, batch: u64) -> [String; 4] {
     ["ingest".to_owned(), "native".to_owned(), activities, orders]
 }
 
-/// Posts the next version of each row, waiting for the commit or not; false once nobody answers.
+/// Posts the next version of each row, waiting for the commit or not; returns false once the server is gone.
 fn post(server: &Server, poster: usize, keys: &[Versions; KEYS as usize]) -> bool {
     for (key, versions) in keys.iter().enumerate() {
         let version = versions.next();
@@ -204,7 +204,7 @@ fn post(server: &Server, poster: usize, keys: &[Versions; KEYS as usize]) -> boo
     true
 }
 
-/// Asks for the batches whose rows are there; never are there two.
+/// Queries the batches whose rows exist; there must never be two.
 fn reads_whole_batches(server: &Server) -> bool {
     let query = "select cast(campaign_id as bigint) as batch from activities where external_id like 'F%' union select cast(total as bigint) from orders";
     let body = json!({ "query": query }).to_string();
@@ -217,7 +217,7 @@ fn reads_whole_batches(server: &Server) -> bool {
     true
 }
 
-/// An answer that was not expected, and what the log has to say.
+/// An unexpected answer, with the log of the server.
 fn complaint(server: &Server, answer: &Answer) -> String {
     let log = server.log();
     let errors = log.iter().filter(|line| !line.contains("\"INFO\""));
@@ -276,7 +276,7 @@ fn verify(lake: &OwnLake, kill: u64, batches: &Versions, posted: &[[Versions; KE
     assert_eq!(lake.json(&["check"])["problems"], json!([]), "kill {kill}");
 }
 
-/// Makes everything two days old, as if the killed ones had been dead for so long.
+/// Sets the times of all files back by two days, as if the killed processes had been dead for that long.
 fn age(folder: &Path) {
     let then = SystemTime::now() - Duration::from_secs(48 * 60 * 60);
     for entry in fs::read_dir(folder).unwrap() {
@@ -288,7 +288,7 @@ fn age(folder: &Path) {
     }
 }
 
-/// A process that collects once, as `vacuum` does, but lets snapshots of half a minute expire.
+/// A process that collects garbage once, as `vacuum` does, but expires snapshots after half a minute.
 fn collector(lake: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
@@ -318,6 +318,6 @@ fn collector_process() {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap();
         let now = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap());
-        lake.collect(how, now).await.unwrap();
+        lake.vacuum(how, now).await.unwrap();
     });
 }

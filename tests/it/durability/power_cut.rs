@@ -1,5 +1,5 @@
-//! Power cuts lose any part of what a disk was not told to keep. A run of work is recorded once;
-//! then the disk is rebuilt as a cut at any moment could leave it.
+//! Power cuts lose any data that was not synced to disk. A run is recorded once; then the disk is rebuilt
+//! as a power cut at each moment could leave it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -21,10 +21,10 @@ use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use rollbook_read::discover;
 use rollbook_tests::times;
 
-/// Cuts in a test run; `ROLLBOOK_TEST_CUTS` asks for more.
+/// Number of power cuts; `ROLLBOOK_TEST_CUTS` sets more.
 const CUTS: u64 = 15;
 
-/// What a disk was asked to do. Files go by their inode: names come and go.
+/// An operation on a disk. Files are identified by inode, since names change.
 #[derive(Debug, Clone)]
 enum Event {
     Synced {
@@ -44,13 +44,13 @@ enum Event {
     FolderSynced {
         folder: PathBuf,
     },
-    /// The work that was acknowledged so far made this snapshot the newest.
+    /// The snapshot that was the newest after the work acknowledged so far.
     Acknowledged {
         snapshot: u64,
     },
 }
 
-/// The machine's disk, watched.
+/// The disk of the machine, with its operations recorded.
 #[derive(Debug, Default)]
 struct Watched {
     events: Mutex<Vec<Event>>,
@@ -106,7 +106,7 @@ impl Disk for Watched {
     }
 }
 
-/// A change of a folder that the disk may or may not have kept yet.
+/// A change of a folder that may not be durable yet.
 #[derive(Debug, Clone)]
 enum Change {
     Name(PathBuf, u64),
@@ -114,7 +114,7 @@ enum Change {
     Folder(PathBuf),
 }
 
-/// What a disk holds for certain, and what it may have lost.
+/// The durable state of a disk, and changes that it may have lost.
 #[derive(Debug, Default)]
 struct Kept {
     contents: BTreeMap<u64, Arc<Vec<u8>>>,
@@ -158,8 +158,8 @@ impl Kept {
         }
     }
 
-    /// The disk after the cut, in the folder `to`: each change that it was not told to keep is
-    /// there or not, and a file whose content it was not told to keep is empty.
+    /// Rebuilds the disk after the cut in the folder `to`: each unsynced change exists or does not, and a
+    /// file with unsynced content is empty.
     fn rebuild(mut self, from: &Path, to: &Path, random: &mut ChaCha8Rng) {
         for change in std::mem::take(&mut self.unsure).into_values().flatten() {
             if random.random_bool(0.5) {
@@ -199,7 +199,7 @@ pub(crate) async fn ingest(lake: &Lake, file: &Path, run: i64) -> Result<Report,
     rollbook_ingest::ingest(lake, request, &Progress::silent()).await
 }
 
-/// Removes what nothing names, however new it is: nobody else is at work.
+/// Removes everything that no snapshot names, however new, since no other process is running.
 pub(crate) async fn collect(lake: &Lake) {
     let how = Retention {
         snapshots: Duration::ZERO,
@@ -207,10 +207,10 @@ pub(crate) async fn collect(lake: &Lake) {
         dry_run: false,
     };
     let far = Timestamp::from_micros(4_000_000_000_000_000);
-    lake.collect(how, far).await.unwrap();
+    lake.vacuum(how, far).await.unwrap();
 }
 
-/// Files to be taken in one after the other: new persons and facts, changes of them, bad rows.
+/// Files to ingest one after another: new persons and facts, changes of them, bad rows.
 pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for round in 0..4 {
@@ -249,7 +249,7 @@ pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// How many rows every table and every vault has, whatever the snapshots are called.
+/// The number of rows of every table and vault, whatever the numbers of the snapshots.
 pub(crate) async fn content(lake: &Lake) -> BTreeMap<String, u64> {
     let state = lake.head().await.unwrap();
     let rows = state.tables.iter();

@@ -19,7 +19,7 @@ use rollbook_tests::times;
 
 use crate::support::own_lake::OwnLake;
 
-/// Seconds of reading and writing in a test run; `ROLLBOOK_TEST_READING` asks for more.
+/// Seconds of reading and writing; `ROLLBOOK_TEST_READING` sets more.
 const SECONDS: u64 = 4;
 const PERSONS: usize = 300;
 

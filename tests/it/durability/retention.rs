@@ -74,7 +74,7 @@ async fn named_snapshot_outlives_the_others() {
         files.find(is_wanted).unwrap()
     };
     for (ending, place, said) in [
-        ("keys", 40, "its index of keys says something else"),
+        ("keys", 40, "its key index differs from its rows"),
         ("parquet", 20, "its bytes have changed"),
     ] {
         let file = file_of(ending);

@@ -13,7 +13,7 @@ use crate::support::server::Server;
 
 const BUCKET: &str = "lakes";
 
-/// `moto`, as long as this lives.
+/// A `moto` server that is stopped when this is dropped.
 struct S3Server {
     process: Child,
     port: u16,

@@ -65,7 +65,7 @@ async fn put_and_erase(place: &Path, row: &RecordBatch) {
     for _ in 0..ROUNDS {
         let mut values = vault.put();
         values.write(row).await.unwrap();
-        values.keep().await.unwrap();
+        values.commit().await.unwrap();
         vault.erase(std::slice::from_ref(&keys)).await.unwrap();
     }
 }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::support::own_lake::OwnLake;
 
-/// Rounds of two writers in a test run; `ROLLBOOK_TEST_ROUNDS` asks for more.
+/// Number of rounds of two writers; `ROLLBOOK_TEST_ROUNDS` sets more.
 const ROUNDS: u64 = 4;
-/// Commits that another tool follows in a test run; `ROLLBOOK_TEST_COMMITS` asks for more.
+/// Number of commits read by another tool; `ROLLBOOK_TEST_COMMITS` sets more.
 const COMMITS: u64 = 10;
 
 fn orders(ids: std::ops::Range<u64>, total: u64) -> String {

@@ -1,4 +1,4 @@
-//! Inside a crate arrows point down: no two files need each other, and folders stand in an order.
+//! Dependencies inside a crate: no two files need each other, and folders depend only on lower ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,11 +37,11 @@ fn modules(source: &Path) -> BTreeMap<Module, PathBuf> {
     found
 }
 
-/// The paths that a file names, without those of its tests.
+/// The paths in a file, without those in its tests.
 #[derive(Default)]
 struct Paths {
     named: Vec<Vec<String>>,
-    /// The names that it imports, from which its children and others may take them.
+    /// The names that it imports, which its children and others may use.
     passed_on: BTreeMap<String, Vec<String>>,
 }
 
@@ -100,7 +100,7 @@ impl Visit<'_> for Paths {
         visit::visit_path(self, path);
     }
 
-    /// What a macro is given may be anything; its words are looked through for paths.
+    /// The input of a macro can be anything; its words are searched for paths.
     fn visit_macro(&mut self, call: &syn::Macro) {
         self.visit_path(&call.path);
         let text = call.tokens.to_string().replace(" :: ", "::");
@@ -117,7 +117,7 @@ impl Visit<'_> for Paths {
     }
 }
 
-/// The module that defines what a path names, seen from another; imports are followed.
+/// The module that defines the item of a path, as seen from another module; imports are followed.
 fn origin(path: &[String], from: &Module, files: &BTreeMap<Module, Paths>) -> Option<Module> {
     let (mut at, mut rest) = led_to(path, from, files)?;
     for _ in 0..files.len() {
@@ -134,7 +134,7 @@ fn origin(path: &[String], from: &Module, files: &BTreeMap<Module, Paths>) -> Op
     Some(at)
 }
 
-/// The module that a path leads into, seen from another, and the rest of the path.
+/// The module of a path, as seen from another module, and the rest of the path.
 fn led_to(
     path: &[String],
     from: &Module,
@@ -222,7 +222,7 @@ fn circles(texts: &BTreeMap<Module, String>) -> Vec<Vec<String>> {
     named.collect()
 }
 
-/// What a crate's top modules need that does not stand before them in an order, lowest first.
+/// Modules that a crate's top modules need, but that come later in the order, lowest first.
 fn against(order: &str, texts: &BTreeMap<Module, String>) -> Vec<String> {
     let order: Vec<&str> = order.split_whitespace().collect();
     let place = |module: &Module| order.iter().position(|name| *name == module[0]);
@@ -258,7 +258,7 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "engine",
-        "error opaque rewriting functions operators faults times sql criteria tables threads cache \
+        "error opaque rewriting functions operators wrapped_errors times sql criteria tables threads cache \
          coercion session",
     ),
     (
@@ -292,7 +292,7 @@ fn source_of(name: &str) -> PathBuf {
 }
 
 #[test]
-fn folders_of_a_crate_stand_in_an_order() {
+fn folders_of_a_crate_depend_on_lower_ones_only() {
     for (name, order) in ORDERS {
         let texts = texts_of(&source_of(name));
         assert_eq!(against(order, &texts), Vec::<String>::new(), "{name}");
@@ -300,7 +300,7 @@ fn folders_of_a_crate_stand_in_an_order() {
 }
 
 #[test]
-fn a_folder_that_needs_one_above_it_is_found() {
+fn dependency_on_a_higher_folder_is_found() {
     let texts = [
         ("a", "pub use crate::b::Thing;"),
         ("b", "pub struct Thing;"),
@@ -347,7 +347,7 @@ fn files_of_a_crate_form_no_circle() {
 }
 
 #[test]
-fn circles_are_found_in_every_form_of_import() {
+fn circles_are_found_through_every_form_of_import() {
     let check = |of_b: &str, expected: &[&[&str]]| {
         let texts = [
             ("a", "use crate::b::{self, Thing};"),

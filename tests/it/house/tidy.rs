@@ -1,4 +1,4 @@
-//! The house rules: arrows between crates point down, files stay short and say why they exist.
+//! House rules: crates depend only on lower floors, files are short and begin with their purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,8 @@ use rollbook_model::TableDef;
 use rollbook_model::tables::TABLES;
 use serde_json::Value;
 
-/// The floor of every crate, and what it alone may touch. `docs/ARCHITECTURE.md` says the same.
+/// The floor of every crate, and the dependencies that only it may use. `docs/ARCHITECTURE.md` has the same
+/// table.
 const FLOORS: [(&str, u8, &[&str]); 14] = [
     (
         "rollbook-cli",
@@ -64,7 +65,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The members of the workspace, as cargo reads the manifests.
+/// The members of the workspace, from the manifests.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -186,8 +187,8 @@ fn resolved(choice: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     resolved
 }
 
-/// A feature that only a test asks for, of a crate deep down, makes `cargo test` build half of the
-/// dependencies a second time.
+/// If only a test enables a feature of a low-level crate, `cargo test` builds half of the dependencies a
+/// second time.
 #[test]
 fn the_demo_and_the_tests_share_one_build_of_the_dependencies() {
     let of_demo = resolved(&["--package", "rollbook-cli", "--edges", "normal,build"]);
@@ -220,7 +221,7 @@ fn sessions_are_made_in_engine_alone() {
 }
 
 #[test]
-fn files_are_short_and_open_with_why_they_exist() {
+fn files_are_short_and_begin_with_their_purpose() {
     for file in sources() {
         let text = fs::read_to_string(&file).unwrap();
         let lines = text.lines().count();
@@ -256,7 +257,7 @@ fn tables_document_equals_the_definitions() {
 
 fn document() -> String {
     let mut text = String::from(
-        "# The canonical tables\n\nWritten from the definitions in `crates/model/src/tables/`. Times are UTC microseconds, decimals have four places.\nPersonal columns (marked `*`) are not in the tables' files: they lie apart, latest state only.\n",
+        "# The canonical tables\n\nWritten from the definitions in `crates/model/src/tables/`. Times are UTC microseconds, decimals have four places.\nPersonal columns (marked `*`) are not in the tables' files: they are encrypted in the vault, in their latest state only.\n",
     );
     for table in TABLES {
         text.push_str(&section(table));

@@ -24,7 +24,7 @@ fn serving(lake: &OwnLake) -> Server {
     server
 }
 
-/// The statuses and answers of requests that are sent at once.
+/// The statuses and answers of concurrent requests.
 fn at_once(
     requests: impl IntoIterator<Item = (&'static str, String, Value)>,
     server: &Server,

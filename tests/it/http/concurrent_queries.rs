@@ -62,7 +62,7 @@ fn concurrent_queries_share_one_memory_limit() {
 }
 
 #[test]
-fn hang_up_with_a_pipelined_request_is_noticed() {
+fn disconnect_with_a_pipelined_request_is_noticed() {
     let lake = OwnLake::new("http_hung_up");
     let server = server(&lake);
     let endless = "select count(*) from generate_series(1, 3000000) a, generate_series(1, 3000000) b \

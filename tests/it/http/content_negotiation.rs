@@ -1,4 +1,4 @@
-//! The format of an answer: what the caller accepts, has already, and can unpack.
+//! The format of an answer: what the caller accepts, has in its cache, and can decompress.
 
 use rollbook_read::Compression;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn members_come_in_the_accepted_format() {
     );
 }
 
-/// The answer unpacked, after what its headers say.
+/// The answer, decompressed as its headers declare.
 fn unpacked(answer: &Answer) -> Vec<u8> {
     let packing = match answer.header("content-encoding").as_str() {
         "gzip" => Compression::Gzip,

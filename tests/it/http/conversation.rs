@@ -1,4 +1,4 @@
-//! A whole conversation over HTTP, kept as text: ingest, define, preview, refresh, page, delete.
+//! A whole HTTP conversation, stored as text: ingest, define, preview, refresh, page, delete.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ const ORDERS: &str = r#"{"external_id":"o1","person_external_id":"c1","status":"
 {"external_id":"o3","person_external_id":"c3","status":"paid","currency":"EUR","total":"much","placed_at":"2025-02-03T10:00:00Z"}
 "#;
 
-/// What was said, in order, with what differs from run to run masked.
+/// The requests and answers in order, with variable parts masked.
 #[derive(Default)]
 struct Said(String);
 
@@ -32,7 +32,7 @@ impl Said {
     }
 }
 
-/// Times of this run, names of runs, and tokens.
+/// Masks times, ids of runs, and tokens.
 fn mask(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(mask),

@@ -1,5 +1,5 @@
-//! Callers that disconnect and a server that is stopped during requests: acknowledged rows are
-//! there once, and nothing is half done.
+//! Callers that disconnect and a server that is stopped during requests: acknowledged rows are stored once,
+//! and nothing is half done.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ fn activity(id: &str) -> String {
     format!("{row}\n")
 }
 
-/// A request as it goes over the wire.
+/// The bytes of a request.
 fn request(address: &str, line: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!("{line} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {length}\r\n\r\n{body}")

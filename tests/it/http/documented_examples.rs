@@ -48,7 +48,7 @@ const ROUTES: [&str; 40] = [
     "DELETE /v1/segments/{key}",
 ];
 
-/// What there is nothing to show with in the demo: its example names what is not there.
+/// Operations for which the demo has no data: their examples name things that do not exist.
 const ABSENT: [&str; 3] = [
     "DELETE /v1/identity/merges/{entry}",
     "DELETE /v1/keys/{prefix}",
@@ -58,13 +58,13 @@ const ABSENT: [&str; 3] = [
 /// One operation of the document with the example of its request.
 pub(super) struct Example {
     pub(super) method: String,
-    /// The path as the document has it.
+    /// The path in the document.
     pub(super) route: String,
     /// The path with the examples of its parameters.
     path: String,
-    /// Content type and body.
+    /// The content type and the body.
     body: Option<(String, String)>,
-    /// The statuses that the document knows.
+    /// The documented statuses.
     statuses: Vec<u16>,
 }
 

@@ -1,9 +1,8 @@
-//! Statements that expand without bound or never end: the server stays up, answers others, keeps to
-//! its memory limit, and stops working on a statement once the caller has gone.
+//! Statements that expand without bound or never end: the server stays up, answers others, keeps its memory
+//! limit, and stops a statement once the caller has disconnected.
 //!
-//! `expensive_statements.txt` has a statement a line, behind its kind and a tabulator, found among
-//! the functions and operators that DataFusion has. `[[3;, ;a#]]` stands for `a1, a2, a3`; `##` is
-//! one less than `#`.
+//! `expensive_statements.txt` has one statement per line, after its kind and a tab, for functions and
+//! operators of DataFusion. `[[3;, ;a#]]` stands for `a1, a2, a3`; `##` is one less than `#`.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,17 +18,17 @@ use crate::support::server::{Server, raw};
 use crate::support::usage::{PeakMemory, usage};
 
 const STATEMENTS: &str = include_str!("expensive_statements.txt");
-/// Mebibytes of a query's pool, and what the server and its processes may have beside it.
+/// Mebibytes of a query's memory pool, and of memory that the server and its workers may use besides.
 pub(super) const POOL: u64 = 128;
 pub(super) const BESIDE: u64 = 512;
-/// How long a caller waits for an answer.
+/// Timeout of a caller.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Between two health checks.
+/// Time between two health checks.
 const HEALTH: Duration = Duration::from_millis(200);
-/// By when nothing of a statement goes on, and percent of a processor that may be used then.
+/// Time until a statement must have ended, and the processor usage in percent that is allowed then.
 const AFTERMATH: Duration = Duration::from_millis(3_500);
 const BUSY: u64 = 15;
-/// One statement in so many is tried, unless all are asked for.
+/// One in this many statements is tried, unless all are requested.
 const SOME: usize = 6;
 
 #[test]
@@ -180,16 +179,16 @@ fn command_over_the_memory_limit_ends_with_an_error() {
     }
 }
 
-/// What was seen of a statement.
+/// Measurements of a statement.
 #[derive(Debug)]
 struct Seen {
-    /// The status, where there was an answer in time.
+    /// The status, if there was an answer in time.
     status: Option<u16>,
-    /// Mebibytes of the server and what it started, at most.
+    /// Peak memory of the server and its workers, in mebibytes.
     peak: u64,
-    /// The slowest of the health checks meanwhile.
+    /// The time of the slowest health check meanwhile.
     slowest: Duration,
-    /// Percent of a processor that they kept afterwards; 0 where they came to rest.
+    /// Processor usage in percent afterwards; 0 if they became idle.
     busy: u64,
 }
 
@@ -219,8 +218,8 @@ fn ask(server: &Server, statement: &str) -> Seen {
     })
 }
 
-/// Waits for a second in which a process and those that it started hardly use a processor; percent
-/// of a processor in the last second where there is none.
+/// Waits for a second in which a process and its children are idle; if there is none, returns their processor
+/// usage in the last second, in percent.
 fn idle_within(deadline: Duration, process: u32) -> Result<(), u64> {
     let (mut since, mut before) = (Instant::now(), usage(process).1);
     let mut busy = 100;
@@ -236,7 +235,7 @@ fn idle_within(deadline: Duration, process: u32) -> Result<(), u64> {
     })
 }
 
-/// Asks as a caller who hangs up when it takes too long.
+/// Sends a request and disconnects at a timeout.
 fn status_of(server: &Server, statement: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -75,7 +75,7 @@ fn http_problems_name_routes_not_commands() {
 }
 
 #[test]
-fn plus_decoded_as_blank_is_explained() {
+fn blank_from_an_unencoded_plus_is_explained() {
     let lake = OwnLake::new("http_plus");
     let server = Server::start(&lake, "default");
     let rows = "external_id,email,phone\na,ann+x@example.com,+4930123456\n";

@@ -1,4 +1,4 @@
-//! All pages of a pull show one membership, in every format, whatever is written meanwhile.
+//! All pages of one listing show one membership, in every format, whatever is written meanwhile.
 
 use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::own_lake::OwnLake;
 use crate::support::server::{Answer, Server};
 
-/// The ids of one page in one form.
+/// The ids on a page in one format.
 fn ids(format: &str, answer: &Answer) -> Vec<u64> {
     let of_batch = |batch: RecordBatch| -> Vec<u64> {
         let column = batch["person_id"].as_primitive::<Int64Type>().clone();
@@ -55,7 +55,7 @@ fn ids(format: &str, answer: &Answer) -> Vec<u64> {
     }
 }
 
-/// All pages of a pull, and the snapshots and revisions that they name.
+/// All pages of a listing, with their snapshots and revisions.
 fn pull(server: &Server, format: &str) -> (Vec<u64>, Vec<(String, String)>) {
     let (mut all, mut pinned, mut token) = (Vec::new(), Vec::new(), String::new());
     loop {

@@ -1,5 +1,5 @@
-//! schemathesis makes requests out of the OpenAPI document: valid ones have to be accepted, others
-//! refused, and every answer has to be documented.
+//! schemathesis generates requests from the OpenAPI document: valid ones must be accepted, others refused,
+//! and every answer must be documented.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::own_lake::OwnLake;
 use crate::support::server::Server;
 
-/// Requests for each operation in a normal run.
+/// Requests per operation in a normal run.
 const REQUESTS: &str = "2";
 
 #[test]
@@ -81,7 +81,7 @@ fn schemathesis_finds_no_violation() {
     assert!(server.stop());
 }
 
-/// What a variable asks for.
+/// The value of a variable, or a default.
 fn asked(name: &str, otherwise: &str) -> String {
     let variable = format!("ROLLBOOK_TEST_API_{name}");
     std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())

@@ -1,5 +1,4 @@
-//! Counts, checksums, changes, lists and failures of segments, as programs and marketers meet
-//! them.
+//! Counts, checksums, changes, lists and failures of segments, as programs and marketers see them.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Asynchronous posts are acknowledged once durable, and come into a snapshot later.
+//! Asynchronous posts are acknowledged once durable, and are in a snapshot later.
 
 use serde_json::{Value, json};
 
@@ -170,7 +170,7 @@ fn damaged_log_entry_does_not_block_later_ones() {
     let waiting = lake.json(&["journal"]);
     assert_eq!(waiting["objects"], 0, "{waiting}");
     let reason = waiting["refused"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("not what was appended"), "{waiting}");
+    assert!(reason.contains("its bytes have changed since"), "{waiting}");
     assert_eq!(lake.run(&["journal", "retry"]).status.code(), Some(1));
 
     // Made whole again from a copy, it is taken in.

@@ -1,5 +1,5 @@
-//! Records as sources really send them: shared addresses, swapped and recycled values, deletions,
-//! pages in any order, and a run that dies in the middle.
+//! Records as real sources send them: shared addresses, swapped and recycled values, deletions, pages in
+//! any order, and a run that is killed.
 
 use rand::{Rng, SeedableRng};
 use rollbook_tests::times;
@@ -13,7 +13,7 @@ fn all(rows: &[String]) -> Vec<&str> {
     rows.iter().map(String::as_str).collect()
 }
 
-/// A person of this name, without e-mail and phone, at the address of a freight forwarder.
+/// A person with this name, without e-mail and phone, at the address of a freight forwarder.
 fn forwarded(at: usize, first: &str, last: &str) -> String {
     format!("f{at},,,{first},{last},2001 NW 70th Ave Ste 12,Miami,33122,US,2024-01-01,2024-01-01")
 }

@@ -1,4 +1,4 @@
-//! Personal values are sealed while a person is known, and gone once the person is erased.
+//! Personal values are encrypted while a person is known, and deleted once the person is erased.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ const SECRETS: [&str; 4] = [
     "Annie",
 ];
 
-/// A lake where Ann is in every place that can hold her: records, quarantine, criteria, rows that
-/// wait and rows that were refused.
+/// A lake with Ann in every place that can hold personal values: records, quarantine, criteria, waiting and
+/// rejected requests.
 async fn with_ann_everywhere(name: &str) -> World {
     let world = with_a_bridge(name);
     let criteria = "total_spent > 0 or email = 'ANN@example.com'";
@@ -52,7 +52,7 @@ async fn with_ann_everywhere(name: &str) -> World {
         header: EntryHeader {
             id: id.to_owned(),
             after: SnapshotNumber(1),
-            meant: json!({}),
+            metadata: json!({}),
         },
         body: lines.concat().into_bytes(),
     };
@@ -62,7 +62,7 @@ async fn with_ann_everywhere(name: &str) -> World {
     world
 }
 
-/// Where one of these can be read, with the key.
+/// The places where one of these values can be read with the key.
 async fn found(world: &World, secrets: &[String]) -> Vec<String> {
     let mut places: Vec<String> = texts(&world.lake.path("lake"))
         .await
@@ -219,7 +219,7 @@ async fn backup_forgets_persons_erased_since() {
         .lake
         .run(&["backup", "forget", theirs.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(said.contains("no backup of this lake"), "{said}");
+    assert!(said.contains("not a backup of"), "{said}");
     let kept = stranger.json(&["sql", "select email from persons"]);
     assert_eq!(kept[0]["email"], "eve@example.com");
 }

@@ -1,4 +1,4 @@
-//! An erased person does not come back by later rows or by taking a run back.
+//! An erased person does not come back through later rows or an undo.
 
 use serde_json::Value;
 

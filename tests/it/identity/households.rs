@@ -1,4 +1,4 @@
-//! Families at one address, different birthdays, and values that sources write in many ways.
+//! Families at one address, different birthdays, and values that sources write in several ways.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn orders(world: &mut World, provider: &str, of: &[(&str, u32)]) {
     world.take_in(provider, "orders", header, &rows);
 }
 
-/// The reviews, each as its record, its rules and the records of whom it may be.
+/// The reviews, each as its record, its rules and the records of its candidates.
 fn reviews(world: &World) -> Vec<(String, Vec<(String, String)>)> {
     let list = world.identity(&["review", "list"]);
     let of_person = |id: &Value| {

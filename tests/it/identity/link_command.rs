@@ -24,7 +24,7 @@ fn table(path: &PathBuf, map: &Map) -> Table {
     Table::read("febrl", fs::File::open(path).unwrap(), map).unwrap()
 }
 
-/// `rec-223-dup-0` is of person 223.
+/// `rec-223-dup-0` belongs to person 223.
 fn person_of(id: &str) -> String {
     id.split('-').nth(1).unwrap().to_owned()
 }

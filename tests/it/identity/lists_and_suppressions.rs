@@ -9,7 +9,7 @@ use crate::support::server::Server;
 const HEADER: &str =
     "external_id,email,phone,country,created_at,accepts_email_marketing,accepts_sms_marketing";
 
-/// Three persons, each with an address; of 2 it is said that they are staff, and want no mail.
+/// Three persons, each with an address; person 2 is on the list `staff` and on the suppression list.
 fn three(name: &str) -> World {
     let mut world = World::new(name);
     world.take_in(
@@ -65,8 +65,8 @@ fn deliverable(lake: &OwnLake, key: &str) -> Vec<u64> {
     ids(&lake.json(&["segment", "members", key, "--deliverable"]))
 }
 
-/// Members of the list, of what was computed once, of what leaves the list out, of what reads it in
-/// SQL, and who may be mailed; each asked in every way that names them.
+/// Members of the list, of the static segment, of the one that excludes the list, of the one that reads it in
+/// SQL, and deliverable members; each through every command that lists them.
 fn stands(lake: &OwnLake, staff: &[u64], fixed: &[u64], mailing: &[u64], mailed: &[u64]) {
     for (key, expected) in [
         ("staff", staff),
@@ -131,6 +131,10 @@ fn decisions_follow_merged_persons() {
     let world = three("decided_merge");
     let lake = &world.lake;
     stands(lake, &[2], &[2, 3], &[1, 3], &[1, 3]);
+    // A list has no criteria that could depend on the time.
+    let why = lake.json(&["segment", "explain", "mailing", "1"]);
+    assert_eq!(why["is_member"], true, "{why}");
+    assert_eq!(why["turns"], "time alone changes nothing", "{why}");
     let pinned = lake.json(&["segment", "count", "staff"])["snapshot"].to_string();
     let merged = world.identity(&["merge", "1", "2"]);
     stands(lake, &[1], &[1, 3], &[3], &[3]);

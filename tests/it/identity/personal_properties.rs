@@ -1,5 +1,5 @@
-//! Properties that a mapping declares personal are sealed apart from the others, and erased with
-//! their person.
+//! Properties that a mapping declares personal are encrypted apart from the others, and erased with their
+//! person.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(crate) const ACTIVITIES: &str = "-- table: activities\n-- source: a = activi
     -- personal: email, \"Phone, home\"\n\
     select a.id as external_id, a.who as person_external_id, a.kind as type, a.at as occurred_at, \
     a.form as properties from a";
-/// What the forms tell of Ann.
+/// The properties of Ann's forms.
 const SECRETS: [&str; 3] = ["ann@example.com", "ann@work.example", "+1 415 555 2671"];
 
 pub(crate) struct Shop(pub(crate) OwnLake);
@@ -54,7 +54,7 @@ impl Shop {
         ["properties", "personal_properties"].map(|column| row[column].clone())
     }
 
-    /// The secrets that can be read with the key in what is sealed.
+    /// The personal values that can be decrypted with the key.
     pub(crate) async fn sealed(&self) -> Vec<&'static str> {
         let texts = texts(&self.0.path("lake")).await;
         let activities = texts
@@ -181,7 +181,7 @@ fn native_rows_move_addresses_to_personal_properties() {
     assert_eq!(rows[1]["personal_properties"], Value::Null);
 }
 
-/// A folder with the persons again, and with what they have done since.
+/// A folder with the persons again, and with new facts.
 fn sent_again(shop: &Shop) -> std::path::PathBuf {
     let more: String = (0..3_000)
         .map(|at| form(&format!("m{at}"), "p2", r#"{"page":"/z"}"#))

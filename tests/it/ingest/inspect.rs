@@ -6,7 +6,7 @@ use rollbook_tests::test_data;
 
 use crate::support::own_lake::OwnLake;
 
-/// The draft of a file, after its rows were taken in by it.
+/// The draft for a file, after its rows were ingested with it.
 fn draft_that_runs(lake: &str, file: &SourceFile, profile: &Profile) -> String {
     let draft = draft_mapping(profile, &file.name());
     let lake = OwnLake::new(lake);

@@ -1,5 +1,5 @@
-//! A file with 338 rows wrapped whole in one quoted field, through a user's own mapping: no row is
-//! lost or misread.
+//! A file with 338 rows each wrapped in one quoted field, read through a custom mapping: no row is lost or
+//! misread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,10 +32,10 @@ from leads l
 const ROWS: u64 = 9_240;
 const WRAPPED: usize = 338;
 
-/// What the mapping makes of a lead: city, source, stage, and its custom fields.
+/// The output of the mapping for a lead: city, source, stage, and its custom fields.
 type Lead = (String, String, String, BTreeMap<String, String>);
 
-/// The leads as the repaired copy of the file has them, by id, and the id on each line.
+/// The leads in the repaired copy of the file, by id, and the id on each line.
 fn repaired(path: &Path) -> (BTreeMap<String, Lead>, BTreeMap<u64, String>) {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let headers = reader.headers().unwrap().clone();
@@ -67,7 +67,7 @@ fn repaired(path: &Path) -> (BTreeMap<String, Lead>, BTreeMap<u64, String>) {
     (leads, on_line)
 }
 
-/// The lines of the file as found that are one quoted field.
+/// The lines of the malformed file that are one quoted field.
 fn wrapped_lines(path: &Path) -> BTreeSet<u64> {
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().zip(1..);

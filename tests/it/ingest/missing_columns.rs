@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use crate::support::own_lake::{OwnLake, counts};
 use crate::support::server::Server;
 
-/// Takes a file in with the built-in mapping of our own columns.
+/// Ingests a file with the built-in mapping of rollbook's own columns.
 fn take(lake: &OwnLake, name: &str, text: &str) -> Value {
     let file = lake.write(name, text);
     lake.json(&["ingest", "native", file.to_str().unwrap()])
 }
 
-/// Takes a folder in with mappings of one's own; what it says on the way.
+/// Ingests a folder with custom mappings; returns standard error.
 fn take_with(lake: &OwnLake, folder: &str, mappings: &str) -> String {
     let (folder, mappings) = (lake.path(folder), lake.path(mappings));
     let arguments = [
@@ -134,7 +134,7 @@ fn posts_with_some_fields_keep_the_others() {
     assert_eq!(row, [expected]);
 }
 
-/// Two files that speak of different columns come to the same in one run and one after the other.
+/// Two files with different columns give the same rows in one run and in two.
 #[test]
 fn files_of_one_run_complete_each_other() {
     let name =
@@ -219,7 +219,7 @@ fn facts_without_a_person_column_keep_their_person() {
     assert_eq!(lake.json(&["check"])["problems"], json!([]));
 }
 
-/// Decimals are printed as texts or numbers.
+/// Decimals are printed as text or as numbers.
 fn as_numbers(mut row: Value) -> Value {
     let total = &row["total"];
     let number = total.as_f64().or_else(|| total.as_str()?.parse().ok());
@@ -431,7 +431,9 @@ fn mappings_are_planned_before_reading() {
     std::fs::remove_file(mappings.join("zz.sql")).unwrap();
     let said = take_with(&lake, "1", "m");
     assert!(
-        said.contains("none of the 1000 rows of `activities` that name a person found it"),
+        said.contains(
+            "none of the 1000 rows of `activities` that name a person name an existing one"
+        ),
         "{said}"
     );
     lake.write(

@@ -6,7 +6,7 @@ use crate::support::own_lake::{OwnLake, column, counts};
 
 const HEAD: &str = "external_id;person_external_id;status;currency;total;placed_at\n";
 
-/// Orders with these totals, one a day.
+/// Orders with these totals, one per day.
 fn orders(totals: &[&str]) -> String {
     let line = |(at, total): (usize, &&str)| {
         format!("o{at};p1;paid;EUR;{total};2025-01-{:02}\n", at % 28 + 1)

@@ -1,4 +1,4 @@
-//! The admin export of Shopify, with every oddity of the example files.
+//! The admin export of Shopify, with all oddities of the example files.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ fn export() -> PathBuf {
     rollbook_tests::test_data().join("shopify/csv_export_format")
 }
 
-/// One ingest for all tests that only read.
+/// One ingest for all read-only tests.
 fn shop() -> &'static Shop {
     static SHOP: OnceLock<Shop> = OnceLock::new();
     SHOP.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! The files of all providers in one folder give the persons of a table written by hand, also when
-//! they come twice.
+//! The files of all providers in one folder give the persons of a table written by hand, also if they
+//! arrive twice.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -58,7 +58,7 @@ external_id,first_name,last_name,email,address_line1,city,region,postal_code,cou
 m1,Dee,Poe,dee@example.com,9 Elm Ave Apt 4,Dover,DE,19901,US,2024-07-01
 ";
 
-/// Who is whom, by hand. `email` stands for the hash of an address.
+/// The expected persons of all records, written by hand. `email` stands for the hash of an address.
 const TRUTH: [&[&str]; 9] = [
     // Ann: the shop and the list by e-mail, one order by address, one by phone.
     &[

@@ -1,5 +1,6 @@
-//! Attribution against a second computation: each conversion is paired with the touches of its
-//! person, and a loop over each journey shares the value. On touch logs of others, through mappings of a user's own, and on ours.
+//! Attribution against a second computation: each conversion is joined with the touches of its person, and
+//! a loop over each journey splits the value. On public touch logs, through custom mappings, and on
+//! generated data.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::support::raw_files::{Row, in_parts, rows};
 const DAY: i64 = 86_400_000_000;
 const MODELS: [&str; 4] = ["first", "last", "linear", "time-decay"];
 
-/// Ten-thousandths by model and channel; a channel of `None` is what nobody touched.
+/// Credits in ten-thousandths by model and channel; a channel of `None` means without a touch.
 type Credits = BTreeMap<(&'static str, Option<String>), f64>;
 
 struct Conversion {
@@ -33,7 +34,7 @@ struct Touch {
     channel: String,
 }
 
-/// What each model credits each channel with.
+/// The credit of each channel by each model.
 fn expected(
     conversions: &[Conversion],
     touches: &[Touch],
@@ -102,13 +103,13 @@ fn expected(
     credits
 }
 
-/// Units of an amount that the program prints.
+/// An amount as printed by the program, in ten-thousandths.
 fn units(value: &Value) -> i64 {
     let text = value.as_str().unwrap().replace('.', "");
     text.parse().unwrap()
 }
 
-/// The program's rows against the second computation, and against the books.
+/// Compares the rows of the program with the second computation, and with the booked revenue.
 fn compare(report: &Value, expected: &Credits, booked: i64, conversions: u64) {
     assert_eq!(units(&report["booked"]), booked);
     assert_eq!(report["conversions"], conversions);
@@ -167,7 +168,7 @@ fn in_units(amount: &str) -> i64 {
     in_parts(amount, 10_000.0)
 }
 
-/// The number that a mapping makes of a count, as the id of a record.
+/// The number that a mapping makes from a count, as the id of a record.
 fn numbered(number: usize) -> String {
     (1_000_000 + number).to_string()
 }
@@ -189,7 +190,7 @@ fn run(lake: &OwnLake, provider: &str, folder: &Path) -> Value {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn public_touch_log_gives_the_same_credits_as_a_second_computation() {
+fn credits_of_a_public_touch_log_equal_a_second_computation() {
     let data = rollbook_tests::test_data();
     let lake = OwnLake::new("attribution_touchpoints");
     let folder = data.join("touchpoints_62k");

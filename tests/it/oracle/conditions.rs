@@ -21,8 +21,9 @@ mod subqueries;
 
 /// The ids of the persons who meet a condition, in order.
 async fn person_ids(session: &Session, condition: &str) -> Result<Vec<i64>, EngineError> {
+    let condition = session.condition(condition)?;
     let mut rows = session
-        .people_where_with(condition, BTreeMap::new())
+        .people_where_with(&condition, BTreeMap::new())
         .await?;
     let mut ids = BTreeSet::new();
     while let Some(batch) = rows.next_batch().await? {
@@ -60,7 +61,7 @@ const ORDERS: [(i64, &str, &str, &str, &str); 14] = [
     (0, "", "paid", "-4.07", "2024-06-01T00:00:00Z"),
 ];
 
-/// A text, or null where it is empty.
+/// A text, or null if it is empty.
 fn or_null(text: &str) -> Value {
     match text {
         "" => Value::Null,
@@ -68,7 +69,7 @@ fn or_null(text: &str) -> Value {
     }
 }
 
-/// The present of the session.
+/// The current time of the session.
 const NOW: &str = "2024-06-30T12:00:00Z";
 
 async fn session() -> Session {
@@ -170,7 +171,7 @@ fn prepared() -> Vec<String> {
     statements
 }
 
-/// What DuckDB answers, or why not.
+/// The answer of DuckDB, or its error.
 fn answers(queries: &[String]) -> Vec<Result<Vec<String>, String>> {
     assert!(!queries.is_empty());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/ask_duckdb.py");
@@ -205,7 +206,8 @@ fn answers(queries: &[String]) -> Vec<Result<Vec<String>, String>> {
     answers.into_iter().map(answer).collect()
 }
 
-/// Whom conditions on `people` name here and there; how many are refused here.
+/// Compares the persons that meet conditions on `people` with DuckDB; returns the number of refused
+/// conditions.
 async fn hold_conditions(conditions: &[String]) -> usize {
     let query = |condition: &String| format!("select person_id from people where {condition}");
     let theirs = answers(&conditions.iter().map(query).collect::<Vec<_>>());
@@ -249,7 +251,7 @@ async fn hold_conditions(conditions: &[String]) -> usize {
     refused
 }
 
-/// The values of the first column, here and there.
+/// The values of the first column, from the program and from DuckDB.
 async fn hold_queries(queries: &[&str]) {
     let asked: Vec<_> = queries.iter().map(|sql| (*sql).to_owned()).collect();
     let theirs = answers(&asked);
@@ -277,7 +279,7 @@ async fn hold_queries(queries: &[&str]) {
     assert!(equal * 2 > queries.len(), "only {equal} were compared");
 }
 
-/// Numbers that look random and are the same each time.
+/// Pseudo-random numbers with a fixed seed.
 struct Dice(u64);
 
 impl Dice {

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use crate::support::own_lake::OwnLake;
 
-/// Bounds that each column is filtered by in a test run; `ROLLBOOK_TEST_BOUNDS=3` asks for all.
+/// Number of bounds by which each column is filtered; `ROLLBOOK_TEST_BOUNDS=3` tests all.
 const BOUNDS: u64 = 1;
-/// What stands in columns that may not be in a log, beside numbers.
+/// Values of columns that must not be in a log, besides numbers.
 const SECRET: &str = "zq";
 
-/// A value of a column in a CSV file, of the row with that number.
+/// The value of a column in a CSV file, for the row with this number.
 fn value(table: &str, column: &ColumnDef, row: usize) -> String {
     match (column.name, column.ty) {
         ("email", _) => format!("{SECRET}{row}@{SECRET}.example.com"),
@@ -44,7 +44,7 @@ fn value(table: &str, column: &ColumnDef, row: usize) -> String {
     }
 }
 
-/// A file of a table that mappings fill: rows with every column, and one with no more than it needs.
+/// A file of a table that mappings fill: rows with all columns, and one with the required ones only.
 fn file(def: &TableDef, rows: std::ops::Range<usize>) -> String {
     let is_fact = def.shape == Shape::Fact;
     let columns: Vec<&ColumnDef> = def.columns.iter().collect();
@@ -74,7 +74,7 @@ fn file(def: &TableDef, rows: std::ops::Range<usize>) -> String {
     text + "\n"
 }
 
-/// A lake with two files and more of every table that mappings fill.
+/// A lake with at least two files of every table that mappings fill.
 fn full(name: &str) -> OwnLake {
     let lake = OwnLake::new(name);
     for (at, rows) in [1..4, 4..7, 7..9].into_iter().enumerate() {
@@ -195,7 +195,7 @@ fn delta_logs_hold_no_personal_values() {
     assert!(logs > 50 && adds > 10, "{logs} logs, {adds} files");
 }
 
-/// Commits so many changes of `orders`, each of which puts a file in the place of the one before.
+/// Commits this many changes of `orders`, each of which replaces a file.
 async fn commits(place: &str, versions: std::ops::Range<u64>) -> Lake {
     let lake = Lake::open_or_new(place, "default".parse().unwrap())
         .await

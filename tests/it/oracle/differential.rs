@@ -1,12 +1,11 @@
-//! Segments have the members that another engine and the logic of three values give, after whatever
-//! changed.
+//! Segments have the members that another engine and three-valued logic give, after every change.
 //!
-//! Each atom is asked twice: as criteria, and of DuckDB as a query on the Delta tables for those for
-//! whom it is true or unknown. Nested conditions are put together on sets, so that nothing of how
-//! criteria are read, planned or evaluated is used on that side. After each of many random changes the
-//! memberships are patched, compared, computed anew for all, and compared again: in turns from the
-//! lake, and from what a server keeps of it in memory, from change to change. Previews, explanations,
-//! calendars and near misses of some are compared in each state.
+//! Each atom is evaluated twice: as criteria, and by DuckDB as a query on the Delta tables for the persons
+//! for whom it is true or unknown. Nested conditions are computed on sets of persons, so that this side
+//! uses no code that parses, plans or evaluates criteria. After each of many random changes the memberships
+//! are patched, compared, computed again for all persons, and compared again: in turns from the lake, and
+//! from the cache of a server. In each state, previews, explanations, calendars and near misses of some
+//! segments are compared.
 
 use rollbook_app::segments::How;
 use rollbook_model::SegmentKey;
@@ -30,7 +29,7 @@ mod world;
 
 use world::World;
 
-/// Names of behaviour functions; each has to occur.
+/// Names of behaviour functions; each must occur.
 const FUNCTIONS: [&str; 12] = [
     "did",
     "times",
@@ -50,8 +49,7 @@ fn key(at: usize) -> SegmentKey {
     format!("c{at}").parse().unwrap()
 }
 
-/// Criteria and changes of a test run; `ROLLBOOK_TEST_CRITERIA` and `ROLLBOOK_TEST_CHANGES` ask
-/// for more.
+/// Number of criteria and changes; `ROLLBOOK_TEST_CRITERIA` and `ROLLBOOK_TEST_CHANGES` set more.
 async fn hold(mut world: World, criteria: u64, changes: u64) {
     let criteria = times("ROLLBOOK_TEST_CRITERIA", criteria);
     world.define(usize::try_from(criteria).unwrap(), 3).await;

@@ -24,7 +24,7 @@ fn micros(text: &str) -> i64 {
     text.parse::<Timestamp>().unwrap().micros()
 }
 
-/// The share of pairs of a true and a false one in which the true one has the higher score, by
+/// The share of pairs of a positive and a negative example in which the positive one has the higher score, by
 /// sorting and counting.
 fn roc_auc(mut scored: Vec<(f64, bool)>) -> f64 {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));

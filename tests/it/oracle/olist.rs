@@ -1,4 +1,4 @@
-//! Olist taken in whole, against figures that loops over the rows of the raw files come to.
+//! The whole Olist data set, against figures computed by loops over the raw files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ struct Olist {
     ingested: Value,
 }
 
-/// One ingest for all tests here: it is the slow part.
+/// One ingest for all tests in this file, since it is the slow part.
 fn olist() -> &'static Olist {
     static OLIST: OnceLock<Olist> = OnceLock::new();
     OLIST.get_or_init(|| {
@@ -85,7 +85,7 @@ fn spent(until: &str) -> BTreeMap<String, i64> {
     spent
 }
 
-/// The external ids that persons have whose ids at Olist these are.
+/// The external ids of the persons with these ids at Olist.
 fn external_ids(kind: &str, ids: impl IntoIterator<Item = String>) -> BTreeSet<String> {
     ids.into_iter().map(|id| format!("{kind}/{id}")).collect()
 }
@@ -328,7 +328,7 @@ fn total_spent_equals_the_sum_of_items() {
     );
 }
 
-/// A segment, when it is refreshed, and who must be in it.
+/// A segment, the moment of its refresh, and its expected members.
 struct Expected {
     key: &'static str,
     criteria: &'static str,
@@ -414,7 +414,7 @@ fn expected_segments() -> Vec<Expected> {
     not(has_data),
     ignore = "ROLLBOOK_TEST_DATA names no folder of real data"
 )]
-fn five_segments_have_the_members_that_the_raw_files_tell() {
+fn five_segments_equal_members_from_raw_files() {
     let olist = olist();
     for segment in expected_segments() {
         let Expected {

@@ -14,9 +14,9 @@ use crate::support::own_lake::OwnLake;
 
 /// 2025-06-01.
 const NOON: i64 = 1_748_779_200_000_000;
-/// Seconds by which clocks differ from noon, one for each step: they step back, stand and leap.
+/// Seconds by which the clock differs from noon at each step: it steps back, stands still and jumps.
 const CLOCKS: [i64; 8] = [0, 5, 2, 2, -3_600, 60, 59, 0];
-/// Steps: enough for pages of the ledger to be put together.
+/// Number of steps: enough for pages of the ledger to be merged.
 const STEPS: usize = 36;
 
 struct Shop {
@@ -38,7 +38,7 @@ impl Shop {
         shop
     }
 
-    /// A person whose id is one more than their points.
+    /// A person whose id is their points plus one.
     async fn person(&self, points: usize, clock: i64) {
         let rows =
             format!("external_id,loyalty_points,created_at\np{points},{points},2024-01-01\n");
@@ -77,7 +77,7 @@ impl Shop {
         Lake::open(location, tenant).await.unwrap()
     }
 
-    /// Takes away what the ledger says of commits, as programs left it that did not note them.
+    /// Removes the commit numbers from the ledger, as older programs left it.
     async fn forget_commits(&self) {
         let lake = self.open().await;
         let state = lake.head().await.unwrap();
@@ -98,7 +98,7 @@ fn at(clock: i64) -> Timestamp {
     Timestamp::from_micros(NOON + clock * 1_000_000)
 }
 
-/// The ids of the persons who have so many points or fewer, of all or of those whose points are odd.
+/// The ids of the persons with at most so many points, of all or of those with an odd number.
 fn ids(points: usize, is_odd: bool) -> Vec<u64> {
     let persons = (0..=points).filter(|points| !is_odd || points % 2 == 1);
     persons.map(|points| points as u64 + 1).collect()

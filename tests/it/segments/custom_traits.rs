@@ -1,4 +1,4 @@
-//! Custom traits as a user writes them: applied, queried, changed, removed.
+//! Custom traits in use: applied, queried, changed, removed.
 
 use std::fs;
 use std::process::Output;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::own_lake::{OwnLake, column};
 use crate::support::server::Server;
 
-/// Above the mean of all who ordered: nobody's own rows alone say that.
+/// Spending above the mean of all who ordered, which depends on other persons' rows.
 const VIP_SCORE: &str = "-- description: What somebody spent on an order, over the mean of all
 -- default: 0
 
@@ -60,7 +60,7 @@ impl World {
         self.lake.run(&all)
     }
 
-    /// The plan of an `apply` that goes through.
+    /// The plan of a successful `apply`.
     fn apply(&self) -> Value {
         let output = self.traits(&[]);
         let messages = String::from_utf8_lossy(&output.stderr);
@@ -68,7 +68,7 @@ impl World {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// What is said of a folder that cannot be applied; nothing of it is.
+    /// The error for a folder that cannot be applied; nothing of it is.
     fn refused(&self) -> String {
         let before = self.lake.json(&["traits", "list"]);
         let output = self.traits(&[]);
@@ -258,7 +258,7 @@ fn broken_trait_file_is_reported_and_nothing_is_saved() {
     refused(
         "vip_score",
         &VIP_SCORE.replace("default: 0", "default: none"),
-        "`default` at line 2: `none` is no literal of the trait's type, decimal(35, 12)",
+        "`default` at line 2: `none` is not a literal of the trait's type, decimal(35, 12)",
     );
     refused(
         "vip_score",
@@ -273,7 +273,7 @@ fn broken_trait_file_is_reported_and_nothing_is_saved() {
     refused(
         "double",
         "-- description: of itself\nselect person_id, total_spent * 2 as double from people",
-        "`people` at line 2, column 50 would have the trait itself in it",
+        "a trait cannot query `people` at line 2, column 50",
     );
     refused(
         "country",

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use crate::support::own_lake::{OwnLake, column};
 use crate::support::server::Server;
 
-/// A lake with these rows of `persons`, and forty persons more whom nothing concerns, so that a
-/// refresh patches.
+/// A lake with these rows of `persons`, and forty unaffected persons, so that a refresh patches.
 fn lake(name: &str, columns: &str, persons: &[&str]) -> OwnLake {
     let lake = OwnLake::new(name);
     let mut rows = format!("external_id,{columns}\n");
@@ -46,7 +45,7 @@ fn activities(lake: &OwnLake, rows: &[(&str, &str)]) {
     ingest(lake, "activities", &all);
 }
 
-/// Saves criteria as `s00`, `s01` and so on, instead of those that were there.
+/// Saves criteria as `s00`, `s01` and so on, replacing the earlier ones.
 fn apply(lake: &OwnLake, criteria: &[&str]) {
     for (number, text) in criteria.iter().enumerate() {
         let file = format!("segments/{}.sql", key(number));
@@ -147,8 +146,7 @@ fn patched_refresh_sees_every_form_of_now() {
     assert!(some > criteria.len() / 2, "{evaluated:?}");
 }
 
-/// What is explained of person 1, held against the person's membership just before and at the
-/// moment that is told.
+/// Compares the explanation of person 1 with the membership just before and at the predicted moment.
 fn turns(server: &Server, key: &str, criteria: &str, as_of: &str, expected: &str) {
     let explain = |at: &str| {
         let path = format!("/v1/segments/{key}/explain/1?as_of={at}");
@@ -392,12 +390,12 @@ fn criteria_are_explained_in_any_letter_case() {
     }
 }
 
-/// How a segment stands in an answer.
+/// The status of a segment in an answer.
 fn of(answer: &Value) -> Value {
     json!([answer["status"], answer["reason"], answer["since"]])
 }
 
-/// How `s` stands now in every answer of the program.
+/// The status of `s` in every answer of the program.
 fn standings(lake: &OwnLake) -> Value {
     let counted = count(lake);
     assert_eq!(of(&lake.json(&["segment", "show", "s"])), of(&counted));

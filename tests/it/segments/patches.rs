@@ -1,5 +1,5 @@
 //! Patched refreshes see rows that count for persons whom they do not name, and segments that were
-//! recreated under a name. After each step patched members, from the lake or from the cache, equal
+//! recreated under the same name. After each step, patched members, from the lake or from the cache, equal
 //! those computed over all persons.
 
 use rollbook_app::Workspace;
@@ -21,7 +21,7 @@ const ORDERS: &str = "external_id,person_external_id,status,currency,total,place
 const PERSONS: &str = "external_id,created_at";
 const REFUNDS: &str = "external_id,person_external_id,order_id,amount,currency,refunded_at";
 
-/// Criteria that rows of orders decide.
+/// Criteria that depend on rows of orders.
 const CRITERIA: [(&str, &str); 7] = [
     ("total", "total_spent >= 50"),
     ("less", "total_spent < 0"),
@@ -46,7 +46,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// Persons `a` and `b`, who are 1 and 2, and others whom nothing concerns.
+    /// Persons `a` and `b`, with ids 1 and 2, and other unaffected persons.
     async fn new(name: &str) -> Self {
         let lake = OwnLake::new(name);
         let location = lake.path("lake").to_str().unwrap().to_owned();
@@ -71,7 +71,7 @@ impl Shop {
         self.now
     }
 
-    /// Takes rows of several tables in as one batch.
+    /// Ingests rows of several tables as one batch.
     async fn take(&mut self, tables: &[(&str, &str, &str)]) -> Ingested {
         self.steps += 1;
         let folder = format!("step-{}", self.steps);
@@ -164,8 +164,8 @@ impl Shop {
         persons(&lake, &refreshed).await.unwrap().iter().collect()
     }
 
-    /// Patches, and compares with what is computed over all persons, from the lake or from memory in
-    /// turns, and with one of the explanations.
+    /// Patches, and compares with the members computed over all persons, in turns from the lake and from the
+    /// cache, and with one explanation.
     async fn holds(&mut self, step: &str, expected: [&[u64]; 7]) {
         let patched = self.refresh(false).await;
         assert_eq!(patched.len(), CRITERIA.len(), "{step}");
@@ -395,7 +395,7 @@ impl Shop {
         why.unwrap().explained.turns_at
     }
 
-    /// How many belong at the end of each of the coming days.
+    /// The number of members at the end of each of the coming days.
     async fn calendar(&self, key: &str, days: u32) -> Vec<u64> {
         let key = key.parse().unwrap();
         let days = segments::calendar(&self.workspace, &key, days, self.as_of).await;
@@ -412,7 +412,7 @@ impl Shop {
         (standing.status.name().to_owned(), standing.reason)
     }
 
-    /// Refreshes `outer`, and says who belongs by that and over all.
+    /// Refreshes `outer`, and returns its members by the patch and by a full evaluation.
     async fn outer(&mut self, step: &str, expected: &[u64]) {
         self.refresh(false).await;
         assert_eq!(self.members("outer").await, expected, "{step}");

@@ -1,5 +1,5 @@
-//! Scans of clustered tables by person neither sort nor repartition, however files overlap, and
-//! give every row once.
+//! Scans of clustered tables by person neither sort nor repartition, even if files overlap, and return
+//! every row once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ async fn session(
             files: files.to_vec(),
             described: None,
         };
-        let stored = LakeTable::cut_at(lake, def, &state, Arc::clone(&cuts));
+        let stored = LakeTable::split_at(lake, def, &state, Arc::clone(&cuts));
         let stored = Arc::new(stored.with_text_views());
         let vault = None;
         session
@@ -233,14 +233,14 @@ async fn many_conditions_stream_in_one_pass() {
         "not did('clicked')",
         "external_id like 'p1%'",
     ];
-    let conditions: Vec<String> = conditions.map(str::to_owned).into();
+    let conditions = conditions.map(|text| session.condition(text).unwrap());
     let mut counts: BTreeMap<(i64, bool), u64> = BTreeMap::new();
     for (person, time, _) in &acts {
         *counts.entry((*person, time % 2 == 0)).or_default() += 1;
     }
     let count = |person, is_click| counts.get(&(person, is_click)).copied().unwrap_or(0);
     let mut rows = session
-        .people_matching(conditions, BTreeMap::new())
+        .people_matching(conditions.into(), BTreeMap::new())
         .await
         .unwrap();
     let mut seen = 0;

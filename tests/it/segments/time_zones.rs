@@ -11,7 +11,7 @@ fn ingest(lake: &OwnLake, table: &str, rows: &str) {
     lake.json(&["ingest", "native", file.to_str().unwrap()]);
 }
 
-/// A tenant in Berlin with persons around the first of March there.
+/// A tenant in Berlin with persons created around the first of March there.
 fn berlin(name: &str) -> OwnLake {
     let lake = OwnLake::new(name);
     let times = [

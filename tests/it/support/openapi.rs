@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of an answer, and whether the answer conforms.
+//! Checks that an answer conforms to the OpenAPI document.
 
 use std::sync::OnceLock;
 
@@ -9,8 +9,8 @@ use super::server::Answer;
 /// The same for all servers of this program.
 static DOCUMENT: OnceLock<Value> = OnceLock::new();
 
-/// Panics where an answer is none that the document describes: its status, its content type, the
-/// code of a problem, the shape of JSON.
+/// Panics if the document does not describe an answer: its status, its content type, the code of a problem,
+/// the shape of JSON.
 pub(crate) fn check(
     document: impl FnOnce() -> Option<Value>,
     method: &str,
@@ -58,7 +58,7 @@ pub(crate) fn check(
     }
 }
 
-/// The operation that a path and a method lead to.
+/// The operation of a path and a method.
 fn operation<'a>(document: &'a Value, method: &str, path: &str) -> Option<&'a Value> {
     let parts: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {
@@ -72,8 +72,8 @@ fn operation<'a>(document: &'a Value, method: &str, path: &str) -> Option<&'a Va
     item.get(method.to_lowercase())
 }
 
-/// Where a value is another than a schema says; `None` where it is as it says. A keyword that is
-/// not known here is refused, so that nothing goes by unseen.
+/// The place where a value violates a schema; `None` if it conforms. An unknown keyword is refused, so that
+/// nothing is skipped.
 pub(crate) fn against(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let Some(schema) = schema.as_object() else {
         return Some(format!("no schema: {schema}"));

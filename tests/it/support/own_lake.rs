@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::polling::found;
 
-/// A folder below `target/tmp` that holds a new lake and what the test writes beside it.
+/// A folder below `target/tmp` with a new lake and other files of the test.
 pub(crate) struct OwnLake {
     folder: PathBuf,
 }
 
 impl OwnLake {
-    /// An empty one; what an earlier run left under that name is removed.
+    /// An empty folder; the content of an earlier run with that name is removed.
     pub(crate) fn new(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         if folder.exists() {
@@ -25,7 +25,7 @@ impl OwnLake {
         Self { folder }
     }
 
-    /// Writes a file beside the lake, with the folders that it needs, and says where it is.
+    /// Writes a file beside the lake, creating folders as needed; returns its path.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -33,12 +33,12 @@ impl OwnLake {
         path
     }
 
-    /// Where something in the folder is.
+    /// The path of something in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Removes the lake, and keeps what lies beside it.
+    /// Removes the lake, but not the files beside it.
     pub(crate) fn forget(&self) {
         let lake = self.folder.join("lake");
         if lake.exists() {
@@ -59,7 +59,7 @@ impl OwnLake {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs a command that has to succeed, and gives the JSON that it prints.
+    /// Runs a command that must succeed; returns the JSON that it prints.
     pub(crate) fn json<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Value {
         let output = self.run(arguments);
         let command: Vec<_> = arguments
@@ -76,7 +76,7 @@ impl OwnLake {
             .unwrap_or_else(|error| panic!("`{}` printed no JSON: {error}", command.join(" ")))
     }
 
-    /// Waits until the server has folded all that its write-ahead log holds into a snapshot.
+    /// Waits until the server has folded its whole write-ahead log into a snapshot.
     pub(crate) fn wait_until_folded(&self) {
         found("rows are in no snapshot", || {
             match self.json(&["journal"]) {
@@ -86,7 +86,7 @@ impl OwnLake {
         });
     }
 
-    /// The rows that a query gives.
+    /// The rows of a query.
     pub(crate) fn sql(&self, query: &str) -> Vec<Value> {
         match self.json(&["sql", query]) {
             Value::Array(rows) => rows,
@@ -94,7 +94,7 @@ impl OwnLake {
         }
     }
 
-    /// The one value that a query gives.
+    /// The only value of a query.
     pub(crate) fn value(&self, query: &str) -> Value {
         let rows = self.sql(query);
         assert_eq!(rows.len(), 1, "`{query}`");
@@ -125,7 +125,7 @@ pub(crate) fn text<'a>(row: &'a Value, column: &str) -> &'a str {
         .unwrap_or_else(|| panic!("`{column}` is no text in {row}"))
 }
 
-/// One field of each of the rows that a command printed.
+/// One field of each row that a command printed.
 pub(crate) fn column(rows: &Value, name: &str) -> Vec<Value> {
     let rows = rows.as_array().unwrap().iter();
     rows.map(|row| row[name].clone()).collect()

@@ -1,4 +1,4 @@
-//! Where a personal value can be found in a lake: in texts that its key opens, and in its files.
+//! Finds personal values in a lake: in texts that its key decrypts, and in its files.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) async fn opened(workspace: &Path) -> Lake {
         .unwrap()
 }
 
-/// Every text that whoever has the lake and its key can read, each with where it is.
+/// Every text that can be read with the lake and its key, each with its location.
 pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
     let lake = opened(folder).await;
     let mut texts = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
         }
     }
     let mut entries = Vec::new();
-    for appended in lake.journal().await.unwrap() {
+    for appended in lake.wal_objects().await.unwrap() {
         entries.extend(lake.entries(&appended).await.unwrap());
     }
     for refused in lake.refused().await.unwrap() {
@@ -56,7 +56,7 @@ pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
     texts
 }
 
-/// How a value may be written: as it is, as an escape of JSON, in an address of the web, in base64.
+/// The spellings of a value: as it is, as a JSON escape, in a URL, in base64.
 pub(crate) fn forms(value: &str) -> Vec<String> {
     let units = value.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
     let quoted = serde_json::to_string(value).unwrap();
@@ -78,7 +78,7 @@ pub(crate) fn forms(value: &str) -> Vec<String> {
     forms
 }
 
-/// Whether any file below a folder holds a text: as it stands, or in a column of a Parquet file.
+/// Whether any file below a folder contains a text: as bytes, or in a column of a Parquet file.
 pub(crate) fn holds(folder: &Path, text: &str) -> bool {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

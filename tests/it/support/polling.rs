@@ -1,11 +1,11 @@
-//! Waiting for what another process or thread does: looking again and again until a deadline.
+//! Waits for another process or thread: checks again and again until a deadline.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what has to happen, unless it says otherwise.
+/// The default deadline of a test.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Time between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks until something is found, and gives it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The cells of a row by column; blank cells are not there.
+/// The cells of a row by column, without blank ones.
 pub(crate) type Row = BTreeMap<String, String>;
 
 pub(crate) fn rows(path: &Path) -> Vec<Row> {
@@ -28,7 +28,7 @@ pub(crate) fn rows(path: &Path) -> Vec<Row> {
         .collect()
 }
 
-/// Each row of `left` with the cells of each row of `right` that has the same `key`.
+/// Joins each row of `left` with each row of `right` that has the same `key`.
 pub(crate) fn joined(left: Vec<Row>, right: &[Row], key: &str) -> Vec<Row> {
     let mut by_key: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for row in right {
@@ -48,7 +48,7 @@ pub(crate) fn joined(left: Vec<Row>, right: &[Row], key: &str) -> Vec<Row> {
     pairs
 }
 
-/// An amount in such parts of one as `parts` says, half a part rounded up.
+/// An amount in units of 1 / `parts`, rounded half up.
 pub(crate) fn in_parts(amount: &str, parts: f64) -> i64 {
     (amount.parse::<f64>().unwrap() * parts + 0.5) as i64
 }

@@ -7,7 +7,7 @@ use super::own_lake::OwnLake;
 /// The columns of a file of persons.
 pub(crate) const PERSONS: &str = "external_id,email,phone,first_name,last_name,address_line1,city,postal_code,country,created_at,updated_at";
 
-/// A lake into which providers' files are taken.
+/// A lake into which files of providers are ingested.
 pub(crate) struct World {
     pub(crate) lake: OwnLake,
     files: usize,
@@ -82,7 +82,7 @@ impl World {
     }
 }
 
-/// Ann at the shop and in the CRM; Bob; and a record that has Ann's address and Bob's phone.
+/// Ann at the shop and in the CRM; Bob; and a record with Ann's address and Bob's phone number.
 pub(crate) fn with_a_bridge(name: &str) -> World {
     let mut world = World::new(name);
     world.persons(

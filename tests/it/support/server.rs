@@ -11,16 +11,16 @@ use serde_json::Value;
 use super::openapi;
 use super::own_lake::OwnLake;
 
-/// A running server; it is killed where it is not stopped.
+/// A running server, which is killed on drop unless it was stopped.
 pub(crate) struct Server {
     child: Child,
-    /// Address and port.
+    /// Its address and port.
     pub(crate) address: String,
     agent: ureq::Agent,
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// An answer, read whole.
+/// An answer with its whole body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: ureq::http::HeaderMap,
@@ -34,7 +34,7 @@ impl Answer {
             .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// A header as text, empty where it is not there.
+    /// A header as text; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> String {
         let value = self.headers.get(name);
         value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
@@ -42,12 +42,12 @@ impl Answer {
 }
 
 impl Server {
-    /// Serves the lake's tenant on a port that is free.
+    /// Serves the lake's tenant on a free port.
     pub(crate) fn start(lake: &OwnLake, tenant: &str) -> Self {
         Self::start_with(lake.command(&["--tenant", tenant, "serve", "--listen", "127.0.0.1:0"]))
     }
 
-    /// Serves with a command of the caller's.
+    /// Serves with a command given by the caller.
     pub(crate) fn start_with(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -146,7 +146,7 @@ impl Server {
         self.documented(method, path, read(request.call()))
     }
 
-    /// An answer, after looking whether the document describes it.
+    /// Reads an answer, and checks that the document describes it.
     fn documented(&self, method: &str, path: &str, answer: Answer) -> Answer {
         let document = || {
             let document = try_read(self.agent.get(self.url("/openapi.json")).call())?;
@@ -190,7 +190,7 @@ impl Server {
         read(request.send(body))
     }
 
-    /// The same; `None` where the server does not answer any more.
+    /// The same; `None` if the server does not answer any more.
     pub(crate) fn try_text(
         &self,
         method: &str,
@@ -211,23 +211,23 @@ impl Server {
         Some(self.documented(method, path, answer))
     }
 
-    /// What the log said so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    /// The process, for those who kill it.
+    /// The process, for tests that kill it.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills the process as a power cut would.
+    /// Kills the process, as a power cut would.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Asks the process to stop; whether it ended well.
+    /// Asks the process to stop; returns whether it succeeded.
     pub(crate) fn stop(self) -> bool {
         self.terminate();
         self.ended()
@@ -240,7 +240,7 @@ impl Server {
         assert!(asked.unwrap().success());
     }
 
-    /// Waits for the process; whether it ended well.
+    /// Waits for the process; returns whether it succeeded.
     pub(crate) fn ended(mut self) -> bool {
         self.child.wait().unwrap().success()
     }
@@ -254,7 +254,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends bytes as they are, and gives the whole answer as it comes.
+/// Sends raw bytes, and returns the whole raw answer.
 pub(crate) fn raw(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream

@@ -6,17 +6,17 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two samples.
+/// Time between two samples.
 const SAMPLES: Duration = Duration::from_millis(10);
 
-/// The most memory that a process and those that it started have had, sampled by a thread.
+/// Peak memory of a process and its children, sampled by a thread.
 pub(crate) struct PeakMemory {
     end: Sender<()>,
     sampling: JoinHandle<u64>,
 }
 
 impl PeakMemory {
-    /// Samples from now on.
+    /// Starts sampling.
     pub(crate) fn watch(root: u32) -> Self {
         let (end, is_over) = channel();
         let sampling = std::thread::spawn(move || {
@@ -31,15 +31,14 @@ impl PeakMemory {
         Self { end, sampling }
     }
 
-    /// Ends the sampling, and gives the most that was seen, in mebibytes.
+    /// Stops sampling; returns the peak in mebibytes.
     pub(crate) fn peak(self) -> u64 {
         drop(self.end);
         self.sampling.join().unwrap()
     }
 }
 
-/// Mebibytes that a process and what it started have in memory, and ticks that they have kept
-/// processors.
+/// Resident mebibytes of a process and its children, and their processor time in ticks.
 pub(crate) fn usage(root: u32) -> (u64, u64) {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let mut of = HashMap::new();

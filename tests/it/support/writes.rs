@@ -1,5 +1,5 @@
-//! How far a process has come, told by the files that it writes: for tests that interrupt it at
-//! one of many moments.
+//! The progress of a process, measured by the files that it writes: for tests that interrupt it at one of
+//! many moments.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use super::polling::found_within;
 
-/// A file as it was seen: one that is replaced is another one.
+/// A file that was seen; a replaced one counts as another.
 type Seen = (PathBuf, u64, Option<SystemTime>);
 
-/// The files that were written below a folder since a moment.
+/// The files written below a folder since a moment.
 pub(crate) struct Writes {
     folder: PathBuf,
     before: HashSet<Seen>,
@@ -20,7 +20,7 @@ pub(crate) struct Writes {
 }
 
 impl Writes {
-    /// Those from now on. The folder may not be there yet.
+    /// Starts counting. The folder need not exist yet.
     pub(crate) fn since_now(folder: &Path) -> Self {
         let mut before = HashSet::new();
         list(folder, &mut before);
@@ -31,7 +31,7 @@ impl Writes {
         }
     }
 
-    /// How many were seen so far. What came and went between two calls is not counted.
+    /// The number seen so far. Files created and deleted between two calls are not counted.
     pub(crate) fn count(&mut self) -> usize {
         let mut all = HashSet::new();
         list(&self.folder, &mut all);
@@ -40,7 +40,7 @@ impl Writes {
         self.since.len()
     }
 
-    /// Waits until so many were seen or the process has ended; whether it was still running.
+    /// Waits until this many were seen or the process has ended; returns whether it was still running.
     pub(crate) fn reach(&mut self, count: usize, process: &mut Child) -> bool {
         let patience = Duration::from_secs(120);
         let reached = found_within(patience, || match process.try_wait().unwrap() {
@@ -51,7 +51,7 @@ impl Writes {
         reached.unwrap_or_else(|seen| panic!("{seen} of {count} files after {patience:?}"))
     }
 
-    /// How many a process writes until it ends by itself.
+    /// The number that a process writes until it ends by itself.
     pub(crate) fn until_end(&mut self, process: &mut Child) -> usize {
         self.reach(usize::MAX, process);
         assert!(process.wait().unwrap().success());
@@ -68,7 +68,7 @@ impl Writes {
     }
 }
 
-/// Files may go while they are listed.
+/// Files may be deleted while they are listed.
 fn list(folder: &Path, files: &mut HashSet<Seen>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.metadata() {

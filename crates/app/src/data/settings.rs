@@ -18,7 +18,7 @@ pub async fn settings(workspace: &Workspace) -> Result<Settings, AppError> {
     Ok(lake.head().await?.settings()?)
 }
 
-/// The instant of a given time: a time without an offset is in the tenant's time zone.
+/// The instant of a given time; a time without an offset is in the tenant's time zone.
 ///
 /// # Errors
 /// The time has no offset, and there is no lake or it cannot be read.

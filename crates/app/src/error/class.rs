@@ -11,7 +11,7 @@ pub enum ErrorClass {
     Gone,
     /// The request conflicts with the state of the lake.
     Conflict,
-    /// The request can be parsed and not executed.
+    /// The request can be parsed, but not executed.
     Unprocessable,
     /// The caller has no valid API key.
     Unauthenticated,

@@ -91,7 +91,7 @@ fn of_lake(error: &LakeError) -> (&'static str, ErrorClass) {
         LakeError::NoLake { .. } => ("no_lake", ErrorClass::Missing),
         LakeError::NoSnapshot { .. } => ("unknown_snapshot", ErrorClass::Missing),
         LakeError::Expired { .. } => ("expired_snapshot", ErrorClass::Missing),
-        LakeError::Name { .. } => ("invalid_name", ErrorClass::Conflict),
+        LakeError::SnapshotName { .. } => ("invalid_name", ErrorClass::Conflict),
         LakeError::Occupied { .. } => ("occupied", ErrorClass::Conflict),
         LakeError::NotACopy => ("not_a_copy", ErrorClass::Conflict),
         LakeError::NoBatch { .. } => ("unknown_batch", ErrorClass::Missing),
@@ -106,8 +106,8 @@ fn of_lake(error: &LakeError) -> (&'static str, ErrorClass) {
         | LakeError::MasterKey { .. }
         | LakeError::ForeignCommit { .. }
         | LakeError::Damaged { .. }
-        | LakeError::Outside { .. }
-        | LakeError::Vanished { .. }
+        | LakeError::PathOutsideLake { .. }
+        | LakeError::MissingObject { .. }
         | LakeError::File { .. }
         | LakeError::Store { .. }
         | LakeError::Parquet { .. }
@@ -147,10 +147,10 @@ fn of_engine(error: &EngineError) -> (&'static str, ErrorClass) {
         | EngineError::Behaviour { .. }
         | EngineError::InWhere { .. }
         | EngineError::NotBoolean { .. }
-        | EngineError::TraitOfPeople { .. }
+        | EngineError::TraitReadsPeople { .. }
         | EngineError::NotATrait { .. }
         | EngineError::TraitDefault { .. }
-        | EngineError::TraitTwice { .. }
+        | EngineError::DuplicateTraitRow { .. }
         | EngineError::NotPersonIds { .. } => ("invalid_sql", ErrorClass::Unprocessable),
         EngineError::TableExists { .. }
         | EngineError::TableLacksColumn { .. }

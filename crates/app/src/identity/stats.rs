@@ -43,7 +43,7 @@ pub async fn stats(workspace: &Workspace, now: Timestamp) -> Result<IdentityStat
     let persons = session.query(questions::PERSONS).await?;
     let persons = objects(&persons.batches)?;
     let persons = persons.first().and_then(|row| row["persons"].as_u64());
-    let moves = lake.moves(&state).await?;
+    let moves = lake.identity_remap(&state).await?;
     let reviews = reviews(&lake, &state).await?;
     let ambiguous = reviews.iter().filter(|one| one.person_id == 0).count() as u64;
     Ok(IdentityStats {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rollbook_identity::resolve::authority;
 use rollbook_ingest::Progress;
-use rollbook_lake::{Cause, Commit, Lake, Update};
+use rollbook_lake::{Cause, Commit, Lake, Update, ValueName};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -202,7 +202,7 @@ fn hash_of(path: &Path) -> Result<String, AppError> {
 }
 
 fn cursor_name(provider: &ProviderName) -> String {
-    format!("sync/{provider}")
+    ValueName::Sync(provider.as_str()).to_string()
 }
 
 async fn cursor(lake: &Lake, provider: &ProviderName) -> Result<Cursor, AppError> {

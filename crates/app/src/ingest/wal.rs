@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollbook_ingest::check_claimed;
-use rollbook_lake::{Appended, Entry, EntryHeader, Lake, LakeError};
+use rollbook_lake::{Entry, EntryHeader, Lake, LakeError, WalObject};
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ pub fn entry_of(post: &Post, id: String, after: SnapshotNumber) -> Result<Entry,
     let header = EntryHeader {
         id,
         after,
-        meant: metadata,
+        metadata,
     };
     Ok(Entry { header, body })
 }
@@ -121,7 +121,7 @@ pub async fn append(
     workspace: &Workspace,
     entries: &[Entry],
     number: u64,
-) -> Result<Appended, AppError> {
+) -> Result<WalObject, AppError> {
     Ok(workspace
         .lake_or_new()
         .await?
@@ -133,8 +133,8 @@ pub async fn append(
 ///
 /// # Errors
 /// The lake cannot be read.
-pub async fn appended(workspace: &Workspace) -> Result<Vec<Appended>, AppError> {
-    Ok(workspace.lake_or_new().await?.journal().await?)
+pub async fn appended(workspace: &Workspace) -> Result<Vec<WalObject>, AppError> {
+    Ok(workspace.lake_or_new().await?.wal_objects().await?)
 }
 
 /// The content of the log, and the rejected requests.
@@ -144,12 +144,12 @@ pub async fn appended(workspace: &Workspace) -> Result<Vec<Appended>, AppError> 
 pub async fn status(workspace: &Workspace) -> Result<WalStatus, AppError> {
     let lake = workspace.lake_or_new().await?;
     let mut status = WalStatus::default();
-    for appended in lake.journal().await? {
+    for appended in lake.wal_objects().await? {
         status.objects += 1;
         status.bytes += appended.bytes;
     }
     for refused in lake.refused().await? {
-        let metadata: Option<EntryMetadata> = serde_json::from_value(refused.header.meant).ok();
+        let metadata: Option<EntryMetadata> = serde_json::from_value(refused.header.metadata).ok();
         let (provider, file) = metadata.map(|m| (m.provider.to_string(), m.file)).unzip();
         status.refused.push(RejectedRequest {
             id: refused.header.id,
@@ -176,12 +176,12 @@ pub async fn fold(
     let fold = Fold::new(workspace, &lake, mappings, at);
     let mut folded = Folded::default();
     let (mut group, mut entries, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for appended in lake.journal().await? {
+    for appended in lake.wal_objects().await? {
         match lake.entries(&appended).await {
             Ok(found) => entries.extend(found),
             // A damaged object must not block the others.
             Err(error @ LakeError::Damaged { .. }) => {
-                lake.put_aside(&appended, error.to_string()).await?;
+                lake.refuse_object(&appended, error.to_string()).await?;
                 folded.refused += 1;
                 continue;
             }
@@ -224,7 +224,7 @@ pub async fn retry(
         // A rejected object may hold several entries, which are now rejected one by one.
         let is_itself = entries.iter().any(|entry| entry.header.id == *id);
         if folded.refused == before || !is_itself {
-            lake.forget_refused(id).await?;
+            lake.delete_refused(id).await?;
         }
     }
     Ok(folded)
@@ -240,7 +240,7 @@ pub async fn drop_rejected(workspace: &Workspace, id: &str) -> Result<(), AppErr
     if !refused.iter().any(|refused| refused.header.id == id) {
         return Err(AppError::UnknownEntry { id: id.to_owned() });
     }
-    Ok(lake.forget_refused(id).await?)
+    Ok(lake.delete_refused(id).await?)
 }
 
 /// The parameters of fold.
@@ -270,13 +270,13 @@ impl<'a> Fold<'a> {
     async fn ingest_entries(
         &self,
         entries: &[Entry],
-        group: &[Appended],
+        group: &[WalObject],
         folded: &mut Folded,
     ) -> Result<(), AppError> {
         let folder = tempfile::tempdir().map_err(temporary)?;
         let (mut posts, mut parsed) = (Vec::new(), Vec::new());
         for (number, entry) in entries.iter().enumerate() {
-            match serde_json::from_value::<EntryMetadata>(entry.header.meant.clone()) {
+            match serde_json::from_value::<EntryMetadata>(entry.header.metadata.clone()) {
                 Ok(metadata) => {
                     let own = folder.path().join(number.to_string());
                     posts.push(self.request_of(entry, metadata, &own)?);
@@ -307,7 +307,7 @@ impl<'a> Fold<'a> {
             return Err(error);
         }
         for appended in group {
-            self.lake.forget_entries(appended).await?;
+            self.lake.delete_wal_object(appended).await?;
         }
         Ok(())
     }

@@ -132,8 +132,8 @@ async fn compact_table(
         return Err(LakeError::Damaged {
             path: def.name.to_owned(),
             detail: format!(
-                "its files should hold {before} rows and hold {after}; nothing was changed, \
-                 `rollbook check` looks at every file"
+                "its files should hold {before} rows, but hold {after}; nothing was changed, \
+                 a check of the lake reads every file"
             ),
         }
         .into());

@@ -1,7 +1,9 @@
 //! Reading order of a person's columns: name, contact, consent, address, work, purchases, activity, record.
 
-use serde::Serializer;
-use serde::ser::SerializeMap;
+use rollbook_engine::columns_of_people;
+use rollbook_model::ColumnType;
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// Columns of `people` in groups. Other columns, such as custom traits, follow by name.
@@ -83,28 +85,94 @@ const ORDER: [&[&str]; 8] = [
     &["identity_id", "provider", "external_id", "custom"],
 ];
 
+/// Columns of the rows that belong to a person: scores, records, deals, tickets, campaigns.
+const OF_ROWS: [&str; 25] = [
+    "kind",
+    "person_id",
+    "score",
+    "probability",
+    "identity_id",
+    "provider",
+    "external_id",
+    "campaign_id",
+    "name",
+    "pipeline",
+    "stage",
+    "status",
+    "priority",
+    "category",
+    "channel",
+    "value",
+    "currency",
+    "activities",
+    "created_at",
+    "opened_at",
+    "closed_at",
+    "satisfaction",
+    "first_at",
+    "first_seen_at",
+    "last_at",
+];
+
+/// The columns of `people` with their types, in reading order.
+pub fn columns() -> impl Iterator<Item = (&'static str, ColumnType)> {
+    let mut columns: Vec<_> = columns_of_people().collect();
+    columns.sort_by_key(|(name, _)| position(&ORDER.concat(), name));
+    columns.into_iter()
+}
+
 /// The columns of a person with their values, in reading order.
 pub fn in_reading_order(person: &Value) -> Vec<(&str, &Value)> {
-    let mut columns: Vec<(&str, &Value)> = person
+    in_order(person, &ORDER.concat())
+}
+
+fn in_order<'a>(row: &'a Value, order: &[&str]) -> Vec<(&'a str, &'a Value)> {
+    let mut columns: Vec<(&str, &Value)> = row
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, value)| (name.as_str(), value))
         .collect();
-    let position = |name: &str| {
-        let mut all = ORDER.iter().copied().flatten();
-        all.position(|known| *known == name).unwrap_or(usize::MAX)
-    };
-    columns.sort_by_key(|(name, _)| position(name));
+    columns.sort_by_key(|(name, _)| position(order, name));
     columns
+}
+
+fn position(order: &[&str], name: &str) -> usize {
+    let found = order.iter().position(|known| *known == name);
+    found.unwrap_or(usize::MAX)
 }
 
 /// Serializes a person's columns in reading order.
 ///
 /// # Errors
-/// Those of the serializer.
+/// The serializer cannot write a name or a value.
 pub fn serialize<S: Serializer>(person: &Value, serializer: S) -> Result<S::Ok, S::Error> {
-    let columns = in_reading_order(person);
+    write(person, &ORDER.concat(), serializer)
+}
+
+/// Serializes rows that belong to a person, with their columns in reading order.
+///
+/// # Errors
+/// The serializer cannot write a name or a value.
+pub fn serialize_all<S: Serializer>(rows: &[Value], serializer: S) -> Result<S::Ok, S::Error> {
+    struct Row<'a>(&'a Value);
+    impl Serialize for Row<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            write(self.0, &OF_ROWS, serializer)
+        }
+    }
+    let mut list = serializer.serialize_seq(Some(rows.len()))?;
+    for row in rows {
+        list.serialize_element(&Row(row))?;
+    }
+    list.end()
+}
+
+fn write<S: Serializer>(row: &Value, order: &[&str], serializer: S) -> Result<S::Ok, S::Error> {
+    if !row.is_object() {
+        return row.serialize(serializer);
+    }
+    let columns = in_order(row, order);
     let mut map = serializer.serialize_map(Some(columns.len()))?;
     for (name, value) in columns {
         map.serialize_entry(name, value)?;

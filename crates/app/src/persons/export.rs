@@ -1,13 +1,52 @@
 //! Export of all data on one person, for a subject access request.
 
+use arrow::error::ArrowError;
 use rollbook_engine::{EngineError, Parameter, Parameters, Session};
-use rollbook_model::{Timestamp, tables};
+use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use rollbook_queries::persons::RECORDS;
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::show;
-use crate::rows::objects;
+use super::{column_order, show};
+use crate::rows::json;
+use crate::segments::PersonChange;
 use crate::{AppError, RecordBatch, Workspace};
+
+/// All data on a person.
+#[derive(Debug, Serialize)]
+pub struct PersonExport {
+    /// The row of `people`, in reading order.
+    #[serde(serialize_with = "column_order::serialize")]
+    pub person: Value,
+    /// Their records.
+    pub records: Box<RawValue>,
+    /// The segments that they are a member of, as of the last refresh of each.
+    pub segments: Vec<String>,
+    /// When they entered and left segments, oldest first.
+    pub segment_changes: Option<Vec<PersonChange>>,
+    /// Their rows by table.
+    pub rows: TableRows,
+    /// The snapshot of the data.
+    pub snapshot: SnapshotNumber,
+    /// The moment that the traits are computed for.
+    pub as_of: Timestamp,
+}
+
+/// Rows as JSON by name of the table, in the order of the tables.
+#[derive(Debug)]
+pub struct TableRows(Vec<(&'static str, Box<RawValue>)>);
+
+impl Serialize for TableRows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (table, rows) in &self.0 {
+            map.serialize_entry(table, rows)?;
+        }
+        map.end()
+    }
+}
 
 /// All data on a person: the row of `people`, the records, and their rows of every table.
 ///
@@ -17,7 +56,7 @@ pub async fn export(
     workspace: &Workspace,
     person: i64,
     as_of: Timestamp,
-) -> Result<Value, AppError> {
+) -> Result<PersonExport, AppError> {
     let shown = show(workspace, person, as_of, true).await?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
@@ -27,23 +66,31 @@ pub async fn export(
         .await?;
     let id = [("person_id", Parameter::Int(person))];
     let records = all_rows(&session, RECORDS, &id).await?;
-    let mut rows = Map::new();
+    let mut rows = Vec::new();
     for def in tables::TABLES.iter().filter(|def| def.is_personal_fact()) {
         let sql = format!("select * from {} where person_id = $person_id", def.name);
-        let found = objects(&all_rows(&session, &sql, &id).await?)?;
-        if !found.is_empty() {
-            rows.insert(def.name.to_owned(), Value::Array(found));
+        let found = all_rows(&session, &sql, &id).await?;
+        if found.iter().any(|batch| batch.num_rows() > 0) {
+            rows.push((def.name, raw(&found)?));
         }
     }
-    Ok(json!({
-        "person": shown.person,
-        "records": objects(&records)?,
-        "segments": shown.segments,
-        "segment_changes": shown.segment_changes,
-        "rows": rows,
-        "snapshot": shown.snapshot,
-        "as_of": as_of,
-    }))
+    Ok(PersonExport {
+        person: shown.person,
+        records: raw(&records)?,
+        segments: shown.segments,
+        segment_changes: shown.segment_changes,
+        rows: TableRows(rows),
+        snapshot: shown.snapshot,
+        as_of,
+    })
+}
+
+/// Rows as JSON text, with their columns in order.
+fn raw(batches: &[RecordBatch]) -> Result<Box<RawValue>, AppError> {
+    let bytes = json(batches).map_err(|source| AppError::Rows { source })?;
+    serde_json::from_slice(&bytes).map_err(|error| AppError::Rows {
+        source: ArrowError::JsonError(error.to_string()),
+    })
 }
 
 /// All rows of a query: an export is not cut at the row limit.

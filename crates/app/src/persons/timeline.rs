@@ -83,8 +83,10 @@ pub async fn timeline(
         .state(&lake, next.as_ref().map(|next| next.snapshot))
         .await?;
     // Erased persons are unknown, also on later pages of a timeline that began before.
-    let gone = lake.gone(lake.head().await?.gone()).await?;
-    if gone.is_forgotten(person.unsigned_abs()) {
+    let gone = lake
+        .person_redirects(lake.head().await?.person_redirects_path())
+        .await?;
+    if gone.resolves_to_erased(person.unsigned_abs()) {
         return Err(missing_person(workspace, person, as_of).await?);
     }
     let as_of = next.as_ref().map_or(as_of, |next| next.as_of);

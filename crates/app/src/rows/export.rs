@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_quoted_where_they_have_to_be() {
+    fn cells_are_quoted_where_needed() {
         let rows = [
             vec!["plain", " # a 'b' ", "a,b"],
             vec!["say \"so\"", "two\nlines", "a\rb"],

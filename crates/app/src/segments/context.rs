@@ -1,7 +1,9 @@
-//! A saved segment and the state of the lake that questions about it are answered from.
+//! A saved segment with the state of the lake, for queries about the segment.
 
+use rollbook_engine::Condition;
 use rollbook_lake::{Lake, State};
 use rollbook_model::SegmentKey;
+use rollbook_model::config::Limits;
 use rollbook_segments::{Criteria, Definition, SegmentError, definition};
 
 use super::named::NamedSegments;
@@ -30,17 +32,17 @@ impl SegmentContext {
         })
     }
 
-    pub(super) fn criteria(&self) -> Result<Criteria, SegmentError> {
-        Criteria::parse(&self.definition.criteria)
+    pub(super) fn criteria(&self, limits: &Limits) -> Result<Criteria, SegmentError> {
+        Criteria::parse(&self.definition.criteria, limits)
     }
 
     /// The condition of the segment.
     ///
     /// # Errors
     /// [`AppError::NotACondition`] if it is a query or a list.
-    pub(super) fn condition(&self) -> Result<String, AppError> {
-        match self.criteria()? {
-            Criteria::Expression(text) => Ok(text),
+    pub(super) fn condition(&self, limits: &Limits) -> Result<Condition, AppError> {
+        match self.criteria(limits)? {
+            Criteria::Expression(condition) => Ok(condition),
             Criteria::Select(_) => Err(AppError::NotACondition {
                 segment: self.definition.key.clone(),
             }),

@@ -1,6 +1,6 @@
 //! Which criteria have a cost that their text bounds; others run in a worker process with a memory limit.
 
-use rollbook_engine::{Tame, is_column_of_people, tame};
+use rollbook_engine::{Condition, Tame, is_column_of_people, tame};
 use rollbook_lake::{Lake, State};
 use rollbook_model::SegmentKey;
 use rollbook_segments::{custom_traits, definition};
@@ -18,22 +18,24 @@ pub async fn have_bounded_cost(
 ) -> Result<Vec<bool>, AppError> {
     // Most texts use built-in columns only, so the lake need not be opened: a custom trait never has the
     // name of a built-in column.
-    let of_texts = |text: &&str| tame(text, &|name| !is_column_of_people(name)) == Tame::Yes;
-    if criteria.iter().all(of_texts) {
+    let criteria: Vec<Parsed> = criteria
+        .iter()
+        .map(|text| Tame::condition_in(text))
+        .collect();
+    let is_tame = |one: &Parsed| class(one, &|name| !is_column_of_people(name)) == Tame::Yes;
+    if criteria.iter().all(is_tame) {
         return Ok(vec![true; criteria.len()]);
     }
     let lake = match workspace.lake().await {
         Ok(lake) => lake,
         Err(error) if error.is_no_lake() => {
             let each = criteria.iter();
-            return Ok(each
-                .map(|text| tame(text, &|_| false) != Tame::No)
-                .collect());
+            return Ok(each.map(|one| class(one, &|_| false) != Tame::No).collect());
         }
         Err(error) => return Err(error),
     };
     let state = lake.head().await?;
-    let found = classify(&state, criteria)?;
+    let found = classify(&state, &criteria)?;
     let all_are_bounded = match found.contains(&Tame::IfSegmentsAre) {
         true => saved_are_bounded(&lake, &state, None).await?,
         false => true,
@@ -81,18 +83,29 @@ async fn saved_are_bounded(
         Some(key) => vec![definition::show(lake, state, key).await?],
         None => definition::list(lake, state).await?,
     };
-    let texts = definitions.iter().map(|one| one.criteria.as_str());
-    let found = classify(state, &texts.collect::<Vec<_>>())?;
+    let parsed = definitions.iter();
+    let parsed = parsed.map(|one| Tame::condition_in(&one.criteria));
+    let found = classify(state, &parsed.collect::<Vec<_>>())?;
     if key.is_none() || !found.contains(&Tame::IfSegmentsAre) {
         return Ok(!found.contains(&Tame::No));
     }
     Box::pin(saved_are_bounded(lake, state, None)).await
 }
 
-fn classify(state: &State, criteria: &[&str]) -> Result<Vec<Tame>, AppError> {
+/// A condition, or the class of a text that is none.
+type Parsed = Result<Condition, Tame>;
+
+fn class(criteria: &Parsed, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
+    match criteria {
+        Ok(condition) => tame(condition, is_own_trait),
+        Err(class) => *class,
+    }
+}
+
+fn classify(state: &State, criteria: &[Parsed]) -> Result<Vec<Tame>, AppError> {
     let traits = custom_traits::since(state)?;
     let is_own = |name: &str| traits.keys().any(|own| own.as_str() == name);
-    Ok(criteria.iter().map(|text| tame(text, &is_own)).collect())
+    Ok(criteria.iter().map(|one| class(one, &is_own)).collect())
 }
 
 /// Whether a comma-separated list of fields has built-in columns of `people` only, no custom traits.

@@ -47,10 +47,10 @@ async fn check(
 ) -> Result<(), AppError> {
     let state = lake.head().await?;
     let session = workspace.cached_session(lake, &state, at).await?;
-    let known =
-        NamedSegments::of(lake, &state, &session, &Criteria::parse(&draft.criteria)?).await?;
+    let criteria = Criteria::parse(&draft.criteria, &workspace.limits)?;
+    let known = NamedSegments::of(lake, &state, &session, &criteria).await?;
     let evaluation = known.evaluation(&session);
-    let mut evaluation = evaluation.with(&draft.key, &draft.criteria);
+    let mut evaluation = evaluation.with(&draft.key, criteria);
     let key = std::slice::from_ref(&draft.key);
     evaluation.segments(key).await.pop().transpose()?;
     Ok(())

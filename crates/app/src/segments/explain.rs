@@ -50,7 +50,8 @@ pub async fn explain(
     let explained = match segment.named.fixed.get(key) {
         Some(members) => of_list(members.contains(person)),
         None => {
-            rollbook_segments::explain::explain(&sessions, &segment.criteria()?, &question).await?
+            let criteria = segment.criteria(&workspace.limits)?;
+            rollbook_segments::explain::explain(&sessions, &criteria, &question).await?
         }
     };
     Ok(Explanation {
@@ -87,7 +88,7 @@ pub async fn near_miss(
     as_of: Timestamp,
 ) -> Result<NearMiss, AppError> {
     let segment = SegmentContext::load(workspace, key).await?;
-    let condition = segment.condition()?;
+    let condition = segment.condition(&workspace.limits)?;
     let session = workspace
         .cached_session(&segment.lake, &segment.state, as_of)
         .await?;
@@ -115,13 +116,12 @@ pub async fn fit(
     as_of: Timestamp,
 ) -> Result<FittedThreshold, AppError> {
     let segment = SegmentContext::load(workspace, key).await?;
-    let condition = segment.condition()?;
+    let condition = segment.condition(&workspace.limits)?;
     let session = workspace
         .cached_session(&segment.lake, &segment.state, as_of)
         .await?;
     let mut evaluation = segment.named.evaluation(&session);
-    let fitted =
-        rollbook_segments::clause_stats::fit(&session, &mut evaluation, &condition, clause, size);
+    let fitted = rollbook_segments::clause_stats::fit(&mut evaluation, &condition, clause, size);
     Ok(fitted.await?)
 }
 

@@ -98,9 +98,9 @@ pub async fn put_list(
         }
     }
     // The id of a merged person is kept as given, and stands for the surviving person.
-    let gone = lake.gone(state.gone()).await?;
+    let gone = lake.person_redirects(state.person_redirects_path()).await?;
     for (number, id) in ids {
-        match gone.now(id) {
+        match gone.current(id) {
             Some(now) if known.contains(now) => drop(members.insert(id)),
             _ => unknown.push(number),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{BitmapRef, Lake, LakeError, State};
+use rollbook_lake::{BitmapRef, Lake, LakeError, State, ValueName};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::{self, current};
 use rollbook_segments::{Channel, Freshness, Percent, Refreshed, SegmentError, definition};
@@ -89,7 +89,8 @@ struct PinnedMembers {
 ///
 /// # Errors
 /// There is no lake; the segment does not exist; it was never refreshed; [`AppError::ForgedPageToken`];
-/// [`AppError::ExpiredPageToken`]; the selection fails.
+/// [`AppError::ExpiredPageToken`]; a segment of the set operations does not exist or was never refreshed; a
+/// query for deliverable members exceeds a limit.
 pub async fn members_page(
     workspace: &Workspace,
     key: &SegmentKey,
@@ -160,7 +161,8 @@ pub async fn members_page(
 /// All selected members, the membership, and its freshness at `now`.
 ///
 /// # Errors
-/// There is no lake; the segment does not exist; it was never refreshed; the selection fails.
+/// There is no lake; the segment, or one of the set operations, does not exist or was never refreshed; a
+/// query for deliverable members exceeds a limit.
 pub async fn selected_members(
     workspace: &Workspace,
     key: &SegmentKey,
@@ -321,7 +323,7 @@ async fn watermarks(
     };
     let mut watermarks = BTreeMap::new();
     for provider in state.names_below("watermark/") {
-        if let Some(at) = state.value(&format!("watermark/{provider}"))? {
+        if let Some(at) = state.value(&ValueName::Watermark(provider).to_string())? {
             watermarks.insert(provider.to_owned(), at);
         }
     }

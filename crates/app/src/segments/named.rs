@@ -28,8 +28,8 @@ impl NamedSegments {
         criteria: &Criteria,
     ) -> Result<Self, AppError> {
         let names_some = match criteria {
-            Criteria::Expression(text) => {
-                let needs = session.needs(text).map_err(SegmentError::from)?;
+            Criteria::Expression(condition) => {
+                let needs = session.needs(condition).map_err(SegmentError::from)?;
                 !needs.segments.is_empty()
             }
             Criteria::Select(_) => false,

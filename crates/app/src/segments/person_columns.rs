@@ -76,8 +76,10 @@ pub async fn fields(
     }
     let failed = |source| AppError::Rows { source };
     let all = concat_batches(&schema, &batches).map_err(failed)?;
-    let gone = lake.gone(lake.head().await?.gone()).await?;
-    let all = align(&all, members, |person| gone.is_forgotten(person));
+    let gone = lake
+        .person_redirects(lake.head().await?.person_redirects_path())
+        .await?;
+    let all = align(&all, members, |person| gone.resolves_to_erased(person));
     let all = all.map_err(failed)?;
     match hashing {
         None => Ok(all),

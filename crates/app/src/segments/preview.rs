@@ -51,17 +51,18 @@ pub async fn preview(
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.cached_session(&lake, &state, as_of).await?;
-    let criteria = Criteria::parse(criteria)?;
+    let criteria = Criteria::parse(criteria, &workspace.limits)?;
     let known = NamedSegments::of(&lake, &state, &session, &criteria).await?;
     let mut evaluation = known.evaluation(&session);
     let (members, clauses, mut warnings) = match &criteria {
         Criteria::Select(_) => (evaluation.of(&criteria).await?, Vec::new(), Vec::new()),
-        Criteria::Expression(text) => {
-            let clauses = clause_stats(&session, &mut evaluation, text, 0).await;
-            match clauses {
+        Criteria::Expression(condition) => {
+            match clause_stats(&session, &mut evaluation, condition, 0).await {
                 Ok(counted) => (counted.members, counted.clauses, counted.warnings),
-                // Evaluate the whole text, so that the error has its position in it.
-                Err(_) => (evaluation.of(&criteria).await?, Vec::new(), Vec::new()),
+                Err(failed) => {
+                    let members = evaluation.of_whole(condition, failed).await?;
+                    (members, Vec::new(), Vec::new())
+                }
             }
         }
     };
@@ -90,7 +91,7 @@ pub async fn matches(
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.cached_session(&lake, &state, as_of).await?;
-    let criteria = Criteria::parse(criteria)?;
+    let criteria = Criteria::parse(criteria, &workspace.limits)?;
     let known = NamedSegments::of(&lake, &state, &session, &criteria).await?;
     Ok(known.evaluation(&session).of(&criteria).await?)
 }
@@ -135,10 +136,10 @@ pub async fn impact(
     let mut evaluation = segment.named.evaluation(&session);
     let before = match segment.named.fixed.get(key) {
         Some(members) => members.as_ref().clone(),
-        None => evaluation.of(&segment.criteria()?).await?,
+        None => evaluation.of(&segment.criteria(&workspace.limits)?).await?,
     };
     let evaluation = segment.named.evaluation(&session);
-    let mut evaluation = evaluation.with(key, criteria);
+    let mut evaluation = evaluation.with(key, Criteria::parse(criteria, &workspace.limits)?);
     let keys = std::slice::from_ref(key);
     let after = evaluation.segments(keys).await.pop().transpose()?;
     let after = after.unwrap_or_default();

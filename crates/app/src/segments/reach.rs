@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership;
-use rollbook_segments::{Channel, Definition, Percent, definition};
+use rollbook_segments::{Channel, Definition, Percent, SegmentError, definition};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -99,8 +99,10 @@ pub(super) async fn deliverable(
         definitions: Vec::new(),
         fixed: std::collections::BTreeMap::new(),
     };
-    let texts = conditions(channel).map(str::to_owned);
-    let met = named.evaluation(&session).each_of(&texts).await?;
+    let parse = |text: &str| session.condition(text).map_err(SegmentError::from);
+    let conditions = conditions(channel).map(parse);
+    let conditions: Vec<_> = conditions.into_iter().collect::<Result<_, _>>()?;
+    let met = named.evaluation(&session).each_of(&conditions).await?;
     let addressed = members & &met[0];
     let consented = &addressed & &met[1];
     let of = (lake, state);

@@ -44,7 +44,7 @@ pub async fn overlap(workspace: &Workspace, keys: &[SegmentKey]) -> Result<Overl
     if keys.is_empty() {
         let computed = membership::memberships(&state)?;
         let of: Vec<_> = computed.iter().collect();
-        let persons = membership::persons_at(&lake, state.gone(), &of).await?;
+        let persons = membership::persons_at(&lake, state.person_redirects_path(), &of).await?;
         all.extend(computed.into_iter().map(|one| one.segment).zip(persons));
     }
     for key in keys {
@@ -95,7 +95,7 @@ pub struct SetOperations {
 }
 
 impl SetOperations {
-    /// Whether there is none.
+    /// Whether there are no operations.
     pub fn is_empty(&self) -> bool {
         self.or.is_empty() && self.and.is_empty() && self.not.is_empty()
     }

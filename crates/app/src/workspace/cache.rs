@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rollbook_engine::{PeopleCache, Session, SnapshotDelta};
-use rollbook_lake::{LINKED, Lake, MOVES, State};
+use rollbook_lake::{IDENTITY_REMAP, LINKED, Lake, State};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use rollbook_segments::written;
 
@@ -56,7 +56,7 @@ impl Workspace {
             return Ok(Some(slot.rebuild(state, all, most)));
         };
         // It is still being filled: the next query after that refreshes it.
-        if before.is_read().await {
+        if before.is_loading().await {
             return Ok(None);
         }
         let Some(since) = filling.delta_since(lake, state, snapshot, &all).await? else {
@@ -80,7 +80,7 @@ impl Workspace {
         };
         let persons = state.table("persons").rows();
         if changes.persons.len().saturating_mul(REBUILD_SHARE) > persons
-            || [LINKED, MOVES]
+            || [LINKED, IDENTITY_REMAP]
                 .iter()
                 .any(|name| changes.named.contains(*name))
         {

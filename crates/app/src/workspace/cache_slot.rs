@@ -121,7 +121,7 @@ impl CacheSlot {
         let (mut cached, version) = (self.lock(), DataVersion::of(state));
         // If data arrive faster than queries, filling each new cache at once is wasted work.
         let delay = cached.as_ref().map_or(Duration::ZERO, |before| {
-            match (before.cache.is_used(), before.cache.was_read()) {
+            match (before.cache.has_answered(), before.cache.has_loaded()) {
                 (true, _) => Duration::ZERO,
                 (false, true) => (before.delay * 2).clamp(MIN_DELAY, MAX_DELAY),
                 (false, false) => before.delay,

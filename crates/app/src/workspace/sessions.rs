@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use roaring::RoaringTreemap;
 use rollbook_engine::{
-    CustomTrait, Decrypt, OpeningError, ScalarUDF, Session, SessionOptions, TableSource,
+    CustomTrait, Decrypt, DecryptError, ScalarUDF, Session, SessionOptions, TableSource,
     VaultSource,
 };
 use rollbook_identity::resolve::authority;
@@ -134,7 +134,7 @@ impl Workspace {
             rules: vec![Arc::new(RemoveUnusedOrdering)],
         };
         let session = Session::new(options)?;
-        let moves = lake.moves(state).await?;
+        let moves = lake.identity_remap(state).await?;
         let is_linked = state.named.contains_key(LINKED);
         let is_complete = state.named.contains_key(ORDERS_COMPLETE);
         for def in tables::TABLES {
@@ -142,9 +142,9 @@ impl Workspace {
             if table.files.is_empty() {
                 continue;
             }
-            let mut stored = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
+            let mut stored = LakeTable::split_at(lake, def, &table, Arc::clone(&cuts));
             if let Some(moves) = &moves {
-                stored = stored.moved(Arc::clone(moves));
+                stored = stored.with_identity_remap(Arc::clone(moves));
             }
             // Rows of an order belong to the person of the order. The person that the row itself names
             // counts only while the order is missing.
@@ -155,10 +155,10 @@ impl Workspace {
             }
             match (&among, own) {
                 (Some(among), Some((own, ..))) if !is_complete => {
-                    let rows = LakeTable::cut_at(lake, def, &table, Arc::clone(&cuts));
+                    let rows = LakeTable::split_at(lake, def, &table, Arc::clone(&cuts));
                     let rows = rows.among(Arc::clone(among)).with_text_views();
                     let rows = match &moves {
-                        Some(moves) => rows.moved(Arc::clone(moves)),
+                        Some(moves) => rows.with_identity_remap(Arc::clone(moves)),
                         None => rows,
                     };
                     session.add_view(own, Arc::new(rows))?;
@@ -175,7 +175,7 @@ impl Workspace {
             let vault = match def.has_personal() {
                 true => Some(VaultSource {
                     rows: Arc::new(Vault::new(lake, def).table().await?),
-                    opens: Some(Arc::new(LakeDecryptor {
+                    decryptor: Some(Arc::new(LakeDecryptor {
                         lake: lake.clone(),
                         def,
                     })),
@@ -210,7 +210,7 @@ impl Decrypt for LakeDecryptor {
     async fn functions(
         &self,
         columns: &[&'static ColumnDef],
-    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError> {
+    ) -> Result<Vec<Arc<ScalarUDF>>, DecryptError> {
         if columns.is_empty() {
             return Ok(Vec::new());
         }

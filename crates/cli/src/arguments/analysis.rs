@@ -18,7 +18,7 @@ pub(crate) struct AttributionRun {
     /// first, last, linear, time-decay
     #[arg(long, value_delimiter = ',', default_values_t = Model::ALL)]
     pub(crate) models: Vec<Model>,
-    /// What to sum by
+    /// The dimension to sum by
     #[arg(long, default_value = "channel")]
     pub(crate) by: By,
     /// Conversions from this moment on [default: the first]

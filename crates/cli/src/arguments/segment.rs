@@ -133,10 +133,10 @@ pub(crate) struct Put {
         conflicts_with = "members"
     )]
     pub(crate) criteria: Option<String>,
-    /// A file of person ids or e-mail addresses, one per line, instead
+    /// A file of person ids or e-mail addresses, one per line, instead of criteria
     #[arg(long, value_name = "FILE")]
     pub(crate) members: Option<PathBuf>,
-    /// Compute it now and never again
+    /// Compute the members now, and never again
     #[arg(long = "static", conflicts_with_all = ["refresh", "members"])]
     pub(crate) is_static: bool,
     /// on_ingest, manual, or an interval such as '15 minutes'
@@ -148,7 +148,7 @@ pub(crate) struct Put {
     /// Percentage of the members that is held out
     #[arg(long, value_name = "PCT")]
     pub(crate) holdout: Option<Percent>,
-    /// The name to show
+    /// The display name
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// The description

@@ -7,7 +7,7 @@ use rollbook_model::{BatchId, GivenTime, Timestamp};
 
 use crate::arguments::{DecisionOptions, Moment};
 
-/// The decider of a decision: who, when, and whether it is a dry run.
+/// Who makes a decision: the name, the time, and whether it is a dry run.
 pub(super) fn decider(options: &DecisionOptions) -> Decider {
     Decider {
         by: options.by.clone(),
@@ -16,7 +16,7 @@ pub(super) fn decider(options: &DecisionOptions) -> Decider {
     }
 }
 
-/// The current time. The clock is read nowhere below.
+/// The current time. Only the CLI reads the clock; functions below it take the time as an argument.
 pub(super) fn now() -> Timestamp {
     Timestamp::from(Utc::now())
 }

@@ -114,7 +114,7 @@ fn schema_rows(table: Option<&str>) -> anyhow::Result<Shown> {
                 json!({"table": def.name, "columns": columns, "meaning": def.meaning})
             })
             .collect();
-        return Shown::list(&all, &["table", "columns", "meaning"]);
+        return Shown::rows(&all, &["table", "columns", "meaning"]);
     };
     let def = data::table(name)?;
     let columns: Vec<_> = data::columns(def)
@@ -131,7 +131,7 @@ fn schema_rows(table: Option<&str>) -> anyhow::Result<Shown> {
             })
         })
         .collect();
-    Shown::list(
+    Shown::rows(
         &columns,
         &["column", "type", "nullable", "personal", "unit", "meaning"],
     )

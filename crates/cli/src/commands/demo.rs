@@ -3,10 +3,14 @@
 use std::io::Write;
 
 use rollbook_app::Workspace;
+use rollbook_app::attribution::Attributed;
 use rollbook_app::demo::{Demo, demo};
+use rollbook_app::ingest::Ingested;
 use rollbook_app::rows::{cells, json as rows_as_json};
-use rollbook_app::scores::Method;
-use serde_json::{Value, json};
+use rollbook_app::scores::{Explanation, Method, ScoreModel};
+use rollbook_model::{TenantName, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::arguments::{OutputFormat, Serve};
 use crate::commands::clock::{new_batch, now};
@@ -42,7 +46,7 @@ fn print_report(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
         .tables
         .iter()
         .map(|t| format!("{} {}", t.read, t.table));
-    writeln!(out, "An outdoor shop that never was, as of {}:", done.as_of)?;
+    writeln!(out, "Sample data of an outdoor shop, as of {}:", done.as_of)?;
     for line in wrapped(&counts.collect::<Vec<_>>().join(", ")) {
         writeln!(out, "  {line}")?;
     }
@@ -115,7 +119,10 @@ fn print_report(workspace: &Workspace, done: &Demo) -> anyhow::Result<()> {
 fn print_credits(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     let report = &done.attributed.report;
     let currency = report.currency.as_deref().unwrap_or_default();
-    writeln!(out, "\nWhat the money came from, in {currency}, by model:")?;
+    writeln!(
+        out,
+        "\nRevenue by channel, in {currency}, by attribution model:"
+    )?;
     let models = &report.question.models;
     let names: String = models
         .iter()
@@ -148,8 +155,8 @@ fn print_credits(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
 fn print_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     let test = &done.lead_model.evaluation;
     let method = match done.lead_model.method {
-        Method::Logistic => "learnt from what others did",
-        Method::Rules => "by written rules",
+        Method::Logistic => "by a model learnt from earlier leads",
+        Method::Rules => "by fixed rules",
     };
     let auc = test
         .roc_auc
@@ -180,34 +187,61 @@ fn print_leads(out: &mut impl Write, done: &Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The demo as JSON.
+#[derive(Serialize)]
+struct DemoDocument<'a> {
+    lake: &'a str,
+    tenant: &'a TenantName,
+    as_of: Timestamp,
+    ingest: &'a Ingested,
+    segments: Vec<SegmentSummary<'a>>,
+    attribution: &'a Attributed,
+    lead_model: &'a ScoreModel,
+    best_leads: Vec<&'a Explanation>,
+}
+
+/// A segment of the demo with its best members.
+#[derive(Serialize)]
+struct SegmentSummary<'a> {
+    segment: &'a str,
+    name: &'a str,
+    criteria: &'a str,
+    count: Option<u64>,
+    error: Option<String>,
+    best: Box<RawValue>,
+}
+
 fn shown(workspace: &Workspace, done: &Demo) -> anyhow::Result<Shown> {
     let mut segments = Vec::new();
     for segment in &done.segments {
-        let best: Value = serde_json::from_slice(&rows_as_json(&segment.best.batches)?)?;
         let (count, error) = match &segment.outcome.result {
             Ok(done) => (Some(done.refreshed.count), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        segments.push(json!({
-            "segment": segment.key,
-            "name": segment.name,
-            "criteria": segment.criteria,
-            "count": count,
-            "error": error,
-            "best": best,
-        }));
+        segments.push(SegmentSummary {
+            segment: segment.key,
+            name: segment.name,
+            criteria: segment.criteria,
+            count,
+            error,
+            best: serde_json::from_slice(&rows_as_json(&segment.best.batches)?)?,
+        });
     }
     let mut shown = Shown::list(&segments, &["segment", "name", "count", "criteria"])?;
-    shown.document = Document::of(&json!({
-        "lake": workspace.location,
-        "tenant": workspace.tenant,
-        "as_of": done.as_of,
-        "ingest": done.ingested,
-        "segments": segments,
-        "attribution": done.attributed,
-        "lead_model": done.lead_model,
-        "best_leads": done.best_leads.iter().map(|lead| json!(lead.explanation)).collect::<Vec<_>>(),
-    }))?;
+    shown.document = Document::of(&DemoDocument {
+        lake: &workspace.location,
+        tenant: &workspace.tenant,
+        as_of: done.as_of,
+        ingest: &done.ingested,
+        segments,
+        attribution: &done.attributed,
+        lead_model: &done.lead_model,
+        best_leads: done
+            .best_leads
+            .iter()
+            .map(|lead| &lead.explanation)
+            .collect(),
+    })?;
     Ok(shown)
 }
 

@@ -209,5 +209,5 @@ fn link(arguments: LinkFiles, format: OutputFormat) -> anyhow::Result<()> {
         })
         .collect();
     let columns = ["file", "id", "person_id", "matched_by", "ambiguous"];
-    print(&Shown::list(&rows, &columns)?, format)
+    print(&Shown::rows(&rows, &columns)?, format)
 }

@@ -10,6 +10,7 @@ use rollbook_app::maintenance::{Extent, compact};
 use rollbook_app::segments;
 use rollbook_app::{AppError, Options, Unfound, Workspace};
 use rollbook_model::ProviderName;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::{
@@ -42,7 +43,7 @@ pub(super) fn generate(arguments: Generate, format: OutputFormat) -> anyhow::Res
         .map(|file| json!({"table": file.table, "rows": file.rows, "bytes": file.bytes, "path": file.path}))
         .collect();
     print(
-        &Shown::list(&files, &["table", "rows", "bytes", "path"])?,
+        &Shown::rows(&files, &["table", "rows", "bytes", "path"])?,
         format,
     )
 }
@@ -166,7 +167,9 @@ fn show_ingested(done: &Ingested, dry_run: bool, format: OutputFormat) -> anyhow
             (name, count) => format!("{count} rows of {name} refer to"),
         };
         let until = match table.table.as_str() {
-            "refunds" | "order_lines" => "; until it is ingested, the person that they name counts",
+            "refunds" | "order_lines" => {
+                "; until it is ingested, they count for the person that they name"
+            }
             _ => "",
         };
         eprintln!("note: {rows} an order that is not in the lake{until}");
@@ -213,10 +216,19 @@ fn note_unfound(unfound: &Unfound) {
         of,
     } = unfound;
     let found = match rows == of {
-        true => format!("none of the {of} rows of `{table}` that name a {names} found it"),
-        false => format!("{rows} of {of} rows of `{table}` name a {names} that is not there"),
+        true => {
+            format!("none of the {of} rows of `{table}` that name a {names} name an existing one")
+        }
+        false => format!("{rows} of {of} rows of `{table}` name a {names} that does not exist"),
     };
-    eprintln!("note: {found}; they are linked once it is ingested");
+    eprintln!("note: {found}; they are linked once the {names} is ingested");
+}
+
+/// The profile of a file, and the draft of its mapping.
+#[derive(Serialize)]
+struct Inspected<'a, P> {
+    profile: &'a P,
+    mapping: &'a str,
 }
 
 pub(super) fn inspect(file: &Path, format: OutputFormat) -> anyhow::Result<()> {
@@ -229,7 +241,10 @@ pub(super) fn inspect(file: &Path, format: OutputFormat) -> anyhow::Result<()> {
     let columns = document["columns"].as_array().cloned().unwrap_or_default();
     let names = ingest::PROFILE_COLUMNS;
     let mut shown = Shown::list(&columns, &names)?;
-    shown.document = Document::of(&json!({"profile": profile, "mapping": draft}))?;
+    shown.document = Document::of(&Inspected {
+        profile: &profile,
+        mapping: &draft,
+    })?;
     print(&shown, format)?;
     if format == OutputFormat::Table {
         writeln!(std::io::stdout(), "{draft}")?;

@@ -128,7 +128,7 @@ pub(super) async fn run(
         }
         Person::Export { person } => {
             let all = persons::export(workspace, person, now()).await?;
-            writeln!(std::io::stdout(), "{all:#}")?;
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&all)?)?;
             Ok(())
         }
     }

@@ -154,8 +154,8 @@ fn note_end(model: &ScoreModel) {
     if let (Some(end), Some(days)) = (model.data_end, model.uncovered_days) {
         let (end, until) = (day(end), day(model.as_of));
         eprintln!(
-            "warning: the newest order or deal is of {end}, {days} days before the end of the label window ({until}): \
-             later purchases are missing and count as none; train with --as-of {end}"
+            "warning: the newest order or deal is from {end}, {days} days before the end of the label window ({until}): \
+             later purchases are not in the data and count as not made; train with --as-of {end}"
         );
     }
 }
@@ -165,6 +165,6 @@ fn note_rules(method: Method, reason: Option<&str>) {
         let reason = reason
             .map(|reason| format!(": {reason}"))
             .unwrap_or_default();
-        eprintln!("note: fixed weights, not learnt{reason}");
+        eprintln!("note: the weights are fixed, not learnt{reason}");
     }
 }

@@ -162,7 +162,7 @@ fn print_outcomes(
         "snapshot",
         "as_of",
     ];
-    print(&Shown::list(&lines, &columns)?, format)?;
+    print(&Shown::rows(&lines, &columns)?, format)?;
     let mut failed = 0_u8;
     for outcome in &outcomes {
         for warning in &outcome.warnings {

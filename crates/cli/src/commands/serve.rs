@@ -109,7 +109,7 @@ pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
         workers: None,
     };
     let working = rollbook_server::work(options).await;
-    working.context("`serve` starts `work`: it cannot be run by hand")
+    working.context("`work` is started by `serve` and cannot be run by hand")
 }
 
 /// One JSON object a line on standard error, without personal data.

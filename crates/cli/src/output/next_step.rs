@@ -2,7 +2,7 @@
 
 use rollbook_app::NextStep;
 
-/// The next step for a user of the command line.
+/// The next step as a command.
 pub(crate) fn as_command(step: &NextStep) -> String {
     let text = match step {
         NextStep::Words(words) => words,
@@ -10,7 +10,7 @@ pub(crate) fn as_command(step: &NextStep) -> String {
         NextStep::Again => "run the command again",
         NextStep::ListSnapshots | NextStep::ListBatches => "`rollbook snapshots` lists them",
         NextStep::KeepSnapshots => {
-            "`rollbook snapshots` lists the existing ones, `rollbook snapshot keep` keeps one for good, the setting `snapshot_days` is how long others are kept"
+            "`rollbook snapshots` lists the existing ones, `rollbook snapshot keep` keeps one for good, the setting `snapshot_days` says how long others are kept"
         }
         NextStep::ListSnapshotNames => "`rollbook snapshot list` shows the names",
         NextStep::ListSegments => "`rollbook segment list` shows them all",
@@ -21,7 +21,7 @@ pub(crate) fn as_command(step: &NextStep) -> String {
             "`rollbook schema TABLE` lists the columns; text is written in single quotes, `'like this'`"
         }
         NextStep::ListRecords => "`rollbook sql` lists them in `identities`",
-        NextStep::ListReviews => "`rollbook identity review list` lists those that wait",
+        NextStep::ListReviews => "`rollbook identity review list` lists the records that wait",
         NextStep::ListDecisions => "`rollbook identity decisions` lists them",
         NextStep::ListBlocked => "`rollbook identity blocked` lists the blocked values",
         NextStep::ListRefused => "`rollbook journal` lists the rejected requests",

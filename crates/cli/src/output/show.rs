@@ -11,7 +11,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, pres
 use rollbook_app::rows::export::{ExportFormat, Exporter, escape_formula};
 use rollbook_app::rows::{cells, json};
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// A result as JSON, with fields in the order of their declaration.
@@ -48,6 +49,25 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+/// A JSON object with the fields in `columns` first, in their order.
+struct ColumnsFirst<'a> {
+    object: &'a Value,
+    columns: &'a [&'a str],
+}
+
+impl Serialize for ColumnsFirst<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields: Vec<_> = self.object.as_object().into_iter().flatten().collect();
+        let place = |name: &str| self.columns.iter().position(|column| *column == name);
+        fields.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
+        let mut map = serializer.serialize_map(Some(fields.len()))?;
+        for (name, value) in fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
 /// A result to print: as JSON, and as rows for tables and CSV.
 pub(crate) struct Shown {
     pub(crate) document: Document,
@@ -69,6 +89,17 @@ impl Shown {
             columns,
             rows,
         })
+    }
+
+    /// A list of JSON objects, whose keys have no order of their own: fields in `columns` come first.
+    pub(crate) fn rows(items: &[Value], columns: &[&str]) -> anyhow::Result<Self> {
+        let ordered = items
+            .iter()
+            .map(|object| ColumnsFirst { object, columns })
+            .collect::<Vec<_>>();
+        let mut shown = Self::list(items, columns)?;
+        shown.document = Document::of(&ordered)?;
+        Ok(shown)
     }
 
     /// One object; tables and CSV have a row per field.

@@ -1,9 +1,9 @@
-//! Keeping of a newer snapshot what was kept of an older one, at the cost of what changed.
+//! Refreshing a cache to a newer snapshot, at the cost of what changed.
 //!
-//! The rows of whom anything changed are read anew, from a session that has theirs alone, and take
-//! the place of those that were kept. Activities that were only added are read from the files that
-//! came and put beside those that are there. Where persons went, or came between others, the
-//! places of all change, and everything is read anew.
+//! The rows of changed persons are read from a session over these persons only, and replace the
+//! cached rows. Where activities were only added, the rows of the new files are added to the cached
+//! ones. Where persons were removed or inserted between others, the positions of all persons
+//! change, and the cache is rebuilt.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,149 +16,160 @@ use datafusion::execution::session_state::SessionState;
 use roaring::RoaringTreemap;
 
 use super::columns::Persons;
-use super::series::{Activities, series_of};
-use super::{Held, Key, PeopleCache};
+use super::series::{Activities, load_series};
+use super::{Contents, Key, PeopleCache};
 
-/// What orders are counted from.
-const OF_ORDERS: [&str; 2] = ["orders", "refunds"];
+/// The tables that the rows of orders depend on.
+const ORDER_TABLES: [&str; 2] = ["orders", "refunds"];
 
-/// What changed after the snapshot of a cache, each state over the newer snapshot. None of them hides
-/// rows of the future.
+/// What changed since the snapshot of a cache. Each state reads the newer snapshot and shows rows
+/// of the future too.
 pub(crate) struct CacheDelta<'a> {
-    pub(crate) all: &'a SessionState,
-    /// With the rows of `persons` alone.
-    pub(crate) some: &'a SessionState,
+    pub(crate) full_state: &'a SessionState,
+    /// Reads the rows of `changed_persons` only.
+    pub(crate) changed_state: &'a SessionState,
     /// All persons with a change.
-    pub(crate) persons: &'a RoaringTreemap,
+    pub(crate) changed_persons: &'a RoaringTreemap,
     /// The tables that changed.
-    pub(crate) tables: &'a BTreeSet<String>,
-    /// With the added activities alone, where none were changed or removed.
-    pub(crate) added: Option<&'a SessionState>,
+    pub(crate) changed_tables: &'a BTreeSet<String>,
+    /// Reads the added activities only; `None` if activities were changed or removed.
+    pub(crate) added_activities: Option<&'a SessionState>,
 }
 
 impl PeopleCache {
-    /// What is kept of the newer snapshot; `None` where everything has to be read anew.
+    /// The cache of the newer snapshot; `None` if the cache has to be rebuilt.
     ///
     /// # Errors
-    /// Whatever keeps rows from being read.
-    pub(crate) async fn refreshed(&self, since: CacheDelta<'_>) -> Result<Option<Self>> {
+    /// An error of DataFusion where the changed rows cannot be read.
+    pub(crate) async fn refreshed(&self, delta: CacheDelta<'_>) -> Result<Option<Self>> {
         let before = {
-            let held = self.held.lock().await;
-            if held.is_read || held.is_too_much {
+            let contents = self.contents.lock().await;
+            if contents.is_loading || contents.exceeds_limit {
                 return Ok(None);
             }
-            held.clone()
+            contents.clone()
         };
         let Some(persons) = &before.persons else {
             return Ok(None);
         };
-        let now = Persons::read(since.some).await?;
-        let Some(persons) = persons.with(since.persons, &now) else {
+        let now = Persons::read(delta.changed_state).await?;
+        let Some(persons) = persons.with_new(delta.changed_persons, &now) else {
             return Ok(None);
         };
-        let renewing = Renewing {
-            since: &since,
-            known: before.persons.as_ref().map_or(0, |known| known.ids().len()),
-            is_changed: persons.are(since.persons),
+        let refresher = Refresher {
+            delta: &delta,
+            known_count: before.persons.as_ref().map_or(0, |known| known.ids().len()),
+            is_changed: persons.mask_of(delta.changed_persons),
             persons: &persons,
-            most: self.most,
+            max_bytes: self.max_bytes,
         };
-        let mut held = Held::default();
+        let mut contents = Contents::default();
         if let Some(all) = &before.activities {
-            held.activities = Some(renewing.activities(all).await?);
+            contents.activities = Some(refresher.activities(all).await?);
         }
-        let orders_changed = OF_ORDERS.iter().any(|one| since.tables.contains(*one));
+        let orders_changed = ORDER_TABLES
+            .iter()
+            .any(|one| delta.changed_tables.contains(*one));
         for (relation, series) in before.series {
-            let series = match orders_changed || renewing.has_new() {
+            let series = match orders_changed || refresher.has_new() {
                 true => {
-                    let state = since.some;
-                    let now = series_of(state, &persons, relation, self.most).await?;
-                    let others = series.of_those(|place| !renewing.is_changed(place));
-                    Arc::new(others.with(&now))
+                    let state = delta.changed_state;
+                    let now = load_series(state, &persons, relation, self.max_bytes).await?;
+                    let others = series.filtered(|position| !refresher.is_changed(position));
+                    Arc::new(others.merged_with(&now))
                 }
                 false => series,
             };
-            held.series.insert(relation, series);
+            contents.series.insert(relation, series);
         }
-        if held.rows_bytes() > self.most {
+        if contents.rows_bytes() > self.max_bytes {
             return Ok(None);
         }
-        held.columns = renewing.columns(before.columns).await?;
-        if !since.tables.contains("persons") {
-            held.texts = before.texts;
+        contents.columns = refresher.people_columns(before.columns).await?;
+        if !delta.changed_tables.contains("persons") {
+            contents.texts = before.texts;
         }
-        held.persons = Some(Arc::new(persons));
-        Ok(Some(Self::holding(
-            since.all.clone(),
-            self.most,
-            held,
+        contents.persons = Some(Arc::new(persons));
+        Ok(Some(Self::with_contents(
+            delta.full_state.clone(),
+            self.max_bytes,
+            contents,
             &self.answers,
         )))
     }
 }
 
-struct Renewing<'a> {
-    since: &'a CacheDelta<'a>,
+struct Refresher<'a> {
+    delta: &'a CacheDelta<'a>,
     persons: &'a Persons,
-    /// How many there were.
-    known: usize,
-    /// For each place whether anything changed for who has it.
+    /// The number of persons before.
+    known_count: usize,
+    /// For each position whether anything of the person changed.
     is_changed: BooleanArray,
-    most: usize,
+    max_bytes: usize,
 }
 
-impl Renewing<'_> {
+impl Refresher<'_> {
     fn has_new(&self) -> bool {
-        self.persons.ids().len() > self.known
+        self.persons.ids().len() > self.known_count
     }
 
-    fn is_new(&self, place: u32) -> bool {
-        place as usize >= self.known
+    fn is_new(&self, position: u32) -> bool {
+        position as usize >= self.known_count
     }
 
-    fn is_changed(&self, place: u32) -> bool {
-        self.is_changed.value(place as usize)
+    fn is_changed(&self, position: u32) -> bool {
+        self.is_changed.value(position as usize)
     }
 
     async fn activities(&self, all: &Arc<Activities>) -> Result<Arc<Activities>> {
-        let is_same = !self.since.tables.contains("activities");
+        let is_same = !self.delta.changed_tables.contains("activities");
         if is_same && !self.has_new() {
             return Ok(Arc::clone(all));
         }
-        let read =
-            async |state: &SessionState| Activities::read(state, self.persons, self.most).await;
-        if !is_same && self.since.added.is_none() {
-            let others = all.of_those(|place| !self.is_changed(place));
-            return Ok(Arc::new(others.with(&read(self.since.some).await?)));
+        let read = async |state: &SessionState| {
+            Activities::read(state, self.persons, self.max_bytes).await
+        };
+        if !is_same && self.delta.added_activities.is_none() {
+            let others = all.filtered(|position| !self.is_changed(position));
+            return Ok(Arc::new(
+                others.merged_with(&read(self.delta.changed_state).await?),
+            ));
         }
         let mut now = all.as_ref().clone();
-        if let Some(added) = self.since.added {
+        if let Some(added) = self.delta.added_activities {
             let added = read(added).await?;
-            now = now.with(&added.of_those(|place| !self.is_new(place)));
+            now = now.merged_with(&added.filtered(|position| !self.is_new(position)));
         }
-        // There may be some who have done something before they were known.
+        // A new person may have activities from before the person was known.
         if self.has_new() {
-            let some = read(self.since.some).await?;
-            now = now.with(&some.of_those(|place| self.is_new(place)));
+            let some = read(self.delta.changed_state).await?;
+            now = now.merged_with(&some.filtered(|position| self.is_new(position)));
         }
         Ok(Arc::new(now))
     }
 
-    /// Columns of `people` that do not depend on the moment.
-    async fn columns(&self, before: HashMap<Key, ArrayRef>) -> Result<HashMap<Key, ArrayRef>> {
+    /// Columns of `people` that do not depend on `as_of`.
+    async fn people_columns(
+        &self,
+        before: HashMap<Key, ArrayRef>,
+    ) -> Result<HashMap<Key, ArrayRef>> {
         let before = before.into_iter().filter(|(key, _)| key.as_of.is_none());
         let mut columns: HashMap<Key, ArrayRef> = before.collect();
-        if !self.since.tables.contains("persons") || columns.is_empty() {
+        if !self.delta.changed_tables.contains("persons") || columns.is_empty() {
             return Ok(columns);
         }
         let names: Vec<String> = columns.keys().map(|key| key.column.clone()).collect();
-        let read = self.persons.named(self.since.some, &names).await?;
+        let read = self
+            .persons
+            .load_people_columns(self.delta.changed_state, &names)
+            .await?;
         for (name, now) in names.into_iter().zip(read) {
             let key = Key {
                 column: name,
                 as_of: None,
             };
-            let more = self.persons.ids().len() - self.known;
+            let more = self.persons.ids().len() - self.known_count;
             if let Some(known) = columns.get_mut(&key) {
                 let none = new_null_array(known.data_type(), more);
                 let all = concat(&[known.as_ref(), none.as_ref()])?;

@@ -1,4 +1,5 @@
-//! The table for some conditions, from what is kept and what is read for them.
+//! The table that conditions are evaluated over: cached columns, and columns that are read for
+//! these conditions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,104 +16,108 @@ use rollbook_model::Timestamp;
 use rollbook_model::tables::PERSONS;
 
 use super::columns::Persons;
-use super::table::{Column, ResidentTable};
+use super::table::{CacheTable, Column};
 use super::{Key, PeopleCache};
 use crate::criteria::behaviour::{EvaluationContext, Source};
 use crate::tables::traits::is_trait;
 
-/// What conditions want.
+/// What conditions read from the cache.
 pub(crate) struct CacheRequest<'a> {
-    pub(crate) viewpoint: EvaluationContext,
-    /// The persons who are asked about, whom alone the session knows; all where there are none.
-    pub(crate) among: Option<&'a RoaringTreemap>,
-    /// Columns of `people` that they name.
+    pub(crate) context: EvaluationContext,
+    /// The persons that the session is narrowed to; `None` for all persons.
+    pub(crate) persons: Option<&'a RoaringTreemap>,
+    /// The columns of `people` that the conditions name.
     pub(crate) columns: &'a [String],
-    /// What else they ask for.
+    /// The other columns, by name, each with the source of its values.
     pub(crate) sources: Vec<(String, Source<'a>)>,
 }
 
 impl PeopleCache {
-    /// The table that conditions are evaluated over; `None` where rows that it takes are not there.
+    /// The table that conditions are evaluated over; `None` if rows that the table needs are not
+    /// cached.
+    ///
+    /// # Errors
+    /// An error of DataFusion where columns cannot be read.
     pub(crate) async fn table(
         &self,
         state: &SessionState,
-        wants: CacheRequest<'_>,
+        request: CacheRequest<'_>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
-        let as_of = wants.viewpoint.as_of;
-        let mut held = self.held.lock().await;
-        let sources = || wants.sources.iter().map(|(_, source)| source);
-        if held.is_too_much || held.lacks(sources()) {
+        let as_of = request.context.as_of;
+        let mut contents = self.contents.lock().await;
+        let sources = || request.sources.iter().map(|(_, source)| source);
+        if contents.exceeds_limit || contents.note_missing(sources()) {
             return Ok(None);
         }
-        let persons = self.persons(&mut held).await?;
-        let held = &mut *held;
-        // What a session reads that knows some alone is nothing to keep.
-        let mut of_some = wants.among.map(|_| held.columns.clone());
-        let mut reading = Reading {
+        let persons = self.persons(&mut contents).await?;
+        let contents = &mut *contents;
+        // Columns of a session over few persons are not cached.
+        let mut temporary_columns = request.persons.map(|_| contents.columns.clone());
+        let mut loader = ColumnLoader {
             state,
-            // What is kept hides nothing that is yet to come.
-            all: match wants.among {
+            // Cached columns include times in the future.
+            full_state: match request.persons {
                 Some(_) => state,
-                None => &self.all,
+                None => &self.full_state,
             },
             persons: &persons,
             as_of,
-            columns: of_some.as_mut().unwrap_or(&mut held.columns),
+            columns: temporary_columns.as_mut().unwrap_or(&mut contents.columns),
         };
         let mut columns = vec![Column::persons()];
-        for (name, column) in reading.named(wants.columns).await? {
-            columns.push(Column::held(name, column));
+        for (name, column) in loader.people_columns(request.columns).await? {
+            columns.push(Column::stored(name, column));
         }
-        for (name, source) in wants.sources {
+        for (name, source) in request.sources {
             columns.push(match source {
                 Source::Activities(counted) => {
-                    let all = held.activities.as_ref();
+                    let all = contents.activities.as_ref();
                     let series = all.and_then(|all| all.of(&counted.kind));
-                    Column::counted(name, series, counted)
+                    Column::activity_count(name, series, counted)
                 }
-                Source::Rows(relation, figured) => {
-                    let series = held.series.get(relation).map(Arc::clone);
-                    Column::figured(name, series, figured)
+                Source::Rows(relation, aggregate) => {
+                    let series = contents.series.get(relation).map(Arc::clone);
+                    Column::aggregate(name, series, aggregate)
                 }
-                Source::Query(sql) => Column::held(name, reading.kept(sql).await?),
+                Source::Query(sql) => Column::stored(name, loader.query_column(sql).await?),
                 Source::Members(table) => {
                     let sql = format!("select person_id, true from {table}");
-                    Column::held(name, reading.column(&sql).await?)
+                    Column::stored(name, loader.load_column(&sql).await?)
                 }
             });
         }
-        held.make_room(as_of, self.most);
+        contents.make_room(as_of, self.max_bytes);
         self.answers.fetch_add(1, Ordering::Relaxed);
-        self.is_used.store(true, Ordering::Relaxed);
-        let (persons, columns) = match wants.among {
+        self.has_answered.store(true, Ordering::Relaxed);
+        let (persons, columns) = match request.persons {
             Some(some) => {
-                let places = persons.places(some);
-                let columns = Column::picked(columns, &places)?;
-                (Arc::new(persons.picked(&places)), columns)
+                let positions = persons.positions(some);
+                let columns = Column::select(columns, &positions)?;
+                (Arc::new(persons.select(&positions)), columns)
             }
             None => (persons, columns),
         };
-        Ok(Some(ResidentTable::provider(
+        Ok(Some(CacheTable::provider(
             persons,
             columns,
-            wants.viewpoint,
+            request.context,
         )?))
     }
 }
 
-/// Columns that are read where they are not there yet.
-struct Reading<'a> {
+/// Reads columns that are not cached.
+struct ColumnLoader<'a> {
     state: &'a SessionState,
-    /// Where times that may lie ahead are read.
-    all: &'a SessionState,
+    /// The state that reads columns with times in the future.
+    full_state: &'a SessionState,
     persons: &'a Persons,
     as_of: Timestamp,
     columns: &'a mut HashMap<Key, ArrayRef>,
 }
 
-impl Reading<'_> {
-    /// Columns of `people`, read together.
-    async fn named(&mut self, names: &[String]) -> Result<Vec<(String, ArrayRef)>> {
+impl ColumnLoader<'_> {
+    /// Columns of `people`; the missing ones are read by one query.
+    async fn people_columns(&mut self, names: &[String]) -> Result<Vec<(String, ArrayRef)>> {
         let as_of = self.as_of;
         let key = |name: &String| Key {
             column: name.clone(),
@@ -123,17 +128,17 @@ impl Reading<'_> {
             .filter(|name| !self.columns.contains_key(&key(name)));
         let missing = missing.cloned();
         let (times, others): (Vec<String>, Vec<String>) =
-            missing.partition(|name| is_null_ahead(name));
-        for (state, missing) in [(self.all, times), (self.state, others)] {
+            missing.partition(|name| hides_future(name));
+        for (state, missing) in [(self.full_state, times), (self.state, others)] {
             if !missing.is_empty() {
-                let read = self.persons.named(state, &missing).await?;
+                let read = self.persons.load_people_columns(state, &missing).await?;
                 self.columns.extend(missing.iter().map(key).zip(read));
             }
         }
         let found = names.iter().map(|name| {
             let column = self.columns.get(&key(name)).expect("it was just read");
-            let column = match is_null_ahead(name) {
-                true => without_later(column, as_of)?,
+            let column = match hides_future(name) {
+                true => without_future(column, as_of)?,
                 false => Arc::clone(column),
             };
             Ok((name.clone(), column))
@@ -141,8 +146,8 @@ impl Reading<'_> {
         found.collect()
     }
 
-    /// What a query gives after the person, read unless that was asked before.
-    async fn kept(&mut self, sql: String) -> Result<ArrayRef> {
+    /// The column after `person_id` of a query, cached by its text.
+    async fn query_column(&mut self, sql: String) -> Result<ArrayRef> {
         let key = Key {
             column: sql,
             as_of: Some(self.as_of),
@@ -150,24 +155,24 @@ impl Reading<'_> {
         if let Some(known) = self.columns.get(&key) {
             return Ok(Arc::clone(known));
         }
-        let column = self.column(&key.column).await?;
+        let column = self.load_column(&key.column).await?;
         self.columns.insert(key, Arc::clone(&column));
         Ok(column)
     }
 
-    async fn column(&self, sql: &str) -> Result<ArrayRef> {
-        let mut read = self.persons.columns(self.state, sql).await?;
+    async fn load_column(&self, sql: &str) -> Result<ArrayRef> {
+        let mut read = self.persons.load_columns(self.state, sql).await?;
         Ok(read.pop().expect("it has a column beside the person"))
     }
 }
 
-/// Whether it is a time of persons that is null while it lies ahead.
-fn is_null_ahead(name: &str) -> bool {
+/// Whether a column of `persons` is a time that is null while it lies in the future.
+fn hides_future(name: &str) -> bool {
     let column = PERSONS.column(name);
     column.is_some_and(|column| PERSONS.is_null_ahead(column))
 }
 
-fn without_later(times: &ArrayRef, as_of: Timestamp) -> Result<ArrayRef> {
+fn without_future(times: &ArrayRef, as_of: Timestamp) -> Result<ArrayRef> {
     let times = times.as_primitive::<TimestampMicrosecondType>();
     let is_ahead = BooleanArray::from_unary(times, |at| at > as_of.micros());
     match is_ahead.has_true() {

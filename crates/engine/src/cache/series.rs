@@ -1,4 +1,4 @@
-//! What persons did, as far as it takes to count: persons and times, in order of persons.
+//! What persons did, reduced to what counting needs: persons and times, sorted by person.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -18,17 +18,17 @@ use super::run::Run;
 use super::spans::Spans;
 use crate::criteria::behaviour::KEPT;
 
-/// What is read of activities, by type.
+/// The query that loads activities.
 const ACTIVITIES: &str = "select person_id, type, occurred_at from _fact_activities \
                           where person_id <> 0 order by person_id";
 
-/// How many times longer a run is than the next, at least.
-const MUCH_LONGER: usize = 4;
+/// A run has at least this many times the rows of the next run.
+const MIN_RUN_RATIO: usize = 4;
 
-/// Rows of one kind: those that were read first, and those that came since.
+/// Rows of one kind: the run that was read first, and runs that were added later.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    /// Each much longer than the next.
+    /// Runs by falling length.
     runs: Vec<Arc<Run>>,
 }
 
@@ -39,24 +39,33 @@ pub(super) struct Activities {
 }
 
 impl Activities {
-    /// All activities of a session, in at most so many bytes.
-    pub(super) async fn read(state: &SessionState, persons: &Persons, most: usize) -> Result<Self> {
-        let (mut by_type, mut room): (HashMap<String, Run>, _) = (HashMap::new(), Room(most));
-        let mut near = 0;
+    /// All activities that a state reads.
+    ///
+    /// # Errors
+    /// `ResourcesExhausted` where they need more than `max_bytes`, and any error of the query.
+    pub(super) async fn read(
+        state: &SessionState,
+        persons: &Persons,
+        max_bytes: usize,
+    ) -> Result<Self> {
+        let (mut by_type, mut budget): (HashMap<String, Run>, _) =
+            (HashMap::new(), ByteBudget(max_bytes));
+        let mut hint = 0;
         let mut batches = rows(state, ACTIVITIES).await?;
         while let Some(batch) = batches.try_next().await? {
             let types = cast(batch.column(1), &DataType::Utf8View)?;
             let types = types.as_string_view();
-            // Few types, of which most rows have one of the last: told by their views.
+            // Equal views are equal texts: most rows have one of few types, so that few texts are
+            // compared.
             let mut known: Vec<(u128, usize)> = Vec::new();
             let mut parts: Vec<(String, Run)> = Vec::new();
             let ids = batch.column(0).as_primitive::<Int64Type>().values();
             let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
             for (row, (person, at)) in ids.iter().zip(times.values()).enumerate() {
-                let Some(place) = persons.place(*person, near) else {
+                let Some(position) = persons.position(*person, hint) else {
                     continue;
                 };
-                near = place;
+                hint = position;
                 let view = types.views()[row];
                 let part = match known.iter().find(|(known, _)| *known == view) {
                     Some((_, part)) => *part,
@@ -71,10 +80,10 @@ impl Activities {
                         part
                     }
                 };
-                parts[part].1.push(place, *at);
+                parts[part].1.push(position, *at);
             }
             for (name, part) in parts {
-                room.take(part.bytes())?;
+                budget.take(part.bytes())?;
                 by_type.entry(name).or_default().append(part);
             }
         }
@@ -85,26 +94,26 @@ impl Activities {
         })
     }
 
-    /// These, and others that came since.
-    pub(super) fn with(&self, added: &Self) -> Self {
+    /// These activities and `added`.
+    pub(super) fn merged_with(&self, added: &Self) -> Self {
         let mut by_type = self.by_type.clone();
         for (name, series) in &added.by_type {
             let known = by_type.entry(name.clone()).or_default();
-            *known = Arc::new(known.with(series));
+            *known = Arc::new(known.merged_with(series));
         }
         Self { by_type }
     }
 
-    /// Those of persons whose place is wanted.
-    pub(super) fn of_those(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
+    /// The activities of the persons at positions that `is_included` accepts.
+    pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
         let some = self.by_type.iter();
-        let some = some.map(|(name, all)| (name.clone(), Arc::new(all.of_those(&is_wanted))));
+        let some = some.map(|(name, all)| (name.clone(), Arc::new(all.filtered(&is_included))));
         Self {
             by_type: some.filter(|(_, some)| !some.is_empty()).collect(),
         }
     }
 
-    /// Those of a type, or of each.
+    /// The rows of one type, or of every type.
     pub(super) fn all(&self, kind: Option<&str>) -> Vec<Arc<Series>> {
         match kind {
             Some(kind) => self.of(kind).into_iter().collect(),
@@ -126,44 +135,48 @@ impl Activities {
     }
 }
 
-/// Bytes that may still be taken.
-struct Room(usize);
+/// The bytes that are left.
+struct ByteBudget(usize);
 
-impl Room {
+impl ByteBudget {
     fn take(&mut self, bytes: usize) -> Result<()> {
         let left = self.0.checked_sub(bytes).ok_or_else(|| {
-            DataFusionError::ResourcesExhausted("more rows than are kept in memory".to_owned())
+            DataFusionError::ResourcesExhausted("the rows exceed the size of the cache".to_owned())
         })?;
         self.0 = left;
         Ok(())
     }
 }
 
-/// The rows of a view that is kept, in at most so many bytes.
-pub(super) async fn series_of(
+/// The rows of a cached view.
+///
+/// # Errors
+/// `ResourcesExhausted` where they need more than `max_bytes`, and any error of the query.
+pub(super) async fn load_series(
     state: &SessionState,
     persons: &Persons,
     relation: &str,
-    most: usize,
+    max_bytes: usize,
 ) -> Result<Series> {
-    let kept = KEPT.iter().find(|(kept, _)| *kept == relation);
-    let (_, sql) = kept
-        .ok_or_else(|| DataFusionError::Internal(format!("the rows of {relation} are not kept")))?;
-    let (mut run, mut room) = (Run::default(), Room(most));
-    let mut near = 0;
+    let known = KEPT.iter().find(|(name, _)| *name == relation);
+    let (_, sql) = known.ok_or_else(|| {
+        DataFusionError::Internal(format!("the rows of {relation} are never cached"))
+    })?;
+    let (mut run, mut budget) = (Run::default(), ByteBudget(max_bytes));
+    let mut hint = 0;
     let mut batches = rows(state, sql).await?;
     while let Some(batch) = batches.try_next().await? {
         let before = run.bytes();
-        add(&mut run, &batch, persons, &mut near)?;
-        room.take(run.bytes() - before)?;
+        add(&mut run, &batch, persons, &mut hint)?;
+        budget.take(run.bytes() - before)?;
     }
     Ok(Series::of(run))
 }
 
-fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) -> Result<()> {
+fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, hint: &mut usize) -> Result<()> {
     let ids = batch.column(0).as_primitive::<Int64Type>().values();
     let time = |at: usize| batch.column(at).as_primitive::<TimestampMicrosecondType>();
-    let (times, seen) = (time(1), time(2));
+    let (times, visible_from) = (time(1), time(2));
     let money = DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE);
     let amounts = match batch.columns().get(3) {
         Some(amounts) => Some(cast(amounts, &money)?),
@@ -173,16 +186,16 @@ fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) 
         .as_ref()
         .map(|all| all.as_primitive::<Decimal128Type>());
     for (row, person) in ids.iter().enumerate() {
-        let Some(place) = persons.place(*person, *near) else {
+        let Some(position) = persons.position(*person, *hint) else {
             continue;
         };
-        *near = place;
-        // A sum leaves out what cannot be converted.
+        *hint = position;
+        // A sum leaves out amounts without a conversion.
         if times.is_null(row) || amounts.is_some_and(|amounts| amounts.is_null(row)) {
             continue;
         }
         let amount = amounts.map(|amounts| amounts.value(row));
-        run.push_with(place, times.value(row), seen.value(row), amount);
+        run.push_details(position, times.value(row), visible_from.value(row), amount);
     }
     Ok(())
 }
@@ -190,35 +203,39 @@ fn add(run: &mut Run, batch: &RecordBatch, persons: &Persons, near: &mut usize) 
 impl Series {
     fn of(run: Run) -> Self {
         Self {
-            runs: vec![Arc::new(run.shrunk())],
+            runs: vec![Arc::new(run.shrink_to_fit())],
         }
     }
 
-    /// These rows, and others that came since.
-    pub(super) fn with(&self, added: &Self) -> Self {
+    /// These rows and `added`.
+    pub(super) fn merged_with(&self, added: &Self) -> Self {
         let mut runs = self.runs.clone();
         for run in added.runs.iter().filter(|run| run.len() > 0) {
             let mut run = Arc::clone(run);
-            // What came is written anew with what came before it while that is not much more.
-            while let Some(last) = runs.pop_if(|last| last.len() < MUCH_LONGER * run.len()) {
-                run = Arc::new(last.with(&run));
+            // A new run is merged with the runs before it until the run before is long enough; so
+            // each row is copied a logarithmic number of times.
+            while let Some(last) = runs.pop_if(|last| last.len() < MIN_RUN_RATIO * run.len()) {
+                run = Arc::new(last.merged_with(&run));
             }
             runs.push(run);
         }
         Self { runs }
     }
 
-    /// The rows of persons whose place is wanted.
-    pub(super) fn of_those(&self, is_wanted: impl Fn(u32) -> bool) -> Self {
-        let runs = self.runs.iter().map(|run| Arc::new(run.of(&is_wanted)));
+    /// The rows of the persons at positions that `is_included` accepts.
+    pub(super) fn filtered(&self, is_included: impl Fn(u32) -> bool) -> Self {
+        let runs = self
+            .runs
+            .iter()
+            .map(|run| Arc::new(run.filtered(&is_included)));
         Self {
             runs: runs.filter(|run| run.len() > 0).collect(),
         }
     }
 
-    /// The rows of persons at some places, which become the first, the second and so on.
-    pub(super) fn picked(&self, places: &[u32]) -> Self {
-        let runs = self.runs.iter().map(|run| Arc::new(run.picked(places)));
+    /// The rows of the persons at `positions`, renumbered 0, 1, 2 and so on.
+    pub(super) fn select(&self, positions: &[u32]) -> Self {
+        let runs = self.runs.iter().map(|run| Arc::new(run.select(positions)));
         Self {
             runs: runs.collect(),
         }
@@ -232,32 +249,41 @@ impl Series {
         self.runs.iter().map(|run| run.bytes()).sum()
     }
 
-    /// Adds the places of persons who have rows in spans of time.
-    pub(super) fn between(&self, spans: &Spans<'_>, places: &mut RoaringBitmap) {
+    /// Adds the positions of persons with rows in the spans.
+    pub(super) fn collect_positions(&self, spans: &Spans<'_>, positions: &mut RoaringBitmap) {
         for run in &self.runs {
-            places.extend(run.between(spans));
+            positions.extend(run.positions_in(spans));
         }
     }
 
-    /// Goes through the rows of some persons that are seen at `as_of` and fall in a window: gives
-    /// `note` the number of the person among these, and the row in a run.
-    pub(super) fn each(
+    /// Calls `note` for each row that is visible at `as_of`, lies in the window and belongs to a
+    /// person at `positions`, with the index of the person in `positions`, the run and the row in
+    /// it.
+    pub(super) fn for_each_row(
         &self,
-        places: &Range<usize>,
+        positions: &Range<usize>,
         window: [i64; 2],
         as_of: i64,
         mut note: impl FnMut(usize, &Run, usize),
     ) {
         for run in &self.runs {
-            run.each(places, window, as_of, |number, row| note(number, run, row));
+            run.for_each_row(positions, window, as_of, |number, row| {
+                note(number, run, row)
+            });
         }
     }
 
-    /// How many such rows each person at some places has.
-    pub(super) fn counts(&self, places: &Range<usize>, window: [i64; 2], as_of: i64) -> Vec<i64> {
-        let mut counts = vec![0; places.len()];
+    /// For each person at `positions` the number of rows that are visible at `as_of` and lie in the
+    /// window.
+    pub(super) fn counts(
+        &self,
+        positions: &Range<usize>,
+        window: [i64; 2],
+        as_of: i64,
+    ) -> Vec<i64> {
+        let mut counts = vec![0; positions.len()];
         for run in &self.runs {
-            run.count(places, window, as_of, &mut counts);
+            run.count(positions, window, as_of, &mut counts);
         }
         counts
     }

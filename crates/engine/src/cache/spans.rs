@@ -1,18 +1,18 @@
-//! Looking for times in some of many spans, at about a nanosecond each.
+//! Finds out whether a time lies in one of many spans, in about a nanosecond.
 
-/// Stretches that time is cut into, at most.
-const STRETCHES: u32 = 1 << 14;
+/// The largest number of buckets that the whole range is divided into.
+const MAX_BUCKETS: u32 = 1 << 14;
 
-/// Spans of time, each from a moment on and before another, in microseconds.
+/// Half-open spans of time in microseconds.
 #[derive(Debug)]
 pub(super) struct Spans<'a> {
     spans: &'a [[i64; 2]],
     first: i64,
-    /// From the first moment of all to the last.
+    /// The distance from the first begin to the last end.
     width: u64,
     shift: u32,
-    /// For each stretch of time whether any span reaches into it.
-    reached: Vec<bool>,
+    /// For each bucket whether a span overlaps it.
+    is_covered: Vec<bool>,
 }
 
 impl<'a> Spans<'a> {
@@ -22,31 +22,31 @@ impl<'a> Spans<'a> {
         let last = some().map(|[_, until]| *until).max().unwrap_or(first);
         let width = last.abs_diff(first);
         let shift = width.checked_ilog2().unwrap_or_default();
-        let shift = (shift + 1).saturating_sub(STRETCHES.ilog2());
-        let mut of_all = Self {
+        let shift = (shift + 1).saturating_sub(MAX_BUCKETS.ilog2());
+        let mut covering = Self {
             spans,
             first,
             width,
             shift,
-            reached: Vec::new(),
+            is_covered: Vec::new(),
         };
-        of_all.reached = vec![false; of_all.stretch(width) + 1];
+        covering.is_covered = vec![false; covering.bucket(width) + 1];
         for [from, until] in some() {
-            let ends = [*from, *until - 1].map(|at| of_all.stretch(at.abs_diff(first)));
-            of_all.reached[ends[0]..=ends[1]].fill(true);
+            let ends = [*from, *until - 1].map(|at| covering.bucket(at.abs_diff(first)));
+            covering.is_covered[ends[0]..=ends[1]].fill(true);
         }
-        of_all
+        covering
     }
 
-    fn stretch(&self, offset: u64) -> usize {
+    fn bucket(&self, offset: u64) -> usize {
         usize::try_from(offset >> self.shift).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn contain(&self, at: i64) -> bool {
-        // What is before the first wraps around to far beyond the last.
+    pub(super) fn contains(&self, at: i64) -> bool {
+        // A time before `first` wraps around to an offset beyond `width`.
         let offset = at.wrapping_sub(self.first).cast_unsigned();
         offset < self.width
-            && self.reached[self.stretch(offset)]
+            && self.is_covered[self.bucket(offset)]
             && self
                 .spans
                 .iter()
@@ -72,7 +72,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spans_contain_what_any_of_them_does(
+        fn contains_equals_checking_each_span(
             spans in prop::collection::vec([moment(), moment()], 0..6),
             times in prop::collection::vec(moment(), 0..40),
         ) {
@@ -82,7 +82,7 @@ mod tests {
             let all = Spans::new(&spans);
             for at in ends.chain(times) {
                 let expected = spans.iter().any(|[from, until]| (*from..*until).contains(&at));
-                prop_assert_eq!(all.contain(at), expected, "{} in {:?}", at, spans);
+                prop_assert_eq!(all.contains(at), expected, "{} in {:?}", at, spans);
             }
         }
     }

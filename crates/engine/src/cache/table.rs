@@ -1,4 +1,4 @@
-//! Kept columns and what is counted from kept rows, as a table for a query.
+//! Cached columns and aggregates of cached rows, as a table that a query reads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ use crate::operators::counting::{CountKind, Counted};
 #[derive(Debug)]
 enum Values {
     Persons,
-    Held(ArrayRef),
-    /// There are no rows where there is no series.
+    Stored(ArrayRef),
+    /// Without a series there are no rows, and counts are zero.
     WindowAggregate(Option<Arc<Series>>, WindowAggregate),
 }
 
@@ -50,32 +50,36 @@ impl Column {
         }
     }
 
-    pub(super) fn held(name: String, values: ArrayRef) -> Self {
+    pub(super) fn stored(name: String, values: ArrayRef) -> Self {
         Self {
             name,
-            values: Values::Held(values),
+            values: Values::Stored(values),
         }
     }
 
-    pub(super) fn figured(
+    pub(super) fn aggregate(
         name: String,
         series: Option<Arc<Series>>,
-        figured: WindowAggregate,
+        aggregate: WindowAggregate,
     ) -> Self {
         Self {
             name,
-            values: Values::WindowAggregate(series, figured),
+            values: Values::WindowAggregate(series, aggregate),
         }
     }
 
-    pub(super) fn counted(name: String, series: Option<Arc<Series>>, counted: &Counted) -> Self {
-        let aggregate_kind = match counted.what {
+    pub(super) fn activity_count(
+        name: String,
+        series: Option<Arc<Series>>,
+        counted: &Counted,
+    ) -> Self {
+        let aggregate_kind = match counted.measure {
             CountKind::Count => AggregateKind::Count,
             CountKind::First => AggregateKind::First,
             CountKind::Last => AggregateKind::Last,
         };
         let window = counted.window.unwrap_or([i64::MIN, i64::MAX]);
-        Self::figured(
+        Self::aggregate(
             name,
             series,
             WindowAggregate {
@@ -85,26 +89,29 @@ impl Column {
         )
     }
 
-    /// The columns of the persons at some places alone.
-    pub(super) fn picked(columns: Vec<Self>, places: &[u32]) -> Result<Vec<Self>> {
-        let indices = UInt32Array::from(places.to_vec());
-        // Many columns are figured from the same rows.
+    /// The columns, reduced to the persons at `positions`.
+    ///
+    /// # Errors
+    /// An error of Arrow where a position lies outside of a column.
+    pub(super) fn select(columns: Vec<Self>, positions: &[u32]) -> Result<Vec<Self>> {
+        let indices = UInt32Array::from(positions.to_vec());
+        // Several columns aggregate the same rows.
         let mut known: Vec<(Arc<Series>, Arc<Series>)> = Vec::new();
         let mut pick =
             |series: Arc<Series>| match known.iter().find(|(all, _)| Arc::ptr_eq(all, &series)) {
-                Some((_, picked)) => Arc::clone(picked),
+                Some((_, selected)) => Arc::clone(selected),
                 None => {
-                    let picked = Arc::new(series.picked(places));
-                    known.push((series, Arc::clone(&picked)));
-                    picked
+                    let selected = Arc::new(series.select(positions));
+                    known.push((series, Arc::clone(&selected)));
+                    selected
                 }
             };
         let columns = columns.into_iter().map(|column| {
             let values = match column.values {
                 Values::Persons => Values::Persons,
-                Values::Held(values) => Values::Held(take(values.as_ref(), &indices, None)?),
-                Values::WindowAggregate(series, figured) => {
-                    Values::WindowAggregate(series.map(&mut pick), figured)
+                Values::Stored(values) => Values::Stored(take(values.as_ref(), &indices, None)?),
+                Values::WindowAggregate(series, aggregate) => {
+                    Values::WindowAggregate(series.map(&mut pick), aggregate)
                 }
             };
             Ok(Self { values, ..column })
@@ -112,12 +119,12 @@ impl Column {
         columns.collect()
     }
 
-    /// The column; `time` is the type of times.
+    /// The field of the column; `time` is the type of its times.
     fn field(&self, time: &DataType) -> Field {
         let (ty, is_nullable) = match &self.values {
             Values::Persons => (DataType::Int64, false),
-            Values::Held(values) => (values.data_type().clone(), true),
-            Values::WindowAggregate(_, figured) => match figured.aggregate_kind {
+            Values::Stored(values) => (values.data_type().clone(), true),
+            Values::WindowAggregate(_, aggregate) => match aggregate.aggregate_kind {
                 AggregateKind::Count => (DataType::Int64, false),
                 AggregateKind::First | AggregateKind::Last => (time.clone(), true),
                 AggregateKind::Sum => (DataType::Decimal128(SUM_PRECISION, MONEY_SCALE), false),
@@ -127,18 +134,18 @@ impl Column {
     }
 }
 
-/// Some of the persons.
+/// One partition of the table: the persons at `positions`.
 #[derive(Debug)]
-pub(super) struct ResidentTable {
+pub(super) struct CacheTable {
     persons: Arc<Persons>,
     columns: Arc<Vec<Column>>,
     schema: SchemaRef,
     as_of: i64,
-    places: Range<usize>,
+    positions: Range<usize>,
 }
 
-impl ResidentTable {
-    /// The table of everybody, in as many parts as there are threads.
+impl CacheTable {
+    /// The table of all persons, with one partition for each thread.
     pub(super) fn provider(
         persons: Arc<Persons>,
         columns: Vec<Column>,
@@ -152,13 +159,13 @@ impl ResidentTable {
         let count = persons.ids().len();
         let share = count.div_ceil(threads).max(1);
         let parts = (0..count.div_ceil(share).max(1)).map(|part| {
-            let places = (part * share).min(count)..((part + 1) * share).min(count);
+            let positions = (part * share).min(count)..((part + 1) * share).min(count);
             Arc::new(Self {
                 persons: Arc::clone(&persons),
                 columns: Arc::clone(&columns),
                 schema: Arc::clone(&schema),
                 as_of: as_of.micros(),
-                places,
+                positions,
             }) as Arc<dyn PartitionStream>
         });
         let table = StreamingTable::try_new(Arc::clone(&schema), parts.collect())?;
@@ -166,62 +173,65 @@ impl ResidentTable {
     }
 }
 
-impl PartitionStream for ResidentTable {
+impl PartitionStream for CacheTable {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (persons, columns) = (Arc::clone(&self.persons), Arc::clone(&self.columns));
-        let (schema, as_of, end) = (Arc::clone(&self.schema), self.as_of, self.places.end);
-        let batches = self.places.clone().step_by(BATCH_ROWS).map(move |begin| {
-            let places = begin..(begin + BATCH_ROWS).min(end);
-            let arrays = columns
-                .iter()
-                .zip(schema.fields())
-                .map(|(column, field)| values(column, field.data_type(), &persons, &places, as_of));
-            let arrays = arrays.collect::<Result<Vec<_>>>()?;
-            Ok(RecordBatch::try_new(Arc::clone(&schema), arrays)?)
-        });
+        let (schema, as_of, end) = (Arc::clone(&self.schema), self.as_of, self.positions.end);
+        let batches = self
+            .positions
+            .clone()
+            .step_by(BATCH_ROWS)
+            .map(move |begin| {
+                let positions = begin..(begin + BATCH_ROWS).min(end);
+                let arrays = columns.iter().zip(schema.fields()).map(|(column, field)| {
+                    values(column, field.data_type(), &persons, &positions, as_of)
+                });
+                let arrays = arrays.collect::<Result<Vec<_>>>()?;
+                Ok(RecordBatch::try_new(Arc::clone(&schema), arrays)?)
+            });
         let schema = Arc::clone(&self.schema);
         Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches)))
     }
 }
 
-/// The values of a column for the persons at some places.
+/// The values of a column for the persons at `positions`.
 fn values(
     column: &Column,
     ty: &DataType,
     persons: &Persons,
-    places: &Range<usize>,
+    positions: &Range<usize>,
     as_of: i64,
 ) -> Result<ArrayRef> {
-    let count = places.len();
-    let (series, figured) = match &column.values {
+    let count = positions.len();
+    let (series, aggregate) = match &column.values {
         Values::Persons => {
-            let ids = persons.ids()[places.clone()].to_vec();
+            let ids = persons.ids()[positions.clone()].to_vec();
             return Ok(Arc::new(Int64Array::from(ids)));
         }
-        Values::Held(values) => return Ok(values.slice(places.start, count)),
-        Values::WindowAggregate(series, figured) => (series, figured),
+        Values::Stored(values) => return Ok(values.slice(positions.start, count)),
+        Values::WindowAggregate(series, aggregate) => (series, aggregate),
     };
     let each = |note: &mut dyn FnMut(usize, &Run, usize)| {
         if let Some(series) = series {
-            series.each(places, figured.window, as_of, note);
+            series.for_each_row(positions, aggregate.window, as_of, note);
         }
     };
-    let times = |better: fn(i64, i64) -> i64| {
+    let times = |choose: fn(i64, i64) -> i64| {
         let mut times: Vec<Option<i64>> = vec![None; count];
         each(&mut |number, run, row| {
             let at = run.time(row);
-            times[number] = Some(times[number].map_or(at, |known| better(known, at)));
+            times[number] = Some(times[number].map_or(at, |known| choose(known, at)));
         });
         TimestampMicrosecondArray::from(times).with_data_type(ty.clone())
     };
-    Ok(match figured.aggregate_kind {
+    Ok(match aggregate.aggregate_kind {
         AggregateKind::Count => {
             let counts = series.as_ref();
-            let counts = counts.map(|all| all.counts(places, figured.window, as_of));
+            let counts = counts.map(|all| all.counts(positions, aggregate.window, as_of));
             Arc::new(Int64Array::from(counts.unwrap_or_else(|| vec![0; count])))
         }
         AggregateKind::First => Arc::new(times(i64::min)),
@@ -230,7 +240,7 @@ fn values(
             let mut sums = vec![0_i128; count];
             each(&mut |number, run, row| sums[number] += run.amount(row));
             let sums = Decimal128Array::from(sums);
-            // One that is too large is told in the words of a query.
+            // A sum that is too large is reported with the same message as in a query.
             sums.validate_decimal_precision(SUM_PRECISION)
                 .map_err(DataFusionError::from)?;
             Arc::new(sums.with_precision_and_scale(SUM_PRECISION, MONEY_SCALE)?)

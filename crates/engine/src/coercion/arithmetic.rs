@@ -1,7 +1,7 @@
-//! Arithmetic with intervals, and with decimals that are written out.
+//! Arithmetic with intervals and with decimal literals.
 //!
-//! DataFusion multiplies no interval. A quotient of decimals has as few places as its dividend,
-//! and four more; where somebody writes `1.0 / 3`, that is not what is meant.
+//! DataFusion cannot multiply an interval. Its quotient of decimals has only four more digits after
+//! the point than the dividend, which is too few for `1.0 / 3`.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
@@ -11,9 +11,9 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::coercion::comparisons::{as_double, digits};
-use crate::coercion::intervals::{INTERVAL, divided, is_length, times};
+use crate::coercion::intervals::{INTERVAL, divided, is_length, multiplied};
 
-/// Arithmetic that DataFusion does not have, or not as people mean it.
+/// Arithmetic that DataFusion lacks, or computes with too few digits.
 #[derive(Debug)]
 pub(crate) struct Arithmetic;
 
@@ -27,7 +27,7 @@ impl ExprPlanner for Arithmetic {
             Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus,
         };
         if expr.op == BinaryOperator::BitwiseXor {
-            // It would be an exclusive or, which binds less than `+`.
+            // DataFusion parses `^` as exclusive or, which binds less than `+`.
             return plan_err!("`^` is a power in other databases: write power(a, b)");
         }
         let is_arithmetic = matches!(expr.op, Plus | Minus | Multiply | Divide | Modulo);
@@ -44,8 +44,8 @@ impl ExprPlanner for Arithmetic {
             right: r,
         } = expr;
         let planned = match (is_length(&left), is_length(&right)) {
-            (true, false) if right.is_numeric() && op == Multiply => times(l, r),
-            (false, true) if left.is_numeric() && op == Multiply => times(r, l),
+            (true, false) if right.is_numeric() && op == Multiply => multiplied(l, r),
+            (false, true) if left.is_numeric() && op == Multiply => multiplied(r, l),
             (true, false) if right.is_numeric() && op == Divide => divided(l, r),
             (true, false) | (false, true)
                 if !is_arithmetic && (left.is_numeric() || right.is_numeric()) =>
@@ -64,7 +64,7 @@ impl ExprPlanner for Arithmetic {
                 };
                 binary(cast(l, INTERVAL), operator, cast(r, INTERVAL))
             }
-            (false, false) if is_arithmetic && is_of_doubles(&op, [&l, &r], [&left, &right]) => {
+            (false, false) if is_arithmetic && uses_doubles(&op, [&l, &r], [&left, &right]) => {
                 let operator = match op {
                     Plus => Operator::Plus,
                     Minus => Operator::Minus,
@@ -91,9 +91,9 @@ fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
-/// Whether decimals are reckoned with as doubles: where a literal with a point takes part in a
-/// quotient, which has no last digit, or in anything that has more digits than a decimal.
-fn is_of_doubles(op: &BinaryOperator, exprs: [&Expr; 2], types: [&DataType; 2]) -> bool {
+/// Whether decimals are computed as doubles: if an operand contains a decimal literal, and the
+/// result is a quotient or may need more than 38 digits.
+fn uses_doubles(op: &BinaryOperator, exprs: [&Expr; 2], types: [&DataType; 2]) -> bool {
     let [Some((left, left_scale)), Some((right, right_scale))] = types.map(digits) else {
         return false;
     };

@@ -1,9 +1,10 @@
-//! Values of two types that are compared, in the type that tells them apart.
+//! Comparisons of values with different types, without loss of digits.
 //!
-//! DataFusion compares a decimal with a double as decimals of fifteen places, decimals that do not
-//! fit together as what is left of them, and an interval with a duration by its months. Here each
-//! comparison gets operands of one type beforehand: a double beside a double, as many digits as
-//! both sides need, the length of an interval. It is how PostgreSQL and DuckDB compare.
+//! DataFusion compares a decimal with a double as decimals with 15 digits after the point,
+//! truncates decimals that do not fit together, and compares an interval with a duration by the
+//! interval's months. This rule casts the operands to one type before: to doubles beside a double,
+//! to decimals with all digits of both sides, to durations beside an interval. PostgreSQL and
+//! DuckDB compare in the same way.
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -23,14 +24,14 @@ use datafusion::optimizer::AnalyzerRule;
 use crate::coercion::intervals::{INTERVAL, LENGTH, is_length, length};
 use crate::rewriting::expressions::is_comparison;
 
-/// Digits of a decimal at most, in the types that have room for fewer and for more.
+/// The largest number of digits in the 128-bit and the 256-bit decimal type.
 const DECIMAL_DIGITS: i16 = 38;
 const LONG_DECIMAL_DIGITS: i16 = 76;
-/// What text is read as beside numbers: as many digits before the point as after it.
+/// The type of a text compared with a number: 38 digits before and 38 after the point.
 const LONG_DIGITS: u8 = 76;
 const LONG_SCALE: i8 = 38;
 
-/// Puts operands into types that can be compared. It comes before types are coerced.
+/// Casts operands to a common type. It runs before type coercion.
 #[derive(Debug)]
 pub(crate) struct ComparableTypes;
 
@@ -40,7 +41,7 @@ impl AnalyzerRule for ComparableTypes {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        // Types above a change change with it.
+        // If the type of a node changes, the nodes above are recomputed.
         let mut is_changed = false;
         let plan = plan.transform_up_with_subqueries(|plan| {
             let plan = comparable(plan)?;
@@ -57,24 +58,24 @@ impl AnalyzerRule for ComparableTypes {
 fn comparable(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
-        let of_table =
+        let table_schema =
             DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
-        schema.merge(&of_table);
+        schema.merge(&table_schema);
     }
     let names = NamePreserver::new(&plan);
     let plan = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let expr = expr.transform_up(|expr| of_expression(expr, &schema))?;
+        let expr = expr.transform_up(|expr| align_expression(expr, &schema))?;
         Ok(expr.update_data(|expr| name.restore(expr)))
     })?;
-    plan.transform_data(|plan| of_plan(plan, &schema))
+    plan.transform_data(|plan| align_plan(plan, &schema))
 }
 
-/// What nodes of a plan compare by themselves.
-fn of_plan(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+/// Aligns the keys of sorts and joins.
+fn align_plan(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
     match plan {
         LogicalPlan::Sort(mut sort) => {
-            let changed = order(&mut sort.expr, schema);
+            let changed = sort_by_length(&mut sort.expr, schema);
             Ok(Transformed::new_transformed(
                 LogicalPlan::Sort(sort),
                 changed,
@@ -94,7 +95,7 @@ fn of_plan(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPl
     }
 }
 
-fn of_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn align_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let changed = match &mut expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             align(vec![left, right], schema)
@@ -106,7 +107,7 @@ fn of_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>>
             let all = [expr.as_mut()].into_iter().chain(list);
             align(all.collect(), schema)
         }
-        Expr::Case(case) => of_case(case, schema),
+        Expr::Case(case) => align_case(case, schema),
         Expr::ScalarFunction(ScalarFunction { func, args }) => match func.name() {
             "nullif" | "greatest" | "least" => align(args.iter_mut().collect(), schema),
             "coalesce" => align_results(args.iter_mut().collect(), schema),
@@ -115,19 +116,19 @@ fn of_expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>>
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
             let is_compared = params.distinct || matches!(func.name(), "min" | "max");
             let args = is_compared && lengths(params.args.iter_mut(), schema);
-            order(&mut params.order_by, schema) | args
+            sort_by_length(&mut params.order_by, schema) | args
         }
-        Expr::WindowFunction(window) => of_window(window, schema),
+        Expr::WindowFunction(window) => align_window(window, schema),
         Expr::InSubquery(InSubquery { expr, subquery, .. })
         | Expr::SetComparison(SetComparison { expr, subquery, .. }) => {
-            of_subquery(expr, subquery, schema)?
+            align_subquery(expr, subquery, schema)?
         }
         _ => false,
     };
     Ok(Transformed::new_transformed(expr, changed))
 }
 
-fn of_case(case: &mut Case, schema: &DFSchema) -> bool {
+fn align_case(case: &mut Case, schema: &DFSchema) -> bool {
     let Case {
         expr,
         when_then_expr,
@@ -139,30 +140,31 @@ fn of_case(case: &mut Case, schema: &DFSchema) -> bool {
         thens.push(then.as_mut());
     }
     thens.extend(else_expr.as_deref_mut());
-    let of_results = align_results(thens, schema);
+    let results_changed = align_results(thens, schema);
     let Some(operand) = expr else {
-        return of_results;
+        return results_changed;
     };
     whens.push(operand);
-    align(whens, schema) | of_results
+    align(whens, schema) | results_changed
 }
 
-fn of_window(window: &mut WindowFunction, schema: &DFSchema) -> bool {
+fn align_window(window: &mut WindowFunction, schema: &DFSchema) -> bool {
     let is_compared = matches!(window.fun.name(), "min" | "max");
     let params = &mut window.params;
     let args = is_compared && lengths(params.args.iter_mut(), schema);
     let parts = lengths(params.partition_by.iter_mut(), schema);
-    order(&mut params.order_by, schema) | args | parts
+    sort_by_length(&mut params.order_by, schema) | args | parts
 }
 
-/// A value and what a query gives.
-fn of_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
-    let given = subquery.subquery.schema();
-    if given.fields().len() != 1 {
+/// Aligns a value with the column of a subquery.
+fn align_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
+    let result = subquery.subquery.schema();
+    if result.fields().len() != 1 {
         return Ok(false);
     }
-    let mut column = Expr::Column(Column::from(given.qualified_field(0)));
-    let (Ok(ty), ty_of_column) = (expr.get_type(schema), given.field(0).data_type().clone()) else {
+    let mut column = Expr::Column(Column::from(result.qualified_field(0)));
+    let (Ok(ty), ty_of_column) = (expr.get_type(schema), result.field(0).data_type().clone())
+    else {
         return Ok(false);
     };
     let before = column.clone();
@@ -176,12 +178,12 @@ fn of_subquery(expr: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> R
     Ok(changed)
 }
 
-/// Sorts by how long intervals are.
-fn order(keys: &mut [Sort], schema: &DFSchema) -> bool {
+/// Sorts intervals by their length.
+fn sort_by_length(keys: &mut [Sort], schema: &DFSchema) -> bool {
     lengths(keys.iter_mut().map(|key| &mut key.expr), schema)
 }
 
-/// Puts lengths in the place of intervals.
+/// Replaces intervals by their lengths; returns whether there were any.
 fn lengths<'a>(exprs: impl Iterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
     let mut changed = false;
     for expr in exprs {
@@ -198,24 +200,27 @@ fn replace(expr: &mut Expr, with: impl FnOnce(Expr) -> Expr) {
     *expr = with(taken);
 }
 
-/// Gives operands that are compared with each other one type, where they need it.
+/// Casts compared operands to a common type where that is needed; returns whether anything changed.
 fn align(exprs: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let typed = exprs.into_iter().map(|expr| {
         let ty = expr.get_type(schema)?;
         Ok((expr, ty))
     });
-    // What has no type is told of where types are coerced.
+    // Type coercion reports expressions without a type.
     typed.collect::<Result<Vec<_>>>().is_ok_and(align_typed)
 }
 
-/// Gives values of which one is chosen one type. Intervals stay what they are: a month that is added
-/// to a time goes by the calendar.
+/// Casts alternative results, such as those of `case`, to a common type. Intervals are not replaced
+/// by lengths, since adding a month to a time follows the calendar.
 fn align_results(exprs: Vec<&mut Expr>, schema: &DFSchema) -> bool {
     let types = exprs.iter().map(|expr| expr.get_type(schema));
     let types = types.collect::<Result<Vec<_>>>().unwrap_or_default();
-    let has_text = exprs.iter().zip(&types).any(|(expr, ty)| is_read(expr, ty));
+    let has_text = exprs
+        .iter()
+        .zip(&types)
+        .any(|(expr, ty)| is_text_column(expr, ty));
     if has_text && types.iter().any(DataType::is_decimal) {
-        // What is no number is a value all the same: numbers become text beside it.
+        // A text that is not a number stays a value: the numbers become texts.
         for (expr, ty) in exprs.into_iter().zip(types) {
             if ty.is_numeric() {
                 replace(expr, |expr| cast(expr, DataType::Utf8));
@@ -257,7 +262,7 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
     let is_read_as_number = operands.iter().any(|(_, ty)| is_number(ty))
         && operands
             .iter()
-            .any(|(expr, ty)| is_read(expr, ty) || is_fraction(expr))
+            .any(|(expr, ty)| is_text_column(expr, ty) || is_fraction(expr))
         && all(&|_, ty| is_number(ty) || ty.is_string());
     if !any(DataType::is_decimal) && !is_read_as_number {
         return false;
@@ -273,7 +278,7 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
         }
         return true;
     }
-    // Text beside a number is read with all of its digits.
+    // Text compared with a number keeps all of its digits.
     let mut changed = false;
     let mut digits_of = Vec::new();
     let mut operands = operands;
@@ -283,7 +288,7 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
             **expr = lit(decimal);
             changed = true;
         } else if is_read_as_number && ty.is_string() {
-            // Text that is no number is unknown beside one.
+            // A text that is not a number is null in a comparison with a number.
             *ty = DataType::Decimal256(LONG_DIGITS, LONG_SCALE);
             let read = ty.clone();
             replace(expr, |expr| try_cast(expr, read));
@@ -315,7 +320,7 @@ fn align_typed(operands: Vec<(&mut Expr, DataType)>) -> bool {
     true
 }
 
-/// How many digits a whole number or a decimal has, and how many of them after the point.
+/// The number of digits of an integer or decimal type, and how many of them stand after the point.
 pub(crate) fn digits(ty: &DataType) -> Option<(i16, i16)> {
     Some(match ty {
         DataType::Decimal32(digits, scale)
@@ -327,11 +332,11 @@ pub(crate) fn digits(ty: &DataType) -> Option<(i16, i16)> {
     })
 }
 
-/// The double that is nearest to a number.
+/// The double nearest to a number.
 pub(crate) fn as_double(expr: Expr) -> Expr {
     match &expr {
         Expr::Literal(ScalarValue::Decimal128(Some(value), _, scale), _) => {
-            // Division by a power of ten would round once more.
+            // Dividing by a power of ten would round a second time.
             let nearest = format!("{value}e{}", -i16::from(*scale)).parse::<f64>();
             nearest.map_or(expr, lit)
         }
@@ -339,18 +344,18 @@ pub(crate) fn as_double(expr: Expr) -> Expr {
     }
 }
 
-/// Whether it is text that has to be read, row by row, where a number is wanted.
-fn is_read(expr: &Expr, ty: &DataType) -> bool {
+/// Whether an expression is text other than a literal, so that each row is converted.
+fn is_text_column(expr: &Expr, ty: &DataType) -> bool {
     ty.is_string() && text_of(expr).is_none()
 }
 
-/// Whether it is a literal of text that says a number with places.
+/// Whether an expression is a text literal of a number with digits after the point.
 fn is_fraction(expr: &Expr) -> bool {
-    let said = text_of(expr).and_then(decimal_of);
-    matches!(said, Some(ScalarValue::Decimal128(_, _, 1..)))
+    let parsed = text_of(expr).and_then(decimal_of);
+    matches!(parsed, Some(ScalarValue::Decimal128(_, _, 1..)))
 }
 
-/// What a literal of text says.
+/// The text of a text literal.
 fn text_of(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(value, _) => value.try_as_str().flatten(),
@@ -358,7 +363,7 @@ fn text_of(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// The decimal that a text is, where it is one.
+/// The decimal that a text spells.
 fn decimal_of(text: &str) -> Option<ScalarValue> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix('-') {

@@ -1,8 +1,8 @@
-//! Lengths of time: what an interval comes to where it is compared, multiplied or divided.
+//! Lengths of intervals, for comparison, multiplication and division.
 //!
-//! Times differ by a duration, people write intervals. DataFusion compares an interval by its
-//! months, then its days, then the rest, and multiplies none. PostgreSQL and DuckDB compare with
-//! 30 days for a month and 24 hours for a day.
+//! The difference of two times is a duration, but users write intervals. DataFusion compares
+//! intervals by months, then days, then the rest, and cannot multiply them. PostgreSQL and DuckDB
+//! compare intervals with 30 days a month and 24 hours a day; so does this module.
 
 use std::sync::{Arc, LazyLock};
 
@@ -19,39 +19,39 @@ use datafusion::logical_expr::{
 
 use crate::rewriting::columnar::columnar;
 
-/// The type that lengths of time are compared in.
+/// The type in which lengths of time are compared.
 pub(crate) const LENGTH: DataType = DataType::Duration(TimeUnit::Microsecond);
-/// The type of what people write as an interval.
+/// The type of interval literals.
 pub(crate) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 const DAY: i128 = 86_400_000_000;
 const DAYS_OF_MONTH: i128 = 30;
 
 static LENGTH_OF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Length::new().into()));
-static TIMES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Scaled::new(false).into()));
+static MULTIPLIED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Scaled::new(false).into()));
 static DIVIDED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Scaled::new(true).into()));
 
-/// Whether values of a type are lengths of time.
+/// Whether a type is an interval or a duration.
 pub(crate) fn is_length(ty: &DataType) -> bool {
     matches!(ty, DataType::Interval(_) | DataType::Duration(_))
 }
 
-/// How long an interval or a duration is.
+/// The length of an interval or a duration.
 pub(crate) fn length(expr: Expr) -> Expr {
     LENGTH_OF.call(vec![expr])
 }
 
-/// A length of time, so many times as long.
-pub(crate) fn times(length: Expr, by: Expr) -> Expr {
-    TIMES.call(vec![length, by])
+/// A length of time, multiplied by a number.
+pub(crate) fn multiplied(length: Expr, by: Expr) -> Expr {
+    MULTIPLIED.call(vec![length, by])
 }
 
-/// A length of time, so many times as short.
+/// A length of time, divided by a number.
 pub(crate) fn divided(length: Expr, by: Expr) -> Expr {
     DIVIDED.call(vec![length, by])
 }
 
-/// The microseconds of an interval; at the end of the range where there are more.
+/// The length of an interval in microseconds, limited to the range of `i64`.
 fn micros(interval: IntervalMonthDayNano) -> i64 {
     let days = i128::from(interval.months) * DAYS_OF_MONTH + i128::from(interval.days);
     let micros = days * DAY + i128::from(interval.nanoseconds / 1_000);
@@ -99,7 +99,7 @@ impl ScalarUDFImpl for Length {
     }
 }
 
-/// A length of time, so many times as long.
+/// Multiplies or divides a length of time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Scaled {
     signature: Signature,
@@ -121,13 +121,13 @@ impl Scaled {
         }
     }
 
-    /// As PostgreSQL does: a part of a month is counted in days, a part of a day in its time. Null
-    /// where the result is out of range, and where it is divided by zero.
+    /// As in PostgreSQL: fractions of a month become days, fractions of a day become time. Null if
+    /// the result is out of range, and for a division by zero.
     fn interval(&self, of: IntervalMonthDayNano, by: f64) -> Option<IntervalMonthDayNano> {
-        let months = to_the_micro(self.scale(of.months.into(), by));
-        let more_days = to_the_micro(months.fract() * 30.0);
-        let days = to_the_micro(self.scale(of.days.into(), by));
-        let part_of_day = to_the_micro(days.fract() + more_days.fract());
+        let months = round_to_millionth(self.scale(of.months.into(), by));
+        let more_days = round_to_millionth(months.fract() * 30.0);
+        let days = round_to_millionth(self.scale(of.days.into(), by));
+        let part_of_day = round_to_millionth(days.fract() + more_days.fract());
         let days = days.trunc() + more_days.trunc() + part_of_day.trunc();
         let nanos = self.scale(of.nanoseconds, by) + part_of_day.fract() * 86_400e9;
         let micros = whole(nanos / 1_000.0)?;
@@ -139,7 +139,7 @@ impl Scaled {
     }
 
     fn duration(&self, of: i64, by: f64) -> Option<i64> {
-        // Whole factors lose nothing of a long duration.
+        // An integer factor is exact for long durations, too.
         match whole(by) {
             Some(times) if !self.is_divided && times as f64 == by => of.checked_mul(times),
             _ => whole(self.scale(of, by)),
@@ -147,8 +147,8 @@ impl Scaled {
     }
 }
 
-/// What is smaller than a millionth is an inexact zero.
-fn to_the_micro(value: f64) -> f64 {
+/// Removes rounding errors: differences below a millionth.
+fn round_to_millionth(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_as_long_as_thirty_days() {
+    fn month_is_as_long_as_thirty_days() {
         let day = 24 * HOUR / 1_000;
         assert_eq!(micros(interval(1, 0, 0)), 30 * day);
         assert_eq!(micros(interval(12, 5, HOUR)), 365 * day + HOUR / 1_000);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_multiplied_as_postgresql_does() {
+    fn intervals_multiply_as_in_postgresql() {
         let times = |of, by| Scaled::new(false).interval(of, by);
         let divided = |of, by| Scaled::new(true).interval(of, by);
         assert_eq!(times(interval(1, 0, 0), 3.0), Some(interval(3, 0, 0)));

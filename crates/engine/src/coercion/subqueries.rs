@@ -1,8 +1,8 @@
-//! Subqueries in conditions, so that they come to what SQL says.
+//! Subqueries in conditions, with the results that SQL defines.
 //!
-//! DataFusion makes joins of them. Nulls, aggregates, limits and outer joins within them then mean
-//! something else in some shapes. Here these become shapes that mean the same as a join, or are
-//! refused. It comes after types are coerced.
+//! DataFusion turns subqueries into joins. With nulls, aggregates, limits and outer joins the
+//! result of some joins differs from that of the subquery. This rule rewrites such subqueries to
+//! equivalent forms, or refuses them. It runs after type coercion.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,10 +20,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// What a query that was made a part of another one is called in messages.
-const REFUSED: &str = "a query within the text that looks at a column from outside of it";
+/// How messages name a subquery that is refused.
+const CORRELATED: &str = "a subquery that refers to a column of the outer query";
 
-/// Gives subqueries shapes that mean the same as a join.
+/// Rewrites subqueries to forms that DataFusion turns into correct joins.
 #[derive(Debug)]
 pub(crate) struct SoundSubqueries;
 
@@ -33,43 +33,44 @@ impl AnalyzerRule for SoundSubqueries {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = plan.transform_up_with_subqueries(sound);
+        let plan = plan.transform_up_with_subqueries(rewrite_node);
         plan.map(|plan| plan.data)
     }
 }
 
-fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut has_one = false;
+fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut found = false;
     plan.apply_expressions(|expr| {
-        has_one = has_one || holds_one(expr)?;
+        found = found || has_subquery(expr)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
-    if !has_one {
+    if !found {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
     if let LogicalPlan::Filter(filter) = plan {
-        let condition = Sound {
+        let condition = SubqueryRewriter {
             schema: &schema,
-            is_joined: true,
+            becomes_join: true,
         };
         let condition = condition.of(filter.predicate, true)?;
         let filter = Filter::try_new(condition, filter.input)?;
         return Ok(Transformed::yes(LogicalPlan::Filter(filter)));
     }
-    let sound = Sound {
+    let rewriter = SubqueryRewriter {
         schema: &schema,
-        is_joined: false,
+        becomes_join: false,
     };
     let names = NamePreserver::new(&plan);
     let is_projection = matches!(plan, LogicalPlan::Projection(_));
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        let expr = sound.of(expr, false)?;
-        // Elsewhere it becomes a join so late that conditions in it have lost what they compare with.
-        if !is_projection && may_be_taken_for_its_own(&expr)? {
+        let expr = rewriter.of(expr, false)?;
+        // Outside of filters and projections DataFusion creates the join late, when conditions have
+        // lost the names of their tables.
+        if !is_projection && has_ambiguous_outer_column(&expr)? {
             return not_impl_err!(
-                "{REFUSED} and has one of that name itself, in a `group by` or an aggregate: give \
+                "{CORRELATED} and has a column of the same name, in a `group by` or an aggregate: give \
                  its table another name"
             );
         }
@@ -78,9 +79,9 @@ fn sound(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     .map_data(LogicalPlan::recompute_schema)
 }
 
-/// Whether an expression holds a query that looks at a column from outside of it, and reads one of
+/// Whether an expression contains a subquery that refers to an outer column, and reads a column of
 /// the same name.
-fn may_be_taken_for_its_own(expr: &Expr) -> Result<bool> {
+fn has_ambiguous_outer_column(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
         let subquery = match part {
             Expr::InSubquery(one) => &one.subquery,
@@ -106,7 +107,7 @@ fn may_be_taken_for_its_own(expr: &Expr) -> Result<bool> {
     })
 }
 
-fn holds_one(expr: &Expr) -> Result<bool> {
+fn has_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|part| {
         Ok(matches!(
             part,
@@ -118,16 +119,16 @@ fn holds_one(expr: &Expr) -> Result<bool> {
     })
 }
 
-/// The expressions of one node of a plan.
-struct Sound<'a> {
+/// Rewrites the expressions of one node of a plan.
+struct SubqueryRewriter<'a> {
     schema: &'a DFSchema,
-    /// Whether conditions in it become joins; elsewhere they are counts.
-    is_joined: bool,
+    /// Whether subqueries become joins; otherwise they become counts.
+    becomes_join: bool,
 }
 
-impl Sound<'_> {
-    /// An expression without shapes that are read wrongly. Where it is a `condition`, null is as
-    /// good as false.
+impl SubqueryRewriter<'_> {
+    /// An equivalent expression that DataFusion handles correctly. In a `condition` null counts as
+    /// false.
     fn of(&self, expr: Expr, condition: bool) -> Result<Expr> {
         match expr {
             Expr::BinaryExpr(BinaryExpr {
@@ -147,7 +148,7 @@ impl Sound<'_> {
                     expr,
                     subquery,
                     negated,
-                }) => self.among(*expr, subquery, !negated, condition),
+                }) => self.in_subquery(*expr, subquery, !negated, condition),
                 Expr::Exists(Exists { subquery, negated }) => self.exists(subquery, !negated),
                 other => Ok(Expr::Not(Box::new(self.of(other, false)?))),
             },
@@ -157,11 +158,11 @@ impl Sound<'_> {
                 expr,
                 subquery,
                 negated,
-            }) => self.among(*expr, subquery, negated, condition),
+            }) => self.in_subquery(*expr, subquery, negated, condition),
             Expr::Exists(Exists { subquery, negated }) => self.exists(subquery, negated),
-            Expr::SetComparison(comparison) => self.compared(comparison),
+            Expr::SetComparison(comparison) => self.quantified(comparison),
             Expr::ScalarSubquery(subquery) => {
-                check(&subquery.subquery, false)?;
+                check_correlation(&subquery.subquery, false)?;
                 Ok(Expr::ScalarSubquery(subquery))
             }
             other => {
@@ -171,8 +172,8 @@ impl Sound<'_> {
         }
     }
 
-    /// `expr in (subquery)`, or `not in`.
-    fn among(
+    /// `expr in (subquery)` or `expr not in (subquery)`.
+    fn in_subquery(
         &self,
         expr: Expr,
         subquery: Subquery,
@@ -186,22 +187,22 @@ impl Sound<'_> {
             } else {
                 Operator::Eq
             };
-            check(&subquery.subquery, false)?;
+            check_correlation(&subquery.subquery, false)?;
             return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
         }
         let subquery = unordered(subquery)?;
-        check(&subquery.subquery, false)?;
+        check_correlation(&subquery.subquery, false)?;
         let (expr_is_null, given_is_null) = (
             expr.nullable(self.schema).unwrap_or(true),
             subquery.subquery.schema().field(0).is_nullable(),
         );
         let is_two_valued = !expr_is_null && !given_is_null;
-        if self.is_joined && (is_two_valued || !negated && condition) {
+        if self.becomes_join && (is_two_valued || !negated && condition) {
             let among = InSubquery::new(Box::new(expr), subquery, negated);
             return Ok(Expr::InSubquery(among));
         }
         let outer = self.outer_reference_to(expr.clone())?;
-        let rows = &named_apart(subquery)?;
+        let rows = &with_unique_column_name(subquery)?;
         let column = Expr::Column(Column::from(rows.subquery.schema().qualified_field(0)));
         let found = self.has_rows(rows, Some(binary(column.clone(), Operator::Eq, outer)))?;
         let has_null = match given_is_null {
@@ -244,13 +245,13 @@ impl Sound<'_> {
         if gives_one_row(&subquery.subquery) {
             return Ok(lit(!negated));
         }
-        check(&subquery.subquery, true)?;
+        check_correlation(&subquery.subquery, true)?;
         let exists = self.has_rows(&subquery, None)?;
         Ok(if negated { not(exists) } else { exists })
     }
 
-    /// `expr <op> any (subquery)`, or `all`.
-    fn compared(&self, comparison: SetComparison) -> Result<Expr> {
+    /// `expr <op> any (subquery)` or `expr <op> all (subquery)`.
+    fn quantified(&self, comparison: SetComparison) -> Result<Expr> {
         let SetComparison {
             expr,
             subquery,
@@ -259,21 +260,21 @@ impl Sound<'_> {
         } = comparison;
         let expr = self.of(*expr, false)?;
         let subquery = unordered(subquery)?;
-        check(&subquery.subquery, false)?;
+        check_correlation(&subquery.subquery, false)?;
         if gives_one_row(&subquery.subquery) {
             return Ok(binary(expr, op, Expr::ScalarSubquery(subquery)));
         }
-        if !self.is_joined {
-            return not_impl_err!("`any` and `all` of a query stand in a `where` alone");
+        if !self.becomes_join {
+            return not_impl_err!("`any` and `all` with a subquery are supported in `where` only");
         }
-        // Its own form of it looks at the operand from within the query.
+        // DataFusion's rewrite refers to the operand from inside the subquery.
         self.outer_reference_to(expr.clone())?;
-        let subquery = named_apart(subquery)?;
+        let subquery = with_unique_column_name(subquery)?;
         let comparison = SetComparison::new(Box::new(expr), subquery, op, quantifier);
         Ok(Expr::SetComparison(comparison))
     }
 
-    /// Whether a query gives rows that meet a condition.
+    /// Whether a subquery has rows that meet a condition.
     fn has_rows(&self, subquery: &Subquery, condition: Option<Expr>) -> Result<Expr> {
         let mut rows = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
         if let Some(condition) = condition {
@@ -281,10 +282,10 @@ impl Sound<'_> {
         }
         let mut rows = rows.build()?;
         if rows.all_out_ref_exprs().is_empty() {
-            // One row says the same for everybody.
+            // A subquery without outer columns has the same result for every row: one row suffices.
             rows = LogicalPlanBuilder::from(rows).limit(0, Some(1))?.build()?;
         }
-        if self.is_joined {
+        if self.becomes_join {
             return Ok(Expr::Exists(Exists {
                 subquery: as_subquery(rows, subquery),
                 negated: false,
@@ -297,11 +298,11 @@ impl Sound<'_> {
         Ok(Expr::ScalarSubquery(as_subquery(rows, subquery)))
     }
 
-    /// An expression as a query within it refers to it.
+    /// An expression, as a subquery refers to it.
     fn outer_reference_to(&self, expr: Expr) -> Result<Expr> {
-        if holds_one(&expr)? || expr.contains_outer() {
+        if has_subquery(&expr)? || expr.contains_outer() {
             return not_impl_err!(
-                "{REFUSED} compares a value that is itself from a query or from outside"
+                "{CORRELATED}, compared with a value that is a subquery or a column of another outer query"
             );
         }
         let outer = expr.transform_up(|part| match part {
@@ -340,9 +341,9 @@ fn as_subquery(plan: LogicalPlan, like: &Subquery) -> Subquery {
     }
 }
 
-/// The same with a name of its own for its column: what is compared from outside may be of a table that the query
-/// reads too, and its columns would be taken for those of the query.
-fn named_apart(subquery: Subquery) -> Result<Subquery> {
+/// The subquery with a unique name for its column. The outer operand may belong to a table that the
+/// subquery reads too; without the new name DataFusion confuses the two columns.
+fn with_unique_column_name(subquery: Subquery) -> Result<Subquery> {
     static NAMES: AtomicU64 = AtomicU64::new(0);
     let name = format!("_within_{}", NAMES.fetch_add(1, Ordering::Relaxed));
     let column = Expr::Column(Column::from(subquery.subquery.schema().qualified_field(0)));
@@ -351,7 +352,7 @@ fn named_apart(subquery: Subquery) -> Result<Subquery> {
     Ok(as_subquery(plan.build()?, &subquery))
 }
 
-/// The rows of a query whose order nobody sees.
+/// The subquery without an `order by` that does not affect its result.
 fn unordered(subquery: Subquery) -> Result<Subquery> {
     let plan = subquery.subquery.as_ref().clone();
     let plan = plan.transform_down(|plan| match plan {
@@ -366,7 +367,7 @@ fn unordered(subquery: Subquery) -> Result<Subquery> {
     Ok(as_subquery(plan.data, &subquery))
 }
 
-/// Whether a query gives exactly one row: an aggregate over all rows.
+/// Whether a query has exactly one row: an aggregate without `group by`.
 fn gives_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => gives_one_row(&projection.input),
@@ -377,77 +378,86 @@ fn gives_one_row(plan: &LogicalPlan) -> bool {
     }
 }
 
-/// Refuses a query in which conditions on columns from outside cannot be moved out of it.
-fn check(plan: &LogicalPlan, is_exists: bool) -> Result<()> {
+/// Refuses a subquery with conditions on outer columns that cannot be moved out of it.
+fn check_correlation(plan: &LogicalPlan, is_exists: bool) -> Result<()> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(());
     }
     match plan {
         LogicalPlan::Limit(Limit {
             skip: None, input, ..
-        }) if is_exists => inner(input),
-        LogicalPlan::Projection(projection) if is_exists => check(&projection.input, true),
-        LogicalPlan::SubqueryAlias(alias) if is_exists => check(&alias.input, true),
-        other => inner(other),
+        }) if is_exists => check_inputs(input),
+        LogicalPlan::Projection(projection) if is_exists => {
+            check_correlation(&projection.input, true)
+        }
+        LogicalPlan::SubqueryAlias(alias) if is_exists => check_correlation(&alias.input, true),
+        other => check_inputs(other),
     }
 }
 
-fn inner(plan: &LogicalPlan) -> Result<()> {
+fn check_inputs(plan: &LogicalPlan) -> Result<()> {
     if plan.all_out_ref_exprs().is_empty() {
         return Ok(());
     }
     let inputs = match plan {
         LogicalPlan::Join(join) => {
             let has = |plan: &LogicalPlan| !plan.all_out_ref_exprs().is_empty();
-            let kept = match join.join_type {
+            let keeps_rows = match join.join_type {
                 JoinType::Inner => [true, true],
                 JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => [true, false],
                 JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => [false, true],
                 _ => [false, false],
             };
-            let sides = [&join.left, &join.right].into_iter().zip(kept);
-            if sides.into_iter().any(|(side, kept)| !kept && has(side)) {
-                return not_impl_err!("{REFUSED}, in a side of an outer join or a set operation");
+            let sides = [&join.left, &join.right].into_iter().zip(keeps_rows);
+            if sides
+                .into_iter()
+                .any(|(side, keeps_rows)| !keeps_rows && has(side))
+            {
+                return not_impl_err!(
+                    "{CORRELATED}, on the optional side of an outer join or in a set operation"
+                );
             }
             vec![join.left.as_ref(), join.right.as_ref()]
         }
         LogicalPlan::Aggregate(aggregate) => {
             let mut groups = aggregate.group_expr.iter();
             if groups.any(|group| matches!(group, Expr::GroupingSet(_))) {
-                return not_impl_err!("{REFUSED}, with `rollup`, `cube` or `grouping sets`");
+                return not_impl_err!("{CORRELATED}, with `rollup`, `cube` or `grouping sets`");
             }
-            if let Some(filtered) = over_all(&aggregate.input) {
-                return not_impl_err!("{REFUSED}, and an aggregate over {filtered}");
+            if let Some(filtered) = filtered_global_aggregate(&aggregate.input) {
+                return not_impl_err!("{CORRELATED}, with an aggregate over {filtered}");
             }
             vec![aggregate.input.as_ref()]
         }
         LogicalPlan::Filter(filter) => {
-            if over_all(plan).is_some() {
-                return not_impl_err!("{REFUSED}, with `having` and without `group by`");
+            if filtered_global_aggregate(plan).is_some() {
+                return not_impl_err!("{CORRELATED}, with `having` and without `group by`");
             }
             vec![filter.input.as_ref()]
         }
         LogicalPlan::Limit(_) => {
             return not_impl_err!(
-                "{REFUSED}, with `limit` or `offset`: an aggregate such as max() gives one value"
+                "{CORRELATED}, with `limit` or `offset`: an aggregate such as max() gives one value"
             );
         }
-        LogicalPlan::Window(_) => return not_impl_err!("{REFUSED}, with a window function"),
-        LogicalPlan::Union(_) => return not_impl_err!("{REFUSED}, with `union`"),
+        LogicalPlan::Window(_) => return not_impl_err!("{CORRELATED}, with a window function"),
+        LogicalPlan::Union(_) => return not_impl_err!("{CORRELATED}, with `union`"),
         LogicalPlan::Distinct(Distinct::On(_)) => {
-            return not_impl_err!("{REFUSED}, with `distinct on`");
+            return not_impl_err!("{CORRELATED}, with `distinct on`");
         }
         other => other.inputs(),
     };
-    inputs.into_iter().try_for_each(inner)
+    inputs.into_iter().try_for_each(check_inputs)
 }
 
-/// Whether rows are what conditions leave of an aggregate over all rows.
-fn over_all(plan: &LogicalPlan) -> Option<&'static str> {
+/// Describes an aggregate without `group by` that a filter may remove.
+fn filtered_global_aggregate(plan: &LogicalPlan) -> Option<&'static str> {
     match plan {
-        LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => Some("one with `having`"),
-        LogicalPlan::Projection(projection) => over_all(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => over_all(&alias.input),
+        LogicalPlan::Filter(filter) if gives_one_row(&filter.input) => {
+            Some("an aggregate with `having`")
+        }
+        LogicalPlan::Projection(projection) => filtered_global_aggregate(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => filtered_global_aggregate(&alias.input),
         _ => None,
     }
 }

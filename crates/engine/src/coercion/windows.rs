@@ -1,5 +1,5 @@
-//! Frames of window functions that mean something: one that reaches a negative distance, or from
-//! later to earlier, fails somewhere or counts nothing. It comes before types are coerced.
+//! Checks the frames of window functions: a negative offset, or an end before the start, fails late
+//! or gives no rows. The rule runs before type coercion.
 
 use datafusion::arrow::array::types::IntervalMonthDayNano;
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
@@ -12,14 +12,15 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// A day and a month as intervals are compared, in nanoseconds.
+/// A day and a month in nanoseconds, as intervals are compared.
 const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
 const MONTH: i128 = 30 * DAY;
 
-/// Rows that a bound may be away: more than there ever are, and few enough to be added to a place.
-const MOST_ROWS: u64 = i64::MAX as u64;
+/// The largest offset in rows: no table has more rows, and adding it to a row number does not
+/// overflow.
+const MAX_ROWS: u64 = i64::MAX as u64;
 
-/// Refuses frames that mean nothing.
+/// Refuses invalid window frames.
 #[derive(Debug)]
 pub(crate) struct SoundWindows;
 
@@ -55,10 +56,10 @@ fn check(function: &WindowFunction, schema: &DFSchema) -> Result<()> {
     let frame = &function.params.window_frame;
     check_direction(frame)?;
     let bounds = [&frame.start_bound, &frame.end_bound];
-    // Of rows and groups only numbers that are not negative are planned at all.
+    // For rows and groups the planner only accepts integers that are not negative.
     if frame.units != WindowFrameUnits::Range {
         let mut counts = bounds.into_iter().filter_map(count);
-        return match counts.find(|count| *count > MOST_ROWS) {
+        return match counts.find(|count| *count > MAX_ROWS) {
             Some(count) => plan_err!("a window of {count} rows is too large"),
             None => Ok(()),
         };
@@ -85,7 +86,7 @@ fn check_direction(frame: &WindowFrame) -> Result<()> {
     }
 }
 
-/// How many rows or groups a bound is away.
+/// The offset of a bound in rows or groups.
 fn count(bound: &WindowFrameBound) -> Option<u64> {
     match bound {
         WindowFrameBound::Preceding(ScalarValue::UInt64(count))
@@ -94,7 +95,7 @@ fn count(bound: &WindowFrameBound) -> Option<u64> {
     }
 }
 
-/// How far a bound is away, where it is neither the row itself nor without bounds.
+/// The offset of a bound in a range; `None` for the current row and for an unbounded frame.
 fn offset(bound: &WindowFrameBound) -> Option<&str> {
     match bound {
         WindowFrameBound::Preceding(ScalarValue::Utf8(Some(text)))
@@ -134,7 +135,7 @@ fn is_negative_interval(text: &str) -> Result<bool> {
     let unit = DataType::Interval(IntervalUnit::MonthDayNano);
     let is_number = text.trim().parse::<f64>().is_ok();
     match ScalarValue::try_from_string(text.to_owned(), &unit) {
-        // A number alone would be one of months.
+        // A number alone would be parsed as months.
         Ok(ScalarValue::IntervalMonthDayNano(Some(interval))) if !is_number => {
             let IntervalMonthDayNano {
                 months,

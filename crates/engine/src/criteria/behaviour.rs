@@ -113,6 +113,10 @@ impl Behaviours {
     }
 
     /// Puts columns in the place of all calls in a condition.
+    ///
+    /// # Errors
+    /// [`EngineError::Behaviour`] where a call has arguments that its function does not take, or is in
+    /// a query within the condition.
     pub(crate) fn replace(&mut self, condition: &mut Expr) -> Result<(), EngineError> {
         let mut replacing = Replacing {
             behaviours: self,

@@ -13,9 +13,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use rollbook_model::calendar::PERIODS;
 
+use crate::criteria::condition::Condition;
 use crate::rewriting::walk::walk;
 use crate::sql::behaviour_names::BEHAVIOURS;
-use crate::sql::parsing::plain_condition;
 use crate::sql::statement::is_select;
 
 /// Characters of a text that is planned in no time.
@@ -81,28 +81,45 @@ pub enum Tame {
     No,
 }
 
-/// Whether the text of criteria tells what they cost. Traits of the tenant's own, which `is_own_trait`
-/// knows, are queries.
-pub fn tame(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
-    if criteria.len() > MOST_CHARACTERS || is_select(criteria) {
+impl Tame {
+    /// The condition in a text, for [`tame`]; where there is none, what the text alone says: a query
+    /// or a long text may cost anything, and errors in a text are found without running it.
+    ///
+    /// # Errors
+    /// The class of a text that is not a condition.
+    pub fn condition_in(criteria: &str) -> Result<Condition, Self> {
+        match criteria.len() > MOST_CHARACTERS || is_select(criteria) {
+            true => Err(Self::No),
+            false => Condition::parse_plain(criteria, MOST_CHARACTERS).ok_or(Self::Yes),
+        }
+    }
+}
+
+/// Whether the text of a condition tells what it costs. Traits of the tenant's own, which
+/// `is_own_trait` knows, are queries.
+pub fn tame(condition: &Condition, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
+    if condition.source().len() > MOST_CHARACTERS {
         return Tame::No;
     }
-    let Some(condition) = plain_condition(criteria, MOST_CHARACTERS) else {
-        // What is wrong with it is told without running it.
-        return Tame::Yes;
-    };
     let mut wild = Wild {
         is_own_trait,
         joined: 0,
         names_segments: false,
     };
     match (
-        walk(&condition.tree, &mut wild).is_break(),
+        walk(condition.expr(), &mut wild).is_break(),
         wild.names_segments,
     ) {
         (true, _) => Tame::No,
         (false, true) => Tame::IfSegmentsAre,
         (false, false) => Tame::Yes,
+    }
+}
+
+fn tame_text(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
+    match Tame::condition_in(criteria) {
+        Ok(condition) => tame(&condition, is_own_trait),
+        Err(class) => class,
     }
 }
 
@@ -119,7 +136,7 @@ impl Wild<'_> {
         let name = name.trim_matches('"');
         self.names_segments |= name == "in_segment";
         if BEHAVIOURS.contains(&name) {
-            return wheres(call).all(|text| tame(text, &|_| false) == Tame::Yes);
+            return wheres(call).all(|text| tame_text(text, &|_| false) == Tame::Yes);
         }
         FUNCTIONS.contains(&name) || PERIODS.contains(&name)
     }
@@ -218,7 +235,7 @@ fn wheres(call: &Function) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tame, tame};
+    use super::{Tame, tame_text as tame};
 
     #[test]
     fn usual_criteria_are_tame() {

@@ -1,4 +1,4 @@
-//! Arithmetic that tells of an overflow, and floats that are equal where they look so.
+//! Arithmetic that reports overflow, and floats with one zero and one `NaN`.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr_common::datum::apply;
 
-use crate::rewriting::columnar::null_as_its_arguments;
+use crate::rewriting::columnar::nullable_as_arguments;
 
-/// `+`, `-` or `*` of integers or of decimals. DataFusion's own of integers begin again from the other
-/// end of the range.
+/// `+`, `-` or `*` of integers or decimals, with overflow as an error. DataFusion's operators wrap
+/// around for integers.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Exact {
+pub(crate) struct CheckedOperator {
     op: Operator,
     signature: Signature,
 }
 
-impl Exact {
-    /// The function for an operator, where there is one.
+impl CheckedOperator {
+    /// The checked operator, if `op` has one.
     pub(crate) fn new(op: Operator) -> Option<Self> {
         matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply).then(|| Self {
             op,
@@ -33,7 +33,7 @@ impl Exact {
     }
 }
 
-impl ScalarUDFImpl for Exact {
+impl ScalarUDFImpl for CheckedOperator {
     fn name(&self) -> &'static str {
         match self.op {
             Operator::Plus => "_plus",
@@ -62,7 +62,7 @@ impl ScalarUDFImpl for Exact {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -75,13 +75,14 @@ impl ScalarUDFImpl for Exact {
     }
 }
 
-/// A float of which there is one zero and one `NaN`: texts, groups and comparisons tell others apart.
+/// Maps a float to the one zero and the one `NaN`: conversion to text, grouping and comparison
+/// would distinguish several.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct OneZero {
+pub(crate) struct CanonicalFloat {
     signature: Signature,
 }
 
-impl OneZero {
+impl CanonicalFloat {
     pub(crate) fn new() -> Self {
         Self {
             signature: Signature::any(1, Volatility::Immutable),
@@ -89,7 +90,7 @@ impl OneZero {
     }
 }
 
-impl ScalarUDFImpl for OneZero {
+impl ScalarUDFImpl for CanonicalFloat {
     fn name(&self) -> &'static str {
         "_one_zero"
     }
@@ -109,7 +110,7 @@ impl ScalarUDFImpl for OneZero {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -1,4 +1,4 @@
-//! A bound on functions that make much text from little: `repeat('x', 600000000)`.
+//! A limit on functions that build long texts from short ones, such as `repeat('x', 600000000)`.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// Characters that one value may be repeated or padded to.
-const MOST_CHARACTERS: i64 = 10_000;
+/// The largest number of characters in a result.
+const MAX_CHARACTERS: i64 = 10_000;
 
-/// DataFusion's function of the same name, refused where its result would exceed the bound.
+/// DataFusion's function of the same name; it fails where the result would exceed the limit.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bounded {
     inner: Arc<ScalarUDF>,
@@ -55,9 +55,9 @@ impl ScalarUDFImpl for Bounded {
                 } else {
                     1
                 };
-                if count.is_some_and(|count| count.saturating_mul(length) > MOST_CHARACTERS) {
+                if count.is_some_and(|count| count.saturating_mul(length) > MAX_CHARACTERS) {
                     return exec_err!(
-                        "`{}` gives more than {MOST_CHARACTERS} characters",
+                        "`{}` gives more than {MAX_CHARACTERS} characters",
                         self.name()
                     );
                 }

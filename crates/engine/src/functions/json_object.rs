@@ -1,4 +1,4 @@
-//! `json_object(key, value, …)`: fields of a source without a column here, as one JSON document.
+//! `json_object(key, value, …)`: source fields without a column of their own, as one JSON document.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::rewriting::columnar::columnar;
 
 /// Builds a JSON object from pairs of a key and a value.
 ///
-/// A pair whose value is NULL is left out; a row of such pairs alone gives NULL. Numbers and
-/// booleans are written bare, everything else as text. Keys stand in the order given.
+/// Pairs with a null value are left out; a row with such pairs only gives null. Numbers and
+/// booleans are written without quotes, all other values as text. The keys keep their order.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct JsonObject {
     signature: Signature,
@@ -112,7 +112,7 @@ impl Pair {
         let value = ArrayFormatter::try_new(&self.values, &options)?
             .value(row)
             .to_string();
-        // JSON has no word for infinity and not-a-number.
+        // JSON has no infinity and no `NaN`.
         if self.bare && value.parse::<f64>().map_or(true, f64::is_finite) {
             document.push_str(&value);
         } else {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn writes_pairs_leaves_out_nulls_and_escapes() {
+    async fn json_object_writes_pairs_omits_nulls_and_escapes() {
         check("json_object('a', 'x', 'b', null)", Some(r#"{"a":"x"}"#)).await;
         check("json_object('a', null)", None).await;
         check(
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_row_each_for_a_column() {
+    async fn json_object_gives_one_document_for_each_row() {
         let session = crate::mapping_session(Limits::default(), None).unwrap();
         let sql = "select json_object('v', v) from (values ('a'), (null), ('c')) as t (v)";
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_half_a_pair() {
+    async fn json_object_refuses_a_key_without_a_value() {
         let session = crate::mapping_session(Limits::default(), None).unwrap();
         let error = session
             .sql("select json_object('a')")

@@ -15,8 +15,8 @@ use crate::rewriting::columnar::columnar;
 
 /// Reads the value at a path such as `utm.source` or `items.0.sku`.
 ///
-/// Text comes without its quotes, an object or a list as JSON. NULL where the path leads
-/// nowhere, where it leads to `null`, and where the document is not JSON.
+/// Text is returned without quotes, an object or a list as JSON. The result is null if nothing is
+/// at the path, if the value there is `null`, and if the document is not JSON.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct JsonText {
     signature: Signature,
@@ -80,7 +80,7 @@ mod tests {
     use super::text_at;
 
     #[test]
-    fn follows_the_path() {
+    fn json_text_follows_the_path() {
         let document =
             r#"{"utm": {"source": "mail"}, "items": [{"sku": "A"}], "n": 1.50, "z": null}"#;
         for (path, expected) in [

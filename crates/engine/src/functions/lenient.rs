@@ -1,6 +1,7 @@
-//! Values that cannot be computed: in a condition on persons they are null, and counted.
+//! Lenient conditions: an expression that fails for a person is null for that person, and the
+//! failure is counted.
 //!
-//! One person's odd value must not stop a segment of a million others.
+//! One invalid value must not stop a segment of a million persons.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -25,10 +26,10 @@ use crate::rewriting::walk::{walk, walk_mut};
 
 const DIVISOR: &str = "_divisor";
 const CONVERTED: &str = "_converted";
-/// Marks what a rule of planning makes forgiving, once types are known.
+/// Marks an expression for [`super::rule`], which wraps it once types are known.
 pub(super) const RESULT: &str = "_result";
 
-/// What could not be computed of conditions, while a session answers.
+/// Parts of conditions that failed while a session evaluated them, with counts.
 #[derive(Debug, Clone, Default)]
 pub struct Uncomputed(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -46,16 +47,16 @@ impl Uncomputed {
         *counts.entry(expression.to_owned()).or_default() += count;
     }
 
-    /// Takes out what is new since this was last asked: parts of conditions, and for how many
-    /// persons they could not be computed.
+    /// Returns the failures since the last call: the SQL of each part, and the number of persons
+    /// for whom it failed.
     pub fn take(&self) -> BTreeMap<String, u64> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *counts)
     }
 }
 
-/// A divisor that is null rather than zero, or a value that was converted; what is null for that is
-/// counted.
+/// A function that counts failures: a divisor that was zero and becomes null, or a value that could
+/// not be converted and is null.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lenient {
     name: &'static str,
@@ -70,7 +71,7 @@ impl Hash for Lenient {
 }
 
 impl Lenient {
-    /// What counts values that could not be converted, of the same session.
+    /// The function that counts failed conversions for the same session.
     pub(super) fn converted(&self) -> ScalarUDF {
         ScalarUDF::from(Self {
             name: CONVERTED,
@@ -111,7 +112,7 @@ impl ScalarUDFImpl for Lenient {
             return Ok(args.args[0].clone());
         }
         let Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(label)))) = args.args.last() else {
-            return exec_err!("`{}` is a function of our own", self.name);
+            return exec_err!("`{}` is reserved for internal use", self.name);
         };
         let values = &args.args[..args.args.len() - 1];
         let rows = match values
@@ -123,46 +124,46 @@ impl ScalarUDFImpl for Lenient {
         };
         let arrays = values.iter().map(|value| value.to_array(rows));
         let arrays: Vec<ArrayRef> = arrays.collect::<Result<_>>()?;
-        let (found, lost) = match arrays.as_slice() {
+        let (found, failed) = match arrays.as_slice() {
             [divisor] => {
                 let zero = ScalarValue::new_zero(divisor.data_type())?.to_scalar()?;
                 let is_zero = eq(divisor, &zero)?;
                 (nullif(divisor, &is_zero)?, is_zero.true_count())
             }
-            [converted, given] => {
-                let lost: BooleanArray = and(&is_null(converted)?, &is_not_null(given)?)?;
-                (Arc::clone(converted), lost.true_count())
+            [converted, operand] => {
+                let failed: BooleanArray = and(&is_null(converted)?, &is_not_null(operand)?)?;
+                (Arc::clone(converted), failed.true_count())
             }
-            _ => return exec_err!("`{}` is a function of our own", self.name),
+            _ => return exec_err!("`{}` is reserved for internal use", self.name),
         };
-        if lost > 0 {
-            self.counts.add(label, lost as u64);
+        if failed > 0 {
+            self.counts.add(label, failed as u64);
         }
         crate::rewriting::columnar::columnar(values, found)
     }
 }
 
-/// Makes a condition give null where it would divide by zero, convert what cannot be, or fail
-/// otherwise for one person; calls that give way to something else never fail.
-pub(crate) fn make_lenient(condition: &mut Expr, gives_way: fn(&Function) -> bool) {
-    let mut odd = Odd {
-        gives_way,
+/// Rewrites a condition so that a division by zero, a failed conversion or another failure is null
+/// for that person. Calls that `is_rewritten` accepts are replaced later and never fail.
+pub(crate) fn make_lenient(condition: &mut Expr, is_rewritten: fn(&Function) -> bool) {
+    let mut parts = FallibleParts {
+        is_rewritten,
         queries: 0,
         labels: Vec::new(),
     };
-    let _ = walk_mut(condition, &mut odd);
+    let _ = walk_mut(condition, &mut parts);
 }
 
-/// Looks for what may fail.
-struct Odd {
-    gives_way: fn(&Function) -> bool,
-    /// How many queries are around.
+/// Finds the parts of a condition that may fail.
+struct FallibleParts {
+    is_rewritten: fn(&Function) -> bool,
+    /// The number of enclosing queries.
     queries: usize,
-    /// Of each expression around, how it is written if it may fail.
+    /// For each enclosing expression its SQL, if it may fail.
     labels: Vec<Option<String>>,
 }
 
-impl VisitorMut for Odd {
+impl VisitorMut for FallibleParts {
     type Break = ();
 
     fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
@@ -176,7 +177,7 @@ impl VisitorMut for Odd {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let is_odd = match expr {
+        let may_fail = match expr {
             Expr::BinaryOp {
                 op: BinaryOperator::Divide | BinaryOperator::Modulo,
                 right,
@@ -184,32 +185,33 @@ impl VisitorMut for Odd {
             } => !is_number(right),
             Expr::Cast {
                 kind: CastKind::Cast | CastKind::DoubleColon,
-                expr: given,
+                expr: operand,
                 data_type,
                 ..
-            } => !is_text(data_type) && names_something(given),
-            // In queries there are aggregates too.
+            } => !is_text(data_type) && reads_column(operand),
+            // Inside of queries there may be aggregates.
             _ if self.queries > 0 => false,
-            // A text beside a time is read as one.
+            // A text compared with a time is converted to a time.
             Expr::BinaryOp { left, op, right } if is_comparison(op) => {
                 ![left, right].into_iter().any(|side| is_literal(side)) && may_read_texts(expr)
             }
             Expr::Between {
-                expr: given,
+                expr: operand,
                 low,
                 high,
                 ..
             } => {
-                !(is_literal(given) || is_literal(low) && is_literal(high)) && may_read_texts(expr)
+                !(is_literal(operand) || is_literal(low) && is_literal(high))
+                    && may_read_texts(expr)
             }
             Expr::BinaryOp { op, .. } => {
                 use BinaryOperator::{Minus, Multiply, Plus};
-                matches!(op, Plus | Minus | Multiply) && names_something(expr)
+                matches!(op, Plus | Minus | Multiply) && reads_column(expr)
             }
-            Expr::Function(function) => !(self.gives_way)(function) && names_something(expr),
+            Expr::Function(function) => !(self.is_rewritten)(function) && reads_column(expr),
             _ => false,
         };
-        self.labels.push(is_odd.then(|| expr.to_string()));
+        self.labels.push(may_fail.then(|| expr.to_string()));
         ControlFlow::Continue(())
     }
 
@@ -227,12 +229,14 @@ impl VisitorMut for Odd {
                 **right = labelled(DIVISOR, vec![divisor], &label);
             }
             Expr::Cast {
-                kind, expr: given, ..
+                kind,
+                expr: operand,
+                ..
             } => {
                 *kind = CastKind::TryCast;
-                let given = given.as_ref().clone();
+                let operand = operand.as_ref().clone();
                 let converted = std::mem::replace(expr, nothing());
-                *expr = labelled(CONVERTED, vec![converted, given], &label);
+                *expr = labelled(CONVERTED, vec![converted, operand], &label);
             }
             _ => {
                 let computed = std::mem::replace(expr, nothing());
@@ -255,10 +259,10 @@ fn is_literal(expr: &Expr) -> bool {
     }
 }
 
-/// Whether a comparison may have to read texts of persons. One with a query in it keeps its shape,
-/// by which the query becomes a join.
+/// Whether a comparison may convert texts of persons to times. A comparison with a subquery keeps
+/// its form, which the planner turns into a join.
 fn may_read_texts(comparison: &Expr) -> bool {
-    names_something(comparison) && !holds_a_query(comparison)
+    reads_column(comparison) && !holds_a_query(comparison)
 }
 
 fn nothing() -> Expr {
@@ -291,8 +295,8 @@ fn is_text(ty: &SqlType) -> bool {
     )
 }
 
-/// Whether an expression is more than literals: what is wrong with these is told at once.
-fn names_something(expr: &Expr) -> bool {
+/// Whether an expression reads a column; literals alone fail while the query is planned.
+fn reads_column(expr: &Expr) -> bool {
     struct Names;
     impl Visitor for Names {
         type Break = ();

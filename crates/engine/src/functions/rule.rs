@@ -1,4 +1,4 @@
-//! The rule of planning that puts arithmetic of our own where DataFusion's would be wrong.
+//! The analyzer rule that replaces arithmetic where DataFusion's result may be wrong.
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
@@ -8,30 +8,30 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::arithmetic::{Exact, OneZero};
-use super::forgiving::forgiven;
-use crate::rewriting::typed::{Types, rewritten};
+use super::arithmetic::{CanonicalFloat, CheckedOperator};
+use super::null_on_error::null_on_error;
+use crate::rewriting::typed::{Types, rewrite_plan};
 
-/// Functions that may give a zero below zero.
+/// Functions that may return negative zero.
 const ROUNDING: [&str; 5] = ["round", "ceil", "trunc", "floor", "sqrt"];
 
-/// Runs after types were made to fit.
+/// Runs after type coercion.
 #[derive(Debug)]
-pub(crate) struct OwnArithmetic;
+pub(crate) struct CheckedArithmetic;
 
-impl AnalyzerRule for OwnArithmetic {
+impl AnalyzerRule for CheckedArithmetic {
     fn name(&self) -> &'static str {
-        "own_arithmetic"
+        "checked_arithmetic"
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, &rewrite)
+        rewrite_plan(plan, &rewrite)
     }
 }
 
 fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
-    if let Some(forgiving) = forgiven(&expr, types)? {
-        return Ok(Transformed::yes(forgiving));
+    if let Some(null_on_error) = null_on_error(&expr, types)? {
+        return Ok(Transformed::yes(null_on_error));
     }
     match &expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -48,10 +48,10 @@ fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
             }
             let of = (types.of(left)?, types.of(right)?);
             if of.0 == DataType::Float64 && of.0 == of.1 {
-                return Ok(one_zero(expr));
+                return Ok(canonical_float(expr));
             }
             let is_of_integers = of.0.is_integer() && of.0 == of.1;
-            match Exact::new(*op).filter(|_| is_of_integers) {
+            match CheckedOperator::new(*op).filter(|_| is_of_integers) {
                 Some(function) => {
                     let args = vec![left.as_ref().clone(), right.as_ref().clone()];
                     let call = ScalarUDF::from(function).call(args);
@@ -60,22 +60,22 @@ fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
                 None => Ok(Transformed::no(expr)),
             }
         }
-        Expr::Negative(inner) if types.of(inner)? == DataType::Float64 => Ok(one_zero(expr)),
+        Expr::Negative(inner) if types.of(inner)? == DataType::Float64 => Ok(canonical_float(expr)),
         Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => {
             match types.of(&cast.expr)?.is_string() {
-                true => Ok(one_zero(expr)),
+                true => Ok(canonical_float(expr)),
                 false => Ok(Transformed::no(expr)),
             }
         }
         Expr::TryCast(cast) if *cast.field.data_type() == DataType::Float64 => {
             match types.of(&cast.expr)?.is_string() {
-                true => Ok(one_zero(expr)),
+                true => Ok(canonical_float(expr)),
                 false => Ok(Transformed::no(expr)),
             }
         }
         Expr::ScalarFunction(ScalarFunction { func, .. }) if ROUNDING.contains(&func.name()) => {
             match types.of(&expr)? {
-                DataType::Float64 => Ok(one_zero(expr)),
+                DataType::Float64 => Ok(canonical_float(expr)),
                 _ => Ok(Transformed::no(expr)),
             }
         }
@@ -83,6 +83,6 @@ fn rewrite(expr: Expr, types: &Types) -> Result<Transformed<Expr>> {
     }
 }
 
-fn one_zero(expr: Expr) -> Transformed<Expr> {
-    Transformed::yes(ScalarUDF::from(OneZero::new()).call(vec![expr]))
+fn canonical_float(expr: Expr) -> Transformed<Expr> {
+    Transformed::yes(ScalarUDF::from(CanonicalFloat::new()).call(vec![expr]))
 }

@@ -1,4 +1,4 @@
-//! `sum` and `avg` that tell of an overflow, where DataFusion's go on with a wrong number.
+//! `sum` and `avg` that report overflow; DataFusion's continue with a wrong number.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use datafusion::logical_expr::{
     SetMonotonicity, Signature,
 };
 
-/// DataFusion's `sum` or `avg`, with checks.
+/// DataFusion's `sum` or `avg`, with overflow as an error.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedSum {
     inner: Arc<AggregateUDF>,
-    /// The column of the state that is a sum.
+    /// The position of the sum in the accumulator's state.
     sum_at: usize,
 }
 
-impl Checked {
+impl CheckedSum {
     pub(crate) fn sum(inner: Arc<AggregateUDF>) -> Self {
         Self { inner, sum_at: 0 }
     }
@@ -38,33 +38,33 @@ impl Checked {
         self.sum_at == 0
     }
 
-    /// What is added up by itself to see whether it fits; `None` where a sum always does.
-    fn guard(&self, args: &AccumulatorArgs) -> Option<Box<dyn Sums>> {
+    /// A second sum that detects overflow; `None` if sums of this type cannot overflow.
+    fn overflow_check(&self, args: &AccumulatorArgs) -> Option<Box<dyn CheckedSums>> {
         let of = if self.is_sum() {
             args.return_field.data_type()
         } else {
             args.expr_fields[0].data_type()
         };
-        sums(of)
+        checked_sums(of)
     }
 }
 
-/// Sums of groups that are checked, for the types whose sums can be too large to hold.
-fn sums(of: &DataType) -> Option<Box<dyn Sums>> {
+/// Checked sums by group, for the types that may overflow.
+fn checked_sums(of: &DataType) -> Option<Box<dyn CheckedSums>> {
     Some(match of {
-        DataType::Int64 => Box::new(OfGroups::<Int64Type>::new(of, None)),
-        DataType::UInt64 => Box::new(OfGroups::<UInt64Type>::new(of, None)),
+        DataType::Int64 => Box::new(GroupSums::<Int64Type>::new(of, None)),
+        DataType::UInt64 => Box::new(GroupSums::<UInt64Type>::new(of, None)),
         DataType::Decimal128(precision, _) => {
             let largest = Decimal128Type::MAX_PRECISION == *precision;
-            let largest = largest.then_some(Fits(*precision));
-            Box::new(OfGroups::<Decimal128Type>::new(of, largest))
+            let largest = largest.then_some(MaxDigits(*precision));
+            Box::new(GroupSums::<Decimal128Type>::new(of, largest))
         }
-        DataType::Decimal256(..) => Box::new(OfGroups::<Decimal256Type>::new(of, None)),
+        DataType::Decimal256(..) => Box::new(GroupSums::<Decimal256Type>::new(of, None)),
         _ => return None,
     })
 }
 
-impl AggregateUDFImpl for Checked {
+impl AggregateUDFImpl for CheckedSum {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -102,15 +102,15 @@ impl AggregateUDFImpl for Checked {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (guard, is_distinct) = (self.guard(&args), args.is_distinct);
+        let (overflow_check, is_distinct) = (self.overflow_check(&args), args.is_distinct);
         let ty = args.return_field.data_type().clone();
         let inner = self.inner.accumulator(args)?;
-        Ok(match (guard, is_distinct && self.is_sum()) {
+        Ok(match (overflow_check, is_distinct && self.is_sum()) {
             (None, _) => inner,
-            (Some(_), true) => Box::new(Distinct { inner, ty }),
-            // Distinct averages of decimals come from a few values that are added up as wide.
+            (Some(_), true) => Box::new(DistinctSum { inner, ty }),
+            // Distinct averages of decimals add few values in a type that is wide enough.
             (Some(_), false) if is_distinct => inner,
-            (Some(sums), false) => Box::new(OfAll {
+            (Some(sums), false) => Box::new(CheckedAccumulator {
                 inner,
                 sums,
                 sum_at: self.sum_at,
@@ -119,11 +119,11 @@ impl AggregateUDFImpl for Checked {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let (guard, is_distinct) = (self.guard(&args), args.is_distinct);
+        let (overflow_check, is_distinct) = (self.overflow_check(&args), args.is_distinct);
         let inner = self.inner.create_sliding_accumulator(args)?;
-        Ok(match guard.filter(|_| !is_distinct) {
+        Ok(match overflow_check.filter(|_| !is_distinct) {
             None => inner,
-            Some(sums) => Box::new(OfAll {
+            Some(sums) => Box::new(CheckedAccumulator {
                 inner,
                 sums,
                 sum_at: self.sum_at,
@@ -139,13 +139,13 @@ impl AggregateUDFImpl for Checked {
         &self,
         args: AccumulatorArgs,
     ) -> Result<Box<dyn GroupsAccumulator>> {
-        match self.guard(&args) {
+        match self.overflow_check(&args) {
             None => self.inner.create_groups_accumulator(args),
             Some(sums) if self.is_sum() => Ok(sums.into_accumulator()),
             Some(sums) => {
                 let inner = self.inner.create_groups_accumulator(args)?;
                 let sum_at = self.sum_at;
-                Ok(Box::new(Guarded {
+                Ok(Box::new(CheckedGroups {
                     inner,
                     sums,
                     sum_at,
@@ -155,37 +155,37 @@ impl AggregateUDFImpl for Checked {
     }
 }
 
-/// Checked sums of any type.
-trait Sums: GroupsAccumulator + fmt::Debug + Sync {
+/// Checked sums by group, independent of the type.
+trait CheckedSums: GroupsAccumulator + fmt::Debug + Sync {
     /// Adds values to the only group.
     fn add_all(&mut self, values: &ArrayRef) -> Result<()>;
 
-    /// Takes values out of it again.
+    /// Removes values from the only group.
     fn retract(&mut self, values: &ArrayRef) -> Result<()>;
 
     fn into_accumulator(self: Box<Self>) -> Box<dyn GroupsAccumulator>;
 }
 
-/// The digits that a decimal has.
+/// The number of digits of a decimal type.
 #[derive(Debug, Clone, Copy)]
-struct Fits(u8);
+struct MaxDigits(u8);
 
-/// A sum for each group.
-struct OfGroups<T: ArrowNumericType> {
+/// One checked sum for each group.
+struct GroupSums<T: ArrowNumericType> {
     sums: Vec<T::Native>,
     is_seen: Vec<bool>,
     ty: DataType,
-    fits: Option<Fits>,
+    fits: Option<MaxDigits>,
 }
 
-impl<T: ArrowNumericType> fmt::Debug for OfGroups<T> {
+impl<T: ArrowNumericType> fmt::Debug for GroupSums<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sums of {} in {} groups", self.ty, self.sums.len())
     }
 }
 
-impl<T: ArrowNumericType> OfGroups<T> {
-    fn new(ty: &DataType, fits: Option<Fits>) -> Self {
+impl<T: ArrowNumericType> GroupSums<T> {
+    fn new(ty: &DataType, fits: Option<MaxDigits>) -> Self {
         Self {
             sums: Vec::new(),
             is_seen: Vec::new(),
@@ -206,7 +206,7 @@ impl<T: ArrowNumericType> OfGroups<T> {
     }
 }
 
-impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
+impl<T: ArrowNumericType> GroupsAccumulator for GroupSums<T> {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -250,7 +250,7 @@ impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
         let is_seen = emit.take_needed(&mut self.is_seen);
         let sums = PrimitiveArray::<T>::new(sums.into(), Some(is_seen.into()));
         let sums: ArrayRef = Arc::new(sums.with_data_type(self.ty.clone()));
-        if let Some(Fits(precision)) = self.fits {
+        if let Some(MaxDigits(precision)) = self.fits {
             let decimals = sums.as_primitive::<Decimal128Type>();
             let fits = decimals.validate_decimal_precision(precision);
             fits.map_err(|_| self.too_large())?;
@@ -274,8 +274,8 @@ impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
         let Some(filter) = filter else {
             return Ok(vec![Arc::clone(&values[0])]);
         };
-        let left_out = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
-        Ok(vec![arrow::compute::nullif(&values[0], &left_out)?])
+        let excluded = arrow::compute::not(&arrow::compute::prep_null_mask_filter(filter))?;
+        Ok(vec![arrow::compute::nullif(&values[0], &excluded)?])
     }
 
     fn size(&self) -> usize {
@@ -283,7 +283,7 @@ impl<T: ArrowNumericType> GroupsAccumulator for OfGroups<T> {
     }
 }
 
-impl<T: ArrowNumericType> Sums for OfGroups<T> {
+impl<T: ArrowNumericType> CheckedSums for GroupSums<T> {
     fn add_all(&mut self, values: &ArrayRef) -> Result<()> {
         self.reserve(1);
         let sum = sum_checked(values.as_primitive::<T>());
@@ -297,8 +297,8 @@ impl<T: ArrowNumericType> Sums for OfGroups<T> {
     fn retract(&mut self, values: &ArrayRef) -> Result<()> {
         self.reserve(1);
         let sum = sum_checked(values.as_primitive::<T>());
-        if let Some(gone) = sum.map_err(|_| self.too_large())? {
-            let left = self.sums[0].sub_checked(gone);
+        if let Some(removed) = sum.map_err(|_| self.too_large())? {
+            let left = self.sums[0].sub_checked(removed);
             self.sums[0] = left.map_err(|_| self.too_large())?;
         }
         Ok(())
@@ -309,14 +309,14 @@ impl<T: ArrowNumericType> Sums for OfGroups<T> {
     }
 }
 
-/// Another accumulator over groups, whose sums are checked beside it.
-struct Guarded {
+/// DataFusion's accumulator by group; a checked sum beside it detects overflow.
+struct CheckedGroups {
     inner: Box<dyn GroupsAccumulator>,
-    sums: Box<dyn Sums>,
+    sums: Box<dyn CheckedSums>,
     sum_at: usize,
 }
 
-impl GroupsAccumulator for Guarded {
+impl GroupsAccumulator for CheckedGroups {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -357,15 +357,15 @@ impl GroupsAccumulator for Guarded {
     }
 }
 
-/// Another accumulator of all rows, whose sum is checked beside it.
+/// DataFusion's accumulator; a checked sum beside it detects overflow.
 #[derive(Debug)]
-struct OfAll {
+struct CheckedAccumulator {
     inner: Box<dyn Accumulator>,
-    sums: Box<dyn Sums>,
+    sums: Box<dyn CheckedSums>,
     sum_at: usize,
 }
 
-impl Accumulator for OfAll {
+impl Accumulator for CheckedAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.sums.add_all(&values[0])?;
         self.inner.update_batch(values)
@@ -398,14 +398,14 @@ impl Accumulator for OfAll {
     }
 }
 
-/// The sum of different values, which another accumulator has found.
+/// The checked sum of the distinct values that DataFusion's accumulator collects.
 #[derive(Debug)]
-struct Distinct {
+struct DistinctSum {
     inner: Box<dyn Accumulator>,
     ty: DataType,
 }
 
-impl Accumulator for Distinct {
+impl Accumulator for DistinctSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         self.inner.update_batch(values)
     }
@@ -418,13 +418,13 @@ impl Accumulator for Distinct {
         let mut parts = Vec::new();
         for state in self.inner.state()? {
             let ScalarValue::List(lists) = state else {
-                return not_impl_err!("a sum of different values that are no list");
+                return not_impl_err!("distinct values are expected as a list");
             };
             parts.push(Arc::clone(lists.values()));
         }
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         let values = concat(&parts)?;
-        let Some(mut sums) = sums(&self.ty) else {
+        let Some(mut sums) = checked_sums(&self.ty) else {
             return self.inner.evaluate();
         };
         sums.update_batch(&[Arc::clone(&values)], &vec![0; values.len()], None, 1)?;

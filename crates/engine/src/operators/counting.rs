@@ -1,9 +1,10 @@
-//! Counting what each person did, many questions at once: one pass over rows in order of persons.
+//! Counts the activities of each person for many windows at once, in one pass over rows sorted by
+//! person.
 //!
-//! A hundred aggregates with a filter each would compare every row a hundred times. Here a row is
-//! looked at once: its type says which questions it concerns, its time falls between two of the
-//! bounds that all their windows have, and is counted there. When a person ends, a window's count
-//! is the sum of what lies between its bounds.
+//! A hundred aggregates with one filter each would compare each row a hundred times. Here each row
+//! is compared once: its type selects the counts that it belongs to, and its time falls between two
+//! bounds of their windows, where it is counted. At the end of a person the count of a window is
+//! the sum between its bounds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,31 +38,31 @@ mod tally;
 
 pub(crate) use source::CountedActivities;
 pub(crate) use tally::{CountKind, Counted};
-use tally::{NOTHING, Tally};
+use tally::{NO_TIME, Tally};
 
-/// The columns that are read, in this order.
-const INPUT: [&str; 3] = ["person_id", "type", "occurred_at"];
+/// The columns of the input, in this order.
+const INPUT_COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
 
-/// Types of one batch that are told by their views alone.
-const KINDS_REMEMBERED: usize = 32;
+/// The number of types that a batch remembers by their string views.
+const CACHED_TYPES: usize = 32;
 
-/// Rows of `person_id`, `type` and `occurred_at`, in order of persons, to a row for each person who
-/// did something that is asked about: the person, and a column for each question.
+/// From rows `person_id`, `type` and `occurred_at`, sorted by person, to one row for each person
+/// with a counted activity: the person, and one column for each count.
 #[derive(Debug)]
 pub(crate) struct CountingExec {
     input: Arc<dyn ExecutionPlan>,
-    questions: Arc<Vec<Counted>>,
+    specs: Arc<Vec<Counted>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// What it puts out; `time` is the type of the times that are read.
-fn output(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
+/// The schema of the output; `time` is the type of `occurred_at`.
+fn output_schema(person: &str, specs: &[Counted], time: &DataType) -> SchemaRef {
     let mut fields = vec![Field::new(person, DataType::Int64, false)];
-    fields.extend(questions.iter().enumerate().map(|(at, question)| {
+    fields.extend(specs.iter().enumerate().map(|(at, spec)| {
         let name = format!("_c{at}");
-        match question.what {
+        match spec.measure {
             CountKind::Count => Field::new(name, DataType::Int64, false),
             CountKind::First | CountKind::Last => Field::new(name, time.clone(), true),
         }
@@ -72,7 +73,7 @@ fn output(person: &str, questions: &[Counted], time: &DataType) -> SchemaRef {
 impl CountingExec {
     fn try_new(
         input: Arc<dyn ExecutionPlan>,
-        questions: Arc<Vec<Counted>>,
+        specs: Arc<Vec<Counted>>,
         schema: SchemaRef,
     ) -> Result<Self> {
         let person: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(0).name(), 0));
@@ -98,22 +99,22 @@ impl CountingExec {
         );
         Ok(Self {
             input,
-            questions,
+            specs,
             schema,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
 
-    /// The person among the columns that are read.
+    /// The column of the person in the input.
     fn person() -> Arc<dyn PhysicalExpr> {
-        Arc::new(Column::new(INPUT[0], 0))
+        Arc::new(Column::new(INPUT_COLUMNS[0], 0))
     }
 }
 
 impl DisplayAs for CountingExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CountingExec: questions={}", self.questions.len())
+        write!(f, "CountingExec: counts={}", self.specs.len())
     }
 }
 
@@ -159,11 +160,11 @@ impl ExecutionPlan for CountingExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| {
-            DataFusionError::Internal("counting without rows to count".to_owned())
-        })?;
-        let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
-        Ok(Arc::new(Self::try_new(input, questions, schema)?))
+        let input = children
+            .pop()
+            .ok_or_else(|| DataFusionError::Internal("CountingExec has one input".to_owned()))?;
+        let (specs, schema) = (Arc::clone(&self.specs), Arc::clone(&self.schema));
+        Ok(Arc::new(Self::try_new(input, specs, schema)?))
     }
 
     fn with_new_children(
@@ -183,14 +184,14 @@ impl ExecutionPlan for CountingExec {
     ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let consumer = MemoryConsumer::new(format!("CountingExec[{partition}]"));
-        let counting = Counting {
+        let counting = CountingStream {
             memory: consumer.register(context.memory_pool()),
             rows: self.input.execute(partition, Arc::clone(&context))?,
-            tally: Tally::new(&self.questions),
+            tally: Tally::new(&self.specs),
             person: None,
             schema: Arc::clone(&self.schema),
             batch_rows: context.session_config().batch_size(),
-            done: Done::new(self.questions.len()),
+            finished: FinishedPersons::new(self.specs.len()),
             is_at_end: false,
             metrics: metrics.clone(),
         };
@@ -207,33 +208,33 @@ impl ExecutionPlan for CountingExec {
     }
 }
 
-/// A partition on its way.
-struct Counting {
+/// The state of one partition.
+struct CountingStream {
     rows: SendableRecordBatchStream,
     tally: Tally,
-    /// Whose rows are being counted.
+    /// The person of the current rows.
     person: Option<i64>,
     schema: SchemaRef,
     batch_rows: usize,
-    done: Done,
+    finished: FinishedPersons,
     is_at_end: bool,
-    /// What the persons that have ended take until they are put out.
+    /// Accounts for the memory of finished persons until they are put out.
     memory: MemoryReservation,
     metrics: BaselineMetrics,
 }
 
-/// Persons that have ended.
-struct Done {
+/// Persons without further rows, and their counts.
+struct FinishedPersons {
     persons: Vec<i64>,
-    /// For each question a value for each of them.
+    /// For each count one value for each person.
     columns: Vec<Vec<i64>>,
 }
 
-impl Done {
-    fn new(questions: usize) -> Self {
+impl FinishedPersons {
+    fn new(counts: usize) -> Self {
         Self {
             persons: Vec::new(),
-            columns: vec![Vec::new(); questions],
+            columns: vec![Vec::new(); counts],
         }
     }
 
@@ -242,15 +243,15 @@ impl Done {
     }
 }
 
-impl Counting {
+impl CountingStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while !self.is_at_end && self.done.persons.len() < self.batch_rows {
+        while !self.is_at_end && self.finished.persons.len() < self.batch_rows {
             match self.rows.next().await.transpose()? {
                 Some(batch) => {
                     let metrics = self.metrics.clone();
                     let _timer = metrics.elapsed_compute().timer();
                     self.count(&batch)?;
-                    self.memory.try_resize(self.done.bytes())?;
+                    self.memory.try_resize(self.finished.bytes())?;
                 }
                 None => {
                     self.end_person();
@@ -258,12 +259,15 @@ impl Counting {
                 }
             }
         }
-        if self.done.persons.is_empty() {
+        if self.finished.persons.is_empty() {
             return Ok(None);
         }
-        let done = std::mem::replace(&mut self.done, Done::new(self.schema.fields().len() - 1));
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(done.persons))];
-        for (values, field) in done
+        let finished = std::mem::replace(
+            &mut self.finished,
+            FinishedPersons::new(self.schema.fields().len() - 1),
+        );
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(finished.persons))];
+        for (values, field) in finished
             .columns
             .into_iter()
             .zip(self.schema.fields().iter().skip(1))
@@ -271,7 +275,7 @@ impl Counting {
             columns.push(match field.data_type() {
                 DataType::Int64 => Arc::new(Int64Array::from(values)),
                 time => {
-                    let known = values.into_iter().map(|at| (at != NOTHING).then_some(at));
+                    let known = values.into_iter().map(|at| (at != NO_TIME).then_some(at));
                     let times: TimestampMicrosecondArray = known.collect();
                     Arc::new(times.with_data_type(time.clone()))
                 }
@@ -291,13 +295,13 @@ impl Counting {
             .column(2)
             .as_primitive::<TimestampMicrosecondType>()
             .values();
-        let mut kinds = Kinds::default();
+        let mut indexes = TypeIndexes::default();
         for row in 0..batch.num_rows() {
             if self.person != Some(persons[row]) {
                 self.end_person();
                 self.person = Some(persons[row]);
             }
-            if let Some(kind) = kinds.of(types, row, &self.tally) {
+            if let Some(kind) = indexes.of(types, row, &self.tally) {
                 self.tally.add(kind, times[row]);
             }
         }
@@ -306,21 +310,22 @@ impl Counting {
 
     fn end_person(&mut self) {
         if let Some(person) = self.person.take()
-            && self.tally.end(&mut self.done.columns)
+            && self.tally.end(&mut self.finished.columns)
         {
-            self.done.persons.push(person);
+            self.finished.persons.push(person);
         }
     }
 }
 
-/// What the types of one batch are, by their views: equal views are equal texts.
+/// The index of each counted type in a batch, looked up by its string view: within a batch equal
+/// views are equal texts.
 #[derive(Default)]
-struct Kinds {
+struct TypeIndexes {
     known: Vec<(u128, Option<usize>)>,
     last: usize,
 }
 
-impl Kinds {
+impl TypeIndexes {
     fn of(&mut self, types: &StringViewArray, row: usize, tally: &Tally) -> Option<usize> {
         let view = types.views()[row];
         if let Some((known, kind)) = self.known.get(self.last)
@@ -335,9 +340,9 @@ impl Kinds {
         }
         let text = types.is_valid(row).then(|| types.value(row));
         let kind = text.and_then(|text| tally.kind(text));
-        // Of very many types those that come first are remembered; searching more is no quicker
-        // than asking for each.
-        if self.known.len() < KINDS_REMEMBERED {
+        // Only the first types are remembered: a longer search is no faster than a lookup of the
+        // text.
+        if self.known.len() < CACHED_TYPES {
             self.last = self.known.len();
             self.known.push((view, kind));
         }

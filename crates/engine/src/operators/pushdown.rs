@@ -1,8 +1,9 @@
-//! Filters that move towards the rows, where that is sound.
+//! Filter pushdown in physical plans, where it is correct.
 //!
-//! DataFusion moves the filters of a physical plan by the names of their columns. Where the rows
-//! have two columns of one name, as those of a join of two tables may, it takes the first for both.
-//! Such plans keep their filters where they are; what the logical plan moved has moved already.
+//! DataFusion moves the filters of a physical plan by the names of their columns. Where the input
+//! has two columns of one name, as a join of two tables may have, it takes the first column for
+//! both. Filters in such plans stay where they are; pushdown in the logical plan has already
+//! happened.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 
-/// DataFusion's rules, with those that move filters held back where they would mistake a column.
+/// DataFusion's rules; filter pushdown is skipped for plans in which it would mistake a column.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = PhysicalOptimizer::new().rules.into_iter();
     rules
@@ -35,7 +36,7 @@ impl PhysicalOptimizerRule for SoundPushdown {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match has_namesakes(&plan)? {
+        match has_duplicate_names(&plan)? {
             true => Ok(plan),
             false => self.0.optimize(plan, config),
         }
@@ -50,8 +51,8 @@ impl PhysicalOptimizerRule for SoundPushdown {
     }
 }
 
-/// Whether a filter looks at a column beside another one of its name.
-fn has_namesakes(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+/// Whether a filter reads a column with a name that another column of its input has too.
+fn has_duplicate_names(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut found = false;
     plan.apply(|node| {
         if let Some(filter) = node.downcast_ref::<FilterExec>() {

@@ -1,5 +1,5 @@
-//! What the views over the lake share: a scan builds a plan for just what is asked, and lets
-//! DataFusion optimise that plan as a whole.
+//! What views over the lake have in common: a scan builds a logical plan for the requested columns
+//! and filters only, and DataFusion optimizes that plan as a whole.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::opaque::Opaque;
 
-/// Plans what is inside a view.
+/// Plans the inside of a view.
 ///
-/// It leaves the physical rules out: they run once, over the whole plan that the view becomes part
-/// of. (Some of them refuse what they have already been through.) It holds no tables, since tables
-/// hold it.
+/// It skips the physical optimizer rules: they run once, over the whole plan that contains the
+/// view, and some of them fail on a plan that they have already changed. It holds no tables, since
+/// the tables hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct ViewPlanner(Opaque<SessionState>);
 
@@ -37,7 +37,10 @@ impl ViewPlanner {
         Self(Opaque::new(state))
     }
 
-    /// The same, whose texts may name the tables of a schema.
+    /// A planner for SQL that names the tables of a schema.
+    ///
+    /// # Errors
+    /// An error of DataFusion where the schema cannot be registered.
     pub(crate) fn over(&self, tables: Arc<dyn SchemaProvider>) -> Result<Self> {
         let names = &self.0.config_options().catalog;
         let catalog = MemoryCatalogProvider::new();
@@ -50,27 +53,33 @@ impl ViewPlanner {
         Ok(Self(Opaque::new(state)))
     }
 
-    /// The plan of a text.
+    /// The logical plan of a SQL text.
+    ///
+    /// # Errors
+    /// Any error of parsing and planning.
     pub(crate) async fn logical_plan(&self, text: &str) -> Result<LogicalPlan> {
         self.0.create_logical_plan(text).await
     }
 
-    /// The physical plan of what is inside a view.
+    /// The physical plan of the inside of a view.
+    ///
+    /// # Errors
+    /// Any error of planning.
     pub(crate) async fn plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         self.0.create_physical_plan(plan).await
     }
 }
 
-/// What a query asks of a view.
-pub(crate) struct Asked<'a> {
+/// What a query requests from a view.
+pub(crate) struct ScanRequest<'a> {
     pub(crate) schema: &'a SchemaRef,
     pub(crate) projection: Option<&'a Vec<usize>>,
     pub(crate) filters: &'a [Expr],
     pub(crate) limit: Option<usize>,
 }
 
-impl Asked<'_> {
-    /// The names of the columns that are put out or looked at.
+impl ScanRequest<'_> {
+    /// The names of the columns in the output and in the filters.
     pub(crate) fn columns(&self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self.output().into_iter().collect();
         for filter in self.filters {
@@ -84,7 +93,10 @@ impl Asked<'_> {
         names
     }
 
-    /// Filters, cuts and projects `rows`, whose expression for a column is given by `column`.
+    /// Filters, limits and projects `rows`; `column` gives the expression of a column.
+    ///
+    /// # Errors
+    /// Any error of planning.
     pub(crate) async fn plan(
         &self,
         planner: &ViewPlanner,
@@ -118,12 +130,15 @@ impl Asked<'_> {
     }
 }
 
-/// Every filter is applied within a view's own plan, unless it holds a plan of its own.
+/// How a view handles filters: inside its own plan, except filters with a subquery.
+///
+/// # Errors
+/// An error of DataFusion where a filter cannot be traversed.
 pub(crate) fn pushdown(filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
     filters
         .iter()
         .map(|filter| {
-            let mut alone = true;
+            let mut has_no_subquery = true;
             filter.apply(|expr| {
                 if matches!(
                     expr,
@@ -133,12 +148,12 @@ pub(crate) fn pushdown(filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushD
                         | Expr::SetComparison(_)
                         | Expr::OuterReferenceColumn(..)
                 ) {
-                    alone = false;
+                    has_no_subquery = false;
                     return Ok(TreeNodeRecursion::Stop);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })?;
-            Ok(if alone {
+            Ok(if has_no_subquery {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Unsupported

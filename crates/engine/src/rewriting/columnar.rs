@@ -1,4 +1,4 @@
-//! What functions give: fields and columns.
+//! Results of scalar functions: fields and columns.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs};
 
-/// What a function gives that is null where an argument is, and nowhere else.
-pub(crate) fn null_as_its_arguments(
+/// The field of a function that returns null exactly where an argument is null.
+pub(crate) fn nullable_as_arguments(
     name: &str,
     ty: DataType,
     args: &ReturnFieldArgs<'_>,
@@ -17,7 +17,11 @@ pub(crate) fn null_as_its_arguments(
     Arc::new(Field::new(name, ty, is_nullable))
 }
 
-/// A function's result. Scalars alone give one row, which then stands for all rows of the batch.
+/// The result of a function. With scalar arguments only, it is one scalar for all rows of the
+/// batch.
+///
+/// # Errors
+/// An error of DataFusion where the value has no scalar form.
 pub(crate) fn columnar(args: &[ColumnarValue], result: ArrayRef) -> Result<ColumnarValue> {
     if args
         .iter()

@@ -1,4 +1,4 @@
-//! Small questions about expressions, and small expressions.
+//! Small helpers for expressions.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +17,7 @@ pub(crate) fn is_comparison(op: Operator) -> bool {
     )
 }
 
-/// Whether a condition has a query within it.
+/// Whether a condition contains a query.
 pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
     struct Queries;
     impl ast::Visitor for Queries {
@@ -30,7 +30,7 @@ pub(crate) fn holds_a_query(condition: &ast::Expr) -> bool {
     ast::Visit::visit(condition, &mut Queries).is_break()
 }
 
-/// A call of a function.
+/// An expression that calls a function.
 pub(crate) fn call(name: &str, args: impl Iterator<Item = Expr>) -> Expr {
     let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
     Expr::Function(Function {

@@ -1,4 +1,4 @@
-//! Rewriting the expressions of a plan by the types of what they read.
+//! Rewrites expressions of a plan by the types of the columns that they read.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Union};
 
 pub(crate) type Rewrite<'a> = &'a dyn Fn(Expr, &Types) -> Result<Transformed<Expr>>;
 
-/// The types of the columns that a step of a plan reads, put together when one is asked for.
+/// The types of the input columns of a plan node, merged at the first use.
 pub(crate) struct Types {
     inputs: Vec<DFSchemaRef>,
     merged: OnceCell<DFSchema>,
 }
 
 impl Types {
-    fn of_step(plan: &LogicalPlan) -> Result<Self> {
+    fn of_node(plan: &LogicalPlan) -> Result<Self> {
         let inputs = plan.inputs().into_iter();
         let mut inputs: Vec<_> = inputs.map(|input| Arc::clone(input.schema())).collect();
         if let LogicalPlan::TableScan(scan) = plan
             && !scan.filters.is_empty()
         {
-            let of_source = scan.source.schema();
-            let of_source =
-                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &of_source)?;
-            inputs.push(Arc::new(of_source));
+            let source_schema = scan.source.schema();
+            let source_schema =
+                DFSchema::try_from_qualified_schema(scan.table_name.clone(), &source_schema)?;
+            inputs.push(Arc::new(source_schema));
         }
         Ok(Self {
             inputs,
@@ -35,7 +35,10 @@ impl Types {
         })
     }
 
-    /// The type of an expression. What is a column of an outer query knows its own.
+    /// The type of an expression. References to outer columns carry their own type.
+    ///
+    /// # Errors
+    /// A planning error where the expression has no type.
     pub(crate) fn of(&self, expr: &Expr) -> Result<DataType> {
         if let [only] = self.inputs.as_slice() {
             return expr.get_type(only.as_ref());
@@ -51,11 +54,14 @@ impl Types {
     }
 }
 
-/// A plan with its expressions rewritten, from the innermost on.
-pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
+/// Rewrites all expressions of a plan, bottom up.
+///
+/// # Errors
+/// Any error of `rewrite`, and of typing the plan again.
+pub(crate) fn rewrite_plan(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<LogicalPlan> {
     let is_changed = Cell::new(false);
     let plan = plan.transform_up_with_subqueries(|plan| {
-        let types = Types::of_step(&plan)?;
+        let types = Types::of_node(&plan)?;
         let names = NamePreserver::new(&plan);
         let plan = plan.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -67,21 +73,23 @@ pub(crate) fn rewritten(plan: LogicalPlan, rewrite: Rewrite<'_>) -> Result<Logic
         })?;
         is_changed.set(is_changed.get() || plan.transformed);
         match is_changed.get() {
-            true => plan.map_data(|plan| union_in_micros(plan)?.recompute_schema()),
+            true => plan.map_data(|plan| union_with_input_types(plan)?.recompute_schema()),
             false => Ok(plan),
         }
     })?;
     Ok(plan.data)
 }
 
-/// A union keeps the columns that it had, unless they are told again.
-fn union_in_micros(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// A union does not recompute the types of its columns by itself.
+fn union_with_input_types(plan: LogicalPlan) -> Result<LogicalPlan> {
     let LogicalPlan::Union(Union { inputs, schema }) = plan else {
         return Ok(plan);
     };
-    let of_first = inputs.first().map(|input| Arc::clone(input.schema()));
+    let first_schema = inputs.first().map(|input| Arc::clone(input.schema()));
     let fields = schema.iter().enumerate().map(|(at, (relation, field))| {
-        let found = of_first.as_ref().map(|first| first.field(at).data_type());
+        let found = first_schema
+            .as_ref()
+            .map(|first| first.field(at).data_type());
         let field = match (field.data_type(), found) {
             (DataType::Timestamp(..), Some(found @ DataType::Timestamp(..))) => {
                 Arc::new(field.as_ref().clone().with_data_type(found.clone()))

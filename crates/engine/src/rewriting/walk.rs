@@ -1,6 +1,6 @@
-//! Walks over parsed SQL. The walk of `sqlparser` is compiled anew for each type of visitor, some
-//! hundred functions for each: here it is compiled once for those that look and once for those
-//! that change.
+//! Visitors of parsed SQL with less code. `sqlparser` compiles its traversal for each visitor type,
+//! some hundred functions each; this module compiles it once for all reading visitors and once for
+//! all changing ones.
 
 use std::ops::ControlFlow;
 
@@ -9,55 +9,55 @@ use datafusion::sql::sqlparser::ast::{
     Visitor, VisitorMut,
 };
 
-/// Shows a visitor all that is within `of`, until it breaks.
+/// Visits everything inside `of`, until the visitor breaks.
 pub(crate) fn walk<V: Visitor>(of: &impl Visit, visitor: &mut V) -> ControlFlow<V::Break> {
-    let mut breaking = Breaking {
+    let mut keeper = BreakKeeper {
         visitor,
-        broken: None,
+        break_value: None,
     };
-    let _ = of.visit(&mut Looking(&mut breaking));
-    breaking.end()
+    let _ = of.visit(&mut DynVisitor(&mut keeper));
+    keeper.end()
 }
 
-/// As [`walk`], for a visitor that changes what it is shown.
+/// As [`walk`], for a visitor that changes the SQL.
 pub(crate) fn walk_mut<V: VisitorMut>(
     of: &mut impl VisitMut,
     visitor: &mut V,
 ) -> ControlFlow<V::Break> {
-    let mut breaking = Breaking {
+    let mut keeper = BreakKeeper {
         visitor,
-        broken: None,
+        break_value: None,
     };
-    let _ = of.visit(&mut Changing(&mut breaking));
-    breaking.end()
+    let _ = of.visit(&mut DynVisitorMut(&mut keeper));
+    keeper.end()
 }
 
-/// A visitor that keeps what it breaks with, so that all visitors break with the same type.
-struct Breaking<'a, V, B> {
+/// Stores the value that a visitor breaks with, so that all visitors have the same break type.
+struct BreakKeeper<'a, V, B> {
     visitor: &'a mut V,
-    broken: Option<B>,
+    break_value: Option<B>,
 }
 
-impl<V, B> Breaking<'_, V, B> {
+impl<V, B> BreakKeeper<'_, V, B> {
     fn step(&mut self, step: impl FnOnce(&mut V) -> ControlFlow<B>) -> ControlFlow<()> {
-        step(self.visitor).map_break(|broken| self.broken = Some(broken))
+        step(self.visitor).map_break(|break_value| self.break_value = Some(break_value))
     }
 
     fn end(self) -> ControlFlow<B> {
-        match self.broken {
-            Some(broken) => ControlFlow::Break(broken),
+        match self.break_value {
+            Some(break_value) => ControlFlow::Break(break_value),
             None => ControlFlow::Continue(()),
         }
     }
 }
 
-/// Any visitor that looks.
-struct Looking<'a>(&'a mut dyn Visitor<Break = ()>);
+/// Any reading visitor.
+struct DynVisitor<'a>(&'a mut dyn Visitor<Break = ()>);
 
-/// Any visitor that changes.
-struct Changing<'a>(&'a mut dyn VisitorMut<Break = ()>);
+/// Any changing visitor.
+struct DynVisitorMut<'a>(&'a mut dyn VisitorMut<Break = ()>);
 
-impl<V: Visitor> Visitor for Breaking<'_, V, V::Break> {
+impl<V: Visitor> Visitor for BreakKeeper<'_, V, V::Break> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
@@ -117,7 +117,7 @@ impl<V: Visitor> Visitor for Breaking<'_, V, V::Break> {
     }
 }
 
-impl Visitor for Looking<'_> {
+impl Visitor for DynVisitor<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &Query) -> ControlFlow<()> {
@@ -177,7 +177,7 @@ impl Visitor for Looking<'_> {
     }
 }
 
-impl<V: VisitorMut> VisitorMut for Breaking<'_, V, V::Break> {
+impl<V: VisitorMut> VisitorMut for BreakKeeper<'_, V, V::Break> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {
@@ -237,7 +237,7 @@ impl<V: VisitorMut> VisitorMut for Breaking<'_, V, V::Break> {
     }
 }
 
-impl VisitorMut for Changing<'_> {
+impl VisitorMut for DynVisitorMut<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, of: &mut Query) -> ControlFlow<()> {

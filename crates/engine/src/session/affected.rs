@@ -8,6 +8,7 @@ use rollbook_model::tables::TABLES;
 
 use crate::criteria::analysis::ticks;
 use crate::criteria::behaviour::{ACTIVITIES, TimeDependency, literal};
+use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::session::Session;
 use crate::session::rows::Rows;
@@ -25,7 +26,7 @@ pub enum AffectedQuery {
     /// A query for `person_id`.
     Query(String),
     /// A condition on `people`.
-    Condition(String),
+    Condition(Condition),
 }
 
 impl Session {
@@ -33,9 +34,13 @@ impl Session {
     /// session's moment.
     ///
     /// # Errors
-    /// Whatever keeps the text from being read.
-    pub fn clock(&self, criteria: &str, since: Timestamp) -> Result<TimeDependency, EngineError> {
-        let ticks = ticks(self.state(), criteria, self.viewpoint(), self.limits())?;
+    /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
+    pub fn clock(
+        &self,
+        condition: &Condition,
+        since: Timestamp,
+    ) -> Result<TimeDependency, EngineError> {
+        let ticks = ticks(self.state(), condition, self.viewpoint())?;
         Ok(TimeDependency::between(&ticks, since, self.as_of()))
     }
 
@@ -77,7 +82,7 @@ impl Session {
     /// microseconds, whether they are yet to come or not; `None` where that is not kept in memory.
     pub async fn kept_between(&self, span: [i64; 2]) -> Option<RoaringTreemap> {
         let resident = self.resident()?;
-        resident.between(ACTIVITIES, None, &[span]).await
+        resident.persons_in_spans(ACTIVITIES, None, &[span]).await
     }
 
     /// The persons for whom windows may come to something else, as far as the rows that these are
@@ -91,7 +96,10 @@ impl Session {
             let mut rest = clock.clone();
             let (view, kind) = &rows;
             let spans = rest.without(&rows);
-            if let Some(found) = resident.between(view, kind.as_deref(), &spans).await {
+            if let Some(found) = resident
+                .persons_in_spans(view, kind.as_deref(), &spans)
+                .await
+            {
                 persons |= found;
                 clock = rest;
             }

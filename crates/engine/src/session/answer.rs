@@ -49,7 +49,7 @@ impl Session {
     /// Runs one query and gives its rows, up to the row limit; unnamed columns as they are written.
     ///
     /// # Errors
-    /// Whatever is wrong with the text, and the limits of memory, disk and time.
+    /// As [`Session::stream`].
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
         let answer = self.answer(Request::Query(sql.to_owned(), None)).await?;
         Ok(answer.named_as_written(sql))

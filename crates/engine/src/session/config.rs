@@ -65,18 +65,18 @@ pub(crate) fn state(
             Arc::new(SoundWindows),
             Arc::new(TypeCoercion::new()),
             Arc::new(SoundSubqueries),
-            Arc::new(functions::OwnArithmetic),
+            Arc::new(functions::CheckedArithmetic),
         ])
         .build();
     state.register_expr_planner(Arc::new(Arithmetic))?;
-    let sum = functions::Checked::sum(state.udaf("sum")?);
+    let sum = functions::CheckedSum::sum(state.udaf("sum")?);
     state.register_udaf(Arc::new(AggregateUDF::from(sum)))?;
-    let avg = functions::Checked::avg(state.udaf("avg")?);
+    let avg = functions::CheckedSum::avg(state.udaf("avg")?);
     state.register_udaf(Arc::new(AggregateUDF::from(avg)))?;
-    for name in functions::LEFT_OUT {
+    for name in functions::REMOVED {
         state.deregister_udf(name)?;
     }
-    for function in functions::own() {
+    for function in functions::own_functions() {
         state.register_udf(Arc::new(function))?;
     }
     for name in functions::BOUNDED {

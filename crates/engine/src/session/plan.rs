@@ -10,12 +10,15 @@ use datafusion::common::Column;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{JoinType, LogicalPlan, LogicalPlanBuilder, cast, ident};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Expr;
 use futures::future::BoxFuture;
 use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
 use crate::cache::{CacheRequest, Names};
 use crate::criteria::behaviour::{Behaviours, EvaluationContext, PERSON, Where, behaviour, settle};
+use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::functions::make_lenient;
 use crate::operators::counting::{Counted, CountedActivities};
@@ -39,18 +42,18 @@ const ACTIVITIES: &str = "activities";
 static NAMES: AtomicU64 = AtomicU64::new(0);
 
 /// The plan of a request, and the diagnosis that errors of running it need.
-type Planned = Result<(Arc<dyn ExecutionPlan>, Diagnosis), EngineError>;
+type Planned<'a> = Result<(Arc<dyn ExecutionPlan>, Diagnosis<'a>), EngineError>;
 
 /// Plans a request.
 pub(crate) fn plan<'a>(
     state: &'a SessionState,
     request: &'a Request,
     limits: &'a Limits,
-) -> BoxFuture<'a, Planned> {
+) -> BoxFuture<'a, Planned<'a>> {
     Box::pin(physical(state, request, limits))
 }
 
-async fn physical(state: &SessionState, request: &Request, limits: &Limits) -> Planned {
+async fn physical<'a>(state: &'a SessionState, request: &Request, limits: &Limits) -> Planned<'a> {
     let (mut plan, diagnosis) = match request {
         Request::PeopleWhere(criteria, members, viewpoint) => {
             let request = OverPeople {
@@ -79,9 +82,15 @@ async fn physical(state: &SessionState, request: &Request, limits: &Limits) -> P
             };
             request.plan(state, limits, kept.as_ref()).await?
         }
-        Request::Query(sql, _) | Request::PersonIds(sql) => {
-            let (parsed, diagnosis) = parsing::query(state, sql, limits)?;
-            let statement = parsed.tree.clone();
+        Request::Query(sql, _) => {
+            let parsed = parsing::query(sql, limits)?;
+            let diagnosis = Diagnosis::new(state, &parsed.tokens, limits);
+            let statement = Statement::clone(&parsed.tree);
+            (planned(state, statement, &diagnosis).await?, diagnosis)
+        }
+        Request::PersonIds(query) => {
+            let diagnosis = Diagnosis::new(state, query.tokens(), limits);
+            let statement = query.statement().clone();
             (planned(state, statement, &diagnosis).await?, diagnosis)
         }
     };
@@ -117,42 +126,42 @@ enum Output {
 /// Who meets one condition, which of several conditions everybody meets, or what expressions come
 /// to for everybody.
 struct OverPeople<'a> {
-    criteria: &'a [String],
+    criteria: &'a [Condition],
     members: &'a MemberTables,
     viewpoint: EvaluationContext,
     output: Output,
 }
 
 impl OverPeople<'_> {
-    /// Over what is kept, as far as that will do, or else over the lake.
-    async fn plan(
+    /// Over the cache, where it has all that the conditions name, else over the lake.
+    async fn plan<'a>(
         &self,
-        state: &SessionState,
+        state: &'a SessionState,
         limits: &Limits,
         kept: Option<&CacheView>,
-    ) -> Result<(LogicalPlan, Diagnosis), EngineError> {
+    ) -> Result<(LogicalPlan, Diagnosis<'a>), EngineError> {
         if let Some(some) = kept {
             if let Some(planned) = self.plan_over(state, limits, Some(some)).await? {
                 return Ok(planned);
             }
-            some.resident.read_aside().await;
+            some.resident.load_in_background().await;
         }
         let planned = self.plan_over(state, limits, None).await?;
         Ok(planned.expect("the lake has everything"))
     }
 
-    async fn plan_over(
+    async fn plan_over<'a>(
         &self,
-        state: &SessionState,
+        state: &'a SessionState,
         limits: &Limits,
         kept: Option<&CacheView>,
-    ) -> Result<Option<(LogicalPlan, Diagnosis)>, EngineError> {
+    ) -> Result<Option<(LogicalPlan, Diagnosis<'a>)>, EngineError> {
         let mut behaviours = Behaviours::new(self.viewpoint, kept.is_some());
         let (mut conditions, mut names) = (Vec::new(), Names::default());
         let mut diagnosis = None;
         for criteria in self.criteria {
-            let (parsed, of_this) = parsing::condition(state, criteria, limits)?;
-            let mut condition = parsed.tree.clone();
+            let of_this = Diagnosis::new(state, criteria.tokens(), limits);
+            let mut condition = criteria.expr().clone();
             let over_rows = over_rows(&condition, |name| of_this.is_aggregate(name));
             if let Some(function) = over_rows {
                 return Err(of_this.many_rows(Some(&function)));
@@ -182,8 +191,8 @@ impl OverPeople<'_> {
                     return Ok(None);
                 };
                 let asked = CacheRequest {
-                    viewpoint: self.viewpoint,
-                    among: kept.among.as_deref(),
+                    context: self.viewpoint,
+                    persons: kept.among.as_deref(),
                     columns: &names,
                     sources: behaviours.sources(&of_segments),
                 };
@@ -240,9 +249,10 @@ async fn check_text(
             source: Box::new(source),
         }
     };
-    let (parsed, diagnosis) = parsing::condition(state, &text.text, limits).map_err(wrong)?;
+    let parsed = parsing::condition(&text.text, limits).map_err(wrong)?;
+    let diagnosis = Diagnosis::new(state, &parsed.tokens, limits);
     let checked = async {
-        let condition = parsed.tree.clone();
+        let condition = Expr::clone(&parsed.tree);
         if holds_a_query(&condition) {
             let message = "a query within it".to_owned();
             return Err(EngineError::Unsupported { message });
@@ -338,7 +348,7 @@ impl Drop for NamedTables {
 async fn known_persons(
     state: &SessionState,
     chosen: LogicalPlan,
-    diagnosis: &Diagnosis,
+    diagnosis: &Diagnosis<'_>,
 ) -> Result<LogicalPlan, EngineError> {
     let fields = chosen.schema().fields();
     let fits = matches!(fields.as_ref(), [field] if field.name() == "person_id"

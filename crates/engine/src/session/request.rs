@@ -9,17 +9,19 @@ use roaring::RoaringTreemap;
 
 use crate::cache::PeopleCache;
 use crate::criteria::behaviour::EvaluationContext;
+use crate::criteria::condition::{Condition, PersonQuery};
 
 /// Persons by the key of a segment, each a table with the column `person_id`.
 pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 
-/// What is kept in memory of the snapshot, where anything is.
+/// The cached columns and events that conditions can be answered from.
 #[derive(Debug, Clone)]
 pub(crate) struct CacheView {
     pub(crate) resident: Arc<PeopleCache>,
-    /// Whom alone the session knows; all where it names none.
+    /// The only persons whose rows the session has; all where this is not set.
     pub(crate) among: Option<Arc<RoaringTreemap>>,
-    /// Columns of `people` that never are: they may be personal, and rest on anything.
+    /// Columns of `people` that are never cached: the tenant's own traits, which may be personal and
+    /// read any table.
     pub(crate) never: Arc<BTreeSet<String>>,
 }
 
@@ -29,21 +31,21 @@ pub(crate) enum Request {
     /// The rows of a query, with values for its `$names`.
     Query(String, Option<ParamValues>),
     /// The ids of the persons who meet a condition.
-    PeopleWhere(String, MemberTables, EvaluationContext),
+    PeopleWhere(Condition, MemberTables, EvaluationContext),
     /// Every person, and whether it meets each of some conditions.
     People(
-        Vec<String>,
+        Vec<Condition>,
         MemberTables,
         EvaluationContext,
         Option<CacheView>,
     ),
     /// Every person, and what some expressions come to.
     Values(
-        Vec<String>,
+        Vec<Condition>,
         MemberTables,
         EvaluationContext,
         Option<CacheView>,
     ),
     /// The ids of the persons that a query names.
-    PersonIds(String),
+    PersonIds(PersonQuery),
 }

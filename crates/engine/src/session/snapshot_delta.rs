@@ -32,20 +32,20 @@ impl PeopleCache {
     /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
     /// no sooner than after `patience`: there may be a newer snapshot by then.
     pub fn new(all: &Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
-        Self::over(all.state().clone(), most, answers, patience)
+        Self::empty(all.state().clone(), most, answers, patience)
     }
 
     /// The cache of the newer snapshot; `None` where everything has to be read anew.
     ///
     /// # Errors
-    /// Whatever keeps rows from being read.
+    /// Rows of the older or the newer snapshot cannot be read.
     pub async fn renewed(&self, since: SnapshotDelta) -> Result<Option<Self>> {
         let delta = CacheDelta {
-            all: since.all.state(),
-            some: since.some.state(),
-            persons: &since.persons,
-            tables: &since.tables,
-            added: since.added.as_ref().map(Session::state),
+            full_state: since.all.state(),
+            changed_state: since.some.state(),
+            changed_persons: &since.persons,
+            changed_tables: &since.tables,
+            added_activities: since.added.as_ref().map(Session::state),
         };
         self.refreshed(delta).await
     }

@@ -3,16 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, CaseWhen, Expr};
 use rollbook_model::{ColumnType, Timestamp, tables};
 
 use crate::criteria::analysis::{query_reads_clock, ticks};
 use crate::criteria::behaviour::{
     ACTIVITIES, Compared, DAY, End, Pace, Reckoned, Rows, Tick, literal, micros, written,
 };
+use crate::criteria::condition::{Condition, PersonQuery};
 use crate::error::EngineError;
 use crate::session::Session;
-use crate::sql::parsing;
-use crate::sql::statement::is_select;
 
 mod facts;
 mod search;
@@ -42,9 +43,38 @@ pub enum Lookup {
     Arrival(&'static str, i64),
 }
 
-/// A value on `people` and a bound in SQL: it takes the greatest of the values before the bound,
-/// those at it, and the least after it.
-pub type Beside = (String, String);
+/// A value on `people` and a bound: it takes the greatest of the values before the bound, those at
+/// it, and the least after it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Beside {
+    value: Condition,
+    bound: Condition,
+}
+
+impl Beside {
+    /// The value where it is before the bound, where it is at it, and where it is after it; else
+    /// null.
+    pub fn expressions(&self) -> [Condition; 3] {
+        use BinaryOperator::{Eq, Gt, Lt};
+        let nested = |of: &Condition| Expr::Nested(Box::new(of.expr().clone()));
+        [Lt, Eq, Gt].map(|op| {
+            self.value.part(Expr::Case {
+                case_token: AttachedToken::empty(),
+                end_token: AttachedToken::empty(),
+                operand: None,
+                conditions: vec![CaseWhen {
+                    condition: Expr::BinaryOp {
+                        left: Box::new(nested(&self.value)),
+                        op,
+                        right: Box::new(nested(&self.bound)),
+                    },
+                    result: nested(&self.value),
+                }],
+                else_result: None,
+            })
+        })
+    }
+}
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -56,27 +86,26 @@ pub struct Found {
 }
 
 impl Session {
-    /// Where conditions or queries depend on the clock. `traits` are the texts of the tenant's own
-    /// traits that they name.
+    /// Where conditions and queries depend on the clock. Among the queries are those of the tenant's
+    /// own traits that they name.
     ///
     /// # Errors
-    /// Whatever keeps a text from being read.
-    pub fn turning(&self, criteria: &[&str], traits: &[&str]) -> Result<Turning, EngineError> {
+    /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
+    pub fn turning(
+        &self,
+        conditions: &[Condition],
+        queries: &[PersonQuery],
+    ) -> Result<Turning, EngineError> {
         let mut turning = Turning {
             ticks: Vec::new(),
             facts: BTreeSet::new(),
         };
-        for text in traits {
-            turning.note_query(query_reads_clock(self.state(), text, self.limits())?);
+        for query in queries {
+            turning.note_query(query_reads_clock(self.state(), query));
         }
-        for text in criteria {
-            if is_select(text) {
-                turning.note_query(query_reads_clock(self.state(), text, self.limits())?);
-                continue;
-            }
-            let (parsed, _) = parsing::condition(self.state(), text, self.limits())?;
-            turning.facts.extend(facts(&parsed.tree));
-            let found = ticks(self.state(), text, self.viewpoint(), self.limits())?;
+        for condition in conditions {
+            turning.facts.extend(facts(condition.expr()));
+            let found = ticks(self.state(), condition, self.viewpoint())?;
             turning.ticks.extend(found);
         }
         Ok(turning)
@@ -389,7 +418,10 @@ fn beside_rows(compared: &Compared, moment: Timestamp) -> Option<Vec<Lookup>> {
 /// A value and its bound as it is at a moment.
 fn beside(compared: &Compared, moment: Timestamp) -> Option<Beside> {
     let bound = written(&compared.reckoned.at(moment)?)?;
-    Some((compared.value.to_string(), bound))
+    Some(Beside {
+        value: compared.value.clone(),
+        bound: Condition::of_expr(bound),
+    })
 }
 
 impl Turning {
@@ -410,11 +442,9 @@ impl Turning {
     }
 
     /// The values of a person that are compared with the clock: expressions on `people`.
-    pub fn values(&self) -> Vec<String> {
+    pub fn values(&self) -> Vec<Condition> {
         let compared = self.compared();
-        compared
-            .map(|compared| compared.value.to_string())
-            .collect()
+        compared.map(|compared| compared.value.clone()).collect()
     }
 
     fn compared(&self) -> impl Iterator<Item = &Compared> {

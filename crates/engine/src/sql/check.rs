@@ -9,24 +9,30 @@ use datafusion::sql::parser::Statement;
 use crate::error::EngineError;
 use crate::sql::diagnosis::Diagnosis;
 use crate::sql::statement::{self, read_only};
-use crate::times::name_zones_in;
+use crate::times::rewrite_at_time_zone;
 
 /// The plan of a statement whose times are on the tenant's calendar.
+///
+/// # Errors
+/// Names that are unknown, and types that do not fit.
 pub(crate) async fn to_plan(
     state: &SessionState,
     mut statement: Statement,
 ) -> PlanResult<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
-        name_zones_in(statement.as_mut());
+        rewrite_at_time_zone(statement.as_mut());
     }
     statement::to_plan(state, statement).await
 }
 
 /// The plan of a statement that only reads.
+///
+/// # Errors
+/// Names that are unknown, types that do not fit, and statements that do more than read.
 pub(crate) async fn planned(
     state: &SessionState,
     statement: Statement,
-    diagnosis: &Diagnosis,
+    diagnosis: &Diagnosis<'_>,
 ) -> Result<LogicalPlan, EngineError> {
     let explain = |error| diagnosis.explain(error);
     let plan = to_plan(state, statement).await.map_err(explain)?;
@@ -35,7 +41,13 @@ pub(crate) async fn planned(
 }
 
 /// Members must be the same whenever they are computed, and a condition looks at one row.
-pub(crate) fn check_criteria(plan: &LogicalPlan, diagnosis: &Diagnosis) -> Result<(), EngineError> {
+///
+/// # Errors
+/// [`EngineError::Volatile`]; [`EngineError::ManyRows`].
+pub(crate) fn check_criteria(
+    plan: &LogicalPlan,
+    diagnosis: &Diagnosis<'_>,
+) -> Result<(), EngineError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         let is_filter = matches!(node, LogicalPlan::Filter(_));

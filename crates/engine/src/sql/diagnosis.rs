@@ -1,10 +1,8 @@
 //! From DataFusion's errors to ours: which name, where in the text, what was probably meant.
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::error::ArrowError;
-use datafusion::catalog::SchemaProvider;
 use datafusion::common::{Diagnostic, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionState;
@@ -14,10 +12,10 @@ use rollbook_model::config::Limits;
 use rollbook_model::nearest;
 
 use crate::error::{EngineError, Position};
-use crate::faults::{DuplicateTraitRow, InvalidTrait, PermissionDenied};
 use crate::sql::behaviour_names::BEHAVIOURS;
 use crate::sql::limits::{MOST_NESTING, lower_first, position};
 use crate::sql::type_names::plain_types;
+use crate::wrapped_errors::{DuplicateTraitRow, InvalidTrait, PermissionDenied};
 
 /// How the planner's messages about types can be told from its others.
 const ABOUT_TYPES: [&str; 6] = [
@@ -44,43 +42,51 @@ const OTHERS: [(&str, &str); 8] = [
     ("date_sub", "created_at - interval '30 days'"),
 ];
 
-/// What is known of a query when something goes wrong with it.
-pub(crate) struct Diagnosis {
+/// What is known of a text when something goes wrong with it.
+pub(crate) struct Diagnosis<'a> {
     tokens: Arc<[TokenWithSpan]>,
-    tables: Option<Arc<dyn SchemaProvider>>,
-    functions: &'static Functions,
+    /// The session that it is planned in; none while it is parsed.
+    state: Option<&'a SessionState>,
     limits: Limits,
 }
 
-/// The names of functions. They are the same in every session, and fetched once.
-struct Functions {
-    of_one_row: Vec<String>,
-    aggregates: HashSet<String>,
-}
-
-static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
-
-impl Functions {
-    fn of(state: &SessionState) -> Self {
+/// The names of all functions, for suggestions. They are the same in every session: the first error
+/// about an unknown function fetches them for the process.
+fn functions(state: &SessionState) -> &'static [String] {
+    static FUNCTIONS: OnceLock<Vec<String>> = OnceLock::new();
+    FUNCTIONS.get_or_init(|| {
         let scalars = state.scalar_functions().keys();
         let scalars = scalars.chain(state.window_functions().keys());
         // Those are our own.
         let scalars = scalars.filter(|name| !name.starts_with('_')).cloned();
         let behaviours = BEHAVIOURS.into_iter().map(str::to_owned);
+        let aggregates = state.aggregate_functions().keys().cloned();
+        scalars.chain(behaviours).chain(aggregates).collect()
+    })
+}
+
+impl<'a> Diagnosis<'a> {
+    /// For a text that is planned in a session.
+    pub(crate) fn new(
+        state: &'a SessionState,
+        tokens: &Arc<[TokenWithSpan]>,
+        limits: &Limits,
+    ) -> Self {
         Self {
-            of_one_row: scalars.chain(behaviours).collect(),
-            aggregates: state.aggregate_functions().keys().cloned().collect(),
+            tokens: Arc::clone(tokens),
+            state: Some(state),
+            limits: *limits,
         }
     }
 }
 
-impl Diagnosis {
-    pub(crate) fn new(state: &SessionState, tokens: Arc<[TokenWithSpan]>, limits: Limits) -> Self {
+impl Diagnosis<'_> {
+    /// For a text that is parsed.
+    pub(crate) fn of_text(tokens: &Arc<[TokenWithSpan]>, limits: &Limits) -> Self {
         Self {
-            tokens,
-            tables: state.schema_for_ref("people").ok(),
-            functions: FUNCTIONS.get_or_init(|| Functions::of(state)),
-            limits,
+            tokens: Arc::clone(tokens),
+            state: None,
+            limits: *limits,
         }
     }
 
@@ -96,9 +102,8 @@ impl Diagnosis {
 
     /// Whether a function of this name is an aggregate.
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
-        self.functions
-            .aggregates
-            .contains(&name.to_ascii_lowercase())
+        let known = self.state.map(SessionState::aggregate_functions);
+        known.is_some_and(|known| known.contains_key(&name.to_ascii_lowercase()))
     }
 
     /// The error for a function over many rows where there is one person at a time.
@@ -172,7 +177,7 @@ impl Diagnosis {
             }
             DataFusionError::External(inner) if let Some(twice) = inner.downcast_ref() => {
                 let DuplicateTraitRow { name, person } = twice;
-                EngineError::TraitTwice {
+                EngineError::DuplicateTraitRow {
                     name: name.clone(),
                     person: *person,
                 }
@@ -338,8 +343,7 @@ impl Diagnosis {
             let message = format!("there is no function `{name}`: write {here}");
             return EngineError::Invalid { message };
         }
-        let known = self.functions.of_one_row.iter();
-        let known = known.chain(&self.functions.aggregates);
+        let known = self.state.map(functions).unwrap_or_default().iter();
         EngineError::UnknownFunction {
             nearest: nearest(&function, known.map(String::as_str)).map(str::to_owned),
             function,
@@ -348,7 +352,10 @@ impl Diagnosis {
     }
 
     fn unknown_table(&self, table: &str, place: Option<Position>) -> EngineError {
-        let known = self.tables.as_ref().map(|tables| tables.table_names());
+        let tables = self
+            .state
+            .and_then(|state| state.schema_for_ref("people").ok());
+        let known = tables.map(|tables| tables.table_names());
         // Those are our own.
         let known = known.unwrap_or_default().into_iter();
         let known: Vec<String> = known.filter(|name| !name.starts_with('_')).collect();

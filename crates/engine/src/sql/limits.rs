@@ -31,6 +31,10 @@ pub(crate) const MOST_RELATIONS: usize = 200;
 /// Parentheses and `case` within each other.
 pub(crate) const MOST_NESTING: usize = 100;
 /// Splits a text into tokens and counts what costs the planner dear.
+///
+/// # Errors
+/// [`EngineError::TooLong`], [`EngineError::TooComplex`] and [`EngineError::Recursive`] where the text
+/// exceeds a limit; [`EngineError::Syntax`] where it cannot be split; [`EngineError::Empty`].
 pub(crate) fn tokens(sql: &str, most_characters: usize) -> Result<Vec<TokenWithSpan>, EngineError> {
     let characters = sql.chars().count();
     if characters > most_characters {
@@ -62,6 +66,10 @@ pub(crate) fn tokens(sql: &str, most_characters: usize) -> Result<Vec<TokenWithS
 
 /// Refuses a parsed text that reads too many tables and subqueries, once every `with` is put where
 /// it is used: a chain of them that each use the one before twice doubles at every step.
+///
+/// # Errors
+/// [`EngineError::TooComplex`]; [`EngineError::Unsupported`] for samples of tables, and for joins that
+/// lose the column of one side.
 pub(crate) fn check_relations(parsed: &impl Visit) -> Result<(), EngineError> {
     let mut relations = Relations {
         sizes: vec![0],

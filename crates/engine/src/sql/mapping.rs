@@ -3,10 +3,11 @@
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{ExprWithAlias, Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias, Query, Statement as SqlStatement};
 use rollbook_model::config::Limits;
 
 use crate::error::EngineError;
+use crate::sql::diagnosis::Diagnosis;
 use crate::sql::literals::with_doubles;
 use crate::sql::parsing;
 use crate::sql::statement::{read_only, to_plan};
@@ -21,8 +22,10 @@ pub async fn plan_select(
     edit: impl FnOnce(&mut Query),
 ) -> Result<LogicalPlan, EngineError> {
     let state = context.state();
-    let (parsed, diagnosis) = parsing::query(&state, sql, &Limits::default())?;
-    let mut statement = parsed.tree.clone();
+    let limits = Limits::default();
+    let parsed = parsing::query(sql, &limits)?;
+    let diagnosis = Diagnosis::new(&state, &parsed.tokens, &limits);
+    let mut statement = Statement::clone(&parsed.tree);
     if let Statement::Statement(statement) = &mut statement
         && let SqlStatement::Query(query) = statement.as_mut()
     {
@@ -44,8 +47,10 @@ pub async fn rows_where(
     condition: &str,
 ) -> Result<DataFrame, EngineError> {
     let state = context.state();
-    let (parsed, diagnosis) = parsing::condition(&state, condition, &Limits::default())?;
-    let mut condition = parsed.tree.clone();
+    let limits = Limits::default();
+    let parsed = parsing::condition(condition, &limits)?;
+    let diagnosis = Diagnosis::new(&state, &parsed.tokens, &limits);
+    let mut condition = Expr::clone(&parsed.tree);
     with_doubles(&mut condition);
     let parsed = ExprWithAlias {
         expr: condition,

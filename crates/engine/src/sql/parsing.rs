@@ -1,15 +1,16 @@
-//! Texts are parsed once: what a condition or a query was parsed to is remembered, and everybody
-//! who asks for the same text again gets the same tree.
+//! Each text is parsed once, and its tree is shared.
 //!
-//! A refresh or a preview reads each text many times: for its columns, its windows, its clauses, its
-//! warnings. Trees do not change; who rewrites one clones it. What is remembered is bounded by the
-//! length of the texts, and the oldest goes first.
+//! A request parses its texts where they come in, and hands the trees on. This module remembers the
+//! trees of recent texts, for those who meet the same text again: the definitions of segments and
+//! traits, which every request and refresh of a server reads anew; the check of what a request
+//! costs, which comes before the request; and the conditions on facts that stand in quotes within
+//! calls (`where => '…'`). Trees do not change; who rewrites one clones it. The memory is bounded by
+//! the length of the texts, and the oldest text goes first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
@@ -31,8 +32,19 @@ static PARSED: AtomicU64 = AtomicU64::new(0);
 /// A text and what it was parsed to. Spans in the tree are places in the text.
 #[derive(Debug)]
 pub(crate) struct Parsed<T> {
+    pub(crate) text: Arc<str>,
     pub(crate) tokens: Arc<[TokenWithSpan]>,
-    pub(crate) tree: T,
+    pub(crate) tree: Arc<T>,
+}
+
+impl<T> Clone for Parsed<T> {
+    fn clone(&self) -> Self {
+        Self {
+            text: Arc::clone(&self.text),
+            tokens: Arc::clone(&self.tokens),
+            tree: Arc::clone(&self.tree),
+        }
+    }
 }
 
 /// How many texts this process has parsed since it began.
@@ -40,40 +52,32 @@ pub fn texts_parsed() -> u64 {
     PARSED.load(Ordering::Relaxed)
 }
 
-/// A condition, and the diagnosis of what is wrong with it.
+/// A condition, or another expression.
 ///
 /// # Errors
-/// The text is too long, too complex, or no condition.
-pub(crate) fn condition(
-    state: &SessionState,
-    text: &str,
-    limits: &Limits,
-) -> Result<(Arc<Parsed<Expr>>, Diagnosis), EngineError> {
-    CONDITIONS.get(state, text, limits, statement::condition)
+/// The text is empty, too long or too complex, or is no expression.
+pub(crate) fn condition(text: &str, limits: &Limits) -> Result<Parsed<Expr>, EngineError> {
+    CONDITIONS.get(text, limits, statement::condition)
 }
 
-/// A condition without a diagnosis: `None` of a text that is none, or has more bytes than that.
-pub(crate) fn plain_condition(text: &str, most_bytes: usize) -> Option<Arc<Parsed<Expr>>> {
+/// A condition without a diagnosis: `None` for a text that is none, or that has more bytes than that.
+pub(crate) fn plain_condition(text: &str, most_bytes: usize) -> Option<Parsed<Expr>> {
     match text.len() <= most_bytes {
         true => CONDITIONS.plain(text, statement::condition),
         false => None,
     }
 }
 
-/// One query, and the diagnosis of what is wrong with it.
+/// One query.
 ///
 /// # Errors
-/// The text is too long, too complex, or not one query.
-pub(crate) fn query(
-    state: &SessionState,
-    text: &str,
-    limits: &Limits,
-) -> Result<(Arc<Parsed<Statement>>, Diagnosis), EngineError> {
-    QUERIES.get(state, text, limits, statement::query)
+/// The text is empty, too long or too complex, is not one query, or does not only read.
+pub(crate) fn query(text: &str, limits: &Limits) -> Result<Parsed<Statement>, EngineError> {
+    QUERIES.get(text, limits, statement::query)
 }
 
-/// One query without a diagnosis: `None` of a text that is none.
-pub(crate) fn plain_query(text: &str) -> Option<Arc<Parsed<Statement>>> {
+/// One query without a diagnosis: `None` for a text that is none.
+pub(crate) fn plain_query(text: &str) -> Option<Parsed<Statement>> {
     QUERIES.plain(text, statement::query)
 }
 
@@ -88,7 +92,7 @@ struct Remembered<T>(Mutex<Texts<T>>);
 
 #[derive(Debug)]
 struct Texts<T> {
-    trees: HashMap<Arc<str>, Arc<Parsed<T>>>,
+    trees: HashMap<Arc<str>, Parsed<T>>,
     /// From the oldest on.
     order: VecDeque<Arc<str>>,
     bytes: usize,
@@ -109,29 +113,28 @@ impl<T> Remembered<T> {
         what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn known(&self, text: &str) -> Option<Arc<Parsed<T>>> {
+    fn known(&self, text: &str) -> Option<Parsed<T>> {
         self.with(|texts| texts.trees.get(text).cloned())
     }
 
     fn get(
         &self,
-        state: &SessionState,
         text: &str,
         limits: &Limits,
         parse: impl FnOnce(&[TokenWithSpan]) -> Result<T, ParseError>,
-    ) -> Result<(Arc<Parsed<T>>, Diagnosis), EngineError> {
+    ) -> Result<Parsed<T>, EngineError> {
         // A byte is a character or less.
         let known = self.known(text).filter(|_| text.len() <= limits.sql_chars);
         if let Some(known) = known {
-            let diagnosis = Diagnosis::new(state, Arc::clone(&known.tokens), *limits);
-            return Ok((known, diagnosis));
+            return Ok(known);
         }
         let tokens: Arc<[TokenWithSpan]> = tokens(text, limits.sql_chars)?.into();
-        let diagnosis = Diagnosis::new(state, Arc::clone(&tokens), *limits);
         match counted(|| parse(&tokens)) {
-            Ok(tree) => Ok((self.remember(text, Parsed { tokens, tree }), diagnosis)),
+            Ok(tree) => Ok(self.remember(text, tokens, tree)),
             Err(ParseError::Refused(error)) => Err(error),
-            Err(ParseError::Parser(error)) => Err(diagnosis.explain(error)),
+            Err(ParseError::Parser(error)) => {
+                Err(Diagnosis::of_text(&tokens, limits).explain(error))
+            }
         }
     }
 
@@ -139,27 +142,28 @@ impl<T> Remembered<T> {
         &self,
         text: &str,
         parse: impl FnOnce(&[TokenWithSpan]) -> Result<T, ParseError>,
-    ) -> Option<Arc<Parsed<T>>> {
+    ) -> Option<Parsed<T>> {
         if let Some(known) = self.known(text) {
             return Some(known);
         }
         let tokens: Arc<[TokenWithSpan]> = tokens(text, text.len()).ok()?.into();
         let tree = counted(|| parse(&tokens)).ok()?;
-        Some(self.remember(text, Parsed { tokens, tree }))
+        Some(self.remember(text, tokens, tree))
     }
 
-    fn remember(&self, text: &str, parsed: Parsed<T>) -> Arc<Parsed<T>> {
-        let parsed = Arc::new(parsed);
+    fn remember(&self, text: &str, tokens: Arc<[TokenWithSpan]>, tree: T) -> Parsed<T> {
+        let text: Arc<str> = Arc::from(text);
+        let parsed = Parsed {
+            text: Arc::clone(&text),
+            tokens,
+            tree: Arc::new(tree),
+        };
         if text.len() > MOST_BYTES {
             return parsed;
         }
         self.with(|texts| {
-            let text: Arc<str> = Arc::from(text);
-            if texts
-                .trees
-                .insert(Arc::clone(&text), Arc::clone(&parsed))
-                .is_none()
-            {
+            let before = texts.trees.insert(Arc::clone(&text), parsed.clone());
+            if before.is_none() {
                 texts.bytes += text.len();
                 texts.order.push_back(text);
             }
@@ -185,7 +189,7 @@ mod tests {
         let text = "country = 'a text that stands nowhere else'";
         let first = plain_condition(text, 1_000).unwrap();
         let again = plain_condition(text, 1_000).unwrap();
-        assert!(Arc::ptr_eq(&first, &again));
+        assert!(Arc::ptr_eq(&first.tree, &again.tree));
         assert!(plain_condition(text, 10).is_none());
         assert!(plain_condition("country =", 1_000).is_none());
         assert!(CONDITIONS.known("country =").is_none());
@@ -194,19 +198,16 @@ mod tests {
     #[test]
     fn oldest_texts_are_evicted() {
         let some = Remembered::default();
-        let parsed = |text: &str| super::Parsed {
-            tokens: Vec::new().into(),
-            tree: text.len(),
-        };
+        let remember = |text: &str| some.remember(text, Vec::new().into(), text.len());
         let text = |at: usize| format!("{at}{}", "x".repeat(MOST_BYTES / 4 - 1));
         for at in 0..6 {
-            some.remember(&text(at), parsed(&text(at)));
-            some.remember(&text(at), parsed(&text(at)));
+            remember(&text(at));
+            remember(&text(at));
         }
         let known: Vec<bool> = (0..6).map(|at| some.known(&text(at)).is_some()).collect();
         assert_eq!(known, [false, false, true, true, true, true]);
         let long = "x".repeat(MOST_BYTES + 1);
-        some.remember(&long, parsed(&long));
+        remember(&long);
         assert!(some.known(&long).is_none() && some.known(&text(5)).is_some());
     }
 }

@@ -44,6 +44,10 @@ impl From<DataFusionError> for ParseError {
 }
 
 /// One query.
+///
+/// # Errors
+/// The parser does not understand the tokens; they are not one query, do more than read, or read too
+/// many tables.
 pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
     if let Some(first) = significant_tokens(tokens).next()
         && let Token::Word(word) = &first.token
@@ -89,7 +93,11 @@ pub(crate) fn query(tokens: &[TokenWithSpan]) -> Result<Statement, ParseError> {
     }
 }
 
-/// One condition. It keeps its places in the text.
+/// One condition. Its spans are places in the text.
+///
+/// # Errors
+/// The parser does not understand the tokens; something follows the condition, or its queries read
+/// too many tables.
 pub(crate) fn condition(tokens: &[TokenWithSpan]) -> Result<ast::Expr, ParseError> {
     let mut condition = parser(tokens)?.parse_into_expr()?;
     if let Some(alias) = condition.alias {
@@ -104,6 +112,9 @@ pub(crate) fn condition(tokens: &[TokenWithSpan]) -> Result<ast::Expr, ParseErro
 }
 
 /// The plan of a parsed text. What would have the name of another column of its `select` gets one.
+///
+/// # Errors
+/// Names that are unknown, and types that do not fit.
 pub(crate) async fn to_plan(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
     if let Statement::Statement(statement) = &mut statement {
         with_doubles(statement.as_mut());

@@ -61,7 +61,7 @@ pub(crate) fn named_as_written(schema: &SchemaRef, sql: &str) -> Option<SchemaRe
 /// The columns of an answer that have no name, each with what it is written as.
 fn as_written(sql: &str, columns: usize) -> Option<Vec<(usize, String)>> {
     let parsed = plain_query(sql)?;
-    let Statement::Statement(statement) = &parsed.tree else {
+    let Statement::Statement(statement) = parsed.tree.as_ref() else {
         return None;
     };
     let SqlStatement::Query(query) = statement.as_ref() else {

@@ -1,5 +1,5 @@
-//! A canonical table as SQL sees it: without what happens after `as_of`, and with its personal
-//! columns, which are fetched from the vault only when a query asks for them.
+//! A canonical table as queries see it: without rows after `as_of`, and with personal columns,
+//! which are read from the vault only if a query uses them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,66 +19,73 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::{ColumnDef, TableDef, Timestamp};
 
 use crate::error::EngineError;
-use crate::faults::PermissionDenied;
-use crate::operators::view::{Asked, ViewPlanner, pushdown};
+use crate::operators::view::{ScanRequest, ViewPlanner, pushdown};
 use crate::sql::texts::stands_for;
 use crate::tables::options::SessionOptions;
-use crate::times::{field_in_zone, shown_in};
+use crate::times::{column_in_zone, field_in_zone};
+use crate::wrapped_errors::PermissionDenied;
 
 const VAULT: &str = "vault";
 
-/// Where the rows of one canonical table come from.
+/// The provider of one canonical table's rows.
 #[derive(Debug, Clone)]
 pub struct TableSource {
-    /// The table.
+    /// The definition of the table.
     pub def: &'static TableDef,
-    /// Its rows, with the columns of [`TableDef::stored_schema`].
+    /// The rows, with the columns of [`TableDef::stored_schema`].
     pub stored: Arc<dyn TableProvider>,
-    /// The personal values of its rows. Without it personal columns are null.
+    /// The personal values of the rows. Without a vault the personal columns are null.
     pub vault: Option<VaultSource>,
-    /// Of a table of records of persons of whom some are one person, how much a provider is trusted,
-    /// 0 most; `None` where each record is a person.
+    /// For a table with several records a person: the rank of a provider, 0 for the most trusted.
+    /// `None` if each record is a person.
     pub authority: Option<fn(&str) -> u8>,
 }
 
-/// Where the personal values of one table come from.
+/// The provider of one table's personal values.
 #[derive(Debug, Clone)]
 pub struct VaultSource {
-    /// At most one row for each key: the columns of [`TableDef::sealed_schema`] where there is
-    /// somebody who opens them, else those of [`TableDef::vault_schema`].
+    /// At most one row for each key, with the columns of [`TableDef::sealed_schema`] if there is a
+    /// decryptor, else with those of [`TableDef::vault_schema`].
     pub rows: Arc<dyn TableProvider>,
-    /// Opens what is sealed.
-    pub opens: Option<Arc<dyn Decrypt>>,
+    /// Decrypts the values of `rows`; `None` if they are plain.
+    pub decryptor: Option<Arc<dyn Decrypt>>,
 }
 
-/// Any error of those who open sealed values.
-pub type OpeningError = Box<dyn std::error::Error + Send + Sync>;
+/// An error of a decryptor.
+pub type DecryptError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens sealed values, for queries that ask for them.
+/// Decrypts personal values for the queries that read them.
 #[async_trait]
 pub trait Decrypt: fmt::Debug + Send + Sync {
-    /// For each column a function of the columns of [`TableDef::vault_keys`] and of sealed values
-    /// of that column, which gives them open.
+    /// One function for each column: it takes the columns of [`TableDef::vault_keys`] and an
+    /// encrypted value of that column, and returns the plain value.
+    ///
+    /// # Errors
+    /// Any error of the implementation, such as a key that cannot be read.
     async fn functions(
         &self,
         columns: &[&'static ColumnDef],
-    ) -> Result<Vec<Arc<ScalarUDF>>, OpeningError>;
+    ) -> Result<Vec<Arc<ScalarUDF>>, DecryptError>;
 }
 
-/// The view over one table's source.
+/// The view over the source of one table.
 #[derive(Debug)]
 pub(crate) struct AsOfTable {
     source: TableSource,
     schema: SchemaRef,
     as_of: Timestamp,
-    /// Whether personal columns may be asked for.
+    /// Whether queries may read personal columns.
     personal: bool,
-    /// The zone in which its times are shown.
+    /// The time zone of the view's times.
     zone: Arc<str>,
     planner: ViewPlanner,
 }
 
 impl AsOfTable {
+    /// The view of a source in a session.
+    ///
+    /// # Errors
+    /// [`EngineError::TableLacksColumn`] where a provider lacks a column of the definition.
     pub(crate) fn new(
         source: TableSource,
         options: &SessionOptions,
@@ -87,7 +94,7 @@ impl AsOfTable {
         let def = source.def;
         check_columns(def.name, &def.stored_schema(), &source.stored)?;
         if let Some(vault) = &source.vault {
-            let schema = match vault.opens {
+            let schema = match vault.decryptor {
                 Some(_) => def.sealed_schema(),
                 None => def.vault_schema(),
             };
@@ -96,7 +103,7 @@ impl AsOfTable {
         let stored = source.stored.schema();
         let zone: Arc<str> = options.zone.name().into();
         let fields = source.def.all_columns().map(|column| {
-            // Rows without an entry in the vault have no personal values.
+            // Rows without an entry in the vault have null in personal columns.
             let field = match stored.field_with_name(column.name) {
                 Ok(stored) => column
                     .field()
@@ -121,12 +128,12 @@ impl AsOfTable {
         Column::new(Some(self.source.def.name), name)
     }
 
-    /// Whether all rows are known to have happened by `as_of`.
+    /// Whether all rows are known to lie at or before `as_of`.
     fn is_past(&self) -> bool {
-        last_of(&self.source).is_some_and(|last| last <= self.as_of.micros())
+        last_row_time(&self.source).is_some_and(|last| last <= self.as_of.micros())
     }
 
-    /// The rows up to `as_of`, joined with the vault where that is wanted.
+    /// The rows up to `as_of`, joined with the vault if `with_vault`.
     fn rows(&self, with_vault: bool) -> Result<LogicalPlanBuilder> {
         let def = self.source.def;
         let stored = provider_as_source(Arc::clone(&self.source.stored));
@@ -137,32 +144,35 @@ impl AsOfTable {
                 Some(self.as_of.micros()),
                 Some("UTC".into()),
             ));
-            let mut seen = time_column.clone().lt_eq(until);
+            let mut is_visible = time_column.clone().lt_eq(until);
             if self.schema.field_with_name(time)?.is_nullable() {
-                seen = time_column.is_null().or(seen);
+                is_visible = time_column.is_null().or(is_visible);
             }
-            rows = rows.filter(seen)?;
+            rows = rows.filter(is_visible)?;
         }
         match &self.source.vault {
             Some(vault) if with_vault => {
                 let vault = provider_as_source(Arc::clone(&vault.rows));
                 let vault = LogicalPlanBuilder::scan(VAULT, vault, None)?.build()?;
                 let keys = def.vault_keys().iter();
-                let ours = keys
+                let row_keys = keys
                     .clone()
                     .map(|key| self.stored_column(key))
                     .collect::<Vec<_>>();
-                let theirs = keys
+                let vault_keys = keys
                     .map(|key| Column::new(Some(VAULT), *key))
                     .collect::<Vec<_>>();
-                rows.join(vault, JoinType::Left, (ours, theirs), None)
+                rows.join(vault, JoinType::Left, (row_keys, vault_keys), None)
             }
             _ => Ok(rows),
         }
     }
 
-    /// What gives each of these personal columns.
-    async fn opened(&self, columns: &[&'static ColumnDef]) -> Result<BTreeMap<&'static str, Expr>> {
+    /// The expression of each personal column in `columns`.
+    async fn decrypted(
+        &self,
+        columns: &[&'static ColumnDef],
+    ) -> Result<BTreeMap<&'static str, Expr>> {
         let sealed = |name: &str| Expr::Column(Column::new(Some(VAULT), name));
         let names = columns.iter().map(|column| column.name);
         let exprs: Vec<Expr> = match &self.source.vault {
@@ -170,11 +180,14 @@ impl AsOfTable {
                 .iter()
                 .map(|column| cast(lit(ScalarValue::Null), column.ty.arrow()))
                 .collect(),
-            Some(VaultSource { opens: None, .. }) => names.clone().map(sealed).collect(),
             Some(VaultSource {
-                opens: Some(opens), ..
+                decryptor: None, ..
+            }) => names.clone().map(sealed).collect(),
+            Some(VaultSource {
+                decryptor: Some(decryptor),
+                ..
             }) => {
-                let functions = opens.functions(columns).await;
+                let functions = decryptor.functions(columns).await;
                 let functions = functions.map_err(DataFusionError::External)?;
                 let keys = || self.source.def.vault_keys().iter().map(|key| sealed(key));
                 let call = |(function, name): (Arc<ScalarUDF>, &'static str)| {
@@ -211,14 +224,14 @@ impl TableProvider for AsOfTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = Asked {
+        let request = ScanRequest {
             schema: &self.schema,
             projection,
             filters,
             limit,
         };
         let def = self.source.def;
-        let columns = asked.columns();
+        let columns = request.columns();
         let columns = columns.iter().filter_map(|name| def.column(name));
         let personal: Vec<_> = columns.filter(|column| column.personal).collect();
         if let Some(column) = personal.first().filter(|_| !self.personal) {
@@ -228,23 +241,23 @@ impl TableProvider for AsOfTable {
             })));
         }
         let rows = self.rows(!personal.is_empty())?;
-        let opened = self.opened(&personal).await?;
+        let decrypted = self.decrypted(&personal).await?;
         let column = |name: &str| {
-            let column = match opened.get(name) {
-                Some(opened) => opened.clone(),
+            let column = match decrypted.get(name) {
+                Some(decrypted) => decrypted.clone(),
                 None => Expr::Column(self.stored_column(name)),
             };
             match def.column(name).map(|column| column.ty.arrow()) {
-                Some(time @ DataType::Timestamp(..)) => shown_in(&self.zone, column, &time),
+                Some(time @ DataType::Timestamp(..)) => column_in_zone(&self.zone, column, &time),
                 _ => column,
             }
         };
-        asked.plan(&self.planner, rows, column).await
+        request.plan(&self.planner, rows, column).await
     }
 }
 
-/// When the last row of a table happens, in microseconds, where that is known.
-pub(crate) fn last_of(source: &TableSource) -> Option<i64> {
+/// The time of the last row of a table in microseconds, if its statistics tell it.
+pub(crate) fn last_row_time(source: &TableSource) -> Option<i64> {
     let known = source.stored.statistics()?;
     let index = source.stored.schema().index_of(source.def.time?).ok()?;
     match &known.column_statistics.get(index)?.max_value {

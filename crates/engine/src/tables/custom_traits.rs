@@ -1,8 +1,8 @@
-//! Traits of a tenant's own: a `select` each, which gives at most one value a person.
+//! Custom traits of a tenant: each is a `select` with at most one value for each person.
 //!
-//! A text is planned when a session is finished, before there is `people`, which it is to become a
-//! part of. One that cannot be planned (any more) holds up nothing else: what is wrong is told when
-//! somebody asks for it.
+//! Traits are planned when a session is finished, before `people` exists, since they become columns
+//! of `people`. A trait that cannot be planned does not affect other queries: its error is reported
+//! to the queries that use the trait.
 
 use std::sync::Arc;
 
@@ -16,44 +16,46 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, cast, ident, lit, when,
 };
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use rollbook_model::config::Limits;
 
 use crate::error::EngineError;
-use crate::faults::{DuplicateTraitRow, InvalidTrait};
 use crate::opaque::Opaque;
 use crate::sql::check::{check_criteria, planned};
+use crate::sql::diagnosis::Diagnosis;
 use crate::sql::literals::with_doubles;
 use crate::sql::parsing;
 use crate::sql::type_names::plain_types;
+use crate::wrapped_errors::{DuplicateTraitRow, InvalidTrait};
 
 const PEOPLE: &str = "people";
 const PERSON_ID: &str = "person_id";
 const VALUE: &str = "value";
-/// How many rows a person has.
+/// The number of rows of a person.
 const ROWS: &str = "rows";
 
 /// A trait as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomTrait {
-    /// The column of `people` that it becomes.
+    /// The name of its column in `people`.
     pub name: String,
-    /// One `select`, which puts out `person_id` and one more column.
+    /// One `select` with the columns `person_id` and one more.
     pub sql: String,
-    /// What it is for persons without a row, as a literal of SQL; null without it.
+    /// The value for persons without a row, as a SQL literal; null if there is none.
     pub default: Option<String>,
 }
 
-/// The same over the tables of a session.
+/// A trait that was planned over the tables of a session.
 #[derive(Debug)]
 pub(crate) struct PlannedTrait {
     pub(crate) name: String,
-    /// What it is joined to `people` as.
+    /// The alias that `people` joins the trait under.
     relation: String,
     rows: std::result::Result<Values, Arc<EngineError>>,
 }
 
-/// Each person who has a row, and the value.
+/// The plan with one row for each person who has a value.
 #[derive(Debug)]
 struct Values {
     plan: Opaque<LogicalPlan>,
@@ -71,7 +73,10 @@ impl PlannedTrait {
         }
     }
 
-    /// The type of its values, as users know it, or what is wrong with its text.
+    /// The type of the values, as users write it.
+    ///
+    /// # Errors
+    /// The error of planning the trait.
     pub(crate) fn ty(&self) -> std::result::Result<String, Arc<EngineError>> {
         match &self.rows {
             Ok(values) => Ok(plain_types(&values.ty.to_string())),
@@ -79,7 +84,7 @@ impl PlannedTrait {
         }
     }
 
-    /// The type of the column; nothing is known of one that cannot be planned.
+    /// The type of the column; null for a trait that cannot be planned.
     pub(crate) fn data_type(&self) -> DataType {
         let values = self.rows.as_ref();
         values.map_or(DataType::Null, |values| values.ty.clone())
@@ -89,7 +94,10 @@ impl PlannedTrait {
         &self.relation
     }
 
-    /// `person_id`, each once, and the value.
+    /// The rows `person_id` and value, one for each person.
+    ///
+    /// # Errors
+    /// [`InvalidTrait`] where the trait cannot be planned.
     pub(crate) fn rows(&self) -> Result<LogicalPlanBuilder> {
         match &self.rows {
             Ok(values) => LogicalPlanBuilder::from(LogicalPlan::clone(&values.plan))
@@ -101,7 +109,10 @@ impl PlannedTrait {
         }
     }
 
-    /// The expression that gives it over the rows of `people`, joined with its own.
+    /// The expression of the trait over the rows of `people`, joined with the rows of the trait.
+    ///
+    /// # Errors
+    /// A planning error where the default value does not fit.
     pub(crate) fn value(&self) -> Result<Expr> {
         let of = |name: &str| Expr::Column(Column::new(Some(self.relation.as_str()), name));
         match &self.rows {
@@ -119,15 +130,16 @@ impl Values {
         one: &CustomTrait,
         limits: &Limits,
     ) -> std::result::Result<Self, EngineError> {
-        let (parsed, diagnosis) = parsing::query(state, &one.sql, limits)?;
-        let chosen = planned(state, parsed.tree.clone(), &diagnosis).await;
+        let parsed = parsing::query(&one.sql, limits)?;
+        let diagnosis = Diagnosis::new(state, &parsed.tokens, limits);
+        let chosen = planned(state, Statement::clone(&parsed.tree), &diagnosis).await;
         let chosen = chosen.map_err(|error| match error {
             EngineError::UnknownTable {
                 table, position, ..
-            } if table == PEOPLE => EngineError::TraitOfPeople { position },
+            } if table == PEOPLE => EngineError::TraitReadsPeople { position },
             other => other,
         })?;
-        // Some types are known only once they were made to fit.
+        // Type coercion decides about some types.
         let config = state.config_options();
         let analysed = state.analyzer();
         let analysed = analysed.execute_and_check(chosen, config, |_, _| {});
@@ -153,7 +165,7 @@ impl Values {
             Some(text) => default(state, text, &ty, limits)?,
             None => ScalarValue::Null,
         };
-        let plan = once(&one.name, &chosen, name);
+        let plan = one_row_per_person(&one.name, &chosen, name);
         Ok(Self {
             plan: Opaque::new(plan.map_err(|error| diagnosis.explain(error))?),
             ty,
@@ -162,16 +174,16 @@ impl Values {
     }
 }
 
-/// The rows of known persons, where a second one of a person is an error.
-fn once(of: &str, chosen: &LogicalPlan, value: &str) -> Result<LogicalPlan> {
-    let only = ScalarUDF::from(Only::new(of));
+/// The rows of known persons; a query that reads a second row of a person fails.
+fn one_row_per_person(of: &str, chosen: &LogicalPlan, value: &str) -> Result<LogicalPlan> {
+    let single_row = ScalarUDF::from(SingleRow::new(of));
     LogicalPlanBuilder::from(chosen.clone())
         .alias("_chosen")?
         .project(vec![
             cast(ident(PERSON_ID), DataType::Int64).alias(PERSON_ID),
             Expr::Column(Column::new(Some("_chosen"), value)).alias(VALUE),
         ])?
-        // Row 0 would be everybody who is not linked yet; null is nobody.
+        // Person 0 stands for everybody who is not linked yet, and null for nobody.
         .filter(ident(PERSON_ID).not_eq(lit(0_i64)))?
         .aggregate(
             vec![ident(PERSON_ID)],
@@ -182,13 +194,14 @@ fn once(of: &str, chosen: &LogicalPlan, value: &str) -> Result<LogicalPlan> {
         )?
         .project(vec![
             ident(PERSON_ID),
-            only.call(vec![ident(VALUE), ident(ROWS), ident(PERSON_ID)])
+            single_row
+                .call(vec![ident(VALUE), ident(ROWS), ident(PERSON_ID)])
                 .alias(VALUE),
         ])?
         .build()
 }
 
-/// The value of a literal in a column's type.
+/// The value of a literal, cast to the type of a column.
 fn default(
     state: &SessionState,
     text: &str,
@@ -199,18 +212,18 @@ fn default(
         default: text.to_owned(),
         ty: plain_types(&ty.to_string()),
     };
-    let (parsed, _) = parsing::condition(state, text, limits).map_err(|_| wrong())?;
+    let parsed = parsing::condition(text, limits).map_err(|_| wrong())?;
     if !is_literal(&parsed.tree) {
         return Err(wrong());
     }
-    let value = literal(state, parsed.tree.clone()).map_err(|_| wrong())?;
+    let value = literal(state, ast::Expr::clone(&parsed.tree)).map_err(|_| wrong())?;
     let cast = value.cast_to(ty).map_err(|_| wrong())?;
-    // A fraction is no integer, though it can be made one.
-    let is_lost = value.data_type().is_numeric()
+    // A fraction is not an integer, although it can be cast to one.
+    let is_inexact = value.data_type().is_numeric()
         && cast
             .cast_to(&value.data_type())
             .map_or(true, |back| back != value);
-    match is_lost || (cast.is_null() && !value.is_null()) {
+    match is_inexact || (cast.is_null() && !value.is_null()) {
         true => Err(wrong()),
         false => Ok(cast),
     }
@@ -244,15 +257,16 @@ fn literal(state: &SessionState, mut expr: ast::Expr) -> Result<ScalarValue> {
     }
 }
 
-/// The value of a person's only row; an error where there are more.
+/// The function that returns the value of a person's only row, and fails for a person with more
+/// rows.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Only {
-    /// The trait.
+struct SingleRow {
+    /// The name of the trait.
     of: String,
     signature: Signature,
 }
 
-impl Only {
+impl SingleRow {
     fn new(of: &str) -> Self {
         Self {
             of: of.to_owned(),
@@ -261,7 +275,7 @@ impl Only {
     }
 }
 
-impl ScalarUDFImpl for Only {
+impl ScalarUDFImpl for SingleRow {
     fn name(&self) -> &str {
         "_only"
     }
@@ -283,7 +297,10 @@ impl ScalarUDFImpl for Only {
             None => Ok(ColumnarValue::Array(values)),
             Some(at) => {
                 let persons = persons.as_primitive::<Int64Type>();
-                debug_assert!(persons.is_valid(at), "nobody is left out before");
+                debug_assert!(
+                    persons.is_valid(at),
+                    "rows of nobody are filtered out before"
+                );
                 Err(DataFusionError::External(Box::new(DuplicateTraitRow {
                     name: self.of.clone(),
                     person: persons.value(at),

@@ -1,5 +1,5 @@
-//! Persons as one row each, where several records are one person: of each column the value of the
-//! surest record that has one.
+//! The golden record of each person: where several records are one person, each column has the
+//! value of the most trusted record that has one.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use crate::tables::people::is_of_id;
+use crate::tables::people::is_id_filter;
 
 mod collapse;
 
-use collapse::{CollapseExec, Places};
+use collapse::{CollapseExec, KeyColumns};
 
-/// What rows are told apart and weighed by.
-const NEEDED: [&str; 4] = ["person_id", "identity_id", "provider", "updated_at"];
+/// The columns that identify and rank records.
+const KEY_COLUMNS: [&str; 4] = ["person_id", "identity_id", "provider", "updated_at"];
 
-/// A table of records of persons, as one of persons.
+/// A table of records as a table of persons.
 #[derive(Debug)]
 pub(crate) struct GoldenRecord {
     records: Arc<dyn TableProvider>,
-    /// How much a provider is trusted; 0 most.
+    /// The rank of a provider; 0 is the most trusted.
     authority: fn(&str) -> u8,
 }
 
@@ -47,12 +47,13 @@ impl TableProvider for GoldenRecord {
         TableType::View
     }
 
-    /// What a record says may not be what its person says: only the person's id is looked at before.
+    /// A value of a record may differ from the value of the golden record: only filters on the
+    /// person's id are applied before the records are combined.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match is_of_id(filter) {
+        let support = |filter: &&Expr| match is_id_filter(filter) {
             true => TableProviderFilterPushDown::Exact,
             false => TableProviderFilterPushDown::Unsupported,
         };
@@ -68,9 +69,9 @@ impl TableProvider for GoldenRecord {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = self.records.schema();
         let all = || (0..schema.fields().len()).collect();
-        let asked: Vec<usize> = projection.cloned().unwrap_or_else(all);
-        let mut columns = asked.clone();
-        for name in NEEDED {
+        let requested: Vec<usize> = projection.cloned().unwrap_or_else(all);
+        let mut columns = requested.clone();
+        for name in KEY_COLUMNS {
             let column = schema.index_of(name)?;
             if !columns.contains(&column) {
                 columns.push(column);
@@ -81,14 +82,14 @@ impl TableProvider for GoldenRecord {
             .scan(state, Some(&columns), filters, None)
             .await?;
         let at = |name: &str| records.schema().index_of(name);
-        let places = Places {
+        let key_columns = KeyColumns {
             person: at("person_id")?,
             identity: at("identity_id")?,
             provider: at("provider")?,
             updated: at("updated_at")?,
         };
-        let persons = Arc::new(CollapseExec::new(records, places, self.authority));
-        let output = asked.iter().enumerate().map(|(at, column)| {
+        let persons = Arc::new(CollapseExec::new(records, key_columns, self.authority));
+        let output = requested.iter().enumerate().map(|(at, column)| {
             let name = schema.field(*column).name();
             let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, at));
             (column, name.clone())

@@ -1,4 +1,5 @@
-//! Views that are planned when they are asked for: there are many of them, and most queries read few.
+//! Views that are planned when a query first names them: there are many views, and most queries
+//! read few.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,16 +16,16 @@ use datafusion::logical_expr::LogicalPlan;
 
 use crate::opaque::Opaque;
 use crate::operators::view::ViewPlanner;
-use crate::times::in_zone_of;
+use crate::times::table_in_zone;
 
-/// The tables of a session, and the texts of views among them.
+/// The tables of a session, and the SQL of its views.
 #[derive(Debug, Default)]
 pub(crate) struct LazyViews {
     tables: MemorySchemaProvider,
     views: OnceLock<Views>,
 }
 
-/// Texts by the name of their view, and with what they are planned.
+/// The SQL of the views by name, and what planning them needs.
 struct Views {
     texts: HashMap<&'static str, &'static str>,
     values: ParamValues,
@@ -34,15 +35,18 @@ struct Views {
 }
 
 impl LazyViews {
-    /// Makes the views known, once the tables are that they read.
-    pub(crate) fn begin(
+    /// Sets the views, once the tables that they read are registered.
+    ///
+    /// # Errors
+    /// An error of DataFusion where the schema cannot be registered.
+    pub(crate) fn set_views(
         self: &Arc<Self>,
         texts: impl IntoIterator<Item = (&'static str, &'static str)>,
         values: ParamValues,
         zone: Tz,
         planner: &ViewPlanner,
     ) -> Result<()> {
-        let tables = Arc::new(NotOwning(Arc::downgrade(self)));
+        let tables = Arc::new(WeakTables(Arc::downgrade(self)));
         let views = Views {
             texts: texts.into_iter().collect(),
             values,
@@ -50,14 +54,17 @@ impl LazyViews {
             planner: planner.over(tables)?,
             plans: Opaque::new(Mutex::default()),
         };
-        // A session is finished once.
+        // A session sets its views once.
         drop(self.views.set(views));
         Ok(())
     }
 
-    /// The plan of a text over these tables.
+    /// The plan of a view's SQL over these tables.
+    ///
+    /// # Errors
+    /// An internal error before [`Self::set_views`], and any error of planning.
     pub(crate) async fn plan(&self, name: &'static str, text: &str) -> Result<LogicalPlan> {
-        let views = self.views.get().ok_or_else(|| not_begun(name))?;
+        let views = self.views.get().ok_or_else(|| views_not_set(name))?;
         let known = || views.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = known().get(name) {
             return Ok(plan.clone());
@@ -68,8 +75,8 @@ impl LazyViews {
         Ok(plan)
     }
 
-    /// Whether a view of that name waits to be planned.
-    fn waits(&self, name: &str) -> Option<(&'static str, &'static str)> {
+    /// The name and the SQL of a view that is not registered yet.
+    fn pending_view(&self, name: &str) -> Option<(&'static str, &'static str)> {
         let (name, text) = self.views.get()?.texts.get_key_value(name)?;
         Some((name, text))
     }
@@ -93,13 +100,13 @@ impl SchemaProvider for LazyViews {
         if let Some(known) = self.tables.table(name).await? {
             return Ok(Some(known));
         }
-        let (Some(views), Some((name, text))) = (self.views.get(), self.waits(name)) else {
+        let (Some(views), Some((name, text))) = (self.views.get(), self.pending_view(name)) else {
             return Ok(None);
         };
         let plan = self.plan(name, text).await?;
         let view = Arc::new(ViewTable::new(plan, Some(text.to_owned())));
-        let view = in_zone_of(views.zone, view, &views.planner);
-        // Somebody else may have been faster; then it is the same view.
+        let view = table_in_zone(views.zone, view, &views.planner);
+        // Another query may have registered the view meanwhile; both views are equal.
         drop(
             self.tables
                 .register_table(name.to_owned(), Arc::clone(&view)),
@@ -120,16 +127,16 @@ impl SchemaProvider for LazyViews {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.tables.table_exist(name) || self.waits(name).is_some()
+        self.tables.table_exist(name) || self.pending_view(name).is_some()
     }
 }
 
-/// The same for views, which the tables hold.
+/// The same tables for the views, by a weak reference, since the tables own the views.
 #[derive(Debug)]
-struct NotOwning(Weak<LazyViews>);
+struct WeakTables(Weak<LazyViews>);
 
 #[async_trait]
-impl SchemaProvider for NotOwning {
+impl SchemaProvider for WeakTables {
     fn table_names(&self) -> Vec<String> {
         let tables = self.0.upgrade();
         tables.map_or_else(Vec::new, |tables| tables.table_names())
@@ -156,8 +163,8 @@ impl fmt::Debug for Views {
     }
 }
 
-fn not_begun(name: &str) -> DataFusionError {
+fn views_not_set(name: &str) -> DataFusionError {
     DataFusionError::Internal(format!(
-        "`{name}` is asked for before the session is finished"
+        "`{name}` was queried before the session was finished"
     ))
 }

@@ -1,4 +1,4 @@
-//! Options of a session.
+//! The options of a session.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,20 +11,22 @@ use rollbook_model::config::Limits;
 /// Options of a session.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// The moment that `now()` gives; later facts are hidden.
+    /// The moment that the session looks from: the value of `now()`. Later facts are hidden.
     pub as_of: Timestamp,
-    /// The tenant's currency, ISO 4217, in which traits are reported.
+    /// The tenant's currency, ISO 4217; traits convert amounts to it.
     pub currency: Option<String>,
-    /// The zone of the tenant's calendar.
+    /// The time zone of the tenant's calendar.
     pub zone: Tz,
-    /// Days for which a rate of a currency stands where none follows.
+    /// The number of days for which an exchange rate is valid if no newer rate follows.
     pub fx_days: u16,
-    /// What each query may use. Memory and disk are shared by the session's queries.
+    /// The limits of each query. The queries of a session share memory and disk.
     pub limits: Limits,
-    /// Where sorts and aggregates spill to; a temporary folder of the system's without it.
+    /// The folder that sorts and aggregates spill to; `None` for a temporary folder of the
+    /// operating system.
     pub spill_dir: Option<PathBuf>,
-    /// Whether queries may ask for personal columns.
+    /// Whether queries may read personal columns.
     pub personal: bool,
-    /// Rules for the physical plan that those who give the tables want to come last.
+    /// Rules for the physical plan that run after all others; the crate that provides the tables
+    /// gives them.
     pub rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 }

@@ -1,5 +1,5 @@
-//! The view `people`: one row per person, the columns of `persons` and the traits, of which only
-//! those are computed that a query asks for.
+//! The view `people`: one row for each person, with the columns of `persons` and the traits. Only
+//! the traits that a query reads are computed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -20,7 +20,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use rollbook_model::table::{MONEY_SCALE, SUM_PRECISION};
 use rollbook_model::{ColumnType, Timestamp, tables};
 
-use crate::operators::view::{Asked, ViewPlanner, pushdown};
+use crate::operators::view::{ScanRequest, ViewPlanner, pushdown};
 use crate::tables::custom_traits::PlannedTrait;
 use crate::tables::lazy_views::LazyViews;
 use crate::tables::traits::{TRAIT_GROUPS, Trait};
@@ -29,26 +29,26 @@ use crate::times::in_zone;
 const PERSONS: &str = "persons";
 const PERSON_ID: &str = "person_id";
 
-/// The view; trait groups are planned once they are asked for.
+/// The view. Groups of traits are planned when a query reads one of their traits.
 #[derive(Debug)]
 pub(crate) struct People {
     persons: Arc<dyn TableProvider>,
     as_of: Timestamp,
-    /// The tables of its session, which hold it.
+    /// The tables of the session; they own this view.
     views: Weak<LazyViews>,
-    /// Traits of the tenant's own.
-    own: Arc<Vec<PlannedTrait>>,
+    /// Custom traits of the tenant.
+    custom_traits: Arc<Vec<PlannedTrait>>,
     schema: SchemaRef,
     planner: ViewPlanner,
 }
 
 impl People {
-    /// Over the views of a session in a zone.
+    /// The view over the tables of a session.
     pub(crate) fn new(
         persons: Arc<dyn TableProvider>,
         as_of: Timestamp,
         zone: Tz,
-        (views, own): (Weak<LazyViews>, Arc<Vec<PlannedTrait>>),
+        (views, custom_traits): (Weak<LazyViews>, Arc<Vec<PlannedTrait>>),
         planner: ViewPlanner,
     ) -> Self {
         let zone: Arc<str> = zone.name().into();
@@ -58,8 +58,8 @@ impl People {
             .fields()
             .iter()
             .cloned()
-            .chain(traits.map(|a_trait| Arc::new(field(a_trait, &zone))))
-            .chain(own.iter().map(|one| {
+            .chain(traits.map(|computed| Arc::new(field(computed, &zone))))
+            .chain(custom_traits.iter().map(|one| {
                 let field = Field::new(&one.name, one.data_type(), true);
                 Arc::new(field)
             }))
@@ -68,60 +68,64 @@ impl People {
             persons,
             as_of,
             views,
-            own,
+            custom_traits,
             schema: Arc::new(Schema::new(fields)),
             planner,
         }
     }
 
-    /// The persons, joined with the groups that one of `columns` belongs to.
-    async fn rows(&self, asked: &Asked<'_>) -> Result<LogicalPlanBuilder> {
-        let columns = asked.columns();
+    /// The persons, joined with the trait groups of the columns that `request` reads.
+    async fn rows(&self, request: &ScanRequest<'_>) -> Result<LogicalPlanBuilder> {
+        let columns = request.columns();
         let persons = provider_as_source(Arc::clone(&self.persons));
         let mut rows = LogicalPlanBuilder::scan(PERSONS, persons, None)?
-            // Row 0 would be everybody who is not linked yet.
+            // Person 0 stands for everybody who is not linked yet.
             .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
         for group in TRAIT_GROUPS {
             if !group
                 .traits
                 .iter()
-                .any(|a_trait| columns.contains(a_trait.name))
+                .any(|computed| columns.contains(computed.name))
             {
                 continue;
             }
-            let views = self.views.upgrade().ok_or_else(without_session)?;
+            let views = self.views.upgrade().ok_or_else(session_dropped)?;
             let plan = views.plan(group.name, group.sql).await?;
             let traits = LogicalPlanBuilder::from(plan).alias(group.name)?;
-            rows = joined(rows, traits, group.name, asked)?;
+            rows = joined(rows, traits, group.name, request)?;
         }
-        for one in self.own.iter().filter(|one| columns.contains(&one.name)) {
-            rows = joined(rows, one.rows()?, one.relation(), asked)?;
+        for one in self
+            .custom_traits
+            .iter()
+            .filter(|one| columns.contains(&one.name))
+        {
+            rows = joined(rows, one.rows()?, one.relation(), request)?;
         }
         Ok(rows)
     }
 
-    /// A column of persons or of a group, null while it lies ahead.
-    fn seen(&self, name: &str) -> Result<Expr> {
-        let seen = column(name);
+    /// A column of `persons` or a trait; a time in the future is null.
+    fn visible(&self, name: &str) -> Result<Expr> {
+        let value = column(name);
         let def = tables::PERSONS.column(name);
         let is_null_ahead = def.is_some_and(|def| tables::PERSONS.is_null_ahead(def));
         let field = self.schema.field_with_name(name)?;
         let DataType::Timestamp(_, zone) = field.data_type() else {
-            return Ok(seen);
+            return Ok(value);
         };
         if !is_null_ahead {
-            return Ok(seen);
+            return Ok(value);
         }
         let now = ScalarValue::TimestampMicrosecond(Some(self.as_of.micros()), zone.clone());
-        let past = (Box::new(seen.clone().lt_eq(lit(now))), Box::new(seen));
+        let past = (Box::new(value.clone().lt_eq(lit(now))), Box::new(value));
         Ok(Expr::Case(Case::new(None, vec![past], None)))
     }
 
-    /// The expression that gives a column over the joined rows.
+    /// The expression of a column over the joined rows.
     fn column(&self, name: &str) -> Result<Expr> {
-        match self.own.iter().find(|one| one.name == name) {
+        match self.custom_traits.iter().find(|one| one.name == name) {
             Some(one) => one.value(),
-            None => self.seen(name),
+            None => self.visible(name),
         }
     }
 }
@@ -150,39 +154,39 @@ impl TableProvider for People {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = Asked {
+        let request = ScanRequest {
             schema: &self.schema,
             projection,
             filters,
             limit,
         };
-        // Those that are asked for, so that what is wrong with one of the others is no matter.
+        // Only the columns that are read: an invalid custom trait must not fail other queries.
         let mut columns = BTreeMap::new();
-        for name in asked.columns() {
+        for name in request.columns() {
             let column = self.column(&name)?;
             columns.insert(name, column);
         }
-        let rows = self.rows(&asked).await?;
-        asked
+        let rows = self.rows(&request).await?;
+        request
             .plan(&self.planner, rows, |name| columns[name].clone())
             .await
     }
 }
 
-fn without_session() -> DataFusionError {
-    DataFusionError::Internal("`people` is asked for after its session".to_owned())
+fn session_dropped() -> DataFusionError {
+    DataFusionError::Internal("the session of `people` has ended".to_owned())
 }
 
-/// The rows, joined with traits.
+/// The rows, joined with the traits of one group.
 fn joined(
     rows: LogicalPlanBuilder,
     mut traits: LogicalPlanBuilder,
     name: &str,
-    asked: &Asked<'_>,
+    request: &ScanRequest<'_>,
 ) -> Result<LogicalPlanBuilder> {
-    // Who asks for few persons wants the traits of these few alone.
-    for filter in asked.filters.iter().filter(|filter| is_of_id(filter)) {
-        traits = traits.filter(of_group(filter, name)?)?;
+    // Filters on the person's id also narrow the traits.
+    for filter in request.filters.iter().filter(|filter| is_id_filter(filter)) {
+        traits = traits.filter(for_group(filter, name)?)?;
     }
     let keys = (
         vec![Column::new(Some(PERSONS), PERSON_ID)],
@@ -191,8 +195,8 @@ fn joined(
     rows.join(traits.build()?, JoinType::Left, keys, None)
 }
 
-/// Whether a condition is on the person's id and on nothing else.
-pub(crate) fn is_of_id(filter: &Expr) -> bool {
+/// Whether a filter reads the person's id and nothing else.
+pub(crate) fn is_id_filter(filter: &Expr) -> bool {
     let columns = filter.column_refs();
     !columns.is_empty()
         && columns.iter().all(|column| column.name == PERSON_ID)
@@ -207,8 +211,8 @@ fn is_subquery(expr: &Expr) -> bool {
     )
 }
 
-/// The same condition on the rows of a group.
-fn of_group(filter: &Expr, group: &str) -> Result<Expr> {
+/// The filter, applied to the rows of a trait group.
+fn for_group(filter: &Expr, group: &str) -> Result<Expr> {
     let renamed = filter.clone().transform(|part| match part {
         Expr::Column(_) => {
             let column = Column::new(Some(group), PERSON_ID);
@@ -219,17 +223,17 @@ fn of_group(filter: &Expr, group: &str) -> Result<Expr> {
     renamed.map(|renamed| renamed.data)
 }
 
-/// The expression that gives a column of `people` over the joined rows.
+/// The expression of a column of `people` over the joined rows.
 fn column(name: &str) -> Expr {
     let found = TRAIT_GROUPS.iter().find_map(|group| {
-        let a_trait = group.traits.iter().find(|a_trait| a_trait.name == name)?;
-        Some((group, a_trait))
+        let computed = group.traits.iter().find(|computed| computed.name == name)?;
+        Some((group, computed))
     });
     match found {
         None => Expr::Column(Column::new(Some(PERSONS), name)),
-        Some((group, a_trait)) => {
+        Some((group, computed)) => {
             let value = Expr::Column(Column::new(Some(group.name), name));
-            match zero(a_trait) {
+            match zero(computed) {
                 Some(zero) => coalesce(vec![value, lit(zero)]),
                 None => value,
             }
@@ -237,16 +241,16 @@ fn column(name: &str) -> Expr {
     }
 }
 
-fn field(a_trait: &Trait, zone: &Arc<str>) -> Field {
-    let ty = match a_trait.ty {
+fn field(computed: &Trait, zone: &Arc<str>) -> Field {
+    let ty = match computed.ty {
         ColumnType::Decimal => DataType::Decimal128(SUM_PRECISION, MONEY_SCALE),
         other => in_zone(&other.arrow(), zone),
     };
-    Field::new(a_trait.name, ty, true)
+    Field::new(computed.name, ty, true)
 }
 
-fn zero(a_trait: &Trait) -> Option<ScalarValue> {
-    match (a_trait.is_zero_without_facts, a_trait.ty) {
+fn zero(computed: &Trait) -> Option<ScalarValue> {
+    match (computed.is_zero_without_facts, computed.ty) {
         (true, ColumnType::Decimal) => {
             Some(ScalarValue::Decimal128(Some(0), SUM_PRECISION, MONEY_SCALE))
         }

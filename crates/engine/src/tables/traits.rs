@@ -1,18 +1,18 @@
-//! The traits of a person: which text of `queries/traits` computes them, and what they are for
-//! somebody without such facts.
+//! The built-in traits: which text of `queries/traits` computes each of them, and their values for
+//! persons without facts.
 
 use rollbook_model::ColumnType;
 use rollbook_model::tables::PERSONS;
 use rollbook_queries::traits;
 
-/// Traits that are computed together, by one text.
+/// Traits that one query computes together.
 #[derive(Debug)]
 pub(crate) struct TraitGroup {
-    /// The name under which `people` joins it.
+    /// The alias that `people` joins the group under.
     pub(crate) name: &'static str,
-    /// One `select`, which puts out `person_id` and the traits.
+    /// One `select` with `person_id` and the traits.
     pub(crate) sql: &'static str,
-    /// What it puts out beside `person_id`.
+    /// The columns beside `person_id`.
     pub(crate) traits: &'static [Trait],
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct TraitGroup {
 pub(crate) struct Trait {
     pub(crate) name: &'static str,
     pub(crate) ty: ColumnType,
-    /// Whether it is 0 for persons without facts; otherwise it is null for them.
+    /// Whether the trait is 0 for persons without facts; otherwise it is null for them.
     pub(crate) is_zero_without_facts: bool,
 }
 
@@ -49,7 +49,7 @@ const fn or_null(name: &'static str, ty: ColumnType) -> Trait {
     }
 }
 
-/// All groups, in the order in which their columns stand in `people`.
+/// All groups, in the order of their columns in `people`.
 pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
     TraitGroup {
         name: "order_traits",
@@ -92,20 +92,20 @@ pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
     },
 ];
 
-/// Whether a column of `people` is computed.
+/// Whether a column of `people` is a built-in trait.
 pub(crate) fn is_trait(name: &str) -> bool {
     let mut all = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
     all.any(|one| one.name == name)
 }
 
-/// The columns that `people` has in every lake, in order.
+/// The columns that `people` has for every tenant, in order.
 pub fn columns_of_people() -> impl Iterator<Item = (&'static str, ColumnType)> {
     let traits = TRAIT_GROUPS.iter().flat_map(|group| group.traits);
     let persons = PERSONS.all_columns().map(|column| (column.name, column.ty));
     persons.chain(traits.map(|one| (one.name, one.ty)))
 }
 
-/// Whether `people` has a column of this name in every lake.
+/// Whether `people` has a column of this name for every tenant.
 pub fn is_column_of_people(name: &str) -> bool {
     columns_of_people().any(|(column, _)| column == name)
 }

@@ -1,4 +1,4 @@
-//! Behaviour functions: what they count, and how they are refused.
+//! Behaviour functions: results and error messages.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn order(person: i64, id: &str, status: &str, total: &str, placed: &str) -> Valu
         "currency": "EUR", "placed_at": placed })
 }
 
-/// Looked at from noon of 2024-06-30.
+/// Events of persons, seen from noon of 2024-06-30.
 fn fixture() -> Fixture {
     let line = |order: &str, sku: &str, category: &str| {
         json!({ "order_id": order, "sku": sku, "category": category,
@@ -45,7 +45,7 @@ fn fixture() -> Fixture {
             "activities",
             activity(2, "viewed", "2024-05-31T12:00:00Z", &json!({})),
         )
-        // After the moment: it is not seen.
+        // After `as_of`, so it is hidden.
         .row(
             "activities",
             activity(3, "clicked", "2024-07-01T00:00:00Z", &json!({})),
@@ -114,7 +114,7 @@ async fn activities_are_counted_in_windows() {
         &[],
     )
     .await;
-    // The window begins after its first moment, and ends with the last.
+    // The window excludes its first moment and includes its last one.
     check("did('viewed', within => interval '28 days')", &[]).await;
     check("did('viewed', within => interval '28 days 1 second')", &[1]).await;
     check(
@@ -148,7 +148,7 @@ async fn behaviour_times_are_null_without_events() {
 }
 
 #[tokio::test]
-async fn where_reads_columns_and_properties() {
+async fn where_argument_reads_columns_and_properties() {
     check("did('clicked', where => 'channel = ''email''')", &[1, 2]).await;
     check("did('clicked', where => 'channel = ''sms''')", &[]).await;
     let page = "json_text(properties, ''page'') = ''/b''";
@@ -163,7 +163,7 @@ async fn where_reads_columns_and_properties() {
 }
 
 #[tokio::test]
-async fn orders_are_counted_as_traits_count_them() {
+async fn behaviour_counts_orders_as_traits_do() {
     check("did('order_placed', at_least => 2)", &[1]).await;
     check("ordered(at_least => 2)", &[1]).await;
     check("did('order_paid', at_least => 2)", &[]).await;
@@ -188,7 +188,7 @@ async fn orders_are_counted_as_traits_count_them() {
 }
 
 #[tokio::test]
-async fn deals_tickets_and_objects_show_their_state() {
+async fn deals_tickets_and_objects_are_counted_by_state() {
     check("did('deal_won')", &[1]).await;
     check("did('deal_lost')", &[]).await;
     check("did('deal_created', at_least => 1)", &[1, 2]).await;
@@ -229,7 +229,7 @@ async fn sequence_matches_events_in_order() {
 }
 
 #[tokio::test]
-async fn invalid_calls_are_reported() {
+async fn invalid_behaviour_calls_are_reported() {
     let session = fixture().session().await;
     for (criteria, message) in [
         (

@@ -1,11 +1,11 @@
-//! Traits that a tenant wrote: what they give, and what is refused.
+//! Custom traits of a tenant: results and error messages.
 
 use serde_json::json;
 
 use super::fixture::{Fixture, lines};
-use crate::{CustomTrait, Session};
+use crate::{CustomTrait, PersonQuery, Session, is_select};
 
-fn own(sql: &str, default: Option<&str>) -> CustomTrait {
+fn custom_trait(sql: &str, default: Option<&str>) -> CustomTrait {
     CustomTrait {
         name: "vip_score".to_owned(),
         sql: sql.to_owned(),
@@ -13,7 +13,7 @@ fn own(sql: &str, default: Option<&str>) -> CustomTrait {
     }
 }
 
-/// Person 1 with two orders of 10 and 30, person 2 with one of 20, and one that is nobody's.
+/// Person 1 has two orders, of 10 and 30, person 2 one of 20; two orders belong to nobody.
 fn fixture() -> Fixture {
     let order = |person: i64, total: &str| {
         json!({ "person_id": person, "status": "paid", "total": total, "currency": "EUR",
@@ -27,13 +27,15 @@ fn fixture() -> Fixture {
         .row("orders", order(0, "98.00"))
 }
 
-async fn with(sql: &str, default: Option<&str>) -> Session {
-    fixture().session_with(vec![own(sql, default)], true).await
+async fn session_with_trait(sql: &str, default: Option<&str>) -> Session {
+    fixture()
+        .session_with(vec![custom_trait(sql, default)], true)
+        .await
 }
 
-/// What is said of a text when it is run.
-async fn wrong(sql: &str, default: Option<&str>) -> String {
-    let session = with(sql, default).await;
+/// The error of a query that reads the trait.
+async fn error_of(sql: &str, default: Option<&str>) -> String {
+    let session = session_with_trait(sql, default).await;
     session
         .run_trait("vip_score")
         .await
@@ -44,8 +46,8 @@ async fn wrong(sql: &str, default: Option<&str>) -> String {
 const MOST: &str = "select person_id, max(total) as most from orders group by person_id";
 
 #[tokio::test]
-async fn a_trait_is_a_column_of_people() {
-    let session = with(MOST, None).await;
+async fn custom_trait_is_a_column_of_people() {
+    let session = session_with_trait(MOST, None).await;
     let sql = "select person_id, vip_score from people order by 1";
     assert_eq!(
         lines(&session, sql).await,
@@ -58,16 +60,16 @@ async fn a_trait_is_a_column_of_people() {
     assert_eq!(ran, ("decimal(19, 4)".to_owned(), 2));
     let members = session.people_where("vip_score > 25").await.unwrap();
     assert_eq!(members.person_ids().await.unwrap(), [1]);
-    // One that is not asked for is not computed.
+    // A trait that the query does not read is not computed.
     let plan = session.explain("select order_count from people").await;
     assert!(!plan.unwrap().contains("_own_vip_score"));
 }
 
 #[tokio::test]
-async fn default_applies_only_without_a_row() {
+async fn default_applies_to_persons_without_a_row_only() {
     let sql = "select person_id, case when max(total) < 25 then max(total) end from orders \
                group by person_id";
-    let session = with(sql, Some("0")).await;
+    let session = session_with_trait(sql, Some("0")).await;
     let sql = "select person_id, vip_score from people order by 1";
     assert_eq!(
         lines(&session, sql).await,
@@ -82,7 +84,7 @@ async fn default_applies_only_without_a_row() {
         ("date", "'2024-01-31'", "2024-01-31"),
     ] {
         let sql = format!("select person_id, cast(null as {ty}) from orders where person_id = 7");
-        let session = with(&sql, Some(default)).await;
+        let session = session_with_trait(&sql, Some(default)).await;
         let sql = "select distinct vip_score from people";
         assert_eq!(lines(&session, sql).await, [shown], "{ty}");
     }
@@ -96,34 +98,34 @@ async fn default_applies_only_without_a_row() {
         ("bigint", "(select 1)"),
     ] {
         let sql = format!("select person_id, cast(null as {ty}) from orders");
-        let error = wrong(&sql, Some(default)).await;
+        let error = error_of(&sql, Some(default)).await;
         assert!(
-            error.contains(&format!("`{default}` is no literal of the trait's type")),
+            error.contains(&format!("`{default}` is not a literal of the trait's type")),
             "{error}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_second_row_of_a_person_is_an_error() {
-    let session = with("select person_id, total from orders", None).await;
+async fn second_row_of_a_person_is_an_error() {
+    let session = session_with_trait("select person_id, total from orders", None).await;
     let twice = "trait `vip_score` has more than one row for person 1";
     let error = session.run_trait("vip_score").await.unwrap_err();
     assert_eq!(error.to_string(), twice);
     assert!(error.hint().unwrap().contains("group by"));
     let error = session.query("select vip_score from people").await;
     assert_eq!(error.unwrap_err().to_string(), twice);
-    // The same value twice is no better.
-    let error = wrong("select person_id, status from orders", None).await;
+    // Two rows with the same value are an error, too.
+    let error = error_of("select person_id, status from orders", None).await;
     assert_eq!(error, twice);
-    // Who asks for another is answered, and whoever does not ask.
+    // Queries about other persons succeed, and queries without the trait.
     let sql = "select vip_score from people where person_id = 2";
     assert_eq!(lines(&session, sql).await, ["20.0000"]);
     let sql = "select order_count from people where person_id = 1";
     assert_eq!(lines(&session, sql).await, ["2"]);
-    // Rows of nobody are no person's.
+    // Rows that belong to nobody give no person a value.
     let sql = "select nullif(person_id, 1) as person_id, total from orders";
-    let session = with(sql, None).await;
+    let session = session_with_trait(sql, None).await;
     assert_eq!(session.run_trait("vip_score").await.unwrap().1, 1);
 }
 
@@ -137,8 +139,8 @@ async fn trait_errors_have_positions() {
         ),
         (
             "select person_id,\n  total_spent from people",
-            "trait `vip_score`: `people` at line 2, column 20 would have the trait itself in it: \
-             write it on the tables",
+            "trait `vip_score`: a trait cannot query `people` at line 2, column 20, which contains the \
+             trait: query the base tables",
         ),
         (
             "select person_id, random() from orders group by person_id",
@@ -162,13 +164,13 @@ async fn trait_errors_have_positions() {
         ),
         (
             "delete from persons",
-            "trait `vip_score`: only queries can be run, `delete` is none: write a `select`",
+            "trait `vip_score`: only queries can be run, and `delete` is not one: write a `select`",
         ),
     ] {
-        assert_eq!(wrong(sql, None).await, expected);
+        assert_eq!(error_of(sql, None).await, expected);
     }
-    // What cannot be planned holds up none but those who ask for it.
-    let session = with("select person_id, totl from orders", None).await;
+    // An invalid trait fails only the queries that read it.
+    let session = session_with_trait("select person_id, totl from orders", None).await;
     assert_eq!(lines(&session, "select count(*) from people").await, ["3"]);
     let error = session.people_where("vip_score > 1").await.unwrap_err();
     assert!(
@@ -178,36 +180,40 @@ async fn trait_errors_have_positions() {
 }
 
 #[tokio::test]
-async fn a_trait_of_personal_columns_is_personal() {
+async fn trait_over_personal_columns_is_personal() {
     let sql = "select person_id, 1 as at_example from persons where email like '%@example.com'";
-    let session = fixture().session_with(vec![own(sql, None)], true).await;
+    let session = fixture()
+        .session_with(vec![custom_trait(sql, None)], true)
+        .await;
     assert_eq!(session.run_trait("vip_score").await.unwrap().1, 2);
-    let session = fixture().session_with(vec![own(sql, None)], false).await;
+    let session = fixture()
+        .session_with(vec![custom_trait(sql, None)], false)
+        .await;
     for asked in [
         "select vip_score from people",
         "select person_id from people where vip_score = 1",
     ] {
         let error = session.query(asked).await.unwrap_err().to_string();
         assert!(error.contains("`email` of `persons`"), "{error}");
-        assert!(error.contains("takes the right `pii`"), "{error}");
+        assert!(error.contains("requires the right `pii`"), "{error}");
     }
     assert!(session.people_where("vip_score = 1").await.is_err());
     assert_eq!(lines(&session, "select count(*) from people").await, ["3"]);
 }
 
 #[tokio::test]
-async fn trait_now_is_that_of_the_session() {
+async fn now_in_a_trait_equals_as_of() {
     let sql = "select person_id, max(date_diff_days) from (select person_id, \
                cast(extract(day from now() - placed_at) as bigint) as date_diff_days from orders) \
                group by person_id";
-    let session = with(sql, None).await;
+    let session = session_with_trait(sql, None).await;
     let sql = "select vip_score from people where person_id = 2";
     assert_eq!(lines(&session, sql).await, ["29"]);
 }
 
 #[tokio::test]
-async fn names_are_found_in_conditions_and_queries() {
-    let session = with(MOST, None).await;
+async fn custom_traits_named_by_conditions_and_queries_are_found() {
+    let session = session_with_trait(MOST, None).await;
     for (criteria, is_named) in [
         ("vip_score > 1 and country = 'DE'", true),
         ("VIP_Score is null", true),
@@ -215,7 +221,13 @@ async fn names_are_found_in_conditions_and_queries() {
         ("select person_id from people where vip_score > 1", true),
         ("select person_id from orders", false),
     ] {
-        let named = session.traits_named(criteria).unwrap();
+        let own = session.own_trait_names();
+        let named = match is_select(criteria) {
+            true => PersonQuery::parse(criteria, session.limits())
+                .unwrap()
+                .names_among(own),
+            false => session.condition(criteria).unwrap().names_among(own),
+        };
         assert_eq!(!named.is_empty(), is_named, "{criteria}");
     }
     assert!(session.is_plain_name("vip_score"));

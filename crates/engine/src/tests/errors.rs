@@ -1,6 +1,9 @@
-//! What is said of a text that cannot be run: the name, the place, what was probably meant.
+//! Errors in SQL texts: the name, the position and the suggestion.
+
+use std::collections::BTreeMap;
 
 use super::fixture::Fixture;
+use crate::Clause;
 
 async fn check(sql: &str, expected: &str) {
     let session = Fixture::with_persons().session().await;
@@ -73,7 +76,7 @@ async fn syntax_errors_have_positions() {
 }
 
 #[tokio::test]
-async fn only_one_query_is_run() {
+async fn only_a_single_select_is_accepted() {
     for (sql, statement) in [
         ("drop table people", "drop"),
         ("insert into persons values (1)", "insert"),
@@ -88,7 +91,8 @@ async fn only_one_query_is_run() {
         ("explain select 1", "explain"),
         ("delete from persons", "delete"),
     ] {
-        let expected = format!("only queries can be run, `{statement}` is none: write a `select`");
+        let expected =
+            format!("only queries can be run, and `{statement}` is not one: write a `select`");
         check(sql, &expected).await;
     }
     check(
@@ -117,7 +121,7 @@ async fn only_one_query_is_run() {
 }
 
 #[tokio::test]
-async fn type_errors_use_names_of_users() {
+async fn type_errors_use_sql_type_names() {
     let session = Fixture::with_persons().session().await;
     for (sql, parts) in [
         (
@@ -145,7 +149,7 @@ async fn type_errors_use_names_of_users() {
 }
 
 #[tokio::test]
-async fn failing_values_are_reported() {
+async fn errors_of_computation_name_their_cause() {
     let session = Fixture::with_persons().session().await;
     let error = session
         .query("select 1 / (person_id - 1) from people")
@@ -153,7 +157,7 @@ async fn failing_values_are_reported() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a value cannot be computed with: division by zero"
+        "the computation failed for a value: division by zero"
     );
     let error = session
         .query("select cast(country as bigint) from people")
@@ -161,14 +165,14 @@ async fn failing_values_are_reported() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a value cannot be computed with: cannot cast string 'DE' to value of integer type"
+        "the computation failed for a value: cannot cast string 'DE' to value of integer type"
     );
     for sql in [
         "select count(*) from people where country ~ '('",
         "select regexp_replace(country, '(', 'x') from people",
         "select regexp_like('x', '(')",
     ] {
-        let expected = "a value cannot be computed with: a regular expression cannot be read: \
+        let expected = "the computation failed for a value: a regular expression cannot be read: \
                         unclosed group";
         check(sql, expected).await;
     }
@@ -219,20 +223,35 @@ async fn criteria_errors_have_positions_in_their_text() {
     .await;
     check_criteria(
         "total_spent > avg(total_spent)",
-        "`avg` at line 1, column 15 needs many rows, criteria look at one person",
+        "`avg` at line 1, column 15 needs many rows, but criteria are evaluated for one person at a time",
     )
     .await;
     check_criteria(
         "row_number() over (order by total_spent) < 10",
-        "`row_number` at line 1, column 1 needs many rows, criteria look at one person",
+        "`row_number` at line 1, column 1 needs many rows, but criteria are evaluated for one person at a time",
     )
     .await;
 }
 
 #[tokio::test]
-async fn double_quoted_text_is_a_column() {
+async fn double_quoted_text_is_reported_as_a_column() {
     let session = Fixture::with_persons().session().await;
     let error = session.people_where("country = \"US\"").await.unwrap_err();
     assert!(error.hint().unwrap().contains("single quotes"), "{error}");
     assert_eq!(error.position().map(|p| (p.line, p.column)), Some((1, 11)));
+}
+
+#[tokio::test]
+async fn errors_of_a_clause_have_positions_in_the_whole_text() {
+    let session = Fixture::with_persons().session().await;
+    let text = "country = 'DE'\n and (country is null or contry = 'US')\n and total_spnt < 3";
+    let condition = session.condition(text).unwrap();
+    let mut positions = Vec::new();
+    for clause in Clause::of(&condition).conjuncts() {
+        let clause = clause.condition();
+        let rows = session.people_matching(vec![clause], BTreeMap::new()).await;
+        let position = rows.err().and_then(|error| error.position());
+        positions.push(position.map(|position| (position.line, position.column)));
+    }
+    assert_eq!(positions, [None, Some((2, 26)), Some((3, 6))]);
 }

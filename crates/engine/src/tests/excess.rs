@@ -1,4 +1,4 @@
-//! Texts that once took an engine down: each gets an error in time, and the session lives on.
+//! Texts that once exhausted the engine: each fails in time, and the session remains usable.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ async fn limited(change: impl FnOnce(&mut Fixture)) -> Session {
     fixture.session().await
 }
 
-/// Runs a text that must fail, and a harmless one after it.
+/// Runs a text that must fail, and a simple query after it.
 async fn refuse(session: &Session, sql: &str) -> EngineError {
     let started = Instant::now();
     let error = session.query(sql).await.unwrap_err();
@@ -64,7 +64,7 @@ async fn too_many_terms_are_refused_before_planning() {
             &sql[..60]
         );
     }
-    // The parser gives up on these by itself.
+    // The parser refuses these by itself.
     refuse(&session, &cases).await;
     refuse(&session, &not).await;
     let error = session.people_where(&or).await.unwrap_err();
@@ -73,7 +73,7 @@ async fn too_many_terms_are_refused_before_planning() {
 }
 
 #[tokio::test]
-async fn texts_just_within_the_limits_run() {
+async fn texts_within_the_limits_run() {
     let session = limited(|fixture| fixture.limits.time = Duration::from_secs(120)).await;
     let or = vec!["person_id = 1"; 900].join(" or ");
     let sql = format!("select count(*) from people where {or}");
@@ -105,7 +105,7 @@ async fn texts_just_within_the_limits_run() {
 }
 
 #[tokio::test]
-async fn a_plan_that_doubles_is_refused() {
+async fn exponentially_growing_plan_is_refused() {
     let session = limited(|fixture| fixture.limits.time = Duration::from_secs(20)).await;
     let mut steps = String::from("t0 as (select 1 as one)");
     for step in 1..40 {
@@ -139,15 +139,15 @@ async fn recursion_and_length_are_refused() {
     let error = refuse(&session, &format!("select '{}'", "x".repeat(100_000))).await;
     assert_eq!(
         error.to_string(),
-        "the SQL has 100009 characters, at most 100000 are read"
+        "the SQL has 100009 characters, but the limit is 100000"
     );
 }
 
 #[tokio::test]
-async fn expanding_text_functions_are_refused() {
+async fn text_functions_with_huge_results_are_refused() {
     let session = limited(|_| {}).await;
     let error = refuse(&session, "select repeat('x', 600000000)").await;
-    let message = "a value cannot be computed with: `repeat` gives more than 10000 characters";
+    let message = "the computation failed for a value: `repeat` gives more than 10000 characters";
     assert_eq!(error.to_string(), message);
     refuse(&session, "select repeat(repeat('x', 9000), 9000)").await;
     refuse(&session, "select lpad('x', 600000000)").await;
@@ -159,7 +159,7 @@ async fn expanding_text_functions_are_refused() {
 }
 
 #[tokio::test]
-async fn cross_join_hits_the_time_limit() {
+async fn cross_join_stops_at_the_time_limit() {
     let session = limited(|fixture| fixture.limits.time = Duration::from_secs(1)).await;
     let sql = "select count(*) from generate_series(1, 30000) a (x) \
          join generate_series(1, 30000) b (y) on a.x < b.y";
@@ -171,13 +171,13 @@ async fn cross_join_hits_the_time_limit() {
 }
 
 #[tokio::test]
-async fn memory_is_limited() {
+async fn query_stops_at_the_memory_limit() {
     let session = limited(|fixture| {
         fixture.limits.memory = 4 << 20;
         fixture.limits.disk = 1 << 20;
     })
     .await;
-    // A series comes in order and is grouped as it streams: the keys have to be out of order.
+    // A series is sorted and grouped as a stream: keys in random order use memory.
     let sql = "select x * 7919 % 3000017 as k, count(*) from generate_series(1, 3000000) a (x) group by k order by k";
     let error = refuse(&session, sql).await;
     assert!(
@@ -190,7 +190,7 @@ async fn memory_is_limited() {
 }
 
 #[tokio::test]
-async fn answers_stop_at_the_row_limit_and_say_so() {
+async fn results_stop_at_the_row_limit_and_report_it() {
     let session = limited(|fixture| fixture.limits.rows = 100).await;
     let answer = session
         .query("select * from generate_series(1, 100)")

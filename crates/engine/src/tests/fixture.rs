@@ -1,4 +1,4 @@
-//! Sessions over tables that a test writes down row by row.
+//! Sessions over tables that a test writes row by row.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,18 +15,26 @@ use rollbook_model::tables::table;
 use serde_json::{Value, json};
 
 use crate::{
-    Answer, CustomTrait, EngineError, Rows, Session, SessionOptions, TableSource, VaultSource,
+    Answer, CustomTrait, EngineError, PersonQuery, Rows, Session, SessionOptions, TableSource,
+    VaultSource,
 };
 
 impl Session {
     /// The persons who meet a condition that names no segment.
     pub(crate) async fn people_where(&self, criteria: &str) -> Result<Rows, EngineError> {
-        self.people_where_with(criteria, BTreeMap::new()).await
+        let condition = self.condition(criteria)?;
+        self.people_where_with(&condition, BTreeMap::new()).await
+    }
+
+    /// The persons that a query gives.
+    pub(crate) async fn people_of(&self, sql: &str) -> Result<Rows, EngineError> {
+        let query = PersonQuery::parse(sql, self.limits())?;
+        self.select_person_ids(&query).await
     }
 }
 
 impl Rows {
-    /// The ids of the first column, sorted, each once, without nulls.
+    /// The distinct ids of the first column, sorted, without nulls.
     pub(crate) async fn person_ids(mut self) -> Result<Vec<i64>, EngineError> {
         let mut ids = BTreeSet::new();
         while let Some(batch) = self.next_batch().await? {
@@ -36,7 +44,7 @@ impl Rows {
     }
 }
 
-/// What a test's tenant holds. Leading columns that a row leaves out are filled in.
+/// The tables of a test's tenant. Leading columns that a row omits are filled in.
 pub(crate) struct Fixture {
     pub(crate) as_of: &'static str,
     pub(crate) currency: Option<&'static str>,
@@ -58,7 +66,7 @@ impl Fixture {
         }
     }
 
-    /// With persons 0 (who is nobody), 1, 2 and 3.
+    /// With the persons 0 (nobody), 1, 2 and 3.
     pub(crate) fn with_persons() -> Self {
         Self::new()
             .row("persons", json!({ "person_id": 0, "country": "DE" }))
@@ -106,7 +114,7 @@ impl Fixture {
         self.session_with(Vec::new(), true).await
     }
 
-    /// With traits of the tenant's own, for somebody who may see personal columns, or may not.
+    /// With custom traits, and with or without the right to read personal columns.
     pub(crate) async fn session_with(self, traits: Vec<CustomTrait>, personal: bool) -> Session {
         let session = Session::new(SessionOptions {
             as_of: self.as_of.parse().unwrap(),
@@ -125,7 +133,7 @@ impl Fixture {
             let stored = provider(def.stored_schema(), rows);
             let vault = self.vaults.get(name).map(|rows| VaultSource {
                 rows: provider(def.vault_schema(), rows),
-                opens: None,
+                decryptor: None,
             });
             session
                 .add_table(TableSource {
@@ -141,7 +149,7 @@ impl Fixture {
     }
 }
 
-/// The answer to a query that succeeds, a line for each row, values separated by `|`.
+/// The result of a query, one line for each row, values separated by `|`.
 pub(crate) async fn lines(session: &Session, sql: &str) -> Vec<String> {
     let answer = session
         .query(sql)

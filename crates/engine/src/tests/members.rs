@@ -1,8 +1,11 @@
-//! Who meets a condition, and who is named by a `select`.
+//! Members of segments, by condition and by `select`.
+
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::fixture::Fixture;
+use crate::Clause;
 
 fn fixture() -> Fixture {
     Fixture::with_persons()
@@ -27,13 +30,13 @@ async fn check(criteria: &str, expected: &[i64]) {
 
 async fn check_select(sql: &str, expected: &[i64]) {
     let session = fixture().session().await;
-    let rows = session.select_person_ids(sql).await;
+    let rows = session.people_of(sql).await;
     let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert_eq!(rows.person_ids().await.unwrap(), expected, "{sql}");
 }
 
 #[tokio::test]
-async fn null_is_not_true() {
+async fn person_with_null_result_is_no_member() {
     check("country = 'DE'", &[1]).await;
     check("country <> 'DE'", &[2]).await;
     check("not (country = 'DE')", &[2]).await;
@@ -67,7 +70,7 @@ async fn conditions_use_traits_and_subqueries() {
 }
 
 #[tokio::test]
-async fn a_select_gives_known_persons_once() {
+async fn select_returns_each_known_person_once() {
     check_select("select person_id from orders", &[1, 2]).await;
     check_select(
         "select person_id from orders union all select person_id from orders",
@@ -103,11 +106,7 @@ async fn select_without_persons_is_refused() {
         ),
         ("select country as person_id from people", "`person_id`"),
     ] {
-        let error = session
-            .select_person_ids(sql)
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = session.people_of(sql).await.unwrap_err().to_string();
         assert!(
             error.contains("one column `person_id` of integers"),
             "{error}"
@@ -115,11 +114,7 @@ async fn select_without_persons_is_refused() {
         assert!(error.ends_with(found), "{error}");
     }
     let sql = "select person_id from people where random() < 0.5";
-    let error = session
-        .select_person_ids(sql)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = session.people_of(sql).await.unwrap_err().to_string();
     assert!(
         error.starts_with("`random` at line 1, column 36 cannot be used"),
         "{error}"
@@ -127,7 +122,7 @@ async fn select_without_persons_is_refused() {
 }
 
 #[test]
-fn select_and_condition_are_distinguished() {
+fn select_is_distinguished_from_condition() {
     for (text, expected) in [
         ("select person_id from people", true),
         (
@@ -145,7 +140,7 @@ fn select_and_condition_are_distinguished() {
 }
 
 #[tokio::test]
-async fn a_condition_and_its_clauses_mean_the_same() {
+async fn clauses_combined_equal_the_condition() {
     let session = fixture().session().await;
     for (condition, expected) in [
         (
@@ -167,11 +162,16 @@ async fn a_condition_and_its_clauses_mean_the_same() {
         ),
         ("not (country = 'DE' or - -total_spent >= 20)", &[]),
     ] {
-        let clauses = session.clauses(condition).unwrap().text();
-        for text in [condition, &clauses] {
+        let parsed = session.condition(condition).unwrap();
+        let clauses = Clause::of(&parsed);
+        for text in [condition, &clauses.text()] {
             let rows = session.people_where(text).await.unwrap();
             assert_eq!(rows.person_ids().await.unwrap(), expected, "{text}");
         }
+        let parts = clauses.condition();
+        let rows = session.people_where_with(&parts, BTreeMap::new()).await;
+        let ids = rows.unwrap().person_ids().await;
+        assert_eq!(ids.unwrap(), expected, "the clauses of {condition}");
     }
 }
 

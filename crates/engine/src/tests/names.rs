@@ -1,9 +1,9 @@
-//! Columns are called as a query names or writes them.
+//! Names of result columns.
 
 use super::fixture::Fixture;
 
 #[tokio::test]
-async fn unnamed_columns_are_called_as_they_are_written() {
+async fn columns_without_alias_are_named_by_their_sql() {
     let session = Fixture::with_persons().session().await;
     let check = async |sql: &str, expected: &[&str]| {
         let answer = session.query(sql).await.unwrap();
@@ -61,12 +61,12 @@ async fn unnamed_columns_are_called_as_they_are_written() {
         &["cast(1 as bigint)", "2::bigint"],
     )
     .await;
-    // Nobody gets two columns of one name.
+    // Two columns never get the same name.
     check("select 2 as \"1\", 1", &["1", "Int64(1)"]).await;
 }
 
 #[tokio::test]
-async fn no_two_columns_have_one_name() {
+async fn result_columns_have_distinct_names() {
     let session = Fixture::with_persons().session().await;
     let check = async |sql: &str, expected: &[&str]| {
         let answer = session.query(sql).await;

@@ -1,11 +1,11 @@
-//! Sums that do not fit, and zeros that are one.
+//! Overflow of sums, and floats with one zero.
 
 use serde_json::json;
 
 use super::fixture::{Fixture, lines};
 
 #[tokio::test]
-async fn a_sum_that_does_not_fit_is_an_error() {
+async fn overflowing_sum_is_an_error() {
     let mut fixture = Fixture::with_persons();
     for _ in 0..4 {
         let order = json!({ "status": "paid", "currency": "EUR", "total": "999999999999999.9999",
@@ -74,7 +74,7 @@ async fn a_sum_that_does_not_fit_is_an_error() {
 }
 
 #[tokio::test]
-async fn unconvertible_amounts_are_counted_and_fail_nobody() {
+async fn unconvertible_amounts_are_counted_without_an_error() {
     let order = |person: i64, currency: &str, total: &str| {
         json!({ "person_id": person, "status": "paid", "currency": currency, "total": total,
             "placed_at": "2024-06-01T00:00:00Z" })
@@ -96,7 +96,7 @@ async fn unconvertible_amounts_are_counted_and_fail_nobody() {
 }
 
 #[tokio::test]
-async fn zeros_are_one_value_and_nans_are_one_value() {
+async fn all_zeros_are_equal_and_all_nans_are_equal() {
     let session = Fixture::with_persons().session().await;
     let zeros =
         "(values (cast('-0.0' as double)), (0e0), (round(-4e-1)), (-1e0 * 0), (-(0e0))) as t (x)";
@@ -125,7 +125,7 @@ async fn zeros_are_one_value_and_nans_are_one_value() {
 }
 
 #[tokio::test]
-async fn one_odd_value_is_null_and_fails_nobody() {
+async fn invalid_value_is_null_for_its_person_only() {
     let session = Fixture::with_persons().session().await;
     for (criteria, expected, part) in [
         ("10 / (person_id - 1) > 6", vec![2], "10 / (person_id - 1)"),
@@ -196,7 +196,7 @@ async fn one_odd_value_is_null_and_fails_nobody() {
             vec![3],
             "coalesce(country, '5')::INT",
         ),
-        // A text beside a time is read as one.
+        // A text compared with a time is converted to a time.
         (
             "coalesce(country, '2001-01-01') < now()",
             vec![3],

@@ -1,4 +1,4 @@
-//! Times of all years, and the tenant's calendar.
+//! Times of all years, and the calendar of the tenant.
 
 use chrono_tz::Tz;
 use serde_json::json;
@@ -26,7 +26,7 @@ async fn session(zone: Tz) -> Session {
     fixture.session().await
 }
 
-async fn who(session: &Session, criteria: &str) -> Vec<i64> {
+async fn persons_where(session: &Session, criteria: &str) -> Vec<i64> {
     let rows = session.people_where(criteria).await;
     let rows = rows.unwrap_or_else(|error| panic!("{criteria}: {error}"));
     let ids = rows.person_ids().await;
@@ -37,7 +37,7 @@ async fn check(zone: Tz, expected: &[(&str, &[i64])]) {
     let session = session(zone).await;
     let mut wrong = Vec::new();
     for (criteria, persons) in expected {
-        let found = who(&session, criteria).await;
+        let found = persons_where(&session, criteria).await;
         if found != *persons {
             wrong.push(format!("{criteria}: {found:?}, not {persons:?}"));
         }
@@ -46,7 +46,7 @@ async fn check(zone: Tz, expected: &[(&str, &[i64])]) {
 }
 
 #[tokio::test]
-async fn first_and_last_year_work() {
+async fn years_1_and_9999_work() {
     let of_all: &[(&str, &[i64])] = &[
         ("last_seen_at < '1700-01-01'", &[1]),
         (
@@ -158,7 +158,8 @@ async fn times_without_zone_use_the_tenant_zone() {
             "date_trunc('month', now()) - interval '3 months' = '2025-03-01'",
             &[1, 2, 3, 4, 5],
         ),
-        // Half past two is skipped, so it is three, half an hour after half past one.
+        // The clocks skip half past two, which therefore means three o'clock: half an hour after
+        // half past one.
         (
             "created_at + interval '30 minutes' = '2025-03-30 02:30'",
             &[4],
@@ -181,7 +182,7 @@ async fn times_without_zone_use_the_tenant_zone() {
 }
 
 #[tokio::test]
-async fn explicit_and_function_windows_use_one_calendar() {
+async fn comparisons_and_behaviour_windows_use_the_same_calendar() {
     let mut fixture = Fixture::new();
     fixture.zone = Tz::Europe__Berlin;
     fixture.as_of = "2025-04-10T12:00:00Z";
@@ -191,7 +192,8 @@ async fn explicit_and_function_windows_use_one_calendar() {
         "2025-03-01T00:00:00Z",
         "2025-03-31T21:59:59Z",
         "2025-03-31T22:00:00Z",
-        // The clocks were changed on the next day: twelve days ago it was one o'clock in UTC.
+        // The clocks changed on the next day: the same local time twelve days before `as_of` is
+        // 13:00 UTC.
         "2025-03-29T12:59:00Z",
         "2025-03-29T13:01:00Z",
     ];
@@ -218,12 +220,20 @@ async fn explicit_and_function_windows_use_one_calendar() {
          where occurred_at > now() - interval '12 days')",
     ];
     for criteria in month {
-        assert_eq!(who(&session, criteria).await, [2, 3, 4, 6, 7], "{criteria}");
+        assert_eq!(
+            persons_where(&session, criteria).await,
+            [2, 3, 4, 6, 7],
+            "{criteria}"
+        );
     }
     for criteria in days {
-        assert_eq!(who(&session, criteria).await, [4, 5, 7], "{criteria}");
+        assert_eq!(
+            persons_where(&session, criteria).await,
+            [4, 5, 7],
+            "{criteria}"
+        );
     }
-    // The clocks shown are Berlin's; what is given out is in UTC.
+    // Local times are those of Berlin; results are in UTC.
     let sql =
         "select max(occurred_at) as at, cast(max(occurred_at) as text) as shown from activities";
     let shown = "2025-03-31T22:00:00Z|2025-04-01T00:00:00+02:00";
@@ -231,7 +241,7 @@ async fn explicit_and_function_windows_use_one_calendar() {
 }
 
 #[tokio::test]
-async fn amounts_convert_at_the_rate_of_the_tenant_day() {
+async fn amounts_convert_at_the_rate_of_the_tenants_local_day() {
     let rate = |day: &str, rate: f64| json!({ "day": day, "currency": "USD", "rate": rate });
     let order = json!({ "status": "paid", "total": "10.00", "currency": "USD",
         "placed_at": "2024-06-01T23:00:00Z" });

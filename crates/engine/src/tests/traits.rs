@@ -1,4 +1,4 @@
-//! The rules by which traits follow from facts.
+//! How built-in traits are computed from facts.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn check(fixture: Fixture, sql: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn revenue_counts_six_statuses() {
+async fn revenue_sums_orders_of_six_statuses() {
     for (status, counts) in [
         ("paid", true),
         ("partially_paid", true),
@@ -45,7 +45,7 @@ async fn revenue_counts_six_statuses() {
 }
 
 #[tokio::test]
-async fn an_order_counts_from_its_payment() {
+async fn order_counts_from_its_payment_time() {
     let paid_later = json!({ "paid_at": "2024-07-01T00:00:00Z" });
     let paid_just_now = json!({ "paid_at": "2024-06-30T12:00:00Z" });
     let fixture = Fixture::with_persons()
@@ -63,7 +63,7 @@ async fn an_order_counts_from_its_payment() {
 }
 
 #[tokio::test]
-async fn refunds_lessen_revenue_from_their_own_time() {
+async fn refunds_reduce_revenue_from_their_own_time() {
     let refund = |order: &str, amount: &str, at: &str, person: i64| {
         json!({ "order_id": order, "amount": amount, "currency": "EUR", "refunded_at": at,
             "person_id": person })
@@ -72,7 +72,7 @@ async fn refunds_lessen_revenue_from_their_own_time() {
         .row("orders", order("partially_refunded", "30.00", json!({})))
         .row("orders", order("refunded", "10.00", json!({})))
         .row("orders", order("cancelled", "99.00", json!({})))
-        // Not linked itself: it belongs to whom its order belongs to.
+        // The refund names no person: it belongs to the person of its order.
         .row(
             "refunds",
             refund("orders/1", "7.00", "2024-06-10T00:00:00Z", 0),
@@ -89,7 +89,7 @@ async fn refunds_lessen_revenue_from_their_own_time() {
             "refunds",
             refund("orders/3", "99.00", "2024-06-12T00:00:00Z", 1),
         )
-        // There is no such order: it counts for whom it names, and not where that is nobody.
+        // The order does not exist: the refund counts for the person it names, if it names one.
         .row(
             "refunds",
             refund("orders/77", "3.00", "2024-06-12T00:00:00Z", 1),
@@ -102,7 +102,7 @@ async fn refunds_lessen_revenue_from_their_own_time() {
 }
 
 #[tokio::test]
-async fn foreign_amounts_are_converted_by_the_day_or_reported() {
+async fn foreign_amounts_convert_at_the_daily_rate_or_are_reported() {
     let rate = |day: &str, currency: &str, rate: f64| json!({ "day": day, "currency": currency, "rate": rate });
     let foreign = |currency: Value, at: &str| json!({ "currency": currency, "placed_at": at });
     let fixture = Fixture::with_persons()
@@ -125,7 +125,7 @@ async fn foreign_amounts_are_converted_by_the_day_or_reported() {
                 foreign(json!("USD"), "2024-06-02T01:00:00Z"),
             ),
         )
-        // The rate of the day before, none at all, and no currency, which is the tenant's. The last
+        // The rate of the day before, no rate, and no currency, which means the tenant's. The last
         // rate is too old for the second refund.
         .row(
             "orders",
@@ -161,7 +161,7 @@ async fn foreign_amounts_are_converted_by_the_day_or_reported() {
 }
 
 #[tokio::test]
-async fn rates_of_two_sources_do_not_double_an_order() {
+async fn rates_of_two_sources_count_an_order_once() {
     let rate = json!({ "day": "2024-06-01", "currency": "USD", "rate": 0.5 });
     let fixture = Fixture::with_persons()
         .row("fx_rates", rate.clone())
@@ -174,7 +174,7 @@ async fn rates_of_two_sources_do_not_double_an_order() {
 }
 
 #[tokio::test]
-async fn without_a_currency_of_its_own_only_bare_amounts_are_summed() {
+async fn tenant_without_currency_sums_amounts_without_currency_only() {
     let mut fixture = Fixture::with_persons()
         .row(
             "orders",
@@ -186,7 +186,7 @@ async fn without_a_currency_of_its_own_only_bare_amounts_are_summed() {
 }
 
 #[tokio::test]
-async fn orders_of_guests_belong_to_nobody() {
+async fn guest_orders_belong_to_nobody() {
     let fixture =
         Fixture::with_persons().row("orders", order("paid", "10.00", json!({ "person_id": 0 })));
     let session = fixture.session().await;
@@ -197,7 +197,7 @@ async fn orders_of_guests_belong_to_nobody() {
 }
 
 #[tokio::test]
-async fn order_count_and_times_know_every_status() {
+async fn order_count_and_times_include_every_status() {
     let fixture = Fixture::with_persons()
         .row(
             "orders",
@@ -262,7 +262,7 @@ async fn tickets_and_activities_show_their_state_at_as_of() {
 }
 
 #[tokio::test]
-async fn a_person_without_facts_has_zeros_and_nulls() {
+async fn person_without_facts_has_zeros_and_nulls() {
     let sql = "select order_count, paid_order_count, total_spent, average_order_value, \
          unconverted_amount_count, open_deal_count, open_deal_value, won_deal_value, \
          unconverted_deal_count, open_ticket_count, first_order_at, last_activity_at \
@@ -276,7 +276,7 @@ async fn a_person_without_facts_has_zeros_and_nulls() {
 }
 
 #[tokio::test]
-async fn money_stays_decimal() {
+async fn amounts_stay_decimal() {
     let session = Fixture::with_persons().session().await;
     let schema = session.people_schema().await.unwrap();
     for name in [
@@ -292,7 +292,7 @@ async fn money_stays_decimal() {
             .to_string();
         assert_eq!(found, "Decimal128(29, 4)", "{name}");
     }
-    // The schema that queries give is the one that was promised.
+    // The schema of the result equals the schema of the plan.
     let answer = session.query("select * from people").await.unwrap();
     for (promised, given) in schema.fields().iter().zip(answer.schema.fields()) {
         assert_eq!(promised.name(), given.name());

@@ -1,4 +1,4 @@
-//! What is seen of the tables: the moment, the vault, and only the work that is asked for.
+//! Visibility of rows and personal columns, and computation of only what a query reads.
 
 use std::sync::Arc;
 
@@ -20,18 +20,18 @@ async fn plan_text(session: &Session, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn now_is_the_moment_of_the_session() {
+async fn now_equals_as_of() {
     let session = Fixture::with_persons().session().await;
     let sql = "select now(), current_date, date_trunc('month', now())";
     let expected = ["2024-06-30T12:00:00Z|2024-06-30|2024-06-01T00:00:00Z"];
     assert_eq!(lines(&session, sql).await, expected);
-    // A second time, later by the clock.
+    // Again, later by the clock.
     assert_eq!(lines(&session, sql).await, expected);
     assert_eq!(session.as_of().to_string(), "2024-06-30T12:00:00Z");
 }
 
 #[tokio::test]
-async fn later_facts_are_hidden() {
+async fn facts_after_as_of_are_hidden() {
     let activity = |at: &str| json!({ "type": "page_viewed", "occurred_at": at });
     let fixture = Fixture::with_persons()
         .row("activities", activity("2024-06-30T12:00:00Z"))
@@ -97,16 +97,16 @@ async fn only_requested_traits_are_computed() {
 }
 
 #[tokio::test]
-async fn filters_reach_the_table() {
+async fn filters_are_pushed_down_to_the_table() {
     let session = Fixture::with_persons().session().await;
     let sql = "select order_count from people where person_id = 2";
     let text = plan_text(&session, sql).await;
-    // Once on the persons, once inside the group that counts orders.
+    // One filter on the persons, one inside the group that counts orders.
     assert_eq!(text.matches("person_id@0 = 2").count(), 2, "{text}");
 }
 
 #[tokio::test]
-async fn a_view_can_be_joined_with_itself_and_others() {
+async fn views_can_be_joined_with_themselves_and_others() {
     let session = Fixture::with_persons().session().await;
     let sql = "select a.person_id, b.country from people a join people b \
          on a.person_id = b.person_id + 1 where a.total_spent = 0 order by 1";
@@ -118,7 +118,7 @@ async fn a_view_can_be_joined_with_itself_and_others() {
 }
 
 #[tokio::test]
-async fn a_table_without_a_vault_has_null_for_personal_values() {
+async fn personal_columns_are_null_without_a_vault() {
     let address = json!({ "entity_type": "person", "city": "Ulm" });
     let session = Fixture::with_persons()
         .row("addresses", address)
@@ -129,7 +129,7 @@ async fn a_table_without_a_vault_has_null_for_personal_values() {
 }
 
 #[tokio::test]
-async fn every_table_is_there_without_rows() {
+async fn tables_without_rows_can_be_queried() {
     let session = Fixture::new().session().await;
     for def in rollbook_model::tables::TABLES {
         let sql = format!("select * from {}", def.name);
@@ -147,7 +147,7 @@ async fn every_table_is_there_without_rows() {
 }
 
 #[tokio::test]
-async fn a_table_must_have_its_columns() {
+async fn provider_without_a_defined_column_is_refused() {
     let session = Session::new(SessionOptions {
         as_of: "2024-06-30".parse().unwrap(),
         currency: None,
@@ -182,7 +182,7 @@ async fn a_table_must_have_its_columns() {
 }
 
 #[tokio::test]
-async fn json_can_be_read_and_written() {
+async fn json_functions_read_and_write_documents() {
     let activity = json!({ "type": "page_viewed", "occurred_at": "2024-06-01T00:00:00Z",
         "properties": "{\"utm\": {\"source\": \"mail\"}}" });
     let session = Fixture::with_persons()

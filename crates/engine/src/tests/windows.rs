@@ -1,4 +1,4 @@
-//! Frames of window functions are refused where they mean nothing.
+//! Invalid frames of window functions are refused.
 
 use super::fixture::{Fixture, text};
 use serde_json::json;
@@ -109,7 +109,7 @@ async fn negative_and_backward_frames_are_refused() {
         let sql = format!("select count(*) over (order by {order_by} {frame}) from orders");
         let error = session.query(&sql).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{sql}: {error}");
-        // The same within another query.
+        // The same inside a subquery.
         let sql = format!("select 1 from people where 1 in ({sql})");
         assert!(session.query(&sql).await.is_err(), "{sql}");
     }

@@ -1,4 +1,4 @@
-//! `at time zone`: says otherwise than the tenant's zone.
+//! `at time zone`, which names a zone other than the tenant's.
 
 use std::ops::ControlFlow;
 
@@ -8,11 +8,11 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::rewriting::walk::walk_mut;
 
-/// The name of a type that is an instant in the zone that follows.
+/// The name of a custom type: an instant in the zone of its argument.
 pub(super) const AT_ZONE: &str = "_at_time_zone";
 
-/// Puts casts in the place of `at time zone`, which the planner would have in nanoseconds.
-pub(crate) fn name_zones_in(statement: &mut impl VisitMut) {
+/// Replaces `at time zone` by a cast; the planner would compute it in nanoseconds.
+pub(crate) fn rewrite_at_time_zone(statement: &mut impl VisitMut) {
     struct Zones;
     impl VisitorMut for Zones {
         type Break = ();

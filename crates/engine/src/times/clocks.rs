@@ -1,4 +1,4 @@
-//! What the clocks of a zone show at an instant, and back.
+//! Conversion between instants and the local time of a zone.
 
 use chrono::{DateTime, Days, Months, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
@@ -6,42 +6,42 @@ use rollbook_model::time::first_instant;
 
 pub(crate) const DAY: i64 = 86_400_000_000;
 
-/// Days of which a zone's offset is remembered.
-const DAYS_REMEMBERED: usize = 1_024;
+/// The number of days with a cached offset.
+const CACHED_DAYS: usize = 1_024;
 
-/// The clocks of a zone. Instants and local times are in microseconds.
+/// Converts between instants and local times of a zone, both in microseconds.
 pub(crate) struct Clocks {
     zone: Tz,
-    /// Days, and how far the clocks are ahead of UTC all through them.
-    known: Vec<Option<(i64, i64)>>,
+    /// Cached days, each with the offset from UTC that the whole day has.
+    offsets: Vec<Option<(i64, i64)>>,
 }
 
 impl Clocks {
     pub(crate) fn new(zone: Tz) -> Self {
-        let days = if zone == Tz::UTC { 0 } else { DAYS_REMEMBERED };
+        let days = if zone == Tz::UTC { 0 } else { CACHED_DAYS };
         Self {
             zone,
-            known: vec![None; days],
+            offsets: vec![None; days],
         }
     }
 
-    /// The same, to be asked once or twice: nothing is remembered.
-    pub(crate) fn for_one(zone: Tz) -> Self {
-        let known = Vec::new();
-        Self { zone, known }
+    /// A converter without a cache, for one or two conversions.
+    pub(crate) fn uncached(zone: Tz) -> Self {
+        let offsets = Vec::new();
+        Self { zone, offsets }
     }
 
-    /// How far the clocks are ahead of UTC.
+    /// The offset from UTC.
     fn offset(&mut self, at: i64) -> Option<i64> {
         if self.zone == Tz::UTC {
             return Some(0);
         }
-        if self.known.is_empty() {
+        if self.offsets.is_empty() {
             return self.offset_at(at);
         }
         let day = at.div_euclid(DAY);
-        let slot = usize::try_from(day.rem_euclid(DAYS_REMEMBERED as i64)).ok()?;
-        if let Some((known, offset)) = self.known[slot]
+        let slot = usize::try_from(day.rem_euclid(CACHED_DAYS as i64)).ok()?;
+        if let Some((known, offset)) = self.offsets[slot]
             && known == day
         {
             return Some(offset);
@@ -50,7 +50,7 @@ impl Clocks {
         let [first, last] = [begin, begin.checked_add(DAY - 1)?];
         let [first, last] = [self.offset_at(first)?, self.offset_at(last)?];
         if first == last {
-            self.known[slot] = Some((day, first));
+            self.offsets[slot] = Some((day, first));
             return Some(first);
         }
         self.offset_at(at)
@@ -62,14 +62,15 @@ impl Clocks {
         Some(i64::from(offset.local_minus_utc()) * 1_000_000)
     }
 
-    /// What the clocks show.
+    /// The local time at an instant.
     pub(crate) fn local(&mut self, at: i64) -> Option<i64> {
         at.checked_add(self.offset(at)?)
     }
 
-    /// The first instant at which they show a local time, or the end of the gap where they skip it.
+    /// The first instant with a local time; the end of the gap, if the clocks skip it.
     pub(crate) fn instant(&mut self, local: i64) -> Option<i64> {
-        // Far from a change of the clocks the offset is that of the days around.
+        // Without a change of the clocks nearby, the offset is that of the day before and the day
+        // after.
         let before = self.offset(local.checked_sub(DAY)?)?;
         if before == self.offset(local.checked_add(DAY)?)? && before == self.offset(local)? {
             return local.checked_sub(before);
@@ -77,14 +78,14 @@ impl Clocks {
         Some(first_instant(naive(local)?, self.zone)?.timestamp_micros())
     }
 
-    /// An instant and an interval: months and days as the clocks have them, then the rest.
+    /// An instant plus an interval: months and days in local time, then the rest.
     pub(crate) fn plus(&mut self, at: i64, interval: Interval) -> Option<i64> {
         let Interval {
             months,
             days,
             nanos,
         } = interval;
-        let mut moved = at;
+        let mut shifted = at;
         if (months, days) != (0, 0) {
             let local = self.local(at)?;
             let later = match months {
@@ -93,13 +94,13 @@ impl Clocks {
                     .and_utc()
                     .timestamp_micros(),
             };
-            moved = self.instant(later)?;
+            shifted = self.instant(later)?;
         }
-        moved.checked_add(nanos.div_euclid(1_000))
+        shifted.checked_add(nanos.div_euclid(1_000))
     }
 }
 
-/// The parts of an interval of SQL.
+/// The parts of an SQL interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interval {
     pub(crate) months: i32,
@@ -108,7 +109,7 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// The same, backwards.
+    /// The interval with the opposite sign.
     pub(crate) fn negated(self) -> Option<Self> {
         Some(Self {
             months: self.months.checked_neg()?,
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_year_can_be_counted_from() {
+    fn intervals_can_be_added_in_years_1_and_9999() {
         let berlin = Tz::Europe__Berlin;
         check(
             berlin,
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hour_of_a_year_round_trips() {
+    fn local_time_of_every_hour_converts_back() {
         for zone in [
             Tz::Europe__Berlin,
             Tz::America__Sao_Paulo,
@@ -224,7 +225,7 @@ mod tests {
                 let at = begin + hour * 3_600_000_000;
                 let local = clocks.local(at).unwrap();
                 let back = clocks.instant(local).unwrap();
-                // The second of two equal hours comes back as the first.
+                // An hour that occurs twice maps back to the first of the two.
                 assert!(
                     back == at || (back < at && at - back <= 3_600_000_000),
                     "{zone} {hour}"

@@ -1,4 +1,4 @@
-//! From texts, days and what clocks show to instants, and back to what clocks show.
+//! Conversion of texts, dates and local times to instants, and of instants to local times.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use rollbook_model::GivenTime;
 
 use super::clocks::Clocks;
 use super::zoned::{WALL_CLOCK, instant};
-use crate::rewriting::columnar::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
-/// Whether a value of a type is an instant only where a zone is known.
+/// Whether a type needs a time zone to become an instant.
 pub(crate) fn is_local(ty: &DataType) -> bool {
     matches!(
         ty,
@@ -31,12 +31,12 @@ pub(crate) fn is_local(ty: &DataType) -> bool {
     )
 }
 
-/// The instant of a text, a day or what clocks show, in a zone. Clocks may skip it: then it is the
-/// end of the gap; or show it twice: then it is the earlier.
+/// Converts a text, a date or a local time to an instant in a zone. A local time that the clocks
+/// skip becomes the end of the gap, a repeated one the earlier instant.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Instant {
     zone: Tz,
-    /// Whether a text that is no time is null rather than an error.
+    /// Whether a text that is not a time becomes null instead of an error.
     is_lenient: bool,
     signature: Signature,
 }
@@ -74,7 +74,7 @@ impl ScalarUDFImpl for Instant {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        let field = null_as_its_arguments(self.name(), ty, &args);
+        let field = nullable_as_arguments(self.name(), ty, &args);
         let is_nullable = self.is_lenient || field.is_nullable();
         Ok(Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
     }
@@ -86,19 +86,23 @@ impl ScalarUDFImpl for Instant {
     }
 }
 
-/// The instants of values that are local in a zone.
+/// The instants of local values in a zone.
+///
+/// # Errors
+/// An execution error for a text that is not a time, unless `is_lenient`, and for a time out of
+/// range.
 pub(crate) fn instants(values: &ArrayRef, zone: Tz, is_lenient: bool) -> Result<ArrayRef> {
     let mut clocks = Clocks::new(zone);
     let found: TimestampMicrosecondArray = match values.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            read_texts(values, is_lenient, |text| read(text, zone))?
+            read_texts(values, is_lenient, |text| parse_instant(text, zone))?
         }
         _ => {
             let local = cast(values, &WALL_CLOCK)?;
             let local = local.as_primitive::<TimestampMicrosecondType>();
             let found = local.iter().map(|local| match local {
                 None => Ok(None),
-                Some(local) => known(clocks.instant(local)).map(Some),
+                Some(local) => in_range(clocks.instant(local)).map(Some),
             });
             found.collect::<Result<_>>()?
         }
@@ -106,7 +110,7 @@ pub(crate) fn instants(values: &ArrayRef, zone: Tz, is_lenient: bool) -> Result<
     Ok(Arc::new(found.with_timezone(zone.name())))
 }
 
-/// Texts as times; what is none is null or an error.
+/// Converts texts to times; a text that is not a time becomes null or an error.
 fn read_texts(
     values: &ArrayRef,
     is_lenient: bool,
@@ -126,12 +130,12 @@ fn read_texts(
     found.collect()
 }
 
-/// A text as the instant that it is in a zone.
-fn read(text: &str, zone: Tz) -> Option<i64> {
+/// The instant of a text in a zone.
+fn parse_instant(text: &str, zone: Tz) -> Option<i64> {
     if let Ok(given) = text.parse::<GivenTime>() {
         return Some(given.in_zone(zone).micros());
     }
-    // Other forms name a zone in words, or one without a colon.
+    // Other formats, such as zones by name or without a colon.
     let at = string_to_datetime(&Utc, text.trim()).ok()?;
     let years = rollbook_model::time::YEARS;
     years
@@ -139,16 +143,19 @@ fn read(text: &str, zone: Tz) -> Option<i64> {
         .then(|| at.timestamp_micros())
 }
 
-/// A moment that can be told; there are few that cannot, hundreds of thousands of years away.
-pub(super) fn known(at: Option<i64>) -> Result<i64> {
+/// The instant; a missing one lies out of range, hundreds of thousands of years away.
+///
+/// # Errors
+/// An execution error for a missing instant.
+pub(super) fn in_range(at: Option<i64>) -> Result<i64> {
     at.ok_or_else(|| exec_datafusion_err!("time is out of range"))
 }
 
-/// What the clocks of a zone show at an instant; a text that names no zone says it itself.
+/// The local time of an instant in a zone; a text without a zone is already a local time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WallClock {
     zone: Tz,
-    /// Whether a text that is no time is null rather than an error.
+    /// Whether a text that is not a time becomes null instead of an error.
     is_lenient: bool,
     signature: Signature,
 }
@@ -186,7 +193,7 @@ impl ScalarUDFImpl for WallClock {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        let field = null_as_its_arguments(self.name(), ty, &args);
+        let field = nullable_as_arguments(self.name(), ty, &args);
         let is_nullable = self.is_lenient || field.is_nullable();
         Ok(Arc::new(field.as_ref().clone().with_nullable(is_nullable)))
     }
@@ -198,29 +205,32 @@ impl ScalarUDFImpl for WallClock {
             true => read_texts(&values, self.is_lenient, |text| {
                 match text.parse::<GivenTime>() {
                     Ok(GivenTime::Local(shown)) => Some(shown.and_utc().timestamp_micros()),
-                    _ => clocks.local(read(text, self.zone)?),
+                    _ => clocks.local(parse_instant(text, self.zone)?),
                 }
             })?,
-            false => mapped(&values, |at| clocks.local(at))?,
+            false => map_instants(&values, |at| clocks.local(at))?,
         };
         columnar(&args.args, Arc::new(shown))
     }
 }
 
-/// Instants in microseconds, each made another one; without a zone.
-pub(super) fn mapped(
+/// Changes each instant of a column, in microseconds; the result has no zone.
+///
+/// # Errors
+/// An execution error if the column holds no times, or a result is out of range.
+pub(super) fn map_instants(
     values: &ArrayRef,
     mut change: impl FnMut(i64) -> Option<i64>,
 ) -> Result<TimestampMicrosecondArray> {
     let DataType::Timestamp(_, zone) = values.data_type() else {
-        return exec_err!("{} is no time", values.data_type());
+        return exec_err!("{} is not a time", values.data_type());
     };
     let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
     let values = cast(values, &micros)?;
     let values = values.as_primitive::<TimestampMicrosecondType>();
     let changed = values.iter().map(|at| match at {
         None => Ok(None),
-        Some(at) => known(change(at)).map(Some),
+        Some(at) => in_range(change(at)).map(Some),
     });
     changed.collect()
 }

@@ -1,4 +1,4 @@
-//! `now()`: the moment that a session looks from, in microseconds as all times.
+//! `now()`: the moment that a session looks from, in microseconds.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl ScalarUDFImpl for Now {
     }
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!("`now()` is known before a query runs")
+        exec_err!("`now()` is replaced while the query is planned")
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

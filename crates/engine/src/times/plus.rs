@@ -1,4 +1,4 @@
-//! An instant and an interval: months and days are those of the clocks of its zone.
+//! Adds an interval to an instant: months and days are those of the zone's calendar.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use datafusion::logical_expr::{
 };
 
 use super::clocks::{Clocks, Interval};
-use super::conversions::known;
+use super::conversions::in_range;
 use super::zoned::instant;
-use crate::rewriting::columnar::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
 /// `time + interval`, or `time - interval`.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ impl Plus {
         }
     }
 
-    fn moved(&self, times: &ArrayRef, intervals: &ArrayRef) -> Result<ArrayRef> {
+    fn shifted(&self, times: &ArrayRef, intervals: &ArrayRef) -> Result<ArrayRef> {
         let zone: Arc<str> = self.zone.name().into();
         let micros = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(&zone)));
         let times = cast(times, &micros)?;
@@ -54,11 +54,11 @@ impl Plus {
                 nanos: value.nanoseconds,
             })
         };
-        // One interval mostly stands for all rows.
-        let of_all = intervals.len() == 1;
-        let only = if of_all { interval_of(0) } else { None };
-        let moved = times.iter().enumerate().map(|(row, at)| {
-            let interval = if of_all { only } else { interval_of(row) };
+        // Usually all rows have the same interval.
+        let is_constant = intervals.len() == 1;
+        let only = if is_constant { interval_of(0) } else { None };
+        let shifted = times.iter().enumerate().map(|(row, at)| {
+            let interval = if is_constant { only } else { interval_of(row) };
             let (Some(at), Some(interval)) = (at, interval) else {
                 return Ok(None);
             };
@@ -66,10 +66,10 @@ impl Plus {
                 true => interval.negated(),
                 false => Some(interval),
             };
-            known(interval.and_then(|interval| clocks.plus(at, interval))).map(Some)
+            in_range(interval.and_then(|interval| clocks.plus(at, interval))).map(Some)
         });
-        let moved: TimestampMicrosecondArray = moved.collect::<Result<_>>()?;
-        Ok(Arc::new(moved.with_timezone(zone)))
+        let shifted: TimestampMicrosecondArray = shifted.collect::<Result<_>>()?;
+        Ok(Arc::new(shifted.with_timezone(zone)))
     }
 }
 
@@ -96,7 +96,7 @@ impl ScalarUDFImpl for Plus {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -109,7 +109,7 @@ impl ScalarUDFImpl for Plus {
         if times.len() != intervals.len() && times.len() == 1 {
             times = args.args[0].to_array(rows)?;
         }
-        let moved = self.moved(&times, &intervals)?;
-        columnar(&args.args, moved)
+        let shifted = self.shifted(&times, &intervals)?;
+        columnar(&args.args, shifted)
     }
 }

@@ -1,9 +1,9 @@
-//! Rules of planning: times are computed with in microseconds, and what names no zone is of the
-//! tenant's.
+//! Analyzer rules that compute times in microseconds and read times without a zone in the tenant's
+//! zone.
 //!
-//! DataFusion compares times with texts and days in nanoseconds, which reach from 1677 to 2262, and
-//! takes what names no zone for UTC. So one rule names the zone before types are made to fit, and
-//! another one puts microseconds and our own functions where casts were put in.
+//! DataFusion compares times with texts and dates in nanoseconds, which cover the years 1677 to
+//! 2262 only, and takes UTC for times without a zone. One rule therefore assigns the zone before
+//! type coercion; a second one replaces the casts that type coercion adds.
 
 use std::sync::Arc;
 
@@ -17,42 +17,42 @@ use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator, Sc
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::rewriting::expressions::is_comparison;
-use crate::rewriting::typed::{Types, rewritten};
+use crate::rewriting::typed::{Types, rewrite_plan};
 
 use super::conversions::{Instant, WallClock, is_local};
 use super::plus::Plus;
 use super::zoned::instant;
 
-/// Functions whose arguments all become of one type.
-const OF_ONE_TYPE: [&str; 7] = [
+/// Functions that cast their arguments to a common type.
+const COMMON_TYPE_FUNCTIONS: [&str; 7] = [
     "coalesce", "greatest", "least", "nullif", "nvl", "ifnull", "nvl2",
 ];
 
-/// What names no zone becomes an instant where it meets one.
+/// Casts times without a zone to instants where they meet an instant.
 #[derive(Debug)]
-pub(crate) struct NameZones(pub(crate) Tz);
+pub(crate) struct AssignTenantZone(pub(crate) Tz);
 
-/// Casts between times become our own functions, in microseconds.
+/// Replaces casts to times by rollbook's own functions, in microseconds.
 #[derive(Debug)]
-pub(crate) struct CountInMicros(pub(crate) Option<Tz>);
+pub(crate) struct CastInMicros(pub(crate) Option<Tz>);
 
-impl AnalyzerRule for NameZones {
+impl AnalyzerRule for AssignTenantZone {
     fn name(&self) -> &'static str {
-        "name_zones"
+        "assign_tenant_zone"
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, &|expr, types| self.rewrite(expr, types))
+        rewrite_plan(plan, &|expr, types| self.rewrite(expr, types))
     }
 }
 
-impl AnalyzerRule for CountInMicros {
+impl AnalyzerRule for CastInMicros {
     fn name(&self) -> &'static str {
-        "count_in_micros"
+        "cast_in_micros"
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, &|expr, types| lowered(expr, types, self.0))
+        rewrite_plan(plan, &|expr, types| cast_in_micros(expr, types, self.0))
     }
 }
 
@@ -60,7 +60,7 @@ fn is_instant(ty: &DataType) -> bool {
     matches!(ty, DataType::Timestamp(_, Some(_)))
 }
 
-impl NameZones {
+impl AssignTenantZone {
     fn rewrite(&self, expr: Expr, known: &Types) -> Result<Transformed<Expr>> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -72,10 +72,10 @@ impl NameZones {
                 low,
                 high,
             }) => {
-                let [expr, low, high] = match self.same([*expr, *low, *high], known) {
+                let [expr, low, high] = match self.as_instants([*expr, *low, *high], known) {
                     Ok(named) => named.map(Box::new),
-                    Err(as_it_was) => {
-                        let [expr, low, high] = as_it_was.map(Box::new);
+                    Err(unchanged) => {
+                        let [expr, low, high] = unchanged.map(Box::new);
                         let between = Between::new(expr, negated, low, high);
                         return Ok(Transformed::no(Expr::Between(between)));
                     }
@@ -90,15 +90,17 @@ impl NameZones {
             }) => {
                 let mut all = vec![*expr];
                 all.extend(list);
-                let (is_named, mut all) = self.all_same(all, known);
+                let (is_named, mut all) = self.all_as_instants(all, known);
                 let expr = Box::new(all.remove(0));
                 let list = Expr::InList(InList::new(expr, all, negated));
                 Ok(Transformed::new_transformed(list, is_named))
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 let (is_named, args) = match func.name() {
-                    name if OF_ONE_TYPE.contains(&name) => self.all_same(args, known),
-                    "date_part" => self.of_texts(args, known),
+                    name if COMMON_TYPE_FUNCTIONS.contains(&name) => {
+                        self.all_as_instants(args, known)
+                    }
+                    "date_part" => self.text_as_instant(args, known),
                     _ => (false, args),
                 };
                 let call = Expr::ScalarFunction(ScalarFunction { func, args });
@@ -116,35 +118,35 @@ impl NameZones {
         right: Expr,
         known: &Types,
     ) -> Result<Transformed<Expr>> {
-        let as_it_was = |left: Expr, right: Expr| {
+        let unchanged = |left: Expr, right: Expr| {
             let expr = BinaryExpr::new(Box::new(left), op, Box::new(right));
             Transformed::no(Expr::BinaryExpr(expr))
         };
-        if is_comparison(op) && !is_other(&left) && !is_other(&right) {
-            return Ok(match self.same([left, right], known) {
-                Ok([left, right]) => Transformed::yes(as_it_was(left, right).data),
-                Err([left, right]) => as_it_was(left, right),
+        if is_comparison(op) && !is_non_time_literal(&left) && !is_non_time_literal(&right) {
+            return Ok(match self.as_instants([left, right], known) {
+                Ok([left, right]) => Transformed::yes(unchanged(left, right).data),
+                Err([left, right]) => unchanged(left, right),
             });
         }
-        if !matches!(op, Operator::Plus | Operator::Minus) || is_other(&left) {
-            return Ok(as_it_was(left, right));
+        if !matches!(op, Operator::Plus | Operator::Minus) || is_non_time_literal(&left) {
+            return Ok(unchanged(left, right));
         }
         let types = (known.of(&left), known.of(&right));
-        let (Ok(of_left), Ok(of_right)) = types else {
-            return Ok(as_it_was(left, right));
+        let (Ok(left_type), Ok(right_type)) = types else {
+            return Ok(unchanged(left, right));
         };
         let is_minus = op == Operator::Minus;
-        Ok(match (&of_left, &of_right) {
+        Ok(match (&left_type, &right_type) {
             (DataType::Timestamp(_, Some(zone)), DataType::Interval(_)) => {
                 match zone.parse::<Tz>() {
                     Ok(zone) => Transformed::yes(plus(left, right, zone, is_minus)),
-                    Err(_) => as_it_was(left, right),
+                    Err(_) => unchanged(left, right),
                 }
             }
             (DataType::Interval(_), DataType::Timestamp(_, Some(zone))) if !is_minus => {
                 match zone.parse::<Tz>() {
                     Ok(zone) => Transformed::yes(plus(right, left, zone, false)),
-                    Err(_) => as_it_was(left, right),
+                    Err(_) => unchanged(left, right),
                 }
             }
             (text, DataType::Interval(_)) if text.is_string() => {
@@ -153,13 +155,13 @@ impl NameZones {
             }
             (at, local) if is_minus && is_instant(at) && is_local(local) && !local.is_string() => {
                 let right = self.instant_of(right);
-                Transformed::yes(as_it_was(left, right).data)
+                Transformed::yes(unchanged(left, right).data)
             }
             (local, at) if is_minus && is_instant(at) && is_local(local) => {
                 let left = self.instant_of(left);
-                Transformed::yes(as_it_was(left, right).data)
+                Transformed::yes(unchanged(left, right).data)
             }
-            _ => as_it_was(left, right),
+            _ => unchanged(left, right),
         })
     }
 
@@ -173,15 +175,16 @@ impl NameZones {
         let mut values: Vec<Expr> = thens.into_iter().map(|then| *then).collect();
         let has_else = else_expr.is_some();
         values.extend(else_expr.map(|value| *value));
-        let (is_named, mut values) = self.all_same(values, known);
+        let (is_named, mut values) = self.all_as_instants(values, known);
         let else_expr = if has_else { values.pop() } else { None };
         let pairs = whens.into_iter().zip(values.into_iter().map(Box::new));
         let case = Case::new(expr, pairs.collect(), else_expr.map(Box::new));
         Transformed::new_transformed(Expr::Case(case), is_named)
     }
 
-    /// All as instants, where one of them is one and the others could be; else as they were.
-    fn same<const N: usize>(
+    /// All expressions as instants, if one is an instant and another one a local time; otherwise
+    /// the unchanged expressions.
+    fn as_instants<const N: usize>(
         &self,
         all: [Expr; N],
         known: &Types,
@@ -199,7 +202,7 @@ impl NameZones {
         }))
     }
 
-    fn all_same(&self, all: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
+    fn all_as_instants(&self, all: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
         let types: Vec<_> = all.iter().map(|expr| known.of(expr)).collect();
         let has_instant = types.iter().flatten().any(is_instant);
         let has_local = types.iter().flatten().any(is_local);
@@ -213,8 +216,8 @@ impl NameZones {
         (true, named.collect())
     }
 
-    /// The second argument as an instant, where it is a text.
-    fn of_texts(&self, mut args: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
+    /// The second of two arguments as an instant, if it is a text; returns whether it was.
+    fn text_as_instant(&self, mut args: Vec<Expr>, known: &Types) -> (bool, Vec<Expr>) {
         let is_text = |expr: &Expr| known.of(expr).is_ok_and(|ty| ty.is_string());
         match args.as_slice() {
             [_, value] if is_text(value) => {
@@ -231,8 +234,8 @@ impl NameZones {
     }
 }
 
-/// Whether an expression is plainly no time, nor what could be one.
-fn is_other(expr: &Expr) -> bool {
+/// Whether an expression is a literal that is neither a time nor a text.
+fn is_non_time_literal(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(value, _) => {
             !value.data_type().is_string() && !value.data_type().is_temporal()
@@ -245,8 +248,8 @@ fn plus(at: Expr, interval: Expr, zone: Tz, is_minus: bool) -> Expr {
     ScalarUDF::from(Plus::new(zone, is_minus)).call(vec![at, interval])
 }
 
-/// A cast to a time, in microseconds and with our own functions.
-fn lowered(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Expr>> {
+/// A cast to a time in microseconds, with rollbook's own functions.
+fn cast_in_micros(expr: Expr, known: &Types, tenant_zone: Option<Tz>) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(Cast { expr, field }) => match field.data_type() {
             DataType::Timestamp(unit, zone) => {
@@ -254,7 +257,7 @@ fn lowered(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Exp
                     unit: *unit,
                     zone: zone.as_ref(),
                     is_lenient: false,
-                    own,
+                    tenant_zone,
                 };
                 to.cast(*expr, known)
             }
@@ -268,7 +271,7 @@ fn lowered(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Exp
                     unit: *unit,
                     zone: zone.as_ref(),
                     is_lenient: true,
-                    own,
+                    tenant_zone,
                 };
                 to.cast(*expr, known)
             }
@@ -283,14 +286,14 @@ fn lowered(expr: Expr, known: &Types, own: Option<Tz>) -> Result<Transformed<Exp
     }
 }
 
-/// A type of times that something is cast to.
+/// The type of time that an expression is cast to.
 struct Target<'a> {
     unit: TimeUnit,
     zone: Option<&'a Arc<str>>,
-    /// Whether what cannot be cast is null.
+    /// Whether a value that cannot be cast becomes null.
     is_lenient: bool,
     /// The tenant's zone, where there is one.
-    own: Option<Tz>,
+    tenant_zone: Option<Tz>,
 }
 
 impl Target<'_> {
@@ -311,7 +314,7 @@ impl Target<'_> {
                     .map(|zone| ScalarUDF::from(WallClock::new(zone, is_lenient)))
             }
             (text, None) if text.is_string() => self
-                .own
+                .tenant_zone
                 .map(|zone| ScalarUDF::from(WallClock::new(zone, is_lenient))),
             _ => None,
         };

@@ -1,4 +1,4 @@
-//! A table whose times are shown in a zone, and what a column is in it.
+//! A table with its times shown in a time zone.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::zoned::{in_zone, schema_in_zone};
-use crate::operators::view::{Asked, ViewPlanner, pushdown};
+use crate::operators::view::{ScanRequest, ViewPlanner, pushdown};
 
-/// A column of a type, with its times in a zone.
-pub(crate) fn shown_in(zone: &Arc<str>, column: Expr, ty: &DataType) -> Expr {
+/// A column with its times in a zone; `ty` is its type.
+pub(crate) fn column_in_zone(zone: &Arc<str>, column: Expr, ty: &DataType) -> Expr {
     let shown = in_zone(ty, zone);
     match shown == *ty {
         true => column,
@@ -25,8 +25,8 @@ pub(crate) fn shown_in(zone: &Arc<str>, column: Expr, ty: &DataType) -> Expr {
     }
 }
 
-/// The table with its times in a zone; the same where it has none, or has them so.
-pub(crate) fn in_zone_of(
+/// The table with its times in a zone; the same table if nothing has to change.
+pub(crate) fn table_in_zone(
     zone: Tz,
     table: Arc<dyn TableProvider>,
     planner: &ViewPlanner,
@@ -76,7 +76,7 @@ impl TableProvider for InZone {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let asked = Asked {
+        let request = ScanRequest {
             schema: &self.schema,
             projection,
             filters,
@@ -86,9 +86,9 @@ impl TableProvider for InZone {
         let rows = LogicalPlanBuilder::scan("rows", source, None)?;
         let stored = self.table.schema();
         let column = |name: &str| match stored.field_with_name(name) {
-            Ok(field) => shown_in(&self.zone, ident(name), field.data_type()),
+            Ok(field) => column_in_zone(&self.zone, ident(name), field.data_type()),
             Err(_) => ident(name),
         };
-        asked.plan(&self.planner, rows, column).await
+        request.plan(&self.planner, rows, column).await
     }
 }

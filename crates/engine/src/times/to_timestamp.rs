@@ -1,4 +1,4 @@
-//! `to_timestamp` and `from_unixtime`, in microseconds as all times.
+//! `to_timestamp` and `from_unixtime`, in microseconds.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use datafusion::logical_expr::{
 use super::conversions::{instants, is_local};
 use crate::rewriting::columnar::columnar;
 
-/// A number of seconds, or a text, as an instant; without a zone as what clocks of UTC show.
+/// Converts a number of seconds or a text to an instant; without a zone to a local time of UTC.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ToTimestamp {
     name: &'static str,
     zone: Option<Tz>,
-    /// `to_timestamp_micros`, for texts that come with their formats.
+    /// `to_timestamp_micros`, for texts with format arguments.
     formatted: Arc<ScalarUDF>,
     signature: Signature,
 }
@@ -38,7 +38,7 @@ impl ToTimestamp {
         self.zone.map(|zone| zone.name().into())
     }
 
-    fn of_one(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    fn convert(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let ty = DataType::Timestamp(TimeUnit::Microsecond, self.zone());
         match (values.data_type(), self.zone) {
             (DataType::Null | DataType::Timestamp(_, Some(_)), _) => Ok(cast(values, &ty)?),
@@ -82,7 +82,7 @@ impl ScalarUDFImpl for ToTimestamp {
         let [value] = args.args.as_slice() else {
             return self.formatted.invoke_with_args(args);
         };
-        let found = self.of_one(&value.to_array(1)?)?;
+        let found = self.convert(&value.to_array(1)?)?;
         columnar(&args.args, found)
     }
 }

@@ -1,4 +1,4 @@
-//! `date_trunc` and `date_bin`: the begin of the hour, day or month, as clocks show it.
+//! `date_trunc` and `date_bin`: the start of the hour, day or month in local time.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use datafusion::logical_expr::{
 };
 
 use super::clocks::{Clocks, naive};
-use super::conversions::{is_local, mapped};
+use super::conversions::{is_local, map_instants};
 use super::zoned::{WALL_CLOCK, instant};
-use crate::rewriting::columnar::{columnar, null_as_its_arguments};
+use crate::rewriting::columnar::{columnar, nullable_as_arguments};
 
-/// What times are cut to.
+/// The unit that times are truncated to.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
-    /// So many microseconds.
+    /// A number of microseconds.
     Micros(i64),
     Day,
     Week,
-    /// So many months.
+    /// A number of months.
     Months(u32),
 }
 
@@ -42,11 +42,11 @@ const UNITS: [(&str, Unit); 10] = [
     ("year", Unit::Months(12)),
 ];
 
-/// `date_trunc`: of what names no zone as clocks of the tenant's zone have it.
+/// `date_trunc`; times without a zone are in the tenant's zone.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DateTrunc {
     zone: Option<Tz>,
-    /// DataFusion's, for times of day.
+    /// DataFusion's function, for times of day.
     inner: Arc<ScalarUDF>,
     signature: Signature,
 }
@@ -101,7 +101,7 @@ impl ScalarUDFImpl for DateTrunc {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -110,19 +110,19 @@ impl ScalarUDFImpl for DateTrunc {
             return self.inner.invoke_with_args(args);
         };
         let ColumnarValue::Scalar(ScalarValue::Utf8(Some(unit))) = unit else {
-            return exec_err!("the unit of `date_trunc` is one text for all rows");
+            return exec_err!("the unit of `date_trunc` must be a constant text");
         };
         let unit = unit.to_lowercase();
         let Some((_, unit)) = UNITS.into_iter().find(|(name, _)| *name == unit) else {
             let names = UNITS.map(|(name, _)| name).join(", ");
-            return exec_err!("`date_trunc` knows no `{unit}`: it has {names}");
+            return exec_err!("`date_trunc` has no unit `{unit}`: use one of {names}");
         };
         let Some(calendar) = calendar_of(zone.as_ref()) else {
             return self.inner.invoke_with_args(args);
         };
         let mut clocks = Clocks::new(calendar);
         let values = value.to_array(1)?;
-        let cut = mapped(&values, |at| cut(unit, &mut clocks, at))?;
+        let cut = map_instants(&values, |at| cut(unit, &mut clocks, at))?;
         columnar(&args.args[1..], Arc::new(cut.with_timezone_opt(zone)))
     }
 
@@ -134,18 +134,18 @@ impl ScalarUDFImpl for DateTrunc {
     }
 }
 
-/// The type in which a time is cut.
+/// The type in which a time is truncated.
 fn coerced(ty: &DataType, zone: Option<Tz>) -> Result<DataType> {
-    let of_zone = || zone.map_or(WALL_CLOCK, |zone| instant(&zone.name().into()));
+    let zone_type = || zone.map_or(WALL_CLOCK, |zone| instant(&zone.name().into()));
     Ok(match ty {
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-        DataType::Null => of_zone(),
-        local if is_local(local) => of_zone(),
+        DataType::Null => zone_type(),
+        local if is_local(local) => zone_type(),
         other => return plan_err!("`date_trunc` and `date_bin` take a time, not {other}"),
     })
 }
 
-/// The calendar by which a time of a zone is cut; `None` where the zone is an offset.
+/// The zone of a time; `None` if the zone is a fixed offset.
 fn calendar_of(zone: Option<&Arc<str>>) -> Option<Tz> {
     match zone {
         None => Some(Tz::UTC),
@@ -153,7 +153,7 @@ fn calendar_of(zone: Option<&Arc<str>>) -> Option<Tz> {
     }
 }
 
-/// The begin of the unit that an instant is in.
+/// The start of the unit that contains an instant.
 fn cut(unit: Unit, clocks: &mut Clocks, at: i64) -> Option<i64> {
     let local = clocks.local(at)?;
     let day = match unit {
@@ -171,11 +171,11 @@ fn cut(unit: Unit, clocks: &mut Clocks, at: i64) -> Option<i64> {
     clocks.instant(day.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
 }
 
-/// `date_bin`: bins of days and longer as clocks of the zone have them, shorter ones by the hour.
+/// `date_bin`: bins of days and longer follow local time, shorter ones are counted in elapsed time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DateBin {
     zone: Option<Tz>,
-    /// DataFusion's, for times of day.
+    /// DataFusion's function, for times of day.
     inner: Arc<ScalarUDF>,
     signature: Signature,
 }
@@ -190,7 +190,7 @@ impl DateBin {
     }
 }
 
-/// Bins of a length, counted from an origin.
+/// The length of a bin.
 #[derive(Clone, Copy)]
 enum Bins {
     Months(i64),
@@ -199,8 +199,11 @@ enum Bins {
 }
 
 fn bins(interval: &ScalarValue) -> Result<Bins> {
-    let wrong =
-        || exec_err!("a bin of `date_bin` is months, days or less, and longer than nothing");
+    let wrong = || {
+        exec_err!(
+            "the interval of `date_bin` must be positive, in months alone or in days and time"
+        )
+    };
     let parts = match interval {
         ScalarValue::IntervalMonthDayNano(Some(parts)) => *parts,
         _ => return wrong(),
@@ -216,7 +219,7 @@ fn bins(interval: &ScalarValue) -> Result<Bins> {
     }
 }
 
-/// The begin of the bin that an instant is in.
+/// The start of the bin that contains an instant.
 fn bin(bins: Bins, origin: i64, clocks: &mut Clocks, at: i64) -> Option<i64> {
     let floor = |value: i64, from: i64, length: i64| {
         let distance = value.checked_sub(from)?;
@@ -287,7 +290,7 @@ impl ScalarUDFImpl for DateBin {
             .map(|field| field.data_type().clone())
             .collect();
         let ty = self.return_type(&types)?;
-        Ok(null_as_its_arguments(self.name(), ty, &args))
+        Ok(nullable_as_arguments(self.name(), ty, &args))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -298,7 +301,7 @@ impl ScalarUDFImpl for DateBin {
         let calendar = calendar_of(zone.as_ref()).unwrap_or(Tz::UTC);
         let mut clocks = Clocks::new(calendar);
         let ColumnarValue::Scalar(interval) = &args.args[0] else {
-            return exec_err!("the length of `date_bin` is the same for all rows");
+            return exec_err!("the interval of `date_bin` must be a constant");
         };
         if interval.is_null() {
             let none = ScalarValue::TimestampMicrosecond(None, zone);
@@ -306,15 +309,15 @@ impl ScalarUDFImpl for DateBin {
         }
         let bins = bins(interval)?;
         let origin = match args.args.get(2) {
-            // A Monday would serve weeks; this is what DataFusion and others count from.
+            // DataFusion and others count from 1970-01-01, although a Monday would suit weeks.
             None => clocks.instant(0),
             Some(ColumnarValue::Scalar(ScalarValue::TimestampMicrosecond(Some(at), _))) => {
                 Some(*at)
             }
-            Some(_) => return exec_err!("the origin of `date_bin` is one time for all rows"),
+            Some(_) => return exec_err!("the origin of `date_bin` must be a constant time"),
         };
         let values: ArrayRef = value.to_array(1)?;
-        let begins = mapped(&values, |at| bin(bins, origin?, &mut clocks, at))?;
+        let begins = map_instants(&values, |at| bin(bins, origin?, &mut clocks, at))?;
         columnar(&args.args[1..2], Arc::new(begins.with_timezone_opt(zone)))
     }
 }

@@ -1,4 +1,4 @@
-//! What types of SQL times mean: microseconds, and a zone that is the tenant's.
+//! The SQL types of times: microseconds, in the tenant's zone.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 use super::at_zone::AT_ZONE;
 
-/// The zone in which what is given out stands.
+/// The zone of results.
 pub(crate) const UTC: &str = "UTC";
 
 /// The type of an instant that is shown in a zone.
@@ -17,10 +17,10 @@ pub(crate) fn instant(zone: &Arc<str>) -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))
 }
 
-/// The type of what clocks show.
+/// The type of a local time.
 pub(crate) const WALL_CLOCK: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
-/// A type with every time in a zone.
+/// The type with all of its times in a zone.
 pub(crate) fn in_zone(ty: &DataType, zone: &Arc<str>) -> DataType {
     let of = |field: &FieldRef| Arc::new(field_in_zone(field, zone));
     match ty {
@@ -34,20 +34,20 @@ pub(crate) fn in_zone(ty: &DataType, zone: &Arc<str>) -> DataType {
     }
 }
 
-/// A column with every time in a zone.
+/// The column with all of its times in a zone.
 pub(crate) fn field_in_zone(field: &Field, zone: &Arc<str>) -> Field {
     let ty = in_zone(field.data_type(), zone);
     field.clone().with_data_type(ty)
 }
 
-/// Columns with every time in a zone.
+/// The schema with all of its times in a zone.
 pub(crate) fn schema_in_zone(schema: &SchemaRef, zone: &Arc<str>) -> SchemaRef {
     let fields = schema.fields().iter();
     let fields: Vec<_> = fields.map(|field| field_in_zone(field, zone)).collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// `timestamp` and `timestamp with time zone` in microseconds.
+/// `timestamp` and `timestamp with time zone`, in microseconds.
 #[derive(Debug)]
 pub(crate) struct TimeTypes {
     pub(crate) zone: Option<Arc<str>>,

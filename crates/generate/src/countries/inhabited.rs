@@ -1,8 +1,8 @@
-//! The countries that persons live in, with invented combinations of common names.
+//! The countries of generated persons, with common first and last names to combine.
 
 use super::{Country, Phones};
 
-/// The countries, each with how many of 1,000 persons live there.
+/// The countries, each with its number of inhabitants per 1,000 persons.
 pub(crate) const COUNTRIES: &[(u64, Country)] = &[
     (
         330,

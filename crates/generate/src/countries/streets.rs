@@ -1,8 +1,8 @@
-//! Streets and how they are abbreviated: the same house, written by two hands.
+//! Streets and their abbreviations, so that one address can be written in two ways.
 
 use crate::dice::Dice;
 
-/// How the streets of a country are named.
+/// The street names of a country.
 #[derive(Debug)]
 struct Streets {
     names: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! The files that are written, each with its columns.
+//! The generated files and their columns.
 
 /// A file to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +40,16 @@ impl Table {
         Self::Tickets,
         Self::FxRates,
     ];
-    /// The files that are written along with second records of persons.
+    /// Files that are written with second records of persons.
     pub(crate) const OF_SECOND_RECORDS: [Self; 1] = [Self::Addresses];
-    /// What the rest was made from.
+    /// Files of the ground truth.
     pub(crate) const TRUTH: [Self; 4] = [
         Self::TruthLeads,
         Self::TruthCustomers,
         Self::TruthVariants,
         Self::TruthIdentities,
     ];
-    /// All of them, in the order of their declaration.
+    /// All tables, in the order of their declaration.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let asked_for = Self::OF_SECOND_RECORDS.into_iter().chain(Self::TRUTH);
         Self::ALWAYS.into_iter().chain(asked_for)
@@ -59,8 +59,8 @@ impl Table {
         Self::TRUTH.contains(&self)
     }
 
-    /// The canonical table that the rows are for, and the file's name without its extension. No
-    /// mapping claims the names of the truth.
+    /// The canonical table of these rows, which is also the file's name without extension. Mappings read no
+    /// file of the ground truth.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Persons => "persons",
@@ -84,7 +84,7 @@ impl Table {
         }
     }
 
-    /// The columns of a run with or without second records, which give persons a `provider`.
+    /// The columns of this table. With second records, persons also have a `provider`.
     pub(crate) fn columns(self, second_records: bool) -> &'static [&'static str] {
         match self.all_columns() {
             [columns @ .., "provider"] if self == Self::Persons && !second_records => columns,
@@ -92,8 +92,8 @@ impl Table {
         }
     }
 
-    /// The columns in order: `external_id`, for facts `person_external_id`, and those canonical
-    /// columns that are filled.
+    /// The columns in order: `external_id`, for facts `person_external_id`, and the canonical columns that
+    /// are filled.
     fn all_columns(self) -> &'static [&'static str] {
         match self {
             Self::Persons => &[

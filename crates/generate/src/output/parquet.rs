@@ -18,7 +18,7 @@ use crate::error::GenerateError;
 const BATCH_ROWS: usize = 8_192;
 const GROUP_ROWS: usize = 128 * 1_024;
 
-/// Reads the parts back as text and writes them typed.
+/// Reads the parts as text and writes them as one file with typed columns.
 pub(super) fn join(
     table: Table,
     columns: &[&str],
@@ -54,7 +54,7 @@ pub(super) fn join(
     Ok(())
 }
 
-/// The columns of the file. Lists stay the text that the other format has.
+/// The schema of the file. Lists are text, as in CSV.
 fn schema(table: Table, columns: &[&str]) -> SchemaRef {
     let canonical = tables::table(table.name());
     let fields = columns.iter().map(|name| {
@@ -68,7 +68,7 @@ fn schema(table: Table, columns: &[&str]) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Arrow's reader of text knows named zones only with a database of them, which UTC does not need.
+/// Without a database of time zones, Arrow's text reader does not know zone names, and UTC needs none.
 fn without_zones(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Timestamp(unit, _) => field

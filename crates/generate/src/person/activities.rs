@@ -1,4 +1,4 @@
-//! What a person did and what was sent to them, and how that is written.
+//! Activities of a person, inbound and outbound, and how they are written.
 
 use std::io::{self, Write};
 
@@ -56,13 +56,13 @@ enum What {
 }
 
 impl Touch {
-    /// Whether it was done to reach the person rather than by them.
+    /// Whether the business initiated the activity, such as a mail that it sent.
     pub(super) fn is_outbound(&self) -> bool {
         self.what == What::EmailSent
     }
 }
 
-/// What happened to the person that activities tell of.
+/// Events of the person to which activities refer.
 #[derive(Debug)]
 pub(super) struct Told<'a> {
     pub(super) orders: &'a [Placed],

@@ -1,4 +1,4 @@
-//! What a person is called and where they are reached, as all who know them should have it.
+//! Contact cards: the correct name, address, e-mail address and phone number of a person.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::dice::Dice;
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
 
-/// Who holds the first records: the mappings for rollbook's own columns, which take facts in under
-/// this name too.
+/// The provider of the first records: the mappings of rollbook's own columns, which also ingest facts under
+/// this name.
 pub(super) const FIRST_PROVIDER: &str = "native";
 
 /// Names and addresses of a person.
@@ -25,7 +25,7 @@ pub(super) struct Card {
 }
 
 impl Card {
-    /// Makes up a card; `phones` holds how many numbers were given out in each country.
+    /// A random contact card; `phones` counts the phone numbers already used in each country.
     pub(super) fn draw(
         subject: &Subject<'_>,
         dice: &mut Dice,
@@ -48,7 +48,7 @@ impl Card {
         }
     }
 
-    /// Writes the address, where the shop was told it: buyers tell it, others hardly.
+    /// Writes the address if the shop knows it: nearly all buyers give one, few others do.
     pub(super) fn write_address(
         &self,
         subject: &Subject<'_>,

@@ -1,4 +1,4 @@
-//! Deals of those who buy for an organization.
+//! Deals of persons who buy for an organization.
 
 use super::{Numbers, Outcome, Subject};
 use crate::calendar::{DAY, END};
@@ -7,7 +7,7 @@ use crate::error::GenerateError;
 use crate::output::{Output, Table};
 use crate::reference::probability;
 
-/// The users who look after deals and leads.
+/// The users who are responsible for deals and leads.
 pub(super) const OWNERS: [&str; 5] = ["rep-1", "rep-2", "rep-3", "rep-4", "rep-5"];
 const LOST: [&str; 4] = ["price", "no answer", "chose another supplier", "no budget"];
 

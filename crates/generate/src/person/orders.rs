@@ -1,4 +1,4 @@
-//! Orders with their lines and what was given back.
+//! Orders with their lines and refunds.
 
 use super::{Numbers, Outcome, Subject};
 use crate::calendar::{DAY, END, HOUR};
@@ -7,7 +7,7 @@ use crate::error::GenerateError;
 use crate::output::{Output, Table};
 use crate::profile::PersonKind;
 
-/// What the rest of a person's story needs to know of an order.
+/// The data of an order that other events of the person need.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(super) number: u64,
@@ -15,9 +15,9 @@ pub(crate) struct Placed {
     pub(super) channel: &'static str,
     pub(super) campaign: Option<usize>,
     pub(super) product: usize,
-    /// False for orders of guests, of which nobody knows whose they are.
+    /// False for orders of guests, whose person is unknown.
     pub(super) known: bool,
-    /// Whether it is the one that made a customer of them.
+    /// Whether it is the customer's first order.
     pub(super) first: bool,
     pub(super) refunded_at: Option<i64>,
 }
@@ -32,7 +32,7 @@ struct Amounts {
     total: i64,
 }
 
-/// A line that may be given back.
+/// A line that may be refunded.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     number: u64,
@@ -49,8 +49,8 @@ enum Fate {
     Refunded { paid_at: i64, at: i64 },
 }
 
-/// Writes an order of a customer. The `first` is the one that made them one: it is theirs beyond
-/// doubt, and paid as it is placed. The others follow it while they stay.
+/// Writes an order of a customer. The `first` order makes the person a customer: it certainly belongs to
+/// them, and is paid at once. Later orders follow while they remain customers.
 pub(super) fn write(
     subject: &Subject<'_>,
     first: bool,
@@ -217,7 +217,7 @@ pub(super) fn write(
     })
 }
 
-/// By which channel somebody came to order.
+/// The channel through which somebody came to order.
 fn channel(subject: &Subject<'_>, dice: &mut Dice, at: i64) -> &'static str {
     let channel = *dice.weighted(&[
         (230, "email"),
@@ -234,7 +234,8 @@ fn channel(subject: &Subject<'_>, dice: &mut Dice, at: i64) -> &'static str {
     }
 }
 
-/// Prices are set in euros; elsewhere they are near what that would be, ending in a round number.
+/// Prices are set in euros; in other currencies they are near the converted value, rounded to a typical
+/// price.
 fn in_currency(price: i64, currency: &str) -> i64 {
     match currency {
         "GBP" => price * 88 / 100 / 10 * 10,
@@ -243,7 +244,7 @@ fn in_currency(price: i64, currency: &str) -> i64 {
     }
 }
 
-/// What becomes of an order placed at `at`, as far as that is known by the end.
+/// The outcome of an order placed at `at`, as known by the end of the data.
 fn fate(dice: &mut Dice, at: i64) -> Fate {
     if dice.chance(40) {
         return Fate::Cancelled;
@@ -260,7 +261,7 @@ fn fate(dice: &mut Dice, at: i64) -> Fate {
     fate_of_paid(dice, paid_at)
 }
 
-/// What becomes of an order that was paid.
+/// The outcome of a paid order.
 fn fate_of_paid(dice: &mut Dice, paid_at: i64) -> Fate {
     let refunded_at = paid_at + dice.between(2 * DAY, 35 * DAY);
     match dice.below(1_000) {

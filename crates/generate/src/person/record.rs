@@ -1,4 +1,4 @@
-//! The person's own row, which says in the end what their facts made of them.
+//! The person's own row, which follows from their facts.
 
 use super::card::Card;
 use super::card::FIRST_PROVIDER;
@@ -139,7 +139,7 @@ pub(super) fn write(
     }
 }
 
-/// What the shop calls the channel by which a lead came in.
+/// The shop's name for the channel of a lead.
 fn source_of(channel: &'static str) -> &'static str {
     match channel {
         "organic" => "organic search",

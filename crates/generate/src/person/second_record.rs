@@ -1,4 +1,4 @@
-//! The record of a person at a second provider, as somebody else typed it.
+//! The record of a person at a second provider, with typos and other formats.
 
 use super::card::{Card, Record};
 use super::{Numbers, Outcome, Subject};
@@ -8,10 +8,10 @@ use crate::dice::{Dice, Stream};
 use crate::error::GenerateError;
 use crate::output::{Output, Table};
 
-/// Who holds the second ones.
+/// The provider of second records.
 const SECOND_PROVIDER: &str = "crm";
 
-/// Writes the second record of those who have one. No fact belongs to it.
+/// Writes the second record of a person, if they have one. It has no facts.
 pub(super) fn write(
     subject: &Subject<'_>,
     outcome: &Outcome,
@@ -79,7 +79,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// First and last name: most as they are, some with a slip, some without their accents.
+/// First and last name: most unchanged, some with a typo, some without accents.
 fn names(card: &Card, dice: &mut Dice) -> (String, String) {
     let (first, last) = (card.first_name, card.last_name);
     match dice.below(100) {
@@ -92,7 +92,7 @@ fn names(card: &Card, dice: &mut Dice) -> (String, String) {
     }
 }
 
-/// A name with two letters swapped, one left out or one twice; the first letter stays.
+/// A name with two letters swapped, one omitted or one doubled; the first letter is unchanged.
 fn slipped(name: &str, dice: &mut Dice) -> String {
     let mut letters: Vec<char> = name.chars().collect();
     if letters.len() < 3 {
@@ -123,7 +123,7 @@ fn initial(name: &str) -> String {
     first.chain(['.']).collect()
 }
 
-/// The address, in other letters or another form of it, another address, or none at all.
+/// The address in other case, in another form, another address, or none.
 fn email(card: &Card, dice: &mut Dice) -> String {
     let email = &card.email;
     let (name, domain) = email.split_once('@').expect("an address has an @");
@@ -154,7 +154,7 @@ fn email(card: &Card, dice: &mut Dice) -> String {
     }
 }
 
-/// A number as others write it: `+49 30 23125001` becomes `030-23125001`, `0049…`, `+4930…`.
+/// A phone number in another format: `+49 30 23125001` becomes `030-23125001`, `0049…`, `+4930…`.
 fn reformatted(phone: &str, dice: &mut Dice) -> String {
     let (country, rest) = phone.split_once(' ').unwrap_or(("", phone));
     let trunk = if country == "+1" { "" } else { "0" };
@@ -177,7 +177,7 @@ mod tests {
     use crate::dice::{Dice, Stream};
 
     #[test]
-    fn slips_and_formats_change_what_is_written_and_not_what_is_meant() {
+    fn typos_and_formats_change_the_spelling_and_not_the_value() {
         let mut dice = Dice::new(2, Stream::SecondRecord, 0);
         let digits =
             |phone: &str| -> String { phone.chars().filter(char::is_ascii_digit).collect() };

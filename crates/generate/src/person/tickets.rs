@@ -1,4 +1,4 @@
-//! Requests for support: most follow an order, more of them one that was given back.
+//! Support tickets: most follow an order, more often a refunded one.
 
 use super::orders::Placed;
 use super::{Numbers, Subject};

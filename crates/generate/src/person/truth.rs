@@ -1,4 +1,4 @@
-//! What a person's rows were made from, for those who check what is found in them.
+//! The ground truth of a person, to check results against.
 
 use super::Subject;
 use super::card::FIRST_PROVIDER;
@@ -7,7 +7,8 @@ use crate::error::GenerateError;
 use crate::lead::{DECIDING, FIRST_DAYS};
 use crate::output::{Output, Table};
 
-/// Writes what stands nowhere else: a lead's chance, when a customer left, who a record is.
+/// Writes the ground truth: the purchase probability of a lead, when a customer left, and which person each
+/// record belongs to.
 pub(super) fn write(subject: &Subject<'_>, output: &mut Output) -> Result<(), GenerateError> {
     if !output.has(Table::TruthLeads) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Variants of newsletters have the effect that the truth says.
+//! Newsletter variants have the effect that the ground truth states.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::{Folder, options, read};
 use crate::{Options, generate};
 
 #[test]
-fn opened_newsletters_are_clicked_as_often_as_their_variant_says() {
+fn click_rates_of_newsletters_match_their_variant() {
     let folder = Folder::new("variants");
     generate(&Options {
         activities: Some(120_000),

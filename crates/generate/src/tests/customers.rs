@@ -1,4 +1,4 @@
-//! Customers buy from their first day on, at rates of their own, until they leave.
+//! Customers buy from their first day on, each at their own rate, until they leave.
 
 use std::collections::{HashMap, HashSet};
 
@@ -54,7 +54,7 @@ fn customers_buy_between_their_first_order_and_when_they_leave() {
 }
 
 #[test]
-fn everybody_without_an_order_is_a_lead_or_a_visitor() {
+fn persons_without_an_order_are_leads_or_visitors() {
     let folder = Folder::new("covered");
     run_with_all(&folder.0, 2_000, 32);
     let leads = read(&folder.0, "truth/leads");

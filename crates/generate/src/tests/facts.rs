@@ -1,4 +1,4 @@
-//! Amounts add up, times are in order, references lead somewhere, consent is kept.
+//! Amounts add up, times are in order, references exist, consent is respected.
 
 use std::collections::{HashMap, HashSet};
 
@@ -133,7 +133,7 @@ fn times_are_in_order() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_referenced_row_exists() {
     let folder = Folder::new("references");
     run(&folder.0, 1_500, 13);
     let tables: HashMap<&str, Rows> = Table::ALWAYS
@@ -204,7 +204,7 @@ fn every_reference_leads_somewhere() {
 }
 
 #[test]
-fn nobody_is_mailed_against_their_will() {
+fn only_persons_with_consent_are_mailed() {
     let folder = Folder::new("consent");
     run(&folder.0, 1_500, 14);
     let persons = read(&folder.0, "persons");

@@ -1,4 +1,4 @@
-//! The seed decides every byte, the numbers asked for are met, both kinds of file say the same.
+//! The seed determines every byte, the requested numbers are met, CSV and Parquet hold the same rows.
 
 use std::collections::HashSet;
 use std::fs;
@@ -50,7 +50,7 @@ fn seed_determines_every_byte() {
 }
 
 #[test]
-fn the_numbers_asked_for_are_met() {
+fn requested_numbers_are_exact() {
     let folder = Folder::new("numbers");
     let mut asked = options(&folder.0, 300, 1);
     (asked.orders, asked.activities, asked.deals) = (Some(901), Some(1_503), Some(17));
@@ -89,7 +89,7 @@ fn the_numbers_asked_for_are_met() {
 }
 
 #[test]
-fn the_least_is_a_single_person_and_facts_need_one() {
+fn one_person_is_enough_and_facts_need_one() {
     let folder = Folder::new("least");
     let mut asked = options(&folder.0, 1, 3);
     (asked.orders, asked.deals) = (Some(4), Some(2));
@@ -125,7 +125,7 @@ fn the_least_is_a_single_person_and_facts_need_one() {
 }
 
 #[test]
-fn truth_and_duplicates_follow_the_seed_and_shift_nothing() {
+fn truth_and_duplicates_follow_the_seed_and_change_no_other_rows() {
     let (one, same, plain) = (
         Folder::new("all"),
         Folder::new("same-all"),
@@ -152,7 +152,7 @@ fn truth_and_duplicates_follow_the_seed_and_shift_nothing() {
 }
 
 #[test]
-fn fewer_rows_than_are_certain_are_refused_with_the_least_number() {
+fn too_few_rows_are_refused_with_the_minimum() {
     let folder = Folder::new("too-few");
     let asked = options(&folder.0, 400, 2);
     let least = |asked: &Options| match generate(asked).unwrap_err() {
@@ -190,8 +190,8 @@ fn fewer_rows_than_are_certain_are_refused_with_the_least_number() {
     assert_eq!(read(&folder.0, "activities").len() as u64, fewest);
 }
 
-/// Nothing is kept between two persons: what somebody did does not depend on who else there is,
-/// once their own number of rows is the same.
+/// Nothing is kept between persons: the facts of a person do not depend on the other persons, if the person's
+/// own number of rows is the same.
 #[test]
 fn lead_does_not_depend_on_other_options() {
     let (few, many) = (Folder::new("few"), Folder::new("many"));
@@ -269,7 +269,7 @@ fn parquet_holds_what_csv_holds() {
     }
 }
 
-/// Arrow writes times of a named zone only with a database of zones.
+/// Arrow writes times in a named zone only with a database of zones.
 fn with_numeric_zone(column: &ArrayRef) -> ArrayRef {
     match column.as_primitive_opt::<TimestampMicrosecondType>() {
         Some(times) => {
@@ -281,7 +281,7 @@ fn with_numeric_zone(column: &ArrayRef) -> ArrayRef {
 }
 
 #[test]
-fn the_sample_is_what_its_readme_says() {
+fn sample_files_equal_their_readme() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/sample");
     let folder = Folder::new("sample");
     let summary = run(&folder.0, 2_000, 7);

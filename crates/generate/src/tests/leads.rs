@@ -1,4 +1,4 @@
-//! The truth about leads agrees with what they are seen to do.
+//! The ground truth of leads agrees with their visible activities.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use super::{Folder, Rows, counts, options, read, seconds};
 use crate::calendar::{DAY, END, HOUR};
 use crate::{Options, generate};
 
-/// A person that had no order when they joined, as the files tell of them.
+/// A person without an order when they joined, as found in the files.
 #[derive(Debug, Default)]
 struct Told {
     /// In millionths.
@@ -16,13 +16,13 @@ struct Told {
     channel: String,
     /// Counts of the first three days: pages, prices, forms, clicks.
     first_days: [u32; 4],
-    /// Times of what they did after those and before any order.
+    /// Times of activities after those days and before any order.
     later: Vec<i64>,
     /// When each order was placed and paid.
     orders: Vec<(i64, Option<i64>)>,
 }
 
-/// More than 20,000 leads, made once for all tests of this file.
+/// More than 20,000 leads, generated once for all tests of this file.
 fn leads() -> &'static [Told] {
     static LEADS: OnceLock<Vec<Told>> = OnceLock::new();
     LEADS.get_or_init(|| {
@@ -110,7 +110,7 @@ fn told(truth: &Rows, orders: &Rows, activities: &Rows, persons: &Rows) -> Vec<T
     told.into_values().collect()
 }
 
-/// The probability by the formula as it would be written down: it needs nothing but what is seen.
+/// The probability by the documented formula, from visible activities only.
 fn recomputed(lead: &Told) -> f64 {
     let channel = match lead.channel.as_str() {
         "organic" => 0.0,
@@ -130,7 +130,7 @@ fn recomputed(lead: &Told) -> f64 {
 }
 
 #[test]
-fn the_probability_follows_from_what_is_seen_alone() {
+fn probability_depends_on_visible_activities_only() {
     assert!(leads().iter().filter(|lead| lead.probability > 0).count() > 20_000);
     // The last three days of some lie behind the end of the data.
     let seen = leads()
@@ -145,7 +145,7 @@ fn the_probability_follows_from_what_is_seen_alone() {
 }
 
 #[test]
-fn leads_buy_as_often_as_their_probability_says() {
+fn purchase_rate_of_leads_equals_their_probability() {
     let decided = |lead: &&Told| lead.created_at + 63 * DAY <= END;
     let mut leads: Vec<(u64, bool)> = leads()
         .iter()
@@ -168,7 +168,7 @@ fn leads_buy_as_often_as_their_probability_says() {
 }
 
 #[test]
-fn a_first_order_is_paid_at_once_and_lies_in_its_window() {
+fn first_order_is_paid_at_once_within_its_window() {
     let mut places = Vec::new();
     for lead in leads().iter().filter(|lead| !lead.orders.is_empty()) {
         let (placed_at, paid_at) = lead.orders[0];
@@ -193,9 +193,9 @@ fn a_first_order_is_paid_at_once_and_lies_in_its_window() {
     );
 }
 
-/// Were those who will buy seen more often, or less, the weeks before would tell on them.
+/// If those who will buy were more or less active, the weeks before would reveal them.
 #[test]
-fn events_while_deciding_reveal_nothing() {
+fn later_events_do_not_reveal_who_buys() {
     for days in [10, 20, 40] {
         let until = (3 + days) * DAY;
         let mut means = Vec::new();
@@ -207,7 +207,7 @@ fn events_while_deciding_reveal_nothing() {
                     && first.is_some() == buys
                     && first.is_none_or(|at| at >= lead.created_at + until)
             });
-            // Whoever clicks in mails may be mailed, and so is heard of more often, buyer or not.
+            // Leads who click in e-mails accept mailings, and so have more activities, whether or not they buy.
             let watched = watched.filter(|lead| lead.first_days[3] > 0);
             let seen: Vec<f64> = watched
                 .map(|lead| {

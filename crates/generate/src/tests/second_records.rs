@@ -1,4 +1,4 @@
-//! Second records are spelled otherwise, have no facts, and the truth says whose they are.
+//! Second records are spelled differently, have no facts, and the ground truth links them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ fn digits(phone: &str) -> String {
 }
 
 #[test]
-fn second_records_resolve_to_the_humans_of_the_truth() {
+fn second_records_resolve_to_the_true_persons() {
     let folder = Folder::new("second-records");
     run_with_all(&folder.0, 3_000, 51);
     let persons = read(&folder.0, "persons");
@@ -133,7 +133,7 @@ fn second_records_have_an_address_and_no_facts() {
 }
 
 #[test]
-fn every_person_may_have_one() {
+fn every_person_can_have_a_second_record() {
     let folder = Folder::new("all-twice");
     generate(&Options {
         duplicates_per_mille: 1_000,

@@ -1,4 +1,4 @@
-//! Which column of a file is what, and by which of them rows are linked.
+//! The map of a CSV file: the role of each column, and the rules by which rows are linked.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -7,38 +7,38 @@ use serde::Deserialize;
 
 use crate::score::Field;
 
-/// A map that says nothing that could be done.
+/// An invalid map.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMap {
-    /// It is no TOML, or has what a map has not.
+    /// It is not TOML, or has an unknown key.
     #[error("the map cannot be read: {0}")]
     Toml(#[source] toml::de::Error),
-    /// A role that there is not.
+    /// It names an unknown role.
     #[error("there is no role `{role}`: use id, {}", names().join(", "))]
     NoRole {
-        /// What was written.
+        /// The role as written.
         role: String,
     },
-    /// No column is the id.
+    /// No column has the role `id`.
     #[error("the map names no column for `id`, add `id = \"…\"` to [columns]")]
     NoId,
-    /// A rule without parts, or with a part that no column is.
-    #[error("rule {rule} matches on `{part}`, which is no role in [columns]")]
+    /// A rule has no parts, or a part that no column has.
+    #[error("rule {rule} matches on `{part}`, which is not a role in [columns]")]
     NoPart {
-        /// Its place, from 1.
+        /// The number of the rule, from 1.
         rule: usize,
-        /// What it names; empty where it names nothing.
+        /// The part; empty if the rule has none.
         part: String,
     },
 }
 
-/// Which columns are what, and the exact rules.
+/// The roles of columns, and the exact rules.
 #[derive(Debug, Clone)]
 pub struct Map {
     pub(super) id: String,
     pub(super) fields: BTreeMap<Field, String>,
     pub(super) rules: Vec<Vec<Field>>,
-    /// Where numbers and codes without a country are from, ISO 3166-1 alpha-2.
+    /// The region of numbers and codes without a country, ISO 3166-1 alpha-2.
     pub(super) region: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl FromStr for Map {
 }
 
 impl Map {
-    /// A rule by its parts.
+    /// The name of a rule, made from its parts.
     pub(super) fn rule_name(&self, rule: usize) -> String {
         let parts = self.rules[rule].iter().map(|field| field.name());
         parts.collect::<Vec<_>>().join("+")

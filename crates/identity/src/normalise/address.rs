@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::{name, place, text};
 
-/// Street suffixes and directions, and what they are shortened to.
+/// Street suffixes and directions with their abbreviations.
 static SUFFIXES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     let lines = include_str!("suffixes.csv").lines();
     lines.filter_map(|line| line.split_once(',')).collect()
@@ -28,7 +28,7 @@ const UNITS: [&str; 12] = [
     "appt",
 ];
 
-/// Countries whose postal codes are so many digits, zeros before them included.
+/// Countries whose postal codes have this many digits, including leading zeros.
 const DIGITS: [(&str, usize); 14] = [
     ("US", 5),
     ("DE", 5),
@@ -46,10 +46,10 @@ const DIGITS: [(&str, usize); 14] = [
     ("BR", 8),
 ];
 
-/// The parts of an address, as a source has them.
+/// The parts of an address, as in the source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Address<'a> {
-    /// Family name of who lives there, in normal form.
+    /// Last name of the resident, in normal form.
     pub surname: Option<&'a str>,
     /// Street and number.
     pub line1: &'a str,
@@ -61,13 +61,13 @@ pub struct Address<'a> {
     pub region: &'a str,
     /// Postal code.
     pub postal_code: &'a str,
-    /// As people write it.
+    /// Country, in any spelling.
     pub country: &'a str,
 }
 
-/// A family at its address in one text; `None` without a surname, a street with a number (or a box), and
-/// either a postal code or a city: less than that is shared by strangers. Who of the family it is says
-/// the first name alone.
+/// The key of a household: surname and address in one text. `None` without a surname, a street with a number
+/// (or a box), and either a postal code or a city, since strangers share less than that. First names tell the
+/// members of a household apart.
 pub fn household(parts: &Address<'_>) -> Option<String> {
     let surname = parts.surname?;
     let country = country(parts.country);
@@ -85,19 +85,19 @@ pub fn household(parts: &Address<'_>) -> Option<String> {
     Some(format!("{surname}|{street}|{}", place.join("|")))
 }
 
-/// A country by its code, or as it stands where it has none.
+/// The code of a country; if it has none, its name unchanged.
 pub fn country(value: &str) -> Option<String> {
     let code = place::country(value).map(str::to_owned);
     code.or_else(|| Some(text(value)?.to_uppercase()))
 }
 
-/// A region by its code in its country, or as it stands where it has none there.
+/// The code of a region in its country; if it has none there, its name unchanged.
 pub fn region(value: &str, country: Option<&str>) -> Option<String> {
     let code = country.and_then(|country| place::region(value, country));
     code.map(str::to_owned).or_else(|| name::place(value))
 }
 
-/// Both lines of a street in one: suffixes shortened, a unit's number last.
+/// Both lines of a street as one: suffixes are abbreviated, the number of a unit comes last.
 pub fn street(line1: &str, line2: &str) -> Option<String> {
     let both = format!(
         "{} {}",
@@ -140,8 +140,8 @@ pub fn street(line1: &str, line2: &str) -> Option<String> {
     (!street.is_empty()).then(|| street.join(" "))
 }
 
-/// A postal code with the zeros that a spreadsheet took, without an extension for delivery;
-/// `None` where it has no digit, or letters or digits not of ASCII: no country's code is like that.
+/// A postal code with the leading zeros that a spreadsheet removed, and without a delivery extension (ZIP+4).
+/// `None` if it has no digit, or letters or digits outside ASCII, which no country's codes have.
 pub fn postal_code(value: &str, country: Option<&str>) -> Option<String> {
     let value = text(value)?.to_ascii_uppercase();
     let digits = DIGITS.iter().find(|(of, _)| Some(*of) == country);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_needs_enough_to_tell_strangers_apart() {
+    fn incomplete_addresses_have_no_household_key() {
         let whole = Address {
             surname: Some("lee"),
             line1: "12 Main Street",

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 
 use super::text;
 
-/// A date as `yyyymmdd`, from `1908-12-09`, `1908/12/9`, `19081209` or a time on that day; `None`
-/// where it is no date. Day and month are never guessed from `09/12/1908`.
+/// A date as `yyyymmdd`, from `1908-12-09`, `1908/12/9`, `19081209` or a time on that day; `None` if it is
+/// not a date. The order of day and month is never guessed, as in `09/12/1908`.
 pub fn date(value: &str) -> Option<String> {
     let value = text(value)?;
     let value = value.split(['t', ' ']).next()?;

@@ -2,13 +2,14 @@
 
 use super::text;
 
-/// Most bytes of an address, and of what stands before its `@` (RFC 5321, section 4.5.3.1).
+/// Maximum length in bytes of an address, and of its local part (RFC 5321, section 4.5.3.1).
 const MOST: usize = 254;
 const MOST_LOCAL: usize = 64;
-/// Hosts where dots before the `@` mean nothing.
+/// Hosts that ignore dots in the local part.
 const DOTLESS: [&str; 2] = ["gmail.com", "googlemail.com"];
 
-/// An address in lower case, its domain as DNS has it; `None` where it is none, or several.
+/// An e-mail address in lower case, with its domain in ASCII form as in DNS; `None` if the text is not
+/// exactly one address.
 pub fn email(value: &str) -> Option<String> {
     let value = text(value)?;
     let value = value.strip_prefix("mailto:").unwrap_or(&value);
@@ -33,8 +34,8 @@ pub fn email(value: &str) -> Option<String> {
     (address.len() <= MOST).then_some(address)
 }
 
-/// An address in its exact form without what its host is known to ignore: what follows a `+`, and
-/// dots at Gmail. Two addresses that fold to one are probably of one person, never surely.
+/// An exact address without the parts that its host ignores: what follows a `+`, and dots at Gmail. Two
+/// addresses that fold to the same one are probably of one person, but not certainly.
 pub fn folded(exact: &str) -> String {
     let Some((local, domain)) = exact.split_once('@') else {
         return exact.to_owned();

@@ -1,8 +1,8 @@
-//! First names: which of a family a record is about, and how surely it says so.
+//! First names: which member of a family a record belongs to, and how certain that is.
 
 use super::name;
 
-/// Words before a name that are no part of it.
+/// Titles before a name.
 const TITLES: [&str; 16] = [
     "mr", "mrs", "ms", "miss", "mx", "dr", "prof", "sir", "herr", "frau", "mme", "mlle",
     "monsieur", "madame", "sr", "sra",
@@ -10,13 +10,13 @@ const TITLES: [&str; 16] = [
 /// Words between the names of two people.
 const BOTH: [&str; 5] = ["and", "und", "et", "y", "e"];
 
-/// What stands between them.
+/// Separators between them.
 const SEVERAL: [char; 3] = ['&', '+', '/'];
 
-/// A first name as far as a record has it.
+/// A first name, as far as a record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Given {
-    /// The whole of it, without middle initials; `None` of `J.` and where there is none.
+    /// The whole name without middle initials; `None` for an initial such as `J.`, and without a name.
     pub whole: Option<String>,
     /// Its first word.
     pub first: Option<String>,
@@ -24,8 +24,8 @@ pub struct Given {
     pub initial: Option<String>,
 }
 
-/// The first name of a record, else what its name to show has beside the family name (`surname`, in normal
-/// form). Two people in one field are nobody.
+/// The first name of a record; if it has none, the display name without the family name (`surname`, in normal
+/// form). `None` if the field names two people.
 pub fn given(first_name: &str, display_name: &str, surname: Option<&str>) -> Given {
     if first_name.contains(SEVERAL) {
         return Given::default();
@@ -34,7 +34,7 @@ pub fn given(first_name: &str, display_name: &str, surname: Option<&str>) -> Giv
     found.map_or_else(Given::default, |found| of_words(&found))
 }
 
-/// What stands beside the family name: `Ann Lee` and `Lee, Ann` are Ann.
+/// The part beside the last name: `Ann` in `Ann Lee` and in `Lee, Ann`.
 fn shown(display_name: &str, surname: Option<&str>) -> Option<String> {
     if display_name.contains(SEVERAL) {
         return None;
@@ -76,7 +76,8 @@ fn of_words(name: &str) -> Given {
     }
 }
 
-/// One letter of a script that has small and large ones: a character of others may be a whole name.
+/// Whether a word is one letter of a script with upper and lower case; in other scripts one character may be
+/// a whole name.
 fn is_initial(word: &str) -> bool {
     let mut letters = word.chars();
     match (letters.next(), letters.next()) {
@@ -91,7 +92,7 @@ mod tests {
     use crate::normalise::name::name;
 
     #[test]
-    fn first_names_are_found() {
+    fn first_name_is_found_in_the_display_name() {
         for (first, shown, surname, whole, initial) in [
             ("Ann", "", "Lee", "ann", "a"),
             ("Ann M.", "", "Lee", "ann", "a"),

@@ -1,13 +1,13 @@
-//! Names of people and places: for telling how many differ, and as a part of an address.
+//! Names of people and places, for counting distinct names and as parts of addresses.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::{folded, text};
 
-/// Texts that stand for no name, and that nobody is called. Somebody is called Null, Nil, Na, Nan and None.
+/// Placeholders that are nobody's name. Null, Nil, Na, Nan and None are real names.
 const NOBODY: [&str; 3] = ["n/a", "undefined", "unknown"];
-/// Names that sources also write where they have none.
+/// Real names that sources also write as placeholders.
 const FILLERS: [&str; 5] = ["null", "nil", "na", "nan", "none"];
 
 /// The name of a person in lower case without accents and punctuation: `O’Neil-Smith` is `oneil smith`.
@@ -16,7 +16,7 @@ pub fn name(value: &str) -> Option<String> {
     plain(&value).filter(|_| !NOBODY.contains(&value.as_str()))
 }
 
-/// First and family name of a person. Where both are what sources write for no value, neither is a name.
+/// First and family name of a person. If both are placeholders such as `n/a`, there is neither.
 pub fn names(first: &str, last: &str) -> (Option<String>, Option<String>) {
     let is_filler = |name: &Option<String>| {
         let name = name.as_deref();
@@ -28,12 +28,12 @@ pub fn names(first: &str, last: &str) -> (Option<String>, Option<String>) {
     }
 }
 
-/// The name of a place, the same way; what stands for no value is none.
+/// The normal form of a place name; `None` for placeholders such as `n/a`.
 pub fn place(value: &str) -> Option<String> {
     plain(&text(value)?)
 }
 
-/// The same of any text, whatever it stands for.
+/// The normal form of any text, placeholders included.
 pub(super) fn any(value: &str) -> Option<String> {
     plain(&folded(value))
 }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn filler_word_counts_as_a_name_beside_another() {
+    fn placeholder_counts_as_a_name_beside_a_real_one() {
         let of = |first: &str, last: &str| {
             let (first, last) = names(first, last);
             [first, last].map(Option::unwrap_or_default).join("/")

@@ -1,4 +1,4 @@
-//! Phone numbers: E.164 where a network would connect the number.
+//! Phone numbers: E.164 if a numbering plan allows the number.
 
 use std::sync::LazyLock;
 
@@ -10,14 +10,14 @@ mod plan;
 
 use plan::{Number, dialled, international};
 
-/// Digits of a number at least and at most, its country's code included (ITU-T E.164).
+/// Minimum and maximum number of digits of a number with its country code (ITU-T E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-/// Digits that are written at least.
+/// Minimum number of digits as written.
 const FEWEST: usize = 3;
-/// Digits before a `.0` that make it a float: fewer are a part of something else.
+/// Minimum number of digits before a `.0` that make a number a float; fewer belong to something else.
 const FEWEST_OF_FLOAT: usize = 5;
 
-/// What stands behind a number and is no part of it (RFC 3966, and as people write it).
+/// The extension after a number (RFC 3966, and as people write it).
 static EXTENSION: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
         r"(?:;ext=|[ \t,]*(?:e?xt(?:ensi(?:o\x{301}?|\x{f3}))?n?|доб|anexo)[:.]?[ \t,-]*)(\d{1,20})#?",
@@ -29,23 +29,23 @@ static EXTENSION: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!("(?:{})$", forms.join("|"))).expect("the expression is one")
 });
 
-/// Zeros of Unicode's decimal digits that a compatibility form leaves as they are.
+/// Zeros of Unicode's decimal digits that a compatibility form does not change.
 const ZEROS: [u32; 20] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
     0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946,
 ];
 
-/// A number as a network would take it.
+/// A valid phone number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phone {
-    /// `+`, the country's code and the number.
+    /// `+`, the country code and the number.
     pub e164: String,
-    /// The extension behind it; numbers that differ in it are not the same telephone.
+    /// The extension; numbers with different extensions are different.
     pub extension: Option<String>,
 }
 
 impl Phone {
-    /// What tells it from others.
+    /// The exact form: E.164 and the extension, by which numbers are compared.
     pub fn exact(&self) -> String {
         match &self.extension {
             None => self.e164.clone(),
@@ -54,8 +54,8 @@ impl Phone {
     }
 }
 
-/// A number, read in `region` (ISO 3166-1 alpha-2) where it names no country; `None` where no
-/// network has it.
+/// A phone number, read in `region` (ISO 3166-1 alpha-2) if it has no country code; `None` if no numbering
+/// plan allows it.
 pub fn phone(value: &str, region: Option<&str>) -> Option<Phone> {
     let value = text(value)?;
     let value = match as_float(&value) {
@@ -80,18 +80,19 @@ pub fn phone(value: &str, region: Option<&str>) -> Option<Phone> {
     })
 }
 
-/// What tells a number from others wherever one is compared: read in `country`, the record's own, or in
-/// `default_region` where that names none. The one form for tokens, suppressions and look-ups.
+/// The exact form of a phone number, read in `country` (the record's own), or in `default_region` if that is
+/// unknown. Tokens, suppressions and look-ups all use this form.
 pub fn exact(value: &str, country: &str, default_region: Option<&str>) -> Option<String> {
     phone(value, region(country, default_region)).map(|phone| phone.exact())
 }
 
-/// The region that numbers of a record are read in: its country, as people write it, or else the tenant's.
+/// The region in which a record's phone numbers are read: its country, in whatever spelling, or else the
+/// tenant's default region.
 pub fn region<'a>(country: &str, default_region: Option<&'a str>) -> Option<&'a str> {
     place::country(country).or(default_region)
 }
 
-/// A number apart from how it is set off.
+/// A number as written, without its formatting.
 struct Written {
     digits: String,
     is_international: bool,
@@ -99,7 +100,7 @@ struct Written {
 }
 
 impl Written {
-    /// Reads a text in normal form; `None` where it is no number, or more than one.
+    /// Parses a text in normal form; `None` if it is not exactly one number.
     fn of(value: &str) -> Option<Self> {
         let value = value.strip_prefix("tel:").unwrap_or(value);
         let (value, context) = in_context(value)?;
@@ -141,7 +142,7 @@ impl Written {
         })
     }
 
-    /// Which number that is in a region.
+    /// The number that the text means in a region.
     fn number(&self, region: Option<&str>) -> Option<Number> {
         if self.is_international {
             match international(&self.digits) {
@@ -155,7 +156,7 @@ impl Written {
     }
 }
 
-/// What stands before the parameters of RFC 3966, and the code of the country that they name.
+/// The number before the parameters of RFC 3966, and the country code that they name.
 fn in_context(value: &str) -> Option<(&str, Option<String>)> {
     let Some((number, context)) = value.split_once(";phone-context=") else {
         let number = value.split(";isub=").next();
@@ -169,7 +170,7 @@ fn in_context(value: &str) -> Option<(&str, Option<String>)> {
     is_code.then(|| (number, Some(code.to_owned())))
 }
 
-/// A decimal digit of any script, as one of ASCII.
+/// A decimal digit of any script as an ASCII digit.
 fn digit(one: char) -> Option<char> {
     if one.is_ascii_digit() {
         return Some(one);
@@ -179,7 +180,7 @@ fn digit(one: char) -> Option<char> {
     char::from_digit(u32::from(one) - zero, 10)
 }
 
-/// The key of a telephone that a letter stands on (ITU-T E.161).
+/// The key of a telephone that has this letter (ITU-T E.161).
 fn key(letter: char) -> char {
     match letter {
         'a'..='c' => '2',
@@ -200,13 +201,13 @@ fn is_dash(one: char) -> bool {
     )
 }
 
-/// What a spreadsheet made of a number.
+/// Damage to a number by a spreadsheet.
 enum Float {
-    /// It is as it was written.
+    /// None: it is as written.
     No,
-    /// A number that was turned into a float and has all its digits: `664123456.0`, `4.155552671e9`.
+    /// It became a float that still has all its digits: `664123456.0`, `4.155552671e9`.
     Whole(String),
-    /// A float with fewer digits than the number had: `4.155552e9` is thousands of numbers.
+    /// It became a float that lost digits: `4.155552e9` stands for thousands of numbers.
     Lost,
 }
 
@@ -293,7 +294,7 @@ mod tests {
     #[test]
     fn impossible_phone_numbers_identify_nobody() {
         for value in [
-            // In Lithuania an 8 is dialled before numbers: this one is none without it.
+            // In Lithuania the trunk prefix is 8: this number is invalid without it.
             "0037080154009/5",
             // What follows the semicolon is no part of the number, which is too short without it.
             "@1640;06166",

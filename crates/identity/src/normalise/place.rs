@@ -1,15 +1,17 @@
-//! Countries and regions as people write them, and their codes: `Deutschland` is `DE`, `Massachusetts` `MA`.
+//! Countries and regions as people write them, and their codes: `Deutschland` is `DE`, `Massachusetts` is
+//! `MA`.
 //!
-//! The names are those of Unicode CLDR 48 (Unicode-3.0) as the crates `celes` and `keshvar` (BSD-3-Clause) and the
-//! Python package `babel` (BSD-3-Clause) hold it, with the words of ISO 3166-1 and old abbreviations, each in the form of
-//! [`name`](super::name), one line a place; a name that several places of one kind have is left out.
+//! The names are those of Unicode CLDR 48 (Unicode-3.0), from the crates `celes` and `keshvar`
+//! (BSD-3-Clause) and the Python package `babel` (BSD-3-Clause), with the names of ISO 3166-1 and old
+//! abbreviations. Each is in the form of [`name`](super::name), one place per line; a name of several
+//! places of one kind is left out.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
 
 use super::name;
 
-/// Codes of countries by name, and by themselves.
+/// Codes of countries, by name and by code.
 static COUNTRIES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     let lines = include_str!("place/countries.csv").lines();
     let lines = lines.filter_map(|line| line.split_once(','));
@@ -34,7 +36,7 @@ static REGIONS: LazyLock<HashMap<&'static str, Regions>> = LazyLock::new(|| {
     regions
 });
 
-/// Lines of one country, read when somebody first asks for it.
+/// The names of one country's regions, parsed on first use.
 #[derive(Default)]
 struct Regions {
     lines: Vec<&'static str>,
@@ -54,8 +56,8 @@ impl Regions {
     }
 }
 
-/// The code of a country (ISO 3166-1 alpha-2), from its code of two or three letters or its name in one
-/// of many languages; `None` where no country is called that.
+/// The code of a country (ISO 3166-1 alpha-2), from its code of two or three letters or its name in many
+/// languages; `None` if no country has this name.
 pub fn country(value: &str) -> Option<&'static str> {
     let countries = &*COUNTRIES;
     // As most sources have it.
@@ -72,8 +74,8 @@ pub fn country(value: &str) -> Option<&'static str> {
     })
 }
 
-/// The code of a region of a country (ISO 3166-2, without the country), from its code or its name;
-/// `None` where the country has no such region. `country` is a code of [`country`].
+/// The code of a region (ISO 3166-2, without the country), from its code or name; `None` if the country has
+/// no such region. `country` is a code returned by [`country`].
 pub fn region(value: &str, country: &str) -> Option<&'static str> {
     let names = REGIONS.get(country)?.by_name();
     let trimmed = value.trim();
@@ -92,7 +94,7 @@ pub fn region(value: &str, country: &str) -> Option<&'static str> {
     })
 }
 
-/// Looks for a name as it stands, and for what stands before a bracket: `United States (US)`.
+/// Looks up a name, and the part before a bracket: `United States (US)`.
 fn found(value: &str, of: impl Fn(&str) -> Option<&'static str>) -> Option<&'static str> {
     let whole = name::any(value)?;
     let before = || {

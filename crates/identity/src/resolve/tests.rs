@@ -1,4 +1,4 @@
-//! Laws of the exact rules, and the cases that they are made for.
+//! Properties of the exact rules, and typical cases.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use proptest::prelude::*;
 
 use super::{AmbiguityPolicy, Decision, Order, Records, Resolution, resolve};
 
-/// A record by its digest, with values as small numbers for each rule; 0 is none.
+/// A record: its digest, and a small number per rule as its value; 0 is none.
 type Row = (u8, [u8; 3]);
 
 fn records(rows: &[Row]) -> Records {
     born(rows, |_| 0)
 }
 
-/// The same with dates of birth by digest; 0 is none.
+/// The records with dates of birth by digest; 0 is none.
 fn born(rows: &[Row], birth: impl Fn(u8) -> u64) -> Records {
     let mut records = Records::new(3);
     for (digest, values) in rows {
@@ -33,7 +33,7 @@ fn born(rows: &[Row], birth: impl Fn(u8) -> u64) -> Records {
     records
 }
 
-/// The partition by digests: persons, and those who wait.
+/// The partition by digests: the persons, and the waiting records.
 fn partition(
     rows: &[Row],
     decisions: &[Decision],
@@ -236,14 +236,14 @@ proptest! {
     }
 
     #[test]
-    fn merging_bridges_gives_connected_components(rows in rows()) {
+    fn merge_policy_gives_connected_components(rows in rows()) {
         let (persons, waiting) = partition(&rows, &[], AmbiguityPolicy::Merge);
         prop_assert!(waiting.is_empty());
         prop_assert_eq!(persons, components(&rows));
     }
 
     #[test]
-    fn review_never_joins_what_is_not_connected(rows in rows()) {
+    fn review_policy_links_connected_records_only(rows in rows()) {
         let (persons, waiting) = partition(&rows, &[], AmbiguityPolicy::Review);
         let components = components(&rows);
         prop_assert!(persons.iter().all(|one| components.iter().any(|all| one.is_subset(all))));

@@ -1,4 +1,5 @@
-//! Which pairs are looked at: records that have the same value in one of many combinations of fields.
+//! Blocking: only pairs of records that share the values of one of many combinations of fields are
+//! compared.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::compare::{Field, Profile};
 
-/// Combinations of fields; a mistype in any one field leaves some of them as they are.
+/// Combinations of fields; a typo in any one field leaves some of them unchanged.
 const BLOCKS: [&[Field]; 16] = [
     &[Field::NationalId],
     &[Field::Email],
@@ -27,11 +28,11 @@ const BLOCKS: [&[Field]; 16] = [
     &[Field::Line2, Field::PostalCode],
 ];
 
-/// Records with one combination at most; what more have in common tells little.
+/// Maximum number of records per combination; more frequent ones carry little information.
 const MOST: usize = 200;
 
-/// Pairs of records that share a combination, each once, in order. `across`: how many records the
-/// first of two files has, where only pairs across them count.
+/// Pairs of records that share a combination of values, each pair once, in order. With two files, `across` is
+/// the number of records of the first, and only pairs across the files count.
 pub fn pairs(profiles: &[Profile], across: Option<u32>) -> Vec<(u32, u32)> {
     let mut pairs = Vec::new();
     for fields in BLOCKS {

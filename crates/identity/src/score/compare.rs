@@ -1,13 +1,13 @@
-//! How far two records agree, field by field.
+//! Comparison of two records, field by field, as levels of agreement.
 
 use strsim::{jaro_winkler, osa_distance};
 
-/// Fields that are compared.
+/// The number of compared fields.
 pub const FIELDS: usize = 13;
-/// Ways in which a field agrees: not at all, somewhat, nearly, wholly.
+/// Levels of agreement of a field: none, low, high, equal.
 pub(super) const LEVELS: usize = 4;
 
-/// Of each field how far it agrees; `None` where a record lacks it.
+/// The level of agreement of each field; `None` if a record lacks it.
 pub(super) type Levels = [Option<u8>; FIELDS];
 
 /// A field of a record of a person.
@@ -17,13 +17,13 @@ pub enum Field {
     GivenName,
     /// Family name.
     Surname,
-    /// As `yyyymmdd`.
+    /// Date of birth as `yyyymmdd`.
     DateOfBirth,
-    /// Where it is apart from the street.
+    /// Street number, if it is separate from the street.
     StreetNumber,
     /// Street.
     Line1,
-    /// Unit, or what else a second line has.
+    /// Unit, or other content of a second line.
     Line2,
     /// City.
     City,
@@ -37,12 +37,12 @@ pub enum Field {
     Email,
     /// Phone number.
     Phone,
-    /// Number given by a state.
+    /// A national identification number.
     NationalId,
 }
 
 impl Field {
-    /// All of them, in order.
+    /// All fields, in order.
     pub const ALL: [Self; FIELDS] = [
         Self::GivenName,
         Self::Surname,
@@ -59,7 +59,7 @@ impl Field {
         Self::NationalId,
     ];
 
-    /// As it is written.
+    /// The field's name in files and documents.
     pub fn name(self) -> &'static str {
         match self {
             Self::GivenName => "given_name",
@@ -86,18 +86,18 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Notes a value.
+    /// Sets the value of a field.
     pub fn set(&mut self, field: Field, value: Option<String>) {
         self.values[field as usize] = value.map(String::into_boxed_str);
     }
 
-    /// A value.
+    /// The value of a field.
     pub fn get(&self, field: Field) -> Option<&str> {
         self.values[field as usize].as_deref()
     }
 }
 
-/// How far two records agree in each field.
+/// The level of agreement of two records in each field.
 pub(super) fn levels(a: &Profile, b: &Profile) -> Levels {
     let level = |field: Field| Some(of_field(field, a.get(field)?, b.get(field)?));
     let mut levels = Field::ALL.map(level);

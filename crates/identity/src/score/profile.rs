@@ -7,7 +7,7 @@ use crate::normalise::{self, address, date, email, name, phone, place};
 use crate::shared::Shared;
 
 impl Profile {
-    /// The values of a record in normal form; `region` for numbers and codes without a country.
+    /// The values of a record in normal form; phone numbers and codes without a country are read in `region`.
     pub fn of(values: &HashMap<Field, &str>, region: Option<&str>) -> Self {
         let text = |field: Field| values.get(&field).copied().unwrap_or_default();
         let country = place::country(text(Field::Country)).or(region);
@@ -37,7 +37,7 @@ impl Profile {
         profile
     }
 
-    /// The same with its e-mail address folded, as a suggestion compares it.
+    /// The same values with the e-mail address folded, for suggestions.
     pub fn folded(&self) -> Self {
         let mut profile = self.clone();
         let folded = profile.get(Field::Email).map(email::folded);

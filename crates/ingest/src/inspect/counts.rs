@@ -1,4 +1,4 @@
-//! How often each value occurs in a column of a file.
+//! Counts of the distinct values in a column of a file.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Adds the text columns of a batch that a reader gave.
+    /// Counts the values of the text columns of a batch.
     pub(super) fn add(columns: &mut [Self], batch: &RecordBatch) {
         for (counts, texts) in columns.iter_mut().zip(batch.columns()) {
             for text in texts.as_string::<i32>() {
@@ -39,7 +39,7 @@ impl Counts {
         }
     }
 
-    /// Characters of the shortest and of the longest value.
+    /// The lengths of the shortest and of the longest value, in characters.
     pub(super) fn lengths(&self) -> Option<(u32, u32)> {
         let length = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
         let lengths = self.values.iter().map(|(text, _)| length(text));

@@ -1,23 +1,23 @@
 //! The status of deals in a draft: sources write the planned and the actual closing day in one column, and
-//! won and lost in columns of their own.
+//! won and lost in separate columns.
 
 use rollbook_model::TableDef;
 
 use super::{ColumnProfile, Profile, names};
 
-/// Names of a day that is set before a deal is closed.
+/// Column names for the day that is planned before a deal is closed.
 const PLANNED: [&str; 4] = ["close_date", "closedate", "closing_date", "close_day"];
 
-/// What is known of the state of each row.
+/// SQL for the status of each row.
 pub(super) struct DealStatus {
     /// SQL that is true for rows that are closed.
     pub(super) is_closed: Option<String>,
-    /// SQL of the status, where no column has it.
+    /// SQL of the status, if no column has it.
     pub(super) status: Option<String>,
 }
 
 impl DealStatus {
-    /// What the columns of a file tell; `None` for tables without a day that is planned.
+    /// The SQL for the status of deals, made from the columns of a file; `None` for other tables.
     pub(super) fn of(def: &TableDef, profile: &Profile) -> Option<Self> {
         if def.name != "deals" {
             return None;
@@ -58,7 +58,7 @@ impl DealStatus {
     }
 }
 
-/// Whether a column has the day on which a row was or is to be closed.
+/// Whether a column holds the day on which a deal was closed or is planned to close.
 pub(super) fn is_planned(column: &str) -> bool {
     PLANNED.contains(&names::snake(column).as_str())
 }

@@ -1,4 +1,4 @@
-//! A draft of a mapping, for the user to finish.
+//! Draft of a mapping, for the user to complete.
 
 use rollbook_model::{ColumnType, Shape, TableDef};
 
@@ -8,10 +8,9 @@ use super::{ColumnKind, ColumnProfile, Profile, kind, names};
 use crate::mapping::numbers::{NumberStyle, is_only_point};
 use crate::mapping::{PERSONAL_PROPERTIES, PROPERTIES};
 
-/// A mapping for a file, as far as its names tell; what is left open stands in comments.
+/// Drafts a mapping for a file, guessing from its column names; open points are comments.
 ///
-/// The draft is a whole mapping that runs as it is; whether its guesses are right is
-/// for the user to say.
+/// The draft is complete and runs unchanged, but the user has to check its guesses.
 pub fn draft_mapping(profile: &Profile, file_name: &str) -> String {
     let found: Vec<_> = profile
         .columns
@@ -112,7 +111,7 @@ fn header(def: &TableDef, profile: &Profile, file_name: &str) -> String {
     )
 }
 
-/// The header line on keys of the properties that tell who somebody is.
+/// The header line with the personal keys of the properties.
 fn personal(def: &TableDef, profile: &Profile) -> String {
     let can_be = def.column(PERSONAL_PROPERTIES).is_some();
     let is_properties =
@@ -124,7 +123,7 @@ fn personal(def: &TableDef, profile: &Profile) -> String {
     }
 }
 
-/// The pattern of files of that name, whatever their format.
+/// The pattern of files with this name, in any format.
 fn pattern(file_name: &str) -> String {
     let stem = file_name.split('.').next().unwrap_or_default();
     // What a pattern, or a header line, would take for something else stands for any character.
@@ -156,7 +155,7 @@ fn external_id(profile: &Profile, key: Option<&str>) -> Line {
         };
     };
     let note = match (profile.complete, profile.rows) {
-        (false, _) => Some("unique in the rows that were looked at"),
+        (false, _) => Some("unique in the profiled rows"),
         (true, 1) => Some("chosen by its name: the file has one row"),
         (true, _) => None,
     };
@@ -166,8 +165,7 @@ fn external_id(profile: &Profile, key: Option<&str>) -> Line {
     }
 }
 
-/// The day on which a deal was or should be closed, as the one where it is closed, and as the
-/// other.
+/// The closing day of a deal, as the actual and as the planned one.
 fn planned(
     def: &TableDef,
     column: &ColumnProfile,
@@ -185,14 +183,14 @@ fn planned(
     let closed = is_closed.map(|is_closed| {
         taken.push("closed_at");
         Line {
-            note: Some("the closing day of closed deals".to_owned()),
+            note: Some("only of closed deals".to_owned()),
             sql: format!("case when {is_closed} then {day} end as closed_at"),
         }
     });
     expected.into_iter().chain(closed).collect()
 }
 
-/// The column as a chance from 0 to 1, where it has percents. Text that is none stays what it is.
+/// The column as a probability from 0 to 1, if it has percentages. Text that is not a number is unchanged.
 fn percents(column: &ColumnProfile, name: &str) -> Option<String> {
     if name != "probability" {
         return None;
@@ -223,8 +221,8 @@ fn has_commas(profile: &Profile) -> bool {
     profile.columns.iter().any(has_comma)
 }
 
-/// The column as ingest reads it. In a file with decimal commas a number that has a point, and can
-/// have no other meaning, gets a comma too.
+/// The column as ingest reads it. In a file with decimal commas, a number that can only have a decimal point
+/// gets a comma, too.
 fn expression(def: &TableDef, profile: &Profile, column: &ColumnProfile, name: &str) -> String {
     let ty = def.column(name).map(|target| target.ty);
     let is_number = matches!(
@@ -242,7 +240,7 @@ fn expression(def: &TableDef, profile: &Profile, column: &ColumnProfile, name: &
     in_iso(def, column, name)
 }
 
-/// The column, brought to ISO 8601 where its times have one other format.
+/// The column converted to ISO 8601, if its times have one other format.
 fn in_iso(def: &TableDef, column: &ColumnProfile, name: &str) -> String {
     let source = quoted(&column.column);
     let ty = def.column(name).map(|target| target.ty);
@@ -254,10 +252,10 @@ fn in_iso(def: &TableDef, column: &ColumnProfile, name: &str) -> String {
     iso.unwrap_or(source)
 }
 
-/// Year, month and day of a time in figures, put in order as text.
+/// Reorders year, month and day of a numeric time, as text.
 ///
-/// `to_date` and `to_timestamp` would end the run at the first value that they cannot read; text
-/// that does not match stays what it is, and goes to quarantine as such.
+/// `to_date` and `to_timestamp` would end the run at the first value that they cannot read; text that does
+/// not match is unchanged, and goes to quarantine.
 fn in_iso_order(source: &str, format: &str, shortest: u32) -> Option<String> {
     let (date, time) = format.split_once(' ').unwrap_or((format, ""));
     let width = match time {
@@ -291,7 +289,7 @@ fn in_iso_order(source: &str, format: &str, shortest: u32) -> Option<String> {
     Some(format!("regexp_replace({padded}, '^{found}', '{order}')"))
 }
 
-/// What is left to do, behind the statement.
+/// Remarks on open points, as comments after the statement.
 fn remarks(def: &TableDef, taken: &[&str], open: &[&ColumnProfile]) -> String {
     let mut text = String::new();
     let missing = def

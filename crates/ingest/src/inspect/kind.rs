@@ -1,4 +1,4 @@
-//! What the values of a column are.
+//! The kind of a column, found from its values.
 
 use serde::Serialize;
 
@@ -6,13 +6,13 @@ use super::times::{TimeFormats, times};
 use crate::mapping::numbers::{NumberStyle, is_only_comma, is_only_point};
 use crate::rows::canonical::value;
 
-/// What the values of a column are.
+/// The kind of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
-    /// Nothing but blanks.
+    /// Only blanks.
     Blank,
-    /// Anything.
+    /// Any text.
     Text,
     /// Whole numbers.
     Integer,
@@ -29,7 +29,7 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// The word that drafts use.
+    /// The name of the kind in drafts.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Blank => "blank",
@@ -44,7 +44,7 @@ impl ColumnKind {
     }
 }
 
-/// The kind of distinct values, and the formats of those that are times.
+/// The kind of a set of distinct values, and their time formats if they are times.
 pub(super) fn of(values: &[(&str, usize)]) -> (ColumnKind, Option<TimeFormats>) {
     if values.is_empty() {
         return (ColumnKind::Blank, None);
@@ -81,8 +81,8 @@ pub(super) fn of(values: &[(&str, usize)]) -> (ColumnKind, Option<TimeFormats>) 
     (kind, None)
 }
 
-/// How the numbers among the values are written: with a decimal comma where one cannot be read
-/// otherwise, and none only with a point.
+/// The number style of the values: a decimal comma if some value can only be read that way and none only
+/// with a decimal point; else a decimal point.
 pub(super) fn style(values: &[(&str, usize)]) -> NumberStyle {
     let any = |is: fn(&str) -> bool| values.iter().any(|(text, _)| is(text));
     match any(is_only_comma) && !any(is_only_point) {
@@ -91,8 +91,8 @@ pub(super) fn style(values: &[(&str, usize)]) -> NumberStyle {
     }
 }
 
-/// Whether the values are numbers with a decimal comma; words among them, which stand for no value,
-/// do not matter while they are fewer.
+/// Whether the values are numbers with a decimal comma. Words among them, such as `n/a`, are ignored while
+/// they are fewer.
 pub(super) fn has_comma(values: &[(&str, usize)], kind: ColumnKind) -> bool {
     let style = style(values);
     if style == NumberStyle::Point || !matches!(kind, ColumnKind::Decimal | ColumnKind::Text) {
@@ -105,7 +105,7 @@ pub(super) fn has_comma(values: &[(&str, usize)], kind: ColumnKind) -> bool {
     numbers.map(rows).sum::<usize>() * 2 > values.iter().map(rows).sum()
 }
 
-/// The number that ingest would read.
+/// Parses a number as ingest would.
 pub(super) fn number(text: &str, style: NumberStyle) -> Option<f64> {
     let decimal = || value::decimal(text, style).map(|units| units as f64 / 10_000.0);
     value::float(text, style).or_else(decimal)
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_by_all_values() {
+    fn kind_depends_on_all_values() {
         check(&[], ColumnKind::Blank);
         check(&["yes", "No"], ColumnKind::Boolean);
         check(&["0", "1"], ColumnKind::Boolean);

@@ -1,9 +1,9 @@
-//! What the names of files and columns tell: the table that is meant, and the column of ours.
+//! Guesses from the names of files and columns: the canonical table, and the canonical column.
 
 use rollbook_model::{Shape, TableDef, nearest, tables};
 
-/// Words in a file's name that speak for a table; the first that occurs counts. One behind a `_`
-/// counts at the beginning of a word alone: `locally` is no `call`.
+/// Words in file names, and the tables that they suggest; the first that occurs counts. One that begins with
+/// `_` counts only at the beginning of a word: `locally` is not `call`.
 const FILES: [(&str, &str); 50] = [
     ("status_history", "order_status_history"),
     ("opportunity_line", "deal_lines"),
@@ -56,11 +56,11 @@ const FILES: [(&str, &str); 50] = [
     ("_account", "organizations"),
     ("_case", "tickets"),
 ];
-/// What a word in the file's name weighs against columns that match.
+/// The weight of a word in the file name, compared with matching columns.
 const FILE_WEIGHT: usize = 5;
 
-/// What sources call our columns, where the names are far apart. Of a source's name that stands
-/// for several of ours the target table has at most one, or the first is meant.
+/// Names of canonical columns in sources, if they are far from the canonical name. If a source name stands
+/// for several columns, that of the target table is meant, else the first.
 const SYNONYMS: [(&str, &str); 68] = [
     ("created", "created_at"),
     ("created_date", "created_at"),
@@ -160,7 +160,7 @@ const PERSON_PHONES: [&str; 5] = [
     "billing_phone",
 ];
 
-/// The table that a file is most likely about.
+/// The table that a file most likely belongs to.
 pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
     let file = format!("_{}", snake(file_name));
     let named = FILES
@@ -191,7 +191,7 @@ pub(super) fn target(file_name: &str, columns: &[&str]) -> &'static TableDef {
     best.1
 }
 
-/// The column of a table that a source's column is most likely about.
+/// The canonical column that a source column most likely corresponds to.
 pub(super) fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
     let name = snake(source);
     let ours = |wanted: &str| {
@@ -227,7 +227,7 @@ pub(super) fn canonical(def: &TableDef, source: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a name is that of an id.
+/// Whether a column name looks like that of an id.
 pub(super) fn looks_like_id(name: &str) -> bool {
     let name = snake(name);
     ["id", "uuid", "guid", "key", "number", "no"]
@@ -240,7 +240,7 @@ pub(super) fn looks_like_id(name: &str) -> bool {
         })
 }
 
-/// The key that names the table itself (`order_id` of orders), else the first that is an id.
+/// The key column: the one named after the table (`order_id` of orders), else the first id column.
 pub(super) fn key<'a>(def: &TableDef, keys: &'a [String]) -> Option<&'a str> {
     let own = ["id".to_owned(), format!("{}_id", singular(def))];
     let named = keys.iter().find(|key| own.contains(&snake(key)));
@@ -248,7 +248,7 @@ pub(super) fn key<'a>(def: &TableDef, keys: &'a [String]) -> Option<&'a str> {
     named.or_else(id).map(String::as_str)
 }
 
-/// `TotalVisits`, `Total Visits` and `total-visits` as `total_visits`.
+/// A name in snake case: `TotalVisits`, `Total Visits` and `total-visits` become `total_visits`.
 pub(super) fn snake(name: &str) -> String {
     let mut text = String::new();
     let mut after_small = false;
@@ -281,7 +281,7 @@ mod tests {
     use super::{FILES, SYNONYMS, canonical, key, looks_like_id, snake, target};
 
     #[test]
-    fn files_and_columns_find_their_place() {
+    fn file_and_column_names_are_matched_to_tables() {
         for (file, columns, table) in [
             (
                 "olist_orders_dataset.csv",
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_by_name_synonym_prefix_and_likeness() {
+    fn columns_match_by_name_synonym_prefix_and_similarity() {
         let check = |table: &str, source: &str, expected: Option<&str>| {
             assert_eq!(
                 canonical(tables::table(table).unwrap(), source),
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_keys() {
+    fn id_and_key_columns_are_recognized() {
         assert!(looks_like_id("Lead Number") && looks_like_id("ProspectID") && looks_like_id("id"));
         assert!(!looks_like_id("paid") && !looks_like_id("valid") && !looks_like_id("casino"));
         let keys = ["customer_id".to_owned(), "order_id".to_owned()];
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_name_tables_and_columns_that_exist() {
+    fn known_names_map_to_existing_tables_and_columns() {
         for (_, table) in FILES {
             assert!(tables::table(table).is_some(), "{table}");
         }

@@ -1,11 +1,11 @@
-//! What whoever maps a column should mind.
+//! Remarks on a column, for the user who maps it.
 
 use super::kind::has_comma;
 use super::times::TimeFormats;
 use super::{ColumnKind, text};
 use crate::mapping::numbers::{NumberStyle, is_only_comma, is_only_point, plain};
 
-/// Words that people and forms write where there is no value.
+/// Words that people and forms write for a missing value.
 const PLACEHOLDERS: [&str; 9] = [
     "select",
     "n/a",
@@ -18,7 +18,7 @@ const PLACEHOLDERS: [&str; 9] = [
     "not provided",
 ];
 
-/// Remarks on a column, the most weighty first.
+/// Remarks on a column, the most important first.
 pub(super) fn note(
     values: &[(&str, usize)],
     kind: ColumnKind,
@@ -50,7 +50,7 @@ pub(super) fn note(
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 
-/// Whether some are digits that begin with a zero which a number would lose.
+/// Whether some values are digits with a leading zero, which would be lost in a number.
 pub(super) fn has_leading_zeros(values: &[(&str, usize)]) -> bool {
     values.iter().any(|(text, _)| {
         text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -60,13 +60,13 @@ pub(super) fn has_leading_zeros(values: &[(&str, usize)]) -> bool {
 fn of_times(times: &TimeFormats) -> Vec<String> {
     let mut notes = Vec::new();
     if times.day_or_month {
-        notes.push("day and month could be either way round".to_owned());
+        notes.push("the order of day and month is ambiguous".to_owned());
     }
     if times.formats.len() > 1 {
-        notes.push("written in several ways".to_owned());
+        notes.push("in several formats".to_owned());
     }
     if times.formats.iter().any(|seen| !seen.canonical) {
-        notes.push("not ISO 8601: bring it to YYYY-MM-DD".to_owned());
+        notes.push("not ISO 8601: convert it to YYYY-MM-DD".to_owned());
     }
     if times
         .formats
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_remark_has_its_values() {
+    fn values_give_the_expected_remarks() {
         check(&["01067", "98101"], &["begin with 0"]);
         check(&["0", "10"], &[]);
         check(&["ada@example.com", "bo@example.org"], &["e-mail"]);

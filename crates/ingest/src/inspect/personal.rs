@@ -1,4 +1,4 @@
-//! Keys in documents of a column whose values tell who somebody is, by their names or their values.
+//! Keys in JSON columns that identify persons, found by name or value.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::names::snake;
 use super::notes::is_email;
 
-/// Words that the names of such keys are, or end with.
+/// Words that are names of such keys, or their endings.
 const WORDS: [&str; 22] = [
     "email",
     "e_mail",
@@ -32,12 +32,12 @@ const WORDS: [&str; 22] = [
     "ip_address",
     "iban",
 ];
-/// Keys that are named at most.
+/// The maximum number of keys listed.
 const MOST: usize = 50;
-/// Digits of a phone number in full.
+/// Number of digits of a phone number with country code.
 const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 
-/// The keys, in the order in which they first occur.
+/// The personal keys, in order of first occurrence.
 pub(super) fn keys(values: &[(&str, usize)]) -> Vec<String> {
     let mut found = Vec::new();
     for (text, _) in values {
@@ -84,7 +84,7 @@ fn is_told(value: &Value) -> bool {
     is_email(text) || is_phone(text) || text.parse::<IpAddr>().is_ok()
 }
 
-/// Whether a text is a phone number in full, with its country.
+/// Whether a text is a phone number with a country code.
 fn is_phone(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_digit() || " -()./".contains(c);
     let digits = text.chars().filter(char::is_ascii_digit).count();

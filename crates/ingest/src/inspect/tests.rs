@@ -1,4 +1,4 @@
-//! Whole files: what their profile says, and that the draft of each runs.
+//! Profiles of whole files, and drafts that run.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ async fn draft_of(file: &SourceFile, profile: &Profile) -> (String, RecordBatch)
 }
 
 #[test]
-fn kinds_formats_and_keys() {
+fn profile_finds_kinds_formats_and_keys() {
     let given = given(
         "orders.csv",
         "day,zip,when,total,ok,id,none\n\
@@ -117,7 +117,7 @@ fn kinds_formats_and_keys() {
 }
 
 #[tokio::test]
-async fn a_draft_says_which_properties_are_personal() {
+async fn draft_declares_personal_properties() {
     let given = given(
         "events.ndjson",
         "{\"id\":\"a\",\"event_type\":\"form\",\"timestamp\":\"2026-01-05T10:00:00Z\",\"payload\":{\"email\":\"ann@example.com\",\"page\":\"/x\"}}\n\
@@ -140,7 +140,7 @@ async fn a_draft_says_which_properties_are_personal() {
 }
 
 #[test]
-fn profile_of_a_part_says_so() {
+fn partial_profile_says_so() {
     let given = given("a.csv", "id\n1\n2\n3\n");
     for (max_rows, rows, complete) in [(0, 1, false), (2, 2, false), (3, 3, true), (9, 3, true)] {
         let profile = inspect(&given.file, max_rows).unwrap();
@@ -170,7 +170,7 @@ fn refused_rows_are_counted_and_no_rows_are_an_error() {
 }
 
 #[tokio::test]
-async fn draft_runs_with_any_names() {
+async fn draft_runs_with_unusual_names() {
     for (name, content) in [
         ("a|b*.csv", "order,From,a\"\"b,*\n1,2,3,4\n1,2,3,4\n"),
         (
@@ -189,7 +189,7 @@ async fn draft_runs_with_any_names() {
 }
 
 #[tokio::test]
-async fn other_formats_are_brought_to_iso_8601() {
+async fn other_time_formats_are_converted_to_iso_8601() {
     for (given_times, expected) in [
         (
             ["13/04/2024 10:00", "14/04/2024 11:00"],
@@ -253,7 +253,7 @@ fn texts(rows: &RecordBatch, column: &str) -> Vec<Option<String>> {
 }
 
 #[tokio::test]
-async fn deals_are_closed_only_by_their_file() {
+async fn planned_closing_days_do_not_close_deals() {
     let flags = "Id,Name,StageName,Amount,Probability,CloseDate,IsClosed,IsWon\n\
         1,a,Closed Won,10,100,2024-04-13,true,true\n\
         2,b,Closed Lost,10,0,2024-04-14,true,false\n\
@@ -304,7 +304,7 @@ async fn key_of_a_single_row_is_found_by_name() {
 }
 
 #[tokio::test]
-async fn a_draft_of_a_part_says_so() {
+async fn partial_draft_says_so() {
     let given = given("orders.csv", "id,total\n1,5\n2,6\n3,7\n");
     let part = draft_mapping(&inspect(&given.file, 2).unwrap(), "orders.csv");
     assert!(part.contains("-- From the first 2 rows"), "{part}");
@@ -313,7 +313,7 @@ async fn a_draft_of_a_part_says_so() {
 }
 
 #[tokio::test]
-async fn numbers_of_a_file_are_brought_to_one_style() {
+async fn mixed_number_styles_are_converted_to_one() {
     let words = given("orders.csv", "id;total\n1;12,50\n2;n/a\n3;1.234\n");
     let draft = draft_mapping(&inspect(&words.file, 10).unwrap(), "orders.csv");
     assert!(draft.contains("-- numbers: 1.234,56\n"), "{draft}");

@@ -1,6 +1,6 @@
-//! Names and texts as a mapping writes them.
+//! Names and texts in the syntax of a mapping.
 
-/// Keys as a header lists them.
+/// A list of keys in the syntax of a mapping's header.
 pub(super) fn keys(keys: &[String]) -> String {
     let quoted = keys.iter().map(|key| match key.contains(',') {
         true => format!("\"{key}\""),
@@ -9,12 +9,12 @@ pub(super) fn keys(keys: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(", ")
 }
 
-/// Always in quotes: a name may have capitals, or be a word of SQL.
+/// An identifier, always quoted, since it may have capitals or be an SQL keyword.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Text that cannot end the comment it stands in.
+/// A text without line breaks, so that it cannot end the comment in which it is written.
 pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,25 +1,25 @@
-//! In which form a column writes its times, and whether the day or the month comes first.
+//! The time formats of a column, and whether the day or the month comes first.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
-/// A form in which times are written.
+/// A time format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TimeFormat {
     /// In strptime's notation, such as `%d/%m/%Y %H:%M`.
     pub(super) format: &'static str,
-    /// Whether times of day go with the days.
+    /// Whether it includes the time of day.
     pub(super) has_time: bool,
-    /// Whether the value names its offset from UTC.
+    /// Whether it includes an offset from UTC.
     pub(super) has_zone: bool,
-    /// Whether ingest reads it as it is; else the mapping has to say the format.
+    /// Whether ingest reads it unchanged; else the mapping must convert it.
     pub(super) canonical: bool,
 }
 
-/// What the times of a column look like.
+/// The time formats of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TimeFormats {
     pub(super) formats: Vec<TimeFormat>,
-    /// Whether every day could as well be a month.
+    /// Whether every day could also be a month.
     pub(super) day_or_month: bool,
 }
 
@@ -30,8 +30,8 @@ enum Form {
     Zoned,
 }
 
-/// The forms that are known, the canonical ones first; of two that read the same text with day
-/// and month exchanged, the one with the day first stands first.
+/// The known formats, canonical ones first. Of two formats that differ only in the order of day and month,
+/// the one with the day first comes first.
 const FORMS: &[(&str, Form, bool)] = &[
     ("%Y-%m-%d", Form::Date, true),
     ("%Y-%m-%d %H:%M:%S%.f", Form::Local, true),
@@ -75,7 +75,8 @@ const FORMS: &[(&str, Form, bool)] = &[
     ("%a, %d %b %Y %H:%M:%S %z", Form::Zoned, false),
 ];
 
-/// The forms of distinct `values` with how many rows have each; `None` unless all are times.
+/// The time formats of distinct `values`, with the number of rows of each; `None` unless all values are
+/// times.
 pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<TimeFormats> {
     // A format is right for the column when it reads the most rows; what it leaves is looked at
     // with the other formats, so that a mixed column shows all of its own.
@@ -111,14 +112,14 @@ pub(super) fn times<'a>(values: &[(&'a str, usize)]) -> Option<TimeFormats> {
     })
 }
 
-/// The format with day and month exchanged, if the day comes first in it.
+/// The format with day and month exchanged, if the day comes first.
 fn exchanged(format: &str) -> Option<String> {
     let rest = format.strip_prefix("%d")?;
     let (separator, rest) = rest.split_at_checked(1)?;
     Some(format!("%m{separator}%d{}", rest.strip_prefix("%m")?))
 }
 
-/// Seconds since 1970, read with the first of these formats that fits.
+/// Seconds since 1970 of a value, parsed with the first matching format.
 pub(super) fn seconds(text: &str, formats: &[&str]) -> Option<f64> {
     let forms = formats
         .iter()
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_forms_are_known() {
+    fn usual_time_formats_are_recognized() {
         check(&["2024-05-01"], &["%Y-%m-%d"], false);
         check(&["2017-10-02 10:56:33"], &["%Y-%m-%d %H:%M:%S%.f"], false);
         check(
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_day_above_twelve_decides_which_comes_first() {
+    fn one_day_above_twelve_decides_the_order_of_day_and_month() {
         check(&["01/02/2024", "03/04/2024"], &["%d/%m/%Y"], true);
         check(&["01/02/2024", "13/04/2024"], &["%d/%m/%Y"], false);
         check(&["01/02/2024", "04/13/2024"], &["%m/%d/%Y"], false);
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_time() {
+    fn other_text_is_not_a_time() {
         for values in [
             &["2024-05-01", "soon"][..],
             &["12345678"],

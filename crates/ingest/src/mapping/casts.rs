@@ -1,5 +1,5 @@
-//! Casts between text and numbers in a mapping whose numbers have a decimal comma: text is read so,
-//! and written so, by casts that nobody wrote as well.
+//! Casts between text and numbers in a mapping whose numbers have a decimal comma: explicit and implicit
+//! casts read and write that form.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::mapping::numbers::{NumberStyle, has_separator, plain};
 
-/// Text that is cast to a number goes through [`Plain`] first, and a number that is cast to text has
-/// its point replaced. Runs after types are coerced.
+/// Rewrites casts: text cast to a number passes through [`Plain`] first, and a number cast to text gets a
+/// decimal comma. Runs after type coercion.
 #[derive(Debug)]
 pub(crate) struct NumbersWithComma {
     plain: Arc<ScalarUDF>,
@@ -85,7 +85,7 @@ fn is_text(expr: &Expr, schema: &impl ExprSchema) -> bool {
     !is_own && expr.get_type(schema).is_ok_and(|ty| ty.is_string())
 }
 
-/// Whether an expression is a number that text would show with a point.
+/// Whether an expression is a number whose text has a decimal point.
 fn has_point(expr: &Expr, schema: &impl ExprSchema) -> bool {
     let ty = expr.get_type(schema);
     ty.is_ok_and(|ty| ty.is_floating() || ty.is_decimal())
@@ -102,8 +102,8 @@ impl AnalyzerRule for NumbersWithComma {
     }
 }
 
-/// A number with a decimal comma as casts read it. What is none in that style stays none: `12.50`
-/// may be anything.
+/// Converts a number with a decimal comma for casts. Text that is not a number in that style is not
+/// converted: `12.50` is ambiguous.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Plain {
     signature: Signature,
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn casts_read_numbers_as_the_mapping_says() {
+    async fn casts_use_the_number_style_of_the_mapping() {
         let money = [Some("12.50"), Some("1234.00"), None, Some("7.00"), None];
         check("try_cast(price as decimal(19, 2))", &money).await;
         check(
@@ -194,7 +194,7 @@ mod tests {
             &[Some("0"), Some("1234"), Some("0"), Some("7"), Some("0")],
         )
         .await;
-        // Texts of the mapping's own, and casts of what is a number already, stay as they are.
+        // Literals of the mapping, and casts of numbers, are not changed.
         check("cast('1.5' as decimal(9, 1))", &[Some("1.5"); 5]).await;
         check(
             "cast(cast(1.5 as double) as decimal(9, 1))",

@@ -1,4 +1,4 @@
-//! Patterns of file names: `*`, `?` and alternatives with `|`, whatever the case.
+//! Patterns of file names: `*`, `?` and alternatives with `|`, ignoring case.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// A pattern from its text; every text is one.
+    /// Parses a pattern; every text is a valid one.
     pub fn new(text: &str) -> Self {
         let text = text.trim().to_lowercase();
         // `*` and `?` stand for characters, as nothing else does: neither brackets nor slashes are
@@ -30,7 +30,7 @@ impl Pattern {
         Self { text, regex }
     }
 
-    /// Whether a file of that name is meant.
+    /// Whether a file name matches the pattern.
     pub fn matches(&self, name: &str) -> bool {
         self.regex.is_match(&name.to_lowercase())
     }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_question_marks_and_alternatives() {
+    fn patterns_match_stars_question_marks_and_alternatives() {
         check("*orders_dataset*", "olist_orders_dataset.csv", true);
         check("orders.*|orders_*", "Orders_2024.csv", true);
         check("orders.*|orders-*", "order_lines.csv", false);

@@ -12,7 +12,7 @@ const KEYS: [&str; 11] = [
     "absent", "personal",
 ];
 
-/// Reads a mapping from the text of its file.
+/// Parses a mapping from the text of its file.
 pub(super) fn parse(
     provider: &ProviderName,
     name: &str,
@@ -105,8 +105,7 @@ pub(super) fn parse(
     })
 }
 
-/// The `key: value` pairs of the comment lines at the top; a comment without a key among them
-/// is a remark.
+/// The `key: value` pairs of the comment lines at the top; a comment without a key is ignored.
 fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines()
         .map(str::trim)
@@ -168,7 +167,7 @@ fn source(value: &str) -> Result<Source, String> {
     })
 }
 
-/// `email, "Phone, home"` as keys.
+/// Parses `email, "Phone, home"` into keys.
 fn keys(value: &str) -> impl Iterator<Item = String> + '_ {
     let mut is_quoted = false;
     let keys = value.split(move |c| {
@@ -179,7 +178,7 @@ fn keys(value: &str) -> impl Iterator<Item = String> + '_ {
     bare.filter(|key| !key.is_empty())
 }
 
-/// `a.b, a."C d"` as pairs of source and column.
+/// Parses `a.b, a."C d"` into pairs of source and column.
 fn columns(value: &str) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     let mut rest = value.trim();
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_say_what_to_do() {
+    fn header_errors_say_what_to_do() {
         check("select 1", "lacks `-- table: NAME`");
         check("-- table: ordres\nselect 1", "did you mean `orders`");
         check(

@@ -1,9 +1,8 @@
-//! How numbers are written: with a decimal point or a decimal comma, and what stands between the
-//! thousands.
+//! Number styles: decimal point or decimal comma, with their thousands separators.
 
 use std::borrow::Cow;
 
-/// The sign before the decimals of a number.
+/// The decimal separator of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberStyle {
     /// `1,234.56`
@@ -13,7 +12,7 @@ pub enum NumberStyle {
 }
 
 impl NumberStyle {
-    /// The style of a sample of it, such as `1.234,56`.
+    /// The style of a sample number, such as `1.234,56`.
     pub(crate) fn of_sample(sample: &str) -> Option<Self> {
         match sample {
             "1,234.56" | "1 234.56" | "1'234.56" | "1234.56" => Some(Self::Point),
@@ -22,7 +21,7 @@ impl NumberStyle {
         }
     }
 
-    /// How it looks.
+    /// A sample number in this style.
     pub(crate) fn sample(self) -> &'static str {
         match self {
             Self::Point => "1,234.56",
@@ -37,7 +36,7 @@ impl NumberStyle {
         }
     }
 
-    /// The sign between thousands; blanks and apostrophes stand there in both styles.
+    /// The thousands separator; both styles also allow blanks and apostrophes.
     fn between_thousands(self) -> char {
         match self {
             Self::Point => ',',
@@ -46,11 +45,11 @@ impl NumberStyle {
     }
 }
 
-/// A number without anything between its thousands and with a decimal point; `None` for what is
-/// no number in this style.
+/// A number without thousands separators and with a decimal point; `None` if the text is not a number in this
+/// style.
 ///
-/// Between thousands stand commas (points in the other style), blanks or apostrophes, of one kind
-/// in one number: three digits each after the first group, which does not begin with a zero.
+/// Thousands separators are commas (points in the other style), blanks or apostrophes, only one kind in a
+/// number. Each is followed by three digits, and the first group does not begin with a zero.
 pub(crate) fn plain(text: &str, style: NumberStyle) -> Option<Cow<'_, str>> {
     let (negative, digits) = signed(text);
     let (whole, fraction) = digits
@@ -100,13 +99,13 @@ pub(crate) fn plain(text: &str, style: NumberStyle) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(number))
 }
 
-/// Whether a text can only be a number with a decimal comma, such as `12,50`, `0,500`,
-/// `1.234,50` or `1.234.567`; a currency, a sign or brackets around it do not matter.
+/// Whether a text can only be read as a number with a decimal comma, such as `12,50`, `0,500`, `1.234,50` or
+/// `1.234.567`. A currency, a sign or brackets around it are ignored.
 pub(crate) fn is_only_comma(text: &str) -> bool {
     is_only(text, NumberStyle::Comma, NumberStyle::Point)
 }
 
-/// Whether a text is a number only when read with a decimal point.
+/// Whether a text can only be read as a number with a decimal point.
 pub(crate) fn is_only_point(text: &str) -> bool {
     is_only(text, NumberStyle::Point, NumberStyle::Comma)
 }
@@ -117,7 +116,7 @@ fn is_only(text: &str, style: NumberStyle, other: NumberStyle) -> bool {
     has_separator(number) && plain(number, style).is_some() && plain(number, other).is_none()
 }
 
-/// Whether a value has a sign that one style reads otherwise than the other.
+/// Whether a value has a separator that the two styles read differently.
 pub(crate) fn has_separator(text: &str) -> bool {
     text.bytes().any(|byte| byte == b'.' || byte == b',')
 }

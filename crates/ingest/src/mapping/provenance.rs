@@ -5,17 +5,17 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
 };
 
-/// What a mapping's statement does with the rows of its driving source.
+/// Properties of a mapping's statement for tracing its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Provenance {
-    /// Whether a row can get lost on the way, by a filter, an inner join or the like.
+    /// Whether the statement can remove rows, by a filter, an inner join or similar.
     pub(crate) may_drop: bool,
 }
 
-/// Adds `_file` and `_line` of the driving source to the projection where they are not there.
+/// Adds `_file` and `_line` of the driving source to the projection if they are missing.
 ///
-/// That is done for a plain select whose first relation is the driving source; others have to
-/// carry the two columns themselves.
+/// This is done for a plain select whose first relation is the driving source; other statements must carry
+/// the two columns themselves.
 pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
     let limited = query.limit_clause.is_some() || query.fetch.is_some() || query.with.is_some();
     match query.body.as_mut() {
@@ -34,8 +34,8 @@ pub(crate) fn carry(query: &mut Query, driving: &str) -> Provenance {
     }
 }
 
-/// Carries one more column of the driving source to the top, through subqueries that its rows pass
-/// one by one, with their `_file`; where they do not, the column stays behind.
+/// Adds one more column of the driving source to the output, passing it and `_file` through subqueries that
+/// keep rows one to one. If a subquery does not, the column is not added.
 pub(crate) fn carry_too(query: &mut Query, driving: &str, column: &str) {
     let mut named: Vec<&mut Cte> = match &mut query.with {
         Some(with) => with.cte_tables.iter_mut().collect(),
@@ -44,7 +44,7 @@ pub(crate) fn carry_too(query: &mut Query, driving: &str, column: &str) {
     carry_up(&mut query.body, &mut named, driving, column);
 }
 
-/// Whether the rows of a query come with the column.
+/// Adds the column to a query; returns whether its rows have it.
 fn carry_up(body: &mut SetExpr, named: &mut [&mut Cte], driving: &str, column: &str) -> bool {
     let SetExpr::Select(select) = body else {
         return false;
@@ -95,7 +95,7 @@ fn add(select: &mut Select, column: &str, of: &Ident) {
     }
 }
 
-/// The name under which a select's first relation, if it is the driving source, is known.
+/// The alias of a select's first relation, if that is the driving source.
 fn alias_of(select: &Select, driving: &str) -> Option<Ident> {
     match &select.from.first()?.relation {
         TableFactor::Table { name, alias, .. } => {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_columns_are_added_where_they_are_missing() {
+    fn file_and_line_columns_are_added_if_missing() {
         check(
             "SELECT a FROM orders",
             "SELECT a, orders._file, orders._line FROM orders",

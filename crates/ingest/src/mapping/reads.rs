@@ -9,20 +9,20 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan};
 
-/// The source columns that a value is computed from.
+/// The source columns from which a value is computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// A column of a source, by the source's place among those of the mapping.
+    /// A column of a source, with the index of the source in the mapping.
     Column(usize, String),
-    /// Several parts; none where it is a constant.
+    /// Several parts; empty for a constant.
     Any(Vec<Arc<Reads>>),
-    /// A `case`: where the columns of its conditions are missing, its value is that of its `else`.
+    /// A `case`: if the columns of its conditions are missing, its value is that of its `else`.
     Case {
-        /// What its conditions read.
+        /// The columns of its conditions.
         decides: Arc<Reads>,
-        /// What its `else` reads.
+        /// The columns of its `else`.
         otherwise: Arc<Reads>,
-        /// All that it reads.
+        /// All its columns.
         all: Arc<Reads>,
     },
 }
@@ -31,7 +31,8 @@ pub(crate) enum Reads {
 pub(crate) const PRESENCE: &str = "_file";
 
 impl Reads {
-    /// Whether one of the source columns is present, as `has` says; never of a constant.
+    /// Whether one of the source columns that this column reads is present, according to `has`; never for a
+    /// constant.
     pub(crate) fn is_there(&self, has: &dyn Fn(usize, &str) -> bool) -> bool {
         match self {
             Self::Column(source, column) => has(*source, column),
@@ -43,7 +44,7 @@ impl Reads {
         }
     }
 
-    /// Whether it reads no column of any source.
+    /// Whether the column reads no column of any source.
     pub(crate) fn is_constant(&self) -> bool {
         match self {
             Self::Column(..) => false,
@@ -52,7 +53,7 @@ impl Reads {
         }
     }
 
-    /// Whether it reads the driving source.
+    /// Whether the column reads the driving source.
     pub(crate) fn is_of_driving(&self) -> bool {
         match self {
             Self::Column(source, _) => *source == 0,
@@ -61,7 +62,7 @@ impl Reads {
         }
     }
 
-    /// The columns of the sources that it reads.
+    /// Calls a function for each source column that this column reads.
     pub(crate) fn for_each(&self, found: &mut impl FnMut(usize, &str)) {
         match self {
             Self::Column(source, column) => found(*source, column),
@@ -81,8 +82,8 @@ fn any(mut parts: Vec<Arc<Reads>>) -> Arc<Reads> {
     }
 }
 
-/// The source columns of each output column of a plan. `source_of` maps a table of the plan to the index of
-/// its source.
+/// The source columns that each output column of a plan reads. `source_of` maps a table of the plan to the
+/// index of its source.
 pub(crate) fn reads(
     plan: &LogicalPlan,
     source_of: &dyn Fn(&str) -> Option<usize>,

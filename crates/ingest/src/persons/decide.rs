@@ -29,7 +29,7 @@ pub use crate::persons::review::{Candidate, Review};
 pub enum DecisionRequest {
     /// Two persons are one.
     Merge(i64, i64),
-    /// A record is not of the person that it belongs to.
+    /// A record does not belong to its person.
     Split(i64),
     /// An ambiguous or suggested record belongs to this person.
     Same(i64, i64),
@@ -67,8 +67,8 @@ pub struct Followed {
     pub moved: Vec<RecordMove>,
 }
 
-/// Records a decision and resolves all records anew that it concerns, in one commit. With
-/// `decider.dry_run` nothing is written.
+/// Records a decision and resolves all affected records again, in one commit. With `decider.dry_run` nothing
+/// is written.
 ///
 /// # Errors
 /// [`IngestError::NoPerson`], [`IngestError::NoRecord`] where a person or record does not exist;
@@ -345,8 +345,8 @@ pub async fn waiting(lake: &Lake, base: &State, identity: i64) -> Result<Review,
     found.ok_or(IngestError::NotWaiting { identity })
 }
 
-/// The open reviews: ambiguous records, which several persons could have, and pairs of persons who may be
-/// one. In order of record ids, those that were put off last.
+/// The open reviews: ambiguous records, which match several persons, and pairs of persons who may be the
+/// same. In order of record id, postponed ones last.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the lake or its vault cannot be read.
@@ -418,7 +418,7 @@ pub async fn records_with(
     Ok(persons)
 }
 
-/// The blocked values, oldest first, each with the log entry by which it is unblocked.
+/// The blocked values, oldest first, each with the log entry that an undo names.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the lake cannot be read.
@@ -430,7 +430,7 @@ pub async fn blocked(lake: &Lake, state: &State) -> Result<Vec<(String, Blocked)
         .collect())
 }
 
-/// Pairs of records that somebody decided are not one person.
+/// Pairs of records that were decided to be different persons.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the lake cannot be read.

@@ -53,7 +53,7 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Its match rule and token.
+    /// The match rule and the token of the value.
     pub(crate) fn token(&self) -> Option<(MatchRule, Token)> {
         let match_rule = MatchRule::ALL
             .iter()
@@ -67,16 +67,16 @@ impl Blocked {
 pub(crate) struct StoredDecision {
     /// Its entry in the log.
     pub(crate) entry: String,
-    /// What.
+    /// The verdict.
     pub(crate) verdict: Verdict,
-    /// The pairs of records it is about.
+    /// The pairs of records that it is about.
     pub(crate) pairs: Vec<[i64; 2]>,
-    /// The value it is about.
+    /// The value that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blocked: Option<Blocked>,
-    /// When.
+    /// The time.
     pub(crate) at: Timestamp,
-    /// By whom.
+    /// The author.
     pub(crate) by: String,
     /// In words: merge, split, review or blocked.
     pub(crate) how: String,
@@ -90,7 +90,7 @@ pub(crate) struct Decisions {
 }
 
 impl Decisions {
-    /// Those that hold at a snapshot.
+    /// The decisions in force at a snapshot.
     pub(crate) async fn at(lake: &Lake, state: &State) -> Result<Self, LakeError> {
         match state.value::<String>(DECISIONS)? {
             Some(path) => lake.document(&path).await,
@@ -104,13 +104,13 @@ impl Decisions {
         all.any(|one| one.verdict == Verdict::Later && one.pairs.contains(&[identity, identity]))
     }
 
-    /// Tokens of blocked values.
+    /// Tokens of the blocked values.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = u128> + '_ {
         let blocked = self.all.iter().filter_map(|one| one.blocked.as_ref());
         blocked.filter_map(|one| Some(one.token()?.1.0))
     }
 
-    /// When records were split apart, and which: all of one person until then.
+    /// The splits: the time of each, and the records that it separated, which were one person until then.
     pub(crate) fn splits(&self) -> Vec<(Timestamp, BTreeSet<i64>)> {
         let splits = self.all.iter().filter(|one| one.how == SPLIT);
         splits
@@ -118,7 +118,7 @@ impl Decisions {
             .collect()
     }
 
-    /// The records that decisions name together with one.
+    /// Records that appear in a decision together with this one.
     pub(crate) fn others(&self, identity: i64) -> impl Iterator<Item = i64> + '_ {
         let pairs = self.all.iter().flat_map(|decided| &decided.pairs);
         pairs.filter_map(move |[a, b]| match (*a == identity, *b == identity) {
@@ -128,7 +128,8 @@ impl Decisions {
         })
     }
 
-    /// The decisions about records in `places`, latest of each pair, as the resolution takes them.
+    /// The decisions about records in `places`, the latest of each pair, in the form that the resolution
+    /// takes.
     pub(crate) fn among(&self, places: &HashMap<i64, u32>) -> Vec<Decision> {
         let mut among = Vec::new();
         let mut known = HashSet::new();

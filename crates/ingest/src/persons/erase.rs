@@ -39,7 +39,7 @@ pub struct Forgotten {
     pub person_id: i64,
     /// Records that were theirs.
     pub records: u64,
-    /// Rows of personal values that are gone, by table.
+    /// Deleted rows of personal values, by table.
     pub values: BTreeMap<&'static str, u64>,
     /// Redacted texts: criteria, blocked values, and rows that wait or were refused. A dry run does not count
     /// them.
@@ -48,8 +48,8 @@ pub struct Forgotten {
     pub snapshot: SnapshotNumber,
 }
 
-/// Erases a person: what identifies them goes; their orders and other facts stay, as those of a person
-/// without a name. With `decider.dry_run` only counts what would go.
+/// Erases a person: deletes the values that identify them, and keeps their orders and other facts as those of
+/// an anonymous person. With `decider.dry_run` it only counts what would be deleted.
 ///
 /// # Errors
 /// [`IngestError::NoPerson`] where the person has no records; [`IngestError::Lake`] where the lake or its
@@ -93,23 +93,23 @@ pub async fn erase(lake: &Lake, person: i64, decider: &Decider) -> Result<Forgot
     // The vault comes last: as long as it has the values, an interrupted erasure can be repeated.
     naming.values.extend(own_tokens(&identities, &known));
     for folder in TEXTS {
-        let changed = lake.edit_documents(folder, |text| redacted(text, &naming.values));
+        let changed = lake.rewrite_documents(folder, |text| redacted(text, &naming.values));
         forgotten.texts += changed.await?;
     }
-    let entries = lake.edit_entries(|text| redacted(text, &naming.values));
+    let entries = lake.rewrite_entries(|text| redacted(text, &naming.values));
     forgotten.texts += entries.await?;
     // Values that a run wrote meanwhile go too: it notices the erasure before it commits.
     forget(lake, &base, &identities, &naming).await?;
     Ok(forgotten)
 }
 
-/// Deletes the values that a run wrote of persons who were erased while it ran.
+/// Deletes personal values that a run wrote for persons who were erased while it ran.
 pub(crate) async fn forget_again(lake: &Lake, state: &State) -> Result<(), IngestError> {
     let identities = erased_records(lake, state).await?;
     forget(lake, state, &identities, &IdentifyingValues::default()).await
 }
 
-/// The records of all who were erased.
+/// The records of all erased persons.
 pub(crate) async fn erased_records(
     lake: &Lake,
     state: &State,
@@ -129,7 +129,7 @@ pub(crate) async fn erased_records(
     Ok(identities)
 }
 
-/// Takes the values and keys of some records away.
+/// Deletes the values and keys of these records.
 async fn forget(
     lake: &Lake,
     state: &State,
@@ -214,7 +214,7 @@ async fn commit_of(
     })
 }
 
-/// Rewrites the files that hold rows of some records, as `change` makes them.
+/// Rewrites the files with rows of these records, changed by `change`.
 async fn rewritten(
     lake: &Lake,
     base: &State,
@@ -311,7 +311,7 @@ fn own_tokens(identities: &HashSet<i64>, known: &MatchKeyIndex) -> Vec<Vec<Strin
     tokens
 }
 
-/// The keys of all personal values that are theirs, and of rows in quarantine that name them.
+/// The vault keys of all their personal values, and of rows in quarantine that name them.
 async fn keys(
     lake: &Lake,
     state: &State,

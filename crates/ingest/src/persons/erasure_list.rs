@@ -1,7 +1,7 @@
-//! The list of erased persons, so that an ingest does not bring them back.
+//! The list of erased persons, so that ingest does not bring them back.
 //!
-//! It holds HMACs, under a key of its own, of each record's name and tokens. Whoever has that key can
-//! test a guess against them, and can read nothing from them.
+//! It holds HMACs, under a key of its own, of each record's name and tokens. With that key a guess can be
+//! tested against them, but nothing can be read from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(crate) struct ErasureFilter {
 }
 
 impl ErasureFilter {
-    /// With the list of a snapshot; `tokens` are derived with the tenant's key.
+    /// Loads the list of a snapshot; `tokens` are derived with the tenant's key.
     pub(crate) async fn at(lake: &Lake, state: &State, tokens: Tokens) -> Result<Self, LakeError> {
         let list = list(lake, state).await?;
         let key = match list.tokens.is_empty() {
@@ -56,7 +56,7 @@ impl ErasureFilter {
         })
     }
 
-    /// Which records of a batch are of persons who were not erased; `None` where all are.
+    /// Which records of a batch belong to persons who were not erased; `None` if all do.
     pub(crate) fn admitted(&self, rows: &RecordBatch) -> Option<BooleanArray> {
         let key = self.key.as_ref()?;
         let maker = MatchKeyMaker {
@@ -80,8 +80,8 @@ impl ErasureFilter {
         (admitted.true_count() < rows.num_rows()).then_some(admitted)
     }
 
-    /// A batch of facts without the person and the personal values in rows of erased persons; `None` where
-    /// there are none.
+    /// A batch of facts in which rows of erased persons have no person and no personal values; `None` if
+    /// there are no such rows.
     pub(crate) fn without_persons_of_erased(
         &self,
         def: &TableDef,
@@ -121,7 +121,7 @@ pub(crate) fn list_path(state: &State) -> Result<Option<String>, LakeError> {
     state.value(ERASED)
 }
 
-/// The list at a snapshot.
+/// Reads the list at a snapshot.
 pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeError> {
     match state.value::<String>(ERASED)? {
         Some(path) => lake.document(&path).await,
@@ -129,7 +129,7 @@ pub(crate) async fn list(lake: &Lake, state: &State) -> Result<ErasedList, LakeE
     }
 }
 
-/// The list entries of a record and its values.
+/// The list entries of a record and of its values.
 pub(crate) fn names(key: &Tokens, provider: &str, id: &str, keys: &MatchKeys) -> Vec<String> {
     let values = keys.values.iter().filter(|value| **value != 0);
     let values = values.map(|value| value_name(key, *value));
@@ -142,7 +142,7 @@ fn record_name(key: &Tokens, provider: &str, id: &str) -> String {
     name.to_string()
 }
 
-/// The list entry of a contact id, whatever the provider.
+/// The list entry of a contact id, which is the same for all providers.
 pub(crate) fn contact_name(key: &Tokens, contact_id: &str) -> String {
     key.of_kind("contact", contact_id).to_string()
 }
@@ -151,9 +151,8 @@ fn value_name(key: &Tokens, value: u128) -> String {
     key.of_kind("value", &format!("{value:x}")).to_string()
 }
 
-/// Removes somebody from the list of erased persons, so that an ingest accepts them again: by the records
-/// and by the values, in normal form, that they may come with. Returns how many entries of the list were
-/// removed.
+/// Removes entries from the list of erased persons, so that ingest accepts their records again: the given
+/// records, and records with the given values (in normal form). Returns the number of removed entries.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the lake cannot be read or written, or other writers were faster 10 times.
@@ -212,7 +211,7 @@ pub async fn readmit(
     lake.update(update).await
 }
 
-/// The key of the list, created on first use.
+/// The key of the list, which is created on first use.
 pub(crate) async fn key(lake: &Lake) -> Result<Tokens, LakeError> {
     let key: Arc<[u8]> = lake.erasure_key_or_new().await?;
     Ok(Tokens::new(&key))

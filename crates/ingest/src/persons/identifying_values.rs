@@ -20,14 +20,14 @@ use crate::rows::contact_ids::ContactIds;
 
 /// Shorter values are not redacted.
 const SHORTEST: usize = 5;
-/// Phone numbers with fewer digits are not redacted: they may be any number.
+/// Phone numbers with fewer digits are not redacted, since they may be any number.
 const FEWEST_DIGITS: usize = 7;
 
 /// Values that identify a person.
 #[derive(Debug, Default)]
 pub(crate) struct IdentifyingValues {
-    /// Each an address, a number, a name to show of several words, or a first and a last name
-    /// together, in lower case.
+    /// Each is an address, a number, a display name of several words, or a first and a last name, in lower
+    /// case.
     pub(crate) values: Vec<Vec<String>>,
     /// External ids derived from their addresses and numbers.
     pub(crate) contact_ids: BTreeSet<String>,
@@ -35,8 +35,8 @@ pub(crate) struct IdentifyingValues {
     records: HashMap<String, HashSet<String>>,
 }
 
-/// The values that identify the person of some records: no last name alone, and no address or number that
-/// records of others have.
+/// The values that identify the person of these records: no last name alone, and no address or number that
+/// records of other persons have.
 pub(crate) async fn identifying_values(
     lake: &Lake,
     base: &State,
@@ -109,7 +109,7 @@ pub(crate) async fn identifying_values(
     Ok(naming)
 }
 
-/// Which rows belong to some records; none in a table without records.
+/// Which rows belong to these records; none in a table without records.
 pub(crate) fn rows_of(batch: &RecordBatch, identities: &HashSet<i64>) -> BooleanArray {
     let Some(column) = batch.column_by_name("identity_id") else {
         return BooleanArray::from(vec![false; batch.num_rows()]);
@@ -162,7 +162,7 @@ impl QuarantineProviders {
         Ok(Self { providers })
     }
 
-    /// Which rows identify the person, by a value or an external id.
+    /// Which rows identify the person by a value or an external id.
     pub(crate) fn naming(&self, rows: &RecordBatch, naming: &IdentifyingValues) -> BooleanArray {
         let text = |name: &str, row: usize| {
             let column = rows[name].as_string::<i32>();
@@ -191,13 +191,13 @@ impl QuarantineProviders {
     }
 }
 
-/// Whether a provider's name for somebody is unlikely to be another value: a short number is.
+/// Whether an external id is unlikely to be some other value, as a short number would be.
 fn is_telling_id(id: &str) -> bool {
     let is_number = id.bytes().all(|byte| byte.is_ascii_digit());
     id.len() >= if is_number { SHORTEST } else { 2 }
 }
 
-/// Whether one of some texts is a value of a record as it stands.
+/// Whether a value of the record equals one of these texts.
 fn holds(record: &Value, ids: &HashSet<String>) -> bool {
     match record {
         Value::String(text) => ids.contains(text.trim()),

@@ -16,7 +16,7 @@ use rollbook_model::tables::IDENTITIES;
 use crate::IngestError;
 use crate::rows::identities::{Identities, NewIdentity};
 
-/// Writes what a run changes in `identities`. `seen` tells when records were last changed.
+/// Writes the changes of a run to `identities`. `seen` has the times at which records last changed.
 pub(crate) async fn change(
     lake: &Lake,
     state: &State,
@@ -65,7 +65,7 @@ pub(crate) async fn change(
     Ok(change)
 }
 
-/// The keys of the personal values of some records, as a vault takes them.
+/// The vault keys of the personal values of these records.
 pub(crate) fn vault_keys(ids: impl Iterator<Item = i64>) -> Result<RecordBatch, IngestError> {
     let ids: ArrayRef = Arc::new(ids.collect::<Int64Array>());
     let field = Field::new("identity_id", DataType::Int64, false);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use rollbook_identity::shared::Shared;
 use rollbook_identity::token::{MatchRule, Tokens};
 use rollbook_lake::snapshot::ids::{IdKind, reserve};
-use rollbook_lake::{IdentityRemap, LINKED, Lake, MOVES, State};
+use rollbook_lake::{IDENTITY_REMAP, IdentityRemap, LINKED, Lake, State};
 use rollbook_model::{Shape, Timestamp};
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ pub(crate) async fn link(
     Ok(linked)
 }
 
-/// Resolves the component of some records from scratch.
+/// Resolves the connected component of these records from scratch.
 pub(crate) async fn relink(
     context: &LinkContext<'_>,
     seeds: &[i64],
@@ -174,8 +174,8 @@ fn evidence(candidates: Option<&Vec<(MatchRule, i64)>>) -> Value {
     json!({"candidates": named.collect::<Vec<_>>()})
 }
 
-/// The named values of a commit: the map of moved records, the persons without records, and whether
-/// there are linked records at all.
+/// The entries that a commit writes to the snapshot: the map of moved records, the persons without records,
+/// and whether any records are linked.
 pub(crate) async fn named(
     lake: &Lake,
     base: &State,
@@ -189,14 +189,14 @@ pub(crate) async fn named(
     if linked.moved.is_empty() {
         return Ok(named);
     }
-    let known = lake.moves(base).await?;
+    let known = lake.identity_remap(base).await?;
     let mut moves: IdentityRemap = known.as_deref().cloned().unwrap_or_default();
     if !linked.before.is_empty() {
         for (identity, from) in &linked.before {
             moves.set(*identity, *from, linked.moved[identity]);
         }
         let path = lake.put_content("_identity/moves", &moves).await?;
-        named.insert(MOVES.to_owned(), Some(json!(path)));
+        named.insert(IDENTITY_REMAP.to_owned(), Some(json!(path)));
     }
     named.extend(crate::persons::without_records::after(lake, base, linked, &moves).await?);
     Ok(named)

@@ -1,4 +1,4 @@
-//! What a run or a decision changes in which person each record belongs to.
+//! Changes of the persons of records, caused by a run or a decision.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,7 +21,7 @@ pub struct LinkCounts {
 }
 
 impl LinkCounts {
-    /// Whether no record was linked, ambiguous or moved.
+    /// Whether no record was linked, became ambiguous or moved.
     pub fn is_nothing(&self) -> bool {
         self.linked + self.ambiguous + self.moved == 0
     }
@@ -43,7 +43,7 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
-    /// Whether records left a person who keeps others.
+    /// Whether records left a person who keeps other records.
     pub(crate) fn parts(&self) -> bool {
         let went: BTreeSet<i64> = self
             .before

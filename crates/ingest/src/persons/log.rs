@@ -18,7 +18,7 @@ use crate::IngestError;
 /// One entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogEntry {
-    /// Its name, where it has one already.
+    /// Its id, if it already has one.
     pub(crate) id: Option<String>,
     pub(crate) action: &'static str,
     /// The record; `None` of a decision, which may be about several.
@@ -27,17 +27,17 @@ pub(crate) struct LogEntry {
     pub(crate) from: Option<i64>,
     pub(crate) to: Option<i64>,
     pub(crate) rule: Option<MatchRule>,
-    /// The entry that this follows from, and who made it.
+    /// The entry that caused this one, and its author.
     pub(crate) cause: Option<(String, String)>,
     pub(crate) evidence: Value,
 }
 
-/// A name for an entry, in order of time.
+/// A new id of a log entry; ids sort by time.
 pub(crate) fn new_entry() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// Writes entries as rows.
+/// Writes log entries as rows.
 pub(crate) async fn write(
     lake: &Lake,
     entries: &[LogEntry],

@@ -39,14 +39,14 @@ pub(crate) struct MatchKeys {
     pub(crate) who: FamilyMember,
 }
 
-/// Tokens that tell members of one household apart; 0 where a value is missing.
+/// Tokens that distinguish members of a household; 0 for missing values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct FamilyMember {
     /// The whole first name.
     pub(crate) given: u64,
-    /// The first word of it.
+    /// Its first word.
     pub(crate) first: u64,
-    /// The first letter of it.
+    /// Its first letter.
     pub(crate) initial: u64,
     /// The date of birth.
     pub(crate) birth: u64,
@@ -88,7 +88,7 @@ impl MatchKeys {
         }
     }
 
-    /// The token for a match rule; 0 where it has none.
+    /// The token for a match rule; 0 if the record has none.
     pub(crate) fn of(&self, match_rule: MatchRule) -> u128 {
         let rule = MatchRule::ALL.iter().position(|known| *known == match_rule);
         rule.map_or(0, |rule| self.values[rule])
@@ -104,8 +104,8 @@ pub(crate) struct MatchKeyIndex {
     later: HashMap<i64, usize>,
 }
 
-/// The match keys of the persons of a run, by record. A record that its source deletes keeps its keys; so
-/// does one of which the run has an older version, or one that does not replace what the lake has.
+/// The match keys of the staged records of a run, by record. A record keeps its keys if its source deletes
+/// it, or if the run has an older version or one that does not replace the stored one.
 pub(crate) fn of_stages(
     identities: &Identities,
     stages: &[&Stage],
@@ -153,8 +153,8 @@ pub(crate) struct MatchKeyMaker<'a> {
 }
 
 impl MatchKeyMaker<'_> {
-    /// The match keys of some rows, each with the given label, on all cores: parsing a phone number takes ten
-    /// times as long as everything else.
+    /// The match keys of rows, each with the given label. Runs on all cores, since parsing a phone number
+    /// takes ten times as long as the rest.
     pub(crate) fn of_all<T: Copy + Send + Sync>(
         &self,
         batch: &RecordBatch,
@@ -242,7 +242,7 @@ fn born(rows: &RecordBatch, row: usize) -> Option<String> {
 }
 
 impl MatchKeyIndex {
-    /// All that is in the vault.
+    /// Loads all match keys from the vault.
     pub(crate) async fn load(lake: &Lake) -> Result<Self, IngestError> {
         let (mut known, mut all) = (Vec::new(), Vec::new());
         for batch in Vault::new(lake, IDENTITIES).batches().await? {
@@ -295,19 +295,19 @@ impl MatchKeyIndex {
         found.or_else(|| self.later.get(&identity).copied())
     }
 
-    /// The match keys of a record; `None` where it is unknown.
+    /// The match keys of a record; `None` if the record is unknown.
     pub(crate) fn of(&self, identity: i64) -> Option<MatchKeys> {
         self.place(identity).map(|at| self.keys[at])
     }
 
-    /// The records with a token.
+    /// The records that have a token.
     pub(crate) fn with(&self, match_rule: MatchRule, token: Token) -> Vec<i64> {
         let records = self.identities.iter().zip(&self.keys);
         let found = records.filter(|(_, keys)| keys.of(match_rule) == token.0);
         found.map(|(identity, _)| *identity).collect()
     }
 
-    /// Whether no record outside `identities` has the token of `identity` for a match rule.
+    /// Whether no record outside `identities` has the same token for a match rule as `identity`.
     pub(crate) fn is_own(
         &self,
         identities: &HashSet<i64>,
@@ -332,7 +332,7 @@ impl MatchKeyIndex {
         }
     }
 
-    /// Replaces the match keys of records; returns the component that may be resolved differently now.
+    /// Replaces the match keys of records; returns the connected component that may now resolve differently.
     pub(crate) fn replace(
         &mut self,
         new: &HashMap<i64, MatchKeys>,
@@ -360,7 +360,7 @@ impl MatchKeyIndex {
         self.connected(&seeds, values, still, decisions)
     }
 
-    /// The component of some records: all that are connected with them by values or decisions.
+    /// The connected component of these records: all that values or decisions connect with them.
     pub(crate) fn around(&self, seeds: &[i64], decisions: &Decisions) -> Component {
         self.connected(seeds, ValueSet::default(), ValueSet::default(), decisions)
     }
@@ -409,7 +409,7 @@ impl MatchKeyIndex {
         }
     }
 
-    /// Which of these values never link records: too many names have them, or they are blocked.
+    /// Which of these values never link records: they are blocked, or records with too many names have them.
     pub(crate) fn shared(&self, values: &ValueSet, decisions: &Decisions) -> ValueSet {
         let mut carriers: ValueMap<usize> = ValueMap::default();
         for value in self.keys.iter().flat_map(|keys| keys.values) {
@@ -480,7 +480,7 @@ pub(crate) async fn store(lake: &Lake, new: &HashMap<i64, MatchKeys>) -> Result<
     let rows = RecordBatch::try_new(schema, columns).map_err(failed)?;
     let mut values = Vault::new(lake, IDENTITIES).put();
     values.write(&rows).await?;
-    Ok(values.keep().await?)
+    Ok(values.commit().await?)
 }
 
 #[cfg(test)]
@@ -488,7 +488,7 @@ mod tests {
     use super::{FamilyMember, MatchKeys};
 
     #[test]
-    fn a_household_is_read_back_as_it_was_written() {
+    fn household_survives_a_round_trip() {
         let keys = MatchKeys {
             household: u128::MAX - 7,
             who: FamilyMember {

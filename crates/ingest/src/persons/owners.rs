@@ -1,17 +1,18 @@
-//! To which persons an earlier decision about a person applies now, by the records that they had then.
+//! The persons to whom an earlier decision about a person applies now, found by the records that the person
+//! had then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{Gone, IdentityRemap, Lake, State};
+use rollbook_lake::{IdentityRemap, Lake, PersonRedirects, State};
 use rollbook_model::Timestamp;
 
 use crate::IngestError;
 use crate::persons::decisions::Decisions;
 use crate::persons::records;
 
-/// The records of some persons.
+/// The records of these persons.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where the table `identities` cannot be read.
@@ -35,16 +36,16 @@ pub async fn records_of(
 
 /// The persons of records at a snapshot.
 pub struct Owners {
-    gone: Gone,
+    gone: PersonRedirects,
     moves: Option<Arc<IdentityRemap>>,
-    /// Records that somebody split apart, with when.
+    /// Sets of records that were split, with the time of the split.
     splits: Vec<(Timestamp, BTreeSet<i64>)>,
-    /// Person by record, of records of splits.
+    /// The person of each split record.
     split: BTreeMap<i64, i64>,
 }
 
 impl Owners {
-    /// Reads them.
+    /// Loads the owners at a snapshot.
     ///
     /// # Errors
     /// [`IngestError::Lake`] where the decisions, the moves or the table `identities` cannot be read.
@@ -56,8 +57,8 @@ impl Owners {
             false => records::of_records(lake, state, &records).await?,
         };
         Ok(Self {
-            gone: lake.gone(state.gone()).await?,
-            moves: lake.moves(state).await?,
+            gone: lake.person_redirects(state.person_redirects_path()).await?,
+            moves: lake.identity_remap(state).await?,
             splits,
             split: split
                 .iter()
@@ -66,9 +67,9 @@ impl Owners {
         })
     }
 
-    /// The persons to whom a decision of the time `at` about `person`, who had `records` then, applies now:
-    /// all who have one of these records. After a split since then it applies to both parts, since it is not
-    /// known which of them was meant.
+    /// The persons to whom a decision made at `at` about `person` applies now: all who have one of the
+    /// `records` that the person had then. After a later split it applies to both parts, since it is unknown
+    /// which one was meant.
     pub fn of(&self, person: u64, records: &[i64], at: Timestamp) -> RoaringTreemap {
         let mut theirs: BTreeSet<i64> = records.iter().copied().collect();
         for (_, parts) in self.splits.iter().filter(|(split, _)| *split >= at) {
@@ -77,19 +78,21 @@ impl Owners {
             }
         }
         let owner = |record: &i64| {
-            let moved = self.moves.as_ref().and_then(|moves| moves.of(*record));
+            let moved = self.moves.as_ref().and_then(|moves| moves.get(*record));
             let owner = moved.map(|moved| moved.to);
             let owner = owner.or_else(|| self.split.get(record).copied());
             owner.unwrap_or(person.cast_signed())
         };
         let owners = theirs.iter().map(owner).filter(|owner| *owner > 0);
         let persons = owners.map(i64::unsigned_abs).chain([person]);
-        persons.filter_map(|person| self.gone.now(person)).collect()
+        persons
+            .filter_map(|person| self.gone.current(person))
+            .collect()
     }
 
-    /// The id that a person has now; `None` after an erasure.
+    /// The current id of a person; `None` if they were erased.
     pub fn now(&self, person: u64) -> Option<u64> {
-        self.gone.now(person)
+        self.gone.current(person)
     }
 }
 
@@ -98,7 +101,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
 
-    use rollbook_lake::{Gone, IdentityRemap};
+    use rollbook_lake::{IdentityRemap, PersonRedirects};
     use rollbook_model::Timestamp;
 
     use super::Owners;
@@ -109,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_follows_the_records() {
+    fn decision_follows_the_records() {
         let mut moves = IdentityRemap::default();
         let mut owners = Owners {
-            gone: Gone::default(),
+            gone: PersonRedirects::default(),
             moves: None,
             splits: Vec::new(),
             split: BTreeMap::new(),
@@ -121,13 +124,13 @@ mod tests {
         // 2 became 1; then one of the two records went to 5.
         moves.set(20, 2, 1);
         moves.set(21, 2, 1);
-        owners.gone.went(2, 20, 1);
+        owners.gone.redirect(2, 20, 1);
         owners.moves = Some(Arc::new(moves.clone()));
         assert_eq!(of(&owners, 2, &[20, 21]), [1]);
         moves.set(21, 1, 5);
         owners.moves = Some(Arc::new(moves.clone()));
         assert_eq!(of(&owners, 2, &[20, 21]), [1, 5]);
-        owners.gone.erased(5);
+        owners.gone.mark_erased(5);
         assert_eq!(of(&owners, 2, &[20, 21]), [1]);
     }
 
@@ -137,7 +140,7 @@ mod tests {
         moves.set(20, 2, 1);
         moves.set(20, 1, 2);
         let mut owners = Owners {
-            gone: Gone::default(),
+            gone: PersonRedirects::default(),
             moves: Some(Arc::new(moves)),
             splits: vec![(Timestamp::from_micros(20), BTreeSet::from([10, 20]))],
             split: BTreeMap::from([(10, 1), (20, 2)]),

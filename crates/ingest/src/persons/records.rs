@@ -1,4 +1,4 @@
-//! Records of persons as the lake has them: their person, and the order in which they are resolved.
+//! Records of persons in the lake: their person, and the order in which they are resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,9 +26,9 @@ pub(crate) struct PersonRecord {
     pub(crate) before: i64,
     /// Its person if nothing links it.
     pub(crate) person: i64,
-    /// Whether the lake does not know it as the record of a person yet.
+    /// Whether the lake does not have it as a record of a person yet.
     pub(crate) is_new: bool,
-    /// Persons without records that it belonged to once.
+    /// Persons without records to which it once belonged.
     pub(crate) former_persons: Vec<i64>,
 }
 
@@ -49,7 +49,7 @@ fn of_run(identities: &Identities) -> BTreeMap<i64, PersonRecord> {
         let record = PersonRecord {
             identity: new.ids.identity,
             provider: Arc::clone(&new.provider),
-            // Whoever shows it reads it from the lake.
+            // Callers that display it read it from the lake.
             external_id: Box::default(),
             order: order(&new.provider, &new.external_id, new.first_seen),
             before: 0,
@@ -62,7 +62,7 @@ fn of_run(identities: &Identities) -> BTreeMap<i64, PersonRecord> {
     new.collect()
 }
 
-/// The records of a component, from the lake and from a run.
+/// The records of a connected component, from the lake and from a run.
 pub(crate) async fn of_component(
     lake: &Lake,
     base: &State,
@@ -88,18 +88,18 @@ pub(crate) async fn of_component(
     Ok(records.into_values().collect())
 }
 
-/// Sets the former persons of moved records, as far as these have no records now: a person who gets
-/// records back keeps the id.
+/// Sets the former persons of moved records, if these have no records now: a person who gets records back
+/// keeps the id.
 async fn remember(
     lake: &Lake,
     base: &State,
     records: &mut BTreeMap<i64, PersonRecord>,
 ) -> Result<(), IngestError> {
-    let Some(moves) = lake.moves(base).await? else {
+    let Some(moves) = lake.identity_remap(base).await? else {
         return Ok(());
     };
     for (identity, record) in records.iter_mut() {
-        let homes = moves.of(*identity).map(|moved| moved.homes.clone());
+        let homes = moves.get(*identity).map(|moved| moved.homes.clone());
         record.former_persons = homes.unwrap_or_default();
     }
     let former_persons: BTreeSet<i64> = records
@@ -122,7 +122,7 @@ async fn remember(
     Ok(())
 }
 
-/// The records of some persons.
+/// The records of these persons.
 pub(crate) async fn of_persons(
     lake: &Lake,
     base: &State,
@@ -134,7 +134,7 @@ pub(crate) async fn of_persons(
     .await
 }
 
-/// Some records.
+/// The records with these ids.
 pub(crate) async fn of_records(
     lake: &Lake,
     base: &State,
@@ -146,7 +146,7 @@ pub(crate) async fn of_records(
     .await
 }
 
-/// All records of the person that a record belongs to.
+/// All records of the person to whom a record belongs.
 pub(crate) async fn around(
     lake: &Lake,
     base: &State,
@@ -163,7 +163,7 @@ pub(crate) async fn around(
     }
 }
 
-/// The records in some files that `is_wanted` accepts, by record id and person id.
+/// The records in these files that `is_wanted` accepts, called with record id and person id.
 pub(crate) async fn read(
     lake: &Lake,
     files: &[DataFile],

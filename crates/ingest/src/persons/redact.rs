@@ -1,21 +1,22 @@
-//! Texts without what names a person, however it is written there.
+//! Redaction: removes the values that identify a person from a text, in all their spellings.
 
 use std::ops::Range;
 
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 
-/// What stands where a value stood.
+/// The replacement of a removed value.
 const GONE: &str = "[erased]";
-/// Letters of base64 that may hold a value.
+/// Length of base64 text that may contain a value.
 const FEWEST_LETTERS: usize = 8;
-/// Strokes before an escape: JSON in JSON in JSON in JSON has eight.
+/// Backslashes before an escape: JSON in JSON in JSON in JSON has eight.
 const MOST_STROKES: usize = 8;
 
-/// A text without any of these values, each of which is one or more parts, in lower case, that name
-/// somebody together; `None` where it has none of them. Case does not matter, nor whether a value is
-/// written as in JSON (`J\u00f6rg`), in an address of the web (`ann%40example.com`) or in base64. A
-/// value is only found where it stands by itself: `ann@example.com` is not a part of
+/// A text with these values removed; `None` if it has none of them. A value has one or more parts, in lower
+/// case, which together identify a person.
+///
+/// Letter case is ignored. Values are also found as written in JSON (`J\u00f6rg`), in a URL
+/// (`ann%40example.com`) and in base64. Only whole values are found: `ann@example.com` is not part of
 /// `joann@example.com`.
 pub(crate) fn redacted(text: &str, values: &[Vec<String>]) -> Option<String> {
     let mut changed = without(text, values, Letters::plain);
@@ -47,7 +48,7 @@ fn without(text: &str, values: &[Vec<String>], read: fn(&str) -> Letters) -> Opt
     changed
 }
 
-/// Without the texts in base64 that hold one of the values.
+/// Removes base64 texts that contain one of the values.
 fn without_packed(text: &str, values: &[Vec<String>]) -> Option<String> {
     let holds = |packed: &str| {
         unpacked(packed).is_some_and(|inner| {
@@ -96,7 +97,7 @@ fn unpacked(packed: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A text in lower case, and where each of its bytes came from.
+/// A text in lower case, with the position from which each of its bytes came.
 struct Letters {
     lower: String,
     from: Vec<(usize, usize)>,
@@ -107,7 +108,7 @@ impl Letters {
         Self::read(text, |_| None)
     }
 
-    /// As it reads once escapes are taken for what they stand for.
+    /// The text with its escapes decoded.
     fn unescaped(text: &str) -> Self {
         Self::read(text, |rest| match rest.as_bytes()[0] {
             b'\\' => of_json(rest),
@@ -116,7 +117,7 @@ impl Letters {
         })
     }
 
-    /// Letter by letter, each of which may be several of the text.
+    /// Reads letter by letter; each may come from several letters of the text.
     fn read(text: &str, escape: impl Fn(&str) -> Option<(char, usize)>) -> Self {
         let (mut lower, mut from) = (String::with_capacity(text.len()), Vec::new());
         let mut at = 0;
@@ -132,7 +133,7 @@ impl Letters {
         Self { lower, from }
     }
 
-    /// Where in the text a value in lower case stands by itself, from the first on.
+    /// All positions at which a value in lower case occurs as a whole.
     fn find(&self, part: &str) -> Vec<Range<usize>> {
         if part.is_empty() || GONE.contains(part) {
             return Vec::new();
@@ -149,8 +150,7 @@ impl Letters {
     }
 }
 
-/// The letter that an escape of JSON stands for, also of JSON within a text of JSON, and how long it
-/// is.
+/// The letter of a JSON escape, also in JSON nested in JSON, and the length of the escape.
 fn of_json(text: &str) -> Option<(char, usize)> {
     // Behind the strokes: of any number of them, each is looked at a few times.
     let behind = |text: &str| {
@@ -181,7 +181,7 @@ fn of_json(text: &str) -> Option<(char, usize)> {
     Some((one, length + more))
 }
 
-/// The letter that percent signs stand for, also twice over, and how long they are.
+/// The letter of a percent escape, also if escaped twice, and the length of the escape.
 fn of_address(text: &str) -> Option<(char, usize)> {
     let mut bytes = Vec::new();
     let mut at = 0;
@@ -199,7 +199,7 @@ fn of_address(text: &str) -> Option<(char, usize)> {
     None
 }
 
-/// Whether what stands around a value is no part of it.
+/// Whether the text around a value is not part of it.
 fn is_alone(before: &str, after: &str, part: &str) -> bool {
     let is_address = part.contains('@');
     let goes_before = |one: char| one.is_alphanumeric() || is_address && "._%+-".contains(one);

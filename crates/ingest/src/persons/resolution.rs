@@ -16,7 +16,7 @@ pub(crate) struct Resolved {
 }
 
 impl Component {
-    /// Resolves the records of the component.
+    /// Resolves the records of the component to groups, one per person.
     pub(crate) fn resolve(
         &self,
         known: &MatchKeyIndex,
@@ -54,7 +54,7 @@ impl Component {
 }
 
 impl Resolved {
-    /// How many groups need a new person.
+    /// The number of groups that need a new person id.
     pub(crate) fn unnamed(&self, records: &[PersonRecord]) -> u64 {
         let mut count = 0;
         self.persons(records, || {
@@ -64,8 +64,8 @@ impl Resolved {
         count
     }
 
-    /// The person of each record, 0 where it is ambiguous. A group keeps the person of its first record that
-    /// has or once had one; a person stays with one group.
+    /// The person of each record; 0 if it is ambiguous. A group keeps the person of its first record that has
+    /// or once had one. A person stays with one group only.
     pub(crate) fn persons(
         &self,
         records: &[PersonRecord],
@@ -103,7 +103,7 @@ impl Resolved {
         self.resolution.linked_by[record].map(|rule| MatchRule::ALL[rule as usize])
     }
 
-    /// The candidates of ambiguous records, with the rule by which they match.
+    /// The candidate persons of ambiguous records, with the rule by which they match.
     pub(crate) fn candidates(&self, persons: &[i64]) -> BTreeMap<usize, Vec<(MatchRule, i64)>> {
         let waiting = self.resolution.ambiguous.iter().map(|one| {
             let of_group = |(rule, group): &(u8, u32)| {

@@ -22,7 +22,7 @@ pub struct Review {
 /// A person whom the record may belong to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Candidate {
-    /// By e-mail, phone or address.
+    /// The match rule: e-mail, phone or address.
     pub rule: &'static str,
     /// The person.
     pub person_id: i64,

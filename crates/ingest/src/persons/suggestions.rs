@@ -1,5 +1,6 @@
-//! Suggested pairs: persons who may be one, but whom no exact rule links. Members of one household where a
-//! first name is missing or short, and equal values with different dates of birth.
+//! Suggested pairs: persons who may be the same, but are not linked by an exact rule. Members of one
+//! household with a missing or short first name, and persons with equal values but different dates of
+//! birth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,7 +19,8 @@ use crate::persons::match_keys::{FamilyMember, MatchKeyIndex};
 use crate::persons::records::{self, PersonRecord};
 use crate::persons::review::{Candidate, Review};
 
-/// Pairs as reviews of the later record of each two persons, beside the first record of the other.
+/// Suggested pairs as open reviews: for each two persons, the later record with the first record of the other
+/// person as its candidate.
 pub(crate) async fn suggested(
     lake: &Lake,
     state: &State,
@@ -72,7 +74,7 @@ struct PersonKeys<'a> {
     known: &'a MatchKeyIndex,
     decisions: &'a Decisions,
     person: HashMap<i64, i64>,
-    /// Pairs of persons of whom somebody said that they are two.
+    /// Pairs of persons that were decided to be different.
     apart: HashSet<[i64; 2]>,
 }
 
@@ -106,13 +108,13 @@ impl<'a> PersonKeys<'a> {
         })
     }
 
-    /// Records of persons, with whose they are.
+    /// Records with their persons.
     fn records(&self) -> impl Iterator<Item = (i64, &crate::persons::match_keys::MatchKeys)> {
         let records = self.known.all();
         records.filter_map(|(identity, keys)| Some((*self.person.get(&identity)?, keys)))
     }
 
-    /// Persons of one surname at one address whose first names do not tell them apart.
+    /// Persons with the same last name and address whose first names do not distinguish them.
     fn households(&self) -> BTreeSet<(i64, i64, MatchRule)> {
         let families = carriers(
             self.records()
@@ -138,7 +140,7 @@ impl<'a> PersonKeys<'a> {
         found
     }
 
-    /// Persons with one address, number or name at an address, who were born on different days.
+    /// Persons with the same address, number or name at an address, but different dates of birth.
     fn born_otherwise(&self) -> BTreeSet<(i64, i64, MatchRule)> {
         let mut births: HashMap<i64, BTreeSet<u64>> = HashMap::new();
         for (person, keys) in self.records().filter(|(_, keys)| keys.who.birth != 0) {
@@ -162,7 +164,7 @@ impl<'a> PersonKeys<'a> {
     }
 }
 
-/// The persons who have a value, of those that several have and not too many.
+/// The persons who have a value, for values that several but not too many have.
 fn carriers(values: impl Iterator<Item = (u128, i64)>) -> ValueMap<BTreeSet<i64>> {
     let mut first: ValueMap<i64> = ValueMap::default();
     let mut several: ValueMap<BTreeSet<i64>> = ValueMap::default();
@@ -187,8 +189,8 @@ fn pairs(persons: &BTreeSet<i64>) -> impl Iterator<Item = (i64, i64)> {
     persons.iter().flat_map(move |a| after(a).map(|b| (*a, b)))
 }
 
-/// Whether the first names of two persons leave it open who they are: one has none or its first letter
-/// alone, or is the other's first word.
+/// Whether two persons may be the same by their first names: one has none or only an initial, or one's is the
+/// first word of the other's.
 fn may_be_one(one: &[FamilyMember], other: &[FamilyMember]) -> bool {
     let any = |is: &dyn Fn(&FamilyMember, &FamilyMember) -> bool| {
         one.iter().any(|a| other.iter().any(|b| is(a, b)))
@@ -209,7 +211,7 @@ mod tests {
     use super::{FamilyMember, may_be_one};
 
     #[test]
-    fn a_first_name_tells_a_family_apart_as_far_as_it_goes() {
+    fn first_names_and_initials_distinguish_family_members() {
         let who = |given: u64, first: u64, initial: u64| FamilyMember {
             given,
             first,

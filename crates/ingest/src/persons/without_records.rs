@@ -1,4 +1,4 @@
-//! Persons who lost all their records, noted by every commit that moves records.
+//! Persons who lost all their records, recorded by every commit that moves records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,8 @@ use arrow::datatypes::Int64Type;
 use roaring::RoaringTreemap;
 use rollbook_lake::table::provider::read_file;
 use rollbook_lake::{
-    DataFile, GONE, Gone, IdentityRemap, Lake, LakeError, MOVES, State, TableChange,
+    DataFile, IDENTITY_REMAP, IdentityRemap, Lake, LakeError, PERSON_REDIRECTS, PersonRedirects,
+    State, TableChange,
 };
 use rollbook_model::tables::IDENTITIES;
 use serde_json::{Value, json};
@@ -18,14 +19,14 @@ use crate::persons::records;
 
 type Named = BTreeMap<String, Option<Value>>;
 
-/// The named values after a resolution; `moves` includes its moves.
+/// The snapshot entries after a resolution; `moves` includes its moves.
 pub(crate) async fn after(
     lake: &Lake,
     base: &State,
     linked: &Linked,
     moves: &IdentityRemap,
 ) -> Result<Named, IngestError> {
-    let known = lake.gone(base.gone()).await?;
+    let known = lake.person_redirects(base.person_redirects_path()).await?;
     let comes_back = |to: &i64| known.contains(*to);
     if linked.before.is_empty() && !linked.moved.values().any(comes_back) {
         return Ok(Named::new());
@@ -45,29 +46,29 @@ pub(crate) async fn after(
         let theirs = records.iter().filter(|record| record.before == person);
         let first = theirs.min_by_key(|record| (record.order, record.provider.clone()));
         if let Some(first) = first {
-            gone.went(person, first.identity, linked.moved[&first.identity]);
+            gone.redirect(person, first.identity, linked.moved[&first.identity]);
         }
     }
     for person in held {
-        gone.came_back(person);
+        gone.remove(person);
     }
-    gone.follow(moves);
+    gone.apply_remap(moves);
     Ok(named(lake, &known, &gone).await?)
 }
 
-/// The named values after an erasure.
+/// The snapshot entries after an erasure.
 pub(crate) async fn after_erasure(
     lake: &Lake,
     base: &State,
     person: i64,
 ) -> Result<Named, LakeError> {
-    let known = lake.gone(base.gone()).await?;
+    let known = lake.person_redirects(base.person_redirects_path()).await?;
     let mut gone = known.clone();
-    gone.erased(person);
+    gone.mark_erased(person);
     named(lake, &known, &gone).await
 }
 
-/// The named values after an undo that changes `identities`: the person of each moved record, and the
+/// The snapshot entries after an undo that changes `identities`: the person of each moved record, and the
 /// persons without records.
 pub(crate) async fn after_undo(
     lake: &Lake,
@@ -81,9 +82,9 @@ pub(crate) async fn after_undo(
     let mut files = base.table(IDENTITIES.name).files;
     files.retain(|file| !is_gone(&file.path));
     files.extend(change.adds.iter().cloned());
-    let moves = lake.moves(base).await?;
+    let moves = lake.identity_remap(base).await?;
     let moves = moves.as_deref().cloned().unwrap_or_default();
-    let known = lake.gone(base.gone()).await?;
+    let known = lake.person_redirects(base.person_redirects_path()).await?;
     // Persons who lost their records may have some again, and persons that the run added have none.
     let mut persons =
         persons_in(lake, &change.removes).await? - persons_in(lake, &change.adds).await?;
@@ -93,7 +94,7 @@ pub(crate) async fn after_undo(
     persons.remove(0);
     let is_concerned = |person: i64| u64::try_from(person).is_ok_and(|id| persons.contains(id));
     let records = records::read(lake, &files, |identity, person| {
-        moves.of(identity).is_some() || is_concerned(person)
+        moves.get(identity).is_some() || is_concerned(person)
     });
     let records = records.await?;
     let owners: BTreeMap<i64, i64> = records
@@ -110,31 +111,38 @@ pub(crate) async fn after_undo(
     }
     let held: BTreeSet<i64> = owners.values().copied().collect();
     for person in persons.iter().map(u64::cast_signed) {
-        let was_theirs = |moved: &rollbook_lake::Moved| moved.homes.contains(&person);
+        let was_theirs = |moved: &rollbook_lake::RemappedIdentity| moved.homes.contains(&person);
         let mut records = after.iter();
         match records.find(|(_, moved)| was_theirs(moved)) {
             _ if known.is_erased(person) => {}
-            _ if held.contains(&person) => gone.came_back(person),
+            _ if held.contains(&person) => gone.remove(person),
             _ if known.contains(person) => {}
-            Some((record, moved)) => gone.went(person, record, moved.to),
-            None => gone.erased(person),
+            Some((record, moved)) => gone.redirect(person, record, moved.to),
+            None => gone.mark_erased(person),
         }
     }
-    gone.follow(&after);
+    gone.apply_remap(&after);
     let mut named = named(lake, &known, &gone).await?;
     if after != moves {
         let path = lake.put_content("_identity/moves", &after).await?;
-        named.insert(MOVES.to_owned(), Some(json!(path)));
+        named.insert(IDENTITY_REMAP.to_owned(), Some(json!(path)));
     }
     Ok(named)
 }
 
-async fn named(lake: &Lake, before: &Gone, after: &Gone) -> Result<Named, LakeError> {
+async fn named(
+    lake: &Lake,
+    before: &PersonRedirects,
+    after: &PersonRedirects,
+) -> Result<Named, LakeError> {
     if before == after {
         return Ok(Named::new());
     }
     let path = lake.put_content("_identity/gone", after).await?;
-    Ok(Named::from([(GONE.to_owned(), Some(json!(path)))]))
+    Ok(Named::from([(
+        PERSON_REDIRECTS.to_owned(),
+        Some(json!(path)),
+    )]))
 }
 
 /// The persons whose records files hold.

@@ -1,4 +1,4 @@
-//! Entries of quarantine, from rows that failed, were dropped or could not be read.
+//! Quarantine entries of rows that failed, were dropped or could not be read.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
@@ -9,7 +9,7 @@ use crate::quarantine::QuarantineEntry;
 use crate::rows::canonical::RowError;
 use crate::rows::file_columns::{FileColumns, KEY_SET};
 
-/// A row's cells as a JSON object: those that its file has, blank ones as null.
+/// The cells of a row as a JSON object: only columns that its file has; blanks are null.
 pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &FileColumns) -> String {
     let schema = batch.schema();
     let cells = schema.fields().iter().zip(batch.columns());
@@ -36,7 +36,7 @@ pub(crate) fn record_of(batch: &RecordBatch, row: usize, driving: &FileColumns) 
     serde_json::Value::Object(object).to_string()
 }
 
-/// The entry of a row that the table cannot take.
+/// The quarantine entry of a row with a value that the table cannot hold.
 pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -> QuarantineEntry {
     QuarantineEntry {
         mapping: mapping.name.clone(),
@@ -51,7 +51,7 @@ pub(crate) fn fault_entry(mapping: &Mapping, fault: &RowError, record: String) -
     }
 }
 
-/// The entry of a row that the mapping drops.
+/// The quarantine entry of a row that the mapping drops.
 pub(crate) fn dropped_entry(
     mapping: &Mapping,
     file: &str,
@@ -71,7 +71,7 @@ pub(crate) fn dropped_entry(
     }
 }
 
-/// The entry of a record that its reader refused.
+/// The quarantine entry of a record that the reader refused.
 pub(crate) fn refused_entry(mapping: &Mapping, refused: Refused) -> QuarantineEntry {
     QuarantineEntry {
         mapping: mapping.name.clone(),

@@ -1,4 +1,4 @@
-//! The records in quarantine, as sources for the mappings that could not take them in.
+//! Quarantined records as sources for the mappings that rejected them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::rows::file_columns::{FileColumns, KEY_SET};
 
 type Record = serde_json::Map<String, serde_json::Value>;
 
-/// MappingRecords by the mapping that refused them.
+/// Quarantined records by the mapping that refused them.
 pub(crate) struct QuarantinedRecords {
     by_mapping: BTreeMap<String, MappingRecords>,
 }
@@ -35,8 +35,8 @@ pub(crate) struct RetryTable {
     pub(crate) file_columns: FileColumns,
 }
 
-/// Loads the records of a provider that were read as columns. Those that a reader refused have no
-/// columns: their file has to be mended.
+/// Loads the quarantined records of a provider that have columns. Records that the reader refused have none:
+/// their file must be repaired.
 pub(crate) async fn load(
     lake: &Lake,
     state: &State,
@@ -89,7 +89,7 @@ impl QuarantinedRecords {
         self.by_mapping.get(mapping)
     }
 
-    /// The place of each file among all, in order of their names.
+    /// The index of each file in the order of file names.
     pub(crate) fn places(&self) -> HashMap<String, u64> {
         let mut files: Vec<_> = self
             .by_mapping
@@ -118,7 +118,7 @@ impl MappingRecords {
         }
     }
 
-    /// The records as a table of text with `_file` and `_line`; `optional` columns are there too.
+    /// The records as a text table with `_file` and `_line`; it also has the `optional` columns.
     pub(crate) fn table(&self, optional: &[String]) -> Result<RetryTable, IngestError> {
         let mut names: Vec<&str> = optional.iter().map(String::as_str).collect();
         let mut known: HashSet<&str> = names.iter().copied().collect();

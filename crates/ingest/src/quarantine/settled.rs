@@ -1,4 +1,4 @@
-//! Which rows of `quarantine` a run settles: those that it read again and that did not fail again.
+//! Quarantined rows that a run settles: it read them again, and they did not fail again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rollbook_model::{ProviderName, tables::QUARANTINE};
 use crate::IngestError;
 use crate::rows::stage::Stage;
 
-/// How to tell which rows were read again.
+/// Which rows the run read again.
 #[derive(Debug, Clone)]
 pub(crate) enum Rule {
     /// All rows of these files.
@@ -37,7 +37,7 @@ pub(crate) struct Settled {
     ids: Vec<String>,
 }
 
-/// The rows of the lake's quarantine that the run read again and did not put there again.
+/// The quarantined rows in the lake that the run read again and did not quarantine again.
 pub(crate) async fn settled(
     lake: &Lake,
     base: &State,
@@ -98,7 +98,7 @@ pub(crate) async fn settled(
 }
 
 impl Settled {
-    /// The keys of the personal values that go with the rows.
+    /// The vault keys of the personal values of these rows.
     pub(crate) fn vault_keys(&self) -> Result<Vec<RecordBatch>, IngestError> {
         let ids: ArrayRef = Arc::new(StringArray::from_iter_values(&self.ids));
         let field = Field::new(QUARANTINE.vault_keys()[0], DataType::Utf8, false);

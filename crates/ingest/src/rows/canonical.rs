@@ -1,4 +1,4 @@
-//! From the output of a mapping to rows of the canonical table, with an error for each row that fails.
+//! Casts the output of a mapping to rows of the canonical table, with an error for each row that fails.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use cast::{SourceStyle, cast_column, is_probability};
 pub(crate) use decimal_commas::DecimalCommas;
 use personal_properties::PersonalKeys;
 
-/// Why a row is refused.
+/// The reason why a row is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RowError {
     pub(crate) file: String,
@@ -43,13 +43,13 @@ pub(crate) struct RowError {
 
 /// Rows of a table before they get their persons, with their file and line.
 pub(crate) struct CanonicalRows {
-    /// In [`staged_schema`].
+    /// The rows, in [`staged_schema`].
     pub(crate) rows: RecordBatch,
-    /// Of each row, the file.
+    /// The file of each row.
     pub(crate) files: StringArray,
-    /// Of each row, the line.
+    /// The line of each row.
     pub(crate) lines: Int64Array,
-    /// Of each row, the number of its set of keys, where rows of a file differ in that.
+    /// The number of the key set of each row, if rows of a file have different keys.
     pub(crate) key_sets: Option<UInt32Array>,
     /// The refused rows.
     pub(crate) faults: Vec<RowError>,
@@ -62,7 +62,7 @@ pub(crate) const PERSON: &str = "_person";
 /// Whether the source deleted the row.
 pub(crate) const DELETED: &str = "_deleted";
 
-/// The columns of a table as rows are staged: without the ids that rollbook gives.
+/// The columns of a table in staged rows: without the ids that rollbook assigns.
 pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
     let own = staged_columns(def).map(|column| column.field());
     let extra = [
@@ -72,7 +72,7 @@ pub(crate) fn staged_schema(def: &TableDef) -> SchemaRef {
     Arc::new(Schema::new(own.chain(extra).collect::<Vec<_>>()))
 }
 
-/// The external ids of the persons that staged rows are of.
+/// The external ids of the persons to whom staged rows belong.
 pub(crate) fn records<'a>(def: &TableDef, batch: &'a RecordBatch) -> &'a StringArray {
     match def.shape {
         Shape::Person => batch["external_id"].as_string::<i32>(),
@@ -117,7 +117,7 @@ const fn text_column(name: &'static str) -> ColumnDef {
 }
 
 impl Caster {
-    /// Checks that every column that the mapping yields has a place, and that rows are named.
+    /// Checks that the table has every column that the mapping yields, and that the mapping yields a key.
     pub(crate) fn new(
         mapping: &Mapping,
         output: &Schema,
@@ -148,16 +148,17 @@ impl Caster {
         };
         let has = |column: &str| output.field_with_name(column).is_ok();
         if !has("_file") || !has("_line") {
-            let hint = "carry `_file` and `_line` of the driving source through the statement";
+            let hint =
+                "select `_file` and `_line` of the driving source in each subquery and at the top";
             return Err(missing("_file", hint));
         }
         if !mapping.personal.is_empty() && !has(PROPERTIES) {
-            let hint = "its header names personal keys of it";
+            let hint = "its header declares personal keys of this column";
             return Err(missing(PROPERTIES, hint));
         }
         let is_named = def.shape == Shape::Person && (has("email") || has("phone"));
         if !(has("external_id") || is_named) {
-            let hint = "name the column that tells one row from another `as external_id`";
+            let hint = "select the column that identifies a row `as external_id`";
             return Err(missing("external_id", hint));
         }
         Ok(Self {
@@ -168,8 +169,8 @@ impl Caster {
         })
     }
 
-    /// Casts a batch; rows that fail are left out and returned in `faults`. `commas` holds what was found in
-    /// the batches before.
+    /// Casts a batch to the types of the table. Rows that fail are left out and returned in `faults`;
+    /// `commas` holds what earlier batches showed about decimal commas.
     pub(crate) fn cast(
         &self,
         batch: &RecordBatch,
@@ -307,7 +308,8 @@ impl Caster {
         }
     }
 
-    /// Persons of a source that knows them by e-mail or phone alone are named by a token of it.
+    /// Persons whom their source knows only by e-mail address or phone number get a hash of it as external
+    /// id.
     fn name_rows(&self, columns: &mut [ArrayRef]) {
         if self.mapping.table.shape != Shape::Person {
             return;
@@ -333,7 +335,7 @@ impl Caster {
         columns[id] = Arc::new(named.collect::<StringArray>());
     }
 
-    /// `email_domain` follows from `email` where the mapping does not say it.
+    /// Derives `email_domain` from `email` if the mapping does not yield it.
     fn derive_email_domain(&self, columns: &mut [ArrayRef]) {
         if self.mapping.table.shape != Shape::Person {
             return;
@@ -351,7 +353,7 @@ impl Caster {
         columns[domain] = Arc::new(derived.collect::<StringArray>());
     }
 
-    /// Moves personal keys from the properties to a column of their own.
+    /// Moves personal keys from the properties to a separate column.
     fn split_properties(&self, columns: &mut [ArrayRef]) {
         let place = |name: &str| self.schema.index_of(name).ok();
         let places = place(PROPERTIES).zip(place(PERSONAL_PROPERTIES));
@@ -406,7 +408,7 @@ impl Caster {
     }
 }
 
-/// The bounds of a type, in words, where it has some.
+/// The bounds of a type in words, if it has any.
 fn bounds(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::Time | ColumnType::Date => " of the years 1 to 9999",
@@ -425,7 +427,7 @@ fn missing_values(def: &ColumnDef, values: &ArrayRef, faulty: &mut [Option<RowEr
     }
 }
 
-/// Why a column cannot take a value.
+/// The reason why a column cannot hold a value.
 fn reason(def: &ColumnDef, numbers: NumberStyle) -> String {
     let (column, ty) = (def.name, def.ty.name());
     let is_number = matches!(
@@ -464,7 +466,7 @@ fn column<'a>(batch: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef
         .ok_or(IngestError::MissingOutput {
             mapping: String::new(),
             column: name,
-            hint: "carry it through the statement",
+            hint: "select it in each subquery and at the top",
         })
 }
 

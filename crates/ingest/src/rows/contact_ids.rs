@@ -8,15 +8,15 @@ use rollbook_identity::shared::Shared;
 use rollbook_identity::token::MatchRule;
 use sha2::Sha256;
 
-/// Prefix for values that are no addresses, so that no other use of the tenant's key has the same input.
+/// A prefix that no address has, so that no other use of the tenant's key has the same input.
 const PURPOSE: &[u8] = b"\0rollbook contact id 2\0";
 
-/// Turns e-mail addresses and phone numbers into external ids that reveal nothing without the tenant's
+/// Derives external ids from e-mail addresses and phone numbers; they reveal nothing without the tenant's
 /// key.
 #[derive(Clone)]
 pub(crate) struct ContactIds {
     key: Arc<[u8]>,
-    /// Where numbers without a country are from.
+    /// The region of numbers without a country code.
     region: Option<String>,
 }
 
@@ -25,8 +25,8 @@ impl ContactIds {
         Self { key, region }
     }
 
-    /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address in normal form, or as it stands
-    /// where it has none.
+    /// `email:` and the first 128 bits of the HMAC-SHA-256 of the address in normal form, or of the text
+    /// itself if it has none.
     pub(crate) fn of_email(&self, email: &str) -> String {
         let normal = email::email(email);
         self.token(
@@ -35,8 +35,8 @@ impl ContactIds {
         )
     }
 
-    /// `phone:` and the same of a number, read in `country` or else in the tenant's region; `None` of what
-    /// no network has, and of what many have.
+    /// `phone:` and the same hash of a phone number, read in `country` or else in the tenant's region; `None`
+    /// if no numbering plan allows the number, or many people share it.
     pub(crate) fn of_phone(&self, phone: &str, country: &str) -> Option<String> {
         let region = phone::region(country, self.region.as_deref());
         let number = phone::phone(phone, region)?;
@@ -44,7 +44,7 @@ impl ContactIds {
         is_of_one.then(|| self.token("phone:", &number.exact()))
     }
 
-    /// The same of an address or a number in normal form; `None` of anything else.
+    /// The same of an e-mail address or a phone number in normal form; `None` of any other text.
     pub(crate) fn of_normal(&self, match_rule: MatchRule, value: &str) -> Option<String> {
         match match_rule {
             MatchRule::Email => Some(self.token("email:", value)),
@@ -100,7 +100,7 @@ mod tests {
                 "{value:?}"
             );
         }
-        // Those of addresses, and of what stands in the place of one, are what they were.
+        // Ids of addresses, and of texts in place of an address, have not changed.
         for value in ["ann@example.com", "none"] {
             assert_eq!(ids.of_email(value), format!("email:{}", plain(value)));
         }

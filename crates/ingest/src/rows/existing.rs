@@ -19,7 +19,7 @@ use crate::rows::fingerprint::Encoder;
 use crate::rows::sort::{Sorted, Sorter};
 use crate::rows::stage::{KeyEntry, RowVersion, Stage, StagedBatch, UNKNOWN, keys_of, updated_of};
 
-/// Keys that are looked up at once, at most.
+/// The maximum number of keys looked up at once.
 pub(crate) const LOOKED_UP: usize = 4 << 20;
 
 /// A row of the lake: its place, and hashes of its content.
@@ -35,14 +35,14 @@ pub(crate) struct ExistingRow {
 }
 
 impl ExistingRow {
-    /// Whether a staged row is an older version than this one. Where one of the two has no `updated_at`,
-    /// the one that arrives later wins.
+    /// Whether this version is newer than a staged row. If one of the two has no `updated_at`, the one that
+    /// arrived later is the newer.
     pub(crate) fn is_newer_than(&self, version: &RowVersion) -> bool {
         version.updated != UNKNOWN && version.updated < self.updated
     }
 }
 
-/// Where to look.
+/// The input of a lookup.
 pub(crate) struct Lookup<'a> {
     pub(crate) lake: &'a Lake,
     pub(crate) def: &'static TableDef,
@@ -59,7 +59,7 @@ pub(crate) struct ExistingRows {
 }
 
 impl Lookup<'_> {
-    /// Finds the rows of the lake that staged rows may replace, and reads their versions.
+    /// Finds the rows in the lake that staged rows may replace, and reads their versions.
     pub(crate) async fn known(&self, stage: &Stage) -> Result<ExistingRows, IngestError> {
         let mut matches = Sorter::new(self.folder);
         for entries in stage.keys(LOOKED_UP)? {
@@ -84,8 +84,8 @@ impl Lookup<'_> {
         })
     }
 
-    /// Adds file, row, staged row and its set of missing columns for each row with the hash of a staged key.
-    /// `entries` are in order of their hashes.
+    /// Adds file, row, staged row and missing columns of each row whose key hash is that of a staged row.
+    /// `entries` are sorted by hash.
     pub(crate) async fn look_up(
         &self,
         entries: &[KeyEntry],
@@ -109,7 +109,7 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    /// The rows of a file whose keys have one of the wanted hashes, each with that.
+    /// The rows of a file whose key hash is one of the wanted ones, each with its hash.
     pub(crate) async fn candidates(
         &self,
         file: &DataFile,
@@ -181,7 +181,7 @@ impl ExistingRows {
         self.rows.peek().is_none()
     }
 
-    /// The rows of the lake with the keys of the rows of a piece, by their place in it.
+    /// The rows in the lake with the keys of the rows of a piece, by their index in the piece.
     pub(crate) fn of(
         &mut self,
         piece: &StagedBatch<'_>,

@@ -1,10 +1,10 @@
-//! Which columns the file of a row has; of JSON, the keys of its object.
+//! The columns that the file of a row has; for JSON, the keys of its object.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The column of the driving source that says which keys a row's object has; null where all rows of
-/// its file have the same columns.
+/// The column of the driving source with the number of each row's key set; null if all rows of its file have
+/// the same columns.
 pub(crate) const KEY_SET: &str = "_key_set";
 
 /// Names of columns.
@@ -24,7 +24,7 @@ struct Sets {
 }
 
 impl FileColumns {
-    /// Of files by their labels, with their columns.
+    /// The columns of files, by file label.
     pub(crate) fn new(files: impl IntoIterator<Item = (String, Columns)>) -> Self {
         Self {
             by_file: Arc::new(files.into_iter().collect()),
@@ -44,7 +44,7 @@ impl FileColumns {
         number
     }
 
-    /// The columns of a row by its file and its set of keys.
+    /// The columns of a row, by its file and its set of keys.
     pub(crate) fn of(&self, file: &str, set: Option<u32>) -> Option<Columns> {
         match set.and_then(|set| usize::try_from(set).ok()) {
             Some(set) => self.sets().columns.get(set).cloned(),
@@ -52,7 +52,7 @@ impl FileColumns {
         }
     }
 
-    /// The columns that any of the files has.
+    /// The columns that at least one file has.
     pub(crate) fn all(&self) -> HashSet<String> {
         let files = self.by_file.values();
         files.flat_map(|columns| columns.iter().cloned()).collect()

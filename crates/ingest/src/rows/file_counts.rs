@@ -2,16 +2,16 @@
 
 use rollbook_model::TableCounts;
 
-/// Counts by the place of the file among those of the run.
+/// Counts by the index of the file in the run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FileCounts {
     files: Vec<(u64, TableCounts)>,
-    /// Where the last row was counted: the next one is mostly of the same file.
+    /// The index last counted: the next row is usually from the same file.
     last: usize,
 }
 
 impl FileCounts {
-    /// The counts of the file at `place`.
+    /// The counts of the file with index `place`.
     pub(crate) fn at(&mut self, place: u64) -> &mut TableCounts {
         let is_same = self
             .files
@@ -40,7 +40,7 @@ impl FileCounts {
         total
     }
 
-    /// The counts of `table` in the file at `place`.
+    /// The counts of `table` in the file with index `place`.
     pub(crate) fn of_file(&self, table: &str, place: u64) -> TableCounts {
         let found = self.files.iter().find(|(at, _)| *at == place);
         let counts = found.map(|(_, counts)| counts.clone()).unwrap_or_default();

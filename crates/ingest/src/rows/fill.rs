@@ -21,7 +21,7 @@ mod lake;
 
 use known_values::{FillValue, FillValues, LAKE, OWNER, SortedFillValues, StoredFillValue};
 
-/// The stage with complete rows; `None` where nothing can be filled in.
+/// The stage with rows completed by known values; `None` if there is nothing to complete.
 pub(crate) async fn filled(
     lake: &Lake,
     base: &State,

@@ -60,8 +60,8 @@ impl Encoder {
         Self::new(def, def.vault_keys().to_vec())
     }
 
-    /// A 64-bit hash of each row: two rows of one key are compared, so that a chance hit is out
-    /// of the question.
+    /// A 64-bit hash of each row. Only two rows of one key are compared, so a collision is practically
+    /// impossible.
     pub(crate) fn hashes(&self, batch: &RecordBatch) -> Result<Vec<u64>, IngestError> {
         let rows = self.rows(batch)?;
         Ok(rows.iter().map(|row| xxh3_64(row.as_ref())).collect())

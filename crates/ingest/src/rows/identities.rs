@@ -24,10 +24,10 @@ const IDENTITY: [&str; 5] = [
     "external_id",
     "last_seen_at",
 ];
-/// Identities are looked up by key where a run refers to fewer than one in so many of them.
+/// Identities are looked up by key if a run refers to fewer than one in this many.
 const FEW: u64 = 4;
 
-/// A record of a person that is new, or was known from facts alone and had no person.
+/// A record of a person that is new, or was known only from facts and had no person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewIdentity {
     pub(crate) ids: Identity,
@@ -36,8 +36,8 @@ pub(crate) struct NewIdentity {
     pub(crate) first_seen: Option<i64>,
     pub(crate) last_seen: Option<i64>,
     is_person: bool,
-    /// The order in which ids are given: records of persons before facts, then the position in the run, then
-    /// the key, since one line of a source can give several records.
+    /// The order in which ids are assigned: records of persons before facts, then by position in the run,
+    /// then by key, since one line of a source can have several records.
     place: (usize, u64, u128),
 }
 
@@ -52,8 +52,7 @@ pub(crate) struct Identities {
     pub(crate) moved: BTreeMap<i64, i64>,
 }
 
-/// The hashes of the records that staged rows refer to, in order, each once; `None` where there are
-/// more than `most`.
+/// The sorted hashes of the records that staged rows refer to; `None` if there are more than `most`.
 fn referred(stages: &[&Stage], most: u64) -> Option<Vec<u64>> {
     let records = stages.iter().map(|stage| stage.referred.len() as u64);
     if records.sum::<u64>() > most {
@@ -67,7 +66,7 @@ fn referred(stages: &[&Stage], most: u64) -> Option<Vec<u64>> {
 }
 
 impl Identities {
-    /// No new identities, and known ones that move to other persons.
+    /// No new identities, and existing ones that move to other persons.
     pub(crate) fn moving(moved: BTreeMap<i64, i64>) -> Self {
         Self {
             known: KeyMap::default(),
@@ -128,7 +127,7 @@ impl Identities {
         Ok(identities)
     }
 
-    /// The identity of each row of a staged batch that names one.
+    /// The identity of each row of a staged batch that names a record.
     pub(crate) fn find(&self, stage: &Stage, batch: &RecordBatch) -> Vec<Option<Identity>> {
         let mut buffer = Vec::new();
         let provider = batch["provider"].as_string::<i32>();
@@ -142,7 +141,7 @@ impl Identities {
             .collect()
     }
 
-    /// Sets the persons of records, as the resolution found them.
+    /// Sets the persons of records from the result of the resolution.
     pub(crate) fn assign(&mut self, persons: &BTreeMap<i64, i64>) {
         if persons.is_empty() {
             return;
@@ -176,7 +175,7 @@ impl Identities {
         (Arc::new(identities), Arc::new(persons))
     }
 
-    /// The identities of the lake that staged rows refer to, or all of them where these are many.
+    /// The identities in the lake that staged rows refer to, or all of them if there are many.
     async fn load(
         &mut self,
         lake: &Lake,
@@ -244,7 +243,7 @@ impl Identities {
         Ok(wanted)
     }
 
-    /// Whether a record has to be given an identity or a person.
+    /// Whether a record needs an identity or a person.
     fn lacks(&self, key: &u128, is_person: bool) -> bool {
         match self.known.get(key) {
             None => true,

@@ -33,7 +33,7 @@ impl Hasher for KeyHasher {
 pub(crate) struct Identity {
     pub(crate) identity: i64,
     pub(crate) person: i64,
-    /// When it was last changed, as far as the lake knows; `None` of one that is new.
+    /// The time at which it last changed, as known in the lake; `None` for a new one.
     pub(crate) seen: Option<Option<i64>>,
 }
 

@@ -15,7 +15,7 @@ use crate::rows::file_columns::FileColumns;
 /// A set of columns as bits, by their indices in [`staged_schema`].
 pub(crate) type ColumnSet = u64;
 
-/// The set of one column.
+/// The set that holds only this column.
 pub(crate) fn bit(place: usize) -> ColumnSet {
     1_u64
         .checked_shl(u32::try_from(place).unwrap_or(u32::MAX))
@@ -25,7 +25,7 @@ pub(crate) fn bit(place: usize) -> ColumnSet {
 /// A source that a mapping joins.
 #[derive(Debug, Default)]
 pub(crate) struct JoinedSource {
-    /// Its columns; none where it has no file.
+    /// Its columns; empty if it has no file.
     pub(crate) columns: HashSet<String>,
     /// Whether rows of the lake are read instead of files.
     pub(crate) is_of_lake: bool,
@@ -33,7 +33,7 @@ pub(crate) struct JoinedSource {
 
 /// For each column of a table, which source columns a mapping fills it from.
 pub(crate) struct MissingColumns {
-    /// Whether no known value stays: the mapping makes missing columns null, or does not replace rows.
+    /// Whether no known value is kept: the mapping sets missing columns to null, or does not replace rows.
     is_off: bool,
     /// Columns that the mapping does not output.
     not_given: ColumnSet,
@@ -41,14 +41,14 @@ pub(crate) struct MissingColumns {
     /// Columns that read joined sources alone: a row without a match in the join lacks them.
     joined: Vec<usize>,
     driving: FileColumns,
-    /// The joined sources, by their places; the first is the driving one, empty.
+    /// The joined sources, by their index; the first is the driving one, and empty.
     others: Vec<JoinedSource>,
     by_file: HashMap<String, ColumnSet>,
     by_set: HashMap<u32, ColumnSet>,
 }
 
 impl MissingColumns {
-    /// `others` are the sources after the driving one.
+    /// Finds the missing columns of sources; `others` are the sources after the driving one.
     pub(crate) fn new(
         mapping: &Mapping,
         plan: &LogicalPlan,
@@ -180,8 +180,8 @@ impl MissingColumns {
         absent.fold(self.not_given, |all, (column, _)| all | column)
     }
 
-    /// The columns that the mapping reads and that the files have, by the name of the source; none of sources
-    /// without files.
+    /// The columns that the mapping reads and the files have, by name of the source; sources without files
+    /// have none.
     pub(crate) fn columns_read(&self, mapping: &Mapping) -> BTreeMap<String, BTreeSet<String>> {
         let driving = self.driving.all();
         let columns = |source: usize| match source {
@@ -204,13 +204,13 @@ impl MissingColumns {
         found
     }
 
-    /// Whether known values of missing columns stay.
+    /// Whether known values of missing columns are kept.
     pub(crate) fn keeps(&self) -> bool {
         !self.is_off
     }
 }
 
-/// The outputs that a column of the staged rows comes from; `None` for one that every row gives.
+/// The output columns from which a staged column is made; `None` for a column that every row has.
 fn outputs_of(def: &TableDef, column: &str) -> Option<Vec<&'static str>> {
     match column {
         DELETED | "provider" | "external_id" => None,

@@ -13,10 +13,10 @@ use crate::rows::stage::{StagedBatch, file_of, keys_of};
 /// The table of orders.
 pub(crate) const ORDERS: &str = "orders";
 
-/// Tables whose rows are about an order.
+/// Tables whose rows belong to an order.
 const OF_ORDERS: [&str; 4] = ["order_lines", "payments", "refunds", "shipments"];
 
-/// Those of them whose rows count for their person without the order too.
+/// Tables among them whose rows count for their own person if the order is missing.
 pub(crate) const COUNTED_WITHOUT: [&str; 2] = ["order_lines", "refunds"];
 
 /// The orders of the lake, and those that a run adds and deletes, by the hashes of their keys.
@@ -28,7 +28,7 @@ pub(crate) struct OrderKeys {
 }
 
 impl OrderKeys {
-    /// With the files of the orders in the lake.
+    /// A counter of references, given the files of the orders in the lake.
     pub(crate) fn of(files: Vec<DataFile>) -> Self {
         Self {
             files,
@@ -36,7 +36,7 @@ impl OrderKeys {
         }
     }
 
-    /// Notes staged orders.
+    /// Records staged orders.
     pub(crate) fn note(&mut self, piece: &StagedBatch<'_>) -> Result<(), IngestError> {
         let keys = keys_of(piece.def(), &piece.rows)?;
         for (key, version) in keys.into_iter().zip(piece.versions()) {
@@ -49,8 +49,7 @@ impl OrderKeys {
         Ok(())
     }
 
-    /// Whether after a run of these counts each refund and line is known to be of an order that is
-    /// there.
+    /// Whether, after a run with these counts, the order of every refund and order line is in the lake.
     pub(crate) fn are_complete(&self, base: &State, counts: &[TableCounts]) -> bool {
         let has_none = |table: &&str| base.table(table).files.is_empty();
         let were = base.named.contains_key(ORDERS_COMPLETE) || COUNTED_WITHOUT.iter().all(has_none);
@@ -76,12 +75,12 @@ pub(crate) struct OrderReferences {
 }
 
 impl OrderReferences {
-    /// `None` for tables whose rows are about no order.
+    /// `None` for tables whose rows refer to no order.
     pub(crate) fn by(table: &str) -> Option<Self> {
         OF_ORDERS.contains(&table).then(Self::default)
     }
 
-    /// Adds the references of staged rows.
+    /// Records the references of staged rows.
     pub(crate) fn note(&mut self, piece: &StagedBatch<'_>) {
         let text = |name| piece.rows.column_by_name(name)?.as_string_opt::<i32>();
         let (Some(providers), Some(ids)) = (text("provider"), text("order_id")) else {

@@ -10,9 +10,9 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::vec;
 
-/// Records of a run: as many as are sorted in memory.
+/// Records per run, which are sorted in memory.
 const WAITING: usize = 512 * 1024;
-/// Bytes that are read from or written to a run on disk at once.
+/// Bytes read from or written to a run on disk at once.
 const BUFFER: usize = 64 << 10;
 
 /// Takes records of `N` numbers in any order.
@@ -42,7 +42,7 @@ impl<const N: usize> Sorter<N> {
         Ok(())
     }
 
-    /// The records in ascending order, number by number.
+    /// The records in ascending order, compared number by number.
     pub(crate) fn sorted(mut self) -> io::Result<Sorted<N>> {
         self.waiting.sort_unstable();
         let mut sorted = Sorted {
@@ -71,7 +71,8 @@ impl<const N: usize> Sorter<N> {
 pub(crate) struct Sorted<const N: usize> {
     waiting: vec::IntoIter<[u64; N]>,
     runs: Vec<Records<BufReader<File>>>,
-    /// The next record of each that has one, with its place; memory comes after the runs.
+    /// The next record of each run that has one, with the index of the run; memory comes after the runs on
+    /// disk.
     next: BinaryHeap<Reverse<([u64; N], usize)>>,
 }
 
@@ -120,7 +121,7 @@ impl Records<BufWriter<File>> {
 }
 
 impl Records<BufReader<File>> {
-    /// Reads from where the file stands.
+    /// A reader from the file's current position.
     pub(crate) fn new(file: File) -> Self {
         Self(BufReader::with_capacity(BUFFER, file))
     }
@@ -149,7 +150,7 @@ mod tests {
     use super::Sorter;
 
     proptest! {
-        /// Whatever is held in memory, the records are those that came, in order.
+        /// However many records fit in memory, the output is the sorted input.
         #[test]
         fn records_come_out_in_order(
             records in prop::collection::vec(prop::array::uniform2(0_u64..9), 0..200),

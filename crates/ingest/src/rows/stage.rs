@@ -40,7 +40,7 @@ const ORDER: &str = "_order";
 /// Version metadata of the winning row of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowVersion {
-    /// Whether a row that the lake has already stays instead of this one.
+    /// Whether an existing row in the lake is kept instead of this one.
     pub(crate) keep_existing: bool,
     /// Whether it deletes the key.
     pub(crate) deleted: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Stage {
     pub(crate) file_counts: FileCounts,
     /// The records of persons that the rows refer to.
     pub(crate) referred: KeyMap<()>,
-    /// How often each currency occurs, for a tenant that has not chosen one.
+    /// The number of rows of each currency, for a tenant without a chosen one.
     pub(crate) currencies: BTreeMap<String, u64>,
     /// Rows with an unknown status, by file and status.
     pub(crate) unknown: BTreeMap<(u64, String), u64>,
@@ -91,7 +91,7 @@ pub(crate) struct Savepoint {
     odd: ValueWarnings,
 }
 
-/// What is open until all rows were added.
+/// State that is open until all rows are added.
 struct Writing {
     rows: StreamWriter<BufWriter<File>>,
     /// The two halves of the key, row, `updated_at`, order.
@@ -106,7 +106,7 @@ pub(crate) struct StagedBatch<'a> {
     pub(crate) rows: RecordBatch,
 }
 
-/// The keys of a batch's rows.
+/// The keys of the rows of a batch.
 pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, IngestError> {
     rollbook_lake::table::key_index::keys_of(def, batch).ok_or_else(|| IngestError::Rows {
         table: def.name,
@@ -119,7 +119,7 @@ pub(crate) fn keys_of(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u128>, 
 pub(crate) const UNKNOWN: i64 = i64::MIN;
 
 impl RowVersion {
-    /// Whether this version replaces what the lake knows of a person's record.
+    /// Whether this version replaces the stored version of a record.
     pub(crate) fn replaces(&self, record: &Identity) -> bool {
         match (record.seen, self.updated) {
             (None, _) => true,
@@ -130,7 +130,7 @@ impl RowVersion {
     }
 }
 
-/// When the source last changed each row of a batch.
+/// The time at which the source last changed each row of a batch.
 pub(crate) fn updated_of(batch: &RecordBatch) -> impl Fn(usize) -> i64 + use<> {
     let column = batch.column_by_name("updated_at");
     let times = column.map(|column| column.as_primitive::<TimestampMicrosecondType>().clone());
@@ -176,9 +176,9 @@ impl Stage {
         })
     }
 
-    /// Stages rows. `order` gives each row's position among all rows of the run; of rows with one key the
-    /// later `updated_at` wins, then the later position; the others count as unchanged. `absent` gives the
-    /// columns that the files of a row do not have.
+    /// Stages rows. `order` gives each row's position among all rows of the run. Of rows with the same key,
+    /// the one with the later `updated_at` wins, then the one with the later position; the others count as
+    /// unchanged. `absent` gives the columns that the file of each row lacks.
     pub(crate) fn add(
         &mut self,
         batch: &RecordBatch,
@@ -274,7 +274,7 @@ impl Stage {
         }
     }
 
-    /// The current state, to roll back to.
+    /// The current state, for a later rollback.
     pub(crate) fn savepoint(&self) -> Savepoint {
         Savepoint {
             rows: self.rows,
@@ -294,7 +294,7 @@ impl Stage {
         self.odd = savepoint.odd;
     }
 
-    /// Ends writing and determines the winning row of each key; rows can be read from then on.
+    /// Ends writing and determines the winning row of each key; then rows can be read.
     pub(crate) fn finish(&mut self) -> Result<(), IngestError> {
         let Some(Writing { mut rows, keys }) = self.writing.take() else {
             return Ok(());
@@ -381,22 +381,22 @@ impl Stage {
         Ok(())
     }
 
-    /// How many rows were staged.
+    /// The number of staged rows.
     pub(crate) fn rows(&self) -> u64 {
         u64::from(self.rows)
     }
 
-    /// The columns that some rows lack; none where all rows have all columns.
+    /// The columns that some rows lack; none if all rows have all columns.
     pub(crate) fn absent_anywhere(&self) -> ColumnSet {
         self.absent.iter().fold(0, |all, columns| all | columns)
     }
 
-    /// A set of missing columns by its number.
+    /// The set of missing columns with this number.
     pub(crate) fn absent(&self, number: u32) -> ColumnSet {
         self.absent.get(number as usize).copied().unwrap_or(0)
     }
 
-    /// The donors, in order of their rows.
+    /// The rows that complete others, in order.
     pub(crate) fn donors(
         &self,
     ) -> Result<impl Iterator<Item = Result<Donor, IngestError>> + use<>, IngestError> {
@@ -421,19 +421,19 @@ impl Stage {
         self.recreated.contains(row)
     }
 
-    /// Whether a row does not replace one that the lake has.
+    /// Whether this row does not replace the one in the lake.
     pub(crate) fn keeps_existing(&self, row: u32) -> bool {
         self.keep_existing_rows.contains(row)
     }
 
-    /// An empty stage of the same table with the same counts, for completed versions of the winning rows.
+    /// An empty stage of the same table with the same counts, for the completed winning rows.
     pub(crate) fn emptied(&self) -> Result<Self, IngestError> {
         let mut emptied = Self::new(self.def, &self.folder)?;
         emptied.file_counts = self.file_counts.clone();
         Ok(emptied)
     }
 
-    /// Key hash and number of all winning rows, in order, `most` at a time.
+    /// Key hash and number of all winning rows, in order, at most `most` at a time.
     pub(crate) fn keys(
         &self,
         most: usize,
@@ -480,7 +480,7 @@ impl Stage {
 }
 
 impl StagedBatch<'_> {
-    /// The table.
+    /// The definition of the table.
     pub(crate) fn def(&self) -> &'static TableDef {
         self.stage.def
     }
@@ -510,16 +510,16 @@ fn from_start(file: &File) -> Result<File, IngestError> {
     Ok(file)
 }
 
-/// Mapping, file and line as one number that sorts like the three: 8, 20 and 36 bits.
+/// Mapping, file and line packed into one number that sorts like the three: 8, 20 and 36 bits.
 pub(crate) fn place_of(mapping: u64, file: u64, line: i64) -> u64 {
     let line = line.unsigned_abs().min((1 << 36) - 1);
     (mapping.min(255) << 56) | (file.min(MOST_FILES) << 36) | line
 }
 
-/// The file in a number that [`place_of`] made.
+/// The file in a number packed by [`place_of`].
 pub(crate) fn file_of(order: u64) -> u64 {
     (order >> 36) & MOST_FILES
 }
 
-/// Files of a run that are told apart by their places.
+/// The maximum number of files of a run that have different numbers.
 const MOST_FILES: u64 = (1 << 20) - 1;

@@ -38,13 +38,13 @@ impl SortedWriter {
         Self { sender, files }
     }
 
-    /// Takes rows in the stored schema, in any order.
+    /// Adds rows in the stored schema, in any order.
     pub(crate) async fn send(&self, batch: RecordBatch) {
         // A closed channel means that writing failed; `finish` tells why.
         let _ = self.sender.send(batch).await;
     }
 
-    /// Waits for the files.
+    /// Waits until the files are written.
     pub(crate) async fn finish(self) -> Result<Vec<DataFile>, IngestError> {
         drop(self.sender);
         self.files.await.unwrap_or_else(|error| {

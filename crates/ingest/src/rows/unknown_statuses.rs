@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::rows::canonical::status_words;
 use crate::rows::stage::Stage;
 
-/// Rows with a status that our queries do not know.
+/// Rows with a status that built-in queries do not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownStatus {
     /// The table.
@@ -20,7 +20,7 @@ pub struct UnknownStatus {
     pub status: String,
     /// Rows of the run that have it.
     pub rows: u64,
-    /// What they count as, `nothing` for most.
+    /// What they count as; `nothing` for most.
     pub counts_as: String,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn of_run(stages: &[Stage]) -> Vec<UnknownStatus> {
     of_files(stages, |_| true)
 }
 
-/// Those of the file at `place`.
+/// The unknown statuses of the file with index `place`.
 pub(crate) fn of_file(stages: &[Stage], place: u64) -> Vec<UnknownStatus> {
     of_files(stages, |file| file == place)
 }

@@ -24,16 +24,16 @@ use crate::rows::order_references::{ORDERS, OrderKeys, OrderReferences};
 use crate::rows::stage::{Stage, StagedBatch, file_of};
 use crate::rows::table_order::SortedWriter;
 
-/// Rows of a table that refer to something which neither the lake nor the run has.
+/// Rows of a table that refer to something that is neither in the lake nor in the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfound {
     /// The table.
     pub table: String,
-    /// What they name, such as `person`.
+    /// The kind of thing that they refer to, such as `person`.
     pub names: String,
-    /// How many name one that is not there.
+    /// The number of rows that refer to a missing one.
     pub rows: u64,
-    /// How many name one at all.
+    /// The number of rows that refer to any.
     pub of: u64,
 }
 
@@ -46,9 +46,9 @@ pub(crate) struct UpsertOutcome {
     pub(crate) touched: RoaringTreemap,
     /// Keys of personal values to forget.
     pub(crate) forgotten: Vec<RecordBatch>,
-    /// Of records of persons that changed, when the source last changed them.
+    /// The time at which the source last changed each changed record of a person.
     pub(crate) seen: HashMap<i64, i64>,
-    /// The staged orders, where this is their table.
+    /// The staged orders, if this is their table.
     pub(crate) orders: OrderKeys,
     /// Facts of the run that name a person.
     pub(crate) named: u64,
@@ -57,7 +57,7 @@ pub(crate) struct UpsertOutcome {
 }
 
 impl UpsertOutcome {
-    /// Counts of facts whose person has no record, if there are any.
+    /// Counts of facts whose person has no record; `None` if there are no such facts.
     pub(crate) fn unfound(&self, def: &TableDef) -> Option<Unfound> {
         (self.unfound > 0).then(|| Unfound {
             table: def.name.to_owned(),
@@ -76,7 +76,7 @@ pub(crate) struct Upsert<'a> {
     /// The run's rows; `None` where only links change.
     pub(crate) stage: Option<&'a Stage>,
     pub(crate) identities: &'a Identities,
-    /// The orders that rows may be about.
+    /// The orders that rows may refer to.
     pub(crate) orders: &'a OrderKeys,
     /// Rows of the lake to delete, by file; empty where there are none.
     pub(crate) settled: &'a [RoaringBitmap],
@@ -121,7 +121,7 @@ impl Upsert<'_> {
         Ok(moved)
     }
 
-    /// Marks rows without a person whose identity has one now. They stand before all others.
+    /// Marks rows without a person whose identity has one now. They come before all others.
     async fn mark_moved(
         &self,
         file: &DataFile,
@@ -163,7 +163,7 @@ impl Upsert<'_> {
         Ok(held)
     }
 
-    /// Whether each row has a personal value. One without any has no place in the vault.
+    /// Whether each row has a personal value; a row without one has no entry in the vault.
     fn have_personal(&self, rows: &RecordBatch) -> Vec<bool> {
         let columns: Vec<_> = self.def.personal_columns().collect();
         let columns: Vec<&ArrayRef> = columns.iter().map(|column| &rows[column.name]).collect();
@@ -298,7 +298,7 @@ impl Upsert<'_> {
             self.touch(&rows, &mut outcome.touched);
             sorter.send(self.stored(&rows)?).await;
         }
-        secret.keep().await?;
+        secret.commit().await?;
         if let (Some(named), Some(def)) = (named, tables::table(ORDERS)) {
             let orders = Lookup {
                 lake: self.lake,

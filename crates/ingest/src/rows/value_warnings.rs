@@ -53,12 +53,12 @@ impl fmt::Display for ValueWarning {
             values => format!("`{value}` and {} more", values - 1),
         };
         let (what, outcome) = match self.oddity {
-            ValueWarningKind::UnknownCountry => ("unknown countries", "they stay as they are"),
-            ValueWarningKind::UnknownRegion => ("unknown regions", "they stay as they are"),
+            ValueWarningKind::UnknownCountry => ("unknown countries", "they are kept unchanged"),
+            ValueWarningKind::UnknownRegion => ("unknown regions", "they are kept unchanged"),
             ValueWarningKind::WholeId => ("ids that became floats", "they were read without `.0`"),
             ValueWarningKind::ShortenedId => (
                 "ids that a spreadsheet shortened",
-                "they stay as they are and may stand for several",
+                "they are kept unchanged, and one may stand for several ids",
             ),
         };
         write!(
@@ -86,7 +86,7 @@ impl ValueWarnings {
         }
     }
 
-    /// Adds the counts of others.
+    /// Adds other counts to these.
     pub(crate) fn add(&mut self, others: Self) {
         for (key, values) in others.counts {
             let known = self.counts.entry(key).or_default();
@@ -120,7 +120,7 @@ mod tests {
     use super::{ValueWarningKind, ValueWarnings};
 
     #[test]
-    fn the_commonest_value_is_named_and_all_are_counted() {
+    fn most_common_value_is_named_and_all_are_counted() {
         let mut one = ValueWarnings::default();
         one.note("country", ValueWarningKind::UnknownCountry, "Atlantis");
         let mut other = ValueWarnings::default();
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "`persons`.`country` has unknown countries in 5 rows (`Mordor` and 1 more): they stay as they are",
+                "`persons`.`country` has unknown countries in 5 rows (`Mordor` and 1 more): they are kept unchanged",
                 "`persons`.`external_id` has ids that became floats in 1 rows (`1001.0`): they were read without `.0`",
             ]
         );

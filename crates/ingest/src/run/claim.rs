@@ -1,4 +1,4 @@
-//! Which mapping reads which of the files that were given.
+//! Which mapping reads which of the given files.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ pub(crate) struct Claim {
 ///
 /// # Errors
 /// [`IngestError::NothingClaimed`] where no mapping reads it; [`IngestError::MissingSource`] where the
-/// mapping that does needs other files too; [`IngestError::Read`] where the file cannot be opened; where
-/// the mappings cannot be loaded, as [`mappings`].
+/// mapping that does needs other files too; [`IngestError::Read`] where the file cannot be opened; those of
+/// [`mappings`] where the mappings cannot be loaded.
 pub fn check_claimed(
     provider: &ProviderName,
     folder: Option<&Path>,
@@ -32,7 +32,7 @@ pub fn check_claimed(
     claim(provider, &known, &[file]).map(drop)
 }
 
-/// The mappings whose driving source has files, and the labels of files that nobody reads.
+/// The mappings that have files of their driving source, and the labels of files that no mapping reads.
 pub(crate) fn claim(
     provider: &ProviderName,
     mappings: &[Mapping],

@@ -8,7 +8,7 @@ use roaring::RoaringTreemap;
 use rollbook_identity::token::Tokens;
 use rollbook_lake::vault::Vault;
 use rollbook_lake::{
-    Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, WriterLease,
+    Cause, Commit, Committed, Lake, LakeError, ORDERS_COMPLETE, State, ValueName, WriterLease,
 };
 use rollbook_model::{Shape, TableCounts, tables};
 use serde_json::json;
@@ -52,7 +52,8 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Commits; an attempt that was overtaken takes the writer lease for all further ones.
+    /// Commits, trying again if another writer was faster. After the first such conflict it holds the writer
+    /// lease for all further attempts.
     pub(super) async fn commit_with_retries(
         &self,
         lease: &mut Option<WriterLease>,
@@ -63,7 +64,7 @@ impl Attempt<'_> {
             }
             self.progress.report(Event::Overtaken);
             if lease.is_none() {
-                *lease = Some(self.lake.ask_turn().await?);
+                *lease = Some(self.lake.take_writer_lease().await?);
             }
         }
         Err(LakeError::Busy { attempts: ATTEMPTS }.into())
@@ -72,7 +73,7 @@ impl Attempt<'_> {
     /// One attempt; `None` if another writer was faster.
     async fn commit(&self, lease: Option<&WriterLease>) -> Result<Option<Report>, IngestError> {
         let (lake, request) = (self.lake, self.request);
-        if !request.dry_run && !lake.keep_token_key(&self.key).await? {
+        if !request.dry_run && !lake.store_token_key(&self.key).await? {
             return Err(IngestError::FirstRunOvertaken);
         }
         let base = lake.head().await?;
@@ -223,7 +224,7 @@ impl Attempt<'_> {
             named,
             idempotency_keys: request.keys().cloned().collect(),
         };
-        match lake.commit_in_turn(&base, commit, lease).await? {
+        match lake.commit_with_lease(&base, commit, lease).await? {
             Committed::Overtaken => {
                 self.forget_new(&identities).await?;
                 Ok(None)
@@ -292,14 +293,14 @@ impl Attempt<'_> {
         if let Some(currency) = currency {
             let mut settings = base.settings()?;
             settings.currency = Some(currency.to_owned());
-            named.insert("settings".to_owned(), Some(json!(settings)));
+            named.insert(ValueName::Settings.to_string(), Some(json!(settings)));
         }
         if let Some(columns) = &self.columns {
             let name = last_columns::name(&self.request.provider);
             named.insert(name, Some(columns.clone()));
         }
-        let watermark = format!("watermark/{}", self.request.provider);
-        named.insert(watermark, Some(json!(self.request.at)));
+        let watermark = ValueName::Watermark(self.request.provider.as_str());
+        named.insert(watermark.to_string(), Some(json!(self.request.at)));
         Ok(named)
     }
 

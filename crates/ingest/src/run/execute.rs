@@ -83,7 +83,7 @@ impl PlannedMapping {
         &self.claim.mapping
     }
 
-    /// The files of each of its sources.
+    /// The files of each source.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[SourceFile])> {
         let sources = self.claim.mapping.sources.iter().zip(&self.claim.files);
         sources.map(|(source, files)| (source.name.as_str(), files.as_slice()))
@@ -100,7 +100,7 @@ struct RegisteredSources {
 }
 
 impl MappingRuns<'_> {
-    /// Plans the mapping that is the `ordinal`th of the run, before any of its rows is read.
+    /// Plans the mapping with index `ordinal` in the run, before any rows are read.
     pub(crate) async fn plan(
         &self,
         mut claim: Claim,

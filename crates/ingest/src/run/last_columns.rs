@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollbook_lake::State;
+use rollbook_lake::{State, ValueName};
 use rollbook_model::ProviderName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,13 +16,13 @@ use crate::run::progress::{Event, Progress};
 #[serde(transparent)]
 struct ColumnsBySource(BTreeMap<String, BTreeMap<String, BTreeMap<String, bool>>>);
 
-/// The name under which the columns of a provider are kept.
+/// The name under which the columns of a provider are stored.
 pub(crate) fn name(provider: &ProviderName) -> String {
-    format!("columns/{provider}")
+    ValueName::Columns(provider.as_str()).to_string()
 }
 
 /// Reports columns that the files of the last run had and those of the planned mappings lack. Returns the
-/// columns to store; `None` where they are stored already.
+/// columns to store; `None` if they are already stored.
 pub(crate) fn since_last(
     base: &State,
     provider: &ProviderName,

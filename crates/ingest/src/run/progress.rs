@@ -59,7 +59,7 @@ pub enum Event {
 pub struct Progress(Arc<dyn Fn(Event) + Send + Sync>);
 
 impl Progress {
-    /// Events go to `listener`, from any thread.
+    /// Sends events to `listener`, from any thread.
     pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(listener))
     }

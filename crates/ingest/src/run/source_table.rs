@@ -109,8 +109,9 @@ struct RefusedRecords {
 }
 
 impl SourceTable {
-    /// A table with the union of the columns of `own`; a column that a file lacks is null in its rows. Where
-    /// rows of one file of the driving source have different columns, [`KEY_SET`] has those of each row.
+    /// A table with the union of the columns of the files in `own`; a column that a file lacks is null in its
+    /// rows. If rows of one file of the driving source have different columns, [`KEY_SET`] has those of each
+    /// row.
     pub(crate) fn new(
         source: &Source,
         own: Vec<SourceFile>,
@@ -179,7 +180,7 @@ impl SourceTable {
         self.is_alike
     }
 
-    /// The table as DataFusion takes it.
+    /// The table as a DataFusion table provider.
     pub(crate) fn provider(&self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let partition: Arc<dyn PartitionStream> = Arc::new(self.clone());
         Ok(Arc::new(StreamingTable::try_new(

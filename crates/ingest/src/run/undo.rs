@@ -1,4 +1,4 @@
-//! Taking a run back, the personal values that only it brought included.
+//! Undoing a run, including the personal values that only this run brought.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use crate::rows::order_references::{COUNTED_WITHOUT, ORDERS};
 use crate::rows::stage::keys_of;
 use crate::rows::table_order::SortedWriter;
 
-/// Reverts an ingest run; returns the snapshot that did so.
+/// Reverts an ingest run; returns the new snapshot.
 ///
-/// Rows get the version from before the run, except those of persons erased since: such a row stays as
-/// it is, or goes where the run brought it. Personal values are kept in their latest version only: those of
-/// rows that are gone now are forgotten, those of rows that come back stay as the run left them.
+/// Rows return to their version from before the run. Rows of persons who were erased since then do not: they
+/// stay as they are, or are deleted if the run added them. Only the latest personal values are stored: those
+/// of rows that are now deleted are deleted too, those of restored rows keep the values of the run.
 ///
 /// # Errors
 /// [`IngestError::Lake`] where no commit has this batch, where a later run changed one of its rows (then
@@ -40,7 +40,7 @@ pub async fn undo(
     at: Timestamp,
 ) -> Result<SnapshotNumber, IngestError> {
     let update = |base: Arc<State>| async move {
-        let done = lake.change_of(batch).await?;
+        let done = lake.batch_change(batch).await?;
         let erased = erase::erased_records(lake, &base).await?;
         let mut changes = BTreeMap::new();
         for (name, change) in done.tables {
@@ -81,14 +81,14 @@ pub async fn undo(
     Ok(snapshot)
 }
 
-/// Whether all files that the run wrote are there still, so that they can go as they came.
+/// Whether all files that the run wrote still exist, so that they can be removed as a whole.
 fn stands(base: &State, table: &str, change: &TableChange) -> bool {
     let files = base.table(table).files;
     let is_there = |added: &DataFile| files.iter().any(|file| file.path == added.path);
     change.adds.iter().all(is_there)
 }
 
-/// The change that takes a run back row by row, where its files were written anew since.
+/// The change that undoes a run row by row, because its files were rewritten since then.
 async fn unwind(
     lake: &Lake,
     base: &State,
@@ -166,15 +166,15 @@ async fn unwind(
     Ok(undone)
 }
 
-/// What a file says of a row.
+/// A row as it is in a file.
 #[derive(PartialEq, Eq)]
 struct Version {
     hash: u64,
-    /// Whether it is of somebody who was erased.
+    /// Whether it belongs to an erased person.
     is_erased: bool,
 }
 
-/// What files say of each row, by its key.
+/// The version of each row in these files, by key.
 async fn versions(
     lake: &Lake,
     def: &'static TableDef,
@@ -198,7 +198,7 @@ async fn versions(
     Ok(versions)
 }
 
-/// Whether files hold a row of one of some records.
+/// Whether these files have a row of one of these records.
 async fn has_rows_of(
     lake: &Lake,
     def: &'static TableDef,
@@ -219,8 +219,8 @@ async fn has_rows_of(
     Ok(false)
 }
 
-/// Forgets the personal values of rows that were in removed files and are not in those that came
-/// back. A key is in a table once, so it cannot be in a third file.
+/// Deletes the personal values of rows that were in the removed files and are not in the restored ones. A key
+/// is in a table only once, so it cannot be in a third file.
 async fn forget(
     lake: &Lake,
     changes: &BTreeMap<&'static str, TableChange>,

@@ -1,5 +1,5 @@
-//! A column that a mapping needs may be on a line of a JSON file that cannot be read: the mapping runs
-//! without it then, and that line goes to quarantine.
+//! A column that a mapping needs may be on an unreadable line of a JSON file: then the mapping runs without
+//! it, and that line goes to quarantine.
 
 use rollbook_engine::EngineError;
 use rollbook_model::config::BATCH_ROWS;
@@ -8,11 +8,11 @@ use rollbook_read::{Format, Reader, SourceFile};
 use crate::IngestError;
 use crate::run::claim::Claim;
 
-/// The column that tells one row from another.
+/// The column that identifies a row.
 const KEY: &str = "external_id";
 
-/// The column for lack of which a mapping could not be planned, where an unreadable line of its driving
-/// files may have it. The rows without it are refused one by one then.
+/// The column whose absence made planning fail, if an unreadable line of the driving files may have it. Then
+/// the rows without it are refused one by one.
 pub(crate) fn column_of_unreadable_line(claim: &Claim, error: &IngestError) -> Option<String> {
     let column = match error {
         IngestError::MissingOutput { column, .. } if *column == KEY => KEY,

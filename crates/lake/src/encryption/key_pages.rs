@@ -1,4 +1,4 @@
-//! Data keys as they are read: pages of so many identities.
+//! Data keys in memory: pages with the keys of 4,096 identities each, and a cache of pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,63 +6,66 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A key of AES-256.
 pub(crate) type Key = [u8; 32];
 
-/// Identities of a page.
+/// Number of identities of a page.
 pub(crate) const PAGE: usize = 4096;
-pub(crate) const GONE: Key = [0; 32];
+/// The bytes of a page where an identity has no key.
+pub(crate) const NO_KEY: Key = [0; 32];
 
-/// Keys that were read, of all tenants of a store. None is ever changed under its name.
+/// Cached key pages and named keys of all tenants of a store. An object of keys never changes.
 #[derive(Default)]
-pub(crate) struct Pages {
+pub(crate) struct PageCache {
     pages: Mutex<BTreeMap<String, Arc<Page>>>,
     named: Mutex<BTreeMap<String, Arc<[u8]>>>,
 }
 
-impl std::fmt::Debug for Pages {
-    /// Without the keys.
+impl std::fmt::Debug for PageCache {
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pages")
+        f.write_str("PageCache")
     }
 }
 
-/// The data keys of so many identities; zeros where there is none.
+/// The data keys of the identities of one page, [`NO_KEY`] where an identity has none.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Page(pub(crate) Vec<Key>);
 
 impl std::fmt::Debug for Page {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Page")
     }
 }
 
-/// Data keys that were read.
+/// Data keys by page.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DataKeys(pub(crate) BTreeMap<i64, Arc<Page>>);
 
 impl DataKeys {
-    /// The key of an identity, or with 0 the tenant's own; `None` where it is gone or not read.
+    /// The key of an identity, or the tenant's own key for 0; `None` where the key is deleted or its page
+    /// was not read.
     pub(crate) fn get(&self, identity: i64) -> Option<&Key> {
-        let (page, at) = place(identity);
+        let (page, at) = page_and_offset(identity);
         let key = self.0.get(&page)?.0.get(at)?;
-        (*key != GONE).then_some(key)
+        (*key != NO_KEY).then_some(key)
     }
 
-    /// The identities that have a key, and the tenant's own with 0.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (i64, &Key)> {
+    /// The identities that have a key, with their keys. The tenant's own key has the identity 0.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &Key)> {
         self.0.iter().flat_map(|(page, keys)| {
-            let keys = (0..).zip(&keys.0).filter(|(_, key)| **key != GONE);
+            let keys = (0..).zip(&keys.0).filter(|(_, key)| **key != NO_KEY);
             keys.map(move |(at, key): (i64, _)| (page * PAGE as i64 + at, key))
         })
     }
 }
 
-pub(crate) fn place(identity: i64) -> (i64, usize) {
+/// The page of an identity, and the offset of its key in the page.
+pub(crate) fn page_and_offset(identity: i64) -> (i64, usize) {
     let pages = PAGE as i64;
     let at = usize::try_from(identity.rem_euclid(pages)).unwrap_or(0);
     (identity.div_euclid(pages), at)
 }
 
-impl Pages {
+impl PageCache {
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Page>>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,9 +86,10 @@ impl Pages {
         self.locked().remove(path);
     }
 
-    /// Drops those of a folder that have none of these paths: another writer has replaced them.
-    pub(crate) fn keep_only(&self, folder: &str, named: &BTreeSet<String>) {
+    /// Removes the pages of a folder from the cache except for those with the paths `current`: the
+    /// others have been replaced by another writer.
+    pub(crate) fn retain_in(&self, folder: &str, current: &BTreeSet<String>) {
         self.locked()
-            .retain(|path, _| !path.starts_with(folder) || named.contains(path));
+            .retain(|path, _| !path.starts_with(folder) || current.contains(path));
     }
 }

@@ -1,9 +1,9 @@
-//! The master key, under which the keys of tenants are wrapped. It never lies in the lake.
+//! The master key, which encrypts ("wraps") the keys of tenants. It is never stored in the lake.
 //!
-//! It comes from `ROLLBOOK_MASTER_KEY`, from what the command in `ROLLBOOK_MASTER_KEY_COMMAND`
-//! prints, or from a file that only its owner may read, which is made on first use. Wherever it
-//! comes from, it is 64 hexadecimal digits; further ones after it are older keys, which open what
-//! was wrapped before a rotation and wrap nothing.
+//! The key comes from `ROLLBOOK_MASTER_KEY`, from the output of the command in
+//! `ROLLBOOK_MASTER_KEY_COMMAND`, or from a file that only its owner may read and that is created on
+//! first use. Each source holds 64 hexadecimal digits; further keys after the first are older ones,
+//! which decrypt what was wrapped before a rotation and wrap nothing new.
 
 use std::fmt;
 use std::fs;
@@ -27,37 +27,38 @@ const FILE: &str = "ROLLBOOK_MASTER_KEY_FILE";
 
 /// How long a command may take to print the key.
 const COMMAND_TIME: Duration = Duration::from_secs(30);
-/// How often it is looked whether it has ended.
-const COMMAND_LOOK: Duration = Duration::from_millis(5);
-/// Bytes that it may print: a thousand keys.
+/// The pause between two checks whether the command has ended.
+const COMMAND_POLL: Duration = Duration::from_millis(5);
+/// Bytes that the command may print: a thousand keys.
 const COMMAND_BYTES: u64 = 1 << 16;
 
-/// Where the master key comes from, and what was read there.
+/// The source of the master key, and the keys that were read from it.
 #[derive(Clone)]
 pub struct Master {
     source: Source,
     read: Arc<Mutex<Vec<Key>>>,
-    /// Whether the file was made by this program, which its user has to know.
+    /// Whether this program created the file, which its user must know.
     made: Arc<AtomicBool>,
 }
 
+/// Where the master key comes from.
 #[derive(Debug, Clone)]
 enum Source {
     Value,
     Command(String),
     File(PathBuf),
-    Nowhere,
+    Unset,
 }
 
 impl fmt::Debug for Master {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Master").field(&self.source).finish()
     }
 }
 
 impl Master {
-    /// As the environment says.
+    /// The master key from the source that the environment names.
     pub fn from_env() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let source = if set(VALUE).is_some() {
@@ -69,7 +70,7 @@ impl Master {
             let folder = || set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
             let file = set(FILE).map(PathBuf::from);
             let file = file.or_else(|| Some(folder()?.join("rollbook").join("master.key")));
-            file.map_or(Source::Nowhere, Source::File)
+            file.map_or(Source::Unset, Source::File)
         };
         Self::at(source)
     }
@@ -82,46 +83,46 @@ impl Master {
         }
     }
 
-    /// Where the key comes from, in words.
+    /// The source of the key, for messages.
     pub fn place(&self) -> String {
         match &self.source {
             Source::Value => format!("the variable {VALUE}"),
             Source::Command(_) => format!("the command in {COMMAND}"),
             Source::File(path) => path.display().to_string(),
-            Source::Nowhere => "nowhere".to_owned(),
+            Source::Unset => "nowhere".to_owned(),
         }
     }
 
-    /// Whether the key was made now, where there was none.
+    /// Whether this program created the key.
     pub fn was_made(&self) -> bool {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// The key of that fingerprint.
+    /// The key with a fingerprint.
     pub(crate) fn find(&self, fingerprint: &str) -> Result<Key, LakeError> {
-        let is_it = |key: &&Key| self::fingerprint(key) == fingerprint;
-        if let Some(key) = self.known().iter().find(is_it) {
+        let is_wanted = |key: &&Key| self::fingerprint(key) == fingerprint;
+        if let Some(key) = self.known().iter().find(is_wanted) {
             return Ok(*key);
         }
         let found = self.read()?;
-        let key = found.iter().find(is_it).copied();
+        let key = found.iter().find(is_wanted).copied();
         key.ok_or_else(|| LakeError::MasterKey {
             place: self.place(),
             problem: match found.is_empty() {
-                true => format!("there is none, and this lake was sealed under {fingerprint}"),
-                false => format!("it is another one than {fingerprint}, which sealed this lake"),
+                true => format!("none is set, and this lake needs {fingerprint}"),
+                false => format!("no key has the fingerprint {fingerprint}, which this lake needs"),
             },
         })
     }
 
-    /// The key that wraps, made where there may be none yet. It is read anew: one that was read
-    /// before may be kept nowhere any more.
+    /// The current key, created where the source is a file that does not exist. The source is read
+    /// again, since a cached key may have been removed from it.
     pub(crate) fn current_or_new(&self) -> Result<Key, LakeError> {
         let found = self.read()?;
         match (found.first(), &self.source) {
             (Some(key), _) => Ok(*key),
             (None, Source::File(path)) => {
-                // Another program may be making it too: the first one counts.
+                // Where another program creates the file first, its key is used.
                 match write(path, &[random()], false) {
                     Err(LakeError::File { source, .. })
                         if source.kind() == ErrorKind::AlreadyExists => {}
@@ -131,21 +132,22 @@ impl Master {
                     }
                 }
                 let found = self.read()?;
-                found.first().copied().ok_or_else(|| self.none())
+                found.first().copied().ok_or_else(|| self.missing())
             }
-            (None, _) => Err(self.none()),
+            (None, _) => Err(self.missing()),
         }
     }
 
-    /// A new key, where rollbook keeps it itself; elsewhere the key that is the first one now.
+    /// Adds a new key to the file and returns it. For another source returns the current key, since the
+    /// user adds new keys there.
     pub(crate) fn next(&self) -> Result<Key, LakeError> {
         let Source::File(path) = &self.source else {
             return self.current_or_new();
         };
-        // A link stays one, and all names of a file have one lock.
+        // A symbolic link stays one, and all names of a file share one lock.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        let lock = locked(&path)?;
-        // What others added meanwhile is read under the lock, and kept.
+        let lock = lock_file(&path)?;
+        // Keys that other programs added meanwhile are read under the lock and kept.
         let mut keys = self.read()?;
         let key = random();
         keys.insert(0, key);
@@ -155,12 +157,17 @@ impl Master {
         Ok(key)
     }
 
-    /// Forgets what was read: it is read anew when it is needed.
+    /// Clears the cache of keys: they are read again when they are needed.
     pub(crate) fn forget(&self) {
         self.known().clear();
     }
 
-    /// How many keys there are, the older ones among them.
+    /// The number of keys, with the older ones.
+    ///
+    /// # Errors
+    /// - [`LakeError::MasterKey`]: the source holds an invalid key, others may read the file, or the
+    ///   command failed.
+    /// - [`LakeError::File`]: the file cannot be read.
     pub fn count(&self) -> Result<usize, LakeError> {
         Ok(self.read()?.len())
     }
@@ -169,10 +176,10 @@ impl Master {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn none(&self) -> LakeError {
+    fn missing(&self) -> LakeError {
         LakeError::MasterKey {
             place: self.place(),
-            problem: "there is none".to_owned(),
+            problem: "none is set".to_owned(),
         }
     }
 
@@ -183,12 +190,12 @@ impl Master {
         };
         let text = match &self.source {
             Source::Value => std::env::var(VALUE).unwrap_or_default(),
-            Source::Command(command) => printed(command, COMMAND_TIME).map_err(refused)?,
+            Source::Command(command) => run_command(command, COMMAND_TIME).map_err(refused)?,
             Source::File(path) => read(path)?,
-            Source::Nowhere => String::new(),
+            Source::Unset => String::new(),
         };
         let keys = text.split_whitespace().map(|word| {
-            let problem = "it is not 64 hexadecimal digits";
+            let problem = "a key is not 64 hexadecimal digits";
             parse(word).ok_or_else(|| refused(problem.to_owned()))
         });
         let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
@@ -197,7 +204,7 @@ impl Master {
     }
 }
 
-/// What a key is called without telling it.
+/// The fingerprint of a key, which identifies the key and does not reveal it.
 pub(crate) fn fingerprint(key: &Key) -> String {
     let hash = Sha256::new().chain_update(b"rollbook master key\0");
     hex::encode(&hash.chain_update(key).finalize()[..8])
@@ -216,8 +223,8 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> La
     }
 }
 
-/// Holds the lock of a file of keys until it is dropped, or this process ends.
-fn locked(path: &Path) -> Result<fs::File, LakeError> {
+/// Takes the lock of a file of keys, which is held until the result is dropped or the process ends.
+fn lock_file(path: &Path) -> Result<fs::File, LakeError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lock");
     let path = path.with_file_name(name);
@@ -230,8 +237,8 @@ fn locked(path: &Path) -> Result<fs::File, LakeError> {
     Ok(file)
 }
 
-/// What a command prints, if it ends in time; the processes that it began end with it.
-fn printed(command: &str, time: Duration) -> Result<String, String> {
+/// The output of a command. A command that does not end in time is killed with its child processes.
+fn run_command(command: &str, time: Duration) -> Result<String, String> {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", command])
@@ -240,11 +247,11 @@ fn printed(command: &str, time: Duration) -> Result<String, String> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut shell, 0);
     let mut child = shell.spawn().map_err(|error| error.to_string())?;
-    let output = child.stdout.take().expect("it was asked for");
+    let output = child.stdout.take().expect("the output is a pipe");
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         let mut text = Vec::new();
-        // More is no key, and a command may print without end.
+        // A command may print without end.
         let read = output.take(COMMAND_BYTES + 1).read_to_end(&mut text);
         drop(send.send(read.map(|_| text)));
     });
@@ -255,29 +262,29 @@ fn printed(command: &str, time: Duration) -> Result<String, String> {
     while is_whole && ended.is_none() && begun.elapsed() < time {
         ended = child.try_wait().map_err(|error| error.to_string())?;
         if ended.is_none() {
-            std::thread::sleep(COMMAND_LOOK);
+            std::thread::sleep(COMMAND_POLL);
         }
     }
     let Some(status) = ended else {
         end(&mut child);
         return Err(match read {
-            Ok(Ok(_)) if !is_whole => format!("it prints more than {COMMAND_BYTES} bytes"),
+            Ok(Ok(_)) if !is_whole => format!("the command prints more than {COMMAND_BYTES} bytes"),
             Ok(Err(error)) => error.to_string(),
-            _ => format!("it did not end within {} seconds", time.as_secs()),
+            _ => format!("the command did not end within {} seconds", time.as_secs()),
         });
     };
     if !status.success() {
-        return Err(format!("it failed ({status})"));
+        return Err(format!("the command failed ({status})"));
     }
     match read {
         Ok(Ok(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        _ => Err("it printed nothing".to_owned()),
+        _ => Err("the command printed nothing".to_owned()),
     }
 }
 
-/// Ends a command and the processes that it began.
+/// Kills a command and its child processes.
 fn end(child: &mut Child) {
-    // They are a group of their own, which the standard library has no call for.
+    // They are a process group of their own, which the standard library cannot kill.
     let mut killing = Command::new("sh");
     killing.args(["-c", &format!("kill -9 -{}", child.id())]);
     drop(killing.stderr(Stdio::null()).status());
@@ -285,40 +292,40 @@ fn end(child: &mut Child) {
     drop(child.wait());
 }
 
-/// The text of the file; empty where there is none.
+/// The text of the file; empty where it does not exist.
 fn read(path: &Path) -> Result<String, LakeError> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
         found => found.map_err(failed("read", path))?,
     };
-    if is_open(&found) {
+    if is_readable_by_others(&found) {
         return Err(LakeError::MasterKey {
             place: path.display().to_string(),
-            problem: "others may read it: `chmod 600` it".to_owned(),
+            problem: "others may read the file: run `chmod 600` on it".to_owned(),
         });
     }
     fs::read_to_string(path).map_err(failed("read", path))
 }
 
 #[cfg(unix)]
-fn is_open(found: &fs::Metadata) -> bool {
+fn is_readable_by_others(found: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     found.permissions().mode() & 0o077 != 0
 }
 
 #[cfg(not(unix))]
-fn is_open(_: &fs::Metadata) -> bool {
+fn is_readable_by_others(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Writes the file whole, for its owner alone.
+/// Writes the file in one step, readable for its owner alone.
 fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed("make", folder))?;
-    // Such a file has the mode 0600 from its beginning.
+    // A temporary file has the mode 0600 when it is created.
     let mut staged = NamedTempFile::new_in(folder).map_err(failed("write", path))?;
     let mut text = keys.iter().map(hex::encode).collect::<Vec<_>>().join("\n");
     text.push('\n');
@@ -339,18 +346,18 @@ fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Master, Source, fingerprint, printed};
+    use super::{Master, Source, fingerprint, run_command};
 
     #[test]
-    fn key_file_is_made_once_and_keeps_older_keys() {
+    fn key_file_is_created_once_and_keeps_older_keys() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys").join("master.key");
         let master = Master::at(Source::File(path.clone()));
         let missing = master.find("0011").unwrap_err().to_string();
-        assert!(missing.contains("there is none"), "{missing}");
+        assert!(missing.contains("none is set"), "{missing}");
         let first = master.current_or_new().unwrap();
         assert_eq!(master.current_or_new().unwrap(), first);
-        // Another program finds the same.
+        // Another program finds the same key.
         let other = Master::at(Source::File(path.clone()));
         assert_eq!(other.current_or_new().unwrap(), first);
         let second = master.next().unwrap();
@@ -435,24 +442,24 @@ mod tests {
         let begun = Instant::now();
         let time = Duration::from_millis(300);
         let folder = tempfile::tempdir().unwrap();
-        // Whatever the last of these began holds it open.
+        // The child process of the last command keeps the pipe open.
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
         let mut both_ends = std::fs::OpenOptions::new();
         let both_ends = both_ends.read(true).write(true).open(&pipe).unwrap();
         for (command, problem) in [
-            ("sleep 60", "it did not end within"),
-            ("echo abc; sleep 60", "it did not end within"),
-            ("exec >&-; sleep 60", "it did not end within"),
-            ("sleep 60 & wait", "it did not end within"),
-            ("yes", "it prints more than"),
+            ("sleep 60", "the command did not end within"),
+            ("echo abc; sleep 60", "the command did not end within"),
+            ("exec >&-; sleep 60", "the command did not end within"),
+            ("sleep 60 & wait", "the command did not end within"),
+            ("yes", "the command prints more than"),
             (
                 &format!("(sleep 60) 3>{} & wait", pipe.display()),
-                "it did not end within",
+                "the command did not end within",
             ),
         ] {
-            let refused = printed(command, time).unwrap_err();
+            let refused = run_command(command, time).unwrap_err();
             assert!(refused.contains(problem), "{command}: {refused}");
         }
         assert!(begun.elapsed() < Duration::from_secs(20));
@@ -463,11 +470,11 @@ mod tests {
             let _ = end.send(std::io::Read::read(&mut reading, &mut [0]).unwrap());
         });
         let ended = is_over.recv_timeout(Duration::from_secs(20));
-        assert_eq!(ended, Ok(0), "what it began went on");
+        assert_eq!(ended, Ok(0), "a child process was not killed");
         assert_eq!(
-            printed("cat", time).unwrap(),
+            run_command("cat", time).unwrap(),
             "",
-            "it has no input to wait for"
+            "the command waits for input"
         );
     }
 
@@ -476,7 +483,10 @@ mod tests {
         let key = hex::encode([7; 32]);
         let master = Master::at(Source::Command(format!("echo {key}")));
         assert_eq!(master.current_or_new().unwrap(), [7; 32]);
-        for (command, problem) in [("exit 3", "it failed"), ("echo abc", "64 hexadecimal")] {
+        for (command, problem) in [
+            ("exit 3", "the command failed"),
+            ("echo abc", "64 hexadecimal"),
+        ] {
             let master = Master::at(Source::Command(command.to_owned()));
             let refused = master.current_or_new().unwrap_err().to_string();
             assert!(refused.contains(problem), "{refused}");

@@ -1,10 +1,10 @@
-//! Sealing: AES-256-GCM-SIV (RFC 8452) of one value, of the rows of a table, of a whole object.
+//! Encryption with AES-256-GCM-SIV (RFC 8452) of a value, of the rows of a table, of a whole object.
+//! Encrypted values are called sealed.
 //!
-//! A value of a row is sealed under the data key of its identity and authenticated together with
-//! the table, the column and the row that it belongs to, so that none can be put into the place of
-//! another. The nonce is fixed: GCM-SIV stays secret under it, and whoever sees two sealed values
-//! of one place learns whether they are equal and no more. In return two states of a row are
-//! compared without opening them.
+//! A value of a row is sealed with the data key of its identity. Table, column and row of the value are
+//! authenticated with it, so that no value can be moved to another place. The nonce is fixed: GCM-SIV
+//! stays secure with it, and two sealed values of one place reveal only whether they are equal. So two
+//! versions of a row can be compared without decrypting them.
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::encryption::key_pages::{DataKeys, Key};
 
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
-/// Rows that are worth a thread.
+/// The smallest number of rows for which a thread pays.
 const FEWEST: usize = 1024;
 
-/// A key, ready to be used.
+/// A cipher with a key.
 struct Cipher(Aes256GcmSiv);
 
 impl Cipher {
@@ -35,7 +35,7 @@ impl Cipher {
         Self(Aes256GcmSiv::new(key.into()))
     }
 
-    /// Puts the sealed form of `value` behind what `sealed` has.
+    /// Appends the sealed form of `value` to `sealed`. `place` is authenticated with it.
     fn seal(&self, nonce: &Nonce, place: &[u8], value: &[u8], sealed: &mut Vec<u8>) {
         let begin = sealed.len();
         sealed.extend_from_slice(value);
@@ -45,7 +45,8 @@ impl Cipher {
         sealed.extend_from_slice(&tag);
     }
 
-    /// What was sealed for this place; `None` where it was not, or not under this key.
+    /// Decrypts a sealed value into `value`; `None` where it was sealed with another key or another
+    /// `place`.
     fn open(&self, nonce: &Nonce, place: &[u8], sealed: &[u8], value: &mut Vec<u8>) -> Option<()> {
         let (content, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG_BYTES)?)?;
         value.clear();
@@ -58,7 +59,7 @@ impl Cipher {
     }
 }
 
-/// Seals an object for its place: a random nonce, then the sealed bytes.
+/// Seals an object and authenticates its path `place`: a random nonce, then the sealed bytes.
 pub(crate) fn seal_object(key: &Key, place: &str, bytes: &[u8]) -> Vec<u8> {
     let mut sealed = random::<NONCE_BYTES>().to_vec();
     let nonce = nonce(&sealed);
@@ -66,7 +67,7 @@ pub(crate) fn seal_object(key: &Key, place: &str, bytes: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// What [`seal_object`] sealed under that key for that place.
+/// Decrypts what [`seal_object`] sealed; `None` where the key or the path differs.
 pub(crate) fn open_object(key: &Key, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
     let (first, rest) = sealed.split_at_checked(NONCE_BYTES)?;
     let mut bytes = Vec::new();
@@ -74,7 +75,7 @@ pub(crate) fn open_object(key: &Key, place: &str, sealed: &[u8]) -> Option<Vec<u
     Some(bytes)
 }
 
-/// Bytes that nobody can guess.
+/// Random bytes from the system.
 pub(crate) fn random<const COUNT: usize>() -> [u8; COUNT] {
     let mut bytes = [0; COUNT];
     getrandom::fill(&mut bytes).expect("the system has random numbers");
@@ -85,7 +86,7 @@ fn nonce(bytes: &[u8]) -> Nonce {
     Nonce::try_from(bytes).expect("a nonce has twelve bytes")
 }
 
-/// Whose data key each row is sealed under: its identity's, or the tenant's own, 0.
+/// The identity whose data key seals each row; `None` where the tenant's own key, 0, seals all rows.
 fn owners(def: &TableDef, keys: &[ArrayRef]) -> Result<Option<ArrayRef>, ArrowError> {
     let of_identity = def.vault_keys().first() == Some(&"identity_id");
     of_identity
@@ -93,8 +94,8 @@ fn owners(def: &TableDef, keys: &[ArrayRef]) -> Result<Option<ArrayRef>, ArrowEr
         .transpose()
 }
 
-/// The places of the values of some rows: table and column, then what tells the row apart from
-/// others under the same key.
+/// What is authenticated with the values of rows: table and column, then the key columns that
+/// distinguish rows sealed with the same data key.
 struct AssociatedData<'a> {
     def: &'a TableDef,
     texts: Vec<ArrayRef>,
@@ -122,8 +123,8 @@ impl<'a> AssociatedData<'a> {
     }
 }
 
-/// Rows in `def.vault_schema()` with their personal columns sealed: `def.sealed_schema()`. `keys`
-/// has a key for each of their identities.
+/// Seals the personal columns of rows in `def.vault_schema()`; the result has `def.sealed_schema()`.
+/// `keys` must have a key for each identity.
 pub(crate) fn seal_rows(
     def: &'static TableDef,
     rows: &RecordBatch,
@@ -185,8 +186,8 @@ fn seal_share(
     )
 }
 
-/// Rows in `def.sealed_schema()` with their personal columns open: `def.vault_schema()`. Values
-/// whose data key is gone are null.
+/// Decrypts the personal columns of rows in `def.sealed_schema()`; the result has
+/// `def.vault_schema()`. Values whose data key is deleted are null.
 pub(crate) fn open_rows(
     def: &'static TableDef,
     rows: &RecordBatch,
@@ -204,7 +205,7 @@ pub(crate) fn open_rows(
     )
 }
 
-/// Some personal columns of rows, open. `named` are the columns of `def.vault_keys()`.
+/// Decrypts some personal columns of rows. `named` are the columns of `def.vault_keys()`.
 pub(crate) fn open_columns(
     def: &'static TableDef,
     named: &[ArrayRef],
@@ -250,7 +251,7 @@ fn open_share(
     let rows = columns.first().map_or(0, |(_, column)| column.len());
     for row in 0..rows {
         let key = keys.get(owner_of(owners.as_ref(), row));
-        // Most rows leave most columns empty.
+        // In most rows most columns are empty.
         let cipher = LazyCell::new(|| key.map(Cipher::new));
         for ((column, sealed), opened) in columns.iter().zip(&mut opened) {
             if sealed.is_null(row) {
@@ -274,7 +275,7 @@ fn open_share(
     Ok(opened.into_iter().map(Opened::finish).collect())
 }
 
-/// Values on their way out.
+/// A column of decrypted values that is being built.
 enum Opened {
     Text(StringBuilder),
     Date(Date32Builder),
@@ -329,7 +330,7 @@ fn key_columns(def: &TableDef, rows: &RecordBatch) -> Result<Vec<ArrayRef>, Arro
 }
 
 fn unsealable(found: &DataType) -> ArrowError {
-    ArrowError::NotYetImplemented(format!("a personal column of type {found}"))
+    ArrowError::NotYetImplemented(format!("encryption of a column of type {found}"))
 }
 
 #[cfg(test)]
@@ -358,9 +359,9 @@ mod tests {
         assert_eq!(open_object(&other, "here", &sealed), None);
         assert_eq!(open_object(&key, "there", &sealed), None);
         for at in 0..sealed.len() {
-            let mut harmed = sealed.clone();
-            harmed[at] ^= 1;
-            assert_eq!(open_object(&key, "here", &harmed), None, "byte {at}");
+            let mut corrupt = sealed.clone();
+            corrupt[at] ^= 1;
+            assert_eq!(open_object(&key, "here", &corrupt), None, "byte {at}");
             assert_eq!(open_object(&key, "here", &sealed[..at]), None, "{at} bytes");
         }
     }

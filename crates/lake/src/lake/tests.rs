@@ -71,9 +71,13 @@ async fn state_equals_the_replay_of_its_commits() {
     let lake = lake(&folder).await;
     let mut state = lake.head().await.unwrap();
     for n in 0..40 {
-        let (add, gone) = (format!("f{n}"), format!("f{}", n - 1));
-        let gone = if n == 0 { vec![] } else { vec![gone.as_str()] };
-        state = done(&lake, &state, commit(&[&add], &gone)).await;
+        let (add, remove) = (format!("f{n}"), format!("f{}", n - 1));
+        let remove = if n == 0 {
+            vec![]
+        } else {
+            vec![remove.as_str()]
+        };
+        state = done(&lake, &state, commit(&[&add], &remove)).await;
     }
     assert_eq!(lake.head().await.unwrap(), state);
     assert_eq!(state.table("orders").files, vec![file("f39")]);
@@ -104,7 +108,7 @@ async fn one_of_two_writers_is_overtaken() {
 }
 
 #[tokio::test]
-async fn unpublished_commit_is_published_by_the_next_opener() {
+async fn delta_logs_are_completed_by_the_next_program() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
@@ -134,7 +138,7 @@ async fn foreign_commit_is_reported() {
 }
 
 #[tokio::test]
-async fn tables_described_by_older_programs_are_described_again() {
+async fn metadata_of_older_programs_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut first = commit(&["a"], &[]);
@@ -152,7 +156,7 @@ async fn tables_described_by_older_programs_are_described_again() {
     for table in base.tables.values_mut() {
         table.described = None;
     }
-    // What changes no table leaves them alone.
+    // A commit without rows writes no metadata.
     let state = done(&lake, &base, define).await;
     assert_eq!(state.data, base.data);
     let state = done(&lake, &state, commit(&["b"], &[])).await;
@@ -170,14 +174,14 @@ async fn tables_described_by_older_programs_are_described_again() {
         assert!(!log.contains("protocol"), "{log}");
         assert_eq!(lake.newest_checkpoint(name).await.unwrap(), Some(1));
     }
-    // It is said once.
+    // The metadata is written once.
     let state = done(&lake, &state, commit(&["c"], &[])).await;
     assert_eq!(state.tables["payments"].version, Some(1));
     assert_eq!(lake.head().await.unwrap(), state);
 }
 
 #[tokio::test]
-async fn only_the_newest_checkpoint_stays() {
+async fn vacuum_keeps_only_the_newest_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let lake = lake(&folder).await;
     let mut state = lake.head().await.unwrap();
@@ -198,7 +202,7 @@ async fn only_the_newest_checkpoint_stays() {
         dry_run: false,
     };
     let later = chrono::Utc::now().timestamp_micros() + 1_000_000;
-    lake.collect(how, Timestamp::from_micros(later))
+    lake.vacuum(how, Timestamp::from_micros(later))
         .await
         .unwrap();
     assert_eq!(names().await, [of(64), newest]);
@@ -210,19 +214,21 @@ async fn commit_of_missing_objects_is_refused() {
     let lake = lake(&folder).await;
     let base = lake.head().await.unwrap();
     let missing = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
-    assert!(matches!(missing, LakeError::Vanished { path } if path == "orders/a"));
-    // Nor what is not what was written, nor an object that a value points to.
+    assert!(matches!(missing, LakeError::MissingObject { path } if path == "orders/a"));
+    // So is a commit of a file of another size, and of a value that refers to a missing object.
     let path = lake.path("orders/a");
     lake.store().put_over(&path, b"short").await.unwrap();
     let other = lake.commit(&base, commit(&["a"], &[])).await.unwrap_err();
-    assert!(matches!(other, LakeError::Vanished { .. }));
+    assert!(matches!(other, LakeError::MissingObject { .. }));
     let name = "segment/vip".to_owned();
     let value = json!({"path": "_definitions/vip.json"});
     let named = BTreeMap::from([(name, Some(value))]);
     let at = Timestamp::from_micros(0);
     let define = Commit::of_names(commit(&[], &[]).cause, at, named);
     let missing = lake.commit(&base, define.clone()).await.unwrap_err();
-    assert!(matches!(missing, LakeError::Vanished { path } if path == "_definitions/vip.json"));
+    assert!(
+        matches!(missing, LakeError::MissingObject { path } if path == "_definitions/vip.json")
+    );
     assert_eq!(lake.head().await.unwrap(), State::default());
     lake.put_document("_definitions/vip.json", &1)
         .await
@@ -259,7 +265,7 @@ async fn ids_are_never_reused() {
             .unwrap(),
         6
     );
-    // A writer that died between its range and the end marker.
+    // A writer died after it reserved a range and before it wrote the end marker.
     let marker = "default/_ids/person/00000000000000000007.end";
     lake.store().delete(marker).await.unwrap();
     assert_eq!(

@@ -1,9 +1,10 @@
-//! A plain copy of a tenant's lake at a snapshot, while others go on writing: the backup and its
-//! restoring, which is the same the other way round.
+//! Backup: a plain copy of a tenant's lake at a snapshot, while other programs write to the lake.
+//! Restoring is the same copy in the other direction.
 //!
-//! What a snapshot names never changes, so it can be copied at leisure. Personal values are latest
-//! only: the vault's manifest is read again when a run that it names has gone meanwhile. The
-//! snapshots' records go last, so that a copy that was broken off is no lake.
+//! The objects of a snapshot never change, so they can be copied one after the other. Personal values
+//! exist in their latest state only: the vault's manifest is read again when a run that it lists has
+//! been deleted meanwhile. The snapshot's record is copied last, so that an interrupted copy is not a
+//! lake.
 
 use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::Serialize;
@@ -20,30 +21,42 @@ use crate::vault;
 use crate::wal::{self, Entry};
 
 const FORMAT: &str = "_format.json";
-/// Attempts to copy a vault that others write to.
+/// Attempts to copy a vault while other programs write to it.
 const ATTEMPTS: u32 = 10;
-/// Which ids have been given: none must be given again.
+/// The folder of the reserved ranges of ids: no id may be given twice.
 const IDS: &str = "_ids";
 
-/// What was copied.
+/// What a backup copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Copied {
+pub struct BackupReport {
     /// The newest snapshot of the copy.
     pub snapshot: SnapshotNumber,
     /// Objects.
     pub objects: u64,
-    /// Their bytes.
+    /// Bytes of these objects.
     pub bytes: u64,
 }
 
 impl Lake {
-    /// Copies the tenant's lake at a snapshot, the newest without one, to an empty place.
+    /// Copies the tenant's lake to a store that holds nothing of the tenant: at the snapshot `number`,
+    /// or at the newest one together with the write-ahead log.
+    ///
+    /// # Errors
+    /// - [`LakeError::Occupied`]: the target holds data of the tenant.
+    /// - [`LakeError::NewerFormat`], [`LakeError::OlderFormat`]: a program of another version wrote to
+    ///   the target.
+    /// - [`LakeError::NoSnapshot`], [`LakeError::Expired`]: the snapshot does not exist, or not any
+    ///   more.
+    /// - [`LakeError::Damaged`]: a record, a manifest of personal values or an object of the
+    ///   write-ahead log cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in the lake leads out of it.
+    /// - [`LakeError::Store`], [`LakeError::File`]: an object is missing, or cannot be read or written.
     pub async fn copy_to(
         &self,
         to: &Store,
         number: Option<SnapshotNumber>,
-    ) -> Result<Copied, LakeError> {
-        // What was acknowledged by now is in the journal, or in the snapshot that is read next.
+    ) -> Result<BackupReport, LakeError> {
+        // Rows acknowledged so far are in the write-ahead log, or in the snapshot that is read next.
         let waiting = match number {
             Some(_) => Vec::new(),
             None => self.waiting_entries().await?,
@@ -52,7 +65,7 @@ impl Lake {
             Some(number) => self.state(number).await?,
             None => self.head().await?,
         };
-        // What lies there may belong to a program that is newer than this one.
+        // A newer program may have written to the target: opening it checks the format.
         let copy = Lake::on(to.clone(), self.tenant().clone()).await?;
         let tenant = self.tenant().as_str();
         if !to
@@ -65,15 +78,15 @@ impl Lake {
                 tenant: tenant.to_owned(),
             });
         }
-        // Before anything is written it is known whether all of it may be.
+        // All paths are checked before the first object is copied.
         for object in state.objects() {
             let path = self.path(&object);
-            self.store().must_hold(&path)?;
-            to.must_hold(&path)?;
+            self.store().check_path(&path)?;
+            to.check_path(&path)?;
         }
-        let mut copied = Copied {
+        let mut copied = BackupReport {
             snapshot: state.number,
-            ..Copied::default()
+            ..BackupReport::default()
         };
         self.copy(FORMAT, to, &mut copied).await?;
         let record = self.find_record(state.number).await?;
@@ -92,7 +105,7 @@ impl Lake {
                 self.copy(&path, to, &mut copied).await?;
             }
             if let Some(def) = tables::table(name) {
-                copy.put_checkpoint_of_copy(def, table, at).await?;
+                copy.put_checkpoint_of_backup(def, table, at).await?;
             }
         }
         for object in state.objects() {
@@ -103,26 +116,28 @@ impl Lake {
         }
         self.copy_vaults(to, &mut copied).await?;
         if number.is_none() {
-            self.copy_journal(waiting, &copy, &mut copied).await?;
+            self.copy_wal(waiting, &copy, &mut copied).await?;
         }
         self.copy_record(state, to, &mut copied).await?;
         Ok(copied)
     }
 
+    /// The entries of the write-ahead log.
     async fn waiting_entries(&self) -> Result<Vec<Entry>, LakeError> {
         let mut waiting = Vec::new();
-        for appended in self.journal().await? {
+        for appended in self.wal_objects().await? {
             waiting.extend(self.entries(&appended).await?);
         }
         Ok(waiting)
     }
 
-    /// Copies entries that the copied snapshot does not have, and those that were put aside.
-    async fn copy_journal(
+    /// Copies the entries of the write-ahead log that are not in the copied snapshot, and the refused
+    /// entries.
+    async fn copy_wal(
         &self,
         mut waiting: Vec<Entry>,
         copy: &Lake,
-        copied: &mut Copied,
+        copied: &mut BackupReport,
     ) -> Result<(), LakeError> {
         if let Some(after) = waiting.iter().map(|entry| entry.header.after).min() {
             let answered = self.answered_since(after).await?;
@@ -143,7 +158,7 @@ impl Lake {
         Ok(())
     }
 
-    async fn copy_vaults(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+    async fn copy_vaults(&self, to: &Store, copied: &mut BackupReport) -> Result<(), LakeError> {
         for attempt in 1.. {
             match self.copy_vaults_once(to, copied).await {
                 Err(
@@ -155,26 +170,31 @@ impl Lake {
         unreachable!("the last attempt returns")
     }
 
-    async fn copy_vaults_once(&self, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
-        // A vault that was written to meanwhile lacks a run or the manifest that was read.
-        for object in vault::live(self).await? {
+    async fn copy_vaults_once(
+        &self,
+        to: &Store,
+        copied: &mut BackupReport,
+    ) -> Result<(), LakeError> {
+        // Where another program wrote to a vault meanwhile, one of these objects is missing.
+        for object in vault::current_objects(self).await? {
             self.copy(&self.path(&object), to, copied).await?;
         }
         Ok(())
     }
 
-    /// The record of the snapshot, with the whole state in it: what the copy is opened from.
+    /// Copies the record of the snapshot and adds the whole state to it: the copy has no earlier
+    /// records to replay.
     async fn copy_record(
         &self,
         state: State,
         to: &Store,
-        copied: &mut Copied,
+        copied: &mut BackupReport,
     ) -> Result<(), LakeError> {
         let number = state.number;
         let path = record::path(self.tenant().as_str(), number);
-        // A snapshot that was kept by name may have outlived its record.
+        // The record of a named snapshot may have expired.
         let record = self.find_record(number).await?;
-        let mut record = record.unwrap_or_else(|| SnapshotRecord::nameless(number));
+        let mut record = record.unwrap_or_else(|| SnapshotRecord::placeholder(number));
         record.state = Some(Box::new(state));
         let bytes = to_json(&record)?;
         to.put_new(&path, &bytes).await?;
@@ -183,7 +203,12 @@ impl Lake {
         Ok(())
     }
 
-    async fn copy(&self, path: &str, to: &Store, copied: &mut Copied) -> Result<(), LakeError> {
+    async fn copy(
+        &self,
+        path: &str,
+        to: &Store,
+        copied: &mut BackupReport,
+    ) -> Result<(), LakeError> {
         let mut from = self.store().open(path).await?;
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut staged = to.staging_file(folder)?;

@@ -1,4 +1,5 @@
-//! Looking at everything that a lake should hold: is it there, unharmed, in order, each key once.
+//! Check: every object of every retained snapshot exists, is intact and in order, and each key occurs
+//! once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,10 +18,10 @@ use crate::table::key_index;
 use crate::table::writer::{measure, times_of};
 use crate::vault;
 
-/// Something that is not as it should be.
+/// A defect of the lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The snapshot that it concerns, where it concerns one.
+    /// The snapshot that has the defect, where it is one of a snapshot.
     pub snapshot: Option<SnapshotNumber>,
     /// The object, relative to the tenant's folder.
     pub object: String,
@@ -28,9 +29,9 @@ pub struct Problem {
     pub problem: String,
 }
 
-/// What was looked at, and what was found.
+/// What a check read, and the problems that it found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
+pub struct CheckReport {
     /// Snapshots.
     pub snapshots: u64,
     /// Data files and other objects.
@@ -39,11 +40,11 @@ pub struct Checked {
     pub rows: u64,
     /// Bytes of the data files.
     pub bytes: u64,
-    /// What is wrong; nothing, as it should be.
+    /// The problems; empty for an intact lake.
     pub problems: Vec<Problem>,
 }
 
-/// How the files of a table change from one retained snapshot to the next.
+/// The change of a table's files from one retained snapshot to the next.
 struct Step {
     number: SnapshotNumber,
     def: &'static TableDef,
@@ -51,21 +52,29 @@ struct Step {
     removes: Vec<String>,
 }
 
-/// The keys of one table at the snapshot that is looked at.
+/// The keys of one table at the snapshot that is being checked.
 #[derive(Default)]
 struct Keys {
     by_file: HashMap<String, Vec<u128>>,
     count: HashMap<u128, u32>,
-    /// Keys that stand more than once.
-    twice: u64,
+    /// Keys that occur more than once.
+    duplicates: u64,
 }
 
 impl Lake {
-    /// Looks at every retained snapshot: its files exist and have the size, the checksum and the
-    /// rows that were recorded; rows are in order; no key stands twice; the Delta logs say what was
-    /// committed; the vaults and all other objects that are named are there.
-    pub async fn check(&self) -> Result<Checked, LakeError> {
-        let mut checked = Checked::default();
+    /// Checks every retained snapshot: its data files exist and have the recorded size, checksum and
+    /// number of rows; rows are in order; no key occurs twice; the Delta logs equal the commits; the
+    /// objects of the vaults and all other referenced objects exist.
+    ///
+    /// Defects of files are reported, not returned as errors.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: a snapshot's record, a named snapshot or a manifest of personal values
+    ///   cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in one of these leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be listed or read.
+    pub async fn check(&self) -> Result<CheckReport, LakeError> {
+        let mut checked = CheckReport::default();
         let (mut steps, mut before) = (Vec::new(), State::default());
         let mut objects = HashSet::new();
         self.each_retained(SnapshotNumber(0), |state| {
@@ -79,13 +88,13 @@ impl Lake {
         let mut keys: BTreeMap<&str, Keys> = BTreeMap::new();
         for step in steps {
             let keys = keys.entry(step.def.name).or_default();
-            self.follow(step, keys, &mut checked).await?;
+            self.check_step(step, keys, &mut checked).await?;
         }
         for object in objects {
-            self.must_exist(&object, &mut checked).await?;
+            self.check_object(&object, &mut checked).await?;
         }
-        for object in vault::live(self).await? {
-            self.must_exist(&object, &mut checked).await?;
+        for object in vault::current_objects(self).await? {
+            self.check_object(&object, &mut checked).await?;
         }
         for record in self.records().await? {
             for (table, entry) in &record.tables {
@@ -93,8 +102,8 @@ impl Lake {
                 let found = self.store().get(&self.path(&object)).await?;
                 let problem = match found {
                     Some(bytes) if bytes == entry.log.as_bytes() => continue,
-                    Some(_) => "says something else than the snapshot: another program wrote it",
-                    None => "is missing: any rollbook command publishes it again",
+                    Some(_) => "differs from the snapshot: another program wrote it",
+                    None => "is missing: opening the lake writes it again",
                 };
                 checked.note(Some(record.number), object, problem.to_owned());
             }
@@ -102,7 +111,7 @@ impl Lake {
         Ok(checked)
     }
 
-    async fn must_exist(&self, object: &str, checked: &mut Checked) -> Result<(), LakeError> {
+    async fn check_object(&self, object: &str, checked: &mut CheckReport) -> Result<(), LakeError> {
         checked.objects += 1;
         if self.store().get_size(&self.path(object)).await?.is_none() {
             checked.note(None, object.to_owned(), "is missing".to_owned());
@@ -110,11 +119,12 @@ impl Lake {
         Ok(())
     }
 
-    async fn follow(
+    /// Checks the files that a step adds, and the keys of its table after it.
+    async fn check_step(
         &self,
         step: Step,
         keys: &mut Keys,
-        checked: &mut Checked,
+        checked: &mut CheckReport,
     ) -> Result<(), LakeError> {
         for path in &step.removes {
             keys.remove(path);
@@ -127,9 +137,9 @@ impl Lake {
                     Err(error) => Err(format!("cannot be opened: {error}")),
                 };
                 if let Ok(keys) = &found
-                    && !key_index::agrees(self, step.def, &file, keys).await?
+                    && !key_index::matches(self, step.def, &file, keys).await?
                 {
-                    let problem = "its index of keys says something else: remove the `.keys` file";
+                    let problem = "its key index differs from its rows: remove the `.keys` file";
                     checked.note(Some(step.number), object.clone(), problem.to_owned());
                 }
                 match found {
@@ -139,15 +149,15 @@ impl Lake {
             }
             keys.add(&file.path);
         }
-        if keys.twice > 0 {
-            let problem = format!("{} keys stand in it more than once", keys.twice);
+        if keys.duplicates > 0 {
+            let problem = format!("has {} duplicate keys", keys.duplicates);
             checked.note(Some(step.number), step.def.name.to_owned(), problem);
         }
         Ok(())
     }
 }
 
-impl Checked {
+impl CheckReport {
     fn note(&mut self, snapshot: Option<SnapshotNumber>, object: String, problem: String) {
         let found = Problem {
             snapshot,
@@ -163,7 +173,7 @@ impl Keys {
         for key in self.by_file.get(path).into_iter().flatten() {
             let count = self.count.entry(*key).or_default();
             *count += 1;
-            self.twice += u64::from(*count == 2);
+            self.duplicates += u64::from(*count == 2);
         }
     }
 
@@ -171,7 +181,7 @@ impl Keys {
         for key in self.by_file.get(path).into_iter().flatten() {
             if let Some(count) = self.count.get_mut(key) {
                 *count -= 1;
-                self.twice -= u64::from(*count == 1);
+                self.duplicates -= u64::from(*count == 1);
                 if *count == 0 {
                     self.count.remove(key);
                 }
@@ -185,18 +195,18 @@ fn steps_between(before: &State, after: &State) -> Vec<Step> {
     for def in tables::TABLES {
         let (old, new) = (before.table(def.name), after.table(def.name));
         let known: HashSet<&str> = old.files.iter().map(|file| file.path.as_str()).collect();
-        let still: HashSet<&str> = new.files.iter().map(|file| file.path.as_str()).collect();
+        let remaining: HashSet<&str> = new.files.iter().map(|file| file.path.as_str()).collect();
         let adds: Vec<DataFile> = new
             .files
             .iter()
             .filter(|file| !known.contains(file.path.as_str()))
             .cloned()
             .collect();
-        let gone = old
+        let removed = old
             .files
             .iter()
-            .filter(|f| !still.contains(f.path.as_str()));
-        let removes: Vec<String> = gone.map(|file| file.path.clone()).collect();
+            .filter(|f| !remaining.contains(f.path.as_str()));
+        let removes: Vec<String> = removed.map(|file| file.path.clone()).collect();
         if !adds.is_empty() || !removes.is_empty() {
             let number = after.number;
             steps.push(Step {
@@ -210,17 +220,17 @@ fn steps_between(before: &State, after: &State) -> Vec<Step> {
     steps
 }
 
-/// The keys of a file's rows, or what is wrong with it.
+/// The keys of a file's rows, or the problem of the file.
 fn inspect(
     def: &'static TableDef,
     file: &DataFile,
     opened: std::fs::File,
-    checked: &mut Checked,
+    checked: &mut CheckReport,
 ) -> Result<Vec<u128>, String> {
     let text = |error: &dyn std::fmt::Display| format!("cannot be read: {error}");
     let (size, checksum) = measure(&opened).map_err(|error| text(&error))?;
     if size != file.size {
-        return Err(format!("has {size} bytes, {} were written", file.size));
+        return Err(format!("has {size} bytes, {} were recorded", file.size));
     }
     if !file.checksum.is_empty() && checksum != file.checksum {
         return Err(format!(
@@ -277,7 +287,7 @@ fn ordered_keys(
         if let (Some([first, last]), Some([from, to])) = (file.times, times_of(def, &batch))
             && (from < first || to > last)
         {
-            return Err("holds rows from before or after the times recorded of it".to_owned());
+            return Err("holds rows outside of the times recorded for it".to_owned());
         }
         if let (Some(persons), Some(first), Some(end)) = (
             batch
@@ -288,7 +298,7 @@ fn ordered_keys(
         ) {
             let mut persons = persons.as_primitive::<Int64Type>().values().iter();
             if !persons.all(|person| (first..=end).contains(person)) {
-                return Err(format!("holds persons beyond {first} to {end}"));
+                return Err(format!("holds persons outside of {first} to {end}"));
             }
         }
     }

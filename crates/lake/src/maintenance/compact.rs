@@ -1,20 +1,20 @@
-//! Which files of a table are better written as fewer, in order.
+//! Compaction: which files of a table to rewrite as fewer ordered files.
 //!
-//! Runs of disjoint files are kept in sizes that grow by a factor: a run is written anew together
-//! with all smaller ones once these are a quarter of it. So a row is written again about once for
-//! each factor of four that the table grows by, and a scan merges few runs.
+//! The sizes of runs of disjoint files grow geometrically: a run is rewritten together with all smaller
+//! ones once these have a quarter of its rows. So a row is rewritten about once whenever the table
+//! grows by a factor of four, and a scan merges few runs.
 
 use crate::state::{DataFile, TableState};
 use crate::table::ranges::runs;
 
-/// The share of a run that the smaller ones have to reach together, as a divisor.
+/// A run is rewritten once the smaller ones together have this share of its rows, as a divisor.
 const SHARE: u64 = 4;
-/// Runs that a scan merges at most before the smallest are put together whatever their size.
+/// The largest number of runs. Where there are more, the smallest are rewritten as one.
 const MOST_RUNS: usize = 8;
-/// Files of this many rows and more are long enough to stand alone.
+/// Files with at least this number of rows are long.
 const LONG: u64 = 256 * 1024;
 
-/// The files that are worth writing anew by now; none where the table is in good order.
+/// The files to rewrite now; none where rewriting does not pay.
 pub fn due(table: &TableState) -> Vec<DataFile> {
     chosen(table, |sizes| {
         let mut smaller = 0;
@@ -29,7 +29,7 @@ pub fn due(table: &TableState) -> Vec<DataFile> {
     })
 }
 
-/// The files that keep the table from being one run of long files; none where it is one.
+/// The files to rewrite to make the table one run of long files; none where it is one.
 pub fn all(table: &TableState) -> Vec<DataFile> {
     let chosen = chosen(table, <[u64]>::len);
     let is_one_run = runs(&table.files).len() < 2;
@@ -40,7 +40,8 @@ pub fn all(table: &TableState) -> Vec<DataFile> {
     chosen
 }
 
-/// The files of as many of the smallest runs as `take` says of their sizes, ascending.
+/// The files of the smallest runs. `take` gets the sizes of all runs in ascending order, and returns how
+/// many of the smallest to take.
 fn chosen(table: &TableState, take: impl Fn(&[u64]) -> usize) -> Vec<DataFile> {
     let mut by_size: Vec<(u64, Vec<&DataFile>)> = runs_of(table)
         .into_iter()
@@ -55,7 +56,7 @@ fn chosen(table: &TableState, take: impl Fn(&[u64]) -> usize) -> Vec<DataFile> {
     if files.len() < 2 { Vec::new() } else { files }
 }
 
-/// Files without persons have no ranges: each is a run of its own.
+/// The runs of a table. A file without persons is a run of its own.
 fn runs_of(table: &TableState) -> Vec<Vec<&DataFile>> {
     let (by_person, others): (Vec<_>, Vec<_>) = table
         .files
@@ -100,14 +101,14 @@ mod tests {
         files.push((5, 90, 100));
         assert!(due(&table(&files)).is_empty());
         files.push((6, 91, 150));
-        // The two small ones are of one size, and together a quarter of the large one.
+        // The two small runs together have a quarter of the rows of the large one.
         assert_eq!(due(&table(&files)).len(), 3);
         assert_eq!(all(&table(&files)).len(), 3);
         assert!(all(&table(&[(1, 50, 500_000), (51, 99, 500_000)])).is_empty());
     }
 
     #[test]
-    fn rows_are_rewritten_logarithmically_often() {
+    fn rows_are_rewritten_a_logarithmic_number_of_times() {
         let (mut files, mut written, commits) = (Vec::new(), 0, 1_000);
         for _ in 0..commits {
             files.push((1, 100, 100));

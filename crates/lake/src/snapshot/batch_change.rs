@@ -1,4 +1,4 @@
-//! What a run of ingest changed, for those who take it back.
+//! The change that a batch made, which undoing the batch reverts.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,25 @@ use crate::state::actions::Action;
 use crate::state::record::{Cause, SnapshotRecord};
 use crate::state::{DataFile, State, TableChange, TableState};
 
-/// What one run changed.
+/// The change that one batch made.
 #[derive(Debug, Clone)]
 pub struct BatchChange {
-    /// The files that it wrote and those that it replaced, by table.
+    /// The files that the batch added and removed, by table.
     pub tables: BTreeMap<&'static str, TableChange>,
-    /// The persons whose rows it changed.
+    /// The persons whose rows the batch changed.
     pub touched: RoaringTreemap,
 }
 
 impl Lake {
-    /// The change that `batch` was, if it has not been taken back and its snapshot has not expired.
-    pub async fn change_of(&self, batch: &BatchId) -> Result<BatchChange, LakeError> {
+    /// The change that a batch made.
+    ///
+    /// # Errors
+    /// - [`LakeError::NoBatch`]: no retained snapshot committed the batch.
+    /// - [`LakeError::AlreadyUndone`]: the batch was undone.
+    /// - [`LakeError::Expired`]: the snapshot before the batch has expired.
+    /// - [`LakeError::Damaged`]: a snapshot's record cannot be read, or refers to unknown files.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
+    pub async fn batch_change(&self, batch: &BatchId) -> Result<BatchChange, LakeError> {
         let records = self.records().await?;
         let record = find(&records, batch)?;
         let before = match record.number.0 {
@@ -37,7 +44,7 @@ impl Lake {
         };
         let mut changes = BTreeMap::new();
         for (name, entry) in &record.tables {
-            let unknown = |path: &str| damaged(format!("it names `{path}`, which is nowhere"));
+            let unknown = |path: &str| damaged(format!("it refers to the unknown file `{path}`"));
             let mut change = TableChange::default();
             for line in entry.log.lines() {
                 let action = serde_json::from_str(line).map_err(|e| damaged(e.to_string()))?;
@@ -46,20 +53,21 @@ impl Lake {
                         let added = file(&after.table(name), &add.path);
                         change.adds.push(added.ok_or_else(|| unknown(&add.path))?);
                     }
-                    Action::Remove(gone) => {
-                        let removed = file(&before.table(name), &gone.path);
+                    Action::Remove(remove) => {
+                        let removed = file(&before.table(name), &remove.path);
                         change
                             .removes
-                            .push(removed.ok_or_else(|| unknown(&gone.path))?);
+                            .push(removed.ok_or_else(|| unknown(&remove.path))?);
                     }
                     _ => {}
                 }
             }
-            let def = tables::table(name).ok_or_else(|| damaged(format!("no table `{name}`")))?;
+            let def = tables::table(name)
+                .ok_or_else(|| damaged(format!("it changes the unknown table `{name}`")))?;
             changes.insert(def.name, change);
         }
         let touched = bitmaps::decode_persons(&record.touched)
-            .ok_or_else(|| damaged("its set of persons cannot be read".to_owned()))?;
+            .ok_or_else(|| damaged("its bitmap of persons cannot be parsed".to_owned()))?;
         Ok(BatchChange {
             tables: changes,
             touched,
@@ -67,6 +75,7 @@ impl Lake {
     }
 }
 
+/// The record of the commit of a batch that was not undone.
 fn find<'a>(
     records: &'a [SnapshotRecord],
     batch: &BatchId,

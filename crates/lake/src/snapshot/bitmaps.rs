@@ -1,5 +1,5 @@
-//! Sets of persons: Roaring bitmaps in the portable format, as text in a snapshot's record and many
-//! at once in an object.
+//! Sets of persons: Roaring bitmaps in the portable format, as text in a snapshot's record or several
+//! in one object.
 
 use futures::future::try_join_all;
 use roaring::RoaringTreemap;
@@ -9,17 +9,18 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::LakeError;
 use crate::lake::Lake;
 
-/// Where a set of persons lies.
+/// A reference to a stored set of persons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BitmapRef {
     /// The object, relative to the tenant's folder.
     pub path: String,
-    /// Its first byte in it, and how many; `None` where the object is the set.
+    /// The offset of the set's first byte and the number of bytes; `None` where the object holds only
+    /// this set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<[u64; 2]>,
 }
 
-/// A set of persons as text: the portable Roaring format, in hexadecimal; empty for none.
+/// A set of persons as text: the portable Roaring format in hexadecimal; empty for the empty set.
 pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
     if persons.is_empty() {
         return String::new();
@@ -27,7 +28,7 @@ pub(crate) fn encode_persons(persons: &RoaringTreemap) -> String {
     hex::encode(serialize(persons))
 }
 
-/// The set that [`encode_persons`] wrote; `None` if the text is not one.
+/// The set that [`encode_persons`] wrote; `None` if the text cannot be parsed.
 pub(crate) fn decode_persons(text: &str) -> Option<RoaringTreemap> {
     if text.is_empty() {
         return Some(RoaringTreemap::new());
@@ -45,11 +46,11 @@ fn serialize(persons: &RoaringTreemap) -> Vec<u8> {
 }
 
 impl Lake {
-    /// Puts sets of persons one after the other in a new object, whose name begins as `below` does
-    /// and follows from the content; where each of them lies.
+    /// Stores sets of persons one after the other in a new object. Its path is `below` followed by a
+    /// hash of the content. Returns a reference to each set.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`LakeError::Store`], [`LakeError::File`]: the store cannot be written.
     pub async fn put_sets(
         &self,
         below: &str,
@@ -73,7 +74,7 @@ impl Lake {
     /// Reads sets of persons, several at a time.
     ///
     /// # Errors
-    /// As [`Lake::set`].
+    /// The errors of [`Lake::set`].
     pub async fn sets(&self, stored: &[&BitmapRef]) -> Result<Vec<RoaringTreemap>, LakeError> {
         let mut all = Vec::with_capacity(stored.len());
         for some in stored.chunks(self.store().read_at_once()) {
@@ -86,7 +87,8 @@ impl Lake {
     /// Reads a set of persons.
     ///
     /// # Errors
-    /// [`LakeError::Damaged`] where it is missing or is none.
+    /// - [`LakeError::Damaged`]: the object is missing, or its bytes are not a bitmap.
+    /// - [`LakeError::Store`]: the store cannot be read.
     pub async fn set(&self, stored: &BitmapRef) -> Result<RoaringTreemap, LakeError> {
         let damaged = |detail: String| LakeError::Damaged {
             path: stored.path.clone(),

@@ -1,4 +1,4 @@
-//! What changed between two snapshots.
+//! The changes between two snapshots.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,39 +14,40 @@ use crate::state::delta_log::data_file;
 use crate::state::record::{Cause, IdentityChange, SnapshotRecord};
 use crate::state::{DataFile, State};
 
-/// What commits changed, but for those that only wrote rows anew in better order.
+/// The changes of a sequence of commits. Compactions are left out, since they change no rows.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// The persons whose rows changed.
     pub persons: RoaringTreemap,
-    /// Of them those whose records somebody brought together.
+    /// Those of `persons` whose records a decision merged.
     pub merged: RoaringTreemap,
-    /// Of them those whose records somebody took apart.
+    /// Those of `persons` whose records a decision split.
     pub unmerged: RoaringTreemap,
-    /// Of them those who were forgotten.
+    /// Those of `persons` who were erased.
     pub erased: RoaringTreemap,
-    /// The tables that changed, and of each the files that came or went.
+    /// The files that were added or removed, by table.
     pub tables: BTreeMap<String, Vec<DataFile>>,
-    /// The tables of which files went: rows in them were changed or taken away.
+    /// The tables of which files were removed: rows were changed or deleted.
     pub rewritten: BTreeSet<String>,
-    /// The named values that changed.
+    /// The names of the values that changed.
     pub named: BTreeSet<String>,
 }
 
 impl Changes {
-    /// Adds what a commit changed; the files that went, by their table, to `gone`.
-    fn note(
+    /// Adds the changes of a commit. Files that the commit removed are added to `removed`, by table.
+    fn add(
         &mut self,
         number: u64,
         record: SnapshotRecord,
-        gone: &mut BTreeMap<String, BTreeSet<String>>,
+        removed: &mut BTreeMap<String, BTreeSet<String>>,
     ) -> Result<(), LakeError> {
         let damaged = |detail: String| LakeError::Damaged {
             path: format!("snapshot {number}"),
             detail,
         };
         let persons = decode_persons(&record.touched);
-        let persons = persons.ok_or_else(|| damaged("the persons touched".to_owned()))?;
+        let persons =
+            persons.ok_or_else(|| damaged("its bitmap of persons cannot be parsed".to_owned()))?;
         if let Cause::Identity { change, .. } = record.cause {
             match change {
                 IdentityChange::Merge => self.merged |= &persons,
@@ -63,7 +64,7 @@ impl Changes {
                 match action.map_err(|error| damaged(error.to_string()))? {
                     Action::Add(add) => files.push(data_file(&add)?),
                     Action::Remove(file) => {
-                        gone.entry(name.clone()).or_default().insert(file.path);
+                        removed.entry(name.clone()).or_default().insert(file.path);
                     }
                     _ => {}
                 }
@@ -74,19 +75,22 @@ impl Changes {
 }
 
 impl Lake {
-    /// What the commits after `before` up to that of `after` changed; `None` where that is no
-    /// longer known, since snapshots in between have expired.
+    /// The changes of the commits after `before` up to that of `after`; `None` where snapshots in
+    /// between have expired.
     ///
     /// # Errors
-    /// Those of the store, and damaged records.
+    /// - [`LakeError::NoSnapshot`]: the lake has no snapshot `before`.
+    /// - [`LakeError::Damaged`]: a snapshot's record cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in a record leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
     pub async fn changes(
         &self,
         before: SnapshotNumber,
         after: &State,
     ) -> Result<Option<Changes>, LakeError> {
         let mut changes = Changes::default();
-        let mut gone: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        // What compaction wrote holds rows from before, and may go again with what changes them.
+        let mut removed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        // Files that compaction wrote hold older rows. A later commit may remove these files.
         let mut compacted: HashMap<String, DataFile> = HashMap::new();
         let numbers: Vec<u64> = (before.0 + 1..=after.number.0).collect();
         for some in numbers.chunks(self.store().read_at_once()) {
@@ -100,12 +104,12 @@ impl Lake {
                 };
                 match record.cause {
                     Cause::Compact { .. } => compacted.extend(added(*number, &record)?),
-                    _ => changes.note(*number, record, &mut gone)?,
+                    _ => changes.add(*number, record, &mut removed)?,
                 }
             }
         }
-        changes.rewritten = gone.keys().cloned().collect();
-        let known = match before.0 == 0 || gone.is_empty() {
+        changes.rewritten = removed.keys().cloned().collect();
+        let known = match before.0 == 0 || removed.is_empty() {
             true => State::default(),
             false => match self.state(before).await {
                 Ok(state) => state,
@@ -113,18 +117,18 @@ impl Lake {
                 Err(error) => return Err(error),
             },
         };
-        for (name, gone) in gone {
-            let compacted = gone.iter().filter_map(|path| compacted.remove(path));
+        for (name, removed) in removed {
+            let compacted = removed.iter().filter_map(|path| compacted.remove(path));
             let files = known.table(&name).files.into_iter();
-            let went = files.filter(|file| gone.contains(&file.path));
-            let went: Vec<DataFile> = compacted.chain(went).collect();
-            changes.tables.entry(name).or_default().extend(went);
+            let older = files.filter(|file| removed.contains(&file.path));
+            let all: Vec<DataFile> = compacted.chain(older).collect();
+            changes.tables.entry(name).or_default().extend(all);
         }
         Ok(Some(changes))
     }
 }
 
-/// The files that a commit added, by their names, which no two tables share.
+/// The files that a commit added, by name. No two tables have files of one name.
 fn added(number: u64, record: &SnapshotRecord) -> Result<Vec<(String, DataFile)>, LakeError> {
     let mut files = Vec::new();
     for commit in record.tables.values() {

@@ -1,5 +1,6 @@
-//! Checkpoints of Delta logs: all that a log says so far, so that a reader need not read it from the
-//! beginning. They follow from a state, and nothing but time rests on them.
+//! Checkpoints of Delta logs: the content of a log up to a version in one object, so that readers need
+//! not read the log from its beginning. They follow from the state of a snapshot; without them readers
+//! are slower and nothing else.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use crate::lake::Lake;
 use crate::state::delta_log;
 use crate::state::{State, TableState};
 
-/// Versions of a table between two checkpoints. Reading so many log entries takes a reader about as
-/// long as reading a checkpoint.
+/// Versions of a table between two checkpoints. A reader needs about as long for so many log entries
+/// as for a checkpoint.
 const CHECKPOINT_EVERY: u64 = 32;
 
 impl Lake {
-    /// Puts checkpoints of the tables that a commit changed, where one is due. None is needed: what
-    /// fails is left to the next one.
+    /// Writes checkpoints of the tables that a commit changed, where one is due. Errors are ignored: the
+    /// next checkpoint replaces one that could not be written.
     pub(crate) async fn put_checkpoints(&self, before: &State, after: &State, at: Timestamp) {
         for (name, table) in &after.tables {
             let (Some(def), Some(version)) = (tables::table(name), table.version) else {
@@ -34,7 +35,7 @@ impl Lake {
             };
             let known = before.tables.get(name);
             let is_changed = known.is_none_or(|known| known.version != table.version);
-            // A table that an older program made may have a long log without any.
+            // A table of an older program may have a long log without any checkpoint.
             let is_first = known.is_some_and(|known| known.described.is_none());
             if is_changed && version > 0 && (is_first || version.is_multiple_of(CHECKPOINT_EVERY)) {
                 drop(self.put_checkpoint(def, table, at).await);
@@ -42,8 +43,8 @@ impl Lake {
         }
     }
 
-    /// The same of a table that came with a log of any length.
-    pub(crate) async fn put_checkpoint_of_copy(
+    /// Writes a checkpoint of a table that was copied with a log of any length.
+    pub(crate) async fn put_checkpoint_of_backup(
         &self,
         def: &TableDef,
         table: &TableState,
@@ -63,8 +64,10 @@ impl Lake {
         table: &TableState,
         at: Timestamp,
     ) -> Result<(), LakeError> {
-        let (Some(version), Some(actions)) = (table.version, delta_log::whole(def, table, at)?)
-        else {
+        let (Some(version), Some(actions)) = (
+            table.version,
+            delta_log::checkpoint_actions(def, table, at)?,
+        ) else {
             return Ok(());
         };
         let failed = |source| LakeError::Parquet {
@@ -76,7 +79,7 @@ impl Lake {
         let bytes = parquet_of(&rows).map_err(failed)?;
         let path = self.path(&delta_log::checkpoint_path(def.name, version));
         self.store().put_new(&path, &bytes).await?;
-        // Readers look at what this names, so it must be there before.
+        // Readers follow this object to the checkpoint, so the checkpoint is written first.
         let newest = json!({
             "version": version,
             "size": actions.len(),
@@ -88,7 +91,7 @@ impl Lake {
         self.store().put_over(&path, newest.as_bytes()).await
     }
 
-    /// The version that a table's newest checkpoint is of.
+    /// The version of a table's newest checkpoint; `None` where there is no checkpoint.
     pub(crate) async fn newest_checkpoint(&self, table: &str) -> Result<Option<u64>, LakeError> {
         let path = self.path(&delta_log::newest_checkpoint_path(table));
         let found = self.store().get(&path).await?;
@@ -115,7 +118,7 @@ fn parquet_of(rows: &RecordBatch) -> Result<Vec<u8>, parquet::errors::ParquetErr
     writer.into_inner()
 }
 
-/// The columns of a checkpoint: one for each kind of action, with the fields that ours have.
+/// The columns of a checkpoint: one for each kind of action, with the fields that rollbook writes.
 fn schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let long = |name: &str| Field::new(name, DataType::Int64, true);

@@ -1,4 +1,4 @@
-//! The commit that makes the next snapshot.
+//! Commits: each makes the next snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,23 +16,24 @@ use crate::snapshot::history::{FORMAT_PATH, NEWEST};
 use crate::snapshot::writer_lease::WriterLease;
 use crate::state::delta_log;
 use crate::state::record::{self, Cause, STATE_EVERY, SnapshotRecord};
-use crate::state::{Described, State, TableChange, TableState, note_objects};
+use crate::state::value_name::ValueName;
+use crate::state::{State, TableChange, TableDescription, TableState};
 use crate::storage::Put;
 
-/// What is to become the next snapshot.
+/// The changes that the next snapshot makes.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// Why.
+    /// The reason for the commit.
     pub cause: Cause,
-    /// When, by the caller's clock.
+    /// The time of the commit by the caller's clock.
     pub at: Timestamp,
-    /// Changes by table name; empty ones are left out.
+    /// Changes by table name. Empty changes are ignored.
     pub tables: BTreeMap<&'static str, TableChange>,
     /// Persons whose rows change.
     pub touched: RoaringTreemap,
-    /// Named values to set, or to take away.
+    /// Named values to set, or with `None` to remove.
     pub named: BTreeMap<String, Option<serde_json::Value>>,
-    /// Keys of the requests that it answers.
+    /// Idempotency keys of the requests that the commit answers.
     pub idempotency_keys: Vec<String>,
 }
 
@@ -57,28 +58,41 @@ impl Commit {
 /// How an attempt to commit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Committed {
-    /// It is the newest snapshot now.
+    /// The commit is the newest snapshot. The state after it.
     Done(Box<State>),
-    /// Another writer took the number: resolve anew on the newest state and try again.
+    /// Another writer committed this snapshot number first: the caller reads the newest state, makes a
+    /// new commit for it and tries again.
     Overtaken,
 }
 
 impl Lake {
     /// Tries to make `commit` the snapshot after `base`.
     ///
-    /// Everything that it names must be durable before. It is done when the snapshot's object
-    /// exists; publishing to the Delta logs follows, and is done again by the next opener if this
-    /// process dies in between.
+    /// Every object that the commit refers to must be durable before. The commit is done as soon as the
+    /// snapshot's record exists. Its actions are copied to the Delta logs after that; where this process
+    /// dies in between, the next program that opens the lake copies them.
+    ///
+    /// # Errors
+    /// - [`LakeError::MissingObject`]: an object that the commit refers to is missing or has changed.
+    /// - [`LakeError::NoConditionalPut`]: the store does not support conditional puts.
+    /// - [`LakeError::ForeignCommit`]: another program wrote to a table's Delta log. The commit is done.
+    /// - [`LakeError::Schema`]: a table has a column of a type that Delta does not have.
+    /// - [`LakeError::Damaged`]: an action cannot be parsed, or the writer lease cannot be read.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
     pub async fn commit(&self, base: &State, commit: Commit) -> Result<Committed, LakeError> {
-        self.commit_in_turn(base, commit, None).await
+        self.commit_with_lease(base, commit, None).await
     }
 
-    /// The same for one who may have the turn: the others wait meanwhile.
-    pub async fn commit_in_turn(
+    /// Like [`Lake::commit`], for a writer that may hold the writer lease. Other writers wait while
+    /// it is held.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::commit`].
+    pub async fn commit_with_lease(
         &self,
         base: &State,
         commit: Commit,
-        turn: Option<&WriterLease>,
+        lease: Option<&WriterLease>,
     ) -> Result<Committed, LakeError> {
         if base.number.0 == 0 {
             let format = json!({ "format": LAKE_FORMAT }).to_string();
@@ -105,7 +119,8 @@ impl Lake {
         for (def, change) in self.changed(base, &commit.tables) {
             let (before, at) = (base.table(def.name), commit.at);
             let change = change.unwrap_or(&unchanged);
-            let metadata = delta_log::description(def, self.described(def, &before).await?, at)?;
+            let metadata =
+                delta_log::metadata_to_write(def, self.described(def, &before).await?, at)?;
             let entry =
                 delta_log::table_commit(def, &before, change, metadata, number, at, data_change)?;
             record.tables.insert(def.name.to_owned(), entry);
@@ -115,9 +130,9 @@ impl Lake {
             record.state = Some(Box::new(state.clone()));
         }
         let bytes = to_json(&record)?;
-        self.give_way(turn).await?;
+        self.wait_for_writer_lease(lease).await?;
         let (named, changes) = (&record.named, &commit.tables);
-        self.must_be_there(base, named, changes).await?;
+        self.check_objects_exist(base, named, changes).await?;
         match self
             .store()
             .put_new(&record::path(self.tenant().as_str(), number), &bytes)
@@ -128,7 +143,7 @@ impl Lake {
                 self.publish(&record).await?;
                 self.put_checkpoints(base, &state, commit.at).await;
                 if number.0.is_multiple_of(STATE_EVERY) {
-                    // It saves looking for it and no more.
+                    // This only makes the search for the newest snapshot shorter.
                     let _ = self.replace_document(NEWEST, &number).await;
                 }
                 Ok(Committed::Done(Box::new(state)))
@@ -136,9 +151,9 @@ impl Lake {
         }
     }
 
-    /// Makes sure that what a commit names is there: a run may take long, and somebody may have
-    /// removed what nobody named yet.
-    async fn must_be_there(
+    /// Checks that the objects that a commit refers to exist: a vacuum may have deleted those of a
+    /// writer that it took for dead.
+    async fn check_objects_exist(
         &self,
         before: &State,
         named: &BTreeMap<String, Option<serde_json::Value>>,
@@ -148,21 +163,20 @@ impl Lake {
             let adds = change.adds.iter();
             adds.map(move |file| (format!("{table}/{}", file.path), Some(file.size)))
         });
-        // Most names that a value gives are those that it gave before.
+        // Objects that the value referred to before need no check.
         let (mut known, mut objects) = (BTreeSet::new(), BTreeSet::new());
         for (name, value) in named {
-            if let Some(before) = before.named.get(name) {
-                note_objects(before, &mut known);
-            }
-            value.iter().for_each(|one| note_objects(one, &mut objects));
+            let (name, before) = (ValueName::parse(name), before.named.get(name));
+            known.extend(before.into_iter().flat_map(|value| name.objects(value)));
+            objects.extend(value.iter().flat_map(|value| name.objects(value)));
         }
         let objects = objects.into_iter().filter(|object| !known.contains(object));
         let all = files.chain(objects.map(|object| (object, None)));
-        self.must_have(&all.collect::<Vec<_>>()).await
+        self.check_exist(&all.collect::<Vec<_>>()).await
     }
 
-    /// The tables that a commit has to say something of: those that it changes, and with them all
-    /// that older programs described.
+    /// The tables that get a log entry: those that the commit changes, and where it changes any, also
+    /// those whose metadata an older program wrote.
     fn changed<'a>(
         &self,
         base: &State,
@@ -179,17 +193,18 @@ impl Lake {
             .collect()
     }
 
-    /// How a table is described; of one that an older program described, which it is.
+    /// The description of a table; for a table whose metadata an older program wrote, one with the same
+    /// id.
     async fn described(
         &self,
         def: &TableDef,
         table: &TableState,
-    ) -> Result<Option<Described>, LakeError> {
+    ) -> Result<Option<TableDescription>, LakeError> {
         if table.described.is_some() || table.version.is_none() {
             return Ok(table.described.clone());
         }
         let path = self.path(&delta_log::log_path(def.name, 0));
         let log = self.store().get(&path).await?;
-        Ok(log.as_deref().and_then(delta_log::made_as))
+        Ok(log.as_deref().and_then(delta_log::first_description))
     }
 }

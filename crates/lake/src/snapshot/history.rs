@@ -13,17 +13,26 @@ use crate::state::delta_log;
 use crate::state::record::{self, SnapshotRecord};
 use crate::storage::{Put, Store};
 
+/// The object that holds the format of the lake.
 pub(crate) const FORMAT_PATH: &str = "_format.json";
-/// Which snapshot was the newest not long ago.
+/// The object that holds the number of a recent snapshot.
 pub(crate) const NEWEST: &str = "_snapshots/newest.json";
 
 impl Lake {
-    /// Opens a lake that exists.
+    /// Opens an existing lake.
+    ///
+    /// # Errors
+    /// - [`LakeError::Location`]: the location is neither a folder nor a URL of a supported store.
+    /// - The errors of [`Lake::open_in`].
     pub async fn open(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
         Self::open_in(Store::at(location)?, tenant).await
     }
 
-    /// The same in a store that is open.
+    /// Opens an existing lake in an open store.
+    ///
+    /// # Errors
+    /// - [`LakeError::NoLake`]: the store holds no lake of the tenant.
+    /// - The errors of [`Lake::on`].
     pub async fn open_in(root: impl Into<LakeRoot>, tenant: TenantName) -> Result<Self, LakeError> {
         let lake = Self::on(root, tenant).await?;
         if lake.newest().await?.0 == 0 {
@@ -35,19 +44,37 @@ impl Lake {
         Ok(lake)
     }
 
-    /// Opens a lake, or the place where the first commit will make one.
+    /// Opens a lake, or a location where the first commit will create one.
+    ///
+    /// # Errors
+    /// - [`LakeError::Location`]: the location is neither a folder nor a URL of a supported store.
+    /// - The errors of [`Lake::on`].
     pub async fn open_or_new(location: &str, tenant: TenantName) -> Result<Self, LakeError> {
         Self::on(Store::at(location)?, tenant).await
     }
 
-    /// The lake, or the place of one, in a store that is open.
+    /// Opens a lake in an open store, or a store where the first commit will create one.
+    ///
+    /// # Errors
+    /// - [`LakeError::NewerFormat`], [`LakeError::OlderFormat`]: this program does not read the lake's
+    ///   format.
+    /// - [`LakeError::Damaged`]: the object that holds the format cannot be parsed.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
     pub async fn on(root: impl Into<LakeRoot>, tenant: TenantName) -> Result<Self, LakeError> {
         let lake = Self::handle(root.into(), tenant);
         lake.check_format().await?;
         Ok(lake)
     }
 
-    /// The state at the newest snapshot, with its Delta logs published.
+    /// The state at the newest snapshot. Its actions are copied to the Delta logs where they are not
+    /// there yet.
+    ///
+    /// # Errors
+    /// - [`LakeError::ForeignCommit`]: another program wrote to a table's Delta log.
+    /// - [`LakeError::Expired`]: the snapshot expired while its records were read.
+    /// - [`LakeError::Damaged`]: a snapshot's record cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in a record leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
     pub async fn head(&self) -> Result<State, LakeError> {
         let newest = self.newest().await?;
         if newest.0 == 0 {
@@ -61,15 +88,22 @@ impl Lake {
             return Ok(state.as_ref().clone());
         }
         let state = self.replay(newest).await?;
-        // Whoever committed it may have died before publishing: anyone may do it again.
+        // The writer may have died before it copied the actions to the Delta logs.
         self.publish(&self.record(newest).await?).await?;
         if let Some(record) = record {
-            self.heads().note(tenant, newest, record, &state);
+            self.heads().put(tenant, newest, record, &state);
         }
         Ok(state)
     }
 
     /// The state at a snapshot.
+    ///
+    /// # Errors
+    /// - [`LakeError::NoSnapshot`]: the lake has no snapshot of this number.
+    /// - [`LakeError::Expired`]: the snapshot has expired and has no name.
+    /// - [`LakeError::Damaged`]: a snapshot's record cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in a record leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
     pub async fn state(&self, number: SnapshotNumber) -> Result<State, LakeError> {
         let newest = self.newest().await?;
         if number.0 == 0 || number > newest {
@@ -77,14 +111,19 @@ impl Lake {
         }
         match self.replay(number).await {
             Err(LakeError::Expired { number }) => {
-                let kept = self.kept_state(number).await?;
-                kept.ok_or(LakeError::Expired { number })
+                let named = self.named_state(number).await?;
+                named.ok_or(LakeError::Expired { number })
             }
             found => found,
         }
     }
 
-    /// The records of all snapshots, oldest first.
+    /// The records of all snapshots that have not expired, oldest first.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: a snapshot's record cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: a path in a record leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
     pub async fn records(&self) -> Result<Vec<SnapshotRecord>, LakeError> {
         let (oldest, newest) = self.span().await?;
         let mut records = Vec::new();
@@ -94,7 +133,11 @@ impl Lake {
         Ok(records)
     }
 
-    /// The newest snapshot after `after` that answers the request with this key, if there is one.
+    /// The newest snapshot after `after` that answers the request with this idempotency key; `None`
+    /// where no snapshot does.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::records`].
     pub async fn answering(
         &self,
         key: &str,
@@ -114,7 +157,11 @@ impl Lake {
         Ok(None)
     }
 
-    /// The keys of all requests that snapshots after `after` answer, and of each which.
+    /// The idempotency keys of all requests that snapshots after `after` answer, with the snapshot of
+    /// each.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::records`].
     pub async fn answered_since(
         &self,
         after: SnapshotNumber,
@@ -130,14 +177,14 @@ impl Lake {
         Ok(answered)
     }
 
-    /// Writes the record's actions to the Delta logs, where they are not there yet.
+    /// Copies the actions of a record to the Delta logs, where they are not there yet.
     pub(crate) async fn publish(&self, record: &SnapshotRecord) -> Result<(), LakeError> {
         for (table, entry) in &record.tables {
             let path = self.path(&delta_log::log_path(table, entry.version));
-            // Who only reads finds them published already: asking costs less than a put.
+            // Mostly they are there already, and a read costs less than a put.
             let is_published = match self.store().get(&path).await? {
                 Some(found) => found == entry.log.as_bytes(),
-                // The same bytes count as put, whoever put them.
+                // A put of the same bytes by another program is as good.
                 None => self.store().put_new(&path, entry.log.as_bytes()).await? == Put::Done,
             };
             if !is_published {
@@ -159,7 +206,7 @@ impl Lake {
             .and_then(|value| value["format"].as_u64())
             .ok_or_else(|| LakeError::Damaged {
                 path: FORMAT_PATH.to_owned(),
-                detail: "it does not say which format the lake has".to_owned(),
+                detail: "it holds no format number".to_owned(),
             })?;
         if found > u64::from(LAKE_FORMAT) {
             return Err(LakeError::NewerFormat {
@@ -178,8 +225,8 @@ impl Lake {
         Ok(())
     }
 
-    /// The newest snapshot; 0 where there is none. Numbers follow each other, so it is searched for
-    /// from one that was the newest not long ago, and the folder is not listed.
+    /// The newest snapshot; 0 where there is none. Numbers have no gaps, so the search begins at a
+    /// recent snapshot and does not list the folder.
     async fn newest(&self) -> Result<SnapshotNumber, LakeError> {
         let noted = self.find_document(NEWEST).await.ok().flatten();
         let noted = noted.unwrap_or(SnapshotNumber(0));
@@ -224,6 +271,7 @@ impl Lake {
         Ok((oldest, numbers.next_back().unwrap_or(oldest)))
     }
 
+    /// The record of a snapshot.
     pub(crate) async fn record(&self, number: SnapshotNumber) -> Result<SnapshotRecord, LakeError> {
         let path = record::path(self.tenant().as_str(), number);
         let bytes = self
@@ -235,7 +283,7 @@ impl Lake {
                 detail: "it is missing".to_owned(),
             })?;
         let record: SnapshotRecord = from_json(&path, &bytes)?;
-        record.must_be_inside()?;
+        record.check_paths()?;
         Ok(record)
     }
 
@@ -255,6 +303,7 @@ impl Lake {
         Ok(number < oldest)
     }
 
+    /// The state of a snapshot, replayed from the last record before it that holds the whole state.
     pub(crate) async fn replay(&self, until: SnapshotNumber) -> Result<State, LakeError> {
         let mut later = Vec::new();
         let mut state = State::default();

@@ -1,4 +1,4 @@
-//! The leases of a lake: who holds one, and who is alive.
+//! The leases of a lake: taking one, and finding out which are held by live processes.
 
 use std::time::Duration;
 
@@ -8,50 +8,52 @@ use uuid::Uuid;
 
 use crate::LakeError;
 use crate::lake::Lake;
-use crate::storage::lease::{Held, Live};
+use crate::storage::lease::{HeldLease, LiveLeases};
 
 const FOLDER: &str = "_leases";
-/// How leases of those begin who remove what nothing names.
-const OF_COLLECTORS: &str = "vacuum-";
-/// After what silence it is taken for dead.
-const SILENCE: Duration = Duration::from_secs(300);
-/// How often those who wait look.
-const LOOK: Duration = Duration::from_millis(100);
+/// The names of leases held by a vacuum begin with this.
+const VACUUM_PREFIX: &str = "vacuum-";
+/// A lease that was not renewed for so long is that of a dead process.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(300);
+/// The pause between two looks at the leases while waiting.
+const POLL: Duration = Duration::from_millis(100);
 
 impl Lake {
-    /// What the names of files that this handle writes have to contain.
+    /// The lease of this handle, taken on first use. Names of the files that the handle writes contain
+    /// it.
     pub(crate) async fn lease(&self) -> &str {
-        let take = || async { Held::take(self.store(), &self.path(FOLDER), &short_id()).await };
+        let take =
+            || async { HeldLease::take(self.store(), &self.path(FOLDER), &short_id()).await };
         &self.lease_cell().held.get_or_init(take).await.name
     }
 
-    /// Says that something is being removed, until what is given is dropped.
-    pub(crate) async fn lease_of_collector(&self) -> Held {
-        let name = format!("{OF_COLLECTORS}{}", short_id());
-        Held::take(self.store(), &self.path(FOLDER), &name).await
+    /// Takes a lease that tells others that a vacuum runs, until the lease is dropped.
+    pub(crate) async fn vacuum_lease(&self) -> HeldLease {
+        let name = format!("{VACUUM_PREFIX}{}", short_id());
+        HeldLease::take(self.store(), &self.path(FOLDER), &name).await
     }
 
-    /// Who is alive. Leases of the dead are removed.
-    pub(crate) async fn live_leases(&self) -> Result<Live, LakeError> {
+    /// The leases of live processes. Leases of dead ones are deleted.
+    pub(crate) async fn live_leases(&self) -> Result<LiveLeases, LakeError> {
         let root = self.path(&format!("{FOLDER}/"));
         let found = self.store().walk(&self.path(FOLDER)).await?;
         if found.is_empty() {
-            return Ok(Live::default());
+            return Ok(LiveLeases::default());
         }
-        let now = self.now_of_store().await?;
-        let mut live = Live::default();
+        let now = self.store_clock().await?;
+        let mut live = LiveLeases::default();
         for object in found {
             let name = object.path.strip_prefix(&root).unwrap_or(&object.path);
             if name.starts_with('.') {
                 continue;
             }
             let silent = now.signed_duration_since(object.modified).to_std();
-            if silent.is_ok_and(|silent| silent > SILENCE) {
+            if silent.is_ok_and(|silent| silent > LEASE_TIMEOUT) {
                 self.store().delete(&object.path).await?;
                 continue;
             }
-            if name.starts_with(OF_COLLECTORS) {
-                live.has_collector = true;
+            if name.starts_with(VACUUM_PREFIX) {
+                live.has_vacuum = true;
                 continue;
             }
             let since = self.store().get(&object.path).await?;
@@ -63,24 +65,24 @@ impl Lake {
         Ok(live)
     }
 
-    /// Waits until nobody removes anything.
-    pub(crate) async fn wait_for_collectors(&self) -> Result<(), LakeError> {
+    /// Waits until no vacuum runs.
+    pub(crate) async fn wait_for_vacuums(&self) -> Result<(), LakeError> {
         loop {
-            if !self.live_leases().await?.has_collector {
+            if !self.live_leases().await?.has_vacuum {
                 return Ok(());
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
     }
 
-    /// What the store's clock says; this machine's, where nothing can be written there.
-    async fn now_of_store(&self) -> Result<DateTime<Utc>, LakeError> {
+    /// The time by the store's clock; by this machine's where the store cannot be written.
+    async fn store_clock(&self) -> Result<DateTime<Utc>, LakeError> {
         let path = self.path(&format!("{FOLDER}/.probe-{}", short_id()));
-        if self.store().put_soft(&path, b"").await.is_err() {
+        if self.store().put_unsynced(&path, b"").await.is_err() {
             return Ok(Utc::now());
         }
         let found = self.store().modified(&path).await;
-        self.store().delete_soft(&path).await;
+        self.store().delete_unsynced(&path).await;
         Ok(found?.unwrap_or_else(Utc::now))
     }
 }
@@ -106,7 +108,7 @@ mod tests {
     use crate::snapshot::commit::{Commit, Committed};
     use crate::state::{State, TableChange};
     use crate::table::writer::TableWriter;
-    use crate::{Cause, Collected, Lake, LakeError};
+    use crate::{Cause, Lake, LakeError, VacuumReport};
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -158,15 +160,15 @@ mod tests {
         Timestamp::from_micros(chrono::Utc::now().timestamp_micros())
     }
 
-    /// Collects by a clock that is two days ahead.
-    async fn collect(lake: &Lake, snapshots: Duration) -> Collected {
+    /// Runs vacuum with a clock that is two days ahead.
+    async fn vacuum(lake: &Lake, snapshots: Duration) -> VacuumReport {
         let how = Retention {
             snapshots,
             garbage: DAY,
             dry_run: false,
         };
         let ahead = now().micros() + 2 * 86_400_000_000;
-        lake.collect(how, Timestamp::from_micros(ahead))
+        lake.vacuum(how, Timestamp::from_micros(ahead))
             .await
             .unwrap()
     }
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_of_a_live_run_are_spared() {
+    async fn files_of_a_live_writer_are_spared() {
         let folder = tempfile::tempdir().unwrap();
         let (run, other) = (open(folder.path()).await, open(folder.path()).await);
         let base = done(&run, &State::default(), written(&run).await).await;
@@ -195,38 +197,38 @@ mod tests {
         for path in files(folder.path(), "orders") {
             age(&path, 3 * DAY);
         }
-        assert_eq!(collect(&other, 30 * DAY).await.files, 0);
+        assert_eq!(vacuum(&other, 30 * DAY).await.files, 0);
         let state = done(&run, &base, commit).await;
         drop(run);
         assert!(files(folder.path(), "_leases").is_empty());
-        // What is committed stays when the run has ended.
-        assert_eq!(collect(&other, 30 * DAY).await.files, 0);
+        // Committed files stay after the process has ended.
+        assert_eq!(vacuum(&other, 30 * DAY).await.files, 0);
         assert_eq!(state.table("orders").files.len(), 2);
         assert_eq!(other.check().await.unwrap().problems, []);
     }
 
     #[tokio::test]
-    async fn files_of_a_dead_run_are_collected() {
+    async fn files_of_a_dead_writer_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let (run, other) = (open(folder.path()).await, open(folder.path()).await);
         let base = done(&run, &State::default(), written(&run).await).await;
         let commit = written(&run).await;
-        // Its beats are missed: it stands still, or its lease outlived it.
+        // The lease was not renewed: the process hangs, or it died without deleting its lease.
         age(
             &files(folder.path(), "_leases")[0],
-            super::SILENCE + Duration::from_secs(9),
+            super::LEASE_TIMEOUT + Duration::from_secs(9),
         );
-        assert_eq!(collect(&other, 30 * DAY).await.files, 2);
+        assert_eq!(vacuum(&other, 30 * DAY).await.files, 2);
         assert!(files(folder.path(), "_leases").is_empty());
-        // Where it goes on all the same, it commits nothing.
+        // A process that continues after that cannot commit the deleted files.
         let refused = run.commit(&base, commit).await.unwrap_err();
-        assert!(matches!(refused, LakeError::Vanished { .. }));
+        assert!(matches!(refused, LakeError::MissingObject { .. }));
         assert_eq!(other.head().await.unwrap(), base);
         assert_eq!(other.check().await.unwrap().problems, []);
     }
 
     #[tokio::test]
-    async fn kept_snapshot_is_complete() {
+    async fn named_snapshot_keeps_its_objects() {
         let folder = tempfile::tempdir().unwrap();
         let lake = open(folder.path()).await;
         let mut state = done(&lake, &State::default(), written(&lake).await).await;
@@ -239,14 +241,14 @@ mod tests {
         drop(lake);
         let lake = open(folder.path()).await;
         let first = SnapshotNumber(1);
-        // Whoever keeps a snapshot waits for those who remove things, and sees what they did.
-        let collector = lake.lease_of_collector().await;
+        // Naming a snapshot waits for the running vacuum, then checks that no object was deleted.
+        let vacuum_lease = lake.vacuum_lease().await;
         let keeping = tokio::spawn({
             let lake = lake.clone();
-            async move { lake.keep(first, "first", now()).await }
+            async move { lake.keep_snapshot(first, "first", now()).await }
         });
         let is_kept = async {
-            while lake.kept().await.unwrap().is_empty() {
+            while lake.named_snapshots().await.unwrap().is_empty() {
                 tokio::task::yield_now().await;
             }
         };
@@ -256,19 +258,21 @@ mod tests {
         let path = lake.path(&format!("orders/{}", file.path));
         lake.store().delete(&path).await.unwrap();
         assert!(!keeping.is_finished());
-        drop(collector);
+        drop(vacuum_lease);
         let refused = keeping.await.unwrap().unwrap_err();
         assert!(matches!(refused, LakeError::Expired { number } if number == first));
-        assert!(lake.kept().await.unwrap().is_empty());
-        // One that was kept before stays through it.
-        lake.keep(SnapshotNumber(2), "second", now()).await.unwrap();
-        assert!(collect(&lake, Duration::ZERO).await.files > 0);
-        let kept = lake.state(SnapshotNumber(2)).await.unwrap();
-        lake.must_have(&kept.all_objects()).await.unwrap();
+        assert!(lake.named_snapshots().await.unwrap().is_empty());
+        // A snapshot that was named before the vacuum keeps its objects.
+        lake.keep_snapshot(SnapshotNumber(2), "second", now())
+            .await
+            .unwrap();
+        assert!(vacuum(&lake, Duration::ZERO).await.files > 0);
+        let named = lake.state(SnapshotNumber(2)).await.unwrap();
+        lake.check_exist(&named.all_objects()).await.unwrap();
     }
 
     #[tokio::test]
-    async fn dry_run_blocks_nobody() {
+    async fn dry_run_takes_no_vacuum_lease() {
         let folder = tempfile::tempdir().unwrap();
         let lake = open(folder.path()).await;
         done(&lake, &State::default(), written(&lake).await).await;
@@ -277,7 +281,7 @@ mod tests {
             garbage: DAY,
             dry_run: true,
         };
-        lake.collect(how, now()).await.unwrap();
+        lake.vacuum(how, now()).await.unwrap();
         assert_eq!(files(folder.path(), "_leases").len(), 1);
     }
 }

@@ -1,60 +1,56 @@
-//! The one way to change a lake: on the newest state, and anew when another writer was faster.
+//! Updates of a lake: a commit on the newest state, repeated while other writers commit first.
 //!
-//! Commits are optimistic: who puts the next snapshot's record first wins. A writer that lost pauses
-//! for a random time, so that two of them do not meet again, and after some losses asks for the
-//! writer lease, so that it cannot lose for ever.
+//! Commits are optimistic: of several writers the first that puts the next snapshot's record wins. A
+//! writer that lost pauses for a random time, so that the same writers do not compete at the same
+//! moment again. After some losses it takes the writer lease, so that it cannot lose for ever.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::sleep;
-use uuid::Uuid;
 
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::snapshot::commit::{Commit, Committed};
 use crate::snapshot::writer_lease::WriterLease;
 use crate::state::State;
+use crate::storage::retry::pause_after;
 
-/// Attempts until a writer gives way to faster ones.
+/// Attempts to commit before an update fails.
 const ATTEMPTS: u32 = 10;
-/// Losses until a writer asks for the lease.
+/// Lost attempts before a writer takes the writer lease.
 const LOSSES_BEFORE_LEASE: u32 = 3;
-/// The longest pause after the first loss; it doubles with each further one.
-const PAUSE: Duration = Duration::from_millis(4);
 
-/// What a writer wants to do to the newest state.
+/// The decision of a writer about the newest state.
 #[derive(Debug)]
 pub enum Update<T> {
-    /// Nothing: the state is as it should be, or must not be changed.
+    /// Commit nothing and return this answer.
     Keep(T),
-    /// To commit a change, and to answer with this when it is committed.
+    /// Commit a change, and return this answer once it is committed.
     Commit(Box<Commit>, T),
 }
 
 impl<T> Update<T> {
-    /// To commit a change.
+    /// Commit a change, and return `answer` once it is committed.
     pub fn commit(commit: Commit, answer: T) -> Self {
         Self::Commit(Box::new(commit), answer)
     }
 
-    /// The same with another answer.
+    /// The same decision with another answer.
     pub fn map<U>(self, answer: impl FnOnce(T) -> U) -> Update<U> {
         match self {
-            Self::Keep(kept) => Update::Keep(answer(kept)),
-            Self::Commit(commit, committed) => Update::Commit(commit, answer(committed)),
+            Self::Keep(value) => Update::Keep(answer(value)),
+            Self::Commit(commit, value) => Update::Commit(commit, answer(value)),
         }
     }
 }
 
 impl Lake {
-    /// Asks `update` what to do to the newest state and does it; asks again with a newer state where
-    /// another writer was faster. Gives its answer: what it commits becomes the snapshot after the state
-    /// that it was asked about.
+    /// Calls `update` with the newest state, commits the change that it returns, and returns its answer.
+    /// Where another writer commits first, calls `update` again with the newer state. The commit becomes
+    /// the snapshot right after the state that `update` was called with.
     ///
     /// # Errors
-    /// Those of `update`; [`LakeError::Busy`] where other writers were faster each time; those of
-    /// the store.
+    /// - The errors of `update`.
+    /// - [`LakeError::Busy`]: other writers committed first in every attempt.
+    /// - The errors of [`Lake::head`] and [`Lake::commit`].
     pub async fn update<T, E, F>(&self, update: impl FnMut(Arc<State>) -> F) -> Result<T, E>
     where
         E: From<LakeError>,
@@ -63,7 +59,7 @@ impl Lake {
         let mut lease = None;
         let updated = self.try_to_update(update, &mut lease).await;
         if let Some(lease) = lease {
-            // What was committed stays so; a lease that is left over ends by itself.
+            // A commit that was made stays. A lease that could not be deleted expires.
             let _ = lease.release().await;
         }
         updated
@@ -84,25 +80,20 @@ impl Lake {
                 Update::Keep(answer) => return Ok(answer),
                 Update::Commit(commit, answer) => (commit, answer),
             };
-            let committed = self.commit_in_turn(&base, *commit, lease.as_ref()).await?;
+            let committed = self
+                .commit_with_lease(&base, *commit, lease.as_ref())
+                .await?;
             if let Committed::Done(_) = committed {
                 return Ok(answer);
             }
             if loss >= LOSSES_BEFORE_LEASE && lease.is_none() {
-                *lease = Some(self.ask_turn().await?);
+                *lease = Some(self.take_writer_lease().await?);
             } else {
-                sleep(pause_after(loss)).await;
+                pause_after(loss).await;
             }
         }
         Err(LakeError::Busy { attempts: ATTEMPTS }.into())
     }
-}
-
-/// A random pause; its longest doubles with each loss.
-fn pause_after(losses: u32) -> Duration {
-    let (random, _) = Uuid::new_v4().as_u64_pair();
-    let share = u32::try_from(random & 0xff).unwrap_or(0);
-    PAUSE * (1 << losses.min(6)) * share / 256
 }
 
 #[cfg(test)]

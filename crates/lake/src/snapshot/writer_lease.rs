@@ -1,9 +1,9 @@
-//! Fairness among writers: one who was overtaken asks for the turn, and the others let it commit
-//! first. Without it a long ingest beside a server that commits every second would never end.
+//! The writer lease: a writer that lost several commits takes it, and the others wait until it has
+//! committed. Without the lease a long ingest beside a server that commits every second would never end.
 //!
-//! The turn is an object that its holder writes again every so often. Who finds it unchanged for a
-//! while takes the holder for dead and removes it. Nothing rests on it but fairness: what is
-//! committed is decided by who puts a snapshot's record first.
+//! The lease is an object that its holder renews every half second. A writer that finds the object
+//! unchanged for some seconds takes the holder for dead and deletes it. The lease only makes commits
+//! fair: which commit wins is decided by the first put of a snapshot's record.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::lake::Lake;
 use crate::storage::Put;
 
 const PATH: &str = "_turn.json";
-/// How often the holder says that it is alive.
-const BEAT: Duration = Duration::from_millis(500);
-/// After what silence it is taken for dead.
-const SILENCE: Duration = Duration::from_secs(6);
-/// How often those who wait look.
-const LOOK: Duration = Duration::from_millis(50);
+/// The pause between two renewals of the lease.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A lease that was not renewed for so long has expired.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(6);
+/// The pause between two looks at the lease while waiting.
+const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
@@ -31,67 +31,78 @@ struct Held {
     beat: u64,
 }
 
-/// The turn to commit before others do.
+/// The right to commit before other writers. It ends with [`WriterLease::release`]; a lease that is
+/// dropped expires after some seconds.
 #[derive(Debug)]
 pub struct WriterLease {
     lake: Lake,
     holder: Uuid,
-    beating: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
 }
 
 impl Lake {
-    /// Waits until this writer has the turn.
-    pub async fn ask_turn(&self) -> Result<WriterLease, LakeError> {
+    /// Waits until no other live writer holds the writer lease, and takes it.
+    ///
+    /// # Errors
+    /// - [`LakeError::Damaged`]: the object of the lease cannot be parsed.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read or written.
+    pub async fn take_writer_lease(&self) -> Result<WriterLease, LakeError> {
         let holder = Uuid::new_v4();
         let path = self.path(PATH);
         let held = to_json(&Held { holder, beat: 0 })?;
         while self.store().put_new(&path, &held).await? == Put::Exists {
-            self.give_way(None).await?;
+            self.wait_for_writer_lease(None).await?;
         }
         let lake = self.clone();
-        let beating = tokio::spawn(async move {
+        let heartbeat = tokio::spawn(async move {
             for beat in 1.. {
-                sleep(BEAT).await;
-                // A beat that fails is made up for by the next one.
+                sleep(HEARTBEAT).await;
+                // The next renewal makes up for one that fails.
                 let _ = lake.replace_document(PATH, &Held { holder, beat }).await;
             }
         });
         Ok(WriterLease {
             lake: self.clone(),
             holder,
-            beating,
+            heartbeat,
         })
     }
 
-    /// Waits until nobody else has the turn who is alive.
-    pub(crate) async fn give_way(&self, own: Option<&WriterLease>) -> Result<(), LakeError> {
+    /// Waits until no other live writer holds the writer lease.
+    pub(crate) async fn wait_for_writer_lease(
+        &self,
+        own: Option<&WriterLease>,
+    ) -> Result<(), LakeError> {
         let mut seen: Option<(Held, Instant)> = None;
         loop {
             let Some(held) = self.find_document::<Held>(PATH).await? else {
                 return Ok(());
             };
-            if own.is_some_and(|turn| turn.holder == held.holder) {
+            if own.is_some_and(|own| own.holder == held.holder) {
                 return Ok(());
             }
             match &seen {
                 Some((before, since)) if *before == held => {
-                    if since.elapsed() >= SILENCE {
+                    if since.elapsed() >= LEASE_TIMEOUT {
                         return self.store().delete(&self.path(PATH)).await;
                     }
                 }
                 _ => seen = Some((held, Instant::now())),
             }
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
     }
 }
 
 impl WriterLease {
-    /// Lets the others go on.
+    /// Ends the lease: other writers may commit.
+    ///
+    /// # Errors
+    /// [`LakeError::Store`], [`LakeError::File`]: the object of the lease cannot be deleted.
     pub async fn release(self) -> Result<(), LakeError> {
-        self.beating.abort();
-        // A beat that is under way must not come after.
-        while !self.beating.is_finished() {
+        self.heartbeat.abort();
+        // A renewal that is under way must not follow the deletion.
+        while !self.heartbeat.is_finished() {
             sleep(Duration::from_millis(1)).await;
         }
         self.lake.store().delete(&self.lake.path(PATH)).await
@@ -100,7 +111,7 @@ impl WriterLease {
 
 impl Drop for WriterLease {
     fn drop(&mut self) {
-        self.beating.abort();
+        self.heartbeat.abort();
     }
 }
 
@@ -111,7 +122,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::SILENCE;
+    use super::LEASE_TIMEOUT;
     use crate::{Lake, Store};
 
     async fn lake(folder: &tempfile::TempDir) -> Lake {
@@ -123,22 +134,25 @@ mod tests {
     async fn lease_is_held_by_one_writer_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake(&folder).await;
-        lake.give_way(None).await.unwrap();
-        let turn = lake.ask_turn().await.unwrap();
-        lake.give_way(Some(&turn)).await.unwrap();
-        // Of several who ask at once each finds that nobody else has it.
+        lake.wait_for_writer_lease(None).await.unwrap();
+        let lease = lake.take_writer_lease().await.unwrap();
+        lake.wait_for_writer_lease(Some(&lease)).await.unwrap();
+        // Several writers ask at once: each that gets the lease holds it alone.
         let is_held = Arc::new(AtomicBool::new(true));
         let others = (0..4).map(|_| {
             let (other, is_held) = (lake.clone(), Arc::clone(&is_held));
             tokio::spawn(async move {
-                let turn = other.ask_turn().await.unwrap();
-                assert!(!is_held.swap(true, Ordering::SeqCst), "two have the turn");
-                // Others look meanwhile.
+                let lease = other.take_writer_lease().await.unwrap();
+                assert!(
+                    !is_held.swap(true, Ordering::SeqCst),
+                    "two writers hold the lease"
+                );
+                // The other writers check the lease meanwhile.
                 for _ in 0..20 {
                     other.head().await.unwrap();
                 }
                 is_held.store(false, Ordering::SeqCst);
-                turn.release().await.unwrap();
+                lease.release().await.unwrap();
             })
         });
         let others: Vec<_> = others.collect();
@@ -146,7 +160,7 @@ mod tests {
             lake.head().await.unwrap();
         }
         is_held.store(false, Ordering::SeqCst);
-        turn.release().await.unwrap();
+        lease.release().await.unwrap();
         for other in others {
             other.await.unwrap();
         }
@@ -156,9 +170,9 @@ mod tests {
     async fn lease_of_a_dead_writer_expires() {
         let folder = tempfile::tempdir().unwrap();
         let lake = lake(&folder).await;
-        drop(lake.ask_turn().await.unwrap());
+        drop(lake.take_writer_lease().await.unwrap());
         let since = Instant::now();
-        lake.give_way(None).await.unwrap();
-        assert!(since.elapsed() >= SILENCE);
+        lake.wait_for_writer_lease(None).await.unwrap();
+        assert!(since.elapsed() >= LEASE_TIMEOUT);
     }
 }

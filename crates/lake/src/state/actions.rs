@@ -1,4 +1,4 @@
-//! Actions of a Delta log as JSON: those that rollbook writes, and those that its logs may hold.
+//! Actions of a Delta log as JSON: those that rollbook writes, and those of other programs.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use rollbook_model::SnapshotNumber;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-/// One line of a log.
+/// One line of a Delta log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Action {
-    /// What a program must know to read or write the table.
+    /// The protocol versions that a program must support to read or write the table.
     Protocol(Protocol),
     /// The columns and properties of the table.
     #[serde(rename = "metaData")]
@@ -21,9 +21,10 @@ pub(crate) enum Action {
     Add(Add),
     /// A file that no longer belongs to the table.
     Remove(Remove),
-    /// Who committed and when; readers need nothing of it.
+    /// The writer and the time of the commit. Readers do not use it.
     CommitInfo(CommitInfo),
-    /// Rollbook writes none of the following, and they change neither files nor columns.
+    /// Rollbook does not write this action and the following ones. They change neither files nor
+    /// columns.
     #[serde(skip_serializing)]
     Cdc(IgnoredAny),
     /// See [`Action::Cdc`].
@@ -34,7 +35,7 @@ pub(crate) enum Action {
     DomainMetadata(IgnoredAny),
 }
 
-/// The versions of the protocol that a reader and a writer must know.
+/// The protocol versions that a reader and a writer must support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Protocol {
@@ -69,8 +70,8 @@ pub(crate) struct Format {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Add {
-    /// Relative to the table, and a URI by the protocol: the names of our files hold nothing that a
-    /// URI would escape.
+    /// Relative to the table. The protocol demands a URI; names of rollbook's files hold no character
+    /// that a URI escapes.
     pub(crate) path: String,
     pub(crate) partition_values: BTreeMap<String, Option<String>>,
     /// In bytes.
@@ -104,7 +105,8 @@ pub(crate) struct Remove {
     pub(crate) size: Option<i64>,
 }
 
-/// Who committed, when, and how. It is not read: other writers put whatever they like here.
+/// The writer, the time and the operation of a commit. Its fields are not parsed, since other writers
+/// use others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CommitInfo {
@@ -190,7 +192,7 @@ fn delta_type(data_type: &DataType) -> Result<DeltaType, ArrowError> {
             });
         }
         other => {
-            let detail = format!("no column of a Delta table is written as {other}");
+            let detail = format!("Delta has no column type for {other}");
             return Err(ArrowError::SchemaError(detail));
         }
     };

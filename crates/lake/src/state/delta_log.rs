@@ -1,4 +1,5 @@
-//! The Delta log entries that a commit becomes, so that any reader of Delta finds our tables.
+//! Entries of the Delta logs: every commit writes one per changed table, so that any Delta reader can
+//! read the tables.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +14,18 @@ use crate::state::actions::{
     Action, Add, CommitInfo, Format, Metadata, Protocol, Remove, schema_string,
 };
 use crate::state::record::TableCommit;
-use crate::state::{DataFile, Described, TableChange, TableState, must_be_name};
+use crate::state::{DataFile, TableChange, TableDescription, TableState, check_name};
 
-/// The property that says of how many columns, from the first one on, the log has statistics.
+/// The table property that holds the number of leading columns with statistics in the log.
 const COLUMNS_WITH_STATISTICS: &str = "delta.dataSkippingNumIndexedCols";
 
-/// What a program must know to read or write our tables.
+/// The protocol versions of rollbook's tables.
 const PROTOCOL: Protocol = Protocol {
     min_reader_version: 1,
     min_writer_version: 2,
 };
 
-/// The log entry for a change of a table, as the version after the one that it has.
+/// The log entry of a change of a table, for the version after `before`.
 pub(crate) fn table_commit(
     def: &TableDef,
     before: &TableState,
@@ -82,58 +83,59 @@ pub(crate) fn checkpoint_path(table: &str, version: u64) -> String {
     format!("{table}/_delta_log/{version:020}.checkpoint.parquet")
 }
 
-/// The path of what says which checkpoint is the newest, relative to the tenant's folder.
+/// The path of the object that names the newest checkpoint, relative to the tenant's folder.
 pub(crate) fn newest_checkpoint_path(table: &str) -> String {
     format!("{table}/_delta_log/_last_checkpoint")
 }
 
-/// What the log has to say of the table itself, which is described so by now; `None` where that is
-/// what it has to say.
-pub(crate) fn description(
+/// The metadata that the next log entry of a table must hold; `None` where the log holds it already.
+/// `described` is the metadata in the log so far.
+pub(crate) fn metadata_to_write(
     def: &TableDef,
-    described: Option<Described>,
+    described: Option<TableDescription>,
     at: Timestamp,
 ) -> Result<Option<Metadata>, LakeError> {
-    let described = described.unwrap_or_else(|| Described {
+    let described = described.unwrap_or_else(|| TableDescription {
         id: Uuid::new_v4().to_string(),
         created_at: Some(at.micros() / 1_000),
         digest: String::new(),
     });
     let metadata = metadata(def, &described)?;
-    let is_said = described_by(&metadata).is_some_and(|now| now == described);
-    Ok((!is_said).then_some(metadata))
+    let is_written = description_of(&metadata).is_some_and(|now| now == described);
+    Ok((!is_written).then_some(metadata))
 }
 
-/// What a log says of its table; `None` where it says it as older programs did, whose tables have
-/// to be described anew: readers took the statistics that are not there for those of no value.
-pub(crate) fn described_by(metadata: &Metadata) -> Option<Described> {
+/// The description of a table from the metadata in its log. `None` for metadata of older programs,
+/// which must be written again: without this property readers treat missing statistics as statistics
+/// of empty columns.
+pub(crate) fn description_of(metadata: &Metadata) -> Option<TableDescription> {
     let properties = &metadata.configuration;
     properties.get(COLUMNS_WITH_STATISTICS)?;
     let digested = format!("{}{}", json!(metadata.schema_string), json!(properties));
-    Some(Described {
+    Some(TableDescription {
         id: metadata.id.clone(),
         created_at: metadata.created_time,
         digest: format!("{:016x}", xxh3_64(digested.as_bytes())),
     })
 }
 
-/// Which Delta table it is, as the first log entry says, whatever it says of it.
-pub(crate) fn made_as(log: &[u8]) -> Option<Described> {
+/// The id and creation time of a Delta table from its first log entry, with an empty digest.
+pub(crate) fn first_description(log: &[u8]) -> Option<TableDescription> {
     let mut lines = log.split(|byte| *byte == b'\n');
     lines.find_map(|line| {
         let action: Value = serde_json::from_slice(line).ok()?;
-        let said = action.get("metaData")?;
-        Some(Described {
-            id: said["id"].as_str()?.to_owned(),
-            created_at: said["createdTime"].as_i64(),
+        let metadata = action.get("metaData")?;
+        Some(TableDescription {
+            id: metadata["id"].as_str()?.to_owned(),
+            created_at: metadata["createdTime"].as_i64(),
             digest: String::new(),
         })
     })
 }
 
-/// All that a reader has to know of a table at its version, one action a line: `protocol`,
-/// `metaData`, and an `add` for each file. `None` where its log describes it otherwise.
-pub(crate) fn whole(
+/// The actions of a checkpoint of a table, one per line: `protocol`, `metaData`, and an `add` for each
+/// file. `None` where the metadata in the table's log differs from what this version writes.
+pub(crate) fn checkpoint_actions(
     def: &TableDef,
     table: &TableState,
     at: Timestamp,
@@ -142,7 +144,7 @@ pub(crate) fn whole(
         return Ok(None);
     };
     let metadata = metadata(def, described)?;
-    if described_by(&metadata).as_ref() != Some(described) {
+    if description_of(&metadata).as_ref() != Some(described) {
         return Ok(None);
     }
     let mut actions = vec![Action::Protocol(PROTOCOL), Action::Metadata(metadata)];
@@ -154,15 +156,15 @@ pub(crate) fn whole(
     lines.map(Some).map_err(|error| damaged(def, &error))
 }
 
-fn metadata(def: &TableDef, described: &Described) -> Result<Metadata, LakeError> {
+fn metadata(def: &TableDef, described: &TableDescription) -> Result<Metadata, LakeError> {
     let schema = schema_string(&def.stored_schema()).map_err(|source| LakeError::Schema {
         table: def.name.to_owned(),
         source,
     })?;
     // Files have statistics of `person_id` alone, the first column of tables that have it. Readers
-    // take those of columns that are counted here for known, also where they are not there.
+    // rely on statistics of the columns counted here, even where a file has none.
     let columns = if def.is_personal_fact() { "1" } else { "0" };
-    // Cleaning up old log entries is rollbook's own work: a reader must not do it by accident.
+    // Rollbook deletes old log entries itself: another program must not.
     let properties = [
         ("delta.enableExpiredLogCleanup", "false"),
         (COLUMNS_WITH_STATISTICS, columns),
@@ -246,7 +248,7 @@ pub(crate) struct FileStatistics {
 
 /// The file that a log entry adds.
 pub(crate) fn data_file(add: &Add) -> Result<DataFile, LakeError> {
-    must_be_name(&add.path)?;
+    check_name(&add.path)?;
     let statistics: FileStatistics = add
         .stats
         .as_deref()
@@ -270,14 +272,14 @@ pub(crate) fn data_file(add: &Add) -> Result<DataFile, LakeError> {
     })
 }
 
-/// The tag of an added file that says which persons its row groups hold.
+/// The tag of an added file that holds the first and last person of each row group.
 const GROUPS_TAG: &str = "rollbook.groups";
-/// The tag of an added file that says when the first and the last of its rows happened.
+/// The tag of an added file that holds the first and last time of its rows.
 const TIMES_TAG: &str = "rollbook.times";
 /// The tag of an added file that holds its checksum.
 const CHECKSUM_TAG: &str = "rollbook.xxh3";
 
-/// What a file's tags say, for the Delta log.
+/// The tags of a file in the Delta log.
 fn tags(file: &DataFile) -> Option<BTreeMap<String, Option<String>>> {
     let pair = |[first, last]: &[i64; 2]| format!("{first}-{last}");
     let groups = file.groups.iter().map(pair).collect::<Vec<_>>().join(" ");
@@ -294,13 +296,14 @@ fn tags(file: &DataFile) -> Option<BTreeMap<String, Option<String>>> {
     (!tags.is_empty()).then_some(tags)
 }
 
-/// Persons of row groups as [`tags`] wrote them; none at all where one of them is not understood.
+/// The first and last person of each row group, as [`tags`] wrote them; empty where the text cannot be
+/// parsed.
 fn groups_of(text: &str) -> Vec<[i64; 2]> {
     let groups: Option<_> = text.split(' ').map(pair_of).collect();
     groups.unwrap_or_default()
 }
 
-/// Two numbers with a dash between them; either may be below zero.
+/// Two numbers with a dash between them. Both may be negative.
 fn pair_of(text: &str) -> Option<[i64; 2]> {
     let dash = 1 + text.get(1..)?.find('-')?;
     Some([text[..dash].parse().ok()?, text[dash + 1..].parse().ok()?])
@@ -310,12 +313,12 @@ fn pair_of(text: &str) -> Option<[i64; 2]> {
 mod tests {
     use rollbook_model::{SnapshotNumber, Timestamp, tables};
 
-    use super::{described_by, description, made_as, metadata, table_commit};
+    use super::{description_of, first_description, metadata, metadata_to_write, table_commit};
     use crate::state::actions::Action;
-    use crate::state::{DataFile, Described, TableChange, TableState};
+    use crate::state::{DataFile, TableChange, TableDescription, TableState};
 
     #[test]
-    fn statistics_are_of_the_first_column() {
+    fn only_the_first_column_has_statistics() {
         for def in tables::TABLES {
             let first = def.stored_schema().field(0).name().clone();
             assert_eq!(first == "person_id", def.is_personal_fact(), "{}", def.name);
@@ -326,23 +329,27 @@ mod tests {
     fn delta_metadata_is_written_once() {
         let at = Timestamp::from_micros(1_700_000_000_000_000);
         for def in tables::TABLES {
-            let said = description(def, None, at).unwrap().unwrap();
-            let line = serde_json::to_string(&Action::Metadata(said.clone())).unwrap();
-            let known = made_as(format!("{{}}\n{line}\n").as_bytes()).unwrap();
-            let described = described_by(&said).unwrap();
+            let written = metadata_to_write(def, None, at).unwrap().unwrap();
+            let line = serde_json::to_string(&Action::Metadata(written.clone())).unwrap();
+            let known = first_description(format!("{{}}\n{line}\n").as_bytes()).unwrap();
+            let described = description_of(&written).unwrap();
             assert_eq!(
                 (&known.id, known.created_at),
                 (&described.id, described.created_at)
             );
             let later = Timestamp::from_micros(1_800_000_000_000_000);
-            let again = description(def, Some(described), later).unwrap();
+            let again = metadata_to_write(def, Some(described), later).unwrap();
             assert_eq!(again, None);
-            // One that is described otherwise is described anew, as the same table.
-            assert_eq!(description(def, Some(known), later).unwrap(), Some(said));
+            // Other metadata is written again, with the id of the same table.
+            assert_eq!(
+                metadata_to_write(def, Some(known), later).unwrap(),
+                Some(written)
+            );
         }
     }
 
-    /// Digests of tables are of these bytes: others would describe every table anew.
+    /// The digest of a table covers these bytes: a change of them writes the metadata of every table
+    /// again.
     #[test]
     fn log_entries_are_written_byte_for_byte() {
         let def = tables::table("products").unwrap();
@@ -368,16 +375,16 @@ mod tests {
             adds: vec![file("1-a"), tagged],
             removes: vec![file("0-c")],
         };
-        let described = Described {
+        let described = TableDescription {
             id: "5f0c".to_owned(),
             created_at: Some(1_700_000_000_000),
             digest: String::new(),
         };
         let entry = |before: &TableState, is_new: bool| {
-            let said = is_new.then(|| metadata(def, &described).unwrap());
+            let written = is_new.then(|| metadata(def, &described).unwrap());
             let at = Timestamp::from_micros(1_700_000_000_123_456);
             let snapshot = SnapshotNumber(42);
-            table_commit(def, before, &change, said, snapshot, at, is_new).unwrap()
+            table_commit(def, before, &change, written, snapshot, at, is_new).unwrap()
         };
         let first = entry(&TableState::default(), true);
         assert_eq!(first.version, 0);

@@ -1,4 +1,4 @@
-//! The newest states that were read, so that who asks again does not read them again.
+//! A cache of the newest state of each tenant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,19 +8,20 @@ use rollbook_model::SnapshotNumber;
 
 use crate::state::State;
 
-/// Of each tenant of a store the newest state that was read, whose Delta logs are published.
+/// The newest state that was read of each tenant of a store. Its Delta logs are published.
 #[derive(Debug, Default)]
 pub(crate) struct Heads(Mutex<BTreeMap<String, Head>>);
 
 #[derive(Debug)]
 struct Head {
     number: SnapshotNumber,
-    /// Its record as it lay there: a lake that was made anew in the same place has another one.
+    /// The metadata of the snapshot's record. A new lake in the same location has another record.
     record: ObjectMeta,
     state: Arc<State>,
 }
 
 impl Heads {
+    /// The state of a tenant's newest snapshot, where it is cached.
     pub(crate) fn get(
         &self,
         tenant: &str,
@@ -29,11 +30,12 @@ impl Heads {
     ) -> Option<Arc<State>> {
         let heads = self.lock();
         let known = heads.get(tenant)?;
-        let is_it = known.number == number && known.record == *record;
-        is_it.then(|| Arc::clone(&known.state))
+        let is_same = known.number == number && known.record == *record;
+        is_same.then(|| Arc::clone(&known.state))
     }
 
-    pub(crate) fn note(
+    /// Caches the state of a tenant's newest snapshot.
+    pub(crate) fn put(
         &self,
         tenant: &str,
         number: SnapshotNumber,

@@ -7,120 +7,120 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::LakeError;
-use crate::state::{State, must_be_name};
+use crate::state::{State, check_name};
 
-/// Every so many snapshots one carries the whole state, so that opening replays few.
+/// One in so many records holds the whole state, so that opening a lake replays few records.
 pub(crate) const STATE_EVERY: u64 = 16;
 
 /// Why a snapshot was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Cause {
-    /// Rows were taken in.
+    /// Rows were ingested.
     Ingest {
-        /// The run.
+        /// The batch.
         batch: BatchId,
-        /// Whose mappings read them.
+        /// The provider of the rows.
         provider: ProviderName,
-        /// What became of the rows.
+        /// Counts of the rows by outcome, for each table.
         tables: Vec<TableCounts>,
-        /// The same for each request that is answered by it, by its idempotency key.
+        /// The counts of each request that this commit answers, by its idempotency key.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         answers: BTreeMap<String, Vec<TableCounts>>,
     },
-    /// A run was taken back.
+    /// A batch was undone.
     Undo {
-        /// The run.
+        /// The batch.
         batch: BatchId,
     },
     /// Segments were evaluated.
     Refresh {
-        /// How many.
+        /// The number of segments.
         segments: u64,
     },
-    /// Rows were written anew in better order; what they say is the same.
+    /// Files were rewritten as fewer files with the same rows.
     Compact {
-        /// Files before and after, by table.
+        /// Number of files before and after, by table.
         files: BTreeMap<String, [u64; 2]>,
     },
-    /// Somebody decided whose records are, or somebody was erased.
+    /// Records were linked or unlinked by a decision, or a person was erased.
     Identity {
-        /// What was done, in words.
+        /// A description for people.
         done: String,
-        /// What it does to persons.
+        /// The effect on persons.
         #[serde(default)]
         change: IdentityChange,
     },
     /// A definition or a setting was changed.
     Define {
-        /// Its name, such as `segment/big-spenders`.
+        /// The name of the value, such as `segment/big-spenders`.
         name: String,
     },
 }
 
-/// What a decision does to persons.
+/// The effect of a decision on persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityChange {
-    /// Records come together.
+    /// Records were merged into one person.
     #[default]
     Merge,
-    /// Records come apart.
+    /// Records of one person were split.
     Unmerge,
-    /// Somebody is forgotten.
+    /// A person was erased.
     Erasure,
 }
 
 /// The changes of one table in one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableCommit {
-    /// The Delta version that these actions become.
+    /// The version of the table's Delta log that this commit writes.
     pub version: u64,
-    /// The exact bytes of the Delta log entry: one action a line.
+    /// The exact bytes of the Delta log entry: one action per line.
     pub log: String,
 }
 
-/// One commit. Stored as JSON at `_snapshots/<20 digits>.json`.
+/// The record of one commit, stored as JSON at `_snapshots/<20 digits>.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
-    /// Its number, from 1.
+    /// The number of the snapshot, from 1.
     pub number: SnapshotNumber,
-    /// When it was made, by the clock of who made it.
+    /// When the commit was made, by the writer's clock.
     pub committed_at: Timestamp,
-    /// Of whom it is: no two attempts have the same, so that none takes another's for its own.
+    /// A random id of the attempt: a writer recognises its own record by it.
     #[serde(default)]
     pub writer: Uuid,
-    /// Why.
+    /// Why the snapshot was committed.
     pub cause: Cause,
-    /// The tables that changed.
+    /// The changes of tables, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, TableCommit>,
     /// The persons whose rows changed: a portable Roaring treemap in hexadecimal, empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub touched: String,
-    /// Keys of the requests that this commit answers, for those who send them again.
+    /// Idempotency keys of the requests that this commit answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idempotency_keys: Vec<String>,
-    /// Named values that changed: settings, segments, memberships. `null` takes one away.
+    /// Named values that the commit sets ([`ValueName`](crate::ValueName)); `null` removes the value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named: BTreeMap<String, Option<serde_json::Value>>,
-    /// The whole state after this commit, in every sixteenth snapshot.
+    /// The whole state after this commit, in every sixteenth record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Box<State>>,
 }
 
 impl SnapshotRecord {
-    /// Refuses names of tables and files that lead out of the lake; those of files in log entries
-    /// are looked at where these are read.
-    pub(crate) fn must_be_inside(&self) -> Result<(), LakeError> {
-        self.tables.keys().try_for_each(|name| must_be_name(name))?;
+    /// Checks that no name of a table or file leads out of the lake. File names in log entries are
+    /// checked when the entries are parsed.
+    pub(crate) fn check_paths(&self) -> Result<(), LakeError> {
+        self.tables.keys().try_for_each(|name| check_name(name))?;
         self.state
             .as_ref()
-            .map_or(Ok(()), |state| state.must_be_inside())
+            .map_or(Ok(()), |state| state.check_paths())
     }
 
-    /// The record of a snapshot whose own has expired; its state is all that is left of it.
-    pub(crate) fn nameless(number: SnapshotNumber) -> Self {
+    /// A record for a snapshot whose own record has expired.
+    pub(crate) fn placeholder(number: SnapshotNumber) -> Self {
         Self {
             number,
             committed_at: Timestamp::from_micros(0),

@@ -1,9 +1,9 @@
-//! The state that commits, one after the other, come to.
+//! Replay: the state after a sequence of commits.
 
 use crate::LakeError;
 use crate::state::State;
 use crate::state::actions::Action;
-use crate::state::delta_log::{data_file, described_by};
+use crate::state::delta_log::{data_file, description_of};
 use crate::state::record::{Cause, SnapshotRecord};
 
 impl State {
@@ -19,8 +19,10 @@ impl State {
                 })?;
                 match action {
                     Action::Add(add) => table.files.push(data_file(&add)?),
-                    Action::Metadata(said) => table.described = described_by(&said),
-                    Action::Remove(gone) => table.files.retain(|file| file.path != gone.path),
+                    Action::Metadata(metadata) => table.described = description_of(&metadata),
+                    Action::Remove(removed) => {
+                        table.files.retain(|file| file.path != removed.path);
+                    }
                     _ => {}
                 }
             }

@@ -1,31 +1,49 @@
-//! The few calls that make files of a folder durable, so that a test can watch or drop them.
+//! The system calls that make files of a folder durable, so that tests can observe or lose them.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// What a local store asks of the system. Everything else that it does needs no order.
+/// The system calls of a local store whose order matters for durability.
 pub trait Disk: std::fmt::Debug + Send + Sync {
     /// Makes the content of a file durable.
+    ///
+    /// # Errors
+    /// The file cannot be synced.
     fn sync_file(&self, file: &File, path: &Path) -> io::Result<()>;
 
-    /// Makes what was linked, renamed and removed in a folder durable.
+    /// Makes links, renames and removals in a folder durable.
+    ///
+    /// # Errors
+    /// The folder does not exist or cannot be synced.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Gives a file a second name, unless something has it.
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    /// A file of that name exists, or the name cannot be written.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Gives a file another name, in place of what had it.
+    /// Renames a file, and replaces an existing file of the new name.
+    ///
+    /// # Errors
+    /// The file does not exist, or the name cannot be written.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Takes a name away.
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The file does not exist or cannot be removed.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes one folder.
+    /// Creates one folder.
+    ///
+    /// # Errors
+    /// The folder exists, or the one above it does not or cannot be written.
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
-/// The machine's own disk.
+/// The disk of this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct SyncedDisk;
 

@@ -1,9 +1,9 @@
-//! Leases: by which a run that writes says that it is alive, so that nobody takes what it has
-//! written, and not yet committed, for garbage.
+//! Leases: a process that writes files holds one, so that vacuum spares the files before they are
+//! committed.
 //!
-//! A lease is an object whose name goes into those of the run's files. It is written again every so
-//! often; how long ago is told by the store's clock alone, since those of machines differ. A lease
-//! that nobody has written for a while is that of a dead run, and counts for nothing.
+//! A lease is an object whose name is part of the names of the process's files. The process renews the
+//! object regularly. The age of an object is measured by the store's clock, since clocks of machines
+//! differ. A lease that was not renewed for a while is that of a dead process and protects nothing.
 
 use std::time::Duration;
 
@@ -15,42 +15,43 @@ use tokio::time::sleep;
 
 use crate::storage::Store;
 
-/// How often the holder says that it is alive.
-const BEAT: Duration = Duration::from_secs(20);
-/// By how much the clocks of a store and of a run may differ, at most.
+/// The pause between two renewals.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// The largest expected difference between the clocks of a store and of a process.
 const SKEW: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
-/// The lease of a handle on a lake, taken when it writes first, and held as long as the handle is.
+/// The lease of a handle on a lake, taken with the first write and held until the handle is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Lease {
-    pub(crate) held: OnceCell<Held>,
+    pub(crate) held: OnceCell<HeldLease>,
 }
 
+/// A lease that this process holds and renews until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldLease {
     store: Store,
     /// The path of the lease.
     path: String,
     pub(crate) name: String,
-    beating: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
 }
 
-/// The leases that are held by somebody who is alive.
+/// The leases of live processes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Live {
+pub(crate) struct LiveLeases {
     pub(crate) names: Vec<String>,
-    /// Since when the oldest one may be held, by the store's clock.
+    /// When the oldest of these leases was taken, by the store's clock.
     pub(crate) since: Option<DateTime<Utc>>,
-    pub(crate) has_collector: bool,
+    pub(crate) has_vacuum: bool,
 }
 
-impl Held {
+impl HeldLease {
     /// Takes the lease of that name in a folder.
     pub(crate) async fn take(store: &Store, folder: &str, name: &str) -> Self {
         let path = format!("{folder}/{name}");
-        say_alive(store, &path, Utc::now()).await;
+        renew(store, &path, Utc::now()).await;
         Self {
-            beating: tokio::spawn(beat(store.clone(), path.clone())),
+            heartbeat: tokio::spawn(keep_renewing(store.clone(), path.clone())),
             name: name.to_owned(),
             store: store.clone(),
             path,
@@ -58,52 +59,53 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLease {
     fn drop(&mut self) {
-        self.beating.abort();
+        self.heartbeat.abort();
         let (store, path) = (self.store.clone(), self.path.clone());
         match Handle::try_current() {
-            _ if store.is_local() => store.delete_at_once(&path),
-            Ok(threads) => drop(threads.spawn(async move { store.delete_soft(&path).await })),
-            // It is found to be that of a dead run.
+            _ if store.is_local() => store.delete_local(&path),
+            Ok(threads) => drop(threads.spawn(async move { store.delete_unsynced(&path).await })),
+            // The lease expires.
             Err(_) => {}
         }
     }
 }
 
-impl Live {
-    /// Whether a file has the lease of a live run in its name.
-    pub(crate) fn may_name(&self, name: &str) -> bool {
+impl LiveLeases {
+    /// Whether a file's name contains the lease of a live process.
+    pub(crate) fn is_written_by(&self, name: &str) -> bool {
         self.names.iter().any(|lease| name.contains(lease.as_str()))
     }
 
-    /// The moment from which on something that was written may be a live run's, whatever its name.
+    /// A time before which no live process took its lease: an older object is not one of theirs.
     pub(crate) fn since(&self) -> Option<DateTime<Utc>> {
         self.since.map(|since| since - SKEW)
     }
 
-    /// These and others.
+    /// These leases and others.
     pub(crate) fn with(mut self, others: Self) -> Self {
         self.names.extend(others.names);
         self.since = match (self.since, others.since) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        self.has_collector |= others.has_collector;
+        self.has_vacuum |= others.has_vacuum;
         self
     }
 }
 
-/// A beat that fails is made up for by the next one: what is written young is spared anyway.
-async fn say_alive(store: &Store, path: &str, since: DateTime<Utc>) {
+/// Writes the lease. Errors are ignored: the next renewal makes up for one that failed, and vacuum
+/// spares young files anyway.
+async fn renew(store: &Store, path: &str, since: DateTime<Utc>) {
     let since = since.to_rfc3339();
-    drop(store.put_soft(path, since.as_bytes()).await);
+    drop(store.put_unsynced(path, since.as_bytes()).await);
 }
 
-async fn beat(store: Store, path: String) {
+async fn keep_renewing(store: Store, path: String) {
     let since = Utc::now();
     loop {
-        sleep(BEAT).await;
-        say_alive(&store, &path, since).await;
+        sleep(HEARTBEAT).await;
+        renew(&store, &path, since).await;
     }
 }

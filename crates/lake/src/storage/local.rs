@@ -1,6 +1,7 @@
-//! A folder as a store: stage, sync, link or rename, sync the folder.
+//! A folder as a store. A put writes a temporary file, syncs it, links or renames it, and syncs the
+//! folder.
 //!
-//! object_store's local store does not sync what it writes, so puts are done here.
+//! The local store of the `object_store` crate does not sync, so puts are done here.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,8 +19,8 @@ use crate::storage::disk::Disk;
 pub(super) struct Local {
     root: PathBuf,
     disk: Arc<dyn Disk>,
-    /// Where it is that links may not lead out; `None` where they may.
-    closed: Option<PathBuf>,
+    /// The folder that links must not lead out of; `None` where they may.
+    confined: Option<PathBuf>,
 }
 
 impl Local {
@@ -27,21 +28,21 @@ impl Local {
         Self {
             root,
             disk,
-            closed: None,
+            confined: None,
         }
     }
 
-    /// The same, of which no link leads out, and in which everything is a file or a folder.
-    pub(super) fn closed(self) -> Self {
+    /// The same store, which refuses links that lead out of it, and anything but files and folders.
+    pub(super) fn confined(self) -> Self {
         let real = self.root.canonicalize();
-        let closed = Some(real.unwrap_or_else(|_| self.root.clone()));
-        Self { closed, ..self }
+        let confined = Some(real.unwrap_or_else(|_| self.root.clone()));
+        Self { confined, ..self }
     }
 
-    /// Where an object lies. Names come from objects that others may have written: whatever they
-    /// say, it is below the root.
-    pub(super) fn file(&self, path: &str) -> Result<PathBuf, LakeError> {
-        let outside = || LakeError::Outside {
+    /// The file of an object. Paths come from objects that somebody else may have written, so a path
+    /// that leads out of the root is refused.
+    pub(super) fn resolve(&self, path: &str) -> Result<PathBuf, LakeError> {
+        let outside = || LakeError::PathOutsideLake {
             path: path.to_owned(),
         };
         let mut parts = Path::new(path).components();
@@ -49,7 +50,7 @@ impl Local {
             return Err(outside());
         }
         let file = self.root.join(path);
-        if let Some(root) = &self.closed
+        if let Some(root) = &self.confined
             && let Ok(real) = file.canonicalize()
         {
             let is_known = real.is_file() || real.is_dir();
@@ -61,7 +62,7 @@ impl Local {
     }
 
     pub(super) fn put_new(&self, path: &str, bytes: &[u8]) -> Result<Put, LakeError> {
-        let target = self.file(path)?;
+        let target = self.resolve(path)?;
         let folder = parent(&target);
         self.make_folder(folder)?;
         let staged = self.stage(folder, bytes)?;
@@ -86,16 +87,16 @@ impl Local {
     }
 
     pub(super) fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
-        let target = self.file(path)?;
+        let target = self.resolve(path)?;
         let folder = parent(&target);
         self.make_folder(folder)?;
         let staged = self.stage(folder, bytes)?;
         self.rename(staged, &target)
     }
 
-    /// The same, of what need not outlast a cut of the power.
-    pub(super) fn put_soft(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
-        let target = self.file(path)?;
+    /// Like [`Local::put_over`], without syncing.
+    pub(super) fn put_unsynced(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+        let target = self.resolve(path)?;
         let folder = parent(&target);
         let failed = |source| LakeError::File {
             doing: "write",
@@ -109,14 +110,14 @@ impl Local {
         put.map(drop).map_err(|error| failed(error.error))
     }
 
-    pub(super) fn delete_soft(&self, path: &str) {
-        if let Ok(target) = self.file(path) {
+    pub(super) fn delete_unsynced(&self, path: &str) {
+        if let Ok(target) = self.resolve(path) {
             drop(std::fs::remove_file(target));
         }
     }
 
     pub(super) fn put_file(&self, path: &str, staged: NamedTempFile) -> Result<(), LakeError> {
-        let target = self.file(path)?;
+        let target = self.resolve(path)?;
         self.disk
             .sync_file(staged.as_file(), staged.path())
             .map_err(|source| LakeError::File {
@@ -128,13 +129,13 @@ impl Local {
     }
 
     pub(super) fn staging_file(&self, folder: &str) -> Result<NamedTempFile, LakeError> {
-        let folder = self.file(folder)?;
+        let folder = self.resolve(folder)?;
         self.make_folder(&folder)?;
         staged_in(&folder)
     }
 
     pub(super) fn open(&self, path: &str) -> Result<File, LakeError> {
-        let path = self.file(path)?;
+        let path = self.resolve(path)?;
         File::open(&path).map_err(|source| LakeError::File {
             doing: "read",
             path,
@@ -149,7 +150,7 @@ impl Local {
         }
     }
 
-    /// Deletes objects, and makes that durable folder by folder.
+    /// Deletes objects, and syncs each folder once.
     pub(super) fn delete_all(&self, paths: &[String]) -> Result<(), LakeError> {
         let mut folders = BTreeSet::new();
         for path in paths {
@@ -160,9 +161,9 @@ impl Local {
             .try_for_each(|folder| self.sync_folder(folder))
     }
 
-    /// The folder that an object was removed from; `None` where it was gone.
+    /// Removes an object. Returns its folder; `None` where the object did not exist.
     fn remove(&self, path: &str) -> Result<Option<PathBuf>, LakeError> {
-        let target = self.file(path)?;
+        let target = self.resolve(path)?;
         match self.disk.remove(&target) {
             Ok(()) => Ok(Some(parent(&target).to_owned())),
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
@@ -181,7 +182,7 @@ impl Local {
             source,
         };
         self.disk.rename(staged.path(), target).map_err(failed)?;
-        // Its name is taken away already: there is nothing to clean up.
+        // The temporary name does not exist any more: there is nothing to clean up.
         let (_, path) = staged.into_parts();
         drop(path.keep());
         self.sync_folder(parent(target))
@@ -189,7 +190,7 @@ impl Local {
 
     fn stage(&self, folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, LakeError> {
         let failed = |source| LakeError::File {
-            doing: "write in",
+            doing: "create a file in",
             path: folder.to_owned(),
             source,
         };
@@ -201,7 +202,7 @@ impl Local {
         Ok(staged)
     }
 
-    /// Makes a folder and those above it, each durable in the one above.
+    /// Creates a folder and those above it, each durable in the one above.
     fn make_folder(&self, folder: &Path) -> Result<(), LakeError> {
         if folder.is_dir() {
             return Ok(());
@@ -210,7 +211,7 @@ impl Local {
         self.make_folder(above)?;
         match self.disk.make_folder(folder) {
             Err(source) if source.kind() != ErrorKind::AlreadyExists => Err(LakeError::File {
-                doing: "make the folder",
+                doing: "create the folder",
                 path: folder.to_owned(),
                 source,
             }),
@@ -229,8 +230,8 @@ impl Local {
     }
 }
 
-/// The folder that a path means, from the root on and without `.` and `..`. As for the system, what
-/// lies above a link is what lies above the folder that it points to. A folder need not exist yet.
+/// The absolute path of a folder without `.` and `..`. As the system does, `..` after a link means the
+/// folder above the one that the link points to. The folder need not exist yet.
 pub(super) fn resolved(folder: &Path) -> std::io::Result<PathBuf> {
     let mut resolved = PathBuf::new();
     for component in std::path::absolute(folder)?.components() {
@@ -241,7 +242,7 @@ pub(super) fn resolved(folder: &Path) -> std::io::Result<PathBuf> {
         if let Ok(real) = resolved.canonicalize() {
             resolved = real;
         }
-        // Above the root there is the root.
+        // The parent of the root is the root.
         resolved.pop();
     }
     Ok(resolved)
@@ -252,7 +253,7 @@ fn staged_in(folder: &Path) -> Result<NamedTempFile, LakeError> {
         .prefix(".staged-")
         .tempfile_in(folder)
         .map_err(|source| LakeError::File {
-            doing: "write in",
+            doing: "create a file in",
             path: folder.to_owned(),
             source,
         })
@@ -281,7 +282,7 @@ mod tests {
         for path in ["../x", "a/../../x", "a/../x", "/x", "./x", ".."] {
             let refused = |done: Result<(), LakeError>| {
                 assert!(
-                    matches!(done, Err(LakeError::Outside { .. })),
+                    matches!(done, Err(LakeError::PathOutsideLake { .. })),
                     "{path}: {done:?}"
                 );
             };
@@ -311,9 +312,9 @@ mod tests {
             .status();
         assert!(status.unwrap().success());
         let open = Local::new(root.clone(), Arc::new(SyncedDisk));
-        let closed = open.clone().closed();
+        let confined = open.clone().confined();
         for path in ["a/out", "a/up/secret", "a/up/lake/../secret", "a/pipe"] {
-            assert!(closed.file(path).is_err(), "{path}");
+            assert!(confined.resolve(path).is_err(), "{path}");
         }
         assert!(open.open("a/out").is_ok() && open.open("a/up/secret").is_ok());
         for path in [
@@ -324,18 +325,18 @@ mod tests {
             "new/file",
             "a/up/lake/a/file",
         ] {
-            assert!(closed.file(path).is_ok(), "{path}");
+            assert!(confined.resolve(path).is_ok(), "{path}");
         }
         // The root itself may be a link.
         symlink(&root, folder.path().join("link")).unwrap();
         let linked = Local::new(folder.path().join("link"), Arc::new(SyncedDisk));
-        assert!(linked.closed().open("a/file").is_ok());
+        assert!(linked.confined().open("a/file").is_ok());
     }
 
     #[test]
     fn paths_resolve_as_the_system_does() {
         let folder = tempfile::tempdir().unwrap();
-        // A folder of temporary files may be a link itself.
+        // The folder for temporary files may be a link.
         let root = folder.path().canonicalize().unwrap();
         create_dir_all(root.join("far/away/lake")).unwrap();
         create_dir_all(root.join("job")).unwrap();
@@ -348,11 +349,11 @@ mod tests {
             ("job/../lake", "lake"),
             ("job/../../../", "../.."),
             ("job/./../far/../far/away/", "far/away"),
-            // What is not there yet goes by its names.
+            // Folders that do not exist yet are resolved by name.
             ("new/../lake", "lake"),
             ("new/er/../../lake", "lake"),
             ("dangling/../lake", "lake"),
-            // A link stays as it is named, and what lies above it is found where it points.
+            // A link keeps its name, and its parent is that of its target.
             ("link/lake", "link/lake"),
             ("link/../lake", "far/lake"),
             ("link/lake/../../../lake", "lake"),

@@ -1,4 +1,4 @@
-//! An object store as a place for a lake. It has to put if absent, and to show what was put.
+//! An object store as a store. It must support conditional puts and read its own writes.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,13 +19,13 @@ use url::Url;
 use super::Put;
 use crate::LakeError;
 
-/// Bytes up to which an object is sent in one request.
-const WHOLE: u64 = 8 << 20;
-/// Parts on their way at once.
+/// Objects up to this size are sent in one request.
+const SINGLE_PUT_BYTES: u64 = 8 << 20;
+/// Parts of an object that are sent at a time.
 const PARTS_AT_ONCE: usize = 4;
-/// Attempts at what a commit rests on, beside those that the client makes of its own.
+/// Attempts at a request. The client retries each of them by itself, too.
 const ATTEMPTS: u32 = 5;
-/// The pause after the first failed attempt; it doubles from one to the next.
+/// The pause after the first failed attempt. It doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub(super) fn s3(url: &Url) -> Result<(AmazonS3, Path), Error> {
     Ok((bucket, Path::from(url.path())))
 }
 
-/// Threads of the connections' own: they are kept open, and queries come and go with theirs.
+/// The runtime of connections. Connections outlive the runtimes of queries.
 fn threads() -> Result<&'static Runtime, Error> {
     static THREADS: OnceLock<Runtime> = OnceLock::new();
     if let Some(threads) = THREADS.get() {
@@ -57,7 +57,7 @@ fn threads() -> Result<&'static Runtime, Error> {
         .thread_name("rollbook-store")
         .enable_all()
         .build()
-        .map_err(local)?;
+        .map_err(local_error)?;
     Ok(THREADS.get_or_init(|| threads))
 }
 
@@ -76,7 +76,7 @@ impl Remote {
                 Ok(_) => return Ok(Put::Done),
                 Err(refused) => refused,
             };
-            // After an error the object may be there all the same.
+            // The store may have put the object although it answered with an error.
             match self.find(&location).await {
                 Ok(Some(found)) if found == bytes => return Ok(Put::Done),
                 Ok(Some(_)) => return Ok(Put::Exists),
@@ -91,7 +91,10 @@ impl Remote {
     pub(super) async fn put_over(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
         let location = Path::from(path);
         let put = || self.object.put(&location, PutPayload::from(bytes.to_vec()));
-        insist(put).await.map_err(failed("write", path)).map(drop)
+        retry_request(put)
+            .await
+            .map_err(failed("write", path))
+            .map(drop)
     }
 
     pub(super) async fn put_file(
@@ -99,20 +102,20 @@ impl Remote {
         path: &str,
         staged: NamedTempFile,
     ) -> Result<(), LakeError> {
-        insist(|| self.send(path, staged.as_file()))
+        retry_request(|| self.send(path, staged.as_file()))
             .await
             .map_err(failed("write", path))
     }
 
     pub(super) async fn download(&self, path: &str) -> Result<File, LakeError> {
-        insist(|| self.fetch(path))
+        retry_request(|| self.fetch(path))
             .await
             .map_err(failed("read", path))
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<(), LakeError> {
         let location = Path::from(path);
-        match insist(|| self.object.delete(&location)).await {
+        match retry_request(|| self.object.delete(&location)).await {
             Err(Error::NotFound { .. }) | Ok(()) => Ok(()),
             Err(source) => Err(failed("delete", path)(source)),
         }
@@ -129,11 +132,11 @@ impl Remote {
             let mode = PutOptions::from(PutMode::Create);
             async { self.object.put_opts(&Path::from(path), payload, mode).await }
         };
-        let detail = match insist(again).await {
+        let detail = match retry_request(again).await {
             Err(Error::AlreadyExists { .. }) => return Ok(()),
             Err(error @ Error::NotImplemented { .. }) => error.to_string(),
             Err(error) => return Err(failed("write", path)(error)),
-            Ok(_) => "a second put of one name was not refused".to_owned(),
+            Ok(_) => "a second put of one path was not refused".to_owned(),
         };
         let location = location.to_owned();
         Err(LakeError::NoConditionalPut { location, detail })
@@ -150,19 +153,19 @@ impl Remote {
     async fn send(&self, path: &str, staged: &File) -> Result<(), Error> {
         let location = Path::from(path);
         let mut file = staged;
-        file.seek(SeekFrom::Start(0)).map_err(local)?;
-        let size = file.metadata().map_err(local)?.len();
-        if size <= WHOLE {
+        file.seek(SeekFrom::Start(0)).map_err(local_error)?;
+        let size = file.metadata().map_err(local_error)?.len();
+        if size <= SINGLE_PUT_BYTES {
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(local)?;
+            file.read_to_end(&mut bytes).map_err(local_error)?;
             let put = self.object.put(&location, PutPayload::from(bytes));
             return put.await.map(drop);
         }
         let upload = self.object.put_multipart(&location).await?;
-        let mut parts = WriteMultipart::new_with_chunk_size(upload, WHOLE as usize);
+        let mut parts = WriteMultipart::new_with_chunk_size(upload, SINGLE_PUT_BYTES as usize);
         let mut buffer = vec![0; 1 << 20];
         loop {
-            match file.read(&mut buffer).map_err(local)? {
+            match file.read(&mut buffer).map_err(local_error)? {
                 0 => break,
                 length => {
                     parts.wait_for_capacity(PARTS_AT_ONCE).await?;
@@ -174,18 +177,18 @@ impl Remote {
     }
 
     async fn fetch(&self, path: &str) -> Result<File, Error> {
-        let mut file = tempfile::tempfile().map_err(local)?;
+        let mut file = tempfile::tempfile().map_err(local_error)?;
         let mut stream = self.object.get(&Path::from(path)).await?.into_stream();
         while let Some(bytes) = stream.try_next().await? {
-            file.write_all(&bytes).map_err(local)?;
+            file.write_all(&bytes).map_err(local_error)?;
         }
-        file.seek(SeekFrom::Start(0)).map_err(local)?;
+        file.seek(SeekFrom::Start(0)).map_err(local_error)?;
         Ok(file)
     }
 }
 
-/// Tries again what may be done twice.
-async fn insist<T, F: Future<Output = Result<T, Error>>>(
+/// Repeats an idempotent request while it fails with a generic error.
+async fn retry_request<T, F: Future<Output = Result<T, Error>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, Error> {
     let mut pause = PAUSE;
@@ -208,7 +211,7 @@ fn failed(doing: &'static str, path: &str) -> impl FnOnce(Error) -> LakeError + 
     }
 }
 
-fn local(source: std::io::Error) -> Error {
+fn local_error(source: std::io::Error) -> Error {
     Error::Generic {
         store: "temporary file",
         source: Box::new(source),

@@ -1,8 +1,8 @@
-//! Records that belong to another person than the one by whom their facts are clustered.
+//! The identity remap: records whose facts are stored with another person than the one they belong to.
 //!
-//! A fact lies with the person that its record belonged to when it was written: its home. Merging
-//! persons, or undoing that, rewrites no fact; it changes this small map, and readers put the rows of
-//! the records in it where they belong.
+//! Facts are clustered by person. A fact is stored with the person that its record belonged to when the
+//! fact was written, the home of the fact. Merging or splitting persons rewrites no fact: it changes
+//! this small map, and scans return the facts of the map's records under the persons they belong to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,29 +13,25 @@ use serde::{Deserialize, Serialize};
 use crate::LakeError;
 use crate::lake::Lake;
 use crate::state::State;
+use crate::state::value_name::IDENTITY_REMAP;
 
-/// The named value that says where the map lies.
-pub const MOVES: &str = "identity/moves";
-/// The named value that is there once two records were of one person.
-pub const LINKED: &str = "identity/linked";
-
-/// Where the rows of a record are, and where they belong.
+/// A record whose facts are stored with other persons.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Moved {
-    /// The person it belongs to; 0 for nobody.
+pub struct RemappedIdentity {
+    /// The person that the record belongs to; 0 for nobody.
     pub to: i64,
-    /// The persons that its rows may lie with.
+    /// The persons that the record's facts may be stored with.
     pub homes: Vec<i64>,
 }
 
-/// The records whose rows may lie with others than their person.
+/// The records whose facts may be stored with other persons than their own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IdentityRemap {
-    identities: BTreeMap<i64, Moved>,
+    identities: BTreeMap<i64, RemappedIdentity>,
 }
 
 impl IdentityRemap {
-    /// Notes that a record belongs to `to`, and no longer to `from`.
+    /// Moves a record from the person `from` to the person `to`.
     pub fn set(&mut self, identity: i64, from: i64, to: i64) {
         let moved = self.identities.entry(identity).or_default();
         if !moved.homes.contains(&from) {
@@ -47,37 +43,38 @@ impl IdentityRemap {
         moved.to = to;
     }
 
-    /// Forgets a record whose rows are gone.
+    /// Removes a record whose facts were deleted.
     pub fn forget(&mut self, identity: i64) {
         self.identities.remove(&identity);
     }
 
-    /// Whose a record is, if it is in the map.
-    pub fn of(&self, identity: i64) -> Option<&Moved> {
+    /// The entry of a record; `None` where its facts are stored with its own person.
+    pub fn get(&self, identity: i64) -> Option<&RemappedIdentity> {
         self.identities.get(&identity)
     }
 
-    /// All records with where they belong.
-    pub fn iter(&self) -> impl Iterator<Item = (i64, &Moved)> {
+    /// All entries by record.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, &RemappedIdentity)> {
         self.identities
             .iter()
             .map(|(identity, moved)| (*identity, moved))
     }
 
-    /// Whether there is none.
+    /// Whether the map has no entry.
     pub fn is_empty(&self) -> bool {
         self.identities.is_empty()
     }
 
-    /// The persons whose rows may be of others.
+    /// The persons with whom facts of other persons may be stored.
     pub(crate) fn homes(&self) -> RoaringTreemap {
         let homes = self.identities.values().flat_map(|moved| &moved.homes);
         homes.filter_map(|home| u64::try_from(*home).ok()).collect()
     }
 
-    /// The records that belong to a person of a range, and to one of some persons.
+    /// The entries of records that belong to a person of a range, and where `among` is given, to one of
+    /// these persons.
     pub(crate) fn within(&self, from: i64, to: i64, among: Option<&RoaringTreemap>) -> Self {
-        let is_within = |moved: &Moved| {
+        let is_within = |moved: &RemappedIdentity| {
             let person = u64::try_from(moved.to).unwrap_or(0);
             (from..to).contains(&moved.to) && among.is_none_or(|among| among.contains(person))
         };
@@ -89,7 +86,7 @@ impl IdentityRemap {
         }
     }
 
-    /// Persons, and those whom rows that lie with them may belong to.
+    /// `persons`, and the persons to whom facts stored with `persons` may belong.
     pub fn with_targets(&self, mut persons: RoaringTreemap) -> RoaringTreemap {
         for moved in self.identities.values() {
             let is_home =
@@ -103,16 +100,19 @@ impl IdentityRemap {
 }
 
 impl Lake {
-    /// The records whose rows may lie with others than their person; `None` for none at all.
+    /// The identity remap of a snapshot; `None` where it is empty.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn moves(&self, state: &State) -> Result<Option<Arc<IdentityRemap>>, LakeError> {
-        let Some(path) = state.value::<String>(MOVES)? else {
+    /// The errors of [`Lake::document`].
+    pub async fn identity_remap(
+        &self,
+        state: &State,
+    ) -> Result<Option<Arc<IdentityRemap>>, LakeError> {
+        let Some(path) = state.value::<String>(IDENTITY_REMAP)? else {
             return Ok(None);
         };
-        let moves: IdentityRemap = self.document(&path).await?;
-        Ok((!moves.is_empty()).then(|| Arc::new(moves)))
+        let remap: IdentityRemap = self.document(&path).await?;
+        Ok((!remap.is_empty()).then(|| Arc::new(remap)))
     }
 }
 
@@ -124,13 +124,13 @@ mod tests {
     fn remap_remembers_every_former_person() {
         let mut moves = IdentityRemap::default();
         moves.set(7, 1, 2);
-        assert_eq!(moves.of(7).unwrap().homes, [1]);
-        // Rows that came meanwhile lie with 2.
+        assert_eq!(moves.get(7).unwrap().homes, [1]);
+        // Facts that were written meanwhile are stored with 2.
         moves.set(7, 2, 1);
         assert_eq!(
             (
-                moves.of(7).unwrap().to,
-                moves.of(7).unwrap().homes.as_slice()
+                moves.get(7).unwrap().to,
+                moves.get(7).unwrap().homes.as_slice()
             ),
             (1, &[1, 2][..])
         );

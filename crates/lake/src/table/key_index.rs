@@ -1,9 +1,9 @@
-//! The key index: where the row of a natural key stands, without reading the rows.
+//! The key index finds the row of a natural key in a data file without reading the rows.
 //!
-//! Beside every data file lies a run of its keys: 64-bit hashes in order, and for each the number
-//! of its row. It is written with the file and goes with it, so it needs no commit of its own. A
-//! small batch looks its keys up, a large one reads the run through. What is found is compared with
-//! the row itself, so that two keys of one hash do no harm.
+//! Every data file has an index in a file of its own: 64-bit hashes of the keys in order, and the row
+//! number of each. The index is written and deleted with the data file, so it needs no commit. A
+//! search for few keys bisects the index, a search for many reads it from beginning to end. Callers compare the
+//! found rows with the keys, since two keys may have one hash.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -18,15 +18,15 @@ use crate::lake::Lake;
 use crate::state::DataFile;
 use crate::storage::Listed;
 
-/// The first bytes of a run: its kind and version.
+/// The first bytes of an index: kind and version.
 const MAGIC: &[u8; 8] = b"rbkeys01";
 const HEADER: u64 = 16;
-/// A run is read through where more than one in so many of its keys is looked for.
+/// A search reads the whole index where more than one in so many of its keys is wanted.
 const DENSE: u64 = 64;
-/// Hashes that are read at once where few are looked for.
+/// Hashes that a search for few keys reads at a time.
 const BLOCK: u64 = 1024;
 
-/// A row's natural key as 128 bits: the parts, told apart by their lengths.
+/// A 128-bit hash of a row's natural key. The lengths of its parts are hashed with them.
 pub fn key_of<'a>(parts: impl IntoIterator<Item = &'a str>, buffer: &mut Vec<u8>) -> u128 {
     buffer.clear();
     for part in parts {
@@ -36,13 +36,12 @@ pub fn key_of<'a>(parts: impl IntoIterator<Item = &'a str>, buffer: &mut Vec<u8>
     xxh3_128(buffer)
 }
 
-/// The half of a key by which it stands in the index.
+/// The half of a key's hash that the index holds.
 pub fn hash_of(key: u128) -> u64 {
     key as u64
 }
 
-/// The columns by which rows of a table are looked up. Identities are found by the record that
-/// they are of.
+/// The key columns of a table's index. Identities are found by provider and id of their record.
 pub fn indexed_columns(def: &TableDef) -> Vec<&'static str> {
     match def.shape {
         Shape::Own if def.name != tables::IDENTITIES.name => def.key_columns(),
@@ -50,7 +49,7 @@ pub fn indexed_columns(def: &TableDef) -> Vec<&'static str> {
     }
 }
 
-/// The keys of a batch's rows, by the columns that are indexed.
+/// The keys of a batch's rows; `None` where a key column is missing or has nulls.
 pub fn keys_of(def: &TableDef, batch: &RecordBatch) -> Option<Vec<u128>> {
     let columns = indexed_columns(def)
         .into_iter()
@@ -64,17 +63,17 @@ pub fn keys_of(def: &TableDef, batch: &RecordBatch) -> Option<Vec<u128>> {
     Some((0..batch.num_rows()).map(key).collect())
 }
 
-/// The run of a file that is being written.
+/// The index of a data file that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct KeyRun {
-    /// Hash and row.
+    /// Hash and row number of each row.
     entries: Vec<(u64, u32)>,
-    /// Whether some rows had no key to be found by.
+    /// Whether some rows have no key. Such a file gets no index.
     is_partial: bool,
 }
 
 impl KeyRun {
-    /// Adds the rows that follow in the file.
+    /// Adds the next rows of the file.
     pub(crate) fn add(&mut self, def: &TableDef, batch: &RecordBatch) {
         match keys_of(def, batch) {
             Some(keys) => self.extend(keys.into_iter()),
@@ -89,7 +88,7 @@ impl KeyRun {
         }
     }
 
-    /// Writes the run beside its file.
+    /// Writes the index of the data file `path`.
     pub(crate) async fn finish(mut self, lake: &Lake, path: &str) -> Result<(), LakeError> {
         if self.is_partial || self.entries.is_empty() {
             return Ok(());
@@ -120,20 +119,23 @@ impl KeyRun {
     }
 }
 
-/// Where a data file's run lies.
+/// The path of a data file's index.
 pub(crate) fn run_path(path: &str) -> String {
     format!("{}.keys", path.trim_end_matches(".parquet"))
 }
 
-/// The data file that an object is the run of, or the copy in order of time.
+/// The data file whose key index or time index an object is.
 pub(crate) fn data_file_of(object: &Listed) -> Option<String> {
     let keys = object.path.strip_suffix(".keys");
     let stem = keys.or_else(|| object.path.strip_suffix(".times"))?;
     Some(format!("{stem}.parquet"))
 }
 
-/// The rows of a file whose hashes are among `wanted` (in order, each once), each with the place of
-/// its hash there, in order of rows; `None` where the file has no run.
+/// The rows of a file whose hashes are in `wanted` (sorted, without duplicates): row number and position
+/// of the hash in `wanted`, in order of rows. `None` where the file has no index.
+///
+/// # Errors
+/// [`LakeError::Damaged`]: the index cannot be read, or is not one of this file.
 pub async fn look_up(
     lake: &Lake,
     def: &TableDef,
@@ -154,9 +156,8 @@ pub async fn look_up(
     Ok(Some(found))
 }
 
-/// Whether the index of a file says where its keys, in order of rows, stand. A file without one
-/// says nothing wrong.
-pub(crate) async fn agrees(
+/// Whether the index of a file matches the keys of its rows. A file without an index matches.
+pub(crate) async fn matches(
     lake: &Lake,
     def: &TableDef,
     file: &DataFile,
@@ -184,13 +185,13 @@ fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, us
     let (magic, count) = header.split_at(8);
     let count = u64::from_le_bytes(count.try_into().unwrap_or_default());
     if magic != MAGIC || count != rows {
-        let detail = format!("it is no index of {rows} rows");
+        let detail = format!("it is not an index of {rows} rows");
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, detail));
     }
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
         return Ok(Vec::new());
     };
-    // What is wanted may be a slice of all hashes.
+    // All wanted hashes lie between the first and the last.
     let mut known = Hashes::of(run, count);
     let begin = known.first_not_below(*first, 0)?;
     let end = match last.checked_add(1) {
@@ -238,7 +239,7 @@ fn search(run: &File, rows: u64, wanted: &[u64]) -> std::io::Result<Vec<(u32, us
     Ok(found)
 }
 
-/// So many numbers of `N` bytes that follow each other.
+/// Reads `count` consecutive numbers of `N` bytes.
 fn numbers<const N: usize>(
     mut run: &File,
     from: u64,
@@ -252,7 +253,7 @@ fn numbers<const N: usize>(
     }))
 }
 
-/// The hashes of a run, read block by block: who looks for one looks at several close to each other.
+/// The hashes of an index, read in blocks, since a search looks at several nearby hashes.
 struct Hashes<'a> {
     run: &'a File,
     count: u64,
@@ -285,8 +286,8 @@ impl<'a> Hashes<'a> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// The first entry from `from` on whose hash is not below `hash`. Hashes are spread evenly, so a
-    /// guess comes close, and steps that double bracket it.
+    /// The first entry from `from` on whose hash is at least `hash`. Hashes are evenly distributed, so the
+    /// search begins at an estimate and doubles its steps until they enclose the hash.
     fn first_not_below(&mut self, hash: u64, from: u64) -> std::io::Result<u64> {
         let count = self.count;
         let guess = (u128::from(hash) * u128::from(count)) >> 64;
@@ -330,7 +331,7 @@ mod tests {
 
     use super::{KeyRun, search};
 
-    /// Every wanted hash is found in every place where it stands, whichever way it is looked for.
+    /// Every occurrence of every wanted hash is found, by bisection and by reading the whole index.
     #[test]
     fn key_index_finds_exactly_its_keys() {
         for rows in [1_u64, 2, 100, 10_000] {

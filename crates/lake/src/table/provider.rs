@@ -1,4 +1,4 @@
-//! Reading a table: by DataFusion as a table provider, and file by file for those who merge.
+//! Reading tables: as a table provider of DataFusion, or file by file.
 
 use std::sync::Arc;
 
@@ -36,28 +36,28 @@ use crate::table::moved_rows::MovedRows;
 use crate::table::range_scan::{Moving, OrderedScan, RangeScan};
 use crate::table::ranges::{SplitPoints, groups_between, overlaps, runs};
 
-/// Persons of whom pages are looked for one by one at most.
+/// The largest number of persons for whom a filter lists each id, so that pages are skipped.
 const FEW_PERSONS: u64 = 128;
 
-/// The rows of a set of Parquet files of one schema.
+/// A set of Parquet files of one schema as a table.
 #[derive(Debug)]
 pub struct LakeTable {
     schema: SchemaRef,
-    /// Where the files lie, relative to the lake's root.
+    /// The folder of the files, relative to the lake's root.
     folder: String,
     files: Vec<DataFile>,
     store: Store,
-    /// The column that says when a row happened.
+    /// The column with the time of a row.
     time: Option<&'static str>,
-    /// Of tables whose rows belong to persons.
+    /// How the table is clustered; `None` for tables whose rows do not belong to persons.
     clustering: Option<Clustering>,
-    /// The persons whose rows alone are there; all where there is none.
+    /// The persons whose rows the table has; `None` for all persons.
     among: Option<Arc<RoaringTreemap>>,
-    /// Records whose rows lie with others than their person.
+    /// Records whose rows are stored with other persons than their own.
     moves: Option<Arc<IdentityRemap>>,
 }
 
-/// How to read the runs of a range, and what was moved into it.
+/// How to read the runs of a range, and the remapped rows of a range.
 struct Sources {
     runs: ParquetSource,
     moved: ParquetSource,
@@ -73,11 +73,17 @@ impl LakeTable {
     /// A table at a snapshot, without its personal columns.
     pub fn new(lake: &Lake, def: &TableDef, state: &TableState) -> Self {
         let cuts = Arc::new(SplitPoints::of(state.files.iter()));
-        Self::cut_at(lake, def, state, cuts)
+        Self::split_at(lake, def, state, cuts)
     }
 
-    /// The same, scanned in ranges of persons that other tables have too.
-    pub fn cut_at(lake: &Lake, def: &TableDef, state: &TableState, cuts: Arc<SplitPoints>) -> Self {
+    /// A table at a snapshot that is scanned in ranges of persons between `cuts`. Tables with the same
+    /// split points join without repartitioning.
+    pub fn split_at(
+        lake: &Lake,
+        def: &TableDef,
+        state: &TableState,
+        cuts: Arc<SplitPoints>,
+    ) -> Self {
         let mut table = Self::over(lake, def.stored_schema(), def.name, &state.files);
         table.time = def.time;
         table.clustering = def.is_personal_fact().then(|| Clustering {
@@ -87,7 +93,8 @@ impl LakeTable {
         table
     }
 
-    /// The rows of some persons alone, of a table whose rows belong to persons.
+    /// Restricts the table to the rows of some persons. Tables whose rows do not belong to persons are
+    /// not restricted.
     pub fn among(mut self, persons: Arc<RoaringTreemap>) -> Self {
         if self.clustering.is_some() {
             self.among = Some(persons);
@@ -95,15 +102,16 @@ impl LakeTable {
         self
     }
 
-    /// The rows of moved records with the persons that they belong to, of such a table.
-    pub fn moved(mut self, moves: Arc<IdentityRemap>) -> Self {
+    /// Returns the rows of remapped records under the persons that they belong to, where rows belong to
+    /// persons.
+    pub fn with_identity_remap(mut self, moves: Arc<IdentityRemap>) -> Self {
         if self.clustering.is_some() {
             self.moves = Some(moves);
         }
         self
     }
 
-    /// The same rows with texts as views, which are not copied out of a file's dictionaries.
+    /// The same table with texts as views, which are not copied from a file's dictionaries.
     pub fn with_text_views(mut self) -> Self {
         let fields = self.schema.fields().iter();
         let fields = fields.map(|field| match field.data_type() {
@@ -114,7 +122,7 @@ impl LakeTable {
         self
     }
 
-    /// Immutable Parquet objects of one schema, by path below the tenant's folder and size.
+    /// Immutable Parquet objects of one schema as a table, by path in the tenant's folder and size.
     pub fn of_objects(lake: &Lake, schema: SchemaRef, objects: &[(String, u64)]) -> Self {
         let files: Vec<DataFile> = objects
             .iter()
@@ -127,7 +135,7 @@ impl LakeTable {
         Self::in_folder(lake, schema, lake.tenant().to_string(), &files)
     }
 
-    /// Some files of a table, in no order.
+    /// Some files of a table, scanned in no order.
     pub fn of_files(lake: &Lake, def: &TableDef, files: &[DataFile]) -> Self {
         Self::over(lake, def.stored_schema(), def.name, files)
     }
@@ -179,8 +187,8 @@ impl LakeTable {
         }
     }
 
-    /// That a row's person may be one of those who are there: of few each, so that pages without
-    /// them are left out; of many, whether it lies between the first and the last.
+    /// A filter on `person_id` for the persons whose rows the table has. For few persons it lists each id,
+    /// so that pages without them are skipped; for many it is a range from the first to the last.
     fn is_among(&self) -> Option<Expr> {
         let persons = self.among.as_ref()?;
         let person = || Expr::Column(Column::new_unqualified("person_id"));
@@ -197,7 +205,7 @@ impl LakeTable {
         PartitionedFile::new(format!("{}/{}", self.folder, file.path), file.size)
     }
 
-    /// How to read these columns; row groups that `filters` rule out are left out.
+    /// How to read the files; row groups that `filters` exclude are skipped.
     fn source<'a>(
         &self,
         state: &dyn Session,
@@ -225,7 +233,7 @@ impl LakeTable {
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let url = self.store.url().clone();
-        // How many rows there are decides which side of a join is kept in memory.
+        // The planner keeps the smaller side of a join in memory.
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Inexact(self.rows());
         let config = FileScanConfigBuilder::new(url, Arc::new(source.clone()))
@@ -237,7 +245,7 @@ impl LakeTable {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    /// Ranges of persons, each in order.
+    /// A scan of ranges of persons, each in order.
     fn ordered(
         &self,
         clustering: &Clustering,
@@ -300,7 +308,7 @@ impl LakeTable {
         Ok(Arc::new(scan.among(self.among.clone()).moving(moving)))
     }
 
-    /// The rows of moved records that belong to a range; `None` where there are none.
+    /// The rows of remapped records that belong to a range; `None` where there are none.
     fn moved_into(
         &self,
         sources: &Sources,
@@ -328,7 +336,7 @@ impl LakeTable {
         }))
     }
 
-    /// What may hold rows of moved records.
+    /// The files that may hold rows of remapped records, without row groups that hold none.
     fn homes(&self, moves: &IdentityRemap) -> Vec<PartitionedFile> {
         if moves.is_empty() {
             return Vec::new();
@@ -343,13 +351,13 @@ impl LakeTable {
         files.map(part).collect()
     }
 
-    /// Whether a file may hold wanted persons of a range.
+    /// Whether a file may hold rows of a range, of persons that the table has.
     fn overlaps(&self, file: &DataFile, from: i64, to: i64) -> bool {
         let groups = || groups_between(file, from, to, self.among.as_deref());
         overlaps(file, from, to) && groups().is_none_or(|groups| groups.contains(&true))
     }
 
-    /// A file without the row groups that hold nobody of a range.
+    /// A file without the row groups that hold no person of a range.
     fn between(&self, file: &DataFile, from: i64, to: i64) -> PartitionedFile {
         self.part(file, from, to, self.among.as_deref())
     }
@@ -386,7 +394,7 @@ impl TableProvider for LakeTable {
         TableType::Base
     }
 
-    /// How many rows there are, and the moments that all of them lie between.
+    /// The number of rows, and the first and last time.
     fn statistics(&self) -> Option<Statistics> {
         Some(self.known())
     }
@@ -416,7 +424,7 @@ impl TableProvider for LakeTable {
                 [] => self.count(),
                 _ => Precision::Inexact(self.rows()),
             };
-            // Whom a moved row belongs to is not what its file says.
+            // The stored person of a remapped row is not the one it belongs to.
             let is_of_row = |filter: &&Expr| {
                 let mut columns = filter.column_refs().into_iter();
                 !columns.any(|column| column.name == "person_id")
@@ -428,7 +436,7 @@ impl TableProvider for LakeTable {
             return self.ordered(clustering, &sources, projection, partitions, rows);
         }
         if self.files.is_empty() {
-            // Of no partition at all nothing could be put in order.
+            // A scan of no file would have no partition, and operators that sort need one.
             let schema = match projection {
                 Some(columns) => Arc::new(self.schema.project(columns)?),
                 None => SchemaRef::clone(&self.schema),
@@ -441,7 +449,12 @@ impl TableProvider for LakeTable {
     }
 }
 
-/// Reads one file of a table, with the named columns only, in the file's order.
+/// Reads some columns of one file of a table, or all for `None`, in the file's order.
+///
+/// # Errors
+/// - [`LakeError::Parquet`]: the file is no Parquet file.
+/// - [`LakeError::PathOutsideLake`]: the path of the file leads out of the lake.
+/// - [`LakeError::Store`], [`LakeError::File`]: the file is missing or cannot be read.
 pub async fn read_file(
     lake: &Lake,
     def: &TableDef,
@@ -451,7 +464,10 @@ pub async fn read_file(
     read_path(lake, &format!("{}/{}", def.name, file.path), columns).await
 }
 
-/// Reads the rows of a file that have these numbers, which are in order, with the named columns.
+/// Reads the rows of a file with these numbers, in ascending order, like [`read_file`].
+///
+/// # Errors
+/// The errors of [`read_file`].
 pub async fn read_rows(
     lake: &Lake,
     def: &TableDef,
@@ -466,7 +482,11 @@ pub async fn read_rows(
     read(lake, &below, columns, Some(wanted)).await
 }
 
-/// Those of the named columns that have a value in some row of a file, as far as the file says.
+/// The columns in `names` that have a value in some row of a file, by its statistics. A column
+/// without statistics counts as one with values.
+///
+/// # Errors
+/// The errors of [`read_file`].
 pub async fn columns_with_values<'a>(
     lake: &Lake,
     def: &TableDef,
@@ -497,6 +517,7 @@ pub async fn columns_with_values<'a>(
     Ok(names.iter().filter(has_value).copied().collect())
 }
 
+/// Reads a Parquet object by its path in the tenant's folder, like [`read_file`].
 pub(crate) async fn read_path(
     lake: &Lake,
     below: &str,
@@ -517,7 +538,7 @@ async fn read(
         path: below.to_owned(),
         source,
     };
-    // Where pages begin matters only to who leaves rows out.
+    // The page index is needed only to skip rows.
     let options = ArrowReaderOptions::new().with_offset_index_policy(match rows {
         Some(_) => PageIndexPolicy::Optional,
         None => PageIndexPolicy::Skip,

@@ -1,8 +1,8 @@
-//! The scan of a clustered table: ranges of persons side by side, each in order of person and time.
+//! The scan of a clustered table: ranges of persons in parallel, each in order of person and time.
 //!
-//! A range reads the runs that reach into it, leaves out row groups beyond its ends, cuts the rows
-//! that stand over, and merges the runs where there are several. DataFusion is told the order and
-//! the ranges, so that what is asked by person neither sorts nor is partitioned anew.
+//! The scan of a range reads the runs that overlap it, skips row groups outside of it, cuts off rows
+//! outside of it, and merges the runs where there are several. The scan declares the order and the
+//! ranges to DataFusion, so that queries by person need neither a sort nor a repartitioning.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,24 +33,24 @@ use crate::table::identity_remap::IdentityRemap;
 use crate::table::merge::merged;
 use crate::table::moved_rows::MovedRows;
 
-/// One range of persons: a plan of one partition for every run that reaches into it.
+/// One range of persons, with a plan of one partition for every run that overlaps it.
 #[derive(Debug, Clone)]
 pub(crate) struct RangeScan {
-    /// The first person in it.
+    /// The first person of the range.
     pub(crate) from: i64,
-    /// The first person after it.
+    /// The first person after the range.
     pub(crate) to: i64,
     pub(crate) runs: Vec<Arc<dyn ExecutionPlan>>,
-    /// What belongs to it and lies elsewhere.
+    /// Rows that belong to persons of the range and are stored with other persons.
     pub(crate) moved: Option<MovedRows>,
 }
 
-/// Records whose rows are not their home's.
+/// The identity remap of a scan.
 #[derive(Debug, Clone)]
 pub(crate) struct Moving {
     pub(crate) moves: Arc<IdentityRemap>,
     homes: Arc<RoaringTreemap>,
-    /// The place of `identity_id` in the runs.
+    /// The index of the column `identity_id` in the runs.
     pub(crate) identity: usize,
 }
 
@@ -64,7 +64,7 @@ impl Moving {
         }
     }
 
-    /// The rows that lie with the person they belong to.
+    /// The rows that are stored with the person they belong to.
     fn at_home(&self, batch: RecordBatch, person: usize) -> Result<RecordBatch, ArrowError> {
         let persons = batch.column(person).as_primitive::<Int64Type>().values();
         let identities = batch.column(self.identity).as_primitive::<Int64Type>();
@@ -78,7 +78,7 @@ impl Moving {
                         u64::try_from(*person).is_ok_and(|home| self.homes.contains(home));
                     last = (*person, is_home);
                 }
-                let moved = last.1.then(|| self.moves.of(*identity)).flatten();
+                let moved = last.1.then(|| self.moves.get(*identity)).flatten();
                 moved.is_none_or(|moved| moved.to == *person)
             });
         let is_at_home: Vec<bool> = is_at_home.collect();
@@ -89,19 +89,19 @@ impl Moving {
     }
 }
 
-/// Ranges of a clustered table, one partition each.
+/// The scan of a clustered table, with one partition for each range.
 #[derive(Debug)]
 pub(crate) struct OrderedScan {
     table: String,
     ranges: Vec<RangeScan>,
-    /// Columns of the output; the runs may have one more, `person_id`, as their last.
+    /// Columns of the output. The runs may have further ones after them, such as `person_id`.
     schema: SchemaRef,
-    /// The place of `person_id` in the runs.
+    /// The index of the column `person_id` in the runs.
     person: usize,
-    /// The order of the output, as far as its columns tell; `None` where it lacks the person.
+    /// The order of the output by its columns; `None` where it lacks `person_id`, or is unordered.
     order: Option<LexOrdering>,
     rows: Precision<usize>,
-    /// The persons whose rows alone are wanted.
+    /// The persons whose rows are wanted; `None` for all.
     among: Option<Arc<RoaringTreemap>>,
     moving: Option<Moving>,
     properties: Arc<PlanProperties>,
@@ -124,7 +124,8 @@ impl OrderedScan {
         }
         let partitioning = match &order {
             Some(order) if ranges.len() > 1 => {
-                let by_person = LexOrdering::new([order.first().clone()]).expect("one expression");
+                let by_person = LexOrdering::new([order.first().clone()])
+                    .expect("an order of one expression is not empty");
                 let splits = ranges[1..]
                     .iter()
                     .map(|range| SplitPoint::new(vec![ScalarValue::Int64(Some(range.from))]));
@@ -153,7 +154,7 @@ impl OrderedScan {
         })
     }
 
-    /// The rows of some persons alone, where they are named.
+    /// Restricts the scan to the rows of some persons; `None` for all.
     pub(crate) fn among(self, persons: Option<Arc<RoaringTreemap>>) -> Self {
         Self {
             among: persons,
@@ -161,12 +162,12 @@ impl OrderedScan {
         }
     }
 
-    /// Rows of moved records, where there are any, are in a run of their own.
+    /// Sets the identity remap: rows of remapped records are in a run of their own.
     pub(crate) fn moving(self, moving: Option<Moving>) -> Self {
         Self { moving, ..self }
     }
 
-    /// The same rows in the same ranges, one run after the other.
+    /// The same scan without order: the runs of a range follow each other.
     pub(crate) fn unordered(&self) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&self.schema)),
@@ -189,7 +190,7 @@ impl OrderedScan {
     }
 }
 
-/// The longest prefix of the table's order that the columns hold.
+/// The order by the longest prefix of the table's sort columns that the schema has.
 fn order_of(schema: &SchemaRef, sort_columns: &[&str]) -> Option<LexOrdering> {
     let columns = sort_columns.iter().map_while(|name| {
         let index = schema.index_of(name).ok()?;
@@ -317,7 +318,7 @@ impl ExecutionPlan for OrderedScan {
 }
 
 impl OrderedScan {
-    /// The rows of one range out of a stream in order of persons, with the output's columns.
+    /// The rows of one range from a stream in order of persons, with the output's columns.
     fn cut(
         &self,
         rows: SendableRecordBatchStream,
@@ -337,7 +338,7 @@ impl OrderedScan {
                     None => batch,
                     Some(moving) => moving.at_home(batch, person)?,
                 };
-                // The person is the last column where the output lacks it.
+                // Columns that the output lacks are the last ones.
                 let indices: Vec<usize> = (0..columns).collect();
                 batch.project(&indices)
             });
@@ -365,7 +366,8 @@ fn of_persons(
     filter_record_batch(batch, &is_wanted.collect::<Vec<_>>().into())
 }
 
-/// The rows of an ordered batch from person `from` on and before `to`; `None` where there are none.
+/// The rows of an ordered batch from person `from` on and before person `to`; `None` where there are
+/// none.
 fn between(batch: &RecordBatch, person: usize, from: i64, to: i64) -> Option<RecordBatch> {
     let persons = batch.column(person).as_primitive::<Int64Type>().values();
     let begin = persons.partition_point(|person| *person < from);

@@ -1,32 +1,31 @@
-//! How the files of a table lie over the persons: disjoint runs, and the ranges that scans share.
+//! Ranges of persons: runs of disjoint files, and the split points that scans share.
 //!
-//! A file's rows are in order of person and time, and so are its row groups, which end where a
-//! person ends. Files that do not overlap form a run, which is read as one ordered stream. A table
-//! right after a load or a compaction is one run; every small commit may add another.
+//! The rows and row groups of a file are in order of person and time, and a row group ends where the
+//! rows of a person end. Files whose persons do not overlap form a run, which is read as one ordered
+//! stream. A table is one run after a load or a compaction; every small commit may add another.
 
 use roaring::RoaringTreemap;
 
 use crate::state::DataFile;
 
-/// The rows from which on one more range pays.
+/// The smallest number of rows of a range.
 const ROWS_OF_A_RANGE: u64 = 64 * 1024;
 
-/// Where row groups begin, over all tables of a snapshot: from these points on a scan may be cut
-/// without reading a row group twice. Tables that are cut at the same points join without being
-/// partitioned anew.
+/// The first persons of the row groups of a snapshot's tables. A scan that is split at these points
+/// reads each row group once. Tables split at the same points join without repartitioning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SplitPoints {
-    /// The first person of a row group, and its rows; in order.
+    /// The first person and the number of rows of each row group, in order.
     groups: Vec<(i64, u64)>,
 }
 
 impl SplitPoints {
-    /// The points of these files.
+    /// The split points of files.
     pub fn of<'a>(files: impl Iterator<Item = &'a DataFile>) -> Self {
         Self::among(files, None)
     }
 
-    /// The points of the row groups that may hold some of `persons`, or of all of them.
+    /// The split points of the row groups that may hold one of `persons`; of all for `None`.
     pub fn among<'a>(
         files: impl Iterator<Item = &'a DataFile>,
         persons: Option<&RoaringTreemap>,
@@ -45,8 +44,8 @@ impl SplitPoints {
         Self { groups }
     }
 
-    /// The first persons of the second to the last range, of at most `ranges` that hold about the
-    /// same number of rows.
+    /// Splits the rows into at most `ranges` ranges of about the same size. Returns the first person of
+    /// each range but the first.
     pub(crate) fn split(&self, ranges: usize) -> Vec<i64> {
         let total: u64 = self.groups.iter().map(|(_, rows)| rows).sum();
         let ranges = (ranges as u64).min(total / ROWS_OF_A_RANGE).max(1);
@@ -67,7 +66,7 @@ impl SplitPoints {
     }
 }
 
-/// Whether a range of ids, its ends included, has one of `persons`.
+/// Whether a range of ids, with both ends, contains one of `persons`.
 fn holds_some([first, last]: [i64; 2], persons: &RoaringTreemap) -> bool {
     let first = u64::try_from(first).unwrap_or(0);
     let mut from = persons.iter();
@@ -75,7 +74,7 @@ fn holds_some([first, last]: [i64; 2], persons: &RoaringTreemap) -> bool {
     from.next().is_some_and(|next| next.cast_signed() <= last)
 }
 
-/// The files as few runs of disjoint files, each in order of persons.
+/// Arranges files in few runs of disjoint files, each in order of persons.
 pub fn runs(files: &[DataFile]) -> Vec<Vec<&DataFile>> {
     let mut ordered: Vec<&DataFile> = files.iter().collect();
     ordered.sort_by_key(|file| (file.min_person, file.max_person));
@@ -93,8 +92,8 @@ pub fn runs(files: &[DataFile]) -> Vec<Vec<&DataFile>> {
     runs
 }
 
-/// The row groups of a file that may hold persons from `from` on and below `to`, and of these some
-/// of `persons`, one flag each; `None` where the file does not tell them apart.
+/// For each row group of a file whether it may hold a person from `from` on and before `to`, and where
+/// `persons` is given, one of these. `None` where the persons of the row groups are not known.
 pub(crate) fn groups_between(
     file: &DataFile,
     from: i64,
@@ -109,7 +108,7 @@ pub(crate) fn groups_between(
     (!file.groups.is_empty()).then(|| file.groups.iter().map(inside).collect())
 }
 
-/// Whether a file may hold persons from `from` on and below `to`.
+/// Whether a file may hold persons from `from` on and before `to`.
 pub(crate) fn overlaps(file: &DataFile, from: i64, to: i64) -> bool {
     file.max_person.is_none_or(|last| last >= from)
         && file.min_person.is_none_or(|first| first < to)

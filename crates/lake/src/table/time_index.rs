@@ -1,8 +1,8 @@
-//! A thin copy of a table's rows in order of time: time, type and person of each row.
+//! The time index: time, type and person of each row of a data file, in order of time.
 //!
-//! Rows lie in order of persons, so that those of a span of time lie everywhere. A data file has a
-//! copy beside it, made when it is first asked for; it goes with its file. Small files have none:
-//! they are read as they are.
+//! Data files are in order of persons, so the rows of a span of time are in all of their row groups. The
+//! time index of a data file is written on first use, in a file of its own, and deleted with the data
+//! file. Small files have none and are read whole.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -28,22 +28,25 @@ use crate::lake::Lake;
 use crate::state::DataFile;
 use crate::table::provider::read_file;
 
-/// Rows from which on a file has a copy.
+/// Files with at least this number of rows have a time index.
 pub(crate) const LEAST_ROWS: u64 = 64 * 1024;
-/// Rows of a row group of a copy: what is read at least.
+/// Number of rows of a row group of a time index.
 pub(crate) const GROUP_ROWS: usize = 8 * 1024;
 
+/// The columns of a time index.
 pub(crate) const COLUMNS: [&str; 3] = ["person_id", "type", "occurred_at"];
 
-/// Rows of a type, or of any, from the first moment on and before the second, in microseconds.
+/// Rows of a type, or of any for `None`, from the first time on and before the second, in microseconds.
 pub type TimeSpan = (Option<String>, [i64; 2]);
 
 impl Lake {
-    /// The persons who have rows in one of some spans of time, in a table that has a type and a
-    /// time for each row.
+    /// The persons who have rows in one of some spans of time. The table must have a type and a time for
+    /// each row.
     ///
     /// # Errors
-    /// Those of the store, and damaged files.
+    /// - [`LakeError::Parquet`]: a data file or its time index cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: the path of a file leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: a file is missing or cannot be read.
     pub async fn persons_between(
         &self,
         def: &TableDef,
@@ -61,7 +64,7 @@ impl Lake {
             }
             let rows = match file.rows < LEAST_ROWS {
                 true => read_file(self, def, file, Some(&COLUMNS)).await?,
-                false => self.copy_between(def, file, &reaches).await?,
+                false => self.read_time_index(def, file, &reaches).await?,
             };
             let failed = |source| LakeError::Parquet {
                 doing: "read",
@@ -69,7 +72,7 @@ impl Lake {
                 source,
             };
             for batch in rows {
-                note(
+                add_persons(
                     &batch.map_err(|error| failed(error.into()))?,
                     spans,
                     &mut persons,
@@ -80,8 +83,9 @@ impl Lake {
         Ok(persons)
     }
 
-    /// A file's copy, which is made where it is not there yet; `None` where it cannot be kept.
-    pub(crate) async fn copy_of(
+    /// Opens the time index of a file, and writes it first where it does not exist. `None` where it
+    /// cannot be written.
+    pub(crate) async fn open_time_index(
         &self,
         def: &TableDef,
         file: &DataFile,
@@ -89,23 +93,24 @@ impl Lake {
         let below = format!("{}/{}", def.name, times_path(&file.path));
         let path = self.path(&below);
         if self.store().get_size(&path).await?.is_none() {
-            let copy = self.copied(def, file).await?;
-            if self.store().put_new(&path, &copy).await.is_err() {
-                // Who may only read, or has no room left, is told so where it matters.
+            let index = self.time_index_of(def, file).await?;
+            if self.store().put_new(&path, &index).await.is_err() {
+                // The store may be read-only or full. The query works without the index.
                 return Ok(None);
             }
         }
         Ok(Some(self.store().open(&path).await?))
     }
 
-    /// The parts of a file's copy that reach into a span.
-    async fn copy_between(
+    /// Reads the row groups of a file's time index that overlap a span; the whole data file where it has
+    /// no time index.
+    async fn read_time_index(
         &self,
         def: &TableDef,
         file: &DataFile,
         reaches: &impl Fn([i64; 2]) -> bool,
     ) -> Result<ParquetRecordBatchReader, LakeError> {
-        let Some(opened) = self.copy_of(def, file).await? else {
+        let Some(opened) = self.open_time_index(def, file).await? else {
             return read_file(self, def, file, Some(&COLUMNS)).await;
         };
         let failed = |source| LakeError::Parquet {
@@ -128,11 +133,11 @@ impl Lake {
         builder.with_batch_size(BATCH_ROWS).build().map_err(failed)
     }
 
-    /// The copy of a file.
-    async fn copied(&self, def: &TableDef, file: &DataFile) -> Result<Vec<u8>, LakeError> {
+    /// The bytes of the time index of a file.
+    async fn time_index_of(&self, def: &TableDef, file: &DataFile) -> Result<Vec<u8>, LakeError> {
         let path = || format!("{}/{}", def.name, file.path);
         let failed = |source| LakeError::Parquet {
-            doing: "copy",
+            doing: "index",
             path: path(),
             source,
         };
@@ -197,7 +202,7 @@ impl Lake {
     }
 }
 
-/// Where a data file's copy lies.
+/// The path of a data file's time index.
 pub(crate) fn times_path(path: &str) -> String {
     format!("{}.times", path.trim_end_matches(".parquet"))
 }
@@ -222,9 +227,9 @@ fn micros(batch: &RecordBatch) -> ScalarBuffer<i64> {
     }
 }
 
-/// Notes the persons of the rows that lie in a span. Rows in order of time are searched; others are
-/// looked at one by one.
-fn note(batch: &RecordBatch, spans: &[TimeSpan], persons: &mut RoaringTreemap) {
+/// Adds the persons of the rows that are in a span. Rows in order of time are bisected, others are
+/// compared one by one.
+fn add_persons(batch: &RecordBatch, spans: &[TimeSpan], persons: &mut RoaringTreemap) {
     let times = micros(batch);
     let is_ordered = times.is_sorted();
     for (kind, [from, to]) in spans {

@@ -1,7 +1,7 @@
-//! Leaving out the order that nobody uses.
+//! An optimizer rule that removes the order of scans where no operator uses it.
 //!
-//! A scan of a clustered table says that its rows come in order, and merges its runs for that. Only
-//! once the whole plan is there is it known whether somebody makes use of it.
+//! A scan of a clustered table declares that its rows are in order, and merges its runs for that.
+//! Whether an operator uses the order is known only from the whole plan.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use datafusion_session::PhysicalOptimizerRule;
 
 use crate::table::range_scan::OrderedScan;
 
-/// The last rule of a session that reads lakes: scans merge where the order is used, or seen.
+/// The last rule of a session that reads lakes: scans merge their runs only where an operator uses the
+/// order of the rows, or the result shows it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RemoveUnusedOrdering;
 
@@ -24,12 +25,12 @@ impl PhysicalOptimizerRule for RemoveUnusedOrdering {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // Who reads the rows of the whole plan may have asked for them in order.
-        relaxed(plan, true)
+        // The caller may rely on the order of the result.
+        without_unused_order(plan, true)
     }
 
     fn name(&self) -> &'static str {
-        "OrderWhereNeeded"
+        "RemoveUnusedOrdering"
     }
 
     fn schema_check(&self) -> bool {
@@ -37,8 +38,12 @@ impl PhysicalOptimizerRule for RemoveUnusedOrdering {
     }
 }
 
-/// The plan with scans that do not merge, wherever nothing above them looks at their order.
-fn relaxed(plan: Arc<dyn ExecutionPlan>, is_seen: bool) -> Result<Arc<dyn ExecutionPlan>> {
+/// The plan with unordered scans where no operator above them uses the order. `is_seen` says whether the
+/// order of the plan's rows is used.
+fn without_unused_order(
+    plan: Arc<dyn ExecutionPlan>,
+    is_seen: bool,
+) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(scan) = plan.downcast_ref::<OrderedScan>() {
         return Ok(match is_seen {
             true => plan,
@@ -49,19 +54,19 @@ fn relaxed(plan: Arc<dyn ExecutionPlan>, is_seen: bool) -> Result<Arc<dyn Execut
     if children.is_empty() {
         return Ok(plan);
     }
-    let (required, kept) = (plan.required_input_ordering(), plan.maintains_input_order());
-    let goes_by_it = plan
+    let (required, maintained) = (plan.required_input_ordering(), plan.maintains_input_order());
+    let uses_order = plan
         .downcast_ref::<AggregateExec>()
         .is_some_and(|groups| *groups.input_order_mode() != InputOrderMode::Linear);
     let mut changed = Vec::with_capacity(children.len());
     let mut any = false;
     for (at, child) in children.into_iter().enumerate() {
         let is_required = required.get(at).is_some_and(Option::is_some);
-        let is_kept = kept.get(at).copied().unwrap_or(true);
-        let is_seen = goes_by_it || is_required || (is_kept && is_seen);
-        let relaxed = relaxed(Arc::clone(child), is_seen)?;
-        any |= !Arc::ptr_eq(child, &relaxed);
-        changed.push(relaxed);
+        let is_maintained = maintained.get(at).copied().unwrap_or(true);
+        let is_seen = uses_order || is_required || (is_maintained && is_seen);
+        let without_unused_order = without_unused_order(Arc::clone(child), is_seen)?;
+        any |= !Arc::ptr_eq(child, &without_unused_order);
+        changed.push(without_unused_order);
     }
     let recompute = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     match any {

@@ -1,4 +1,5 @@
-//! Parquet files of a table, written in the table's order and durable before anyone names them.
+//! The writer of a table's Parquet files: in the table's order, and durable before a commit refers to
+//! them.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -22,21 +23,22 @@ use crate::lake::Lake;
 use crate::state::DataFile;
 use crate::table::key_index::KeyRun;
 
-/// Rows from which on a file ends, where the rows of a person end. A changed row costs a file.
+/// A file with at least this number of rows ends where the rows of a person end. A change of a row
+/// rewrites its file.
 const FILE_ROWS: u64 = 512 * 1024;
-/// Rows from which on a row group ends, where the rows of a person end.
+/// A row group with at least this number of rows ends where the rows of a person end.
 const GROUP_ROWS: usize = 128 * 1024;
-/// Rows of a row group at most, however many one person has.
+/// The largest number of rows of a row group, even where one person has more rows.
 const MOST_GROUP_ROWS: usize = 1024 * 1024;
-/// Rows of a page at most.
+/// The largest number of rows of a page.
 const PAGE_ROWS: usize = 8 * 1024;
 
-/// The column of the ids that records have where they come from; each row group has a Bloom filter.
+/// The column with the provider's ids of records. Each row group has a Bloom filter of it.
 const ID: &str = "external_id";
-/// How often such a filter says that a row group may have an id which it does not have.
+/// The share of false positives of a Bloom filter.
 const BLOOM_ERRORS: f64 = 0.01;
 
-/// Writes a table's rows, already in order, into as many files as they need.
+/// Writes rows of a table, which must be in order, to as many files as they need.
 #[derive(Debug)]
 pub struct TableWriter<'a> {
     lake: &'a Lake,
@@ -50,10 +52,10 @@ pub struct TableWriter<'a> {
 struct OpenFile {
     writer: ArrowWriter<NamedTempFile>,
     rows: u64,
-    /// First and last person of each row group that has ended.
+    /// First and last person of each finished row group.
     groups: Vec<[i64; 2]>,
     group: Option<OpenGroup>,
-    /// First and last moment of the rows so far.
+    /// First and last time of the rows so far.
     times: Option<[i64; 2]>,
     keys: KeyRun,
 }
@@ -67,7 +69,7 @@ struct OpenGroup {
 }
 
 impl<'a> TableWriter<'a> {
-    /// A writer of files of `def` in the stored schema.
+    /// A writer of files of `def` in its stored schema.
     pub fn new(lake: &'a Lake, def: &'static TableDef) -> Self {
         Self {
             lake,
@@ -79,8 +81,14 @@ impl<'a> TableWriter<'a> {
     }
 
     /// Writes rows that follow all earlier ones in the table's order.
+    ///
+    /// # Errors
+    /// - [`LakeError::Parquet`]: the rows cannot be written as Parquet, for example since they have
+    ///   another schema.
+    /// - [`LakeError::PathOutsideLake`]: the table's folder leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: the store or a temporary file cannot be written.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
-        // From here on nobody takes what is written for garbage.
+        // From here on vacuum spares the files of this handle.
         self.lake.lease().await;
         let by_person = self.def.is_personal_fact();
         let persons = batch.column_by_name("person_id").filter(|_| by_person);
@@ -95,7 +103,7 @@ impl<'a> TableWriter<'a> {
                 let ends = [persons[begin], persons[end - 1]];
                 self.append(&batch.slice(begin, end - begin), Some(ends))?;
             }
-            // Whether a person goes on after the batch, the next one tells.
+            // The next batch may begin with more rows of the last person.
             if end < persons.len() {
                 self.end_group().await?;
             }
@@ -104,8 +112,8 @@ impl<'a> TableWriter<'a> {
         Ok(())
     }
 
-    /// How many of the next rows belong in the open row group: all of them until it is full, then
-    /// those of the person that it ends with.
+    /// How many of the next rows belong to the open row group: all until it is full, then the remaining
+    /// rows of its last person.
     fn room(&self, persons: &[i64]) -> usize {
         let group = self.open.as_ref().and_then(|file| file.group);
         let (rows, mut last) = group.map_or((0, None), |g| (g.rows, Some(g.last_person)));
@@ -120,7 +128,10 @@ impl<'a> TableWriter<'a> {
         taken
     }
 
-    /// Finishes the last file and returns all of them.
+    /// Finishes the last file and returns all files.
+    ///
+    /// # Errors
+    /// The errors of [`TableWriter::write`].
     pub async fn finish(mut self) -> Result<Vec<DataFile>, LakeError> {
         self.close().await?;
         Ok(self.finished)
@@ -156,7 +167,7 @@ impl<'a> TableWriter<'a> {
         Ok(())
     }
 
-    /// Ends the open row group, and the file where it is long enough.
+    /// Ends the open row group, and the file where it is full.
     async fn end_group(&mut self) -> Result<(), LakeError> {
         let Some(mut file) = self.open.take() else {
             return Ok(());
@@ -203,7 +214,7 @@ impl<'a> TableWriter<'a> {
         groups.extend(ended.map(|group| [group.first_person, group.last_person]));
         let ends = groups.first().zip(groups.last());
         let (min_person, max_person) = ends.map(|(first, last)| (first[0], last[1])).unzip();
-        // A person with more rows than a row group may have has several of them.
+        // A person with more rows than the largest row group has several row groups.
         if groups.len() != file.writer.flushed_row_groups().len() {
             groups.clear();
         }
@@ -238,9 +249,9 @@ impl<'a> TableWriter<'a> {
     }
 
     fn failed(&self, source: ParquetError) -> LakeError {
-        // Of a Bloom filter that cannot be written the writer hands on the words alone.
-        if let ParquetError::General(words) = &source
-            && let Some(code) = code_of_system(words)
+        // For a Bloom filter that cannot be written the writer returns only the message of the error.
+        if let ParquetError::General(message) = &source
+            && let Some(code) = os_error_code(message)
         {
             return LakeError::File {
                 doing: "write",
@@ -274,12 +285,12 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_sorting_columns(Some(sorting));
-    // Pages are skipped by what the rows are ordered by.
+    // Readers skip pages by the sort columns.
     for name in ["person_id"].into_iter().chain(def.time) {
         builder =
             builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::Page);
     }
-    // Hardly two rows have one time: a dictionary of them is longer than they are, and slower.
+    // Few rows have equal times: a dictionary would be larger and slower.
     if let Some(name) = def.time {
         builder = builder
             .set_column_dictionary_enabled(ColumnPath::from(name), false)
@@ -289,7 +300,7 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
         builder =
             builder.set_column_compression(ColumnPath::from(column.name), Compression::LZ4_RAW);
     }
-    // Whoever asks for one record by its id need not read the ids of all.
+    // A query for one record by its id skips most row groups.
     if schema.index_of(ID).is_ok() {
         builder = builder
             .set_column_bloom_filter_enabled(ColumnPath::from(ID), true)
@@ -299,14 +310,14 @@ fn properties(def: &TableDef, schema: &SchemaRef) -> WriterProperties {
     builder.build()
 }
 
-/// The number of the system's error that words tell of, as the standard library puts it.
-fn code_of_system(words: &str) -> Option<i32> {
-    let (_, after) = words.split_once("(os error ")?;
+/// The error code of the system in a message, as the standard library formats it.
+fn os_error_code(message: &str) -> Option<i32> {
+    let (_, after) = message.split_once("(os error ")?;
     after.split_once(')')?.0.parse().ok()
 }
 
-/// Whether a column is one that segments and reports go over as a whole: these are short, and
-/// quick to decompress rather than shorter still.
+/// Whether segments and reports often read the whole column. Such columns are short, and get a
+/// compression that is fast rather than strong.
 fn is_read_often(column: &ColumnDef) -> bool {
     match column.ty {
         ColumnType::Text => ["type", "status", "stage"].contains(&column.name),
@@ -315,7 +326,7 @@ fn is_read_often(column: &ColumnDef) -> bool {
     }
 }
 
-/// First and last moment of some rows, in microseconds.
+/// First and last time of rows, in microseconds.
 pub(crate) fn times_of(def: &TableDef, rows: &RecordBatch) -> Option<[i64; 2]> {
     let times = rows
         .column_by_name(def.time?)?
@@ -323,7 +334,7 @@ pub(crate) fn times_of(def: &TableDef, rows: &RecordBatch) -> Option<[i64; 2]> {
     Some([min(times)?, max(times)?])
 }
 
-/// The size of a file, and the XXH3 of its bytes in hexadecimal.
+/// The size of a file, and the XXH3 hash of its bytes in hexadecimal.
 pub(crate) fn measure(mut file: &File) -> std::io::Result<(u64, String)> {
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = Xxh3::new();

@@ -1,4 +1,4 @@
-//! Opening personal values: batch by batch, and in SQL where a query asks for them.
+//! Decryption of personal values: batch by batch, and as a function in SQL.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,7 +16,7 @@ use crate::LakeError;
 use crate::encryption::key_pages::DataKeys;
 use crate::encryption::seal::{open_columns, open_rows};
 
-/// Opens the sealed values of one table.
+/// Decrypts the sealed values of one table.
 #[derive(Clone)]
 pub struct Decryptor {
     def: &'static TableDef,
@@ -24,9 +24,9 @@ pub struct Decryptor {
 }
 
 impl fmt::Debug for Decryptor {
-    /// Without the keys.
+    /// Leaves the keys out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Opener").field(&self.def.name).finish()
+        f.debug_tuple("Decryptor").field(&self.def.name).finish()
     }
 }
 
@@ -38,7 +38,11 @@ impl Decryptor {
         }
     }
 
-    /// Rows in `def.sealed_schema()` in `def.vault_schema()`. Values whose key is gone are null.
+    /// Decrypts rows in `def.sealed_schema()`; the result has `def.vault_schema()`. Values whose data key
+    /// is deleted are null.
+    ///
+    /// # Errors
+    /// [`LakeError::Schema`]: the rows lack a column, or a value is damaged.
     pub fn open(&self, rows: &RecordBatch) -> Result<RecordBatch, LakeError> {
         let opened = open_rows(self.def, rows, &self.keys);
         opened.map_err(|source| LakeError::Schema {
@@ -47,15 +51,15 @@ impl Decryptor {
         })
     }
 
-    /// A function of the columns of `def.vault_keys()` and of the sealed values of `column`, which
-    /// gives them open.
+    /// The SQL function that decrypts `column`. Its arguments are the columns of `def.vault_keys()` and
+    /// the sealed values.
     pub fn function(&self, column: &'static ColumnDef) -> ScalarUDF {
         ScalarUDF::new_from_impl(OpenColumn {
             name: format!("open_{}_{}", self.def.name, column.name),
             decryptor: self.clone(),
             column,
-            // Volatile: a filter on it is not moved below the join with the vault, where values
-            // would be opened of rows that nobody asks for.
+            // Volatile, so that a filter on the function is not moved below the join with the vault,
+            // where it would decrypt values of rows outside of the result.
             signature: Signature::any(self.def.vault_keys().len() + 1, Volatility::Volatile),
         })
     }
@@ -108,9 +112,9 @@ impl ScalarUDFImpl for OpenColumn {
             &[(self.column, sealed)],
             &decryptor.keys,
         )?;
-        let opened = opened
-            .pop()
-            .ok_or_else(|| DataFusionError::Internal(format!("`{}` gives no column", self.name)))?;
+        let opened = opened.pop().ok_or_else(|| {
+            DataFusionError::Internal(format!("`{}` returns no column", self.name))
+        })?;
         Ok(ColumnarValue::Array(opened))
     }
 }

@@ -1,10 +1,10 @@
-//! Data keys: one for each identity, and one of the tenant's own for what belongs to none.
+//! Data keys: one for each identity, and one of the tenant for values that belong to no identity.
 //!
-//! They lie in pages of 4,096 identities, each sealed under the tenant's key. A numbered manifest
-//! names the pages and holds that key, wrapped under the master key: so a key and what it opens
-//! change in one put, which only one of two writers succeeds with. Forgetting an identity writes
-//! its page anew without its key and deletes the old one: whatever copy of a sealed value is left
-//! somewhere, nobody opens it again.
+//! Data keys are stored in pages of 4,096 identities, encrypted ("sealed") with the tenant's key. A
+//! numbered manifest lists the pages and holds the tenant's key, encrypted ("wrapped") with the master
+//! key. So a key and the pages that it decrypts change in one put, in which one of two writers
+//! succeeds. To forget an identity, its page is rewritten without its key and the old page is deleted:
+//! remaining copies of its sealed values can never be decrypted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,37 +13,41 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::manifest::{self, Standing};
+use super::manifest::{self, ManifestVersion};
 use crate::LakeError;
-use crate::encryption::key_pages::{DataKeys, GONE, Key, PAGE, Page, Pages, place};
+use crate::encryption::key_pages::{DataKeys, Key, NO_KEY, PAGE, Page, PageCache, page_and_offset};
 use crate::encryption::master::{Master, fingerprint};
 use crate::encryption::seal::{open_object, random, seal_object};
 use crate::json::from_json;
 use crate::lake::Lake;
+use crate::storage::retry::retry;
 
+/// The folder of the pages and manifests.
 pub(super) const FOLDER: &str = "_vault/_keys";
-/// The tenant's keys, wrapped, where older programs put them.
+/// The object in which older programs stored the tenant's wrapped keys.
 pub(super) const TENANT: &str = "_vault/tenant.key";
-/// Attempts until a reader or writer gives way to faster ones.
+/// Attempts of a reader or writer before it fails because other writers were faster.
 pub(super) const ATTEMPTS: u32 = 20;
-/// Pages that are read at once.
+/// Other writers were faster in each attempt.
+pub(super) const BUSY: LakeError = LakeError::Busy { attempts: ATTEMPTS };
+/// Pages that are read at a time.
 const AT_ONCE: usize = 16;
 
-/// Which pages there are.
+/// The manifest of the keys.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    /// Which of the tenant's keys the pages and named keys are sealed under.
+    /// The id of the tenant key that seals the pages and the named keys.
     sealed_under: String,
-    /// That key, wrapped; `None` where it lies apart, as older programs put it.
+    /// The wrapped tenant key; `None` where it is in a separate object of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<Wrapped>,
     pages: BTreeMap<i64, String>,
-    /// Keys for other ends, sealed like a page.
+    /// Keys for other purposes by name, sealed like a page.
     pub(super) named: BTreeMap<String, String>,
 }
 
 impl Manifest {
-    /// Names the key that everything is sealed under from now on.
+    /// Sets the tenant key that seals all pages and named keys.
     pub(super) fn set_tenant(&mut self, wrapped: Wrapped) {
         wrapped.id.clone_into(&mut self.sealed_under);
         self.tenant = Some(wrapped);
@@ -52,11 +56,11 @@ impl Manifest {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct TenantKeys {
-    /// The first one sealed what was new; others were there while they were replaced.
+    /// The first is the current one. Others exist during a rotation.
     keys: Vec<Wrapped>,
 }
 
-/// A key of the tenant's, wrapped under a master key.
+/// A tenant key, wrapped with a master key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Wrapped {
     id: String,
@@ -65,16 +69,16 @@ pub(super) struct Wrapped {
     key: String,
 }
 
-/// What the values of a tenant are sealed with.
+/// The keys of a tenant, without the keys themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyStatus {
     /// The fingerprint of the master key that wraps the tenant's key.
     pub master: String,
-    /// Where it comes from.
+    /// The source of the master key.
     pub place: String,
-    /// Keys at that place, the older ones among them.
+    /// Number of master keys in the source, with the older ones.
     pub masters: u64,
-    /// Pages of data keys, each for 4,096 identities.
+    /// Number of pages of data keys, each for 4,096 identities.
     pub pages: u64,
 }
 
@@ -84,22 +88,22 @@ pub(crate) struct Keyring<'a> {
     pub(super) lake: &'a Lake,
 }
 
-/// The newest manifest with the key that opens what it names.
-pub(super) struct Opened {
-    pub(super) standing: Standing,
+/// The newest manifest, with the tenant key that decrypts its pages.
+pub(super) struct OpenManifest {
+    pub(super) version: ManifestVersion,
     pub(super) manifest: Manifest,
-    /// Its key, as it lies there.
+    /// The tenant key as it is stored.
     pub(super) wrapped: Wrapped,
     pub(super) key: Key,
 }
 
-/// The next manifest, whose pages are written, and that no one sees yet.
+/// The next manifest, whose pages are written, before it is put.
 pub(super) struct Draft {
-    standing: Standing,
+    version: ManifestVersion,
     pub(super) next: Manifest,
-    /// The paths of the pages that were written, by page.
+    /// The paths of the written pages, by page.
     pub(super) written: BTreeMap<i64, String>,
-    /// The names of those that these take the place of.
+    /// The names of the pages that these replace.
     replaced: Vec<String>,
 }
 
@@ -110,95 +114,111 @@ impl<'a> Keyring<'a> {
 
     /// The keys of all identities.
     pub(crate) async fn all(&self) -> Result<DataKeys, LakeError> {
-        for _ in 0..ATTEMPTS {
+        let read = retry(ATTEMPTS, || async {
             let Some(opened) = self.open().await? else {
-                return Ok(DataKeys::default());
+                return Ok(Some(DataKeys::default()));
             };
-            let keys = self.read(&opened, |_| true).await?;
-            if let Some(keys) = keys {
-                let folder = self.lake.path(&page_below(""));
-                let named = opened.manifest.pages.values();
-                let named = named.map(|name| self.lake.path(&page_below(name)));
-                self.pages_read().keep_only(&folder, &named.collect());
-                return Ok(keys);
-            }
-        }
-        Err(self.damaged("a page of keys"))
+            let Some(keys) = self.read(&opened, |_| true).await? else {
+                return Ok(None);
+            };
+            let folder = self.lake.path(&page_below(""));
+            let named = opened.manifest.pages.values();
+            let named = named.map(|name| self.lake.path(&page_below(name)));
+            self.cache().retain_in(&folder, &named.collect());
+            Ok(Some(keys))
+        });
+        let keys = read.await?;
+        keys.ok_or_else(|| self.damaged("a page of keys"))
     }
 
-    /// The keys of some identities at least, made for those that have none.
+    /// The keys of identities, and of others in the same pages. Missing keys are created.
     pub(crate) async fn ensure(&self, identities: &BTreeSet<i64>) -> Result<DataKeys, LakeError> {
-        let wanted: BTreeSet<i64> = identities.iter().map(|one| place(*one).0).collect();
-        for _ in 0..ATTEMPTS {
+        let wanted: BTreeSet<i64> = identities
+            .iter()
+            .map(|one| page_and_offset(*one).0)
+            .collect();
+        let wanted = &wanted;
+        let ensured = retry(ATTEMPTS, || async move {
             let opened = self.open_or_new().await?;
-            let Some(keys) = self.read(&opened, |page| wanted.contains(&page)).await? else {
-                continue;
+            let Some(mut keys) = self.read(&opened, |page| wanted.contains(&page)).await? else {
+                return Ok(None);
             };
             let mut new: BTreeMap<i64, Page> = BTreeMap::new();
             for identity in identities.iter().filter(|one| keys.get(**one).is_none()) {
-                let (page, at) = place(*identity);
-                // A page is made whole: the next identities find their keys.
+                let (page, at) = page_and_offset(*identity);
+                // A new page gets all its keys: later identities need no commit.
                 let page = new.entry(page).or_insert_with(|| match keys.0.get(&page) {
                     Some(known) => Page(known.0.clone()),
                     None => Page((0..PAGE).map(|_| random()).collect()),
                 });
-                if page.0[at] == GONE {
+                if page.0[at] == NO_KEY {
                     page.0[at] = random();
                 }
             }
             if new.is_empty() {
-                return Ok(keys);
+                return Ok(Some(keys));
             }
-            self.commit(opened, new, |_| {}).await?;
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+            let pages = new.iter();
+            keys.0
+                .extend(pages.map(|(page, keys)| (*page, Arc::new(keys.clone()))));
+            let is_committed = self.commit(opened, new, |_| {}).await?;
+            Ok(is_committed.then_some(keys))
+        });
+        ensured.await?.ok_or(BUSY)
     }
 
-    /// Forgets the keys of identities for good.
+    /// Deletes the keys of identities.
     pub(crate) async fn forget(&self, identities: &[i64]) -> Result<(), LakeError> {
-        for _ in 0..ATTEMPTS {
+        let wanted: BTreeSet<i64> = identities
+            .iter()
+            .map(|one| page_and_offset(*one).0)
+            .collect();
+        let wanted = &wanted;
+        let forgotten = retry(ATTEMPTS, || async move {
             let Some(opened) = self.open().await? else {
-                return Ok(());
+                return Ok(Some(()));
             };
-            let wanted: BTreeSet<i64> = identities.iter().map(|one| place(*one).0).collect();
             let Some(keys) = self.read(&opened, |page| wanted.contains(&page)).await? else {
-                continue;
+                return Ok(None);
             };
             let mut new: BTreeMap<i64, Page> = BTreeMap::new();
             for identity in identities.iter().filter(|one| keys.get(**one).is_some()) {
-                let (page, at) = place(*identity);
+                let (page, at) = page_and_offset(*identity);
                 let page = new
                     .entry(page)
                     .or_insert_with(|| Page(keys.0[&page].0.clone()));
-                page.0[at] = GONE;
+                page.0[at] = NO_KEY;
             }
-            if new.is_empty() || self.commit(opened, new, |_| {}).await? {
-                return Ok(());
-            }
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+            let is_done = new.is_empty() || self.commit(opened, new, |_| {}).await?;
+            Ok(is_done.then_some(()))
+        });
+        forgotten.await?.ok_or(BUSY)
     }
 
-    /// Forgets in a copy of the lake the keys of identities whose keys are forgotten here, and tells
-    /// how many those were.
+    /// Deletes from a copy of the lake the keys of identities whose keys are deleted here. Returns the
+    /// number of these identities.
     pub(crate) async fn forget_in(&self, copy: Keyring<'_>) -> Result<u64, LakeError> {
         let (here, there) = (self.all().await?, copy.all().await?);
-        let mut gone = Vec::new();
-        for (identity, key) in there.each() {
+        let mut deleted = Vec::new();
+        for (identity, key) in there.iter() {
             match here.get(identity) {
                 Some(known) if known == key => {}
-                // A key is made once and never changed: this identity is another lake's.
+                // Keys never change: this identity belongs to another lake.
                 Some(_) => return Err(LakeError::NotACopy),
-                None => gone.push(identity),
+                None => deleted.push(identity),
             }
         }
-        copy.forget(&gone).await?;
-        Ok(gone.len() as u64)
+        copy.forget(&deleted).await?;
+        Ok(deleted.len() as u64)
     }
 
-    /// A key for another end; `None` before there is one.
+    /// The key of a name; `None` where there is none.
     pub(crate) async fn named(&self, name: &str) -> Result<Option<Arc<[u8]>>, LakeError> {
-        let known = self.pages_read().named().get(&self.place(name)).cloned();
+        let known = self
+            .cache()
+            .named()
+            .get(&self.associated_data(name))
+            .cloned();
         if known.is_some() {
             return Ok(known);
         }
@@ -209,43 +229,43 @@ impl<'a> Keyring<'a> {
             return Ok(None);
         };
         let bytes = hex::decode(sealed).ok();
-        let bytes = bytes.and_then(|sealed| open_object(&opened.key, &self.place(name), &sealed));
+        let bytes =
+            bytes.and_then(|sealed| open_object(&opened.key, &self.associated_data(name), &sealed));
         let bytes: Arc<[u8]> = Arc::from(bytes.ok_or_else(|| self.damaged(name))?);
-        let mut known = self.pages_read().named();
-        known.insert(self.place(name), Arc::clone(&bytes));
+        let mut known = self.cache().named();
+        known.insert(self.associated_data(name), Arc::clone(&bytes));
         Ok(Some(bytes))
     }
 
-    /// A key for another end, made where there is none.
+    /// The key of a name, created where there is none.
     pub(crate) async fn named_or_new(&self, name: &str) -> Result<Key, LakeError> {
         if self.named(name).await?.is_none() {
-            self.keep_named(name, &random::<32>()).await?;
+            self.store_named(name, &random::<32>()).await?;
         }
         let key = self.named(name).await?;
         let key = key.as_deref().and_then(|key| key.try_into().ok());
         key.ok_or_else(|| self.damaged(name))
     }
 
-    /// Keeps a key for another end. False where there is one by that name.
-    pub(crate) async fn keep_named(&self, name: &str, key: &[u8]) -> Result<bool, LakeError> {
-        for _ in 0..ATTEMPTS {
+    /// Stores a key by name. Returns false where the name has a key.
+    pub(crate) async fn store_named(&self, name: &str, key: &[u8]) -> Result<bool, LakeError> {
+        let stored = retry(ATTEMPTS, || async move {
             let opened = self.open_or_new().await?;
             if opened.manifest.named.contains_key(name) {
-                return Ok(false);
+                return Ok(Some(false));
             }
-            let sealed = hex::encode(seal_object(&opened.key, &self.place(name), key));
+            let sealed = hex::encode(seal_object(&opened.key, &self.associated_data(name), key));
             let put = |next: &mut Manifest| {
                 next.named.insert(name.to_owned(), sealed);
             };
-            if self.commit(opened, BTreeMap::new(), put).await? {
-                return Ok(true);
-            }
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+            let is_stored = self.commit(opened, BTreeMap::new(), put).await?;
+            Ok(is_stored.then_some(true))
+        });
+        stored.await?.ok_or(BUSY)
     }
 
-    /// What there is, without any key; `None` where nothing was ever sealed.
-    pub(crate) async fn show(&self) -> Result<Option<KeyStatus>, LakeError> {
+    /// The status of the keys; `None` where the tenant has none.
+    pub(crate) async fn status(&self) -> Result<Option<KeyStatus>, LakeError> {
         let Some(opened) = self.open().await? else {
             return Ok(None);
         };
@@ -257,77 +277,79 @@ impl<'a> Keyring<'a> {
         }))
     }
 
-    /// What the keys consist of, relative to the tenant's folder, the manifest last.
-    pub(super) async fn live(&self) -> Result<Vec<String>, LakeError> {
-        let (standing, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
-        if standing.number == 0 {
+    /// The objects of the keys, relative to the tenant's folder, the manifest last.
+    pub(super) async fn objects(&self) -> Result<Vec<String>, LakeError> {
+        let (version, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
+        if version.number == 0 {
             return Ok(Vec::new());
         }
         let pages = manifest.pages.values().map(|page| page_below(page));
         let apart = manifest.tenant.is_none().then(|| TENANT.to_owned());
         let rest = apart
             .into_iter()
-            .chain([manifest::below(FOLDER, standing.number)]);
+            .chain([manifest::manifest_path(FOLDER, version.number)]);
         Ok(pages.chain(rest).collect())
     }
 
-    pub(super) async fn open(&self) -> Result<Option<Opened>, LakeError> {
-        for _ in 0..ATTEMPTS {
-            let (standing, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
-            if standing.number == 0 {
-                return Ok(None);
+    pub(super) async fn open(&self) -> Result<Option<OpenManifest>, LakeError> {
+        let opened = retry(ATTEMPTS, || async {
+            let (version, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;
+            if version.number == 0 {
+                return Ok(Some(None));
             }
             let wrapped = match &manifest.tenant {
                 Some(wrapped) => Some(wrapped.clone()),
-                None => self.kept_apart(&manifest.sealed_under).await?,
+                None => self.separate_tenant_key(&manifest.sealed_under).await?,
             };
-            // A key that is not there was replaced since the manifest was read.
-            if let Some(wrapped) = wrapped {
-                let key = self.unwrap(&wrapped)?;
-                return Ok(Some(Opened {
-                    standing,
-                    manifest,
-                    wrapped,
-                    key,
-                }));
-            }
-        }
-        Err(self.damaged("the tenant's key"))
+            // Another writer replaced the key since this one read the manifest.
+            let Some(wrapped) = wrapped else {
+                return Ok(None);
+            };
+            let key = self.unwrap(&wrapped)?;
+            Ok(Some(Some(OpenManifest {
+                version,
+                manifest,
+                wrapped,
+                key,
+            })))
+        });
+        let opened = opened.await?;
+        opened.ok_or_else(|| self.damaged("the tenant's key"))
     }
 
-    async fn open_or_new(&self) -> Result<Opened, LakeError> {
+    async fn open_or_new(&self) -> Result<OpenManifest, LakeError> {
         if let Some(opened) = self.open().await? {
             return Ok(opened);
         }
-        // Another writer may be first: then nothing was sealed under this one.
+        // Where another writer puts the first manifest, this key is never used.
         let key = random();
         let wrapped = self.wrap(&self.master().current_or_new()?, &key);
         let mut manifest = Manifest::default();
         manifest.set_tenant(wrapped.clone());
-        Ok(Opened {
-            standing: Standing::default(),
+        Ok(OpenManifest {
+            version: ManifestVersion::default(),
             manifest,
             wrapped,
             key,
         })
     }
 
-    /// A key of the tenant's from where older programs put it.
-    async fn kept_apart(&self, id: &str) -> Result<Option<Wrapped>, LakeError> {
+    /// A tenant key from the separate object of older programs.
+    async fn separate_tenant_key(&self, id: &str) -> Result<Option<Wrapped>, LakeError> {
         let path = self.lake.path(TENANT);
         let Some(bytes) = self.lake.store().get(&path).await? else {
             return Ok(None);
         };
-        let kept: TenantKeys = from_json(&path, &bytes)?;
-        Ok(kept.keys.into_iter().find(|one| one.id == id))
+        let stored: TenantKeys = from_json(&path, &bytes)?;
+        Ok(stored.keys.into_iter().find(|one| one.id == id))
     }
 
-    /// A new key of the tenant's as it lies in the lake.
+    /// A new tenant key as it is stored.
     pub(super) fn wrap(&self, master: &Key, key: &Key) -> Wrapped {
         let id = hex::encode(random::<8>());
         Wrapped {
             master: fingerprint(master),
-            key: hex::encode(seal_object(master, &self.place(&id), key)),
+            key: hex::encode(seal_object(master, &self.associated_data(&id), key)),
             id,
         }
     }
@@ -335,15 +357,16 @@ impl<'a> Keyring<'a> {
     pub(super) fn unwrap(&self, wrapped: &Wrapped) -> Result<Key, LakeError> {
         let master = self.master().find(&wrapped.master)?;
         let key = hex::decode(&wrapped.key).ok();
-        let key = key.and_then(|key| open_object(&master, &self.place(&wrapped.id), &key));
+        let key =
+            key.and_then(|key| open_object(&master, &self.associated_data(&wrapped.id), &key));
         let key = key.and_then(|key| key.try_into().ok());
         key.ok_or_else(|| self.damaged("the tenant's key"))
     }
 
-    /// The pages that are wanted; `None` where one has been replaced meanwhile.
+    /// The wanted pages; `None` where another writer replaced one meanwhile.
     pub(super) async fn read(
         &self,
-        opened: &Opened,
+        opened: &OpenManifest,
         is_wanted: impl Fn(i64) -> bool,
     ) -> Result<Option<DataKeys>, LakeError> {
         let pages = opened.manifest.pages.iter();
@@ -361,18 +384,18 @@ impl<'a> Keyring<'a> {
 
     async fn page(&self, key: &Key, page: i64, name: &str) -> Result<Option<Arc<Page>>, LakeError> {
         let path = self.lake.path(&page_below(name));
-        if let Some(known) = self.pages_read().get(&path) {
+        if let Some(known) = self.cache().get(&path) {
             return Ok(Some(known));
         }
         let Some(read) = self.page_at(key, page, &path).await? else {
             return Ok(None);
         };
         let read = Arc::new(read);
-        self.pages_read().put(path, Arc::clone(&read));
+        self.cache().put(path, Arc::clone(&read));
         Ok(Some(read))
     }
 
-    /// A page as it lies in the lake.
+    /// Reads and decrypts a page; `None` where it does not exist.
     pub(super) async fn page_at(
         &self,
         key: &Key,
@@ -382,17 +405,17 @@ impl<'a> Keyring<'a> {
         let Some(sealed) = self.lake.store().get(path).await? else {
             return Ok(None);
         };
-        let bytes = open_object(key, &self.place(&page.to_string()), &sealed);
+        let bytes = open_object(key, &self.associated_data(&page.to_string()), &sealed);
         let bytes = bytes.filter(|bytes| bytes.len() == PAGE * size_of::<Key>());
         let bytes = bytes.ok_or_else(|| self.damaged(path))?;
         let (keys, _) = bytes.as_chunks();
         Ok(Some(Page(keys.to_vec())))
     }
 
-    /// Writes pages and the manifest that names them. False where another writer was faster.
+    /// Writes pages and the manifest that lists them. Returns false where another writer was faster.
     async fn commit(
         &self,
-        opened: Opened,
+        opened: OpenManifest,
         pages: BTreeMap<i64, Page>,
         change: impl FnOnce(&mut Manifest),
     ) -> Result<bool, LakeError> {
@@ -401,10 +424,10 @@ impl<'a> Keyring<'a> {
         self.put(draft).await
     }
 
-    /// Writes pages, sealed under the key, for the manifest that follows.
+    /// Writes sealed pages for the next manifest.
     pub(super) async fn draft(
         &self,
-        opened: Opened,
+        opened: OpenManifest,
         pages: BTreeMap<i64, Page>,
     ) -> Result<Draft, LakeError> {
         let store = self.lake.store();
@@ -413,28 +436,28 @@ impl<'a> Keyring<'a> {
         for (page, keys) in pages {
             let name = format!("page-{}-{}.page", self.lake.lease().await, Uuid::new_v4());
             let path = self.lake.path(&page_below(&name));
-            let place = self.place(&page.to_string());
+            let place = self.associated_data(&page.to_string());
             let sealed = seal_object(&opened.key, &place, keys.0.as_flattened());
             store.put_over(&path, &sealed).await?;
-            self.pages_read().put(path.clone(), Arc::new(keys));
+            self.cache().put(path.clone(), Arc::new(keys));
             written.insert(page, path);
             replaced.extend(next.pages.insert(page, name));
         }
         Ok(Draft {
-            standing: opened.standing,
+            version: opened.version,
             next,
             written,
             replaced,
         })
     }
 
-    /// Puts the next manifest, and takes away what it replaces. False where another writer was
-    /// faster; then what was written for it goes.
+    /// Puts the next manifest and deletes the pages that it replaces. Returns false where another writer
+    /// was faster; then the pages written for the manifest are deleted.
     pub(super) async fn put(&self, draft: Draft) -> Result<bool, LakeError> {
         let written = draft.written.keys();
         let written = written.map(|page| (page_below(&draft.next.pages[page]), None));
-        self.lake.must_have(&written.collect::<Vec<_>>()).await?;
-        let is_first = manifest::follow(self.lake, FOLDER, &draft.standing, &draft.next).await?;
+        self.lake.check_exist(&written.collect::<Vec<_>>()).await?;
+        let is_first = manifest::put_next(self.lake, FOLDER, &draft.version, &draft.next).await?;
         let replaced = draft.replaced.iter();
         let replaced = replaced.map(|name| self.lake.path(&page_below(name)));
         let useless: Vec<String> = match is_first {
@@ -443,7 +466,7 @@ impl<'a> Keyring<'a> {
         };
         for path in useless {
             self.lake.store().delete(&path).await?;
-            self.pages_read().remove(&path);
+            self.cache().remove(&path);
         }
         Ok(is_first)
     }
@@ -452,19 +475,19 @@ impl<'a> Keyring<'a> {
         self.lake.master()
     }
 
-    fn pages_read(&self) -> &Pages {
+    fn cache(&self) -> &PageCache {
         self.lake.key_pages()
     }
 
-    /// What a sealed object is authenticated with: it is of no use to another tenant or elsewhere.
-    pub(super) fn place(&self, name: &str) -> String {
+    /// What is authenticated with a sealed object, so that it cannot be moved to another tenant or name.
+    pub(super) fn associated_data(&self, name: &str) -> String {
         format!("{}/{name}", self.lake.tenant())
     }
 
     pub(super) fn damaged(&self, what: &str) -> LakeError {
         LakeError::Damaged {
             path: FOLDER.to_owned(),
-            detail: format!("{what} does not open"),
+            detail: format!("{what} cannot be decrypted"),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Numbered manifests: the highest number holds, and each is put only if absent.
+//! Numbered manifests. The highest number is the current one, and each is put only if absent.
 //!
-//! The one before is deleted. So who read it, and was slow, finds its successor's number free again
-//! once that was followed too: a put alone does not tell whether it came first. Each manifest
-//! therefore names the writers of those before it, and who put one looks whether it is the newest
-//! or stands in the line of the newest.
+//! A writer that puts the next manifest deletes the one before. So a slow writer may find the number
+//! after the manifest that it read free again, although another writer used that number and a later
+//! one deleted its manifest: a successful put does not prove that the writer was first. Therefore each
+//! manifest lists the writers of the manifests before it, its lineage. A writer that has put a manifest
+//! checks whether the newest manifest is its own or has its own in the lineage.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,62 +15,65 @@ use crate::json::{from_json, to_json};
 use crate::lake::Lake;
 use crate::storage::Put;
 
-/// How many writers before it a manifest names.
-const NAMED: usize = 64;
+/// The number of earlier writers that a manifest lists.
+const LINEAGE_LENGTH: usize = 64;
 
-/// Where a manifest stands among all.
+/// The number and the lineage of a manifest.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standing {
-    /// Its number; 0 before the first.
+pub(super) struct ManifestVersion {
+    /// The number; 0 before the first manifest.
     pub(super) number: u64,
-    line: Line,
+    lineage: Lineage,
 }
 
-/// Whose manifests led to one.
+/// The writers of a manifest and of those before it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Line {
-    /// No two attempts have the same, so that none takes another's for its own.
+struct Lineage {
+    /// A random id of the attempt that put the manifest.
     #[serde(default)]
     writer: Uuid,
-    /// The writers of those before it, the latest first.
+    /// The writers of the manifests before it, the latest first.
     #[serde(default)]
     before: Vec<Uuid>,
 }
 
-/// A manifest as it is put.
+/// A manifest as it is stored.
 #[derive(Serialize)]
 struct Document<'a, T> {
     #[serde(flatten)]
-    line: &'a Line,
+    lineage: &'a Lineage,
     #[serde(flatten)]
     next: &'a T,
 }
 
-impl Line {
-    /// What a new writer's manifest says that follows this one.
-    fn followed(&self) -> Self {
+impl Lineage {
+    /// The lineage of the next manifest, by a new writer.
+    fn next(&self) -> Self {
         let before = [self.writer].into_iter().chain(self.before.iter().copied());
         Self {
             writer: Uuid::new_v4(),
-            before: before.take(NAMED).collect(),
+            before: before.take(LINEAGE_LENGTH).collect(),
         }
     }
 
-    fn names(&self, writer: Uuid) -> bool {
+    fn contains(&self, writer: Uuid) -> bool {
         self.writer == writer || self.before.contains(&writer)
     }
 }
 
-/// The newest manifest in a folder; an empty one before the first.
+/// The newest manifest of a folder; the default before the first.
 pub(super) async fn newest<T: DeserializeOwned + Default>(
     lake: &Lake,
     folder: &str,
-) -> Result<(Standing, T), LakeError> {
+) -> Result<(ManifestVersion, T), LakeError> {
     let Some((number, path, bytes)) = newest_bytes(lake, folder).await? else {
-        return Ok((Standing::default(), T::default()));
+        return Ok((ManifestVersion::default(), T::default()));
     };
-    let line = from_json(&path, &bytes)?;
-    Ok((Standing { number, line }, from_json(&path, &bytes)?))
+    let lineage = from_json(&path, &bytes)?;
+    Ok((
+        ManifestVersion { number, lineage },
+        from_json(&path, &bytes)?,
+    ))
 }
 
 async fn newest_bytes(
@@ -80,8 +84,8 @@ async fn newest_bytes(
         let Some(number) = newest_number(lake, folder).await? else {
             return Ok(None);
         };
-        let path = lake.path(&below(folder, number));
-        // A writer that was faster may have deleted it since the listing: list again.
+        let path = lake.path(&manifest_path(folder, number));
+        // Another writer may have deleted the manifest since the listing: list again.
         if let Some(bytes) = lake.store().get(&path).await? {
             return Ok(Some((number, path, bytes)));
         }
@@ -94,58 +98,61 @@ async fn newest_number(lake: &Lake, folder: &str) -> Result<Option<u64>, LakeErr
     Ok(numbers.filter_map(|number| number.parse().ok()).max())
 }
 
-/// Puts the manifest that comes after the one at `standing`, and takes that one away. False where
-/// another writer was faster.
-pub(super) async fn follow<T: Serialize>(
+/// Puts the manifest after `version`, and deletes the one before. Returns false where another writer was
+/// faster.
+pub(super) async fn put_next<T: Serialize>(
     lake: &Lake,
     folder: &str,
-    standing: &Standing,
+    version: &ManifestVersion,
     next: &T,
 ) -> Result<bool, LakeError> {
-    let (number, line) = (standing.number + 1, standing.line.followed());
-    let path = lake.path(&below(folder, number));
-    let document = to_json(&Document { line: &line, next })?;
+    let (number, lineage) = (version.number + 1, version.lineage.next());
+    let path = lake.path(&manifest_path(folder, number));
+    let document = to_json(&Document {
+        lineage: &lineage,
+        next,
+    })?;
     if lake.store().put_new(&path, &document).await? == Put::Exists {
         return Ok(false);
     }
-    if !is_in_line(lake, folder, number, line.writer).await? {
-        // The number had been given, and was free again.
+    if !is_in_lineage(lake, folder, number, lineage.writer).await? {
+        // Another writer used this number before, and its manifest was deleted.
         lake.store().delete(&path).await?;
         return Ok(false);
     }
-    if standing.number > 0 {
-        let before = below(folder, standing.number);
+    if version.number > 0 {
+        let before = manifest_path(folder, version.number);
         lake.store().delete(&lake.path(&before)).await?;
     }
     Ok(true)
 }
 
-/// Whether a writer's manifest is the newest, or one that the newest came of.
-async fn is_in_line(
+/// Whether the newest manifest is that of a writer, or has it in its lineage.
+async fn is_in_lineage(
     lake: &Lake,
     folder: &str,
     number: u64,
     writer: Uuid,
 ) -> Result<bool, LakeError> {
-    // Had it been given before, there would be one of a higher number.
+    // If the number had been used before, there would be a manifest of a higher number.
     if newest_number(lake, folder).await? == Some(number) {
         return Ok(true);
     }
     let Some((newest, path, bytes)) = newest_bytes(lake, folder).await? else {
         return Ok(false);
     };
-    let line: Line = from_json(&path, &bytes)?;
-    let is_told = newest.saturating_sub(number) <= NAMED as u64;
-    match line.names(writer) {
-        false if !is_told => Err(LakeError::Busy {
-            attempts: NAMED as u32,
+    let lineage: Lineage = from_json(&path, &bytes)?;
+    let is_covered = newest.saturating_sub(number) <= LINEAGE_LENGTH as u64;
+    match lineage.contains(writer) {
+        false if !is_covered => Err(LakeError::Busy {
+            attempts: LINEAGE_LENGTH as u32,
         }),
-        is_in_line => Ok(is_in_line),
+        is_in_lineage => Ok(is_in_lineage),
     }
 }
 
-/// Where a manifest lies, relative to the tenant's folder.
-pub(super) fn below(folder: &str, number: u64) -> String {
+/// The path of a manifest, relative to the tenant's folder.
+pub(super) fn manifest_path(folder: &str, number: u64) -> String {
     format!("{folder}/manifests/{number:020}.json")
 }
 
@@ -153,16 +160,16 @@ pub(super) fn below(folder: &str, number: u64) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Standing, follow, is_in_line, newest, newest_number};
+    use super::{ManifestVersion, is_in_lineage, newest, newest_number, put_next};
     use crate::{Lake, Store};
 
     const FOLDER: &str = "_vault/persons";
 
-    async fn put(lake: &Lake, standing: &Standing, next: Value) -> bool {
-        follow(lake, FOLDER, standing, &next).await.unwrap()
+    async fn put(lake: &Lake, version: &ManifestVersion, next: Value) -> bool {
+        put_next(lake, FOLDER, version, &next).await.unwrap()
     }
 
-    async fn read(lake: &Lake) -> (Standing, Value) {
+    async fn read(lake: &Lake) -> (ManifestVersion, Value) {
         newest(lake, FOLDER).await.unwrap()
     }
 
@@ -177,21 +184,25 @@ mod tests {
         let (slow, one) = read(&lake).await;
         assert_eq!((slow.number, &one["is"]), (1, &json!("one")));
         for is in ["two", "three"] {
-            let (standing, _) = read(&lake).await;
-            assert!(put(&lake, &standing, json!({"is": is})).await);
+            let (version, _) = read(&lake).await;
+            assert!(put(&lake, &version, json!({"is": is})).await);
         }
         // The numbers that these would take, 1 and 2, are free.
-        for standing in [&at_first, &slow] {
-            assert!(!put(&lake, standing, json!({"is": "late"})).await);
+        for version in [&at_first, &slow] {
+            assert!(!put(&lake, version, json!({"is": "late"})).await);
         }
-        let (standing, three) = read(&lake).await;
-        assert_eq!((standing.number, &three["is"]), (3, &json!("three")));
+        let (version, three) = read(&lake).await;
+        assert_eq!((version.number, &three["is"]), (3, &json!("three")));
         let names = lake.list(&format!("{FOLDER}/manifests")).await.unwrap();
         assert_eq!(names.len(), 1, "{names:?}");
-        // Whose manifest was followed before they looked was not slow.
-        assert!(put(&lake, &standing, json!({"is": "four"})).await);
-        let who_put_three = standing.line.writer;
-        assert!(is_in_line(&lake, FOLDER, 3, who_put_three).await.unwrap());
+        // A writer whose manifest was replaced before it checked was not too slow.
+        assert!(put(&lake, &version, json!({"is": "four"})).await);
+        let who_put_three = version.lineage.writer;
+        assert!(
+            is_in_lineage(&lake, FOLDER, 3, who_put_three)
+                .await
+                .unwrap()
+        );
         assert_eq!(newest_number(&lake, FOLDER).await.unwrap(), Some(4));
     }
 }

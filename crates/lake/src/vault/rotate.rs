@@ -1,47 +1,50 @@
-//! Rotating keys: a new key of the tenant's, wrapped under a new master key, and all data keys sealed
-//! under it. It is one put of a manifest; no value is written.
+//! Key rotation: a new tenant key, encrypted ("wrapped") with a new master key, and all data keys
+//! encrypted with the new tenant key. One put of a manifest completes it. No value is rewritten.
 
 use std::collections::BTreeMap;
 
-use super::keys::{ATTEMPTS, Draft, KeyStatus, Keyring, Opened, TENANT, Wrapped};
+use super::keys::{ATTEMPTS, BUSY, Draft, KeyStatus, Keyring, OpenManifest, TENANT, Wrapped};
 use crate::LakeError;
 use crate::encryption::key_pages::Key;
 use crate::encryption::key_pages::{DataKeys, Page};
 use crate::encryption::seal::{open_object, random, seal_object};
+use crate::storage::retry::retry;
 
 impl Keyring<'_> {
-    /// Makes the keys hang on a new master key, where rollbook keeps it itself, else on the one that
-    /// is the first now. `None` where nothing was ever sealed.
+    /// Rotates the keys to a new master key where rollbook keeps the master key in a file, else to the
+    /// first key of its source. `None` where the tenant has no keys.
     ///
-    /// Whenever it is broken off, and however many do it at once, what is named by the newest
-    /// manifest opens with keys that are still there: nothing old goes before.
+    /// An interrupted rotation, or several at once, do no harm: old keys are deleted only after the
+    /// manifest that replaces them exists, so the newest manifest can always be decrypted.
     pub(crate) async fn rotate(&self) -> Result<Option<KeyStatus>, LakeError> {
         if self.open().await?.is_none() {
             return Ok(None);
         }
         let master = self.master().next()?;
-        for _ in 0..ATTEMPTS {
+        let master = &master;
+        let rotated = retry(ATTEMPTS, || async move {
             let Some(opened) = self.open().await? else {
-                return Ok(None);
+                return Ok(Some(None));
             };
             let Some(keys) = self.read(&opened, |_| true).await? else {
-                continue;
+                return Ok(None);
             };
-            if self.seal_anew(&master, opened, &keys).await? {
-                // Nothing reads it any more.
-                let apart = self.lake.path(TENANT);
-                self.lake.store().delete(&apart).await?;
-                return self.show().await;
+            if !self.reseal(master, opened, &keys).await? {
+                return Ok(None);
             }
-        }
-        Err(LakeError::Busy { attempts: ATTEMPTS })
+            // The manifest holds the tenant's key now: nothing reads the separate object any more.
+            let apart = self.lake.path(TENANT);
+            self.lake.store().delete(&apart).await?;
+            self.status().await.map(Some)
+        });
+        rotated.await?.ok_or(BUSY)
     }
 
-    /// Seals everything under a key of its own. False where another writer was faster.
-    async fn seal_anew(
+    /// Encrypts all keys with a new tenant key. Returns false where another writer was faster.
+    async fn reseal(
         &self,
         master: &Key,
-        opened: Opened,
+        opened: OpenManifest,
         keys: &DataKeys,
     ) -> Result<bool, LakeError> {
         let key: Key = random();
@@ -49,7 +52,7 @@ impl Keyring<'_> {
         let mut named = BTreeMap::new();
         for (name, sealed) in &opened.manifest.named {
             let bytes = self.open_named(&opened.key, name, sealed)?;
-            let sealed = seal_object(&key, &self.place(name), &bytes);
+            let sealed = seal_object(&key, &self.associated_data(name), &bytes);
             named.insert(name.clone(), hex::encode(&sealed));
         }
         let pages: BTreeMap<i64, Page> = keys
@@ -57,15 +60,15 @@ impl Keyring<'_> {
             .iter()
             .map(|(page, keys)| (*page, Page::clone(keys)))
             .collect();
-        let mut draft = self.draft(Opened { key, ..opened }, pages).await?;
+        let mut draft = self.draft(OpenManifest { key, ..opened }, pages).await?;
         draft.next.named = named;
         draft.next.set_tenant(wrapped.clone());
-        self.must_open(&draft, &wrapped, keys).await?;
+        self.check_opens(&draft, &wrapped, keys).await?;
         self.put(draft).await
     }
 
-    /// Makes sure that what was written opens, by way of the master key as it is kept.
-    async fn must_open(
+    /// Checks that the written keys can be decrypted with the master key as it is stored.
+    async fn check_opens(
         &self,
         draft: &Draft,
         wrapped: &Wrapped,
@@ -87,7 +90,8 @@ impl Keyring<'_> {
 
     fn open_named(&self, key: &Key, name: &str, sealed: &str) -> Result<Vec<u8>, LakeError> {
         let sealed = hex::decode(sealed).ok();
-        let opened = sealed.and_then(|sealed| open_object(key, &self.place(name), &sealed));
+        let opened =
+            sealed.and_then(|sealed| open_object(key, &self.associated_data(name), &sealed));
         opened.ok_or_else(|| self.damaged(name))
     }
 }

@@ -1,4 +1,4 @@
-//! One Parquet file of a vault, and new values on their way into one.
+//! Runs: the Parquet files of a vault, and the write of a new one.
 
 use std::collections::HashSet;
 
@@ -10,16 +10,16 @@ use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-use super::{OldRuns, Vault};
+use super::{ReplacedRuns, Vault};
 use crate::LakeError;
 use crate::encryption::key_pages::DataKeys;
 use crate::encryption::seal::seal_rows;
 use crate::state::DataFile;
 
-/// Rows of a row group at most.
+/// The largest number of rows of a row group.
 const GROUP_ROWS: usize = 128 * 1024;
 
-/// Values on their way into a vault.
+/// New values that are being written to a vault.
 #[derive(Debug)]
 pub struct NewValues<'a> {
     vault: Vault<'a>,
@@ -38,7 +38,12 @@ impl<'a> NewValues<'a> {
         }
     }
 
-    /// Takes rows in `def.vault_schema()`; over all batches each key comes once.
+    /// Writes rows in `def.vault_schema()`. Over all batches each key may occur once.
+    ///
+    /// # Errors
+    /// - The errors of [`Vault::seal`].
+    /// - [`LakeError::Parquet`]: the rows cannot be written.
+    /// - [`LakeError::PathOutsideLake`]: the vault's folder leads out of the lake.
     pub async fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
         if rows.num_rows() == 0 {
             return Ok(());
@@ -46,8 +51,8 @@ impl<'a> NewValues<'a> {
         let known = std::mem::take(&mut self.data_keys);
         self.data_keys = self.vault.keys_of(rows, known).await?;
         let sealed = seal_rows(self.vault.def, rows, &self.data_keys);
-        let sealed = sealed.map_err(|source| self.vault.misfit(source))?;
-        self.keys.extend(self.vault.encode(&sealed)?);
+        let sealed = sealed.map_err(|source| self.vault.schema_error(source))?;
+        self.keys.extend(self.vault.key_hashes(&sealed)?);
         let run = match self.run.take() {
             Some(run) => run,
             None => Run::begin(&self.vault)?,
@@ -55,14 +60,21 @@ impl<'a> NewValues<'a> {
         self.run.insert(run).write(&sealed)
     }
 
-    /// Takes keys (columns `def.vault_keys()`) that have no value any more.
+    /// Removes the values of keys (columns `def.vault_keys()`) with the same commit.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`], [`LakeError::Schema`]: the rows lack a key column, or it has the wrong
+    /// type.
     pub fn forget(&mut self, keys: &RecordBatch) -> Result<(), LakeError> {
-        self.keys.extend(self.vault.encode(keys)?);
+        self.keys.extend(self.vault.key_hashes(keys)?);
         Ok(())
     }
 
-    /// Makes the rows the latest values of their keys.
-    pub async fn keep(self) -> Result<(), LakeError> {
+    /// Commits the written values: they replace earlier values of their keys.
+    ///
+    /// # Errors
+    /// The errors of [`Vault::remove`].
+    pub async fn commit(self) -> Result<(), LakeError> {
         if self.keys.is_empty() {
             return Ok(());
         }
@@ -70,7 +82,9 @@ impl<'a> NewValues<'a> {
             Some(run) => run.finish().await?,
             None => None,
         };
-        self.vault.replace(new, &self.keys, OldRuns::Stay).await
+        self.vault
+            .replace(new, &self.keys, ReplacedRuns::Keep)
+            .await
     }
 }
 
@@ -86,8 +100,7 @@ impl<'a> Run<'a> {
     pub(super) fn begin(vault: &Vault<'a>) -> Result<Self, LakeError> {
         let folder = vault.lake.path(&vault.folder());
         let staged = vault.lake.store().staging_file(&folder)?;
-        // No statistics: they would tell which values are the same. What is sealed is noise, which
-        // nothing makes smaller.
+        // Statistics would reveal equal values, and sealed values cannot be compressed.
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_statistics_enabled(EnabledStatistics::None)
@@ -100,7 +113,7 @@ impl<'a> Run<'a> {
         }
         let (schema, properties) = (vault.def.sealed_schema(), properties.build());
         let writer = ArrowWriter::try_new(staged, schema, Some(properties))
-            .map_err(|source| vault.unwritten(source))?;
+            .map_err(|source| vault.write_error(source))?;
         Ok(Self {
             vault: *vault,
             writer,
@@ -111,13 +124,13 @@ impl<'a> Run<'a> {
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
         self.rows += rows.num_rows() as u64;
         let written = self.writer.write(rows);
-        written.map_err(|source| self.vault.unwritten(source))
+        written.map_err(|source| self.vault.write_error(source))
     }
 
-    /// Puts the run into its place; `None` where it has no rows.
+    /// Moves the run into the store; `None` where it has no rows.
     pub(super) async fn finish(self) -> Result<Option<DataFile>, LakeError> {
         let staged = self.writer.into_inner();
-        let staged = staged.map_err(|source| self.vault.unwritten(source))?;
+        let staged = staged.map_err(|source| self.vault.write_error(source))?;
         if self.rows == 0 {
             return Ok(None);
         }

@@ -1,19 +1,20 @@
-//! What a vault's manifest says: the runs that hold, and those that did a short while ago.
+//! The manifest of a vault: its current runs, and those that were replaced recently.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::state::DataFile;
 
+/// The manifest of a vault.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) runs: Vec<DataFile>,
-    /// Runs that were replaced not long ago: somebody may be reading them.
+    /// Runs that were replaced recently: queries may be reading them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replaced: Vec<Replaced>,
 }
 
-/// A run that no longer counts.
+/// A run that was replaced.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Replaced {
     pub(super) path: String,
@@ -22,27 +23,27 @@ pub(super) struct Replaced {
 }
 
 impl Manifest {
-    /// The replaced runs that nobody has to be able to read any more; the others stay.
-    pub(super) fn take_unread(&mut self, now: DateTime<Utc>) -> Vec<Replaced> {
+    /// Removes from the manifest the replaced runs that no query reads any more, and returns them.
+    pub(super) fn take_expired(&mut self, now: DateTime<Utc>) -> Vec<Replaced> {
         let live: u64 = self.runs.iter().map(|run| run.size).sum();
         let all: u64 = self.replaced.iter().map(|run| run.size).sum();
-        // Where values are written fast, their old runs shall not fill the disk.
+        // Where values change often, replaced runs must not fill the disk.
         let time = match all > REPLACED_BYTES + 2 * live {
-            true => READ_AT_LEAST,
-            false => READ_AT_MOST,
+            true => KEEP_AT_LEAST,
+            false => KEEP_AT_MOST,
         };
-        let (unread, read) = std::mem::take(&mut self.replaced)
+        let (expired, kept) = std::mem::take(&mut self.replaced)
             .into_iter()
             .partition(|run| now - run.at > time);
-        self.replaced = read;
-        unread
+        self.replaced = kept;
+        expired
     }
 }
 
-/// How long runs that were replaced are read at most, and at least: longer than queries take.
-const READ_AT_MOST: TimeDelta = TimeDelta::minutes(10);
-const READ_AT_LEAST: TimeDelta = TimeDelta::minutes(2);
-/// Bytes of replaced runs that are left alone.
+/// How long replaced runs stay at most and at least. Both are longer than a query takes.
+const KEEP_AT_MOST: TimeDelta = TimeDelta::minutes(10);
+const KEEP_AT_LEAST: TimeDelta = TimeDelta::minutes(2);
+/// Replaced runs up to so many bytes stay for the longer time.
 const REPLACED_BYTES: u64 = 256 << 20;
 
 #[cfg(test)]
@@ -64,16 +65,16 @@ mod tests {
             size: 100,
             ..DataFile::default()
         };
-        for (size, unread) in [(1, vec!["11"]), (REPLACED_BYTES, vec!["11", "3"])] {
+        for (size, paths) in [(1, vec!["11"]), (REPLACED_BYTES, vec!["11", "3"])] {
             let mut manifest = Manifest {
                 runs: vec![run.clone()],
-                // A clock that was ahead keeps its runs for longer, and no other one's.
+                // A run that was replaced in the future, by a fast clock, stays longer.
                 replaced: [11, 3, 1, -5].map(|minutes| replaced(minutes, size)).into(),
             };
-            let gone = manifest.take_unread(now);
-            let gone: Vec<_> = gone.iter().map(|run| run.path.as_str()).collect();
-            assert_eq!(gone, unread);
-            assert_eq!(manifest.replaced.len() + gone.len(), 4);
+            let expired = manifest.take_expired(now);
+            let expired: Vec<_> = expired.iter().map(|run| run.path.as_str()).collect();
+            assert_eq!(expired, paths);
+            assert_eq!(manifest.replaced.len() + expired.len(), 4);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What persons order, pay, return and receive.
+//! Orders, payments, refunds, shipments, products, carts and subscriptions.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Bool, Decimal, Int, Json, Text, Time};
@@ -25,20 +25,20 @@ pub(super) const ORDERS: TableDef = fact(
         .with_history(),
         col("currency", Text, "ISO 4217 code of its amounts").immutable(),
         money("subtotal", "lines before tax and shipping"),
-        money("discount", "what was taken off"),
-        money("tax", "tax"),
+        money("discount", "discount on the order"),
+        money("tax", "tax charged"),
         money("shipping", "shipping charged"),
-        money("total", "what the buyer owes"),
+        money("total", "amount that the buyer has to pay"),
         col("placed_at", Time, "when it was placed")
             .required()
             .immutable(),
         col("paid_at", Time, "when it was paid").dated_by("paid_at"),
         col("cancelled_at", Time, "when it was cancelled").dated_by("cancelled_at"),
-        col("source_name", Text, "the sales channel, such as web or pos").immutable(),
+        col("source_name", Text, "sales channel, such as web or pos").immutable(),
         col(
             "campaign_id",
             Text,
-            "external id of the campaign it is credited to by the source",
+            "external id of the campaign to which the source credits the order",
         ),
     ],
 );
@@ -49,9 +49,13 @@ pub(super) const ORDER_STATUS_HISTORY: TableDef = fact(
     "a change of an order's status",
     &[
         col("order_id", Text, "external id of the order").required(),
-        col("from_status", Text, "before").immutable(),
-        col("to_status", Text, "after").required().immutable(),
-        col("changed_at", Time, "when").required().immutable(),
+        col("from_status", Text, "status before the change").immutable(),
+        col("to_status", Text, "status after the change")
+            .required()
+            .immutable(),
+        col("changed_at", Time, "when the status changed")
+            .required()
+            .immutable(),
     ],
 );
 
@@ -63,22 +67,22 @@ pub(super) const ORDER_LINES: TableDef = fact(
         col("order_id", Text, "external id of the order")
             .required()
             .immutable(),
-        col("line", Int, "its place in the order, from 1").immutable(),
+        col("line", Int, "number of the line in the order, from 1").immutable(),
         col("product_id", Text, "external id of the product").immutable(),
         col("sku", Text, "stock keeping unit").immutable(),
-        col("title", Text, "what was bought, in the shop's words").immutable(),
         col(
-            "category",
+            "title",
             Text,
-            "the product's category when it was bought",
+            "name of the product at the time, as in the shop",
         )
         .immutable(),
-        col("quantity", Decimal, "how many")
+        col("category", Text, "category of the product at the time").immutable(),
+        col("quantity", Decimal, "quantity ordered")
             .unit("pieces")
             .immutable(),
-        money("unit_price", "price of one").immutable(),
-        money("discount", "what was taken off the line").immutable(),
-        money("total", "quantity × unit price less discount").immutable(),
+        money("unit_price", "price of one piece").immutable(),
+        money("discount", "discount on the line").immutable(),
+        money("total", "quantity × unit price − discount").immutable(),
         col("currency", Text, "ISO 4217 code of its amounts").immutable(),
         col("placed_at", Time, "when its order was placed")
             .required()
@@ -95,13 +99,13 @@ pub(super) const PAYMENTS: TableDef = fact(
             .required()
             .immutable(),
         col("method", Text, "card, voucher, transfer …").immutable(),
-        money("amount", "what was paid").required().immutable(),
+        money("amount", "amount paid").required().immutable(),
         col("currency", Text, "ISO 4217 code of the amount").immutable(),
-        col("installments", Int, "in how many parts it is paid").immutable(),
+        col("installments", Int, "number of installments").immutable(),
         col(
             "at",
             Time,
-            "when; empty where neither the source nor the order tells",
+            "when it was paid; empty if neither the source nor the order has a time",
         )
         .immutable(),
     ],
@@ -118,18 +122,18 @@ pub(super) const REFUNDS: TableDef = fact(
         col(
             "line_id",
             Text,
-            "external id of the line, where the source names one",
+            "external id of the order line, if the source names one",
         )
         .immutable(),
-        money("amount", "what was given back")
+        money("amount", "amount refunded").required().immutable(),
+        col("currency", Text, "ISO 4217 code of the amount").immutable(),
+        col("refunded_at", Time, "when it was refunded")
             .required()
             .immutable(),
-        col("currency", Text, "ISO 4217 code of the amount").immutable(),
-        col("refunded_at", Time, "when").required().immutable(),
         col(
             "is_time_estimated",
             Bool,
-            "true where the source has no time for the refund itself",
+            "true if the source has no time for the refund itself",
         )
         .immutable(),
     ],
@@ -138,71 +142,71 @@ pub(super) const REFUNDS: TableDef = fact(
 pub(super) const SHIPMENTS: TableDef = fact(
     "shipments",
     Some("shipped_at"),
-    "goods on their way",
+    "a shipment of goods",
     &[
         col("order_id", Text, "external id of the order").immutable(),
-        col("carrier", Text, "who carries it"),
-        col("status", Text, "status in the source's words"),
-        col("shipped_at", Time, "when it left")
+        col("carrier", Text, "carrier, such as DHL"),
+        col("status", Text, "status as in the source"),
+        col("shipped_at", Time, "when it was shipped")
             .required()
             .immutable(),
-        col("delivered_at", Time, "when it arrived").dated_by("delivered_at"),
+        col("delivered_at", Time, "when it was delivered").dated_by("delivered_at"),
     ],
 );
 
 pub(super) const CARTS: TableDef = fact(
     "carts",
     Some("created_at"),
-    "a cart that was left without an order",
+    "a shopping cart: open, abandoned or recovered",
     &[
         col("status", Text, "open, abandoned or recovered"),
-        money("value", "value of what is in it"),
+        money("value", "value of its content"),
         col("currency", Text, "ISO 4217 code of the value"),
-        col("order_id", Text, "external id of the order it became"),
-        col("created_at", Time, "when it was begun")
+        col(
+            "order_id",
+            Text,
+            "external id of the order that was made from it",
+        ),
+        col("created_at", Time, "when it was created")
             .required()
             .immutable(),
-        col("abandoned_at", Time, "when it was given up").dated_by("abandoned_at"),
+        col("abandoned_at", Time, "when it was abandoned").dated_by("abandoned_at"),
     ],
 );
 
 pub(super) const PRODUCTS: TableDef = reference(
     "products",
-    "something that is sold; variants name their parent",
+    "a product for sale; a variant refers to its parent product",
     &[
         col(
             "parent_id",
             Text,
-            "external id of the product it is a variant of",
+            "external id of the product of which it is a variant",
         ),
-        col("name", Text, "its name"),
+        col("name", Text, "name of the product"),
         col("sku", Text, "stock keeping unit"),
-        col("category", Text, "its category"),
+        col("category", Text, "category of the product"),
         money("price", "list price"),
         col("currency", Text, "ISO 4217 code of the price"),
-        col("is_active", Bool, "whether it is on sale"),
-        col(
-            "properties",
-            Json,
-            "fields of the source without a column here",
-        ),
+        col("is_active", Bool, "whether it can be bought"),
+        col("properties", Json, "other fields of the source"),
     ],
 );
 
 pub(super) const SUBSCRIPTIONS: TableDef = fact(
     "subscriptions",
     Some("started_at"),
-    "a recurring contract",
+    "a subscription: a recurring contract",
     &[
-        col("plan", Text, "what is subscribed to"),
+        col("plan", Text, "name of the plan"),
         col("status", Text, "active, paused, cancelled …").with_history(),
-        money("amount", "charged per interval"),
+        money("amount", "amount charged per interval"),
         col("currency", Text, "ISO 4217 code of the amount"),
         col("interval", Text, "month, year …"),
-        col("started_at", Time, "when it began")
+        col("started_at", Time, "when it started")
             .required()
             .immutable(),
-        col("renews_at", Time, "when it is charged next"),
+        col("renews_at", Time, "when it renews and is charged next"),
         col("cancelled_at", Time, "when it was cancelled").dated_by("cancelled_at"),
     ],
 );

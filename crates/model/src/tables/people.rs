@@ -1,4 +1,4 @@
-//! Persons, the records they are known by, the organizations they belong to.
+//! Persons, their records, organizations and addresses.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Bool, Date, Decimal, Float, Int, Json, Text, TextList, Time};
@@ -12,9 +12,9 @@ pub(super) const PERSONS: TableDef = TableDef {
     name: "persons",
     shape: Shape::Person,
     time: None,
-    meaning: "one human being, as far as is known",
+    meaning: "a person, known from one or more records",
     columns: &[
-        col("display_name", Text, "the name to show").personal(),
+        col("display_name", Text, "name to display").personal(),
         col("first_name", Text, "given name").personal(),
         col("last_name", Text, "family name").personal(),
         col("email", Text, "e-mail address, trimmed and in lower case").personal(),
@@ -24,9 +24,9 @@ pub(super) const PERSONS: TableDef = TableDef {
         col(
             "email_domain",
             Text,
-            "the part of the e-mail address after the @",
+            "part of the e-mail address after the @",
         ),
-        col("date_of_birth", Date, "when they were born").personal(),
+        col("date_of_birth", Date, "date of birth").personal(),
         col(
             "address_line1",
             Text,
@@ -36,24 +36,20 @@ pub(super) const PERSONS: TableDef = TableDef {
         col(
             "address_line2",
             Text,
-            "unit, floor, care of, of the main address",
+            "unit, floor or care-of name of the main address",
         )
         .personal(),
         col("job_title", Text, "title at work"),
         col("department", Text, "department at work"),
+        col("organization_id", Text, "external id of their organization"),
+        col("reports_to", Text, "external id of their manager"),
+        col("assigned_to", Text, "user who is responsible for them"),
+        col("next_follow_up_date", Date, "when to contact them next"),
         col(
-            "organization_id",
+            "preferred_contact_method",
             Text,
-            "external id of the organization they belong to",
+            "preferred contact method: email, phone or sms",
         ),
-        col(
-            "reports_to",
-            Text,
-            "external id of the person they report to",
-        ),
-        col("assigned_to", Text, "the user who looks after them"),
-        col("next_follow_up_date", Date, "when to get in touch next"),
-        col("preferred_contact_method", Text, "email, phone or sms"),
         col("city", Text, "city of the main address"),
         col(
             "region",
@@ -63,20 +59,20 @@ pub(super) const PERSONS: TableDef = TableDef {
         col(
             "postal_code",
             Text,
-            "postal code of the main address, zeros kept",
+            "postal code of the main address, with leading zeros",
         ),
         col(
             "country",
             Text,
             "ISO 3166-1 alpha-2 country of the main address",
         ),
-        col("timezone", Text, "IANA time zone"),
-        col("is_user", Bool, "has a login"),
-        col("is_customer", Bool, "has bought"),
-        col("is_lead", Bool, "is an active sales lead"),
-        col("is_contact", Bool, "is a contact in the CRM"),
-        col("is_vendor", Bool, "supplies to the business"),
-        col("is_employee", Bool, "works for the business"),
+        col("timezone", Text, "IANA time zone, such as Europe/Berlin"),
+        col("is_user", Bool, "whether they have a login"),
+        col("is_customer", Bool, "whether they have bought"),
+        col("is_lead", Bool, "whether they are an active sales lead"),
+        col("is_contact", Bool, "whether they are a contact in the CRM"),
+        col("is_vendor", Bool, "whether they are a supplier"),
+        col("is_employee", Bool, "whether they are an employee"),
         col(
             "lifecycle_stage",
             Text,
@@ -89,34 +85,53 @@ pub(super) const PERSONS: TableDef = TableDef {
             "new, contacted, qualified, unqualified …",
         )
         .with_history(),
-        col(
-            "source",
-            Text,
-            "where the person came from, in the source's words",
-        ),
-        col("tags", TextList, "labels"),
+        col("source", Text, "origin of the person, as in the source"),
+        col("tags", TextList, "tags of the person"),
         col("note", Text, "free text about them").personal(),
-        col("loyalty_points", Int, "points held").unit("points"),
+        col("loyalty_points", Int, "loyalty points").unit("points"),
         col("loyalty_tier", Text, "tier of the loyalty program"),
-        col("vip_status", Bool, "marked as a very important customer"),
-        col("accepts_email_marketing", Bool, "may be mailed").with_history(),
-        col("accepts_sms_marketing", Bool, "may be texted").with_history(),
+        col(
+            "vip_status",
+            Bool,
+            "whether they are marked as an important customer",
+        ),
+        col(
+            "accepts_email_marketing",
+            Bool,
+            "whether they accept marketing by e-mail",
+        )
+        .with_history(),
+        col(
+            "accepts_sms_marketing",
+            Bool,
+            "whether they accept marketing by SMS",
+        )
+        .with_history(),
         col(
             "marketing_opt_in_date",
             Time,
-            "when marketing was agreed to",
+            "when they accepted marketing",
         ),
-        col("gdpr_consent", Bool, "agreed to processing").with_history(),
-        col("gdpr_consent_date", Time, "when that was agreed to"),
-        col("data_retention_date", Date, "until when data may be kept"),
-        col("custom", Json, "fields of the source without a column here"),
-        col("created_at", Time, "when the source first had them").immutable(),
-        col("updated_at", Time, "when the source last changed them"),
         col(
-            "last_seen_at",
-            Time,
-            "when they were last seen by the source",
+            "gdpr_consent",
+            Bool,
+            "whether they consented to the processing of their data",
+        )
+        .with_history(),
+        col("gdpr_consent_date", Time, "when they consented"),
+        col(
+            "data_retention_date",
+            Date,
+            "last day on which their data may be kept",
         ),
+        col("custom", Json, "other fields of the source"),
+        col("created_at", Time, "when the source created the person").immutable(),
+        col(
+            "updated_at",
+            Time,
+            "when the source last changed the person",
+        ),
+        col("last_seen_at", Time, "when the source last saw the person"),
     ],
 };
 
@@ -124,27 +139,31 @@ pub(super) const IDENTITIES: TableDef = TableDef {
     name: "identities",
     shape: Shape::Own,
     time: None,
-    meaning: "one record of a person at a provider",
+    meaning: "a record of a person at a provider",
     columns: &[
-        col("identity_id", Int, "given by rollbook, never reused")
-            .required()
-            .immutable(),
+        col(
+            "identity_id",
+            Int,
+            "id of the record, assigned by rollbook and never reused",
+        )
+        .required()
+        .immutable(),
         col(
             "person_id",
             Int,
-            "the person it belongs to; 0 = not linked yet",
+            "person that the record belongs to; 0 = not linked yet",
         )
         .required(),
-        col("provider", Text, "the system that holds the record")
+        col("provider", Text, "system that holds the record")
             .required()
             .immutable(),
-        col("external_id", Text, "the record's id there")
+        col("external_id", Text, "id of the record in that system")
             .required()
             .immutable(),
         col(
             "identity_type",
             Text,
-            "external_id, or email or phone where the source has nothing else",
+            "kind of that id: external_id, or email or phone if the source has no id",
         )
         .required(),
         col(
@@ -160,47 +179,43 @@ pub(super) const IDENTITIES: TableDef = TableDef {
         col(
             "email_token",
             Text,
-            "stands for the e-mail address where records are compared",
+            "keyed hash of the e-mail address, by which records are compared",
         )
         .personal(),
-        col("phone_token", Text, "stands for the phone number").personal(),
+        col("phone_token", Text, "keyed hash of the phone number").personal(),
         col(
             "address_token",
             Text,
-            "stands for first name, surname and address",
+            "keyed hash of first name, last name and address",
         )
         .personal(),
         col(
             "household_token",
             Text,
-            "stands for surname and address, and apart from them for first name and date of birth",
+            "keyed hashes: one of last name and address, others of first name and of date of birth",
         )
         .personal(),
-        col("name_token", Text, "stands for the name").personal(),
+        col("name_token", Text, "keyed hash of the name").personal(),
     ],
 };
 
 pub(super) const ORGANIZATIONS: TableDef = reference(
     "organizations",
-    "a company or other body",
+    "a company or other organization",
     &[
-        col("name", Text, "its name"),
-        col("domain", Text, "its main internet domain"),
-        col("industry", Text, "its line of business"),
-        col("employee_count", Int, "people employed").unit("persons"),
-        col("annual_revenue", Decimal, "revenue of a year").unit("currency"),
+        col("name", Text, "name of the organization"),
+        col("domain", Text, "main internet domain"),
+        col("industry", Text, "industry"),
+        col("employee_count", Int, "number of employees").unit("persons"),
+        col("annual_revenue", Decimal, "annual revenue").unit("currency"),
         col("currency", Text, "ISO 4217 code of its amounts"),
-        col(
-            "parent_id",
-            Text,
-            "external id of the organization above it",
-        ),
+        col("parent_id", Text, "external id of the parent organization"),
         col("country", Text, "ISO 3166-1 alpha-2 country"),
-        col("credit_limit", Decimal, "credit it is given").unit("currency"),
-        col("payment_terms", Text, "such as net 30"),
-        col("balance", Decimal, "what it owes").unit("currency"),
-        col("custom", Json, "fields of the source without a column here"),
-        col("created_at", Time, "when the source first had it").immutable(),
+        col("credit_limit", Decimal, "credit limit").unit("currency"),
+        col("payment_terms", Text, "payment terms, such as net 30"),
+        col("balance", Decimal, "balance that it owes").unit("currency"),
+        col("custom", Json, "other fields of the source"),
+        col("created_at", Time, "when the source created it").immutable(),
         col("updated_at", Time, "when the source last changed it"),
     ],
 );
@@ -208,12 +223,12 @@ pub(super) const ORGANIZATIONS: TableDef = reference(
 pub(super) const PERSON_ORGANIZATIONS: TableDef = fact(
     "person_organizations",
     None,
-    "a person's place in an organization",
+    "membership of a person in an organization",
     &[
         col("organization_id", Text, "external id of the organization").required(),
-        col("role", Text, "what they do there"),
-        col("since", Date, "from when"),
-        col("until", Date, "until when"),
+        col("role", Text, "role of the person there"),
+        col("since", Date, "first day"),
+        col("until", Date, "last day"),
     ],
 );
 
@@ -222,23 +237,36 @@ pub(super) const ADDRESSES: TableDef = fact(
     None,
     "a postal address of a person, an organization or an order",
     &[
-        col("entity_type", Text, "person, organization or order").required(),
-        col("entity_id", Text, "external id of what it belongs to"),
-        col("address_type", Text, "billing, shipping, business or home"),
-        col("label", Text, "the source's own name for it"),
+        col(
+            "entity_type",
+            Text,
+            "kind of its owner: person, organization or order",
+        )
+        .required(),
+        col(
+            "entity_id",
+            Text,
+            "external id of the person, organization or order",
+        ),
+        col(
+            "address_type",
+            Text,
+            "type: billing, shipping, business or home",
+        ),
+        col("label", Text, "label of the address in the source"),
         col("line1", Text, "street and number").personal(),
-        col("line2", Text, "unit, floor, care of").personal(),
+        col("line2", Text, "unit, floor or care-of name").personal(),
         col("city", Text, "city"),
         col(
             "region",
             Text,
             "ISO 3166-2 state or province, without the country",
         ),
-        col("postal_code", Text, "postal code, zeros kept"),
+        col("postal_code", Text, "postal code, with leading zeros"),
         col("country", Text, "ISO 3166-1 alpha-2 country"),
         col("latitude", Float, "latitude").unit("degrees"),
         col("longitude", Float, "longitude").unit("degrees"),
-        col("is_validated", Bool, "whether the address was checked"),
-        col("is_default", Bool, "whether it is the main one"),
+        col("is_validated", Bool, "whether the address was validated"),
+        col("is_default", Bool, "whether it is the main address"),
     ],
 );

@@ -1,4 +1,4 @@
-//! Deals and the stages that they pass.
+//! Deals and the stages of pipelines.
 
 use super::{fact, reference};
 use crate::table::ColumnType::{Bool, Date, Decimal, Float, Int, Json, Text, Time};
@@ -11,7 +11,7 @@ const fn col(name: &'static str, ty: crate::ColumnType, meaning: &'static str) -
 pub(super) const DEALS: TableDef = fact(
     "deals",
     Some("created_at"),
-    "a sale that is being worked on, was won or was lost",
+    "a sales opportunity: open, won or lost",
     &[
         col("organization_id", Text, "external id of the organization"),
         col("pipeline", Text, "external id of the pipeline"),
@@ -20,14 +20,18 @@ pub(super) const DEALS: TableDef = fact(
             .required()
             .dated_by("closed_at"),
         col("lost_reason", Text, "why it was lost").dated_by("closed_at"),
-        col("name", Text, "its title"),
-        col("value", Decimal, "what it is worth").unit("currency"),
+        col("name", Text, "title of the deal"),
+        col("value", Decimal, "value of the deal").unit("currency"),
         col("currency", Text, "ISO 4217 code of the value"),
-        col("probability", Float, "chance of winning, 0 to 1"),
-        col("owner", Text, "the user who works on it"),
-        col("expected_close_date", Date, "when it should close"),
-        col("is_recurring", Bool, "whether the value comes again"),
-        col("custom", Json, "fields of the source without a column here"),
+        col("probability", Float, "probability of winning, from 0 to 1"),
+        col("owner", Text, "user who is responsible for it"),
+        col(
+            "expected_close_date",
+            Date,
+            "day on which it is expected to close",
+        ),
+        col("is_recurring", Bool, "whether the value recurs"),
+        col("custom", Json, "other fields of the source"),
         col("created_at", Time, "when it was opened")
             .required()
             .immutable(),
@@ -43,10 +47,10 @@ pub(super) const DEAL_LINES: TableDef = fact(
     &[
         col("deal_id", Text, "external id of the deal").required(),
         col("product_id", Text, "external id of the product"),
-        col("quantity", Decimal, "how many").unit("pieces"),
-        col("unit_price", Decimal, "price of one").unit("currency"),
-        col("discount", Decimal, "what was taken off").unit("currency"),
-        col("total", Decimal, "quantity × unit price less discount").unit("currency"),
+        col("quantity", Decimal, "quantity").unit("pieces"),
+        col("unit_price", Decimal, "price of one piece").unit("currency"),
+        col("discount", Decimal, "discount").unit("currency"),
+        col("total", Decimal, "quantity × unit price − discount").unit("currency"),
         col("currency", Text, "ISO 4217 code of its amounts"),
     ],
 );
@@ -54,15 +58,19 @@ pub(super) const DEAL_LINES: TableDef = fact(
 pub(super) const DEAL_STAGES: TableDef = fact(
     "deal_stages",
     Some("changed_at"),
-    "a deal's move from one stage to another",
+    "a move of a deal from one stage to another",
     &[
         col("deal_id", Text, "external id of the deal")
             .required()
             .immutable(),
-        col("from_stage", Text, "before").immutable(),
-        col("to_stage", Text, "after").required().immutable(),
-        col("changed_at", Time, "when").required().immutable(),
-        col("changed_by", Text, "the user who moved it").immutable(),
+        col("from_stage", Text, "stage before the move").immutable(),
+        col("to_stage", Text, "stage after the move")
+            .required()
+            .immutable(),
+        col("changed_at", Time, "when the deal moved")
+            .required()
+            .immutable(),
+        col("changed_by", Text, "user who moved it").immutable(),
     ],
 );
 
@@ -70,11 +78,15 @@ pub(super) const PIPELINES: TableDef = reference(
     "pipelines",
     "a stage of a sales pipeline",
     &[
-        col("pipeline", Text, "the pipeline").required(),
-        col("stage", Text, "the stage").required(),
-        col("position", Int, "its place, from 0"),
-        col("probability", Float, "chance of winning from here, 0 to 1"),
-        col("is_won", Bool, "whether reaching it wins the deal"),
-        col("is_lost", Bool, "whether reaching it loses the deal"),
+        col("pipeline", Text, "external id of the pipeline").required(),
+        col("stage", Text, "name of the stage").required(),
+        col("position", Int, "position of the stage, from 0"),
+        col(
+            "probability",
+            Float,
+            "probability of winning a deal in this stage, from 0 to 1",
+        ),
+        col("is_won", Bool, "whether a deal in this stage is won"),
+        col("is_lost", Bool, "whether a deal in this stage is lost"),
     ],
 );

@@ -1,4 +1,4 @@
-//! The first record of a CSV file: the delimiter and the names of the columns.
+//! The header of a CSV file: the delimiter and the names of the columns.
 
 use memchr::memchr;
 
@@ -6,18 +6,18 @@ use super::scan::{CsvFault, Fields, Scan, scan};
 use crate::window::{LONGEST_RECORD, Window, line_end};
 use crate::{ReadError, SourceFile};
 
-/// Bytes that are looked at for the delimiter: a quote that nothing closes may seem to make one
-/// record of the whole file.
+/// Number of bytes searched for the delimiter, since an unclosed quote may seem to make one record of the
+/// whole file.
 const LOOKED_AT: usize = 64 << 10;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// What the first record says.
+/// The header of a file.
 pub(super) struct Header {
     pub(super) delimiter: u8,
     pub(super) names: Vec<String>,
 }
 
-/// Reads the header and leaves the window behind it.
+/// Reads the header, and moves the window to the line after it.
 pub(super) fn read(window: &mut Window, file: &SourceFile) -> Result<Header, ReadError> {
     let mut chosen = None;
     loop {
@@ -89,7 +89,7 @@ fn fill(window: &mut Window, file: &SourceFile) -> Result<(), ReadError> {
     window.fill().map_err(|error| file.io_error(error))
 }
 
-/// The delimiter that a line such as `sep=;` announces; spreadsheets write it above the header.
+/// The delimiter declared by a line such as `sep=;`, which spreadsheets write above the header.
 fn spreadsheet_hint(line: &[u8]) -> Option<u8> {
     match line {
         [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter] => {
@@ -99,8 +99,8 @@ fn spreadsheet_hint(line: &[u8]) -> Option<u8> {
     }
 }
 
-/// The delimiter that stands most often outside quotes in the first record, and whether the record
-/// ends in these bytes.
+/// The most frequent delimiter outside quotes in the first record, and whether the record ends in these
+/// bytes.
 fn most_frequent(bytes: &[u8]) -> (u8, bool) {
     let mut counts = [0_usize; DELIMITERS.len()];
     let (mut quoted, mut is_whole) = (false, false);

@@ -1,4 +1,4 @@
-//! One CSV record: where it ends and what its fields hold, as far as the bytes at hand tell.
+//! Scanner for one CSV record: finds its end and its fields in the bytes in memory.
 
 use std::ops::Range;
 
@@ -8,27 +8,27 @@ use crate::window::{LONGEST_RECORD, after_line_end, line_ends};
 
 const QUOTE: u8 = b'"';
 
-/// How far a closing quote may be from its opening one, in bytes and in lines. A quote that is
-/// never closed would otherwise swallow the rest of the file.
+/// Maximum distance of a closing quote from its opening one, in bytes and in lines. A quote that is never
+/// closed would otherwise swallow the rest of the file.
 const FARTHEST_QUOTE: usize = 1 << 20;
 const FARTHEST_QUOTE_LINES: i64 = 10_000;
 
-/// What the bytes at hand begin with.
+/// The start of the bytes in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scan {
-    /// A whole record of `content` bytes; the next one begins at `next`.
+    /// A complete record of `content` bytes; the next one begins at `next`.
     Record { content: usize, next: usize },
-    /// No record: up to `reach`, lines are in doubt.
+    /// An invalid record; lines up to `reach` are in doubt.
     BadQuoting {
         fault: CsvFault,
         field: usize,
         reach: usize,
     },
-    /// The record goes on beyond the bytes at hand.
+    /// A record that goes on beyond the bytes in memory.
     More,
 }
 
-/// How quotes can be wrong.
+/// Errors in quoting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CsvFault {
     TextAfterQuote,
@@ -40,7 +40,7 @@ pub(super) enum CsvFault {
 pub(super) struct Fields {
     text: Vec<u8>,
     ends: Vec<usize>,
-    /// Whether a quote stands inside a field that does not begin with one.
+    /// Whether there is a quote inside a field that does not begin with one.
     pub(super) stray_quote: bool,
 }
 
@@ -49,12 +49,12 @@ impl Fields {
         self.ends.len()
     }
 
-    /// The text of all fields on end.
+    /// The text of all fields, concatenated.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// Where each field stands in it.
+    /// The range of each field in the text.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| start..*end)
@@ -71,7 +71,7 @@ impl Fields {
     }
 }
 
-/// The fields of a line that holds no quote.
+/// Splits a line that has no quotes into fields.
 pub(super) fn split(line: &[u8], delimiter: u8, ranges: &mut Vec<Range<usize>>) {
     ranges.clear();
     let mut start = 0;
@@ -82,7 +82,7 @@ pub(super) fn split(line: &[u8], delimiter: u8, ranges: &mut Vec<Range<usize>>) 
     ranges.push(start..line.len());
 }
 
-/// Reads the record that `bytes` begin with into `fields`; `ended` says that nothing follows.
+/// Reads the record at the start of `bytes` into `fields`; `ended` says that the file ends after `bytes`.
 pub(super) fn scan(bytes: &[u8], ended: bool, delimiter: u8, fields: &mut Fields) -> Scan {
     fields.clear();
     let mut at = 0;
@@ -154,7 +154,7 @@ enum Quoted {
     More,
 }
 
-/// Reads the quoted field whose opening quote stands at `open`.
+/// Reads the quoted field whose opening quote is at `open`.
 fn quoted(bytes: &[u8], open: usize, ended: bool, fields: &mut Fields) -> Quoted {
     let mut at = open + 1;
     let mut lines = 0;
@@ -188,7 +188,7 @@ fn quoted(bytes: &[u8], open: usize, ended: bool, fields: &mut Fields) -> Quoted
     }
 }
 
-/// A record of many quoted fields without an end is wrongly quoted as well.
+/// Asks for more bytes; a record of many quoted fields that does not end is wrongly quoted as well.
 fn more(bytes: &[u8], fields: &Fields) -> Scan {
     if bytes.len() < LONGEST_RECORD {
         return Scan::More;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_quotes_are_told_from_right_ones() {
+    fn wrong_quotes_are_recognized() {
         check_bad("a,\"b\"c,d\n", CsvFault::TextAfterQuote, 1, 5);
         check_bad("\"a\" ,b\n", CsvFault::TextAfterQuote, 0, 3);
         check_bad("a,b,\"c\nd,e\n", CsvFault::NeverClosed, 2, 11);

@@ -1,4 +1,4 @@
-//! CSV files as they are found, good and bad.
+//! CSV files as found in practice, good and bad.
 
 use std::io::Write;
 
@@ -33,7 +33,7 @@ fn check(content: impl AsRef<[u8]>, rows: &[&str], refused: &[&str]) {
 }
 
 #[test]
-fn plain_rows_in_every_dialect() {
+fn plain_rows_are_read_in_every_dialect() {
     check("a,b\n1,2\n3,\n", &["2|1|2", "3|3|-"], &[]);
     check("a;b\r\n1;2,5\r\n", &["2|1|2,5"], &[]);
     check("a\tb\n1\t 2 \n", &["2|1| 2 "], &[]);
@@ -55,7 +55,7 @@ fn unclosed_quote_does_not_change_the_delimiter() {
 }
 
 #[test]
-fn lines_are_physical_ones() {
+fn line_numbers_count_physical_lines() {
     check("\n\na,b\n\n1,2\n", &["5|1|2"], &[]);
     check("a,b\n\"x\n\ny\",2\n3,4\n", &["2|x\n\ny|2", "5|3|4"], &[]);
     check(
@@ -73,7 +73,7 @@ fn lines_are_physical_ones() {
 }
 
 #[test]
-fn encodings_are_found_out() {
+fn encodings_are_detected() {
     check("\u{feff}a,b\né,ü\n", &["2|é|ü"], &[]);
     check(
         b"name;stadt\nJ\xfcrgen;K\xf6ln\nJos\xe9;M\xfcnchen\n",
@@ -92,7 +92,7 @@ fn encodings_are_found_out() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_refused_with_their_row() {
+fn undecodable_rows_are_refused() {
     let good = "é,é\n".repeat(20);
     let content = [&b"a,b\n"[..], good.as_bytes(), b"1,\xe9\n\"\xe9\",2\n3,4\n"].concat();
     let found = read(&Given::new("x.csv", content));
@@ -139,7 +139,7 @@ fn ragged_rows_are_refused_with_both_counts() {
 }
 
 #[test]
-fn a_wrong_quote_costs_its_line_alone() {
+fn wrong_quote_refuses_its_line_only() {
     check("a,b\n1,\"x\"y\n2,3\n", &["3|2|3"], &["2|bad_quoting"]);
     check(
         "a,b\n1,\"never\n2,3\n4,5\n",
@@ -198,7 +198,7 @@ fn a_row_wrapped_whole_in_quotes_is_unwrapped() {
 }
 
 #[test]
-fn packed_files_are_unpacked() {
+fn compressed_files_are_decompressed() {
     let rows = [
         (2, vec![Some("1".to_owned())]),
         (3, vec![Some("2".to_owned())]),
@@ -221,7 +221,7 @@ fn packed_files_are_unpacked() {
 }
 
 #[test]
-fn files_without_rows_to_read_are_named() {
+fn unreadable_files_give_a_clear_error() {
     let empty = "`x.csv` is empty, it has no header and no rows";
     check_error(Given::new("x.csv", ""), empty);
     check_error(Given::new("x.csv", "\u{feff}\r\n\n"), empty);

@@ -1,4 +1,4 @@
-//! The JSON documents of a file with the lines they begin on, by line or out of one array.
+//! The JSON documents of a file, one per line or in one array, each with the line on which it begins.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use super::object::{self, JsonFault};
 use crate::window::{LONGEST_RECORD, Window, line_end};
 use crate::{ReadError, SourceFile};
 
-/// One JSON document, not looked into yet.
+/// One JSON document, not parsed yet.
 pub(super) struct Document<'a> {
     /// The physical line on which it begins, from 1.
     pub(super) line: i64,
@@ -15,7 +15,7 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Its text, if it is whole and can be decoded.
+    /// The document's text, if it is complete and can be decoded.
     pub(super) fn text(&self) -> Result<&'a str, JsonFault> {
         if !self.whole {
             return Err(JsonFault::TooLong);
@@ -23,7 +23,7 @@ impl<'a> Document<'a> {
         std::str::from_utf8(self.bytes).map_err(|error| JsonFault::Encoding(error.valid_up_to()))
     }
 
-    /// Its text, with U+FFFD for bytes that are no text.
+    /// The document's text, with U+FFFD for undecodable bytes.
     pub(super) fn shown(&self) -> String {
         String::from_utf8_lossy(self.bytes).into_owned()
     }
@@ -33,13 +33,13 @@ impl<'a> Document<'a> {
 pub(super) struct Documents {
     window: Window,
     in_array: bool,
-    /// Bytes of the document that was handed out, to be stepped over.
+    /// Bytes of the document returned last, to be skipped.
     handed_out: usize,
     too_long: String,
 }
 
 impl Documents {
-    /// Finds out whether the file is one array or a document a line.
+    /// Finds out whether the file is one array or has one document per line.
     pub(super) fn open(mut window: Window, file: &SourceFile) -> Result<Self, ReadError> {
         let io_error = |error| file.io_error(error);
         skip_blank(&mut window, b"").map_err(io_error)?;
@@ -73,7 +73,7 @@ impl Documents {
         })
     }
 
-    /// The next document, or `None` behind the last.
+    /// The next document, or `None` after the last.
     pub(super) fn next(&mut self) -> io::Result<Option<Document<'_>>> {
         let handed_out = std::mem::take(&mut self.handed_out);
         self.window.consume_counting(handed_out);
@@ -124,7 +124,7 @@ impl Documents {
     }
 }
 
-/// Steps over whitespace and the bytes in `also`.
+/// Skips whitespace and the bytes in `also`.
 fn skip_blank(window: &mut Window, also: &[u8]) -> io::Result<()> {
     loop {
         let bytes = window.bytes();

@@ -1,4 +1,4 @@
-//! The entries of one JSON object, their values as they are written.
+//! The entries of one JSON object, with their values as written.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -7,18 +7,18 @@ use memchr::memchr2;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
-/// Why a document is no row.
+/// The reason why a document is not a row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JsonFault {
-    /// A byte, counted from 0, that is no text.
+    /// An undecodable byte, with its position from 0.
     Encoding(usize),
-    /// More text than a record may have.
+    /// A record that is too long.
     TooLong,
-    /// What is wrong with the JSON, without its content.
+    /// The error in the JSON, without its content.
     Json(String),
 }
 
-/// The keys and the values of the object in `text`, in order, the values as written.
+/// The keys and values of the object in `text`, in order; values are as written.
 pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonFault> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax(&error))?;
     let text = text.trim_ascii();
@@ -51,7 +51,7 @@ pub(super) fn entries(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, JsonFault
     Ok(entries)
 }
 
-/// A value as text: strings without quotes, `null` as nothing, all others as they are written.
+/// A value as text: strings without quotes, `null` as nothing, all others as written.
 pub(super) fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, JsonFault> {
     match value.as_bytes().first() {
         Some(b'"') => string(value).map(Some),
@@ -60,8 +60,8 @@ pub(super) fn text_of(value: &str) -> Result<Option<Cow<'_, str>>, JsonFault> {
     }
 }
 
-/// Where the JSON value ends that `bytes` begin with, by brackets and quotes alone; `None` if
-/// that lies beyond them. A number or word that reaches the end of `bytes` ends there.
+/// The end of the JSON value at the start of `bytes`, found by brackets and quotes only; `None` if the value
+/// does not end in `bytes`. A number or word may end at the end of `bytes`.
 pub(super) fn value_end(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -113,7 +113,7 @@ fn string(quoted: &str) -> Result<Cow<'_, str>, JsonFault> {
         .map_err(|error| syntax(&error))
 }
 
-/// The place of a mistake; the parser's own words may quote a value.
+/// The position of a syntax error; the message of the parser may quote a value.
 fn syntax(error: &serde_json::Error) -> JsonFault {
     JsonFault::Json(match error.classify() {
         Category::Eof => "the JSON ends in the middle of a value".to_owned(),

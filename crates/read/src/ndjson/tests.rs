@@ -3,7 +3,7 @@
 use crate::tests::{Given, check_error, read};
 
 #[test]
-fn keys_are_united_in_order_of_appearance() {
+fn columns_are_the_union_of_all_keys_in_order() {
     let text = "{\"id\":1,\"name\":\"Ada\"}\n\n{\"name\":null,\"total\":1.10}\r\n{\"id\":\" \"}";
     let found = read(&Given::new("x.ndjson", text));
     assert_eq!(found.columns, ["id", "name", "total"]);
@@ -79,7 +79,7 @@ fn a_broken_array_loses_no_element() {
 }
 
 #[test]
-fn other_documents_are_named_as_such() {
+fn documents_of_another_form_give_a_clear_error() {
     check_error(
         Given::new("x.json", "{\n \"a\": 1\n}\n"),
         "`x.json` is one JSON document over several lines: write one object per line, or one array of objects",
@@ -91,7 +91,7 @@ fn other_documents_are_named_as_such() {
 }
 
 #[test]
-fn numbers_take_the_decimal_sign_of_the_texts_beside_them() {
+fn numbers_are_written_with_the_declared_decimal_sign() {
     let text = "{\"a\":1.5,\"b\":\"1.5\",\"c\":-0.25,\"d\":[1.5]}";
     let mut given = Given::new("x.ndjson", text);
     given.file.decimal_comma = true;

@@ -17,14 +17,14 @@ use arrow::json::writer::{EncoderOptions, make_encoder};
 use super::logical::{self, Leaf};
 use crate::rows::is_blank;
 
-/// Whole numbers up to here are written without an exponent.
+/// Whole numbers below this are written without an exponent.
 const PLAIN_BELOW: f64 = 1e16;
 
-/// Each value as text; blank text and null are null.
+/// Each value as text; blank text becomes null.
 ///
-/// Zoned times are RFC 3339 in UTC, others have no zone. Floats are the shortest that reads back
-/// the same, whole ones without a point. UUIDs have their hyphens, lists and structs are JSON,
-/// bytes that are no text are hexadecimal after `\x`.
+/// Times with a zone are RFC 3339 in UTC, others have no zone. Floats have the shortest form that reads back
+/// the same, whole ones without a point. UUIDs have hyphens, lists and structs are JSON, and bytes that are
+/// not text are hexadecimal after `\x`.
 pub(super) fn as_text(array: &ArrayRef, leaves: &[Leaf]) -> Result<StringArray, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => without_blanks(&cast(array)?),
@@ -64,8 +64,8 @@ fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     )
 }
 
-/// Times and days as text. One that no calendar has does not keep the others from being read: its
-/// number stands for it, with words that no type of ours takes.
+/// Times and days as text. A time outside every calendar does not prevent the others from being read: it
+/// becomes its number, with words that no canonical type accepts.
 fn times(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     if let Ok(texts) = cast(array) {
         return Ok(texts);
@@ -86,7 +86,7 @@ fn times(array: &ArrayRef) -> Result<StringArray, ArrowError> {
     (0..array.len()).map(one).collect()
 }
 
-/// The same instants; the zone of the file only said how to show them.
+/// The same instants in UTC; the zone of the file only affects display.
 fn in_utc(array: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef, ArrowError> {
     cast_to(array, &DataType::Timestamp(unit, Some(Arc::from("+00:00"))))
 }

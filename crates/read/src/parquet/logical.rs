@@ -1,5 +1,5 @@
-//! What Arrow's types do not keep of Parquet's: which bytes are UUIDs, the months of intervals, and
-//! the range of INT96 times.
+//! Parquet types that Arrow's types do not preserve: UUIDs, the months of intervals, and the range of INT96
+//! times.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use arrow::error::ArrowError;
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
-/// A column of the file, or the innermost part of a nested one, as Parquet knows it.
+/// A leaf column of the file, with its type in Parquet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaf {
-    /// What its Arrow type says.
+    /// The type that Arrow shows.
     Plain,
-    /// Sixteen bytes that are a UUID.
+    /// A UUID in sixteen bytes.
     Uuid,
     /// Months, days and milliseconds.
     Interval,
@@ -28,7 +28,7 @@ pub(super) enum Leaf {
     Int96,
 }
 
-/// The leaves of each column of the file.
+/// The leaf columns of each column of the file.
 pub(super) fn leaves(schema: &SchemaDescriptor) -> Vec<Vec<Leaf>> {
     let mut found = vec![Vec::new(); schema.root_schema().get_fields().len()];
     for (position, column) in schema.columns().iter().enumerate() {
@@ -49,8 +49,8 @@ fn leaf(column: &ColumnDescriptor) -> Leaf {
     }
 }
 
-/// The schema in which INT96 is read in microseconds, since nanoseconds end in 2262, and intervals
-/// in one of the two units that hold a part of them each.
+/// The schema to read with: INT96 in microseconds, since nanoseconds end in 2262, and intervals in one of the
+/// two units that each hold a part of them.
 pub(super) fn hinted(schema: &Schema, leaves: &[Vec<Leaf>], unit: IntervalUnit) -> SchemaRef {
     let fields = schema.fields().iter().zip(leaves);
     let fields = fields.map(|(field, leaves)| retyped(field, &mut leaves.iter(), unit));
@@ -137,7 +137,7 @@ fn rewritten<'a>(
         .build()
 }
 
-/// UUIDs as they are written, `00000000-0000-4000-8000-000000000001`.
+/// UUIDs as text, such as `00000000-0000-4000-8000-000000000001`.
 pub(super) fn uuids(array: &dyn Array) -> StringArray {
     let values: &FixedSizeBinaryArray = array.as_fixed_size_binary();
     let text = |bytes: &[u8]| {
@@ -153,7 +153,7 @@ pub(super) fn uuids(array: &dyn Array) -> StringArray {
     values.iter().map(|value| value.map(text)).collect()
 }
 
-/// Intervals as durations of ISO 8601, such as `P3M2DT1.5S`. The numbers of Parquet's have no sign.
+/// Intervals as ISO 8601 durations, such as `P3M2DT1.5S`. Numbers in Parquet intervals have no sign.
 pub(super) fn intervals(
     months: &IntervalYearMonthArray,
     rest: &IntervalDayTimeArray,

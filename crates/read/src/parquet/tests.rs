@@ -1,4 +1,4 @@
-//! The text that each Parquet type becomes.
+//! The text form of each Parquet type.
 
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ fn half(number: f32) -> <Float16Type as ArrowPrimitiveType>::Native {
 }
 
 #[test]
-fn the_other_types_of_arrow_have_a_text_each() {
+fn every_other_arrow_type_has_a_text_form() {
     let wide = Decimal256Array::from(vec![i256::from_i128(-12_345)]);
     check(
         wide.with_precision_and_scale(50, 3).unwrap(),
@@ -202,7 +202,7 @@ fn rows_of(given: &Given) -> Vec<Vec<Option<String>>> {
 }
 
 #[test]
-fn uuids_intervals_and_int96_are_what_their_file_says() {
+fn uuids_intervals_and_int96_are_exact() {
     let schema = "message m { optional fixed_len_byte_array(16) id (UUID); \
         optional fixed_len_byte_array(12) term (INTERVAL); optional int96 at; \
         optional fixed_len_byte_array(16) hash; }";
@@ -290,7 +290,7 @@ fn rows_are_numbered_across_row_groups() {
 
 #[test]
 fn other_files_are_not_read_as_parquet() {
-    let message = "`x.parquet` is not a whole Parquet file, fetch or export it again";
+    let message = "`x.parquet` is not a complete Parquet file: fetch or export it again";
     check_error(Given::new("x.parquet", "id,name\n1,Ada\n"), message);
     check_error(Given::new("x.parquet", &written(3)[..40]), message);
     check_error(
@@ -300,7 +300,7 @@ fn other_files_are_not_read_as_parquet() {
 }
 
 #[test]
-fn numbers_take_the_decimal_sign_of_the_texts_beside_them() {
+fn numbers_are_written_with_the_declared_decimal_sign() {
     let decimal = Decimal128Array::from(vec![1_234])
         .with_precision_and_scale(9, 3)
         .unwrap();

@@ -1,13 +1,13 @@
-//! What a file holds: by the ending of its name, else by its first lines.
+//! The format of a file, from the extension of its name, else from its first lines.
 
 use std::io::Read;
 
 use super::{Format, SourceFile};
 
-/// How much of a file without a known ending is looked at, in bytes.
+/// Number of bytes read of a file without a known extension.
 const HEAD: u64 = 16 * 1024;
 
-/// Endings that say what a file holds.
+/// Extensions with their formats.
 const DATA: &[(&str, Format)] = &[
     ("csv", Format::Csv),
     ("tsv", Format::Csv),
@@ -19,14 +19,14 @@ const DATA: &[(&str, Format)] = &[
     ("parquet", Format::Parquet),
 ];
 
-/// Endings of files that may look like rows and are none.
+/// Extensions of files that may look like rows, but are not.
 const NO_DATA: &[&str] = &[
     "md", "rst", "adoc", "html", "htm", "xml", "yml", "yaml", "toml", "ini", "sql", "py", "r",
     "rs", "js", "ts", "sh", "log", "pdf", "doc", "docx", "xls", "xlsx", "ods", "png", "jpg",
     "jpeg", "gif", "svg", "zip", "tar", "7z", "lock", "sha256", "crc",
 ];
 
-/// The format of a file; a file that cannot be looked into is `Unknown`.
+/// The format of a file; `Unknown` if the file cannot be read.
 pub(super) fn format(file: &SourceFile) -> Format {
     let name = file.name();
     let ending = name
@@ -71,7 +71,7 @@ fn by_content(head: &[u8]) -> Format {
     }
 }
 
-/// Whether the first lines have the same number of some delimiter, one at least.
+/// Whether the first lines have the same number of some delimiter, at least one.
 fn looks_like_rows(text: &str, cut: bool) -> bool {
     let mut lines: Vec<&str> = text
         .lines()
@@ -96,7 +96,7 @@ mod tests {
     use super::{Format, by_content};
 
     #[test]
-    fn content_decides_where_the_name_does_not() {
+    fn content_decides_if_the_name_does_not() {
         let check = |head: &str, expected| assert_eq!(by_content(head.as_bytes()), expected);
         check("id;name\n1;Ada\n", Format::Csv);
         check("{\"id\": 1}\n", Format::Ndjson);

@@ -1,4 +1,4 @@
-//! Folders, names and packings as users have them.
+//! Folders, names and compression of source files.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_folder_is_walked_in_order_and_says_what_each_file_is() {
+fn folder_lists_files_in_order_with_their_formats() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "b.CSV", b"a\n1\n");
     write(folder.path(), "a/z.jsonl.gz", &gzip(b"{}\n"));
@@ -65,7 +65,7 @@ fn a_folder_is_walked_in_order_and_says_what_each_file_is() {
 }
 
 #[test]
-fn a_missing_path_is_named() {
+fn missing_path_is_reported() {
     let error = discover(&["/no/such/orders.csv".into()]).unwrap_err();
     assert!(matches!(error, ReadError::Missing { .. }));
     assert_eq!(

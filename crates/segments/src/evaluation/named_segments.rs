@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollbook_engine::Condition;
 use rollbook_model::{SegmentKey, nearest};
 
-use super::Evaluation;
+use super::{Evaluation, Needed};
 use crate::criteria::Criteria;
 use crate::error::SegmentError;
 
@@ -32,12 +33,11 @@ impl Evaluation<'_> {
             if self.fixed.contains(&one) {
                 continue;
             }
-            let text = self.criteria.get(&one)?;
-            let (named, is_shareable) = self.needs_of(text).ok()?;
-            if !is_shareable {
+            let (_, needed) = self.parsed(&one).ok()?;
+            if !needed.is_shareable {
                 return None;
             }
-            next.extend(named);
+            next.extend(needed.named.iter().cloned());
         }
         Some(found)
     }
@@ -55,18 +55,9 @@ impl Evaluation<'_> {
             if let Some(revision) = self.revisions.get(&one).filter(|_| one != *key) {
                 found.insert(one.clone(), *revision);
             }
-            // What is wrong with a text is told where it is evaluated.
-            let text = self
-                .criteria
-                .get(&one)
-                .filter(|_| !self.fixed.contains(&one));
-            let named = text.map(|text| self.needs_of(text));
-            next.extend(
-                named
-                    .and_then(Result::ok)
-                    .map(|(named, _)| named)
-                    .unwrap_or_default(),
-            );
+            if !self.fixed.contains(&one) {
+                next.extend(self.named_by(&one).iter().cloned());
+            }
         }
         found
     }
@@ -82,78 +73,99 @@ impl Evaluation<'_> {
             if !seen.insert(one.clone()) || self.fixed.contains(&one) {
                 continue;
             }
-            let Some(text) = self.criteria.get(&one) else {
-                continue;
-            };
-            // What is wrong with a text is told where it is evaluated.
-            found.extend(self.session.traits_named(text).unwrap_or_default());
-            let named = self.needs_of(text).map(|(named, _)| named);
-            next.extend(named.unwrap_or_default());
+            if let Some(criteria) = self.criteria_of(&one) {
+                found.extend(criteria.names_among(self.session.own_trait_names()));
+            }
+            next.extend(self.named_by(&one).iter().cloned());
         }
         found
     }
 
-    /// The conditions that a segment is computed from: its own, and those of the segments that it
-    /// names.
-    pub fn texts(&self, key: &SegmentKey) -> Vec<&str> {
-        let named = self.revisions(key).unwrap_or_default();
-        let evaluated = named.keys().filter(|key| !self.fixed.contains(*key));
-        let keys = evaluated.chain([key]);
-        keys.filter_map(|key| Some(self.criteria.get(key)?.as_str()))
-            .collect()
-    }
-
-    /// The texts that a segment is computed from, its own and those of all that it names, whatever
-    /// they look at.
-    pub fn all_texts(&self, key: &SegmentKey) -> Vec<&str> {
-        let (mut texts, mut seen, mut next) = (Vec::new(), BTreeSet::new(), vec![key.clone()]);
+    /// The criteria that a segment is computed from: its own, and those of all that it names, but for
+    /// static ones; `None` where some of them cannot be parsed.
+    pub fn all_criteria(&self, key: &SegmentKey) -> Option<Vec<&Criteria>> {
+        let (mut all, mut seen, mut next) = (Vec::new(), BTreeSet::new(), vec![key.clone()]);
         while let Some(one) = next.pop() {
             if !seen.insert(one.clone()) || self.fixed.contains(&one) {
                 continue;
             }
-            let Some(text) = self.criteria.get(&one) else {
-                continue;
-            };
-            texts.push(text.as_str());
-            let named = self.needs_of(text).map(|(named, _)| named);
-            next.extend(named.unwrap_or_default());
+            if self.criteria.contains_key(&one) {
+                all.push(self.criteria_of(&one)?);
+                next.extend(self.named_by(&one).iter().cloned());
+            }
         }
-        texts
+        Some(all)
+    }
+
+    /// The conditions that a segment is computed from; `None` where there are queries among its criteria,
+    /// or some cannot be parsed.
+    pub fn conditions(&self, key: &SegmentKey) -> Option<Vec<Condition>> {
+        let all = self.all_criteria(key)?.into_iter();
+        let conditions = all.map(|criteria| match criteria {
+            Criteria::Expression(condition) => Some(condition.clone()),
+            Criteria::Select(_) => None,
+        });
+        conditions.collect()
     }
 
     /// Whether a condition, and all segments that it names, read one person at a time.
     ///
     /// # Errors
-    /// [`SegmentError::Criteria`] where the condition cannot be parsed.
-    pub fn is_of_one_person(&self, condition: &str) -> Result<bool, SegmentError> {
-        let (named, is_shareable) = self.needs(condition)?;
+    /// [`SegmentError::Criteria`] where a behaviour function is called otherwise than it can be;
+    /// [`SegmentError::UnknownName`] where it names what cannot be a segment.
+    pub fn is_of_one_person(&self, condition: &Condition) -> Result<bool, SegmentError> {
+        let needed = self.needs(condition)?;
         let is_known = |key: &SegmentKey| self.revisions(key).is_some();
-        let is_own = !self.session.traits_named(condition)?.is_empty();
-        Ok(is_shareable && !is_own && named.iter().all(is_known))
+        let own = condition.names_among(self.session.own_trait_names());
+        Ok(needed.is_shareable && own.is_empty() && needed.named.iter().all(is_known))
     }
 
-    /// The texts of the segments that a condition names, also through others.
+    /// The conditions of the segments that a condition names, also through others; `None` as for
+    /// [`Evaluation::conditions`].
     ///
     /// # Errors
-    /// [`SegmentError::Criteria`] where the condition cannot be parsed.
-    pub fn texts_named(&self, condition: &str) -> Result<Vec<&str>, SegmentError> {
-        let (named, _) = self.needs(condition)?;
-        let mut texts: Vec<&str> = named.iter().flat_map(|key| self.texts(key)).collect();
-        texts.sort_unstable();
-        texts.dedup();
-        Ok(texts)
+    /// As [`Evaluation::is_of_one_person`].
+    pub fn conditions_named(
+        &self,
+        condition: &Condition,
+    ) -> Result<Option<Vec<Condition>>, SegmentError> {
+        let needed = self.needs(condition)?;
+        let of_each = needed.named.iter().map(|key| self.conditions(key));
+        let of_each: Option<Vec<_>> = of_each.collect();
+        Ok(of_each.map(|of_each| {
+            let all: BTreeSet<Condition> = of_each.into_iter().flatten().collect();
+            all.into_iter().collect()
+        }))
     }
 
-    /// The segments that a text names, and whether it can be answered together with others; a
-    /// `select` names none.
-    pub(super) fn needs_of(&self, text: &str) -> Result<(Vec<SegmentKey>, bool), SegmentError> {
-        match Criteria::parse(text)? {
-            Criteria::Expression(text) => self.needs(&text),
-            Criteria::Select(_) => Ok((Vec::new(), false)),
+    /// The criteria of a segment, and what they need; a `select` names no segments.
+    pub(super) fn parsed(&self, key: &SegmentKey) -> Result<(&Criteria, &Needed), SegmentError> {
+        let one = self.criteria.get(key).ok_or_else(|| self.unknown(key))?;
+        let limits = self.session.limits();
+        let Some(criteria) = one.parsed(limits) else {
+            return Err(one.error(limits).unwrap_or_else(|| self.unknown(key)));
+        };
+        let needed = one.needed(|| match criteria {
+            Criteria::Expression(condition) => self.needs(condition),
+            Criteria::Select(_) => Ok(Needed::default()),
+        });
+        Ok((criteria, needed?))
+    }
+
+    fn criteria_of(&self, key: &SegmentKey) -> Option<&Criteria> {
+        self.criteria.get(key)?.parsed(self.session.limits())
+    }
+
+    /// The segments that a segment names; none where its criteria are wrong, which their evaluation
+    /// reports.
+    fn named_by(&self, key: &SegmentKey) -> &[SegmentKey] {
+        match self.parsed(key) {
+            Ok((_, needed)) => &needed.named,
+            Err(_) => &[],
         }
     }
 
-    pub(super) fn needs(&self, condition: &str) -> Result<(Vec<SegmentKey>, bool), SegmentError> {
+    pub(super) fn needs(&self, condition: &Condition) -> Result<Needed, SegmentError> {
         let needs = self.session.needs(condition)?;
         let key = |name: &String| {
             name.parse().map_err(|_| SegmentError::UnknownName {
@@ -161,8 +173,10 @@ impl Evaluation<'_> {
                 nearest: self.nearest(name),
             })
         };
-        let named = needs.segments.iter().map(key).collect::<Result<_, _>>()?;
-        Ok((named, needs.is_shareable))
+        Ok(Needed {
+            named: needs.segments.iter().map(key).collect::<Result<_, _>>()?,
+            is_shareable: needs.is_shareable,
+        })
     }
 
     /// Refuses a condition that names segments which have no members.

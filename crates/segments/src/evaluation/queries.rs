@@ -7,82 +7,108 @@ use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
 use roaring::RoaringTreemap;
-use rollbook_engine::{EngineError, Rows};
+use rollbook_engine::{Clause, Condition, EngineError, PersonQuery, Rows};
 use rollbook_model::SegmentKey;
 use rollbook_model::config::BATCH_ROWS;
 
 use super::batch_ids::BatchIds;
-use super::{Evaluation, MemberTables};
+use super::{Evaluation, MemberTables, Needed, Waiting};
+use crate::criteria::Criteria;
 use crate::error::SegmentError;
-use crate::evaluation::unique_clauses::{ClauseResults, UniqueClauses};
+use crate::evaluation::unique_clauses::{ClauseResults, ConditionTree, UniqueClauses};
 
 /// Distinct clauses per query, at most.
 const TOGETHER: usize = 512;
 
-impl Evaluation<'_> {
-    /// Splits conditions into ranges of one query each.
-    pub(super) fn parts(&self, conditions: &[String]) -> Result<Vec<Range<usize>>, SegmentError> {
-        let (mut parts, mut begin, mut atoms) = (Vec::new(), 0, UniqueClauses::default());
-        for (at, condition) in conditions.iter().enumerate() {
-            let clauses = self.session.clauses(condition)?;
-            atoms.tree(&clauses);
-            if atoms.len() > TOGETHER && begin < at {
-                parts.push(begin..at);
-                (begin, atoms) = (at, UniqueClauses::default());
-                atoms.tree(&clauses);
-            }
-        }
-        if begin < conditions.len() {
-            parts.push(begin..conditions.len());
-        }
-        Ok(parts)
-    }
+/// A query for the results of the clauses of some conditions.
+pub(super) struct Asked {
+    rows: Rows,
+    trees: Vec<ConditionTree>,
+}
 
+/// Splits conditions into ranges of one query each.
+pub(super) fn parts(conditions: &[Clause]) -> Vec<Range<usize>> {
+    let (mut parts, mut begin, mut atoms) = (Vec::new(), 0, UniqueClauses::default());
+    for (at, clauses) in conditions.iter().enumerate() {
+        atoms.tree(clauses);
+        if atoms.len() > TOGETHER && begin < at {
+            parts.push(begin..at);
+            (begin, atoms) = (at, UniqueClauses::default());
+            atoms.tree(clauses);
+        }
+    }
+    if begin < conditions.len() {
+        parts.push(begin..conditions.len());
+    }
+    parts
+}
+
+/// Whether a condition may be answered as a whole where its clauses could not, one by one.
+pub(super) fn may_succeed_as_whole(error: &EngineError) -> bool {
+    !matches!(
+        error,
+        EngineError::TimeExhausted { .. } | EngineError::Storage { .. }
+    )
+}
+
+impl Evaluation<'_> {
     /// The members of each of some conditions, in one pass; a clause that several of them share is evaluated
     /// once.
     pub(super) async fn matching(
         &self,
-        conditions: &[String],
+        conditions: &[Clause],
         named: &[SegmentKey],
-    ) -> Result<Vec<RoaringTreemap>, SegmentError> {
-        let (mut atoms, mut trees) = (UniqueClauses::default(), Vec::new());
-        for condition in conditions {
-            trees.push(atoms.tree(&self.session.clauses(condition)?));
-        }
-        let (tables, texts) = (self.tables(named)?, atoms.into_texts());
-        let mut rows = self.session.people_matching(texts, tables).await?;
-        let mut all = vec![RoaringTreemap::new(); conditions.len()];
-        while let Some(batch) = rows.next_batch().await? {
-            let ids = batch.column(0).as_primitive::<Int64Type>().values();
-            let ids = BatchIds::new(ids);
-            let met = ClauseResults::of(&batch);
-            for (members, tree) in all.iter_mut().zip(&trees) {
-                let meets = met.tree(tree).map_err(|source| EngineError::Setup {
-                    source: Box::new(source.into()),
-                })?;
-                let meets = match meets.nulls() {
-                    None => meets.values().clone(),
-                    Some(nulls) => meets.values() & nulls.inner(),
-                };
-                ids.note(&meets, members);
+    ) -> Result<Vec<RoaringTreemap>, EngineError> {
+        self.ask(conditions, named).await?.members().await
+    }
+
+    /// Plans and starts [`Evaluation::matching`].
+    pub(super) async fn ask(
+        &self,
+        conditions: &[Clause],
+        named: &[SegmentKey],
+    ) -> Result<Asked, EngineError> {
+        let mut atoms = UniqueClauses::default();
+        let trees = conditions.iter().map(|clauses| atoms.tree(clauses));
+        let trees = trees.collect();
+        let (tables, atoms) = (self.tables(named)?, atoms.into_conditions());
+        let rows = self.session.people_matching(atoms, tables).await?;
+        Ok(Asked { rows, trees })
+    }
+
+    /// Whether the condition of a segment can be planned as a whole.
+    pub(super) async fn can_be_planned(&self, one: &Waiting) -> bool {
+        match (&one.criteria, self.tables(&one.needed.named)) {
+            (Criteria::Expression(condition), Ok(tables)) => {
+                self.session.check(condition, tables).await.is_ok()
             }
+            _ => false,
         }
-        Ok(all)
     }
 
     /// The members of one condition.
     pub(super) async fn alone(
         &self,
-        condition: &str,
-        named: &[SegmentKey],
+        condition: &Condition,
+        needed: &Needed,
     ) -> Result<RoaringTreemap, SegmentError> {
-        if self.session.has_resident() && self.needs(condition)?.1 {
-            let alone = [condition.to_owned()];
-            // The error is reported below, with its position in the whole text.
-            if let Ok(Some(members)) = self.matching(&alone, named).await.map(|mut all| all.pop()) {
-                return Ok(members);
+        if self.session.has_resident() && needed.is_shareable {
+            let alone = [Clause::of(condition)];
+            match self.matching(&alone, &needed.named).await {
+                Ok(mut all) => return Ok(all.pop().unwrap_or_default()),
+                Err(error) if !may_succeed_as_whole(&error) => return Err(error.into()),
+                Err(_) => {}
             }
         }
+        self.whole(condition, &needed.named).await
+    }
+
+    /// The members of one condition, which is not taken apart.
+    pub(super) async fn whole(
+        &self,
+        condition: &Condition,
+        named: &[SegmentKey],
+    ) -> Result<RoaringTreemap, SegmentError> {
         let tables = self.tables(named)?;
         let mut rows = self.session.people_where_with(condition, tables).await?;
         Ok(collect(&mut rows).await?)
@@ -98,9 +124,36 @@ impl Evaluation<'_> {
             .collect()
     }
 
-    pub(super) async fn selected(&self, sql: &str) -> Result<RoaringTreemap, SegmentError> {
-        let mut rows = self.session.select_person_ids(sql).await?;
+    /// The members that a query gives.
+    pub(super) async fn selected(
+        &self,
+        query: &PersonQuery,
+    ) -> Result<RoaringTreemap, SegmentError> {
+        let mut rows = self.session.select_person_ids(query).await?;
         Ok(collect(&mut rows).await?)
+    }
+}
+
+impl Asked {
+    /// The members of each condition.
+    pub(super) async fn members(mut self) -> Result<Vec<RoaringTreemap>, EngineError> {
+        let mut all = vec![RoaringTreemap::new(); self.trees.len()];
+        while let Some(batch) = self.rows.next_batch().await? {
+            let ids = batch.column(0).as_primitive::<Int64Type>().values();
+            let ids = BatchIds::new(ids);
+            let met = ClauseResults::of(&batch);
+            for (members, tree) in all.iter_mut().zip(&self.trees) {
+                let meets = met.tree(tree).map_err(|source| EngineError::Setup {
+                    source: Box::new(source.into()),
+                })?;
+                let meets = match meets.nulls() {
+                    None => meets.values().clone(),
+                    Some(nulls) => meets.values() & nulls.inner(),
+                };
+                ids.note(&meets, members);
+            }
+        }
+        Ok(all)
     }
 }
 

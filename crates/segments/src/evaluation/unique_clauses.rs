@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{and_kleene, not, or_kleene};
 use arrow::error::ArrowError;
-use rollbook_engine::Clause;
+use rollbook_engine::{Clause, Condition};
 
 /// The distinct atomic clauses of some conditions.
 #[derive(Debug, Default)]
 pub(crate) struct UniqueClauses {
-    texts: Vec<String>,
-    places: HashMap<String, usize>,
+    conditions: Vec<Condition>,
+    places: HashMap<Condition, usize>,
 }
 
 /// A condition over [`UniqueClauses`].
@@ -33,10 +33,11 @@ impl UniqueClauses {
             Clause::Any(any) => ConditionTree::Any(parts(any)),
             Clause::Not(part) => ConditionTree::Not(Box::new(self.tree(part))),
             Clause::Atom(atom) => {
-                let count = self.texts.len();
-                let at = *self.places.entry(atom.text.clone()).or_insert(count);
+                let count = self.conditions.len();
+                let condition = &atom.condition;
+                let at = *self.places.entry(condition.clone()).or_insert(count);
                 if at == count {
-                    self.texts.push(atom.text.clone());
+                    self.conditions.push(condition.clone());
                 }
                 ConditionTree::Atom(at)
             }
@@ -45,12 +46,12 @@ impl UniqueClauses {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.texts.len()
+        self.conditions.len()
     }
 
-    /// Each of them, as a condition.
-    pub(crate) fn into_texts(self) -> Vec<String> {
-        self.texts
+    /// Each of them.
+    pub(crate) fn into_conditions(self) -> Vec<Condition> {
+        self.conditions
     }
 }
 

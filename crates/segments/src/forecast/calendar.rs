@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use rollbook_engine::Session;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, Timestamp};
 use serde::Serialize;
@@ -52,9 +51,10 @@ impl CalendarRequest<'_> {
     /// [`SegmentError::UnknownName`] and [`SegmentError::Circle`] where a segment that they name has no members;
     /// [`SegmentError::Session`] and [`SegmentError::Lake`] where the data cannot be opened or read.
     pub async fn days(&self, as_of: Timestamp, days: u32) -> Result<Vec<Day>, SegmentError> {
-        let criteria = Criteria::parse(&self.definition.criteria)?;
         let first = self.sessions.open(self.state, as_of, None).await?;
-        let mut members = self.evaluation(&first).of(&criteria).await?;
+        let criteria = Criteria::parse(&self.definition.criteria, first.limits())?;
+        let mut evaluation = Evaluation::new(&first, self.all).with_fixed(self.fixed);
+        let mut members = evaluation.of(&criteria).await?;
         let mut basis = Basis {
             snapshot: self.state.data,
             as_of,
@@ -63,13 +63,14 @@ impl CalendarRequest<'_> {
         for day in 1..=i64::from(days) {
             let at = Timestamp::from_micros(as_of.micros() + day * DAY);
             let session = self.sessions.open(self.state, at, None).await?;
-            let next = match self.concerned(&session, basis).await? {
-                None => self.evaluation(&session).of(&criteria).await?,
+            let mut over = evaluation.over(&session);
+            let next = match self.concerned(&over, basis).await? {
+                None => over.of(&criteria).await?,
                 Some(persons) if persons.is_empty() => members.clone(),
                 Some(persons) => {
                     let among = Some(Arc::new(persons.clone()));
                     let some = self.sessions.open(self.state, at, among).await?;
-                    (&members - &persons) | self.evaluation(&some).of(&criteria).await?
+                    (&members - &persons) | evaluation.over(&some).of(&criteria).await?
                 }
             };
             calendar.push(Day {
@@ -83,17 +84,13 @@ impl CalendarRequest<'_> {
         Ok(calendar)
     }
 
-    fn evaluation<'b>(&self, session: &'b Session) -> Evaluation<'b> {
-        Evaluation::new(session, self.all).with_fixed(self.fixed)
-    }
-
     /// The persons whom the day may affect; `None` where it may be anybody.
     async fn concerned(
         &self,
-        session: &Session,
+        over: &Evaluation<'_>,
         basis: Basis,
     ) -> Result<Option<RoaringTreemap>, SegmentError> {
-        let over = self.evaluation(session);
+        let session = over.session();
         let key = &self.definition.key;
         if over.revisions(key).is_none() {
             return Ok(None);
@@ -101,7 +98,7 @@ impl CalendarRequest<'_> {
         let Some(changed) = affected_since(self.lake, session, self.state, basis).await? else {
             return Ok(None);
         };
-        let conditions = BTreeMap::from([(key.clone(), over.texts(key))]);
+        let conditions = BTreeMap::from([(key.clone(), over.conditions(key))]);
         let (keys, due) = due_by_clock(self.lake, self.state, session, conditions, basis).await?;
         Ok((!keys.is_empty()).then(|| changed.with(&due)))
     }

@@ -11,11 +11,12 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{SortOptions, sort_limit};
 use datafusion::common::ScalarValue;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Beside as ValueBeside, Found, Lookup, Session, Turning};
-use rollbook_lake::{Beside, Lake, State};
+use rollbook_engine::{Beside as ValueBeside, Found, Lookup, PersonQuery, Session, Turning};
+use rollbook_lake::{Lake, NearestRow, State};
 use rollbook_model::{ColumnType, SegmentKey, Timestamp, tables};
 
-use crate::{Definition, Evaluation, Refreshed, SegmentError, Sessions, custom_traits};
+use crate::custom_traits::{self, TraitDefinition};
+use crate::{Criteria, Definition, Evaluation, Refreshed, SegmentError, Sessions};
 
 /// The beginning of 2200, in microseconds since 1970: later than any row.
 const LATEST: i64 = 7_258_118_400_000_000;
@@ -87,8 +88,19 @@ impl FirstChangeRequest<'_> {
         let traits = traits
             .iter()
             .filter(|one| named.contains(one.name.as_str()));
-        let traits: Vec<&str> = traits.map(|one| one.sql.as_str()).collect();
-        Ok(session.turning(&evaluation.all_texts(key), &traits).ok())
+        let parse = |one: &TraitDefinition| PersonQuery::parse(&one.sql, session.limits());
+        let traits: Result<Vec<PersonQuery>, _> = traits.map(parse).collect();
+        let (Ok(mut queries), Some(all)) = (traits, evaluation.all_criteria(key)) else {
+            return Ok(None);
+        };
+        let mut conditions = Vec::new();
+        for criteria in all {
+            match criteria {
+                Criteria::Expression(condition) => conditions.push(condition.clone()),
+                Criteria::Select(query) => queries.push(query.clone()),
+            }
+        }
+        Ok(session.turning(&conditions, &queries).ok())
     }
 
     /// The lookups of all turnings, each done once.
@@ -141,14 +153,14 @@ impl FirstChangeRequest<'_> {
         let asked = lookups
             .iter()
             .map(beside)
-            .map(|(kind, at, is_after)| Beside { kind, at, is_after });
-        let asked: Vec<Beside> = asked.collect();
+            .map(|(kind, at, is_after)| NearestRow { kind, at, is_after });
+        let asked: Vec<NearestRow> = asked.collect();
         if asked.is_empty() {
             return Ok(());
         }
         let def = tables::table("activities").expect("it is a canonical table");
         let files = self.state.table(def.name).files;
-        let times = self.lake.times_beside(def, &files, &asked).await?;
+        let times = self.lake.nearest_times(def, &files, &asked).await?;
         found.rows.extend(lookups.into_iter().zip(times));
         Ok(())
     }
@@ -206,10 +218,7 @@ async fn values(
     evaluation: &mut Evaluation<'_>,
     besides: &[ValueBeside],
 ) -> Result<Vec<Vec<ScalarValue>>, SegmentError> {
-    let expressions = besides.iter().flat_map(|(value, bound)| {
-        let case = |sign: &str| format!("case when ({value}) {sign} ({bound}) then ({value}) end");
-        ["<", "=", ">"].map(case)
-    });
+    let expressions = besides.iter().flat_map(ValueBeside::expressions);
     let mut rows = evaluation.values(expressions.collect()).await?;
     let mut best: Vec<Option<ArrayRef>> = vec![None; besides.len() * 3];
     while let Some(batch) = rows.next_batch().await? {

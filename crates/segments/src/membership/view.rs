@@ -54,7 +54,7 @@ impl SegmentMembers {
             schema,
             lake: lake.clone(),
             segments,
-            gone: state.gone().map(str::to_owned),
+            gone: state.person_redirects_path().map(str::to_owned),
         }
     }
 

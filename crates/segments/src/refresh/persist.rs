@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{BitmapRef, Cause, Commit, Lake, State, Update};
+use rollbook_lake::{BitmapRef, Cause, Commit, Lake, LakeError, State, Update};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp, TraitName};
 use serde_json::{Value, json};
 
@@ -16,6 +16,9 @@ use crate::membership::{Refreshed, settings_of_criteria};
 use crate::names::{members_name, name_of, status_name};
 use crate::outcome::{Done, Evaluated, How, RefreshRequest};
 use crate::status::{Failure, failed};
+
+/// Attempts to compute before giving up because other writers were faster.
+const ATTEMPTS: u32 = 10;
 
 /// Computed members of a segment, with the membership before.
 pub(crate) struct ComputedMembership {
@@ -133,9 +136,29 @@ impl ComputedMembership {
     }
 }
 
-/// Commits what was computed on `state`; `None` where another process computed or defined the same segments
-/// meanwhile, so that the caller has to compute again.
-pub(crate) async fn commit_computed(
+/// Computes memberships on the newest state and commits them; computes them again where another process
+/// computed or defined the same segments meanwhile. Commits of anything else do not disturb it.
+pub(crate) async fn compute_and_commit<F>(
+    lake: &Lake,
+    request: &RefreshRequest,
+    compute: impl Fn(Arc<State>) -> F,
+) -> Result<Vec<Evaluated>, SegmentError>
+where
+    F: Future<Output = Result<Vec<ComputedMembership>, SegmentError>>,
+{
+    for _ in 0..ATTEMPTS {
+        let state = Arc::new(lake.head().await?);
+        let computed = compute(Arc::clone(&state)).await?;
+        if let Some(evaluated) = commit_computed(lake, &state, computed, request).await? {
+            return Ok(evaluated);
+        }
+    }
+    Err(LakeError::Busy { attempts: ATTEMPTS }.into())
+}
+
+/// Commits memberships computed on `state`; `None` where another process computed or defined the same
+/// segments meanwhile.
+async fn commit_computed(
     lake: &Lake,
     state: &State,
     computed: Vec<ComputedMembership>,
@@ -250,7 +273,7 @@ async fn write(
             settings: settings_of_criteria(state),
             set,
             decided,
-            gone: state.gone().map(str::to_owned),
+            gone: state.person_redirects_path().map(str::to_owned),
         };
         let persons = one.moved(members);
         if !persons.is_empty() {

@@ -452,7 +452,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
         for ((definition, found), expected) in definitions.iter().zip(found).zip(&expected) {
             assert_eq!(*found.unwrap(), *expected, "{}", definition.criteria);
         }
-        resident.settle().await;
+        resident.load_requested().await;
     }
     assert!(
         answers.load(Ordering::Relaxed) > 0,
@@ -461,7 +461,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
 
     // Alone they give the same as together.
     for at in (0..count).step_by(count.div_ceil(50)) {
-        let text = Criteria::parse(&definitions[at].criteria).unwrap();
+        let text = Criteria::parse(&definitions[at].criteria, session.limits()).unwrap();
         let alone = Evaluation::new(&session, &definitions).of(&text).await;
         assert_eq!(alone.unwrap(), expected[at], "{}", text.text());
     }

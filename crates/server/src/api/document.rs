@@ -1,17 +1,31 @@
 //! The OpenAPI document: the routes as utoipa describes them, completed with error codes and inline scalars.
 
+mod order;
 mod refusals;
 mod scalars;
 
 use rollbook_app::segments::RESERVED_KEYS;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 /// JSON pointer to the named schemas.
 const SCHEMAS: &str = "/components/schemas";
 
+/// The document of all routes as text, with properties in the order of their declaration.
+pub(crate) fn text(described: &OpenApi) -> Box<RawValue> {
+    let value = &document(described);
+    let declared = serde_json::to_string(described).expect("the document has text keys only");
+    let like = serde_json::from_str(&declared).expect("the document was just written");
+    let ordered = order::InOrder {
+        value,
+        like: Some(&like),
+    };
+    serde_json::value::to_raw_value(&ordered).expect("the document has text keys only")
+}
+
 /// The document of all routes.
-pub(crate) fn document(described: &OpenApi) -> Value {
+fn document(described: &OpenApi) -> Value {
     let mut document = serde_json::to_value(described).unwrap_or_default();
     if let Some(paths) = document["paths"].as_object_mut() {
         let operations = paths.values_mut().filter_map(Value::as_object_mut);

@@ -210,7 +210,7 @@ pub(crate) fn too_large(limit: u64) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!("a body may have at most {limit} bytes, also decompressed"),
+        format!("a body may have at most {limit} bytes, compressed or not"),
     )
     .hint("send it in parts")
 }

@@ -13,6 +13,7 @@ use rollbook_model::SegmentKey;
 use serde_json::{Value, json};
 
 use super::{MEMORY_EXHAUSTED, forward};
+use crate::api::answers::{Outcome, typed};
 use crate::http::extract::SEGMENTS_HEADER;
 use crate::problem::Problem;
 use crate::state::Server;
@@ -52,7 +53,8 @@ pub(super) async fn refresh_each(
         }
     }
     rows.sort_by_cached_key(|row| row["segment"].to_string());
-    Ok(Json(rows).into_response())
+    let outcomes: Vec<Outcome> = typed(Value::Array(rows))?;
+    Ok(Json(outcomes).into_response())
 }
 
 async fn refresh_some(

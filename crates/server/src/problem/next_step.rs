@@ -2,15 +2,15 @@
 
 use rollbook_app::NextStep;
 
-/// The next step for an API client; `None` if it can do nothing.
+/// The next step for an API client; `None` if a client cannot do anything about it.
 pub(crate) fn as_route(step: &NextStep) -> Option<String> {
     let text = match step {
         NextStep::Words(words) => words,
-        NextStep::MakeLake => "`POST /v1/ingest/{provider}/{source}` makes one",
+        NextStep::MakeLake => "`POST /v1/ingest/{provider}/{source}` creates one",
         NextStep::Again => "send it again in a moment",
         NextStep::ListSnapshots => "leave `snapshot` out for the newest",
         NextStep::KeepSnapshots => {
-            "leave `snapshot` out for the newest; the setting `snapshot_days` says how long they stay"
+            "leave `snapshot` out for the newest; the setting `snapshot_days` says how long snapshots are kept"
         }
         NextStep::ListSegments => "`GET /v1/segments` lists them all",
         NextStep::Refresh(segment) => {
@@ -24,7 +24,7 @@ pub(crate) fn as_route(step: &NextStep) -> Option<String> {
             "`GET /v1/schema` lists the columns; text is written in single quotes, `'like this'`"
         }
         NextStep::ListRecords => "`POST /v1/sql` lists them in `identities`",
-        NextStep::ListReviews => "`GET /v1/identity/reviews` lists those that do",
+        NextStep::ListReviews => "`GET /v1/identity/reviews` lists the records that wait",
         NextStep::ListDecisions => "`POST /v1/sql` lists them in `identity_log`",
         NextStep::ListKeys => "`GET /v1/keys` lists them all",
         NextStep::CreateKey => {

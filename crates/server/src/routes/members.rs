@@ -41,7 +41,7 @@ pub(crate) struct MembersParams {
     /// The token from the page before; empty for the first page.
     #[param(value_type = Option<PageToken>, inline)]
     page_token: Option<String>,
-    /// All members in one answer, params is written while it is read; not as json.
+    /// All members in one answer, which is streamed; not available as json.
     #[param(example = false)]
     stream: Option<bool>,
     /// Only members who can be contacted over `channel`.

@@ -42,7 +42,7 @@ async fn operators_bind_as_in_duckdb() {
     assert_eq!(refused, 0);
 }
 
-/// Conditions on `orders`, as the ids of those that meet them.
+/// Conditions on `orders`, compared by the ids of the orders that meet them.
 async fn hold_orders(conditions: &[&str]) {
     let queries: Vec<_> = conditions
         .iter()
@@ -110,7 +110,7 @@ async fn decimals_are_compared_to_the_last_digit() {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn doubles_come_of_exponents_and_quotients() {
+async fn exponents_and_quotients_give_doubles() {
     hold_queries(&[
         "select 1.5e1 * 2",
         "select 1.0 / 4",
@@ -187,7 +187,7 @@ async fn ages_are_compared_with_intervals() {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn text_beside_numbers_is_read_with_all_of_its_digits() {
+async fn text_compared_with_numbers_keeps_all_digits() {
     let values = "(values ('0.54'), ('0.5'), ('0.46'), ('5'), ('12.5'), ('-3'), (null)) as t(x)";
     let theirs = "cast(x as decimal(38, 18))";
     for condition in [
@@ -246,7 +246,7 @@ async fn text_beside_numbers_is_read_with_all_of_its_digits() {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn a_filter_over_a_join_tells_namesakes_apart() {
+async fn filter_over_a_join_distinguishes_columns_of_the_same_name() {
     let tables = "(select order_id as k, person_id as p, amount as a from (values ('o1', 1, 1), \
                   ('o1', 1, 1), ('o1', 2, 1), ('o9', 2, 1)) as r(order_id, person_id, amount)) x \
                   right join (select external_id as k, person_id as p, total as t from (values \
@@ -265,7 +265,7 @@ async fn a_filter_over_a_join_tells_namesakes_apart() {
 }
 
 #[tokio::test]
-async fn what_the_planner_would_get_wrong_is_refused() {
+async fn queries_that_the_planner_gets_wrong_are_refused() {
     let session = super::session().await;
     for query in [
         "select person_id from orders o right join people p using (person_id)",

@@ -137,7 +137,7 @@ fn condition(dice: &mut Dice) -> String {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn subqueries_are_answered_as_by_duckdb() {
+async fn subqueries_equal_duckdb() {
     let count = match std::env::var("ROLLBOOK_TEST_SUBQUERIES") {
         Ok(count) => count.parse().unwrap(),
         Err(_) => 120,
@@ -153,7 +153,7 @@ async fn subqueries_are_answered_as_by_duckdb() {
     not(has_python),
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
-async fn known_shapes_of_subqueries() {
+async fn typical_subqueries_equal_duckdb() {
     let own = "o.person_id = people.person_id";
     let conditions = [
         "source not in (select source_name from orders)".to_owned(),
@@ -200,7 +200,7 @@ async fn known_shapes_of_subqueries() {
 }
 
 #[test]
-fn a_condition_may_begin_with_a_query() {
+fn condition_may_begin_with_a_subquery() {
     for (text, expected) in [
         ("select person_id from orders", true),
         ("with o as (select 1) select person_id from o", true),
@@ -224,7 +224,7 @@ fn a_condition_may_begin_with_a_query() {
 }
 
 #[tokio::test]
-async fn a_query_is_grouped_by_what_it_finds_in_another() {
+async fn query_can_group_by_a_subquery() {
     let session = super::session().await;
     let among = |outer: &str, inner: &str| {
         format!(
@@ -246,7 +246,7 @@ async fn a_query_is_grouped_by_what_it_finds_in_another() {
 }
 
 #[tokio::test]
-async fn subqueries_that_are_no_joins_are_refused() {
+async fn subqueries_that_cannot_become_joins_are_refused() {
     let session = super::session().await;
     let own = "o.person_id = people.person_id";
     for condition in [

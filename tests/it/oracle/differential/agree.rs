@@ -13,11 +13,11 @@ use rollbook_tests::times;
 use super::key;
 use super::world::World;
 
-/// Segments that are previewed and pulled in each state; `ROLLBOOK_TEST_PULLS` asks for more.
+/// Segments that are previewed and listed in each state; `ROLLBOOK_TEST_PULLS` sets more.
 const PULLED: u64 = 3;
-/// How long after they were computed lists are asked about, in microseconds: six hours.
+/// Time between a refresh and the queries, in microseconds: six hours.
 const LATER: i64 = 6 * 3_600_000_000;
-/// Members of a page.
+/// Members per page.
 const PAGE: usize = 17;
 
 impl World {
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// The members on all pages, one after the other.
+    /// The members on all pages, in order.
     async fn pages(&self, at: usize) -> Vec<u64> {
         // Of a large segment pages are not that short, so that they are not thousands.
         let (mut pages, mut token, key) = (Vec::new(), None, key(at));
@@ -98,7 +98,7 @@ impl World {
     }
 }
 
-/// Who belongs after all of these changes.
+/// The members after all of these changes.
 async fn replayed(lake: &Lake, changes: &[Change]) -> RoaringTreemap {
     let mut members = RoaringTreemap::new();
     for one in changes.iter().flat_map(|change| &change.moves) {

@@ -12,7 +12,7 @@ mod behaviour;
 mod bounds;
 mod people;
 
-/// A condition as criteria have it, and how plain SQL finds for whom it is true or unknown.
+/// A condition as criteria, and as plain SQL for the persons for whom it is true or unknown.
 pub(super) struct Atom {
     pub(super) criteria: String,
     /// Relations with `person_id` that are joined to `persons p`, the first as `a`, then `b`.
@@ -30,7 +30,7 @@ impl Atom {
         }
     }
 
-    /// How tightly its outermost operator binds, as that of a condition does.
+    /// The precedence of its outermost operator, as that of a condition.
     pub(super) fn tightness(&self) -> u8 {
         let outside = outside_of_parentheses(&self.criteria);
         let ands = outside.matches(" and ").count() - outside.matches("between ").count();
@@ -42,7 +42,7 @@ impl Atom {
         }
     }
 
-    /// A query for `person_id` and `is_met` of all for whom it is not false.
+    /// A query for `person_id` and `is_met` of all persons for whom it is not false.
     pub(super) fn rows(&self) -> String {
         let met = &self.met;
         // When somebody came to be is unknown while it lies ahead.
@@ -57,7 +57,7 @@ impl Atom {
     }
 }
 
-/// Atoms that are drawn by chance.
+/// Atoms that are drawn at random.
 struct Draw<'a> {
     dice: &'a mut ChaCha8Rng,
     values: &'a Values,
@@ -78,9 +78,9 @@ impl Where {
     }
 }
 
-/// Which rows of a fact a call is about.
+/// The rows of a fact that a call is about.
 struct Rows {
-    /// The arguments that say so.
+    /// The arguments that select them.
     arguments: Vec<String>,
     /// The rows in SQL.
     sql: String,
@@ -102,14 +102,14 @@ impl Rows {
         Self { arguments, sql }
     }
 
-    /// What the rows of each person come to, as `v`.
+    /// The value of each person's rows, as `v`.
     fn each(&self, aggregate: &str) -> String {
         let sql = &self.sql;
         format!("select person_id, {aggregate} as v from ({sql}) group by person_id")
     }
 }
 
-/// What of a text is neither in parentheses nor in quotes.
+/// The part of a text outside parentheses and quotes.
 fn outside_of_parentheses(text: &str) -> String {
     let (mut depth, mut is_quoted) = (0, false);
     let mut outside = String::new();
@@ -151,7 +151,7 @@ impl Draw<'_> {
         When::random(self.dice, self.values)
     }
 
-    /// A type of behaviour: of activities as often as of the other tables.
+    /// A type of behaviour: one of activities as often as one of other tables.
     fn kind(&mut self) -> &'static str {
         match self.below(2) {
             0 => self.of(self.values.activities),
@@ -159,7 +159,7 @@ impl Draw<'_> {
         }
     }
 
-    /// A condition on the rows of a type, for one call in three.
+    /// A condition on the rows of a type, for one in three calls.
     fn filter(&mut self, kind: &str) -> Option<Where> {
         if self.below(3) > 0 {
             return None;
@@ -207,7 +207,7 @@ impl Draw<'_> {
         }
     }
 
-    /// Rows of a type in some window, and the type in quotes.
+    /// Rows of a type in a window, and the quoted type.
     fn typed(&mut self) -> (String, Rows) {
         let kind = self.kind();
         let (when, filter) = (self.when(), self.filter(kind));
@@ -216,8 +216,8 @@ impl Draw<'_> {
     }
 }
 
-/// Atoms of every form in turn, those that read the clock or ask a query once: a condition that has
-/// one of these is never patched.
+/// Atoms of every form in turn; forms that depend on the clock in another way, or have a subquery, only once,
+/// since a condition with one of these is never patched.
 pub(super) fn atoms(
     dice: &mut ChaCha8Rng,
     values: &Values,
@@ -238,7 +238,7 @@ pub(super) fn atoms(
     drawn.map(|form| form(&mut draw)).collect()
 }
 
-/// Queries for persons, each a definition of its own.
+/// Queries for persons, each a complete definition.
 pub(super) fn selects(dice: &mut ChaCha8Rng, values: &Values, bounds: &Bounds) -> Vec<Atom> {
     people::selects(&mut Draw {
         dice,

@@ -1,4 +1,4 @@
-//! Values that occur in a world's data, for criteria whose bounds lie at and just beside them.
+//! Existing values in a world's data, for criteria whose thresholds are at or next to them.
 
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -10,34 +10,34 @@ use super::facts;
 use super::values::Values;
 use rollbook_model::Timestamp;
 
-/// Values of each kind at most.
+/// Maximum number of values of each kind.
 const KEPT: usize = 40;
 
-/// Values that occur, as texts.
+/// Existing values as text.
 #[derive(Default)]
 pub(super) struct Bounds {
-    /// What persons spent, in ten-thousandths.
+    /// Total spending of persons, in ten-thousandths.
     spent: Vec<i128>,
     /// Totals of orders, in ten-thousandths.
     totals: Vec<i128>,
-    /// When persons were made, and what they did happened, RFC 3339.
+    /// Times of creation of persons and of their activities, RFC 3339.
     times: Vec<String>,
-    /// The same as days of the tenant's zone.
+    /// The same as days in the tenant's time zone.
     days: Vec<String>,
 }
 
-/// A literal of a number.
+/// A numeric literal.
 pub(super) struct Literal {
-    /// As criteria have it.
+    /// The literal in criteria.
     pub(super) text: String,
-    /// The same for the oracle.
+    /// The literal for the oracle.
     pub(super) sql: String,
-    /// Whether it is a double, so that what it is compared with is one too.
+    /// Whether it is a double, so that the value compared with it is one too.
     pub(super) is_double: bool,
 }
 
 impl Literal {
-    /// An expression as it is compared with it.
+    /// An expression in the form in which it is compared with the literal.
     pub(super) fn beside(&self, value: &str) -> String {
         match self.is_double {
             true => format!("cast({value} as double)"),
@@ -82,14 +82,14 @@ impl Bounds {
         literal(dice, &self.spent)
     }
 
-    /// Two amounts that persons spent, the smaller first, with no more places than they need.
+    /// Two amounts that persons spent, the smaller first, without trailing zeros.
     pub(super) fn two_spent(&self, dice: &mut ChaCha8Rng) -> [String; 2] {
         let mut one = || self.spent.choose(dice).copied().unwrap_or(1_000_000);
         let (one, other) = (one(), one());
         [one.min(other), one.max(other)].map(short)
     }
 
-    /// Some of the amounts that persons spent, with no more places than they need.
+    /// Some amounts that persons spent, without trailing zeros.
     pub(super) fn some_spent(&self, dice: &mut ChaCha8Rng) -> Vec<String> {
         let some = self.spent.choose_multiple(dice, 24);
         some.map(|&amount| short(amount)).collect()
@@ -99,7 +99,7 @@ impl Bounds {
         literal(dice, &self.totals)
     }
 
-    /// A moment that occurs, or the one before or after it.
+    /// An existing moment, or the one before or after it.
     pub(super) fn time(&self, dice: &mut ChaCha8Rng) -> String {
         let Some(at) = self.times.choose(dice) else {
             return "2025-01-01T00:00:00Z".to_owned();
@@ -109,14 +109,14 @@ impl Bounds {
         Timestamp::from_micros(at.micros() + beside).to_string()
     }
 
-    /// A day on which something happened, in the tenant's zone.
+    /// A day with activities, in the tenant's time zone.
     pub(super) fn day(&self, dice: &mut ChaCha8Rng) -> String {
         let day = self.days.choose(dice);
         day.map_or("2025-01-01", String::as_str).to_owned()
     }
 }
 
-/// A number that occurs or one beside it, written in one of the ways that SQL has.
+/// An existing number or one next to it, as one of the literals of SQL.
 fn literal(dice: &mut ChaCha8Rng, values: &[i128]) -> Literal {
     let value = values.choose(dice).copied().unwrap_or(1_000_000);
     let beside = [0, 0, 0, 1, -1, 100, -100].choose(dice).copied();
@@ -139,14 +139,14 @@ fn literal(dice: &mut ChaCha8Rng, values: &[i128]) -> Literal {
     }
 }
 
-/// Ten-thousandths with a point.
+/// Ten-thousandths as a decimal.
 fn plain(value: i128) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let (whole, part) = (value.abs() / 10_000, value.abs() % 10_000);
     format!("{sign}{whole}.{part:04}")
 }
 
-/// The same with no more places than it needs.
+/// The same without trailing zeros.
 fn short(value: i128) -> String {
     let plain = plain(value);
     plain.trim_end_matches('0').trim_end_matches('.').to_owned()

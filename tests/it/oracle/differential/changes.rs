@@ -46,8 +46,7 @@ pub(super) enum Change {
     Split,
 }
 
-/// Tables of facts, and the columns that a row has to have. Refunds name no person: they count for
-/// that of their order.
+/// Tables of facts with their required columns. Refunds name no person: they count for that of their order.
 const FACTS: [(&str, &str); 5] = [
     ("refunds", "order_id,amount,currency,refunded_at"),
     ("order_lines", "order_id,placed_at"),
@@ -56,7 +55,7 @@ const FACTS: [(&str, &str); 5] = [
     ("deals", "status,created_at"),
 ];
 
-/// All of them. What is yet to happen comes before the hours in which it does.
+/// All kinds. Rows with future times come before the hours in which these pass.
 const ALL: [Change; 27] = [
     Change::CompactDelete,
     Change::NewFacts,
@@ -88,7 +87,7 @@ const ALL: [Change; 27] = [
 ];
 
 impl World {
-    /// The change of a round: each kind once, from that of the world on, before chance decides.
+    /// The kind of a round's change: each kind once, from the world's own on, then at random.
     pub(super) fn next_change(&mut self, round: usize) -> Change {
         let first = if self.held_back.is_some() { 8 } else { 0 };
         match round < ALL.len() {
@@ -216,7 +215,7 @@ impl World {
         done.unwrap();
     }
 
-    /// Some rows of each of these tables go away.
+    /// Deletes some rows of each of these tables.
     async fn delete_facts(&mut self, tables: &[(&str, &str)], count: usize) {
         let folder = format!("deleted-{}", self.written);
         for (table, columns) in tables {
@@ -239,7 +238,7 @@ impl World {
         self.take_in("native", path).await;
     }
 
-    /// It is just when something passes the end of a window.
+    /// Moves to the moment at which something passes the end of a window.
     fn pass_to_an_edge(&mut self) {
         let interval = when::interval(&mut self.random);
         let query = format!(
@@ -258,7 +257,7 @@ impl World {
         }
     }
 
-    /// It is the last or first moment of a month of the tenant's.
+    /// Moves to the last or first moment of a month in the tenant's time zone.
     fn pass_to_the_end_of_a_month(&mut self) {
         let query = "select strftime((date_trunc('month', {now}) + interval '1 month') at time zone \
                      'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')";
@@ -268,7 +267,7 @@ impl World {
         self.as_of = Timestamp::from_micros(end.micros() + beside);
     }
 
-    /// Rows come in of what happens between two moments.
+    /// Adds rows of events between two moments.
     async fn happen(&mut self, count: u32, from: i64, to: i64) {
         let rows = self.facts(count, from, to);
         self.write(rows).await;
@@ -279,7 +278,7 @@ impl World {
         self.as_of = Timestamp::from_micros(self.as_of.micros() + step);
     }
 
-    /// Rows that were there come with other values, times and persons.
+    /// Updates existing rows with other values, times and persons.
     async fn change_facts(&mut self) {
         let mut rows = Rows::default();
         for (table, letter) in [("orders", 'O'), ("deals", 'D'), ("tickets", 'T')] {
@@ -300,8 +299,7 @@ impl World {
         self.write(rows).await;
     }
 
-    /// Something is given back for orders. A provider's refunds are of its own orders: those of
-    /// Olist have none.
+    /// Adds refunds of orders. A provider's refunds are of its own orders: those of Olist have none.
     async fn give_back(&mut self) {
         let orders = self.lake.sql(
             "select external_id from orders where provider = 'native' and person_id <> 0 order by \
@@ -315,7 +313,7 @@ impl World {
         self.write(rows).await;
     }
 
-    /// Something is given back for orders of which nothing is known; one of an earlier time comes.
+    /// Adds refunds of unknown orders; an order missing earlier arrives.
     async fn lose(&mut self) {
         let mut rows = Rows::default();
         if let Some(order) = self.lost.pop() {
@@ -329,7 +327,7 @@ impl World {
         self.write(rows).await;
     }
 
-    /// Rows go, after they were written anew with others or not.
+    /// Deletes rows, after they were rewritten with others or not.
     async fn retire(&mut self) {
         if self.random.random_range(0..2) == 0 {
             Box::pin(self.change(Change::Compact)).await;
@@ -348,7 +346,7 @@ impl World {
         }
     }
 
-    /// What is said of some persons changes, and one is new.
+    /// Updates some persons, and adds a new one.
     async fn hear_of_persons(&mut self) {
         let mut rows = Rows::default();
         for _ in 0..4 {

@@ -14,23 +14,23 @@ use super::duckdb::Oracle;
 use super::nodes::{Known, Node, Parts, Truth};
 use super::values::Values;
 
-/// The first segments, which others may name.
+/// The first segments, which others may use.
 const NAMED: usize = 12;
-/// Of so many definitions one is a query for persons.
+/// One in this many definitions is a query for persons.
 const SELECTED: u32 = 25;
-/// What segments there are.
+/// The segments.
 pub(super) struct Definitions {
     atoms: Vec<Atom>,
     selects: Vec<Atom>,
     nodes: Vec<Node>,
-    /// How deep conditions are put together.
+    /// Maximum depth of conditions.
     depth: u32,
-    /// Atoms that are used next, so that all are before one is again.
+    /// Atoms in the order of use, so that each is used once before one is used again.
     next: Vec<usize>,
 }
 
 impl Definitions {
-    /// No segments at all.
+    /// An empty set of segments.
     pub(super) fn none() -> Self {
         Self {
             atoms: Vec::new(),
@@ -65,7 +65,7 @@ impl Definitions {
         self.nodes.len()
     }
 
-    /// The first segment that no other names.
+    /// The first segment that no other uses.
     pub(super) fn first_free(&self) -> usize {
         NAMED.min(self.nodes.len() - 1)
     }
@@ -80,14 +80,14 @@ impl Definitions {
         matches!(self.nodes[at], Node::Select(_))
     }
 
-    /// Whether the clauses of a segment are those that [`Definitions::clauses`] knows: an atom may be
-    /// made of several.
+    /// Whether the clauses of a segment are those that [`Definitions::clauses`] returns: an atom may have
+    /// several.
     pub(super) fn is_of_clauses(&self, at: usize) -> bool {
         let mut parts = self.nodes[at].conjuncts().into_iter();
         parts.all(|part| !matches!(part, Node::Atom(atom) if self.atoms[*atom].tightness() == 1))
     }
 
-    /// Gives a segment other criteria.
+    /// Gives a segment new criteria.
     pub(super) fn edit(&mut self, dice: &mut ChaCha8Rng, at: usize) {
         self.nodes[at] = self.draw(dice, at);
     }
@@ -110,13 +110,13 @@ impl Definitions {
         Node::random(&mut parts, self.depth)
     }
 
-    /// Who belongs to each segment.
+    /// The members of each segment.
     pub(super) fn members(&self, oracle: &mut Oracle, as_of: Timestamp) -> Vec<RoaringTreemap> {
         let known = self.ask(oracle, as_of, 0..self.len());
         known.members
     }
 
-    /// Who belongs to one segment.
+    /// The members of one segment.
     pub(super) fn members_of(
         &self,
         oracle: &mut Oracle,
@@ -126,8 +126,8 @@ impl Definitions {
         self.ask(oracle, as_of, [at]).members.swap_remove(at)
     }
 
-    /// For whom each of the clauses of a segment is true that all have to be met, and everybody; none
-    /// where it is a query.
+    /// For each top-level clause of a segment, the persons for whom it is true, and all persons; none for a
+    /// query.
     pub(super) fn clauses(
         &self,
         oracle: &mut Oracle,
@@ -140,7 +140,7 @@ impl Definitions {
         (met.collect(), answers.all.clone())
     }
 
-    /// Asks what is needed to know who belongs to some segments.
+    /// Queries everything that the members of these segments depend on.
     fn ask(
         &self,
         oracle: &mut Oracle,
@@ -191,7 +191,7 @@ impl Definitions {
     }
 }
 
-/// What the oracle says at a moment.
+/// The answers of the oracle at a moment.
 struct Answers {
     all: RoaringTreemap,
     atoms: Vec<Truth>,
@@ -210,7 +210,7 @@ impl Answers {
     }
 }
 
-/// A query with the moment that it looks from.
+/// A query with its moment.
 pub(super) fn written_now(query: &str, as_of: Timestamp) -> String {
     query.replace("{now}", &format!("timestamptz '{as_of}'"))
 }

@@ -6,17 +6,17 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
-/// An engine that shares no code with ours: see `peers/oracle.py`.
+/// An engine that shares no code with rollbook: see `peers/oracle.py`.
 pub(super) struct Oracle {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// Queries that it answered.
+    /// Number of answered queries.
     pub(super) asked: usize,
 }
 
 impl Oracle {
-    /// Over a tenant's folder.
+    /// Opens a tenant's folder.
     pub(super) fn start(folder: &Path, zone: &str) -> Self {
         let python = rollbook_tests::python();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/oracle.py");
@@ -38,7 +38,7 @@ impl Oracle {
         }
     }
 
-    /// The rows of each of some queries, on the newest version of the tables.
+    /// The rows of each of these queries, on the newest version of the tables.
     pub(super) fn ask(&mut self, queries: &[String]) -> Vec<Vec<Vec<Value>>> {
         self.asked += queries.len();
         let asked = serde_json::to_string(queries).unwrap();
@@ -52,7 +52,7 @@ impl Oracle {
         serde_json::from_value(answer["answers"].take()).unwrap()
     }
 
-    /// The texts of a query's only column.
+    /// The texts in the only column of a query.
     pub(super) fn texts(&mut self, query: &str) -> Vec<String> {
         let rows = self.ask(&[query.to_owned()]).remove(0);
         let text = |value: &Value| match value {

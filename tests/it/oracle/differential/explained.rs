@@ -12,11 +12,11 @@ use rollbook_tests::times;
 use super::key;
 use super::world::World;
 
-/// Pairs of a person and a segment that are explained; `ROLLBOOK_TEST_PAIRS` asks for more.
+/// Number of explained pairs of person and segment; `ROLLBOOK_TEST_PAIRS` sets more.
 const PAIRS: u64 = 12;
 const SEGMENTS: usize = 60;
 
-/// Every line of an explanation, with what it says.
+/// Compares every line of an explanation.
 fn lines<'a>(line: &'a Line, all: &mut Vec<&'a Line>) {
     all.push(line);
     line.parts.iter().for_each(|part| lines(part, all));

@@ -1,9 +1,8 @@
-//! Rows of the raw tables as they are seen at `{now}`, each with a time `at`: what has not happened
-//! yet is not there.
+//! Rows of the raw tables as visible at `{now}`, each with a time `at`: later events are not visible.
 
 use super::values::Values;
 
-/// Types of behaviour that follow from other tables than `activities`.
+/// Types of behaviour that are derived from other tables than `activities`.
 pub(super) const RESERVED: [&str; 6] = [
     "order_placed",
     "order_paid",
@@ -16,7 +15,7 @@ pub(super) const RESERVED: [&str; 6] = [
 const REVENUE: &str = "status in ('paid', 'partially_paid', 'fulfilled', 'completed', \
                        'partially_refunded', 'refunded')";
 
-/// Orders, with when they count as revenue if they do.
+/// Orders, with the time at which they count as revenue, if they do.
 fn orders() -> String {
     format!(
         "select *, placed_at as happened, case when {REVENUE} then coalesce(paid_at, placed_at) end as \
@@ -54,7 +53,7 @@ pub(super) fn of_type(kind: &str) -> String {
     }
 }
 
-/// Deals as they stand: one that is closed later is open.
+/// Deals in their current state: one that is closed later is open.
 pub(super) fn deals() -> String {
     "select * exclude (status), case when closed_at > {now} then 'open' else status end as status, \
      created_at as happened from deals where created_at <= {now}"
@@ -72,7 +71,7 @@ pub(super) fn objects(kind: &str) -> String {
     )
 }
 
-/// Lines of orders that count as revenue, from when they do.
+/// Lines of orders that count as revenue, from the time at which these count.
 pub(super) fn bought() -> String {
     format!(
         "select l.* exclude (person_id), o.person_id, o.counts_at as happened from order_lines l join \
@@ -83,7 +82,7 @@ pub(super) fn bought() -> String {
     )
 }
 
-/// Rows of orders that are nowhere, with their own person.
+/// Rows of orders that are not in the lake, with their own person.
 fn lost(table: &str, time: &str) -> String {
     format!(
         "select t.* exclude (person_id), t.person_id, t.{time} as happened from {table} t left join \
@@ -92,8 +91,8 @@ fn lost(table: &str, time: &str) -> String {
     )
 }
 
-/// What orders that count as revenue came to and what was given back, with `converted` in the
-/// tenant's currency; `is_order` tells the two apart, and the other columns are of the order.
+/// Amounts of orders that count as revenue and of refunds, with `converted` in the tenant's currency;
+/// `is_order` distinguishes the two, and the other columns are of the order.
 pub(super) fn spent(values: &Values) -> String {
     let paid = of_type("order_paid");
     let amounts = format!(
@@ -111,8 +110,7 @@ pub(super) fn spent(values: &Values) -> String {
     format!("select m.*, {converted} as converted from ({amounts}) m")
 }
 
-/// An amount in the tenant's currency: a day without a rate has that of the last day that has one,
-/// within a week.
+/// An amount in the tenant's currency: a day without a rate uses the last rate within a week.
 fn converted(amount: &str, currency: &str, day: &str, values: &Values) -> String {
     let rate = format!(
         "select cast(arg_max(f.rate, (f.day, f.rate)) as decimal(18, 10)) from fx_rates f where \
@@ -125,7 +123,7 @@ fn converted(amount: &str, currency: &str, day: &str, values: &Values) -> String
     )
 }
 
-/// Deals that are open or won at `{now}`, with what they are worth in the tenant's currency.
+/// Deals that are open or won at `{now}`, with their values in the tenant's currency.
 pub(super) fn worth(values: &Values) -> String {
     let standing = "select *, status = 'open' or coalesce(closed_at > {now}, false) as is_open, \
                     status = 'won' and coalesce(closed_at, created_at) <= {now} as is_won, \

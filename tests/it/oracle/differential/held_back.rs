@@ -9,7 +9,7 @@ use rollbook_model::Timestamp;
 
 use super::rows::DAY;
 
-/// Files whose rows have a date, and its column.
+/// Files whose rows have a date, with its column.
 const DATED: [(&str, &str); 3] = [
     (
         "orders_8k/olist_orders_dataset.csv",
@@ -22,7 +22,7 @@ const DATED: [(&str, &str); 3] = [
     ("olist_closed_deals_dataset.csv", "won_date"),
 ];
 
-/// Files whose rows come with those of another: the column that they share.
+/// Files whose rows follow those of another file, with the shared column.
 const BESIDE: [(&str, &str); 3] = [
     ("orders_8k/olist_customers_dataset.csv", "customer_id"),
     ("orders_8k/olist_order_items_dataset.csv", "order_id"),
@@ -31,8 +31,8 @@ const BESIDE: [(&str, &str); 3] = [
 
 const TRANSLATION: &str = "product_category_name_translation.csv";
 
-/// The files, and the moment up to which they are taken in. Payments and sellers are left out:
-/// no condition looks at them.
+/// The files, and the moment up to which they are ingested. Payments and sellers are left out, since no
+/// condition uses them.
 pub(super) struct HeldBack {
     folder: PathBuf,
     taken: Option<Timestamp>,
@@ -46,8 +46,7 @@ impl HeldBack {
         }
     }
 
-    /// Writes the next rows, up to soon after a moment at least; how many there are of those that
-    /// have a date.
+    /// Writes the next rows, at least up to a little after a moment; returns the number of those with a date.
     pub(super) fn slice(&mut self, as_of: Timestamp, out: &Path) -> usize {
         let soon = as_of.micros() + DAY;
         let until = self
@@ -80,7 +79,7 @@ impl HeldBack {
     }
 }
 
-/// A moment as the files write it; that theirs are local does not matter here.
+/// A moment in the format of the files; that theirs are local times does not matter here.
 fn written(at: Timestamp) -> String {
     let at = at.to_string();
     format!("{} {}", &at[..10], &at[11..19])
@@ -92,7 +91,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    /// A column's name and values; none where there is no such column.
+    /// A column's name and values; none if there is no such column.
     fn values(&self, column: &str) -> (String, BTreeSet<String>) {
         let at = self.headers.iter().position(|name| name == column);
         let values = at.map(|at| self.rows.iter().map(|row| row[at].to_owned()).collect());
@@ -100,7 +99,7 @@ impl Chosen {
     }
 }
 
-/// Copies the rows of a file whose value in a column is wanted; no file where there are none.
+/// Copies the rows of a file with a wanted value in a column; writes no file if there are none.
 fn choose(file: &Path, out: &Path, column: &str, is_wanted: impl Fn(&str) -> bool) -> Chosen {
     let mut reader = Reader::from_path(file).unwrap();
     let headers = reader.headers().unwrap().clone();

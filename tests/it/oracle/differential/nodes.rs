@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::atoms::Atom;
 
-/// For whom a condition is true, and for whom it is unknown.
+/// The persons for whom a condition is true, and those for whom it is unknown.
 #[derive(Clone, Default)]
 pub(super) struct Truth {
     pub(super) yes: RoaringTreemap,
@@ -15,7 +15,7 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    /// Of rows of a person and whether the condition is met, without those for whom it is not.
+    /// From rows of a person and whether the condition is met; persons for whom it is not are missing.
     pub(super) fn of(rows: &[Vec<Value>]) -> Self {
         let mut truth = Self::default();
         for row in rows {
@@ -29,10 +29,10 @@ impl Truth {
     }
 }
 
-/// A condition, by the places of its atoms; those of segments by their numbers.
+/// A condition, made of indices of atoms; segments by their numbers.
 pub(super) enum Node {
     Atom(usize),
-    /// A query for persons, which is a definition as a whole.
+    /// A query for persons, which is a complete definition.
     Select(usize),
     Segment(usize),
     Not(Box<Node>),
@@ -40,21 +40,21 @@ pub(super) enum Node {
     Or(Box<Node>, Box<Node>),
 }
 
-/// What conditions are made of.
+/// The material of conditions.
 pub(super) struct Parts<'a> {
     pub(super) dice: &'a mut ChaCha8Rng,
     /// Atoms, the next one last.
     pub(super) atoms: &'a mut Vec<usize>,
-    /// Segments that may be named: those before this one.
+    /// Segments that may be used: those before this one.
     pub(super) segments: usize,
 }
 
-/// What is known at a moment.
+/// Answers of the oracle at a moment.
 pub(super) struct Known<'a> {
     pub(super) all: &'a RoaringTreemap,
     pub(super) atoms: &'a [Truth],
     pub(super) selects: &'a [Truth],
-    /// The members of segments, as far as they may be named.
+    /// The members of segments that may be used.
     pub(super) segments: &'a [RoaringTreemap],
 }
 
@@ -75,7 +75,7 @@ impl Node {
         }
     }
 
-    /// As criteria have it, with no more parentheses than SQL needs.
+    /// The condition as criteria, with no more parentheses than SQL needs.
     pub(super) fn text(&self, atoms: &[Atom], selects: &[Atom]) -> String {
         let of = |node: &Self, least: u8| match node.tightness(atoms) < least {
             true => format!("({})", node.text(atoms, selects)),
@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// How tightly the outermost operator binds.
+    /// The precedence of the outermost operator.
     fn tightness(&self, atoms: &[Atom]) -> u8 {
         match self {
             Self::Atom(at) => atoms[*at].tightness(),
@@ -102,7 +102,7 @@ impl Node {
         }
     }
 
-    /// The clauses that all have to be met.
+    /// The top-level clauses.
     pub(super) fn conjuncts(&self) -> Vec<&Self> {
         match self {
             Self::And(one, other) => [one.conjuncts(), other.conjuncts()].concat(),
@@ -110,7 +110,7 @@ impl Node {
         }
     }
 
-    /// Looks at what has no parts.
+    /// Visits the parts without parts.
     pub(super) fn leaves(&self, look: &mut impl FnMut(&Self)) {
         match self {
             Self::Not(one) => one.leaves(look),

@@ -11,7 +11,7 @@ use super::world::World;
 pub(super) const HOUR: i64 = 3_600_000_000;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// The columns that rows are written with, by table.
+/// The columns in which rows are written, by table.
 const COLUMNS: [(&str, &str); 9] = [
     (
         "activities",
@@ -48,7 +48,7 @@ const COLUMNS: [(&str, &str); 9] = [
     ),
 ];
 
-/// Rows of several tables that come at once; each begins with its external id.
+/// Rows of several tables that are ingested together; each begins with its external id.
 #[derive(Default)]
 pub(super) struct Rows(BTreeMap<&'static str, Vec<String>>);
 
@@ -59,7 +59,7 @@ impl Rows {
 }
 
 impl World {
-    /// Takes rows in as one batch.
+    /// Ingests rows as one batch.
     pub(super) async fn write(&mut self, rows: Rows) {
         let folder = format!("change-{}", self.written);
         for (table, rows) in rows.0 {
@@ -71,8 +71,7 @@ impl World {
         self.take_in("native", path).await;
     }
 
-    /// Rows of all tables of facts, that happen between two moments, reckoned from that which is
-    /// looked from.
+    /// Rows of all tables of facts, with times between two moments, relative to the moment of evaluation.
     pub(super) fn facts(&mut self, count: u32, from: i64, to: i64) -> Rows {
         let mut rows = Rows::default();
         for _ in 0..count {
@@ -105,7 +104,7 @@ impl World {
         );
     }
 
-    /// An order, with lines and perhaps something given back.
+    /// An order, with lines and perhaps a refund.
     pub(super) fn order(&mut self, rows: &mut Rows, id: &str, from: i64, to: i64) {
         let person = self.person();
         let placed = self.random.random_range(from..to);
@@ -144,12 +143,12 @@ impl World {
         }
     }
 
-    /// Something given back for an order, that names no person.
+    /// A refund of an order that names no person.
     pub(super) fn refund(&mut self, rows: &mut Rows, order: &str, from: i64, to: i64) {
         self.refund_of(rows, order, "", from, to);
     }
 
-    /// The same, that names one.
+    /// A refund of an order that names a person.
     pub(super) fn refund_of(
         &mut self,
         rows: &mut Rows,
@@ -167,7 +166,7 @@ impl World {
         );
     }
 
-    /// Takes a row away.
+    /// Deletes a row.
     pub(super) async fn retired(&mut self, table: &str, id: &str) {
         let folder = format!("change-{}", self.written);
         let required = match table {
@@ -232,7 +231,7 @@ impl World {
         rows.add("objects", format!("{id},{person},{kind},{state},{at}"));
     }
 
-    /// What a source now says of a person.
+    /// An update of a person by a source.
     pub(super) fn says(&mut self, rows: &mut Rows, person: &str) {
         let (_, places) = self.values.place;
         let (country, region) = (self.of(&["DE", "FR", "IT", ""]), self.of(places));
@@ -246,7 +245,7 @@ impl World {
         );
     }
 
-    /// What a currency was worth on a day.
+    /// An exchange rate on a day.
     pub(super) fn rate(&mut self, rows: &mut Rows) {
         let day = self.moment(-40 * DAY, 2 * DAY);
         let currency = self.of(&["JPY", "USD", "GBP"]);
@@ -263,7 +262,7 @@ impl World {
         format!("N{of}{}", self.ids)
     }
 
-    /// One of the persons who have rows in our own columns.
+    /// One of the persons with native rows.
     pub(super) fn person(&mut self) -> String {
         format!("P{}", self.random.random_range(1..=self.persons))
     }
@@ -272,8 +271,8 @@ impl World {
         one_of(&mut self.random, all)
     }
 
-    /// A moment between two, reckoned from that which is looked from; now and then the beginning or
-    /// the end of its month instead.
+    /// A moment between two, relative to the moment of evaluation; sometimes the beginning or the end of its
+    /// month instead.
     pub(super) fn moment(&mut self, from: i64, to: i64) -> String {
         let after = self.random.random_range(from..to);
         let moment = self.after(after);

@@ -5,22 +5,22 @@ use rand_chacha::ChaCha8Rng;
 
 /// The values of one world.
 pub(super) struct Values {
-    /// The zone of the tenant's calendar.
+    /// The time zone of the tenant.
     pub(super) zone: &'static str,
     /// The tenant's currency.
     pub(super) currency: &'static str,
-    /// Currencies of amounts; the empty one is none.
+    /// Currencies of amounts; the empty one is a missing currency.
     pub(super) currencies: &'static [&'static str],
     /// Types of activities.
     pub(super) activities: &'static [&'static str],
-    /// Channels of activities; the empty one is none.
+    /// Channels of activities; the empty one is a missing channel.
     pub(super) channels: &'static [&'static str],
     pub(super) categories: &'static [&'static str],
     pub(super) products: &'static [&'static str],
-    /// The column of people that says where somebody lives, and places.
+    /// The column of people with a place, and its values.
     pub(super) place: (&'static str, &'static [&'static str]),
     pub(super) owners: &'static [&'static str],
-    /// Ends of windows that are written out, in order.
+    /// Literal ends of windows, in order.
     pub(super) days: &'static [&'static str],
 }
 
@@ -71,7 +71,7 @@ pub(super) const OLIST: Values = Values {
     ],
 };
 
-/// One of some.
+/// One of these, at random.
 pub(super) fn one_of<T: Copy>(dice: &mut ChaCha8Rng, all: &[T]) -> T {
     *all.choose(dice).unwrap()
 }

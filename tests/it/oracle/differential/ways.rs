@@ -13,14 +13,14 @@ use super::key;
 use super::rows::DAY;
 use super::world::World;
 
-/// Segments that are asked about in each of the ways in each state.
+/// Segments that are queried in each way in each state.
 const ASKED: u64 = 1;
 /// Days of a calendar.
 const DAYS: u32 = 2;
-/// Days after which it is looked whether somebody still belongs.
+/// Days after which membership is compared again.
 const LATER: [i64; 3] = [1, 8, 100];
 
-/// How often the oracle was held against each way.
+/// Number of comparisons with the oracle, by way.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Ways {
     pub(super) previews: u64,
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// Who meets each clause, who would belong without it, and who fails no other.
+    /// Who meets each clause, who would be a member without it, and who fails only this one.
     async fn near_misses(&mut self, at: usize, told: &str) {
         if self.definitions.is_query(at) {
             return;
@@ -123,7 +123,7 @@ impl World {
         }
     }
 
-    /// One who belongs, or anybody.
+    /// A member, or any person.
     async fn one_person(&mut self, members: &RoaringTreemap) -> Option<u64> {
         if !members.is_empty() && self.random.random_range(0..2) == 0 {
             return members.select(self.random.random_range(0..members.len()));
@@ -132,7 +132,7 @@ impl World {
         any.first().map(|person| person.unsigned_abs())
     }
 
-    /// Explains a membership, and looks whether it turns when it is told to.
+    /// Explains a membership, and checks that it changes when the explanation says.
     pub(super) async fn explain(&mut self, at: usize, person: u64, told: &str) -> Explained {
         let told = format!("{told} person {person}");
         let explained = segments::explain(&self.workspace, &key(at), person, self.as_of).await;

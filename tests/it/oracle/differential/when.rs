@@ -43,7 +43,7 @@ impl When {
         }
     }
 
-    /// Ends that are written out, one of them perhaps open.
+    /// Literal ends, one of them perhaps missing.
     pub(super) fn dates(dice: &mut ChaCha8Rng, values: &Values) -> Self {
         let from = dice.random_range(0..values.days.len() - 1);
         let until = dice.random_range(from + 1..values.days.len());
@@ -55,7 +55,7 @@ impl When {
         }
     }
 
-    /// The arguments that say so.
+    /// The arguments with these ends.
     pub(super) fn arguments(&self) -> Vec<String> {
         let end = |name: &str, at: &Option<&str>| at.map(|at| format!("{name} => '{at}'"));
         match self {
@@ -85,12 +85,12 @@ impl When {
     }
 }
 
-/// A moment that is written out, in SQL.
+/// A literal moment in SQL.
 pub(super) fn moment(at: &str) -> String {
     format!("cast('{at}' as timestamp with time zone)")
 }
 
-/// What clocks on the wall show decides: where it is the same month, it is this month.
+/// Local time decides: if it is the same month there, it is this month.
 fn period(name: &str) -> String {
     let (unit, length, is_last) = match name {
         "today" => ("day", "1 day", false),

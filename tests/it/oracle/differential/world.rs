@@ -25,7 +25,7 @@ use super::values::{GENERATED, OLIST, Values};
 use super::ways::Ways;
 use crate::support::own_lake::OwnLake;
 
-/// Persons who differ that a failure names.
+/// Maximum number of differing persons that a failure lists.
 const NAMED: usize = 20;
 
 pub(super) struct World {
@@ -33,29 +33,29 @@ pub(super) struct World {
     pub(super) seed: u64,
     pub(super) lake: OwnLake,
     pub(super) workspace: Workspace,
-    /// The same, which keeps in memory what criteria ask for.
+    /// The same workspace with a cache.
     pub(super) warm: Workspace,
     pub(super) oracle: Oracle,
     pub(super) values: &'static Values,
     pub(super) random: ChaCha8Rng,
-    /// Values that occurred when the segments were drawn.
+    /// Values that existed when the segments were drawn.
     pub(super) bounds: Bounds,
     pub(super) definitions: Definitions,
     pub(super) ways: Ways,
-    /// The moment that is looked from.
+    /// The moment of evaluation.
     pub(super) as_of: Timestamp,
-    /// The present.
+    /// The current time.
     pub(super) now: Timestamp,
-    /// Persons `P1` and so on have rows in our own columns.
+    /// Persons `P1` and so on have native rows.
     pub(super) persons: u32,
-    /// Batches that were written.
+    /// Number of written batches.
     pub(super) written: u32,
-    /// Ids that were given to rows.
+    /// Number of ids given to rows.
     pub(super) ids: u32,
-    /// Orders that rows name and that did not come yet.
+    /// Orders that rows refer to and that have not arrived yet.
     pub(super) lost: Vec<String>,
     pub(super) last_batch: Option<BatchId>,
-    /// A merge that holds.
+    /// A merge in force.
     pub(super) decided: Option<String>,
     pub(super) held_back: Option<HeldBack>,
 }
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    /// Two years that `rollbook generate` makes up, seen from their middle.
+    /// Two years of data from `rollbook generate`, as of their middle.
     pub(super) async fn generated(name: &'static str, seed: u64, persons: u32) -> Self {
         let mut world = Self::new(name, seed, &GENERATED, "2025-06-15T12:00:00Z");
         world.persons = persons;
@@ -108,7 +108,7 @@ impl World {
         world
     }
 
-    /// Olist up to a moment, and beside it persons who have rows in our own columns.
+    /// Olist up to a moment, and persons with native rows.
     pub(super) async fn olist(name: &'static str, seed: u64, folder: PathBuf) -> Self {
         let mut world = Self::new(name, seed, &OLIST, "2018-03-01T12:00:00Z");
         world.held_back = Some(HeldBack::new(folder));
@@ -123,7 +123,7 @@ impl World {
         world
     }
 
-    /// Gives the tenant a calendar, and persons rows of all kinds.
+    /// Gives the tenant settings, and persons rows of all kinds.
     async fn begin(&mut self, rows: u32) {
         let (zone, at) = (self.values.zone, self.tick());
         let settings = data::set(&self.workspace, "timezone", zone, at)
@@ -172,7 +172,7 @@ impl World {
         self.last_batch = Some(batch);
     }
 
-    /// Takes in the next rows of those that are held back; `false` where there are none.
+    /// Ingests the next rows of those held back; returns `false` if there are none.
     pub(super) async fn next_slice(&mut self) -> bool {
         let out = self.lake.path(&format!("slice-{}", self.written));
         let held_back = self.held_back.as_mut();
@@ -183,7 +183,7 @@ impl World {
         count > 0
     }
 
-    /// Draws so many segments, and saves them; they are evaluated when they are refreshed.
+    /// Draws this many segments, and saves them; they are evaluated when they are refreshed.
     pub(super) async fn define(&mut self, count: usize, depth: u32) {
         self.bounds = Bounds::of(&mut self.oracle, self.values, self.as_of);
         let size = (count, depth);
@@ -230,7 +230,7 @@ impl World {
         all
     }
 
-    /// Compares the members of all segments with those that they ought to have.
+    /// Compares the members of all segments with the expected ones.
     pub(super) fn compare(
         &self,
         members: &[RoaringTreemap],
@@ -256,7 +256,7 @@ impl World {
         assert!(wrong.is_empty(), "{}{wrong}", self.told(what));
     }
 
-    /// Where something went wrong.
+    /// The position of a failure.
     pub(super) fn told(&self, what: &str) -> String {
         let (name, seed, as_of) = (self.name, self.seed, self.as_of);
         format!("{name} with seed {seed}, {what}, at {as_of}:")

@@ -2,7 +2,9 @@
 
 use rollbook_app::segments::{Explanation, Previewed};
 use rollbook_app::{Workspace, segments};
-use serde_json::{Value, json};
+use rollbook_model::{SnapshotNumber, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::arguments::{OutputFormat, Segment};
 use crate::commands::clock::{as_of, now};
@@ -148,16 +150,25 @@ pub(super) async fn run(
     }
 }
 
+/// The fields of a preview without its clauses.
+#[derive(Serialize)]
+struct PreviewSummary<'a> {
+    count: u64,
+    sample: &'a [u64],
+    snapshot: SnapshotNumber,
+    as_of: Timestamp,
+}
+
 fn print_preview(found: &Previewed, format: OutputFormat) -> anyhow::Result<()> {
     if format != OutputFormat::Table {
         return print(&Shown::object(found)?, format);
     }
-    let short = json!({
-        "count": found.count,
-        "snapshot": found.snapshot,
-        "as_of": found.as_of,
-        "sample": found.sample,
-    });
+    let short = PreviewSummary {
+        count: found.count,
+        sample: &found.sample,
+        snapshot: found.snapshot,
+        as_of: found.as_of,
+    };
     print(&Shown::object(&short)?, format)?;
     if found.clauses.len() > 1 {
         println!();

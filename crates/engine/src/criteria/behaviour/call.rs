@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Value,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident,
+    Spanned, Value,
 };
 use rollbook_model::nearest;
 
@@ -21,6 +22,9 @@ pub(crate) struct Call {
 
 impl Call {
     /// The arguments of a call.
+    ///
+    /// # Errors
+    /// [`EngineError::Behaviour`] where it is not a plain call with arguments by place, then by name.
     pub(crate) fn of(name: &'static str, function: &Function) -> Result<Self, EngineError> {
         let mut call = Self {
             function: name,
@@ -147,12 +151,17 @@ impl Call {
         self.by_name.get(name)
     }
 
-    /// All arguments in SQL but some that have these names.
-    pub(crate) fn without(&self, names: &[&str]) -> Vec<String> {
-        let by_place = self.by_place.iter().map(ToString::to_string);
+    /// All arguments but those that have these names.
+    pub(crate) fn without(&self, names: &[&str]) -> Vec<FunctionArg> {
+        let by_place = self.by_place.iter().cloned();
+        let by_place = by_place.map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)));
         let others = self.by_name.iter();
         let others = others.filter(|(name, _)| !names.contains(&name.as_str()));
-        let others = others.map(|(name, expr)| format!("{name} => {expr}"));
+        let others = others.map(|(name, expr)| FunctionArg::Named {
+            name: Ident::new(name),
+            arg: FunctionArgExpr::Expr(expr.clone()),
+            operator: FunctionArgOperator::RightArrow,
+        });
         by_place.chain(others).collect()
     }
 

@@ -22,6 +22,9 @@ use crate::rewriting::walk::{walk, walk_mut};
 
 /// Writes out the moments of `from` and `until` in all calls of a condition, and of intervals that
 /// are not reckoned otherwise.
+///
+/// # Errors
+/// [`EngineError::Behaviour`] where `from`, `until` or `within` is no moment or reaches too far back.
 pub(crate) fn settle(
     state: &SessionState,
     as_of: Timestamp,

@@ -280,9 +280,9 @@ fn within_brackets(text: &str) -> String {
 /// A condition that is null for a row which it cannot be computed for; `None` where it always can.
 fn leniently(text: &str) -> Option<String> {
     let given = plain_condition(text, text.len())?;
-    let mut lenient = given.tree.clone();
+    let mut lenient = Expr::clone(&given.tree);
     make_lenient(&mut lenient, |_| false);
-    (lenient != given.tree).then(|| lenient.to_string())
+    (lenient != *given.tree).then(|| lenient.to_string())
 }
 
 /// The view that has the rows which a call is about, and the conditions on them.
@@ -336,7 +336,11 @@ fn counted(
         _ => return Ok(None),
     };
     let window = window.filter(|_| call.named("where").is_none());
-    Ok(window.map(|window| Counted { kind, window, what }))
+    Ok(window.map(|window| Counted {
+        kind,
+        window,
+        measure: what,
+    }))
 }
 
 /// What a call asks of all rows of a view that is kept in memory.
@@ -424,7 +428,7 @@ pub(crate) fn before(moment: Timestamp, interval: &Interval, zone: Tz) -> Option
         days: parsed.days,
         nanos: parsed.nanoseconds,
     };
-    Clocks::for_one(zone).plus(moment.micros(), interval.negated()?)
+    Clocks::uncached(zone).plus(moment.micros(), interval.negated()?)
 }
 
 /// The moment that an interval goes back to.

@@ -15,12 +15,12 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType as SqlType, Expr, ExprWithAlias, Function, Ident, ObjectNamePart,
-    TimezoneInfo,
+    TimezoneInfo, UnaryOperator, Value,
 };
 use rollbook_model::Timestamp;
 
 use super::behaviour;
-use crate::criteria::behaviour::fact::quoted;
+use crate::rewriting::expressions::call;
 use crate::sql::literals::with_doubles;
 use crate::times::{UTC, in_zone};
 
@@ -140,28 +140,43 @@ pub(crate) fn micros(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// A value in SQL; `None` for one of a type that is not written out, and for null.
-pub(crate) fn written(value: &ScalarValue) -> Option<String> {
-    let of = |number: i64, ty: &str| format!("arrow_cast({number}, '{ty}')");
+/// A value as an expression; `None` for one of a type that is not written out, and for null.
+pub(crate) fn written(value: &ScalarValue) -> Option<Expr> {
+    let of = |value: Expr, ty: &str| {
+        let ty = Expr::value(Value::SingleQuotedString(ty.to_owned()));
+        call("arrow_cast", [value, ty].into_iter())
+    };
+    let time = |at: i64, unit: &str, zone| of(number(at), &time_type(unit, zone));
     Some(match value {
-        ScalarValue::TimestampMicrosecond(Some(at), zone) => of(*at, &time("Microsecond", zone)),
+        ScalarValue::TimestampMicrosecond(Some(at), zone) => time(*at, "Microsecond", zone),
         // As the times of the lake are, so that none of them is out of range beside it.
         ScalarValue::TimestampNanosecond(Some(at), zone) if at % 1_000 == 0 => {
-            of(at / 1_000, &time("Microsecond", zone))
+            time(at / 1_000, "Microsecond", zone)
         }
-        ScalarValue::TimestampNanosecond(Some(at), zone) => of(*at, &time("Nanosecond", zone)),
-        ScalarValue::Date32(Some(day)) => {
-            format!("arrow_cast({}, 'Date32')", of((*day).into(), "Int32"))
+        ScalarValue::TimestampNanosecond(Some(at), zone) => time(*at, "Nanosecond", zone),
+        ScalarValue::Date32(Some(day)) => of(of(number((*day).into()), "Int32"), "Date32"),
+        ScalarValue::Int32(Some(value)) => number((*value).into()),
+        ScalarValue::Int64(Some(value)) => number(*value),
+        ScalarValue::Boolean(Some(is_so)) => Expr::value(Value::Boolean(*is_so)),
+        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            Expr::value(Value::SingleQuotedString(text.clone()))
         }
-        ScalarValue::Int32(Some(number)) => number.to_string(),
-        ScalarValue::Int64(Some(number)) => number.to_string(),
-        ScalarValue::Boolean(Some(is_so)) => is_so.to_string(),
-        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => quoted(text),
         _ => return None,
     })
 }
 
-fn time(unit: &str, zone: &Option<Arc<str>>) -> String {
+fn number(value: i64) -> Expr {
+    let digits = Expr::value(Value::Number(value.unsigned_abs().to_string(), false));
+    match value < 0 {
+        true => Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr: Box::new(digits),
+        },
+        false => digits,
+    }
+}
+
+fn time_type(unit: &str, zone: &Option<Arc<str>>) -> String {
     match zone {
         Some(zone) => format!("Timestamp({unit}, Some(\"{zone}\"))"),
         None => format!("Timestamp({unit}, None)"),

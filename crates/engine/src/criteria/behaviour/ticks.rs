@@ -20,6 +20,7 @@ use crate::criteria::behaviour::pace::{Pace, pace};
 use crate::criteria::behaviour::parts::{Has, has, parts};
 use crate::criteria::behaviour::question::{ago, before, relations_of};
 use crate::criteria::behaviour::reckoned::{Reckoned, value_column};
+use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::rewriting::walk::walk;
 
@@ -83,7 +84,7 @@ impl End {
 #[derive(Debug, Clone)]
 pub(crate) struct Compared {
     /// The value: an expression on `people` that does not read the clock.
-    pub(crate) value: Expr,
+    pub(crate) value: Condition,
     /// The comparison, with a column in place of the value.
     pub(crate) comparison: Expr,
     /// The expression of the clock, as it stands against the value.
@@ -112,6 +113,7 @@ pub(crate) enum Tick {
 pub(crate) struct Ticks<'a> {
     pub(crate) state: &'a SessionState,
     pub(crate) viewpoint: EvaluationContext,
+    pub(crate) condition: &'a Condition,
     pub(crate) found: Vec<Tick>,
 }
 
@@ -300,7 +302,7 @@ impl Ticks<'_> {
     fn compared(&mut self, value: &Expr, comparison: Expr, bound: Expr) -> Result<(), EngineError> {
         let tick = match Reckoned::new(self.state, &bound) {
             Some(reckoned) => Tick::Compared(Box::new(Compared {
-                value: value.clone(),
+                value: self.condition.part(value.clone()),
                 comparison,
                 pace: pace(self.state, &bound),
                 reckoned,

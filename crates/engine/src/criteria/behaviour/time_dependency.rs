@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
 use rollbook_model::Timestamp;
 
 use crate::criteria::behaviour::fact::literal;
 use crate::criteria::behaviour::reckoned::{micros, written};
 use crate::criteria::behaviour::ticks::{ACTIVITIES, Compared, Rows, Tick};
+use crate::criteria::condition::Condition;
 
 /// Conditions that are answered together at most.
 const TOGETHER: usize = 64;
@@ -27,7 +29,7 @@ pub struct TimeDependency {
     /// For those who have rows of a view, and of a type where one is named, in a span.
     spans: BTreeMap<Rows, Spans>,
     /// For those whose first expression lies between the other two, whichever is less.
-    between: BTreeSet<[String; 3]>,
+    between: BTreeSet<[Condition; 3]>,
 }
 
 impl TimeDependency {
@@ -93,16 +95,32 @@ impl TimeDependency {
     }
 
     /// Conditions on `people`, many in one, so that they are answered together.
-    pub(crate) fn conditions(&self) -> Vec<String> {
-        let between = self.between.iter();
-        let condition = |[value, first, last]: &[String; 3]| {
-            format!(
-                "((({value}) between {first} and {last}) or (({value}) between {last} and {first}))"
-            )
-        };
-        let all: Vec<String> = between.map(condition).collect();
-        all.chunks(TOGETHER).map(|some| some.join(" or ")).collect()
+    pub(crate) fn conditions(&self) -> Vec<Condition> {
+        let all: Vec<&[Condition; 3]> = self.between.iter().collect();
+        let some = all.chunks(TOGETHER).filter_map(|some| {
+            let either_way = some.iter().flat_map(|[value, first, last]| {
+                [between(value, first, last), between(value, last, first)]
+            });
+            either_way.reduce(|left, right| Expr::BinaryOp {
+                left: Box::new(left),
+                op: BinaryOperator::Or,
+                right: Box::new(right),
+            })
+        });
+        some.map(Condition::of_expr).collect()
     }
+}
+
+/// `((value) between first and last)`.
+fn between(value: &Condition, first: &Condition, last: &Condition) -> Expr {
+    let nested = |expr| Box::new(Expr::Nested(Box::new(expr)));
+    let end = |end: &Condition| Box::new(end.expr().clone());
+    *nested(Expr::Between {
+        expr: nested(value.expr().clone()),
+        negated: false,
+        low: end(first),
+        high: end(last),
+    })
 }
 
 impl TimeDependency {
@@ -161,10 +179,8 @@ impl TimeDependency {
             return Some(());
         }
         // Null at one of two moments is met by nobody then, whatever it is at the other.
-        let ends = [written(&ends[0])?, written(&ends[1])?];
-        let [first, last] = ends;
-        let value = compared.value.to_string();
-        self.between.insert([value, first, last]);
+        let [first, last] = [written(&ends[0])?, written(&ends[1])?].map(Condition::of_expr);
+        self.between.insert([compared.value.clone(), first, last]);
         Some(())
     }
 }

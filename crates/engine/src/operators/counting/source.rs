@@ -1,4 +1,4 @@
-//! Counts of activities as a table, for a query to join.
+//! Counts of activities as a table that a query joins.
 
 use std::sync::Arc;
 
@@ -12,34 +12,34 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::{Counted, CountingExec, INPUT, output};
+use super::{Counted, CountingExec, INPUT_COLUMNS, output_schema};
 use crate::operators::view::ViewPlanner;
 
-/// A row for each person who did something that is asked about.
+/// One row for each person with a counted activity.
 #[derive(Debug)]
 pub(crate) struct CountedActivities {
     activities: Arc<dyn TableProvider>,
-    questions: Arc<Vec<Counted>>,
+    specs: Arc<Vec<Counted>>,
     schema: SchemaRef,
     planner: ViewPlanner,
 }
 
 impl CountedActivities {
-    /// Over the table `activities`; the person's column is named `person`, the questions' `_c0`,
-    /// `_c1` and so on.
+    /// Counts over the table `activities`. The column of the person is named `person`, the counts
+    /// are named `_c0`, `_c1` and so on.
     pub(crate) fn new(
         activities: Arc<dyn TableProvider>,
-        questions: Vec<Counted>,
+        specs: Vec<Counted>,
         person: &str,
         planner: ViewPlanner,
     ) -> Self {
-        let of_table = activities.schema();
-        let time = of_table.field_with_name(INPUT[2]);
+        let input_schema = activities.schema();
+        let time = input_schema.field_with_name(INPUT_COLUMNS[2]);
         let time = time.map_or(DataType::Null, |time| time.data_type().clone());
         Self {
             activities,
-            schema: output(person, &questions, &time),
-            questions: Arc::new(questions),
+            schema: output_schema(person, &specs, &time),
+            specs: Arc::new(specs),
             planner,
         }
     }
@@ -74,13 +74,13 @@ impl TableProvider for CountedActivities {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let activities = provider_as_source(Arc::clone(&self.activities));
         let rows = LogicalPlanBuilder::scan("activities", activities, None)?
-            .filter(ident(INPUT[0]).not_eq(lit(0_i64)))?
-            .project(INPUT.map(ident))?
+            .filter(ident(INPUT_COLUMNS[0]).not_eq(lit(0_i64)))?
+            .project(INPUT_COLUMNS.map(ident))?
             .build()?;
         let rows = self.planner.plan(&rows).await?;
-        let (questions, schema) = (Arc::clone(&self.questions), Arc::clone(&self.schema));
+        let (specs, schema) = (Arc::clone(&self.specs), Arc::clone(&self.schema));
         let counting: Arc<dyn ExecutionPlan> =
-            Arc::new(CountingExec::try_new(rows, questions, schema)?);
+            Arc::new(CountingExec::try_new(rows, specs, schema)?);
         let Some(projection) = projection else {
             return Ok(counting);
         };

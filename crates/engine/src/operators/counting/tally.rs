@@ -1,20 +1,20 @@
-//! One person's counts.
+//! The counts of one person.
 
 use std::collections::HashMap;
 
-/// What stands for no time at all.
-pub(super) const NOTHING: i64 = i64::MIN;
+/// Stands for the missing time of a person without rows.
+pub(super) const NO_TIME: i64 = i64::MIN;
 
-/// One question about the rows of a type.
+/// One count: of the rows of a type, in a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) kind: String,
-    /// From the first moment on, before the second, in microseconds.
+    /// A half-open window in microseconds; `None` for all time.
     pub(crate) window: Option<[i64; 2]>,
-    pub(crate) what: CountKind,
+    pub(crate) measure: CountKind,
 }
 
-/// What of the rows is wanted; first and last are those of all time.
+/// What is computed from the rows; `First` and `Last` are of all time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CountKind {
     Count,
@@ -22,66 +22,66 @@ pub(crate) enum CountKind {
     Last,
 }
 
-/// The counts of the person whose rows come.
+/// The counts of the current person.
 pub(super) struct Tally {
     names: HashMap<String, usize>,
-    kinds: Vec<Kind>,
-    questions: Vec<Question>,
+    types: Vec<TypeTally>,
+    specs: Vec<PlacedSpec>,
 }
 
-struct Kind {
-    /// The ends of all windows, in order.
+struct TypeTally {
+    /// The bounds of all windows, sorted.
     bounds: Vec<i64>,
-    /// How many rows lie before the first bound, between each two, and after the last.
+    /// The number of rows before the first bound, between each two bounds, and after the last one.
     between: Vec<i64>,
     first: i64,
     last: i64,
     rows: u64,
 }
 
-struct Question {
+struct PlacedSpec {
     kind: usize,
-    what: CountKind,
-    /// Which of the counts between bounds belong to the window.
+    measure: CountKind,
+    /// The range of `between` that belongs to the window.
     from: usize,
     until: usize,
 }
 
 impl Tally {
-    pub(super) fn new(questions: &[Counted]) -> Self {
+    pub(super) fn new(specs: &[Counted]) -> Self {
         let mut tally = Self {
             names: HashMap::new(),
-            kinds: Vec::new(),
-            questions: Vec::new(),
+            types: Vec::new(),
+            specs: Vec::new(),
         };
-        for question in questions {
-            let count = tally.kinds.len();
-            let kind = *tally.names.entry(question.kind.clone()).or_insert(count);
+        for spec in specs {
+            let count = tally.types.len();
+            let kind = *tally.names.entry(spec.kind.clone()).or_insert(count);
             if kind == count {
-                tally.kinds.push(Kind::new());
+                tally.types.push(TypeTally::new());
             }
-            let bounds = question.window.into_iter().flatten();
-            tally.kinds[kind].bounds.extend(bounds);
+            let bounds = spec.window.into_iter().flatten();
+            tally.types[kind].bounds.extend(bounds);
         }
-        for kind in &mut tally.kinds {
+        for kind in &mut tally.types {
             kind.bounds.sort_unstable();
             kind.bounds.dedup();
             kind.between = vec![0; kind.bounds.len() + 1];
         }
-        for question in questions {
-            let kind = tally.names[&question.kind];
-            let bounds = &tally.kinds[kind].bounds;
-            let (from, until) = match question.window {
+        for spec in specs {
+            let kind = tally.names[&spec.kind];
+            let bounds = &tally.types[kind].bounds;
+            let (from, until) = match spec.window {
                 None => (0, bounds.len() + 1),
-                // From a bound on there are as many bounds as up to it, and itself.
+                // The rows from bound `k` on are those from `between[k + 1]` on.
                 Some([from, until]) => {
                     let place = |bound: i64| bounds.partition_point(|known| *known <= bound);
                     (place(from), place(until).max(place(from)))
                 }
             };
-            tally.questions.push(Question {
+            tally.specs.push(PlacedSpec {
                 kind,
-                what: question.what,
+                measure: spec.measure,
                 from,
                 until,
             });
@@ -89,42 +89,43 @@ impl Tally {
         tally
     }
 
-    /// The number of a type that is asked about.
+    /// The index of a counted type.
     pub(super) fn kind(&self, name: &str) -> Option<usize> {
         self.names.get(name).copied()
     }
 
     pub(super) fn add(&mut self, kind: usize, at: i64) {
-        let kind = &mut self.kinds[kind];
+        let kind = &mut self.types[kind];
         kind.between[kind.bounds.partition_point(|bound| *bound <= at)] += 1;
         kind.first = kind.first.min(at);
         kind.last = kind.last.max(at);
         kind.rows += 1;
     }
 
-    /// Adds a value to each question's column and begins anew; none where nothing was counted.
+    /// Adds one value to each count's column and starts the next person; returns false, and adds
+    /// nothing, if no row was counted.
     pub(super) fn end(&mut self, columns: &mut [Vec<i64>]) -> bool {
-        if self.kinds.iter().all(|kind| kind.rows == 0) {
+        if self.types.iter().all(|kind| kind.rows == 0) {
             return false;
         }
-        for (question, column) in self.questions.iter().zip(columns) {
-            let kind = &self.kinds[question.kind];
-            column.push(match question.what {
+        for (spec, column) in self.specs.iter().zip(columns) {
+            let kind = &self.types[spec.kind];
+            column.push(match spec.measure {
                 CountKind::Count if kind.rows == 0 => 0,
-                CountKind::Count => kind.between[question.from..question.until].iter().sum(),
-                _ if kind.rows == 0 => NOTHING,
+                CountKind::Count => kind.between[spec.from..spec.until].iter().sum(),
+                _ if kind.rows == 0 => NO_TIME,
                 CountKind::First => kind.first,
                 CountKind::Last => kind.last,
             });
         }
-        for kind in self.kinds.iter_mut().filter(|kind| kind.rows > 0) {
-            kind.begin();
+        for kind in self.types.iter_mut().filter(|kind| kind.rows > 0) {
+            kind.reset();
         }
         true
     }
 }
 
-impl Kind {
+impl TypeTally {
     fn new() -> Self {
         Self {
             bounds: Vec::new(),
@@ -135,7 +136,7 @@ impl Kind {
         }
     }
 
-    fn begin(&mut self) {
+    fn reset(&mut self) {
         self.between.fill(0);
         (self.first, self.last, self.rows) = (i64::MAX, i64::MIN, 0);
     }
@@ -143,27 +144,27 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::{CountKind, Counted, NOTHING, Tally};
+    use super::{CountKind, Counted, NO_TIME, Tally};
 
-    fn counted(kind: &str, window: Option<[i64; 2]>, what: CountKind) -> Counted {
+    fn counted(kind: &str, window: Option<[i64; 2]>, measure: CountKind) -> Counted {
         Counted {
             kind: kind.to_owned(),
             window,
-            what,
+            measure,
         }
     }
 
     #[test]
-    fn a_window_counts_from_its_first_moment_to_before_its_last() {
+    fn windows_include_their_start_and_exclude_their_end() {
         let windows = [[0, 10], [5, 6], [10, 20], [6, 5], [7, 7], [-5, 100]];
-        let mut questions: Vec<_> = windows
+        let mut specs: Vec<_> = windows
             .map(|window| counted("a", Some(window), CountKind::Count))
             .into();
-        questions.push(counted("a", None, CountKind::Count));
-        questions.push(counted("a", None, CountKind::First));
-        questions.push(counted("b", None, CountKind::Last));
-        let mut tally = Tally::new(&questions);
-        let mut columns = vec![Vec::new(); questions.len()];
+        specs.push(counted("a", None, CountKind::Count));
+        specs.push(counted("a", None, CountKind::First));
+        specs.push(counted("b", None, CountKind::Last));
+        let mut tally = Tally::new(&specs);
+        let mut columns = vec![Vec::new(); specs.len()];
         assert!(!tally.end(&mut columns));
         let times = [-6, 0, 5, 5, 9, 10, 19, 20, 99, 100];
         let kind = tally.kind("a").unwrap();
@@ -177,7 +178,7 @@ mod tests {
                 "{from} to {until}"
             );
         }
-        assert_eq!(columns[6..], [vec![10], vec![-6], vec![NOTHING]]);
+        assert_eq!(columns[6..], [vec![10], vec![-6], vec![NO_TIME]]);
         assert_eq!(tally.kind("c"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Rows in order of persons, to one row for each of them.
+//! The operator that combines the records of each person into one row.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -25,20 +25,21 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-/// Where the columns are that rows are told apart and weighed by.
+/// The positions of the columns that identify and rank records.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Places {
+pub(super) struct KeyColumns {
     pub(super) person: usize,
     pub(super) identity: usize,
     pub(super) provider: usize,
     pub(super) updated: usize,
 }
 
-/// One row for each person, of rows in order of persons; those of nobody stay as they are.
+/// One row for each person, from records sorted by person. Records that belong to nobody stay as
+/// they are.
 #[derive(Debug)]
 pub(super) struct CollapseExec {
     input: Arc<dyn ExecutionPlan>,
-    places: Places,
+    key_columns: KeyColumns,
     authority: fn(&str) -> u8,
     properties: Arc<PlanProperties>,
 }
@@ -46,11 +47,11 @@ pub(super) struct CollapseExec {
 impl CollapseExec {
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
-        places: Places,
+        key_columns: KeyColumns,
         authority: fn(&str) -> u8,
     ) -> Self {
         let mut equivalence = EquivalenceProperties::new(input.schema());
-        equivalence.add_ordering(order(&input, places));
+        equivalence.add_ordering(order(&input, key_columns));
         let properties = PlanProperties::new(
             equivalence,
             input.properties().partitioning.clone(),
@@ -59,23 +60,23 @@ impl CollapseExec {
         );
         Self {
             input,
-            places,
+            key_columns,
             authority,
             properties: Arc::new(properties),
         }
     }
 }
 
-fn person(input: &Arc<dyn ExecutionPlan>, places: Places) -> Arc<dyn PhysicalExpr> {
+fn person(input: &Arc<dyn ExecutionPlan>, key_columns: KeyColumns) -> Arc<dyn PhysicalExpr> {
     let schema = input.schema();
     Arc::new(Column::new(
-        schema.field(places.person).name(),
-        places.person,
+        schema.field(key_columns.person).name(),
+        key_columns.person,
     ))
 }
 
-fn order(input: &Arc<dyn ExecutionPlan>, places: Places) -> LexOrdering {
-    let by_person = PhysicalSortExpr::new_default(person(input, places))
+fn order(input: &Arc<dyn ExecutionPlan>, key_columns: KeyColumns) -> LexOrdering {
+    let by_person = PhysicalSortExpr::new_default(person(input, key_columns))
         .asc()
         .nulls_first();
     LexOrdering::new([by_person]).expect("one expression")
@@ -108,12 +109,12 @@ impl ExecutionPlan for CollapseExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        let by_person = Distribution::KeyPartitioned(vec![person(&self.input, self.places)]);
+        let by_person = Distribution::KeyPartitioned(vec![person(&self.input, self.key_columns)]);
         InputDistributionRequirements::new(vec![by_person])
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        let order = order(&self.input, self.places);
+        let order = order(&self.input, self.key_columns);
         vec![Some(OrderingRequirements::from(order))]
     }
 
@@ -128,8 +129,8 @@ impl ExecutionPlan for CollapseExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children
             .pop()
-            .ok_or_else(|| DataFusionError::Internal("persons without records".to_owned()))?;
-        Ok(Arc::new(Self::new(input, self.places, self.authority)))
+            .ok_or_else(|| DataFusionError::Internal("CollapseExec has one input".to_owned()))?;
+        Ok(Arc::new(Self::new(input, self.key_columns, self.authority)))
     }
 
     fn with_new_children(
@@ -147,34 +148,34 @@ impl ExecutionPlan for CollapseExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let collapsing = Collapsing {
+        let stream = CollapseStream {
             rows: self.input.execute(partition, context)?,
-            places: self.places,
+            key_columns: self.key_columns,
             authority: self.authority,
             last: None,
             ready: VecDeque::new(),
             is_at_end: false,
         };
-        let persons = futures::stream::try_unfold(collapsing, |mut collapsing| async move {
-            Ok(collapsing.next().await?.map(|batch| (batch, collapsing)))
+        let persons = futures::stream::try_unfold(stream, |mut stream| async move {
+            Ok(stream.next().await?.map(|batch| (batch, stream)))
         });
         let schema = self.input.schema();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, persons)))
     }
 }
 
-/// A partition on its way.
-struct Collapsing {
+/// The state of one partition.
+struct CollapseStream {
     rows: SendableRecordBatchStream,
-    places: Places,
+    key_columns: KeyColumns,
     authority: fn(&str) -> u8,
-    /// Rows of the last person, who may have more.
+    /// The records of the last person so far; more may follow.
     last: Option<RecordBatch>,
     ready: VecDeque<RecordBatch>,
     is_at_end: bool,
 }
 
-impl Collapsing {
+impl CollapseStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some(batch) = self.ready.pop_front() {
@@ -185,7 +186,7 @@ impl Collapsing {
             }
             match self.rows.next().await.transpose()? {
                 Some(batch) if batch.num_rows() == 0 => {}
-                Some(batch) => self.take_in(batch)?,
+                Some(batch) => self.add(batch)?,
                 None => {
                     self.is_at_end = true;
                     if let Some(last) = self.last.take() {
@@ -198,12 +199,12 @@ impl Collapsing {
 
     fn persons<'a>(&self, batch: &'a RecordBatch) -> &'a [i64] {
         batch
-            .column(self.places.person)
+            .column(self.key_columns.person)
             .as_primitive::<Int64Type>()
             .values()
     }
 
-    fn take_in(&mut self, batch: RecordBatch) -> Result<()> {
+    fn add(&mut self, batch: RecordBatch) -> Result<()> {
         let mut batch = batch;
         if let Some(last) = self.last.take() {
             if self.persons(&last)[0] == self.persons(&batch)[0] {
@@ -226,7 +227,7 @@ impl Collapsing {
         Ok(())
     }
 
-    /// One row for each person of a batch that holds all rows of theirs.
+    /// One row for each person of a batch that holds all records of these persons.
     fn collapse(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let persons = self.persons(batch);
         if persons
@@ -236,10 +237,10 @@ impl Collapsing {
             return Ok(batch.clone());
         }
         let groups: Vec<Range<usize>> = groups(persons);
-        let weights = Weights::of(batch, self.places, self.authority)?;
+        let precedence = Precedence::of(batch, self.key_columns, self.authority)?;
         let ranked: Vec<Vec<usize>> = groups
             .iter()
-            .map(|rows| weights.ranked(rows.clone()))
+            .map(|rows| precedence.ranked(rows.clone()))
             .collect();
         let schema = batch.schema();
         let columns = schema
@@ -247,8 +248,8 @@ impl Collapsing {
             .iter()
             .zip(batch.columns())
             .map(|(field, column)| {
-                let choose = Choose::by_name(field.name(), field.data_type());
-                let chosen = ranked.iter().map(|rows| choose.of(column, rows) as u64);
+                let rule = Survivorship::by_name(field.name(), field.data_type());
+                let chosen = ranked.iter().map(|rows| rule.of(column, rows) as u64);
                 Ok(take(column, &chosen.collect::<UInt64Array>(), None)?)
             });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
@@ -256,7 +257,7 @@ impl Collapsing {
     }
 }
 
-/// The rows of each person; each of nobody's alone.
+/// The records of each person; a record that belongs to nobody is a group of its own.
 fn groups(persons: &[i64]) -> Vec<Range<usize>> {
     let mut groups = Vec::with_capacity(persons.len());
     let mut begin = 0;
@@ -269,20 +270,23 @@ fn groups(persons: &[i64]) -> Vec<Range<usize>> {
     groups
 }
 
-/// What a record weighs against others of the same person.
-struct Weights {
+/// The rank of each record among the records of its person: trust of the provider, then the newest
+/// update, then the identity.
+struct Precedence {
     by_row: Vec<(u8, Reverse<i64>, i64)>,
 }
 
-impl Weights {
-    fn of(batch: &RecordBatch, places: Places, authority: fn(&str) -> u8) -> Result<Self> {
-        let providers = cast(batch.column(places.provider), &DataType::Utf8View)?;
+impl Precedence {
+    fn of(batch: &RecordBatch, key_columns: KeyColumns, authority: fn(&str) -> u8) -> Result<Self> {
+        let providers = cast(batch.column(key_columns.provider), &DataType::Utf8View)?;
         let providers = providers.as_string_view();
-        let identities = batch.column(places.identity).as_primitive::<Int64Type>();
+        let identities = batch
+            .column(key_columns.identity)
+            .as_primitive::<Int64Type>();
         let updated = batch
-            .column(places.updated)
+            .column(key_columns.updated)
             .as_primitive::<TimestampMicrosecondType>();
-        let weight = |row: usize| {
+        let precedence_of = |row: usize| {
             let updated = updated.is_valid(row).then(|| updated.value(row));
             let newest = Reverse(updated.unwrap_or(i64::MIN));
             (
@@ -292,11 +296,11 @@ impl Weights {
             )
         };
         Ok(Self {
-            by_row: (0..batch.num_rows()).map(weight).collect(),
+            by_row: (0..batch.num_rows()).map(precedence_of).collect(),
         })
     }
 
-    /// Rows with the surest first, then the newest.
+    /// Records by rank, the most trusted first.
     fn ranked(&self, rows: Range<usize>) -> Vec<usize> {
         let mut rows: Vec<usize> = rows.collect();
         rows.sort_unstable_by_key(|row| self.by_row[*row]);
@@ -304,25 +308,25 @@ impl Weights {
     }
 }
 
-/// Which of a person's records a column follows.
-enum Choose {
-    /// The surest that has a value.
-    Surest,
-    /// One that says yes, if any does.
-    Yes,
-    /// The earliest moment.
+/// The survivorship rule of a column: which of a person's records gives the value.
+enum Survivorship {
+    /// The most trusted record with a value.
+    MostTrusted,
+    /// A record with `true`, if there is one.
+    AnyTrue,
+    /// The record with the earliest time.
     Earliest,
-    /// The latest moment.
+    /// The record with the latest time.
     Latest,
 }
 
-impl Choose {
+impl Survivorship {
     fn by_name(name: &str, ty: &DataType) -> Self {
         match (name, ty) {
             ("created_at", DataType::Timestamp(..)) => Self::Earliest,
             ("updated_at" | "last_seen_at", DataType::Timestamp(..)) => Self::Latest,
-            (name, DataType::Boolean) if name.starts_with("is_") => Self::Yes,
-            _ => Self::Surest,
+            (name, DataType::Boolean) if name.starts_with("is_") => Self::AnyTrue,
+            _ => Self::MostTrusted,
         }
     }
 
@@ -338,10 +342,10 @@ impl Choose {
                 .value(*row)
         };
         let chosen = match self {
-            Self::Surest => known().next(),
-            Self::Yes => {
-                let yes = known().find(|row| column.as_boolean().value(*row));
-                yes.or_else(|| known().next())
+            Self::MostTrusted => known().next(),
+            Self::AnyTrue => {
+                let any_true = known().find(|row| column.as_boolean().value(*row));
+                any_true.or_else(|| known().next())
             }
             Self::Earliest => known().min_by_key(moment),
             Self::Latest => known().max_by_key(moment),

@@ -1,4 +1,4 @@
-//! What a customer does around their orders and in between, and what they are sent.
+//! Activities of a customer around and between orders.
 
 use super::diary::Diary;
 use super::{Told, Touch, What};
@@ -9,10 +9,10 @@ use crate::person::orders::Placed;
 use crate::person::tickets::Opened;
 use crate::profile::PersonKind;
 
-/// The most activities that a mailing makes.
+/// The maximum number of activities per mailing.
 const OF_A_MAILING: usize = 4;
 
-/// Makes activities until there are exactly `count`, besides those that are there.
+/// Adds activities of a customer until there are `count` more than before.
 pub(in crate::person) fn of_a_customer(
     subject: &Subject<'_>,
     dice: &mut Dice,
@@ -50,7 +50,7 @@ pub(in crate::person) fn of_a_customer(
         story.diary.unsubscribe();
     }
     while story.diary.touches.len() < count {
-        // A mailing is told whole or not at all: one cut off would look like one not answered.
+        // A mailing is generated completely or not at all: a truncated one would look unanswered.
         let has_room = count - story.diary.touches.len() >= OF_A_MAILING;
         let sent = has_room && story.diary.dice.chance(640) && story.is_mailed();
         if !sent {
@@ -76,8 +76,8 @@ impl Story<'_> {
         self.diary.add(self.since, channel, campaign, what);
     }
 
-    /// The visits that led to an order. Those before a shopper's first one are known from the
-    /// browser in which it was placed.
+    /// The visits that led to an order. Visits before a shopper's first order are known from the browser in
+    /// which it was placed.
     fn visits_before(&mut self, order: &Placed) {
         let Self { diary, since } = self;
         let (profile, catalog) = (diary.subject.profile, &diary.subject.world.catalog);
@@ -122,7 +122,7 @@ impl Story<'_> {
         self.diary.add(at, channel, None, what);
     }
 
-    /// Whether they were sent a mailing, which is then told.
+    /// Records a mailing to the person, if they receive it; returns whether they do.
     fn is_mailed(&mut self) -> bool {
         let mailings = &self.diary.subject.world.catalog.mailings;
         let first = mailings.partition_point(|mailing| mailing.starts_at < self.since);

@@ -1,11 +1,11 @@
-//! The activities of one person as they are put together: a page read, a mail and its answer.
+//! A builder for the activities of one person: page views, mailings and reactions to them.
 
 use super::{Touch, What};
 use crate::calendar::{DAY, END, HOUR, START};
 use crate::dice::Dice;
 use crate::person::Subject;
 
-/// Where the activities of a person are put down.
+/// Collects the activities of a person.
 pub(super) struct Diary<'a> {
     pub(super) subject: &'a Subject<'a>,
     pub(super) dice: &'a mut Dice,
@@ -13,7 +13,7 @@ pub(super) struct Diary<'a> {
 }
 
 impl Diary<'_> {
-    /// Puts an activity down, unless it lies after the end.
+    /// Records an activity, unless it is after the end of the data.
     pub(super) fn add(
         &mut self,
         at: i64,
@@ -36,7 +36,7 @@ impl Diary<'_> {
         });
     }
 
-    /// Puts down that they looked at a product.
+    /// Records that the person viewed a product.
     pub(super) fn view(
         &mut self,
         at: i64,
@@ -48,16 +48,16 @@ impl Diary<'_> {
         self.add(at, channel, campaign, What::PageViewed { product, seconds });
     }
 
-    /// Puts down that they left the list, for those who did.
+    /// Records that the person unsubscribed, if they did.
     pub(super) fn unsubscribe(&mut self) {
         if let Some(at) = self.subject.profile.opted_out {
             self.add(at, "email", None, What::EmailUnsubscribed);
         }
     }
 
-    /// One mailing with what the person did with it; false where they may not be mailed, or it
-    /// was sent at `before` or later. Of opened mails, the share in which a link is clicked
-    /// depends on the variant and on nothing else.
+    /// Records one mailing and the person's reactions; returns false if they may not be mailed, or if it
+    /// would be sent at `before` or later. The share of opened mails in which a link is clicked depends only
+    /// on the variant.
     pub(super) fn mail(&mut self, mailing: usize, before: i64) -> bool {
         let (profile, catalog) = (self.subject.profile, &self.subject.world.catalog);
         let mailing = &catalog.mailings[mailing];
@@ -87,7 +87,7 @@ impl Diary<'_> {
         true
     }
 
-    /// By which channel somebody comes to look around, and by which campaign.
+    /// The channel and the campaign through which somebody visits the shop.
     pub(super) fn visit_channel(&mut self, at: i64) -> (&'static str, Option<usize>) {
         let channel = *self.dice.weighted(&[
             (300, "organic"),

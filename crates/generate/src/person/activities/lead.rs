@@ -1,7 +1,7 @@
-//! What a lead does in their first days, and how little is heard of them until they decide.
+//! Activities of a lead: many in the first days, then few until the first order.
 //!
-//! It is made before anyone asks whether they buy, and cut off where they do. So nothing here
-//! tells who will, except what the chance was computed from.
+//! They are generated regardless of whether the lead buys, and end when they do. So nothing in them reveals
+//! who will buy, except the counts from which the probability was computed.
 
 use super::diary::Diary;
 use super::{Touch, What};
@@ -10,10 +10,10 @@ use crate::dice::{Dice, Stream};
 use crate::lead::{FIRST_DAYS, FirstDays, Lead};
 use crate::person::Subject;
 
-/// Days over which the rate at which a lead is heard of stays the same.
+/// The period for which the rate of activities of a lead is constant.
 const MONTH: i64 = 30 * DAY;
 
-/// Adds all activities of a lead until their first order, or until the end.
+/// Adds all activities of a lead until their first order, or until the end of the data.
 pub(in crate::person) fn before_the_first_order(
     subject: &Subject<'_>,
     lead: &Lead,
@@ -42,7 +42,7 @@ struct Courtship<'a> {
 }
 
 impl Courtship<'_> {
-    /// The first touch, and the mail that answers it.
+    /// The first touch, and the welcome mail.
     fn signs_up(&mut self) {
         let Self {
             diary,
@@ -63,7 +63,7 @@ impl Courtship<'_> {
         }
     }
 
-    /// The activities that their chance depends on.
+    /// The activities that determine the probability.
     fn first_days(&mut self, counts: FirstDays) {
         for _ in 0..counts.pages {
             let (at, channel, campaign) = self.visit();
@@ -93,7 +93,7 @@ impl Courtship<'_> {
         }
     }
 
-    /// A moment of the first days, more likely an early one, and how they came.
+    /// A random moment in the first days, more likely an early one, with the channel of the visit.
     fn visit(&mut self) -> (i64, &'static str, Option<usize>) {
         let dice = &mut self.diary.dice;
         let latest = dice.between(60, FIRST_DAYS - 1);
@@ -105,7 +105,7 @@ impl Courtship<'_> {
         }
     }
 
-    /// Mailings and visits after the first days, up to a moment: fewer from the third month on.
+    /// Mailings and visits after the first days, up to a moment; fewer from the third month on.
     fn idles(&mut self, until: i64) {
         let world = self.diary.subject.world;
         let mut from = self.joined + FIRST_DAYS;
@@ -144,7 +144,7 @@ impl Courtship<'_> {
     }
 }
 
-/// How often something happens that happens so many thousandths of a time on average.
+/// A random count with this mean, in thousandths.
 fn times(rate: u64, dice: &mut Dice) -> u64 {
     dice.below(2 * (rate / 1_000) + 1) + u64::from(dice.chance(rate % 1_000))
 }

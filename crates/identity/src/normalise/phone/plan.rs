@@ -1,8 +1,8 @@
-//! Numbering plans: which digits are a number in which country, as libphonenumber reads them.
+//! Numbering plans: which digits are a valid number in which country, as in libphonenumber.
 //!
-//! The plans are libphonenumber's, as the crate `phonenumber` holds them. The reading is libphonenumber's
-//! too (`PhoneNumberUtil.parse` and `isValidNumber`), on its digits alone: a number that begins with the
-//! code of its own country keeps it where it is a number with it.
+//! The plans are libphonenumber's, from the crate `phonenumber`. Parsing follows libphonenumber too
+//! (`PhoneNumberUtil.parse` and `isValidNumber`), on the digits only: a number that begins with the code of
+//! its own country keeps these digits if it is only valid with them.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
@@ -11,12 +11,12 @@ use phonenumber::metadata::{DATABASE, Descriptor};
 use phonenumber::{Metadata, Type};
 use regex::Regex;
 
-/// Digits of a country's code at most.
+/// Maximum number of digits of a country code.
 const LONGEST_CODE: usize = 3;
-/// Digits without the country's code at least and at most, whatever the country.
+/// Minimum and maximum number of digits without the country code, in any country.
 const NATIONAL: std::ops::RangeInclusive<usize> = 2..=17;
 
-/// Kinds of numbers that somebody can be called under.
+/// Types of numbers at which a person can be called.
 const KINDS: [Type; 10] = [
     Type::FixedLine,
     Type::Mobile,
@@ -30,10 +30,10 @@ const KINDS: [Type; 10] = [
     Type::Voicemail,
 ];
 
-/// All plans, and where to find them.
+/// All plans, with their indices.
 static PLANS: LazyLock<Plans> = LazyLock::new(Plans::all);
 
-/// A country's code, and the number behind it.
+/// A country code and a national number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Number {
     code: u16,
@@ -41,19 +41,20 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// `+`, the country's code and the number (ITU-T E.164).
+    /// `+`, the country code and the number (ITU-T E.164).
     pub(super) fn e164(&self) -> String {
         format!("+{}{}", self.code, self.national)
     }
 }
 
-/// Digits behind a `+`; `None` where no network has them. `Err` where they begin with no country's code.
+/// Parses the digits after a `+`; `None` if no numbering plan allows it, `Err` if the digits begin
+/// with no country code.
 pub(super) fn international(digits: &str) -> Result<Option<Number>, NoCountry> {
     let (code, national) = PLANS.split(digits).ok_or(NoCountry)?;
     Ok(PLANS.settled(code, national))
 }
 
-/// Digits as they are dialled in a region (ISO 3166-1 alpha-2); `None` where no network has them.
+/// Parses digits as dialled in a region (ISO 3166-1 alpha-2); `None` if no numbering plan allows it.
 pub(super) fn dialled(digits: &str, region: &str) -> Option<Number> {
     let plan = PLANS.of_region(region)?;
     if let Some(abroad) = plan.after_international_prefix(digits) {
@@ -63,7 +64,7 @@ pub(super) fn dialled(digits: &str, region: &str) -> Option<Number> {
     PLANS.settled(plan.code, national)
 }
 
-/// Digits that begin with no country's code.
+/// The digits begin with no country code.
 #[derive(Debug)]
 pub(super) struct NoCountry;
 
@@ -73,23 +74,23 @@ struct Plans {
     by_region: HashMap<String, usize>,
 }
 
-/// How numbers of one region look.
+/// The numbering plan of one region.
 struct Plan {
     code: u16,
     general: Pattern,
     kinds: Vec<Pattern>,
-    /// Lengths of numbers, and those that are dialled within a town alone.
+    /// Possible lengths of numbers, including those dialled only within a town.
     lengths: Vec<usize>,
     local: Vec<usize>,
     international_prefix: Option<Pattern>,
     national_prefix: Option<Pattern>,
-    /// What becomes of a number with the prefix, where that is not simply taken off.
+    /// The transformation of a number with the national prefix, if the prefix is not simply removed.
     transform: Option<String>,
-    /// What numbers begin with that are this region's, where several have one code.
+    /// The leading digits of this region's numbers, if several regions share a country code.
     leading: Option<Pattern>,
 }
 
-/// An expression that is compiled when it is first needed.
+/// A regular expression that is compiled on first use.
 struct Pattern {
     text: String,
     lengths: Vec<usize>,
@@ -125,7 +126,7 @@ impl Plans {
         places.map(|place| &self.all[*place])
     }
 
-    /// A country's code and what follows.
+    /// Splits digits into a country code and the rest.
     fn split<'a>(&self, digits: &'a str) -> Option<(u16, &'a str)> {
         if digits.starts_with('0') {
             return None;
@@ -137,7 +138,7 @@ impl Plans {
         })
     }
 
-    /// The number without what is dialled before it within its country; `None` where it is none.
+    /// The national number without its trunk prefix; `None` if it is invalid.
     fn settled(&self, code: u16, digits: &str) -> Option<Number> {
         let plan = self.of_code(code).next()?;
         if digits.len() < *NATIONAL.start() {
@@ -206,18 +207,18 @@ impl Plan {
         }
     }
 
-    /// Whether it is a number of this region.
+    /// Whether this is a number of the region.
     fn has(&self, national: &str) -> bool {
         self.general.is_whole(national) && self.kinds.iter().any(|kind| kind.is_whole(national))
     }
 
-    /// What follows the digits that are dialled here before a country's code.
+    /// The digits after the international prefix of this region.
     fn after_international_prefix<'a>(&self, digits: &'a str) -> Option<&'a str> {
         let end = self.international_prefix.as_ref()?.begins(digits)?;
         Some(&digits[end..]).filter(|rest| !rest.starts_with('0'))
     }
 
-    /// The digits without the code of this country, where only then they are a number of it.
+    /// The digits without the code of this country, if they are valid only without it.
     fn without_own_code<'a>(&self, digits: &'a str) -> &'a str {
         let Some(rest) = digits.strip_prefix(&self.code.to_string()) else {
             return digits;
@@ -234,8 +235,8 @@ impl Plan {
         }
     }
 
-    /// The digits without what is dialled before a number within the country (and, here and there,
-    /// a carrier's code), unless only with it they are a number.
+    /// The digits without the national prefix (and in some countries a carrier code), unless they are valid
+    /// only with it.
     fn without_national_prefix(&self, digits: &str) -> String {
         let prefix = self.national_prefix.as_ref();
         let Some((prefix, found)) =
@@ -288,7 +289,7 @@ impl Pattern {
         }
     }
 
-    /// Whether all of the digits are as it says.
+    /// Whether the pattern matches all of the digits.
     fn is_whole(&self, digits: &str) -> bool {
         let is_long = self.lengths.is_empty() || self.lengths.contains(&digits.len());
         let whole = || {
@@ -307,7 +308,7 @@ impl Pattern {
         beginning.as_ref()
     }
 
-    /// How many of the digits it takes at their beginning.
+    /// The number of leading digits that the pattern matches.
     fn begins(&self, digits: &str) -> Option<usize> {
         self.beginning()?.find(digits).map(|found| found.end())
     }
@@ -317,13 +318,13 @@ impl Pattern {
     }
 }
 
-/// An expression of the plans, which are written with blanks between their parts.
+/// Compiles an expression of the plans, which have blanks between their parts.
 fn compiled(before: &str, text: &str, after: &str) -> Option<Regex> {
     let text: String = text.split_whitespace().collect();
     Regex::new(&format!("{before}{text}{after}")).ok()
 }
 
-/// `$1` as `${1}`: digits may follow.
+/// Rewrites `$1` as `${1}`, since digits may follow.
 fn braced(transform: &str) -> String {
     let mut braced = String::with_capacity(transform.len() + 2);
     let mut is_group = false;

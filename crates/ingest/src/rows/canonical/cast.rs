@@ -1,4 +1,4 @@
-//! Columns as a mapping yields them, cast to the canonical types row by row.
+//! Casts the columns of a mapping to the canonical types, row by row.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) struct Cast {
     pub(crate) refused: Vec<usize>,
 }
 
-/// Casts a column. Blank text is null; a value that does not fit is null and named.
+/// Casts a column. Blank text becomes null; a value that does not fit becomes null and is reported.
 pub(crate) fn cast_column(
     source: &ArrayRef,
     target: &ColumnDef,
@@ -48,8 +48,8 @@ pub(crate) fn cast_column(
     Ok(cast)
 }
 
-/// Whether a column holds chances, from 0 to 1. Sources write them in percent too: nobody can tell
-/// which a 1 is, so a column with a 75 has to be divided by its mapping.
+/// Whether a column holds probabilities, from 0 to 1. Sources also write them in percent, where 1 is
+/// ambiguous; so a mapping must divide a column that has values such as 75.
 pub(crate) fn is_probability(target: &ColumnDef) -> bool {
     target.name == "probability"
 }

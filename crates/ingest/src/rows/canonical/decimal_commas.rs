@@ -1,5 +1,5 @@
-//! Numbers with a decimal comma that no mapping announced: which of the other points and commas of
-//! such a column stand between thousands nobody can tell, so none of them is read.
+//! Decimal commas that the mapping does not declare. Other points and commas in such a column are
+//! ambiguous, so none of its numbers with a separator is read.
 
 use std::collections::HashSet;
 
@@ -22,8 +22,8 @@ pub(crate) struct DecimalCommas {
 }
 
 impl DecimalCommas {
-    /// Looks at a batch whose cells were read with a decimal point, and adds the faults of rows
-    /// that cannot be trusted.
+    /// Checks a batch whose cells were read with a decimal point, and adds faults for rows that are
+    /// ambiguous.
     pub(crate) fn check(
         &mut self,
         batch: &RecordBatch,
@@ -31,7 +31,7 @@ impl DecimalCommas {
         files: &StringArray,
         faulty: &mut [Option<RowError>],
     ) -> Result<(), ArrowError> {
-        // A number with a decimal comma is none with a point: its row is at fault already.
+        // A number with a decimal comma is invalid with a point: its row already has a fault.
         let any_faulty = faulty.iter().any(Option::is_some);
         if any_faulty || !self.found.is_empty() {
             for def in columns.filter(|def| is_number(def.ty)) {
@@ -85,8 +85,8 @@ impl DecimalCommas {
         }
     }
 
-    /// Whether a column was found only after other rows of its file had been taken. All rows have
-    /// to be read again then, with what is known now.
+    /// Whether a column turned out to have decimal commas after other rows of its file were accepted. Then
+    /// all rows must be read again.
     pub(crate) fn are_late(&mut self) -> bool {
         self.begun.clear();
         std::mem::take(&mut self.is_late)

@@ -1,4 +1,4 @@
-//! Properties in two parts: what a mapping calls personal, and the rest.
+//! Splits properties into those that a mapping declares personal, and the rest.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(crate) struct PersonalKeys {
 /// Columns of documents in two parts.
 pub(crate) struct SplitProperties {
     pub(crate) open: StringArray,
-    /// With the objects and lists that what is personal stands in.
+    /// The personal part, with the objects and lists around it.
     pub(crate) personal: StringArray,
 }
 
@@ -41,8 +41,8 @@ impl PersonalKeys {
         }
     }
 
-    /// Parts documents, which come out as they are where nothing of them is personal. What is
-    /// personal comes beside what each row `has` of that already.
+    /// Splits JSON documents: moves personal keys to a second document per row, merged with what each row
+    /// `has` there. Documents without personal keys are unchanged.
     pub(crate) fn split_documents(
         &self,
         documents: &StringArray,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_row_has_of_its_own_stays() {
+    fn existing_personal_properties_are_kept() {
         let names = PersonalKeys::new(&["email".to_owned()]);
         for (own, expected) in [
             (r#"{"ip":"::1"}"#, r#"{"ip":"::1","email":"a"}"#),

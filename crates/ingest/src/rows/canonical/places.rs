@@ -1,4 +1,4 @@
-//! Countries and regions as their codes, and ids without what programs made of them.
+//! Codes of countries and regions, and ids without what spreadsheets and floats added.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::rows::value_warnings::{ValueWarningKind, ValueWarnings};
 /// Digits of a whole number that a float holds for sure.
 const EXACT: usize = 15;
 
-/// Codes of countries; a word that is none stays as it is.
+/// Codes of countries; an unknown word is unchanged.
 pub(super) fn countries(values: &ArrayRef, odd: &mut ValueWarnings) -> ArrayRef {
     let values = values.as_string::<i32>();
     let mut last: Option<(&str, Option<&str>)> = None;
@@ -33,7 +33,7 @@ pub(super) fn countries(values: &ArrayRef, odd: &mut ValueWarnings) -> ArrayRef 
     Arc::new(codes.finish())
 }
 
-/// Codes of regions of countries, which are codes already; a word that is none stays as it is.
+/// Codes of regions, given the codes of their countries; an unknown word is unchanged.
 pub(super) fn regions(
     values: &ArrayRef,
     countries: &ArrayRef,
@@ -55,12 +55,12 @@ pub(super) fn regions(
     Arc::new(codes.finish())
 }
 
-/// Whether a column holds ids, or codes of digits.
+/// Whether a column holds ids, or codes made of digits.
 pub(super) fn is_id(column: &str) -> bool {
     ["external_id", "postal_code"].contains(&column) || column.ends_with("_id")
 }
 
-/// Ids without the `.0` of a float; what a spreadsheet shortened stays as it is.
+/// Ids without the `.0` that a float adds; an id that a spreadsheet shortened (`1.23E+15`) is unchanged.
 pub(super) fn ids(values: &ArrayRef, column: &'static str, odd: &mut ValueWarnings) -> ArrayRef {
     let Some(texts) = values.as_string_opt::<i32>() else {
         return Arc::clone(values);
@@ -160,12 +160,12 @@ mod tests {
             Some("Bayern"),
         ];
         assert_eq!(found.as_string::<i32>(), &StringArray::from(codes.to_vec()));
-        // A region of no country, and one of a country that nobody knows, are told with the country.
+        // A region without a country, or of an unknown country, is reported with its country.
         assert_eq!(told(&odd), [("country", 1), ("region", 1)]);
     }
 
     #[test]
-    fn ids_lose_what_a_float_added() {
+    fn ids_lose_the_fraction_that_a_float_added() {
         let mut odd = ValueWarnings::default();
         let values = [
             "1001.0",

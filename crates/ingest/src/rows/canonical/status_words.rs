@@ -1,5 +1,4 @@
-//! The words in which sources say how far something has come: brought to one form, and those that
-//! mean nothing to our queries known as such.
+//! Status words: converted to a normal form; words that no built-in query knows are reported.
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
 
@@ -104,14 +103,14 @@ const fn words(
     }
 }
 
-/// The words of a column, if it has any.
+/// The known status words of a column, if it has any.
 pub(crate) fn of(table: &str, column: &str) -> Option<&'static Vocabulary> {
     WORDS
         .iter()
         .find(|words| words.column == column && words.table == table)
 }
 
-/// The column of a table whose unknown words are counted.
+/// The status column of a table whose unknown words are counted.
 pub(crate) fn counted(table: &str) -> Option<(&'static str, &'static Vocabulary)> {
     let words = WORDS
         .iter()
@@ -120,7 +119,7 @@ pub(crate) fn counted(table: &str) -> Option<(&'static str, &'static Vocabulary)
 }
 
 impl Vocabulary {
-    /// Whether our queries know a word, given in its normal form.
+    /// Whether built-in queries use a word, given in its normal form.
     pub(crate) fn knows(&self, word: &str) -> bool {
         self.known.contains(&word)
     }
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_that_a_query_compares_is_known() {
+    fn every_status_in_a_query_is_a_known_status() {
         let named = rollbook_queries::views::VIEWS
             .iter()
             .find(|(name, _)| *name == "_orders");

@@ -1,4 +1,4 @@
-//! How the text of one cell becomes a canonical value, or is found not to be one.
+//! Parses the text of one cell as a canonical value.
 
 use chrono::{Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::Tz;
@@ -6,7 +6,7 @@ use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
 use crate::mapping::numbers::{NumberStyle, plain};
 
-/// `true` or `false`, in the words that exports use.
+/// `true` or `false`, from the words that exports use.
 pub(crate) fn boolean(text: &str) -> Option<bool> {
     let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     if is(&["true", "t", "yes", "y", "1"]) {
@@ -18,7 +18,7 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A whole number; `12.0` is one, `12.5` is not.
+/// A whole number; `12.0` is accepted, `12.5` is not.
 pub(crate) fn integer(text: &str, style: NumberStyle) -> Option<i64> {
     let whole = |text: &str| {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -28,7 +28,7 @@ pub(crate) fn integer(text: &str, style: NumberStyle) -> Option<i64> {
     in_style(text, style, whole)
 }
 
-/// A floating-point number that is one: no `nan`, no `inf`.
+/// A finite floating-point number: `nan` and `inf` are not accepted.
 pub(crate) fn float(text: &str, style: NumberStyle) -> Option<f64> {
     let read = |text: &str| {
         let number = text.parse::<f64>().ok()?;
@@ -38,7 +38,7 @@ pub(crate) fn float(text: &str, style: NumberStyle) -> Option<f64> {
     in_style(text, style, read)
 }
 
-/// A decimal with at most four places as ten-thousandths; nothing is rounded.
+/// A decimal with at most four places, in ten-thousandths; nothing is rounded.
 pub(crate) fn decimal(text: &str, style: NumberStyle) -> Option<i128> {
     in_style(text, style, plain_decimal)
 }
@@ -83,7 +83,7 @@ fn plain_decimal(text: &str) -> Option<i128> {
     fits.then_some(if negative { -value } else { value })
 }
 
-/// Days since 1970-01-01 of `2024-05-01`, or of the date that a time begins with.
+/// Days since 1970-01-01, from a date such as `2024-05-01` or a time that begins with one.
 pub(crate) fn date(text: &str) -> Option<i32> {
     let (date, rest) = leading_date(text)?;
     if !rest.is_empty() {
@@ -97,12 +97,12 @@ pub(crate) fn date(text: &str) -> Option<i32> {
 const DAYS: [i32; 2] = [-719_162, 2_932_896];
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// Whether a day lies in the years 1 to 9999.
+/// Whether a day is in the years 1 to 9999.
 pub(crate) fn is_day(days: i32) -> bool {
     (DAYS[0]..=DAYS[1]).contains(&days)
 }
 
-/// Whether a time lies in the years 1 to 9999, in UTC.
+/// Whether a time is in the years 1 to 9999, in UTC.
 pub(crate) fn is_time(micros: i64) -> bool {
     let [first, last] = DAYS.map(i64::from);
     (first * DAY_MICROS..(last + 1) * DAY_MICROS).contains(&micros)
@@ -110,8 +110,8 @@ pub(crate) fn is_time(micros: i64) -> bool {
 
 /// Microseconds since 1970 of an ISO 8601 time; one without an offset is in `zone`.
 ///
-/// A local time that never was (the gap in spring) moves to the first instant after the gap; of
-/// one that was twice the earlier is taken.
+/// A local time that clocks skip in spring moves to the first instant after the gap; of one that occurs twice
+/// in autumn, the earlier is taken.
 pub(crate) fn time(text: &str, zone: Tz) -> Option<i64> {
     any_time(text, zone).filter(|micros| is_time(*micros))
 }
@@ -216,7 +216,7 @@ fn digits(text: &str, count: usize) -> Option<(u32, &str)> {
         .map(|number| (number, &text[count..]))
 }
 
-/// The items of a JSON array of texts, or of a list set off with commas.
+/// The items of a JSON array of texts, or of a comma-separated list.
 pub(crate) fn list(text: &str) -> Option<Vec<String>> {
     if text.starts_with('[') {
         return serde_json::from_str(text).ok();
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn years_1_to_9999_are_taken() {
+    fn years_1_to_9999_are_accepted() {
         let (first, last) = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z");
         check_time("0001-01-01", Tz::UTC, Some(first));
         check_time("9999-12-31 23:59:59.999999", Tz::UTC, Some(last));

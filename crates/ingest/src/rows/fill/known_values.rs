@@ -47,7 +47,7 @@ pub(super) struct StoredFillValue {
 }
 
 impl StoredFillValue {
-    /// The number that was added instead of values.
+    /// The number that was added in place of values.
     pub(super) fn number(&self) -> i64 {
         self.offset.cast_signed()
     }
@@ -64,7 +64,7 @@ pub(super) struct FillValues {
 }
 
 impl FillValues {
-    /// For some columns of a table.
+    /// A collector of fill values for these columns.
     pub(super) fn new(
         def: &'static TableDef,
         columns: ColumnSet,
@@ -94,7 +94,7 @@ impl FillValues {
         &self.places
     }
 
-    /// Adds rows of all the columns, with the row that each fills.
+    /// Adds known values of all the columns, each with the staged row that it completes.
     pub(super) fn give(
         &mut self,
         columns: &[ArrayRef],
@@ -111,7 +111,7 @@ impl FillValues {
         Ok(())
     }
 
-    /// Adds a number instead of values.
+    /// Adds a number in place of values.
     pub(super) fn give_number(
         &mut self,
         number: i64,
@@ -127,7 +127,7 @@ impl FillValues {
         self.index.push(record).map_err(staging)
     }
 
-    /// The fill values in order; `None` where there are none.
+    /// The fill values in order; `None` if there are none.
     pub(super) fn finish(self) -> Result<Option<SortedFillValues>, IngestError> {
         let values = self.values.into_inner();
         let values = values.map_err(|error| staging(error.into_error()))?;
@@ -156,7 +156,7 @@ impl SortedFillValues {
         &self.places
     }
 
-    /// All fill values of the next row, if its number is below `end`.
+    /// All fill values of the next row, if the number of that row is below `end`.
     pub(super) fn next_below(
         &mut self,
         end: u64,
@@ -193,7 +193,7 @@ impl SortedFillValues {
         Ok(bytes)
     }
 
-    /// Encoded values as columns.
+    /// Decodes values into columns.
     pub(super) fn decode(&self, values: &[Vec<u8>]) -> Result<Vec<ArrayRef>, IngestError> {
         let parser = self.converter.parser();
         let rows = values.iter().map(|bytes| parser.parse(bytes));

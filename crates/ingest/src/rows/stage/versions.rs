@@ -59,7 +59,7 @@ impl RowCandidate {
         }
     }
 
-    /// As it is written to the file of keys.
+    /// The version as it is written to the file of keys.
     pub(super) fn entry(&self) -> [u64; 2] {
         [
             self.key[0],
@@ -68,7 +68,7 @@ impl RowCandidate {
     }
 }
 
-/// Order of two rows of one key: the winning one is less.
+/// Orders two rows of one key: the winning one is less.
 pub(super) fn by_precedence(a: &RowCandidate, b: &RowCandidate) -> Ordering {
     // One line may give a key twice: the rows of an array of JSON may all stand on one.
     match (a.keep_existing, b.keep_existing) {
@@ -79,7 +79,8 @@ pub(super) fn by_precedence(a: &RowCandidate, b: &RowCandidate) -> Ordering {
     }
 }
 
-/// Row, number of a set of columns and whether the row is retired as one number: 32, 31 and 1 bits.
+/// The row, the number of its set of missing columns, and whether it is retired, packed into one number: 32,
+/// 31 and 1 bits.
 pub(super) fn packed(row: u32, absent: usize, deleted: bool) -> u64 {
     u64::from(row) | (absent as u64) << 33 | u64::from(deleted) << 32
 }
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_numbers_unpack_to_the_same() {
+    fn packed_numbers_survive_a_round_trip() {
         for number in [(0, 0, false), (7, 1, true), (u32::MAX, (1 << 31) - 1, true)] {
             assert_eq!(
                 unpacked(packed(number.0, number.1 as usize, number.2)),

@@ -331,7 +331,7 @@ fn meaning(status: u16) -> &'static str {
         413 => "The body is too large",
         415 => "The content type, encoding or compression of the body is not supported",
         421 => "The request is for another host",
-        422 => "The request can be parsed and not executed",
+        422 => "The request can be parsed, but not executed",
         503 => "The server is busy; try again",
         504 => "There was no answer in time",
         507 => "The storage of the lake is full or read-only",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rollbook_app::segments::RESERVED_KEYS;
 use serde_json::{Map, Value};
 
-use super::document as document_of;
+use super::{document as document_of, text};
 use crate::api::document::refusals;
 use crate::routes;
 
@@ -208,4 +208,42 @@ fn new_segments_cannot_have_reserved_keys() {
     assert_eq!(words, BTreeSet::from(RESERVED_KEYS));
     let not = &document["components"]["schemas"]["NewSegment"]["properties"]["key"]["not"];
     assert_eq!(not["enum"].as_array().unwrap().len(), RESERVED_KEYS.len());
+}
+
+#[test]
+fn properties_have_the_order_of_their_declaration() {
+    let document = text(routes::all().get_openapi());
+    let check = |schema: &str, names: &[&str]| {
+        let (_, schema) = document
+            .get()
+            .split_once(&format!("\"{schema}\":"))
+            .unwrap();
+        let (_, properties) = schema.split_once("\"properties\":").unwrap();
+        let place = |name: &&str| properties.find(&format!("\"{name}\":")).unwrap();
+        let places: Vec<usize> = names.iter().map(place).collect();
+        assert!(places.is_sorted(), "{names:?} are at {places:?}");
+    };
+    check(
+        "Reach",
+        &[
+            "matched",
+            "addressed",
+            "consented",
+            "not_suppressed",
+            "not_held_out",
+            "deliverable",
+        ],
+    );
+    check("Impact", &["before", "after", "entered", "left"]);
+    check(
+        "People",
+        &[
+            "display_name",
+            "email",
+            "gdpr_consent",
+            "city",
+            "job_title",
+            "total_spent",
+        ],
+    );
 }

@@ -32,8 +32,8 @@ type PartSender = mpsc::Sender<Result<Bytes, Problem>>;
 /// Answers with a stream of all members.
 ///
 /// # Errors
-/// 400 `invalid_stream` with parameters of pages or as json; 406 if no format is acceptable; errors of the
-/// selection and of the first part.
+/// 400 `invalid_stream` with parameters of pages or as json; 406 if no format is acceptable; those of
+/// [`segments::selected_members`]; those of encoding the first part.
 pub(super) async fn answer(
     server: Server,
     key: SegmentKey,
@@ -117,7 +117,7 @@ impl MemberStream {
             (false, _) => PERSONS_PER_PART,
         };
         let mut ids = members.iter();
-        // Made with the first rows, from params the columns are known.
+        // Made with the first rows, which have the columns.
         let mut exporter: Option<Exporter> = None;
         loop {
             let some: Vec<u64> = ids.by_ref().take(max).collect();

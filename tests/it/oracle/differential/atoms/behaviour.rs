@@ -4,7 +4,7 @@ use super::{Atom, Draw, Rows, Where, call, quoted};
 use crate::oracle::differential::facts;
 use crate::oracle::differential::when::{When, moment};
 
-/// How atoms are drawn, each form about as often as the others.
+/// Forms of atoms, each about as frequent as the others.
 pub(super) const FORMS: &[fn(&mut Draw<'_>) -> Atom] = &[
     did,
     did,
@@ -26,7 +26,7 @@ pub(super) const FORMS: &[fn(&mut Draw<'_>) -> Atom] = &[
     has_object,
 ];
 
-/// Who has so many: a call with `at_least` and `at_most`, and the condition on `a.v`.
+/// Persons with so many: a call with `at_least` and `at_most`, and the condition on `a.v`.
 fn between(draw: &mut Draw<'_>, arguments: &mut Vec<String>) -> String {
     let least = draw.below(3) + 1;
     match draw.below(5) {
@@ -89,7 +89,7 @@ fn compared_times(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, joined, "coalesce(a.v, 0) > coalesce(b.v, 0)")
 }
 
-/// A bound of a time, in criteria and in SQL.
+/// A threshold of a time, in criteria and in SQL.
 fn bound(draw: &mut Draw<'_>) -> (String, String) {
     match draw.below(2) {
         0 => {
@@ -241,7 +241,7 @@ fn sequence(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, vec![joined], "a.person_id is not null")
 }
 
-/// A row as it stands, with values for some columns.
+/// A row as stored, with other values in some columns.
 fn standing(
     draw: &mut Draw<'_>,
     (function, first): (&str, &[String]),

@@ -1,5 +1,5 @@
-//! Atoms whose bounds lie at and beside values that occur, with literals of all types, and times that
-//! are compared in every way that people write.
+//! Atoms whose thresholds are at or next to existing values, with literals of all types, and with all ways
+//! to compare times.
 
 use super::{Atom, Draw, Rows, Where, call};
 use crate::oracle::differential::bounds::Literal;
@@ -94,7 +94,7 @@ fn spent(draw: &mut Draw<'_>) -> Atom {
     Atom::new(format!("{called} {op} {}", literal.text), joined, met)
 }
 
-/// Between what two persons spent, with both: a bound that is a hair beside leaves one out.
+/// Between the spending of two persons, both included: a threshold that is slightly off excludes one.
 fn all_within(draw: &mut Draw<'_>) -> Atom {
     let [least, most] = draw.bounds.two_spent(draw.dice);
     let called = draw.of(&["total_spent", "spent()"]);
@@ -106,7 +106,7 @@ fn all_within(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, total_spent(draw), met)
 }
 
-/// One of several amounts that occur: each has to be met to the last place.
+/// One of several existing amounts: each must match to the last digit.
 fn one_of(draw: &mut Draw<'_>) -> Atom {
     let amounts = draw.bounds.some_spent(draw.dice);
     let called = draw.of(&["total_spent", "spent()"]);
@@ -160,7 +160,7 @@ fn created(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, Vec::new(), met)
 }
 
-/// A day that is written out is one of the tenant's.
+/// A literal day is in the tenant's time zone.
 fn on_a_day(draw: &mut Draw<'_>) -> Atom {
     let (op, day) = (draw.of(&COMPARISONS), draw.bounds.day(draw.dice));
     match draw.below(3) {
@@ -193,10 +193,10 @@ fn occurred(draw: &mut Draw<'_>) -> Atom {
     super::behaviour::counted(draw, "did", &[super::quoted(kind)], rows)
 }
 
-/// How long ago somebody was made, to the oracle: time that passed, whatever clocks showed meanwhile.
+/// The time since a person was created, for the oracle: elapsed time, independent of clock changes.
 const AGE: &str = "to_microseconds(epoch_us({now}) - epoch_us(created_at))";
 
-/// How long ago something was, beside an interval.
+/// The time since an event, compared with an interval.
 fn age(draw: &mut Draw<'_>) -> Atom {
     let (op, interval) = (draw.of(&["<", "<=", ">", ">="]), draw.interval());
     let compared = |age: &str| format!("{age} {op} interval '{interval}'");
@@ -229,7 +229,7 @@ fn this_calendar(draw: &mut Draw<'_>) -> Atom {
     )
 }
 
-/// The clock as people may write it.
+/// The current time in its various spellings.
 fn spelled(draw: &mut Draw<'_>) -> Atom {
     let clock = draw.of(&["\"now\"()", "NOW()", "current_timestamp", "Now( )"]);
     let interval = draw.interval();
@@ -237,7 +237,7 @@ fn spelled(draw: &mut Draw<'_>) -> Atom {
     Atom::new(since(clock), Vec::new(), since("{now}"))
 }
 
-/// A bound that is there at some moments only.
+/// A threshold that exists at some moments only.
 fn moving(draw: &mut Draw<'_>) -> Atom {
     let day = draw.of(draw.values.days);
     let of =
@@ -245,7 +245,7 @@ fn moving(draw: &mut Draw<'_>) -> Atom {
     Atom::new(of("now()"), Vec::new(), of("{now}"))
 }
 
-/// Literals that are missing.
+/// Null literals.
 fn missing(draw: &mut Draw<'_>) -> Atom {
     let (column, places) = draw.values.place;
     let place = draw.of(places);
@@ -268,7 +268,7 @@ fn multiplied(draw: &mut Draw<'_>) -> Atom {
     Atom::new(since("now()"), Vec::new(), since("{now}"))
 }
 
-/// Operators without parentheses: what binds more tightly is the same in every SQL.
+/// Operators without parentheses: their precedence is the same in every SQL.
 fn bound_loosely(draw: &mut Draw<'_>) -> Atom {
     let (column, places) = draw.values.place;
     let (one, other) = (places[0], draw.of(&places[1..]));

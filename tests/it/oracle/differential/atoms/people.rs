@@ -40,7 +40,7 @@ fn place(draw: &mut Draw<'_>) -> Atom {
     Atom::new(condition.clone(), Vec::new(), condition)
 }
 
-/// What follows `from` is no more than the comparison is about, and binds more tightly than `and`.
+/// The expression after `from` is only what is compared, and has a higher precedence than `and`.
 fn distinct(draw: &mut Draw<'_>) -> Atom {
     let (column, places) = draw.values.place;
     let place = draw.of(places);
@@ -136,7 +136,7 @@ fn money(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, spent(draw, "sum(converted) as v"), met)
 }
 
-/// What was spent, by the orders that count: unknown without one.
+/// Spending of orders that count; unknown without one.
 fn average(draw: &mut Draw<'_>) -> Atom {
     let amount = draw.of(&["60.5", "110.5"]);
     let aggregates = "sum(converted) as v, count(*) filter (where is_order) as n";
@@ -224,7 +224,7 @@ fn last_activity(draw: &mut Draw<'_>) -> Atom {
     }
 }
 
-/// Unknown for who never ordered.
+/// Unknown for persons who never ordered.
 fn divided(draw: &mut Draw<'_>) -> Atom {
     let mut joined = spent(draw, "sum(converted) as v");
     joined.extend(orders("count(*)"));
@@ -234,8 +234,8 @@ fn divided(draw: &mut Draw<'_>) -> Atom {
     Atom::new(criteria, joined, met)
 }
 
-/// What reads the clock otherwise than as a bound. While it is that month the clock concerns all,
-/// so worlds begin in another.
+/// Uses of the clock other than as a threshold. In that month the clock concerns all persons, so worlds begin
+/// in another month.
 fn of_the_clock(draw: &mut Draw<'_>) -> Atom {
     let month = draw.of(&["4", "7"]);
     let condition = |now: &str| format!("date_part('month', {now}) = {month} or is_lead");
@@ -254,7 +254,7 @@ fn with_a_query(draw: &mut Draw<'_>) -> Atom {
     )
 }
 
-/// The newest of two times, either of which may be missing.
+/// The later of two times, either of which may be missing.
 fn newest(draw: &mut Draw<'_>) -> Atom {
     let (kind, interval) = (draw.of(draw.values.activities), draw.interval());
     let criteria =

@@ -1,4 +1,5 @@
-//! Functions that fail for one person's value: in a condition it is null for that person, and counted.
+//! Functions that fail for a single value: in a condition the result is null for that person, and
+//! the failure is counted.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,29 +15,32 @@ use datafusion::logical_expr::{
     Signature, Volatility, lit,
 };
 
-use super::arithmetic::Exact;
+use super::arithmetic::CheckedOperator;
 use super::lenient::{Lenient, RESULT, Uncomputed};
 use crate::rewriting::expressions::is_comparison;
 use crate::rewriting::typed::Types;
 
-/// A function that gives null where it fails.
+/// A function that returns null where the inner function fails.
 #[derive(Debug, PartialEq, Eq)]
-struct Forgiving {
+struct NullOnError {
     inner: Arc<ScalarUDF>,
     label: String,
     counts: Uncomputed,
     signature: Signature,
 }
 
-impl Hash for Forgiving {
+impl Hash for NullOnError {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.inner.hash(state);
         self.label.hash(state);
     }
 }
 
-/// What stands in the place of something that is marked as one that may fail; `None` where it is not.
-pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
+/// The replacement of an expression that is marked as fallible; `None` if `expr` has no mark.
+///
+/// # Errors
+/// A planning error where a part of the expression has no type.
+pub(super) fn null_on_error(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
         return Ok(None);
     };
@@ -45,9 +49,9 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
         return Ok(None);
     };
     let [computed, Expr::Literal(ScalarValue::Utf8(Some(label)), _)] = args.as_slice() else {
-        return internal_err!("`{RESULT}` is a function of our own");
+        return internal_err!("`{RESULT}` is reserved for internal use");
     };
-    let text = |expr: &Expr| of_text(expr, types, marker, label);
+    let text = |expr: &Expr| text_as_time(expr, types, marker, label);
     let (inner, args) = match computed {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
             let compared = BinaryExpr::new(text(left)?, *op, text(right)?);
@@ -63,7 +67,7 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let is_decimal = types.of(computed)?.is_decimal();
-            let Some(exact) = Exact::new(*op).filter(|_| is_decimal) else {
+            let Some(exact) = CheckedOperator::new(*op).filter(|_| is_decimal) else {
                 return Ok(Some(computed.clone()));
             };
             let args = vec![left.as_ref().clone(), right.as_ref().clone()];
@@ -71,47 +75,52 @@ pub(super) fn forgiven(expr: &Expr, types: &Types) -> Result<Option<Expr>> {
         }
         _ => return Ok(Some(computed.clone())),
     };
-    // Of what was put in to make types fit, too, one value may not be converted.
+    // A cast that type coercion added may fail for a single value, too.
     let args = args.into_iter().map(|arg| match arg {
         Expr::Cast(Cast { expr, field })
             if field.data_type().is_numeric() && !matches!(*expr, Expr::Literal(..)) =>
         {
-            let given = expr.as_ref().clone();
+            let operand = expr.as_ref().clone();
             let converted = Expr::TryCast(TryCast { expr, field });
             let label = lit(ScalarValue::Utf8(Some(label.clone())));
-            marker.converted().call(vec![converted, given, label])
+            marker.converted().call(vec![converted, operand, label])
         }
         other => other,
     });
     let args: Vec<Expr> = args.collect();
-    let forgiving = Forgiving {
+    let null_on_error = NullOnError {
         inner,
         label: label.clone(),
         counts: marker.counts().clone(),
         signature: Signature::any(args.len(), Volatility::Immutable),
     };
-    Ok(Some(ScalarUDF::from(forgiving).call(args)))
+    Ok(Some(ScalarUDF::from(null_on_error).call(args)))
 }
 
-/// A side of a comparison. A person's text that was to be read as a time, and is none, is null.
-fn of_text(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
-    let Expr::Cast(Cast { expr: given, field }) = expr else {
+/// One operand of a comparison. If a text column is converted to a time here, texts without a time
+/// are null.
+fn text_as_time(expr: &Expr, types: &Types, marker: &Lenient, label: &str) -> Result<Box<Expr>> {
+    let Expr::Cast(Cast {
+        expr: operand,
+        field,
+    }) = expr
+    else {
         return Ok(Box::new(expr.clone()));
     };
-    let is_text = field.data_type().is_temporal() && types.of(given)?.is_string();
-    if !is_text || matches!(**given, Expr::Literal(..)) {
+    let is_text = field.data_type().is_temporal() && types.of(operand)?.is_string();
+    if !is_text || matches!(**operand, Expr::Literal(..)) {
         return Ok(Box::new(expr.clone()));
     }
     let converted = Expr::TryCast(TryCast {
-        expr: given.clone(),
+        expr: operand.clone(),
         field: Arc::clone(field),
     });
     let label = lit(ScalarValue::Utf8(Some(label.to_owned())));
-    let args = vec![converted, given.as_ref().clone(), label];
+    let args = vec![converted, operand.as_ref().clone(), label];
     Ok(Box::new(marker.converted().call(args)))
 }
 
-impl ScalarUDFImpl for Forgiving {
+impl ScalarUDFImpl for NullOnError {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -135,59 +144,59 @@ impl ScalarUDFImpl for Forgiving {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let error = match self.inner.invoke_with_args(args.clone()) {
-            Err(error) if is_of_values(&error) => error,
+            Err(error) if is_value_error(&error) => error,
             other => return other,
         };
         let is_array = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Array(_));
-        let of_nulls = |arg: &ColumnarValue| match arg {
+        let as_nulls = |arg: &ColumnarValue| match arg {
             ColumnarValue::Array(array) => {
                 ColumnarValue::Array(new_null_array(array.data_type(), 1))
             }
             scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
         };
-        // What is wrong with the constants is wrong for everybody.
-        if !args.args.iter().any(is_array) || self.of_one(&args, of_nulls).is_err() {
+        // If the constants alone fail, they fail for every person.
+        if !args.args.iter().any(is_array) || self.evaluate(&args, as_nulls).is_err() {
             return Err(error);
         }
         let nothing = new_null_array(args.return_field.data_type(), 1);
-        let (mut rows, mut lost) = (Vec::with_capacity(args.number_rows), 0);
+        let (mut rows, mut failed) = (Vec::with_capacity(args.number_rows), 0);
         for row in 0..args.number_rows {
-            let of_row = |arg: &ColumnarValue| match arg {
+            let row_value = |arg: &ColumnarValue| match arg {
                 ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(row, 1)),
                 scalar @ ColumnarValue::Scalar(_) => scalar.clone(),
             };
-            match self.of_one(&args, of_row) {
+            match self.evaluate(&args, row_value) {
                 Ok(value) => rows.push(value),
-                Err(error) if is_of_values(&error) => {
+                Err(error) if is_value_error(&error) => {
                     rows.push(Arc::clone(&nothing));
-                    lost += 1;
+                    failed += 1;
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.counts.add(&self.label, lost);
+        self.counts.add(&self.label, failed);
         let rows: Vec<_> = rows.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&rows)?))
     }
 }
 
-impl Forgiving {
-    fn of_one(
+impl NullOnError {
+    fn evaluate(
         &self,
         args: &ScalarFunctionArgs,
         one: impl Fn(&ColumnarValue) -> ColumnarValue,
     ) -> Result<ArrayRef> {
-        let of_one = ScalarFunctionArgs {
+        let single = ScalarFunctionArgs {
             args: args.args.iter().map(one).collect(),
             number_rows: 1,
             ..args.clone()
         };
-        self.inner.invoke_with_args(of_one)?.to_array(1)
+        self.inner.invoke_with_args(single)?.to_array(1)
     }
 }
 
-/// Whether something is wrong with a value, rather than with the machine or the plan.
-fn is_of_values(error: &DataFusionError) -> bool {
+/// Whether an error is about a value, rather than about resources or the plan.
+fn is_value_error(error: &DataFusionError) -> bool {
     matches!(
         error.find_root(),
         DataFusionError::ArrowError(..) | DataFusionError::Execution(_)

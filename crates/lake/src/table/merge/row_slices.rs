@@ -1,4 +1,4 @@
-//! Rows picked from several batches, made into one.
+//! Slices of several batches that are concatenated to one.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use arrow::array::{Array, MutableArrayData, RecordBatch, make_array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-/// Rows of several batches that will be one.
+/// Slices of several batches.
 #[derive(Default)]
-pub(super) struct Chosen {
-    /// How many there are.
+pub(super) struct RowSlices {
+    /// The number of rows of all slices.
     pub(super) rows: usize,
-    /// The batches, each once, by run and its number there.
+    /// The batches, each once, by run and number in the run.
     batches: Vec<((usize, usize), RecordBatch)>,
-    /// Which rows of which of them, in order.
+    /// The slices in order: index of the batch and range of its rows.
     parts: Vec<(usize, Range<usize>)>,
 }
 
-impl Chosen {
-    /// Adds rows of a batch, which has a name of its own.
+impl RowSlices {
+    /// Adds a slice of a batch. `name` identifies the batch.
     pub(super) fn add(&mut self, name: (usize, usize), batch: &RecordBatch, rows: Range<usize>) {
         let known = self.batches.iter().rposition(|(known, _)| *known == name);
         let at = known.unwrap_or_else(|| {
@@ -30,13 +30,13 @@ impl Chosen {
         self.parts.push((at, rows));
     }
 
-    /// All of them, in order.
-    pub(super) fn together(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    /// All rows in order, as one batch.
+    pub(super) fn concat(&self, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         if let [(at, rows)] = self.parts.as_slice() {
             return Ok(self.batches[*at].1.slice(rows.start, rows.len()));
         }
         let columns = (0..schema.fields().len()).map(|column| {
-            // Each batch brings its texts once, however many of its parts are taken.
+            // The texts of a batch are taken over once, however many slices it has.
             let sources: Vec<_> = self
                 .batches
                 .iter()

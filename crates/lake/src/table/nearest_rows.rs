@@ -1,4 +1,4 @@
-//! The rows that lie next to a moment in order of time: what passes it first.
+//! The time of the row nearest to a given time, before or after it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,30 +19,31 @@ use crate::state::DataFile;
 use crate::table::provider::read_file;
 use crate::table::time_index::{COLUMNS, GROUP_ROWS, LEAST_ROWS, parts};
 
-/// Row groups of one file that are searched for a row of a type, at most.
+/// The largest number of row groups of one file that are searched for a row of a type.
 const GROUPS_SEARCHED: usize = 8;
 
-/// A row that is looked for.
+/// A search for the row nearest to a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beside {
-    /// Of a type, or of any.
+pub struct NearestRow {
+    /// The type of the row; `None` for any.
     pub kind: Option<String>,
-    /// The moment, in microseconds.
+    /// The time, in microseconds.
     pub at: i64,
-    /// The first after the moment, or else the last that is not after it.
+    /// Whether to find the first row after the time, or else the last row that is not after it.
     pub is_after: bool,
 }
 
-impl Beside {
-    /// Whether rows between two times may be nearer than what was found.
-    fn can_gain(&self, [first, last]: [i64; 2], found: Option<i64>) -> bool {
+impl NearestRow {
+    /// Whether rows between two times may be nearer than the row found so far.
+    fn may_improve(&self, [first, last]: [i64; 2], found: Option<i64>) -> bool {
         match self.is_after {
             true => last > self.at && found.is_none_or(|found| first < found),
             false => first <= self.at && found.is_none_or(|found| last > found),
         }
     }
 
-    fn gain(&self, found: &mut Option<i64>, at: i64) {
+    /// Keeps the nearer of the row found so far and a row at `at`.
+    fn keep_nearer(&self, found: &mut Option<i64>, at: i64) {
         let known = found.unwrap_or(at);
         *found = Some(match self.is_after {
             true => known.min(at),
@@ -50,7 +51,7 @@ impl Beside {
         });
     }
 
-    /// As near as a row between two times can be.
+    /// The nearest time that a row between two times can have.
     fn nearest(&self, [first, last]: [i64; 2]) -> i64 {
         match self.is_after {
             true => first.max(self.at.saturating_add(1)),
@@ -58,9 +59,9 @@ impl Beside {
         }
     }
 
-    /// The groups that may have it, the nearest first.
+    /// The row groups that may hold the row, the nearest first.
     fn groups(&self, ends: &[[i64; 2]]) -> Vec<usize> {
-        let some = (0..ends.len()).filter(|group| self.can_gain(ends[*group], None));
+        let some = (0..ends.len()).filter(|group| self.may_improve(ends[*group], None));
         let mut groups: Vec<usize> = some.collect();
         if !self.is_after {
             groups.reverse();
@@ -82,15 +83,15 @@ impl TimedRows {
         let mut types: Vec<ArrayRef> = Vec::new();
         for batch in batches {
             let (persons, kinds, at) = parts(batch);
-            // Rows of nobody concern nobody.
-            let is_somebody = |row: &usize| persons[*row] != 0;
+            // Rows that belong to no person are left out.
+            let has_person = |row: &usize| persons[*row] != 0;
             match persons.contains(&0) {
                 false => {
                     times.extend(at);
                     types.push(kinds);
                 }
                 true => {
-                    let rows: Vec<usize> = (0..persons.len()).filter(is_somebody).collect();
+                    let rows: Vec<usize> = (0..persons.len()).filter(has_person).collect();
                     times.extend(rows.iter().map(|row| at[*row]));
                     let kinds = kinds.as_string::<i32>();
                     let kinds: arrow::array::StringArray = rows
@@ -113,33 +114,34 @@ impl TimedRows {
         }
     }
 
-    fn note(&self, beside: &Beside, found: &mut Option<i64>) {
+    /// Updates `found` with the nearest of these rows.
+    fn find(&self, search: &NearestRow, found: &mut Option<i64>) {
         let types = self.types.as_string::<i32>();
-        let is_meant = |row: &usize| {
+        let is_match = |row: &usize| {
             let at = self.times[*row];
-            let is_there = (at > beside.at) == beside.is_after;
-            let kind = beside.kind.as_deref();
+            let is_there = (at > search.at) == search.is_after;
+            let kind = search.kind.as_deref();
             is_there && kind.is_none_or(|kind| types.is_valid(*row) && types.value(*row) == kind)
         };
         let rows = 0..self.times.len();
         if !self.is_ordered {
-            for row in rows.filter(is_meant) {
-                beside.gain(found, self.times[row]);
+            for row in rows.filter(is_match) {
+                search.keep_nearer(found, self.times[row]);
             }
             return;
         }
-        let place = self.times.partition_point(|at| *at <= beside.at);
-        let row = match beside.is_after {
-            true => (place..self.times.len()).find(is_meant),
-            false => (0..place).rev().find(is_meant),
+        let place = self.times.partition_point(|at| *at <= search.at);
+        let row = match search.is_after {
+            true => (place..self.times.len()).find(is_match),
+            false => (0..place).rev().find(is_match),
         };
         if let Some(row) = row {
-            beside.gain(found, self.times[row]);
+            search.keep_nearer(found, self.times[row]);
         }
     }
 }
 
-/// The first and the last time of each group of a copy.
+/// The first and last time of each row group of a time index.
 fn group_ends(metadata: &ArrowReaderMetadata) -> Vec<[i64; 2]> {
     let groups = metadata.metadata().row_groups().iter();
     let ends = groups.map(|group| match group.column(2).statistics() {
@@ -150,13 +152,14 @@ fn group_ends(metadata: &ArrowReaderMetadata) -> Vec<[i64; 2]> {
         .collect()
 }
 
-fn group(
-    copy: &File,
+/// Reads a row group of a time index.
+fn read_group(
+    index: &File,
     metadata: &ArrowReaderMetadata,
     number: usize,
 ) -> Result<TimedRows, ParquetError> {
-    let copy = copy.try_clone()?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(copy, metadata.clone());
+    let index = index.try_clone()?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(index, metadata.clone());
     let builder = builder.with_row_groups(vec![number]);
     let reader = builder.with_batch_size(GROUP_ROWS).build()?;
     let batches = reader.collect::<Result<Vec<_>, _>>()?;
@@ -164,23 +167,24 @@ fn group(
 }
 
 impl Lake {
-    /// For each of some moments the time of the first row after it, or of the last that is not after
-    /// it; `None` where there is none. Where rows of the type are rare, it may be a moment between
-    /// the two at which there is none.
+    /// For each search the time of the nearest row; `None` where there is none. Where rows of the type
+    /// are rare, the result may be a time between the given one and the nearest row.
     ///
     /// # Errors
-    /// Those of the store, and damaged files.
-    pub async fn times_beside(
+    /// - [`LakeError::Parquet`]: a data file or its time index cannot be read.
+    /// - [`LakeError::PathOutsideLake`]: the path of a file leads out of the lake.
+    /// - [`LakeError::Store`], [`LakeError::File`]: a file is missing or cannot be read.
+    pub async fn nearest_times(
         &self,
         def: &TableDef,
         files: &[DataFile],
-        asked: &[Beside],
+        searches: &[NearestRow],
     ) -> Result<Vec<Option<i64>>, LakeError> {
-        let mut found = vec![None; asked.len()];
+        let mut found = vec![None; searches.len()];
         for file in files {
-            let mut open: Vec<_> = asked.iter().zip(&mut found).collect();
-            open.retain(|(beside, found)| match file.times {
-                Some(times) => beside.can_gain(times, **found),
+            let mut open: Vec<_> = searches.iter().zip(&mut found).collect();
+            open.retain(|(search, found)| match file.times {
+                Some(times) => search.may_improve(times, **found),
                 None => true,
             });
             if open.is_empty() {
@@ -191,39 +195,39 @@ impl Lake {
                 path: format!("{}/{}", def.name, file.path),
                 source,
             };
-            let copy = match file.rows < LEAST_ROWS {
+            let index = match file.rows < LEAST_ROWS {
                 true => None,
-                false => self.copy_of(def, file).await?,
+                false => self.open_time_index(def, file).await?,
             };
-            let Some(copy) = copy else {
+            let Some(index) = index else {
                 let rows = read_file(self, def, file, Some(&COLUMNS)).await?;
                 let rows = rows.collect::<Result<Vec<_>, _>>();
                 let rows = TimedRows::of(&rows.map_err(|error| failed(error.into()))?);
-                for (beside, found) in open {
-                    rows.note(beside, found);
+                for (search, found) in open {
+                    rows.find(search, found);
                 }
                 continue;
             };
-            let metadata = ArrowReaderMetadata::load(&copy, ArrowReaderOptions::default());
+            let metadata = ArrowReaderMetadata::load(&index, ArrowReaderOptions::default());
             let metadata = metadata.map_err(failed)?;
             let ends = group_ends(&metadata);
             let mut read: BTreeMap<usize, TimedRows> = BTreeMap::new();
-            for (beside, found) in open {
-                for (searched, number) in beside.groups(&ends).into_iter().enumerate() {
-                    if !beside.can_gain(ends[number], *found) {
+            for (search, found) in open {
+                for (searched, number) in search.groups(&ends).into_iter().enumerate() {
+                    if !search.may_improve(ends[number], *found) {
                         break;
                     }
                     if searched == GROUPS_SEARCHED {
-                        beside.gain(found, beside.nearest(ends[number]));
+                        search.keep_nearer(found, search.nearest(ends[number]));
                         break;
                     }
                     let rows = match read.entry(number) {
                         Entry::Occupied(known) => known.into_mut(),
                         Entry::Vacant(place) => {
-                            place.insert(group(&copy, &metadata, number).map_err(failed)?)
+                            place.insert(read_group(&index, &metadata, number).map_err(failed)?)
                         }
                     };
-                    rows.note(beside, found);
+                    rows.find(search, found);
                 }
             }
         }

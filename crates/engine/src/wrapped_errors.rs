@@ -1,11 +1,12 @@
-//! Faults that come through DataFusion as they are.
+//! Errors that the engine's operators pass through DataFusion as external errors, and that the
+//! engine takes out again.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::EngineError;
 
-/// A personal column that a caller may not see.
+/// A query reads a personal column without the right to.
 #[derive(Debug)]
 pub(crate) struct PermissionDenied {
     pub(crate) table: &'static str,
@@ -20,7 +21,7 @@ impl fmt::Display for PermissionDenied {
 
 impl std::error::Error for PermissionDenied {}
 
-/// A person who has more than one row.
+/// A custom trait has several rows for one person.
 #[derive(Debug)]
 pub(crate) struct DuplicateTraitRow {
     pub(crate) name: String,
@@ -29,13 +30,17 @@ pub(crate) struct DuplicateTraitRow {
 
 impl fmt::Display for DuplicateTraitRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has person {} twice", self.name, self.person)
+        write!(
+            f,
+            "trait {} has several rows for person {}",
+            self.name, self.person
+        )
     }
 }
 
 impl std::error::Error for DuplicateTraitRow {}
 
-/// A trait whose text cannot be planned.
+/// A custom trait that cannot be planned.
 #[derive(Debug)]
 pub(crate) struct InvalidTrait {
     pub(crate) name: String,
@@ -44,7 +49,7 @@ pub(crate) struct InvalidTrait {
 
 impl fmt::Display for InvalidTrait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.source)
+        write!(f, "trait {}: {}", self.name, self.source)
     }
 }
 
