@@ -5,7 +5,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use rollbook_engine::{Atom, Clause, Condition, CustomTrait, Session, SessionOptions, Tame, tame};
+use rollbook_engine::{
+    Atom, Clause, Condition, CostClass, CustomTrait, Session, SessionOptions, cost_class,
+};
 use rollbook_model::Timestamp;
 use rollbook_model::config::Limits;
 use serde_json::{Value, json};
@@ -80,8 +82,11 @@ fn pass(
         lap();
         let own = condition.names_among(session.own_trait_names());
         lap();
-        let class = Tame::condition_in(text);
-        let class = class.map_or_else(|class| class, |condition| tame(&condition, &|_| false));
+        let class = CostClass::condition_in(text);
+        let class = class.map_or_else(
+            |class| class,
+            |condition| cost_class(&condition, &|_| false),
+        );
         lap();
         let needs = session.needs(&condition)?;
         lap();
@@ -95,7 +100,7 @@ fn pass(
             })?;
         }
         lap();
-        let clock = session.clock(&condition, since)?;
+        let clock = session.time_dependency(&condition, since)?;
         lap();
         std::hint::black_box((own, class, needs, clock));
     }

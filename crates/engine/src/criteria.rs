@@ -5,5 +5,5 @@ pub(crate) mod analysis;
 pub(crate) mod behaviour;
 pub(crate) mod clauses;
 pub(crate) mod condition;
+pub(crate) mod cost_class;
 pub(crate) mod names;
-pub(crate) mod tame;

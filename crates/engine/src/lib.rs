@@ -24,7 +24,7 @@ pub use criteria::analysis::Needs;
 pub use criteria::behaviour::TimeDependency;
 pub use criteria::clauses::{Atom, Clause, Comparison};
 pub use criteria::condition::{Condition, PersonQuery};
-pub use criteria::tame::{Tame, tame};
+pub use criteria::cost_class::{CostClass, cost_class};
 /// The type of the functions that decrypt personal values.
 pub use datafusion::logical_expr::ScalarUDF;
 pub use error::{EngineError, Position};
@@ -34,7 +34,7 @@ pub use session::config::mapping_session;
 pub use session::rows::Rows;
 pub use session::snapshot_delta::SnapshotDelta;
 pub use session::sorted::{Batches, in_order};
-pub use session::transitions::{Beside, Found, Lookup, Next, Turning};
+pub use session::transitions::{Beside, Found, Lookup, Next, Transitions};
 pub use session::{Answer, Session, SessionOptions};
 pub use sql::mapping::{plan_select, rows_where};
 pub use sql::parameters::{Parameter, Parameters};

@@ -66,7 +66,7 @@ pub struct Session {
     planner: ViewPlanner,
     views: Arc<LazyViews>,
     options: SessionOptions,
-    resident: Option<Arc<PeopleCache>>,
+    cache: Option<Arc<PeopleCache>>,
     /// The only persons whose rows it has; all where this is not set.
     among: Option<Arc<RoaringTreemap>>,
     /// Traits of the tenant's own, as texts until the session is finished.
@@ -126,7 +126,7 @@ impl Session {
             planner,
             views,
             options,
-            resident: None,
+            cache: None,
             among: None,
             texts: Vec::new(),
             own: OnceLock::new(),
@@ -138,19 +138,19 @@ impl Session {
 
     /// The same with a cache of its snapshot, from which many conditions are answered.
     #[must_use]
-    pub fn with_resident(mut self, resident: Option<Arc<PeopleCache>>) -> Self {
-        self.resident = resident;
+    pub fn with_cache(mut self, cache: Option<Arc<PeopleCache>>) -> Self {
+        self.cache = cache;
         self
     }
 
     /// The same of a session that has the rows of some persons alone.
     #[must_use]
-    pub fn with_resident_among(
+    pub fn with_cache_among(
         mut self,
-        resident: Option<Arc<PeopleCache>>,
+        cache: Option<Arc<PeopleCache>>,
         among: Arc<RoaringTreemap>,
     ) -> Self {
-        self.resident = resident;
+        self.cache = cache;
         self.among = Some(among);
         self
     }
@@ -231,34 +231,34 @@ impl Session {
         &self.own_names
     }
 
-    pub(crate) fn resident(&self) -> Option<&PeopleCache> {
-        self.resident.as_deref()
+    pub(crate) fn cache(&self) -> Option<&PeopleCache> {
+        self.cache.as_deref()
     }
 
     fn kept(&self) -> Option<CacheView> {
-        let resident = self.resident.clone()?;
+        let cache = self.cache.clone()?;
         let never = Arc::clone(&self.own_names);
         let among = self.among.clone();
         Some(CacheView {
-            resident,
+            cache,
             among,
             never,
         })
     }
 
     /// Whether it has a cache to answer conditions from.
-    pub fn has_resident(&self) -> bool {
-        self.resident.is_some()
+    pub fn has_cache(&self) -> bool {
+        self.cache.is_some()
     }
 
     /// The types of all activities, where they are cached.
-    pub async fn kept_types(&self) -> Option<BTreeSet<String>> {
-        self.resident.as_ref()?.activity_types().await
+    pub async fn cached_activity_types(&self) -> Option<BTreeSet<String>> {
+        self.cache.as_ref()?.activity_types().await
     }
 
     /// The different texts in a column of `people`, at most so many, where it is cached.
-    pub async fn kept_texts(&self, column: &str, most: usize) -> Option<BTreeSet<String>> {
-        self.resident.as_ref()?.distinct_texts(column, most).await
+    pub async fn cached_texts(&self, column: &str, most: usize) -> Option<BTreeSet<String>> {
+        self.cache.as_ref()?.distinct_texts(column, most).await
     }
 
     /// Adds a canonical table.
@@ -431,7 +431,7 @@ impl Session {
         condition: &Condition,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
-        let request = Request::PeopleWhere(condition.clone(), members, self.viewpoint());
+        let request = Request::PeopleWhere(condition.clone(), members, self.eval_context());
         self.start(request).await
     }
 
@@ -445,7 +445,7 @@ impl Session {
         condition: &Condition,
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<(), EngineError> {
-        let request = Request::PeopleWhere(condition.clone(), members, self.viewpoint());
+        let request = Request::PeopleWhere(condition.clone(), members, self.eval_context());
         let plan = explain(self.state.clone(), request, self.options.limits);
         plan.await.map(drop)
     }
@@ -464,7 +464,7 @@ impl Session {
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
         let kept = self.kept();
-        let request = Request::People(criteria, members, self.viewpoint(), kept);
+        let request = Request::People(criteria, members, self.eval_context(), kept);
         self.start(request).await
     }
 
@@ -479,7 +479,7 @@ impl Session {
         members: BTreeMap<String, Arc<dyn TableProvider>>,
     ) -> Result<Rows, EngineError> {
         let kept = self.kept();
-        let request = Request::Values(expressions, members, self.viewpoint(), kept);
+        let request = Request::Values(expressions, members, self.eval_context(), kept);
         self.start(request).await
     }
 
@@ -493,10 +493,10 @@ impl Session {
     /// # Errors
     /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
     pub fn needs(&self, condition: &Condition) -> Result<Needs, EngineError> {
-        needs(&self.state, condition, self.viewpoint())
+        needs(&self.state, condition, self.eval_context())
     }
 
-    pub(crate) fn viewpoint(&self) -> EvaluationContext {
+    pub(crate) fn eval_context(&self) -> EvaluationContext {
         EvaluationContext {
             as_of: self.options.as_of,
             zone: self.options.zone,

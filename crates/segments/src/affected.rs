@@ -80,7 +80,7 @@ pub(crate) async fn affected_since(
         let arriving = session.arriving(basis.as_of);
         collect(session, &arriving, &mut changed.arrived).await?;
         let since = [basis.as_of.micros() + 1, session.as_of().micros() + 1];
-        changed.arrived |= match session.kept_between(since).await {
+        changed.arrived |= match session.cached_persons_between(since).await {
             Some(kept) => kept,
             None => active(lake, state, &[(None, since)]).await?,
         };
@@ -217,7 +217,7 @@ pub(crate) async fn due_by_clock(
         let mut clock = TimeDependency::default();
         clock.is_unbounded = conditions.is_none();
         for condition in conditions.iter().flatten() {
-            match session.clock(condition, basis.as_of) {
+            match session.time_dependency(condition, basis.as_of) {
                 Ok(read) => clock.extend(read),
                 Err(_) => clock.is_unbounded = true,
             }
@@ -227,7 +227,7 @@ pub(crate) async fn due_by_clock(
             keys.push(key);
         }
     }
-    let (kept, all) = session.kept_due(all).await;
+    let (kept, all) = session.cached_affected_persons(all).await;
     persons |= kept;
     let spans = all.activities();
     let spans: Vec<TimeSpan> = spans
@@ -236,7 +236,7 @@ pub(crate) async fn due_by_clock(
     if !spans.is_empty() {
         persons |= active(lake, state, &spans).await?;
     }
-    match collect(session, &session.due(&all), &mut persons).await {
+    match collect(session, &session.affected_queries(&all), &mut persons).await {
         Ok(()) => Ok((keys, persons)),
         // The error is reported where the segments are evaluated.
         Err(_) => Ok((Vec::new(), persons)),
@@ -249,7 +249,7 @@ async fn collect(
     persons: &mut RoaringTreemap,
 ) -> Result<(), EngineError> {
     for query in queries {
-        let mut rows = session.due_persons(query).await?;
+        let mut rows = session.affected_persons(query).await?;
         while let Some(batch) = rows.next_batch().await? {
             let ids = batch.column(0).as_primitive::<Int64Type>();
             persons.extend(ids.iter().flatten().filter_map(|id| u64::try_from(id).ok()));

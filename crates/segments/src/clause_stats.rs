@@ -145,11 +145,11 @@ fn atoms(clause: &Clause, note: &mut impl FnMut(&Atom)) {
 /// A warning where a compared text never occurs in its column, or an activity type never occurs.
 async fn unknown_value(session: &Session, atom: &Atom) -> Result<Option<String>, SegmentError> {
     let (kept, sql, wanted, what) = if let Some((column, wanted)) = atom.compared_text() {
-        let kept = session.kept_texts(&column, VALUES_LOOKED_AT).await;
+        let kept = session.cached_texts(&column, VALUES_LOOKED_AT).await;
         let sql = format!("select distinct {column} from people where {column} is not null");
         (kept, sql, wanted, format!("`{column}`"))
     } else if let Some(kind) = atom.activity_type()? {
-        let kept = session.kept_types().await;
+        let kept = session.cached_activity_types().await;
         let sql = "select distinct type from activities".to_owned();
         (kept, sql, kind, "the types of activities".to_owned())
     } else {

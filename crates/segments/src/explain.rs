@@ -12,7 +12,7 @@ use arrow::compute::cast;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::ScalarValue;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Clause, Condition, EngineError, Next, Session, Turning};
+use rollbook_engine::{Clause, Condition, EngineError, Next, Session, Transitions};
 use rollbook_lake::State;
 use rollbook_model::{ColumnType, SegmentKey, Timestamp};
 use serde::Serialize;
@@ -275,24 +275,24 @@ impl ExplainRequest<'_> {
             return Ok(unknown);
         };
         conditions.push(condition.clone());
-        let turning = session.turning(&conditions, &[])?;
-        if !turning.is_known() {
+        let transitions = session.transitions(&conditions, &[])?;
+        if !transitions.is_known() {
             return Ok(unknown);
         }
         let ahead = Timestamp::from_micros(self.as_of.micros().saturating_add(AHEAD));
         let later = self.open(sessions, ahead).await?;
         let mut rows = Vec::new();
-        for query in session.rows_of(&turning, self.person.cast_signed()) {
+        for query in session.rows_of(&transitions, self.person.cast_signed()) {
             rows.push(moments(&later, &query).await?);
         }
-        let Some(passes) = session.passes(&turning, &rows) else {
+        let Some(passes) = session.passes(&transitions, &rows) else {
             return Ok(unknown);
         };
         let criteria = Criteria::Expression(condition.clone());
         let mut at = self.as_of;
-        let mut values = compared(evaluation, &turning).await?;
+        let mut values = compared(evaluation, &transitions).await?;
         for _ in 0..TURNS_TRIED {
-            at = match session.next_turn(&turning, &passes, &values, at) {
+            at = match session.next_turn(&transitions, &passes, &values, at) {
                 Next::Never => return Ok((None, "time alone changes nothing")),
                 Next::Unknown => return Ok(unknown),
                 Next::At(at) => Timestamp::from_micros(at),
@@ -304,7 +304,7 @@ impl ExplainRequest<'_> {
                 return Ok((Some(at), if is_member { "leaves" } else { "enters" }));
             }
             // Rows whose time has come, or that left a window, may have changed them.
-            values = compared(&mut evaluation, &turning).await?;
+            values = compared(&mut evaluation, &transitions).await?;
         }
         Ok((None, "not at the next 400 moments at which it could change"))
     }
@@ -327,9 +327,9 @@ async fn value(
 /// The values of the person whose rows the session has that are compared with the current time.
 async fn compared(
     evaluation: &mut Evaluation<'_>,
-    turning: &Turning,
+    transitions: &Transitions,
 ) -> Result<Vec<ScalarValue>, SegmentError> {
-    let expressions = turning.values();
+    let expressions = transitions.values();
     let count = expressions.len();
     if count == 0 {
         return Ok(Vec::new());

@@ -1,24 +1,25 @@
 //! Names of the parts of a segment in a snapshot.
 
+use rollbook_lake::ValueName;
 use rollbook_model::SegmentKey;
 
 /// Its definition.
 pub(crate) fn name_of(key: &SegmentKey) -> String {
-    format!("segment/{key}")
+    ValueName::Segment(key.as_str()).to_string()
 }
 
 /// Its membership.
 pub(crate) fn members_name(key: &SegmentKey) -> String {
-    format!("members/{key}")
+    ValueName::Members(key.as_str()).to_string()
 }
 
 /// The failure of its last refresh.
 pub(crate) fn status_name(key: &SegmentKey) -> String {
-    format!("status/{key}")
+    ValueName::Status(key.as_str()).to_string()
 }
 
 /// The last revision of a deleted segment: a later segment of the same key continues from there, so that
 /// the two cannot be mistaken for each other.
 pub(crate) fn ended_name(key: &SegmentKey) -> String {
-    format!("ended/{key}")
+    ValueName::Ended(key.as_str()).to_string()
 }

@@ -146,6 +146,10 @@ fn conversation_from_rows_to_members() {
     );
     for line in &log {
         let entry: Value = serde_json::from_str(line).unwrap();
+        // Where the machine is slow, the server refreshes the segment by itself meanwhile.
+        if entry["target"] == "rollbook_server::tasks::refreshes" {
+            continue;
+        }
         assert!(
             entry["request_id"].is_string() || entry["level"] != "INFO",
             "{line}"

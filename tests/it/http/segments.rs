@@ -369,7 +369,7 @@ fn absurd_criteria_get_a_clear_error() {
     let many = ["true"; 10_000].join(" or ");
     let deep = format!("{}true", "not ".repeat(20_000));
     for (criteria, said) in [
-        (long, "at most 100000"),
+        (long, "the limit is 100000"),
         (many, "too many operators"),
         (deep, "too many operators"),
     ] {

@@ -276,7 +276,7 @@ fn labels_beyond_the_data_and_empty_tests_are_reported() {
         let model: Value = serde_json::from_slice(&trained.stdout).unwrap();
         assert_eq!(model["data_end"], "2024-05-31T10:00:00Z");
         assert_eq!(model["uncovered_days"].as_i64(), days, "{as_of}");
-        let says = told.contains("the newest order or deal is of 2024-05-31");
+        let says = told.contains("the newest order or deal is from 2024-05-31");
         assert_eq!(says, days.is_some(), "{as_of} {told}");
         // Nobody had bought by then.
         let tested = &model["evaluation"];

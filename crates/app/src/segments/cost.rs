@@ -1,6 +1,6 @@
 //! Which criteria have a cost that their text bounds; others run in a worker process with a memory limit.
 
-use rollbook_engine::{Condition, Tame, is_column_of_people, tame};
+use rollbook_engine::{Condition, CostClass, cost_class, is_column_of_people};
 use rollbook_lake::{Lake, State};
 use rollbook_model::SegmentKey;
 use rollbook_segments::{custom_traits, definition};
@@ -20,9 +20,10 @@ pub async fn have_bounded_cost(
     // name of a built-in column.
     let criteria: Vec<Parsed> = criteria
         .iter()
-        .map(|text| Tame::condition_in(text))
+        .map(|text| CostClass::condition_in(text))
         .collect();
-    let is_tame = |one: &Parsed| class(one, &|name| !is_column_of_people(name)) == Tame::Yes;
+    let is_tame =
+        |one: &Parsed| class(one, &|name| !is_column_of_people(name)) == CostClass::Bounded;
     if criteria.iter().all(is_tame) {
         return Ok(vec![true; criteria.len()]);
     }
@@ -30,20 +31,22 @@ pub async fn have_bounded_cost(
         Ok(lake) => lake,
         Err(error) if error.is_no_lake() => {
             let each = criteria.iter();
-            return Ok(each.map(|one| class(one, &|_| false) != Tame::No).collect());
+            return Ok(each
+                .map(|one| class(one, &|_| false) != CostClass::Unbounded)
+                .collect());
         }
         Err(error) => return Err(error),
     };
     let state = lake.head().await?;
     let found = classify(&state, &criteria)?;
-    let all_are_bounded = match found.contains(&Tame::IfSegmentsAre) {
+    let all_are_bounded = match found.contains(&CostClass::BoundedIfSegmentsAre) {
         true => saved_are_bounded(&lake, &state, None).await?,
         false => true,
     };
-    let is_bounded = |found: Tame| match found {
-        Tame::Yes => true,
-        Tame::IfSegmentsAre => all_are_bounded,
-        Tame::No => false,
+    let is_bounded = |found: CostClass| match found {
+        CostClass::Bounded => true,
+        CostClass::BoundedIfSegmentsAre => all_are_bounded,
+        CostClass::Unbounded => false,
     };
     Ok(found.into_iter().map(is_bounded).collect())
 }
@@ -84,25 +87,25 @@ async fn saved_are_bounded(
         None => definition::list(lake, state).await?,
     };
     let parsed = definitions.iter();
-    let parsed = parsed.map(|one| Tame::condition_in(&one.criteria));
+    let parsed = parsed.map(|one| CostClass::condition_in(&one.criteria));
     let found = classify(state, &parsed.collect::<Vec<_>>())?;
-    if key.is_none() || !found.contains(&Tame::IfSegmentsAre) {
-        return Ok(!found.contains(&Tame::No));
+    if key.is_none() || !found.contains(&CostClass::BoundedIfSegmentsAre) {
+        return Ok(!found.contains(&CostClass::Unbounded));
     }
     Box::pin(saved_are_bounded(lake, state, None)).await
 }
 
 /// A condition, or the class of a text that is none.
-type Parsed = Result<Condition, Tame>;
+type Parsed = Result<Condition, CostClass>;
 
-fn class(criteria: &Parsed, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
+fn class(criteria: &Parsed, is_own_trait: &dyn Fn(&str) -> bool) -> CostClass {
     match criteria {
-        Ok(condition) => tame(condition, is_own_trait),
+        Ok(condition) => cost_class(condition, is_own_trait),
         Err(class) => *class,
     }
 }
 
-fn classify(state: &State, criteria: &[Parsed]) -> Result<Vec<Tame>, AppError> {
+fn classify(state: &State, criteria: &[Parsed]) -> Result<Vec<CostClass>, AppError> {
     let traits = custom_traits::since(state)?;
     let is_own = |name: &str| traits.keys().any(|own| own.as_str() == name);
     Ok(criteria.iter().map(|one| class(one, &is_own)).collect())

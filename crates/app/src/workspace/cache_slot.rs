@@ -151,7 +151,7 @@ impl CacheSlot {
         let (slot, state) = (Arc::clone(self), state.clone());
         spawn_detached(async move {
             let all = Arc::clone(&delta.all);
-            match before.renewed(delta).await {
+            match before.refreshed_by(delta).await {
                 Ok(Some(cache)) => {
                     slot.refreshes.fetch_add(1, Ordering::Relaxed);
                     *slot.lock() = Some(CachedData {

@@ -43,7 +43,7 @@ impl Workspace {
     ) -> Result<Session, AppError> {
         let session = self.session(lake, state, as_of).await?;
         let cache = self.people_cache(lake, state, as_of).await?;
-        Ok(session.with_resident(cache))
+        Ok(session.with_cache(cache))
     }
 
     /// The same, reading only the rows of the persons in `among` where they are not cached.
@@ -57,7 +57,7 @@ impl Workspace {
         let some = Some(Arc::clone(&among));
         let session = self.session_of_persons(lake, state, as_of, some).await?;
         let cache = self.people_cache(lake, state, as_of).await?;
-        Ok(session.with_resident_among(cache, among))
+        Ok(session.with_cache_among(cache, among))
     }
 
     /// The same, with one row in `persons` per record instead of one per person.

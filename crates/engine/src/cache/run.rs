@@ -273,8 +273,8 @@ mod tests {
         ) {
             let is_included = |position: u32| wanted.contains(&position);
             let made = run(&first).filtered(|position| !is_included(position)).merged_with(&run(&second));
-            let is_kept = |row: &&Row| !is_included(u32::try_from(row.0).unwrap());
-            let rows: Vec<Row> = first.iter().filter(is_kept).chain(&second).copied().collect();
+            let is_cached = |row: &&Row| !is_included(u32::try_from(row.0).unwrap());
+            let rows: Vec<Row> = first.iter().filter(is_cached).chain(&second).copied().collect();
             prop_assert_eq!(made.len(), rows.len());
             let is_given = |row: &&Row| (window[0]..window[1]).contains(&row.1) && row.2 <= as_of;
             let expected = |number: &dyn Fn(usize) -> Option<usize>| {

@@ -3,7 +3,9 @@
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 
-use crate::criteria::behaviour::{Behaviours, EvaluationContext, Tick, Ticks, reads_clock, settle};
+use crate::criteria::behaviour::{
+    Behaviours, ClockRead, ClockReads, EvaluationContext, reads_clock, resolve_times,
+};
 use crate::criteria::condition::{Condition, PersonQuery};
 use crate::error::EngineError;
 use crate::rewriting::expressions::holds_a_query;
@@ -24,12 +26,12 @@ pub struct Needs {
 pub(crate) fn needs(
     state: &SessionState,
     condition: &Condition,
-    viewpoint: EvaluationContext,
+    eval_context: EvaluationContext,
 ) -> Result<Needs, EngineError> {
     let mut expr = condition.expr().clone();
     let is_shareable = !holds_a_query(&expr);
-    let mut behaviours = Behaviours::new(viewpoint, false);
-    settle(state, viewpoint.as_of, &mut expr)?;
+    let mut behaviours = Behaviours::new(eval_context, false);
+    resolve_times(state, eval_context.as_of, &mut expr)?;
     behaviours.replace(&mut expr)?;
     Ok(Needs {
         segments: behaviours.segments().to_vec(),
@@ -41,19 +43,19 @@ pub(crate) fn needs(
 ///
 /// # Errors
 /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
-pub(crate) fn ticks(
+pub(crate) fn clock_reads(
     state: &SessionState,
     condition: &Condition,
-    viewpoint: EvaluationContext,
-) -> Result<Vec<Tick>, EngineError> {
-    let mut ticks = Ticks {
+    eval_context: EvaluationContext,
+) -> Result<Vec<ClockRead>, EngineError> {
+    let mut clock_reads = ClockReads {
         state,
-        viewpoint,
+        eval_context,
         condition,
         found: Vec::new(),
     };
-    ticks.walk(condition.expr())?;
-    Ok(ticks.found)
+    clock_reads.walk(condition.expr())?;
+    Ok(clock_reads.found)
 }
 
 /// Whether a query reads the clock anywhere.

@@ -18,26 +18,26 @@ use crate::rewriting::walk::walk_mut;
 
 mod aggregate_kind;
 mod call;
+mod clock_expr;
+mod clock_reads;
 mod fact;
 mod moments;
 mod pace;
 mod parts;
 mod question;
-mod reckoned;
-mod ticks;
 mod time_dependency;
 
 use crate::sql::behaviour_names::BEHAVIOURS;
 pub(crate) use aggregate_kind::{AggregateKind, KEPT, WindowAggregate};
 pub(crate) use call::Call;
+pub(crate) use clock_expr::{ClockExpr, micros, written};
+pub(crate) use clock_reads::{ACTIVITIES, ClockRead, ClockReads, Compared, End, Rows};
 pub(crate) use fact::literal;
-pub(crate) use moments::settle;
+pub(crate) use moments::resolve_times;
 pub(crate) use pace::{DAY, HOUR, Pace};
 pub(crate) use parts::reads_clock;
 use question::{Answer, Question};
 pub(crate) use question::{evidence, relations_of};
-pub(crate) use reckoned::{Reckoned, micros, written};
-pub(crate) use ticks::{ACTIVITIES, Compared, End, Rows, Tick, Ticks};
 pub use time_dependency::TimeDependency;
 
 /// The column of the person in a relation that is joined: no condition can mean it by accident.
@@ -64,7 +64,7 @@ pub(crate) struct Where {
 /// What the calls in one or several conditions ask.
 #[derive(Debug)]
 pub(crate) struct Behaviours {
-    viewpoint: EvaluationContext,
+    eval_context: EvaluationContext,
     /// What is counted of activities, by type and time alone.
     counted: Vec<Counted>,
     /// Relations over facts, each with its aggregates.
@@ -100,9 +100,9 @@ pub(crate) enum Source<'a> {
 }
 
 impl Behaviours {
-    pub(crate) fn new(viewpoint: EvaluationContext, is_flat: bool) -> Self {
+    pub(crate) fn new(eval_context: EvaluationContext, is_flat: bool) -> Self {
         Self {
-            viewpoint,
+            eval_context,
             is_flat,
             counted: Vec::new(),
             relations: Vec::new(),
@@ -210,7 +210,7 @@ impl Behaviours {
 
     /// The expression that takes the place of a call.
     fn answer(&mut self, call: &Call) -> Result<Expr, EngineError> {
-        Ok(match Question::of(call, &self.viewpoint)? {
+        Ok(match Question::of(call, &self.eval_context)? {
             Question::Segment(key) => {
                 let at = place(&mut self.segments, key);
                 Expr::IsNotNull(Box::new(self.column_of(&members_name(at), PERSON)))

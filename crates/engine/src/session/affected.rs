@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 use rollbook_model::Timestamp;
 use rollbook_model::tables::TABLES;
 
-use crate::criteria::analysis::ticks;
+use crate::criteria::analysis::clock_reads;
 use crate::criteria::behaviour::{ACTIVITIES, TimeDependency, literal};
 use crate::criteria::condition::Condition;
 use crate::error::EngineError;
@@ -35,13 +35,13 @@ impl Session {
     ///
     /// # Errors
     /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
-    pub fn clock(
+    pub fn time_dependency(
         &self,
         condition: &Condition,
         since: Timestamp,
     ) -> Result<TimeDependency, EngineError> {
-        let ticks = ticks(self.state(), condition, self.viewpoint())?;
-        Ok(TimeDependency::between(&ticks, since, self.as_of()))
+        let clock_reads = clock_reads(self.state(), condition, self.eval_context())?;
+        Ok(TimeDependency::between(&clock_reads, since, self.as_of()))
     }
 
     /// The questions whose answers are all persons that have rows of a moment after `since`, up to
@@ -72,7 +72,7 @@ impl Session {
 
     /// The questions whose answers are all persons for whom windows and comparisons with the clock
     /// may come to something else, but for [`TimeDependency::activities`].
-    pub fn due(&self, clock: &TimeDependency) -> Vec<AffectedQuery> {
+    pub fn affected_queries(&self, clock: &TimeDependency) -> Vec<AffectedQuery> {
         let queries = clock.queries().into_iter().map(AffectedQuery::Query);
         let conditions = clock.conditions().into_iter().map(AffectedQuery::Condition);
         queries.chain(conditions).collect()
@@ -80,26 +80,26 @@ impl Session {
 
     /// The persons who have activities from the first moment on and before the second, in
     /// microseconds, whether they are yet to come or not; `None` where that is not kept in memory.
-    pub async fn kept_between(&self, span: [i64; 2]) -> Option<RoaringTreemap> {
-        let resident = self.resident()?;
-        resident.persons_in_spans(ACTIVITIES, None, &[span]).await
+    pub async fn cached_persons_between(&self, span: [i64; 2]) -> Option<RoaringTreemap> {
+        let cache = self.cache()?;
+        cache.persons_in_spans(ACTIVITIES, None, &[span]).await
     }
 
     /// The persons for whom windows may come to something else, as far as the rows that these are
     /// over are kept in memory, and what is left to ask for.
-    pub async fn kept_due(&self, mut clock: TimeDependency) -> (RoaringTreemap, TimeDependency) {
+    pub async fn cached_affected_persons(
+        &self,
+        mut clock: TimeDependency,
+    ) -> (RoaringTreemap, TimeDependency) {
         let mut persons = RoaringTreemap::new();
-        let Some(resident) = self.resident() else {
+        let Some(cache) = self.cache() else {
             return (persons, clock);
         };
         for rows in clock.rows() {
             let mut rest = clock.clone();
             let (view, kind) = &rows;
             let spans = rest.without(&rows);
-            if let Some(found) = resident
-                .persons_in_spans(view, kind.as_deref(), &spans)
-                .await
-            {
+            if let Some(found) = cache.persons_in_spans(view, kind.as_deref(), &spans).await {
                 persons |= found;
                 clock = rest;
             }
@@ -111,7 +111,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::stream`].
-    pub async fn due_persons(&self, due: &AffectedQuery) -> Result<Rows, EngineError> {
+    pub async fn affected_persons(&self, due: &AffectedQuery) -> Result<Rows, EngineError> {
         match due {
             AffectedQuery::Query(sql) => self.stream(sql).await,
             AffectedQuery::Condition(condition) => {

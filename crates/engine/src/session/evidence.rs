@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Visitor};
 
-use crate::criteria::behaviour::{Call, EvaluationContext, behaviour, evidence, settle};
+use crate::criteria::behaviour::{Call, EvaluationContext, behaviour, evidence, resolve_times};
 use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::rewriting::walk::walk;
@@ -51,10 +51,10 @@ impl Session {
         most: usize,
     ) -> Result<Vec<String>, EngineError> {
         let mut condition = clause.expr().clone();
-        settle(self.state(), self.as_of(), &mut condition)?;
+        resolve_times(self.state(), self.as_of(), &mut condition)?;
         let mut looks = Looks {
             rows: Vec::new(),
-            viewpoint: self.viewpoint(),
+            eval_context: self.eval_context(),
         };
         if let ControlFlow::Break(error) = walk(&condition, &mut looks) {
             return Err(error);
@@ -76,7 +76,7 @@ impl Session {
 /// A walk that notes the rows which a clause looks at.
 struct Looks {
     rows: Vec<(&'static str, Vec<String>)>,
-    viewpoint: EvaluationContext,
+    eval_context: EvaluationContext,
 }
 
 impl Visitor for Looks {
@@ -99,7 +99,7 @@ impl Visitor for Looks {
                     return ControlFlow::Continue(());
                 };
                 let rows = Call::of(name, function);
-                match rows.and_then(|call| evidence(&call, &self.viewpoint)) {
+                match rows.and_then(|call| evidence(&call, &self.eval_context)) {
                     Ok(rows) => {
                         self.rows.extend(rows);
                         ControlFlow::Continue(())

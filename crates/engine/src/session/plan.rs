@@ -17,7 +17,9 @@ use rollbook_model::ColumnType;
 use rollbook_model::config::Limits;
 
 use crate::cache::{CacheRequest, Names};
-use crate::criteria::behaviour::{Behaviours, EvaluationContext, PERSON, Where, behaviour, settle};
+use crate::criteria::behaviour::{
+    Behaviours, EvaluationContext, PERSON, Where, behaviour, resolve_times,
+};
 use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::functions::make_lenient;
@@ -55,29 +57,29 @@ pub(crate) fn plan<'a>(
 
 async fn physical<'a>(state: &'a SessionState, request: &Request, limits: &Limits) -> Planned<'a> {
     let (mut plan, diagnosis) = match request {
-        Request::PeopleWhere(criteria, members, viewpoint) => {
+        Request::PeopleWhere(criteria, members, eval_context) => {
             let request = OverPeople {
                 criteria: std::slice::from_ref(criteria),
                 members,
-                viewpoint: *viewpoint,
+                eval_context: *eval_context,
                 output: Output::Ids,
             };
             request.plan(state, limits, None).await?
         }
-        Request::People(criteria, members, viewpoint, kept) => {
+        Request::People(criteria, members, eval_context, kept) => {
             let request = OverPeople {
                 criteria,
                 members,
-                viewpoint: *viewpoint,
+                eval_context: *eval_context,
                 output: Output::Booleans,
             };
             request.plan(state, limits, kept.as_ref()).await?
         }
-        Request::Values(values, members, viewpoint, kept) => {
+        Request::Values(values, members, eval_context, kept) => {
             let request = OverPeople {
                 criteria: values,
                 members,
-                viewpoint: *viewpoint,
+                eval_context: *eval_context,
                 output: Output::Values,
             };
             request.plan(state, limits, kept.as_ref()).await?
@@ -128,7 +130,7 @@ enum Output {
 struct OverPeople<'a> {
     criteria: &'a [Condition],
     members: &'a MemberTables,
-    viewpoint: EvaluationContext,
+    eval_context: EvaluationContext,
     output: Output,
 }
 
@@ -144,7 +146,7 @@ impl OverPeople<'_> {
             if let Some(planned) = self.plan_over(state, limits, Some(some)).await? {
                 return Ok(planned);
             }
-            some.resident.load_in_background().await;
+            some.cache.load_in_background().await;
         }
         let planned = self.plan_over(state, limits, None).await?;
         Ok(planned.expect("the lake has everything"))
@@ -156,7 +158,7 @@ impl OverPeople<'_> {
         limits: &Limits,
         kept: Option<&CacheView>,
     ) -> Result<Option<(LogicalPlan, Diagnosis<'a>)>, EngineError> {
-        let mut behaviours = Behaviours::new(self.viewpoint, kept.is_some());
+        let mut behaviours = Behaviours::new(self.eval_context, kept.is_some());
         let (mut conditions, mut names) = (Vec::new(), Names::default());
         let mut diagnosis = None;
         for criteria in self.criteria {
@@ -167,7 +169,7 @@ impl OverPeople<'_> {
                 return Err(of_this.many_rows(Some(&function)));
             }
             names.note(&condition);
-            settle(state, self.viewpoint.as_of, &mut condition)?;
+            resolve_times(state, self.eval_context.as_of, &mut condition)?;
             // What a part of it is called in warnings is what was written.
             make_lenient(&mut condition, |call| behaviour(call).is_some());
             behaviours.replace(&mut condition)?;
@@ -191,13 +193,13 @@ impl OverPeople<'_> {
                     return Ok(None);
                 };
                 let asked = CacheRequest {
-                    context: self.viewpoint,
+                    context: self.eval_context,
                     persons: kept.among.as_deref(),
                     columns: &names,
                     sources: behaviours.sources(&of_segments),
                 };
                 // What is wrong is told by a query over the lake.
-                let Ok(Some(table)) = kept.resident.table(state, asked).await else {
+                let Ok(Some(table)) = kept.cache.table(state, asked).await else {
                     return Ok(None);
                 };
                 format!("{} as people", named.register(table)?)

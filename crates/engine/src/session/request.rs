@@ -17,7 +17,7 @@ pub(crate) type MemberTables = BTreeMap<String, Arc<dyn TableProvider>>;
 /// The cached columns and events that conditions can be answered from.
 #[derive(Debug, Clone)]
 pub(crate) struct CacheView {
-    pub(crate) resident: Arc<PeopleCache>,
+    pub(crate) cache: Arc<PeopleCache>,
     /// The only persons whose rows the session has; all where this is not set.
     pub(crate) among: Option<Arc<RoaringTreemap>>,
     /// Columns of `people` that are never cached: the tenant's own traits, which may be personal and

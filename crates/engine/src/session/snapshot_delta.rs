@@ -39,7 +39,7 @@ impl PeopleCache {
     ///
     /// # Errors
     /// Rows of the older or the newer snapshot cannot be read.
-    pub async fn renewed(&self, since: SnapshotDelta) -> Result<Option<Self>> {
+    pub async fn refreshed_by(&self, since: SnapshotDelta) -> Result<Option<Self>> {
         let delta = CacheDelta {
             full_state: since.all.state(),
             changed_state: since.some.state(),

@@ -7,9 +7,9 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, CaseWhen, Expr};
 use rollbook_model::{ColumnType, Timestamp, tables};
 
-use crate::criteria::analysis::{query_reads_clock, ticks};
+use crate::criteria::analysis::{clock_reads, query_reads_clock};
 use crate::criteria::behaviour::{
-    ACTIVITIES, Compared, DAY, End, Pace, Reckoned, Rows, Tick, literal, micros, written,
+    ACTIVITIES, ClockExpr, ClockRead, Compared, DAY, End, Pace, Rows, literal, micros, written,
 };
 use crate::criteria::condition::{Condition, PersonQuery};
 use crate::error::EngineError;
@@ -27,8 +27,8 @@ const PASSES: usize = 16;
 
 /// Where some conditions, which are all met by looking at one another, depend on the clock.
 #[derive(Debug, Clone)]
-pub struct Turning {
-    ticks: Vec<Tick>,
+pub struct Transitions {
+    clock_reads: Vec<ClockRead>,
     facts: BTreeSet<Fact>,
 }
 
@@ -91,32 +91,32 @@ impl Session {
     ///
     /// # Errors
     /// [`EngineError::Behaviour`] where a behaviour function is called otherwise than it can be.
-    pub fn turning(
+    pub fn transitions(
         &self,
         conditions: &[Condition],
         queries: &[PersonQuery],
-    ) -> Result<Turning, EngineError> {
-        let mut turning = Turning {
-            ticks: Vec::new(),
+    ) -> Result<Transitions, EngineError> {
+        let mut transitions = Transitions {
+            clock_reads: Vec::new(),
             facts: BTreeSet::new(),
         };
         for query in queries {
-            turning.note_query(query_reads_clock(self.state(), query));
+            transitions.note_query(query_reads_clock(self.state(), query));
         }
         for condition in conditions {
-            turning.facts.extend(facts(condition.expr()));
-            let found = ticks(self.state(), condition, self.viewpoint())?;
-            turning.ticks.extend(found);
+            transitions.facts.extend(facts(condition.expr()));
+            let found = clock_reads(self.state(), condition, self.eval_context())?;
+            transitions.clock_reads.extend(found);
         }
-        Ok(turning)
+        Ok(transitions)
     }
 
     /// When the clock alone may next change a person's membership after a moment. `values` are what
-    /// [`Turning::values`] come to for the person then, `rows` the moments of
+    /// [`Transitions::values`] come to for the person then, `rows` the moments of
     /// [`Session::passes_of`].
     pub fn next_turn(
         &self,
-        turning: &Turning,
+        transitions: &Transitions,
         rows: &BTreeSet<i64>,
         values: &[ScalarValue],
         after: Timestamp,
@@ -127,16 +127,16 @@ impl Session {
             None => Next::Never,
         };
         let mut values = values.iter();
-        for tick in &turning.ticks {
-            let of_tick = match tick {
-                Tick::End { .. } => Next::Never,
-                Tick::Compared(compared) => match values.next() {
+        for clock_read in &transitions.clock_reads {
+            let of_tick = match clock_read {
+                ClockRead::End { .. } => Next::Never,
+                ClockRead::Compared(compared) => match values.next() {
                     Some(value) => self.next_of_value(compared, value, after),
                     None => Next::Unknown,
                 },
-                Tick::Alone { reckoned, pace } => self.next_alone(reckoned, pace, after),
-                Tick::Query { reads_clock: false } => Next::Never,
-                Tick::Query { reads_clock: true } | Tick::Anything => Next::Unknown,
+                ClockRead::Alone { clock_expr, pace } => self.next_alone(clock_expr, pace, after),
+                ClockRead::Query { reads_clock: false } => Next::Never,
+                ClockRead::Query { reads_clock: true } | ClockRead::Anything => Next::Unknown,
             };
             next = next.or(of_tick);
         }
@@ -144,13 +144,13 @@ impl Session {
     }
 
     /// The next change of an expression of the clock.
-    fn next_alone(&self, reckoned: &Reckoned, pace: &Pace, after: i64) -> Next {
+    fn next_alone(&self, clock_expr: &ClockExpr, pace: &Pace, after: i64) -> Next {
         // What rises all the time is another at each moment.
         if matches!(pace, Pace::Steady { .. }) {
             return Next::Unknown;
         }
-        let key = |at: i64| reckoned.at(Timestamp::from_micros(at));
-        next_change(key, |_| None, pace, self.viewpoint().zone, after)
+        let key = |at: i64| clock_expr.at(Timestamp::from_micros(at));
+        next_change(key, |_| None, pace, self.eval_context().zone, after)
     }
 
     /// The next change of a comparison for one value.
@@ -158,29 +158,29 @@ impl Session {
         if value.is_null() {
             return Next::Never;
         }
-        let reckoned = Reckoned::for_value(self.state(), &compared.comparison, value);
-        let Some(reckoned) = reckoned else {
+        let clock_expr = ClockExpr::for_value(self.state(), &compared.comparison, value);
+        let Some(clock_expr) = clock_expr else {
             return Next::Unknown;
         };
         let at = as_time(value);
         let apart = |moment: i64| {
-            let bound = compared.reckoned.at(Timestamp::from_micros(moment));
+            let bound = compared.clock_expr.at(Timestamp::from_micros(moment));
             at?.checked_sub(as_time(&bound?)?)
         };
-        let key = |moment: i64| reckoned.at(Timestamp::from_micros(moment));
-        next_change(key, apart, &compared.pace, self.viewpoint().zone, after)
+        let key = |moment: i64| clock_expr.at(Timestamp::from_micros(moment));
+        next_change(key, apart, &compared.pace, self.eval_context().zone, after)
     }
 
     /// The moments after this session's at which rows with these times may pass an end of a window,
     /// and those at which rows come to pass; `None` where an end cannot be told ahead. `rows` are
-    /// the answers to [`Turning::rows_of`], in that order.
-    pub fn passes(&self, turning: &Turning, rows: &[Vec<i64>]) -> Option<BTreeSet<i64>> {
+    /// the answers to [`Transitions::rows_of`], in that order.
+    pub fn passes(&self, transitions: &Transitions, rows: &[Vec<i64>]) -> Option<BTreeSet<i64>> {
         let after = self.as_of().micros();
         let (mut moments, mut answers) = (BTreeSet::new(), rows.iter());
         let arrivals = answers.next()?;
         moments.extend(arrivals.iter().copied().filter(|at| *at > after));
-        for tick in &turning.ticks {
-            let Tick::End { rows, end } = tick else {
+        for clock_read in &transitions.clock_reads {
+            let ClockRead::End { rows, end } = clock_read else {
                 continue;
             };
             for _ in rows {
@@ -209,41 +209,41 @@ impl Session {
             let place = end.bound.micros(Timestamp::from_micros(moment))?;
             at.checked_sub(place)
         };
-        next_change(key, apart, &end.pace, self.viewpoint().zone, after)
+        next_change(key, apart, &end.pace, self.eval_context().zone, after)
     }
 
     /// The first moment after this session's at which the clock may change anything for anybody, or
-    /// an earlier one; `None` where it never does. `found` is what [`Turning::lookups`] and
-    /// [`Turning::beside`] are about.
-    pub fn first_change(&self, turning: &Turning, found: &Found) -> Option<Timestamp> {
+    /// an earlier one; `None` where it never does. `found` is what [`Transitions::lookups`] and
+    /// [`Transitions::beside`] are about.
+    pub fn first_change(&self, transitions: &Transitions, found: &Found) -> Option<Timestamp> {
         let now = self.as_of();
         let after = now.micros();
         let row = |lookup: &Lookup| found.rows.get(lookup).copied();
         let mut next = Next::Never;
-        for lookup in turning.arrivals(after) {
+        for lookup in transitions.arrivals(after) {
             next = next.or(match row(&lookup) {
                 Some(Some(at)) => Next::At(at.max(after + 1)),
                 Some(None) => Next::Never,
                 None => Next::Unknown,
             });
         }
-        for tick in &turning.ticks {
-            let of_tick = match tick {
-                Tick::End { rows, end } => {
+        for clock_read in &transitions.clock_reads {
+            let of_tick = match clock_read {
+                ClockRead::End { rows, end } => {
                     let pass = |at| self.next_pass(at, end, after);
                     first_of(beside_end(rows, end, now), &row, pass)
                 }
-                Tick::Compared(compared) if compared.rows.is_some() => {
+                ClockRead::Compared(compared) if compared.rows.is_some() => {
                     let pass = |at| {
                         let at = ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into()));
                         self.next_of_value(compared, &at, after)
                     };
                     first_of(beside_rows(compared, now), &row, pass)
                 }
-                Tick::Compared(compared) => self.first_of_values(compared, found),
-                Tick::Alone { reckoned, pace } => self.next_alone(reckoned, pace, after),
-                Tick::Query { reads_clock: false } => Next::Never,
-                Tick::Query { reads_clock: true } | Tick::Anything => Next::Unknown,
+                ClockRead::Compared(compared) => self.first_of_values(compared, found),
+                ClockRead::Alone { clock_expr, pace } => self.next_alone(clock_expr, pace, after),
+                ClockRead::Query { reads_clock: false } => Next::Never,
+                ClockRead::Query { reads_clock: true } | ClockRead::Anything => Next::Unknown,
             };
             next = next.or(of_tick);
         }
@@ -257,7 +257,7 @@ impl Session {
     fn first_of_values(&self, compared: &Compared, found: &Found) -> Next {
         let now = self.as_of();
         if matches!(compared.pace, Pace::Daily | Pace::Hourly) {
-            return self.next_alone(&compared.reckoned, &compared.pace, now.micros());
+            return self.next_alone(&compared.clock_expr, &compared.pace, now.micros());
         }
         let values = beside(compared, now).and_then(|beside| found.values.get(&beside));
         let Some(values) = values else {
@@ -269,10 +269,10 @@ impl Session {
     }
 
     /// The times of rows of one person that it takes for [`Session::passes`]: a query for each.
-    pub fn rows_of(&self, turning: &Turning, person: i64) -> Vec<String> {
-        let mut queries = vec![turning.arriving_of(person, self.as_of())];
-        for tick in &turning.ticks {
-            let Tick::End { rows, end } = tick else {
+    pub fn rows_of(&self, transitions: &Transitions, person: i64) -> Vec<String> {
+        let mut queries = vec![transitions.arriving_of(person, self.as_of())];
+        for clock_read in &transitions.clock_reads {
+            let ClockRead::End { rows, end } = clock_read else {
                 continue;
             };
             // What is further back than it ever goes again stays where it is.
@@ -410,34 +410,34 @@ fn beside_end(rows: &[Rows], end: &End, moment: Timestamp) -> Option<Vec<Lookup>
 /// Those beside what their times are compared with.
 fn beside_rows(compared: &Compared, moment: Timestamp) -> Option<Vec<Lookup>> {
     let rows = compared.rows.as_ref()?;
-    let place = as_time(&compared.reckoned.at(moment)?)?;
+    let place = as_time(&compared.clock_expr.at(moment)?)?;
     let rows = std::slice::from_ref(rows);
     Some(lookups_beside(rows, place, &compared.pace))
 }
 
 /// A value and its bound as it is at a moment.
 fn beside(compared: &Compared, moment: Timestamp) -> Option<Beside> {
-    let bound = written(&compared.reckoned.at(moment)?)?;
+    let bound = written(&compared.clock_expr.at(moment)?)?;
     Some(Beside {
         value: compared.value.clone(),
         bound: Condition::of_expr(bound),
     })
 }
 
-impl Turning {
+impl Transitions {
     /// What of the clock is in a query is not looked at further.
     fn note_query(&mut self, reads_clock: bool) {
-        self.ticks.push(Tick::Query { reads_clock });
+        self.clock_reads.push(ClockRead::Query { reads_clock });
         self.facts = all_facts();
     }
 
     /// Whether a turn can be told ahead at all.
     pub fn is_known(&self) -> bool {
-        self.ticks.iter().all(|tick| match tick {
-            Tick::End { end, .. } => end.pace != Pace::Unknown,
-            Tick::Compared(compared) => compared.pace != Pace::Unknown,
-            Tick::Alone { pace, .. } => !matches!(pace, Pace::Unknown | Pace::Steady { .. }),
-            Tick::Query { .. } | Tick::Anything => false,
+        self.clock_reads.iter().all(|clock_read| match clock_read {
+            ClockRead::End { end, .. } => end.pace != Pace::Unknown,
+            ClockRead::Compared(compared) => compared.pace != Pace::Unknown,
+            ClockRead::Alone { pace, .. } => !matches!(pace, Pace::Unknown | Pace::Steady { .. }),
+            ClockRead::Query { .. } | ClockRead::Anything => false,
         })
     }
 
@@ -448,10 +448,12 @@ impl Turning {
     }
 
     fn compared(&self) -> impl Iterator<Item = &Compared> {
-        self.ticks.iter().filter_map(|tick| match tick {
-            Tick::Compared(compared) => Some(compared.as_ref()),
-            _ => None,
-        })
+        self.clock_reads
+            .iter()
+            .filter_map(|clock_read| match clock_read {
+                ClockRead::Compared(compared) => Some(compared.as_ref()),
+                _ => None,
+            })
     }
 
     fn arrivals(&self, after: i64) -> Vec<Lookup> {
@@ -466,10 +468,10 @@ impl Turning {
     /// The moments of rows that [`Session::first_change`] needs.
     pub fn lookups(&self, as_of: Timestamp) -> BTreeSet<Lookup> {
         let mut lookups = BTreeSet::from_iter(self.arrivals(as_of.micros()));
-        for tick in &self.ticks {
-            let of_tick = match tick {
-                Tick::End { rows, end } => beside_end(rows, end, as_of),
-                Tick::Compared(compared) => beside_rows(compared, as_of),
+        for clock_read in &self.clock_reads {
+            let of_tick = match clock_read {
+                ClockRead::End { rows, end } => beside_end(rows, end, as_of),
+                ClockRead::Compared(compared) => beside_rows(compared, as_of),
                 _ => None,
             };
             lookups.extend(of_tick.into_iter().flatten());

@@ -92,7 +92,7 @@ impl Evaluation<'_> {
         condition: &Condition,
         needed: &Needed,
     ) -> Result<RoaringTreemap, SegmentError> {
-        if self.session.has_resident() && needed.is_shareable {
+        if self.session.has_cache() && needed.is_shareable {
             let alone = [Clause::of(condition)];
             match self.matching(&alone, &needed.named).await {
                 Ok(mut all) => return Ok(all.pop().unwrap_or_default()),

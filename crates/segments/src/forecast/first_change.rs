@@ -11,7 +11,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{SortOptions, sort_limit};
 use datafusion::common::ScalarValue;
 use roaring::RoaringTreemap;
-use rollbook_engine::{Beside as ValueBeside, Found, Lookup, PersonQuery, Session, Turning};
+use rollbook_engine::{Beside as ValueBeside, Found, Lookup, PersonQuery, Session, Transitions};
 use rollbook_lake::{Lake, NearestRow, State};
 use rollbook_model::{ColumnType, SegmentKey, Timestamp, tables};
 
@@ -61,25 +61,25 @@ impl FirstChangeRequest<'_> {
             for place in places {
                 let key = &memberships[place].segment;
                 // Criteria that cannot be parsed may change at any moment.
-                match self.turning(&session, &evaluation, key).await? {
-                    Some(turning) => turnings.push((place, turning)),
+                match self.transitions(&session, &evaluation, key).await? {
+                    Some(transitions) => turnings.push((place, transitions)),
                     None => first[place] = Some(Timestamp::from_micros(as_of.micros() + 1)),
                 }
             }
             let found = self.found(&session, evaluation, &turnings).await?;
-            for (place, turning) in &turnings {
-                first[*place] = session.first_change(turning, &found);
+            for (place, transitions) in &turnings {
+                first[*place] = session.first_change(transitions, &found);
             }
         }
         Ok(first)
     }
 
-    async fn turning(
+    async fn transitions(
         &self,
         session: &Session,
         evaluation: &Evaluation<'_>,
         key: &SegmentKey,
-    ) -> Result<Option<Turning>, SegmentError> {
+    ) -> Result<Option<Transitions>, SegmentError> {
         let named = evaluation.traits(key);
         let traits = match named.is_empty() {
             true => Vec::new(),
@@ -100,7 +100,7 @@ impl FirstChangeRequest<'_> {
                 Criteria::Select(query) => queries.push(query.clone()),
             }
         }
-        Ok(session.turning(&conditions, &queries).ok())
+        Ok(session.transitions(&conditions, &queries).ok())
     }
 
     /// The lookups of all turnings, each done once.
@@ -108,13 +108,13 @@ impl FirstChangeRequest<'_> {
         &self,
         session: &Session,
         mut evaluation: Evaluation<'_>,
-        turnings: &[(usize, Turning)],
+        turnings: &[(usize, Transitions)],
     ) -> Result<Found, SegmentError> {
         let as_of = session.as_of();
         let (mut lookups, mut besides) = (BTreeSet::new(), BTreeSet::new());
-        for (_, turning) in turnings {
-            lookups.extend(turning.lookups(as_of));
-            besides.extend(turning.beside(as_of));
+        for (_, transitions) in turnings {
+            lookups.extend(transitions.lookups(as_of));
+            besides.extend(transitions.beside(as_of));
         }
         let mut found = Found::default();
         for part in besides.into_iter().collect::<Vec<_>>().chunks(64) {

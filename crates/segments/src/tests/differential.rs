@@ -446,7 +446,7 @@ async fn random_criteria_give_what_a_second_evaluation_gives() {
         Duration::ZERO,
     ));
     let warm = world.session(world.as_of).await;
-    let warm = warm.with_resident(Some(Arc::clone(&resident)));
+    let warm = warm.with_cache(Some(Arc::clone(&resident)));
     for _ in 0..2 {
         let found = Evaluation::new(&warm, &definitions).segments(&keys).await;
         for ((definition, found), expected) in definitions.iter().zip(found).zip(&expected) {

@@ -43,6 +43,6 @@ pub(crate) struct WindowAggregate {
 }
 
 /// Whether the rows of a view are kept.
-pub(crate) fn is_kept(relation: &str) -> bool {
+pub(crate) fn is_cached(relation: &str) -> bool {
     KEPT.iter().any(|(kept, _)| *kept == relation)
 }

@@ -14,18 +14,18 @@ use rollbook_model::Timestamp;
 
 use super::behaviour;
 use crate::criteria::behaviour::call::Call;
+use crate::criteria::behaviour::clock_expr::ClockExpr;
 use crate::criteria::behaviour::pace::zone_of;
 use crate::criteria::behaviour::question::{ago, before};
-use crate::criteria::behaviour::reckoned::Reckoned;
 use crate::error::EngineError;
 use crate::rewriting::walk::{walk, walk_mut};
 
 /// Writes out the moments of `from` and `until` in all calls of a condition, and of intervals that
-/// are not reckoned otherwise.
+/// are not computed otherwise.
 ///
 /// # Errors
 /// [`EngineError::Behaviour`] where `from`, `until` or `within` is no moment or reaches too far back.
-pub(crate) fn settle(
+pub(crate) fn resolve_times(
     state: &SessionState,
     as_of: Timestamp,
     condition: &mut Expr,
@@ -55,7 +55,7 @@ impl VisitorMut for Settling<'_> {
         let Ok(call) = Call::of(name, function) else {
             return ControlFlow::Continue(());
         };
-        match self.settle(&call, function) {
+        match self.resolve_times(&call, function) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -63,7 +63,7 @@ impl VisitorMut for Settling<'_> {
 }
 
 impl Settling<'_> {
-    fn settle(&self, call: &Call, function: &mut Function) -> Result<(), EngineError> {
+    fn resolve_times(&self, call: &Call, function: &mut Function) -> Result<(), EngineError> {
         let FunctionArguments::List(list) = &mut function.args else {
             return Ok(());
         };
@@ -116,7 +116,7 @@ impl Settling<'_> {
         if walk(expr, &mut NamesNothing).is_break() {
             return Err(refused());
         }
-        let at = Reckoned::time(self.state, expr).and_then(|expr| expr.micros(self.as_of));
+        let at = ClockExpr::time(self.state, expr).and_then(|expr| expr.micros(self.as_of));
         at.map(|at| Some(Timestamp::from_micros(at)))
             .ok_or_else(refused)
     }
@@ -130,7 +130,7 @@ impl Settling<'_> {
         if before(self.as_of, interval, zone).is_some() {
             return Ok(None);
         }
-        let begin = Reckoned::time(self.state, &ago(interval));
+        let begin = ClockExpr::time(self.state, &ago(interval));
         let begin = begin.and_then(|begin| begin.micros(self.as_of)?.checked_add(1));
         let message = "`within` reaches further back than any moment";
         begin

@@ -7,8 +7,8 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, Interval, Value,
 };
 
+use crate::criteria::behaviour::clock_expr::{Reads, reads};
 use crate::criteria::behaviour::parts::reads_clock;
-use crate::criteria::behaviour::reckoned::{Reads, reads};
 
 pub(crate) const HOUR: i64 = 3_600_000_000;
 pub(crate) const DAY: i64 = 24 * HOUR;

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::behaviour;
-use crate::criteria::behaviour::reckoned::{Reads, reads};
+use crate::criteria::behaviour::clock_expr::{Reads, reads};
 
 use crate::rewriting::walk::walk;
 

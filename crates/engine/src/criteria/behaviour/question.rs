@@ -13,7 +13,7 @@ use rollbook_model::calendar::{PERIODS, period};
 use rollbook_model::{GivenTime, Timestamp, nearest};
 
 use super::{EvaluationContext, PERSON, Where};
-use crate::criteria::behaviour::aggregate_kind::{AggregateKind, WindowAggregate, is_kept};
+use crate::criteria::behaviour::aggregate_kind::{AggregateKind, WindowAggregate, is_cached};
 use crate::criteria::behaviour::call::Call;
 use crate::criteria::behaviour::fact::{Fact, literal, of_type, of_view, quoted};
 use crate::error::EngineError;
@@ -69,17 +69,17 @@ pub(super) enum Answer {
 }
 
 impl Question {
-    pub(super) fn of(call: &Call, viewpoint: &EvaluationContext) -> Result<Self, EngineError> {
+    pub(super) fn of(call: &Call, eval_context: &EvaluationContext) -> Result<Self, EngineError> {
         let counted = [&["at_least", "at_most"], WHEN.as_slice()].concat();
         match call.function {
             "in_segment" => {
                 call.allow(1, &[])?;
                 Ok(Self::Segment(call.text_at(0, "the key of a segment")?))
             }
-            "sequence" => sequence(call, viewpoint.zone),
+            "sequence" => sequence(call, eval_context.zone),
             "did" | "ordered" => {
                 call.allow(usize::from(call.function == "did"), &counted)?;
-                aggregate(call, viewpoint, typed(call)?, COUNT, between(call)?)
+                aggregate(call, eval_context, typed(call)?, COUNT, between(call)?)
             }
             "times" | "first_time" | "last_time" => {
                 call.allow(1, &WHEN)?;
@@ -88,15 +88,15 @@ impl Question {
                     "first_time" => (FIRST, Answer::Value),
                     _ => (LAST, Answer::Value),
                 };
-                aggregate(call, viewpoint, typed(call)?, function, answer)
+                aggregate(call, eval_context, typed(call)?, function, answer)
             }
             "spent" => {
                 call.allow(0, &WHEN)?;
                 let fact = of_view(view_of(call.function), &[]);
-                aggregate(call, viewpoint, fact, SPENT, Answer::OrZero)
+                aggregate(call, eval_context, fact, SPENT, Answer::OrZero)
             }
-            "bought" => bought(call, viewpoint, &counted),
-            _ => standing(call, viewpoint, standing_columns(call.function)),
+            "bought" => bought(call, eval_context, &counted),
+            _ => standing(call, eval_context, standing_columns(call.function)),
         }
     }
 }
@@ -151,7 +151,7 @@ fn between(call: &Call) -> Result<Answer, EngineError> {
 
 fn bought(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
     counted: &[&str],
 ) -> Result<Question, EngineError> {
     let columns = BOUGHT.map(|(name, _)| name);
@@ -160,7 +160,7 @@ fn bought(
     if fact.condition.is_none() && call.named("where").is_none() {
         return Err(call.refused("it wants a sku or a category, such as bought('SKU-1')"));
     }
-    aggregate(call, viewpoint, fact, COUNT, between(call)?)
+    aggregate(call, eval_context, fact, COUNT, between(call)?)
 }
 
 /// The lines that a call of `bought` is about.
@@ -184,13 +184,13 @@ fn bought_of(call: &Call) -> Result<Fact, EngineError> {
 /// `has_deal` and its like: rows as they stand, with a value for each of some columns.
 fn standing(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
     columns: &[&'static str],
 ) -> Result<Question, EngineError> {
     let places = usize::from(call.function == "has_object");
     call.allow(places, &[columns, &["at_least", "at_most"], &WHEN].concat())?;
     let fact = freshness_of(call, columns)?;
-    aggregate(call, viewpoint, fact, COUNT, between(call)?)
+    aggregate(call, eval_context, fact, COUNT, between(call)?)
 }
 
 /// The columns that a call of `has_deal` and its like gives values for.
@@ -217,17 +217,17 @@ fn freshness_of(call: &Call, columns: &[&'static str]) -> Result<Fact, EngineErr
 
 fn aggregate(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
     fact: Fact,
     function: &str,
     answer: Answer,
 ) -> Result<Question, EngineError> {
-    if let Some(counted) = counted(call, viewpoint, &fact, function)? {
+    if let Some(counted) = counted(call, eval_context, &fact, function)? {
         return Ok(Question::Counted(counted, answer));
     }
     let relation = fact.relation;
-    let figured = figured(call, viewpoint, &fact, function)?;
-    let (conditions, text) = rows_of(call, viewpoint, fact)?;
+    let figured = figured(call, eval_context, &fact, function)?;
+    let (conditions, text) = rows_of(call, eval_context, fact)?;
     let filter = match conditions.is_empty() {
         true => String::new(),
         false => format!(" filter (where {})", conditions.join(" and ")),
@@ -244,12 +244,12 @@ fn aggregate(
 /// The conditions on the rows that a call is about, and the text of its `where`.
 fn rows_of(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
     fact: Fact,
 ) -> Result<(Vec<String>, Option<Where>), EngineError> {
     let text = condition_of(call, fact.relation)?;
     let mut conditions: Vec<String> = fact.condition.into_iter().collect();
-    match when(call, viewpoint)? {
+    match when(call, eval_context)? {
         Some(when) => conditions.push(when),
         None if fact.is_past => {}
         None => conditions.push("at <= now()".to_owned()),
@@ -288,7 +288,7 @@ fn leniently(text: &str) -> Option<String> {
 /// The view that has the rows which a call is about, and the conditions on them.
 pub(crate) fn evidence(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
 ) -> Result<Vec<(&'static str, Vec<String>)>, EngineError> {
     let fact = match call.function {
         "in_segment" => return Ok(Vec::new()),
@@ -310,13 +310,13 @@ pub(crate) fn evidence(
         _ => freshness_of(call, standing_columns(call.function))?,
     };
     let relation = fact.relation;
-    Ok(vec![(relation, rows_of(call, viewpoint, fact)?.0)])
+    Ok(vec![(relation, rows_of(call, eval_context, fact)?.0)])
 }
 
 /// What a call asks of the activities of a type, where no SQL is needed to tell which.
 fn counted(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
     fact: &Fact,
     function: &str,
 ) -> Result<Option<Counted>, EngineError> {
@@ -324,10 +324,10 @@ fn counted(
         return Ok(None);
     };
     // What is wrong with the window is told in any case.
-    let is_ever = when(call, viewpoint)?.is_none();
+    let is_ever = when(call, eval_context)?.is_none();
     let window = match is_ever {
         true => Some(None),
-        false => window(call, viewpoint).map(Some),
+        false => window(call, eval_context).map(Some),
     };
     let what = match function {
         COUNT => CountKind::Count,
@@ -346,16 +346,16 @@ fn counted(
 /// What a call asks of all rows of a view that is kept in memory.
 fn figured(
     call: &Call,
-    viewpoint: &EvaluationContext,
+    eval_context: &EvaluationContext,
     fact: &Fact,
     function: &str,
 ) -> Result<Option<WindowAggregate>, EngineError> {
-    if fact.condition.is_some() || call.named("where").is_some() || !is_kept(fact.relation) {
+    if fact.condition.is_some() || call.named("where").is_some() || !is_cached(fact.relation) {
         return Ok(None);
     }
-    let window = match when(call, viewpoint)? {
+    let window = match when(call, eval_context)? {
         None => Some([i64::MIN, i64::MAX]),
-        Some(_) => window(call, viewpoint),
+        Some(_) => window(call, eval_context),
     };
     let aggregate_kind = match function {
         COUNT => AggregateKind::Count,
@@ -371,19 +371,19 @@ fn figured(
 
 /// The window that a call names, from its first moment on, before its last, in microseconds; `None`
 /// where SQL has to tell.
-fn window(call: &Call, viewpoint: &EvaluationContext) -> Option<[i64; 2]> {
+fn window(call: &Call, eval_context: &EvaluationContext) -> Option<[i64; 2]> {
     match call.named("within") {
         Some(Expr::Interval(interval)) => Some([
-            before(viewpoint.as_of, interval, viewpoint.zone)?.checked_add(1)?,
+            before(eval_context.as_of, interval, eval_context.zone)?.checked_add(1)?,
             i64::MAX,
         ]),
         Some(Expr::Function(function)) => {
             let name = function.name.to_string().to_lowercase();
-            let period = period(&name, viewpoint.as_of, viewpoint.zone)?;
+            let period = period(&name, eval_context.as_of, eval_context.zone)?;
             Some(period.map(Timestamp::micros))
         }
         Some(_) => None,
-        None => from_and_until(call, viewpoint.zone),
+        None => from_and_until(call, eval_context.zone),
     }
 }
 
@@ -455,7 +455,7 @@ pub(super) fn ago(interval: &Interval) -> Expr {
 }
 
 /// The condition on `at` that `within`, `from` and `until` make.
-fn when(call: &Call, viewpoint: &EvaluationContext) -> Result<Option<String>, EngineError> {
+fn when(call: &Call, eval_context: &EvaluationContext) -> Result<Option<String>, EngineError> {
     let has = |name: &str| call.named(name).is_some();
     let within = call.named("within");
     if within.is_some() && (has("from") || has("until")) {
@@ -465,7 +465,7 @@ fn when(call: &Call, viewpoint: &EvaluationContext) -> Result<Option<String>, En
         let name = function.name.to_string().to_lowercase();
         let is_plain =
             matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty());
-        if is_plain && period(&name, viewpoint.as_of, viewpoint.zone).is_none() {
+        if is_plain && period(&name, eval_context.as_of, eval_context.zone).is_none() {
             let meant = nearest(&name, PERIODS).unwrap_or("last_month");
             let message = format!("there is no period `{name}()`: did you mean `{meant}()`?");
             return Err(call.refused(&message));
@@ -477,7 +477,7 @@ fn when(call: &Call, viewpoint: &EvaluationContext) -> Result<Option<String>, En
     if !(within.is_some() || has("from") || has("until")) {
         return Ok(None);
     }
-    let window = window(call, viewpoint).ok_or_else(|| call.refused(NO_WINDOW))?;
+    let window = window(call, eval_context).ok_or_else(|| call.refused(NO_WINDOW))?;
     Ok(Some(within_window(window)))
 }
 

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
 use rollbook_model::Timestamp;
 
+use crate::criteria::behaviour::clock_expr::{micros, written};
+use crate::criteria::behaviour::clock_reads::{ACTIVITIES, ClockRead, Compared, Rows};
 use crate::criteria::behaviour::fact::literal;
-use crate::criteria::behaviour::reckoned::{micros, written};
-use crate::criteria::behaviour::ticks::{ACTIVITIES, Compared, Rows, Tick};
 use crate::criteria::condition::Condition;
 
 /// Conditions that are answered together at most.
@@ -125,10 +125,10 @@ fn between(value: &Condition, first: &Condition, last: &Condition) -> Expr {
 
 impl TimeDependency {
     /// For whom a condition with these places may change from one moment to another.
-    pub(crate) fn between(ticks: &[Tick], since: Timestamp, now: Timestamp) -> Self {
+    pub(crate) fn between(clock_reads: &[ClockRead], since: Timestamp, now: Timestamp) -> Self {
         let mut clock = Self::default();
-        for tick in ticks {
-            if clock.note(tick, since, now).is_none() {
+        for clock_read in clock_reads {
+            if clock.note(clock_read, since, now).is_none() {
                 clock.is_unbounded = true;
             }
         }
@@ -136,21 +136,21 @@ impl TimeDependency {
     }
 
     /// Notes one; `None` where anybody may be concerned.
-    fn note(&mut self, tick: &Tick, since: Timestamp, now: Timestamp) -> Option<()> {
-        match tick {
-            Tick::End { rows, end } => {
+    fn note(&mut self, clock_read: &ClockRead, since: Timestamp, now: Timestamp) -> Option<()> {
+        match clock_read {
+            ClockRead::End { rows, end } => {
                 let ends = [end.bound.micros(since)?, end.bound.micros(now)?];
                 for rows in rows {
                     self.note_rows(rows, ends);
                 }
                 Some(())
             }
-            Tick::Compared(compared) => self.note_compared(compared, since, now),
-            Tick::Alone { reckoned, .. } => {
-                let (before, after) = (reckoned.at(since)?, reckoned.at(now)?);
+            ClockRead::Compared(compared) => self.note_compared(compared, since, now),
+            ClockRead::Alone { clock_expr, .. } => {
+                let (before, after) = (clock_expr.at(since)?, clock_expr.at(now)?);
                 (before == after).then_some(())
             }
-            Tick::Query { .. } | Tick::Anything => None,
+            ClockRead::Query { .. } | ClockRead::Anything => None,
         }
     }
 
@@ -167,7 +167,7 @@ impl TimeDependency {
         since: Timestamp,
         now: Timestamp,
     ) -> Option<()> {
-        let ends = [compared.reckoned.at(since)?, compared.reckoned.at(now)?];
+        let ends = [compared.clock_expr.at(since)?, compared.clock_expr.at(now)?];
         if ends[0] == ends[1] {
             return Some(());
         }

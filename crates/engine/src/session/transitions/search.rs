@@ -1,7 +1,7 @@
 //! Looking for the moment at which something that follows the clock changes.
 //!
 //! Moments less months do not rise with the clock: on the 29th of March a month ago is as early as
-//! on the 28th. So nothing is reckoned backwards. Between two midnights all that is looked at rises
+//! on the 28th. So nothing is computed backwards. Between two midnights all that is looked at rises
 //! with the clock; the first of these stretches in which it changes is found, and halved.
 
 use chrono::Offset;

@@ -16,10 +16,10 @@ use rollbook_model::calendar::period;
 
 use super::{EvaluationContext, behaviour};
 use crate::criteria::behaviour::call::Call;
+use crate::criteria::behaviour::clock_expr::{ClockExpr, value_column};
 use crate::criteria::behaviour::pace::{Pace, pace};
 use crate::criteria::behaviour::parts::{Has, has, parts};
 use crate::criteria::behaviour::question::{ago, before, relations_of};
-use crate::criteria::behaviour::reckoned::{Reckoned, value_column};
 use crate::criteria::condition::Condition;
 use crate::error::EngineError;
 use crate::rewriting::walk::walk;
@@ -45,7 +45,7 @@ pub(crate) enum Bound {
     /// The begin (0) or the end (1) of a period of the calendar.
     Period(String, usize, chrono_tz::Tz),
     /// Any other expression of the clock.
-    Reckoned(Reckoned),
+    ClockExpr(ClockExpr),
 }
 
 impl Bound {
@@ -54,7 +54,7 @@ impl Bound {
         match self {
             Self::Before(interval, zone) => before(moment, interval, *zone),
             Self::Period(name, end, zone) => Some(period(name, moment, *zone)?[*end].micros()),
-            Self::Reckoned(reckoned) => reckoned.micros(moment),
+            Self::ClockExpr(clock_expr) => clock_expr.micros(moment),
         }
     }
 }
@@ -88,7 +88,7 @@ pub(crate) struct Compared {
     /// The comparison, with a column in place of the value.
     pub(crate) comparison: Expr,
     /// The expression of the clock, as it stands against the value.
-    pub(crate) reckoned: Reckoned,
+    pub(crate) clock_expr: ClockExpr,
     /// The rows whose times the value is one of.
     pub(crate) rows: Option<Rows>,
     pub(crate) pace: Pace,
@@ -96,13 +96,13 @@ pub(crate) struct Compared {
 
 /// A place where the clock matters.
 #[derive(Debug, Clone)]
-pub(crate) enum Tick {
+pub(crate) enum ClockRead {
     /// An end of a window that moves over rows.
     End { rows: Vec<Rows>, end: End },
     /// A comparison.
     Compared(Box<Compared>),
     /// An expression of the clock and nothing else.
-    Alone { reckoned: Reckoned, pace: Pace },
+    Alone { clock_expr: ClockExpr, pace: Pace },
     /// A query within the condition, and whether it reads the clock.
     Query { reads_clock: bool },
     /// Anything else.
@@ -110,14 +110,14 @@ pub(crate) enum Tick {
 }
 
 /// A walk over a condition that finds them.
-pub(crate) struct Ticks<'a> {
+pub(crate) struct ClockReads<'a> {
     pub(crate) state: &'a SessionState,
-    pub(crate) viewpoint: EvaluationContext,
+    pub(crate) eval_context: EvaluationContext,
     pub(crate) condition: &'a Condition,
-    pub(crate) found: Vec<Tick>,
+    pub(crate) found: Vec<ClockRead>,
 }
 
-impl Ticks<'_> {
+impl ClockReads<'_> {
     fn has(&self, expr: &Expr) -> Has {
         has(self.state, expr)
     }
@@ -266,7 +266,7 @@ impl Ticks<'_> {
         if has.clock || has.person || has.query {
             return None;
         }
-        let at = |expr: &Expr| Reckoned::new(self.state, expr)?.at(self.viewpoint.as_of);
+        let at = |expr: &Expr| ClockExpr::new(self.state, expr)?.at(self.eval_context.as_of);
         if at(clock)?.data_type().is_numeric() {
             return Some(nested(expr));
         }
@@ -300,17 +300,17 @@ impl Ticks<'_> {
     }
 
     fn compared(&mut self, value: &Expr, comparison: Expr, bound: Expr) -> Result<(), EngineError> {
-        let tick = match Reckoned::new(self.state, &bound) {
-            Some(reckoned) => Tick::Compared(Box::new(Compared {
+        let clock_read = match ClockExpr::new(self.state, &bound) {
+            Some(clock_expr) => ClockRead::Compared(Box::new(Compared {
                 value: self.condition.part(value.clone()),
                 comparison,
                 pace: pace(self.state, &bound),
-                reckoned,
+                clock_expr,
                 rows: time_of_rows(value)?,
             })),
-            None => Tick::Anything,
+            None => ClockRead::Anything,
         };
-        self.found.push(tick);
+        self.found.push(clock_read);
         self.value_of(value)
     }
 
@@ -330,18 +330,18 @@ impl Ticks<'_> {
         }
         let has = self.has(expr);
         if has.query {
-            self.found.push(Tick::Query {
+            self.found.push(ClockRead::Query {
                 reads_clock: has.clock,
             });
             return Ok(());
         }
         if has.clock && !has.person {
-            self.found.push(match Reckoned::new(self.state, expr) {
-                Some(reckoned) => Tick::Alone {
-                    reckoned,
+            self.found.push(match ClockExpr::new(self.state, expr) {
+                Some(clock_expr) => ClockRead::Alone {
+                    clock_expr,
                     pace: pace(self.state, expr),
                 },
-                None => Tick::Anything,
+                None => ClockRead::Anything,
             });
             return Ok(());
         }
@@ -351,7 +351,7 @@ impl Ticks<'_> {
         match parts(expr) {
             Some(parts) => self.all(&parts),
             None if has.clock => {
-                self.found.push(Tick::Anything);
+                self.found.push(ClockRead::Anything);
                 Ok(())
             }
             None => self.calls_within(expr),
@@ -360,7 +360,7 @@ impl Ticks<'_> {
 
     /// The calls of ours in an expression that does not read the clock otherwise.
     fn calls_within(&mut self, expr: &Expr) -> Result<(), EngineError> {
-        struct Calls<'a, 'b>(&'a mut Ticks<'b>);
+        struct Calls<'a, 'b>(&'a mut ClockReads<'b>);
         impl Visitor for Calls<'_, '_> {
             type Break = EngineError;
 
@@ -394,7 +394,7 @@ impl Ticks<'_> {
             })
         };
         if words.into_iter().any(is_clock) {
-            self.found.push(Tick::Anything);
+            self.found.push(ClockRead::Anything);
             return Ok(());
         }
         let rows = relations_of(call)?;
@@ -403,11 +403,11 @@ impl Ticks<'_> {
         }
         for end in self.ends(call) {
             self.found.push(match end {
-                Some(end) => Tick::End {
+                Some(end) => ClockRead::End {
                     rows: rows.clone(),
                     end,
                 },
-                None => Tick::Anything,
+                None => ClockRead::Anything,
             });
         }
         Ok(())
@@ -427,16 +427,16 @@ impl Ticks<'_> {
         let within = call.named("within").filter(|_| call.function != "sequence");
         match within {
             Some(Expr::Interval(interval)) => {
-                let zone = self.viewpoint.zone;
-                let bound = match before(self.viewpoint.as_of, interval, zone) {
+                let zone = self.eval_context.zone;
+                let bound = match before(self.eval_context.as_of, interval, zone) {
                     Some(_) => Some(Bound::Before(interval.clone(), zone)),
-                    None => Reckoned::time(self.state, &ago(interval)).map(Bound::Reckoned),
+                    None => ClockExpr::time(self.state, &ago(interval)).map(Bound::ClockExpr),
                 };
                 ends.push(end(bound, Pace::of_interval(interval, zone), true));
             }
             Some(Expr::Function(function)) => {
                 let name = function.name.to_string().to_lowercase();
-                let zone = self.viewpoint.zone;
+                let zone = self.eval_context.zone;
                 for at in [0, 1] {
                     let bound = Bound::Period(name.clone(), at, zone);
                     ends.push(end(Some(bound), Pace::Period(name.clone()), false));
@@ -448,7 +448,7 @@ impl Ticks<'_> {
             let Some(expr) = call.named(name).filter(|expr| self.has(expr).clock) else {
                 continue;
             };
-            let bound = Reckoned::time(self.state, expr).map(Bound::Reckoned);
+            let bound = ClockExpr::time(self.state, expr).map(Bound::ClockExpr);
             ends.push(end(bound, pace(self.state, expr), false));
         }
         ends

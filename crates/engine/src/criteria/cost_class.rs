@@ -1,9 +1,9 @@
 //! Conditions whose cost can be told from their text: comparisons and arithmetic of a person's
 //! values, what they did, and functions whose results are no larger than their arguments.
 //!
-//! What is not known here is not tame. Which functions make much out of little, and which of them
-//! cannot be interrupted, changes with every version of DataFusion; a list of those that do not,
-//! and that many conditions need, stays right.
+//! The cost of everything else counts as unbounded. Which functions make a large result from small
+//! arguments, and which of them cannot be interrupted, changes with every version of DataFusion; a
+//! list of functions that do neither, and that many conditions need, stays right.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ use crate::rewriting::walk::walk;
 use crate::sql::behaviour_names::BEHAVIOURS;
 use crate::sql::statement::is_select;
 
-/// Characters of a text that is planned in no time.
+/// Characters of the longest text that is planned in a few milliseconds.
 const MOST_CHARACTERS: usize = 4_000;
 /// Texts that may be put together in one condition.
 const MOST_JOINED: usize = 8;
@@ -70,73 +70,74 @@ const FUNCTIONS: [&str; 44] = [
     "upper",
 ];
 
-/// Whether the text of criteria tells what they cost.
+/// Whether the text of criteria bounds their cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tame {
-    /// It does.
-    Yes,
-    /// It does, if the criteria of all segments do: some are named.
-    IfSegmentsAre,
-    /// It does not.
-    No,
+pub enum CostClass {
+    /// The cost is bounded.
+    Bounded,
+    /// The cost is bounded if that of all segments is: the criteria name segments.
+    BoundedIfSegmentsAre,
+    /// The cost may be anything.
+    Unbounded,
 }
 
-impl Tame {
-    /// The condition in a text, for [`tame`]; where there is none, what the text alone says: a query
+impl CostClass {
+    /// The condition in a text, for [`cost_class`]; where there is none, what the text alone says: a query
     /// or a long text may cost anything, and errors in a text are found without running it.
     ///
     /// # Errors
     /// The class of a text that is not a condition.
     pub fn condition_in(criteria: &str) -> Result<Condition, Self> {
         match criteria.len() > MOST_CHARACTERS || is_select(criteria) {
-            true => Err(Self::No),
-            false => Condition::parse_plain(criteria, MOST_CHARACTERS).ok_or(Self::Yes),
+            true => Err(Self::Unbounded),
+            false => Condition::parse_plain(criteria, MOST_CHARACTERS).ok_or(Self::Bounded),
         }
     }
 }
 
-/// Whether the text of a condition tells what it costs. Traits of the tenant's own, which
+/// Whether the text of a condition bounds its cost. Traits of the tenant's own, which
 /// `is_own_trait` knows, are queries.
-pub fn tame(condition: &Condition, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
+pub fn cost_class(condition: &Condition, is_own_trait: &dyn Fn(&str) -> bool) -> CostClass {
     if condition.source().len() > MOST_CHARACTERS {
-        return Tame::No;
+        return CostClass::Unbounded;
     }
-    let mut wild = Wild {
+    let mut unbounded = UnboundedParts {
         is_own_trait,
         joined: 0,
         names_segments: false,
     };
     match (
-        walk(condition.expr(), &mut wild).is_break(),
-        wild.names_segments,
+        walk(condition.expr(), &mut unbounded).is_break(),
+        unbounded.names_segments,
     ) {
-        (true, _) => Tame::No,
-        (false, true) => Tame::IfSegmentsAre,
-        (false, false) => Tame::Yes,
+        (true, _) => CostClass::Unbounded,
+        (false, true) => CostClass::BoundedIfSegmentsAre,
+        (false, false) => CostClass::Bounded,
     }
 }
 
-fn tame_text(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> Tame {
-    match Tame::condition_in(criteria) {
-        Ok(condition) => tame(&condition, is_own_trait),
+fn cost_class_of_text(criteria: &str, is_own_trait: &dyn Fn(&str) -> bool) -> CostClass {
+    match CostClass::condition_in(criteria) {
+        Ok(condition) => cost_class(&condition, is_own_trait),
         Err(class) => class,
     }
 }
 
-/// Looks for what is not tame.
-struct Wild<'a> {
+/// Looks for parts whose cost is unbounded.
+struct UnboundedParts<'a> {
     is_own_trait: &'a dyn Fn(&str) -> bool,
     joined: usize,
     names_segments: bool,
 }
 
-impl Wild<'_> {
+impl UnboundedParts<'_> {
     fn is_tame_call(&mut self, call: &Function) -> bool {
         let name = call.name.to_string().to_lowercase();
         let name = name.trim_matches('"');
         self.names_segments |= name == "in_segment";
         if BEHAVIOURS.contains(&name) {
-            return wheres(call).all(|text| tame_text(text, &|_| false) == Tame::Yes);
+            return wheres(call)
+                .all(|text| cost_class_of_text(text, &|_| false) == CostClass::Bounded);
         }
         FUNCTIONS.contains(&name) || PERIODS.contains(&name)
     }
@@ -148,7 +149,7 @@ impl Wild<'_> {
     }
 }
 
-impl Visitor for Wild<'_> {
+impl Visitor for UnboundedParts<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
@@ -235,7 +236,7 @@ fn wheres(call: &Function) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tame, tame_text as tame};
+    use super::{CostClass, cost_class_of_text as cost_class};
 
     #[test]
     fn usual_criteria_are_tame() {
@@ -250,10 +251,17 @@ mod tests {
             "extract(year from created_at) = 2025 and first_name || ' ' || surname = 'Ann Lee'",
             "total_spent >",
         ] {
-            assert_eq!(tame(criteria, &|_| false), Tame::Yes, "{criteria}");
+            assert_eq!(
+                cost_class(criteria, &|_| false),
+                CostClass::Bounded,
+                "{criteria}"
+            );
         }
         let named = "not in_segment('vips') and country = 'DE'";
-        assert_eq!(tame(named, &|_| false), Tame::IfSegmentsAre);
+        assert_eq!(
+            cost_class(named, &|_| false),
+            CostClass::BoundedIfSegmentsAre
+        );
     }
 
     #[test]
@@ -278,7 +286,11 @@ mod tests {
             long.as_str(),
             joined.as_str(),
         ] {
-            assert_eq!(tame(criteria, &|_| false), Tame::No, "{criteria}");
+            assert_eq!(
+                cost_class(criteria, &|_| false),
+                CostClass::Unbounded,
+                "{criteria}"
+            );
         }
         for criteria in [
             "wealth > 3",
@@ -286,8 +298,8 @@ mod tests {
             "in_segment('a') and wealth > 3",
         ] {
             assert_eq!(
-                tame(criteria, &|name| name == "wealth"),
-                Tame::No,
+                cost_class(criteria, &|name| name == "wealth"),
+                CostClass::Unbounded,
                 "{criteria}"
             );
         }

@@ -24,17 +24,17 @@ use crate::rewriting::expressions::call;
 use crate::sql::literals::with_doubles;
 use crate::times::{UTC, in_zone};
 
-/// The name that a value of a person has in an expression which is reckoned for that value.
+/// The name that a value of a person has in an expression that is computed for that value.
 const VALUE: &str = "_value";
 
 /// An expression that is planned, and waits for the moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Reckoned {
+pub(crate) struct ClockExpr {
     expr: Planned,
     config: Arc<ConfigOptions>,
 }
 
-impl Reckoned {
+impl ClockExpr {
     /// An expression of the clock and of what is written out; `None` for one that has anything else
     /// in it, or that is wrong.
     pub(crate) fn new(state: &SessionState, expr: &Expr) -> Option<Self> {
