@@ -3,8 +3,9 @@
 //! Timers of the caller's runtime always fire, whatever a query does; the deep recursion of planning
 //! and evaluation gets a stack of sufficient size; connections to a store outlive the query that
 //! opened them. There is a thread for each core, and never only one; with four for each core, a
-//! refresh from memory takes 7 % longer. A query that never yields delays others until its time
-//! limit; a server runs statements of unbounded cost in processes of their own.
+//! refresh from memory takes 7 % longer. A query that never yields cannot be stopped: its caller gets
+//! an error at the time limit, but it holds its threads, and others wait for them, until it yields.
+//! So a server runs statements of unbounded cost in processes of their own.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
