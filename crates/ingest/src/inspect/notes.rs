@@ -156,7 +156,7 @@ mod tests {
         check(&["12.50", "1,234.50"], &[]);
         check(
             &["01/02/2024", "03/04/2024"],
-            &["either way round", "not ISO 8601"],
+            &["order of day and month", "not ISO 8601"],
         );
         check(&["13/02/2024", "03/04/2024"], &["not ISO 8601"]);
         check(&["2024-05-01 10:00:00"], &["names no zone"]);
