@@ -248,6 +248,11 @@ pub enum AppError {
     /// A name that an API key cannot have.
     #[error("the name of an API key has 1 to 255 characters, not only blanks, on one line")]
     InvalidKeyName,
+    /// What a caller did could not be recorded, so it is not answered.
+    #[error(
+        "the audit of this lake cannot be written, so nothing is answered that has to be recorded"
+    )]
+    AuditUnavailable,
     /// The first API key cannot be created by a request that has none.
     #[error("the first API key is not created over HTTP: from then on every request needs one")]
     FirstKey,

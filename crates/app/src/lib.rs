@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod attribution;
+pub mod audit;
 pub mod data;
 pub mod demo;
 mod error;

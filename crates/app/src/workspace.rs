@@ -11,10 +11,11 @@ use std::sync::{Arc, OnceLock};
 use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeRoot, State, Store};
 use rollbook_model::config::Limits;
-use rollbook_model::{SnapshotNumber, TenantName};
+use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::AppError;
 use crate::access::{ApiKeys, Right, Rights};
+use crate::audit::{self, Act, ActFilter, AuditLog, Verified};
 use cache_slot::CacheSlot;
 pub use cache_slot::CacheStats;
 use first_changes::FirstChanges;
@@ -75,6 +76,30 @@ impl Workspace {
     /// The location of the lake is invalid.
     pub fn api_keys(&self) -> Result<ApiKeys, AppError> {
         Ok(ApiKeys::new(self.root()?.store().clone()))
+    }
+
+    /// Starts a log of what callers do, as a chain of its own.
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub fn audit_log(&self, clock: fn() -> Timestamp) -> Result<AuditLog, AppError> {
+        Ok(AuditLog::start(self.root()?, clock))
+    }
+
+    /// The acts that were recorded in the lake.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub async fn acts(&self, filter: &ActFilter) -> Result<Vec<Act>, AppError> {
+        audit::acts(self.root()?.store(), filter).await
+    }
+
+    /// Verifies everything that was recorded in the lake.
+    ///
+    /// # Errors
+    /// The lake or the master key cannot be read.
+    pub async fn verify_audit(&self) -> Result<Verified, AppError> {
+        audit::verify(&self.root()?).await
     }
 
     /// Where the master key was created, if this workspace created it.

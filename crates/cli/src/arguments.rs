@@ -2,6 +2,7 @@
 
 mod analysis;
 mod api_key;
+mod audit;
 mod files;
 mod identity;
 mod lake;
@@ -135,6 +136,8 @@ pub(crate) enum Command {
     /// Create, list, rotate and revoke the API keys of the servers of a lake
     #[command(subcommand)]
     ApiKey(ApiKey),
+    /// List what callers of servers did, or verify that no record of it was changed
+    Audit(Audit),
     /// Serve the lake over HTTP, to programs on this machine
     Serve(Serve),
     /// Run as a worker process of a server
@@ -223,6 +226,7 @@ pub(crate) struct Serve {
 
 pub(crate) use analysis::{Attribution, AttributionRun, Score};
 pub(crate) use api_key::ApiKey;
+pub(crate) use audit::{Audit, AuditCommand};
 pub(crate) use files::{
     FileFormat, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };

@@ -10,10 +10,12 @@ use rollbook_model::TenantName;
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
 
 use crate::arguments::{Arguments, Command};
+use crate::commands::recorded::Recorded;
 use crate::output::report_error::report_error;
 
 mod api_key;
 mod attribution;
+mod audit;
 mod clock;
 mod data;
 mod demo;
@@ -22,6 +24,7 @@ mod ingest;
 mod journal;
 mod maintenance;
 mod person;
+mod recorded;
 mod score;
 mod segment;
 mod serve;
@@ -60,6 +63,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         _ => {}
     }
+    if let Some(recorded) = Recorded::of(&command) {
+        let done = match command {
+            Command::Person(arguments) => person::run(&workspace, arguments, format).await,
+            Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await,
+            Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await,
+            _ => Ok(()),
+        };
+        let kept = recorded.record(&workspace, &done).await;
+        return done.and(kept).map(|()| ExitCode::SUCCESS);
+    }
     match command {
         Command::Demo { serve, how } => demo::run(workspace, serve.then_some(how), format).await?,
         Command::Generate(arguments) => ingest::generate(arguments, format)?,
@@ -87,6 +100,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Attribution(arguments) => attribution::run(&workspace, arguments, format).await?,
         Command::Score(arguments) => score::run(&workspace, arguments, format).await?,
         Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await?,
+        Command::Audit(arguments) => return audit::run(&workspace, arguments, format).await,
         Command::Serve(arguments) => serve::run(workspace, arguments, None).await?,
         Command::Work => serve::work(workspace).await?,
         Command::Journal(arguments) => {

@@ -40,6 +40,7 @@ pub use sql::mapping::{plan_select, rows_where};
 pub use sql::parameters::{Parameter, Parameters};
 pub use sql::parsing::texts_parsed;
 pub use sql::statement::is_select;
+pub use sql::without_literals::without_literals;
 pub use tables::as_of::{Decrypt, DecryptError, TableSource, VaultSource};
 pub use tables::custom_traits::CustomTrait;
 pub use tables::traits::{columns_of_people, is_column_of_people};

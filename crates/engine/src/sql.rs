@@ -13,4 +13,5 @@ pub(crate) mod parsing;
 pub(crate) mod statement;
 pub(crate) mod texts;
 pub(crate) mod type_names;
+pub(crate) mod without_literals;
 pub(crate) mod written_names;

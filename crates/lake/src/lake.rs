@@ -1,5 +1,6 @@
 //! The handle on a tenant's lake.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
@@ -28,9 +29,18 @@ pub struct LakeRoot {
 impl LakeRoot {
     /// A root of a store, with the master key that the environment names.
     pub fn new(store: Store) -> Self {
+        Self::with_master(store, Master::from_env())
+    }
+
+    /// A root of a store, with the master key in a file, which is created on first use.
+    pub fn with_key_file(store: Store, file: PathBuf) -> Self {
+        Self::with_master(store, Master::in_file(file))
+    }
+
+    fn with_master(store: Store, master: Master) -> Self {
         Self {
             store,
-            master: Master::from_env(),
+            master,
             key_pages: Arc::default(),
             heads: Arc::default(),
         }

@@ -18,6 +18,7 @@ pub mod table;
 pub mod vault;
 pub mod wal;
 
+pub use encryption::authentication::AuthenticationKey;
 pub use error::LakeError;
 pub use lake::{Lake, LakeRoot};
 pub use maintenance::backup::BackupReport;

@@ -1,8 +1,11 @@
 //! Access: each request is checked in one place, before anything of it is read.
 
+mod audited;
 mod authorized;
 mod check;
+pub(crate) mod notes;
 mod route_rights;
 
+pub(crate) use audited::audit;
 pub(crate) use authorized::Authorized;
 pub(crate) use check::{RIGHTS_HEADER, check, rights_header};

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
+use crate::access::notes::RequestNotes;
 use crate::access::{Authorized, RIGHTS_HEADER, rights_header};
 use crate::http::bodies::{self, MediaType, media_type};
 use crate::http::extract::SEGMENTS_HEADER;
@@ -50,6 +51,10 @@ pub(crate) async fn isolate(
     request: Request,
     next: Next,
 ) -> Response {
+    let request = match with_statement_noted(&server, request).await {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
     let Some(workers) = server.workers().cloned() else {
         return next.run(request).await;
     };
@@ -65,6 +70,30 @@ pub(crate) async fn isolate(
         forward(&server, workers, permit, request).await
     };
     answer.await.unwrap_or_else(Problem::into_response)
+}
+
+/// Notes the SQL of a request for the record of it.
+async fn with_statement_noted(server: &Server, request: Request) -> Result<Request, Problem> {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("", MatchedPath::as_str);
+    let is_sql = matches!(
+        (request.method().as_str(), route),
+        (
+            "POST",
+            "/v1/sql" | "/v1/segments" | "/v1/segments/preview" | "/v1/segments/{key}/impact"
+        ) | ("PUT", "/v1/segments/{key}")
+    );
+    let notes = request.extensions().get::<RequestNotes>().cloned();
+    let Some(notes) = notes.filter(|_| is_sql && is_json(&request)) else {
+        return Ok(request);
+    };
+    let (parts, text) = read_json(server, request).await?;
+    if let Ok(SqlOfBody { query, criteria }) = serde_json::from_str(&text)
+        && let Some(statement) = query.or(criteria)
+    {
+        notes.note_statement(&statement);
+    }
+    Ok(Request::from_parts(parts, Body::from(text)))
 }
 
 /// Determines whether a request needs a worker.

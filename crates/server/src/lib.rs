@@ -1,11 +1,13 @@
 //! HTTP server: parses requests, calls use cases, encodes answers.
 
 mod access;
+mod answered;
 mod api;
 mod http;
 mod isolation;
 mod limits;
 mod problem;
+mod request_id;
 mod router;
 mod routes;
 mod serve;

@@ -9,6 +9,7 @@ use rollbook_app::{AppError, ErrorClass};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::answered::Answered;
 use crate::problem::next_step::as_route;
 
 /// The code of an unsupported `content-encoding`; the answer lists the supported ones.
@@ -144,6 +145,11 @@ impl IntoResponse for Problem {
         let code = self.code;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
+        let answered = Answered {
+            code: Some(code.to_owned()),
+            ..Answered::default()
+        };
+        answered.tell(headers);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

@@ -41,6 +41,7 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
 pub(crate) fn router(server: Server) -> Router {
     let permits = Arc::new(Semaphore::new(server.limits().requests));
     routes_in_time(server.clone())
+        .layer(from_fn_with_state(server.clone(), access::audit))
         .layer(from_fn_with_state(permits, middleware::limit_requests))
         .layer(from_fn(middleware::refuse_cross_site))
         .layer(from_fn_with_state(

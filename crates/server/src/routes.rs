@@ -11,6 +11,7 @@ use crate::problem::Problem;
 use crate::state::Server;
 
 mod attribution;
+mod audit;
 mod health;
 mod identity;
 mod ingest;
@@ -76,6 +77,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(tables::sizes))
         .routes(routes!(tables::schema))
         .routes(routes!(traits::list))
+        .routes(routes!(audit::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(health::healthz))

@@ -100,6 +100,9 @@ impl Listening {
         // Entries left in the log are durable, and the next server folds them.
         folding.abort();
         refreshing.abort();
+        if let Some(log) = server.audit_log() {
+            log.stop().await;
+        }
         Ok(())
     }
 }

@@ -2,12 +2,14 @@
 
 pub(crate) mod commit_queue;
 mod metrics;
+mod refusals;
 pub(crate) mod wal_buffer;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rollbook_app::access::{Authenticator, Grant};
+use rollbook_app::audit::AuditLog;
 use rollbook_app::maintenance::compact_beside;
 use rollbook_app::{AppError, Workspace, data};
 use rollbook_model::{BatchId, Timestamp};
@@ -21,6 +23,7 @@ use crate::state::metrics::Metrics;
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
 use commit_queue::CommitQueue;
+use refusals::Refusals;
 use wal_buffer::WalBuffer;
 
 /// Options of a server.
@@ -55,6 +58,9 @@ struct Inner {
     workspace: Arc<Workspace>,
     /// `None` in a worker, whose requests were checked by the server.
     authenticator: Option<Authenticator>,
+    /// `None` in a worker.
+    audit_log: Option<AuditLog>,
+    refusals: Refusals,
     metrics: Metrics,
     compute_permits: Arc<Semaphore>,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
@@ -72,7 +78,8 @@ impl Server {
     /// The location of the lake is invalid.
     pub(crate) fn new(options: Options) -> Result<Self, AppError> {
         let authenticator = Authenticator::new(options.workspace.api_keys()?);
-        Ok(Self::with(options, Some(authenticator)))
+        let audit_log = options.workspace.audit_log(options.clock)?;
+        Ok(Self::with(options, Some((authenticator, audit_log))))
     }
 
     /// A worker, which takes over the rights that the server names.
@@ -80,7 +87,8 @@ impl Server {
         Self::with(options, None)
     }
 
-    fn with(options: Options, authenticator: Option<Authenticator>) -> Self {
+    fn with(options: Options, callers: Option<(Authenticator, AuditLog)>) -> Self {
+        let (authenticator, audit_log) = callers.unzip();
         let workspace = Arc::new(options.workspace.clone());
         let pool = options.workspace.limits.memory;
         let workers = options.workers.clone();
@@ -88,6 +96,8 @@ impl Server {
         let inner = Inner {
             workspace: Arc::clone(&workspace),
             authenticator,
+            audit_log,
+            refusals: Refusals::default(),
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
@@ -136,6 +146,16 @@ impl Server {
     /// `None` in a worker.
     pub(crate) fn authenticator(&self) -> Option<&Authenticator> {
         self.inner.authenticator.as_ref()
+    }
+
+    /// The record of what callers do; `None` in a worker, whose server records.
+    pub(crate) fn audit_log(&self) -> Option<&AuditLog> {
+        self.inner.audit_log.as_ref()
+    }
+
+    /// Refusals of callers without a key.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.inner.refusals
     }
 
     /// Whether callers need a key; false if that cannot be determined, and then requests are refused.

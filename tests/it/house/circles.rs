@@ -272,12 +272,12 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "app",
-        "error process_usage access workspace rows page_token sql_files data identity ingest attribution suppressions \
+        "error process_usage access audit workspace rows page_token sql_files data identity ingest attribution suppressions \
          segments persons scores traits maintenance demo",
     ),
     (
         "server",
-        "problem limits api workers state access http isolation tasks routes router serve work",
+        "answered request_id problem limits api workers state access http isolation tasks routes router serve work",
     ),
     ("cli", "scratch arguments output commands"),
     (

@@ -1,5 +1,6 @@
 //! Access: which requests a server answers to whom, with API keys.
 
+mod audit;
 mod keys;
 mod personal;
 mod routes;

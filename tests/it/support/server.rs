@@ -211,6 +211,15 @@ impl Server {
         Some(self.documented(method, path, answer))
     }
 
+    /// Gets a path with further headers; `None` if the server does not answer any more.
+    pub(crate) fn try_get_with(&self, path: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+        let mut request = self.agent.get(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        try_read(request.call())
+    }
+
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
@@ -235,9 +244,18 @@ impl Server {
 
     /// Asks the process to stop.
     pub(crate) fn terminate(&self) {
+        self.send_signal("-TERM");
+    }
+
+    /// Kills the process while others still ask it.
+    pub(crate) fn kill_now(&self) {
+        self.send_signal("-KILL");
+    }
+
+    fn send_signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(asked.unwrap().success());
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Waits for the process; returns whether it succeeded.

@@ -122,6 +122,14 @@ impl ApiKeys {
         }
     }
 
+    /// Whether the lake ever had a key.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub async fn any(&self) -> Result<bool, AppError> {
+        Ok(!self.versions().await?.is_empty())
+    }
+
     /// The keys that `by` may know of, by creation.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub enum Right {
     Identity,
     /// Read the metrics of the server.
     Metrics,
+    /// Read the audit: what callers did.
+    Audit,
     /// List, create and revoke API keys.
     Keys,
     /// Read personal values: names, addresses, phone numbers.
@@ -37,7 +39,7 @@ pub enum Right {
 
 impl Right {
     /// All rights.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Read,
         Self::Members,
         Self::Export,
@@ -47,6 +49,7 @@ impl Right {
         Self::Ingest,
         Self::Identity,
         Self::Metrics,
+        Self::Audit,
         Self::Keys,
         Self::Pii,
         Self::Erase,
@@ -64,6 +67,7 @@ impl Right {
             Self::Ingest => "ingest",
             Self::Identity => "identity",
             Self::Metrics => "metrics",
+            Self::Audit => "audit",
             Self::Keys => "keys",
             Self::Pii => "pii",
             Self::Erase => "erase",
@@ -292,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn admin_alone_has_personal_values_erasure_and_keys() {
+    fn admin_alone_has_personal_values_erasure_keys_and_audit() {
         for role in Role::ALL {
-            for right in [Right::Pii, Right::Erase, Right::Keys] {
+            for right in [Right::Pii, Right::Erase, Right::Keys, Right::Audit] {
                 assert_eq!(role.rights().has(right), role == Role::Admin, "{role}");
             }
         }

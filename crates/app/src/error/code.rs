@@ -62,6 +62,7 @@ impl AppError {
             Self::KeyEnded { .. } => ("key_ended", ErrorClass::Conflict),
             Self::KeyBusy { .. } => ("key_busy", ErrorClass::Busy),
             Self::InvalidKeyName => ("invalid_key_name", ErrorClass::Unprocessable),
+            Self::AuditUnavailable => ("audit_unavailable", ErrorClass::Busy),
             Self::FirstKey => ("first_key", ErrorClass::Conflict),
             Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", ErrorClass::Internal),
         }

@@ -95,7 +95,7 @@ impl AppError {
             Self::FirstKey => Some(NextStep::CreateKey),
             Self::Unauthenticated { .. } => Some(NextStep::SendKey),
             Self::Forbidden { right } => Some(NextStep::AskForRight(right)),
-            Self::KeyBusy { .. } => Some(NextStep::Again),
+            Self::KeyBusy { .. } | Self::AuditUnavailable => Some(NextStep::Again),
             Self::Shared(error) => error.next_step(),
             _ => None,
         }

@@ -75,6 +75,11 @@ impl Master {
         Self::at(source)
     }
 
+    /// The master key in a file.
+    pub(crate) fn in_file(path: PathBuf) -> Self {
+        Self::at(Source::File(path))
+    }
+
     fn at(source: Source) -> Self {
         Self {
             source,

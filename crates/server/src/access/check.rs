@@ -8,6 +8,7 @@ use rollbook_app::AppError;
 use rollbook_app::access::{Authenticator, Grant, Right, Rights};
 use rollbook_model::TenantName;
 
+use super::notes::RequestNotes;
 use super::route_rights::{Needs, methods, needs};
 use crate::problem::Problem;
 use crate::state::Server;
@@ -32,12 +33,19 @@ pub(crate) async fn check(
         method => method,
     };
     let needed = route.and_then(|route| needs(method, route));
+    let notes = request
+        .extensions()
+        .get::<RequestNotes>()
+        .cloned()
+        .unwrap_or_default();
+    notes.note(|noted| noted.needs = needed);
     if needed == Some(Needs::NoKey) {
         request.headers_mut().remove(RIGHTS_HEADER);
         request.extensions_mut().insert(Grant::nobody());
         return next.run(request).await;
     }
     let caller = caller(&server, request.headers_mut()).await;
+    notes.note(|noted| noted.grant = caller.as_ref().ok().cloned());
     let granted = caller.and_then(|grant| match (route, needed) {
         (_, Some(Needs::Rights(rights))) => grant.require(rights).map(|()| grant),
         // Nothing is there: the answer is 404.

@@ -19,6 +19,7 @@ const SQL: Needs = Needs::Rights(&[Right::Sql]);
 const INGEST: Needs = Needs::Rights(&[Right::Ingest]);
 const IDENTITY: Needs = Needs::Rights(&[Right::Identity]);
 const METRICS: Needs = Needs::Rights(&[Right::Metrics]);
+const AUDIT: Needs = Needs::Rights(&[Right::Audit]);
 const KEYS: Needs = Needs::Rights(&[Right::Keys]);
 const PII: Needs = Needs::Rights(&[Right::Pii]);
 const ERASE: Needs = Needs::Rights(&[Right::Erase]);
@@ -27,7 +28,7 @@ const ERASE: Needs = Needs::Rights(&[Right::Erase]);
 ///
 /// Some requests need more by their parameters: `stream=true` the right `export`, and everything that reads a
 /// personal column the right `pii`.
-pub(super) const ROUTES: [(&str, &str, Needs); 41] = [
+pub(super) const ROUTES: [(&str, &str, Needs); 42] = [
     ("GET", "/healthz", Needs::NoKey),
     ("GET", "/readyz", Needs::NoKey),
     ("GET", "/openapi.json", Needs::NoKey),
@@ -66,6 +67,7 @@ pub(super) const ROUTES: [(&str, &str, Needs); 41] = [
     ("GET", "/v1/tables", READ),
     ("GET", "/v1/schema", READ),
     ("GET", "/v1/traits", READ),
+    ("GET", "/v1/audit", AUDIT),
     ("GET", "/v1/keys", KEYS),
     ("POST", "/v1/keys", KEYS),
     ("DELETE", "/v1/keys/{prefix}", KEYS),

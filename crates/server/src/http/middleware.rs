@@ -8,28 +8,27 @@ use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
+use crate::answered::ANSWERED_HEADER;
 use crate::http::guarded_body::guarded;
 use crate::problem::Problem;
 use crate::problem::busy;
+use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::Server;
 
-const REQUEST_ID: &str = "x-request-id";
 /// The size of the log that answers do not reflect yet.
 const JOURNAL_AHEAD: &str = "x-journal-ahead";
-/// Characters of a caller's request id at most.
-const MAX_REQUEST_ID_CHARS: usize = 64;
 
 /// Assigns each request an id, counts it and logs it. Paths and queries are not logged: they may hold personal
 /// values.
 pub(crate) async fn observe(
     State(server): State<Server>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let id = request_id(&request);
+    let RequestId(id) = RequestId::of(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = method_of(&request);
     let route = request
         .extensions()
@@ -44,6 +43,8 @@ pub(crate) async fn observe(
     };
     pending.is_answered = true;
     drop(pending);
+    // Not for the caller.
+    response.headers_mut().remove(ANSWERED_HEADER);
     let status = response.status().as_u16();
     let took = started.elapsed();
     server.metrics().answered(method, &route, status, took);
@@ -221,22 +222,6 @@ fn is_local(host: &str) -> bool {
         || name
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
-}
-
-/// The caller's request id if it is valid, else a new one.
-fn request_id(request: &Request) -> String {
-    let given = request.headers().get(REQUEST_ID);
-    let given = given.and_then(|id| id.to_str().ok());
-    let plain = |id: &&str| {
-        !id.is_empty()
-            && id.len() <= MAX_REQUEST_ID_CHARS
-            && id
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-    };
-    given
-        .filter(plain)
-        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
 #[cfg(test)]

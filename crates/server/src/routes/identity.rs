@@ -10,6 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::answers::{Followed, Forgotten, Found, Reviews, Stats};
 use crate::api::scalars::{Entry, Id, Identifier, Label, plain};
 use crate::http::extract::{Body, PLUS_HINT, PathParam, QueryParams};
@@ -229,7 +230,7 @@ pub(super) async fn find(
     Authorized(server): Authorized,
     RawQuery(query): RawQuery,
     QueryParams(by): QueryParams<LookupParams>,
-) -> Result<Json<Found>, Problem> {
+) -> Result<Told<Json<Found>>, Problem> {
     let has_plus = query.is_some_and(|query| query.contains('+'));
     let lost_plus = |text: &Option<String>, blank: fn(&str) -> bool| {
         has_plus && text.as_deref().is_some_and(blank)
@@ -268,7 +269,6 @@ pub(super) async fn find(
     let found = server.compute(move |server| async move {
         identity::find(server.workspace(), &lookup, now).await
     });
-    Ok(Json(Found {
-        persons: found.await?,
-    }))
+    let persons = found.await?;
+    Ok(Told(Answered::rows(persons.len()), Json(Found { persons })))
 }

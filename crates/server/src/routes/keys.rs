@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::scalars::{KeyRight, KeyRole, Label, Length, Prefix, StatusOfKey, Tenant, Time};
 use crate::http::extract::{Body, PathParam};
 use crate::problem::Problem;
@@ -22,7 +23,7 @@ pub(crate) struct NewApiKey {
     name: Label,
     role: KeyRole,
     /// Rights beyond those of the role.
-    #[schema(max_items = 12)]
+    #[schema(max_items = 13)]
     rights: Option<Vec<KeyRight>>,
     /// The tenants that it is for; the served one by default.
     #[schema(max_items = 100)]
@@ -102,7 +103,7 @@ pub(super) async fn list(Authorized(server): Authorized) -> Result<Json<Vec<ApiK
 pub(super) async fn create(
     Authorized(server): Authorized,
     Body(new): Body<NewApiKey>,
-) -> Result<(StatusCode, Json<IssuedApiKey>), Problem> {
+) -> Result<Told<(StatusCode, Json<IssuedApiKey>)>, Problem> {
     if server.grant().is_local() {
         return Err(AppError::FirstKey.into());
     }
@@ -126,8 +127,13 @@ pub(super) async fn create(
     };
     let keys = authenticator(&server)?.keys();
     let issued = keys.create(&new, server.grant(), server.now()).await?;
+    let told = Answered {
+        key: Some(issued.key.prefix.to_string()),
+        ..Answered::default()
+    };
     let (token, key) = (issued.token, issued.key.into());
-    Ok((StatusCode::CREATED, Json(IssuedApiKey { token, key })))
+    let issued = Json(IssuedApiKey { token, key });
+    Ok(Told(told, (StatusCode::CREATED, issued)))
 }
 
 /// Revokes an API key for good, on all servers of the lake within a second

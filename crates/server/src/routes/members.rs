@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Authorized;
+use crate::answered::Answered;
 use crate::api::answers::People;
 use crate::api::scalars::{
     self, Binary, Columns, Freshness, Key, Keys, Over, PageToken, Part, Time, Whole,
@@ -218,7 +219,9 @@ pub(super) async fn page(
             Some(found.await?)
         }
     };
+    let count = page.members.len();
     let mut response = encode(page, rows, format)?;
+    Answered::rows(count).tell(response.headers_mut());
     if has_etag && let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::scalars::{PageToken, PredictedKind, ScoreMethod, Time, Whole};
 use crate::http::extract::{PathParam, QueryParams, page_size};
 use crate::problem::Problem;
@@ -72,7 +73,7 @@ pub(super) async fn list(
     Authorized(server): Authorized,
     PathParam(kind): PathParam<ScoreKind>,
     QueryParams(params): QueryParams<ScoresParams>,
-) -> Result<Json<Scores>, Problem> {
+) -> Result<Told<Json<Scores>>, Problem> {
     let given = params.limit.map_or(DEFAULT_LIMIT, |limit| limit.0);
     let limit = page_size(given, server.limits().page, "scores")?;
     let least = params.min.unwrap_or(0.0);
@@ -99,7 +100,8 @@ pub(super) async fn list(
         score: one.score,
         probability: one.probability,
     };
-    Ok(Json(Scores {
+    let told = Answered::rows(page.scores.len());
+    let scores = Json(Scores {
         scores: page.scores.into_iter().map(score).collect(),
         next_page_token: page.next,
         count: page.head.count,
@@ -108,5 +110,6 @@ pub(super) async fn list(
         snapshot: page.head.snapshot,
         as_of: page.head.as_of,
         computed_at: page.head.computed_at,
-    }))
+    });
+    Ok(Told(told, scores))
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::answers::{
     Calendar, Changes, Counted, Explanation, HistoryEntry, Impact, NearMiss, Overlap, Reach,
 };
@@ -55,14 +56,12 @@ pub(super) async fn changes(
     Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(from): QueryParams<ChangesParams>,
-) -> Result<Json<Changes>, Problem> {
+) -> Result<Told<Json<Changes>>, Problem> {
     let since = from.since.as_deref().map(str::parse::<Since>).transpose();
     let since = since.map_err(|reason| Problem::malformed("invalid_since", reason))?;
-    Ok(Json(
-        segments::changes(server.workspace(), &key, since)
-            .await?
-            .into(),
-    ))
+    let changes = segments::changes(server.workspace(), &key, since).await?;
+    let rows = changes.entered.len() + changes.left.len();
+    Ok(Told(Answered::rows(rows), Json(changes.into())))
 }
 
 /// Lists the size over time, with the changes

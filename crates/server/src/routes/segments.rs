@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::answers::{Clause, Outcome, typed};
 use crate::api::scalars::{
     Freshness, Key, Label, Moment, NewKey, Over, Part, Prose, Refreshes, Time, plain,
@@ -219,7 +220,7 @@ pub(super) async fn list(Authorized(server): Authorized) -> Result<Json<Vec<Segm
 pub(super) async fn create(
     Authorized(server): Authorized,
     Body(new): Body<NewSegment>,
-) -> Result<(StatusCode, Json<Segment>), Problem> {
+) -> Result<Told<(StatusCode, Json<Segment>)>, Problem> {
     let at = server.now();
     let draft = Draft {
         name: plain(new.name),
@@ -235,7 +236,12 @@ pub(super) async fn create(
         let created = segments::create(server.workspace(), &draft, at).await?;
         segments::saved(server.workspace(), created, at).await
     });
-    Ok((StatusCode::CREATED, Json(saved.await?.into())))
+    let saved: Segment = saved.await?.into();
+    let told = Answered {
+        segment: Some(saved.key.to_string()),
+        ..Answered::default()
+    };
+    Ok(Told(told, (StatusCode::CREATED, Json(saved))))
 }
 
 /// Shows one segment

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::scalars::{Cell, Moment, Snapshot, Time, snapshot};
 use crate::http::extract::Body;
 use crate::problem::Problem;
@@ -58,7 +59,7 @@ pub(crate) struct SqlRows {
 pub(super) async fn answer(
     Authorized(server): Authorized,
     Body(question): Body<SqlQuestion>,
-) -> Result<Json<SqlRows>, Problem> {
+) -> Result<Told<Json<SqlRows>>, Problem> {
     let as_of = server.moment(question.as_of).await?;
     let answered = server.compute(move |server| async move {
         let (answer, snapshot) = data::answer(
@@ -70,15 +71,18 @@ pub(super) async fn answer(
         .await?;
         let columns = answer.schema.fields().iter();
         let columns = columns.map(|field| field.name().clone()).collect();
-        Ok(SqlRows {
+        let count = answer.batches.iter().map(|batch| batch.num_rows()).sum();
+        let rows = SqlRows {
             columns,
             rows: raw(&answer.batches)?,
             truncated: answer.truncated,
             snapshot,
             as_of,
-        })
+        };
+        Ok((count, rows))
     });
-    Ok(Json(answered.await?))
+    let (count, rows) = answered.await?;
+    Ok(Told(Answered::rows(count), Json(rows)))
 }
 
 fn raw(batches: &[rollbook_app::RecordBatch]) -> Result<Box<RawValue>, AppError> {

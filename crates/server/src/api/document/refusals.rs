@@ -23,6 +23,7 @@ const ACCESS: Refusals = &[
     (403, &["forbidden"]),
     (404, &["unknown_tenant"]),
     (500, &["lake_unavailable"]),
+    (503, &["audit_unavailable"]),
 ];
 /// Operations that need no key.
 pub(super) const OPEN: [&str; 2] = ["show_health", "show_readiness"];
@@ -258,6 +259,7 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             ENGINE,
             &[(422, &["cannot_ingest"])],
         ],
+        "list_acts" => &[QUERY, LAKE, &[(400, &["invalid_limit"])]],
         "list_keys" => &[],
         "create_key" => &[
             BODY,

@@ -15,6 +15,7 @@ use rollbook_model::SegmentKey;
 use tokio::sync::mpsc;
 
 use super::{Format, MembersParams, headers, not_modified, tag};
+use crate::answered::Answered;
 use crate::http::etag::is_current;
 use crate::problem::Problem;
 use crate::state::Server;
@@ -74,6 +75,7 @@ pub(super) async fn answer(
         hash: params.hash.map(|hash| hash.0),
         format: form,
     };
+    let count = usize::try_from(members.len()).unwrap_or(usize::MAX);
     let (sender, mut receiver) = mpsc::channel(2);
     tokio::spawn(async move { stream.write(&members, sender).await });
     // Errors of the first part are answered as problems, before the stream begins.
@@ -86,6 +88,7 @@ pub(super) async fn answer(
     let body = Body::from_stream(body.map_err(|problem| io::Error::other(problem.detail)));
     let kind = [(header::CONTENT_TYPE, form.media_type())];
     let mut response = (answered, kind, body).into_response();
+    Answered::rows(count).tell(response.headers_mut());
     if has_etag && let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -1,0 +1,303 @@
+//! Chains hold what was recorded, and every change of them is found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rollbook_lake::{LakeRoot, Store};
+use rollbook_model::Timestamp;
+
+use super::record::decode;
+use super::{Act, ActFilter, AuditLog, Caller, Verified, acts, verify};
+
+const ACTS: u64 = 10_000;
+
+fn clock() -> Timestamp {
+    "2026-01-01".parse().unwrap()
+}
+
+fn root_of(folder: &Path) -> LakeRoot {
+    let store = Store::at(folder.join("lake").to_str().unwrap()).unwrap();
+    LakeRoot::with_key_file(store, folder.join("key"))
+}
+
+fn act(number: u64) -> Act {
+    let caller = Caller::Key(format!("abcdefghi{}", number % 10));
+    let mut act = Act::done(clock(), caller, "GET /v1/segments/{key}/members".to_owned());
+    act.tenant = Some("default".parse().unwrap());
+    act.rows = Some(number);
+    act
+}
+
+/// Records acts concurrently, in several groups, and seals them.
+async fn record(root: &LakeRoot, count: u64) {
+    let log = AuditLog::start(root.clone(), clock);
+    for start in (0..count).step_by(500) {
+        let group = (start..count.min(start + 500)).map(|number| log.record(act(number)));
+        for stored in futures::future::join_all(group).await {
+            stored.unwrap();
+        }
+    }
+    log.stop().await;
+}
+
+async fn problems(root: &LakeRoot) -> Vec<String> {
+    let findings = verify(root).await.unwrap().findings.into_iter();
+    findings
+        .map(|finding| format!("{}: {}", finding.place, finding.problem))
+        .collect()
+}
+
+/// The files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+fn objects(folder: &Path) -> Vec<PathBuf> {
+    files(&folder.join("lake/_audit/chains"))
+}
+
+fn sealed(folder: &Path) -> Vec<PathBuf> {
+    files(&folder.join("lake/_audit/seals"))
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_listed_and_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    let verified = verify(&root).await.unwrap();
+    assert_eq!(
+        (verified.chains, verified.records, verified.last_seal),
+        (0, 0, None)
+    );
+    record(&root, 700).await;
+    record(&root, 3).await;
+    let Verified {
+        chains,
+        records,
+        sealed,
+        seals,
+        findings,
+        ..
+    } = verify(&root).await.unwrap();
+    assert_eq!((chains, records, sealed, seals), (2, 703, 703, 4));
+    assert_eq!(findings, []);
+    let all = acts(root.store(), &ActFilter::default()).await.unwrap();
+    let mut rows: Vec<u64> = all.iter().filter_map(|act| act.rows).collect();
+    rows.sort_unstable();
+    let mut expected: Vec<u64> = (0..700).chain(0..3).collect();
+    expected.sort_unstable();
+    assert_eq!(rows, expected);
+    let of_one = ActFilter {
+        who: Some("abcdefghi7".parse().unwrap()),
+        ..ActFilter::default()
+    };
+    assert_eq!(acts(root.store(), &of_one).await.unwrap().len(), 70);
+    let elsewhere = ActFilter {
+        tenant: Some("other".parse().unwrap()),
+        ..ActFilter::default()
+    };
+    assert_eq!(acts(root.store(), &elsewhere).await.unwrap(), []);
+    let newest = ActFilter {
+        limit: Some(5),
+        since: Some(clock()),
+        ..ActFilter::default()
+    };
+    assert_eq!(acts(root.store(), &newest).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn every_change_of_ten_thousand_acts_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record(&root, ACTS).await;
+    assert_eq!(problems(&root).await, Vec::<String>::new());
+    let objects = objects(folder.path());
+    let [object] = objects.as_slice() else {
+        panic!("not folded: {objects:?}");
+    };
+    let bytes = fs::read(object).unwrap();
+    // One byte, at places all over the chain.
+    for at in (0..bytes.len())
+        .step_by(bytes.len() / 100)
+        .chain([bytes.len() - 2])
+    {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(object, &changed).unwrap();
+        assert!(!problems(&root).await.is_empty(), "byte {at}");
+    }
+    let lines: Vec<&str> = std::str::from_utf8(&bytes).unwrap().lines().collect();
+    let written = |lines: &[&str]| fs::write(object, lines.join("\n") + "\n").unwrap();
+    // A record cut out, two exchanged, one repeated, the tail cut off.
+    for number in [0, 1, 5_000, 9_998] {
+        let mut changed = lines.clone();
+        changed.remove(number);
+        written(&changed);
+        assert!(!problems(&root).await.is_empty(), "without record {number}");
+        let mut changed = lines.clone();
+        changed.swap(number, number + 1);
+        written(&changed);
+        assert!(
+            !problems(&root).await.is_empty(),
+            "{number} and the next exchanged"
+        );
+        let mut changed = lines.clone();
+        changed.insert(number, lines[number]);
+        written(&changed);
+        assert!(!problems(&root).await.is_empty(), "{number} repeated");
+    }
+    for left in [0, 1, 9_999] {
+        written(&lines[..left]);
+        let found = problems(&root).await.join("\n");
+        assert!(found.contains(&format!("{left} records")), "{found}");
+    }
+    fs::remove_file(object).unwrap();
+    let found = problems(&root).await.join("\n");
+    assert!(found.contains("its tail was cut off"), "{found}");
+    fs::write(object, &bytes).unwrap();
+    assert_eq!(problems(&root).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn rewritten_chains_do_not_match_their_seals() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record(&root, 10).await;
+    let chain = objects(folder.path()).remove(0);
+    let name = chain
+        .parent()
+        .unwrap()
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let bytes = fs::read_to_string(&chain).unwrap();
+    // Whoever rewrites a whole chain gets every hash right, and lacks the master key for the seals.
+    let mut previous = super::chain::hash_before_first(name);
+    let mut rewritten = String::new();
+    for line in bytes.lines() {
+        let mut record = decode(line).unwrap().record;
+        record.act.rows = record.act.rows.map(|rows| rows + 1);
+        record.previous = previous;
+        let (line, hash) = super::record::encode(&record).unwrap();
+        rewritten += &line;
+        rewritten += "\n";
+        previous = hash;
+    }
+    fs::write(&chain, rewritten).unwrap();
+    let found = problems(&root).await.join("\n");
+    assert!(found.contains("not those that were sealed"), "{found}");
+    fs::write(&chain, &bytes).unwrap();
+    // A seal with another head, with or without the right digest elsewhere.
+    let seals = sealed(folder.path());
+    let last = seals.last().unwrap();
+    let seal = fs::read_to_string(last).unwrap();
+    fs::write(last, seal.replace("\"records\":10", "\"records\":9")).unwrap();
+    let found = problems(&root).await.join("\n");
+    assert!(
+        found.contains("its authentication code is wrong"),
+        "{found}"
+    );
+    fs::write(last, &seal).unwrap();
+    // A seal taken out of the middle.
+    record(&root, 1).await;
+    fs::remove_file(last).unwrap();
+    let found = problems(&root).await.join("\n");
+    assert!(found.contains("1 seals before it are missing"), "{found}");
+    fs::write(last, &seal).unwrap();
+    assert_eq!(problems(&root).await, Vec::<String>::new());
+    // A chain that no server wrote.
+    let forged = folder.path().join("lake/_audit/chains/forged");
+    fs::create_dir(&forged).unwrap();
+    let act = super::record::Record {
+        number: 0,
+        act: act(0),
+        previous: super::chain::hash_before_first("forged"),
+    };
+    let (line, _) = super::record::encode(&act).unwrap();
+    fs::write(forged.join("00000000000000000000-1.ndjson"), line + "\n").unwrap();
+    let found = problems(&root).await;
+    assert_eq!(found, ["forged: no seal names it: no server wrote it"]);
+}
+
+#[tokio::test]
+async fn seals_of_an_earlier_master_key_are_vouched_for_by_later_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record(&root, 5).await;
+    let key = folder.path().join("key");
+    fs::rename(&key, folder.path().join("old")).unwrap();
+    // Without any later seal nobody can vouch for them.
+    let without = root_of(folder.path());
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let found = problems(&without).await.join("\n");
+    assert!(found.contains("is not at hand"), "{found}");
+    record(&without, 5).await;
+    assert_eq!(
+        problems(&root_of(folder.path())).await,
+        Vec::<String>::new()
+    );
+    let first = sealed(folder.path()).remove(0);
+    let text = fs::read_to_string(&first).unwrap();
+    fs::write(&first, text.replace("\"records\":0", "\"records\":1")).unwrap();
+    let found = problems(&root_of(folder.path())).await.join("\n");
+    assert!(found.contains("the seal before it was changed"), "{found}");
+}
+
+#[tokio::test]
+async fn acts_wait_while_the_store_refuses_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record(&root, 1).await;
+    let log = AuditLog::start(root.clone(), clock);
+    log.record(act(1)).await.unwrap();
+    // A file where the folder of the chain was.
+    let chain = objects(folder.path())
+        .pop()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .to_owned();
+    let aside = folder.path().join("aside");
+    fs::rename(&chain, &aside).unwrap();
+    fs::write(&chain, "").unwrap();
+    let refused = log.record(act(2)).await.unwrap_err();
+    assert_eq!(refused.code().0, "audit_unavailable");
+    fs::remove_file(&chain).unwrap();
+    fs::rename(&aside, &chain).unwrap();
+    log.record(act(3)).await.unwrap();
+    log.stop().await;
+    assert_eq!(problems(&root).await, Vec::<String>::new());
+    let all = acts(root.store(), &ActFilter::default()).await.unwrap();
+    let mut rows: Vec<u64> = all.iter().filter_map(|act| act.rows).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn logs_of_several_processes_seal_in_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    let logs = (0..8).map(|_| record(&root, 20));
+    futures::future::join_all(logs).await;
+    let verified = verify(&root).await.unwrap();
+    assert_eq!(
+        (verified.chains, verified.records, verified.sealed),
+        (8, 160, 160)
+    );
+    assert_eq!(verified.findings, []);
+}

@@ -1,0 +1,27 @@
+//! The arguments of `audit`.
+
+use clap::{Args, Subcommand};
+use rollbook_app::access::KeyPrefix;
+use rollbook_model::GivenTime;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Audit {
+    /// Only acts from then on: 2026-01-01, 2026-01-01T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<GivenTime>,
+    /// Only acts of the holder of this key, named by its prefix
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) who: Option<KeyPrefix>,
+    /// Only the newest acts, this many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    #[command(subcommand)]
+    pub(crate) command: Option<AuditCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Verify that no record was changed, removed, added or cut off
+    Verify,
+}

@@ -1,0 +1,44 @@
+//! The `audit` commands.
+
+use std::process::ExitCode;
+
+use rollbook_app::Workspace;
+use rollbook_app::audit::ActFilter;
+
+use crate::arguments::{Audit, AuditCommand, OutputFormat};
+use crate::commands::clock::instant;
+use crate::output::show::{Shown, print};
+
+pub(super) async fn run(
+    workspace: &Workspace,
+    arguments: Audit,
+    format: OutputFormat,
+) -> anyhow::Result<ExitCode> {
+    if let Some(AuditCommand::Verify) = arguments.command {
+        let verified = workspace.verify_audit().await?;
+        print(&Shown::object(&verified)?, format)?;
+        return Ok(match verified.findings.is_empty() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        });
+    }
+    let filter = ActFilter {
+        since: instant(workspace, arguments.since).await?,
+        who: arguments.who,
+        tenant: None,
+        limit: arguments.limit,
+    };
+    let acts = workspace.acts(&filter).await?;
+    let columns = [
+        "at",
+        "caller",
+        "tenant",
+        "act",
+        "segment",
+        "person_id",
+        "rows",
+        "result",
+    ];
+    print(&Shown::list(&acts, &columns)?, format)?;
+    Ok(ExitCode::SUCCESS)
+}

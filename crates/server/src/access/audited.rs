@@ -1,0 +1,179 @@
+//! The record of each request: who did what, when and from where.
+
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use rollbook_app::access::Right;
+use rollbook_app::audit::{Act, AuditLog, Caller};
+
+use super::notes::RequestNotes;
+use super::route_rights::Needs;
+use crate::answered::{ANSWERED_HEADER, Answered};
+use crate::problem::Problem;
+use crate::request_id::RequestId;
+use crate::state::Server;
+
+/// The result of a request whose caller did not wait for its answer.
+const DISCONNECTED: &str = "disconnected";
+
+/// Middleware that records requests before their answers leave: those that read ids of persons or personal values,
+/// change something or run SQL, and all refusals. In a lake without keys nothing is recorded, since nobody could be
+/// named.
+pub(crate) async fn audit(State(server): State<Server>, request: Request, next: Next) -> Response {
+    let Some(log) = server.audit_log() else {
+        return next.run(request).await;
+    };
+    if !server.needs_key().await {
+        return next.run(request).await;
+    }
+    let (mut pending, request) = PendingAct::of(&server, log, request).await;
+    let mut response = next.run(request).await;
+    let answered = Answered::take(response.headers_mut());
+    if let Some(mut act) = pending.finished(response.status(), &answered) {
+        let statement = pending.notes.noted().statement;
+        if let Some(statement) = statement {
+            match log.statement(&statement).await {
+                Ok(statement) => act.statement = Some(statement),
+                Err(error) => return Problem::from(error).into_response(),
+            }
+        }
+        if let Err(error) = log.record(act).await {
+            return Problem::from(error).into_response();
+        }
+    }
+    response
+}
+
+/// Whether requests of a route are recorded when they succeed.
+fn is_recorded(needs: Option<Needs>) -> bool {
+    match needs {
+        Some(Needs::Rights(rights)) => {
+            let is_open = |right: &Right| matches!(right, Right::Read | Right::Metrics);
+            !rights.iter().all(is_open)
+        }
+        Some(Needs::NoKey) | None => false,
+    }
+}
+
+/// A request that is not answered yet.
+struct PendingAct<'a> {
+    server: &'a Server,
+    log: &'a AuditLog,
+    notes: RequestNotes,
+    act: Option<Act>,
+}
+
+impl<'a> PendingAct<'a> {
+    async fn of(server: &'a Server, log: &'a AuditLog, request: Request) -> (Self, Request) {
+        let (mut parts, body) = request.into_parts();
+        let route = parts.extensions.get::<MatchedPath>().cloned();
+        let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+        let name = format!("{} {route}", parts.method);
+        let mut act = Act::done(server.now(), Caller::Unknown, name);
+        act.request_id = parts.extensions.get().map(|RequestId(id)| id.clone());
+        if let Ok(params) = RawPathParams::from_request_parts(&mut parts, server).await {
+            for (name, value) in &params {
+                match name {
+                    "key" => act.segment = Some(value.chars().take(255).collect()),
+                    "person_id" => act.person_id = value.parse().ok(),
+                    "prefix" => act.key = Some(value.chars().take(10).collect()),
+                    _ => {}
+                }
+            }
+        }
+        let notes = RequestNotes::default();
+        parts.extensions.insert(notes.clone());
+        parts.headers.remove(ANSWERED_HEADER);
+        let pending = Self {
+            server,
+            log,
+            notes,
+            act: Some(act),
+        };
+        (pending, Request::from_parts(parts, body))
+    }
+
+    /// The act, now that the answer is known; `None` if it need not be recorded.
+    fn finished(&mut self, status: StatusCode, answered: &Answered) -> Option<Act> {
+        let mut act = self.with_caller()?;
+        let is_refusal = matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+        ) || answered.code.as_deref() == Some("unknown_tenant");
+        if !is_refusal && !is_recorded(self.notes.noted().needs) {
+            return None;
+        }
+        if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+            act.result = answered
+                .code
+                .clone()
+                .unwrap_or_else(|| status.as_str().to_owned());
+        }
+        act.rows = answered.rows;
+        act.segment = act.segment.or_else(|| answered.segment.clone());
+        act.key = act.key.or_else(|| answered.key.clone());
+        if is_refusal && act.caller == Caller::Unknown {
+            act.unlisted = self.server.refusals().list()?;
+        }
+        Some(act)
+    }
+
+    fn with_caller(&mut self) -> Option<Act> {
+        let mut act = self.act.take()?;
+        let grant = self.notes.noted().grant;
+        act.caller = Caller::of(grant.as_ref());
+        act.tenant = grant.map(|_| self.server.workspace().tenant.clone());
+        Some(act)
+    }
+}
+
+impl Drop for PendingAct<'_> {
+    /// The caller hung up: what they asked for may have been done.
+    fn drop(&mut self) {
+        if is_recorded(self.notes.noted().needs)
+            && let Some(mut act) = self.with_caller()
+        {
+            act.result = DISCONNECTED.to_owned();
+            self.log.note(act);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollbook_app::access::Right;
+
+    use super::is_recorded;
+    use crate::access::route_rights::{Needs, ROUTES};
+
+    #[test]
+    fn reads_of_persons_and_changes_are_recorded() {
+        assert!(!is_recorded(None));
+        assert!(!is_recorded(Some(Needs::NoKey)));
+        let recorded = |path: &str, method: &str| {
+            let route = ROUTES
+                .iter()
+                .find(|(of, route, _)| *of == method && *route == path);
+            is_recorded(route.map(|(.., needs)| *needs))
+        };
+        for (method, path) in [
+            ("GET", "/v1/segments/{key}/members"),
+            ("GET", "/v1/persons/{person_id}"),
+            ("DELETE", "/v1/persons/{person_id}"),
+            ("POST", "/v1/sql"),
+            ("POST", "/v1/keys"),
+            ("POST", "/v1/ingest/{provider}/{source}"),
+        ] {
+            assert!(recorded(path, method), "{method} {path}");
+        }
+        for (method, path) in [
+            ("GET", "/v1/segments"),
+            ("GET", "/metrics"),
+            ("GET", "/healthz"),
+        ] {
+            assert!(!recorded(path, method), "{method} {path}");
+        }
+        assert!(is_recorded(Some(Needs::Rights(&[Right::Read, Right::Pii]))));
+    }
+}

@@ -1,0 +1,260 @@
+//! The audit names who did what, and nothing that was answered is missing in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
+
+use super::{check_refused, created, lake_with_persons};
+use crate::support::own_lake::OwnLake;
+use crate::support::personal_values::holds;
+use crate::support::server::Server;
+
+/// Number of kills; `ROLLBOOK_TEST_KILLS` sets more.
+const KILLS: u64 = 3;
+/// Callers at the same time.
+const CALLERS: u64 = 4;
+
+/// A key with its prefix and its header.
+struct Key {
+    prefix: String,
+    bearer: String,
+}
+
+impl Key {
+    fn new(lake: &OwnLake, role: &str) -> Self {
+        let key = created(lake, role, &[]);
+        let text = |name: &str| key[name].as_str().unwrap().to_owned();
+        Self {
+            prefix: text("prefix"),
+            bearer: format!("Bearer {}", text("token")),
+        }
+    }
+
+    fn header(&self) -> [(&str, &str); 1] {
+        [("authorization", &self.bearer)]
+    }
+}
+
+/// The acts of a caller: what, about which segment, rows, result.
+fn acts_of(acts: &Value, caller: &str) -> Vec<(String, Value, Value, String)> {
+    let acts = acts.as_array().unwrap().iter();
+    let acts = acts.filter(|act| act["caller"] == caller);
+    acts.map(|act| {
+        let text = |name: &str| act[name].as_str().unwrap().to_owned();
+        (
+            text("act"),
+            act["segment"].clone(),
+            act["rows"].clone(),
+            text("result"),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn acts_of_all_callers_are_recorded() {
+    let lake = lake_with_persons("http_access_audit");
+    let [viewer, marketer, analyst, admin] =
+        ["viewer", "marketer", "analyst", "admin"].map(|role| Key::new(&lake, role));
+    let server = Server::start(&lake, "default");
+    let json = |body: Value| body.to_string();
+    let members = "/v1/segments/lapsed/members";
+    let get = |key: &Key, path: &str| server.ask_with(&key.header(), "GET", path, None);
+    let post = |key: &Key, path: &str, body: &str| {
+        server.ask_with(
+            &key.header(),
+            "POST",
+            path,
+            Some(("application/json", body)),
+        )
+    };
+    assert_eq!(get(&viewer, "/v1/segments").status, 200);
+    check_refused(&get(&viewer, members), 403, "forbidden");
+    assert_eq!(get(&marketer, members).json()["members"], json!([1, 3]));
+    let streamed = get(&marketer, &format!("{members}?stream=true&format=csv"));
+    assert_eq!(streamed.status, 200);
+    assert_eq!(streamed.header("x-rollbook-answered"), "");
+    let new = json(json!({"key": "mine", "criteria": "country = 'FR'"}));
+    assert_eq!(post(&marketer, "/v1/segments", &new).status, 201);
+    let query =
+        json(json!({"query": "select person_id from people where country = 'FR' or 7 = 8"}));
+    assert_eq!(post(&analyst, "/v1/sql", &query).status, 200);
+    let wrong = json(json!({"query": "select email from people where email = 'ann@example.com'"}));
+    check_refused(&post(&analyst, "/v1/sql", &wrong), 403, "needs_pii");
+    check_refused(
+        &server.ask(None, "GET", members, None),
+        401,
+        "unauthenticated",
+    );
+    assert_eq!(get(&admin, "/v1/persons/2").status, 200);
+    let key = json(json!({"name": "by admin", "role": "viewer"}));
+    let issued = post(&admin, "/v1/keys", &key).json();
+    let erased = server.ask_with(&admin.header(), "DELETE", "/v1/persons/2?by=test", None);
+    assert_eq!(
+        erased.status,
+        200,
+        "{}",
+        String::from_utf8_lossy(&erased.body)
+    );
+
+    let acts = get(&admin, "/v1/audit").json();
+    let of = |key: &Key| acts_of(&acts, &format!("key:{}", key.prefix));
+    let act = |name: &str, segment: Value, rows: Value, result: &str| {
+        (name.to_owned(), segment, rows, result.to_owned())
+    };
+    let of_members = "GET /v1/segments/{key}/members";
+    assert_eq!(
+        of(&viewer),
+        [act(of_members, json!("lapsed"), Value::Null, "forbidden")]
+    );
+    assert_eq!(
+        of(&marketer),
+        [
+            act(of_members, json!("lapsed"), json!(2), "ok"),
+            act(of_members, json!("lapsed"), json!(2), "ok"),
+            act("POST /v1/segments", json!("mine"), Value::Null, "ok"),
+        ]
+    );
+    assert_eq!(
+        of(&analyst),
+        [
+            act("POST /v1/sql", Value::Null, json!(1), "ok"),
+            act("POST /v1/sql", Value::Null, Value::Null, "needs_pii"),
+        ]
+    );
+    let all = acts.as_array().unwrap();
+    let text = "select person_id from people where country = ? or ? = ?";
+    let texts = all.iter().map(|act| &act["statement"]["text"]);
+    assert!(texts.filter(|found| *found == text).count() == 1, "{acts}");
+    let of_admin = all
+        .iter()
+        .filter(|act| act["caller"] == format!("key:{}", admin.prefix));
+    let of_admin: Vec<_> = of_admin.collect();
+    assert_eq!(of_admin[0]["person_id"], 2);
+    assert_eq!(of_admin[1]["key"], issued["prefix"]);
+    assert_eq!(of_admin[2]["act"], "DELETE /v1/persons/{person_id}");
+    // A refusal of a caller without a key belongs to no tenant: the command line lists it.
+    assert!(all.iter().all(|act| act["caller"] != "unknown"));
+    assert!(server.stop());
+    let listed = lake.json(&["audit"]);
+    assert_eq!(
+        acts_of(&listed, "unknown"),
+        [act(
+            of_members,
+            json!("lapsed"),
+            Value::Null,
+            "unauthenticated"
+        )]
+    );
+    let commands = listed.as_array().unwrap().iter();
+    let commands = commands.filter(|act| act["act"] == "api-key create");
+    assert_eq!(commands.count(), 4);
+    let of_viewer = lake.json(&["audit", "--who", &viewer.prefix]);
+    assert_eq!(of_viewer.as_array().unwrap().len(), 1);
+    let verified = lake.json(&["audit", "verify"]);
+    assert_eq!(verified["findings"], json!([]), "{verified}");
+    assert_eq!(verified["records"], verified["sealed"]);
+    let audit = lake.path("lake/_audit");
+    for value in [
+        "ann@example.com",
+        "'FR'",
+        &issued["token"].as_str().unwrap()[15..],
+    ] {
+        assert!(!holds(&audit, value), "{value}");
+    }
+}
+
+#[test]
+fn changed_records_fail_the_verification() {
+    let lake = lake_with_persons("http_access_audit_changed");
+    let marketer = Key::new(&lake, "marketer");
+    let server = Server::start(&lake, "default");
+    for _ in 0..5 {
+        server.ask_with(
+            &marketer.header(),
+            "GET",
+            "/v1/segments/lapsed/members",
+            None,
+        );
+    }
+    assert!(server.stop());
+    assert!(lake.run(&["audit", "verify"]).status.success());
+    let chains = lake.path("lake/_audit/chains");
+    let mut objects: Vec<_> = fs::read_dir(&chains)
+        .unwrap()
+        .map(|chain| chain.unwrap().path())
+        .collect();
+    objects.sort();
+    let object = fs::read_dir(objects.last().unwrap())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let text = fs::read_to_string(&object).unwrap();
+    fs::write(&object, text.replacen("\"rows\":2", "\"rows\":1", 1)).unwrap();
+    let refused = lake.run(&["audit", "verify"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let printed = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(printed.contains("it was changed"), "{printed}");
+}
+
+#[test]
+fn no_answered_act_is_missing_after_kills() {
+    let kills = std::env::var("ROLLBOOK_TEST_KILLS").ok();
+    let kills = kills.and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let lake = lake_with_persons("http_access_audit_kills");
+    let marketer = Key::new(&lake, "marketer");
+    let mut random = rand::rngs::StdRng::seed_from_u64(22);
+    let (answered, sent) = (Mutex::new(BTreeSet::new()), AtomicU64::new(0));
+    for _ in 0..kills {
+        let server = Server::start(&lake, "default");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..CALLERS {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::SeqCst) {
+                        let id = format!("act-{}", sent.fetch_add(1, Ordering::SeqCst));
+                        let headers = [
+                            ("authorization", marketer.bearer.as_str()),
+                            ("x-request-id", &id),
+                        ];
+                        let path = "/v1/segments/lapsed/members?limit=1";
+                        if server
+                            .try_get_with(path, &headers)
+                            .is_some_and(|answer| answer.status == 200)
+                        {
+                            answered.lock().unwrap().insert(id);
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(random.random_range(50..700)));
+            server.kill_now();
+            is_over.store(true, Ordering::SeqCst);
+        });
+    }
+    let answered = answered.into_inner().unwrap();
+    assert!(answered.len() as u64 > kills, "{} answers", answered.len());
+    let listed = lake.json(&["audit"]);
+    let recorded: BTreeSet<String> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|act| Some(act["request_id"].as_str()?.to_owned()))
+        .collect();
+    let missing: Vec<_> = answered.difference(&recorded).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let verified = lake.json(&["audit", "verify"]);
+    assert_eq!(verified["findings"], json!([]), "{verified}");
+    println!(
+        "{} answers, {} records, {kills} kills",
+        answered.len(),
+        recorded.len()
+    );
+}
