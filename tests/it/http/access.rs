@@ -5,6 +5,7 @@ mod keys;
 mod personal;
 mod routes;
 mod tenants;
+mod timing;
 
 use serde_json::Value;
 
