@@ -79,6 +79,7 @@ impl Listening {
             // The receiver is gone if the server has failed already.
             let _ = stop_sender.send(());
         };
+        let audit_log = server.audit_log().cloned();
         let folding = tokio::spawn(tasks::wal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(tasks::refreshes::keep_refreshing(server.clone()));
         if let Some(workers) = server.workers().cloned() {
@@ -100,7 +101,7 @@ impl Listening {
         // Entries left in the log are durable, and the next server folds them.
         folding.abort();
         refreshing.abort();
-        if let Some(log) = server.audit_log() {
+        if let Some(log) = audit_log {
             log.stop().await;
         }
         Ok(())

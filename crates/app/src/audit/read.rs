@@ -21,7 +21,6 @@ pub(super) struct ChainObject {
     pub(super) path: String,
     pub(super) first: u64,
     pub(super) records: u64,
-    size: u64,
 }
 
 /// The objects of each chain by their first records, the larger one first.
@@ -39,7 +38,6 @@ pub(super) async fn chains(store: &Store) -> Result<BTreeMap<String, Vec<ChainOb
             objects.push(ChainObject {
                 first,
                 records,
-                size: listed.size,
                 path: listed.path.clone(),
             });
         }
