@@ -2,6 +2,7 @@
 
 mod authorized;
 mod check;
+mod limited;
 mod route_rights;
 
 pub(crate) use authorized::Authorized;

@@ -14,7 +14,7 @@ use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::api::scalars::Moment;
-use crate::limits::ServeLimits;
+use crate::limits::{CallLimits, ServeLimits};
 use crate::problem::{Problem, busy};
 use crate::state::metrics::Metrics;
 
@@ -55,6 +55,7 @@ struct Inner {
     workspace: Arc<Workspace>,
     /// `None` in a worker, whose requests were checked by the server.
     authenticator: Option<Authenticator>,
+    call_limits: CallLimits,
     metrics: Metrics,
     compute_permits: Arc<Semaphore>,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
@@ -66,12 +67,17 @@ struct Inner {
 }
 
 impl Server {
-    /// A server that authenticates its callers.
+    /// A server that authenticates its callers; one that `is_exposed` to other machines answers nobody without a
+    /// key, also if the lake has none.
     ///
     /// # Errors
     /// The location of the lake is invalid.
-    pub(crate) fn new(options: Options) -> Result<Self, AppError> {
-        let authenticator = Authenticator::new(options.workspace.api_keys()?);
+    pub(crate) fn new(options: Options, is_exposed: bool) -> Result<Self, AppError> {
+        let keys = options.workspace.api_keys()?;
+        let authenticator = match is_exposed {
+            true => Authenticator::closed(keys),
+            false => Authenticator::new(keys),
+        };
         Ok(Self::with(options, Some(authenticator)))
     }
 
@@ -88,6 +94,7 @@ impl Server {
         let inner = Inner {
             workspace: Arc::clone(&workspace),
             authenticator,
+            call_limits: CallLimits::new(&options.limits),
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
@@ -136,6 +143,11 @@ impl Server {
     /// `None` in a worker.
     pub(crate) fn authenticator(&self) -> Option<&Authenticator> {
         self.inner.authenticator.as_ref()
+    }
+
+    /// What callers have used of their limits.
+    pub(crate) fn call_limits(&self) -> &CallLimits {
+        &self.inner.call_limits
     }
 
     /// Whether callers need a key; false if that cannot be determined, and then requests are refused.

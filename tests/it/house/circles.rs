@@ -277,7 +277,7 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "server",
-        "problem limits api workers state access http isolation tasks routes router serve work",
+        "problem limits network api workers state access http isolation tasks routes router serve work",
     ),
     ("cli", "scratch arguments output commands"),
     (
