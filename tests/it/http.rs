@@ -15,6 +15,7 @@ mod hints;
 mod hostile_callers;
 mod idempotency_keys;
 mod names;
+mod network;
 mod pagination;
 mod privacy;
 mod refusals;

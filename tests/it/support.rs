@@ -7,5 +7,6 @@ pub(crate) mod polling;
 pub(crate) mod raw_files;
 pub(crate) mod records;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod usage;
 pub(crate) mod writes;

@@ -7,8 +7,8 @@ mod files;
 mod identity;
 mod lake;
 mod segment;
+mod serve;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -208,22 +208,6 @@ pub(crate) struct Moment {
     pub(crate) as_of: Option<GivenTime>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Serve {
-    /// The loopback address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = config::DEFAULT_LISTEN)]
-    pub(crate) listen: SocketAddr,
-    /// A folder of custom mappings, with one subfolder per provider
-    #[arg(long, value_name = "DIR")]
-    pub(crate) mappings: Option<PathBuf>,
-    /// Maximum bytes of a request body with rows
-    #[arg(long, value_name = "BYTES", default_value_t = config::SERVE_BODY_BYTES)]
-    pub(crate) body_bytes: u64,
-    /// Maximum seconds to receive a request body
-    #[arg(long, value_name = "SECONDS", default_value_t = config::SERVE_BODY_SECONDS)]
-    pub(crate) body_seconds: u64,
-}
-
 pub(crate) use analysis::{Attribution, AttributionRun, Score};
 pub(crate) use api_key::ApiKey;
 pub(crate) use audit::{Audit, AuditCommand};
@@ -235,3 +219,4 @@ pub(crate) use identity::{
 };
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
+pub(crate) use serve::Serve;

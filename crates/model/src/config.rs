@@ -16,6 +16,10 @@ pub const SERVE_BODY_BYTES: u64 = 64 << 20;
 pub const POST_QUARANTINE_ROWS: u64 = 100_000;
 /// Seconds to receive a body at most.
 pub const SERVE_BODY_SECONDS: u64 = 30;
+/// Calls that an API key may make in a number of seconds, as `CALLS/SECONDS`.
+pub const SERVE_RATE_LIMIT: &str = "100/10";
+/// Concurrent requests of an API key at most: a quarter of those of the server.
+pub const SERVE_REQUESTS_PER_KEY: usize = 128;
 /// Version of the on-disk layout that this program writes; newer ones are refused.
 pub const LAKE_FORMAT: u32 = 3;
 

@@ -2,8 +2,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod bodies;
+pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod etag;
 pub(crate) mod extract;
-pub(crate) mod guarded_body;
 pub(crate) mod middleware;

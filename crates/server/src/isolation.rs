@@ -25,7 +25,7 @@ use crate::access::notes::RequestNotes;
 use crate::access::{Authorized, RIGHTS_HEADER, rights_header};
 use crate::http::bodies::{self, MediaType, media_type};
 use crate::http::extract::SEGMENTS_HEADER;
-use crate::http::guarded_body::guarded;
+use crate::network::guarded_body::guarded;
 use crate::problem::{Problem, busy};
 use crate::state::Server;
 use crate::workers::memory::MemoryExcess;

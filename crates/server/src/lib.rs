@@ -6,6 +6,7 @@ mod api;
 mod http;
 mod isolation;
 mod limits;
+mod network;
 mod problem;
 mod request_id;
 mod router;
@@ -16,7 +17,8 @@ mod tasks;
 mod work;
 mod workers;
 
-pub use limits::ServeLimits;
+pub use limits::{CallRate, InvalidCallRate, ServeLimits};
+pub use network::{InvalidProxyNetwork, NetworkOptions, ProxyNetwork, TlsError, TlsFiles};
 pub use serve::{Listening, ServeError};
 pub use state::Options;
 pub use work::work;

@@ -1,8 +1,14 @@
-//! Limits of the server.
+//! Limits of the server: of one request, of one caller, and of all together.
+
+mod call_limits;
+mod call_rate;
 
 use std::time::Duration;
 
-use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS};
+use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS, SERVE_REQUESTS_PER_KEY};
+
+pub(crate) use call_limits::{Allowance, CallLimits, OverLimit, RunningCall};
+pub use call_rate::{CallRate, InvalidCallRate};
 
 /// Limits of one request, and of all together.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +25,14 @@ pub struct ServeLimits {
     pub computing: usize,
     /// Concurrent requests, including queued ones; more are refused.
     pub requests: usize,
+    /// Calls of one API key, and of one address without a valid key; `None` for no limit.
+    pub call_rate: Option<CallRate>,
+    /// Concurrent requests of one API key at most, including queued ones.
+    pub requests_per_key: usize,
     /// Concurrent connections; for one more, the connection that has been idle longest is closed.
     pub connections: usize,
+    /// Time limit of a TLS handshake.
+    pub handshake_time: Duration,
     /// Time limit for the head of a request, on new and on idle connections.
     pub head_time: Duration,
     /// Time limit for a caller to read any part of an answer.
@@ -40,7 +52,10 @@ impl Default for ServeLimits {
             answer_time: Duration::from_secs(120),
             computing: 4,
             requests: 512,
+            call_rate: Some(CallRate::default()),
+            requests_per_key: SERVE_REQUESTS_PER_KEY,
             connections: 640,
+            handshake_time: Duration::from_secs(10),
             head_time: Duration::from_secs(30),
             read_time: Duration::from_secs(60),
             page: 100_000,

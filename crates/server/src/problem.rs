@@ -94,6 +94,16 @@ impl Problem {
         problem
     }
 
+    /// A request that everybody in between could have read.
+    pub(crate) fn not_encrypted() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "not_encrypted",
+            "the connection is not encrypted",
+        )
+        .hint("send the request to the proxy of this server; its operator names proxies with `--trusted-proxies`")
+    }
+
     pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }

@@ -13,7 +13,8 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::api::document;
-use crate::http::{etag, middleware};
+use crate::http::{client, etag, middleware};
+use crate::network::ProxyNetwork;
 use crate::problem::Problem;
 use crate::state::Server;
 use crate::{access, isolation, routes};
@@ -37,8 +38,8 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
         .with_state(server)
 }
 
-/// All routes with all middleware: what the server serves.
-pub(crate) fn router(server: Server) -> Router {
+/// All routes with all middleware: what the server serves, directly or behind these proxies.
+pub(crate) fn router(server: Server, proxies: Arc<[ProxyNetwork]>) -> Router {
     let permits = Arc::new(Semaphore::new(server.limits().requests));
     routes_in_time(server.clone())
         .layer(from_fn_with_state(server.clone(), access::audit))
@@ -51,6 +52,7 @@ pub(crate) fn router(server: Server) -> Router {
         .layer(compression())
         .layer(map_response(etag::weaken_if_compressed))
         .layer(from_fn_with_state(server, middleware::observe))
+        .layer(from_fn_with_state(proxies, client::identify_client))
 }
 
 /// Compresses answers for callers who accept it, except short ones and formats that are compressed already.
@@ -84,3 +86,6 @@ fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request panicked");
     Problem::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,16 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rollbook_app::AppError;
 use tokio::net::TcpListener;
 use tower_http::normalize_path::NormalizePath;
 
 use crate::{
-    http::connections,
+    http::connections::{self, Site},
+    network::tls::{Certificate, Stamp},
+    network::{NetworkOptions, ProxyNetwork, TlsError},
     router::router,
     state::{Options, Server},
     tasks,
@@ -17,14 +20,17 @@ use crate::{
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address is reachable from other machines, and the server does not encrypt connections yet.
+    /// The address is reachable from other machines, and neither the server nor a proxy encrypts connections.
     #[error(
-        "`{address}` can be reached from other machines, and connections are not encrypted yet: listen on 127.0.0.1 or [::1]"
+        "`{address}` can be reached from other machines, and nothing would encrypt their connections"
     )]
-    NotLoopback {
+    NotEncrypted {
         /// The requested address.
         address: SocketAddr,
     },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address cannot be bound.
     #[error("cannot listen on `{address}`: {source}")]
     Listen {
@@ -40,26 +46,48 @@ pub enum ServeError {
 pub struct Listening {
     listener: TcpListener,
     address: SocketAddr,
+    certificate: Option<(Arc<Certificate>, Stamp)>,
+    proxies: Arc<[ProxyNetwork]>,
 }
 
 impl Listening {
-    /// Binds a loopback address; others are refused until connections are encrypted.
+    /// Binds an address; one beyond loopback only if connections are encrypted.
     ///
     /// # Errors
-    /// [`ServeError::NotLoopback`]; [`ServeError::Listen`] if the address is in use or not available.
-    pub async fn on(address: SocketAddr) -> Result<Self, ServeError> {
-        if !address.ip().is_loopback() {
-            return Err(ServeError::NotLoopback { address });
+    /// [`ServeError::NotEncrypted`]; [`ServeError::Tls`] if the certificate cannot be used; [`ServeError::Listen`] if
+    /// the address is in use or not available.
+    pub async fn on(address: SocketAddr, network: NetworkOptions) -> Result<Self, ServeError> {
+        let NetworkOptions {
+            tls,
+            trusted_proxies,
+        } = network;
+        if !is_loopback(address) && tls.is_none() && trusted_proxies.is_empty() {
+            return Err(ServeError::NotEncrypted { address });
         }
+        let certificate = tls.map(Certificate::load).transpose()?;
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            certificate: certificate.map(|(certificate, stamp)| (Arc::new(certificate), stamp)),
+            proxies: trusted_proxies.into(),
+        })
     }
 
-    /// The bound address, with the assigned port if port 0 was requested.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Whether programs of other machines can call, directly or over a proxy: then everybody needs a key.
+    pub fn is_exposed(&self) -> bool {
+        !is_loopback(self.address) || !self.proxies.is_empty()
+    }
+
+    /// The bound address with its scheme, and the assigned port if port 0 was requested.
+    pub fn url(&self) -> String {
+        let scheme = match self.certificate {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Serves until `stop` resolves; running requests then get some time to finish.
@@ -71,7 +99,7 @@ impl Listening {
         options: Options,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), AppError> {
-        let server = Server::new(options)?;
+        let server = Server::new(options, self.is_exposed())?;
         let grace_period = server.limits().grace_period;
         let (stop_sender, stop_receiver) = tokio::sync::oneshot::channel();
         let stopping = async move {
@@ -82,12 +110,24 @@ impl Listening {
         let audit_log = server.audit_log().cloned();
         let folding = tokio::spawn(tasks::wal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(tasks::refreshes::keep_refreshing(server.clone()));
+        let forgetting = tokio::spawn(tasks::callers::keep_forgetting(server.clone()));
+        let (certificate, watching) = match self.certificate {
+            Some((certificate, loaded)) => {
+                let watching = Arc::clone(&certificate).keep_current(loaded);
+                (Some(certificate), Some(tokio::spawn(watching)))
+            }
+            None => (None, None),
+        };
         if let Some(workers) = server.workers().cloned() {
             tokio::spawn(async move { workers.keep_one_idle().await });
         }
         let limits = *server.limits();
-        let service = NormalizePath::trim_trailing_slash(router(server));
-        let serving = connections::serve(self.listener, service, limits, stopping);
+        let site = Site {
+            service: NormalizePath::trim_trailing_slash(router(server, self.proxies)),
+            certificate,
+            limits,
+        };
+        let serving = connections::serve(self.listener, site, stopping);
         let waiting = async move {
             match stop_receiver.await {
                 Ok(()) => tokio::time::sleep(grace_period).await,
@@ -101,9 +141,18 @@ impl Listening {
         // Entries left in the log are durable, and the next server folds them.
         folding.abort();
         refreshing.abort();
+        forgetting.abort();
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         if let Some(log) = audit_log {
             log.stop().await;
         }
         Ok(())
     }
+}
+
+/// Whether only programs of this machine can reach an address.
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }

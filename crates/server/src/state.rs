@@ -16,7 +16,7 @@ use rollbook_model::{BatchId, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::api::scalars::Moment;
-use crate::limits::ServeLimits;
+use crate::limits::{CallLimits, ServeLimits};
 use crate::problem::{Problem, busy};
 use crate::state::metrics::Metrics;
 
@@ -61,6 +61,7 @@ struct Inner {
     /// `None` in a worker.
     audit_log: Option<AuditLog>,
     refusals: Refusals,
+    call_limits: CallLimits,
     metrics: Metrics,
     compute_permits: Arc<Semaphore>,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
@@ -72,12 +73,17 @@ struct Inner {
 }
 
 impl Server {
-    /// A server that authenticates its callers.
+    /// A server that authenticates its callers; one that `is_exposed` to other machines answers nobody without a
+    /// key, also if the lake has none.
     ///
     /// # Errors
     /// The location of the lake is invalid.
-    pub(crate) fn new(options: Options) -> Result<Self, AppError> {
-        let authenticator = Authenticator::new(options.workspace.api_keys()?);
+    pub(crate) fn new(options: Options, is_exposed: bool) -> Result<Self, AppError> {
+        let keys = options.workspace.api_keys()?;
+        let authenticator = match is_exposed {
+            true => Authenticator::closed(keys),
+            false => Authenticator::new(keys),
+        };
         let audit_log = options.workspace.audit_log(options.clock)?;
         Ok(Self::with(options, Some((authenticator, audit_log))))
     }
@@ -98,6 +104,7 @@ impl Server {
             authenticator,
             audit_log,
             refusals: Refusals::default(),
+            call_limits: CallLimits::new(&options.limits),
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
             writing: Mutex::new(()),
@@ -156,6 +163,11 @@ impl Server {
     /// Refusals of callers without a key.
     pub(crate) fn refusals(&self) -> &Refusals {
         &self.inner.refusals
+    }
+
+    /// What callers have used of their limits.
+    pub(crate) fn call_limits(&self) -> &CallLimits {
+        &self.inner.call_limits
     }
 
     /// Whether callers need a key; false if that cannot be determined, and then requests are refused.

@@ -152,7 +152,8 @@ fn ingest_and_segments_work_on_s3() {
 )]
 fn keys_count_within_a_second_on_s3() {
     let bucket = S3Server::start();
-    let server = Server::start_with(bucket.command(&["serve", "--listen", "127.0.0.1:0"]));
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--rate-limit", "0"];
+    let server = Server::start_with(bucket.command(&serve));
     let check = |token: Option<&str>, expected: u16| {
         let seen = found_within(Duration::from_secs(1), || {
             match server.ask(token, "GET", "/v1/schema", None).status {

@@ -277,7 +277,8 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "server",
-        "answered request_id problem limits api workers state access http isolation tasks routes router serve work",
+        "answered request_id problem limits network api workers state access http isolation tasks routes router serve \
+         work",
     ),
     ("cli", "scratch arguments output commands"),
     (

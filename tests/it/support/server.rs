@@ -17,6 +17,7 @@ pub(crate) struct Server {
     /// Its address and port.
     pub(crate) address: String,
     agent: ureq::Agent,
+    said: Vec<String>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -42,9 +43,11 @@ impl Answer {
 }
 
 impl Server {
-    /// Serves the lake's tenant on a free port.
+    /// Serves the lake's tenant on a free port, without a limit on calls.
     pub(crate) fn start(lake: &OwnLake, tenant: &str) -> Self {
-        Self::start_with(lake.command(&["--tenant", tenant, "serve", "--listen", "127.0.0.1:0"]))
+        let unlimited = ["--rate-limit", "0"];
+        let serve = ["--tenant", tenant, "serve", "--listen", "127.0.0.1:0"];
+        Self::start_with(lake.command(&[&serve[..], &unlimited].concat()))
     }
 
     /// Serves with a command given by the caller.
@@ -57,10 +60,13 @@ impl Server {
                 .next()
                 .unwrap_or_else(|| panic!("no server: {said:?}"));
             let line = line.unwrap();
-            if let Some((_, address)) = line.split_once("http://") {
-                break address.trim().to_owned();
-            }
+            let url = line.split_once("http://");
+            let url = url.or_else(|| line.split_once("https://"));
+            let address = url.map(|(_, address)| address.trim().to_owned());
             said.push(line);
+            if let Some(address) = address {
+                break address;
+            }
         };
         let log = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&log);
@@ -79,6 +85,7 @@ impl Server {
             child,
             address,
             agent,
+            said,
             log,
         }
     }
@@ -218,6 +225,11 @@ impl Server {
             request = request.header(*name, *value);
         }
         try_read(request.call())
+    }
+
+    /// What it said when it started; the last line has its address.
+    pub(crate) fn said(&self) -> &[String] {
+        &self.said
     }
 
     /// The log so far.

@@ -24,6 +24,8 @@ const USE_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Authenticator {
     keys: ApiKeys,
+    /// Whether callers need a key also if the lake has none.
+    is_closed: bool,
     known: RwLock<Option<Arc<KnownKeys>>>,
     reading: tokio::sync::Mutex<()>,
     noted: Mutex<HashMap<KeyPrefix, Instant>>,
@@ -41,14 +43,23 @@ struct KnownKeys {
 }
 
 impl Authenticator {
-    /// An authenticator that has read nothing yet.
+    /// An authenticator that has read nothing yet. Callers need no key as long as the lake has none.
     pub fn new(keys: ApiKeys) -> Self {
         Self {
             keys,
+            is_closed: false,
             known: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
             noted: Mutex::default(),
             no_secrets: [StoredSecret::of_no_token()],
+        }
+    }
+
+    /// One that refuses callers without a key also if the lake has none, for a server that others can reach.
+    pub fn closed(keys: ApiKeys) -> Self {
+        Self {
+            is_closed: true,
+            ..Self::new(keys)
         }
     }
 
@@ -57,13 +68,13 @@ impl Authenticator {
         &self.keys
     }
 
-    /// Whether callers need a key: as soon as one was ever created. An expired or revoked key does not open the
+    /// Whether callers need a key: always if it is closed, else as soon as one was ever created. An expired or revoked key does not open the
     /// server to everybody.
     ///
     /// # Errors
     /// The lake cannot be read.
     pub async fn needs_key(&self) -> Result<bool, AppError> {
-        Ok(!self.known().await?.records.is_empty())
+        Ok(self.is_closed || !self.known().await?.records.is_empty())
     }
 
     /// The grant of a request with this token.
@@ -77,7 +88,7 @@ impl Authenticator {
         at: Timestamp,
     ) -> Result<Grant, AppError> {
         let known = self.known().await?;
-        if known.records.is_empty() {
+        if known.records.is_empty() && !self.is_closed {
             return Ok(Grant::local());
         }
         let token = token.ok_or(AppError::Unauthenticated { is_missing: true })?;

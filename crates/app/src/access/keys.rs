@@ -5,6 +5,8 @@
 //! both made, and the names alone tell a server what is new. Names of tenants never begin with `_`, and what works on
 //! a tenant's folder does not see this one.
 
+mod first_key;
+
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
@@ -98,28 +100,39 @@ impl ApiKeys {
         let added: Rights = new.rights.iter().copied().collect();
         let rights: Vec<Right> = new.role.rights().with(added).iter().collect();
         by.require(&rights)?;
+        loop {
+            if let Some(issued) = self.issue(new_prefix(), new, at).await? {
+                return Ok(issued);
+            }
+        }
+    }
+
+    /// Stores a new key; `None` if there is one with this prefix.
+    async fn issue(
+        &self,
+        prefix: KeyPrefix,
+        new: &NewKey,
+        at: Timestamp,
+    ) -> Result<Option<IssuedKey>, AppError> {
+        let token = new_token(&prefix);
+        let added: Rights = new.rights.iter().copied().collect();
         let mut tenants = new.tenants.clone();
         tenants.sort();
         tenants.dedup();
-        loop {
-            let prefix = new_prefix();
-            let token = new_token(&prefix);
-            let record = KeyRecord {
-                prefix,
-                name: new.name.clone(),
-                role: new.role,
-                rights: added.iter().collect(),
-                tenants: tenants.clone(),
-                created_at: at,
-                expires_at: new.expires.map(|span| later(at, span)),
-                revoked_at: None,
-                secrets: vec![StoredSecret::of(&token, at)],
-            };
-            if self.put(&record, 1).await? == Put::Done {
-                let key = record.info(None, at);
-                return Ok(IssuedKey { token, key });
-            }
-        }
+        let record = KeyRecord {
+            prefix,
+            name: new.name.clone(),
+            role: new.role,
+            rights: added.iter().collect(),
+            tenants,
+            created_at: at,
+            expires_at: new.expires.map(|span| later(at, span)),
+            revoked_at: None,
+            secrets: vec![StoredSecret::of(&token, at)],
+        };
+        let is_put = self.put(&record, 1).await? == Put::Done;
+        let key = record.info(None, at);
+        Ok(is_put.then_some(IssuedKey { token, key }))
     }
 
     /// Whether the lake ever had a key.

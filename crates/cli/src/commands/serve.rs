@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rollbook_app::Workspace;
-use rollbook_app::access::Authenticator;
+use rollbook_app::access::{Authenticator, IssuedKey};
 use rollbook_model::Timestamp;
-use rollbook_server::{Listening, Options, Program, ServeLimits};
+use rollbook_server::{Listening, NetworkOptions, Options, Program, ServeLimits, TlsFiles};
 use tracing::Level;
 use tracing_subscriber::fmt::time::ChronoUtc;
 
@@ -28,20 +28,36 @@ pub(super) async fn run(
     workspace.limits.memory = workspace.limits.memory.min(MAX_QUERY_MEMORY);
     let workers = worker_program(&workspace);
     let workspace = workspace.with_cache();
-    let listening = Listening::on(arguments.listen).await?;
+    let tls = arguments.tls_cert.zip(arguments.tls_key);
+    let network = NetworkOptions {
+        tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        trusted_proxies: arguments.trusted_proxies,
+    };
+    let listening = Listening::on(arguments.listen, network).await?;
     log_as_json(Level::INFO);
-    let address = listening.address();
+    let url = listening.url();
     // Whoever reads the address below may stop the server at once.
     let stop = stop_signal();
     eprintln!(
         "serving tenant `{}` of `{}`",
         workspace.tenant, workspace.location
     );
-    let authenticator = Authenticator::new(workspace.api_keys()?);
-    match authenticator.needs_key().await? {
-        true => eprintln!("callers on this machine need an API key: http://{address}"),
-        false => eprintln!(
-            "no API keys: every program on this machine may do everything: http://{address}"
+    let keys = workspace.api_keys()?;
+    if listening.is_exposed()
+        && let Some(first) = keys.create_first(&workspace.tenant, now()).await?
+    {
+        show_once(&workspace, &first);
+    }
+    let needs_key = Authenticator::new(keys).needs_key().await?;
+    let limit = match arguments.rate_limit.0 {
+        Some(_) => "",
+        None => ", without limits on their number of calls",
+    };
+    match (listening.is_exposed(), needs_key) {
+        (true, _) => eprintln!("callers need an API key{limit}: {url}"),
+        (false, true) => eprintln!("callers on this machine need an API key{limit}: {url}"),
+        (false, false) => eprintln!(
+            "no API keys: every program on this machine may do everything, without limits on its number of calls: {url}"
         ),
     }
     if let Some(as_of) = examples_as_of {
@@ -50,13 +66,13 @@ pub(super) async fn run(
         writeln!(out, "\nIn another terminal:")?;
         writeln!(
             out,
-            "  curl 'http://{address}/v1/segments/big-spenders/members?limit=5'"
+            "  curl '{url}/v1/segments/big-spenders/members?limit=5'"
         )?;
         writeln!(
             out,
-            "  curl {json} http://{address}/v1/segments/preview \\\n    -d '{{\"criteria\": \"order_count >= 3\", \"as_of\": \"{as_of}\"}}'"
+            "  curl {json} {url}/v1/segments/preview \\\n    -d '{{\"criteria\": \"order_count >= 3\", \"as_of\": \"{as_of}\"}}'"
         )?;
-        writeln!(out, "  curl 'http://{address}/v1/scores/lead?limit=5'")?;
+        writeln!(out, "  curl '{url}/v1/scores/lead?limit=5'")?;
     }
     let options = Options {
         workspace,
@@ -64,6 +80,8 @@ pub(super) async fn run(
         limits: ServeLimits {
             body_bytes: arguments.body_bytes,
             body_time: Duration::from_secs(arguments.body_seconds),
+            call_rate: arguments.rate_limit.0,
+            requests_per_key: arguments.requests_per_key,
             ..ServeLimits::default()
         },
         clock: now,
@@ -73,6 +91,16 @@ pub(super) async fn run(
     listening.serve(options, stop).await?;
     eprintln!("stopped");
     Ok(())
+}
+
+/// Shows the token of the first key, which is stored nowhere.
+fn show_once(workspace: &Workspace, first: &IssuedKey) {
+    let (tenant, token) = (&workspace.tenant, &first.token);
+    eprintln!("the lake had no API key; this is the first, with all rights in tenant `{tenant}`:");
+    eprintln!("  {token}");
+    eprintln!(
+        "it is shown only this once; `rollbook api-key create` on a machine that has the lake creates another"
+    );
 }
 
 /// The command line of workers: this program on the same lake.

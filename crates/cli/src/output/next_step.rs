@@ -1,6 +1,7 @@
 //! Hints: the next step after an error, as a command.
 
 use rollbook_app::NextStep;
+use rollbook_server::{ServeError, TlsError};
 
 /// The next step as a command.
 pub(crate) fn as_command(step: &NextStep) -> String {
@@ -35,4 +36,33 @@ pub(crate) fn as_command(step: &NextStep) -> String {
         NextStep::Score(kind) => return format!("run `rollbook score run {kind}`"),
     };
     text.to_owned()
+}
+
+/// The next step after a server did not start; `None` if the error says enough.
+pub(crate) fn to_serve(error: &ServeError) -> Option<&'static str> {
+    Some(match error {
+        ServeError::NotEncrypted { .. } => {
+            "give a certificate with --tls-cert and --tls-key, or name the proxy that encrypts connections with --trusted-proxies; 127.0.0.1 needs neither"
+        }
+        ServeError::Tls(error) => match error {
+            TlsError::Unreadable { .. } => {
+                "--tls-cert and --tls-key take PEM files that the user of the server may read"
+            }
+            TlsError::NoCertificate { .. } => {
+                "--tls-cert takes a PEM file with the certificate of the server first, then those that vouch for it"
+            }
+            TlsError::NoKey { .. } => {
+                "--tls-key takes a PEM file with the private key; `openssl pkey -in KEY -out FILE` removes a passphrase"
+            }
+            TlsError::OtherKey { .. } => {
+                "give the key that the certificate was made for; the certificate of the server has to be the first in its file"
+            }
+            TlsError::Damaged { .. } | TlsError::Unusable { .. } => {
+                "both files have to be complete PEM files; keys may be RSA, ECDSA or Ed25519"
+            }
+        },
+        ServeError::Listen { .. } => {
+            "--listen takes an address and port that are free, such as 127.0.0.1:8080"
+        }
+    })
 }

@@ -3,8 +3,9 @@
 use std::io;
 
 use rollbook_app::AppError;
+use rollbook_server::ServeError;
 
-use crate::output::next_step::as_command;
+use crate::output::next_step::{as_command, to_serve};
 use crate::output::visible::visible;
 
 /// Prints an error, and returns the exit status: 0, and nothing printed, for a closed pipe.
@@ -30,6 +31,9 @@ pub(crate) fn report_error(error: &anyhow::Error, sql: Option<&str>) -> u8 {
         if let Some(step) = app.next_step() {
             eprintln!("hint: {}", visible(&as_command(&step)));
         }
+    }
+    if let Some(hint) = error.downcast_ref::<ServeError>().and_then(to_serve) {
+        eprintln!("hint: {hint}");
     }
     1
 }

@@ -10,6 +10,7 @@ use rollbook_app::audit::{Act, AuditLog, Caller};
 use super::notes::RequestNotes;
 use super::route_rights::Needs;
 use crate::answered::{ANSWERED_HEADER, Answered};
+use crate::network::client::ClientAddress;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::state::Server;
@@ -71,6 +72,7 @@ impl<'a> PendingAct<'a> {
         let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
         let name = format!("{} {route}", parts.method);
         let mut act = Act::done(server.now(), Caller::Unknown, name);
+        act.from = parts.extensions.get().map(|ClientAddress(address)| *address);
         act.request_id = parts.extensions.get().map(|RequestId(id)| id.clone());
         if let Ok(params) = RawPathParams::from_request_parts(&mut parts, server).await {
             for (name, value) in &params {

@@ -1,15 +1,18 @@
 //! The check of every request: key, tenant, rights.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::AppError;
 use rollbook_app::access::{Authenticator, Grant, Right, Rights};
 use rollbook_model::TenantName;
 
+use super::limited::{self, Call};
 use super::notes::RequestNotes;
 use super::route_rights::{Needs, methods, needs};
+use crate::network::Transport;
+use crate::network::guarded_body::guarded;
 use crate::problem::Problem;
 use crate::state::Server;
 
@@ -17,6 +20,9 @@ use crate::state::Server;
 pub(crate) const RIGHTS_HEADER: HeaderName = HeaderName::from_static("x-rollbook-rights");
 /// Header in which callers name a tenant.
 const TENANT_HEADER: HeaderName = HeaderName::from_static("x-rollbook-tenant");
+
+/// The route that is answered without any limit.
+const ALIVE: &str = "/healthz";
 
 /// Middleware that refuses requests which their caller may not make, and attaches the grant of the caller to the
 /// others. Runs after routing and before anything of the body is read.
@@ -40,27 +46,87 @@ pub(crate) async fn check(
         .unwrap_or_default();
     notes.note(|noted| noted.needs = needed);
     if needed == Some(Needs::NoKey) {
-        request.headers_mut().remove(RIGHTS_HEADER);
-        request.extensions_mut().insert(Grant::nobody());
-        return next.run(request).await;
+        return answer_open(&server, route, request, next).await;
     }
-    let caller = caller(&server, request.headers_mut()).await;
-    notes.note(|noted| noted.grant = caller.as_ref().ok().cloned());
-    let granted = caller.and_then(|grant| match (route, needed) {
+    if request.extensions().get() == Some(&Transport::Exposed) {
+        return Problem::not_encrypted().into_response();
+    }
+    let grant = match caller(&server, request.headers_mut()).await {
+        Ok(grant) => {
+            notes.note(|noted| noted.grant = Some(grant.clone()));
+            grant
+        }
+        Err(error) => return refused(&server, request.extensions(), error),
+    };
+    let call = match Call::begin(&server, &grant) {
+        Ok(call) => call,
+        Err(over) => return over.into_response(),
+    };
+    let mut response = match permitted(&server, grant, route, needed, request.headers()) {
+        Ok(grant) => match (route, needed) {
+            (Some(route), None) => unlisted(route),
+            _ => {
+                request.extensions_mut().insert(grant);
+                next.run(request).await
+            }
+        },
+        Err(error) => Problem::from(error).into_response(),
+    };
+    match call.tell(response.headers_mut()) {
+        // The request is running until its answer is sent.
+        Some(running) => response.map(|body| guarded(body, running)),
+        None => response,
+    }
+}
+
+/// Answers a request that needs no key.
+async fn answer_open(
+    server: &Server,
+    route: Option<&str>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    // Whoever watches a server must learn that it lives, however often they ask.
+    if route != Some(ALIVE)
+        && server.needs_key().await
+        && let Err(over) = limited::count_open(server, request.extensions())
+    {
+        return over.into_response();
+    }
+    request.headers_mut().remove(RIGHTS_HEADER);
+    request.extensions_mut().insert(Grant::nobody());
+    next.run(request).await
+}
+
+/// The answer to a caller without a valid key.
+fn refused(server: &Server, call: &Extensions, error: AppError) -> Response {
+    if matches!(error, AppError::Unauthenticated { .. })
+        && let Err(over) = limited::count_unauthenticated(server, call)
+    {
+        return over.into_response();
+    }
+    Problem::from(error).into_response()
+}
+
+/// The grant of a caller who may make this request: of this tenant, and with the rights that it needs.
+fn permitted(
+    server: &Server,
+    grant: Grant,
+    route: Option<&str>,
+    needed: Option<Needs>,
+    headers: &HeaderMap,
+) -> Result<Grant, AppError> {
+    // A worker gets only requests that the server has checked.
+    if let Some(authenticator) = server.authenticator() {
+        check_tenant(server, &grant, headers)?;
+        note_use(server, authenticator, &grant);
+    }
+    match (route, needed) {
         (_, Some(Needs::Rights(rights))) => grant.require(rights).map(|()| grant),
         // Nothing is there: the answer is 404.
         (None, _) => Ok(Grant::nobody()),
         (Some(_), _) => Ok(grant),
-    });
-    let grant = match granted {
-        Ok(grant) => grant,
-        Err(error) => return Problem::from(error).into_response(),
-    };
-    if let (Some(route), None) = (route, needed) {
-        return unlisted(route);
     }
-    request.extensions_mut().insert(grant);
-    next.run(request).await
 }
 
 /// The answer of a route that the table lacks, or lacks with this method.
@@ -89,10 +155,7 @@ async fn caller(server: &Server, headers: &mut HeaderMap) -> Result<Grant, AppEr
     // Nothing behind this point sees the token.
     headers.remove(header::AUTHORIZATION);
     let grant = authenticator.authenticate(token.as_deref(), server.now());
-    let grant = grant.await?;
-    check_tenant(server, &grant, headers)?;
-    note_use(server, authenticator, &grant);
-    Ok(grant)
+    grant.await
 }
 
 /// The token of `authorization: Bearer …`; an empty text, which no key has, for anything else.

@@ -3,11 +3,13 @@
 //! An idle connection costs a file descriptor. Their number is limited: for one more, the connection that has
 //! been idle longest is closed.
 
+mod handshake;
 mod shared;
 mod timeout;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,38 +22,47 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tower_http::normalize_path::NormalizePath;
 
-use crate::http::guarded_body::guarded;
 use crate::limits::ServeLimits;
+use crate::network::Peer;
+use crate::network::guarded_body::guarded;
+use crate::network::tls::Certificate;
+use handshake::encrypted;
 use shared::Shared;
 use timeout::WriteTimeout;
 
+/// What serves connections.
+#[derive(Clone)]
+pub(crate) struct Site {
+    /// All routes.
+    pub(crate) service: NormalizePath<Router>,
+    /// `None` if connections are not encrypted.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// Their limits.
+    pub(crate) limits: ServeLimits,
+}
+
 /// Serves every connection until `stop` resolves, then until all running requests are answered.
-pub(crate) async fn serve(
-    mut listener: TcpListener,
-    service: NormalizePath<Router>,
-    limits: ServeLimits,
-    stop: impl Future<Output = ()>,
-) {
-    let service = TowerToHyperService::new(service);
-    let pool = Arc::new(ConnectionPool::new(limits.connections));
+pub(crate) async fn serve(mut listener: TcpListener, site: Site, stop: impl Future<Output = ()>) {
+    let pool = Arc::new(ConnectionPool::new(site.limits.connections));
     let (stop_sender, stop_receiver) = watch::channel(false);
     let (all_ended, running) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
-        let stream = tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => stream,
+        let (stream, address) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
             () = &mut stop => break,
         };
         if let Some(connection) = ConnectionPool::enter(&pool) {
             let answering = answer(
                 stream,
-                service.clone(),
+                address.ip(),
                 connection,
-                limits,
+                site.clone(),
                 stop_receiver.clone(),
             );
             let running = running.clone();
@@ -67,22 +78,54 @@ pub(crate) async fn serve(
     all_ended.closed().await;
 }
 
-/// Serves the requests of one connection.
+/// Serves the requests of one connection, which is encrypted first if there is a certificate.
 async fn answer(
     stream: TcpStream,
-    service: TowerToHyperService<NormalizePath<Router>>,
+    address: IpAddr,
     connection: Connection,
-    limits: ServeLimits,
+    site: Site,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Without TCP_NODELAY, the end of an answer waits for the acknowledgement of its beginning. Failure means
     // that the connection is closed, which is noticed below.
     let _ = stream.set_nodelay(true);
+    let stream = Shared::new(stream);
+    let timed = WriteTimeout::new(stream.clone(), site.limits.read_time);
+    let peer = Peer {
+        address,
+        is_encrypted: site.certificate.is_some(),
+    };
+    let Some(certificate) = site.certificate.clone() else {
+        return answer_over(timed, stream, peer, connection, site, stopping).await;
+    };
+    let closing = Arc::clone(&connection.closing);
+    let encrypted = tokio::select! {
+        encrypted = encrypted(&certificate, &stream, timed, &site.limits) => encrypted,
+        () = closing.notified() => None,
+        () = stream.disconnected() => None,
+        _ = stopping.wait_for(|stops| *stops) => None,
+    };
+    if let Some(encrypted) = encrypted {
+        answer_over(encrypted, stream, peer, connection, site, stopping).await;
+    }
+}
+
+/// Serves the requests that come over a stream, which lies on a connection.
+async fn answer_over(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: Shared,
+    peer: Peer,
+    connection: Connection,
+    site: Site,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let service = TowerToHyperService::new(site.service);
     let connection = Arc::new(connection);
     let closing = Arc::clone(&connection.closing);
     let each = service_fn(move |request: hyper::Request<Incoming>| {
         let busy = Busy::on(Arc::clone(&connection));
-        let request: Request = request.map(Body::new);
+        let mut request: Request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
         let answer = service.call(request);
         async move {
             let answer = answer.await;
@@ -91,11 +134,9 @@ async fn answer(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time);
-    let stream = Shared::new(stream);
-    let io = TokioIo::new(WriteTimeout::new(stream.clone(), limits.read_time));
+        .header_read_timeout(site.limits.head_time);
     let mut disconnected = pin!(stream.disconnected());
-    let mut serving = pin!(http.serve_connection(io, each));
+    let mut serving = pin!(http.serve_connection(TokioIo::new(io), each));
     let mut is_stopping = false;
     loop {
         tokio::select! {

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use crate::answered::ANSWERED_HEADER;
-use crate::http::guarded_body::guarded;
+use crate::network::Transport;
+use crate::network::guarded_body::guarded;
 use crate::problem::Problem;
 use crate::problem::busy;
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -142,8 +143,13 @@ fn is_same_site(request: &Request) -> bool {
     };
     let is_own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
     let host = host_of(request).unwrap_or_default();
+    let transport = request.extensions().get::<Transport>();
+    let scheme: &[u8] = match transport.is_some_and(|transport| transport.is_https()) {
+        true => b"https://",
+        false => b"http://",
+    };
     let is_here = |origin: &[u8]| {
-        let authority = origin.strip_prefix(b"http://");
+        let authority = origin.strip_prefix(scheme);
         authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
     };
     values("sec-fetch-site").all(is_own) && values("origin").all(is_here)

@@ -57,6 +57,50 @@ async fn without_keys_everybody_is_the_local_admin_and_never_again() {
 }
 
 #[tokio::test]
+async fn closed_server_refuses_everybody_without_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let server = Authenticator::closed(keys.clone());
+    assert!(server.needs_key().await.unwrap());
+    for token in [None, Some(""), Some("rbk_firstadmin_0")] {
+        let refused = server.authenticate(token, at).await.unwrap_err();
+        assert_eq!(refused.code().0, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn first_key_is_created_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let tenant = "a".parse().unwrap();
+    // Servers that start at once.
+    let created = (0..8).map(|_| keys.create_first(&tenant, at));
+    let created = futures::future::try_join_all(created).await.unwrap();
+    let mut created = created.into_iter().flatten();
+    let first = created.next().unwrap();
+    assert!(created.next().is_none());
+    assert_eq!(first.key.name, "first admin");
+    let rights = rights_of(&keys, &first.token, at).await;
+    assert_eq!(rights, Some(Role::Admin.rights()));
+    // Nor does a revoked one come back.
+    keys.revoke(&first.key.prefix, &Grant::local(), at)
+        .await
+        .unwrap();
+    assert!(keys.create_first(&tenant, at).await.unwrap().is_none());
+    assert_eq!(rights_of(&keys, &first.token, at).await, None);
+}
+
+#[tokio::test]
+async fn lake_with_a_key_gets_no_first_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    created(&keys, &key(Role::Viewer), at).await;
+    let tenant = "a".parse().unwrap();
+    let first = keys.create_first(&tenant, at);
+    assert!(first.await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn only_the_right_token_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, at) = (keys_in(&folder), time("2026-01-01"));

@@ -20,11 +20,15 @@ const ANY: Refusals = &[
 /// Errors of the check of rights; of all operations except those in [`OPEN`].
 const ACCESS: Refusals = &[
     (401, &["unauthenticated"]),
-    (403, &["forbidden"]),
+    (403, &["forbidden", "not_encrypted"]),
     (404, &["unknown_tenant"]),
     (500, &["lake_unavailable"]),
     (503, &["audit_unavailable"]),
 ];
+/// Errors of the limits of calls; of all operations except [`UNLIMITED`].
+const LIMITED: Refusals = &[(429, &["rate_limited"])];
+/// The operation that anybody may call without limit.
+const UNLIMITED: &str = "show_health";
 /// Operations that need no key.
 pub(super) const OPEN: [&str; 2] = ["show_health", "show_readiness"];
 const QUERY: Refusals = &[(400, &["invalid_query"])];
@@ -286,7 +290,8 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
         _ => return None,
     };
     let access = (!OPEN.contains(&operation)).then_some(ACCESS);
-    let always = [ANY].into_iter().chain(access);
+    let limited = (operation != UNLIMITED).then_some(LIMITED);
+    let always = [ANY].into_iter().chain(access).chain(limited);
     Some(refusals.iter().copied().chain(always).collect())
 }
 
@@ -313,10 +318,17 @@ fn response(status: u16, codes: &BTreeSet<&str>) -> Value {
         "$ref": "#/components/schemas/Problem",
         "properties": { "code": { "enum": codes }, "status": { "const": status } },
     });
-    json!({
+    let mut response = json!({
         "description": format!("{}: {}", meaning(status), named.join(", ")),
         "content": { "application/problem+json": { "schema": schema } },
-    })
+    });
+    if status == 429 {
+        response["headers"]["retry-after"] = json!({
+            "description": "Seconds until the next call is possible",
+            "schema": { "type": "integer", "minimum": 1 },
+        });
+    }
+    response
 }
 
 fn meaning(status: u16) -> &'static str {
@@ -334,6 +346,7 @@ fn meaning(status: u16) -> &'static str {
         415 => "The content type, encoding or compression of the body is not supported",
         421 => "The request is for another host",
         422 => "The request can be parsed, but not executed",
+        429 => "The caller makes too many calls; `retry-after` says when the next one is possible",
         503 => "The server is busy; try again",
         504 => "There was no answer in time",
         507 => "The storage of the lake is full or read-only",

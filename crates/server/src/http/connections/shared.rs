@@ -24,6 +24,13 @@ impl Shared {
         Self(Arc::new(stream))
     }
 
+    /// Waits for the first byte and leaves it to be read; `None` if the peer closes its side instead.
+    pub(super) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut first = [0];
+        let read = self.0.peek(&mut first).await?;
+        Ok((read > 0).then_some(first[0]))
+    }
+
     /// Resolves once the peer has closed its side. A read would notice that only after all data sent before,
     /// and a pipelined request is not read until the one before is answered.
     pub(super) async fn disconnected(&self) {

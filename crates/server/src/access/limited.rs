@@ -1,0 +1,152 @@
+//! Limits of calls: counting a call, refusing one too many, and telling callers what is left to them.
+
+use std::time::Duration;
+
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rollbook_app::access::Grant;
+
+use crate::limits::{Allowance, OverLimit, RunningCall};
+use crate::network::ClientAddress;
+use crate::problem::Problem;
+use crate::state::Server;
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// A call that counts as running until it is dropped.
+pub(super) struct Call {
+    allowance: Option<Allowance>,
+    /// `None` for callers without limits.
+    running: Option<RunningCall>,
+}
+
+impl Call {
+    /// Counts a call of a caller with a key. Callers that need no key have no limits.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn begin(server: &Server, grant: &Grant) -> Result<Self, OverLimit> {
+        let Some(key) = &grant.key else {
+            let (allowance, running) = (None, None);
+            return Ok(Self { allowance, running });
+        };
+        let (allowance, running) = server.call_limits().begin(key.as_str())?;
+        let running = Some(running);
+        Ok(Self { allowance, running })
+    }
+
+    /// Tells the caller what is left; returns what is to be kept until the answer is sent.
+    pub(super) fn tell(self, headers: &mut HeaderMap) -> Option<RunningCall> {
+        if let Some(allowance) = &self.allowance {
+            tell(allowance, headers);
+        }
+        self.running
+    }
+}
+
+/// Counts a call without a valid key.
+///
+/// # Errors
+/// The client has made one too many.
+pub(super) fn count_unauthenticated(server: &Server, call: &Extensions) -> Result<(), OverLimit> {
+    let client = call.get::<ClientAddress>();
+    client.map_or(Ok(()), |client| {
+        server.call_limits().count_unauthenticated(client.0)
+    })
+}
+
+/// Counts a call of a route that needs no key.
+///
+/// # Errors
+/// The client has made one too many.
+pub(super) fn count_open(server: &Server, call: &Extensions) -> Result<(), OverLimit> {
+    let client = call.get::<ClientAddress>();
+    client.map_or(Ok(()), |client| server.call_limits().count_open(client.0))
+}
+
+impl IntoResponse for OverLimit {
+    fn into_response(self) -> Response {
+        let (detail, hint, allowance) = match self {
+            Self::Rate(allowance) => {
+                let limit = allowance.limit;
+                let detail = format!("more than {limit} calls were made within the time for them");
+                let hint = "wait as long as `retry-after` says, then send the request again";
+                (detail, hint, Some(allowance))
+            }
+            Self::Running { max } => {
+                let detail = format!("{max} requests with this key are running already");
+                let hint = "send the request again once one of them is answered";
+                (detail, hint, None)
+            }
+        };
+        let wait = allowance.map_or(Duration::ZERO, |allowance| allowance.reset);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail);
+        let mut response = problem.hint(hint).into_response();
+        let headers = response.headers_mut();
+        let wait = HeaderValue::from(seconds(wait).max(1));
+        headers.insert(header::RETRY_AFTER, wait);
+        if let Some(allowance) = allowance {
+            tell(&allowance, headers);
+        }
+        response
+    }
+}
+
+fn tell(allowance: &Allowance, headers: &mut HeaderMap) {
+    headers.insert(LIMIT, HeaderValue::from(allowance.limit));
+    headers.insert(REMAINING, HeaderValue::from(allowance.remaining));
+    headers.insert(RESET, HeaderValue::from(seconds(allowance.reset)));
+}
+
+/// Whole seconds, rounded up.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::response::{IntoResponse, Response};
+
+    use super::{Allowance, OverLimit, seconds};
+
+    fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+        Some(response.headers().get(name)?.to_str().unwrap())
+    }
+
+    #[test]
+    fn refused_calls_are_told_when_to_come_back() {
+        let check = |milliseconds, expected| {
+            let reset = Duration::from_millis(milliseconds);
+            let (limit, remaining) = (100, 0);
+            let over = OverLimit::Rate(Allowance {
+                limit,
+                remaining,
+                reset,
+            });
+            let response = over.into_response();
+            assert_eq!(response.status(), 429);
+            assert_eq!(header(&response, "retry-after"), Some(expected));
+            assert_eq!(header(&response, "ratelimit-limit"), Some("100"));
+            assert_eq!(header(&response, "ratelimit-remaining"), Some("0"));
+        };
+        check(0, "1");
+        check(1, "1");
+        check(1000, "1");
+        check(1001, "2");
+        let response = OverLimit::Running { max: 3 }.into_response();
+        assert_eq!(response.status(), 429);
+        assert_eq!(header(&response, "retry-after"), Some("1"));
+        assert_eq!(header(&response, "ratelimit-limit"), None);
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (milliseconds, expected) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(seconds(Duration::from_millis(milliseconds)), expected);
+        }
+    }
+}
