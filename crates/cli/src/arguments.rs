@@ -4,6 +4,7 @@ mod analysis;
 mod api_key;
 mod files;
 mod identity;
+mod jwt;
 mod lake;
 mod segment;
 
@@ -219,6 +220,8 @@ pub(crate) struct Serve {
     /// Maximum seconds to receive a request body
     #[arg(long, value_name = "SECONDS", default_value_t = config::SERVE_BODY_SECONDS)]
     pub(crate) body_seconds: u64,
+    #[command(flatten)]
+    pub(crate) jwt: Jwt,
 }
 
 pub(crate) use analysis::{Attribution, AttributionRun, Score};
@@ -229,5 +232,6 @@ pub(crate) use files::{
 pub(crate) use identity::{
     AmbiguityOption, BlockedCommand, DecisionOptions, Identity, LinkFiles, Person, ReviewCommand,
 };
+pub(crate) use jwt::Jwt;
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};

@@ -2,6 +2,7 @@
 
 mod authorized;
 mod check;
+mod credentials;
 mod route_rights;
 
 pub(crate) use authorized::Authorized;

@@ -19,6 +19,7 @@ mod members;
 mod persons;
 mod scores;
 mod segments;
+mod session;
 mod sql;
 mod tables;
 mod traits;
@@ -78,6 +79,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(traits::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(session::start, session::end))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

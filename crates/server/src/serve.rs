@@ -81,6 +81,8 @@ impl Listening {
         };
         let folding = tokio::spawn(tasks::wal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(tasks::refreshes::keep_refreshing(server.clone()));
+        let signing_keys = server.clone();
+        tokio::spawn(async move { signing_keys.fetch_signing_keys().await });
         if let Some(workers) = server.workers().cloned() {
             tokio::spawn(async move { workers.keep_one_idle().await });
         }

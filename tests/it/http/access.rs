@@ -1,8 +1,13 @@
-//! Access: which requests a server answers to whom, with API keys.
+//! Access: which requests a server answers to whom, with API keys, JWTs and sessions.
 
+mod forgeries;
+mod issuer;
+mod jwt;
+mod key_sources;
 mod keys;
 mod personal;
 mod routes;
+mod sessions;
 mod tenants;
 
 use serde_json::Value;

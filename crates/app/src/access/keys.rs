@@ -17,7 +17,7 @@ use crate::AppError;
 use crate::access::grant::Grant;
 use crate::access::record::{KeyInfo, KeyRecord, KeyStatus, StoredSecret};
 use crate::access::rights::{Right, Rights, Role};
-use crate::access::token::{KeyPrefix, new_prefix, new_token};
+use crate::access::token::{KeyPrefix, OF_KEY, new_prefix, new_token};
 
 const FOLDER: &str = "_access/keys";
 /// When keys were used last: apart from the keys, so that noting it never meets a revocation.
@@ -75,6 +75,11 @@ impl ApiKeys {
         Self { store }
     }
 
+    /// Where they are stored.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Creates a key with a new token.
     ///
     /// # Errors
@@ -103,7 +108,7 @@ impl ApiKeys {
         tenants.dedup();
         loop {
             let prefix = new_prefix();
-            let token = new_token(&prefix);
+            let token = new_token(OF_KEY, &prefix);
             let record = KeyRecord {
                 prefix,
                 name: new.name.clone(),
@@ -149,7 +154,7 @@ impl ApiKeys {
         by: &Grant,
         at: Timestamp,
     ) -> Result<IssuedKey, AppError> {
-        let token = new_token(prefix);
+        let token = new_token(OF_KEY, prefix);
         let secret = StoredSecret::of(&token, at);
         let rotated = self.change(prefix, by, |record| {
             let status = record.status(at);
@@ -300,11 +305,11 @@ fn use_path(prefix: &KeyPrefix) -> String {
     format!("{USES}/{prefix}.json")
 }
 
-fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, AppError> {
+pub(super) fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, AppError> {
     serde_json::to_vec_pretty(document).map_err(|error| damaged(FOLDER, &error.to_string()))
 }
 
-fn damaged(path: &str, detail: &str) -> AppError {
+pub(super) fn damaged(path: &str, detail: &str) -> AppError {
     AppError::Lake(LakeError::Damaged {
         path: path.to_owned(),
         detail: detail.to_owned(),

@@ -28,6 +28,10 @@ pub(super) async fn run(
     workspace.limits.memory = workspace.limits.memory.min(MAX_QUERY_MEMORY);
     let workers = worker_program(&workspace);
     let workspace = workspace.with_cache();
+    let jwt = arguments.jwt.options();
+    if let Some(jwt) = &jwt {
+        jwt.check().await?;
+    }
     let listening = Listening::on(arguments.listen).await?;
     log_as_json(Level::INFO);
     let address = listening.address();
@@ -38,9 +42,13 @@ pub(super) async fn run(
         workspace.tenant, workspace.location
     );
     let authenticator = Authenticator::new(workspace.api_keys()?);
-    match authenticator.needs_key().await? {
-        true => eprintln!("callers on this machine need an API key: http://{address}"),
-        false => eprintln!(
+    match (&jwt, authenticator.needs_key().await?) {
+        (Some(jwt), _) => eprintln!(
+            "callers on this machine need an API key or a JWT of `{}`: http://{address}",
+            jwt.issuer
+        ),
+        (None, true) => eprintln!("callers on this machine need an API key: http://{address}"),
+        (None, false) => eprintln!(
             "no API keys: every program on this machine may do everything: http://{address}"
         ),
     }
@@ -69,6 +77,7 @@ pub(super) async fn run(
         clock: now,
         new_batch,
         workers,
+        jwt,
     };
     listening.serve(options, stop).await?;
     eprintln!("stopped");
@@ -107,6 +116,7 @@ pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
         clock: now,
         new_batch,
         workers: None,
+        jwt: None,
     };
     let working = rollbook_server::work(options).await;
     working.context("`work` is started by `serve` and cannot be run by hand")
