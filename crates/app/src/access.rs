@@ -1,16 +1,21 @@
-//! Access: API keys, roles and rights. Who may do what is decided here and nowhere else.
+//! Access: API keys, JWT, sessions, roles and rights. Who may do what is decided here and nowhere else.
 
 mod authenticator;
 mod grant;
+mod jwt;
 mod keys;
+mod recent;
 mod record;
 pub mod rights;
 mod scram;
+mod sessions;
 mod token;
 
 pub use authenticator::Authenticator;
-pub use grant::Grant;
+pub use grant::{Caller, Grant};
+pub use jwt::{InvalidSource, JwksError, JwksSource, JwtIssuer, JwtOptions};
 pub use keys::{ApiKeys, IssuedKey, NewKey};
 pub use record::{KeyInfo, KeyStatus};
 pub use rights::{Right, Rights, Role};
+pub use sessions::IssuedSession;
 pub use token::KeyPrefix;

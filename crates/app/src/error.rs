@@ -3,6 +3,7 @@
 mod class;
 mod code;
 mod next_step;
+mod token_fault;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use rollbook_segments::SegmentError;
 
 pub use class::ErrorClass;
 pub use next_step::NextStep;
+pub use token_fault::TokenFault;
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +204,7 @@ pub enum AppError {
     #[error(transparent)]
     Shared(Arc<AppError>),
     /// The caller lacks a right.
-    #[error("this takes the right `{right}`, which the API key does not have")]
+    #[error("this takes the right `{right}`, which the caller does not have")]
     Forbidden {
         /// The right.
         right: &'static str,
@@ -216,14 +218,26 @@ pub enum AppError {
         /// Whether there is no key in the request.
         is_missing: bool,
     },
+    /// The JWT of the caller is not accepted.
+    #[error("{fault}")]
+    InvalidToken {
+        /// Why.
+        fault: TokenFault,
+    },
+    /// The session of the caller is unknown or has ended, or its key has. The message does not say which.
+    #[error("the session has ended")]
+    SessionEnded,
+    /// The caller used neither a key nor a JWT that a session could be for.
+    #[error("this server needs no key: there is nothing to start a session with")]
+    NoLogin,
     /// There is no such tenant, or the caller may not know of it.
     #[error("there is no tenant `{tenant}`")]
     UnknownTenant {
         /// The name that was given.
         tenant: String,
     },
-    /// The API key is for other tenants than the one that is served. The message does not name any.
-    #[error("the API key is for no tenant of this server")]
+    /// The caller is for other tenants than the one that is served. The message does not name any.
+    #[error("the caller may use no tenant of this server")]
     NoTenantOfKey,
     /// There is no such API key, or the caller may not know of it.
     #[error("there is no API key `{prefix}`")]

@@ -20,7 +20,7 @@ pub mod suppressions;
 pub mod traits;
 mod workspace;
 
-pub use error::{AppError, ErrorClass, NextStep};
+pub use error::{AppError, ErrorClass, NextStep, TokenFault};
 pub use workspace::{CacheStats, Workspace};
 
 /// Types of lower crates that callers need.

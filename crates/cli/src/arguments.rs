@@ -5,6 +5,7 @@ mod api_key;
 mod audit;
 mod files;
 mod identity;
+mod jwt;
 mod lake;
 mod segment;
 mod serve;
@@ -217,6 +218,7 @@ pub(crate) use files::{
 pub(crate) use identity::{
     AmbiguityOption, BlockedCommand, DecisionOptions, Identity, LinkFiles, Person, ReviewCommand,
 };
+pub(crate) use jwt::Jwt;
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
 pub(crate) use serve::Serve;

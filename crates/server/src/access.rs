@@ -3,6 +3,7 @@
 mod audited;
 mod authorized;
 mod check;
+mod credentials;
 mod limited;
 pub(crate) mod notes;
 mod route_rights;

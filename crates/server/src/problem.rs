@@ -69,6 +69,13 @@ impl Problem {
         )
     }
 
+    /// A request that a page of another site may have made.
+    pub(crate) fn cross_site() -> Self {
+        let detail = "a page of another site made this request";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
+            .hint("send the request from a program, or from a page of this server")
+    }
+
     /// A route without this method.
     pub(crate) fn no_method() -> Self {
         Self::new(
@@ -169,8 +176,12 @@ impl IntoResponse for Problem {
             headers.insert(header::ACCEPT_ENCODING, known);
         }
         if status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer");
-            headers.insert(header::WWW_AUTHENTICATE, scheme);
+            // RFC 6750, 3.
+            let scheme = match code {
+                "invalid_token" => "Bearer error=\"invalid_token\"",
+                _ => "Bearer",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -20,6 +20,7 @@ mod members;
 mod persons;
 mod scores;
 mod segments;
+mod session;
 mod sql;
 mod tables;
 mod traits;
@@ -80,6 +81,7 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(audit::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(session::start, session::end))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -118,6 +118,8 @@ impl Listening {
             }
             None => (None, None),
         };
+        let signing_keys = server.clone();
+        tokio::spawn(async move { signing_keys.fetch_signing_keys().await });
         if let Some(workers) = server.workers().cloned() {
             tokio::spawn(async move { workers.keep_one_idle().await });
         }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rollbook_app::access::{Authenticator, Grant};
+use rollbook_app::access::{Authenticator, Grant, JwtIssuer, JwtOptions};
 use rollbook_app::audit::AuditLog;
 use rollbook_app::maintenance::compact_beside;
 use rollbook_app::{AppError, Workspace, data};
@@ -41,6 +41,8 @@ pub struct Options {
     pub new_batch: fn() -> BatchId,
     /// How to start worker processes for requests of unbounded cost; `None` runs them in this process.
     pub workers: Option<Program>,
+    /// Whose JWTs are accepted, if any.
+    pub jwt: Option<JwtOptions>,
 }
 
 /// The server, with the rights of one caller. Background tasks have all rights; handlers take the one of
@@ -84,6 +86,11 @@ impl Server {
             true => Authenticator::closed(keys),
             false => Authenticator::new(keys),
         };
+        let issuer = options.jwt.clone().map(|jwt| {
+            // A failure is no fault of the request that notices it.
+            JwtIssuer::new(jwt, |error| tracing::warn!(%error, "no keys of the issuer"))
+        });
+        let authenticator = authenticator.with_issuer(issuer);
         let audit_log = options.workspace.audit_log(options.clock)?;
         Ok(Self::with(options, Some((authenticator, audit_log))))
     }
@@ -175,6 +182,13 @@ impl Server {
         match self.authenticator() {
             Some(authenticator) => authenticator.needs_key().await.unwrap_or(false),
             None => false,
+        }
+    }
+
+    /// Fetches the keys of the issuer of JWTs, so that the first request does not wait for them.
+    pub(crate) async fn fetch_signing_keys(&self) {
+        if let Some(issuer) = self.authenticator().and_then(Authenticator::issuer) {
+            issuer.fetch_keys().await;
         }
     }
 

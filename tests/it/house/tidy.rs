@@ -38,7 +38,7 @@ const FLOORS: [(&str, u8, &[&str]); 14] = [
             "ipnet",
         ],
     ),
-    ("rollbook-app", 3, &[]),
+    ("rollbook-app", 3, &["jsonwebtoken", "reqwest"]),
     ("rollbook-ingest", 2, &[]),
     ("rollbook-segments", 2, &[]),
     ("rollbook-attribution", 2, &[]),

@@ -1,9 +1,14 @@
-//! Access: which requests a server answers to whom, with API keys.
+//! Access: which requests a server answers to whom, with API keys, JWTs and sessions.
 
 mod audit;
+mod forgeries;
+mod issuer;
+mod jwt;
+mod key_sources;
 mod keys;
 mod personal;
 mod routes;
+mod sessions;
 mod tenants;
 mod timing;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::own_lake::OwnLake;
 use crate::support::server::{Answer, Server};
 
-const ROUTES: [&str; 40] = [
+const ROUTES: [&str; 42] = [
     "GET /healthz",
     "GET /metrics",
     "GET /readyz",
@@ -40,12 +40,14 @@ const ROUTES: [&str; 40] = [
     "POST /v1/segments/preview",
     "POST /v1/segments/refresh",
     "POST /v1/segments/{key}/refresh",
+    "POST /v1/session",
     "POST /v1/sql",
     "PUT /v1/segments/{key}",
     "DELETE /v1/identity/merges/{entry}",
     "DELETE /v1/keys/{prefix}",
     "DELETE /v1/persons/{person_id}",
     "DELETE /v1/segments/{key}",
+    "DELETE /v1/session",
 ];
 
 /// Operations for which the demo has no data: their examples name things that do not exist.

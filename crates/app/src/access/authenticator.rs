@@ -1,55 +1,51 @@
 //! Authenticator: from the token of a request to what its caller may do.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use rollbook_model::Timestamp;
 
 use crate::AppError;
-use crate::access::grant::Grant;
+use crate::access::grant::{Grant, Login};
+use crate::access::jwt::JwtIssuer;
 use crate::access::keys::ApiKeys;
+use crate::access::recent::Recent;
 use crate::access::record::{KeyRecord, KeyStatus, StoredSecret, any_is_of};
-use crate::access::token::{KeyPrefix, prefix_of};
+use crate::access::sessions::{IssuedSession, Sessions, StoredLogin};
+use crate::access::token::{KeyPrefix, OF_KEY, prefix_of};
 
-/// After this time the keys are read again, by one request while others go on with what is known.
-const REFRESH_AFTER: Duration = Duration::from_millis(400);
-/// After this time no request goes on without reading them again.
-const MAX_AGE: Duration = Duration::from_millis(800);
 /// The use of a key is noted at most this often.
 const USE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Authenticates the callers of a server. Knows the keys as they were at most a second ago.
+/// Authenticates the callers of a server. Knows the keys and sessions as they were at most a second ago.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: ApiKeys,
     /// Whether callers need a key also if the lake has none.
     is_closed: bool,
-    known: RwLock<Option<Arc<KnownKeys>>>,
-    reading: tokio::sync::Mutex<()>,
+    known: Recent<KnownKeys>,
+    sessions: Sessions,
+    /// Whose JWTs are accepted, if any.
+    issuer: Option<JwtIssuer>,
     noted: Mutex<HashMap<KeyPrefix, Instant>>,
     /// What the token of an unknown key is compared with.
     no_secrets: [StoredSecret; 1],
 }
 
-/// The keys as they were read.
-#[derive(Debug)]
-struct KnownKeys {
-    /// When reading began.
-    read_at: Instant,
-    /// The newest version of each, with its number.
-    records: BTreeMap<KeyPrefix, (u64, Arc<KeyRecord>)>,
-}
+/// The keys as they were read: the newest version of each, with its number.
+type KnownKeys = BTreeMap<KeyPrefix, (u64, Arc<KeyRecord>)>;
 
 impl Authenticator {
-    /// An authenticator that has read nothing yet. Callers need no key as long as the lake has none.
+    /// An authenticator that has read nothing yet, and accepts no JWT. Callers need no key as long as the lake has none.
     pub fn new(keys: ApiKeys) -> Self {
         Self {
+            sessions: Sessions::new(keys.store().clone()),
             keys,
             is_closed: false,
-            known: RwLock::default(),
-            reading: tokio::sync::Mutex::default(),
+            known: Recent::default(),
+            issuer: None,
             noted: Mutex::default(),
             no_secrets: [StoredSecret::of_no_token()],
         }
@@ -63,48 +59,143 @@ impl Authenticator {
         }
     }
 
+    /// The same, which accepts the JWTs of an issuer, too.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: Option<JwtIssuer>) -> Self {
+        self.issuer = issuer;
+        self
+    }
+
     /// The keys that it knows.
     pub fn keys(&self) -> &ApiKeys {
         &self.keys
     }
 
-    /// Whether callers need a key: always if it is closed, else as soon as one was ever created. An expired or revoked key does not open the
-    /// server to everybody.
+    /// Whose JWTs it accepts, if any.
+    pub fn issuer(&self) -> Option<&JwtIssuer> {
+        self.issuer.as_ref()
+    }
+
+    /// Whether callers need a key or a JWT: as soon as a key was ever created, and always if it is closed or accepts
+    /// JWTs. An expired or revoked key does not open the server to everybody.
     ///
     /// # Errors
     /// The lake cannot be read.
     pub async fn needs_key(&self) -> Result<bool, AppError> {
-        Ok(self.is_closed || !self.known().await?.records.is_empty())
+        Ok(self.is_closed || self.issuer.is_some() || !self.known().await?.is_empty())
     }
 
-    /// The grant of a request with this token.
+    /// The grant of a request with this token, of a key or a JWT.
     ///
     /// # Errors
-    /// [`AppError::Unauthenticated`] if a key is needed and the token is missing, unknown, expired or revoked, which
-    /// are not told apart; the lake cannot be read.
+    /// - [`AppError::Unauthenticated`]: a token is needed and missing, or it is of a key that is unknown, expired or
+    ///   revoked, which are not told apart.
+    /// - [`AppError::InvalidToken`]: the JWT is not accepted.
+    /// - The lake cannot be read.
     pub async fn authenticate(
         &self,
         token: Option<&str>,
         at: Timestamp,
     ) -> Result<Grant, AppError> {
+        // A JWT has dots, and the token of a key has none.
+        if let (Some(issuer), Some(token)) = (&self.issuer, token)
+            && token.contains('.')
+        {
+            return issuer.grant(token).await;
+        }
         let known = self.known().await?;
-        if known.records.is_empty() && !self.is_closed {
+        if known.is_empty() && !self.is_closed && self.issuer.is_none() {
             return Ok(Grant::local());
         }
         let token = token.ok_or(AppError::Unauthenticated { is_missing: true })?;
         let refused = AppError::Unauthenticated { is_missing: false };
-        let Some(prefix) = prefix_of(token) else {
+        let Some(prefix) = prefix_of(OF_KEY, token) else {
             return Err(refused);
         };
-        let record = known.records.get(&prefix).map(|(_, record)| record);
+        let record = known.get(&prefix).map(|(_, record)| record);
         let secrets = record.map_or(&self.no_secrets[..], |record| &record.secrets);
         let is_right = any_is_of(secrets, token, at);
         match record {
             Some(record) if is_right && record.status(at) == KeyStatus::Active => {
-                Ok(record.grant())
+                let mut secrets = record.secrets.iter();
+                let secret = secrets.find(|one| any_is_of(std::slice::from_ref(*one), token, at));
+                secret.map(|secret| record.grant(secret)).ok_or(refused)
             }
             _ => Err(refused),
         }
+    }
+
+    /// The grant of a request with the token of a session.
+    ///
+    /// # Errors
+    /// - [`AppError::SessionEnded`]: the session is unknown or has ended, or its key has.
+    /// - The lake cannot be read.
+    pub async fn authenticate_session(
+        &self,
+        token: &str,
+        at: Timestamp,
+    ) -> Result<Grant, AppError> {
+        if !self.needs_key().await? {
+            return Ok(Grant::local());
+        }
+        let session = self.sessions.find(token, at).await?;
+        let grant = match &session.login {
+            StoredLogin::Key { prefix, secret } => {
+                let known = self.known().await?;
+                let record = known.get(prefix).map(|(_, record)| record);
+                let record = record.filter(|record| record.status(at) == KeyStatus::Active);
+                record.and_then(|record| {
+                    let mut secrets = record.secrets.iter();
+                    let secret = secrets.find(|one| one.created_at == *secret);
+                    let secret = secret.filter(|one| !one.has_ended(at))?;
+                    Some(record.grant(secret))
+                })
+            }
+            StoredLogin::Token {
+                issuer,
+                audience,
+                subject,
+                role,
+                tenants,
+            } => {
+                // Another server of the lake may accept other tokens.
+                let accepted = self.issuer.as_ref();
+                let is_accepted = accepted.is_some_and(|own| own.is(issuer, audience));
+                let login = Login::Token {
+                    issuer: issuer.clone(),
+                    audience: audience.clone(),
+                    subject: subject.clone(),
+                    role: *role,
+                    ends_at: session.ends_at,
+                };
+                is_accepted.then(|| Grant::of_login(login, role.rights(), tenants.clone()))
+            }
+        };
+        let grant = grant.ok_or(AppError::SessionEnded)?;
+        Ok(grant.in_session(session.prefix.clone()))
+    }
+
+    /// Starts a session of a caller, who used a key or a JWT.
+    ///
+    /// # Errors
+    /// - [`AppError::NoLogin`]: the caller needed neither.
+    /// - [`AppError::Unauthenticated`]: the caller uses a session.
+    /// - [`AppError::SessionEnded`]: the JWT is over.
+    /// - The lake cannot be written.
+    pub async fn start_session(
+        &self,
+        grant: &Grant,
+        at: Timestamp,
+    ) -> Result<IssuedSession, AppError> {
+        self.sessions.start(grant, at).await
+    }
+
+    /// Ends the session of a caller; all sessions of a caller who used a key or a JWT.
+    ///
+    /// # Errors
+    /// The lake cannot be written.
+    pub async fn end_session(&self, grant: &Grant) -> Result<(), AppError> {
+        self.sessions.end(grant).await
     }
 
     /// Whether the use of a key is to be noted now, because it was not for a minute.
@@ -119,41 +210,15 @@ impl Authenticator {
         !is_recent
     }
 
-    /// The keys as they were at most [`MAX_AGE`] ago.
     async fn known(&self) -> Result<Arc<KnownKeys>, AppError> {
-        let younger_than = |age| {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            let known = known.as_ref().filter(|known| known.read_at.elapsed() < age);
-            known.cloned()
-        };
-        if let Some(known) = younger_than(REFRESH_AFTER) {
-            return Ok(known);
-        }
-        let _reading = match (self.reading.try_lock(), younger_than(MAX_AGE)) {
-            (Ok(reading), _) => reading,
-            // Another request is reading.
-            (Err(_), Some(known)) => return Ok(known),
-            (Err(_), None) => self.reading.lock().await,
-        };
-        if let Some(known) = younger_than(REFRESH_AFTER) {
-            return Ok(known);
-        }
-        let read = Arc::new(self.read().await?);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::clone(&read));
-        Ok(read)
+        self.known.get(|before| self.read(before)).await
     }
 
-    async fn read(&self) -> Result<KnownKeys, AppError> {
-        let read_at = Instant::now();
-        let before = {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.clone()
-        };
+    async fn read(&self, before: Option<Arc<KnownKeys>>) -> Result<KnownKeys, AppError> {
         let versions = self.keys.versions().await?.into_iter();
         let read = versions.map(|(prefix, version)| {
             let before = before.as_ref();
-            let before = before.and_then(|known| known.records.get(&prefix)).cloned();
+            let before = before.and_then(|known| known.get(&prefix)).cloned();
             async move {
                 // A version never changes.
                 let record = match before {
@@ -163,8 +228,7 @@ impl Authenticator {
                 Ok::<_, AppError>((prefix, (version, record)))
             }
         });
-        let records = try_join_all(read).await?.into_iter().collect();
-        Ok(KnownKeys { read_at, records })
+        Ok(try_join_all(read).await?.into_iter().collect())
     }
 }
 

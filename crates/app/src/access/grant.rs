@@ -1,27 +1,62 @@
 //! Grant: what one caller may do, and in which tenants.
 
-use rollbook_model::TenantName;
+use rollbook_model::{TenantName, Timestamp};
 
 use crate::AppError;
-use crate::access::rights::{Right, Rights};
+use crate::access::rights::{Right, Rights, Role};
 use crate::access::token::KeyPrefix;
 
 /// What a caller may do.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// The key of the caller; `None` for the local administrator, and for callers that need no key.
-    pub key: Option<KeyPrefix>,
+    /// How the caller proved who they are; `None` for the local administrator, and for callers who need no proof.
+    login: Option<Login>,
+    /// The session of the caller, if they use one.
+    session: Option<KeyPrefix>,
     /// Their rights.
     pub rights: Rights,
     /// The tenants that they may name; `None` means all.
     tenants: Option<Vec<TenantName>>,
 }
 
+/// How a caller proved who they are.
+#[derive(Debug, Clone)]
+pub(super) enum Login {
+    /// By the token of an API key.
+    Key {
+        prefix: KeyPrefix,
+        /// When the token was created: after a rotation there are two.
+        secret: Timestamp,
+        /// When the token ends.
+        ends_at: Option<Timestamp>,
+    },
+    /// By a JWT.
+    Token {
+        issuer: String,
+        audience: String,
+        subject: String,
+        role: Role,
+        ends_at: Timestamp,
+    },
+}
+
+/// Who a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller<'a> {
+    /// The command line, a caller of a server that needs no key, or a request that was checked elsewhere.
+    Local,
+    /// The holder of an API key.
+    Key(&'a KeyPrefix),
+    /// The subject of a JWT: the claim `sub`, which may be a personal value.
+    Subject(&'a str),
+}
+
 impl Grant {
     /// The grant of the local administrator: the command line, and callers of a server without keys.
     pub fn local() -> Self {
         Self {
-            key: None,
+            login: None,
+            session: None,
             rights: Rights::ALL,
             tenants: None,
         }
@@ -34,20 +69,45 @@ impl Grant {
 
     /// The grant of a request that a server has checked and forwards to a worker.
     pub fn forwarded(rights: Rights) -> Self {
-        let tenants = Some(Vec::new());
         Self {
-            key: None,
+            tenants: Some(Vec::new()),
             rights,
-            tenants,
+            ..Self::local()
         }
     }
 
-    /// The grant of a key.
-    pub(crate) fn of_key(key: KeyPrefix, rights: Rights, tenants: Vec<TenantName>) -> Self {
+    /// The grant of a caller who proved who they are.
+    pub(super) fn of_login(login: Login, rights: Rights, tenants: Vec<TenantName>) -> Self {
         Self {
-            key: Some(key),
+            login: Some(login),
+            session: None,
             rights,
             tenants: Some(tenants),
+        }
+    }
+
+    /// The same for a caller who uses a session.
+    pub(super) fn in_session(mut self, session: KeyPrefix) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// How the caller proved who they are.
+    pub(super) fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
+    }
+
+    /// The session of the caller, if they use one.
+    pub(super) fn session(&self) -> Option<&KeyPrefix> {
+        self.session.as_ref()
+    }
+
+    /// Who the caller is.
+    pub fn caller(&self) -> Caller<'_> {
+        match &self.login {
+            None => Caller::Local,
+            Some(Login::Key { prefix, .. }) => Caller::Key(prefix),
+            Some(Login::Token { subject, .. }) => Caller::Subject(subject),
         }
     }
 
@@ -65,6 +125,11 @@ impl Grant {
     /// Whether the caller may know of all these tenants.
     pub fn covers_all(&self, tenants: &[TenantName]) -> bool {
         tenants.iter().all(|tenant| self.covers(tenant))
+    }
+
+    /// The tenants that the caller may know of; `None` means all.
+    pub fn tenants(&self) -> Option<&[TenantName]> {
+        self.tenants.as_deref()
     }
 
     /// Refuses a caller without all of `needed`.

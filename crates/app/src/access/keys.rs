@@ -19,7 +19,7 @@ use crate::AppError;
 use crate::access::grant::Grant;
 use crate::access::record::{KeyInfo, KeyRecord, KeyStatus, StoredSecret};
 use crate::access::rights::{Right, Rights, Role};
-use crate::access::token::{KeyPrefix, new_prefix, new_token};
+use crate::access::token::{KeyPrefix, OF_KEY, new_prefix, new_token};
 
 const FOLDER: &str = "_access/keys";
 /// When keys were used last: apart from the keys, so that noting it never meets a revocation.
@@ -77,6 +77,11 @@ impl ApiKeys {
         Self { store }
     }
 
+    /// Where they are stored.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Creates a key with a new token.
     ///
     /// # Errors
@@ -114,7 +119,7 @@ impl ApiKeys {
         new: &NewKey,
         at: Timestamp,
     ) -> Result<Option<IssuedKey>, AppError> {
-        let token = new_token(&prefix);
+        let token = new_token(OF_KEY, &prefix);
         let added: Rights = new.rights.iter().copied().collect();
         let mut tenants = new.tenants.clone();
         tenants.sort();
@@ -170,7 +175,7 @@ impl ApiKeys {
         by: &Grant,
         at: Timestamp,
     ) -> Result<IssuedKey, AppError> {
-        let token = new_token(prefix);
+        let token = new_token(OF_KEY, prefix);
         let secret = StoredSecret::of(&token, at);
         let rotated = self.change(prefix, by, |record| {
             let status = record.status(at);
@@ -325,11 +330,11 @@ fn use_path(prefix: &KeyPrefix) -> String {
     format!("{USES}/{prefix}.json")
 }
 
-fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, AppError> {
+pub(super) fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, AppError> {
     serde_json::to_vec_pretty(document).map_err(|error| damaged(FOLDER, &error.to_string()))
 }
 
-fn damaged(path: &str, detail: &str) -> AppError {
+pub(super) fn damaged(path: &str, detail: &str) -> AppError {
     AppError::Lake(LakeError::Damaged {
         path: path.to_owned(),
         detail: detail.to_owned(),

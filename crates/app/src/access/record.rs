@@ -5,10 +5,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::access::grant::Grant;
+use crate::access::grant::{Grant, Login};
 use crate::access::rights::{Right, Rights, Role};
 use crate::access::scram::{self, ITERATIONS, SALT_BYTES};
 use crate::access::token::{KeyPrefix, random};
+
+/// The digest of no token.
+pub(super) const NO_DIGEST: &str =
+    "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A stored key. Every change is stored as a new version, so that no change is lost to another one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,7 +110,7 @@ impl StoredSecret {
     /// A secret that no token has.
     pub(super) fn of_no_token() -> Self {
         Self {
-            sha256: "0".repeat(64),
+            sha256: NO_DIGEST.to_owned(),
             scram: String::new(),
             created_at: Timestamp::from_micros(0),
             until: None,
@@ -124,14 +128,20 @@ pub(super) fn any_is_of(secrets: &[StoredSecret], token: &str, at: Timestamp) ->
     let digest = digest(token);
     let mut found = Choice::from(0);
     for secret in secrets {
-        let is_equal = secret.sha256.as_bytes().ct_eq(digest.as_bytes());
+        let is_equal = equal(&secret.sha256, &digest);
         found |= is_equal & Choice::from(u8::from(!secret.has_ended(at)));
     }
     found.into()
 }
 
-fn digest(token: &str) -> String {
+/// What is stored of a secret text with 256 random bits.
+pub(super) fn digest(token: &str) -> String {
     hex::encode(Sha256::digest(token))
+}
+
+/// Compares digests, in the same time wherever they differ.
+pub(super) fn equal(one: &str, other: &str) -> Choice {
+    one.as_bytes().ct_eq(other.as_bytes())
 }
 
 impl KeyRecord {
@@ -143,10 +153,17 @@ impl KeyRecord {
         }
     }
 
-    pub(super) fn grant(&self) -> Grant {
+    /// The grant of the holder of a secret of this key.
+    pub(super) fn grant(&self, secret: &StoredSecret) -> Grant {
         let added: Rights = self.rights.iter().copied().collect();
         let rights = self.role.rights().with(added);
-        Grant::of_key(self.prefix.clone(), rights, self.tenants.clone())
+        let ends = [self.expires_at, secret.until];
+        let login = Login::Key {
+            prefix: self.prefix.clone(),
+            secret: secret.created_at,
+            ends_at: ends.into_iter().flatten().min(),
+        };
+        Grant::of_login(login, rights, self.tenants.clone())
     }
 
     pub(super) fn info(&self, last_used_at: Option<Timestamp>, at: Timestamp) -> KeyInfo {

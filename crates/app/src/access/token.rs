@@ -1,18 +1,20 @@
-//! Tokens of API keys: `rbk_<prefix>_<secret>`.
+//! Tokens of API keys, `rbk_<prefix>_<secret>`, and of sessions, `rbs_<prefix>_<secret>`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What every token begins with, so that scanners for leaked secrets recognise it.
-const SCHEME: &str = "rbk_";
+/// What the token of an API key begins with, so that scanners for leaked secrets recognise it.
+pub(super) const OF_KEY: &str = "rbk_";
+/// The same of a session.
+pub(super) const OF_SESSION: &str = "rbs_";
 const PREFIX_CHARS: usize = 10;
 /// Bytes of a secret, written as twice as many hexadecimal digits.
 const SECRET_BYTES: usize = 32;
 const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// The public part of a token: names the key in listings and commands.
+/// The public part of a token: names the key in listings and commands, or the session.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyPrefix(String);
@@ -80,15 +82,15 @@ pub(super) fn new_prefix() -> KeyPrefix {
     KeyPrefix(text)
 }
 
-/// A new token of a key.
-pub(super) fn new_token(prefix: &KeyPrefix) -> String {
+/// A new token of a key or a session.
+pub(super) fn new_token(scheme: &str, prefix: &KeyPrefix) -> String {
     let secret = hex::encode(random::<SECRET_BYTES>());
-    format!("{SCHEME}{prefix}_{secret}")
+    format!("{scheme}{prefix}_{secret}")
 }
 
-/// The prefix of a token; `None` for a text that is no token.
-pub(super) fn prefix_of(token: &str) -> Option<KeyPrefix> {
-    let (prefix, secret) = token.strip_prefix(SCHEME)?.split_once('_')?;
+/// The prefix of a token; `None` for a text that is no such token.
+pub(super) fn prefix_of(scheme: &str, token: &str) -> Option<KeyPrefix> {
+    let (prefix, secret) = token.strip_prefix(scheme)?.split_once('_')?;
     let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
     let is_secret = secret.len() == 2 * SECRET_BYTES && secret.bytes().all(is_hex);
     prefix.parse().ok().filter(|_| is_secret)
@@ -96,21 +98,22 @@ pub(super) fn prefix_of(token: &str) -> Option<KeyPrefix> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyPrefix, new_prefix, new_token, prefix_of};
+    use super::{KeyPrefix, OF_KEY, OF_SESSION, new_prefix, new_token, prefix_of};
 
     #[test]
     fn tokens_have_their_prefix() {
         let (one, other) = (new_prefix(), new_prefix());
         assert_ne!(one, other);
-        let token = new_token(&one);
-        assert_ne!(token, new_token(&one));
+        let token = new_token(OF_KEY, &one);
+        assert_ne!(token, new_token(OF_KEY, &one));
         assert_eq!(token.len(), 4 + 10 + 1 + 64);
-        assert_eq!(prefix_of(&token), Some(one));
+        assert_eq!(prefix_of(OF_KEY, &token), Some(one));
+        assert_eq!(prefix_of(OF_SESSION, &token), None);
     }
 
     #[test]
     fn other_texts_are_no_tokens() {
-        let token = new_token(&"abcdefgh12".parse().unwrap());
+        let token = new_token(OF_KEY, &"abcdefgh12".parse().unwrap());
         let upper = token.to_uppercase();
         let longer = format!("{token}0");
         for text in [
@@ -123,7 +126,7 @@ mod tests {
             &longer,
             "é_é",
         ] {
-            assert_eq!(prefix_of(text), None, "{text}");
+            assert_eq!(prefix_of(OF_KEY, text), None, "{text}");
         }
         for text in [
             "",

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rollbook_model::{TenantName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Grant, KeyPrefix};
+use crate::access::{self, Grant, KeyPrefix};
 
 /// The result of an act that was done.
 pub(super) const DONE: &str = "ok";
@@ -17,6 +17,8 @@ pub(super) const DONE: &str = "ok";
 pub enum Caller {
     /// The holder of an API key.
     Key(String),
+    /// The subject of a JWT.
+    Subject(String),
     /// The command line, with the name of its user.
     Command(String),
     /// A caller without a valid key.
@@ -26,9 +28,10 @@ pub enum Caller {
 impl Caller {
     /// The caller of a request with a grant, if they have one.
     pub fn of(grant: Option<&Grant>) -> Self {
-        match grant.and_then(|grant| grant.key.as_ref()) {
-            Some(prefix) => Self::Key(prefix.to_string()),
-            None => Self::Unknown,
+        match grant.map(Grant::caller) {
+            Some(access::Caller::Key(prefix)) => Self::Key(prefix.to_string()),
+            Some(access::Caller::Subject(subject)) => Self::Subject(subject.to_owned()),
+            Some(access::Caller::Local) | None => Self::Unknown,
         }
     }
 
@@ -42,6 +45,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(prefix) => write!(formatter, "key:{prefix}"),
+            Self::Subject(subject) => write!(formatter, "subject:{subject}"),
             Self::Command(user) => write!(formatter, "command:{user}"),
             Self::Unknown => formatter.write_str("unknown"),
         }
@@ -58,6 +62,7 @@ impl From<String> for Caller {
     fn from(text: String) -> Self {
         match text.split_once(':') {
             Some(("key", prefix)) => Self::Key(prefix.to_owned()),
+            Some(("subject", subject)) => Self::Subject(subject.to_owned()),
             Some(("command", user)) => Self::Command(user.to_owned()),
             _ => Self::Unknown,
         }

@@ -54,7 +54,11 @@ impl AppError {
             Self::Shared(error) => error.code(),
             Self::KeyReused => ("idempotency_key_reused", ErrorClass::Unprocessable),
             Self::Forbidden { .. } => ("forbidden", ErrorClass::Forbidden),
-            Self::Unauthenticated { .. } => ("unauthenticated", ErrorClass::Unauthenticated),
+            Self::Unauthenticated { .. } | Self::SessionEnded => {
+                ("unauthenticated", ErrorClass::Unauthenticated)
+            }
+            Self::InvalidToken { .. } => ("invalid_token", ErrorClass::Unauthenticated),
+            Self::NoLogin => ("no_login", ErrorClass::Conflict),
             Self::UnknownTenant { .. } | Self::NoTenantOfKey => {
                 ("unknown_tenant", ErrorClass::Missing)
             }

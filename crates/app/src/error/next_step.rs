@@ -11,7 +11,7 @@ use rollbook_model::SegmentKey;
 use rollbook_scoring::{ScoreKind, ScoringError};
 use rollbook_segments::SegmentError;
 
-use super::AppError;
+use super::{AppError, TokenFault};
 
 /// What a caller can do about an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub enum NextStep {
     CreateKey,
     /// Send a valid API key.
     SendKey,
+    /// Start a session with a key or a JWT.
+    StartSession,
     /// Get an API key with this right.
     AskForRight(&'static str),
     /// Provide custom mappings.
@@ -94,11 +96,24 @@ impl AppError {
             Self::UnknownKey { .. } => Some(NextStep::ListKeys),
             Self::FirstKey => Some(NextStep::CreateKey),
             Self::Unauthenticated { .. } => Some(NextStep::SendKey),
+            Self::SessionEnded => Some(NextStep::StartSession),
+            Self::InvalidToken { fault } => Some(NextStep::Words(of_token(fault))),
             Self::Forbidden { right } => Some(NextStep::AskForRight(right)),
             Self::KeyBusy { .. } | Self::AuditUnavailable => Some(NextStep::Again),
             Self::Shared(error) => error.next_step(),
             _ => None,
         }
+    }
+}
+
+fn of_token(fault: &TokenFault) -> &'static str {
+    match fault {
+        TokenFault::Expired => "get a new token from its issuer",
+        TokenFault::NotYetValid => {
+            "wait until it is; the clocks of issuer and server may differ by 30 s"
+        }
+        TokenFault::NoKeys => "try again in a minute; the log of the server says why",
+        _ => "docs/SECURITY.md says what a token has to be like",
     }
 }
 

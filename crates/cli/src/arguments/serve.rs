@@ -8,6 +8,8 @@ use clap::Args;
 use rollbook_model::config;
 use rollbook_server::{CallRate, InvalidCallRate, ProxyNetwork};
 
+use crate::arguments::Jwt;
+
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The address to listen on; one beyond this machine needs --tls-cert or --trusted-proxies
@@ -39,6 +41,8 @@ pub(crate) struct Serve {
     /// Maximum seconds to receive a request body
     #[arg(long, value_name = "SECONDS", default_value_t = config::SERVE_BODY_SECONDS)]
     pub(crate) body_seconds: u64,
+    #[command(flatten)]
+    pub(crate) jwt: Jwt,
 }
 
 /// A rate of calls, or no limit.

@@ -28,6 +28,10 @@ pub(super) async fn run(
     workspace.limits.memory = workspace.limits.memory.min(MAX_QUERY_MEMORY);
     let workers = worker_program(&workspace);
     let workspace = workspace.with_cache();
+    let jwt = arguments.jwt.options();
+    if let Some(jwt) = &jwt {
+        jwt.check().await?;
+    }
     let tls = arguments.tls_cert.zip(arguments.tls_key);
     let network = NetworkOptions {
         tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
@@ -48,15 +52,19 @@ pub(super) async fn run(
     {
         show_once(&workspace, &first);
     }
-    let needs_key = Authenticator::new(keys).needs_key().await?;
+    let needs_key = listening.is_exposed() || Authenticator::new(keys).needs_key().await?;
     let limit = match arguments.rate_limit.0 {
         Some(_) => "",
         None => ", without limits on their number of calls",
     };
-    match (listening.is_exposed(), needs_key) {
-        (true, _) => eprintln!("callers need an API key{limit}: {url}"),
-        (false, true) => eprintln!("callers on this machine need an API key{limit}: {url}"),
-        (false, false) => eprintln!(
+    let place = if listening.is_exposed() { "" } else { " on this machine" };
+    match (&jwt, needs_key) {
+        (Some(jwt), _) => eprintln!(
+            "callers{place} need an API key or a JWT of `{}`{limit}: {url}",
+            jwt.issuer
+        ),
+        (None, true) => eprintln!("callers{place} need an API key{limit}: {url}"),
+        (None, false) => eprintln!(
             "no API keys: every program on this machine may do everything, without limits on its number of calls: {url}"
         ),
     }
@@ -87,6 +95,7 @@ pub(super) async fn run(
         clock: now,
         new_batch,
         workers,
+        jwt,
     };
     listening.serve(options, stop).await?;
     eprintln!("stopped");
@@ -135,6 +144,7 @@ pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
         clock: now,
         new_batch,
         workers: None,
+        jwt: None,
     };
     let working = rollbook_server::work(options).await;
     working.context("`work` is started by `serve` and cannot be run by hand")

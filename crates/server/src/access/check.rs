@@ -1,13 +1,14 @@
-//! The check of every request: key, tenant, rights.
+//! The check of every request: caller, tenant, rights.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::AppError;
-use rollbook_app::access::{Authenticator, Grant, Right, Rights};
+use rollbook_app::access::{Authenticator, Caller, Grant, Right, Rights};
 use rollbook_model::TenantName;
 
+use super::credentials::Credentials;
 use super::limited::{self, Call};
 use super::notes::RequestNotes;
 use super::route_rights::{Needs, methods, needs};
@@ -51,7 +52,11 @@ pub(crate) async fn check(
     if request.extensions().get() == Some(&Transport::Exposed) {
         return Problem::not_encrypted().into_response();
     }
-    let grant = match caller(&server, request.headers_mut()).await {
+    let credentials = Credentials::take(request.headers_mut());
+    if matches!(credentials, Credentials::Session(_)) && is_of_unknown_page(&request) {
+        return Problem::cross_site().into_response();
+    }
+    let grant = match caller(&server, credentials, request.headers_mut()).await {
         Ok(grant) => {
             notes.note(|noted| noted.grant = Some(grant.clone()));
             grant
@@ -100,7 +105,7 @@ async fn answer_open(
 
 /// The answer to a caller without a valid key.
 fn refused(server: &Server, call: &Extensions, error: AppError) -> Response {
-    if matches!(error, AppError::Unauthenticated { .. })
+    if matches!(error, AppError::Unauthenticated { .. } | AppError::InvalidToken { .. })
         && let Err(over) = limited::count_unauthenticated(server, call)
     {
         return over.into_response();
@@ -144,32 +149,34 @@ fn unlisted(route: &str) -> Response {
     response
 }
 
-/// The grant of the caller: of the key, or, in a worker, the one that the server names.
-async fn caller(server: &Server, headers: &mut HeaderMap) -> Result<Grant, AppError> {
+/// Whether a request changes something and does not say which page made it. Browsers say so, and send cookies by
+/// themselves; pages of other sites were refused before.
+fn is_of_unknown_page(request: &Request) -> bool {
+    let changes = ![Method::GET, Method::HEAD].contains(request.method());
+    let headers = request.headers();
+    changes && !headers.contains_key(header::ORIGIN) && !headers.contains_key("sec-fetch-site")
+}
+
+/// The grant of the caller, or, in a worker, the one that the server names.
+async fn caller(
+    server: &Server,
+    credentials: Credentials,
+    headers: &mut HeaderMap,
+) -> Result<Grant, AppError> {
     let forwarded = headers.remove(RIGHTS_HEADER);
     let Some(authenticator) = server.authenticator() else {
         let rights = forwarded.as_ref().and_then(|rights| rights.to_str().ok());
         return Ok(Grant::forwarded(parse_rights(rights.unwrap_or_default())));
     };
-    let token = token(headers);
-    // Nothing behind this point sees the token.
-    headers.remove(header::AUTHORIZATION);
-    let grant = authenticator.authenticate(token.as_deref(), server.now());
-    grant.await
+    let now = server.now();
+    match credentials {
+        Credentials::None => authenticator.authenticate(None, now).await,
+        Credentials::Token(token) => authenticator.authenticate(Some(&token), now).await,
+        Credentials::Session(token) => authenticator.authenticate_session(&token, now).await,
+    }
 }
 
-/// The token of `authorization: Bearer …`; an empty text, which no key has, for anything else.
-fn token(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
-    let value = values.next()?;
-    let is_only = values.next().is_none();
-    let text = value.to_str().ok().filter(|_| is_only);
-    let parts = text.and_then(|text| text.split_once(' '));
-    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    Some(token.map_or_else(String::new, |(_, token)| token.trim().to_owned()))
-}
-
-/// Refuses a key of other tenants, and requests for tenants that are not served here, with one answer whether or
+/// Refuses a caller of other tenants, and requests for tenants that are not served here, with one answer whether or
 /// not they exist.
 fn check_tenant(server: &Server, grant: &Grant, headers: &HeaderMap) -> Result<(), AppError> {
     let served = &server.workspace().tenant;
@@ -190,10 +197,11 @@ fn check_tenant(server: &Server, grant: &Grant, headers: &HeaderMap) -> Result<(
 
 /// Notes the use of a key, in the background and at most once a minute.
 fn note_use(server: &Server, authenticator: &Authenticator, grant: &Grant) {
-    let Some(prefix) = grant.key.clone() else {
+    let Caller::Key(prefix) = grant.caller() else {
         return;
     };
-    if authenticator.is_use_due(&prefix) {
+    if authenticator.is_use_due(prefix) {
+        let prefix = prefix.clone();
         let (keys, at) = (authenticator.keys().clone(), server.now());
         tokio::spawn(async move {
             if let Err(error) = keys.note_use(&prefix, at).await {
@@ -217,10 +225,9 @@ fn parse_rights(text: &str) -> Rights {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderMap, HeaderValue, header};
     use rollbook_app::access::{Right, Rights, Role};
 
-    use super::{parse_rights, rights_header, token};
+    use super::{parse_rights, rights_header};
 
     #[test]
     fn rights_reach_a_worker_as_they_are() {
@@ -233,24 +240,5 @@ mod tests {
             assert_eq!(parse_rights(header.to_str().unwrap()), rights);
         }
         assert_eq!(parse_rights("pii,root, sql"), Rights::of(&[Right::Pii]));
-    }
-
-    #[test]
-    fn one_bearer_token_is_read() {
-        let check = |values: &[&str], expected: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                let value = HeaderValue::from_str(value).unwrap();
-                headers.append(header::AUTHORIZATION, value);
-            }
-            assert_eq!(token(&headers).as_deref(), expected, "{values:?}");
-        };
-        check(&[], None);
-        check(&["Bearer rbk_a_b"], Some("rbk_a_b"));
-        check(&["bearer  rbk_a_b "], Some("rbk_a_b"));
-        for other in ["", "Bearer", "Basic dTpw", "rbk_a_b"] {
-            check(&[other], Some(""));
-        }
-        check(&["Bearer a", "Bearer b"], Some(""));
     }
 }

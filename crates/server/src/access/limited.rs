@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use rollbook_app::access::Grant;
+use rollbook_app::access::{Caller, Grant};
 
 use crate::limits::{Allowance, OverLimit, RunningCall};
 use crate::network::ClientAddress;
@@ -28,11 +28,16 @@ impl Call {
     /// # Errors
     /// It is one too many.
     pub(super) fn begin(server: &Server, grant: &Grant) -> Result<Self, OverLimit> {
-        let Some(key) = &grant.key else {
-            let (allowance, running) = (None, None);
-            return Ok(Self { allowance, running });
+        let caller = match grant.caller() {
+            Caller::Local => {
+                let (allowance, running) = (None, None);
+                return Ok(Self { allowance, running });
+            }
+            Caller::Key(prefix) => prefix.to_string(),
+            // No prefix has a colon.
+            Caller::Subject(subject) => format!("sub:{subject}"),
         };
-        let (allowance, running) = server.call_limits().begin(key.as_str())?;
+        let (allowance, running) = server.call_limits().begin(&caller)?;
         let running = Some(running);
         Ok(Self { allowance, running })
     }

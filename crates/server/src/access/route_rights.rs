@@ -11,6 +11,8 @@ pub(super) enum Needs {
     Rights(&'static [Right]),
 }
 
+/// Any caller who proves who they are.
+const CALLER: Needs = Needs::Rights(&[]);
 const READ: Needs = Needs::Rights(&[Right::Read]);
 const MEMBERS: Needs = Needs::Rights(&[Right::Members]);
 const SEGMENTS_WRITE: Needs = Needs::Rights(&[Right::SegmentsWrite]);
@@ -28,7 +30,7 @@ const ERASE: Needs = Needs::Rights(&[Right::Erase]);
 ///
 /// Some requests need more by their parameters: `stream=true` the right `export`, and everything that reads a
 /// personal column the right `pii`.
-pub(super) const ROUTES: [(&str, &str, Needs); 42] = [
+pub(super) const ROUTES: [(&str, &str, Needs); 44] = [
     ("GET", "/healthz", Needs::NoKey),
     ("GET", "/readyz", Needs::NoKey),
     ("GET", "/openapi.json", Needs::NoKey),
@@ -71,6 +73,8 @@ pub(super) const ROUTES: [(&str, &str, Needs); 42] = [
     ("GET", "/v1/keys", KEYS),
     ("POST", "/v1/keys", KEYS),
     ("DELETE", "/v1/keys/{prefix}", KEYS),
+    ("POST", "/v1/session", CALLER),
+    ("DELETE", "/v1/session", CALLER),
 ];
 
 /// What a route needs; `None` if the table lacks it.

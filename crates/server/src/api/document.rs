@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
+/// The cookie that has the token of a session.
+pub(crate) const SESSION_COOKIE: &str = "rollbook_session";
 /// JSON pointer to the named schemas.
 const SCHEMAS: &str = "/components/schemas";
 
@@ -37,12 +39,21 @@ fn document(described: &OpenApi) -> Value {
             }
         }
     }
-    document["security"] = json!([{ "api_key": [] }]);
+    document["security"] = json!([{ "api_key": [] }, { "session": [] }]);
     document["components"]["securitySchemes"]["api_key"] = json!({
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key: `rbk_…`. A server in whose lake no key was ever created needs none, and serves \
-            programs of its own machine only.",
+        "description": "An API key, `rbk_…`, or a JWT of the issuer whose tokens the server accepts (`--jwks`). A \
+            server without `--jwks` in whose lake no key was ever created needs none, and serves programs of its own \
+            machine only.",
+    });
+    document["components"]["securitySchemes"]["session"] = json!({
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "A session that `POST /v1/session` started. It does not count beside an `authorization` header. \
+            A request that changes something has to say that a page of this server made it: `sec-fetch-site` or \
+            `origin`.",
     });
     scalars::inline(&mut document);
     // A new segment must not have a key that is a word of a route; segments of older lakes may.

@@ -125,13 +125,7 @@ pub(crate) async fn require_local_host(
 pub(crate) async fn refuse_cross_site(request: Request, next: Next) -> Response {
     match is_same_site(&request) {
         true => next.run(request).await,
-        false => Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross_site",
-            "a page of another site made this request",
-        )
-        .hint("send the request from a program, or from a page of this server")
-        .into_response(),
+        false => Problem::cross_site().into_response(),
     }
 }
 

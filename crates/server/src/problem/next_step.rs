@@ -33,6 +33,7 @@ pub(crate) fn as_route(step: &NextStep) -> Option<String> {
         NextStep::SendKey => {
             "send `authorization: Bearer rbk_…`; an administrator creates keys with `POST /v1/keys`"
         }
+        NextStep::StartSession => "`POST /v1/session` starts one, with a key or a JWT",
         NextStep::AskForRight(right) => {
             return Some(format!(
                 "ask an administrator for a key with the right `{right}`: `POST /v1/keys` creates one"
@@ -77,6 +78,7 @@ mod tests {
             NextStep::ListKeys,
             NextStep::CreateKey,
             NextStep::SendKey,
+            NextStep::StartSession,
             NextStep::AskForRight("sql"),
             NextStep::OwnMappings,
             NextStep::Train(ScoreKind::Lead),
@@ -97,6 +99,6 @@ mod tests {
                 named += 1;
             }
         }
-        assert_eq!(named, 12);
+        assert_eq!(named, 13);
     }
 }

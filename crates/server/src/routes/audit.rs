@@ -37,7 +37,7 @@ pub(crate) struct AuditParams {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RecordedAct {
     at: Time,
-    /// `key:` and the prefix of an API key, `command:` and the user of the command line, or `unknown`.
+    /// `key:` and the prefix of an API key, `subject:` and the `sub` of a JWT, `command:` and the user of the command line, or `unknown`.
     caller: String,
     /// The address that the request came from.
     from: Option<String>,

@@ -4,6 +4,7 @@ use rollbook_lake::Store;
 use rollbook_model::{Span, Timestamp};
 
 use super::Authenticator;
+use crate::access::grant::Login;
 use crate::access::{ApiKeys, Grant, IssuedKey, NewKey, Right, Rights, Role};
 
 fn time(text: &str) -> Timestamp {
@@ -210,7 +211,12 @@ async fn a_key_grants_nothing_that_its_creator_lacks() {
     let (keys, at) = (keys_in(&folder), time("2026-01-01"));
     let tenants = vec!["a".parse().unwrap()];
     let rights = Role::Viewer.rights().with(Rights::of(&[Right::Keys]));
-    let by = Grant::of_key("abcdefghij".parse().unwrap(), rights, tenants);
+    let login = Login::Key {
+        prefix: "abcdefghij".parse().unwrap(),
+        secret: at,
+        ends_at: None,
+    };
+    let by = Grant::of_login(login, rights, tenants);
     assert!(keys.create(&key(Role::Viewer), &by, at).await.is_ok());
     let more = NewKey {
         rights: vec![Right::Pii],

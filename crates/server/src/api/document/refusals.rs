@@ -19,7 +19,7 @@ const ANY: Refusals = &[
 ];
 /// Errors of the check of rights; of all operations except those in [`OPEN`].
 const ACCESS: Refusals = &[
-    (401, &["unauthenticated"]),
+    (401, &["unauthenticated", "invalid_token"]),
     (403, &["forbidden", "not_encrypted"]),
     (404, &["unknown_tenant"]),
     (500, &["lake_unavailable"]),
@@ -275,6 +275,8 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             WRITES,
             &[(404, &["unknown_key"]), (503, &["key_busy"])],
         ],
+        "start_session" => &[WRITES, &[(409, &["no_login"])]],
+        "end_session" => &[WRITES],
         "show_identity_stats" | "list_reviews" => &[LAKE, ENGINE],
         "decide_review" => &[
             PATH,
@@ -334,7 +336,7 @@ fn response(status: u16, codes: &BTreeSet<&str>) -> Value {
 fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request cannot be parsed",
-        401 => "The request has no valid API key",
+        401 => "The request has no valid API key, JWT or session",
         403 => "The caller lacks a right",
         404 => "The request names something that does not exist",
         405 => "The route does not support the method",
