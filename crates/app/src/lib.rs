@@ -13,6 +13,7 @@ pub mod persons;
 pub mod process_usage;
 pub mod rows;
 pub mod scores;
+pub mod secrets;
 pub mod segments;
 mod sql_files;
 pub mod suppressions;

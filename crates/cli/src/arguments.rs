@@ -5,6 +5,7 @@ mod api_key;
 mod files;
 mod identity;
 mod lake;
+mod secret;
 mod segment;
 
 use std::net::SocketAddr;
@@ -135,6 +136,9 @@ pub(crate) enum Command {
     /// Create, list, rotate and revoke the API keys of the servers of a lake
     #[command(subcommand)]
     ApiKey(ApiKey),
+    /// Store, list and delete secrets for connections to other systems; no command shows a value
+    #[command(subcommand)]
+    Secret(Secret),
     /// Serve the lake over HTTP, to programs on this machine
     Serve(Serve),
     /// Run as a worker process of a server
@@ -230,4 +234,5 @@ pub(crate) use identity::{
     AmbiguityOption, BlockedCommand, DecisionOptions, Identity, LinkFiles, Person, ReviewCommand,
 };
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
+pub(crate) use secret::{PutSecret, Secret};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};

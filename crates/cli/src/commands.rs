@@ -23,6 +23,7 @@ mod journal;
 mod maintenance;
 mod person;
 mod score;
+mod secret;
 mod segment;
 mod serve;
 mod suppression;
@@ -87,6 +88,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Attribution(arguments) => attribution::run(&workspace, arguments, format).await?,
         Command::Score(arguments) => score::run(&workspace, arguments, format).await?,
         Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await?,
+        Command::Secret(arguments) => secret::run(&workspace, arguments, format).await?,
         Command::Serve(arguments) => serve::run(workspace, arguments, None).await?,
         Command::Work => serve::work(workspace).await?,
         Command::Journal(arguments) => {

@@ -28,9 +28,14 @@ pub struct LakeRoot {
 impl LakeRoot {
     /// A root of a store, with the master key that the environment names.
     pub fn new(store: Store) -> Self {
+        Self::with_master(store, Master::from_env())
+    }
+
+    /// A root of a store, with a master key.
+    pub(crate) fn with_master(store: Store, master: Master) -> Self {
         Self {
             store,
-            master: Master::from_env(),
+            master,
             key_pages: Arc::default(),
             heads: Arc::default(),
         }

@@ -63,6 +63,7 @@ impl AppError {
             Self::KeyBusy { .. } => ("key_busy", ErrorClass::Busy),
             Self::InvalidKeyName => ("invalid_key_name", ErrorClass::Unprocessable),
             Self::FirstKey => ("first_key", ErrorClass::Conflict),
+            Self::UnknownSecret { .. } => ("unknown_secret", ErrorClass::Missing),
             Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", ErrorClass::Internal),
         }
     }
