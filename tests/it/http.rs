@@ -17,6 +17,7 @@ mod idempotency_keys;
 mod names;
 mod pagination;
 mod privacy;
+pub(crate) mod readiness;
 mod refusals;
 mod schemathesis;
 mod segments;

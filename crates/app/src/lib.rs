@@ -11,6 +11,7 @@ pub mod maintenance;
 mod page_token;
 pub mod persons;
 pub mod process_usage;
+pub mod readiness;
 pub mod rows;
 pub mod scores;
 pub mod secrets;

@@ -2,6 +2,7 @@
 
 pub(crate) mod commit_queue;
 mod metrics;
+mod readiness;
 pub(crate) mod wal_buffer;
 use std::future::Future;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::api::scalars::Moment;
 use crate::limits::ServeLimits;
 use crate::problem::{Problem, busy};
 use crate::state::metrics::Metrics;
+use crate::state::readiness::Readiness;
 
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
@@ -62,6 +64,7 @@ struct Inner {
     compacting: Mutex<()>,
     commit_queue: CommitQueue,
     wal: WalBuffer,
+    readiness: Readiness,
     workers: Option<Arc<Workers>>,
 }
 
@@ -94,6 +97,7 @@ impl Server {
             compacting: Mutex::new(()),
             commit_queue: CommitQueue::default(),
             wal: WalBuffer::default(),
+            readiness: Readiness::default(),
             metrics: Metrics::new(),
             options,
         };

@@ -273,7 +273,7 @@ const ORDERS: [(&str, &str); 8] = [
     (
         "app",
         "error process_usage access workspace rows page_token sql_files data identity ingest attribution suppressions \
-         segments persons scores traits secrets maintenance demo",
+         segments persons scores traits secrets readiness maintenance demo",
     ),
     (
         "server",

@@ -107,13 +107,26 @@ impl Master {
         }
         let found = self.read()?;
         let key = found.iter().find(is_wanted).copied();
-        key.ok_or_else(|| LakeError::MasterKey {
-            place: self.place(),
-            problem: match found.is_empty() {
-                true => format!("none is set, and this lake needs {fingerprint}"),
-                false => format!("no key has the fingerprint {fingerprint}, which this lake needs"),
-            },
-        })
+        key.ok_or_else(|| self.lacks(&found, fingerprint))
+    }
+
+    /// Checks that the source has the key with a fingerprint; without one, that it has a key or can get
+    /// one. The source is read again, and cached keys stay as they are. A command is not run again for a
+    /// cached key.
+    pub(crate) fn check(&self, fingerprint: Option<&str>) -> Result<(), LakeError> {
+        let is_wanted = |key: &Key| fingerprint.is_none_or(|one| self::fingerprint(key) == one);
+        let is_command = matches!(self.source, Source::Command(_));
+        if is_command && self.known().iter().any(is_wanted) {
+            return Ok(());
+        }
+        let found = self.from_source()?;
+        match (fingerprint, &self.source) {
+            _ if found.iter().any(is_wanted) => Ok(()),
+            (Some(fingerprint), _) => Err(self.lacks(&found, fingerprint)),
+            // The file is created with the first key.
+            (None, Source::File(_)) => Ok(()),
+            (None, _) => Err(self.missing()),
+        }
     }
 
     /// The current key, created where the source is a file that does not exist. The source is read
@@ -177,6 +190,16 @@ impl Master {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lacks(&self, found: &[Key], fingerprint: &str) -> LakeError {
+        LakeError::MasterKey {
+            place: self.place(),
+            problem: match found.is_empty() {
+                true => format!("none is set, and this lake needs {fingerprint}"),
+                false => format!("no key has the fingerprint {fingerprint}, which this lake needs"),
+            },
+        }
+    }
+
     fn missing(&self) -> LakeError {
         LakeError::MasterKey {
             place: self.place(),
@@ -185,6 +208,12 @@ impl Master {
     }
 
     fn read(&self) -> Result<Vec<Key>, LakeError> {
+        let keys = self.from_source()?;
+        self.known().clone_from(&keys);
+        Ok(keys)
+    }
+
+    fn from_source(&self) -> Result<Vec<Key>, LakeError> {
         let refused = |problem: String| LakeError::MasterKey {
             place: self.place(),
             problem,
@@ -202,9 +231,7 @@ impl Master {
             let problem = "a key is not 64 hexadecimal digits";
             parse(word).ok_or_else(|| refused(problem.to_owned()))
         });
-        let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
-        self.known().clone_from(&keys);
-        Ok(keys)
+        keys.collect()
     }
 }
 
@@ -370,6 +397,39 @@ mod tests {
         Master::at(Source::File(link.clone())).next().unwrap();
         assert!(link.is_symlink());
         assert_eq!(Master::at(Source::File(path)).count().unwrap(), 2);
+    }
+
+    #[test]
+    fn check_reads_the_source_again_and_keeps_cached_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        master.check(None).unwrap();
+        assert!(!path.exists());
+        let key = master.current_or_new().unwrap();
+        let name = fingerprint(&key);
+        master.check(Some(&name)).unwrap();
+        master.check(None).unwrap();
+        std::fs::rename(&path, path.with_extension("away")).unwrap();
+        let missing = master.check(Some(&name)).unwrap_err().to_string();
+        assert!(missing.contains("none is set"), "{missing}");
+        assert_eq!(master.find(&name).unwrap(), key);
+        std::fs::rename(path.with_extension("away"), &path).unwrap();
+        master.check(Some(&name)).unwrap();
+        let other = master.check(Some("0011")).unwrap_err().to_string();
+        assert!(other.contains("0011"), "{other}");
+
+        assert!(Master::at(Source::Unset).check(None).is_err());
+        // Every run of the command prints the key once more.
+        let runs = folder.path().join("runs");
+        let command = format!("echo {} | tee -a '{}'", hex::encode(key), runs.display());
+        let master = Master::at(Source::Command(command));
+        assert_eq!(master.find(&name).unwrap(), key);
+        for _ in 0..3 {
+            master.check(Some(&name)).unwrap();
+        }
+        let runs = std::fs::read_to_string(runs).unwrap().lines().count();
+        assert_eq!(runs, 1);
     }
 
     #[test]

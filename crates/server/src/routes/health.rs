@@ -1,8 +1,9 @@
 //! Health, readiness and metrics.
 
 use axum::Json;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rollbook_app::readiness::UNREADABLE;
 use rollbook_app::{data, segments};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +18,7 @@ pub(crate) struct Alive {
     status: &'static str,
 }
 
-/// The lake can be read.
+/// The lake can be read and written, and its master key is there.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ready {
     #[schema(example = "ready")]
@@ -32,14 +33,26 @@ pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Checks that the lake can be read
+/// Checks that the lake can be read and written, and that its master key is there
+///
+/// Writing and the master key are checked every five seconds at most. The reason of a 503 names no tenant.
 #[utoipa::path(get, path = "/readyz", operation_id = "show_readiness", tag = "server",
     responses((status = 200, body = Ready)))]
 pub(super) async fn readyz(Authorized(server): Authorized) -> Result<Json<Ready>, Problem> {
-    let snapshot = data::newest_snapshot(server.workspace()).await?;
+    server.check_readiness().await.map_err(not_ready)?;
+    let newest = data::newest_snapshot(server.workspace()).await;
+    let snapshot = newest.map_err(|error| {
+        tracing::warn!(error = %error.without_values(), "not ready");
+        not_ready(UNREADABLE)
+    })?;
     server.metrics().snapshot.set(snapshot.0);
     let (status, snapshot) = ("ready", snapshot.0);
     Ok(Json(Ready { status, snapshot }))
+}
+
+fn not_ready(reason: &'static str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
+        .hint("the server log has the details")
 }
 
 /// Metrics of the server, for Prometheus

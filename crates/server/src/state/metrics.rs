@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
     pub(crate) in_flight: Gauge,
+    pub(crate) ready: Gauge,
     rows: Family<RowLabels, Counter>,
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
     wal_objects: Gauge<u64, AtomicU64>,
@@ -76,6 +77,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             in_flight: Gauge::default(),
+            ready: Gauge::default(),
             rows: Family::default(),
             snapshot: Gauge::default(),
             wal_objects: Gauge::default(),
@@ -104,6 +106,11 @@ impl Metrics {
             "http_requests_in_flight",
             "Requests that are being answered",
             metrics.in_flight.clone(),
+        );
+        registry.register(
+            "ready",
+            "1 if the lake could be read and written and the master key was there at the last check",
+            metrics.ready.clone(),
         );
         registry.register(
             "ingested_rows",
