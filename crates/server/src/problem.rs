@@ -2,7 +2,7 @@
 
 mod next_step;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollbook_app::access::{Right, Rights};
 use rollbook_app::{AppError, ErrorClass};
@@ -10,6 +10,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::problem::next_step::as_route;
+
+/// Header with the code of an error, from a worker to the server, which counts it and removes the header.
+pub(crate) const CODE_HEADER: HeaderName = HeaderName::from_static("x-rollbook-code");
 
 /// The code of an unsupported `content-encoding`; the answer lists the supported ones.
 pub(crate) const UNKNOWN_ENCODING: &str = "unknown_packing";
@@ -148,6 +151,7 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        headers.insert(CODE_HEADER, HeaderValue::from_static(code));
         if code == UNKNOWN_ENCODING {
             let known = HeaderValue::from_static("gzip, zstd");
             headers.insert(header::ACCEPT_ENCODING, known);

@@ -22,6 +22,7 @@ use crate::state::readiness::Readiness;
 
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
+use crate::workers::waiting::WaitingCount;
 use commit_queue::CommitQueue;
 use wal_buffer::WalBuffer;
 
@@ -59,6 +60,8 @@ struct Inner {
     authenticator: Option<Authenticator>,
     metrics: Metrics,
     compute_permits: Arc<Semaphore>,
+    /// Requests that wait for a permit to compute.
+    computing: WaitingCount,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
     writing: Mutex<()>,
     compacting: Mutex<()>,
@@ -93,6 +96,7 @@ impl Server {
             authenticator,
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
+            computing: WaitingCount::default(),
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
             commit_queue: CommitQueue::default(),
@@ -156,6 +160,19 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Records how long the queues are, and the memory of the server and its workers.
+    pub(crate) fn record_load(&self) {
+        let of_workers = self.workers().map_or(0, |workers| workers.waiting());
+        let queues = [
+            ("commit", self.commit_queue().len()),
+            ("journal", self.wal().len()),
+            ("compute", self.inner.computing.get()),
+            ("worker", of_workers),
+        ];
+        let memory = self.workers().map(|workers| workers.usage());
+        self.metrics().current.load(&queues, memory);
     }
 
     pub(crate) fn mappings(&self) -> Option<&PathBuf> {
@@ -237,6 +254,7 @@ impl Server {
     /// # Errors
     /// 503 `busy` if none gets free within the time limit of answers.
     pub(crate) async fn compute_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let _waiting = self.inner.computing.enter();
         let permit = Arc::clone(&self.inner.compute_permits).acquire_owned();
         let waiting = tokio::time::timeout(self.limits().answer_time, permit);
         waiting.await.map_err(|_| busy())?.map_err(|_| busy())

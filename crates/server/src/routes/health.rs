@@ -60,11 +60,18 @@ fn not_ready(reason: &'static str) -> Problem {
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Authorized(server): Authorized) -> Response {
     // Metrics of the process are available even if the lake cannot be read.
-    server
-        .metrics()
-        .cache(server.workspace().cache_stats().await);
-    if let Ok(all) = segments::health(server.workspace(), server.now()).await {
-        server.metrics().segments(&all);
+    server.record_load();
+    let current = &server.metrics().current;
+    current.cache(server.workspace().cache_stats().await);
+    // For the next time: a lake that does not answer must not keep the metrics back.
+    let checked = server.clone();
+    tokio::spawn(async move { checked.check_readiness().await });
+    let now = server.now();
+    if let Ok(all) = segments::health(server.workspace(), now).await {
+        current.segments(&all);
+    }
+    if let Ok(watermarks) = data::watermarks(server.workspace()).await {
+        current.providers(&watermarks, now);
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], server.metrics().text()).into_response()
