@@ -15,6 +15,7 @@ mod hints;
 mod hostile_callers;
 mod idempotency_keys;
 mod names;
+mod operations;
 mod pagination;
 mod privacy;
 pub(crate) mod readiness;
