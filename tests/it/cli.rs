@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod paths;
+mod secrets;
 mod terminal_output;
 mod truncated_answers;

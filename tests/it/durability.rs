@@ -1,5 +1,5 @@
 //! Nothing acknowledged is lost or doubled: crashes, full disks, faulty stores, concurrent processes,
-//! key rotation, backups and lakes of older programs.
+//! key rotation, backups, secrets and lakes of older programs.
 
 mod backup_paths;
 mod crash;
@@ -12,5 +12,6 @@ mod power_cut;
 mod readers;
 mod retention;
 mod s3;
+mod secrets;
 mod vault_readers;
 mod writers;

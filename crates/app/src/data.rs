@@ -6,7 +6,8 @@ mod sql;
 mod tables;
 
 pub use settings::{moment, set, settings};
-pub use snapshots::{SnapshotLine, newest_snapshot, snapshots};
+pub(crate) use snapshots::watermarks_of;
+pub use snapshots::{SnapshotLine, newest_snapshot, snapshots, watermarks};
 pub(crate) use sql::own_query;
 pub use sql::{answer, explain, sql};
 pub use tables::{TableSize, columns, table, table_sizes};

@@ -15,7 +15,7 @@ use rollbook_ingest::IngestError;
 use rollbook_ingest::inspect::InspectError;
 use rollbook_lake::LakeError;
 use rollbook_model::settings::InvalidSetting;
-use rollbook_model::{SegmentKey, TraitName};
+use rollbook_model::{SecretName, SegmentKey, TraitName};
 use rollbook_read::ReadError;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
@@ -270,6 +270,12 @@ pub enum AppError {
     /// The first API key cannot be created by a request that has none.
     #[error("the first API key is not created over HTTP: from then on every request needs one")]
     FirstKey,
+    /// There is no secret of this name.
+    #[error("there is no secret `{name}`")]
+    UnknownSecret {
+        /// The name that was given.
+        name: SecretName,
+    },
     /// Temporary files cannot be written.
     #[error("cannot use a temporary folder: {source}")]
     TemporaryFolder {

@@ -7,6 +7,7 @@ mod files;
 mod identity;
 mod jwt;
 mod lake;
+mod secret;
 mod segment;
 mod serve;
 
@@ -139,6 +140,9 @@ pub(crate) enum Command {
     ApiKey(ApiKey),
     /// List what callers of servers did, or verify that no record of it was changed
     Audit(Audit),
+    /// Store, list and delete secrets for connections to other systems; no command shows a value
+    #[command(subcommand)]
+    Secret(Secret),
     /// Serve the lake over HTTP, to programs on this machine
     Serve(Serve),
     /// Run as a worker process of a server
@@ -220,5 +224,6 @@ pub(crate) use identity::{
 };
 pub(crate) use jwt::Jwt;
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
+pub(crate) use secret::{PutSecret, Secret};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
 pub(crate) use serve::Serve;

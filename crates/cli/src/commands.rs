@@ -26,6 +26,7 @@ mod maintenance;
 mod person;
 mod recorded;
 mod score;
+mod secret;
 mod segment;
 mod serve;
 mod suppression;
@@ -101,6 +102,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Score(arguments) => score::run(&workspace, arguments, format).await?,
         Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await?,
         Command::Audit(arguments) => return audit::run(&workspace, arguments, format).await,
+        Command::Secret(arguments) => secret::run(&workspace, arguments, format).await?,
         Command::Serve(arguments) => serve::run(workspace, arguments, None).await?,
         Command::Work => serve::work(workspace).await?,
         Command::Journal(arguments) => {

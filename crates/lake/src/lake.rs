@@ -1,6 +1,6 @@
 //! The handle on a tenant's lake.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
@@ -33,11 +33,12 @@ impl LakeRoot {
     }
 
     /// A root of a store, with the master key in a file, which is created on first use.
-    pub fn with_key_file(store: Store, file: PathBuf) -> Self {
+    pub fn with_key_file(store: Store, file: &Path) -> Self {
         Self::with_master(store, Master::in_file(file))
     }
 
-    fn with_master(store: Store, master: Master) -> Self {
+    /// A root of a store, with a master key.
+    pub(crate) fn with_master(store: Store, master: Master) -> Self {
         Self {
             store,
             master,

@@ -26,6 +26,8 @@ use crate::LakeError;
 
 /// Bytes that the cache of Parquet footers may hold.
 const FOOTER_CACHE_BYTES: usize = 64 << 20;
+/// The object by which a remote store is checked for whether it can be written.
+const PROBE: &str = "_probe";
 
 pub mod disk;
 pub(crate) mod lease;
@@ -197,6 +199,19 @@ impl Store {
         match &self.backend {
             Backend::Local(local) => local.put_over(path, bytes),
             Backend::Remote(remote) => remote.put_over(path, bytes).await,
+        }
+    }
+
+    /// Checks that objects can be put into a folder: a local store writes a file there and removes it, a
+    /// remote store replaces the empty object [`PROBE`].
+    ///
+    /// # Errors
+    /// - [`LakeError::PathOutsideLake`]: the folder leads out of the lake.
+    /// - [`LakeError::File`], [`LakeError::Store`]: nothing can be written.
+    pub async fn check_writable(&self, folder: &str) -> Result<(), LakeError> {
+        match &self.backend {
+            Backend::Local(local) => local.check_writable(folder),
+            Backend::Remote(remote) => remote.put_over(PROBE, b"").await,
         }
     }
 
@@ -503,6 +518,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         the_first_put_wins(&Store::at(folder.path().to_str().unwrap()).unwrap()).await;
         the_first_put_wins(&Store::on(Arc::new(InMemory::new()), "memory")).await;
+    }
+
+    #[tokio::test]
+    async fn writable_store_is_recognized_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("lake");
+        let store = Store::at(root.to_str().unwrap()).unwrap();
+        store.check_writable("").await.unwrap();
+        store.check_writable("t/_snapshots").await.unwrap();
+        assert!(store.walk("").await.unwrap().is_empty());
+        std::fs::remove_dir_all(&root).unwrap();
+        std::fs::write(&root, "no folder").unwrap();
+        assert!(store.check_writable("").await.is_err());
+        let store = Store::on(Arc::new(InMemory::new()), "memory");
+        for _ in 0..3 {
+            store.check_writable("t").await.unwrap();
+        }
+        assert_eq!(store.walk("").await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -36,6 +36,9 @@ pub const JOURNAL_SLACK: u64 = 4;
 /// Hours before unreferenced files are deleted: a running commit may be about to refer to them.
 pub const GARBAGE_HOURS: u64 = 24;
 
+/// Bytes of a secret at most.
+pub const SECRET_BYTES: usize = 64 << 10;
+
 /// Seconds for which queries about criteria reuse the same default `as_of` while there is no new data.
 pub const PREVIEW_SECONDS: u16 = 60;
 

@@ -15,7 +15,9 @@ pub mod time;
 pub mod whole;
 
 pub use batch::{BatchId, TableCounts};
-pub use names::{InvalidName, ProviderName, SegmentKey, SnapshotNumber, TenantName, TraitName};
+pub use names::{
+    InvalidName, ProviderName, SecretName, SegmentKey, SnapshotNumber, TenantName, TraitName,
+};
 pub use nearest::nearest;
 pub use settings::Settings;
 pub use span::{InvalidSpan, Span};

@@ -57,6 +57,11 @@ pub struct SegmentKey(String);
 #[serde(try_from = "String", into = "String")]
 pub struct TraitName(String);
 
+/// The name of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SecretName(String);
+
 impl FromStr for TenantName {
     type Err = InvalidName;
     fn from_str(value: &str) -> Result<Self, InvalidName> {
@@ -75,6 +80,13 @@ impl FromStr for SegmentKey {
     type Err = InvalidName;
     fn from_str(value: &str) -> Result<Self, InvalidName> {
         parse_name("segment key", value).map(Self)
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = InvalidName;
+    fn from_str(value: &str) -> Result<Self, InvalidName> {
+        parse_name("secret name", value).map(Self)
     }
 }
 
@@ -118,6 +130,13 @@ impl TryFrom<String> for SegmentKey {
     }
 }
 
+impl TryFrom<String> for SecretName {
+    type Error = InvalidName;
+    fn try_from(value: String) -> Result<Self, InvalidName> {
+        value.parse()
+    }
+}
+
 impl TryFrom<String> for TraitName {
     type Error = InvalidName;
     fn try_from(value: String) -> Result<Self, InvalidName> {
@@ -127,6 +146,12 @@ impl TryFrom<String> for TraitName {
 
 impl From<TraitName> for String {
     fn from(name: TraitName) -> Self {
+        name.0
+    }
+}
+
+impl From<SecretName> for String {
+    fn from(name: SecretName) -> Self {
         name.0
     }
 }
@@ -183,6 +208,12 @@ impl fmt::Display for TraitName {
     }
 }
 
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for TenantName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -229,13 +260,14 @@ impl FromStr for SnapshotNumber {
 
 #[cfg(test)]
 mod tests {
-    use super::{SegmentKey, TenantName, TraitName};
+    use super::{SecretName, SegmentKey, TenantName, TraitName};
 
     #[test]
     fn names_are_lowercase_and_short() {
         assert!("big-spenders_2".parse::<SegmentKey>().is_ok());
         for bad in ["", "Big", "a b", "../up", "-x", "ä", &"x".repeat(65)] {
             assert!(bad.parse::<SegmentKey>().is_err(), "`{bad}` was taken");
+            assert!(bad.parse::<SecretName>().is_err(), "`{bad}` was taken");
         }
     }
 

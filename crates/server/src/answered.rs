@@ -17,8 +17,6 @@ pub(crate) struct Answered {
     pub(crate) segment: Option<String>,
     /// The API key that was created.
     pub(crate) key: Option<String>,
-    /// The code of the problem.
-    pub(crate) code: Option<String>,
 }
 
 impl Answered {
@@ -36,11 +34,7 @@ impl Answered {
         if let Some(rows) = self.rows {
             let _ = write!(text, "rows={rows};");
         }
-        for (name, value) in [
-            ("segment", &self.segment),
-            ("key", &self.key),
-            ("code", &self.code),
-        ] {
+        for (name, value) in [("segment", &self.segment), ("key", &self.key)] {
             if let Some(value) = value {
                 let _ = write!(text, "{name}={value};");
             }
@@ -64,7 +58,6 @@ impl Answered {
                 "rows" => answered.rows = value.parse().ok(),
                 "segment" => answered.segment = Some(value.to_owned()),
                 "key" => answered.key = Some(value.to_owned()),
-                "code" => answered.code = Some(value.to_owned()),
                 _ => {}
             }
         }
@@ -93,7 +86,6 @@ mod tests {
     fn what_is_told_is_taken_once() {
         let told = Answered {
             segment: Some("big-spenders".to_owned()),
-            code: Some("forbidden".to_owned()),
             ..Answered::rows(7)
         };
         let mut headers = HeaderMap::new();

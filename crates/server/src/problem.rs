@@ -2,15 +2,17 @@
 
 mod next_step;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rollbook_app::access::{Right, Rights};
 use rollbook_app::{AppError, ErrorClass};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answered::Answered;
 use crate::problem::next_step::as_route;
+
+/// Header with the code of an error, from a worker to the server, which counts it and removes the header.
+pub(crate) const CODE_HEADER: HeaderName = HeaderName::from_static("x-rollbook-code");
 
 /// The code of an unsupported `content-encoding`; the answer lists the supported ones.
 pub(crate) const UNKNOWN_ENCODING: &str = "unknown_packing";
@@ -162,15 +164,11 @@ impl IntoResponse for Problem {
         let code = self.code;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        let answered = Answered {
-            code: Some(code.to_owned()),
-            ..Answered::default()
-        };
-        answered.tell(headers);
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        headers.insert(CODE_HEADER, HeaderValue::from_static(code));
         if code == UNKNOWN_ENCODING {
             let known = HeaderValue::from_static("gzip, zstd");
             headers.insert(header::ACCEPT_ENCODING, known);

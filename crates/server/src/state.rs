@@ -2,6 +2,7 @@
 
 pub(crate) mod commit_queue;
 mod metrics;
+mod readiness;
 mod refusals;
 pub(crate) mod wal_buffer;
 use std::future::Future;
@@ -19,9 +20,11 @@ use crate::api::scalars::Moment;
 use crate::limits::{CallLimits, ServeLimits};
 use crate::problem::{Problem, busy};
 use crate::state::metrics::Metrics;
+use crate::state::readiness::Readiness;
 
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
+use crate::workers::waiting::WaitingCount;
 use commit_queue::CommitQueue;
 use refusals::Refusals;
 use wal_buffer::WalBuffer;
@@ -66,11 +69,14 @@ struct Inner {
     call_limits: CallLimits,
     metrics: Metrics,
     compute_permits: Arc<Semaphore>,
+    /// Requests that wait for a permit to compute.
+    computing: WaitingCount,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
     writing: Mutex<()>,
     compacting: Mutex<()>,
     commit_queue: CommitQueue,
     wal: WalBuffer,
+    readiness: Readiness,
     workers: Option<Arc<Workers>>,
 }
 
@@ -114,10 +120,12 @@ impl Server {
             call_limits: CallLimits::new(&options.limits),
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
+            computing: WaitingCount::default(),
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
             commit_queue: CommitQueue::default(),
             wal: WalBuffer::default(),
+            readiness: Readiness::default(),
             metrics: Metrics::new(),
             options,
         };
@@ -200,6 +208,19 @@ impl Server {
         &self.inner.metrics
     }
 
+    /// Records how long the queues are, and the memory of the server and its workers.
+    pub(crate) fn record_load(&self) {
+        let of_workers = self.workers().map_or(0, |workers| workers.waiting());
+        let queues = [
+            ("commit", self.commit_queue().len()),
+            ("journal", self.wal().len()),
+            ("compute", self.inner.computing.get()),
+            ("worker", of_workers),
+        ];
+        let memory = self.workers().map(|workers| workers.usage());
+        self.metrics().current.load(&queues, memory);
+    }
+
     pub(crate) fn mappings(&self) -> Option<&PathBuf> {
         self.inner.options.mappings.as_ref()
     }
@@ -279,6 +300,7 @@ impl Server {
     /// # Errors
     /// 503 `busy` if none gets free within the time limit of answers.
     pub(crate) async fn compute_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let _waiting = self.inner.computing.enter();
         let permit = Arc::clone(&self.inner.compute_permits).acquire_owned();
         let waiting = tokio::time::timeout(self.limits().answer_time, permit);
         waiting.await.map_err(|_| busy())?.map_err(|_| busy())

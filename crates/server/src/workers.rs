@@ -3,3 +3,4 @@
 pub(crate) mod memory;
 pub(crate) mod pool;
 pub(crate) mod process;
+pub(crate) mod waiting;

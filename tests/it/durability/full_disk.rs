@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::http::readiness::{becomes_ready, becomes_unready};
 use crate::support::own_lake::OwnLake;
 use crate::support::server::Server;
 
@@ -81,6 +82,7 @@ fn full_disk_in_a_mount_namespace() {
     assert_eq!(own.value(COUNT), 100);
     assert_eq!(own.json(&["check"])["problems"], json!([]));
     assert_eq!(own.json(&["journal"])["objects"], 0);
+    becomes_unready(&server, "the storage of the lake is full");
 
     // Room again: the same goes through, by the server that was there all the while too.
     std::fs::remove_file(&rest).unwrap();
@@ -90,6 +92,7 @@ fn full_disk_in_a_mount_namespace() {
         let answer = server.send_text("POST", path, "application/x-ndjson", headers, &body);
         assert_eq!(answer.status, status, "{}", answer.json());
     }
+    assert!(becomes_ready(&server) >= 2);
     drop(server);
     own.json(&["ingest", "native", many]);
     assert!(own.run(&["journal", "fold"]).status.success());
@@ -115,7 +118,10 @@ fn full_disk_in_a_mount_namespace() {
             "{command:?}: {said}"
         );
     }
+    let server = Server::start(&own, "default");
+    becomes_unready(&server, "the storage of the lake is read-only");
     mount(&folder, &["-o", "remount,rw"]);
+    drop(server);
     own.json(&["settings", "currency", "EUR"]);
     assert_eq!(own.value(COUNT), 60_001);
     println!("{room} bytes were left on the full disk");

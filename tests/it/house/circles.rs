@@ -254,7 +254,7 @@ fn against(order: &str, texts: &BTreeMap<Module, String>) -> Vec<String> {
 const ORDERS: [(&str, &str); 8] = [
     (
         "lake",
-        "error json encryption state storage lake table vault documents wal snapshot maintenance",
+        "error json encryption state storage lake table vault secrets documents wal snapshot maintenance",
     ),
     (
         "engine",
@@ -273,7 +273,7 @@ const ORDERS: [(&str, &str); 8] = [
     (
         "app",
         "error process_usage access audit workspace rows page_token sql_files data identity ingest attribution suppressions \
-         segments persons scores traits maintenance demo",
+         segments persons scores traits secrets readiness maintenance demo",
     ),
     (
         "server",

@@ -17,7 +17,7 @@ fn clock() -> Timestamp {
 
 fn root_of(folder: &Path) -> LakeRoot {
     let store = Store::at(folder.join("lake").to_str().unwrap()).unwrap();
-    LakeRoot::with_key_file(store, folder.join("key"))
+    LakeRoot::with_key_file(store, &folder.join("key"))
 }
 
 fn act(number: u64) -> Act {

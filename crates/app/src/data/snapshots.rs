@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollbook_lake::Cause;
+use rollbook_lake::{Cause, State, ValueName};
 use rollbook_model::{SnapshotNumber, TableCounts, Timestamp};
 use serde::Serialize;
 
@@ -14,6 +14,25 @@ use crate::{AppError, Workspace};
 /// The lake cannot be read.
 pub async fn newest_snapshot(workspace: &Workspace) -> Result<SnapshotNumber, AppError> {
     Ok(workspace.lake_or_new().await?.head().await?.number)
+}
+
+/// When rows of each provider were ingested last.
+///
+/// # Errors
+/// There is no lake, or it cannot be read.
+pub async fn watermarks(workspace: &Workspace) -> Result<BTreeMap<String, Timestamp>, AppError> {
+    watermarks_of(&workspace.lake().await?.head().await?)
+}
+
+/// When rows of each provider were ingested last, up to a snapshot.
+pub(crate) fn watermarks_of(state: &State) -> Result<BTreeMap<String, Timestamp>, AppError> {
+    let mut watermarks = BTreeMap::new();
+    for provider in state.names_below("watermark/") {
+        if let Some(at) = state.value(&ValueName::Watermark(provider).to_string())? {
+            watermarks.insert(provider.to_owned(), at);
+        }
+    }
+    Ok(watermarks)
 }
 
 /// One commit.

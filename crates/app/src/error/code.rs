@@ -68,6 +68,7 @@ impl AppError {
             Self::InvalidKeyName => ("invalid_key_name", ErrorClass::Unprocessable),
             Self::AuditUnavailable => ("audit_unavailable", ErrorClass::Busy),
             Self::FirstKey => ("first_key", ErrorClass::Conflict),
+            Self::UnknownSecret { .. } => ("unknown_secret", ErrorClass::Missing),
             Self::Rows { .. } | Self::TemporaryFolder { .. } => ("internal", ErrorClass::Internal),
         }
     }

@@ -52,6 +52,8 @@ pub enum NextStep {
     ListRefused,
     /// List the API keys.
     ListKeys,
+    /// List the names of the secrets.
+    ListSecrets,
     /// Create an API key at the command line.
     CreateKey,
     /// Send a valid API key.
@@ -94,6 +96,7 @@ impl AppError {
             Self::NotBlocked { .. } => Some(NextStep::ListBlocked),
             Self::UnknownEntry { .. } => Some(NextStep::ListRefused),
             Self::UnknownKey { .. } => Some(NextStep::ListKeys),
+            Self::UnknownSecret { .. } => Some(NextStep::ListSecrets),
             Self::FirstKey => Some(NextStep::CreateKey),
             Self::Unauthenticated { .. } => Some(NextStep::SendKey),
             Self::SessionEnded => Some(NextStep::StartSession),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use roaring::RoaringTreemap;
-use rollbook_lake::{BitmapRef, Lake, LakeError, State, ValueName};
+use rollbook_lake::{BitmapRef, Lake, LakeError, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::{self, current};
 use rollbook_segments::{Channel, Freshness, Percent, Refreshed, SegmentError, definition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::data::watermarks_of;
 use crate::segments::freshness::{SegmentState, freshness_of_all};
 use crate::segments::reach::{deliverable, is_sampled};
 use crate::segments::set_operations::SetOperations;
@@ -321,13 +322,7 @@ async fn watermarks(
             &of_snapshot
         }
     };
-    let mut watermarks = BTreeMap::new();
-    for provider in state.names_below("watermark/") {
-        if let Some(at) = state.value(&ValueName::Watermark(provider).to_string())? {
-            watermarks.insert(provider.to_owned(), at);
-        }
-    }
-    Ok(watermarks)
+    watermarks_of(state)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Schedules: which segments are due, and refreshing them.
 
+use std::time::Duration;
+
 use rollbook_lake::State;
 use rollbook_model::{SegmentKey, Timestamp};
 use rollbook_segments::definition::{self, Scheduled};
 use rollbook_segments::membership::current;
 use rollbook_segments::status::failure;
-use rollbook_segments::{Freshness, Schedule, SegmentError};
+use rollbook_segments::{Freshness, Schedule, SegmentError, Status};
 
 use super::{Outcome, refresh};
 use crate::segments::freshness::{SegmentState, freshness_of_all};
@@ -111,6 +113,23 @@ pub struct SegmentHealth {
     pub status: &'static str,
     /// Failures since the last successful refresh.
     pub failures: u32,
+    /// The time since it was last known to be up to date; zero while it is fresh. `None` for one that is
+    /// refreshed by hand only, that is static, or that was never computed.
+    pub lag: Option<Duration>,
+}
+
+/// The lag of a segment at `now`.
+fn lag(state: &SegmentState, freshness: &Freshness, now: Timestamp) -> Option<Duration> {
+    if matches!(state.scheduled.refresh, Schedule::Manual | Schedule::Static) {
+        return None;
+    }
+    if freshness.status == Status::Fresh {
+        return Some(Duration::ZERO);
+    }
+    let computed = state.refreshed.as_ref().map(|known| known.computed_at);
+    let since = freshness.since.or(computed)?;
+    let micros = now.micros().saturating_sub(since.micros());
+    Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
 }
 
 /// The state of all segments at `now`.
@@ -128,6 +147,7 @@ pub async fn health(workspace: &Workspace, now: Timestamp) -> Result<Vec<Segment
     let all = states.into_iter().zip(freshness);
     let health = |(state, freshness): (SegmentState, Freshness)| SegmentHealth {
         status: freshness.status.name(),
+        lag: lag(&state, &freshness, now),
         failures: state.failure.map_or(0, |failure| failure.attempts),
         segment: state.scheduled.key,
     };

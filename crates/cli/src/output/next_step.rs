@@ -27,6 +27,7 @@ pub(crate) fn as_command(step: &NextStep) -> String {
         NextStep::ListBlocked => "`rollbook identity blocked` lists the blocked values",
         NextStep::ListRefused => "`rollbook journal` lists the rejected requests",
         NextStep::ListKeys => "`rollbook api-key list` shows them all",
+        NextStep::ListSecrets => "`rollbook secret list` shows their names",
         NextStep::CreateKey | NextStep::SendKey | NextStep::StartSession => {
             "`rollbook api-key create` creates one"
         }

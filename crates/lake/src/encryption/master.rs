@@ -7,17 +7,16 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::LakeError;
+use crate::encryption::command::output_of;
 use crate::encryption::key_pages::Key;
 use crate::encryption::seal::random;
 
@@ -25,12 +24,8 @@ const VALUE: &str = "ROLLBOOK_MASTER_KEY";
 const COMMAND: &str = "ROLLBOOK_MASTER_KEY_COMMAND";
 const FILE: &str = "ROLLBOOK_MASTER_KEY_FILE";
 
-/// How long a command may take to print the key.
-const COMMAND_TIME: Duration = Duration::from_secs(30);
-/// The pause between two checks whether the command has ended.
-const COMMAND_POLL: Duration = Duration::from_millis(5);
 /// Bytes that the command may print: a thousand keys.
-const COMMAND_BYTES: u64 = 1 << 16;
+const COMMAND_BYTES: usize = 1 << 16;
 
 /// The source of the master key, and the keys that were read from it.
 #[derive(Clone)]
@@ -76,8 +71,8 @@ impl Master {
     }
 
     /// The master key in a file.
-    pub(crate) fn in_file(path: PathBuf) -> Self {
-        Self::at(Source::File(path))
+    pub(crate) fn in_file(path: &Path) -> Self {
+        Self::at(Source::File(path.to_owned()))
     }
 
     fn at(source: Source) -> Self {
@@ -111,13 +106,26 @@ impl Master {
         }
         let found = self.read()?;
         let key = found.iter().find(is_wanted).copied();
-        key.ok_or_else(|| LakeError::MasterKey {
-            place: self.place(),
-            problem: match found.is_empty() {
-                true => format!("none is set, and this lake needs {fingerprint}"),
-                false => format!("no key has the fingerprint {fingerprint}, which this lake needs"),
-            },
-        })
+        key.ok_or_else(|| self.lacks(&found, fingerprint))
+    }
+
+    /// Checks that the source has the key with a fingerprint; without one, that it has a key or can get
+    /// one. The source is read again, and cached keys stay as they are. A command is not run again for a
+    /// cached key.
+    pub(crate) fn check(&self, fingerprint: Option<&str>) -> Result<(), LakeError> {
+        let is_wanted = |key: &Key| fingerprint.is_none_or(|one| self::fingerprint(key) == one);
+        let is_command = matches!(self.source, Source::Command(_));
+        if is_command && self.known().iter().any(is_wanted) {
+            return Ok(());
+        }
+        let found = self.from_source()?;
+        match (fingerprint, &self.source) {
+            _ if found.iter().any(is_wanted) => Ok(()),
+            (Some(fingerprint), _) => Err(self.lacks(&found, fingerprint)),
+            // The file is created with the first key.
+            (None, Source::File(_)) => Ok(()),
+            (None, _) => Err(self.missing()),
+        }
     }
 
     /// The current key, created where the source is a file that does not exist. The source is read
@@ -181,6 +189,16 @@ impl Master {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lacks(&self, found: &[Key], fingerprint: &str) -> LakeError {
+        LakeError::MasterKey {
+            place: self.place(),
+            problem: match found.is_empty() {
+                true => format!("none is set, and this lake needs {fingerprint}"),
+                false => format!("no key has the fingerprint {fingerprint}, which this lake needs"),
+            },
+        }
+    }
+
     fn missing(&self) -> LakeError {
         LakeError::MasterKey {
             place: self.place(),
@@ -189,13 +207,22 @@ impl Master {
     }
 
     fn read(&self) -> Result<Vec<Key>, LakeError> {
+        let keys = self.from_source()?;
+        self.known().clone_from(&keys);
+        Ok(keys)
+    }
+
+    fn from_source(&self) -> Result<Vec<Key>, LakeError> {
         let refused = |problem: String| LakeError::MasterKey {
             place: self.place(),
             problem,
         };
         let text = match &self.source {
             Source::Value => std::env::var(VALUE).unwrap_or_default(),
-            Source::Command(command) => run_command(command, COMMAND_TIME).map_err(refused)?,
+            Source::Command(command) => {
+                let output = output_of(command, COMMAND_BYTES).map_err(refused)?;
+                String::from_utf8_lossy(&output).into_owned()
+            }
             Source::File(path) => read(path)?,
             Source::Unset => String::new(),
         };
@@ -203,9 +230,7 @@ impl Master {
             let problem = "a key is not 64 hexadecimal digits";
             parse(word).ok_or_else(|| refused(problem.to_owned()))
         });
-        let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
-        self.known().clone_from(&keys);
-        Ok(keys)
+        keys.collect()
     }
 }
 
@@ -240,61 +265,6 @@ fn lock_file(path: &Path) -> Result<fs::File, LakeError> {
     let file = options.open(&path).map_err(failed("lock", &path))?;
     file.lock().map_err(failed("lock", &path))?;
     Ok(file)
-}
-
-/// The output of a command. A command that does not end in time is killed with its child processes.
-fn run_command(command: &str, time: Duration) -> Result<String, String> {
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-    let mut child = shell.spawn().map_err(|error| error.to_string())?;
-    let output = child.stdout.take().expect("the output is a pipe");
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = Vec::new();
-        // A command may print without end.
-        let read = output.take(COMMAND_BYTES + 1).read_to_end(&mut text);
-        drop(send.send(read.map(|_| text)));
-    });
-    let begun = Instant::now();
-    let read = receive.recv_timeout(time);
-    let is_whole = matches!(&read, Ok(Ok(text)) if text.len() as u64 <= COMMAND_BYTES);
-    let mut ended = None;
-    while is_whole && ended.is_none() && begun.elapsed() < time {
-        ended = child.try_wait().map_err(|error| error.to_string())?;
-        if ended.is_none() {
-            std::thread::sleep(COMMAND_POLL);
-        }
-    }
-    let Some(status) = ended else {
-        end(&mut child);
-        return Err(match read {
-            Ok(Ok(_)) if !is_whole => format!("the command prints more than {COMMAND_BYTES} bytes"),
-            Ok(Err(error)) => error.to_string(),
-            _ => format!("the command did not end within {} seconds", time.as_secs()),
-        });
-    };
-    if !status.success() {
-        return Err(format!("the command failed ({status})"));
-    }
-    match read {
-        Ok(Ok(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        _ => Err("the command printed nothing".to_owned()),
-    }
-}
-
-/// Kills a command and its child processes.
-fn end(child: &mut Child) {
-    // They are a process group of their own, which the standard library cannot kill.
-    let mut killing = Command::new("sh");
-    killing.args(["-c", &format!("kill -9 -{}", child.id())]);
-    drop(killing.stderr(Stdio::null()).status());
-    drop(child.kill());
-    drop(child.wait());
 }
 
 /// The text of the file; empty where it does not exist.
@@ -349,9 +319,7 @@ fn write(path: &Path, keys: &[Key], over: bool) -> Result<(), LakeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
-    use super::{Master, Source, fingerprint, run_command};
+    use super::{Master, Source, fingerprint};
 
     #[test]
     fn key_file_is_created_once_and_keeps_older_keys() {
@@ -431,6 +399,39 @@ mod tests {
     }
 
     #[test]
+    fn check_reads_the_source_again_and_keeps_cached_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let master = Master::at(Source::File(path.clone()));
+        master.check(None).unwrap();
+        assert!(!path.exists());
+        let key = master.current_or_new().unwrap();
+        let name = fingerprint(&key);
+        master.check(Some(&name)).unwrap();
+        master.check(None).unwrap();
+        std::fs::rename(&path, path.with_extension("away")).unwrap();
+        let missing = master.check(Some(&name)).unwrap_err().to_string();
+        assert!(missing.contains("none is set"), "{missing}");
+        assert_eq!(master.find(&name).unwrap(), key);
+        std::fs::rename(path.with_extension("away"), &path).unwrap();
+        master.check(Some(&name)).unwrap();
+        let other = master.check(Some("0011")).unwrap_err().to_string();
+        assert!(other.contains("0011"), "{other}");
+
+        assert!(Master::at(Source::Unset).check(None).is_err());
+        // Every run of the command prints the key once more.
+        let runs = folder.path().join("runs");
+        let command = format!("echo {} | tee -a '{}'", hex::encode(key), runs.display());
+        let master = Master::at(Source::Command(command));
+        assert_eq!(master.find(&name).unwrap(), key);
+        for _ in 0..3 {
+            master.check(Some(&name)).unwrap();
+        }
+        let runs = std::fs::read_to_string(runs).unwrap().lines().count();
+        assert_eq!(runs, 1);
+    }
+
+    #[test]
     fn replaced_key_wraps_nothing_new() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
@@ -439,48 +440,6 @@ mod tests {
         let second = Master::at(Source::File(path.clone())).next().unwrap();
         std::fs::write(&path, hex::encode(second)).unwrap();
         assert_eq!(master.current_or_new().unwrap(), second);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn key_command_that_does_not_end_is_killed() {
-        let begun = Instant::now();
-        let time = Duration::from_millis(300);
-        let folder = tempfile::tempdir().unwrap();
-        // The child process of the last command keeps the pipe open.
-        let pipe = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
-        let mut both_ends = std::fs::OpenOptions::new();
-        let both_ends = both_ends.read(true).write(true).open(&pipe).unwrap();
-        for (command, problem) in [
-            ("sleep 60", "the command did not end within"),
-            ("echo abc; sleep 60", "the command did not end within"),
-            ("exec >&-; sleep 60", "the command did not end within"),
-            ("sleep 60 & wait", "the command did not end within"),
-            ("yes", "the command prints more than"),
-            (
-                &format!("(sleep 60) 3>{} & wait", pipe.display()),
-                "the command did not end within",
-            ),
-        ] {
-            let refused = run_command(command, time).unwrap_err();
-            assert!(refused.contains(problem), "{command}: {refused}");
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20));
-        let mut reading = std::fs::File::open(&pipe).unwrap();
-        drop(both_ends);
-        let (end, is_over) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let _ = end.send(std::io::Read::read(&mut reading, &mut [0]).unwrap());
-        });
-        let ended = is_over.recv_timeout(Duration::from_secs(20));
-        assert_eq!(ended, Ok(0), "a child process was not killed");
-        assert_eq!(
-            run_command("cat", time).unwrap(),
-            "",
-            "the command waits for input"
-        );
     }
 
     #[test]

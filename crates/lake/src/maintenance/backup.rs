@@ -3,8 +3,8 @@
 //!
 //! The objects of a snapshot never change, so they can be copied one after the other. Personal values
 //! exist in their latest state only: the vault's manifest is read again when a run that it lists has
-//! been deleted meanwhile. The snapshot's record is copied last, so that an interrupted copy is not a
-//! lake.
+//! been deleted meanwhile. Secrets exist in their latest state only, too. The snapshot's record is copied
+//! last, so that an interrupted copy is not a lake.
 
 use rollbook_model::{SnapshotNumber, Timestamp, tables};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::LakeError;
 use crate::json::to_json;
 use crate::lake::Lake;
+use crate::secrets;
 use crate::state::State;
 use crate::state::delta_log;
 use crate::state::record::{self, SnapshotRecord};
@@ -114,6 +115,7 @@ impl Lake {
         for object in self.store().walk(&self.path(IDS)).await? {
             self.copy(&object.path, to, &mut copied).await?;
         }
+        self.copy_secrets(to, &mut copied).await?;
         self.copy_vaults(to, &mut copied).await?;
         if number.is_none() {
             self.copy_wal(waiting, &copy, &mut copied).await?;
@@ -154,6 +156,21 @@ impl Lake {
         }
         for object in self.store().walk(&self.path(wal::REFUSED)).await? {
             self.copy(&object.path, copy.store(), copied).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the secrets, sealed. They come before the keys of the tenant, which then include theirs.
+    async fn copy_secrets(&self, to: &Store, copied: &mut BackupReport) -> Result<(), LakeError> {
+        for name in self.secret_names().await? {
+            match self
+                .copy(&self.path(&secrets::below(&name)), to, copied)
+                .await
+            {
+                // Deleted since the listing.
+                Err(error) if error.is_absence() => {}
+                done => done?,
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::LakeError;
 use crate::lake::Lake;
+use crate::secrets;
 use crate::state::delta_log;
 use crate::state::{DataFile, State};
 use crate::table::key_index;
@@ -64,7 +65,8 @@ struct Keys {
 impl Lake {
     /// Checks every retained snapshot: its data files exist and have the recorded size, checksum and
     /// number of rows; rows are in order; no key occurs twice; the Delta logs equal the commits; the
-    /// objects of the vaults and all other referenced objects exist.
+    /// objects of the vaults and all other referenced objects exist; secrets can be decrypted, if the
+    /// master key is there.
     ///
     /// Defects of files are reported, not returned as errors.
     ///
@@ -95,6 +97,12 @@ impl Lake {
         }
         for object in vault::current_objects(self).await? {
             self.check_object(&object, &mut checked).await?;
+        }
+        for name in self.secret_names().await? {
+            checked.objects += 1;
+            if let Some(problem) = self.defect_of_secret(&name).await? {
+                checked.note(None, secrets::below(&name), problem);
+            }
         }
         for record in self.records().await? {
             for (table, entry) in &record.tables {

@@ -134,6 +134,20 @@ impl Local {
         staged_in(&folder)
     }
 
+    /// Writes a file and removes it.
+    pub(super) fn check_writable(&self, folder: &str) -> Result<(), LakeError> {
+        let folder = self.resolve(folder)?;
+        self.make_folder(&folder)?;
+        let mut staged = staged_in(&folder)?;
+        // One block: on a full disk a shorter file might still fit beside its name.
+        let written = staged.write_all(&[0; 4096]);
+        written.map_err(|source| LakeError::File {
+            doing: "write a file in",
+            path: folder,
+            source,
+        })
+    }
+
     pub(super) fn open(&self, path: &str) -> Result<File, LakeError> {
         let path = self.resolve(path)?;
         File::open(&path).map_err(|source| LakeError::File {

@@ -277,6 +277,14 @@ impl<'a> Keyring<'a> {
         }))
     }
 
+    /// Checks that the master key is in its source and decrypts the tenant's key; for a tenant without
+    /// keys, that a master key is there or can be created.
+    pub(crate) async fn check(&self) -> Result<(), LakeError> {
+        let opened = self.open().await?;
+        let needed = opened.as_ref().map(|opened| opened.wrapped.master.as_str());
+        self.master().check(needed)
+    }
+
     /// The objects of the keys, relative to the tenant's folder, the manifest last.
     pub(super) async fn objects(&self) -> Result<Vec<String>, LakeError> {
         let (version, manifest) = manifest::newest::<Manifest>(self.lake, FOLDER).await?;

@@ -102,6 +102,15 @@ impl Lake {
         Keyring::of(self).rotate().await
     }
 
+    /// Checks that the master key is there and decrypts the tenant's key; for a tenant without keys, that a
+    /// master key is there or can be created.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::token_key`].
+    pub async fn check_keys(&self) -> Result<(), LakeError> {
+        Keyring::of(self).check().await
+    }
+
     /// The keys of the tenant's values, without the keys themselves. `None` where the tenant has no keys.
     ///
     /// # Errors

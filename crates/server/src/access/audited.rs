@@ -11,7 +11,7 @@ use super::notes::RequestNotes;
 use super::route_rights::Needs;
 use crate::answered::{ANSWERED_HEADER, Answered};
 use crate::network::client::ClientAddress;
-use crate::problem::Problem;
+use crate::problem::{CODE_HEADER, Problem};
 use crate::request_id::RequestId;
 use crate::state::Server;
 
@@ -31,7 +31,7 @@ pub(crate) async fn audit(State(server): State<Server>, request: Request, next: 
     let (mut pending, request) = PendingAct::of(&server, log, request).await;
     let mut response = next.run(request).await;
     let answered = Answered::take(response.headers_mut());
-    if let Some(mut act) = pending.finished(response.status(), &answered) {
+    if let Some(mut act) = pending.finished(&response, &answered) {
         let statement = pending.notes.noted().statement;
         if let Some(statement) = statement {
             match log.statement(&statement).await {
@@ -97,20 +97,20 @@ impl<'a> PendingAct<'a> {
     }
 
     /// The act, now that the answer is known; `None` if it need not be recorded.
-    fn finished(&mut self, status: StatusCode, answered: &Answered) -> Option<Act> {
+    fn finished(&mut self, response: &Response, answered: &Answered) -> Option<Act> {
         let mut act = self.with_caller()?;
+        let status = response.status();
+        let code = response.headers().get(CODE_HEADER);
+        let code = code.and_then(|code| code.to_str().ok());
         let is_refusal = matches!(
             status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
-        ) || answered.code.as_deref() == Some("unknown_tenant");
+        ) || code == Some("unknown_tenant");
         if !is_refusal && !is_recorded(self.notes.noted().needs) {
             return None;
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
-            act.result = answered
-                .code
-                .clone()
-                .unwrap_or_else(|| status.as_str().to_owned());
+            act.result = code.unwrap_or(status.as_str()).to_owned();
         }
         act.rows = answered.rows;
         act.segment = act.segment.or_else(|| answered.segment.clone());

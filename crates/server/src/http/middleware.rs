@@ -12,8 +12,7 @@ use tokio::sync::Semaphore;
 use crate::answered::ANSWERED_HEADER;
 use crate::network::Transport;
 use crate::network::guarded_body::guarded;
-use crate::problem::Problem;
-use crate::problem::busy;
+use crate::problem::{CODE_HEADER, Problem, busy};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::Server;
 
@@ -48,6 +47,10 @@ pub(crate) async fn observe(
     response.headers_mut().remove(ANSWERED_HEADER);
     let status = response.status().as_u16();
     let took = started.elapsed();
+    let code = response.headers_mut().remove(CODE_HEADER);
+    if let Some(code) = code.as_ref().and_then(|code| code.to_str().ok()) {
+        server.metrics().failed(code);
+    }
     server.metrics().answered(method, &route, status, took);
     let milliseconds = took.as_secs_f64() * 1000.0;
     tracing::info!(request_id = %id, %method, %route, status, milliseconds, "answered");

@@ -46,6 +46,7 @@ pub(crate) fn as_route(step: &NextStep) -> Option<String> {
         NextStep::ListSnapshotNames
         | NextStep::ListBatches
         | NextStep::ListBlocked
+        | NextStep::ListSecrets
         | NextStep::ListRefused => return None,
     };
     Some(text.to_owned())

@@ -1,8 +1,9 @@
 //! Health, readiness and metrics.
 
 use axum::Json;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rollbook_app::readiness::UNREADABLE;
 use rollbook_app::{data, segments};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +18,7 @@ pub(crate) struct Alive {
     status: &'static str,
 }
 
-/// The lake can be read.
+/// The lake can be read and written, and its master key is there.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ready {
     #[schema(example = "ready")]
@@ -32,14 +33,26 @@ pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Checks that the lake can be read
+/// Checks that the lake can be read and written, and that its master key is there
+///
+/// Writing and the master key are checked every five seconds at most. The reason of a 503 names no tenant.
 #[utoipa::path(get, path = "/readyz", operation_id = "show_readiness", tag = "server",
     responses((status = 200, body = Ready)))]
 pub(super) async fn readyz(Authorized(server): Authorized) -> Result<Json<Ready>, Problem> {
-    let snapshot = data::newest_snapshot(server.workspace()).await?;
+    server.check_readiness().await.map_err(not_ready)?;
+    let newest = data::newest_snapshot(server.workspace()).await;
+    let snapshot = newest.map_err(|error| {
+        tracing::warn!(error = %error.without_values(), "not ready");
+        not_ready(UNREADABLE)
+    })?;
     server.metrics().snapshot.set(snapshot.0);
     let (status, snapshot) = ("ready", snapshot.0);
     Ok(Json(Ready { status, snapshot }))
+}
+
+fn not_ready(reason: &'static str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
+        .hint("the server log has the details")
 }
 
 /// Metrics of the server, for Prometheus
@@ -47,11 +60,18 @@ pub(super) async fn readyz(Authorized(server): Authorized) -> Result<Json<Ready>
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Authorized(server): Authorized) -> Response {
     // Metrics of the process are available even if the lake cannot be read.
-    server
-        .metrics()
-        .cache(server.workspace().cache_stats().await);
-    if let Ok(all) = segments::health(server.workspace(), server.now()).await {
-        server.metrics().segments(&all);
+    server.record_load();
+    let current = &server.metrics().current;
+    current.cache(server.workspace().cache_stats().await);
+    // For the next time: a lake that does not answer must not keep the metrics back.
+    let checked = server.clone();
+    tokio::spawn(async move { checked.check_readiness().await });
+    let now = server.now();
+    if let Ok(all) = segments::health(server.workspace(), now).await {
+        current.segments(&all);
+    }
+    if let Ok(watermarks) = data::watermarks(server.workspace()).await {
+        current.providers(&watermarks, now);
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], server.metrics().text()).into_response()

@@ -1,4 +1,6 @@
-//! Metrics for Prometheus: requests, durations, ingested rows, log, segments, cache.
+//! Metrics for Prometheus: requests, durations, errors, ingested rows, log, and the current state.
+
+mod current;
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,12 +13,22 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rollbook_app::ingest::idempotency::Posted;
-use rollbook_app::segments::SegmentHealth;
-use rollbook_app::{CacheStats, texts_parsed};
+
+use current::CurrentState;
 
 /// Upper bounds of the duration histogram in seconds.
 const BUCKETS: [f64; 11] = [
     0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+];
+
+/// Codes that are there from the beginning: an alert on the increase of a counter misses its first value.
+const ALERTED_CODES: [&str; 6] = [
+    "busy",
+    "disk_full",
+    "internal",
+    "lake_unavailable",
+    "read_only_disk",
+    "unauthenticated",
 ];
 
 /// The metrics and their registry.
@@ -25,28 +37,15 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
     pub(crate) in_flight: Gauge,
+    pub(crate) ready: Gauge,
     rows: Family<RowLabels, Counter>,
     pub(crate) snapshot: Gauge<u64, AtomicU64>,
     wal_objects: Gauge<u64, AtomicU64>,
     wal_bytes: Gauge<u64, AtomicU64>,
     pub(crate) refused: Counter,
-    segments: Family<SegmentStatus, Gauge>,
-    failures: Family<SegmentLabel, Gauge>,
-    cache_answers: Gauge<u64, AtomicU64>,
-    cache_refreshes: Gauge<u64, AtomicU64>,
-    cache_bytes: Gauge<u64, AtomicU64>,
-    texts_parsed: Gauge<u64, AtomicU64>,
-}
-
-/// Label of the number of segments by freshness.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SegmentStatus {
-    status: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SegmentLabel {
-    segment: String,
+    errors: Family<ErrorLabel, Counter>,
+    /// What is determined when metrics are asked for.
+    pub(crate) current: CurrentState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +59,12 @@ struct RequestLabels {
 struct RouteLabels {
     method: String,
     route: String,
+}
+
+/// Label of answered errors.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabel {
+    code: String,
 }
 
 /// Labels of ingested rows.
@@ -76,17 +81,14 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             in_flight: Gauge::default(),
+            ready: Gauge::default(),
             rows: Family::default(),
             snapshot: Gauge::default(),
             wal_objects: Gauge::default(),
             wal_bytes: Gauge::default(),
             refused: Counter::default(),
-            segments: Family::default(),
-            failures: Family::default(),
-            cache_answers: Gauge::default(),
-            cache_refreshes: Gauge::default(),
-            cache_bytes: Gauge::default(),
-            texts_parsed: Gauge::default(),
+            errors: Family::default(),
+            current: CurrentState::new(&mut registry),
             registry: Registry::default(),
         };
         registry.register(
@@ -104,6 +106,11 @@ impl Metrics {
             "http_requests_in_flight",
             "Requests that are being answered",
             metrics.in_flight.clone(),
+        );
+        registry.register(
+            "ready",
+            "1 if the lake could be read and written and the master key was there at the last check",
+            metrics.ready.clone(),
         );
         registry.register(
             "ingested_rows",
@@ -131,37 +138,10 @@ impl Metrics {
             "Acknowledged requests that were rejected later",
             metrics.refused.clone(),
         );
-        registry.register(
-            "segments",
-            "Segments by freshness",
-            metrics.segments.clone(),
-        );
-        registry.register(
-            "segment_failures",
-            "Failures of segments since their last refresh",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "kept_answers",
-            "Queries about criteria answered from the cache",
-            metrics.cache_answers.clone(),
-        );
-        registry.register(
-            "kept_renewals",
-            "Incremental cache refreshes",
-            metrics.cache_refreshes.clone(),
-        );
-        registry.register_with_unit(
-            "kept",
-            "Size of the cache for queries about criteria",
-            Unit::Bytes,
-            metrics.cache_bytes.clone(),
-        );
-        registry.register(
-            "texts_parsed",
-            "Criteria and queries parsed since the server started",
-            metrics.texts_parsed.clone(),
-        );
+        registry.register("errors", "Answered errors by code", metrics.errors.clone());
+        for code in ALERTED_CODES.map(str::to_owned) {
+            drop(metrics.errors.get_or_create(&ErrorLabel { code }));
+        }
         Self {
             registry,
             ..metrics
@@ -182,33 +162,16 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Records an answered error. Codes are few: they come from the code of this program.
+    pub(crate) fn failed(&self, code: &str) {
+        let code = code.to_owned();
+        self.errors.get_or_create(&ErrorLabel { code }).inc();
+    }
+
     /// Records the size of the log that is not folded yet.
     pub(crate) fn wal(&self, (objects, bytes): (u64, u64)) {
         self.wal_objects.set(objects);
         self.wal_bytes.set(bytes);
-    }
-
-    /// Records size and use of the cache.
-    pub(crate) fn cache(&self, cache: CacheStats) {
-        self.cache_answers.set(cache.answers);
-        self.cache_refreshes.set(cache.refreshes);
-        self.cache_bytes.set(cache.bytes);
-        self.texts_parsed.set(texts_parsed());
-    }
-
-    /// Records the freshness and failures of all segments.
-    pub(crate) fn segments(&self, all: &[SegmentHealth]) {
-        for status in ["fresh", "stale", "failed"] {
-            let count = all.iter().filter(|one| one.status == status).count();
-            let gauge = self.segments.get_or_create(&SegmentStatus { status });
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        self.failures.clear();
-        for one in all.iter().filter(|one| one.failures > 0) {
-            let segment = one.segment.to_string();
-            let gauge = self.failures.get_or_create(&SegmentLabel { segment });
-            gauge.set(one.failures.into());
-        }
     }
 
     /// Records the rows of a request, unless it is a repetition.

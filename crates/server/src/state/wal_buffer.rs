@@ -68,8 +68,13 @@ impl WalBuffer {
 
     /// Whether no entry is pending.
     pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many entries are pending.
+    pub(crate) fn len(&self) -> usize {
         let pending = self.pending.lock();
-        pending.unwrap_or_else(PoisonError::into_inner).is_empty()
+        pending.unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Takes the entries of the next object.

@@ -27,6 +27,21 @@ pub(crate) enum MemoryExcess {
     Total,
 }
 
+/// What the server and its workers use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemoryUsage {
+    /// Resident bytes of the server.
+    pub(crate) server: u64,
+    /// Resident bytes of all workers.
+    pub(crate) workers: u64,
+    /// Bytes that the server and its workers may use together.
+    pub(crate) limit: u64,
+    /// Workers that answer.
+    pub(crate) active: usize,
+    /// Workers that wait for a request.
+    pub(crate) idle: usize,
+}
+
 /// Memory of the server and its workers.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
@@ -124,6 +139,20 @@ impl SharedMemory {
         })
     }
 
+    /// The memory of the server and its workers now.
+    pub(crate) fn usage(&self) -> MemoryUsage {
+        self.with(|measured| {
+            measured.update();
+            MemoryUsage {
+                server: measured.server.0,
+                workers: measured.workers.values().sum(),
+                limit: self.pool as u64 + OVERHEAD,
+                active: measured.workers.len().saturating_sub(measured.idle.len()),
+                idle: measured.idle.len(),
+            }
+        })
+    }
+
     /// Marks a worker as idle.
     pub(crate) fn set_idle(&self, worker: u32) {
         self.with(|measured| measured.idle.insert(worker, WatchedProcess::new(worker)));
@@ -188,6 +217,9 @@ mod tests {
         let memory = SharedMemory::new(1 << 30);
         assert!(memory.has_room());
         assert_eq!(memory.record(1, 600 * mib), None);
+        let usage = memory.usage();
+        assert!(usage.server > 0 && usage.limit == pool + OVERHEAD);
+        assert_eq!((usage.workers, usage.active, usage.idle), (600 * mib, 1, 0));
         assert!(memory.has_room());
         assert_eq!(memory.record(3, 650 * mib), None);
         assert!(!memory.has_room());

@@ -7,8 +7,9 @@ use rollbook_app::process_usage::{WATCH_INTERVAL, max_resident};
 use tokio::time::sleep;
 
 use crate::problem::{Problem, busy};
-use crate::workers::memory::SharedMemory;
+use crate::workers::memory::{MemoryUsage, SharedMemory};
 use crate::workers::process::{Program, Worker};
+use crate::workers::waiting::WaitingCount;
 
 /// Idle workers at most.
 const MAX_IDLE: usize = 2;
@@ -24,6 +25,8 @@ pub(crate) struct Workers {
     idle: Mutex<Vec<Worker>>,
     /// Held by the request that gets the next worker once there is room.
     turn: tokio::sync::Mutex<()>,
+    /// Requests that wait for a worker.
+    waiting: WaitingCount,
 }
 
 impl Workers {
@@ -33,7 +36,18 @@ impl Workers {
             memory: Arc::new(SharedMemory::new(pool)),
             idle: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            waiting: WaitingCount::default(),
         }
+    }
+
+    /// The memory of the server and its workers now.
+    pub(crate) fn usage(&self) -> MemoryUsage {
+        self.memory.usage()
+    }
+
+    /// Requests that wait for a worker.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.get()
     }
 
     fn with<T>(&self, edit: impl FnOnce(&mut Vec<Worker>) -> T) -> T {
@@ -50,6 +64,7 @@ impl Workers {
     /// # Errors
     /// 503 `busy` if no worker can be started.
     pub(crate) async fn acquire(&self) -> Result<Worker, Problem> {
+        let _waiting = self.waiting.enter();
         let _first = self.turn.lock().await;
         while !self.memory.has_room() {
             sleep(WATCH_INTERVAL).await;

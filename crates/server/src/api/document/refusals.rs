@@ -144,7 +144,8 @@ const ROWS: Refusals = &[
 fn of(operation: &str) -> Option<Vec<Refusals>> {
     let refusals: &[Refusals] = match operation {
         "show_health" | "show_metrics" | "show_schema" => &[],
-        "show_readiness" | "list_tables" | "list_traits" => &[LAKE, ENGINE],
+        "show_readiness" => &[&[(503, &["not_ready"])]],
+        "list_tables" | "list_traits" => &[LAKE, ENGINE],
         "ingest_rows" => &[PATH, ROWS, WRITES, ENGINE, SQL],
         "run_sql" => &[BODY, LAKE, SNAPSHOT, ENGINE, SQL],
         "list_segments" => &[LAKE, ENGINE],
@@ -349,7 +350,7 @@ fn meaning(status: u16) -> &'static str {
         421 => "The request is for another host",
         422 => "The request can be parsed, but not executed",
         429 => "The caller makes too many calls; `retry-after` says when the next one is possible",
-        503 => "The server is busy; try again",
+        503 => "The server is busy or not ready; try again",
         504 => "There was no answer in time",
         507 => "The storage of the lake is full or read-only",
         _ => "Internal error; the server log has the details",

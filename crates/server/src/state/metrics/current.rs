@@ -1,0 +1,290 @@
+//! Metrics of the current state, determined when they are asked for: segments, providers, queues, memory, cache.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use rollbook_app::segments::SegmentHealth;
+use rollbook_app::{CacheStats, texts_parsed};
+use rollbook_model::Timestamp;
+
+use crate::workers::memory::MemoryUsage;
+
+/// Segments and providers that have a label of their own, at most; those with the largest values do.
+const MAX_LABELS: usize = 100;
+
+/// A whole number that is determined when it is asked for.
+type Number = Gauge<u64, AtomicU64>;
+/// The same with a fraction.
+type Fraction = Gauge<f64, AtomicU64>;
+
+/// The metrics of the current state.
+#[derive(Default)]
+pub(crate) struct CurrentState {
+    segments: Family<StatusLabel, Number>,
+    failures: Family<SegmentLabel, Number>,
+    lags: Family<SegmentLabel, Fraction>,
+    longest_lag: Fraction,
+    provider_ages: Family<ProviderLabel, Fraction>,
+    queues: Family<QueueLabel, Number>,
+    memory: Family<ProcessLabel, Number>,
+    memory_limit: Number,
+    workers: Family<WorkerLabel, Number>,
+    cache_answers: Number,
+    cache_refreshes: Number,
+    cache_bytes: Number,
+    texts_parsed: Number,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SegmentLabel {
+    segment: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabel {
+    provider: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    queue: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProcessLabel {
+    process: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkerLabel {
+    state: &'static str,
+}
+
+impl CurrentState {
+    /// These metrics, registered.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let own = Self::default();
+        registry.register("segments", "Segments by freshness", own.segments.clone());
+        registry.register(
+            "segment_failures",
+            "Failures of a segment since its last refresh; at most 100 segments, those with the most failures",
+            own.failures.clone(),
+        );
+        registry.register_with_unit(
+            "segment_lag",
+            "Time since a scheduled segment was last up to date, 0 while it is fresh; at most 100 segments, those with the longest time",
+            Unit::Seconds,
+            own.lags.clone(),
+        );
+        registry.register_with_unit(
+            "segment_longest_lag",
+            "The longest time since a scheduled segment was last up to date",
+            Unit::Seconds,
+            own.longest_lag.clone(),
+        );
+        registry.register_with_unit(
+            "provider_age",
+            "Time since rows of a provider were ingested last; at most 100 providers, those with the longest time",
+            Unit::Seconds,
+            own.provider_ages.clone(),
+        );
+        registry.register(
+            "queue_length",
+            "What waits: posts for a commit, entries for the journal, requests for a processor or for a worker",
+            own.queues.clone(),
+        );
+        registry.register_with_unit(
+            "resident_memory",
+            "Resident memory of the server and of its workers together",
+            Unit::Bytes,
+            own.memory.clone(),
+        );
+        registry.register_with_unit(
+            "memory_limit",
+            "Memory that the server and its workers may use together",
+            Unit::Bytes,
+            own.memory_limit.clone(),
+        );
+        registry.register("workers", "Worker processes by state", own.workers.clone());
+        registry.register(
+            "kept_answers",
+            "Queries about criteria answered from the cache",
+            own.cache_answers.clone(),
+        );
+        registry.register(
+            "kept_renewals",
+            "Incremental cache refreshes",
+            own.cache_refreshes.clone(),
+        );
+        registry.register_with_unit(
+            "kept",
+            "Size of the cache for queries about criteria",
+            Unit::Bytes,
+            own.cache_bytes.clone(),
+        );
+        registry.register(
+            "texts_parsed",
+            "Criteria and queries parsed since the server started",
+            own.texts_parsed.clone(),
+        );
+        own
+    }
+
+    /// Records size and use of the cache.
+    pub(crate) fn cache(&self, cache: CacheStats) {
+        self.cache_answers.set(cache.answers);
+        self.cache_refreshes.set(cache.refreshes);
+        self.cache_bytes.set(cache.bytes);
+        self.texts_parsed.set(texts_parsed());
+    }
+
+    /// Records the freshness, lags and failures of all segments.
+    pub(crate) fn segments(&self, all: &[SegmentHealth]) {
+        for status in ["fresh", "stale", "failed"] {
+            let count = all.iter().filter(|one| one.status == status).count();
+            let gauge = self.segments.get_or_create(&StatusLabel { status });
+            gauge.set(count as u64);
+        }
+        let label = |one: &SegmentHealth| SegmentLabel {
+            segment: one.segment.to_string(),
+        };
+        let failing = all.iter().filter(|one| one.failures > 0);
+        self.failures.clear();
+        for one in largest(failing, |one| one.failures) {
+            let gauge = self.failures.get_or_create(&label(one));
+            gauge.set(one.failures.into());
+        }
+        let lagging = all.iter().filter(|one| one.lag.is_some());
+        let lagging = largest(lagging, |one| one.lag);
+        let seconds = |one: &SegmentHealth| one.lag.unwrap_or_default().as_secs_f64();
+        let longest = lagging.first().map_or(0.0, |one| seconds(one));
+        self.longest_lag.set(longest);
+        self.lags.clear();
+        for one in lagging {
+            self.lags.get_or_create(&label(one)).set(seconds(one));
+        }
+    }
+
+    /// Records when rows of each provider were ingested last.
+    pub(crate) fn providers(&self, watermarks: &BTreeMap<String, Timestamp>, now: Timestamp) {
+        let age = |at: &Timestamp| now.micros().saturating_sub(at.micros()).max(0);
+        let oldest = largest(watermarks.iter(), |one| age(one.1));
+        self.provider_ages.clear();
+        for (provider, at) in oldest {
+            let provider = provider.clone();
+            let gauge = self
+                .provider_ages
+                .get_or_create(&ProviderLabel { provider });
+            gauge.set(age(at) as f64 / 1e6);
+        }
+    }
+
+    /// Records how many wait in each queue, and the memory of the processes.
+    pub(crate) fn load(&self, queues: &[(&'static str, usize)], memory: Option<MemoryUsage>) {
+        for &(queue, length) in queues {
+            let gauge = self.queues.get_or_create(&QueueLabel { queue });
+            gauge.set(length as u64);
+        }
+        let Some(memory) = memory else { return };
+        self.memory_limit.set(memory.limit);
+        for (process, bytes) in [("server", memory.server), ("workers", memory.workers)] {
+            self.memory
+                .get_or_create(&ProcessLabel { process })
+                .set(bytes);
+        }
+        for (state, count) in [("active", memory.active), ("idle", memory.idle)] {
+            let gauge = self.workers.get_or_create(&WorkerLabel { state });
+            gauge.set(count as u64);
+        }
+    }
+}
+
+/// The first [`MAX_LABELS`] by value, largest first; of equal ones those that come first.
+fn largest<T, V: Ord>(all: impl Iterator<Item = T>, value: impl Fn(&T) -> V) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    all.sort_by_key(|one| std::cmp::Reverse(value(one)));
+    all.truncate(MAX_LABELS);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+    use rollbook_app::segments::SegmentHealth;
+    use rollbook_model::Timestamp;
+
+    use super::{CurrentState, MAX_LABELS};
+
+    fn text(registry: &Registry) -> String {
+        let mut text = String::new();
+        encode(&mut text, registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn labels_are_bounded_to_those_that_matter() {
+        let mut registry = Registry::with_prefix("rollbook");
+        let metrics = CurrentState::new(&mut registry);
+        let health = |at: u32| SegmentHealth {
+            segment: format!("s{at}").parse().unwrap(),
+            status: "stale",
+            failures: at,
+            lag: Some(Duration::from_millis(u64::from(at) * 1500)),
+        };
+        let mut all: Vec<_> = (0..1000).map(health).collect();
+        let last = &mut all[999];
+        (last.lag, last.failures) = (None, 0);
+        let watermarks = (0..1000).map(|at| (format!("p{at}"), Timestamp::from_micros(at)));
+        for _ in 0..2 {
+            metrics.segments(&all);
+            metrics.providers(
+                &watermarks.clone().collect(),
+                Timestamp::from_micros(1_000_000),
+            );
+            let text = text(&registry);
+            for (name, first, absent) in [
+                ("segment_lag_seconds{segment=", "\"s998\"} 1497", "\"s999\""),
+                ("segment_failures{segment=", "\"s998\"} 998", "\"s999\""),
+                ("provider_age_seconds{provider=", "\"p0\"} 1", "\"p999\""),
+            ] {
+                let name = format!("rollbook_{name}");
+                let lines: Vec<_> = text
+                    .lines()
+                    .filter(|line| line.starts_with(&name))
+                    .collect();
+                assert_eq!(lines.len(), MAX_LABELS, "{name}");
+                assert!(lines.iter().any(|line| line.contains(first)), "{lines:?}");
+                assert!(!lines.iter().any(|line| line.contains(absent)));
+            }
+            assert!(
+                text.contains("rollbook_segment_longest_lag_seconds 1497"),
+                "{text}"
+            );
+            assert!(text.contains("rollbook_segments{status=\"stale\"} 1000"));
+        }
+        // What is over is gone.
+        metrics.segments(&[]);
+        metrics.providers(&Default::default(), Timestamp::from_micros(0));
+        let text = text(&registry);
+        assert!(
+            !text.contains("segment=") && !text.contains("provider="),
+            "{text}"
+        );
+        assert!(
+            text.contains("rollbook_segment_longest_lag_seconds 0"),
+            "{text}"
+        );
+    }
+}
