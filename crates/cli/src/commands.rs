@@ -69,6 +69,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Person(arguments) => person::run(&workspace, arguments, format).await,
             Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await,
             Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await,
+            Command::Secret(arguments) => secret::run(&workspace, arguments, format).await,
             _ => Ok(()),
         };
         let kept = recorded.record(&workspace, &done).await;

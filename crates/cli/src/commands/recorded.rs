@@ -1,9 +1,9 @@
-//! Commands that are recorded in the audit: personal data of one person, API keys, the master key.
+//! Commands that are recorded in the audit: personal data of one person, API keys, secrets, the master key.
 
 use rollbook_app::audit::{Act, Caller};
 use rollbook_app::{AppError, Workspace};
 
-use crate::arguments::{ApiKey, Command, Keys, Person};
+use crate::arguments::{ApiKey, Command, Keys, Person, Secret};
 use crate::commands::clock::now;
 
 /// A command that is recorded.
@@ -32,6 +32,8 @@ impl Recorded {
             Command::ApiKey(ApiKey::Revoke { prefix }) => {
                 ("api-key revoke", None, Some(prefix.to_string()))
             }
+            Command::Secret(Secret::Put(_)) => ("secret put", None, None),
+            Command::Secret(Secret::Delete { .. }) => ("secret delete", None, None),
             Command::Keys(Keys::Rotate) => ("keys rotate", None, None),
             _ => return None,
         };

@@ -57,7 +57,11 @@ pub(super) async fn run(
         Some(_) => "",
         None => ", without limits on their number of calls",
     };
-    let place = if listening.is_exposed() { "" } else { " on this machine" };
+    let place = if listening.is_exposed() {
+        ""
+    } else {
+        " on this machine"
+    };
     match (&jwt, needs_key) {
         (Some(jwt), _) => eprintln!(
             "callers{place} need an API key or a JWT of `{}`{limit}: {url}",

@@ -51,7 +51,8 @@ fn is_recorded(needs: Option<Needs>) -> bool {
     match needs {
         Some(Needs::Rights(rights)) => {
             let is_open = |right: &Right| matches!(right, Right::Read | Right::Metrics);
-            !rights.iter().all(is_open)
+            // Without any right it is about the caller: a session begins or ends.
+            rights.is_empty() || !rights.iter().all(is_open)
         }
         Some(Needs::NoKey) | None => false,
     }
@@ -72,7 +73,10 @@ impl<'a> PendingAct<'a> {
         let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
         let name = format!("{} {route}", parts.method);
         let mut act = Act::done(server.now(), Caller::Unknown, name);
-        act.from = parts.extensions.get().map(|ClientAddress(address)| *address);
+        act.from = parts
+            .extensions
+            .get()
+            .map(|ClientAddress(address)| *address);
         act.request_id = parts.extensions.get().map(|RequestId(id)| id.clone());
         if let Ok(params) = RawPathParams::from_request_parts(&mut parts, server).await {
             for (name, value) in &params {

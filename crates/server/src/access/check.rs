@@ -105,8 +105,10 @@ async fn answer_open(
 
 /// The answer to a caller without a valid key.
 fn refused(server: &Server, call: &Extensions, error: AppError) -> Response {
-    if matches!(error, AppError::Unauthenticated { .. } | AppError::InvalidToken { .. })
-        && let Err(over) = limited::count_unauthenticated(server, call)
+    if matches!(
+        error,
+        AppError::Unauthenticated { .. } | AppError::InvalidToken { .. }
+    ) && let Err(over) = limited::count_unauthenticated(server, call)
     {
         return over.into_response();
     }
