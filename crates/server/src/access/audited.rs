@@ -10,7 +10,7 @@ use rollbook_app::audit::{Act, AuditLog, Caller};
 use super::notes::RequestNotes;
 use super::route_rights::Needs;
 use crate::answered::{ANSWERED_HEADER, Answered};
-use crate::network::client::ClientAddress;
+use crate::network::ClientAddress;
 use crate::problem::{CODE_HEADER, Problem};
 use crate::request_id::RequestId;
 use crate::state::Server;

@@ -25,6 +25,7 @@ fn exposed(lake: &tempfile::TempDir, limits: ServeLimits) -> Router {
         clock: || Timestamp::from_micros(0),
         new_batch: || BatchId::new("20260101", 0),
         workers: None,
+        jwt: None,
     };
     let proxies = ["10.0.0.1".parse().unwrap()];
     router(Server::new(options, true).unwrap(), proxies.into())
