@@ -109,9 +109,14 @@ impl JwtIssuer {
 
 fn fault(kind: &ErrorKind, claims: &Map<String, Value>) -> TokenFault {
     // The claims are JSON, or the token would have been refused before.
-    let is_no_time = |name: &&str| claims.get(*name).is_some_and(|time| !time.is_number());
+    let has_wrong_type = |name: &&str| {
+        claims.get(*name).is_some_and(|claim| match *name {
+            "sub" => !claim.is_string(),
+            _ => !claim.is_number(),
+        })
+    };
     match kind {
-        ErrorKind::Json(_) => match ["exp", "nbf"].into_iter().find(is_no_time) {
+        ErrorKind::Json(_) => match ["exp", "nbf", "sub"].into_iter().find(has_wrong_type) {
             Some(claim) => TokenFault::Claim {
                 claim: claim.to_owned(),
             },

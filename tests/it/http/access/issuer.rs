@@ -125,7 +125,7 @@ pub(super) fn write_keys(lake: &OwnLake, keys: &[&PublicKey]) -> PathBuf {
 /// A server that accepts the tokens of an issuer whose keys are in a file or at a URL.
 pub(super) fn serve(lake: &OwnLake, jwks: &str) -> Server {
     let accept = ["--jwks", jwks, "--issuer", ISSUER, "--audience", AUDIENCE];
-    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--rate-limit", "0"];
     Server::start_with(lake.command(&[&serve[..], &accept].concat()))
 }
 

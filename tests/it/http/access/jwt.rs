@@ -87,6 +87,8 @@ fn claims_have_the_names_that_the_command_line_gives() {
         "serve",
         "--listen",
         "127.0.0.1:0",
+        "--rate-limit",
+        "0",
         "--jwks",
         path.to_str().unwrap(),
     ];
@@ -188,7 +190,7 @@ fn a_jwt_leaves_no_trace() {
 #[test]
 fn command_line_says_what_is_wrong_with_an_issuer() {
     let lake = lake_with_persons("http_jwt_command");
-    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--rate-limit", "0"];
     let accept = [
         "--issuer",
         "https://id.example.com",
