@@ -136,7 +136,10 @@ async fn every_change_of_ten_thousand_acts_is_found() {
         assert!(!problems(&root).await.is_empty(), "byte {at}");
     }
     let lines: Vec<&str> = std::str::from_utf8(&bytes).unwrap().lines().collect();
-    let written = |lines: &[&str]| fs::write(object, lines.join("\n") + "\n").unwrap();
+    let written = |lines: &[&str]| {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(object, text).unwrap();
+    };
     // A record cut out, two exchanged, one repeated, the tail cut off.
     for number in [0, 1, 5_000, 9_998] {
         let mut changed = lines.clone();

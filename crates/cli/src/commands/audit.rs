@@ -32,6 +32,7 @@ pub(super) async fn run(
     let columns = [
         "at",
         "caller",
+        "from",
         "tenant",
         "act",
         "segment",

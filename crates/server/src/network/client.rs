@@ -1,8 +1,11 @@
 //! The client of a request: its address, and how the request was transported.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
 use super::proxies::ProxyNetwork;
 
@@ -50,6 +53,16 @@ impl Transport {
     /// Whether the client sees an address with `https`.
     pub(crate) fn is_https(self) -> bool {
         matches!(self, Self::Tls | Self::Proxy)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Transport {
+    type Rejection = Infallible;
+
+    /// How the request came: from this machine if nobody noted it, as for workers.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let noted = parts.extensions.get().copied();
+        Ok(noted.unwrap_or(Self::Loopback))
     }
 }
 

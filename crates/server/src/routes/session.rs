@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::access::Authorized;
 use crate::api::document::SESSION_COOKIE;
 use crate::api::scalars::{KeyRight, Scalar, Time};
+use crate::network::Transport;
 use crate::problem::Problem;
 use crate::state::Server;
 
@@ -36,12 +37,14 @@ fn authenticator(server: &Server) -> Result<&Authenticator, Problem> {
     responses((status = 201, body = Session)))]
 pub(super) async fn start(
     Authorized(server): Authorized,
+    transport: Transport,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let now = server.now();
     let started = authenticator(&server)?.start_session(server.grant(), now);
     let issued = started.await?;
-    let cookie = cookie(&issued, now, is_encrypted(&headers));
+    let is_encrypted = transport.is_https() || is_encrypted(&headers);
+    let cookie = cookie(&issued, now, is_encrypted);
     let session = Session {
         ends_at: Scalar(issued.ends_at),
         rights: server.grant().rights.iter().map(Scalar).collect(),
@@ -79,7 +82,7 @@ fn cookie(session: &IssuedSession, now: Timestamp, is_encrypted: bool) -> String
     )
 }
 
-/// Whether the browser speaks to the server over TLS. Who claims so falsely only gets a cookie that is used less.
+/// Whether the browser says that it speaks TLS, or a proxy says so that is not named. Who claims so falsely only gets a cookie that is used less.
 fn is_encrypted(headers: &HeaderMap) -> bool {
     let text = |name| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());

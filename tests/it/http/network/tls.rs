@@ -23,6 +23,22 @@ fn is_answered(server: &Server, certificate: &TestCertificate) -> bool {
 }
 
 #[test]
+fn cookies_of_encrypted_connections_are_secure() {
+    let (lake, certificate) = (OwnLake::new("http_tls_cookie"), TestCertificate::new());
+    let key = lake.json(&["api-key", "create", "--name", "a", "--role", "viewer"]);
+    let server = Server::start_with(serve_encrypted(&lake, &certificate, LOOPBACK));
+    let mut connection = TlsConnection::open(&server.address, &certificate).unwrap();
+    let token = key["token"].as_str().unwrap();
+    let start = format!(
+        "POST /v1/session HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n"
+    );
+    let started = connection.exchange(&start).unwrap();
+    assert!(started.starts_with("HTTP/1.1 201"), "{started}");
+    assert!(started.contains("SameSite=Strict; Secure\r\n"), "{started}");
+    assert!(server.stop());
+}
+
+#[test]
 fn requests_over_tls_are_answered() {
     let (lake, certificate) = (OwnLake::new("http_tls"), TestCertificate::new());
     let server = Server::start_with(serve_encrypted(&lake, &certificate, LOOPBACK));
