@@ -116,7 +116,9 @@ async fn secret_is_restored_from_a_backup_and_deleted_for_good() {
 #[tokio::test]
 async fn tenants_do_not_share_secrets() {
     let lake = OwnLake::new("secrets_tenants");
-    let other = |arguments: &[&str]| [&["--tenant", "other"][..], arguments].concat();
+    fn other<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["--tenant", "other"][..], arguments].concat()
+    }
     done(put(&lake, "shop", "of the default tenant"));
     let mut command = lake.command(&other(&["secret", "put", "shop", "--from-env", "VALUE"]));
     command.env("VALUE", "of the other one");

@@ -7,7 +7,7 @@ use rollbook_model::{SecretName, Timestamp};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::{InvalidSecret, SecretValue};
+use super::{InvalidSecret, SecretInfo, SecretValue};
 use crate::encryption::master::Master;
 use crate::{Cause, Commit, Lake, LakeError, LakeRoot, Retention, Store};
 
@@ -53,6 +53,15 @@ fn value(text: &str) -> SecretValue {
 
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(1_767_225_600_000_000 + micros)
+}
+
+async fn put(
+    lake: &Lake,
+    secret: &str,
+    text: &str,
+    at: Timestamp,
+) -> Result<SecretInfo, LakeError> {
+    lake.put_secret(&name(secret), &value(text), at).await
 }
 
 async fn read(lake: &Lake, secret: &str) -> Option<String> {
@@ -157,8 +166,7 @@ async fn changed_or_copied_secret_does_not_open() {
     let lake = folder.lake("default").await;
     let other = folder.lake("other").await;
     for (lake, secret) in [(&lake, "shop"), (&lake, "mail"), (&other, "shop")] {
-        let put = lake.put_secret(&name(secret), &value(VALUE), at(0));
-        put.await.unwrap();
+        put(lake, secret, VALUE, at(0)).await.unwrap();
     }
     let file = folder.secret("default", "shop");
     let sound = fs::read_to_string(&file).unwrap();
@@ -192,8 +200,8 @@ async fn changed_or_copied_secret_does_not_open() {
         assert!(is_damaged(&lake, "shop").await, "{changed}");
     }
     // A new value replaces whatever is there.
-    let put = lake.put_secret(&name("shop"), &value("new"), at(5)).await;
-    assert_eq!(put.unwrap().created_at, at(5));
+    let replaced = put(&lake, "shop", "new", at(5)).await.unwrap();
+    assert_eq!(replaced.created_at, at(5));
     assert_eq!(read(&lake, "shop").await.as_deref(), Some("new"));
 }
 
@@ -201,9 +209,7 @@ async fn changed_or_copied_secret_does_not_open() {
 async fn secret_survives_rotations_and_needs_the_right_keys() {
     let folder = Folder::new();
     let lake = folder.lake("default").await;
-    lake.put_secret(&name("shop"), &value(VALUE), at(0))
-        .await
-        .unwrap();
+    put(&lake, "shop", VALUE, at(0)).await.unwrap();
     let before = fs::read(folder.secret("default", "shop")).unwrap();
     let first = fs::read_to_string(folder.keys()).unwrap();
     for _ in 0..2 {
@@ -226,8 +232,8 @@ async fn secret_survives_rotations_and_needs_the_right_keys() {
         matches!(opened, Err(LakeError::MasterKey { .. })),
         "{opened:?}"
     );
-    let put = outdated.put_secret(&name("shop"), &value("new"), at(1));
-    assert!(matches!(put.await, Err(LakeError::MasterKey { .. })));
+    let refused = put(&outdated, "shop", "new", at(1)).await;
+    assert!(matches!(refused, Err(LakeError::MasterKey { .. })));
     assert_eq!(outdated.secrets().await.unwrap().len(), 1);
     assert_eq!(outdated.check().await.unwrap().problems, []);
     assert_eq!(
@@ -243,8 +249,7 @@ async fn secret_survives_rotations_and_needs_the_right_keys() {
     let shredded = folder.lake("default").await;
     assert!(is_damaged(&shredded, "shop").await);
     // Also after new keys were made.
-    let put = shredded.put_secret(&name("mail"), &value("new"), at(1));
-    put.await.unwrap();
+    put(&shredded, "mail", "new", at(1)).await.unwrap();
     assert!(is_damaged(&shredded, "shop").await);
     assert_eq!(read(&shredded, "mail").await.as_deref(), Some("new"));
 }
@@ -260,8 +265,7 @@ async fn vacuum_check_and_backup_know_secrets() {
     let base = lake.head().await.unwrap();
     lake.commit(&base, commit).await.unwrap();
     for secret in ["shop", "mail"] {
-        let put = lake.put_secret(&name(secret), &value(VALUE), at(0));
-        put.await.unwrap();
+        put(&lake, secret, VALUE, at(0)).await.unwrap();
     }
     // A writer that died left a file.
     let staged = folder.secret("default", "shop");
@@ -299,8 +303,7 @@ async fn concurrent_puts_leave_one_whole_value() {
         let lake = folder.lake("default").await;
         writing.push(tokio::spawn(async move {
             for round in 0..5 {
-                let put = lake.put_secret(&name("shop"), &value(&text), at(round));
-                put.await.unwrap();
+                put(&lake, "shop", &text, at(round)).await.unwrap();
             }
         }));
     }
