@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::support::own_lake::OwnLake;
 use crate::support::server::{Answer, Server};
 
-const ROUTES: [&str; 42] = [
+const ROUTES: [&str; 43] = [
     "GET /healthz",
+    "GET /v1/audit",
     "GET /metrics",
     "GET /readyz",
     "GET /v1/identity/reviews",

@@ -351,7 +351,7 @@ fn rules_and_dashboard_use_metrics_of_the_server() {
     }
 
     // The page describes each metric and each alert, and no others.
-    let page = text_of("README.md");
+    let page = text_of("../OPERATIONS.md");
     let listed = |begin: &str, end: &str| -> BTreeSet<String> {
         let section = page.split(begin).nth(1).unwrap().split(end).next().unwrap();
         let rows = section.lines().filter(|line| line.starts_with("| `"));

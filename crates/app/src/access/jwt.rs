@@ -122,8 +122,7 @@ fn fault(kind: &ErrorKind, claims: &Map<String, Value>) -> TokenFault {
             },
             None => TokenFault::Malformed,
         },
-        // Of the three parts only the signature was not read before.
-        ErrorKind::InvalidSignature | ErrorKind::Base64(_) => TokenFault::Signature,
+        ErrorKind::InvalidSignature => TokenFault::Signature,
         ErrorKind::ExpiredSignature => TokenFault::Expired,
         ErrorKind::ImmatureSignature => TokenFault::NotYetValid,
         ErrorKind::InvalidIssuer => TokenFault::Issuer,

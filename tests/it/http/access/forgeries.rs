@@ -302,7 +302,7 @@ fn forge_texts(case: &mut Case, good: &str) {
     let changed = format!("{head}.{body}.{first}{}", &signature[1..]);
     case.check("a changed signature", &changed, SIGNATURE);
     case.check("an empty signature", &format!("{head}.{body}."), SIGNATURE);
-    let cut = format!("{head}.{body}.{}", &signature[..signature.len() - 4]);
+    let cut = format!("{head}.{body}.{}", &signature[..signature.len() / 8 * 4]);
     case.check("half a signature", &cut, SIGNATURE);
     let of_ec = case.issuer.token(&case.ec, &claims("viewer"));
     let (_, other) = of_ec.rsplit_once('.').unwrap();
