@@ -18,6 +18,9 @@ use crate::storage::Put;
 /// The number of earlier writers that a manifest lists.
 const LINEAGE_LENGTH: usize = 64;
 
+/// Further listings of a local folder that must show the same newest manifest.
+const LISTINGS: u32 = 2;
+
 /// The number and the lineage of a manifest.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ManifestVersion {
@@ -93,6 +96,22 @@ async fn newest_bytes(
 }
 
 async fn newest_number(lake: &Lake, folder: &str) -> Result<Option<u64>, LakeError> {
+    let mut newest = listed_number(lake, folder).await?;
+    if !lake.store().is_local() {
+        return Ok(newest);
+    }
+    // A local listing leaves out files that are deleted before it has read all about them, and a file that
+    // was put meanwhile: it may show no manifest although there always was one.
+    let mut agreeing = 0;
+    while agreeing < LISTINGS {
+        let again = listed_number(lake, folder).await?;
+        agreeing = if again == newest { agreeing + 1 } else { 0 };
+        newest = again;
+    }
+    Ok(newest)
+}
+
+async fn listed_number(lake: &Lake, folder: &str) -> Result<Option<u64>, LakeError> {
     let names = lake.list(&format!("{folder}/manifests")).await?;
     let numbers = names.iter().filter_map(|name| name.strip_suffix(".json"));
     Ok(numbers.filter_map(|number| number.parse().ok()).max())
@@ -164,6 +183,7 @@ mod tests {
     use crate::{Lake, Store};
 
     const FOLDER: &str = "_vault/persons";
+    const COMMITS: u64 = 1_000;
 
     async fn put(lake: &Lake, version: &ManifestVersion, next: Value) -> bool {
         put_next(lake, FOLDER, version, &next).await.unwrap()
@@ -204,5 +224,33 @@ mod tests {
                 .unwrap()
         );
         assert_eq!(newest_number(&lake, FOLDER).await.unwrap(), Some(4));
+    }
+
+    /// Each commit replaces the only file of the folder. A reader whose listing is overtaken by that must not take the
+    /// vault for empty.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_find_a_manifest_while_it_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path().to_str().unwrap()).unwrap();
+        let lake = Lake::on(store, "default".parse().unwrap()).await.unwrap();
+        assert!(put(&lake, &ManifestVersion::default(), json!({})).await);
+        let writing = {
+            let lake = lake.clone();
+            tokio::spawn(async move {
+                for _ in 0..COMMITS {
+                    let (version, _) = read(&lake).await;
+                    assert!(put(&lake, &version, json!({})).await);
+                }
+            })
+        };
+        let (mut last, mut reads) = (1, 0);
+        while !writing.is_finished() {
+            let (version, _) = read(&lake).await;
+            assert!(version.number >= last, "{} after {last}", version.number);
+            (last, reads) = (version.number, reads + 1);
+        }
+        writing.await.unwrap();
+        assert!(reads > COMMITS, "{reads} reads");
+        assert_eq!(read(&lake).await.0.number, COMMITS + 1);
     }
 }
