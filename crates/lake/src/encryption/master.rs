@@ -118,7 +118,7 @@ impl Master {
         if is_command && self.known().iter().any(is_wanted) {
             return Ok(());
         }
-        let found = self.from_source()?;
+        let found = self.keys_of_source()?;
         match (fingerprint, &self.source) {
             _ if found.iter().any(is_wanted) => Ok(()),
             (Some(fingerprint), _) => Err(self.lacks(&found, fingerprint)),
@@ -207,12 +207,12 @@ impl Master {
     }
 
     fn read(&self) -> Result<Vec<Key>, LakeError> {
-        let keys = self.from_source()?;
+        let keys = self.keys_of_source()?;
         self.known().clone_from(&keys);
         Ok(keys)
     }
 
-    fn from_source(&self) -> Result<Vec<Key>, LakeError> {
+    fn keys_of_source(&self) -> Result<Vec<Key>, LakeError> {
         let refused = |problem: String| LakeError::MasterKey {
             place: self.place(),
             problem,
