@@ -8,6 +8,7 @@ benches/runs/<date>-<machine>/versions.json. How to read it: benches/README.md.
 """
 
 import argparse
+import contextlib
 import itertools
 import pathlib
 import random
@@ -53,7 +54,13 @@ def compare(options: argparse.Namespace) -> dict:
     for number in range(options.rounds):
         print(f"round {number + 1}", file=sys.stderr)
         for side in in_turn(commands, number):
-            ask(options, times, side, commands[side], programs[side], number)
+            alone(times, side, commands[side], programs[side])
+        with contextlib.ExitStack() as stack:
+            servers = {
+                side: stack.enter_context(Server(programs[side], command.lake))
+                for side, command in commands.items()
+            }
+            ask(options, times, servers, number)
         patch(options, times, commands, programs, number)
     for command in commands.values():
         remove(command.lake)
@@ -114,32 +121,39 @@ def filled(
     return command
 
 
-def ask(
-    options: argparse.Namespace,
-    times: Times,
-    side: str,
-    command: Command,
-    program: pathlib.Path,
-    number: int,
-) -> None:
-    """What changes nothing: full refreshes, previews, columns in SQL."""
-    times.note("full refresh by command", side, command.refresh(at(0), full=True)[1]["wall_seconds"])
+def alone(times: Times, side: str, command: Command, program: pathlib.Path) -> None:
+    """Full refreshes by a command, and by a server that was just started."""
+    # The first one finds files and program out of memory, as the other side left them: it is not counted.
+    command.refresh(at(0), full=True)
+    for _ in range(3):
+        seconds = command.refresh(at(0), full=True)[1]["wall_seconds"]
+        times.note("full refresh by command", side, seconds)
     with Server(program, command.lake) as server:
         cold = server.refresh(at(0), full=True)[1]["wall_seconds"]
         times.note("full refresh by a fresh server", side, cold)
+
+
+def ask(options: argparse.Namespace, times: Times, servers: dict[str, Server], number: int) -> None:
+    """What two servers answer from memory, one question after the other in turns: what disturbs the machine
+    disturbs both."""
+    for server in servers.values():
         server.warm_up(at(0))
-        for _ in range(3):
-            warm = server.refresh(at(0), full=True)[1]["wall_seconds"]
+        server.refresh(at(0), full=True)
+    for turn in range(6):
+        for side in in_turn(servers, turn):
+            warm = servers[side].refresh(at(0), full=True)[1]["wall_seconds"]
             times.note("full refresh from memory", side, warm)
-        asked = segments(random.Random(2 + number), options.previews + UNCOUNTED)
-        for place, segment in enumerate(asked):
-            body = {"criteria": segment.rollbook(), "as_of": at(0)}
-            seconds, _ = timed(lambda: post(server.connection, "/v1/segments/preview", body))
+    asked = segments(random.Random(2 + number), options.previews + UNCOUNTED)
+    for place, segment in enumerate(asked):
+        body = {"criteria": segment.rollbook(), "as_of": at(0)}
+        for side in in_turn(servers, place):
+            seconds, _ = timed(lambda: post(servers[side].connection, "/v1/segments/preview", body))
             if place >= UNCOUNTED:
                 times.note("preview", side, seconds)
-        for name, query in QUERIES.items():
-            for place in range(5):
-                seconds, _ = timed(lambda: post(server.connection, "/v1/sql", {"query": query}))
+    for name, query in QUERIES.items():
+        for place in range(5):
+            for side in in_turn(servers, place):
+                seconds, _ = timed(lambda: post(servers[side].connection, "/v1/sql", {"query": query}))
                 if place > 0:
                     times.note(f"SQL, {name}", side, seconds)
 
