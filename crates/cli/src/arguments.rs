@@ -135,7 +135,7 @@ pub(crate) enum Command {
     /// Create, list, rotate and revoke the API keys of the servers of a lake
     #[command(subcommand)]
     ApiKey(ApiKey),
-    /// Serve the lake over HTTP, to programs on this machine
+    /// Serve the lake over HTTP: to programs on this machine, or encrypted to others
     Serve(Serve),
     /// Run as a worker process of a server
     #[command(hide = true)]
