@@ -143,7 +143,7 @@ pub(crate) enum Command {
     /// Store, list and delete secrets for connections to other systems; no command shows a value
     #[command(subcommand)]
     Secret(Secret),
-    /// Serve the lake over HTTP, to programs on this machine
+    /// Serve the lake over HTTP: to programs on this machine, or encrypted to others
     Serve(Serve),
     /// Run as a worker process of a server
     #[command(hide = true)]
