@@ -127,7 +127,7 @@ async fn every_change_of_ten_thousand_acts_is_found() {
     let bytes = fs::read(object).unwrap();
     // One byte, at places all over the chain.
     for at in (0..bytes.len())
-        .step_by(bytes.len() / 100)
+        .step_by(bytes.len() / 25)
         .chain([bytes.len() - 2])
     {
         let mut changed = bytes.clone();
