@@ -11,6 +11,7 @@ mod verifier;
 use jsonwebtoken::Validation;
 use jsonwebtoken::errors::ErrorKind;
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::access::grant::Grant;
 use crate::{AppError, TokenFault};
@@ -101,13 +102,21 @@ impl JwtIssuer {
         validation.set_issuer(&[&self.options.issuer]);
         validation.set_audience(&[&self.options.audience]);
         let decoded = jsonwebtoken::decode::<IgnoredAny>(token, &key.key, &validation);
-        decoded.map_err(|error| fault(error.kind()))?;
+        decoded.map_err(|error| fault(error.kind(), &unchecked.claims))?;
         claims::grant(&unchecked.claims, &self.options)
     }
 }
 
-fn fault(kind: &ErrorKind) -> TokenFault {
+fn fault(kind: &ErrorKind, claims: &Map<String, Value>) -> TokenFault {
+    // The claims are JSON, or the token would have been refused before.
+    let is_no_time = |name: &&str| claims.get(*name).is_some_and(|time| !time.is_number());
     match kind {
+        ErrorKind::Json(_) => match ["exp", "nbf"].into_iter().find(is_no_time) {
+            Some(claim) => TokenFault::Claim {
+                claim: claim.to_owned(),
+            },
+            None => TokenFault::Malformed,
+        },
         ErrorKind::InvalidSignature => TokenFault::Signature,
         ErrorKind::ExpiredSignature => TokenFault::Expired,
         ErrorKind::ImmatureSignature => TokenFault::NotYetValid,
