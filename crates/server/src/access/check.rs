@@ -4,8 +4,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rollbook_app::AppError;
 use rollbook_app::access::{Authenticator, Caller, Grant, Right, Rights};
+use rollbook_app::{AppError, ErrorClass};
 use rollbook_model::TenantName;
 
 use super::credentials::Credentials;
@@ -105,10 +105,8 @@ async fn answer_open(
 
 /// The answer to a caller without a valid key.
 fn refused(server: &Server, call: &Extensions, error: AppError) -> Response {
-    if matches!(
-        error,
-        AppError::Unauthenticated { .. } | AppError::InvalidToken { .. }
-    ) && let Err(over) = limited::count_unauthenticated(server, call)
+    if error.code().1 == ErrorClass::Unauthenticated
+        && let Err(over) = limited::count_unauthenticated(server, call)
     {
         return over.into_response();
     }
