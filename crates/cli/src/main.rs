@@ -42,9 +42,12 @@ fn main() -> ExitCode {
             return commands::run(arguments).await;
         }
         tokio::select! {
-            outcome = commands::run(arguments) => outcome,
+            // Ctrl-C is waited for before the command begins: at a prompt it would else leave the terminal
+            // without an echo.
+            biased;
             // Dropping the future removes its temporary files; nothing was committed.
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+            outcome = commands::run(arguments) => outcome,
         }
     });
     let status = outcome.unwrap_or_else(|error| {
