@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use rollbook_app::access::Role;
+
 use crate::support::own_lake::OwnLake;
 use crate::support::server::Server;
 
@@ -16,6 +18,23 @@ const REQUESTS: &str = "2";
     ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
 )]
 fn schemathesis_finds_no_violation() {
+    check_as(Role::Admin);
+}
+
+/// Every answer to them is documented, too, and most are refusals.
+#[test]
+#[cfg_attr(
+    not(has_python),
+    ignore = "ROLLBOOK_TEST_PYTHON names no Python with the packages of tests/peers"
+)]
+fn schemathesis_finds_no_violation_with_fewer_rights() {
+    for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
+        check_as(role);
+    }
+}
+
+/// Fails unless schemathesis finds no violation with a key of a role.
+fn check_as(role: Role) {
     let python = rollbook_tests::python();
     let (requests, seed) = (asked("REQUESTS", REQUESTS), asked("SEED", "1"));
     let is_short = requests == REQUESTS;
@@ -29,7 +48,7 @@ fn schemathesis_finds_no_violation() {
         true => &["--exclude-operation-id", "show_calendar"],
         false => &[],
     };
-    let lake = OwnLake::new("http_peer");
+    let lake = OwnLake::new(&format!("http_peer_{role}"));
     let persons = "external_id,email,country\nP1,ann@example.com,US\nP2,,FR\nP3,,US\n";
     let persons = lake.write("persons.csv", persons);
     lake.json(&["ingest", "native", persons.to_str().unwrap()]);
@@ -38,7 +57,7 @@ fn schemathesis_finds_no_violation() {
         lake.json(&["segment", "put", key, "--criteria", "country = 'US'"]);
     }
     lake.json(&["segment", "refresh"]);
-    let key = lake.json(&["api-key", "create", "--name", "peer", "--role", "admin"]);
+    let key = lake.json(&["api-key", "create", "--name", "peer", "--role", role.name()]);
     let server = Server::start(&lake, "default");
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let run = Command::new(python)
@@ -75,9 +94,9 @@ fn schemathesis_finds_no_violation() {
         .unwrap();
     let said = String::from_utf8_lossy(&run.stdout);
     let complaint = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{said}\n{complaint}");
+    assert!(run.status.success(), "{role}: {said}\n{complaint}");
     let tested = if is_short { "Tested: 42" } else { "Tested: 43" };
-    assert!(said.contains(tested), "{said}");
+    assert!(said.contains(tested), "{role}: {said}");
     assert!(server.stop());
 }
 
