@@ -19,7 +19,7 @@ mod record;
 mod seals;
 mod verify;
 
-pub use act::{Act, AskedStatement, Caller};
+pub use act::{Act, AskedStatement, Caller, DONE};
 pub use log::AuditLog;
 pub use read::{ActFilter, acts};
 pub use verify::{Finding, Verified, verify};

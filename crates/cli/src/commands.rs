@@ -65,6 +65,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     if let Some(recorded) = Recorded::of(&command) {
+        recorded.begin(&workspace).await?;
         let done = match command {
             Command::Person(arguments) => person::run(&workspace, arguments, format).await,
             Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await,
@@ -72,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Secret(arguments) => secret::run(&workspace, arguments, format).await,
             _ => Ok(()),
         };
-        let kept = recorded.record(&workspace, &done).await;
+        let kept = recorded.end(&workspace, &done).await;
         return done.and(kept).map(|()| ExitCode::SUCCESS);
     }
     match command {

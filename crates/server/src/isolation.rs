@@ -88,10 +88,15 @@ async fn with_statement_noted(server: &Server, request: Request) -> Result<Reque
         return Ok(request);
     };
     let (parts, text) = read_json(server, request).await?;
-    if let Ok(SqlOfBody { query, criteria }) = serde_json::from_str(&text)
+    if let Ok(SqlOfBody {
+        query,
+        criteria,
+        key,
+    }) = serde_json::from_str(&text)
         && let Some(statement) = query.or(criteria)
     {
-        notes.note_statement(&statement);
+        let key = key.and_then(|key| key.parse().ok());
+        notes.note_statement(statement, key.map(|key: SegmentKey| key.to_string()));
     }
     Ok(Request::from_parts(parts, Body::from(text)))
 }
@@ -130,7 +135,10 @@ async fn inspect(server: &Server, request: Request) -> Result<(Request, bool), P
         return Ok((request, needs_worker));
     }
     let (parts, text) = read_json(server, request).await?;
-    if let Ok(SqlOfBody { query, criteria }) = serde_json::from_str(&text) {
+    if let Ok(SqlOfBody {
+        query, criteria, ..
+    }) = serde_json::from_str(&text)
+    {
         needs_worker |= query.is_some();
         if let Some(criteria) = criteria {
             let bounded = segments::have_bounded_cost(server.workspace(), &[&criteria]).await?;
@@ -170,6 +178,8 @@ fn asks_for_custom_traits(uri: &Uri) -> bool {
 struct SqlOfBody {
     query: Option<String>,
     criteria: Option<String>,
+    /// The segment to create.
+    key: Option<String>,
 }
 
 /// Whether the saved criteria that a request is about have an unbounded cost.

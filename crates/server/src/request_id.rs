@@ -1,6 +1,7 @@
-//! The id of a request, by which its log lines and its record are found.
+//! How log, metrics and records name a request: its id, by which its lines are found, and its method.
 
 use axum::extract::Request;
+use axum::http::Method;
 use uuid::Uuid;
 
 /// The header of the id, in requests and in answers.
@@ -26,5 +27,19 @@ impl RequestId {
         };
         let id = given.filter(plain).map(str::to_owned);
         Self(id.unwrap_or_else(|| Uuid::now_v7().to_string()))
+    }
+}
+
+/// The name of a method; unknown ones, which may be of any length, are `other`.
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
     }
 }

@@ -42,13 +42,13 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
 pub(crate) fn router(server: Server, proxies: Arc<[ProxyNetwork]>) -> Router {
     let permits = Arc::new(Semaphore::new(server.limits().requests));
     routes_in_time(server.clone())
-        .layer(from_fn_with_state(server.clone(), access::audit))
         .layer(from_fn_with_state(permits, middleware::limit_requests))
         .layer(from_fn(middleware::refuse_cross_site))
         .layer(from_fn_with_state(
             server.clone(),
             middleware::require_local_host,
         ))
+        .layer(from_fn_with_state(server.clone(), access::audit))
         .layer(compression())
         .layer(map_response(etag::weaken_if_compressed))
         .layer(from_fn_with_state(server, middleware::observe))

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{self, Grant, KeyPrefix};
 
-/// The result of an act that was done.
-pub(super) const DONE: &str = "ok";
+/// The result of what was done.
+pub const DONE: &str = "ok";
 
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ pub struct Act {
     /// The statement that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<AskedStatement>,
-    /// `ok`, `disconnected`, or the code of the refusal.
+    /// `ok`, `begun` (of a command), `disconnected`, or the code of the refusal.
     pub result: String,
     /// Refusals before this one that were only counted, because there were too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -116,7 +116,7 @@ impl Chain {
         })
     }
 
-    async fn store_waiting(&mut self) -> Result<(), ChainError> {
+    pub(super) async fn store_waiting(&mut self) -> Result<(), ChainError> {
         while let Some(group) = self.waiting.front() {
             let path = self.path(group);
             // A put whose answer was lost may have been done.

@@ -1,6 +1,7 @@
 //! The log of one process: gathers acts of concurrent callers, and stores them together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rollbook_lake::{AuthenticationKey, LakeRoot};
@@ -19,6 +20,8 @@ const MAX_GROUP: usize = 1_000;
 const SEAL_INTERVAL: Duration = Duration::from_secs(60);
 /// Objects of a chain before they are folded, so that there are never many.
 const MAX_UNFOLDED: usize = 256;
+/// Acts that wait until a chain can be begun, at most.
+const MAX_BACKLOG: usize = 100_000;
 /// How long a caller waits for its act to be stored.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// What the codes of statements are for.
@@ -28,6 +31,8 @@ type Reply = oneshot::Sender<Result<(), ()>>;
 
 enum Message {
     Act(Box<Act>, Option<Reply>),
+    /// Asks whether acts can be stored.
+    Ready(Reply),
     Stop(Reply),
 }
 
@@ -35,6 +40,8 @@ enum Message {
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     sender: mpsc::UnboundedSender<Message>,
+    /// Whether the last attempt to store something succeeded.
+    is_well: Arc<AtomicBool>,
     statements: Arc<tokio::sync::OnceCell<AuthenticationKey>>,
     root: LakeRoot,
 }
@@ -43,18 +50,33 @@ impl AuditLog {
     /// A log in a lake, with a task that stores what it is given. `clock` gives the times of seals.
     pub fn start(root: LakeRoot, clock: fn() -> Timestamp) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
+        let is_well = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             root: root.clone(),
             clock,
             chain: None,
+            backlog: Vec::new(),
+            is_well: Arc::clone(&is_well),
         };
         tokio::spawn(writer.run(receiver));
         let statements = Arc::default();
         Self {
             sender,
+            is_well,
             statements,
             root,
         }
+    }
+
+    /// Checks that acts can be stored, before something is done that has to be recorded.
+    ///
+    /// # Errors
+    /// [`AppError::AuditUnavailable`].
+    pub async fn ready(&self) -> Result<(), AppError> {
+        if self.is_well.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.ask(Message::Ready).await
     }
 
     /// Records an act. It is durable when this returns.
@@ -62,9 +84,13 @@ impl AuditLog {
     /// # Errors
     /// [`AppError::AuditUnavailable`] if it was not stored in time; it is stored later if that becomes possible.
     pub async fn record(&self, act: Act) -> Result<(), AppError> {
+        self.ask(|reply| Message::Act(Box::new(act), Some(reply)))
+            .await
+    }
+
+    async fn ask(&self, message: impl FnOnce(Reply) -> Message) -> Result<(), AppError> {
         let (reply, stored) = oneshot::channel();
-        let message = Message::Act(Box::new(act), Some(reply));
-        let sent = self.sender.send(message).is_ok();
+        let sent = self.sender.send(message(reply)).is_ok();
         match timeout(MAX_WAIT, stored).await {
             Ok(Ok(Ok(()))) if sent => Ok(()),
             _ => Err(AppError::AuditUnavailable),
@@ -110,6 +136,9 @@ struct Writer {
     root: LakeRoot,
     clock: fn() -> Timestamp,
     chain: Option<OpenChain>,
+    /// Acts that wait until a chain can be begun.
+    backlog: Vec<Act>,
+    is_well: Arc<AtomicBool>,
 }
 
 /// A chain whose beginning is sealed.
@@ -130,12 +159,16 @@ impl Writer {
                 Err(_) => None,
             };
             let (mut acts, mut replies, mut stop) = (Vec::new(), Vec::new(), None);
-            let mut next = first;
+            let (mut next, mut is_asked) = (first, false);
             while let Some(message) = next {
                 match message {
                     Message::Act(act, reply) => {
                         acts.push(*act);
                         replies.extend(reply);
+                    }
+                    Message::Ready(reply) => {
+                        is_asked = true;
+                        replies.push(reply);
                     }
                     Message::Stop(reply) => stop = Some(reply),
                 }
@@ -146,7 +179,7 @@ impl Writer {
                     receiver.try_recv().ok()
                 };
             }
-            if !acts.is_empty() {
+            if !acts.is_empty() || is_asked {
                 let stored = self.store(acts).await;
                 for reply in replies {
                     // Whoever does not wait any more does not need the answer.
@@ -167,12 +200,21 @@ impl Writer {
 
     async fn store(&mut self, acts: Vec<Act>) -> Result<(), ()> {
         let count = acts.len();
+        let room = MAX_BACKLOG.saturating_sub(self.backlog.len());
+        self.backlog.extend(acts.into_iter().take(room));
+        let lost = count.saturating_sub(room);
+        let backlog = std::mem::take(&mut self.backlog);
         let stored = match self.open().await {
-            Ok(open) => open.chain.write(acts).await,
-            Err(error) => Err(error.into()),
+            Ok(open) if backlog.is_empty() => open.chain.store_waiting().await,
+            Ok(open) => open.chain.write(backlog).await,
+            Err(error) => {
+                self.backlog = backlog;
+                Err(error.into())
+            }
         };
+        self.is_well.store(stored.is_ok(), Ordering::Relaxed);
         if let Err(error) = stored {
-            tracing::error!(acts = count, %error, "the audit cannot be written");
+            tracing::error!(acts = count, lost, %error, "the audit cannot be written");
             if matches!(error, ChainError::Foreign(_)) {
                 // Nothing can be added to it any more; `verify` shows what happened.
                 self.chain = None;

@@ -31,7 +31,9 @@ pub(super) async fn chains(store: &Store) -> Result<BTreeMap<String, Vec<ChainOb
         let parsed = listed.path.strip_prefix(&prefix).and_then(|below| {
             let (chain, name) = below.split_once('/')?;
             let (first, records) = name.strip_suffix(".ndjson")?.split_once('-')?;
-            Some((chain, first.parse().ok()?, records.parse().ok()?))
+            let (first, records) = (first.parse::<u64>().ok()?, records.parse::<u64>().ok()?);
+            first.checked_add(records)?;
+            Some((chain, first, records))
         });
         if let Some((chain, first, records)) = parsed {
             let objects = chains.entry(chain.to_owned()).or_default();
@@ -114,18 +116,20 @@ pub async fn acts(store: &Store, filter: &ActFilter) -> Result<Vec<Act>, AppErro
     let mut found = Vec::new();
     for (chain, objects) in chains(store).await? {
         let mut seen = 0;
-        let read = |_: &ChainObject, bytes: &Bytes| {
+        let read = |object: &ChainObject, bytes: &Bytes| {
             let lines = std::str::from_utf8(bytes).unwrap_or_default().lines();
-            for read in lines.filter_map(decode) {
-                // An object may begin with records of the one before it.
-                if read.record.number < seen {
-                    continue;
-                }
-                seen = read.record.number + 1;
-                if filter.has(&read.record.act) {
+            // An object may begin with records of the one before it.
+            let new = lines
+                .zip(object.first..)
+                .filter(|(_, number)| *number >= seen);
+            for (line, _) in new {
+                if let Some(read) = decode(line)
+                    && filter.has(&read.record.act)
+                {
                     found.push(read.record.act);
                 }
             }
+            seen = seen.max(object.first + object.records);
         };
         for_each_object(store, &chain, objects, read).await?;
     }

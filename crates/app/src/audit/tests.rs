@@ -232,24 +232,30 @@ async fn rewritten_chains_do_not_match_their_seals() {
     assert_eq!(found, ["forged: no seal names it: no server wrote it"]);
 }
 
-#[tokio::test]
-async fn seals_of_an_earlier_master_key_are_vouched_for_by_later_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = root_of(folder.path());
-    record(&root, 5).await;
-    let key = folder.path().join("key");
-    fs::rename(&key, folder.path().join("old")).unwrap();
-    // Without any later seal nobody can vouch for them.
-    let without = root_of(folder.path());
-    fs::write(&key, "ab".repeat(32)).unwrap();
+/// Writes a file of master keys that only its owner may read.
+fn write_keys(path: &Path, keys: &str) {
+    fs::write(path, keys).unwrap();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let found = problems(&without).await.join("\n");
-    assert!(found.contains("is not at hand"), "{found}");
-    record(&without, 5).await;
+}
+
+#[tokio::test]
+async fn seals_of_a_master_key_that_is_not_at_hand_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&root_of(folder.path()), 5).await;
+    let key = folder.path().join("key");
+    let (old, new) = (fs::read_to_string(&key).unwrap(), "ab".repeat(32));
+    // Later seals under another key vouch for nothing: whoever made the earlier ones may have invented their key.
+    write_keys(&key, &new);
+    for _ in 0..2 {
+        let found = problems(&root_of(folder.path())).await.join("\n");
+        assert!(found.contains("is not at hand"), "{found}");
+        record(&root_of(folder.path()), 5).await;
+    }
+    write_keys(&key, &format!("{new}\n{old}"));
     assert_eq!(
         problems(&root_of(folder.path())).await,
         Vec::<String>::new()
@@ -258,7 +264,65 @@ async fn seals_of_an_earlier_master_key_are_vouched_for_by_later_ones() {
     let text = fs::read_to_string(&first).unwrap();
     fs::write(&first, text.replace("\"records\":0", "\"records\":1")).unwrap();
     let found = problems(&root_of(folder.path())).await.join("\n");
-    assert!(found.contains("the seal before it was changed"), "{found}");
+    assert!(
+        found.contains("its authentication code is wrong"),
+        "{found}"
+    );
+}
+
+#[tokio::test]
+async fn overlapping_objects_hide_and_forge_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record(&root, 20).await;
+    let object = objects(folder.path()).remove(0);
+    let text = fs::read_to_string(&object).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // In the place of a record that was read already stands one that claims to be the last of all.
+    let mut forged = decode(lines[9]).unwrap().record;
+    forged.number = 19;
+    let (forged, _) = super::record::encode(&forged).unwrap();
+    let written = |first: usize, lines: &[&str]| {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let name = format!("{first:020}-{}.ndjson", lines.len());
+        fs::write(object.with_file_name(name), text).unwrap();
+    };
+    fs::remove_file(&object).unwrap();
+    written(0, &lines[..10]);
+    let mut rest = vec![forged.as_str()];
+    rest.extend(&lines[10..]);
+    written(9, &rest);
+    let found = problems(&root).await.join("\n");
+    assert!(
+        found.contains("not the record that the object before has"),
+        "{found}"
+    );
+    let all = acts(root.store(), &ActFilter::default()).await.unwrap();
+    let rows: Vec<u64> = all.iter().filter_map(|act| act.rows).collect();
+    assert_eq!(rows, (0..20).collect::<Vec<u64>>());
+    // A name that no server gives.
+    let huge = object.with_file_name(format!("{:020}-{}.ndjson", 1, u64::MAX));
+    fs::write(huge, "").unwrap();
+    problems(&root).await;
+}
+
+#[tokio::test]
+async fn acts_wait_until_a_chain_can_be_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    let audit = folder.path().join("lake/_audit");
+    fs::create_dir_all(audit.parent().unwrap()).unwrap();
+    fs::write(&audit, "no folder").unwrap();
+    let log = AuditLog::start(root.clone(), clock);
+    assert!(log.ready().await.is_err());
+    assert!(log.record(act(1)).await.is_err());
+    fs::remove_file(&audit).unwrap();
+    log.ready().await.unwrap();
+    log.record(act(2)).await.unwrap();
+    log.stop().await;
+    let all = acts(root.store(), &ActFilter::default()).await.unwrap();
+    let rows: Vec<u64> = all.iter().filter_map(|act| act.rows).collect();
+    assert_eq!(rows, [1, 2]);
 }
 
 #[tokio::test]

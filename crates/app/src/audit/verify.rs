@@ -81,7 +81,6 @@ async fn read_seals(
     let mut of_chains: BTreeMap<String, Vec<Seal>> = BTreeMap::new();
     let (mut expected, mut previous) = (1, Some(String::new()));
     let mut last: Option<ReadSeal> = None;
-    let mut last_has_code = true;
     for number in seals::numbers(store).await? {
         let place = seals::path(number);
         if number > expected {
@@ -102,14 +101,24 @@ async fn read_seals(
             verified.add(&place, "the seal before it was changed");
         }
         match read.has_right_code(root).await? {
-            Some(true) => last_has_code = true,
+            Some(true) => {}
             Some(false) => {
                 verified.add(&place, "its authentication code is wrong: it was changed");
                 previous = Some(read.digest());
                 continue;
             }
-            // A later seal under a newer master key names this one.
-            None => last_has_code = false,
+            // Whoever follows it with a seal need not have had its key either.
+            None => {
+                let key = &read.seal.key;
+                verified.add(
+                    &place,
+                    format!(
+                        "the master key {key} of this seal is not at hand: it cannot be verified"
+                    ),
+                );
+                previous = Some(read.digest());
+                continue;
+            }
         }
         previous = Some(read.digest());
         let seals = of_chains.entry(read.seal.chain.clone()).or_default();
@@ -118,14 +127,6 @@ async fn read_seals(
         last = Some(read);
     }
     if let Some(last) = last {
-        let place = seals::path(last.seal.number);
-        if !last_has_code {
-            let key = &last.seal.key;
-            verified.add(
-                place,
-                format!("the master key {key} of the last seals is not at hand"),
-            );
-        }
         verified.last_seal = Some(format!("{} {}", last.seal.number, last.digest()));
     }
     Ok(of_chains)
@@ -190,6 +191,11 @@ impl ChainState<'_> {
         };
         for (line, number) in text.lines().zip(object.first..) {
             if number < self.next {
+                // It was read from the object before, and must at least claim to be the same one.
+                if decode(line).is_none_or(|read| read.record.number != number) {
+                    let problem = "it is not the record that the object before has there";
+                    self.findings.push((place(number), problem.to_owned()));
+                }
                 continue;
             }
             let Some(read) = decode(line) else {

@@ -1,12 +1,16 @@
 //! Commands that are recorded in the audit: personal data of one person, API keys, secrets, the master key.
 
-use rollbook_app::audit::{Act, Caller};
+use rollbook_app::access::IssuedKey;
+use rollbook_app::audit::{Act, Caller, DONE};
 use rollbook_app::{AppError, Workspace};
 
 use crate::arguments::{ApiKey, Command, Keys, Person, Secret};
 use crate::commands::clock::now;
 
-/// A command that is recorded.
+/// The result of a command that has not ended yet.
+const BEGUN: &str = "begun";
+
+/// A command that is recorded, before it does anything and with its result.
 pub(super) struct Recorded {
     name: &'static str,
     person: Option<i64>,
@@ -40,27 +44,56 @@ impl Recorded {
         Some(Self { name, person, key })
     }
 
-    /// Records the command with its result, if the lake has API keys: without them nobody asks who did what.
-    pub(super) async fn record(
-        self,
+    /// Records that the command begins, if the lake has API keys: without them nobody asks who did what.
+    ///
+    /// # Errors
+    /// It cannot be recorded, so nothing is to be done.
+    pub(super) async fn begin(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        self.record(workspace, BEGUN).await
+    }
+
+    /// Records the result of the command.
+    ///
+    /// # Errors
+    /// It cannot be recorded.
+    pub(super) async fn end(
+        &self,
         workspace: &Workspace,
         result: &anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let code = result.as_ref().err().map(|error| {
+            let known = error.downcast_ref::<AppError>();
+            known.map_or("failed", |error| error.code().0)
+        });
+        self.record(workspace, code.unwrap_or(DONE)).await
+    }
+
+    async fn record(&self, workspace: &Workspace, result: &str) -> anyhow::Result<()> {
         if !workspace.api_keys()?.any().await? {
             return Ok(());
         }
-        let log = workspace.audit_log(now)?;
         let mut act = Act::done(now(), Caller::Command(user()), self.name.to_owned());
         act.tenant = Some(workspace.tenant.clone());
-        (act.person_id, act.key) = (self.person, self.key);
-        if let Err(error) = result {
-            let known = error.downcast_ref::<AppError>();
-            act.result = known.map_or("failed", |error| error.code().0).to_owned();
-        }
+        (act.person_id, act.key) = (self.person, self.key.clone());
+        act.result = result.to_owned();
+        let log = workspace.audit_log(now)?;
         log.record(act).await?;
         log.stop().await;
         Ok(())
     }
+}
+
+/// Records that the first start beyond this machine created a key.
+///
+/// # Errors
+/// It cannot be recorded.
+pub(super) async fn record_first_key(workspace: &Workspace, key: &IssuedKey) -> anyhow::Result<()> {
+    let created = Recorded {
+        name: "serve, which created the first key",
+        person: None,
+        key: Some(key.key.prefix.to_string()),
+    };
+    created.end(workspace, &Ok(())).await
 }
 
 /// The name of the user of this process, as its environment tells it.

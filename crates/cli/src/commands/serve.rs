@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::time::ChronoUtc;
 
 use crate::arguments::Serve;
 use crate::commands::clock::{new_batch, now};
+use crate::commands::recorded::record_first_key;
 
 /// Bytes of memory per query of the server at most, because several run concurrently.
 const MAX_QUERY_MEMORY: usize = 1 << 30;
@@ -51,6 +52,7 @@ pub(super) async fn run(
         && let Some(first) = keys.create_first(&workspace.tenant, now()).await?
     {
         show_once(&workspace, &first);
+        record_first_key(&workspace, &first).await?;
     }
     let needs_key = listening.is_exposed() || Authenticator::new(keys).needs_key().await?;
     let limit = match arguments.rate_limit.0 {

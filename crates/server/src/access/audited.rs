@@ -4,15 +4,16 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rollbook_app::access::Right;
+use rollbook_app::access::{KeyPrefix, Right};
 use rollbook_app::audit::{Act, AuditLog, Caller};
+use rollbook_model::SegmentKey;
 
 use super::notes::RequestNotes;
-use super::route_rights::Needs;
+use super::route_rights::{Needs, needs};
 use crate::answered::{ANSWERED_HEADER, Answered};
 use crate::network::ClientAddress;
 use crate::problem::{CODE_HEADER, Problem};
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, method_name};
 use crate::state::Server;
 
 /// The result of a request whose caller did not wait for its answer.
@@ -29,6 +30,13 @@ pub(crate) async fn audit(State(server): State<Server>, request: Request, next: 
         return next.run(request).await;
     }
     let (mut pending, request) = PendingAct::of(&server, log, request).await;
+    if is_recorded(pending.needs)
+        && let Err(error) = log.ready().await
+    {
+        // Nothing is done that could not be recorded.
+        pending.act = None;
+        return Problem::from(error).into_response();
+    }
     let mut response = next.run(request).await;
     let answered = Answered::take(response.headers_mut());
     if let Some(mut act) = pending.finished(&response, &answered) {
@@ -63,6 +71,8 @@ struct PendingAct<'a> {
     server: &'a Server,
     log: &'a AuditLog,
     notes: RequestNotes,
+    /// What the route needs.
+    needs: Option<Needs>,
     act: Option<Act>,
 }
 
@@ -71,7 +81,9 @@ impl<'a> PendingAct<'a> {
         let (mut parts, body) = request.into_parts();
         let route = parts.extensions.get::<MatchedPath>().cloned();
         let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
-        let name = format!("{} {route}", parts.method);
+        let method = method_name(&parts.method);
+        let name = format!("{method} {route}");
+        let needs = needs(if method == "HEAD" { "GET" } else { method }, route);
         let mut act = Act::done(server.now(), Caller::Unknown, name);
         act.from = parts
             .extensions
@@ -81,9 +93,11 @@ impl<'a> PendingAct<'a> {
         if let Ok(params) = RawPathParams::from_request_parts(&mut parts, server).await {
             for (name, value) in &params {
                 match name {
-                    "key" => act.segment = Some(value.chars().take(255).collect()),
+                    "key" => {
+                        act.segment = value.parse().ok().map(|key: SegmentKey| key.to_string())
+                    }
                     "person_id" => act.person_id = value.parse().ok(),
-                    "prefix" => act.key = Some(value.chars().take(10).collect()),
+                    "prefix" => act.key = value.parse().ok().map(|key: KeyPrefix| key.to_string()),
                     _ => {}
                 }
             }
@@ -95,6 +109,7 @@ impl<'a> PendingAct<'a> {
             server,
             log,
             notes,
+            needs,
             act: Some(act),
         };
         (pending, Request::from_parts(parts, body))
@@ -110,7 +125,7 @@ impl<'a> PendingAct<'a> {
             status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
         ) || code == Some("unknown_tenant");
-        if !is_refusal && !is_recorded(self.notes.noted().needs) {
+        if !is_refusal && !is_recorded(self.needs) {
             return None;
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
@@ -119,7 +134,8 @@ impl<'a> PendingAct<'a> {
         act.rows = answered.rows;
         act.segment = act.segment.or_else(|| answered.segment.clone());
         act.key = act.key.or_else(|| answered.key.clone());
-        if is_refusal && act.caller == Caller::Unknown {
+        let is_flood = status == StatusCode::TOO_MANY_REQUESTS || act.caller == Caller::Unknown;
+        if is_flood {
             act.unlisted = self.server.refusals().list()?;
         }
         Some(act)
@@ -130,6 +146,7 @@ impl<'a> PendingAct<'a> {
         let grant = self.notes.noted().grant;
         act.caller = Caller::of(grant.as_ref());
         act.tenant = grant.map(|_| self.server.workspace().tenant.clone());
+        act.segment = act.segment.or_else(|| self.notes.noted().segment);
         Some(act)
     }
 }
@@ -137,11 +154,17 @@ impl<'a> PendingAct<'a> {
 impl Drop for PendingAct<'_> {
     /// The caller hung up: what they asked for may have been done.
     fn drop(&mut self) {
-        if is_recorded(self.notes.noted().needs)
+        if is_recorded(self.needs)
             && let Some(mut act) = self.with_caller()
         {
             act.result = DISCONNECTED.to_owned();
-            self.log.note(act);
+            let (log, statement) = (self.log.clone(), self.notes.noted().statement);
+            tokio::spawn(async move {
+                if let Some(statement) = statement {
+                    act.statement = log.statement(&statement).await.ok();
+                }
+                log.note(act);
+            });
         }
     }
 }

@@ -45,7 +45,6 @@ pub(crate) async fn check(
         .get::<RequestNotes>()
         .cloned()
         .unwrap_or_default();
-    notes.note(|noted| noted.needs = needed);
     if needed == Some(Needs::NoKey) {
         return answer_open(&server, route, request, next).await;
     }

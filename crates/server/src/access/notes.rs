@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rollbook_app::access::Grant;
 
-use super::route_rights::Needs;
-
 /// What the server learns of a request while it is answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequestNotes(Arc<Mutex<Noted>>);
@@ -14,8 +12,8 @@ pub(crate) struct RequestNotes(Arc<Mutex<Noted>>);
 pub(super) struct Noted {
     /// The grant of the caller, if they have one.
     pub(super) grant: Option<Grant>,
-    /// What the route needs.
-    pub(super) needs: Option<Needs>,
+    /// The segment in the body.
+    pub(super) segment: Option<String>,
     /// The SQL in the body.
     pub(super) statement: Option<String>,
 }
@@ -25,9 +23,12 @@ impl RequestNotes {
         note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Notes the SQL of a request.
-    pub(crate) fn note_statement(&self, statement: &str) {
-        self.note(|noted| noted.statement = Some(statement.to_owned()));
+    /// Notes the SQL of a request, and the segment that its body names.
+    pub(crate) fn note_statement(&self, statement: String, segment: Option<String>) {
+        self.note(|noted| {
+            noted.statement = Some(statement);
+            noted.segment = segment;
+        });
     }
 
     pub(super) fn noted(&self) -> Noted {

@@ -13,7 +13,7 @@ use crate::answered::ANSWERED_HEADER;
 use crate::network::Transport;
 use crate::network::guarded_body::guarded;
 use crate::problem::{CODE_HEADER, Problem, busy};
-use crate::request_id::{REQUEST_ID, RequestId};
+use crate::request_id::{REQUEST_ID, RequestId, method_name};
 use crate::state::Server;
 
 /// The size of the log that answers do not reflect yet.
@@ -29,7 +29,7 @@ pub(crate) async fn observe(
     let started = Instant::now();
     let RequestId(id) = RequestId::of(&request);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let method = method_of(&request);
+    let method = method_name(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -150,20 +150,6 @@ fn is_same_site(request: &Request) -> bool {
         authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_bytes()))
     };
     values("sec-fetch-site").all(is_own) && values("origin").all(is_here)
-}
-
-/// The method for log and metrics; unknown ones are summed up as `other`.
-fn method_of(request: &Request) -> &'static str {
-    match request.method().as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
 }
 
 /// The host of a request: the authority of its target, else its `host` header (RFC 9112, 3.2).

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{check_refused, created, lake_with_persons};
 use crate::support::own_lake::OwnLake;
 use crate::support::personal_values::holds;
-use crate::support::server::Server;
+use crate::support::server::{Server, raw};
 
 /// Number of kills; `ROLLBOOK_TEST_KILLS` sets more.
 const KILLS: u64 = 3;
@@ -91,6 +91,19 @@ fn acts_of_all_callers_are_recorded() {
         401,
         "unauthenticated",
     );
+    // Neither a page of another site nor a method of any length escapes, or fills the lake.
+    let foreign = [
+        ("authorization", admin.bearer.as_str()),
+        ("origin", "http://evil.example"),
+    ];
+    let page = server.ask_with(&foreign, "GET", "/v1/persons/1", None);
+    check_refused(&page, 403, "cross_site");
+    let long = format!(
+        "{} /v1/keys HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+        "M".repeat(100_000),
+        server.address
+    );
+    assert!(raw(&server.address, long.as_bytes()).starts_with("HTTP/1.1 401"));
     assert_eq!(get(&admin, "/v1/persons/2").status, 200);
     let key = json(json!({"name": "by admin", "role": "viewer"}));
     let issued = post(&admin, "/v1/keys", &key).json();
@@ -144,15 +157,24 @@ fn acts_of_all_callers_are_recorded() {
     let listed = lake.json(&["audit"]);
     assert_eq!(
         acts_of(&listed, "unknown"),
-        [act(
-            of_members,
-            json!("lapsed"),
-            Value::Null,
-            "unauthenticated"
-        )]
+        [
+            act(of_members, json!("lapsed"), Value::Null, "unauthenticated"),
+            act(
+                "GET /v1/persons/{person_id}",
+                Value::Null,
+                Value::Null,
+                "cross_site"
+            ),
+            act(
+                "other /v1/keys",
+                Value::Null,
+                Value::Null,
+                "unauthenticated"
+            ),
+        ]
     );
     let commands = listed.as_array().unwrap().iter();
-    let commands = commands.filter(|act| act["act"] == "api-key create");
+    let commands = commands.filter(|act| act["act"] == "api-key create" && act["result"] == "ok");
     assert_eq!(commands.count(), 4);
     let of_viewer = lake.json(&["audit", "--who", &viewer.prefix]);
     assert_eq!(of_viewer.as_array().unwrap().len(), 1);
