@@ -15,7 +15,7 @@ use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::AppError;
 use crate::access::{ApiKeys, Right, Rights};
-use crate::audit::{self, Act, ActFilter, AuditLog, Verified};
+use crate::audit::{self, Act, ActFilter, AuditLog, Finding, Verified};
 use cache_slot::CacheSlot;
 pub use cache_slot::CacheStats;
 use first_changes::FirstChanges;
@@ -99,7 +99,14 @@ impl Workspace {
     /// # Errors
     /// The lake or the master key cannot be read.
     pub async fn verify_audit(&self) -> Result<Verified, AppError> {
-        audit::verify(&self.root()?).await
+        let mut verified = audit::verify(&self.root()?).await?;
+        if verified.seals == 0 && self.api_keys()?.any().await? {
+            verified.findings.push(Finding {
+                place: "_audit".to_owned(),
+                problem: "the lake has API keys, and nothing of what callers did".to_owned(),
+            });
+        }
+        Ok(verified)
     }
 
     /// Where the master key was created, if this workspace created it.

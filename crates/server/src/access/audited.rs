@@ -145,7 +145,10 @@ impl<'a> PendingAct<'a> {
         let mut act = self.act.take()?;
         let grant = self.notes.noted().grant;
         act.caller = Caller::of(grant.as_ref());
-        act.tenant = grant.map(|_| self.server.workspace().tenant.clone());
+        // The key of another tenant is not for this one to see.
+        let served = &self.server.workspace().tenant;
+        let grant = grant.filter(|grant| grant.covers(served));
+        act.tenant = grant.map(|_| served.clone());
         act.segment = act.segment.or_else(|| self.notes.noted().segment);
         Some(act)
     }

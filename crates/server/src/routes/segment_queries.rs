@@ -1,6 +1,7 @@
 //! Read-only queries about segments: counts, changes, reach, calendar, explanations.
 
 use axum::Json;
+use rollbook_app::access::Right;
 use rollbook_app::segments::{self, Since};
 use rollbook_model::SegmentKey;
 use serde::Deserialize;
@@ -32,11 +33,9 @@ pub(super) async fn count(
     Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
 ) -> Result<Json<Counted>, Problem> {
-    Ok(Json(
-        segments::count(server.workspace(), &key, server.now())
-            .await?
-            .into(),
-    ))
+    let counted = segments::count(server.workspace(), &key, server.now()).await?;
+    let with_members = server.grant().rights.has(Right::Members);
+    Ok(Json(Counted::of(counted, with_members)))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -15,9 +15,10 @@ pub(crate) struct Counted {
     #[schema(value_type = Key)]
     segment: SegmentKey,
     count: u64,
-    /// Hexadecimal SHA-256 of the ids in order, each as 8 bytes little-endian.
+    /// Hexadecimal SHA-256 of the ids in order, each as 8 bytes little-endian; null without the right to members, since
+    /// it tells the ids of a few.
     #[schema(pattern = "^[0-9a-f]{64}$")]
-    checksum: String,
+    checksum: Option<String>,
     /// The snapshot of the data.
     #[schema(value_type = u64)]
     snapshot: SnapshotNumber,
@@ -39,12 +40,13 @@ pub(crate) struct Counted {
     since: Option<Timestamp>,
 }
 
-impl From<segments::MemberCount> for Counted {
-    fn from(counted: segments::MemberCount) -> Self {
+impl Counted {
+    /// The count for a caller who may read ids of members, or not.
+    pub(crate) fn of(counted: segments::MemberCount, with_members: bool) -> Self {
         Self {
             segment: counted.segment,
             count: counted.count,
-            checksum: counted.checksum,
+            checksum: with_members.then_some(counted.checksum),
             snapshot: counted.snapshot,
             revision: counted.revision,
             as_of: counted.as_of,
