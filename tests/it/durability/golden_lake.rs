@@ -52,6 +52,14 @@ fn compare(lake: &OwnLake, old: &Path, new: &Path) -> (bool, String) {
     (ended.status.success(), said)
 }
 
+/// Whether all lines that differ are sizes of encrypted documents.
+fn differ_in_size_alone(said: &str) -> bool {
+    let is_header = |line: &&str| line.starts_with("---") || line.starts_with("+++");
+    let lines = said.lines().filter(|line| !is_header(line));
+    let mut changed = lines.filter(|line| line.starts_with(['-', '+']));
+    changed.all(|line| line.ends_with(" bytes"))
+}
+
 #[test]
 #[cfg_attr(
     not(has_python),
@@ -61,7 +69,11 @@ fn files_on_disk_equal_those_of_an_older_program() {
     let lake = unpacked("golden_compared");
     let old = lake.path("");
     let program = rollbook_tests::rollbook().get_program().to_owned();
-    let (is_equal, said) = compare(&lake, &old, Path::new(&program));
+    let (mut is_equal, mut said) = compare(&lake, &old, Path::new(&program));
+    if !is_equal && differ_in_size_alone(&said) {
+        // A time that ends in zeros is shorter, and so is an encrypted document that has it.
+        (is_equal, said) = compare(&lake, &old, Path::new(&program));
+    }
     assert!(is_equal, "{said}");
 
     // A lake in which one figure is another one is not taken for equal.
