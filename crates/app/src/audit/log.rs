@@ -112,22 +112,23 @@ impl AuditLog {
         }
     }
 
-    /// A statement as it is recorded: without the values in it.
-    ///
-    /// # Errors
-    /// The master key cannot be read.
-    pub async fn statement(&self, text: &str) -> Result<AskedStatement, AppError> {
-        let key = self.statements.get_or_try_init(|| async {
-            let master = self.root.master().clone();
-            let read = tokio::task::spawn_blocking(move || master.authentication_key(STATEMENTS));
-            read.await
-                .unwrap_or(Err(rollbook_lake::LakeError::NotACopy))
-        });
-        let code = key.await?.code(text.as_bytes());
-        Ok(AskedStatement {
-            code,
-            text: rollbook_engine::without_literals(text),
-        })
+    /// The act with a statement that was asked, without the values in it. Without the master key the act is recorded
+    /// all the same: what was done must not be lost.
+    pub async fn with_statement(&self, mut act: Act, statement: Option<&str>) -> Act {
+        let Some(text) = statement else {
+            return act;
+        };
+        let key = || seals::key_of(&self.root, STATEMENTS);
+        match self.statements.get_or_try_init(key).await {
+            Ok(key) => {
+                act.statement = Some(AskedStatement {
+                    code: key.code(text.as_bytes()),
+                    text: rollbook_engine::without_literals(text),
+                });
+            }
+            Err(error) => tracing::error!(%error, "a statement is recorded without its text"),
+        }
+        act
     }
 }
 
@@ -233,7 +234,7 @@ impl Writer {
     /// seal was never written by a server.
     async fn open(&mut self) -> Result<&mut OpenChain, rollbook_lake::LakeError> {
         if self.chain.is_none() {
-            let key = seals::key_of(&self.root).await?;
+            let key = seals::key_of(&self.root, seals::PURPOSE).await?;
             let mut open = OpenChain {
                 chain: Chain::new(self.root.store().clone(), (self.clock)()),
                 key,
@@ -255,7 +256,7 @@ impl Writer {
             return;
         }
         // The master key may have been rotated.
-        match seals::key_of(&self.root).await {
+        match seals::key_of(&self.root, seals::PURPOSE).await {
             Ok(key) => open.key = key,
             Err(error) => tracing::error!(%error, "the master key cannot be read"),
         }

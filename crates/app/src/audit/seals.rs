@@ -11,7 +11,7 @@ use crate::audit::record::{digest, with_last_member, without_last_member};
 /// The folder of the seals of all chains.
 pub(super) const FOLDER: &str = "_audit/seals";
 /// What the authentication codes of seals are for.
-const PURPOSE: &str = "rollbook audit seal";
+pub(super) const PURPOSE: &str = "rollbook audit seal";
 /// What the text of a seal ends with: the code of all before it.
 const CODE: &str = ",\"code\":\"";
 /// Attempts to store a seal while other servers store theirs.
@@ -43,10 +43,13 @@ pub(super) struct ReadSeal {
     text: String,
 }
 
-/// The key for new codes. Reading the master key may take as long as its command.
-pub(super) async fn key_of(root: &LakeRoot) -> Result<AuthenticationKey, LakeError> {
+/// The key for new codes of a purpose. Reading the master key may take as long as its command.
+pub(super) async fn key_of(
+    root: &LakeRoot,
+    purpose: &'static str,
+) -> Result<AuthenticationKey, LakeError> {
     let master = root.master().clone();
-    let read = tokio::task::spawn_blocking(move || master.authentication_key(PURPOSE));
+    let read = tokio::task::spawn_blocking(move || master.authentication_key(purpose));
     read.await
         .unwrap_or_else(|_| Err(unreadable("the master key")))
 }

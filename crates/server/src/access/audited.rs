@@ -39,14 +39,9 @@ pub(crate) async fn audit(State(server): State<Server>, request: Request, next: 
     }
     let mut response = next.run(request).await;
     let answered = Answered::take(response.headers_mut());
-    if let Some(mut act) = pending.finished(&response, &answered) {
+    if let Some(act) = pending.finished(&response, &answered) {
         let statement = pending.notes.noted().statement;
-        if let Some(statement) = statement {
-            match log.statement(&statement).await {
-                Ok(statement) => act.statement = Some(statement),
-                Err(error) => return Problem::from(error).into_response(),
-            }
-        }
+        let act = log.with_statement(act, statement.as_deref()).await;
         if let Err(error) = log.record(act).await {
             return Problem::from(error).into_response();
         }
@@ -163,10 +158,7 @@ impl Drop for PendingAct<'_> {
             act.result = DISCONNECTED.to_owned();
             let (log, statement) = (self.log.clone(), self.notes.noted().statement);
             tokio::spawn(async move {
-                if let Some(statement) = statement {
-                    act.statement = log.statement(&statement).await.ok();
-                }
-                log.note(act);
+                log.note(log.with_statement(act, statement.as_deref()).await);
             });
         }
     }
