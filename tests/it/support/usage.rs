@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// Size of a page of memory.
+const PAGE_KIB: u64 = 4;
 /// Time between two samples.
 const SAMPLES: Duration = Duration::from_millis(10);
 
@@ -38,7 +41,8 @@ impl PeakMemory {
     }
 }
 
-/// Resident mebibytes of a process and its children, and their processor time in ticks.
+/// Resident mebibytes of a process and its children, and their processor time in ticks. They run the same program, so
+/// that its pages, which the operating system holds once, are counted once: for the process that has most of them.
 pub(crate) fn usage(root: u32) -> (u64, u64) {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let mut of = HashMap::new();
@@ -56,13 +60,27 @@ pub(crate) fn usage(root: u32) -> (u64, u64) {
             .entry(fields[1].parse().unwrap())
             .or_default()
             .push(pid);
-        of.insert(pid, (number(21) * 4 / 1024, number(11) + number(12)));
+        let (own, shared) = resident(&entry.path().join("statm")).unwrap_or_default();
+        of.insert(pid, (own, shared, number(11) + number(12)));
     }
-    let (mut sum, mut todo) = ((0, 0), vec![root]);
+    let (mut own, mut shared, mut ticks, mut todo) = (0, 0, 0, vec![root]);
     while let Some(pid) = todo.pop() {
-        let (memory, ticks) = of.get(&pid).copied().unwrap_or_default();
-        sum = (sum.0 + memory, sum.1 + ticks);
+        let of_one = of.get(&pid).copied().unwrap_or_default();
+        own += of_one.0;
+        shared = shared.max(of_one.1);
+        ticks += of_one.2;
         todo.extend(children.remove(&pid).unwrap_or_default());
     }
-    sum
+    ((own + shared) * PAGE_KIB / 1024, ticks)
+}
+
+/// Resident pages of a process: its own, and those of files, which it shares.
+fn resident(statm: &Path) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(statm).ok()?;
+    let mut pages = text
+        .split(' ')
+        .skip(1)
+        .map_while(|pages| pages.parse().ok());
+    let (all, shared): (u64, u64) = (pages.next()?, pages.next()?);
+    Some((all - shared, shared))
 }
