@@ -4,7 +4,7 @@ mod authenticator;
 mod grant;
 mod jwt;
 mod keys;
-mod recent;
+
 mod record;
 pub mod rights;
 mod scram;

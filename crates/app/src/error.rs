@@ -15,10 +15,12 @@ use rollbook_ingest::IngestError;
 use rollbook_ingest::inspect::InspectError;
 use rollbook_lake::LakeError;
 use rollbook_model::settings::InvalidSetting;
-use rollbook_model::{SecretName, SegmentKey, TraitName};
+use rollbook_model::{SecretName, SegmentKey, TenantName, TraitName};
 use rollbook_read::ReadError;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
+
+use crate::tenants::Quota;
 
 pub use class::ErrorClass;
 pub use next_step::NextStep;
@@ -235,6 +237,38 @@ pub enum AppError {
     UnknownTenant {
         /// The name that was given.
         tenant: String,
+    },
+    /// The caller has several tenants and named none.
+    #[error("the caller has several tenants, and the request names none")]
+    TenantNeeded,
+    /// The tenant of the caller is suspended.
+    #[error("the tenant is suspended")]
+    TenantSuspended,
+    /// There is such a tenant already.
+    #[error("there is a tenant `{tenant}` already")]
+    TenantExists {
+        /// Its name.
+        tenant: TenantName,
+    },
+    /// There was such a tenant. Its name is not used again, since keys for it may still be around.
+    #[error("tenant `{tenant}` was deleted, and its name is not used again")]
+    TenantDeleted {
+        /// Its name.
+        tenant: TenantName,
+    },
+    /// Others changed a tenant again and again.
+    #[error("tenant `{tenant}` is being changed by others")]
+    TenantBusy {
+        /// Its name.
+        tenant: TenantName,
+    },
+    /// The tenant uses what it may.
+    #[error("the tenant has reached its quota of {limit} {quota}")]
+    QuotaReached {
+        /// Of what.
+        quota: Quota,
+        /// How much.
+        limit: u64,
     },
     /// The caller is for other tenants than the one that is served. The message does not name any.
     #[error("the caller may use no tenant of this server")]

@@ -13,13 +13,16 @@ mod page_token;
 pub mod persons;
 pub mod process_usage;
 pub mod readiness;
+mod recent;
 pub mod rows;
 pub mod scores;
 pub mod secrets;
 pub mod segments;
 mod sql_files;
 pub mod suppressions;
+pub mod tenants;
 pub mod traits;
+mod versioned;
 mod workspace;
 
 pub use error::{AppError, ErrorClass, NextStep, TokenFault};

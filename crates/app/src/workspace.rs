@@ -70,6 +70,21 @@ impl Workspace {
         }
     }
 
+    /// The workspace of another tenant of the same lake, with caches of its own, so that they end with it.
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub fn of_tenant(&self, tenant: TenantName) -> Result<Self, AppError> {
+        let store = self.root()?.store().clone();
+        let other = Self {
+            root: OnceLock::from(LakeRoot::new(store)),
+            cache: self.cache.as_ref().map(|_| Arc::default()),
+            rights: self.rights,
+            ..Self::new(self.location.clone(), tenant, self.limits.clone())
+        };
+        Ok(other)
+    }
+
     /// The API keys of the lake.
     ///
     /// # Errors
@@ -144,7 +159,7 @@ impl Workspace {
         Ok(Lake::on(self.root()?, self.tenant.clone()).await?)
     }
 
-    fn root(&self) -> Result<LakeRoot, AppError> {
+    pub(crate) fn root(&self) -> Result<LakeRoot, AppError> {
         if let Some(root) = self.root.get() {
             return Ok(root.clone());
         }

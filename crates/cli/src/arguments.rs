@@ -10,6 +10,7 @@ mod lake;
 mod secret;
 mod segment;
 mod serve;
+mod tenant;
 
 use std::path::PathBuf;
 
@@ -138,6 +139,9 @@ pub(crate) enum Command {
     /// Create, list, rotate and revoke the API keys of the servers of a lake
     #[command(subcommand)]
     ApiKey(ApiKey),
+    /// Create, list, limit, suspend and delete tenants: businesses whose data are separate
+    #[command(subcommand)]
+    Tenant(Tenant),
     /// List what callers of servers did, or verify that no record of it was changed
     Audit(Audit),
     /// Store, list and delete secrets for connections to other systems; no command shows a value
@@ -227,3 +231,4 @@ pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snap
 pub(crate) use secret::{PutSecret, Secret};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
 pub(crate) use serve::Serve;
+pub(crate) use tenant::Tenant;

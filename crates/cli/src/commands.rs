@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use rollbook_app::process_usage::{max_resident, max_resident_of_ingest, watch_own_memory};
+use rollbook_app::tenants::Tenants;
 use rollbook_app::{AppError, Workspace};
 use rollbook_model::TenantName;
 use rollbook_model::config::{DEFAULT_TENANT, Limits};
@@ -31,6 +32,7 @@ mod segment;
 mod serve;
 mod suppression;
 mod sync;
+mod tenant;
 mod traits;
 
 /// Runs the command of the arguments, and returns the exit status.
@@ -64,6 +66,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         _ => {}
     }
+    if matches!(
+        command,
+        Command::Demo { .. } | Command::Ingest(_) | Command::Sync { .. } | Command::Serve(_)
+    ) {
+        Tenants::of(&workspace)?
+            .check_name(&workspace.tenant)
+            .await?;
+    }
     if let Some(recorded) = Recorded::of(&command) {
         recorded.begin(&workspace).await?;
         let done = match command {
@@ -71,6 +81,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await,
             Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await,
             Command::Secret(arguments) => secret::run(&workspace, arguments, format).await,
+            Command::Tenant(arguments) => tenant::run(&workspace, arguments, format).await,
             _ => Ok(()),
         };
         let kept = recorded.end(&workspace, &done).await;
@@ -105,6 +116,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await?,
         Command::Audit(arguments) => return audit::run(&workspace, arguments, format).await,
         Command::Secret(arguments) => secret::run(&workspace, arguments, format).await?,
+        Command::Tenant(arguments) => tenant::run(&workspace, arguments, format).await?,
         Command::Serve(arguments) => serve::run(workspace, arguments, None).await?,
         Command::Work => serve::work(workspace).await?,
         Command::Journal(arguments) => {

@@ -24,6 +24,7 @@ pub use error::LakeError;
 pub use lake::{Lake, LakeRoot};
 pub use maintenance::backup::BackupReport;
 pub use maintenance::check::{CheckReport, Problem};
+pub use maintenance::removal::RemovedTenant;
 pub use maintenance::vacuum::{Retention, VacuumReport};
 pub use secrets::{InvalidSecret, SecretInfo, SecretValue};
 pub use snapshot::batch_change::BatchChange;

@@ -3,4 +3,5 @@
 pub mod backup;
 pub mod check;
 pub mod compact;
+pub mod removal;
 pub mod vacuum;

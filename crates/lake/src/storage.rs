@@ -350,6 +350,23 @@ impl Store {
         Ok(names)
     }
 
+    /// The names of the folders at the root, sorted. A local folder may be empty.
+    ///
+    /// # Errors
+    /// - [`LakeError::Store`]: the root cannot be listed.
+    pub async fn folders(&self) -> Result<Vec<String>, LakeError> {
+        if !self.may_exist("") {
+            return Ok(Vec::new());
+        }
+        let listed = self.reader.list_with_delimiter(None).await;
+        let listed = listed.map_err(|source| self.list_error("", source))?;
+        let folders = listed.common_prefixes.iter();
+        let names = folders.filter_map(|folder| folder.filename().map(str::to_owned));
+        let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// All objects in a folder and its subfolders, in no order, with temporary files of writers.
     ///
     /// # Errors
@@ -394,6 +411,14 @@ impl Store {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Removes the folders that remain of a local folder whose objects were deleted.
+    pub(crate) fn remove_folder(&self, folder: &str) -> Result<(), LakeError> {
+        match &self.backend {
+            Backend::Local(local) => local.remove_folder(folder),
+            Backend::Remote(_) => Ok(()),
         }
     }
 

@@ -1,20 +1,20 @@
 //! Authenticator: from the token of a request to what its caller may do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
 use rollbook_model::Timestamp;
 
 use crate::AppError;
 use crate::access::grant::{Grant, Login};
 use crate::access::jwt::JwtIssuer;
 use crate::access::keys::ApiKeys;
-use crate::access::recent::Recent;
 use crate::access::record::{KeyRecord, KeyStatus, StoredSecret, any_is_of};
 use crate::access::sessions::{IssuedSession, Sessions, StoredLogin};
 use crate::access::token::{KeyPrefix, OF_KEY, prefix_of};
+use crate::recent::Recent;
+use crate::versioned::Documents;
 
 /// The use of a key is noted at most this often.
 const USE_INTERVAL: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub struct Authenticator {
     keys: ApiKeys,
     /// Whether callers need a key also if the lake has none.
     is_closed: bool,
-    known: Recent<KnownKeys>,
+    known: Recent<Documents<KeyRecord>>,
     sessions: Sessions,
     /// Whose JWTs are accepted, if any.
     issuer: Option<JwtIssuer>,
@@ -33,9 +33,6 @@ pub struct Authenticator {
     /// What the token of an unknown key is compared with.
     no_secrets: [StoredSecret; 1],
 }
-
-/// The keys as they were read: the newest version of each, with its number.
-type KnownKeys = BTreeMap<KeyPrefix, (u64, Arc<KeyRecord>)>;
 
 impl Authenticator {
     /// An authenticator that has read nothing yet, and accepts no JWT. Callers need no key as long as the lake has none.
@@ -210,25 +207,10 @@ impl Authenticator {
         !is_recent
     }
 
-    async fn known(&self) -> Result<Arc<KnownKeys>, AppError> {
-        self.known.get(|before| self.read(before)).await
-    }
-
-    async fn read(&self, before: Option<Arc<KnownKeys>>) -> Result<KnownKeys, AppError> {
-        let versions = self.keys.versions().await?.into_iter();
-        let read = versions.map(|(prefix, version)| {
-            let before = before.as_ref();
-            let before = before.and_then(|known| known.get(&prefix)).cloned();
-            async move {
-                // A version never changes.
-                let record = match before {
-                    Some((known, record)) if known == version => record,
-                    _ => Arc::new(self.keys.read(&prefix, version).await?),
-                };
-                Ok::<_, AppError>((prefix, (version, record)))
-            }
-        });
-        Ok(try_join_all(read).await?.into_iter().collect())
+    async fn known(&self) -> Result<Arc<Documents<KeyRecord>>, AppError> {
+        let read =
+            |before: Option<Arc<_>>| async move { self.keys.newest(before.as_deref()).await };
+        self.known.get(read).await
     }
 }
 

@@ -1,17 +1,16 @@
 //! API keys: creating, listing, rotating and revoking them.
 //!
 //! A key lies at the root of the lake, since it can be for several tenants: `_access/keys/<prefix>.<version>.json`.
-//! Each change is a new version, put only if nobody else put it, and none is ever changed: two changes at once are
-//! both made, and the names alone tell a server what is new. Names of tenants never begin with `_`, and what works on
-//! a tenant's folder does not see this one.
+//! Names of tenants never begin with `_`, and what works on a tenant's folder does not see this one.
 
 mod first_key;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::try_join_all;
+use rollbook_lake::Store;
 use rollbook_lake::storage::Put;
-use rollbook_lake::{LakeError, Store};
 use rollbook_model::{Span, TenantName, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +19,7 @@ use crate::access::grant::Grant;
 use crate::access::record::{KeyInfo, KeyRecord, KeyStatus, StoredSecret};
 use crate::access::rights::{Right, Rights, Role};
 use crate::access::token::{KeyPrefix, OF_KEY, new_prefix, new_token};
+use crate::versioned::{Documents, Named, Versioned, damaged, json};
 
 const FOLDER: &str = "_access/keys";
 /// When keys were used last: apart from the keys, so that noting it never meets a revocation.
@@ -69,17 +69,26 @@ struct LastUse {
 /// The API keys of a lake.
 #[derive(Debug, Clone)]
 pub struct ApiKeys {
-    store: Store,
+    records: Versioned<KeyRecord>,
+}
+
+impl Named for KeyRecord {
+    type Name = KeyPrefix;
+
+    fn name(&self) -> &KeyPrefix {
+        &self.prefix
+    }
 }
 
 impl ApiKeys {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+        let records = Versioned::new(store, FOLDER);
+        Self { records }
     }
 
     /// Where they are stored.
     pub(super) fn store(&self) -> &Store {
-        &self.store
+        self.records.store()
     }
 
     /// Creates a key with a new token.
@@ -135,7 +144,7 @@ impl ApiKeys {
             revoked_at: None,
             secrets: vec![StoredSecret::of(&token, at)],
         };
-        let is_put = self.put(&record, 1).await? == Put::Done;
+        let is_put = self.records.put(&record, 1).await? == Put::Done;
         let key = record.info(None, at);
         Ok(is_put.then_some(IssuedKey { token, key }))
     }
@@ -153,9 +162,9 @@ impl ApiKeys {
     /// # Errors
     /// The lake cannot be read.
     pub async fn list(&self, by: &Grant, at: Timestamp) -> Result<Vec<KeyInfo>, AppError> {
-        let records = self.newest().await?.into_values();
+        let records = self.newest(None).await?.into_values();
         let known = records.filter(|(_, record)| by.covers_all(&record.tenants));
-        let known: Vec<KeyRecord> = known.map(|(_, record)| record).collect();
+        let known: Vec<Arc<KeyRecord>> = known.map(|(_, record)| record).collect();
         let uses = known.iter().map(|record| self.last_use(&record.prefix));
         let uses = try_join_all(uses).await?;
         let listed = known.iter().zip(uses);
@@ -221,8 +230,9 @@ impl ApiKeys {
     /// # Errors
     /// The lake cannot be written.
     pub async fn note_use(&self, prefix: &KeyPrefix, at: Timestamp) -> Result<(), AppError> {
-        let bytes = json(&LastUse { at })?;
-        Ok(self.store.put_over(&use_path(prefix), &bytes).await?)
+        let path = use_path(prefix);
+        let bytes = json(&path, &LastUse { at })?;
+        Ok(self.store().put_over(&path, &bytes).await?)
     }
 
     /// Stores a change of a key, once `edit` has made it on the newest version; nothing if `edit` returns false.
@@ -242,11 +252,11 @@ impl ApiKeys {
             let (known, version) = found
                 .or_else(|| versions.iter().next())
                 .ok_or_else(unknown)?;
-            let (mut record, version) = (self.read(known, *version).await?, *version);
+            let (mut record, version) = (self.records.read(known, *version).await?, *version);
             if found.is_none() || !by.covers_all(&record.tenants) {
                 return Err(unknown());
             }
-            if !edit(&mut record)? || self.put(&record, version + 1).await? == Put::Done {
+            if !edit(&mut record)? || self.records.put(&record, version + 1).await? == Put::Done {
                 return Ok(record);
             }
         }
@@ -255,62 +265,22 @@ impl ApiKeys {
         })
     }
 
-    async fn put(&self, record: &KeyRecord, version: u64) -> Result<Put, AppError> {
-        let path = path(&record.prefix, version);
-        Ok(self.store.put_new(&path, &json(record)?).await?)
-    }
-
     /// The number of the newest version of each key.
     pub(super) async fn versions(&self) -> Result<BTreeMap<KeyPrefix, u64>, AppError> {
-        let mut newest = BTreeMap::new();
-        for name in self.store.list(FOLDER).await? {
-            let parts = name.strip_suffix(".json");
-            let parts = parts.and_then(|name| name.split_once('.'));
-            let parsed = parts.and_then(|(prefix, version)| {
-                Some((
-                    prefix.parse::<KeyPrefix>().ok()?,
-                    version.parse::<u64>().ok()?,
-                ))
-            });
-            if let Some((prefix, version)) = parsed {
-                let known = newest.entry(prefix).or_insert(version);
-                *known = version.max(*known);
-            }
-        }
-        Ok(newest)
+        self.records.versions().await
     }
 
-    /// The newest version of each key, with its number.
-    async fn newest(&self) -> Result<BTreeMap<KeyPrefix, (u64, KeyRecord)>, AppError> {
-        let versions = self.versions().await?.into_iter();
-        let read = versions.map(|(prefix, version)| async move {
-            let record = self.read(&prefix, version).await?;
-            Ok::<_, AppError>((prefix, (version, record)))
-        });
-        Ok(try_join_all(read).await?.into_iter().collect())
-    }
-
-    /// One version of a key.
-    pub(super) async fn read(
+    /// The newest version of each key. Those that are known already are not read again.
+    pub(super) async fn newest(
         &self,
-        prefix: &KeyPrefix,
-        version: u64,
-    ) -> Result<KeyRecord, AppError> {
-        let path = path(prefix, version);
-        let found = self.store.get(&path).await?;
-        let bytes = found.ok_or_else(|| damaged(&path, "it is missing"))?;
-        let record: KeyRecord =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error.to_string()))?;
-        // A copy under another name would bring a revoked key back.
-        match record.prefix == *prefix {
-            true => Ok(record),
-            false => Err(damaged(&path, "it holds another key")),
-        }
+        known: Option<&Documents<KeyRecord>>,
+    ) -> Result<Documents<KeyRecord>, AppError> {
+        self.records.newest(known).await
     }
 
     async fn last_use(&self, prefix: &KeyPrefix) -> Result<Option<Timestamp>, AppError> {
         let path = use_path(prefix);
-        let found = self.store.get(&path).await?;
+        let found = self.store().get(&path).await?;
         let parsed = found.map(|bytes| serde_json::from_slice::<LastUse>(&bytes));
         let parsed = parsed.transpose();
         let parsed = parsed.map_err(|error| damaged(&path, &error.to_string()))?;
@@ -322,21 +292,6 @@ fn later(at: Timestamp, span: Span) -> Timestamp {
     Timestamp::from_micros(at.micros().saturating_add(span.micros()))
 }
 
-fn path(prefix: &KeyPrefix, version: u64) -> String {
-    format!("{FOLDER}/{prefix}.{version}.json")
-}
-
 fn use_path(prefix: &KeyPrefix) -> String {
     format!("{USES}/{prefix}.json")
-}
-
-pub(super) fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, AppError> {
-    serde_json::to_vec_pretty(document).map_err(|error| damaged(FOLDER, &error.to_string()))
-}
-
-pub(super) fn damaged(path: &str, detail: &str) -> AppError {
-    AppError::Lake(LakeError::Damaged {
-        path: path.to_owned(),
-        detail: detail.to_owned(),
-    })
 }

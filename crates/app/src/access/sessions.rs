@@ -17,11 +17,11 @@ use sha2::{Digest, Sha256};
 
 use crate::AppError;
 use crate::access::grant::{Grant, Login};
-use crate::access::keys::{damaged, json};
-use crate::access::recent::Recent;
 use crate::access::record::{NO_DIGEST, digest, equal};
 use crate::access::rights::Role;
 use crate::access::token::{KeyPrefix, OF_SESSION, new_prefix, new_token, prefix_of};
+use crate::recent::Recent;
+use crate::versioned::{damaged, json};
 
 const FOLDER: &str = "_access/sessions";
 /// A session ends after this time in microseconds, or with its key or JWT.
@@ -182,7 +182,8 @@ impl Sessions {
                 ends_at,
                 login: stored.clone(),
             };
-            let (path, bytes) = (name.path(), json(&record)?);
+            let path = name.path();
+            let bytes = json(&path, &record)?;
             if self.store.put_new(&path, &bytes).await? == Put::Done {
                 self.names.forget().await;
                 return Ok(IssuedSession { token, ends_at });

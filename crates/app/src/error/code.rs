@@ -62,6 +62,12 @@ impl AppError {
             Self::UnknownTenant { .. } | Self::NoTenantOfKey => {
                 ("unknown_tenant", ErrorClass::Missing)
             }
+            Self::TenantNeeded => ("tenant_needed", ErrorClass::Malformed),
+            Self::TenantSuspended => ("tenant_suspended", ErrorClass::Forbidden),
+            Self::TenantExists { .. } => ("tenant_exists", ErrorClass::Conflict),
+            Self::TenantDeleted { .. } => ("tenant_deleted", ErrorClass::Conflict),
+            Self::TenantBusy { .. } => ("tenant_busy", ErrorClass::Busy),
+            Self::QuotaReached { .. } => ("quota_reached", ErrorClass::Forbidden),
             Self::UnknownKey { .. } => ("unknown_key", ErrorClass::Missing),
             Self::KeyEnded { .. } => ("key_ended", ErrorClass::Conflict),
             Self::KeyBusy { .. } => ("key_busy", ErrorClass::Busy),

@@ -62,6 +62,10 @@ pub enum NextStep {
     StartSession,
     /// Get an API key with this right.
     AskForRight(&'static str),
+    /// Name one of the caller's tenants.
+    NameTenant,
+    /// List the tenants.
+    ListTenants,
     /// Provide custom mappings.
     OwnMappings,
     /// Train a score model.
@@ -102,7 +106,11 @@ impl AppError {
             Self::SessionEnded => Some(NextStep::StartSession),
             Self::InvalidToken { fault } => Some(NextStep::Words(of_token(fault))),
             Self::Forbidden { right } => Some(NextStep::AskForRight(right)),
-            Self::KeyBusy { .. } | Self::AuditUnavailable => Some(NextStep::Again),
+            Self::KeyBusy { .. } | Self::TenantBusy { .. } | Self::AuditUnavailable => {
+                Some(NextStep::Again)
+            }
+            Self::TenantNeeded => Some(NextStep::NameTenant),
+            Self::QuotaReached { quota, .. } => Some(NextStep::Words(quota.next_step())),
             Self::Shared(error) => error.next_step(),
             _ => None,
         }

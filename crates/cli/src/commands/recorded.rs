@@ -3,8 +3,9 @@
 use rollbook_app::access::IssuedKey;
 use rollbook_app::audit::{Act, Caller, DONE};
 use rollbook_app::{AppError, Workspace};
+use rollbook_model::TenantName;
 
-use crate::arguments::{ApiKey, Command, Keys, Person, Secret};
+use crate::arguments::{ApiKey, Command, Keys, Person, Secret, Tenant};
 use crate::commands::clock::now;
 
 /// The result of a command that has not ended yet.
@@ -15,9 +16,32 @@ pub(super) struct Recorded {
     name: &'static str,
     person: Option<i64>,
     key: Option<String>,
+    /// The tenant that it is about, if that is not the one of `--tenant`.
+    tenant: Option<TenantName>,
+}
+
+/// What is recorded of a command about a tenant, and which one; `None` if it changes nothing.
+fn of_tenant(command: &Tenant) -> Option<(&'static str, &TenantName)> {
+    Some(match command {
+        Tenant::Create { name, .. } => ("tenant create", name),
+        Tenant::Limit { name, .. } => ("tenant limit", name),
+        Tenant::Suspend { name } => ("tenant suspend", name),
+        Tenant::Resume { name } => ("tenant resume", name),
+        Tenant::Delete { name, .. } => ("tenant delete", name),
+        Tenant::List => return None,
+    })
 }
 
 impl Recorded {
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            person: None,
+            key: None,
+            tenant: None,
+        }
+    }
+
     /// What is recorded of a command; `None` if it is not.
     pub(super) fn of(command: &Command) -> Option<Self> {
         let (name, person, key) = match command {
@@ -39,9 +63,20 @@ impl Recorded {
             Command::Secret(Secret::Put(_)) => ("secret put", None, None),
             Command::Secret(Secret::Delete { .. }) => ("secret delete", None, None),
             Command::Keys(Keys::Rotate) => ("keys rotate", None, None),
+            Command::Tenant(command) => {
+                let (name, tenant) = of_tenant(command)?;
+                return Some(Self {
+                    tenant: Some(tenant.clone()),
+                    ..Self::named(name)
+                });
+            }
             _ => return None,
         };
-        Some(Self { name, person, key })
+        Some(Self {
+            person,
+            key,
+            ..Self::named(name)
+        })
     }
 
     /// Records that the command begins, if the lake has API keys: without them nobody asks who did what.
@@ -73,7 +108,8 @@ impl Recorded {
             return Ok(());
         }
         let mut act = Act::done(now(), Caller::Command(user()), self.name.to_owned());
-        act.tenant = Some(workspace.tenant.clone());
+        let tenant = self.tenant.as_ref().unwrap_or(&workspace.tenant);
+        act.tenant = Some(tenant.clone());
         (act.person_id, act.key) = (self.person, self.key.clone());
         act.result = result.to_owned();
         let log = workspace.audit_log(now)?;
@@ -89,9 +125,8 @@ impl Recorded {
 /// It cannot be recorded.
 pub(super) async fn record_first_key(workspace: &Workspace, key: &IssuedKey) -> anyhow::Result<()> {
     let created = Recorded {
-        name: "serve, which created the first key",
-        person: None,
         key: Some(key.key.prefix.to_string()),
+        ..Recorded::named("serve, which created the first key")
     };
     created.end(workspace, &Ok(())).await
 }

@@ -34,6 +34,8 @@ pub(crate) fn as_command(step: &NextStep) -> String {
         NextStep::AskForRight(right) => {
             return format!("`rollbook api-key create --rights {right}` creates a key with it");
         }
+        NextStep::NameTenant => "--tenant names one",
+        NextStep::ListTenants => "`rollbook tenant list` shows them all",
         NextStep::OwnMappings => "custom mappings can be given with --mappings DIR",
         NextStep::Train(kind) => return format!("run `rollbook score train {kind}`"),
         NextStep::Score(kind) => return format!("run `rollbook score run {kind}`"),

@@ -175,6 +175,20 @@ impl Local {
             .try_for_each(|folder| self.sync_folder(folder))
     }
 
+    /// Removes a folder with everything in it, if it exists.
+    pub(super) fn remove_folder(&self, folder: &str) -> Result<(), LakeError> {
+        let target = self.resolve(folder)?;
+        match std::fs::remove_dir_all(&target) {
+            Ok(()) => self.sync_folder(&self.root),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(LakeError::File {
+                doing: "delete",
+                path: target,
+                source,
+            }),
+        }
+    }
+
     /// Removes an object. Returns its folder; `None` where the object did not exist.
     fn remove(&self, path: &str) -> Result<Option<PathBuf>, LakeError> {
         let target = self.resolve(path)?;

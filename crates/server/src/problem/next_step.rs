@@ -39,6 +39,10 @@ pub(crate) fn as_route(step: &NextStep) -> Option<String> {
                 "ask an administrator for a key with the right `{right}`: `POST /v1/keys` creates one"
             ));
         }
+        NextStep::NameTenant => {
+            "name one with `x-rollbook-tenant`; `GET /v1/tenants` lists those of the caller"
+        }
+        NextStep::ListTenants => "`GET /v1/tenants` lists those of the caller",
         NextStep::OwnMappings => "the operator of the server can add custom mappings",
         NextStep::Train(_) | NextStep::Score(_) => {
             "no route computes scores: the operator of the server can"
@@ -81,6 +85,8 @@ mod tests {
             NextStep::SendKey,
             NextStep::StartSession,
             NextStep::AskForRight("sql"),
+            NextStep::NameTenant,
+            NextStep::ListTenants,
             NextStep::OwnMappings,
             NextStep::Train(ScoreKind::Lead),
             NextStep::Score(ScoreKind::Churn),
@@ -100,6 +106,6 @@ mod tests {
                 named += 1;
             }
         }
-        assert_eq!(named, 13);
+        assert_eq!(named, 15);
     }
 }

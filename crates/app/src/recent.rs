@@ -12,7 +12,7 @@ const MAX_AGE: Duration = Duration::from_millis(800);
 
 /// A value that is read again when it is older than [`REFRESH_AFTER`], by one request at a time.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub(crate) struct Recent<T> {
     known: RwLock<Option<Known<T>>>,
     reading: tokio::sync::Mutex<()>,
 }
@@ -38,7 +38,7 @@ impl<T> Recent<T> {
     ///
     /// # Errors
     /// Those of `read`.
-    pub(super) async fn get<F>(
+    pub(crate) async fn get<F>(
         &self,
         read: impl FnOnce(Option<Arc<T>>) -> F,
     ) -> Result<Arc<T>, AppError>
@@ -68,7 +68,7 @@ impl<T> Recent<T> {
     }
 
     /// Forgets the value, after a change by this server: the next request reads it again.
-    pub(super) async fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         // A request that is reading now may have begun before the change.
         let _reading = self.reading.lock().await;
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;

@@ -1,0 +1,61 @@
+//! What a tenant uses.
+
+use rollbook_lake::{Cause, Lake, LakeRoot};
+use rollbook_model::{TenantName, Timestamp};
+use serde::Serialize;
+
+use crate::AppError;
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+/// What a tenant uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Usage {
+    /// Bytes of all its objects.
+    pub storage_bytes: u64,
+    /// Rows that were ingested since midnight, in UTC: accepted, unchanged and quarantined ones.
+    pub rows_today: u64,
+    /// Segments.
+    pub segments: u64,
+}
+
+/// What a tenant uses at a moment.
+///
+/// # Errors
+/// The lake cannot be read.
+pub async fn usage_of(
+    root: &LakeRoot,
+    tenant: &TenantName,
+    at: Timestamp,
+) -> Result<Usage, AppError> {
+    let objects = root.store().walk(tenant.as_str()).await?;
+    let storage_bytes = objects.iter().map(|object| object.size).sum();
+    let lake = Lake::on(root.clone(), tenant.clone()).await?;
+    let head = lake.head().await?;
+    Ok(Usage {
+        storage_bytes,
+        rows_today: rows_since(&lake, midnight(at)).await?,
+        segments: head.names_below("segment/").count() as u64,
+    })
+}
+
+/// The beginning of the day of a moment, in UTC.
+pub(super) fn midnight(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.micros().div_euclid(DAY) * DAY)
+}
+
+async fn rows_since(lake: &Lake, since: Timestamp) -> Result<u64, AppError> {
+    let records = lake.records().await?.into_iter().rev();
+    let recent = records.take_while(|record| record.committed_at >= since);
+    let mut rows = 0;
+    for record in recent {
+        if let Cause::Ingest { tables, .. } = &record.cause {
+            let read = |counts: &rollbook_model::TableCounts| {
+                counts.accepted + counts.unchanged + counts.quarantined
+            };
+            rows += tables.iter().map(read).sum::<u64>();
+        }
+    }
+    Ok(rows)
+}
