@@ -23,7 +23,8 @@ pub use quotas::{Quota, QuotaChange, Quotas};
 use record::TenantRecord;
 pub use record::TenantStatus;
 pub use served::{ServedTenant, ServedTenants};
-pub use usage::{Usage, usage_of};
+pub use usage::Usage;
+use usage::usage_of;
 
 const FOLDER: &str = "_tenants";
 /// Attempts to store a change while others change the same tenant.
@@ -105,7 +106,7 @@ impl Tenants {
     /// The lake cannot be read.
     pub async fn list(&self) -> Result<Vec<TenantInfo>, AppError> {
         let mut all: BTreeMap<TenantName, TenantRecord> = BTreeMap::new();
-        for name in self.root.store().folders().await? {
+        for name in self.root.store().folders("").await? {
             let Ok(tenant) = name.parse::<TenantName>() else {
                 continue;
             };
@@ -122,6 +123,14 @@ impl Tenants {
             .collect())
     }
 
+    /// What a tenant uses.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub async fn usage(&self, tenant: &TenantName, at: Timestamp) -> Result<Usage, AppError> {
+        usage_of(&self.root, tenant, at).await
+    }
+
     /// All tenants with what they use.
     ///
     /// # Errors
@@ -129,7 +138,7 @@ impl Tenants {
     pub async fn list_with_usage(&self, at: Timestamp) -> Result<Vec<TenantWithUsage>, AppError> {
         let mut listed = Vec::new();
         for info in self.list().await? {
-            let usage = usage_of(&self.root, &info.tenant, at).await?;
+            let usage = self.usage(&info.tenant, at).await?;
             listed.push(TenantWithUsage { info, usage });
         }
         Ok(listed)
@@ -184,6 +193,16 @@ impl Tenants {
         Ok(self.root.remove_tenant(tenant).await?)
     }
 
+    /// One tenant; also one that was deleted, and one that nobody created yet.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub async fn info(&self, tenant: &TenantName) -> Result<TenantInfo, AppError> {
+        let found = self.find(tenant).await?;
+        let new = || TenantRecord::new(tenant.clone(), Quotas::default(), None);
+        Ok(found.map_or_else(new, |(_, record)| record).info())
+    }
+
     /// Refuses the name of a tenant that was deleted.
     ///
     /// # Errors
@@ -234,7 +253,8 @@ impl Tenants {
     }
 
     async fn has_objects(&self, tenant: &TenantName) -> Result<bool, AppError> {
-        Ok(!self.root.store().walk(tenant.as_str()).await?.is_empty())
+        let (store, folder) = (self.root.store(), tenant.as_str());
+        Ok(!store.folders(folder).await?.is_empty() || !store.list(folder).await?.is_empty())
     }
 }
 

@@ -16,6 +16,7 @@ use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 use crate::AppError;
 use crate::access::{ApiKeys, Right, Rights};
 use crate::audit::{self, Act, ActFilter, AuditLog, Finding, Verified};
+use crate::tenants::Quotas;
 use cache_slot::CacheSlot;
 pub use cache_slot::CacheStats;
 use first_changes::FirstChanges;
@@ -32,6 +33,8 @@ pub struct Workspace {
     pub limits: Limits,
     /// Rights of the caller.
     pub rights: Rights,
+    /// What the tenant may use; the command line knows no quotas.
+    quotas: Quotas,
     /// Opened once, because the store caches files that are read often.
     root: OnceLock<LakeRoot>,
     /// Columns and events of the newest data, cached across queries about criteria; `None` if disabled.
@@ -48,6 +51,7 @@ impl Workspace {
             tenant,
             limits,
             rights: Rights::ALL,
+            quotas: Quotas::default(),
             root: OnceLock::new(),
             cache: None,
             first_changes: Arc::default(),
@@ -70,6 +74,22 @@ impl Workspace {
         }
     }
 
+    /// The same workspace, with its caches, for a tenant with these quotas.
+    #[must_use]
+    pub fn with_quotas(mut self, quotas: Quotas) -> Self {
+        if let Some(bytes) = quotas.memory_bytes {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.limits.memory = self.limits.memory.min(bytes);
+        }
+        self.quotas = quotas;
+        self
+    }
+
+    /// What the tenant may use.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
     /// The workspace of another tenant of the same lake, with caches of its own, so that they end with it.
     ///
     /// # Errors
@@ -80,7 +100,7 @@ impl Workspace {
             root: OnceLock::from(LakeRoot::new(store)),
             cache: self.cache.as_ref().map(|_| Arc::default()),
             rights: self.rights,
-            ..Self::new(self.location.clone(), tenant, self.limits.clone())
+            ..Self::new(self.location.clone(), tenant, self.limits)
         };
         Ok(other)
     }

@@ -350,16 +350,20 @@ impl Store {
         Ok(names)
     }
 
-    /// The names of the folders at the root, sorted. A local folder may be empty.
+    /// The names of the folders in a folder, sorted; of those at the root for an empty name. A local folder may be
+    /// empty.
     ///
     /// # Errors
-    /// - [`LakeError::Store`]: the root cannot be listed.
-    pub async fn folders(&self) -> Result<Vec<String>, LakeError> {
-        if !self.may_exist("") {
+    /// - [`LakeError::PathOutsideLake`]: the folder leads out of the lake.
+    /// - [`LakeError::Store`]: the folder cannot be listed.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, LakeError> {
+        self.check_path(folder)?;
+        if !self.may_exist(folder) {
             return Ok(Vec::new());
         }
-        let listed = self.reader.list_with_delimiter(None).await;
-        let listed = listed.map_err(|source| self.list_error("", source))?;
+        let path = Path::from(folder);
+        let listed = self.reader.list_with_delimiter(Some(&path)).await;
+        let listed = listed.map_err(|source| self.list_error(folder, source))?;
         let folders = listed.common_prefixes.iter();
         let names = folders.filter_map(|folder| folder.filename().map(str::to_owned));
         let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();

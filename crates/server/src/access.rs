@@ -10,4 +10,4 @@ mod route_rights;
 
 pub(crate) use audited::audit;
 pub(crate) use authorized::Authorized;
-pub(crate) use check::{RIGHTS_HEADER, check, rights_header};
+pub(crate) use check::{RIGHTS_HEADER, TENANT_HEADER, check, rights_header};

@@ -18,13 +18,13 @@ use axum::response::{IntoResponse, Response};
 use rollbook_app::{AppError, segments};
 use rollbook_model::SegmentKey;
 use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
 use crate::access::notes::RequestNotes;
-use crate::access::{Authorized, RIGHTS_HEADER, rights_header};
+use crate::access::{Authorized, RIGHTS_HEADER, TENANT_HEADER, rights_header};
 use crate::http::bodies::{self, MediaType, media_type};
 use crate::http::extract::SEGMENTS_HEADER;
+use crate::limits::Permit;
 use crate::network::guarded_body::guarded;
 use crate::problem::{Problem, busy};
 use crate::state::Server;
@@ -251,7 +251,7 @@ pub(crate) async fn refresh(
 pub(crate) async fn forward(
     server: &Server,
     workers: Arc<Workers>,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
     mut request: Request,
 ) -> Result<Response, Problem> {
     for name in HOP_BY_HOP {
@@ -259,7 +259,10 @@ pub(crate) async fn forward(
     }
     let rights = rights_header(server.grant().rights);
     request.headers_mut().insert(RIGHTS_HEADER, rights);
-    let worker = workers.acquire().await?;
+    let tenant = HeaderValue::from_str(server.tenant().as_str());
+    let tenant = tenant.map_err(|_| Problem::internal())?;
+    request.headers_mut().insert(TENANT_HEADER, tenant);
+    let worker = workers.acquire(server.tenant()).await?;
     let pool = workers.pool();
     let mut active = ActiveWorker {
         worker: Some(worker),
@@ -292,7 +295,7 @@ pub(crate) async fn forward(
 /// An active worker with its compute permit, which is released once the worker is idle or dead.
 struct ActiveWorker {
     worker: Option<Worker>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
     workers: Arc<Workers>,
     /// Whether the answer is a success.
     is_success: bool,

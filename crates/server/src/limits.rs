@@ -2,6 +2,7 @@
 
 mod call_limits;
 mod call_rate;
+mod fair_queue;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS, SERVE_REQUEST
 
 pub(crate) use call_limits::{Allowance, CallLimits, OverLimit, RunningCall};
 pub use call_rate::{CallRate, InvalidCallRate};
+pub(crate) use fair_queue::{Claimant, FairQueue, Permit};
 
 /// Limits of one request, and of all together.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,8 @@ pub struct ServeLimits {
     pub call_rate: Option<CallRate>,
     /// Concurrent requests of one API key at most, including queued ones.
     pub requests_per_key: usize,
+    /// Concurrent requests of one tenant at most, including queued ones, so that others are answered, too.
+    pub requests_per_tenant: usize,
     /// Concurrent connections; for one more, the connection that has been idle longest is closed.
     pub connections: usize,
     /// Time limit of a TLS handshake.
@@ -54,6 +58,7 @@ impl Default for ServeLimits {
             requests: 512,
             call_rate: Some(CallRate::default()),
             requests_per_key: SERVE_REQUESTS_PER_KEY,
+            requests_per_tenant: 256,
             connections: 640,
             handshake_time: Duration::from_secs(10),
             head_time: Duration::from_secs(30),

@@ -23,6 +23,7 @@ mod segments;
 mod session;
 mod sql;
 mod tables;
+mod tenants;
 mod traits;
 
 #[derive(OpenApi)]
@@ -31,7 +32,8 @@ mod traits;
         title = "rollbook",
         description = "Segments, scores and attribution over your customers' data. Errors are \
             `application/problem+json` with `code`, `detail` and `hint`. The header `x-rollbook-tenant` \
-            names a tenant: any other than the served one is answered with 404 `unknown_tenant`."
+            names a tenant of the caller, who needs it if they have several: any other is answered with 404 \
+            `unknown_tenant`, whether or not it exists."
     ),
     components(schemas(Problem, People, Cell)),
     tags(
@@ -81,6 +83,8 @@ pub(crate) fn all() -> OpenApiRouter<Server> {
         .routes(routes!(audit::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::delete))
         .routes(routes!(session::start, session::end))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

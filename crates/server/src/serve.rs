@@ -108,8 +108,7 @@ impl Listening {
             let _ = stop_sender.send(());
         };
         let audit_log = server.audit_log().cloned();
-        let folding = tokio::spawn(tasks::wal::keep_folding(server.clone()));
-        let refreshing = tokio::spawn(tasks::refreshes::keep_refreshing(server.clone()));
+        let serving_tenants = tokio::spawn(tasks::tenants::keep_tenants(server.clone()));
         let forgetting = tokio::spawn(tasks::callers::keep_forgetting(server.clone()));
         let (certificate, watching) = match self.certificate {
             Some((certificate, loaded)) => {
@@ -140,9 +139,7 @@ impl Listening {
             () = serving => {},
             () = waiting => {},
         }
-        // Entries left in the log are durable, and the next server folds them.
-        folding.abort();
-        refreshing.abort();
+        serving_tenants.abort();
         forgetting.abort();
         if let Some(watching) = watching {
             watching.abort();

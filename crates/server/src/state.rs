@@ -1,38 +1,38 @@
-//! State that all handlers share: workspace, limits, clock, queues, workers, metrics.
+//! State that all handlers share: tenants, limits, clock, queues, workers, metrics.
 
 pub(crate) mod commit_queue;
-mod metrics;
+mod compute;
+pub(crate) mod metrics;
 mod readiness;
 mod refusals;
+mod tenant;
+mod tenants;
+mod usage;
 pub(crate) mod wal_buffer;
-use std::future::Future;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rollbook_app::access::{Authenticator, Grant, JwtIssuer, JwtOptions};
 use rollbook_app::audit::AuditLog;
-use rollbook_app::maintenance::compact_beside;
 use rollbook_app::{AppError, Workspace, data};
-use rollbook_model::{BatchId, Timestamp};
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use rollbook_model::{BatchId, TenantName, Timestamp};
 
 use crate::api::scalars::Moment;
-use crate::limits::{CallLimits, ServeLimits};
-use crate::problem::{Problem, busy};
+use crate::limits::{CallLimits, FairQueue, ServeLimits};
 use crate::state::metrics::Metrics;
 use crate::state::readiness::Readiness;
-
+use crate::state::tenant::TenantState;
+use crate::state::tenants::TenantStates;
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
 use crate::workers::waiting::WaitingCount;
-use commit_queue::CommitQueue;
 use refusals::Refusals;
-use wal_buffer::WalBuffer;
 
 /// Options of a server.
 #[derive(Clone)]
 pub struct Options {
-    /// The lake and tenant.
+    /// The lake, and the tenant that is served to callers without a key.
     pub workspace: Workspace,
     /// A folder of custom mappings, with one subfolder per provider.
     pub mappings: Option<PathBuf>,
@@ -48,19 +48,20 @@ pub struct Options {
     pub jwt: Option<JwtOptions>,
 }
 
-/// The server, with the rights of one caller. Background tasks have all rights; handlers take the one of
-/// [`crate::access::Authorized`].
+/// The server, for one tenant and with the rights of one caller. Background tasks have all rights; handlers take the
+/// one of [`crate::access::Authorized`].
 #[derive(Clone)]
 pub(crate) struct Server {
     inner: Arc<Inner>,
+    tenant: Arc<TenantState>,
+    /// The workspace of the tenant with the rights of the caller.
     workspace: Arc<Workspace>,
     grant: Arc<Grant>,
 }
 
 struct Inner {
     options: Options,
-    /// The workspace with all rights.
-    workspace: Arc<Workspace>,
+    tenants: TenantStates,
     /// `None` in a worker, whose requests were checked by the server.
     authenticator: Option<Authenticator>,
     /// `None` in a worker.
@@ -68,14 +69,9 @@ struct Inner {
     refusals: Refusals,
     call_limits: CallLimits,
     metrics: Metrics,
-    compute_permits: Arc<Semaphore>,
+    compute_queue: Arc<FairQueue>,
     /// Requests that wait for a permit to compute.
     computing: WaitingCount,
-    /// Serialises the commits of this process, which would otherwise conflict and retry.
-    writing: Mutex<()>,
-    compacting: Mutex<()>,
-    commit_queue: CommitQueue,
-    wal: WalBuffer,
     readiness: Readiness,
     workers: Option<Arc<Workers>>,
 }
@@ -98,61 +94,94 @@ impl Server {
         });
         let authenticator = authenticator.with_issuer(issuer);
         let audit_log = options.workspace.audit_log(options.clock)?;
-        Ok(Self::with(options, Some((authenticator, audit_log))))
+        Self::with(options, Some((authenticator, audit_log)))
     }
 
-    /// A worker, which takes over the rights that the server names.
-    pub(crate) fn worker(options: Options) -> Self {
+    /// A worker, which takes over the tenant and the rights that the server names.
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub(crate) fn worker(options: Options) -> Result<Self, AppError> {
         Self::with(options, None)
     }
 
-    fn with(options: Options, callers: Option<(Authenticator, AuditLog)>) -> Self {
+    fn with(
+        options: Options,
+        callers: Option<(Authenticator, AuditLog)>,
+    ) -> Result<Self, AppError> {
         let (authenticator, audit_log) = callers.unzip();
-        let workspace = Arc::new(options.workspace.clone());
         let pool = options.workspace.limits.memory;
         let workers = options.workers.clone();
         let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
+        let (tenants, tenant) = TenantStates::new(&options.workspace)?;
         let inner = Inner {
-            workspace: Arc::clone(&workspace),
+            tenants,
             authenticator,
             audit_log,
             refusals: Refusals::default(),
             call_limits: CallLimits::new(&options.limits),
             workers,
-            compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
+            compute_queue: FairQueue::new(options.limits.computing),
             computing: WaitingCount::default(),
-            writing: Mutex::new(()),
-            compacting: Mutex::new(()),
-            commit_queue: CommitQueue::default(),
-            wal: WalBuffer::default(),
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             options,
         };
-        Self {
+        Ok(Self {
             inner: Arc::new(inner),
-            workspace,
+            workspace: Arc::clone(&tenant.workspace),
+            tenant,
             grant: Arc::new(Grant::local()),
-        }
+        })
     }
 
-    /// The same server for a caller.
+    /// The same server for a caller, in the same tenant.
     pub(crate) fn with_grant(&self, grant: &Grant) -> Self {
-        let all = &self.inner.workspace;
-        let workspace = match grant.rights == all.rights {
+        self.with_tenant(Arc::clone(&self.tenant), grant)
+    }
+
+    /// The same server for a caller and a tenant.
+    fn with_tenant(&self, tenant: Arc<TenantState>, grant: &Grant) -> Self {
+        let (all, quotas) = (&tenant.workspace, tenant.quotas());
+        let workspace = match grant.rights == all.rights && quotas == *all.quotas() {
             true => Arc::clone(all),
-            false => Arc::new(all.with_rights(grant.rights)),
+            false => Arc::new(all.with_rights(grant.rights).with_quotas(quotas)),
         };
         Self {
             inner: Arc::clone(&self.inner),
+            tenant,
             workspace,
             grant: Arc::new(grant.clone()),
         }
     }
 
+    /// The same server for another tenant, with all rights.
+    ///
+    /// # Errors
+    /// The location of the lake is invalid.
+    pub(crate) fn of_tenant(&self, tenant: &TenantName) -> Result<Self, AppError> {
+        let tenant = self.inner.tenants.state(tenant)?;
+        Ok(self.with_tenant(tenant, &Grant::local()))
+    }
+
     /// The same server with all rights, for work that is not done for one caller alone.
     pub(crate) fn with_all_rights(&self) -> Self {
         self.with_grant(&Grant::local())
+    }
+
+    /// The name of the tenant.
+    pub(crate) fn tenant(&self) -> &TenantName {
+        &self.workspace.tenant
+    }
+
+    /// What the server holds for the tenant.
+    pub(crate) fn state(&self) -> &TenantState {
+        &self.tenant
+    }
+
+    /// The tenants of the server.
+    pub(crate) fn tenants(&self) -> &TenantStates {
+        &self.inner.tenants
     }
 
     /// The lake and tenant, with the rights of the caller.
@@ -208,19 +237,6 @@ impl Server {
         &self.inner.metrics
     }
 
-    /// Records how long the queues are, and the memory of the server and its workers.
-    pub(crate) fn record_load(&self) {
-        let of_workers = self.workers().map_or(0, |workers| workers.waiting());
-        let queues = [
-            ("commit", self.commit_queue().len()),
-            ("journal", self.wal().len()),
-            ("compute", self.inner.computing.get()),
-            ("worker", of_workers),
-        ];
-        let memory = self.workers().map(|workers| workers.usage());
-        self.metrics().current.load(&queues, memory);
-    }
-
     pub(crate) fn mappings(&self) -> Option<&PathBuf> {
         self.inner.options.mappings.as_ref()
     }
@@ -241,84 +257,7 @@ impl Server {
         (self.inner.options.new_batch)()
     }
 
-    /// Requests that wait for the next commit.
-    pub(crate) fn commit_queue(&self) -> &CommitQueue {
-        &self.inner.commit_queue
-    }
-
-    /// The write-ahead log: acknowledged requests that are in no snapshot yet.
-    pub(crate) fn wal(&self) -> &WalBuffer {
-        &self.inner.wal
-    }
-
     pub(crate) fn workers(&self) -> Option<&Arc<Workers>> {
         self.inner.workers.as_ref()
-    }
-
-    /// The lock for committing.
-    pub(crate) async fn lock_writing(&self) -> MutexGuard<'_, ()> {
-        self.inner.writing.lock().await
-    }
-
-    /// Compacts tables that are due, unless a compaction is running.
-    pub(crate) async fn compact_if_due(&self) {
-        let Ok(_lock) = self.inner.compacting.try_lock() else {
-            return;
-        };
-        let compacted = compact_beside(self.workspace(), self.now(), &self.inner.writing).await;
-        match compacted {
-            Ok(tables) => {
-                for done in tables {
-                    tracing::info!(table = done.table, rows = done.rows, "compacted");
-                }
-            }
-            // The tables are unchanged; the next commit tries again.
-            Err(error) => tracing::warn!(%error, "compaction failed"),
-        }
-    }
-
-    /// Runs CPU-bound work on a blocking thread once a compute permit is free, so that cheap requests are
-    /// answered meanwhile.
-    pub(crate) async fn compute<T, F, W>(&self, work: F) -> Result<T, Problem>
-    where
-        T: Send + 'static,
-        F: FnOnce(Self) -> W + Send + 'static,
-        W: Future<Output = Result<T, AppError>>,
-    {
-        let permit = self.compute_permit().await?;
-        // The permit is held until the work ends, even if the caller disconnects.
-        self.run_blocking(move |server| async move {
-            let result = work(server).await;
-            drop(permit);
-            result
-        })
-        .await
-    }
-
-    /// A permit to compute.
-    ///
-    /// # Errors
-    /// 503 `busy` if none gets free within the time limit of answers.
-    pub(crate) async fn compute_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let _waiting = self.inner.computing.enter();
-        let permit = Arc::clone(&self.inner.compute_permits).acquire_owned();
-        let waiting = tokio::time::timeout(self.limits().answer_time, permit);
-        waiting.await.map_err(|_| busy())?.map_err(|_| busy())
-    }
-
-    /// Runs work on a blocking thread at once, without a permit.
-    pub(crate) async fn run_blocking<T, F, W>(&self, work: F) -> Result<T, Problem>
-    where
-        T: Send + 'static,
-        F: FnOnce(Self) -> W + Send + 'static,
-        W: Future<Output = Result<T, AppError>>,
-    {
-        let (server, rights) = (self.clone(), self.grant.rights);
-        let handle = tokio::runtime::Handle::current();
-        let done = tokio::task::spawn_blocking(move || handle.block_on(work(server)));
-        match done.await {
-            Ok(result) => result.map_err(|error| Problem::for_rights(error, rights)),
-            Err(_) => Err(Problem::internal()),
-        }
     }
 }

@@ -1,6 +1,8 @@
-//! Background tasks: folding the write-ahead log, committing requests, refreshing segments, forgetting callers.
+//! Background tasks: folding the write-ahead log, committing requests, refreshing segments, for each tenant; forgetting
+//! callers.
 
 pub(crate) mod callers;
 pub(crate) mod commits;
 pub(crate) mod refreshes;
+pub(crate) mod tenants;
 pub(crate) mod wal;

@@ -19,7 +19,7 @@ use crate::state::{Options, Server};
 /// Serves requests of the parent server on standard input, a socket, until it is closed.
 ///
 /// # Errors
-/// Standard input is not a connected socket, or the connection fails.
+/// Standard input is not a connected socket, the connection fails, or the location of the lake is invalid.
 pub async fn work(options: Options) -> io::Result<()> {
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     let socket = Pair::from(socket);
@@ -27,7 +27,8 @@ pub async fn work(options: Options) -> io::Result<()> {
     socket.peer_addr()?;
     socket.set_nonblocking(true)?;
     let stream = TokioIo::new(UnixStream::from_std(socket)?);
-    let service = TowerToHyperService::new(routes_in_time(Server::worker(options)));
+    let server = Server::worker(options).map_err(io::Error::other)?;
+    let service = TowerToHyperService::new(routes_in_time(server));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let request: Request = request.map(Body::new);
         service.call(request)

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::own_lake::OwnLake;
 use crate::support::server::{Answer, Server};
 
-const ROUTES: [&str; 43] = [
+const ROUTES: [&str; 46] = [
     "GET /healthz",
     "GET /v1/audit",
     "GET /metrics",
@@ -31,6 +31,7 @@ const ROUTES: [&str; 43] = [
     "POST /v1/segments/{key}/impact",
     "GET /v1/segments/{key}/members",
     "GET /v1/tables",
+    "GET /v1/tenants",
     "GET /v1/traits",
     "POST /v1/attribution/runs",
     "POST /v1/keys",
@@ -43,18 +44,21 @@ const ROUTES: [&str; 43] = [
     "POST /v1/segments/{key}/refresh",
     "POST /v1/session",
     "POST /v1/sql",
+    "POST /v1/tenants",
     "PUT /v1/segments/{key}",
     "DELETE /v1/identity/merges/{entry}",
     "DELETE /v1/keys/{prefix}",
     "DELETE /v1/persons/{person_id}",
     "DELETE /v1/segments/{key}",
     "DELETE /v1/session",
+    "DELETE /v1/tenants/{tenant}",
 ];
 
 /// Operations for which the demo has no data: their examples name things that do not exist.
-const ABSENT: [&str; 3] = [
+const ABSENT: [&str; 4] = [
     "DELETE /v1/identity/merges/{entry}",
     "DELETE /v1/keys/{prefix}",
+    "DELETE /v1/tenants/{tenant}",
     "POST /v1/identity/reviews/{identity_id}",
 ];
 
@@ -155,7 +159,8 @@ fn every_route_is_documented_and_its_example_works() {
     let complaint = String::from_utf8_lossy(&demo.stderr);
     assert!(demo.status.success(), "{complaint}");
     let key = [
-        "--tenant", "demo", "api-key", "create", "--name", "all", "--role", "admin",
+        "--tenant", "demo", "api-key", "create", "--name", "all", "--role", "admin", "--rights",
+        "tenants",
     ];
     let key = lake.json(&key);
     let token = key["token"].as_str();

@@ -35,11 +35,13 @@ pub enum Right {
     Pii,
     /// Erase persons.
     Erase,
+    /// List, create and delete all tenants of the server. No role has it: it is for whoever runs the server.
+    Tenants,
 }
 
 impl Right {
     /// All rights.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Read,
         Self::Members,
         Self::Export,
@@ -53,6 +55,7 @@ impl Right {
         Self::Keys,
         Self::Pii,
         Self::Erase,
+        Self::Tenants,
     ];
 
     /// Its name in commands, requests and messages.
@@ -71,6 +74,7 @@ impl Right {
             Self::Keys => "keys",
             Self::Pii => "pii",
             Self::Erase => "erase",
+            Self::Tenants => "tenants",
         }
     }
 }
@@ -87,7 +91,7 @@ pub enum Role {
     Analyst,
     /// Ingest, decisions about records, refreshes, metrics.
     Operator,
-    /// Everything.
+    /// Everything in its tenants.
     Admin,
 }
 
@@ -130,7 +134,7 @@ impl Role {
                 Right::Identity,
                 Right::Metrics,
             ]),
-            Self::Admin => Rights::ALL,
+            Self::Admin => Rights::ALL.without(Right::Tenants),
         }
     }
 }

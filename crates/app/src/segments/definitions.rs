@@ -9,6 +9,9 @@ use super::refresh::refresh_one;
 use crate::access::Right;
 use crate::{AppError, Workspace};
 
+/// What the names of segments begin with, in the state of a lake.
+const SEGMENTS: &str = "segment/";
+
 /// Saves a segment, or a new revision of it, after checking that its criteria can be evaluated. A static
 /// segment is computed at once, and never again.
 ///
@@ -46,6 +49,13 @@ async fn check(
     at: Timestamp,
 ) -> Result<(), AppError> {
     let state = lake.head().await?;
+    if !state
+        .names_below(SEGMENTS)
+        .any(|name| name == draft.key.as_str())
+    {
+        let segments = state.names_below(SEGMENTS).count() as u64;
+        workspace.quotas().check_segments(segments)?;
+    }
     let session = workspace.cached_session(lake, &state, at).await?;
     let criteria = Criteria::parse(&draft.criteria, &workspace.limits)?;
     let known = NamedSegments::of(lake, &state, &session, &criteria).await?;

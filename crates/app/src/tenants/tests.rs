@@ -4,7 +4,9 @@ use rollbook_model::{TenantName, Timestamp};
 use super::{QuotaChange, Quotas, ServedTenants, TenantStatus, Tenants};
 use crate::{AppError, Workspace};
 
-const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+fn at() -> Timestamp {
+    Timestamp::from_micros(1_700_000_000_000_000)
+}
 
 fn name(name: &str) -> TenantName {
     name.parse().unwrap()
@@ -22,12 +24,12 @@ async fn tenants_are_created_limited_suspended_and_deleted() {
     let tenants = Tenants::of(&workspace).unwrap();
     assert_eq!(tenants.list().await.unwrap(), []);
     let (one, other) = (name("one"), name("other"));
-    let created = tenants.create(&one, Quotas::default(), AT).await.unwrap();
+    let created = tenants.create(&one, Quotas::default(), at()).await.unwrap();
     assert_eq!(
         (created.status, created.created_at),
-        (TenantStatus::Active, Some(AT))
+        (TenantStatus::Active, Some(at()))
     );
-    let again = tenants.create(&one, Quotas::default(), AT).await;
+    let again = tenants.create(&one, Quotas::default(), at()).await;
     assert!(matches!(again, Err(AppError::TenantExists { .. })));
     // A tenant that was never created by a command.
     let store = workspace.root().unwrap().store().clone();
@@ -41,8 +43,8 @@ async fn tenants_are_created_limited_suspended_and_deleted() {
         .iter()
         .map(|one| (one.tenant.as_str(), one.created_at))
         .collect();
-    assert_eq!(names, [("one", Some(AT)), ("other", None)]);
-    let again = tenants.create(&other, Quotas::default(), AT).await;
+    assert_eq!(names, [("one", Some(at())), ("other", None)]);
+    let again = tenants.create(&other, Quotas::default(), at()).await;
     assert!(matches!(again, Err(AppError::TenantExists { .. })));
 
     let served = ServedTenants::of(&workspace).unwrap();
@@ -68,7 +70,7 @@ async fn tenants_are_created_limited_suspended_and_deleted() {
     let refused = served.find(&other).await;
     assert!(matches!(refused, Err(AppError::UnknownTenant { .. })));
     for refused in [
-        tenants.create(&other, Quotas::default(), AT).await,
+        tenants.create(&other, Quotas::default(), at()).await,
         tenants.resume(&other).await,
     ] {
         assert!(matches!(refused, Err(AppError::TenantDeleted { .. })));
@@ -92,7 +94,7 @@ async fn changes_at_once_are_all_made() {
     let folder = tempfile::tempdir().unwrap();
     let tenants = Tenants::of(&workspace(&folder)).unwrap();
     let one = name("one");
-    tenants.create(&one, Quotas::default(), AT).await.unwrap();
+    tenants.create(&one, Quotas::default(), at()).await.unwrap();
     let rows = QuotaChange {
         rows_per_day: Some(Some(1)),
         ..QuotaChange::default()
@@ -111,7 +113,7 @@ async fn changes_at_once_are_all_made() {
         tenants.limit(&one, &storage)
     );
     a.and(b).and(c).unwrap();
-    let listed = tenants.list_with_usage(AT).await.unwrap();
+    let listed = tenants.list_with_usage(at()).await.unwrap();
     let quotas = Quotas {
         rows_per_day: Some(1),
         queries: Some(2),

@@ -24,7 +24,7 @@ pub struct Usage {
 ///
 /// # Errors
 /// The lake cannot be read.
-pub async fn usage_of(
+pub(super) async fn usage_of(
     root: &LakeRoot,
     tenant: &TenantName,
     at: Timestamp,
@@ -40,8 +40,19 @@ pub async fn usage_of(
     })
 }
 
+impl Usage {
+    /// The same with rows that were ingested meanwhile.
+    #[must_use]
+    pub fn with_rows(self, rows: u64) -> Self {
+        Self {
+            rows_today: self.rows_today + rows,
+            ..self
+        }
+    }
+}
+
 /// The beginning of the day of a moment, in UTC.
-pub(super) fn midnight(at: Timestamp) -> Timestamp {
+fn midnight(at: Timestamp) -> Timestamp {
     Timestamp::from_micros(at.micros().div_euclid(DAY) * DAY)
 }
 

@@ -130,8 +130,6 @@ fn worker_program(workspace: &Workspace) -> Option<Program> {
     let arguments = [
         "--lake",
         &workspace.location,
-        "--tenant",
-        workspace.tenant.as_str(),
         "--memory-mib",
         &memory,
         "work",

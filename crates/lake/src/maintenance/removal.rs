@@ -93,7 +93,7 @@ mod tests {
         let (objects, bytes) = (4, 20);
         let removed = root.remove_tenant(&tenant).await.unwrap();
         assert_eq!(removed, RemovedTenant { objects, bytes });
-        assert_eq!(root.store().folders().await.unwrap(), ["_access", "one2"]);
+        assert_eq!(root.store().folders("").await.unwrap(), ["_access", "one2"]);
         let again = root.remove_tenant(&tenant).await.unwrap();
         assert_eq!(again, RemovedTenant::default());
     }

@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::access::{KeyPrefix, Right};
 use rollbook_app::audit::{Act, AuditLog, Caller};
-use rollbook_model::SegmentKey;
+use rollbook_model::{SegmentKey, TenantName};
 
 use super::notes::RequestNotes;
 use super::route_rights::{Needs, needs};
@@ -68,6 +68,8 @@ struct PendingAct<'a> {
     notes: RequestNotes,
     /// What the route needs.
     needs: Option<Needs>,
+    /// The tenant that the request is about, if that is not the caller's.
+    about: Option<TenantName>,
     act: Option<Act>,
 }
 
@@ -85,6 +87,7 @@ impl<'a> PendingAct<'a> {
             .get()
             .map(|ClientAddress(address)| *address);
         act.request_id = parts.extensions.get().map(|RequestId(id)| id.clone());
+        let mut about = None;
         if let Ok(params) = RawPathParams::from_request_parts(&mut parts, server).await {
             for (name, value) in &params {
                 match name {
@@ -92,6 +95,7 @@ impl<'a> PendingAct<'a> {
                         act.segment = value.parse().ok().map(|key: SegmentKey| key.to_string())
                     }
                     "person_id" => act.person_id = value.parse().ok(),
+                    "tenant" => about = value.parse().ok(),
                     "prefix" => act.key = value.parse().ok().map(|key: KeyPrefix| key.to_string()),
                     _ => {}
                 }
@@ -105,6 +109,7 @@ impl<'a> PendingAct<'a> {
             log,
             notes,
             needs,
+            about,
             act: Some(act),
         };
         (pending, Request::from_parts(parts, body))
@@ -125,6 +130,8 @@ impl<'a> PendingAct<'a> {
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
             act.result = code.unwrap_or(status.as_str()).to_owned();
+        } else if let Some(about) = self.about.take() {
+            act.tenant = Some(about);
         }
         act.rows = answered.rows;
         act.segment = act.segment.or_else(|| answered.segment.clone());
@@ -138,13 +145,10 @@ impl<'a> PendingAct<'a> {
 
     fn with_caller(&mut self) -> Option<Act> {
         let mut act = self.act.take()?;
-        let grant = self.notes.noted().grant;
-        act.caller = Caller::of(grant.as_ref());
-        // The key of another tenant is not for this one to see.
-        let served = &self.server.workspace().tenant;
-        let grant = grant.filter(|grant| grant.covers(served));
-        act.tenant = grant.map(|_| served.clone());
-        act.segment = act.segment.or_else(|| self.notes.noted().segment);
+        let noted = self.notes.noted();
+        act.caller = Caller::of(noted.grant.as_ref());
+        act.tenant = noted.tenant;
+        act.segment = act.segment.or(noted.segment);
         Some(act)
     }
 }

@@ -6,21 +6,23 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::access::{Authenticator, Caller, Grant, Right, Rights};
 use rollbook_app::{AppError, ErrorClass};
-use rollbook_model::TenantName;
 
+use super::authorized::Authorized;
 use super::credentials::Credentials;
 use super::limited::{self, Call};
 use super::notes::RequestNotes;
-use super::route_rights::{Needs, methods, needs};
+use super::route_rights::{Needs, is_of_no_tenant, methods, needs};
 use crate::network::Transport;
-use crate::network::guarded_body::guarded;
 use crate::problem::Problem;
 use crate::state::Server;
 
 /// Header in which the server tells a worker the rights of the caller. Those of outside requests are removed.
 pub(crate) const RIGHTS_HEADER: HeaderName = HeaderName::from_static("x-rollbook-rights");
 /// Header in which callers name a tenant.
-const TENANT_HEADER: HeaderName = HeaderName::from_static("x-rollbook-tenant");
+pub(crate) const TENANT_HEADER: HeaderName = HeaderName::from_static("x-rollbook-tenant");
+
+/// Header with the size of the write-ahead log that answers do not reflect yet.
+const JOURNAL_AHEAD: HeaderName = HeaderName::from_static("x-journal-ahead");
 
 /// The route that is answered without any limit.
 const ALIVE: &str = "/healthz";
@@ -57,7 +59,13 @@ pub(crate) async fn check(
     }
     let grant = match caller(&server, credentials, request.headers_mut()).await {
         Ok(grant) => {
-            notes.note(|noted| noted.grant = Some(grant.clone()));
+            notes.note(|noted| {
+                noted.tenant = match grant.tenants() {
+                    Some([only]) => Some(only.clone()),
+                    _ => None,
+                };
+                noted.grant = Some(grant.clone());
+            });
             grant
         }
         Err(error) => return refused(&server, request.extensions(), error),
@@ -66,21 +74,37 @@ pub(crate) async fn check(
         Ok(call) => call,
         Err(over) => return over.into_response(),
     };
-    let mut response = match permitted(&server, grant, route, needed, request.headers()) {
-        Ok(grant) => match (route, needed) {
+    let server = match of_tenant(&server, &grant, route, request.headers()).await {
+        Ok(server) => server,
+        Err(error) => return call.tell(Problem::from(error).into_response()),
+    };
+    notes.note(|noted| noted.tenant = Some(server.tenant().clone()));
+    let call = match call.of_tenant(&server) {
+        Ok(call) => call,
+        Err(over) => return over.into_response(),
+    };
+    let response = match permitted(&server, &grant, route, needed) {
+        Ok(server) => match (route, needed) {
             (Some(route), None) => unlisted(route),
             _ => {
-                request.extensions_mut().insert(grant);
-                next.run(request).await
+                request.extensions_mut().insert(Authorized(server.clone()));
+                with_journal(&server, next.run(request).await)
             }
         },
         Err(error) => Problem::from(error).into_response(),
     };
-    match call.tell(response.headers_mut()) {
-        // The request is running until its answer is sent.
-        Some(running) => response.map(|body| guarded(body, running)),
-        None => response,
+    call.tell(response)
+}
+
+/// Tells how much of the write-ahead log of the tenant is in no answer yet.
+fn with_journal(server: &Server, mut response: Response) -> Response {
+    let (objects, bytes) = server.state().wal.unfolded();
+    if objects > 0
+        && let Ok(ahead) = HeaderValue::from_str(&format!("objects={objects}, bytes={bytes}"))
+    {
+        response.headers_mut().insert(JOURNAL_AHEAD, ahead);
     }
+    response
 }
 
 /// Answers a request that needs no key.
@@ -98,7 +122,8 @@ async fn answer_open(
         return over.into_response();
     }
     request.headers_mut().remove(RIGHTS_HEADER);
-    request.extensions_mut().insert(Grant::nobody());
+    let server = server.with_grant(&Grant::nobody());
+    request.extensions_mut().insert(Authorized(server));
     next.run(request).await
 }
 
@@ -112,24 +137,42 @@ fn refused(server: &Server, call: &Extensions, error: AppError) -> Response {
     Problem::from(error).into_response()
 }
 
-/// The grant of a caller who may make this request: of this tenant, and with the rights that it needs.
+/// The server for the tenant of a request.
+async fn of_tenant(
+    server: &Server,
+    grant: &Grant,
+    route: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Server, AppError> {
+    let named = headers.get_all(&TENANT_HEADER).into_iter();
+    let named: Vec<&str> = named.map(|name| name.to_str().unwrap_or("?")).collect();
+    // A worker gets only requests that the server has checked.
+    let Some(authenticator) = server.authenticator() else {
+        return server.for_server(grant, &named).await;
+    };
+    let found = server.for_caller(grant, &named).await;
+    let found = match (found, grant.tenants()) {
+        (Err(AppError::TenantNeeded), Some([first, ..])) if route.is_some_and(is_of_no_tenant) => {
+            server.for_caller(grant, &[first.as_str()]).await?
+        }
+        (found, _) => found?,
+    };
+    note_use(&found, authenticator, grant);
+    Ok(found)
+}
+
+/// The server with the rights of a caller who may make this request.
 fn permitted(
     server: &Server,
-    grant: Grant,
+    grant: &Grant,
     route: Option<&str>,
     needed: Option<Needs>,
-    headers: &HeaderMap,
-) -> Result<Grant, AppError> {
-    // A worker gets only requests that the server has checked.
-    if let Some(authenticator) = server.authenticator() {
-        check_tenant(server, &grant, headers)?;
-        note_use(server, authenticator, &grant);
-    }
+) -> Result<Server, AppError> {
     match (route, needed) {
-        (_, Some(Needs::Rights(rights))) => grant.require(rights).map(|()| grant),
+        (_, Some(Needs::Rights(rights))) => grant.require(rights).map(|()| server.clone()),
         // Nothing is there: the answer is 404.
-        (None, _) => Ok(Grant::nobody()),
-        (Some(_), _) => Ok(grant),
+        (None, _) => Ok(server.with_grant(&Grant::nobody())),
+        (Some(_), _) => Ok(server.clone()),
     }
 }
 
@@ -172,25 +215,6 @@ async fn caller(
         Credentials::None => authenticator.authenticate(None, now).await,
         Credentials::Token(token) => authenticator.authenticate(Some(&token), now).await,
         Credentials::Session(token) => authenticator.authenticate_session(&token, now).await,
-    }
-}
-
-/// Refuses a caller of other tenants, and requests for tenants that are not served here, with one answer whether or
-/// not they exist.
-fn check_tenant(server: &Server, grant: &Grant, headers: &HeaderMap) -> Result<(), AppError> {
-    let served = &server.workspace().tenant;
-    let unknown = |tenant: String| Err(AppError::UnknownTenant { tenant });
-    for named in headers.get_all(&TENANT_HEADER) {
-        let name = named.to_str().unwrap_or("?");
-        let is_served = name.parse::<TenantName>().is_ok_and(|name| name == *served);
-        if !is_served || !grant.covers(served) {
-            return unknown(name.chars().take(64).collect());
-        }
-    }
-    match grant.covers(served) {
-        true => Ok(()),
-        // The name of the tenant is not the caller's to know.
-        false => Err(AppError::NoTenantOfKey),
     }
 }
 

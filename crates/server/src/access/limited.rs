@@ -8,6 +8,7 @@ use rollbook_app::access::{Caller, Grant};
 
 use crate::limits::{Allowance, OverLimit, RunningCall};
 use crate::network::ClientAddress;
+use crate::network::guarded_body::guarded;
 use crate::problem::Problem;
 use crate::state::Server;
 
@@ -18,8 +19,8 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 /// A call that counts as running until it is dropped.
 pub(super) struct Call {
     allowance: Option<Allowance>,
-    /// `None` for callers without limits.
-    running: Option<RunningCall>,
+    /// What is kept until the answer is sent; nothing for callers without limits.
+    running: Vec<RunningCall>,
 }
 
 impl Call {
@@ -30,7 +31,7 @@ impl Call {
     pub(super) fn begin(server: &Server, grant: &Grant) -> Result<Self, OverLimit> {
         let caller = match grant.caller() {
             Caller::Local => {
-                let (allowance, running) = (None, None);
+                let (allowance, running) = (None, Vec::new());
                 return Ok(Self { allowance, running });
             }
             Caller::Key(prefix) => prefix.to_string(),
@@ -38,16 +39,31 @@ impl Call {
             Caller::Subject(subject) => format!("sub:{subject}"),
         };
         let (allowance, running) = server.call_limits().begin(&caller)?;
-        let running = Some(running);
+        let running = vec![running];
         Ok(Self { allowance, running })
     }
 
-    /// Tells the caller what is left; returns what is to be kept until the answer is sent.
-    pub(super) fn tell(self, headers: &mut HeaderMap) -> Option<RunningCall> {
-        if let Some(allowance) = &self.allowance {
-            tell(allowance, headers);
+    /// Counts the call as one of a tenant, too.
+    ///
+    /// # Errors
+    /// It is one too many.
+    pub(super) fn of_tenant(mut self, server: &Server) -> Result<Self, OverLimit> {
+        if !self.running.is_empty() {
+            let running = server.call_limits().begin_of_tenant(server.tenant())?;
+            self.running.push(running);
         }
-        self.running
+        Ok(self)
+    }
+
+    /// Tells the caller what is left. The call is running until its answer is sent.
+    pub(super) fn tell(self, mut response: Response) -> Response {
+        if let Some(allowance) = &self.allowance {
+            tell(allowance, response.headers_mut());
+        }
+        match self.running.is_empty() {
+            true => response,
+            false => response.map(|body| guarded(body, self.running)),
+        }
     }
 }
 
@@ -80,8 +96,8 @@ impl IntoResponse for OverLimit {
                 let hint = "wait as long as `retry-after` says, then send the request again";
                 (detail, hint, Some(allowance))
             }
-            Self::Running { max } => {
-                let detail = format!("{max} requests with this key are running already");
+            Self::Running { max, of } => {
+                let detail = format!("{max} requests {of} are running already");
                 let hint = "send the request again once one of them is answered";
                 (detail, hint, None)
             }
@@ -142,7 +158,11 @@ mod tests {
         check(1, "1");
         check(1000, "1");
         check(1001, "2");
-        let response = OverLimit::Running { max: 3 }.into_response();
+        let response = OverLimit::Running {
+            max: 3,
+            of: "with this key",
+        }
+        .into_response();
         assert_eq!(response.status(), 429);
         assert_eq!(header(&response, "retry-after"), Some("1"));
         assert_eq!(header(&response, "ratelimit-limit"), None);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rollbook_app::access::Grant;
+use rollbook_model::TenantName;
 
 /// What the server learns of a request while it is answered.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +13,8 @@ pub(crate) struct RequestNotes(Arc<Mutex<Noted>>);
 pub(super) struct Noted {
     /// The grant of the caller, if they have one.
     pub(super) grant: Option<Grant>,
+    /// Their tenant, once it is known.
+    pub(super) tenant: Option<TenantName>,
     /// The segment in the body.
     pub(super) segment: Option<String>,
     /// The SQL in the body.

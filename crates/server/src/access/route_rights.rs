@@ -24,13 +24,14 @@ const METRICS: Needs = Needs::Rights(&[Right::Metrics]);
 const AUDIT: Needs = Needs::Rights(&[Right::Audit]);
 const KEYS: Needs = Needs::Rights(&[Right::Keys]);
 const PII: Needs = Needs::Rights(&[Right::Pii]);
+const TENANTS: Needs = Needs::Rights(&[Right::Tenants]);
 const ERASE: Needs = Needs::Rights(&[Right::Erase]);
 
 /// Every route: method, path as in the OpenAPI document, and what it needs. A route that is not here is refused.
 ///
 /// Some requests need more by their parameters: `stream=true` the right `export`, and everything that reads a
 /// personal column the right `pii`.
-pub(super) const ROUTES: [(&str, &str, Needs); 44] = [
+pub(super) const ROUTES: [(&str, &str, Needs); 47] = [
     ("GET", "/healthz", Needs::NoKey),
     ("GET", "/readyz", Needs::NoKey),
     ("GET", "/openapi.json", Needs::NoKey),
@@ -73,9 +74,17 @@ pub(super) const ROUTES: [(&str, &str, Needs); 44] = [
     ("GET", "/v1/keys", KEYS),
     ("POST", "/v1/keys", KEYS),
     ("DELETE", "/v1/keys/{prefix}", KEYS),
+    ("GET", "/v1/tenants", CALLER),
+    ("POST", "/v1/tenants", TENANTS),
+    ("DELETE", "/v1/tenants/{tenant}", TENANTS),
     ("POST", "/v1/session", CALLER),
     ("DELETE", "/v1/session", CALLER),
 ];
+
+/// Whether a route is about no tenant in particular, so that callers with several need not name one.
+pub(super) fn is_of_no_tenant(path: &str) -> bool {
+    path.starts_with("/v1/tenants") || matches!(path, "/metrics" | "/v1/session")
+}
 
 /// What a route needs; `None` if the table lacks it.
 pub(super) fn needs(method: &str, path: &str) -> Option<Needs> {

@@ -11,6 +11,7 @@ use rollbook_app::scores::{Method, ScoreKind};
 use rollbook_app::segments::{
     Channel, Direction, Hashing, Percent, Reason, Schedule, Since, Status,
 };
+use rollbook_app::tenants::TenantStatus;
 use rollbook_model::{
     GivenTime, ProviderName, SegmentKey, SnapshotNumber, Span, TenantName, Timestamp, whole,
 };
@@ -109,6 +110,8 @@ pub(crate) type KeyRole = Scalar<Role>;
 pub(crate) type KeyRight = Scalar<Right>;
 /// Whether an API key can be used.
 pub(crate) type StatusOfKey = Scalar<KeyStatus>;
+/// Whether a tenant is served.
+pub(crate) type StatusOfTenant = Scalar<TenantStatus>;
 /// A header value.
 pub(crate) type Header = Scalar<Ascii>;
 
@@ -188,6 +191,13 @@ impl Described for Right {
 
 impl Described for KeyStatus {
     const NAME: &'static str = "KeyStatus";
+    fn described() -> ObjectBuilder {
+        one_of(Self::ALL.map(Self::name))
+    }
+}
+
+impl Described for TenantStatus {
+    const NAME: &'static str = "TenantStatus";
     fn described() -> ObjectBuilder {
         one_of(Self::ALL.map(Self::name))
     }

@@ -16,9 +16,6 @@ use crate::problem::{CODE_HEADER, Problem, busy};
 use crate::request_id::{REQUEST_ID, RequestId, method_name};
 use crate::state::Server;
 
-/// The size of the log that answers do not reflect yet.
-const JOURNAL_AHEAD: &str = "x-journal-ahead";
-
 /// Assigns each request an id, counts it and logs it. Paths and queries are not logged: they may hold personal
 /// values.
 pub(crate) async fn observe(
@@ -56,12 +53,6 @@ pub(crate) async fn observe(
     tracing::info!(request_id = %id, %method, %route, status, milliseconds, "answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
-    }
-    let (objects, bytes) = server.wal().unfolded();
-    if objects > 0
-        && let Ok(ahead) = HeaderValue::from_str(&format!("objects={objects}, bytes={bytes}"))
-    {
-        response.headers_mut().insert(JOURNAL_AHEAD, ahead);
     }
     response
 }

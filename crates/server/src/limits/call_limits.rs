@@ -9,6 +9,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
+use rollbook_model::TenantName;
 
 use super::ServeLimits;
 use super::call_rate::CallRate;
@@ -24,6 +25,7 @@ pub(crate) struct CallLimits {
     /// Calls of routes that need no key.
     open: Option<RateOf<IpAddr>>,
     running: Arc<RunningCalls>,
+    running_of_tenants: Arc<RunningCalls>,
 }
 
 /// What is left to a caller after a call.
@@ -42,10 +44,12 @@ pub(crate) struct Allowance {
 pub(crate) enum OverLimit {
     /// Too many calls in a time.
     Rate(Allowance),
-    /// Too many requests of one key are running.
+    /// Too many requests of one key or tenant are running.
     Running {
         /// How many may.
         max: usize,
+        /// Whose they are, for people.
+        of: &'static str,
     },
 }
 
@@ -56,10 +60,8 @@ impl CallLimits {
             keys: rate.map(RateOf::new),
             unauthenticated: rate.map(RateOf::new),
             open: rate.map(RateOf::new),
-            running: Arc::new(RunningCalls {
-                max: limits.requests_per_key,
-                counts: Mutex::default(),
-            }),
+            running: RunningCalls::new(limits.requests_per_key, "with this key"),
+            running_of_tenants: RunningCalls::new(limits.requests_per_tenant, "of this tenant"),
         }
     }
 
@@ -70,9 +72,15 @@ impl CallLimits {
     pub(crate) fn begin(&self, key: &str) -> Result<(Option<Allowance>, RunningCall), OverLimit> {
         let allowance = self.keys.as_ref().map(|keys| keys.count(&key.to_owned()));
         let allowance = allowance.transpose().map_err(OverLimit::Rate)?;
-        let max = self.running.max;
-        let running = RunningCalls::begin(&self.running, key);
-        Ok((allowance, running.ok_or(OverLimit::Running { max })?))
+        Ok((allowance, RunningCalls::begin(&self.running, key)?))
+    }
+
+    /// Counts a call as one of a tenant, until the result is dropped.
+    ///
+    /// # Errors
+    /// The tenant has too many running requests.
+    pub(crate) fn begin_of_tenant(&self, tenant: &TenantName) -> Result<RunningCall, OverLimit> {
+        RunningCalls::begin(&self.running_of_tenants, tenant.as_str())
     }
 
     /// Counts a call without a valid key.
@@ -167,19 +175,29 @@ impl<K: Clone + Eq + std::hash::Hash, C: Clock> RateOf<K, C> {
     }
 }
 
-/// How many requests of each key are running.
+/// How many requests of each key or tenant are running.
 struct RunningCalls {
     max: usize,
+    /// Whose they are, for people.
+    of: &'static str,
     counts: Mutex<HashMap<String, usize>>,
 }
 
 impl RunningCalls {
+    fn new(max: usize, of: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            of,
+            counts: Mutex::default(),
+        })
+    }
+
     fn with<T>(&self, edit: impl FnOnce(&mut HashMap<String, usize>) -> T) -> T {
         edit(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One more request of a key; `None` if too many are running.
-    fn begin(all: &Arc<Self>, key: &str) -> Option<RunningCall> {
+    /// One more request of a key or tenant, unless too many are running.
+    fn begin(all: &Arc<Self>, key: &str) -> Result<RunningCall, OverLimit> {
         let is_free = all.with(|counts| {
             let running = counts.get(key).copied().unwrap_or_default();
             let is_free = running < all.max;
@@ -188,10 +206,12 @@ impl RunningCalls {
             }
             is_free
         });
-        is_free.then(|| RunningCall {
+        let running = is_free.then(|| RunningCall {
             all: Arc::clone(all),
             key: key.to_owned(),
-        })
+        });
+        let (max, of) = (all.max, all.of);
+        running.ok_or(OverLimit::Running { max, of })
     }
 }
 

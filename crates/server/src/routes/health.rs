@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::access::Authorized;
 use crate::problem::Problem;
+use crate::state::metrics::current::CurrentState;
 
 /// The process answers.
 #[derive(Serialize, ToSchema)]
@@ -45,7 +46,7 @@ pub(super) async fn readyz(Authorized(server): Authorized) -> Result<Json<Ready>
         tracing::warn!(error = %error.without_values(), "not ready");
         not_ready(UNREADABLE)
     })?;
-    server.metrics().snapshot.set(snapshot.0);
+    server.state().note_snapshot(snapshot);
     let (status, snapshot) = ("ready", snapshot.0);
     Ok(Json(Ready { status, snapshot }))
 }
@@ -56,23 +57,29 @@ fn not_ready(reason: &'static str) -> Problem {
 }
 
 /// Metrics of the server, for Prometheus
+///
+/// Those of segments, providers and data are of the caller's tenants, at most 100.
 #[utoipa::path(get, path = "/metrics", operation_id = "show_metrics", tag = "server",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Authorized(server): Authorized) -> Response {
+    let (current, now) = (CurrentState::new(), server.now());
     // Metrics of the process are available even if the lake cannot be read.
-    server.record_load();
-    let current = &server.metrics().current;
-    current.cache(server.workspace().cache_stats().await);
+    server.record_load(&current);
     // For the next time: a lake that does not answer must not keep the metrics back.
     let checked = server.clone();
     tokio::spawn(async move { checked.check_readiness().await });
-    let now = server.now();
-    if let Ok(all) = segments::health(server.workspace(), now).await {
-        current.segments(&all);
-    }
-    if let Ok(watermarks) = data::watermarks(server.workspace()).await {
-        current.providers(&watermarks, now);
+    for tenant in server.all_of_caller().await {
+        let (name, state) = (tenant.tenant(), tenant.state());
+        current.data(name, state.snapshot(), state.wal.unfolded());
+        current.cache(tenant.workspace().cache_stats().await);
+        if let Ok(all) = segments::health(tenant.workspace(), now).await {
+            current.segments(name, &all);
+        }
+        if let Ok(watermarks) = data::watermarks(tenant.workspace()).await {
+            current.providers(name, &watermarks, now);
+        }
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], server.metrics().text()).into_response()
+    let text = server.metrics().text(&current);
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

@@ -127,9 +127,10 @@ pub(super) async fn post_rows(
     let provider: ProviderName = parsed(&provider, "invalid_path")?;
     let known_by = known_by(&headers)?;
     let is_async = prefers_async(&headers)?;
-    if is_async && server.wal().is_full() {
+    if is_async && server.state().wal.is_full() {
         return Err(wal_full());
     }
+    server.check_rows_quota().await?;
     let content_type = media_type(&headers)?;
     let compression = compression(&headers)?;
     let name = file_name(&source, &content_type)?;
@@ -164,7 +165,7 @@ pub(super) async fn post_rows(
         return append_to_wal(&server, request).await;
     }
     let (answer, committed) = oneshot::channel();
-    server.commit_queue().push(QueuedPost {
+    server.state().commit_queue.push(QueuedPost {
         post: request,
         answer,
         folder,
@@ -179,7 +180,7 @@ pub(super) async fn post_rows(
 /// Appends the rows to the write-ahead log, unless the request was answered before.
 async fn append_to_wal(server: &Server, request: Post) -> Result<Response, Problem> {
     let batch = request.batch.clone();
-    let after = SnapshotNumber(server.metrics().snapshot.get());
+    let after = server.state().snapshot();
     let work = move |server: Server| async move {
         match answered(server.workspace(), &request).await? {
             Some(posted) => Ok(Err(posted)),
@@ -196,7 +197,7 @@ async fn append_to_wal(server: &Server, request: Post) -> Result<Response, Probl
         Ok(entry) => append_entry(server, entry).await?,
         Err(posted) => return Ok(Json(accepted(posted.ingested)).into_response()),
     }
-    let (journal_objects, journal_bytes) = server.wal().unfolded();
+    let (journal_objects, journal_bytes) = server.state().wal.unfolded();
     let body = Json(Acknowledged {
         batch,
         journal_objects,

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use rollbook_app::AppError;
-use rollbook_app::access::{Authenticator, KeyInfo, KeyPrefix, NewKey};
+use rollbook_app::access::{Authenticator, IssuedKey, KeyInfo, KeyPrefix, NewKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,7 +23,7 @@ pub(crate) struct NewApiKey {
     name: Label,
     role: KeyRole,
     /// Rights beyond those of the role.
-    #[schema(max_items = 13)]
+    #[schema(max_items = 14)]
     rights: Option<Vec<KeyRight>>,
     /// The tenants that it is for; the served one by default.
     #[schema(max_items = 100)]
@@ -81,8 +81,15 @@ impl From<KeyInfo> for ApiKey {
     }
 }
 
+impl From<IssuedKey> for IssuedApiKey {
+    fn from(issued: IssuedKey) -> Self {
+        let (token, key) = (issued.token, issued.key.into());
+        Self { token, key }
+    }
+}
+
 /// The authenticator; requests about keys are answered by the server itself, which has one.
-fn authenticator(server: &Server) -> Result<&Authenticator, Problem> {
+pub(super) fn authenticator(server: &Server) -> Result<&Authenticator, Problem> {
     server.authenticator().ok_or_else(Problem::internal)
 }
 
@@ -131,9 +138,7 @@ pub(super) async fn create(
         key: Some(issued.key.prefix.to_string()),
         ..Answered::default()
     };
-    let (token, key) = (issued.token, issued.key.into());
-    let issued = Json(IssuedApiKey { token, key });
-    Ok(Told(told, (StatusCode::CREATED, issued)))
+    Ok(Told(told, (StatusCode::CREATED, Json(issued.into()))))
 }
 
 /// Revokes an API key for good, on all servers of the lake within a second

@@ -1,12 +1,11 @@
 //! Metrics for Prometheus: requests, durations, errors, ingested rows, log, and the current state.
 
-mod current;
+pub(crate) mod current;
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -39,13 +38,8 @@ pub(crate) struct Metrics {
     pub(crate) in_flight: Gauge,
     pub(crate) ready: Gauge,
     rows: Family<RowLabels, Counter>,
-    pub(crate) snapshot: Gauge<u64, AtomicU64>,
-    wal_objects: Gauge<u64, AtomicU64>,
-    wal_bytes: Gauge<u64, AtomicU64>,
     pub(crate) refused: Counter,
     errors: Family<ErrorLabel, Counter>,
-    /// What is determined when metrics are asked for.
-    pub(crate) current: CurrentState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,12 +77,8 @@ impl Metrics {
             in_flight: Gauge::default(),
             ready: Gauge::default(),
             rows: Family::default(),
-            snapshot: Gauge::default(),
-            wal_objects: Gauge::default(),
-            wal_bytes: Gauge::default(),
             refused: Counter::default(),
             errors: Family::default(),
-            current: CurrentState::new(&mut registry),
             registry: Registry::default(),
         };
         registry.register(
@@ -116,22 +106,6 @@ impl Metrics {
             "ingested_rows",
             "Ingested rows by table and outcome",
             metrics.rows.clone(),
-        );
-        registry.register(
-            "snapshot",
-            "The newest snapshot that this process committed or read",
-            metrics.snapshot.clone(),
-        );
-        registry.register(
-            "journal_objects",
-            "Objects in the journal (write-ahead log) that are in no snapshot yet",
-            metrics.wal_objects.clone(),
-        );
-        registry.register_with_unit(
-            "journal",
-            "Size of the journal (write-ahead log) that is in no snapshot yet",
-            Unit::Bytes,
-            metrics.wal_bytes.clone(),
         );
         registry.register(
             "journal_refused",
@@ -168,18 +142,8 @@ impl Metrics {
         self.errors.get_or_create(&ErrorLabel { code }).inc();
     }
 
-    /// Records the size of the log that is not folded yet.
-    pub(crate) fn wal(&self, (objects, bytes): (u64, u64)) {
-        self.wal_objects.set(objects);
-        self.wal_bytes.set(bytes);
-    }
-
-    /// Records the rows of a request, unless it is a repetition.
+    /// Records the rows of a request.
     pub(crate) fn posted(&self, posted: &Posted) {
-        if posted.repeated {
-            return;
-        }
-        self.snapshot.set(posted.ingested.snapshot.0);
         for counts in &posted.ingested.tables {
             for (outcome, rows) in [
                 ("accepted", counts.accepted),
@@ -194,10 +158,12 @@ impl Metrics {
         }
     }
 
-    /// All metrics in the OpenMetrics text format.
-    pub(crate) fn text(&self) -> String {
+    /// All metrics in the OpenMetrics text format, with those of the current state.
+    pub(crate) fn text(&self, current: &CurrentState) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to memory does not fail");
+        let encoded = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode(&mut text, current.registry()));
+        encoded.expect("writing to memory does not fail");
         text
     }
 }

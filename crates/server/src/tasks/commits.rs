@@ -20,8 +20,8 @@ pub(crate) async fn commit_queued(server: Server) {
 
 /// Returns false if no request was queued.
 async fn answer_queued(server: &Server) -> bool {
-    let _writer = server.lock_writing().await;
-    let waiting = server.commit_queue().take(MAX_REQUESTS);
+    let _writer = server.state().lock_writing().await;
+    let waiting = server.state().commit_queue.take(MAX_REQUESTS);
     if waiting.is_empty() {
         return false;
     }
@@ -40,7 +40,7 @@ async fn answer_queued(server: &Server) -> bool {
         Ok(posted) => {
             for ((answer, _folder), posted) in answers.into_iter().zip(posted) {
                 if let Ok(posted) = &posted {
-                    server.metrics().posted(posted);
+                    server.count_posted(posted);
                 }
                 let _ = answer.send(posted.map_err(Problem::from));
             }

@@ -69,7 +69,7 @@ async fn refresh_due(server: &Server) -> Result<Vec<segments::Outcome>, Problem>
     let here: Vec<SegmentKey> = here.into_iter().map(|(key, _)| key).collect();
     let mut outcomes = Vec::new();
     if !here.is_empty() {
-        let refreshed = server.run_blocking(move |server| async move {
+        let refreshed = server.compute(move |server| async move {
             segments::refresh(server.workspace(), &here, now, now, false).await
         });
         outcomes = refreshed.await?;

@@ -22,7 +22,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Appends an entry together with others that arrive at the same time; returns once it is durable.
 pub(crate) async fn append_entry(server: &Server, entry: Entry) -> Result<(), Problem> {
     let (sender, acknowledged) = oneshot::channel();
-    server.wal().push(PendingEntry {
+    server.state().wal.push(PendingEntry {
         entry,
         acknowledge: sender,
     });
@@ -33,7 +33,7 @@ pub(crate) async fn append_entry(server: &Server, entry: Entry) -> Result<(), Pr
 
 /// Appends all pending entries as one object. If none is pending, another task has appended them.
 async fn append_pending(server: Server) {
-    let wal = server.wal();
+    let wal = &server.state().wal;
     let mut next = wal.next.lock().await;
     if wal.is_empty() {
         return;
@@ -62,7 +62,6 @@ async fn append_pending(server: Server) {
             wal.is_due.notify_one();
         }
     }
-    server.metrics().wal(wal.unfolded());
     for one in waiting {
         // Sending fails if the caller disconnected; the rows are durable anyway.
         let _ = one.send(appended.as_ref().map(|_| ()).map_err(Clone::clone));
@@ -78,17 +77,17 @@ async fn last_number(server: &Server) -> Result<u64, AppError> {
 /// what an earlier server left.
 pub(crate) async fn keep_folding(server: Server) {
     let mut every = Duration::from_secs(u64::from(JOURNAL_SECONDS));
-    let wal = server.wal();
+    let wal = &server.state().wal;
     let result = server
         .run_blocking(|server| async move { data::newest_snapshot(server.workspace()).await });
     if let Ok(newest) = result.await {
-        server.metrics().snapshot.set(newest.0);
+        server.state().note_snapshot(newest);
     }
     // If that fails, the next append corrects the counters.
     let _ = count_unfolded(&server).await;
     loop {
         if wal.unfolded().0 > 0 {
-            let lock = server.lock_writing().await;
+            let lock = server.state().lock_writing().await;
             let folded = fold_now(&server).await;
             drop(lock);
             match folded {
@@ -111,7 +110,7 @@ pub(crate) async fn keep_folding(server: Server) {
 
 /// Folds the log now. The caller holds the lock for committing.
 pub(crate) async fn fold_now(server: &Server) -> Result<(), Problem> {
-    if server.wal().unfolded().0 == 0 {
+    if server.state().wal.unfolded().0 == 0 {
         return Ok(());
     }
     let work = |server: Server| async move {
@@ -122,7 +121,7 @@ pub(crate) async fn fold_now(server: &Server) -> Result<(), Problem> {
     count_unfolded(server).await?;
     let Folded { posted, refused } = folded?;
     for one in &posted {
-        server.metrics().posted(one);
+        server.count_posted(one);
     }
     if refused > 0 {
         tracing::warn!(refused, "acknowledged requests were rejected");
@@ -133,13 +132,12 @@ pub(crate) async fn fold_now(server: &Server) -> Result<(), Problem> {
 
 /// Counts the objects of the log while nothing is appended.
 async fn count_unfolded(server: &Server) -> Result<(), Problem> {
-    let wal = server.wal();
+    let wal = &server.state().wal;
     let _append_lock = wal.next.lock().await;
     let result = server.run_blocking(|server| async move { appended(server.workspace()).await });
     let waiting = result.await?;
     let bytes = waiting.iter().map(|appended| appended.bytes).sum();
     wal.objects.store(waiting.len() as u64, Ordering::Relaxed);
     wal.bytes.store(bytes, Ordering::Relaxed);
-    server.metrics().wal(wal.unfolded());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rollbook_app::process_usage::{WATCH_INTERVAL, max_resident};
-
+use rollbook_model::TenantName;
 use tokio::time::sleep;
 
 use crate::problem::{Problem, busy};
@@ -11,7 +11,7 @@ use crate::workers::memory::{MemoryUsage, SharedMemory};
 use crate::workers::process::{Program, Worker};
 use crate::workers::waiting::WaitingCount;
 
-/// Idle workers at most.
+/// Idle workers that have served a tenant, at most.
 const MAX_IDLE: usize = 2;
 
 /// A worker is kept idle only if it uses at most this fraction (one in so many) of its limit.
@@ -59,24 +59,29 @@ impl Workers {
         self.memory.pool
     }
 
-    /// A worker for one request, once there is room for it.
+    /// A worker for one request of a tenant, once there is room for it. A worker serves one tenant only.
     ///
     /// # Errors
     /// 503 `busy` if no worker can be started.
-    pub(crate) async fn acquire(&self) -> Result<Worker, Problem> {
+    pub(crate) async fn acquire(&self, tenant: &TenantName) -> Result<Worker, Problem> {
         let _waiting = self.waiting.enter();
         let _first = self.turn.lock().await;
         while !self.memory.has_room() {
             sleep(WATCH_INTERVAL).await;
         }
-        let worker = self.take().await?;
-        worker.start_answering();
+        let mut worker = self.take(tenant).await?;
+        worker.start_answering(tenant);
         Ok(worker)
     }
 
-    /// An idle worker, or a new one.
-    async fn take(&self) -> Result<Worker, Problem> {
-        while let Some(worker) = self.with(Vec::pop) {
+    /// An idle worker of the tenant or of none yet, or a new one.
+    async fn take(&self, tenant: &TenantName) -> Result<Worker, Problem> {
+        let next = |idle: &mut Vec<Worker>| {
+            let own = idle.iter().position(|one| one.tenant() == Some(tenant));
+            let found = own.or_else(|| idle.iter().position(|one| one.tenant().is_none()));
+            found.map(|at| idle.remove(at))
+        };
+        while let Some(worker) = self.with(next) {
             if worker.set_active() && worker.is_alive() {
                 return Ok(worker);
             }
@@ -93,21 +98,27 @@ impl Workers {
     /// Returns a worker to the pool if it is idle and small; ends it otherwise.
     pub(crate) async fn release(&self, mut worker: Worker) {
         if worker.is_idle(max_resident(self.pool()) / IDLE_SHARE).await {
-            let more = self.with(|idle| match idle.len() < MAX_IDLE {
-                true => {
-                    worker.set_idle();
-                    idle.push(worker);
-                    None
-                }
-                false => Some(worker),
+            worker.set_idle();
+            let more = self.with(|idle| {
+                idle.push(worker);
+                let used = idle.iter().filter(|one| one.tenant().is_some()).count();
+                // The one that has been idle longest ends.
+                let first = idle.iter().position(|one| one.tenant().is_some());
+                first.filter(|_| used > MAX_IDLE).map(|at| idle.remove(at))
             });
             drop(more);
         }
     }
 
-    /// Starts an idle worker if there is none, so that the next request need not wait for its start.
+    /// Ends the idle workers of a tenant that is no longer served.
+    pub(crate) fn end_idle_of(&self, tenant: &TenantName) {
+        self.with(|idle| idle.retain(|one| one.tenant() != Some(tenant)));
+    }
+
+    /// Starts an idle worker if there is none that any tenant can use, so that the next request need not wait for its
+    /// start.
     pub(crate) async fn keep_one_idle(&self) {
-        if self.with(|idle| idle.is_empty())
+        if self.with(|idle| idle.iter().all(|one| one.tenant().is_some()))
             && let Some(worker) = self.start().await
         {
             worker.set_idle();

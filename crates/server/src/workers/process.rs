@@ -15,6 +15,7 @@ use axum::response::Response;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rollbook_app::process_usage::{WATCH_INTERVAL, WatchedProcess};
+use rollbook_model::TenantName;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::task::AbortHandle;
@@ -34,7 +35,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct Program {
     /// The program.
     pub path: PathBuf,
-    /// Its arguments: the same lake, tenant and limits as the server's.
+    /// Its arguments: the same lake and limits as the server's.
     pub arguments: Vec<OsString>,
 }
 
@@ -55,6 +56,8 @@ pub(crate) struct Worker {
     pid: u32,
     watched: WatchedProcess,
     memory: Arc<SharedMemory>,
+    /// The only tenant that it serves: that of its first request.
+    tenant: Option<TenantName>,
 }
 
 impl Worker {
@@ -80,7 +83,13 @@ impl Worker {
             pid,
             watched: WatchedProcess::new(pid),
             memory: Arc::clone(memory),
+            tenant: None,
         })
+    }
+
+    /// The tenant that it serves; `None` before its first request.
+    pub(crate) fn tenant(&self) -> Option<&TenantName> {
+        self.tenant.as_ref()
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -147,8 +156,9 @@ impl Worker {
         !is_excess && after.busy - before.busy <= TICK && after.resident <= max
     }
 
-    /// Marks the worker as active before its memory is measured for the first time.
-    pub(crate) fn start_answering(&self) {
+    /// Marks the worker as active for a tenant before its memory is measured for the first time.
+    pub(crate) fn start_answering(&mut self, tenant: &TenantName) {
+        self.tenant = Some(tenant.clone());
         self.memory.record(self.pid, 0);
     }
 

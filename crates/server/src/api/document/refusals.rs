@@ -20,7 +20,8 @@ const ANY: Refusals = &[
 /// Errors of the check of rights; of all operations except those in [`OPEN`].
 const ACCESS: Refusals = &[
     (401, &["unauthenticated", "invalid_token"]),
-    (403, &["forbidden", "not_encrypted"]),
+    (400, &["tenant_needed"]),
+    (403, &["forbidden", "not_encrypted", "tenant_suspended"]),
     (404, &["unknown_tenant"]),
     (500, &["lake_unavailable"]),
     (503, &["audit_unavailable"]),
@@ -110,6 +111,7 @@ const DECISION: Refusals = &[
     (409, &["is_blocked"]),
     (422, &["same_person", "only_record", "cannot_ingest"]),
 ];
+const QUOTA: Refusals = &[(403, &["quota_reached"])];
 const ROWS: Refusals = &[
     (
         400,
@@ -146,7 +148,7 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
         "show_health" | "show_metrics" | "show_schema" => &[],
         "show_readiness" => &[&[(503, &["not_ready"])]],
         "list_tables" | "list_traits" => &[LAKE, ENGINE],
-        "ingest_rows" => &[PATH, ROWS, WRITES, ENGINE, SQL],
+        "ingest_rows" => &[PATH, ROWS, QUOTA, WRITES, ENGINE, SQL],
         "run_sql" => &[BODY, LAKE, SNAPSHOT, ENGINE, SQL],
         "list_segments" => &[LAKE, ENGINE],
         "create_segment" => &[
@@ -156,6 +158,7 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             SQL,
             CRITERIA,
             MEMBERS,
+            QUOTA,
             &[(409, &["segment_exists"]), (422, &["reserved_key"])],
         ],
         "put_segment" => &[
@@ -166,6 +169,7 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             SQL,
             CRITERIA,
             MEMBERS,
+            QUOTA,
             &[(422, &["reserved_key"])],
         ],
         "show_segment" => &[PATH, LAKE, SEGMENT, ENGINE],
@@ -276,6 +280,13 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             WRITES,
             &[(404, &["unknown_key"]), (503, &["key_busy"])],
         ],
+        "list_tenants" => &[],
+        "create_tenant" => &[
+            BODY,
+            WRITES,
+            &[(409, &["first_key", "tenant_exists", "tenant_deleted"])],
+        ],
+        "delete_tenant" => &[PATH, WRITES, &[(503, &["tenant_busy"])]],
         "start_session" => &[WRITES, &[(409, &["no_login"])]],
         "end_session" => &[WRITES],
         "show_identity_stats" | "list_reviews" => &[LAKE, ENGINE],
@@ -338,7 +349,7 @@ fn meaning(status: u16) -> &'static str {
     match status {
         400 => "The request cannot be parsed",
         401 => "The request has no valid API key, JWT or session",
-        403 => "The caller lacks a right",
+        403 => "The caller lacks a right, or the tenant may not",
         404 => "The request names something that does not exist",
         405 => "The route does not support the method",
         406 => "The answer is not available in any accepted format",

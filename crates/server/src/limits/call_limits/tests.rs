@@ -68,7 +68,13 @@ fn running_requests_of_a_key_are_limited() {
     let begin = |key: &str| limits.begin(key).map(|(_, running)| running);
     let first = begin("a").unwrap();
     let second = begin("a").unwrap();
-    assert_eq!(begin("a").err(), Some(OverLimit::Running { max: 2 }));
+    assert_eq!(
+        begin("a").err(),
+        Some(OverLimit::Running {
+            max: 2,
+            of: "with this key"
+        })
+    );
     let other = begin("b").unwrap();
     drop(first);
     let third = begin("a").unwrap();

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use rollbook_app::segments::SegmentHealth;
 use rollbook_app::{CacheStats, texts_parsed};
-use rollbook_model::Timestamp;
+use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::workers::memory::MemoryUsage;
 
@@ -21,13 +21,17 @@ type Number = Gauge<u64, AtomicU64>;
 /// The same with a fraction.
 type Fraction = Gauge<f64, AtomicU64>;
 
-/// The metrics of the current state.
+/// The metrics of the current state, for one answer: of the server, and of the tenants of the caller.
 #[derive(Default)]
 pub(crate) struct CurrentState {
+    registry: Registry,
+    snapshots: Family<TenantLabel, Number>,
+    wal_objects: Family<TenantLabel, Number>,
+    wal_bytes: Family<TenantLabel, Number>,
     segments: Family<StatusLabel, Number>,
     failures: Family<SegmentLabel, Number>,
     lags: Family<SegmentLabel, Fraction>,
-    longest_lag: Fraction,
+    longest_lags: Family<TenantLabel, Fraction>,
     provider_ages: Family<ProviderLabel, Fraction>,
     queues: Family<QueueLabel, Number>,
     memory: Family<ProcessLabel, Number>,
@@ -40,17 +44,25 @@ pub(crate) struct CurrentState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabel {
+    tenant: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
+    tenant: String,
     status: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SegmentLabel {
+    tenant: String,
     segment: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProviderLabel {
+    tenant: String,
     provider: String,
 }
 
@@ -71,8 +83,30 @@ struct WorkerLabel {
 
 impl CurrentState {
     /// These metrics, registered.
-    pub(super) fn new(registry: &mut Registry) -> Self {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("rollbook");
+        let own = Self::registered(&mut registry);
+        Self { registry, ..own }
+    }
+
+    fn registered(registry: &mut Registry) -> Self {
         let own = Self::default();
+        registry.register(
+            "snapshot",
+            "The newest snapshot that this process committed or read",
+            own.snapshots.clone(),
+        );
+        registry.register(
+            "journal_objects",
+            "Objects in the journal (write-ahead log) that are in no snapshot yet",
+            own.wal_objects.clone(),
+        );
+        registry.register_with_unit(
+            "journal",
+            "Size of the journal (write-ahead log) that is in no snapshot yet",
+            Unit::Bytes,
+            own.wal_bytes.clone(),
+        );
         registry.register("segments", "Segments by freshness", own.segments.clone());
         registry.register(
             "segment_failures",
@@ -89,7 +123,7 @@ impl CurrentState {
             "segment_longest_lag",
             "The longest time since a scheduled segment was last up to date",
             Unit::Seconds,
-            own.longest_lag.clone(),
+            own.longest_lags.clone(),
         );
         registry.register_with_unit(
             "provider_age",
@@ -139,26 +173,44 @@ impl CurrentState {
         own
     }
 
-    /// Records size and use of the cache.
+    /// What was recorded.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Records the newest snapshot of a tenant, and the size of its log that is not folded yet.
+    pub(crate) fn data(&self, tenant: &TenantName, snapshot: SnapshotNumber, wal: (u64, u64)) {
+        let tenant = tenant.to_string();
+        let label = TenantLabel { tenant };
+        self.snapshots.get_or_create(&label).set(snapshot.0);
+        self.wal_objects.get_or_create(&label).set(wal.0);
+        self.wal_bytes.get_or_create(&label).set(wal.1);
+    }
+
+    /// Records size and use of the caches: the sum over the tenants.
     pub(crate) fn cache(&self, cache: CacheStats) {
-        self.cache_answers.set(cache.answers);
-        self.cache_refreshes.set(cache.refreshes);
-        self.cache_bytes.set(cache.bytes);
+        self.cache_answers.inc_by(cache.answers);
+        self.cache_refreshes.inc_by(cache.refreshes);
+        self.cache_bytes.inc_by(cache.bytes);
         self.texts_parsed.set(texts_parsed());
     }
 
-    /// Records the freshness, lags and failures of all segments.
-    pub(crate) fn segments(&self, all: &[SegmentHealth]) {
+    /// Records the freshness, lags and failures of all segments of a tenant.
+    pub(crate) fn segments(&self, tenant: &TenantName, all: &[SegmentHealth]) {
+        let tenant = tenant.to_string();
         for status in ["fresh", "stale", "failed"] {
             let count = all.iter().filter(|one| one.status == status).count();
-            let gauge = self.segments.get_or_create(&StatusLabel { status });
-            gauge.set(count as u64);
+            let label = StatusLabel {
+                tenant: tenant.clone(),
+                status,
+            };
+            self.segments.get_or_create(&label).set(count as u64);
         }
         let label = |one: &SegmentHealth| SegmentLabel {
+            tenant: tenant.clone(),
             segment: one.segment.to_string(),
         };
         let failing = all.iter().filter(|one| one.failures > 0);
-        self.failures.clear();
         for one in largest(failing, |one| one.failures) {
             let gauge = self.failures.get_or_create(&label(one));
             gauge.set(one.failures.into());
@@ -167,23 +219,30 @@ impl CurrentState {
         let lagging = largest(lagging, |one| one.lag);
         let seconds = |one: &SegmentHealth| one.lag.unwrap_or_default().as_secs_f64();
         let longest = lagging.first().map_or(0.0, |one| seconds(one));
-        self.longest_lag.set(longest);
-        self.lags.clear();
+        let of_tenant = TenantLabel {
+            tenant: tenant.clone(),
+        };
+        self.longest_lags.get_or_create(&of_tenant).set(longest);
         for one in lagging {
             self.lags.get_or_create(&label(one)).set(seconds(one));
         }
     }
 
-    /// Records when rows of each provider were ingested last.
-    pub(crate) fn providers(&self, watermarks: &BTreeMap<String, Timestamp>, now: Timestamp) {
+    /// Records when rows of each provider of a tenant were ingested last.
+    pub(crate) fn providers(
+        &self,
+        tenant: &TenantName,
+        watermarks: &BTreeMap<String, Timestamp>,
+        now: Timestamp,
+    ) {
         let age = |at: &Timestamp| now.micros().saturating_sub(at.micros()).max(0);
         let oldest = largest(watermarks.iter(), |one| age(one.1));
-        self.provider_ages.clear();
         for (provider, at) in oldest {
-            let provider = provider.clone();
-            let gauge = self
-                .provider_ages
-                .get_or_create(&ProviderLabel { provider });
+            let label = ProviderLabel {
+                tenant: tenant.to_string(),
+                provider: provider.clone(),
+            };
+            let gauge = self.provider_ages.get_or_create(&label);
             gauge.set(age(at) as f64 / 1e6);
         }
     }
@@ -221,22 +280,13 @@ mod tests {
     use std::time::Duration;
 
     use prometheus_client::encoding::text::encode;
-    use prometheus_client::registry::Registry;
     use rollbook_app::segments::SegmentHealth;
-    use rollbook_model::Timestamp;
+    use rollbook_model::{TenantName, Timestamp};
 
     use super::{CurrentState, MAX_LABELS};
 
-    fn text(registry: &Registry) -> String {
-        let mut text = String::new();
-        encode(&mut text, registry).unwrap();
-        text
-    }
-
     #[test]
     fn labels_are_bounded_to_those_that_matter() {
-        let mut registry = Registry::with_prefix("rollbook");
-        let metrics = CurrentState::new(&mut registry);
         let health = |at: u32| SegmentHealth {
             segment: format!("s{at}").parse().unwrap(),
             status: "stale",
@@ -247,44 +297,35 @@ mod tests {
         let last = &mut all[999];
         (last.lag, last.failures) = (None, 0);
         let watermarks = (0..1000).map(|at| (format!("p{at}"), Timestamp::from_micros(at)));
-        for _ in 0..2 {
-            metrics.segments(&all);
-            metrics.providers(
-                &watermarks.clone().collect(),
-                Timestamp::from_micros(1_000_000),
-            );
-            let text = text(&registry);
-            for (name, first, absent) in [
-                ("segment_lag_seconds{segment=", "\"s998\"} 1497", "\"s999\""),
-                ("segment_failures{segment=", "\"s998\"} 998", "\"s999\""),
-                ("provider_age_seconds{provider=", "\"p0\"} 1", "\"p999\""),
-            ] {
-                let name = format!("rollbook_{name}");
-                let lines: Vec<_> = text
-                    .lines()
-                    .filter(|line| line.starts_with(&name))
-                    .collect();
-                assert_eq!(lines.len(), MAX_LABELS, "{name}");
-                assert!(lines.iter().any(|line| line.contains(first)), "{lines:?}");
-                assert!(!lines.iter().any(|line| line.contains(absent)));
-            }
-            assert!(
-                text.contains("rollbook_segment_longest_lag_seconds 1497"),
-                "{text}"
-            );
-            assert!(text.contains("rollbook_segments{status=\"stale\"} 1000"));
+        let tenant: TenantName = "shop".parse().unwrap();
+        let metrics = CurrentState::new();
+        metrics.segments(&tenant, &all);
+        metrics.providers(
+            &tenant,
+            &watermarks.collect(),
+            Timestamp::from_micros(1_000_000),
+        );
+        let mut text = String::new();
+        encode(&mut text, metrics.registry()).unwrap();
+        for (name, first, absent) in [
+            ("segment_lag_seconds{", "\"s998\"} 1497", "\"s999\""),
+            ("segment_failures{", "\"s998\"} 998", "\"s999\""),
+            ("provider_age_seconds{", "\"p0\"} 1", "\"p999\""),
+        ] {
+            let name = format!("rollbook_{name}tenant=\"shop\",");
+            let lines: Vec<_> = text
+                .lines()
+                .filter(|line| line.starts_with(&name))
+                .collect();
+            assert_eq!(lines.len(), MAX_LABELS, "{name}");
+            assert!(lines.iter().any(|line| line.contains(first)), "{lines:?}");
+            assert!(!lines.iter().any(|line| line.contains(absent)));
         }
-        // What is over is gone.
-        metrics.segments(&[]);
-        metrics.providers(&Default::default(), Timestamp::from_micros(0));
-        let text = text(&registry);
-        assert!(
-            !text.contains("segment=") && !text.contains("provider="),
-            "{text}"
-        );
-        assert!(
-            text.contains("rollbook_segment_longest_lag_seconds 0"),
-            "{text}"
-        );
+        for line in [
+            "rollbook_segment_longest_lag_seconds{tenant=\"shop\"} 1497",
+            "rollbook_segments{tenant=\"shop\",status=\"stale\"} 1000",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }
