@@ -23,4 +23,5 @@ pub(crate) mod readiness;
 mod refusals;
 mod schemathesis;
 mod segments;
+mod tenants;
 mod write_ahead_log;

@@ -3,6 +3,7 @@
 mod class;
 mod code;
 mod next_step;
+mod quota;
 mod token_fault;
 
 use std::sync::Arc;
@@ -20,10 +21,9 @@ use rollbook_read::ReadError;
 use rollbook_scoring::ScoringError;
 use rollbook_segments::SegmentError;
 
-use crate::tenants::Quota;
-
 pub use class::ErrorClass;
 pub use next_step::NextStep;
+pub use quota::Quota;
 pub use token_fault::TokenFault;
 
 /// Why a use case failed.

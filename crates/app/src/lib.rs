@@ -12,6 +12,7 @@ pub mod maintenance;
 mod page_token;
 pub mod persons;
 pub mod process_usage;
+mod quotas;
 pub mod readiness;
 mod recent;
 pub mod rows;
@@ -25,7 +26,8 @@ pub mod traits;
 mod versioned;
 mod workspace;
 
-pub use error::{AppError, ErrorClass, NextStep, TokenFault};
+pub use error::{AppError, ErrorClass, NextStep, Quota, TokenFault};
+pub use quotas::{QuotaChange, Quotas};
 pub use workspace::{CacheStats, Workspace};
 
 /// Types of lower crates that callers need.

@@ -4,7 +4,6 @@
 //! by a command belong to an active tenant without quotas. The records lie at the root of the lake,
 //! `_tenants/<name>.<version>.json`, where a tenant's own callers change nothing.
 
-mod quotas;
 mod record;
 mod served;
 mod usage;
@@ -16,15 +15,15 @@ use rollbook_lake::{LakeRoot, RemovedTenant};
 use rollbook_model::{TenantName, Timestamp};
 use serde::Serialize;
 
+use crate::quotas::{QuotaChange, Quotas};
 use crate::versioned::Versioned;
 use crate::{AppError, Workspace};
 
-pub use quotas::{Quota, QuotaChange, Quotas};
 use record::TenantRecord;
 pub use record::TenantStatus;
 pub use served::{ServedTenant, ServedTenants};
-pub use usage::Usage;
 use usage::usage_of;
+pub use usage::{Usage, new_rows};
 
 const FOLDER: &str = "_tenants";
 /// Attempts to store a change while others change the same tenant.

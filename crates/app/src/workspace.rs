@@ -16,7 +16,7 @@ use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 use crate::AppError;
 use crate::access::{ApiKeys, Right, Rights};
 use crate::audit::{self, Act, ActFilter, AuditLog, Finding, Verified};
-use crate::tenants::Quotas;
+use crate::quotas::Quotas;
 use cache_slot::CacheSlot;
 pub use cache_slot::CacheStats;
 use first_changes::FirstChanges;

@@ -148,7 +148,12 @@ impl From<AppError> for Problem {
             return Self::new(status, code, "the storage of the lake is full or read-only")
                 .hint("nothing was changed; send the request again once that is fixed");
         }
-        let mut problem = Self::new(status, code, error.to_string());
+        // The location of the lake is not for callers.
+        let detail = match error.is_no_lake() {
+            true => "nothing was ingested for this tenant yet".to_owned(),
+            false => error.to_string(),
+        };
+        let mut problem = Self::new(status, code, detail);
         problem.hint = error.next_step().as_ref().and_then(as_route);
         problem.position = error.position().map(|at| Place {
             line: at.line,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use rollbook_app::access::{Authenticator, Grant, JwtIssuer, JwtOptions};
 use rollbook_app::audit::AuditLog;
-use rollbook_app::{AppError, Workspace, data};
+use rollbook_app::{AppError, Quotas, Workspace, data};
 use rollbook_model::{BatchId, TenantName, Timestamp};
 
 use crate::api::scalars::Moment;
@@ -142,7 +142,12 @@ impl Server {
 
     /// The same server for a caller and a tenant.
     fn with_tenant(&self, tenant: Arc<TenantState>, grant: &Grant) -> Self {
-        let (all, quotas) = (&tenant.workspace, tenant.quotas());
+        let all = &tenant.workspace;
+        // Work that is not done for one caller, such as a commit of the rows of several, is no query.
+        let quotas = match grant.is_local() {
+            true => Quotas::default(),
+            false => tenant.quotas(),
+        };
         let workspace = match grant.rights == all.rights && quotas == *all.quotas() {
             true => Arc::clone(all),
             false => Arc::new(all.with_rights(grant.rights).with_quotas(quotas)),

@@ -272,7 +272,7 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "app",
-        "error process_usage access audit workspace rows page_token sql_files data identity ingest attribution suppressions \
+        "error process_usage quotas recent versioned access audit workspace tenants rows page_token sql_files data identity ingest attribution suppressions \
          segments persons scores traits secrets readiness maintenance demo",
     ),
     (

@@ -33,13 +33,13 @@ fn lake_with_persons(name: &str) -> OwnLake {
 }
 
 /// Creates a key and returns it with its token.
-fn created(lake: &OwnLake, role: &str, options: &[&str]) -> Value {
+pub(super) fn created(lake: &OwnLake, role: &str, options: &[&str]) -> Value {
     let create = ["api-key", "create", "--name", "a test", "--role", role];
     lake.json(&[&create, options].concat())
 }
 
 /// The token of a new key.
-fn token(lake: &OwnLake, role: &str, options: &[&str]) -> String {
+pub(super) fn token(lake: &OwnLake, role: &str, options: &[&str]) -> String {
     created(lake, role, options)["token"]
         .as_str()
         .unwrap()
@@ -47,14 +47,14 @@ fn token(lake: &OwnLake, role: &str, options: &[&str]) -> String {
 }
 
 /// Status and code of a problem, and its text.
-fn problem(answer: &Answer) -> (u16, String, String) {
+pub(super) fn problem(answer: &Answer) -> (u16, String, String) {
     let problem = answer.json();
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     (answer.status, text("code"), text("detail"))
 }
 
 /// Fails unless a request was refused with a code.
-fn check_refused(answer: &Answer, status: u16, code: &str) {
+pub(super) fn check_refused(answer: &Answer, status: u16, code: &str) {
     let said = String::from_utf8_lossy(&answer.body);
     assert_eq!(answer.status, status, "{said}");
     assert_eq!(problem(answer).1, code, "{said}");

@@ -127,15 +127,21 @@ fn metrics_show_errors_queues_memory_and_lags() {
         of("rollbook_memory_limit_bytes"),
     );
     assert!(resident > 1e6 && resident < limit, "{resident} of {limit}");
-    assert!(of("rollbook_provider_age_seconds{provider=\"native\"}") < 120.0);
+    assert!(of("rollbook_provider_age_seconds{tenant=\"default\",provider=\"native\"}") < 120.0);
     // Segments that are refreshed after an ingest become fresh again by themselves.
     lake.wait_until_folded();
     found("segments are not fresh", || {
-        let lag = of("rollbook_segment_longest_lag_seconds");
+        let lag = of("rollbook_segment_longest_lag_seconds{tenant=\"default\"}");
         (lag == 0.0).then_some(()).ok_or(lag)
     });
-    assert_eq!(of("rollbook_segment_lag_seconds{segment=\"germans\"}"), 0.0);
-    assert_eq!(of("rollbook_segments{status=\"fresh\"}"), 2.0);
+    assert_eq!(
+        of("rollbook_segment_lag_seconds{tenant=\"default\",segment=\"germans\"}"),
+        0.0
+    );
+    assert_eq!(
+        of("rollbook_segments{tenant=\"default\",status=\"fresh\"}"),
+        2.0
+    );
     // One that is refreshed by hand lags behind nothing; one that is due once a day does.
     for (key, refresh) in [("by-hand", "manual"), ("daily", "1 day")] {
         let new = json!({"key": key, "criteria": "true", "refresh": refresh});
@@ -146,9 +152,12 @@ fn metrics_show_errors_queues_memory_and_lags() {
     let path = "/v1/ingest/native/persons";
     let posted = server.send_text("POST", path, "text/csv", &[], "external_id\nd\n");
     assert_eq!(posted.status, 200);
-    let lag = of("rollbook_segment_lag_seconds{segment=\"daily\"}");
+    let lag = of("rollbook_segment_lag_seconds{tenant=\"default\",segment=\"daily\"}");
     assert!(lag > 0.0 && lag < 120.0, "{lag}");
-    let by_hand = value(&server, "rollbook_segment_lag_seconds{segment=\"by-hand\"}");
+    let by_hand = value(
+        &server,
+        "rollbook_segment_lag_seconds{tenant=\"default\",segment=\"by-hand\"}",
+    );
     assert_eq!(by_hand, None);
     assert!(server.stop());
     drop(lake);

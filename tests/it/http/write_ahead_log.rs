@@ -38,7 +38,10 @@ fn async_rows_are_acknowledged_before_their_snapshot() {
     lake.wait_until_folded();
     assert_eq!(lake.value("select count(*) as n from activities"), 2);
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
-    assert!(metrics.contains("rollbook_journal_objects 0"), "{metrics}");
+    assert!(
+        metrics.contains("rollbook_journal_objects{tenant=\"default\"} 0"),
+        "{metrics}"
+    );
     assert_eq!(server.get("/healthz").header("x-journal-ahead"), "");
 
     // Of one source the later request comes later, whichever way it was sent.

@@ -4,7 +4,7 @@ use rollbook_model::{TenantName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::TenantInfo;
-use super::quotas::Quotas;
+use crate::quotas::Quotas;
 use crate::versioned::Named;
 
 /// A stored tenant.

@@ -2,8 +2,9 @@
 
 use rollbook_model::TenantName;
 
+use super::Tenants;
 use super::record::{TenantRecord, TenantStatus};
-use super::{Quotas, Tenants};
+use crate::quotas::Quotas;
 use crate::recent::Recent;
 use crate::versioned::Documents;
 use crate::{AppError, Workspace};

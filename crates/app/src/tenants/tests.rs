@@ -1,8 +1,8 @@
 use rollbook_model::config::Limits;
 use rollbook_model::{TenantName, Timestamp};
 
-use super::{QuotaChange, Quotas, ServedTenants, TenantStatus, Tenants};
-use crate::{AppError, Workspace};
+use super::{ServedTenants, TenantStatus, Tenants};
+use crate::{AppError, QuotaChange, Quotas, Workspace};
 
 fn at() -> Timestamp {
     Timestamp::from_micros(1_700_000_000_000_000)

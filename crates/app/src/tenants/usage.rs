@@ -1,7 +1,7 @@
 //! What a tenant uses.
 
 use rollbook_lake::{Cause, Lake, LakeRoot};
-use rollbook_model::{TenantName, Timestamp};
+use rollbook_model::{TableCounts, TenantName, Timestamp};
 use serde::Serialize;
 
 use crate::AppError;
@@ -14,7 +14,7 @@ const DAY: i64 = 86_400_000_000;
 pub struct Usage {
     /// Bytes of all its objects.
     pub storage_bytes: u64,
-    /// Rows that were ingested since midnight, in UTC: accepted, unchanged and quarantined ones.
+    /// Rows that were accepted or quarantined since midnight, in UTC.
     pub rows_today: u64,
     /// Segments.
     pub segments: u64,
@@ -56,16 +56,19 @@ fn midnight(at: Timestamp) -> Timestamp {
     Timestamp::from_micros(at.micros().div_euclid(DAY) * DAY)
 }
 
+/// Rows that count for the quota: unchanged ones do not, since nothing is stored for them.
+pub fn new_rows(tables: &[TableCounts]) -> u64 {
+    let new = |counts: &TableCounts| counts.accepted + counts.quarantined;
+    tables.iter().map(new).sum()
+}
+
 async fn rows_since(lake: &Lake, since: Timestamp) -> Result<u64, AppError> {
     let records = lake.records().await?.into_iter().rev();
     let recent = records.take_while(|record| record.committed_at >= since);
     let mut rows = 0;
     for record in recent {
         if let Cause::Ingest { tables, .. } = &record.cause {
-            let read = |counts: &rollbook_model::TableCounts| {
-                counts.accepted + counts.unchanged + counts.quarantined
-            };
-            rows += tables.iter().map(read).sum::<u64>();
+            rows += new_rows(tables);
         }
     }
     Ok(rows)

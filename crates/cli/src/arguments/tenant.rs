@@ -1,7 +1,7 @@
 //! The arguments of `tenant`.
 
 use clap::{Args, Subcommand};
-use rollbook_app::tenants::QuotaChange;
+use rollbook_app::QuotaChange;
 use rollbook_model::TenantName;
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! The `tenant` commands.
 
-use rollbook_app::Workspace;
-use rollbook_app::tenants::{Quotas, Tenants};
+use rollbook_app::tenants::Tenants;
+use rollbook_app::{Quotas, Workspace};
 use serde_json::json;
 
 use crate::arguments::{OutputFormat, Tenant};

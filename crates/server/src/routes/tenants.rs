@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use rollbook_app::AppError;
 use rollbook_app::access::{Grant, NewKey, Right, Role};
-use rollbook_app::tenants::{Quotas, TenantStatus, TenantWithUsage, Usage};
+use rollbook_app::tenants::{TenantStatus, TenantWithUsage, Usage};
+use rollbook_app::{AppError, Quotas};
 use rollbook_model::TenantName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,7 +58,7 @@ pub(crate) struct ListedTenant {
     quotas: TenantQuotas,
     /// Bytes of all its objects.
     storage_bytes: u64,
-    /// Rows that were ingested since midnight, in UTC: accepted, unchanged and quarantined ones.
+    /// Rows that were accepted or quarantined since midnight, in UTC.
     rows_today: u64,
     /// Segments.
     segments: u64,

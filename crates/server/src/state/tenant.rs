@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rollbook_app::AppError;
-use rollbook_app::Workspace;
 use rollbook_app::ingest::idempotency::Posted;
 use rollbook_app::maintenance::compact_beside;
-use rollbook_app::tenants::{Quotas, Usage};
+use rollbook_app::tenants::{Usage, new_rows};
+use rollbook_app::{AppError, Quotas, Workspace};
 use rollbook_model::SnapshotNumber;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -83,9 +82,8 @@ impl Server {
         if !posted.repeated {
             self.state().note_snapshot(posted.ingested.snapshot);
             self.metrics().posted(posted);
-            let counts = posted.ingested.tables.iter();
-            let rows = counts.map(|one| one.accepted + one.unchanged + one.quarantined);
-            self.state().usage.count_rows(rows.sum());
+            let rows = new_rows(&posted.ingested.tables);
+            self.state().usage.count_rows(rows);
         }
     }
 
@@ -99,7 +97,8 @@ impl Server {
         if !quotas.limits_rows() {
             return Ok(());
         }
-        quotas.check_rows(&self.usage().await?)
+        let usage = self.usage().await?;
+        quotas.check_rows(usage.storage_bytes, usage.rows_today)
     }
 
     /// What the tenant uses.

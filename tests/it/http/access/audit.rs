@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{check_refused, created, lake_with_persons};
 use crate::support::own_lake::OwnLake;
 use crate::support::personal_values::holds;
+use crate::support::polling::eventually;
 use crate::support::server::{Server, raw};
 
 /// Number of kills; `ROLLBOOK_TEST_KILLS` sets more.
@@ -264,7 +265,11 @@ fn no_answered_act_is_missing_after_kills() {
                     }
                 });
             }
-            std::thread::sleep(Duration::from_millis(random.random_range(50..700)));
+            let before = answered.lock().unwrap().len();
+            eventually("nobody is answered", || {
+                answered.lock().unwrap().len() > before
+            });
+            std::thread::sleep(Duration::from_millis(random.random_range(0..700)));
             server.kill_now();
             is_over.store(true, Ordering::SeqCst);
         });

@@ -54,7 +54,19 @@ fn tokens_of_each_algorithm_have_the_rights_of_their_role() {
     }
     let mut of_several = claims("viewer");
     of_several["tenant"] = json!(["other", "default"]);
-    assert_eq!(status(&server, &issuer.token(&keys[0], &of_several)), 200);
+    let of_several = issuer.token(&keys[0], &of_several);
+    check_refused(
+        &server.ask(Some(&of_several), "GET", "/v1/segments", None),
+        400,
+        "tenant_needed",
+    );
+    let bearer = format!("Bearer {of_several}");
+    let named = [
+        ("authorization", bearer.as_str()),
+        ("x-rollbook-tenant", "default"),
+    ];
+    let answer = server.ask_with(&named, "GET", "/v1/segments", None);
+    assert_eq!(answer.status, 200);
     // An administrator by JWT creates keys, which are accepted beside JWTs.
     let admin = issuer.token(&keys[2], &claims("admin"));
     let new = json!({"name": "app", "role": "viewer"}).to_string();

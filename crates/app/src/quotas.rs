@@ -1,11 +1,9 @@
 //! Quotas: what a tenant may use at most.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::usage::Usage;
 use crate::AppError;
+use crate::error::Quota;
 
 /// What a tenant may use; `None` for no limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,48 +55,14 @@ impl QuotaChange {
     }
 }
 
-/// A quota that can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quota {
-    /// Of the storage.
-    Storage,
-    /// Of the rows of a day.
-    RowsPerDay,
-    /// Of the segments.
-    Segments,
-}
-
-impl Quota {
-    /// What can be done once it is reached.
-    pub(crate) const fn next_step(self) -> &'static str {
-        match self {
-            Self::Storage => "whoever runs the server can raise it",
-            Self::RowsPerDay => {
-                "rows are taken again after midnight, UTC; whoever runs the server can raise it"
-            }
-            Self::Segments => "delete a segment, or ask whoever runs the server to raise it",
-        }
-    }
-}
-
-impl fmt::Display for Quota {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Storage => "bytes of storage",
-            Self::RowsPerDay => "rows a day",
-            Self::Segments => "segments",
-        })
-    }
-}
-
 impl Quotas {
     /// Refuses rows for a tenant that has used up its storage or the rows of the day.
     ///
     /// # Errors
     /// [`AppError::QuotaReached`].
-    pub fn check_rows(&self, usage: &Usage) -> Result<(), AppError> {
-        check(Quota::Storage, self.storage_bytes, usage.storage_bytes)?;
-        check(Quota::RowsPerDay, self.rows_per_day, usage.rows_today)
+    pub fn check_rows(&self, storage_bytes: u64, rows_today: u64) -> Result<(), AppError> {
+        check(Quota::Storage, self.storage_bytes, storage_bytes)?;
+        check(Quota::RowsPerDay, self.rows_per_day, rows_today)
     }
 
     /// Refuses one more segment for a tenant that has so many.
@@ -126,7 +90,6 @@ fn check(quota: Quota, limit: Option<u64>, used: u64) -> Result<(), AppError> {
 mod tests {
     use super::{Quota, QuotaChange, Quotas};
     use crate::AppError;
-    use crate::tenants::Usage;
 
     #[test]
     fn quotas_are_reached_and_changed_one_by_one() {
@@ -137,13 +100,8 @@ mod tests {
         };
         let quotas = change.of(Quotas::default());
         assert!(quotas.limits_rows());
-        let usage = |rows_today| Usage {
-            rows_today,
-            storage_bytes: u64::MAX,
-            segments: 0,
-        };
-        quotas.check_rows(&usage(9)).unwrap();
-        let reached = quotas.check_rows(&usage(10)).unwrap_err();
+        quotas.check_rows(u64::MAX, 9).unwrap();
+        let reached = quotas.check_rows(0, 10).unwrap_err();
         let AppError::QuotaReached { quota, limit } = reached else {
             panic!("{reached}");
         };
