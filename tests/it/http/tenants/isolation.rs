@@ -218,6 +218,7 @@ fn everything_of_another_tenant_answers_as_what_does_not_exist() {
     }
     for (method, path, body) in requests() {
         let route = path.split('?').next().unwrap().replace("own-a", "{key}");
+        let route = route.replace("/lead", "/{kind}");
         asked.insert(format!("{method} {}", route.replace("/new", "/{key}")));
         let [theirs, absent] = [true, false].map(|theirs| {
             let body = filled(&body.to_string(), &pairs, theirs);
