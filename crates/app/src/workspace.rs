@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeRoot, State, Store};
 use rollbook_model::config::Limits;
+use rollbook_model::memory::{MemoryReservation, MemoryUse};
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::AppError;
@@ -28,7 +29,7 @@ pub struct Workspace {
     pub location: String,
     /// The tenant.
     pub tenant: TenantName,
-    /// Limits of one query.
+    /// Limits of one query, and the memory that it shares with the other workspaces of a server.
     pub limits: Limits,
     /// Rights of the caller.
     pub rights: Rights,
@@ -68,6 +69,11 @@ impl Workspace {
             rights,
             ..self.clone()
         }
+    }
+
+    /// A reservation of memory for rows and answers.
+    pub fn reservation(&self) -> MemoryReservation {
+        MemoryReservation::empty(self.limits.shared, MemoryUse::Answers)
     }
 
     /// The API keys of the lake.

@@ -110,6 +110,7 @@ impl Listening {
         let audit_log = server.audit_log().cloned();
         let folding = tokio::spawn(tasks::wal::keep_folding(server.clone()));
         let refreshing = tokio::spawn(tasks::refreshes::keep_refreshing(server.clone()));
+        let measuring = tokio::spawn(tasks::memory::keep_measuring(server.clone()));
         let forgetting = tokio::spawn(tasks::callers::keep_forgetting(server.clone()));
         let (certificate, watching) = match self.certificate {
             Some((certificate, loaded)) => {
@@ -144,6 +145,7 @@ impl Listening {
         folding.abort();
         refreshing.abort();
         forgetting.abort();
+        measuring.abort();
         if let Some(watching) = watching {
             watching.abort();
         }

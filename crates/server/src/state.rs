@@ -1,13 +1,16 @@
 //! State that all handlers share: workspace, limits, clock, queues, workers, metrics.
 
 pub(crate) mod commit_queue;
+mod computations;
 mod metrics;
+pub(crate) mod pulls;
 mod readiness;
 mod refusals;
 pub(crate) mod wal_buffer;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rollbook_app::access::{Authenticator, Grant, JwtIssuer, JwtOptions};
 use rollbook_app::audit::AuditLog;
@@ -18,14 +21,17 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::api::scalars::Moment;
 use crate::limits::{CallLimits, ServeLimits};
-use crate::problem::{Problem, busy};
+use crate::problem::{Problem, busy, memory_in_use};
 use crate::state::metrics::Metrics;
 use crate::state::readiness::Readiness;
 
+use crate::workers::memory::MEASURE_INTERVAL;
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
 use crate::workers::waiting::WaitingCount;
 use commit_queue::CommitQueue;
+use computations::{Computation, Computations};
+use pulls::Pulls;
 use refusals::Refusals;
 use wal_buffer::WalBuffer;
 
@@ -71,6 +77,10 @@ struct Inner {
     compute_permits: Arc<Semaphore>,
     /// Requests that wait for a permit to compute.
     computing: WaitingCount,
+    /// Computations in this process that have a permit.
+    computations: Arc<Computations>,
+    /// Streams of members.
+    pulls: Arc<Pulls>,
     /// Serialises the commits of this process, which would otherwise conflict and retry.
     writing: Mutex<()>,
     compacting: Mutex<()>,
@@ -109,9 +119,12 @@ impl Server {
     fn with(options: Options, callers: Option<(Authenticator, AuditLog)>) -> Self {
         let (authenticator, audit_log) = callers.unzip();
         let workspace = Arc::new(options.workspace.clone());
-        let pool = options.workspace.limits.memory;
+        let (pool, shared) = {
+            let limits = &options.workspace.limits;
+            (limits.total_memory(), limits.shared)
+        };
         let workers = options.workers.clone();
-        let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
+        let workers = workers.map(|program| Arc::new(Workers::new(program, pool, shared)));
         let inner = Inner {
             workspace: Arc::clone(&workspace),
             authenticator,
@@ -121,6 +134,8 @@ impl Server {
             workers,
             compute_permits: Arc::new(Semaphore::new(options.limits.computing)),
             computing: WaitingCount::default(),
+            computations: Arc::default(),
+            pulls: Arc::default(),
             writing: Mutex::new(()),
             compacting: Mutex::new(()),
             commit_queue: CommitQueue::default(),
@@ -218,7 +233,23 @@ impl Server {
             ("worker", of_workers),
         ];
         let memory = self.workers().map(|workers| workers.usage());
-        self.metrics().current.load(&queues, memory);
+        let current = &self.metrics().current;
+        current.load(&queues, memory);
+        if let Some(shared) = self.workspace.limits.shared {
+            current.reserved(shared);
+        }
+    }
+
+    /// Measures the memory of the server and its workers.
+    pub(crate) fn measure_memory(&self) {
+        if let Some(workers) = self.workers() {
+            workers.usage();
+        }
+    }
+
+    /// The running streams of members.
+    pub(crate) fn pulls(&self) -> &Arc<Pulls> {
+        &self.inner.pulls
     }
 
     pub(crate) fn mappings(&self) -> Option<&PathBuf> {
@@ -286,10 +317,11 @@ impl Server {
         W: Future<Output = Result<T, AppError>>,
     {
         let permit = self.compute_permit().await?;
+        let computation = self.begin_computation().await?;
         // The permit is held until the work ends, even if the caller disconnects.
         self.run_blocking(move |server| async move {
             let result = work(server).await;
-            drop(permit);
+            drop((permit, computation));
             result
         })
         .await
@@ -304,6 +336,26 @@ impl Server {
         let permit = Arc::clone(&self.inner.compute_permits).acquire_owned();
         let waiting = tokio::time::timeout(self.limits().answer_time, permit);
         waiting.await.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    /// Begins a computation in this process, once there is memory for what it does not reserve, or once it is the only
+    /// one.
+    async fn begin_computation(&self) -> Result<Computation, Problem> {
+        let begun = Instant::now();
+        loop {
+            let computations = &self.inner.computations;
+            let has_room_for = |count| {
+                self.workers()
+                    .is_none_or(|workers| workers.has_room_to_compute(count))
+            };
+            if let Some(computation) = Computation::begin(computations, has_room_for) {
+                return Ok(computation);
+            }
+            if begun.elapsed() > self.limits().answer_time {
+                return Err(memory_in_use());
+            }
+            tokio::time::sleep(MEASURE_INTERVAL).await;
+        }
     }
 
     /// Runs work on a blocking thread at once, without a permit.

@@ -1,6 +1,7 @@
-//! Background tasks: folding the write-ahead log, committing requests, refreshing segments, forgetting callers.
+//! Background tasks: folding the write-ahead log, committing requests, refreshing segments, forgetting callers, measuring memory.
 
 pub(crate) mod callers;
 pub(crate) mod commits;
+pub(crate) mod memory;
 pub(crate) mod refreshes;
 pub(crate) mod wal;

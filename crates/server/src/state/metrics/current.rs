@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 use rollbook_app::segments::SegmentHealth;
 use rollbook_app::{CacheStats, texts_parsed};
 use rollbook_model::Timestamp;
+use rollbook_model::memory::{MemoryBudget, MemoryUse};
 
 use crate::workers::memory::MemoryUsage;
 
@@ -32,6 +33,8 @@ pub(crate) struct CurrentState {
     queues: Family<QueueLabel, Number>,
     memory: Family<ProcessLabel, Number>,
     memory_limit: Number,
+    reserved: Family<UseLabel, Number>,
+    pool: Number,
     workers: Family<WorkerLabel, Number>,
     cache_answers: Number,
     cache_refreshes: Number,
@@ -62,6 +65,11 @@ struct QueueLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProcessLabel {
     process: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UseLabel {
+    usage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -113,6 +121,18 @@ impl CurrentState {
             "Memory that the server and its workers may use together",
             Unit::Bytes,
             own.memory_limit.clone(),
+        );
+        registry.register_with_unit(
+            "memory_reserved",
+            "Memory that parts of the server have reserved: queries, caches, and answers that are being sent",
+            Unit::Bytes,
+            own.reserved.clone(),
+        );
+        registry.register_with_unit(
+            "memory_pool",
+            "Memory that parts of the server can reserve in total, beside what workers use",
+            Unit::Bytes,
+            own.pool.clone(),
         );
         registry.register("workers", "Worker processes by state", own.workers.clone());
         registry.register(
@@ -185,6 +205,16 @@ impl CurrentState {
                 .provider_ages
                 .get_or_create(&ProviderLabel { provider });
             gauge.set(age(at) as f64 / 1e6);
+        }
+    }
+
+    /// Records what parts of the server have reserved.
+    pub(crate) fn reserved(&self, shared: MemoryBudget) {
+        self.pool.set(shared.room() as u64);
+        for usage in MemoryUse::ALL {
+            let bytes = shared.reserved_for(usage) as u64;
+            let usage = usage.name();
+            self.reserved.get_or_create(&UseLabel { usage }).set(bytes);
         }
     }
 
